@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The lock inside every tree: a futex-backed mutex that knows its owner. It sleeps when it must wait,
+ * for user space has no business spinning while the holder is preempted. Not recursive. A zeroed
+ * struct is an unlocked lock; nothing needs destroying.
+ */
+#ifndef SAMARA_LOCK_H
+#define SAMARA_LOCK_H
+
+#include <samara/export.h>
+#include <stdbool.h>
+
+MT_BEGIN_DECLS
+
+struct mt_lock {
+	unsigned int word; /* owner's thread id, and a bit for waiters; 0: free */
+	unsigned int pad;
+};
+
+#define MT_LOCK_INIT { 0, 0 }
+
+MT_API void mt_lock_init(struct mt_lock *lock);
+MT_API void mt_lock_acquire(struct mt_lock *lock);
+MT_API bool mt_lock_try(struct mt_lock *lock);
+MT_API void mt_lock_release(struct mt_lock *lock);
+/* Does the calling thread hold @lock? */
+MT_API bool mt_lock_held(const struct mt_lock *lock);
+
+MT_END_DECLS
+
+#endif

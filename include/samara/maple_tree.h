@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The maple tree: a map from ranges of unsigned long to pointers, with readers that never wait.
+ *
+ * Every key 0..ULONG_MAX has an entry, NULL where nothing was stored. The tree presents this as
+ * non-overlapping inclusive ranges [first..last]. Storing a non-NULL entry makes exactly its range one
+ * range, cutting or dropping what was there; neighbours with the same entry are not merged. Storing
+ * NULL erases; neighbouring gaps always are one gap.
+ *
+ * Names and behaviour are those of Linux's maple tree, so that code and knowledge carry over. What is
+ * new here says so: mtree_reserve(), mtree_release(), mt_set_mem(), mt_stats(), the RCU flavours.
+ *
+ * Two interfaces. The normal one (mtree_*, mt_*) takes the locks itself. The advanced one (mas_*) works
+ * on a cursor, struct ma_state, and leaves locking to the caller. docs/locking.md is the guide to who may
+ * call what under which lock; the short of it stands in each section below.
+ *
+ * Units: keys are plain integers, sizes count keys. Errors: 0 or a negative errno; after any error the
+ * tree, out-parameters and what readers see are as before, and nothing has leaked.
+ */
+#ifndef SAMARA_MAPLE_TREE_H
+#define SAMARA_MAPLE_TREE_H
+
+#include <samara/export.h>
+#include <samara/lock.h>
+#include <samara/mem.h>
+#include <samara/rcu.h>
+#include <samara/xarray.h>
+#include <stdio.h>
+
+MT_BEGIN_DECLS
+
+/* ---- Constants ------------------------------------------------------------------------------- */
+
+/* Linux's layout figures, kept for code that names them; this library's nodes are laid out otherwise. */
+#define MAPLE_NODE_SLOTS 31
+#define MAPLE_RANGE64_SLOTS 16
+#define MAPLE_ARANGE64_SLOTS 10
+#define MAPLE_ALLOC_SLOTS (MAPLE_NODE_SLOTS - 1)
+#define MAPLE_NODE_MASK 255UL
+
+#define MAPLE_HEIGHT_MAX 31
+/* Internal entries below this are reserved for the library. */
+#define MAPLE_RESERVED_RANGE 4096
+
+#define MT_FLAGS_ALLOC_RANGE 0x01    /* gap search works; fixed at initialisation */
+#define MT_FLAGS_USE_RCU 0x02        /* RCU mode: mt_set_in_rcu(), mt_clear_in_rcu() */
+#define MT_FLAGS_HEIGHT_OFFSET 0x02  /* where ma_flags keeps the height */
+#define MT_FLAGS_HEIGHT_MASK 0x7C
+#define MT_FLAGS_LOCK_MASK 0x300
+#define MT_FLAGS_LOCK_IRQ 0x100      /* documents how the user takes ma_lock; no effect here */
+#define MT_FLAGS_LOCK_BH 0x200       /* likewise */
+#define MT_FLAGS_LOCK_EXTERN 0x300   /* the user brings the lock */
+#define MT_FLAGS_ALLOC_WRAPPED 0x0800 /* cyclic allocation has wrapped; the library's own */
+
+/* ---- The tree -------------------------------------------------------------------------------- */
+
+/*
+ * Users may read ma_flags and ma_root, take ma_lock with the macros below, and touch nothing else.
+ * What readers need and what writers dirty lie at least a cache line apart.
+ */
+struct maple_tree {
+	void *ma_root;                     /* NULL, the entry of [0..0], or the top node */
+	unsigned int ma_flags;
+	unsigned int ma_rcu;               /* enum mt_rcu_flavor */
+	struct mt_mem *ma_mem;             /* NULL: the default arena */
+	char ma_pad[64];
+	union {
+		struct mt_lock ma_lock;
+		void *ma_external_lock;
+	};
+	bool (*ma_lock_is_held)(void *lock); /* of an external lock; NULL: not known */
+	unsigned long ma_seq;              /* bumped whenever a node leaves the tree */
+	unsigned long ma_nodes_built;
+	unsigned long ma_nodes_retired;
+};
+
+#define MT_TREE_INIT_(flags) { NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0 }
+
+/* Static initialisers. The external form does not add MT_FLAGS_LOCK_EXTERN: pass it in @flags. */
+#define MTREE_INIT(name, flags) MT_TREE_INIT_(flags)
+#define MTREE_INIT_EXT(name, flags, lock) MT_TREE_INIT_(flags)
+#define DEFINE_MTREE(name) struct maple_tree name = MTREE_INIT(name, 0)
+
+/* One-time set-up of the library. Optional: everything else does it when first needed. */
+MT_API void maple_tree_init(void);
+
+/*
+ * Makes @mt an empty tree, whatever it held: nothing is freed. With MT_FLAGS_LOCK_EXTERN the lock is
+ * left alone.
+ */
+MT_API void mt_init_flags(struct maple_tree *mt, unsigned int flags);
+
+static inline void mt_init(struct maple_tree *mt)
+{
+	mt_init_flags(mt, 0);
+}
+
+/*
+ * Says which lock protects a tree made with MT_FLAGS_LOCK_EXTERN. @lock is any pointer; the library
+ * never takes or releases it. With @is_held, which tells whether the calling thread holds @lock, debug
+ * builds check every write.
+ */
+static inline void mt_set_external_lock_check(struct maple_tree *mt, void *lock,
+					      bool (*is_held)(void *lock))
+{
+	mt->ma_external_lock = lock;
+	mt->ma_lock_is_held = is_held;
+}
+
+#define mt_set_external_lock(mt, lock) mt_set_external_lock_check((mt), (void *)(lock), NULL)
+/* Linux marks trees on the stack for its lock checker; nothing is to be done here. */
+#define mt_on_stack(mt) ((void)&(mt))
+
+/*
+ * Chooses the arena of an empty tree: 0, or -EBUSY when the tree holds nodes. NULL: the default one.
+ * CONTEXT: before the tree is shared, or with the lock held.
+ */
+MT_API int mt_set_mem(struct maple_tree *mt, struct mt_mem *mem);
+
+/* Does the calling thread hold the tree's lock? True too where that cannot be known (external). */
+MT_API bool mt_lock_is_held(const struct maple_tree *mt);
+#define mt_write_lock_is_held(mt) mt_lock_is_held(mt)
+
+#define mtree_lock(mt) mt_lock_acquire(&(mt)->ma_lock)
+#define mtree_unlock(mt) mt_lock_release(&(mt)->ma_lock)
+#define mtree_lock_nested(mt, subclass) ((void)(subclass), mt_lock_acquire(&(mt)->ma_lock))
+#define mas_lock(mas) mtree_lock((mas)->tree)
+#define mas_unlock(mas) mtree_unlock((mas)->tree)
+#define mas_lock_nested(mas, subclass) mtree_lock_nested((mas)->tree, subclass)
+#define mas_lock_irqsave(mas, flags) ((void)((flags) = 0), mtree_lock((mas)->tree))
+#define mas_unlock_irqrestore(mas, flags) ((void)(flags), mtree_unlock((mas)->tree))
+
+static inline bool mt_external_lock(const struct maple_tree *mt)
+{
+	return (mt->ma_flags & MT_FLAGS_LOCK_MASK) == MT_FLAGS_LOCK_EXTERN;
+}
+
+static inline bool mt_in_rcu(const struct maple_tree *mt)
+{
+	return __atomic_load_n(&mt->ma_flags, __ATOMIC_RELAXED) & MT_FLAGS_USE_RCU;
+}
+
+/* Levels of nodes: 0 for an empty tree and for one that holds nothing but an entry at [0..0]. */
+static inline unsigned int mt_height(const struct maple_tree *mt)
+{
+	return (__atomic_load_n(&mt->ma_flags, __ATOMIC_RELAXED) & MT_FLAGS_HEIGHT_MASK) >>
+	       MT_FLAGS_HEIGHT_OFFSET;
+}
+
+static inline bool mtree_empty(const struct maple_tree *mt)
+{
+	return __atomic_load_n(&mt->ma_root, __ATOMIC_RELAXED) == NULL;
+}
+
+/*
+ * Switch RCU mode on, before the first lock-free reader, and off, when none can be left. Contents stay.
+ * CONTEXT: takes the internal lock; an external one must be held.
+ */
+MT_API void mt_set_in_rcu(struct maple_tree *mt);
+MT_API void mt_clear_in_rcu(struct maple_tree *mt);
+
+/* ---- Normal API: reading ---------------------------------------------------------------------- */
+/*
+ * CONTEXT: no lock needed in RCU mode (a read-side section is entered inside); otherwise hold the lock, or
+ * exclude writers. Never waits, retries or writes. The object an entry points to is the caller's affair:
+ * to keep using it, be in a read-side section yourself, hold the lock, or own a reference.
+ */
+
+/* The entry of @index; NULL for a gap and for a zero entry. */
+MT_API void *mtree_load(struct maple_tree *mt, unsigned long index);
+
+/*
+ * The first entry whose range contains *@index or lies above it and starts at or below @max, zero entries
+ * skipped; then *@index is one past its range (0 past ULONG_MAX). NULL when there is none.
+ */
+MT_API void *mt_find(struct maple_tree *mt, unsigned long *index, unsigned long max);
+/* The same, but NULL when *@index is 0, so that a loop ends where the key space does. */
+MT_API void *mt_find_after(struct maple_tree *mt, unsigned long *index, unsigned long max);
+/* The entry of the next range above the one containing @index that starts at or below @max, or NULL. */
+MT_API void *mt_next(struct maple_tree *mt, unsigned long index, unsigned long max);
+/* The entry of the next range below the one containing @index that ends at or above @min, or NULL. */
+MT_API void *mt_prev(struct maple_tree *mt, unsigned long index, unsigned long min);
+
+/*
+ * Visits the entries from @index up to @max. In the body no lock is held, anything may be called, and
+ * @index is already past the current range.
+ */
+#define mt_for_each(mt, entry, index, max)                                      \
+	for ((entry) = mt_find((mt), &(index), (max)); (entry);                 \
+	     (entry) = mt_find_after((mt), &(index), (max)))
+
+/* ---- Normal API: writing ---------------------------------------------------------------------- */
+/*
+ * CONTEXT: TAKES the internal lock, which the caller must not hold; forbidden with an external lock. With
+ * a @gfp that may block the lock is dropped while memory is got, and the operation starts over, so another
+ * writer may come between; the result is still that of the operation done at one moment. Returns 0 or
+ * -EINVAL (first > last, or a reserved entry), -ENOMEM, and what is named below. See docs/locking.md.
+ */
+
+MT_API int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp);
+/* Replaces [first..last] by one range with @entry; NULL erases. */
+MT_API int mtree_store_range(struct maple_tree *mt, unsigned long first, unsigned long last,
+			     void *entry, gfp_t gfp);
+MT_API int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp);
+/* Stores only where every key is free, else -EEXIST. */
+MT_API int mtree_insert_range(struct maple_tree *mt, unsigned long first, unsigned long last,
+			      void *entry, gfp_t gfp);
+/*
+ * Erases the whole range around @index and returns its entry; NULL when there was none, or when there was
+ * no memory to erase it (then it is still there). May block.
+ */
+MT_API void *mtree_erase(struct maple_tree *mt, unsigned long index);
+
+/*
+ * Stores @entry over the lowest (rrange: highest) free @size keys inside [min..max] and says where in
+ * *@startp. Trees with MT_FLAGS_ALLOC_RANGE only. -EBUSY: no gap fits; -EINVAL: size is 0 or more than
+ * the limits hold.
+ */
+MT_API int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry,
+			     unsigned long size, unsigned long min, unsigned long max, gfp_t gfp);
+MT_API int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void *entry,
+			      unsigned long size, unsigned long min, unsigned long max, gfp_t gfp);
+/*
+ * Stores @entry at the lowest free key of [max(lo, *next)..hi], else of [lo..hi]; *@next is then one past
+ * it. Returns 0, or 1 when the search wrapped, -EBUSY, -EINVAL, -ENOMEM.
+ */
+MT_API int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry,
+			      unsigned long range_lo, unsigned long range_hi, unsigned long *next,
+			      gfp_t gfp);
+
+/*
+ * Reserves [first..last]: every key must be free (-EEXIST). The range then reads as NULL through the
+ * normal API, but is no gap, and a later mtree_store_range() of exactly this range needs no memory and
+ * cannot fail. mtree_release() makes what is still reserved of [first..last] free again and leaves
+ * entries stored meanwhile alone. (Samara's own; Linux has it for the XArray only.)
+ */
+MT_API int mtree_reserve(struct maple_tree *mt, unsigned long first, unsigned long last, gfp_t gfp);
+MT_API int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last);
+
+/*
+ * Makes the empty tree @dst a copy of @mt, node by node; entries are copied as pointers. -EINVAL when @dst
+ * is not empty or the flags differ. mtree_dup() TAKES both locks, @dst's first, and keeps them while it
+ * allocates; __mt_dup() takes none: the caller holds both.
+ */
+MT_API int mtree_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp);
+MT_API int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp);
+
+/* Frees the nodes; the tree is empty and ready for use. Entries are not touched. __: caller locks. */
+MT_API void mtree_destroy(struct maple_tree *mt);
+MT_API void __mt_destroy(struct maple_tree *mt);
+
+/* ---- Cursors ----------------------------------------------------------------------------------- */
+
+enum maple_status {
+	ma_active,    /* on the range [index..last], an entry or a gap */
+	ma_start,     /* nothing known yet; begins at index */
+	ma_root,      /* on [0..0] of a tree without nodes */
+	ma_none,      /* the last search ended where there is nothing to stand on */
+	ma_pause,     /* position given up; continues behind [index..last] */
+	ma_overflow,  /* stopped at the upper limit */
+	ma_underflow, /* stopped at the lower limit */
+	ma_error,     /* xa_err(mas->node) says which */
+};
+
+/* Nodes on the way from the top to a leaf that a cursor can keep; no tree can be higher. */
+#define MT_PATH_MAX 16
+
+/*
+ * A cursor: a position in a tree, and memory for the next store (mas_preallocate()). It belongs to one
+ * thread and takes no lock. A position is valid while the lock or read-side section it was made under is held;
+ * mas_pause() before letting go. A cursor that was left behind by other writers notices and looks its
+ * index up again. Users may read and write tree, index, last and status; the rest is private.
+ */
+struct ma_state {
+	struct maple_tree *tree;
+	unsigned long index; /* in: the range to work on; out: the range found */
+	unsigned long last;
+	void *node;          /* the leaf; in status error the encoded errno */
+	unsigned long min;   /* the leaf's first and last key */
+	unsigned long max;
+	void *alloc;         /* nodes owned */
+	unsigned long alloc_nr;
+	unsigned long alloc_want; /* what the last store lacked */
+	enum maple_status status;
+	unsigned char depth; /* of the leaf; the top is at 0 */
+	unsigned char offset; /* of the range in the leaf */
+	unsigned char mas_flags;
+	unsigned char end;   /* the leaf's last offset */
+	unsigned long seq;   /* ma_seq when the position was made */
+	void *path[MT_PATH_MAX];
+	unsigned char slot[MT_PATH_MAX];
+};
+
+#define MA_STATE(name, mt, first, end_)                                                          \
+	struct ma_state name = { (mt), (first), (end_), NULL, 0, ~0UL, NULL, 0, 0, ma_start,      \
+				 0,    0,       0,      0,    0,    { NULL }, { 0 } }
+
+/* The entry that encodes the negative errno @err. */
+#define MA_ERROR(err) ((void *)(((unsigned long)(long)(err) << 2) | 2UL))
+
+MT_API void mas_init(struct ma_state *mas, struct maple_tree *tree, unsigned long addr);
+
+static inline void mas_reset(struct ma_state *mas)
+{
+	mas->status = ma_start;
+	mas->node = NULL;
+}
+
+/* Sets the range but keeps the position; @start must lie inside the current range. */
+static inline void __mas_set_range(struct ma_state *mas, unsigned long start, unsigned long last)
+{
+	mas->index = start;
+	mas->last = last;
+}
+
+static inline void mas_set_range(struct ma_state *mas, unsigned long start, unsigned long last)
+{
+	mas_reset(mas);
+	__mas_set_range(mas, start, last);
+}
+
+static inline void mas_set(struct ma_state *mas, unsigned long index)
+{
+	mas_set_range(mas, index, index);
+}
+
+/* Gives the position up, so that the lock may be released; the next call goes on behind the range. */
+static inline void mas_pause(struct ma_state *mas)
+{
+	mas->status = ma_pause;
+	mas->node = NULL;
+}
+
+static inline bool mas_is_active(const struct ma_state *mas)
+{
+	return mas->status == ma_active;
+}
+
+static inline bool mas_is_err(const struct ma_state *mas)
+{
+	return mas->status == ma_error;
+}
+
+/* ---- Cursors: reading --------------------------------------------------------------------------- */
+/*
+ * CONTEXT: the lock, or in RCU mode a read-side section (mt_rcu_read_lock()). Zero entries are returned
+ * like any other. A range returned starts at or below @max (ends at or above @min) and may go beyond it.
+ * [index..last] is the range found.
+ */
+
+/* The entry at index, whatever the status was. */
+MT_API void *mas_walk(struct ma_state *mas);
+/* The entry at index at first, then the following entries. */
+MT_API void *mas_find(struct ma_state *mas, unsigned long max);
+/* The same, stopping at gaps too (NULL, status active). */
+MT_API void *mas_find_range(struct ma_state *mas, unsigned long max);
+MT_API void *mas_find_rev(struct ma_state *mas, unsigned long min);
+MT_API void *mas_find_range_rev(struct ma_state *mas, unsigned long min);
+/* The following / preceding entry (_range: range). */
+MT_API void *mas_next(struct ma_state *mas, unsigned long max);
+MT_API void *mas_next_range(struct ma_state *mas, unsigned long max);
+MT_API void *mas_prev(struct ma_state *mas, unsigned long min);
+MT_API void *mas_prev_range(struct ma_state *mas, unsigned long min);
+
+#define mas_for_each(mas, entry, max) while (((entry) = mas_find((mas), (max))) != NULL)
+
+/*
+ * The lowest (rev: highest) gap of @size keys in [min..max]: 0 and [index..last] is the place found, ready
+ * for a store; -EBUSY; -EINVAL. CONTEXT: the lock.
+ */
+MT_API int mas_empty_area(struct ma_state *mas, unsigned long min, unsigned long max,
+			  unsigned long size);
+MT_API int mas_empty_area_rev(struct ma_state *mas, unsigned long min, unsigned long max,
+			      unsigned long size);
+
+/* ---- Cursors: writing --------------------------------------------------------------------------- */
+/*
+ * CONTEXT: the write lock. The range written is [index..last]. After a store the cursor is on the range
+ * as it now is (after NULL: the whole gap); other cursors find their place again by themselves.
+ */
+
+/* Stores with what can be had without blocking; the former entry of index. Errors: mas_is_err(). */
+MT_API void *mas_store(struct ma_state *mas, void *entry);
+/* 0, -ENOMEM, -EINVAL. Drops and retakes an internal lock when @gfp may block and memory is short. */
+MT_API int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
+/* Erases the range around index and returns its entry; NULL for a gap or without memory (mas_is_err()). */
+MT_API void *mas_erase(struct ma_state *mas);
+
+/*
+ * Gets exactly the nodes that storing @entry over [index..last] will use into the cursor. Holds only while the
+ * lock is held and the tree stays as it is: nothing else may write to it before mas_store_prealloc(), which
+ * never allocates and cannot fail. mas_destroy() gives the nodes back instead. 0, -ENOMEM, -EINVAL.
+ * docs/locking.md explains what this does not promise.
+ */
+MT_API int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp);
+MT_API void mas_store_prealloc(struct ma_state *mas, void *entry);
+/* Nodes that the cursor owns at the moment. (Samara's own.) */
+static inline unsigned long mas_allocated(const struct ma_state *mas)
+{
+	return mas->alloc_nr;
+}
+
+/* After mas_store(): is it to be tried again? Gets the memory it lacked, dropping the lock if it may. */
+MT_API bool mas_nomem(struct ma_state *mas, gfp_t gfp);
+/* Frees the memory the cursor owns and ends a bulk load. Position and range stay. */
+MT_API void mas_destroy(struct ma_state *mas);
+
+/* Gets nodes for about @nr_entries ascending mas_store()s on this cursor. 0 or -ENOMEM. May block. */
+MT_API int mas_expected_entries(struct ma_state *mas, unsigned long nr_entries);
+
+/* mtree_alloc_cyclic() for a cursor. */
+MT_API int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
+			    unsigned long range_lo, unsigned long range_hi, unsigned long *next,
+			    gfp_t gfp);
+
+/* ---- Looking inside ------------------------------------------------------------------------------ */
+
+enum mt_dump_format {
+	mt_dump_dec,
+	mt_dump_hex,
+};
+
+/* Prints the tree, node by node. CONTEXT: the lock. */
+MT_API void mt_dump(const struct maple_tree *mt, enum mt_dump_format format);
+MT_API void mt_dump_to(const struct maple_tree *mt, enum mt_dump_format format, FILE *out);
+/* The same as a Graphviz graph. */
+MT_API void mt_dump_dot(const struct maple_tree *mt, FILE *out);
+MT_API void mas_dump(const struct ma_state *mas);
+
+/*
+ * Checks every invariant of the tree: order, coverage, merged gaps, gap figures, fill, encoding, height.
+ * 0, or -EUCLEAN, and then the first fault is described in @why (if not NULL) of @size bytes.
+ * CONTEXT: the lock.
+ */
+MT_API int mt_check(const struct maple_tree *mt, char *why, size_t size);
+/* The same with Linux's name; prints the fault to stderr. */
+MT_API int mt_validate(struct maple_tree *mt);
+
+struct mt_stats {
+	unsigned int height;
+	unsigned long nodes;                       /* all levels */
+	unsigned long level_nodes[MT_PATH_MAX];    /* [0]: leaves */
+	unsigned long level_slots[MT_PATH_MAX];    /* ranges or children in them */
+	unsigned long level_room[MT_PATH_MAX];     /* how many they could hold as they are encoded */
+	unsigned long wide_nodes;                  /* nodes whose keys need 64 bits */
+	unsigned long entries;                     /* ranges with an entry */
+	unsigned long gaps;                        /* ranges without */
+	size_t bytes;                              /* of all nodes */
+	unsigned long nodes_built;                 /* since mt_init() */
+	unsigned long nodes_retired;
+};
+
+/* Counts everything by walking the tree. CONTEXT: the lock. */
+MT_API void mt_stats(const struct maple_tree *mt, struct mt_stats *stats);
+
+/* Returns unused memory of the tree's library-wide caches to the system. */
+MT_API void mt_cache_shrink(void);
+
+/* Assertions in the manner of Linux's test code: print the tree or cursor, then abort. */
+MT_API void mt_bug(const struct maple_tree *mt, const struct ma_state *mas, bool fatal,
+		   const char *what, const char *file, int line);
+
+#define MT_WARN_(mt, mas, cond, fatal)                                                   \
+	__extension__({                                                                  \
+		bool mt_bad_ = !!(cond);                                                 \
+		if (mt_bad_)                                                             \
+			mt_bug((mt), (mas), (fatal), #cond, __FILE__, __LINE__);         \
+		mt_bad_;                                                                 \
+	})
+#define MT_BUG_ON(mt, cond) ((void)MT_WARN_(mt, NULL, cond, true))
+#define MAS_BUG_ON(mas, cond) ((void)MT_WARN_((mas)->tree, mas, cond, true))
+#define MAS_WR_BUG_ON(wrmas, cond) ((void)MT_WARN_((wrmas)->mas->tree, (wrmas)->mas, cond, true))
+#define MT_WARN_ON(mt, cond) MT_WARN_(mt, NULL, cond, false)
+#define MAS_WARN_ON(mas, cond) MT_WARN_((mas)->tree, mas, cond, false)
+#define MAS_WR_WARN_ON(wrmas, cond) MT_WARN_((wrmas)->mas->tree, (wrmas)->mas, cond, false)
+
+MT_END_DECLS
+
+#endif
