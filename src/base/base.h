@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every file of the library may use: branch hints, assertions, checked arithmetic, vector clones.
+ *
+ * Assertions come in three tiers. _Static_assert for what the compiler can know. smr_assert() for O(1)
+ * checks, active in debug builds (SMR_DEBUG). smr_assert_slow() for checks that walk something, active
+ * with SMR_DEBUG_SLOW. An inactive one still compiles its expression, but does not evaluate it.
+ */
+#ifndef SMR_BASE_BASE_H
+#define SMR_BASE_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define smr_likely(x) __builtin_expect(!!(x), 1)
+#define smr_unlikely(x) __builtin_expect(!!(x), 0)
+#define smr_inline static inline __attribute__((always_inline))
+#define smr_noinline __attribute__((noinline))
+#define smr_aligned(n) __attribute__((aligned(n)))
+#define smr_prefetch(addr) __builtin_prefetch(addr)
+
+#define SMR_CACHE_LINE 64
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+#define container_of(ptr, type, member)                                                  \
+	__extension__({                                                                  \
+		const __typeof__(((type *)0)->member) *smr_member_ = (ptr);              \
+		(type *)((char *)(uintptr_t)smr_member_ - offsetof(type, member));       \
+	})
+
+/* Prints the failed assertion to stderr and aborts. */
+__attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const char *file, int line);
+
+#define SMR_ASSERT_ON(expr) \
+	((void)(smr_likely(expr) ? 0 : (smr_assert_fail(#expr, __FILE__, __LINE__), 0)))
+#define SMR_ASSERT_OFF(expr) ((void)sizeof(!(expr)))
+
+#ifdef SMR_DEBUG
+#define smr_assert(expr) SMR_ASSERT_ON(expr)
+#else
+#define smr_assert(expr) SMR_ASSERT_OFF(expr)
+#endif
+
+#ifdef SMR_DEBUG_SLOW
+#define smr_assert_slow(expr) SMR_ASSERT_ON(expr)
+#else
+#define smr_assert_slow(expr) SMR_ASSERT_OFF(expr)
+#endif
+
+/*
+ * A function marked SMR_CLONES is compiled once per instruction set, and the loader picks the best for
+ * the machine it runs on. Off where the compiler cannot do it, in unoptimised builds, and under the
+ * sanitizers, whose runtimes are not ready yet when the loader calls resolvers.
+ */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) &&    \
+	!defined(SMR_DEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define SMR_CLONES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
+#else
+#define SMR_CLONES
+#endif
+
+/* *@sum = @a + @b; false, and *@sum is undefined, when that does not fit. */
+smr_inline bool smr_checked_add(unsigned long a, unsigned long b, unsigned long *sum)
+{
+	return !__builtin_add_overflow(a, b, sum);
+}
+
+smr_inline bool smr_checked_mul(unsigned long a, unsigned long b, unsigned long *product)
+{
+	return !__builtin_mul_overflow(a, b, product);
+}
+
+/*
+ * The last key of @size keys from @first on. False when there is none: @size is 0, or the range would
+ * run past ULONG_MAX. (A range that ends exactly there is fine: its end, last + 1, would wrap to 0.)
+ */
+smr_inline bool smr_range_last(unsigned long first, unsigned long size, unsigned long *last)
+{
+	return size != 0 && smr_checked_add(first, size - 1, last);
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Points at which a test may interfere. Only the internal build (SMR_HOOKS) has them; elsewhere they
+ * compile to nothing.
+ *
+ * The settings are meant for tests that drive the tree from one thread; they are atomic, so that
+ * other threads may allocate meanwhile, but which thread then meets the failure is not determined.
+ */
+#ifndef SMR_BASE_HOOKS_H
+#define SMR_BASE_HOOKS_H
+
+#include <stdbool.h>
+
+#ifdef SMR_HOOKS
+
+enum smr_hook_mem {
+	SMR_HOOK_MEM_OK,     /* no allocation fails by order of a test */
+	SMR_HOOK_MEM_NOWAIT, /* those fail that may not block */
+	SMR_HOOK_MEM_NONE,   /* all fail */
+};
+
+/* Which node allocations fail from now on. */
+void smr_hook_set_mem(enum smr_hook_mem mode);
+
+/* Lets the @n-th node allocation from now (1: the next) fail, once. 0: none. */
+void smr_hook_set_fail_at(unsigned long n);
+
+/* Node allocations asked for since the last smr_hook_set_fail_at() or smr_hook_reset(). */
+unsigned long smr_hook_allocations(void);
+/* How many of these were made to fail. */
+unsigned long smr_hook_failures(void);
+
+/*
+ * @fn is called, with no lock of the library held, each time a store has dropped the internal lock to get
+ * memory and has not retaken it yet: here another writer might come between. NULL: nobody.
+ */
+void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg);
+
+/* Back to no interference at all. */
+void smr_hook_reset(void);
+
+/* For the library: must this node allocation fail? Called once for each request, of any number. */
+bool smr_hook_fail_node(bool may_block);
+/* For the library: the lock has been dropped to allocate. */
+void smr_hook_unlocked(void);
+
+#else
+
+static inline bool smr_hook_fail_node(bool may_block)
+{
+	(void)may_block;
+	return false;
+}
+
+static inline void smr_hook_unlocked(void)
+{
+}
+
+#endif
+
+#endif

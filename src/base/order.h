@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory orders of the library, by name: what each pairing guarantees, its two sides, and what goes
+ * wrong without it. scripts/check-order holds this list and the uses of ORDER() together: each name used
+ * is listed, each name listed is used, on at least two sides.
+ *
+ * ORDER lock
+ *   release: mt_lock_release() (lock/mutex.c)    acquire: mt_lock_try(), acquire_slow() (same file)
+ *   What one holder of a mutex did is visible to the next. WITHOUT it the next holder works on data as
+ *   they were before.
+ *
+ * ORDER publish
+ *   release: publish() (tree/publish.c), __mt_dup()    acquire: smr_slot_read(), smr_root() (tree/node.h)
+ *   What a slot leads to, nodes and the user's object alike, is complete before the slot points at it.
+ *   WITHOUT it a lock-free reader follows an uninitialised node, or sees an object before its contents.
+ *
+ * ORDER seq
+ *   release: advance() (tree/publish.c), __mt_destroy()    acquire: smr_walk() (tree/walk.c)
+ *   The change counter moves on after the nodes have changed, and is read before them. WITHOUT it a cursor
+ *   pairs the new number with nodes that have been replaced, and trusts them later.
+ *
+ * ORDER retire
+ *   release: smr_mem_retire(), pushing           acquire: next_batch(), grabbing (both mem/retire.c)
+ *   The links of a list of retired nodes are complete before it can be grabbed. WITHOUT it the grabber
+ *   follows a link that has not been written. The same word hands the batch in flight from one owner to
+ *   the next (next_batch() to smr_mem_retire()), and tells wait_flavor() no older count than its own.
+ *
+ * ORDER grace
+ *   release: batch_done()                        acquire: wait_for() (both mem/retire.c)
+ *   The nodes of a batch are free, and its callback is through with the arena, before the counters say so.
+ *   WITHOUT it who waited for them may still find the memory in limbo, or free the arena under the
+ *   callback's feet.
+ */
+#ifndef SMR_BASE_ORDER_H
+#define SMR_BASE_ORDER_H
+
+#include "base/atomic.h"
+
+#endif

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#include <samara/version.h>
+
+const char *samara_version(void)
+{
+	return SAMARA_VERSION_STRING;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The mutex of include/samara/lock.h. Its word is
+ *
+ *   0               free
+ *   tid             held by the thread of that id, nobody waits
+ *   tid | WAITERS   held, and somebody may be asleep on the word
+ *
+ * Who finds the lock held sets WAITERS before going to sleep, so the holder learns of it in the exchange
+ * that frees the lock, and wakes one. The one woken cannot know whether others sleep still: it takes
+ * the lock with WAITERS set. That costs at most one wake-up too many.
+ */
+#include <samara/lock.h>
+
+#include "base/base.h"
+#include "base/order.h"
+#include "base/park.h"
+#include "lock/thread.h"
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define WAITERS 0x80000000u
+
+__thread unsigned int smri_lock_tid __attribute__((tls_model("initial-exec")));
+
+unsigned int smri_lock_ask_tid(void)
+{
+	smri_lock_tid = (unsigned int)syscall(SYS_gettid);
+	return smri_lock_tid;
+}
+
+static void forget_tid(void)
+{
+	smri_lock_tid = 0;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	/* Fails only for want of memory at start-up; then a forked child would see its parent's id. */
+	(void)pthread_atfork(NULL, NULL, forget_tid);
+}
+
+void mt_lock_init(struct mt_lock *lock)
+{
+	smr_store(&lock->word, 0, RELAXED);
+	lock->pad = 0;
+}
+
+bool mt_lock_try(struct mt_lock *lock)
+{
+	unsigned int free = 0;
+
+	/* ORDER lock: see base/order.h. PARTNER mt_lock_release(). */
+	return smr_cas(&lock->word, &free, smr_lock_tid(), ORDER(lock, acquire), RELAXED);
+}
+
+static smr_noinline void acquire_slow(struct mt_lock *lock)
+{
+	unsigned int mine = smr_lock_tid() | WAITERS;
+	unsigned int seen = smr_load(&lock->word, RELAXED);
+
+	smr_assert((seen | WAITERS) != mine); /* it would wait for itself for ever */
+	for (;;) {
+		if (seen == 0) {
+			/* ORDER lock. PARTNER mt_lock_release(). */
+			if (smr_cas(&lock->word, &seen, mine, ORDER(lock, acquire), RELAXED))
+				return;
+			continue;
+		}
+		if (!(seen & WAITERS) &&
+		    !smr_cas(&lock->word, &seen, seen | WAITERS, RELAXED, RELAXED))
+			continue;
+		smr_park(&lock->word, seen | WAITERS);
+		seen = smr_load(&lock->word, RELAXED);
+	}
+}
+
+void mt_lock_acquire(struct mt_lock *lock)
+{
+	if (smr_unlikely(!mt_lock_try(lock)))
+		acquire_slow(lock);
+}
+
+void mt_lock_release(struct mt_lock *lock)
+{
+	unsigned int word;
+
+	smr_assert(mt_lock_held(lock));
+	/* ORDER lock: what the holder did precedes the next holder's doings. PARTNER mt_lock_try(),
+	 * acquire_slow(). WITHOUT the next holder may see the protected data as they were before. */
+	word = smr_xchg(&lock->word, 0, ORDER(lock, release));
+	if (smr_unlikely(word & WAITERS))
+		smr_wake(&lock->word, 1);
+}
+
+bool mt_lock_held(const struct mt_lock *lock)
+{
+	/* Relaxed is enough: only the thread itself can make the answer true or false. */
+	return (smr_load(&lock->word, RELAXED) & ~WAITERS) == smr_lock_tid();
+}

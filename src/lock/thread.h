@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* The calling thread's id, as cheap as a variable. */
+#ifndef SMR_LOCK_THREAD_H
+#define SMR_LOCK_THREAD_H
+
+#include "base/base.h"
+
+/* 0: not asked for yet. Reset in the child of fork(), whose one thread has a new id. */
+extern __thread unsigned int smri_lock_tid
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+unsigned int smri_lock_ask_tid(void);
+
+/* Never 0; at most 2^22, as the kernel has it. */
+smr_inline unsigned int smr_lock_tid(void)
+{
+	unsigned int tid = smri_lock_tid;
+
+	return smr_likely(tid) ? tid : smri_lock_ask_tid();
+}
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include "mem/arena.h"
+#include "lock/rank.h"
+#include "mem/mem_internal.h"
+#include "mem/refill.h"
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#ifdef SMR_DEBUG
+#include <stdio.h>
+#endif
+
+static void *map_anonymous(void *ctx, size_t size, size_t align);
+static void unmap_anonymous(void *ctx, void *chunk, size_t size);
+
+#define ANONYMOUS { map_anonymous, unmap_anonymous, NULL }
+
+#define LIMBO(flavor) [flavor] = { .mem = &smri_mem_default }
+
+struct mt_mem smri_mem_default = {
+	.id = 1,
+	.ops = ANONYMOUS,
+	.limit = ULONG_MAX,
+	.reserve_size = SMR_RESERVE_DEFAULT,
+	.limbo = { LIMBO(MT_RCU_BP), LIMBO(MT_RCU_MEMB), LIMBO(MT_RCU_MB), LIMBO(MT_RCU_QSBR) },
+};
+
+static struct mt_lock arenas_lock = MT_LOCK_INIT; /* RANK arenas */
+static struct mt_mem *arenas = &smri_mem_default; /* GUARD arenas_lock */
+static unsigned long last_id = 1;                 /* GUARD arenas_lock */
+
+void smri_mem_lock_arenas(void)
+{
+	mt_lock_acquire(&arenas_lock);
+}
+
+void smri_mem_unlock_arenas(void)
+{
+	mt_lock_release(&arenas_lock);
+}
+
+struct mt_mem *smri_mem_by_id(unsigned long id)
+{
+	struct mt_mem *mem;
+
+	for (mem = arenas; mem; mem = mem->next)
+		if (mem->id == id)
+			return mem;
+	return NULL;
+}
+
+/*
+ * fork() in a program with threads: the child must find every lock free and what it protects in order, so
+ * they are all taken around it. There the owner's id is that of the parent's thread, so the child does
+ * not release but renews them. What other threads had in their magazines stays there.
+ */
+static void before_fork(void)
+{
+	struct mt_mem *mem;
+
+	smri_mem_lock_arenas();
+	for (mem = arenas; mem; mem = mem->next)
+		mt_lock_acquire(&mem->lock);
+}
+
+static void after_fork_parent(void)
+{
+	struct mt_mem *mem;
+
+	for (mem = arenas; mem; mem = mem->next)
+		mt_lock_release(&mem->lock);
+	smri_mem_unlock_arenas();
+}
+
+static void after_fork_child(void)
+{
+	struct mt_mem *mem;
+
+	for (mem = arenas; mem; mem = mem->next)
+		mt_lock_init(&mem->lock);
+	mt_lock_init(&arenas_lock);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	/* Fails only for want of memory at start-up; then a fork may find a lock held. */
+	(void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+static void *map_anonymous(void *ctx, size_t size, size_t align)
+{
+	uintptr_t at, aligned;
+	void *area;
+
+	(void)ctx;
+	area = mmap(NULL, size + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (area == MAP_FAILED)
+		return NULL;
+	at = (uintptr_t)area;
+	aligned = (at + align - 1) & ~(align - 1);
+	if (aligned > at)
+		munmap(area, aligned - at);
+	if (at + align > aligned)
+		munmap((void *)(aligned + size), at + align - aligned);
+	/* Only advice: a kernel without huge pages refuses, and all works with small ones. */
+	(void)madvise((void *)aligned, size, MADV_HUGEPAGE);
+	return (void *)aligned;
+}
+
+static void unmap_anonymous(void *ctx, void *chunk, size_t size)
+{
+	(void)ctx;
+	munmap(chunk, size);
+}
+
+static unsigned long limit_in_chunks(size_t limit)
+{
+	return limit ? limit / MT_CHUNK_SIZE : ULONG_MAX;
+}
+
+static void enlist(struct mt_mem *mem)
+{
+	smri_mem_lock_arenas();
+	mem->id = ++last_id;
+	mem->prev = &smri_mem_default;
+	mem->next = smri_mem_default.next;
+	if (mem->next)
+		mem->next->prev = mem;
+	smri_mem_default.next = mem;
+	smri_mem_unlock_arenas();
+}
+
+static void delist(struct mt_mem *mem)
+{
+	smri_mem_lock_arenas();
+	mem->prev->next = mem->next;
+	if (mem->next)
+		mem->next->prev = mem->prev;
+	smri_mem_unlock_arenas();
+}
+
+struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
+{
+	static const struct mt_mem_ops anonymous = ANONYMOUS;
+	struct mt_mem *mem;
+
+	if (limit && limit < MT_CHUNK_SIZE)
+		return NULL;
+	mem = mmap(NULL, sizeof(*mem), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED)
+		return NULL;
+	mem->ops = ops ? *ops : anonymous;
+	mem->limit = limit_in_chunks(limit);
+	mem->reserve_size = SMR_RESERVE_DEFAULT;
+	smri_retire_init(mem);
+	if (limit && smri_refill_ensure(mem, 1)) {
+		munmap(mem, sizeof(*mem));
+		return NULL;
+	}
+	enlist(mem);
+	return mem;
+}
+
+/* Says so in debug builds when nodes of @mem are still in use. */
+static void report_leaks(const struct mt_mem *mem)
+{
+#ifdef SMR_DEBUG
+	unsigned long used = mem->chunks * MT_CHUNK_NODES - mem->free;
+
+	if (used)
+		fprintf(stderr, "samara: mt_mem_destroy: %lu nodes are still in use\n", used);
+#else
+	(void)mem;
+#endif
+}
+
+void mt_mem_destroy(struct mt_mem *mem)
+{
+	unsigned int i;
+
+	smr_assert(mem != &smri_mem_default);
+	smri_retire_wait_idle(mem);
+	/* From here on other threads' magazines of this arena are nobody's: its id is never looked up again. */
+	delist(mem);
+	mt_lock_acquire(&mem->lock);
+	for (i = 0; i < SMR_MAGS; i++)
+		smri_mag_drain(mem, &mem->mag[i], 0);
+	report_leaks(mem);
+	mt_lock_release(&mem->lock);
+	smri_refill_release(mem, 0);
+	munmap(mem, sizeof(*mem));
+}
+
+struct mt_mem *mt_mem_default(void)
+{
+	return &smri_mem_default;
+}
+
+void mt_mem_set_limit(struct mt_mem *mem, size_t limit)
+{
+	mt_lock_acquire(&mem->lock);
+	mem->limit = limit_in_chunks(limit);
+	mt_lock_release(&mem->lock);
+}
+
+int mt_mem_set_reserve(struct mt_mem *mem, unsigned long nodes)
+{
+	if (nodes > ULONG_MAX / MT_NODE_SIZE)
+		return -ENOMEM;
+	mt_lock_acquire(&mem->lock);
+	mem->reserve_size = nodes;
+	mt_lock_release(&mem->lock);
+	return smri_refill_ensure(mem, 0);
+}
+
+void mt_mem_trim(struct mt_mem *mem)
+{
+	smr_mem_trim_local(mem);
+}

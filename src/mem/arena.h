@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arena, struct mt_mem. Only src/mem looks inside; it stands here for the inlines of take.h.
+ *
+ * Where the nodes of an arena are:
+ *
+ *	chunks ----- free: in lists or never used yet (slab.c), the last reserve_size of them kept
+ *	  |                for GFP_ATOMIC: the emergency reserve is a number, not a set of nodes
+ *	  +--------- free: in a thread's magazine (magazine.c)
+ *	  +--------- in limbo: retired, and a reader may still be on them (retire.c)
+ *	  +--------- used: all others, by trees, cursors and promises
+ */
+#ifndef SMR_MEM_ARENA_H
+#define SMR_MEM_ARENA_H
+
+#include "base/rcu.h"
+#include "mem/magazine.h"
+#include <samara/lock.h>
+#include <samara/maple_tree.h>
+
+/* By how many free nodes it has: 0 of them, 1, 2-3, 4-7, ..., 2048-4094, all. */
+#define SMR_CHUNK_CLASSES 14
+#define SMR_CHUNK_FULL 0
+#define SMR_CHUNK_IDLE (SMR_CHUNK_CLASSES - 1)
+
+#define SMR_RESERVE_DEFAULT 64
+
+/* Retired nodes of one arena and one flavour. retire.c explains. */
+struct smr_limbo {
+	void *gathered;            /* GUARD atomic: IDLE, EMPTY or the first of a list; ORDER retire */
+	unsigned int done;         /* GUARD the batch in flight writes, anyone reads; ORDER grace */
+	unsigned int event;        /* GUARD atomic, the futex; ORDER grace */
+	void *batch;               /* GUARD the batch in flight */
+	struct mt_mem *mem;        /* GUARD the batch in flight */
+	struct smr_rcu_head rcu;   /* GUARD the batch in flight */
+} smr_aligned(SMR_CACHE_LINE);
+
+struct mt_mem {
+	unsigned long id;                        /* constant, never used twice */
+	struct mt_mem_ops ops;                   /* constant */
+	struct mt_mem *next, *prev;              /* GUARD arenas lock: the list of all arenas */
+
+	struct mt_lock lock smr_aligned(SMR_CACHE_LINE); /* RANK arena */
+	struct smr_chunk *chunk[SMR_CHUNK_CLASSES];      /* GUARD lock: lists */
+	unsigned int classes;                    /* GUARD lock: bit set: that list is not empty */
+	unsigned long chunks;                    /* GUARD lock */
+	unsigned long mapping;                   /* GUARD lock: chunks being got just now */
+	unsigned long limit;                     /* GUARD lock: chunks; ULONG_MAX: none */
+	unsigned long idle;                      /* GUARD lock: chunks without a used node */
+	unsigned long free;                      /* GUARD lock: nodes in chunks */
+	unsigned long reserve_size;              /* GUARD lock */
+	unsigned long mags_used;                 /* GUARD lock: bit set: that magazine has an owner */
+	unsigned long taken;                     /* GUARD lock: past the magazines */
+	unsigned long atomic_taken;              /* GUARD lock */
+	unsigned long failed;                    /* GUARD lock */
+	unsigned long returned;                  /* GUARD lock: nodes back from limbo */
+	unsigned long batches;                   /* GUARD lock */
+
+	unsigned long retired smr_aligned(SMR_CACHE_LINE); /* GUARD relaxed: past the magazines */
+	struct smr_limbo limbo[SMR_RCU_FLAVORS];
+	struct smr_mag mag[SMR_MAGS];
+};
+
+_Static_assert(SMR_MAGS <= 8 * sizeof(unsigned long), "one bit per magazine");
+
+extern struct mt_mem smri_mem_default __attribute__((visibility("hidden")));
+
+/* The arena that @mt takes its nodes from. */
+smr_inline struct mt_mem *smr_mem_of(const struct maple_tree *mt)
+{
+	return mt->ma_mem ? mt->ma_mem : &smri_mem_default;
+}
+
+/* The calling thread's magazine of @mem, or NULL. */
+smr_inline struct smr_mag *smri_mag_mine(const struct mt_mem *mem)
+{
+	return smri_mag_find(mem->id);
+}
+
+#endif

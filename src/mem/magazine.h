@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Magazines: a few free nodes that belong to one thread, so that taking and giving needs neither a lock
+ * nor an atomic instruction, and does not touch the node.
+ *
+ * They are arrays inside the arena, SMR_MAGS of them, claimed by threads as they come: getting one needs
+ * no memory. A thread beyond that many works on the arena itself, under its lock. A thread finds its own
+ * through a small table in thread-local storage, by the arena's id. Ids are never used again, so what
+ * the table says of an arena that is gone matches nothing and needs no cleaning up.
+ */
+#ifndef SMR_MEM_MAGAZINE_H
+#define SMR_MEM_MAGAZINE_H
+
+#include "base/atomic.h"
+#include "base/base.h"
+#include "mem/nodes.h"
+
+#define SMR_MAG_NODES 32
+#define SMR_MAGS 64
+#define SMR_MAG_WAYS 8
+
+/* Written by the owner only; others read the figures for statistics. */
+struct smr_mag {
+	unsigned int nr;             /* GUARD relaxed */
+	unsigned long taken;         /* GUARD relaxed: nodes ever handed out */
+	unsigned long retired;       /* GUARD relaxed: nodes ever retired */
+	void *node[SMR_MAG_NODES];   /* GUARD owner */
+} smr_aligned(SMR_CACHE_LINE);
+
+struct smr_mag_way {
+	unsigned long id; /* of the arena; 0: none */
+	struct smr_mag *mag;
+};
+
+extern __thread struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS]
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* The calling thread's magazine of the arena with @id, or NULL. */
+smr_inline struct smr_mag *smri_mag_find(unsigned long id)
+{
+	const struct smr_mag_way *way = &smri_mag_ways[id % SMR_MAG_WAYS];
+
+	return smr_likely(way->id == id) ? way->mag : NULL;
+}
+
+/* Adds to a figure that only the calling thread writes. */
+smr_inline void smri_mag_count(unsigned long *figure, unsigned long nr)
+{
+	smr_store(figure, smr_load(figure, RELAXED) + nr, RELAXED);
+}
+
+/* CONTEXT: the owner. NULL when empty. */
+smr_inline void *smri_mag_pop(struct smr_mag *mag)
+{
+	unsigned int nr = smr_load(&mag->nr, RELAXED);
+	void *node;
+
+	if (smr_unlikely(nr == 0))
+		return NULL;
+	node = mag->node[nr - 1];
+	smr_store(&mag->nr, nr - 1, RELAXED);
+	smri_node_show(node);
+	return node;
+}
+
+/* CONTEXT: the owner. False when full. */
+smr_inline bool smri_mag_push(struct smr_mag *mag, void *node)
+{
+	unsigned int nr = smr_load(&mag->nr, RELAXED);
+
+	if (smr_unlikely(nr == SMR_MAG_NODES))
+		return false;
+	smri_node_hide(node);
+	mag->node[nr] = node;
+	smr_store(&mag->nr, nr + 1, RELAXED);
+	return true;
+}
+
+#endif

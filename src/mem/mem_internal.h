@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of src/mem say to each other. */
+#ifndef SMR_MEM_INTERNAL_H
+#define SMR_MEM_INTERNAL_H
+
+#include "mem/arena.h"
+
+/* ---- slab.c: chunks. CONTEXT: HOLDS the arena's lock, unless it says otherwise. ---- */
+
+struct smr_chunk;
+
+/* Makes @memory a chunk of @mem, all free. */
+void smri_slab_add(struct mt_mem *mem, void *memory);
+/* A free node, which there must be: from the fullest chunk, about. */
+void *smri_slab_pop(struct mt_mem *mem);
+void smri_slab_push(struct mt_mem *mem, void *node);
+/* Takes a chunk without a used node away from @mem, or returns NULL. */
+void *smri_slab_remove_idle(struct mt_mem *mem);
+/* The arena that @node was cut from. CONTEXT: any. */
+struct mt_mem *smri_slab_owner(void *node);
+
+/* ---- arena.c ---- */
+
+/* Free nodes of the chunks that are not the emergency reserve. CONTEXT: HOLDS the arena's lock. */
+static inline unsigned long smri_mem_spare(const struct mt_mem *mem)
+{
+	return mem->free > mem->reserve_size ? mem->free - mem->reserve_size : 0;
+}
+
+/* The list of all arenas; it never is empty. CONTEXT: TAKES / HOLDS arenas. */
+void smri_mem_lock_arenas(void);
+void smri_mem_unlock_arenas(void);
+/* The arena with @id, or NULL when it is gone. CONTEXT: HOLDS arenas. */
+struct mt_mem *smri_mem_by_id(unsigned long id);
+
+/* ---- magazine.c ---- */
+
+/*
+ * The calling thread's magazine of @mem, claimed now if need be; NULL when all have owners, or when
+ * claiming would have to allocate and @may_block is false. CONTEXT: no lock of src/mem held.
+ */
+struct smr_mag *smri_mag_get(struct mt_mem *mem, bool may_block);
+/* Moves all but @keep nodes of @mag to the chunks. CONTEXT: HOLDS the arena's lock. */
+void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep);
+/* Moves @nr nodes from the chunks, which have them, to @mag. CONTEXT: HOLDS the arena's lock. */
+void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr);
+
+/* ---- refill.c ---- */
+
+/* Maps chunks until @nr nodes beside the reserve are free: 0 or -ENOMEM. CONTEXT: SLEEP yes. */
+int smri_refill_ensure(struct mt_mem *mem, unsigned long nr);
+/* Gives chunks without a used node back until @keep are left. CONTEXT: SLEEP yes, no lock held. */
+void smri_refill_release(struct mt_mem *mem, unsigned long keep);
+
+/* ---- retire.c ---- */
+
+void smri_retire_init(struct mt_mem *mem);
+/* Waits until all nodes have come back and all callbacks have ended. CONTEXT: SLEEP yes, GRACE waits. */
+void smri_retire_wait_idle(struct mt_mem *mem);
+/*
+ * Waits for the nodes now in limbo, leaving out flavours inside whose read-side section the caller is.
+ * False when there was nothing to wait for. CONTEXT: SLEEP yes, GRACE waits.
+ */
+bool smri_retire_wait(struct mt_mem *mem);
+
+#endif

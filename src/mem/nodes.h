@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private lists of nodes, owned by one thread. They are linked through the last word of each node, the
+ * one that no reader of a retired node ever looks at: the rest of it must stay as it was.
+ */
+#ifndef SMR_MEM_NODES_H
+#define SMR_MEM_NODES_H
+
+#include "base/base.h"
+#include <samara/mem.h>
+
+#define SMR_NODE_LINK 504
+
+struct smr_nodes {
+	void *head;
+	unsigned long nr;
+};
+
+smr_inline void **smr_node_link(void *node)
+{
+	return (void **)((char *)node + SMR_NODE_LINK);
+}
+
+smr_inline void smr_nodes_push(struct smr_nodes *list, void *node)
+{
+	*smr_node_link(node) = list->head;
+	list->head = node;
+	list->nr++;
+}
+
+/* NULL when @list is empty. */
+smr_inline void *smr_nodes_pop(struct smr_nodes *list)
+{
+	void *node = list->head;
+
+	if (node) {
+		list->head = *smr_node_link(node);
+		list->nr--;
+	}
+	return node;
+}
+
+/*
+ * AddressSanitizer learns which nodes are free, so that touching one is reported. Their link stays
+ * accessible, for it is what free nodes hang together by.
+ */
+#ifdef __SANITIZE_ADDRESS__
+void __asan_poison_memory_region(void const volatile *addr, size_t size);
+void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
+#define smri_node_hide(node) __asan_poison_memory_region((node), SMR_NODE_LINK)
+#define smri_node_show(node) __asan_unpoison_memory_region((node), MT_NODE_SIZE)
+#else
+#define smri_node_hide(node) ((void)(node))
+#define smri_node_show(node) ((void)(node))
+#endif
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include "mem/arena.h"
+#include "mem/mem_internal.h"
+#include <stdint.h>
+
+/* What the magazines add up to. Their owners go on meanwhile. */
+struct mag_sums {
+	unsigned long nr, taken, retired;
+};
+
+static struct mag_sums sum_mags(const struct mt_mem *mem)
+{
+	struct mag_sums sums = { 0, 0, 0 };
+	unsigned int i;
+
+	/* The counts of a magazine stay when its owner goes, and the next owner adds to them. */
+	for (i = 0; i < SMR_MAGS; i++) {
+		sums.nr += smr_load(&mem->mag[i].nr, RELAXED);
+		sums.taken += smr_load(&mem->mag[i].taken, RELAXED);
+		sums.retired += smr_load(&mem->mag[i].retired, RELAXED);
+	}
+	return sums;
+}
+
+static unsigned long minus(unsigned long a, unsigned long b)
+{
+	return a > b ? a - b : 0;
+}
+
+void mt_mem_stats(struct mt_mem *mem, struct mt_mem_stats *stats)
+{
+	struct mag_sums mags;
+	unsigned long retired;
+
+	mt_lock_acquire(&mem->lock);
+	mags = sum_mags(mem);
+	retired = smr_load(&mem->retired, RELAXED) + mags.retired;
+	*stats = (struct mt_mem_stats){
+		.bytes_mapped = mem->chunks * MT_CHUNK_SIZE,
+		.bytes_limit = mem->limit > SIZE_MAX / MT_CHUNK_SIZE ? SIZE_MAX : mem->limit * MT_CHUNK_SIZE,
+		.chunks = mem->chunks,
+		.nodes_free = smri_mem_spare(mem) + mags.nr,
+		.nodes_limbo = minus(retired, mem->returned),
+		.reserve_size = mem->reserve_size,
+		.reserve_left = mem->free - smri_mem_spare(mem),
+		.taken = mem->taken + mags.taken,
+		.retired = retired,
+		.atomic_taken = mem->atomic_taken,
+		.failed = mem->failed,
+		.grace_periods = mem->batches,
+	};
+	stats->nodes_used = minus(mem->chunks * MT_CHUNK_NODES,
+				  mem->free + mags.nr + stats->nodes_limbo);
+	mt_lock_release(&mem->lock);
+}

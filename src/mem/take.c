@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "mem/take.h"
+#include "mem/mem_internal.h"
+#include <errno.h>
+
+/* Nodes given back under one hold of the arena's lock: others wait no longer than for these. */
+#define GIVE_BATCH 64
+
+static void count_refusal(struct mt_mem *mem, gfp_t gfp)
+{
+	/* A caller that may block has not been refused yet: it goes on to refill. */
+	if (!gfpflags_allow_blocking(gfp))
+		mem->failed++;
+}
+
+int smri_take_refuse(struct mt_mem *mem, gfp_t gfp)
+{
+	mt_lock_acquire(&mem->lock);
+	count_refusal(mem, gfp);
+	mt_lock_release(&mem->lock);
+	return -ENOMEM;
+}
+
+/* Fills @mag up for a request of @nr nodes, and for some to come, as far as spare nodes go. */
+static void prepare_mag(struct mt_mem *mem, struct smr_mag *mag, unsigned long nr)
+{
+	unsigned int have = smr_load(&mag->nr, RELAXED);
+	unsigned long want = nr > SMR_MAG_NODES / 2 ? nr : SMR_MAG_NODES / 2;
+	unsigned long spare = smri_mem_spare(mem);
+
+	if (nr > SMR_MAG_NODES || have >= want)
+		return;
+	want -= have;
+	smri_mag_fill(mem, mag, (unsigned int)(want < spare ? want : spare));
+}
+
+/* CONTEXT: HOLDS the arena's lock. */
+static int take_locked(struct mt_mem *mem, struct smr_mag *mag, struct smr_nodes *out,
+		       unsigned long nr, gfp_t gfp)
+{
+	unsigned long held = mag ? smr_load(&mag->nr, RELAXED) : 0;
+	unsigned long spare = smri_mem_spare(mem);
+	unsigned long rest = nr > held ? nr - held : 0;
+
+	if (rest > (gfp & __GFP_HIGH ? mem->free : spare))
+		return -ENOMEM;
+	if (rest > spare)
+		mem->atomic_taken += rest - spare;
+	if (mag)
+		prepare_mag(mem, mag, nr);
+	mem->taken += nr;
+	while (mag && nr && smr_load(&mag->nr, RELAXED)) {
+		smr_nodes_push(out, smri_mag_pop(mag));
+		nr--;
+	}
+	while (nr--)
+		smr_nodes_push(out, smri_slab_pop(mem));
+	return 0;
+}
+
+int smri_take_slow(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, gfp_t gfp)
+{
+	struct smr_mag *mag = smri_mag_get(mem, false);
+	int err;
+
+	mt_lock_acquire(&mem->lock);
+	err = take_locked(mem, mag, out, nr, gfp);
+	if (err)
+		count_refusal(mem, gfp);
+	mt_lock_release(&mem->lock);
+	return err;
+}
+
+void *smri_take_one_slow(struct mt_mem *mem, gfp_t gfp)
+{
+	struct smr_nodes one = { NULL, 0 };
+
+	if (smri_take_slow(mem, &one, 1, gfp))
+		return NULL;
+	return smr_nodes_pop(&one);
+}
+
+void smri_give_slow(struct mt_mem *mem, void *node)
+{
+	struct smr_mag *mag = smri_mag_get(mem, false);
+
+	mt_lock_acquire(&mem->lock);
+	if (mag)
+		smri_mag_drain(mem, mag, SMR_MAG_NODES / 2);
+	if (!mag || !smri_mag_push(mag, node))
+		smri_slab_push(mem, node);
+	mt_lock_release(&mem->lock);
+}
+
+void smr_mem_give_list(struct mt_mem *mem, struct smr_nodes *list)
+{
+	void *node;
+
+	if (list->nr <= SMR_MAG_NODES / 2) {
+		while ((node = smr_nodes_pop(list)))
+			smr_mem_give(mem, node);
+		return;
+	}
+	while (list->head) {
+		unsigned int i;
+
+		mt_lock_acquire(&mem->lock);
+		for (i = 0; i < GIVE_BATCH && (node = smr_nodes_pop(list)); i++)
+			smri_slab_push(mem, node);
+		mt_lock_release(&mem->lock);
+	}
+}
+
+void smr_mem_flush_local(struct mt_mem *mem)
+{
+	struct smr_mag *mag = smri_mag_mine(mem);
+
+	if (!mag)
+		return;
+	mt_lock_acquire(&mem->lock);
+	smri_mag_drain(mem, mag, 0);
+	mt_lock_release(&mem->lock);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Taking nodes that are free, and giving nodes back. CONTEXT of everything here: any, also with a tree's
+ * lock held. ALLOC no. SLEEP no, but for the arena's lock. No system call but that lock's futex.
+ *
+ * What may be taken: free nodes, and with __GFP_HIGH (GFP_ATOMIC) the emergency reserve. A @gfp that may
+ * block is accepted too and means: free nodes, and who finds none goes on to mem/refill.h. A node taken
+ * has arbitrary contents. A node given goes back to the arena it came from, and no reader may look at it.
+ */
+#ifndef SMR_MEM_TAKE_H
+#define SMR_MEM_TAKE_H
+
+#include "base/hooks.h"
+#include "mem/arena.h"
+
+void *smri_take_one_slow(struct mt_mem *mem, gfp_t gfp);
+int smri_take_slow(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, gfp_t gfp);
+void smri_give_slow(struct mt_mem *mem, void *node);
+int smri_take_refuse(struct mt_mem *mem, gfp_t gfp);
+
+/* One node, or NULL. */
+smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
+{
+	struct smr_mag *mag = smri_mag_mine(mem);
+	void *node;
+
+	if (smr_hook_fail_node(false)) {
+		smri_take_refuse(mem, gfp);
+		return NULL;
+	}
+	node = smr_likely(mag) ? smri_mag_pop(mag) : NULL;
+	if (smr_unlikely(!node))
+		return smri_take_one_slow(mem, gfp);
+	smri_mag_count(&mag->taken, 1);
+	return node;
+}
+
+/* Adds @nr nodes to @out: 0, or -ENOMEM and nothing has changed. */
+smr_inline int smr_mem_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, gfp_t gfp)
+{
+	struct smr_mag *mag = smri_mag_mine(mem);
+	unsigned long i;
+
+	if (nr == 0)
+		return 0;
+	if (smr_hook_fail_node(false))
+		return smri_take_refuse(mem, gfp);
+	if (smr_unlikely(!mag || smr_load(&mag->nr, RELAXED) < nr))
+		return smri_take_slow(mem, out, nr, gfp);
+	for (i = 0; i < nr; i++)
+		smr_nodes_push(out, smri_mag_pop(mag));
+	smri_mag_count(&mag->taken, nr);
+	return 0;
+}
+
+/* Gives @node back, at once. */
+smr_inline void smr_mem_give(struct mt_mem *mem, void *node)
+{
+	struct smr_mag *mag = smri_mag_mine(mem);
+
+	if (smr_unlikely(!mag || !smri_mag_push(mag, node)))
+		smri_give_slow(mem, node);
+}
+
+/* Gives all of @list back; it is empty then. */
+void smr_mem_give_list(struct mt_mem *mem, struct smr_nodes *list);
+
+/*
+ * Empties the calling thread's magazine into the arena. A tree that has become empty calls this, lest a
+ * handful of free nodes keep whole chunks from being given back.
+ */
+void smr_mem_flush_local(struct mt_mem *mem);
+
+#endif
