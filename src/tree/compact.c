@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "tree/compact.h"
+
+static void *set(struct ma_state *mas, enum maple_status status, unsigned long index,
+		 unsigned long last, void *entry)
+{
+	mas->node = NULL;
+	mas->status = status;
+	mas->index = index;
+	mas->last = last;
+	return entry;
+}
+
+static void *on_root(struct ma_state *mas, void *root)
+{
+	return set(mas, ma_root, 0, 0, root);
+}
+
+static void *behind_root(struct ma_state *mas)
+{
+	return set(mas, ma_none, 1, ULONG_MAX, NULL);
+}
+
+void *smr_compact_walk(struct ma_state *mas, void *root)
+{
+	if (!root)
+		return set(mas, ma_none, 0, ULONG_MAX, NULL);
+	return mas->index == 0 ? on_root(mas, root) : behind_root(mas);
+}
+
+void *smr_compact_next(struct ma_state *mas, void *root, enum maple_status before)
+{
+	if (before == ma_underflow)
+		return smr_compact_walk(mas, root);
+	if (before == ma_root)
+		return behind_root(mas);
+	if (!root)
+		return smr_compact_walk(mas, root);
+	/* Coming back up from below the entry stops in front of it first. */
+	if (before == ma_none && mas->index == 0) {
+		on_root(mas, root);
+		return NULL;
+	}
+	return behind_root(mas);
+}
+
+void *smr_compact_prev(struct ma_state *mas, void *root, unsigned long min)
+{
+	if (!root)
+		return smr_compact_walk(mas, root);
+	if (min == 0)
+		return on_root(mas, root);
+	mas->status = ma_underflow;
+	return NULL;
+}
+
+void *smr_compact_find(struct ma_state *mas, void *root, unsigned long max)
+{
+	switch (mas->status) {
+	case ma_error:
+		return NULL;
+	case ma_root:
+		return behind_root(mas);
+	case ma_start:
+		if (mas->index > max)
+			return NULL;
+		break;
+	case ma_underflow:
+		if (mas->index >= max) {
+			mas->status = ma_overflow;
+			return NULL;
+		}
+		break;
+	case ma_overflow:
+		if (mas->last >= max)
+			return NULL;
+		break;
+	case ma_none:
+		if (mas->last >= max)
+			return NULL;
+		mas->index = mas->last;
+		break;
+	default:
+		if (mas->last >= max)
+			return NULL;
+		mas->index = mas->last = mas->last + 1;
+		break;
+	}
+	return smr_compact_walk(mas, root);
+}
+
+void *smr_compact_find_rev(struct ma_state *mas, void *root, unsigned long min)
+{
+	switch (mas->status) {
+	case ma_error:
+		return NULL;
+	case ma_root:
+		return set(mas, ma_none, 0, 0, NULL);
+	case ma_start:
+		if (mas->index < min)
+			return NULL;
+		break;
+	case ma_none:
+	case ma_underflow:
+		if (mas->index <= min)
+			return NULL;
+		break;
+	default:
+		if (mas->index <= min) {
+			mas->status = ma_underflow;
+			return NULL;
+		}
+		break;
+	}
+	/* Nothing lies below [0..0], and [0..0] itself may lie below the limit. */
+	if (root && min > 0) {
+		mas->status = ma_underflow;
+		return NULL;
+	}
+	return on_root(mas, root);
+}

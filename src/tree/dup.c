@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Duplicating a tree node by node. */
+#include "mem/refill.h"
+#include "tree/store.h"
+#include "tree/write.h"
+
+#include <errno.h>
+#include <string.h>
+
+static unsigned long count_nodes(const void *enode)
+{
+	void *const *slots = smr_slots(enode);
+	unsigned long n = 1;
+
+	if (smr_enode_leaf(enode))
+		return 1;
+	for (unsigned int i = 0; i < smr_count(enode); i++)
+		n += count_nodes(slots[i]);
+	return n;
+}
+
+static void *copy_nodes(const void *enode, struct smr_nodes *nodes)
+{
+	struct smr_node *node = smr_nodes_pop(nodes);
+	void *copy = smr_enode_make(node, smr_enode_kind(enode));
+	void **slots = smr_slots(copy);
+
+	memcpy(node, smr_node_of(enode), MT_NODE_SIZE);
+	if (!smr_enode_leaf(enode))
+		for (unsigned int i = 0; i < smr_count(enode); i++)
+			slots[i] = copy_nodes(slots[i], nodes);
+	return copy;
+}
+
+static int take_all(struct maple_tree *dst, struct smr_nodes *nodes, unsigned long nr, gfp_t gfp)
+{
+	struct mt_mem *mem = smr_mem_of(dst);
+
+	if (!smr_mem_take(mem, nodes, nr, gfp))
+		return 0;
+	return gfpflags_allow_blocking(gfp) ? smr_mem_refill(mem, nodes, nr) : -ENOMEM;
+}
+
+int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp)
+{
+	unsigned int height = MT_FLAGS_HEIGHT_MASK;
+	struct smr_nodes nodes = { NULL, 0 };
+	void *root = mt->ma_root;
+	unsigned long nr;
+	int err;
+
+	if (dst->ma_root || (mt->ma_flags & ~height) != (dst->ma_flags & ~height))
+		return -EINVAL;
+	if (smr_is_enode(root)) {
+		nr = count_nodes(root);
+		err = take_all(dst, &nodes, nr, gfp);
+		if (err)
+			return err;
+		root = copy_nodes(root, &nodes);
+		dst->ma_nodes_built += nr;
+	}
+	/* ORDER publish: the copy is complete. PARTNER node.h, smr_root(). */
+	smr_store(&dst->ma_flags, mt->ma_flags, RELAXED);
+	smr_store(&dst->ma_root, root, ORDER(publish, release));
+	return 0;
+}
+
+int mtree_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp)
+{
+	int err;
+
+	mtree_lock(dst);
+	mtree_lock_nested(mt, 1);
+	err = __mt_dup(mt, dst, gfp);
+	mtree_unlock(mt);
+	mtree_unlock(dst);
+	return err;
+}

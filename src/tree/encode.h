@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Turning a run of ranges (or children) into a node: which kind, which base and shift, and the writing of it.
+ */
+#ifndef SMR_TREE_ENCODE_H
+#define SMR_TREE_ENCODE_H
+
+#include "tree/node.h"
+
+/*
+ * The most a rewrite of one level gathers: a node cut in two places with something new in between, and a
+ * neighbour (see plan.c); or what is left of two nodes and something new.
+ */
+#define SMR_ITEMS_MAX 96
+
+/* Decoded ranges in ascending order. start[0] is where the first node made of them begins. */
+struct smr_items {
+	unsigned int n;
+	unsigned long start[SMR_ITEMS_MAX];
+	void *slot[SMR_ITEMS_MAX];
+	uint32_t gap[SMR_ITEMS_MAX]; /* of children; unused for ranges */
+};
+
+struct smr_code {
+	enum smr_kind kind;
+	uint8_t shift;
+	unsigned long base;
+};
+
+smr_inline void smr_items_add(struct smr_items *it, unsigned long start, void *slot,
+				     uint32_t gap)
+{
+	smr_assert(it->n < SMR_ITEMS_MAX);
+	it->start[it->n] = start;
+	it->slot[it->n] = slot;
+	it->gap[it->n] = gap;
+	it->n++;
+}
+
+/* Appends items [from, to) of a node; @min is the start of its item 0. */
+void smr_items_add_node(struct smr_items *it, const void *enode, unsigned int from, unsigned int to,
+			unsigned long min);
+
+/*
+ * How to write @n items beginning at @start[0] into a node whose last key is @max, leaving room for @slack more.
+ * False when they are too many for one node.
+ */
+bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned int n,
+		     unsigned long max, bool leaf, unsigned int slack);
+
+/* Writes items [from, from + n) into the unpublished @node; the enode. */
+void *smr_encode(struct smr_node *node, const struct smr_code *code, const struct smr_items *it,
+		 unsigned int from, unsigned int n);
+
+/* Fills the bounds behind the first @used with the padding that searches rely on. */
+smr_inline void smr_bounds_pad(struct smr_node *node, enum smr_kind kind, unsigned int used)
+{
+	unsigned int bounds = smr_kind_bounds(kind);
+
+	if (smr_kind_wide(kind))
+		for (unsigned int i = used; i < bounds; i++)
+			node->b64[i] = INT64_MAX;
+	else
+		for (unsigned int i = used; i < bounds; i++)
+			node->b32[i] = INT32_MAX;
+}
+
+/* Can a range of a narrow node with this base and shift start at @key? */
+smr_inline bool smr_narrow_can_start(unsigned long base, unsigned int shift,
+					    unsigned long key)
+{
+	unsigned long units = (key - base) >> shift;
+
+	return key >= base && base + (units << shift) == key && units <= SMR_NARROW_MAX;
+}
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* Gap figures, and the search for free space by them. */
+#include "tree/gap.h"
+#include "tree/store.h"
+#include "tree/walk.h"
+
+#include <errno.h>
+
+static uint32_t narrow_gap(const struct smr_node *node, void *const *slots, unsigned int count)
+{
+	int32_t largest = 0, length;
+
+	for (unsigned int i = 1; i + 1 < count; i++) {
+		length = slots[i] ? 0 : node->b32[i] - node->b32[i - 1];
+		largest = length > largest ? length : largest;
+	}
+	return (uint32_t)largest;
+}
+
+SMR_CLONES uint32_t smr_gap_leaf(const void *enode, unsigned long min, unsigned long max)
+{
+	const struct smr_node *node = smr_node_of(enode);
+	void *const *slots = smr_slots(enode);
+	unsigned int end = node->count - 1u;
+	unsigned long span = 0, s;
+	bool any = false;
+
+	if ((uintptr_t)enode & SMR_ENODE_WIDE) {
+		for (unsigned int i = 1; i < end; i++) {
+			s = (unsigned long)node->b64[i] - (unsigned long)node->b64[i - 1] - 1;
+			if (!slots[i] && (!any || s > span)) {
+				span = s;
+				any = true;
+			}
+		}
+	} else {
+		uint32_t units = narrow_gap(node, slots, node->count);
+
+		any = units > 0;
+		span = any ? ((unsigned long)units << node->shift) - 1 : 0;
+	}
+	/* The first range begins and the last one ends where only the parent knows. */
+	for (unsigned int i = 0; i <= end; i += end ? end : 1) {
+		s = smr_leaf_last(enode, i, end, max) - smr_leaf_first(enode, i, min);
+		if (!slots[i] && (!any || s > span)) {
+			span = s;
+			any = true;
+		}
+	}
+	return any ? smr_gap_figure(span) : 0;
+}
+
+SMR_CLONES uint32_t smr_gap_inner(const void *enode)
+{
+	const uint32_t *gap = smr_gaps(enode);
+	uint32_t largest = 0;
+
+	for (unsigned int i = 0; i < smr_count(enode); i++)
+		largest = gap[i] > largest ? gap[i] : largest;
+	return largest;
+}
+
+/* ---- Search ---- */
+
+struct want {
+	unsigned long min, max;
+	unsigned long span;  /* keys wanted, less one */
+	uint32_t figure;     /* subtrees below it cannot serve */
+	unsigned long found; /* first key */
+};
+
+/* Does range [first..last], cut to the limits, hold what is wanted? */
+smr_inline bool holds(const struct want *want, unsigned long first, unsigned long last,
+			     unsigned long *lo, unsigned long *hi)
+{
+	*lo = first > want->min ? first : want->min;
+	*hi = last < want->max ? last : want->max;
+	return *lo <= *hi && *hi - *lo >= want->span;
+}
+
+static bool search_low(struct want *want, const void *enode, unsigned long min, unsigned long max)
+{
+	bool leaf = smr_enode_leaf(enode);
+	const uint32_t *gap = leaf ? NULL : smr_gaps(enode);
+	void *const *slots = smr_slots(enode);
+	unsigned int end = smr_count(enode) - 1;
+	unsigned long first, last, lo, hi;
+
+	for (unsigned int i = want->min > min ? smr_search(enode, want->min) : 0; i <= end; i++) {
+		first = smr_leaf_first(enode, i, min);
+		if (first > want->max)
+			return false;
+		if (leaf ? slots[i] != NULL : gap[i] < want->figure)
+			continue;
+		last = smr_leaf_last(enode, i, end, max);
+		if (!holds(want, first, last, &lo, &hi))
+			continue;
+		if (!leaf && search_low(want, slots[i], first, last))
+			return true;
+		if (leaf) {
+			want->found = lo;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool search_high(struct want *want, const void *enode, unsigned long min, unsigned long max)
+{
+	bool leaf = smr_enode_leaf(enode);
+	const uint32_t *gap = leaf ? NULL : smr_gaps(enode);
+	void *const *slots = smr_slots(enode);
+	unsigned int end = smr_count(enode) - 1;
+	unsigned long first, last, lo, hi;
+
+	for (unsigned int i = (want->max < max ? smr_search(enode, want->max) : end) + 1; i-- > 0;) {
+		last = smr_leaf_last(enode, i, end, max);
+		if (last < want->min)
+			return false;
+		if (leaf ? slots[i] != NULL : gap[i] < want->figure)
+			continue;
+		first = smr_leaf_first(enode, i, min);
+		if (!holds(want, first, last, &lo, &hi))
+			continue;
+		if (!leaf && search_high(want, slots[i], first, last))
+			return true;
+		if (leaf) {
+			want->found = hi - want->span;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool search_compact(struct want *want, void *root, bool high)
+{
+	unsigned long lo, hi;
+
+	if (!holds(want, root ? 1 : 0, ULONG_MAX, &lo, &hi))
+		return false;
+	want->found = high ? hi - want->span : lo;
+	return true;
+}
+
+int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size,
+		   bool high)
+{
+	struct want want = { min, max, size - 1, 0, 0 };
+	void *root = smr_root(mas->tree);
+	bool found;
+
+	if (min > max || size == 0 || size - 1 > max - min)
+		return -EINVAL;
+	/* Without true figures every leaf is looked at. */
+	if (mas->tree->ma_flags & MT_FLAGS_ALLOC_RANGE)
+		want.figure = smr_gap_figure(want.span);
+	if (!smr_is_enode(root))
+		found = search_compact(&want, root, high);
+	else if (high)
+		found = search_high(&want, root, 0, ULONG_MAX);
+	else
+		found = search_low(&want, root, 0, ULONG_MAX);
+	if (!found)
+		return -EBUSY;
+	mas->index = want.found;
+	mas->last = want.found + want.span;
+	if (smr_walk(mas, mas->index, &root))
+		mas->status = ma_active;
+	else
+		mas->status = root ? ma_root : ma_none;
+	return 0;
+}
+
+int mas_empty_area(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size)
+{
+	return smr_gap_search(mas, min, max, size, false);
+}
+
+int mas_empty_area_rev(struct ma_state *mas, unsigned long min, unsigned long max,
+		       unsigned long size)
+{
+	return smr_gap_search(mas, min, max, size, true);
+}

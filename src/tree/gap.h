@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Gap figures. An inner node keeps, for each child, a figure for the largest gap below it, so that a search
+ * for free space skips subtrees that cannot serve it.
+ *
+ * A figure is a 32-bit float of the gap's last key minus its first, rounded up: 0 stands for "no gap", gaps of
+ * up to 2^26 keys are exact, larger ones to 25 bits (page-aligned ones are exact up to 2^37). Figures compare
+ * like the gaps they stand for, so a subtree whose figure is below the request's surely holds nothing, and
+ * one that passes nearly always does; the leaf decides.
+ *
+ * Only trees with MT_FLAGS_ALLOC_RANGE keep the figures true. Others leave them at whatever they were built.
+ */
+#ifndef SMR_TREE_GAP_H
+#define SMR_TREE_GAP_H
+
+#include "tree/node.h"
+
+/* The figure of a gap whose last key is @span above its first. */
+smr_inline uint32_t smr_gap_figure(unsigned long span)
+{
+	unsigned int bits, exponent;
+	unsigned long mantissa;
+
+	if (smr_likely(span < 1UL << 26))
+		return (uint32_t)span + 1;
+	bits = 64 - (unsigned int)__builtin_clzl(span);
+	exponent = bits - 26;
+	mantissa = (span >> exponent) + ((span & ((1UL << exponent) - 1)) != 0);
+	return (uint32_t)((exponent << 25) + mantissa + 1);
+}
+
+/* The figure of a leaf whose keys are [min..max]. */
+uint32_t smr_gap_leaf(const void *enode, unsigned long min, unsigned long max);
+/* The figure of an inner node: the largest of its children's. */
+uint32_t smr_gap_inner(const void *enode);
+
+#endif

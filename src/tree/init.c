@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* The beginning and the end of trees and cursors, and their modes. */
+#include "base/rcu.h"
+#include "mem/refill.h"
+#include "tree/write.h"
+
+#include <errno.h>
+#include <string.h>
+
+void maple_tree_init(void)
+{
+	mt_mem_default();
+}
+
+void mt_init_flags(struct maple_tree *mt, unsigned int flags)
+{
+	mt->ma_root = NULL;
+	mt->ma_flags = flags;
+	mt->ma_rcu = MT_RCU_BP;
+	mt->ma_mem = NULL;
+	mt->ma_lock_is_held = NULL;
+	mt->ma_seq = 0;
+	mt->ma_nodes_built = 0;
+	mt->ma_nodes_retired = 0;
+	if ((flags & MT_FLAGS_LOCK_MASK) != MT_FLAGS_LOCK_EXTERN)
+		mt_lock_init(&mt->ma_lock);
+}
+
+int mt_set_mem(struct maple_tree *mt, struct mt_mem *mem)
+{
+	if (smr_is_enode(mt->ma_root))
+		return -EBUSY;
+	mt->ma_mem = mem;
+	return 0;
+}
+
+bool mt_lock_is_held(const struct maple_tree *mt)
+{
+	if (!mt_external_lock(mt))
+		return mt_lock_held(&mt->ma_lock);
+	return !mt->ma_lock_is_held || mt->ma_lock_is_held(mt->ma_external_lock);
+}
+
+/* Readers look at the flags too, hence the store; writers of them hold the lock. */
+static void set_rcu(struct maple_tree *mt, unsigned int rcu)
+{
+	bool lock = !mt_external_lock(mt);
+	unsigned int flags;
+
+	if (mt_in_rcu(mt) == !!rcu)
+		return;
+	if (lock)
+		mtree_lock(mt);
+	flags = mt->ma_flags & ~(unsigned int)MT_FLAGS_USE_RCU;
+	smr_store(&mt->ma_flags, flags | rcu, RELAXED);
+	if (lock)
+		mtree_unlock(mt);
+}
+
+void mt_set_in_rcu(struct maple_tree *mt)
+{
+	set_rcu(mt, MT_FLAGS_USE_RCU);
+}
+
+void mt_clear_in_rcu(struct maple_tree *mt)
+{
+	set_rcu(mt, 0);
+}
+
+void __mt_destroy(struct maple_tree *mt)
+{
+	void *root = mt->ma_root;
+	unsigned int flags = mt->ma_flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK;
+
+	smr_store(&mt->ma_root, NULL, RELAXED);
+	smr_store(&mt->ma_flags, flags, RELAXED);
+	if (!smr_is_enode(root))
+		return;
+	smr_store(&mt->ma_seq, mt->ma_seq + 1, ORDER(seq, release));
+	smr_drop_tree(mt, root);
+}
+
+void mtree_destroy(struct maple_tree *mt)
+{
+	mtree_lock(mt);
+	__mt_destroy(mt);
+	mtree_unlock(mt);
+	smr_mem_reap(smr_mem_of(mt));
+}
+
+void mas_init(struct ma_state *mas, struct maple_tree *tree, unsigned long addr)
+{
+	mas->tree = tree;
+	mas->index = mas->last = addr;
+	mas->node = NULL;
+	mas->min = 0;
+	mas->max = ULONG_MAX;
+	mas->alloc = NULL;
+	mas->alloc_nr = mas->alloc_want = 0;
+	mas->status = ma_start;
+	mas->depth = mas->offset = mas->mas_flags = mas->end = 0;
+	mas->seq = 0;
+}

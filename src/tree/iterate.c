@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Moving a cursor. Every operation is: the guard of its limit; a decision, by status, whether to look the index
+ * up and whether an entry found there is the answer; then the step. Trees without nodes have their own
+ * short rules in compact.c.
+ *
+ * A position may have been overtaken by a writer. Then the way is looked up again by key: from the last key of
+ * the range when going up, from the first when going down, so that what was returned once is never returned
+ * again and nothing is left out.
+ */
+#include "tree/compact.h"
+#include "tree/walk.h"
+
+static void *stop(struct ma_state *mas, enum maple_status status)
+{
+	mas->status = status;
+	return NULL;
+}
+
+/* Looks @key up; false when the tree has no nodes. */
+smr_inline bool stand(struct ma_state *mas, unsigned long key, void **root)
+{
+	if (smr_unlikely(!smr_walk(mas, key, root)))
+		return false;
+	mas->status = ma_active;
+	return true;
+}
+
+/* Makes sure the cursor stands in today's tree; @key is what to look up if it does not. */
+smr_inline bool hold(struct ma_state *mas, unsigned long key, void **root)
+{
+	if (smr_likely(smr_path_fresh(mas))) {
+		mas->status = ma_active;
+		return true;
+	}
+	if (!stand(mas, key, root))
+		return false;
+	smr_range_here(mas);
+	return true;
+}
+
+/* The range above the current one, or, without @gaps, the next that has an entry. */
+smr_inline void *step_up(struct ma_state *mas, unsigned long max, bool gaps)
+{
+	void *entry;
+
+	do {
+		if (smr_leaf_last(mas->node, mas->offset, mas->end, mas->max) >= max)
+			return stop(mas, ma_overflow);
+		if (mas->offset < mas->end)
+			mas->offset++;
+		else if (!smr_range_up(mas))
+			return stop(mas, ma_overflow);
+		entry = smr_range_here(mas);
+	} while (!entry && !gaps);
+	return entry;
+}
+
+smr_inline void *step_down(struct ma_state *mas, unsigned long min, bool gaps)
+{
+	void *entry;
+
+	do {
+		if (smr_leaf_first(mas->node, mas->offset, mas->min) <= min)
+			return stop(mas, ma_underflow);
+		if (mas->offset > 0)
+			mas->offset--;
+		else if (!smr_range_down(mas))
+			return stop(mas, ma_underflow);
+		entry = smr_range_here(mas);
+	} while (!entry && !gaps);
+	return entry;
+}
+
+void *mas_walk(struct ma_state *mas)
+{
+	void *root;
+
+	if (!stand(mas, mas->index, &root))
+		return smr_compact_walk(mas, root);
+	return smr_range_here(mas);
+}
+
+smr_inline void *next(struct ma_state *mas, unsigned long max, bool gaps)
+{
+	enum maple_status before = mas->status;
+	void *root, *entry;
+
+	if (mas->last >= max)
+		return stop(mas, ma_overflow);
+	switch (before) {
+	case ma_error:
+		return NULL;
+	case ma_active:
+	case ma_overflow:
+		if (smr_likely(mas->node)) {
+			if (!hold(mas, mas->last, &root))
+				return smr_compact_next(mas, root, before);
+			return step_up(mas, max, gaps);
+		}
+		break;
+	default:
+		break;
+	}
+	if (!stand(mas, mas->index, &root))
+		return smr_compact_next(mas, root, before);
+	entry = smr_range_here(mas);
+	if (before == ma_underflow && entry)
+		return entry;
+	return step_up(mas, max, gaps);
+}
+
+smr_inline void *prev(struct ma_state *mas, unsigned long min, bool gaps)
+{
+	enum maple_status before = mas->status;
+	void *root, *entry;
+
+	if (mas->index <= min)
+		return stop(mas, ma_underflow);
+	switch (before) {
+	case ma_error:
+		return NULL;
+	case ma_active:
+	case ma_underflow:
+		if (smr_likely(mas->node)) {
+			if (!hold(mas, mas->index, &root))
+				return smr_compact_prev(mas, root, min);
+			return step_down(mas, min, gaps);
+		}
+		break;
+	default:
+		break;
+	}
+	if (!stand(mas, mas->index, &root))
+		return smr_compact_prev(mas, root, min);
+	entry = smr_range_here(mas);
+	if (before == ma_overflow && entry)
+		return entry;
+	return step_down(mas, min, gaps);
+}
+
+/* The guards of mas_find*(); false: return NULL as things stand. May set index to where to look. */
+static bool find_begin(struct ma_state *mas, unsigned long max)
+{
+	switch (mas->status) {
+	case ma_start:
+		return mas->index <= max;
+	case ma_pause:
+	case ma_root:
+		if (mas->last >= max)
+			return false;
+		mas->index = mas->last = mas->last + 1;
+		return true;
+	case ma_none:
+		if (mas->last >= max)
+			return false;
+		mas->index = mas->last;
+		return true;
+	case ma_underflow:
+		if (mas->index < max)
+			return true;
+		mas->status = ma_overflow;
+		return false;
+	case ma_error:
+		return false;
+	default:
+		return mas->last < max;
+	}
+}
+
+smr_inline void *find(struct ma_state *mas, unsigned long max, bool gaps)
+{
+	enum maple_status before = mas->status;
+	void *root, *entry;
+
+	if (smr_likely(before == ma_active)) {
+		if (mas->last >= max)
+			return NULL;
+		if (!hold(mas, mas->last, &root))
+			return smr_compact_find(mas, root, max);
+		return step_up(mas, max, gaps);
+	}
+	root = smr_root(mas->tree);
+	if (!smr_is_enode(root))
+		return smr_compact_find(mas, root, max);
+	if (!find_begin(mas, max))
+		return NULL;
+	if (!stand(mas, mas->index, &root))
+		return smr_compact_find(mas, root, max);
+	entry = smr_range_here(mas);
+	if (entry || (before != ma_overflow && before != ma_underflow && mas->index == max))
+		return entry;
+	return step_up(mas, max, gaps);
+}
+
+/* The guards of mas_find*_rev(); false: return NULL as things stand. */
+static bool find_rev_begin(struct ma_state *mas, unsigned long min)
+{
+	switch (mas->status) {
+	case ma_start:
+	case ma_active:
+		return mas->index >= min;
+	case ma_pause:
+	case ma_root:
+	case ma_overflow:
+		if (mas->index > min)
+			break;
+		mas->status = ma_underflow;
+		return false;
+	case ma_none:
+		if (mas->index <= min)
+			return false;
+		mas->last = mas->index;
+		return true;
+	case ma_error:
+		return false;
+	default:
+		return mas->index > min;
+	}
+	if (mas->status != ma_overflow)
+		mas->index = mas->last = mas->index - 1;
+	return true;
+}
+
+smr_inline void *find_rev(struct ma_state *mas, unsigned long min, bool gaps)
+{
+	enum maple_status before = mas->status;
+	void *root, *entry;
+
+	root = smr_root(mas->tree);
+	if (smr_unlikely(!smr_is_enode(root)))
+		return smr_compact_find_rev(mas, root, min);
+	if (!find_rev_begin(mas, min))
+		return NULL;
+	if (before == ma_active || before == ma_overflow || before == ma_underflow) {
+		if (!hold(mas, mas->index, &root))
+			return smr_compact_find_rev(mas, root, min);
+		return step_down(mas, min, gaps);
+	}
+	if (!stand(mas, mas->index, &root))
+		return smr_compact_find_rev(mas, root, min);
+	entry = smr_range_here(mas);
+	if (entry || mas->index < min)
+		return entry;
+	return step_down(mas, min, gaps);
+}
+
+/* A plain find that ran into its limit says active, so that raising the limit goes on. */
+void *mas_find(struct ma_state *mas, unsigned long max)
+{
+	enum maple_status before = mas->status;
+	void *entry = find(mas, max, false);
+
+	if (!entry && mas->status == ma_overflow && mas->node && before != ma_overflow &&
+	    !(before == ma_underflow && mas->index >= max))
+		mas->status = ma_active;
+	return entry;
+}
+
+void *mas_find_range(struct ma_state *mas, unsigned long max)
+{
+	return find(mas, max, true);
+}
+
+void *mas_find_rev(struct ma_state *mas, unsigned long min)
+{
+	return find_rev(mas, min, false);
+}
+
+void *mas_find_range_rev(struct ma_state *mas, unsigned long min)
+{
+	return find_rev(mas, min, true);
+}
+
+void *mas_next(struct ma_state *mas, unsigned long max)
+{
+	return next(mas, max, false);
+}
+
+void *mas_next_range(struct ma_state *mas, unsigned long max)
+{
+	return next(mas, max, true);
+}
+
+void *mas_prev(struct ma_state *mas, unsigned long min)
+{
+	return prev(mas, min, false);
+}
+
+void *mas_prev_range(struct ma_state *mas, unsigned long min)
+{
+	return prev(mas, min, true);
+}

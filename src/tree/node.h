@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a node looks like.
+ *
+ * The tree is a B+-tree over ranges. A leaf holds up to 41 consecutive ranges, an inner node up to 31
+ * children. Range (child) i of a node begins where range i - 1 ends; only the starts of ranges 1, 2, ... are
+ * kept, as the node's *bounds*. Where range 0 begins and the last range ends is known from the parent,
+ * and is 0 and ULONG_MAX at the top.
+ *
+ * All nodes are MT_NODE_SIZE bytes. A pointer to one (an *enode*) carries its kind in its low bits, so that a
+ * walk knows how to read it before it has touched it:
+ *
+ *   bits 1:0  10, which sets it apart from an entry at the root (such an entry has other low bits)
+ *   bit  2    leaf
+ *   bit  3    wide
+ *
+ *            narrow leaf      narrow inner     wide leaf        wide inner
+ *   byte   0 base (8), shift (1), count (1), dead (1), spare (5)
+ *         16 40 bounds * 4    30 bounds * 4    30 bounds * 8    24 bounds * 8
+ *            41 slots  * 8    31 slots  * 8    31 slots  * 8    25 slots  * 8
+ *                             31 gaps   * 4                     25 gaps   * 4
+ *        504 link (8): the memory layer's, once the node is free or retired
+ *
+ * Narrow bounds are 32-bit: the start of range i is base + (bound << shift). shift is an alignment that all
+ * starts share relative to base, 12 for pages. What cannot be written so (byte-granular ranges spread
+ * over more than 2^31) goes into a wide node, whose bounds are the starts themselves with the sign bit
+ * flipped, so that signed vector compares order them. Unused bounds hold the largest value, above every
+ * key, so that a search compares all of them and needs no count.
+ *
+ * Slots hold entries in leaves, enodes in inner nodes. A gap figure stands for the largest gap below its child
+ * (gap.h); the figures of a node's own children are kept, its own is in its parent.
+ *
+ * Invariants:
+ *   1. bounds strictly increase; every range is non-empty; no two neighbouring ranges of the tree are both
+ *      NULL, across leaves too;
+ *   2. all leaves are at the same depth; a leaf that is not the top has at least SMR_LEAF_MIN ranges, an inner node
+ *      that is not the top at least SMR_INNER_MIN children, the top inner node at least 2;
+ *   3. once a node can be reached from the root only three things in it change: a slot, by one release
+ *      store; the gap figures, under the lock; and dead, once, when it has been replaced.
+ */
+#ifndef SMR_TREE_NODE_H
+#define SMR_TREE_NODE_H
+
+#include "base/atomic.h"
+#include "base/base.h"
+
+#include <samara/maple_tree.h>
+#include <stdint.h>
+
+enum {
+	SMR_ENODE_TAG = 2,
+	SMR_ENODE_LEAF = 4,
+	SMR_ENODE_WIDE = 8,
+	SMR_ENODE_MASK = MT_NODE_SIZE - 1,
+
+	SMR_NLEAF_CAP = 41,
+	SMR_NINNER_CAP = 31,
+	SMR_WLEAF_CAP = 31,
+	SMR_WINNER_CAP = 25,
+	SMR_CAP_MAX = SMR_NLEAF_CAP,
+
+	/* Fewer than this, and a node shares with a neighbour. At most half of the smallest capacity. */
+	SMR_LEAF_MIN = 14,
+	SMR_INNER_MIN = 11,
+};
+
+#define SMR_NARROW_MAX (INT32_MAX - 1) /* the largest bound; INT32_MAX pads */
+#define SMR_WIDE_SIGN (1UL << 63)
+
+struct smr_node {
+	unsigned long base;
+	uint8_t shift;
+	uint8_t count;
+	uint8_t dead; /* GUARD writes: tree lock; reads: relaxed. Replaced: look the key up again */
+	uint8_t spare[5];
+	union {
+		int32_t b32[124];
+		int64_t b64[62];
+		void *slot[62]; /* GUARD writes: tree lock; reads: RCU, ORDER publish */
+		uint32_t gap[124]; /* GUARD tree lock */
+	};
+};
+
+_Static_assert(sizeof(struct smr_node) == MT_NODE_SIZE, "a node is one slab object");
+
+/* Kinds, as bits 3:2 of an enode. */
+enum smr_kind { SMR_NINNER, SMR_NLEAF, SMR_WINNER, SMR_WLEAF };
+
+smr_inline enum smr_kind smr_enode_kind(const void *enode)
+{
+	return ((uintptr_t)enode >> 2) & 3;
+}
+
+smr_inline bool smr_kind_leaf(enum smr_kind kind)
+{
+	return kind & 1;
+}
+
+smr_inline bool smr_kind_wide(enum smr_kind kind)
+{
+	return kind & 2;
+}
+
+smr_inline bool smr_enode_leaf(const void *enode)
+{
+	return (uintptr_t)enode & SMR_ENODE_LEAF;
+}
+
+/* Is what the root holds a node? Otherwise it is NULL or the entry of [0..0]. */
+smr_inline bool smr_is_enode(const void *root)
+{
+	return ((uintptr_t)root & 3) == SMR_ENODE_TAG;
+}
+
+smr_inline struct smr_node *smr_node_of(const void *enode)
+{
+	return (struct smr_node *)((uintptr_t)enode & ~(uintptr_t)SMR_ENODE_MASK);
+}
+
+smr_inline void *smr_enode_make(struct smr_node *node, enum smr_kind kind)
+{
+	return (void *)((uintptr_t)node | SMR_ENODE_TAG | ((uintptr_t)kind << 2));
+}
+
+smr_inline unsigned int smr_kind_cap(enum smr_kind kind)
+{
+	switch (kind) {
+	case SMR_NINNER:
+		return SMR_NINNER_CAP;
+	case SMR_NLEAF:
+		return SMR_NLEAF_CAP;
+	case SMR_WINNER:
+		return SMR_WINNER_CAP;
+	default:
+		return SMR_WLEAF_CAP;
+	}
+}
+
+/* Bounds that the kind has room for: always capacity - 1. */
+smr_inline unsigned int smr_kind_bounds(enum smr_kind kind)
+{
+	return smr_kind_cap(kind) - 1;
+}
+
+smr_inline void **smr_kind_slots(struct smr_node *node, enum smr_kind kind)
+{
+	unsigned int words = smr_kind_bounds(kind);
+
+	return &node->slot[smr_kind_wide(kind) ? words : words / 2];
+}
+
+smr_inline void **smr_slots(const void *enode)
+{
+	return smr_kind_slots(smr_node_of(enode), smr_enode_kind(enode));
+}
+
+/* The gap figures of an inner node's children. */
+smr_inline uint32_t *smr_gaps(const void *enode)
+{
+	enum smr_kind kind = smr_enode_kind(enode);
+	unsigned int words = smr_kind_bounds(kind);
+
+	words = (smr_kind_wide(kind) ? words : words / 2) + smr_kind_cap(kind);
+	return &smr_node_of(enode)->gap[2 * words];
+}
+
+smr_inline unsigned int smr_count(const void *enode)
+{
+	return smr_node_of(enode)->count;
+}
+
+/* The start of range or child @i, which must not be 0: that start is the parent's to know. */
+smr_inline unsigned long smr_start(const void *enode, unsigned int i)
+{
+	const struct smr_node *node = smr_node_of(enode);
+
+	if ((uintptr_t)enode & SMR_ENODE_WIDE)
+		return (unsigned long)node->b64[i - 1] ^ SMR_WIDE_SIGN;
+	return node->base + ((unsigned long)node->b32[i - 1] << node->shift);
+}
+
+/*
+ * A slot as a lock-free reader sees it.
+ * ORDER publish: what the slot leads to was complete before it was stored. PARTNER publish.c, and the
+ * user's own stores to an object before its entry. WITHOUT a reader follows an uninitialised node.
+ */
+smr_inline void *smr_slot_read(void *const *slot)
+{
+	return smr_load(slot, ORDER(publish, acquire));
+}
+
+smr_inline void *smr_root(const struct maple_tree *mt)
+{
+	return smr_load(&mt->ma_root, ORDER(publish, acquire));
+}
+
+#endif

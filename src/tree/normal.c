@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* The normal API's writers: check the arguments, take the lock, store, give it back. */
+#include "mem/refill.h"
+#include "tree/store.h"
+#include "tree/write.h"
+
+#include <errno.h>
+
+static int store(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry,
+		 gfp_t gfp, bool free_only)
+{
+	struct ma_state mas;
+	int err;
+
+	if (first > last)
+		return -EINVAL;
+	mas_init(&mas, mt, first);
+	mas.last = last;
+	mtree_lock(mt);
+	err = smr_write_entry(&mas, entry, gfp, free_only, NULL, NULL);
+	mtree_unlock(mt);
+	mas_destroy(&mas);
+	if (!entry && mtree_empty(mt))
+		smr_mem_reap(smr_mem_of(mt));
+	return err;
+}
+
+int mtree_store_range(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry,
+		      gfp_t gfp)
+{
+	return xa_is_advanced(entry) ? -EINVAL : store(mt, first, last, entry, gfp, false);
+}
+
+int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp)
+{
+	return mtree_store_range(mt, index, index, entry, gfp);
+}
+
+int mtree_insert_range(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry,
+		       gfp_t gfp)
+{
+	return xa_is_advanced(entry) ? -EINVAL : store(mt, first, last, entry, gfp, true);
+}
+
+int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp)
+{
+	return mtree_insert_range(mt, index, index, entry, gfp);
+}
+
+void *mtree_erase(struct maple_tree *mt, unsigned long index)
+{
+	struct ma_state mas;
+	void *entry;
+
+	mas_init(&mas, mt, index);
+	mtree_lock(mt);
+	entry = mas_erase(&mas);
+	mtree_unlock(mt);
+	if (entry && mtree_empty(mt))
+		smr_mem_reap(smr_mem_of(mt));
+	return entry;
+}
+
+/* ---- Reserved ranges ---- */
+
+int mtree_reserve(struct maple_tree *mt, unsigned long first, unsigned long last, gfp_t gfp)
+{
+	return store(mt, first, last, XA_ZERO_ENTRY, gfp, true);
+}
+
+/* The next reserved piece of [mas->index..last] at or above the cursor's index, cut to the limits. */
+static bool next_reserved(struct ma_state *mas, unsigned long first, unsigned long last)
+{
+	void *entry;
+
+	do
+		entry = mas_find(mas, last);
+	while (entry && !xa_is_zero(entry));
+	if (!entry)
+		return false;
+	if (mas->index < first)
+		mas->index = first;
+	if (mas->last > last)
+		mas->last = last;
+	return true;
+}
+
+/* Nodes that releasing all of [first..last] one piece after another can use at most. */
+static unsigned long release_nodes(struct maple_tree *mt, unsigned long first, unsigned long last)
+{
+	unsigned long pieces = 0;
+	MA_STATE(mas, mt, first, first);
+
+	while (next_reserved(&mas, first, last))
+		pieces++;
+	return pieces * SMR_PARTS_MAX * (mt_height(mt) + 1);
+}
+
+/* All nodes are obtained before the first piece is released, so that a failure changes nothing. */
+int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last)
+{
+	unsigned long nodes;
+	MA_STATE(mas, mt, first, first);
+	int err = 0;
+
+	if (first > last)
+		return -EINVAL;
+	mtree_lock(mt);
+	while (!err && (nodes = release_nodes(mt, first, last)) > mas.alloc_nr) {
+		mtree_unlock(mt);
+		err = smr_cursor_fill(&mas, nodes, GFP_KERNEL);
+		mtree_lock(mt);
+	}
+	while (!err && next_reserved(&mas, first, last)) {
+		unsigned long end = mas.last;
+
+		mas_store(&mas, NULL);
+		mas_set(&mas, end);
+	}
+	mtree_unlock(mt);
+	mas_destroy(&mas);
+	if (mtree_empty(mt))
+		smr_mem_reap(smr_mem_of(mt));
+	return err;
+}
+
+/* ---- Allocation of ranges ---- */
+
+static int find_gap(struct ma_state *mas, const struct smr_where *where)
+{
+	return smr_gap_search(mas, where->min, where->max, where->size, where->high);
+}
+
+static bool is_reserved(const void *entry)
+{
+	return xa_is_internal(entry) && (unsigned long)entry < MAPLE_RESERVED_RANGE;
+}
+
+static int alloc(struct maple_tree *mt, unsigned long *startp, void *entry,
+		 const struct smr_where *where, gfp_t gfp)
+{
+	struct ma_state mas;
+	int err;
+
+	if (!(mt->ma_flags & MT_FLAGS_ALLOC_RANGE) || is_reserved(entry))
+		return -EINVAL;
+	mas_init(&mas, mt, 0);
+	mtree_lock(mt);
+	err = smr_write_entry(&mas, entry, gfp, false, where, NULL);
+	mtree_unlock(mt);
+	mas_destroy(&mas);
+	if (!err)
+		*startp = mas.index;
+	return err;
+}
+
+int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry, unsigned long size,
+		      unsigned long min, unsigned long max, gfp_t gfp)
+{
+	struct smr_where where = { find_gap, min, max, size, false };
+
+	return alloc(mt, startp, entry, &where, gfp);
+}
+
+int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void *entry,
+		       unsigned long size, unsigned long min, unsigned long max, gfp_t gfp)
+{
+	struct smr_where where = { find_gap, min, max, size, true };
+
+	return alloc(mt, startp, entry, &where, gfp);
+}
+
+/* ---- Cyclic allocation ---- */
+
+/* One key from [next..hi], or else from [lo..hi]; where->size remembers next. */
+static int find_cyclic(struct ma_state *mas, const struct smr_where *where)
+{
+	unsigned long next = where->size, lo = where->min, hi = where->max;
+	unsigned long from = next > lo ? next : lo;
+	int err = from <= hi ? smr_gap_search(mas, from, hi, 1, false) : -EBUSY;
+
+	if (err == -EBUSY && next > lo)
+		err = smr_gap_search(mas, lo, hi, 1, false);
+	return err;
+}
+
+static void mark_wrapped(struct maple_tree *mt, bool wrapped)
+{
+	unsigned int flags = mt->ma_flags & ~(unsigned int)MT_FLAGS_ALLOC_WRAPPED;
+
+	smr_store(&mt->ma_flags, wrapped ? flags | MT_FLAGS_ALLOC_WRAPPED : flags, RELAXED);
+}
+
+int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
+		     unsigned long range_lo, unsigned long range_hi, unsigned long *next, gfp_t gfp)
+{
+	struct maple_tree *mt = mas->tree;
+	struct smr_where where = { find_cyclic, range_lo, range_hi, *next, false };
+	unsigned long key;
+	bool wrapped;
+	int err;
+
+	if (range_lo > range_hi)
+		return -EINVAL;
+	err = smr_write_entry(mas, entry, gfp, false, &where, NULL);
+	mas_destroy(mas);
+	if (err)
+		return err;
+	key = *startp = mas->index;
+	wrapped = key < *next;
+	*next = key + 1;
+	/* A wrap at the end of the key space is told to the next call that did not wrap by itself. */
+	if (!wrapped && (mt->ma_flags & MT_FLAGS_ALLOC_WRAPPED)) {
+		wrapped = true;
+		mark_wrapped(mt, false);
+	}
+	if (key == ULONG_MAX)
+		mark_wrapped(mt, true);
+	return wrapped;
+}
+
+int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry,
+		       unsigned long range_lo, unsigned long range_hi, unsigned long *next, gfp_t gfp)
+{
+	struct ma_state mas;
+	int err;
+
+	if (!(mt->ma_flags & MT_FLAGS_ALLOC_RANGE) || is_reserved(entry))
+		return -EINVAL;
+	mas_init(&mas, mt, 0);
+	mtree_lock(mt);
+	err = mas_alloc_cyclic(&mas, startp, entry, range_lo, range_hi, next, gfp);
+	mtree_unlock(mt);
+	return err;
+}

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How many parts a level can come to. A window's items are at most
+ *
+ *   one node cut in two places, 41 + 2 ranges or 31 - 2 + 3 children, and a neighbour of 41 or 31; or
+ *   what is left of two nodes, at most 40 + 40 ranges or 30 + 30 children, and 3 new ones;
+ *
+ * 84 ranges, 63 children. Dealt out evenly to three nodes that is 28 or 21 each, which fits a node of any kind
+ * (31 and 25 when wide). So three nodes a level are enough, and the next level again gets at most three.
+ * At the top there is no neighbour: two parts at most, and a new top. A store builds 3h nodes at most.
+ */
+#include "tree/write.h"
+
+#include <errno.h>
+
+/* Room left in nodes that are dealt out anew, so that the next store does not have to do it again. */
+#define DEAL_SLACK 4
+
+/* ---- Where the new range goes ---- */
+
+static void *slot_at(const void *leaf, unsigned int i)
+{
+	return smr_slots(leaf)[i];
+}
+
+static void locate(struct smr_write *w, unsigned long first)
+{
+	struct ma_state *mas = w->mas;
+	void *root;
+
+	/* Only the number will do here: a leaf may be alive below a parent that is not. */
+	if (mas->node && mas->seq == w->mt->ma_seq && first >= mas->min && first <= mas->max)
+		mas->offset = (unsigned char)smr_search_leaf(mas->node, first);
+	else
+		smr_walk(mas, first, &root);
+	w->i = mas->offset;
+}
+
+static void locate_last(struct smr_write *w, unsigned long last)
+{
+	w->spans = last > w->mas->max;
+	if (w->spans) {
+		smr_path_to(&w->right, w->mas->tree->ma_root, last);
+		w->j = w->right.slot[w->right.depth];
+	} else {
+		w->j = smr_search_leaf(w->mas->node, last);
+	}
+}
+
+static void *right_leaf(const struct smr_write *w)
+{
+	return w->spans ? w->right.node[w->right.depth] : w->mas->node;
+}
+
+static unsigned long right_max(const struct smr_write *w)
+{
+	return w->spans ? smr_path_max(w->right.node, w->right.slot, w->right.depth) : w->mas->max;
+}
+
+/* The first key of the left and the last key of the right range that the store touches. */
+static unsigned long left_first(const struct smr_write *w)
+{
+	return smr_leaf_first(w->mas->node, w->i, w->mas->min);
+}
+
+static unsigned long right_last(const struct smr_write *w)
+{
+	void *leaf = right_leaf(w);
+
+	return smr_leaf_last(leaf, w->j, smr_count(leaf) - 1, right_max(w));
+}
+
+/* Gaps are always whole: a NULL store takes in the gap that ends where it begins, also in the leaf before. */
+static void widen_left(struct smr_write *w, unsigned long last)
+{
+	struct ma_state *mas = w->mas;
+
+	if (slot_at(mas->node, w->i)) {
+		if (w->first > left_first(w) || w->first == 0)
+			return;
+		if (w->i > 0) {
+			if (slot_at(mas->node, w->i - 1))
+				return;
+			w->i--;
+		} else {
+			smr_range_down(mas);
+			if (slot_at(mas->node, mas->offset)) {
+				smr_range_up(mas);
+				return;
+			}
+			w->i = mas->offset;
+			locate_last(w, last); /* now in another leaf */
+		}
+	}
+	mas->offset = (unsigned char)w->i;
+	w->first = left_first(w);
+}
+
+static void widen_right(struct smr_write *w)
+{
+	void *leaf = right_leaf(w);
+
+	if (slot_at(leaf, w->j)) {
+		if (w->last < right_last(w) || w->last == ULONG_MAX)
+			return;
+		if (w->j + 1 < smr_count(leaf)) {
+			if (slot_at(leaf, w->j + 1))
+				return;
+			w->j++;
+		} else {
+			struct smr_path next;
+
+			smr_path_to(&next, w->mt->ma_root, w->last + 1);
+			if (slot_at(next.node[next.depth], 0))
+				return;
+			w->right = next;
+			w->spans = true;
+			w->j = 0;
+		}
+	}
+	w->last = right_last(w);
+}
+
+/* ---- One leaf that keeps its encoding ---- */
+
+static bool can_start(const void *leaf, unsigned long key)
+{
+	const struct smr_node *node = smr_node_of(leaf);
+
+	return ((uintptr_t)leaf & SMR_ENODE_WIDE) ||
+	       smr_narrow_can_start(node->base, node->shift, key);
+}
+
+static bool fits_leaf(const struct smr_write *w)
+{
+	const struct ma_state *mas = w->mas;
+	unsigned int n = smr_count(mas->node) - (w->j - w->i) + (w->first > w->begin) +
+			 (w->last < w->end);
+
+	if (n > smr_kind_cap(smr_enode_kind(mas->node)) || (n < SMR_LEAF_MIN && mas->depth > 0))
+		return false;
+	return (w->first == mas->min || can_start(mas->node, w->first)) &&
+	       (w->last == mas->max || can_start(mas->node, w->last + 1));
+}
+
+/* ---- Levels ---- */
+
+static void add_left_piece(const struct smr_write *w, struct smr_items *it)
+{
+	if (w->first > w->begin)
+		smr_items_add(it, w->begin, slot_at(w->mas->node, w->i), 0);
+}
+
+static void add_right_piece(const struct smr_write *w, struct smr_items *it)
+{
+	if (w->last < w->end)
+		smr_items_add(it, w->last + 1, slot_at(right_leaf(w), w->j), 0);
+}
+
+/* A tree without nodes is one leaf in disguise: [0..0] and what lies behind it. */
+static void gather_compact(const struct smr_write *w, struct smr_items *it)
+{
+	void *root = w->mt->ma_root;
+
+	if (w->first > 0)
+		smr_items_add(it, 0, root, 0);
+	if (root && w->first > 1)
+		smr_items_add(it, 1, NULL, 0);
+	smr_items_add(it, w->first, w->entry, 0);
+	if (w->last < ULONG_MAX)
+		smr_items_add(it, w->last + 1, NULL, 0);
+}
+
+static void gather_new(const struct smr_write *w, unsigned int l, struct smr_items *it)
+{
+	const struct smr_level *below = &w->level[l - 1];
+
+	if (l == 0) {
+		add_left_piece(w, it);
+		smr_items_add(it, w->first, w->entry, 0);
+		add_right_piece(w, it);
+		return;
+	}
+	for (unsigned int c = 0; c < below->parts; c++)
+		smr_items_add(it, below->start[c], below->node[c], below->gap[c]);
+}
+
+void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
+{
+	const struct smr_level *lev = &w->level[l];
+	unsigned int d = w->mas->depth - l;
+	const void *nb = lev->neighbour;
+	const void *right;
+
+	it->n = 0;
+	if (w->compact && l == 0) {
+		gather_compact(w, it);
+		return;
+	}
+	if (w->compact || l > w->mas->depth) { /* a new top */
+		gather_new(w, l, it);
+		return;
+	}
+	right = w->right.node[d];
+	if (nb && lev->neighbour_left)
+		smr_items_add_node(it, nb, 0, smr_count(nb), lev->neighbour_min);
+	smr_items_add_node(it, w->left.node[d], 0, l ? w->left.slot[d] : w->i, lev->left_min);
+	gather_new(w, l, it);
+	smr_items_add_node(it, right, (l ? w->right.slot[d] : w->j) + 1, smr_count(right), 0);
+	if (nb && !lev->neighbour_left)
+		smr_items_add_node(it, nb, 0, smr_count(nb), lev->neighbour_min);
+}
+
+/* ---- Dealing a window out ---- */
+
+static unsigned long part_max(const struct smr_items *it, unsigned int to, unsigned long max)
+{
+	return to < it->n ? it->start[to] - 1 : max;
+}
+
+/* Tries to make [from, to) part @c. */
+static bool deal_part(struct smr_level *lev, const struct smr_items *it, unsigned int c,
+		      unsigned int from, unsigned int to, bool leaf, unsigned int slack)
+{
+	if (!smr_code_choose(&lev->code[c], it->start + from, to - from,
+			     part_max(it, to, lev->max), leaf, slack))
+		return false;
+	lev->start[c] = it->start[from];
+	lev->cut[c] = (unsigned char)from;
+	lev->cut[c + 1] = (unsigned char)to;
+	lev->parts = (unsigned char)(c + 1);
+	return true;
+}
+
+static bool deal_evenly(struct smr_level *lev, const struct smr_items *it, unsigned int parts,
+			bool leaf, unsigned int slack)
+{
+	unsigned int from = 0, to;
+
+	for (unsigned int c = 0; c < parts; c++) {
+		to = it->n * (c + 1) / parts;
+		if (!deal_part(lev, it, c, from, to, leaf, slack))
+			return false;
+		from = to;
+	}
+	return true;
+}
+
+/* The most items from @from on that one part takes, leaving none or at least @min for the rest. */
+static unsigned int pack_part(struct smr_level *lev, const struct smr_items *it, unsigned int c,
+			      unsigned int from, bool leaf, unsigned int min)
+{
+	unsigned int rest = it->n - from;
+	unsigned int caps[2] = { smr_kind_cap(leaf ? SMR_NLEAF : SMR_NINNER),
+				 smr_kind_cap(leaf ? SMR_WLEAF : SMR_WINNER) };
+
+	for (unsigned int i = 0; i < 2; i++) {
+		unsigned int n = rest < caps[i] ? rest : caps[i];
+
+		if (n < rest && rest - n < min)
+			n = rest - min;
+		if (n >= min && deal_part(lev, it, c, from, from + n, leaf, 0))
+			return n;
+	}
+	return 0;
+}
+
+/* Keys that ascend leave full nodes behind them: nothing will be stored there again. */
+static bool deal_packed(struct smr_level *lev, const struct smr_items *it, bool leaf,
+			unsigned int min)
+{
+	unsigned int from = 0, n;
+
+	for (unsigned int c = 0; c < SMR_PARTS_MAX && from < it->n; c++) {
+		n = pack_part(lev, it, c, from, leaf, min);
+		if (n == 0)
+			return false;
+		from += n;
+	}
+	return from == it->n;
+}
+
+static void deal(struct smr_level *lev, const struct smr_items *it, bool leaf, bool ascending,
+		 unsigned int slack)
+{
+	if (ascending && deal_packed(lev, it, leaf, leaf ? SMR_LEAF_MIN : SMR_INNER_MIN))
+		return;
+	for (unsigned int parts = 1; parts <= SMR_PARTS_MAX; parts++)
+		if (deal_evenly(lev, it, parts, leaf, slack))
+			return;
+	for (unsigned int parts = 2; parts <= SMR_PARTS_MAX; parts++)
+		if (deal_evenly(lev, it, parts, leaf, 0))
+			return;
+	smr_assert(!"three nodes hold any window");
+}
+
+/* ---- Neighbours ---- */
+
+/* Moves the left edge of all levels above depth @d to the node before it; that node, at depth @d. */
+static void *extend_left(struct smr_path *path, unsigned int d)
+{
+	unsigned int e = d;
+	void *node;
+
+	do
+		e--;
+	while (path->slot[e] == 0);
+	path->slot[e]--;
+	node = smr_slots(path->node[e])[path->slot[e]];
+	while (++e < d) {
+		path->node[e] = node;
+		path->slot[e] = (unsigned char)(smr_count(node) - 1);
+		node = smr_slots(node)[path->slot[e]];
+	}
+	return node;
+}
+
+static void *extend_right(struct smr_path *path, unsigned int d)
+{
+	unsigned int e = d;
+	void *node;
+
+	do
+		e--;
+	while (path->slot[e] + 1u == smr_count(path->node[e]));
+	path->slot[e]++;
+	node = smr_slots(path->node[e])[path->slot[e]];
+	while (++e < d) {
+		path->node[e] = node;
+		path->slot[e] = 0;
+		node = smr_slots(node)[0];
+	}
+	return node;
+}
+
+/*
+ * Left or right? A brother (under the same parent) before a cousin, for a cousin makes the window wider above;
+ * behind an ascending store the left one, which is full; else the emptier one.
+ */
+static bool choose_left(const struct smr_write *w, const struct smr_level *lev, unsigned int d,
+			bool ascending)
+{
+	const struct smr_path *l = &w->left, *r = &w->right;
+	bool left = l->slot[d - 1] > 0;
+	bool right = r->slot[d - 1] + 1u < smr_count(r->node[d - 1]);
+
+	if (left != right)
+		return left;
+	if (!left)
+		return lev->min > 0;
+	return ascending || smr_count(smr_slots(l->node[d - 1])[l->slot[d - 1] - 1]) <=
+				    smr_count(smr_slots(r->node[d - 1])[r->slot[d - 1] + 1]);
+}
+
+static void join_neighbour(struct smr_write *w, struct smr_level *lev, unsigned int d,
+			   bool ascending)
+{
+	lev->neighbour_left = choose_left(w, lev, d, ascending);
+	if (lev->neighbour_left) {
+		lev->neighbour = extend_left(&w->left, d);
+		lev->min = smr_path_min(w->left.node, w->left.slot, d);
+		lev->neighbour_min = lev->min;
+	} else {
+		lev->neighbour = extend_right(&w->right, d);
+		lev->neighbour_min = lev->max + 1;
+		lev->max = smr_path_max(w->right.node, w->right.slot, d);
+	}
+}
+
+/* ---- Level by level ---- */
+
+static void open_window(struct smr_write *w, unsigned int l)
+{
+	struct smr_level *lev = &w->level[l];
+	unsigned int d = w->mas->depth - l;
+
+	lev->neighbour = NULL;
+	lev->left_min = lev->min = 0;
+	lev->max = ULONG_MAX;
+	if (w->compact || l > w->mas->depth)
+		return;
+	lev->left_min = lev->min = smr_path_min(w->left.node, w->left.slot, d);
+	lev->max = smr_path_max(w->right.node, w->right.slot, d);
+}
+
+static bool window_is_all(const struct smr_level *lev)
+{
+	return lev->min == 0 && lev->max == ULONG_MAX;
+}
+
+/* Is nothing kept behind the new items of this level? */
+static bool ends_with_new(const struct smr_write *w, unsigned int l)
+{
+	unsigned int d = w->mas->depth - l;
+
+	if (w->compact || l > w->mas->depth)
+		return false;
+	return (l ? w->right.slot[d] : w->j) + 1u == smr_count(w->right.node[d]);
+}
+
+/* Plans one level; true when it is the last that changes. */
+static bool plan_level(struct smr_write *w, unsigned int l)
+{
+	struct smr_level *lev = &w->level[l];
+	unsigned int d = w->mas->depth - l;
+	unsigned int min = l ? SMR_INNER_MIN : SMR_LEAF_MIN;
+	struct smr_items it;
+	bool ascending, single;
+
+	open_window(w, l);
+	smr_gather(w, l, &it);
+	if (window_is_all(lev)) {
+		deal(lev, &it, l == 0, ends_with_new(w, l), 0);
+		w->to_root = lev->parts == 1;
+		return w->to_root;
+	}
+	single = w->left.node[d] == w->right.node[d];
+	if (it.n >= min && deal_part(lev, &it, 0, 0, it.n, l == 0, 0))
+		return single;
+	if (it.n >= min && !single) {
+		deal(lev, &it, l == 0, false, 0);
+		return false;
+	}
+	ascending = it.n >= min && ends_with_new(w, l);
+	join_neighbour(w, lev, d, ascending);
+	smr_gather(w, l, &it);
+	deal(lev, &it, l == 0, ascending && lev->neighbour_left, DEAL_SLACK);
+	w->to_root = window_is_all(lev) && lev->parts == 1;
+	return w->to_root;
+}
+
+static void plan_subtree(struct smr_write *w)
+{
+	struct ma_state *mas = w->mas;
+
+	w->what = SMR_SUBTREE;
+	w->to_root = false;
+	if (!w->compact) {
+		w->left.depth = mas->depth;
+		for (unsigned int d = 0; d <= mas->depth; d++) {
+			w->left.node[d] = mas->path[d];
+			w->left.slot[d] = mas->slot[d];
+		}
+		if (!w->spans)
+			w->right = w->left;
+	}
+	w->nodes = 0;
+	for (w->top = 0;; w->top++) {
+		bool last = plan_level(w, w->top);
+
+		w->nodes += w->level[w->top].parts;
+		if (last)
+			return;
+	}
+}
+
+/* ---- The plan ---- */
+
+static int plan_compact(struct smr_write *w, bool free_only)
+{
+	void *root = w->mt->ma_root;
+	bool covers = w->first == 0;
+
+	w->compact = true;
+	w->former = covers ? root : NULL;
+	if (free_only && covers && root)
+		return -EEXIST;
+	if (!w->entry) {
+		w->what = covers && root ? SMR_ROOT : SMR_NOTHING;
+		return 0;
+	}
+	if (w->last == 0 && !smr_is_enode(w->entry)) {
+		w->what = SMR_ROOT;
+		return 0;
+	}
+	w->mas->depth = 0;
+	plan_subtree(w);
+	return 0;
+}
+
+int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, unsigned long last,
+	     void *entry, bool free_only)
+{
+	w->mas = mas;
+	w->mt = mas->tree;
+	w->first = first;
+	w->last = last;
+	w->entry = entry;
+	w->nodes = 0;
+	w->compact = false;
+	if (!smr_is_enode(w->mt->ma_root))
+		return plan_compact(w, free_only);
+
+	locate(w, first);
+	w->former = slot_at(mas->node, w->i);
+	locate_last(w, last);
+	if (free_only && (w->former || w->last > smr_leaf_last(mas->node, w->i, mas->end, mas->max)))
+		return -EEXIST;
+	if (!entry) {
+		widen_left(w, last);
+		widen_right(w);
+	}
+	w->begin = left_first(w);
+	w->end = right_last(w);
+	if (!entry && w->first == 0 && w->last == ULONG_MAX)
+		w->what = SMR_ROOT;
+	else if (w->first == w->begin && w->last == w->end && !w->spans && w->i == w->j)
+		w->what = SMR_SLOT;
+	else if (!w->spans && fits_leaf(w)) {
+		w->what = SMR_LEAF;
+		w->nodes = 1;
+	} else
+		plan_subtree(w);
+	return 0;
+}

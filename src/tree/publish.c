@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Publication. A change becomes visible by one release store, into the root or into the lowest slot that covers all
+ * of it. A reader that has read that slot before goes on in the old nodes, one that reads it later in
+ * the new ones; no reader sees a mixture, and none waits.
+ *
+ * Then, in this order: the sequence number moves on, so that cursors under the lock look up their place again; the
+ * old nodes are marked dead, so that readers inside them do; and they are retired, to be used again after
+ * a grace period, or at once in a tree that has no lock-free readers.
+ */
+#include "mem/retire.h"
+#include "tree/gap.h"
+#include "tree/write.h"
+
+#include <string.h>
+
+/*
+ * ORDER publish: everything the new value leads to has been written. PARTNER node.h, smr_slot_read() and
+ * smr_root(). WITHOUT a reader follows an uninitialised node, or sees an object before its contents.
+ */
+static void publish(void **slot, void *value)
+{
+	smr_store(slot, value, ORDER(publish, release));
+}
+
+/*
+ * ORDER seq: the new number comes after the new nodes. PARTNER walk.c, smr_walk(). WITHOUT a cursor takes the
+ * number of nodes it has not seen.
+ */
+static void advance(struct maple_tree *mt)
+{
+	smr_store(&mt->ma_seq, mt->ma_seq + 1, ORDER(seq, release));
+}
+
+static void set_height(struct maple_tree *mt, unsigned int height)
+{
+	unsigned int flags = mt->ma_flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK;
+
+	smr_store(&mt->ma_flags, flags | height << MT_FLAGS_HEIGHT_OFFSET, RELAXED);
+}
+
+/* ---- Old nodes ---- */
+
+static void drop_node(void *enode, struct smr_nodes *dropped)
+{
+	struct smr_node *node = smr_node_of(enode);
+
+	smr_store(&node->dead, 1, RELAXED);
+	smr_nodes_push(dropped, node);
+}
+
+static void drop_subtree(void *enode, struct smr_nodes *dropped)
+{
+	if (!smr_enode_leaf(enode)) {
+		void **slots = smr_slots(enode);
+
+		for (unsigned int i = 0; i < smr_count(enode); i++)
+			drop_subtree(slots[i], dropped);
+	}
+	drop_node(enode, dropped);
+}
+
+/*
+ * Drops @enode of level @l with keys [min..max], and below it whatever lies in the windows of the levels
+ * below. Windows begin and end where nodes do.
+ */
+static void drop_window(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
+			unsigned long max, struct smr_nodes *dropped)
+{
+	unsigned int end = smr_count(enode) - 1;
+
+	if (l > 0) {
+		const struct smr_level *below = &w->level[l - 1];
+		bool all = l > w->top; /* only where the top becomes the root */
+
+		for (unsigned int i = 0; i <= end; i++) {
+			unsigned long first = smr_leaf_first(enode, i, min);
+			unsigned long last = smr_leaf_last(enode, i, end, max);
+
+			if (all || (first >= below->min && last <= below->max))
+				drop_window(w, smr_slots(enode)[i], l - 1, first, last, dropped);
+		}
+	}
+	drop_node(enode, dropped);
+}
+
+static void dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped)
+{
+	struct mt_mem *mem = smr_mem_of(mt);
+
+	mt->ma_nodes_retired += dropped->nr;
+	if (mt->ma_flags & MT_FLAGS_USE_RCU) {
+		smr_mem_retire(mem, (enum mt_rcu_flavor)mt->ma_rcu, dropped);
+	} else if (mas && mas->mas_flags) { /* a bulk load uses them again */
+		while (dropped->nr > 0) {
+			struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+
+			smr_nodes_push(&own, smr_nodes_pop(dropped));
+			mas->alloc = own.head;
+			mas->alloc_nr = own.nr;
+		}
+	} else {
+		smr_mem_give_list(mem, dropped);
+	}
+}
+
+void smr_drop_tree(struct maple_tree *mt, void *root)
+{
+	struct smr_nodes dropped = { NULL, 0 };
+
+	if (!smr_is_enode(root))
+		return;
+	drop_subtree(root, &dropped);
+	dispose(mt, NULL, &dropped);
+	smr_mem_flush_local(smr_mem_of(mt));
+}
+
+/* ---- The forms of a commit ---- */
+
+/* Brings the figures above a node at depth @d up to date; its own has become @figure. */
+static void raise_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure)
+{
+	while (d-- > 0) {
+		uint32_t *gap = &smr_gaps(node[d])[slot[d]];
+
+		if (*gap == figure)
+			return;
+		*gap = figure;
+		figure = smr_gap_inner(node[d]);
+	}
+}
+
+static void commit_root(struct smr_write *w)
+{
+	struct maple_tree *mt = w->mt;
+	void *old = mt->ma_root;
+
+	publish(&mt->ma_root, w->entry);
+	set_height(mt, 0);
+	if (smr_is_enode(old)) {
+		advance(mt);
+		smr_drop_tree(mt, old);
+	}
+}
+
+static void commit_slot(struct smr_write *w)
+{
+	struct ma_state *mas = w->mas;
+	void **slot = smr_slots(mas->node) + w->i;
+	bool was_gap = !*slot;
+
+	publish(slot, w->entry);
+	if (was_gap != !w->entry && smr_tracks_gaps(w->mt))
+		raise_gap(mas->path, mas->slot, mas->depth,
+			  smr_gap_leaf(mas->node, mas->min, mas->max));
+}
+
+/*
+ * The new leaf: the old one's items [0, i), a left piece of i, the new range, a right piece of j, (j, end].
+ * The offset of the new range.
+ */
+static unsigned int splice(struct smr_write *w, void *from, void *to)
+{
+	const struct smr_node *old = smr_node_of(from);
+	struct smr_node *node = smr_node_of(to);
+	enum smr_kind kind = smr_enode_kind(from);
+	void **src = smr_slots(from), **dst = smr_slots(to);
+	unsigned int i = w->i, j = w->j, count = old->count;
+	unsigned int x = i + (w->first > w->begin);
+	bool right_piece = w->last < w->end;
+	unsigned int y = x + right_piece; /* the last new item */
+	unsigned int rest = count - 1 - j;
+
+	memcpy(node, old, MT_NODE_SIZE);
+	node->count = (uint8_t)(y + 1 + rest);
+	dst[x] = w->entry;
+	if (right_piece)
+		dst[y] = src[j];
+	memcpy(dst + y + 1, src + j + 1, rest * sizeof(void *));
+	if (smr_kind_wide(kind)) {
+		if (x > i)
+			node->b64[i] = (int64_t)(w->first ^ SMR_WIDE_SIGN);
+		if (right_piece)
+			node->b64[x] = (int64_t)((w->last + 1) ^ SMR_WIDE_SIGN);
+		memcpy(node->b64 + y, old->b64 + j, rest * sizeof(int64_t));
+	} else {
+		if (x > i)
+			node->b32[i] = (int32_t)((w->first - old->base) >> old->shift);
+		if (right_piece)
+			node->b32[x] = (int32_t)((w->last + 1 - old->base) >> old->shift);
+		memcpy(node->b32 + y, old->b32 + j, rest * sizeof(int32_t));
+	}
+	smr_bounds_pad(node, kind, node->count - 1u);
+	return x;
+}
+
+static void commit_leaf(struct smr_write *w)
+{
+	struct ma_state *mas = w->mas;
+	struct maple_tree *mt = w->mt;
+	unsigned int d = mas->depth;
+	void *old = mas->node;
+	struct smr_nodes dropped = { NULL, 0 };
+	struct smr_node *node = smr_own_node(mas);
+	void *leaf = smr_enode_make(node, smr_enode_kind(old));
+	unsigned int x = splice(w, old, leaf);
+
+	publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &mt->ma_root, leaf);
+	advance(mt);
+	if (smr_tracks_gaps(mt))
+		raise_gap(mas->path, mas->slot, d, smr_gap_leaf(leaf, mas->min, mas->max));
+	drop_node(old, &dropped);
+	mas->node = mas->path[d] = leaf;
+	mas->offset = mas->slot[d] = (unsigned char)x;
+	mas->end = (unsigned char)(node->count - 1);
+	mas->seq = mt->ma_seq;
+	dispose(mt, mas, &dropped);
+}
+
+static void commit_subtree(struct smr_write *w)
+{
+	struct maple_tree *mt = w->mt;
+	struct ma_state *mas = w->mas;
+	const struct smr_level *top = &w->level[w->top];
+	struct smr_nodes dropped = { NULL, 0 };
+	unsigned int d = mas->depth - w->top;
+	void *old, *root;
+
+	smr_build(w);
+	if (w->to_root) {
+		old = mt->ma_root;
+		publish(&mt->ma_root, top->node[0]);
+		set_height(mt, w->top + 1);
+		if (!w->compact)
+			drop_window(w, old, mas->depth, 0, ULONG_MAX, &dropped);
+	} else {
+		old = w->left.node[d];
+		publish(smr_slots(w->left.node[d - 1]) + w->left.slot[d - 1], top->node[0]);
+		if (smr_tracks_gaps(mt))
+			raise_gap(w->left.node, w->left.slot, d, top->gap[0]);
+		drop_window(w, old, w->top, top->min, top->max, &dropped);
+	}
+	advance(mt);
+	dispose(mt, mas, &dropped);
+	smr_walk(mas, w->first, &root);
+}
+
+void smr_commit(struct smr_write *w)
+{
+	smr_assert(w->mas->alloc_nr >= w->nodes);
+	w->mt->ma_nodes_built += w->nodes;
+	switch (w->what) {
+	case SMR_NOTHING:
+		break;
+	case SMR_ROOT:
+		commit_root(w);
+		break;
+	case SMR_SLOT:
+		commit_slot(w);
+		break;
+	case SMR_LEAF:
+		commit_leaf(w);
+		break;
+	case SMR_SUBTREE:
+		commit_subtree(w);
+		break;
+	}
+}

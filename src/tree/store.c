@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/* Stores through a cursor: obtaining nodes, and what the cursor says afterwards. */
+#include "tree/store.h"
+
+#include "base/hooks.h"
+#include "mem/refill.h"
+#include "tree/write.h"
+
+#include <errno.h>
+
+/* ---- Nodes that a cursor owns ---- */
+
+static struct smr_nodes own_nodes(const struct ma_state *mas)
+{
+	return (struct smr_nodes){ mas->alloc, mas->alloc_nr };
+}
+
+static void set_own_nodes(struct ma_state *mas, const struct smr_nodes *own)
+{
+	mas->alloc = own->head;
+	mas->alloc_nr = own->nr;
+}
+
+void smr_cursor_trim(struct ma_state *mas, unsigned long keep)
+{
+	struct smr_nodes own = own_nodes(mas);
+
+	if (own.nr <= keep)
+		return;
+	while (own.nr > keep)
+		smr_mem_give(smr_mem_of(mas->tree), smr_nodes_pop(&own));
+	set_own_nodes(mas, &own);
+}
+
+int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)
+{
+	struct mt_mem *mem = smr_mem_of(mas->tree);
+	struct smr_nodes own = own_nodes(mas);
+	int err;
+
+	if (own.nr >= nr)
+		return 0;
+	if (gfpflags_allow_blocking(gfp))
+		err = smr_mem_refill(mem, &own, nr - own.nr);
+	else
+		err = smr_mem_take(mem, &own, nr - own.nr, gfp);
+	set_own_nodes(mas, &own);
+	return err;
+}
+
+/*
+ * What may block is done with the internal lock dropped, if it is this thread's to drop: then -EAGAIN, for
+ * the plan is void.
+ */
+static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
+{
+	struct maple_tree *mt = mas->tree;
+	int err;
+
+	if (mt_external_lock(mt) || !mt_lock_held(&mt->ma_lock))
+		return smr_cursor_fill(mas, nr, gfp);
+	mtree_unlock(mt);
+	smr_hook_unlocked();
+	err = smr_cursor_fill(mas, nr, gfp);
+	mtree_lock(mt);
+	mas->node = NULL;
+	return err ? err : -EAGAIN;
+}
+
+static int obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
+{
+	if (mas->alloc_nr >= nr || !smr_cursor_fill(mas, nr, GFP_NOWAIT | __GFP_NOWARN))
+		return 0;
+	if (gfpflags_allow_blocking(gfp))
+		return fill_blocking(mas, nr, gfp);
+	return smr_cursor_fill(mas, nr, gfp);
+}
+
+/* ---- One store ---- */
+
+/* Puts the cursor where the specification says a store leaves it. */
+static void settle(const struct smr_write *w)
+{
+	struct ma_state *mas = w->mas;
+	enum maple_status before = mas->status;
+
+	if (w->what == SMR_NOTHING || w->what == SMR_ROOT) {
+		mas->node = NULL;
+		if (w->compact && !w->entry)
+			mas->status = w->what == SMR_ROOT || w->mt->ma_root ? ma_root : ma_none;
+		else
+			mas->status = before == ma_root ? ma_root : ma_start;
+		if (!w->compact) {
+			mas->index = 0;
+			mas->last = ULONG_MAX;
+		}
+		return;
+	}
+	mas->status = ma_active;
+	mas->index = w->first;
+	mas->last = w->last;
+}
+
+static void commit(struct smr_write *w)
+{
+	smr_commit(w);
+	settle(w);
+}
+
+int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
+		    const struct smr_where *where, void **former)
+{
+	struct smr_write w;
+	int err;
+
+	do {
+		err = where ? where->find(mas, where) : 0;
+		if (!err)
+			err = smr_plan(&w, mas, mas->index, mas->last, entry, free_only);
+		if (!err)
+			err = obtain(mas, w.nodes, gfp);
+	} while (err == -EAGAIN);
+	if (err)
+		return err;
+	commit(&w);
+	if (former)
+		*former = w.former;
+	return 0;
+}
+
+static void fail(struct ma_state *mas, int err)
+{
+	mas->status = ma_error;
+	mas->node = MA_ERROR(err);
+}
+
+void *mas_store(struct ma_state *mas, void *entry)
+{
+	struct smr_write w;
+
+	if (mas->status == ma_error)
+		return NULL;
+	if (mas->index > mas->last) {
+		fail(mas, -EINVAL);
+		return NULL;
+	}
+	smr_plan(&w, mas, mas->index, mas->last, entry, false);
+	if (smr_cursor_fill(mas, w.nodes, GFP_NOWAIT | __GFP_NOWARN)) {
+		mas->alloc_want = w.nodes;
+		fail(mas, -ENOMEM);
+		return NULL;
+	}
+	commit(&w);
+	return w.former;
+}
+
+bool mas_nomem(struct ma_state *mas, gfp_t gfp)
+{
+	int err;
+
+	if (mas->status != ma_error || mas->node != MA_ERROR(-ENOMEM))
+		return false;
+	mas->node = NULL;
+	err = obtain(mas, mas->alloc_want, gfp);
+	if (err && err != -EAGAIN) {
+		fail(mas, -ENOMEM);
+		return false;
+	}
+	mas_reset(mas);
+	return true;
+}
+
+int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
+{
+	int err;
+
+	if (mas->status == ma_error)
+		return xa_err(mas->node);
+	err = mas->index > mas->last ? -EINVAL : smr_write_entry(mas, entry, gfp, false, NULL, NULL);
+	mas_destroy(mas);
+	if (err)
+		fail(mas, err);
+	return err;
+}
+
+/* ---- Preallocation ---- */
+
+static void stand_prepared(const struct smr_write *w)
+{
+	struct ma_state *mas = w->mas;
+
+	if (w->compact) {
+		mas->node = NULL;
+		mas->status = w->mt->ma_root ? ma_root : ma_none;
+		return;
+	}
+	mas->status = ma_active;
+	mas->index = w->first;
+	mas->last = w->last;
+}
+
+int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
+{
+	struct smr_write w;
+
+	if (mas->index > mas->last)
+		return -EINVAL;
+	smr_plan(&w, mas, mas->index, mas->last, entry, false);
+	if (smr_cursor_fill(mas, w.nodes, gfp)) {
+		mas_reset(mas);
+		return -ENOMEM;
+	}
+	smr_cursor_trim(mas, w.nodes);
+	stand_prepared(&w);
+	return 0;
+}
+
+void mas_store_prealloc(struct ma_state *mas, void *entry)
+{
+	struct smr_write w;
+
+	smr_plan(&w, mas, mas->index, mas->last, entry, false);
+	smr_assert(w.nodes <= mas->alloc_nr);
+	/* A caller that broke the rules above is served from what is free, or not at all. */
+	if (smr_unlikely(smr_cursor_fill(mas, w.nodes, GFP_ATOMIC)))
+		fail(mas, -ENOMEM);
+	else
+		commit(&w);
+	mas_destroy(mas);
+}
+
+void mas_destroy(struct ma_state *mas)
+{
+	mas->mas_flags = 0;
+	smr_cursor_trim(mas, 0);
+}
+
+/* ---- Erasing ---- */
+
+enum { NOTHING_THERE = 1 };
+
+static int find_entry(struct ma_state *mas, const struct smr_where *where)
+{
+	void *root = mas->tree->ma_root;
+
+	if (smr_is_enode(root)) {
+		mas->index = where->min;
+		return mas_walk(mas) ? 0 : NOTHING_THERE;
+	}
+	mas->node = NULL;
+	if (root && where->min == 0) {
+		mas->index = mas->last = 0;
+		return 0;
+	}
+	mas->status = root ? ma_root : ma_none;
+	return NOTHING_THERE;
+}
+
+void *mas_erase(struct ma_state *mas)
+{
+	struct smr_where where = { .find = find_entry, .min = mas->index };
+	unsigned long last = mas->last;
+	void *entry = NULL;
+	int err = smr_write_entry(mas, NULL, GFP_KERNEL, false, &where, &entry);
+
+	mas_destroy(mas);
+	if (err < 0) {
+		mas->index = where.min;
+		mas->last = last;
+		fail(mas, err);
+	}
+	return entry;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The writing operations under their entry points: where to write is found, memory obtained, then one commit. */
+#ifndef SMR_TREE_STORE_H
+#define SMR_TREE_STORE_H
+
+#include <samara/maple_tree.h>
+
+/*
+ * Where an operation writes: sets mas->index and last, or returns what the operation is to return. It is asked
+ * again whenever the lock has been dropped, for then everything may have changed.
+ */
+struct smr_where {
+	int (*find)(struct ma_state *mas, const struct smr_where *where);
+	unsigned long min, max, size;
+	bool high;
+};
+
+/*
+ * Stores @entry where @where says (NULL: over [index..last]); with @free_only, -EEXIST unless all of it is free.
+ * Nodes are obtained as the specification's order of attempts has it: free ones first; if @gfp may
+ * block, the internal lock is dropped and retaken. On error nothing has changed but the position. *@former
+ * (if not NULL) gets what the range's first key held. CONTEXT: HOLDS tree lock; may drop it.
+ */
+int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
+		    const struct smr_where *where, void **former);
+
+/* Lowest (highest) gap of @size keys in [min..max]; as mas_empty_area(). */
+int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size,
+		   bool high);
+
+/* Gives surplus nodes of the cursor back until it owns @keep. */
+void smr_cursor_trim(struct ma_state *mas, unsigned long keep);
+
+/* Gives the cursor @nr nodes in all, blocking in place if @gfp may: 0, -ENOMEM. */
+int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* Checking every invariant of node.h, by other means than the code that keeps them. */
+#include "tree/gap.h"
+#include "tree/node.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+struct check {
+	const struct maple_tree *mt;
+	char *why;
+	size_t size;
+	unsigned int height;
+	bool any;      /* has a range been seen yet? */
+	bool was_gap;  /* was the last range seen a gap? */
+};
+
+__attribute__((format(printf, 2, 3))) static int fault(struct check *c, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (c->why && c->size)
+		vsnprintf(c->why, c->size, format, args);
+	va_end(args);
+	return -EUCLEAN;
+}
+
+/* Fill and shape of one node at @level of @height. */
+static int check_shape(struct check *c, const void *enode, unsigned int level)
+{
+	const struct smr_node *node = smr_node_of(enode);
+	enum smr_kind kind = smr_enode_kind(enode);
+	bool top = level + 1 == c->height;
+	unsigned int least = top ? (level ? 2 : 1) : level ? SMR_INNER_MIN : SMR_LEAF_MIN;
+
+	if (((uintptr_t)enode & SMR_ENODE_MASK) >> 4)
+		return fault(c, "node %p: unknown bits in its pointer", enode);
+	if (smr_kind_leaf(kind) != (level == 0))
+		return fault(c, "node %p: a %s at level %u", enode,
+			     smr_kind_leaf(kind) ? "leaf" : "inner node", level);
+	if (node->dead)
+		return fault(c, "node %p: in the tree, but marked dead", enode);
+	if (node->count < least || node->count > smr_kind_cap(kind))
+		return fault(c, "node %p: %u items at level %u, of %u to %u", enode, node->count,
+			     level, least, smr_kind_cap(kind));
+	return 0;
+}
+
+/* Bounds strictly ascend within (min..max], and unused ones hold the padding. */
+static int check_bounds(struct check *c, const void *enode, unsigned long min, unsigned long max)
+{
+	const struct smr_node *node = smr_node_of(enode);
+	enum smr_kind kind = smr_enode_kind(enode);
+	unsigned long before = min, start;
+
+	for (unsigned int i = 1; i < node->count; i++) {
+		start = smr_start(enode, i);
+		if (start <= before || start > max)
+			return fault(c, "node %p [%#lx..%#lx]: item %u starts at %#lx, behind %#lx",
+				     enode, min, max, i, start, before);
+		if (!smr_kind_wide(kind) && (node->b32[i - 1] < 0 || node->b32[i - 1] == INT32_MAX))
+			return fault(c, "node %p: bound %u out of range", enode, i - 1);
+		before = start;
+	}
+	for (unsigned int i = node->count - 1u; i < smr_kind_bounds(kind); i++)
+		if (smr_kind_wide(kind) ? node->b64[i] != INT64_MAX : node->b32[i] != INT32_MAX)
+			return fault(c, "node %p: unused bound %u is not padding", enode, i);
+	return 0;
+}
+
+/* The figure of a run of gaps seen one by one, to compare the kept ones with. */
+static int check_leaf(struct check *c, const void *enode, unsigned long min, unsigned long max,
+		      uint32_t *figure)
+{
+	unsigned int end = smr_count(enode) - 1;
+	unsigned long first = min, last;
+
+	*figure = 0;
+	for (unsigned int i = 0; i <= end; i++) {
+		bool gap = !smr_slots(enode)[i];
+
+		last = i < end ? smr_start(enode, i + 1) - 1 : max;
+		if (gap && c->any && c->was_gap)
+			return fault(c, "node %p: two gaps meet at %#lx", enode, first);
+		if (gap && smr_gap_figure(last - first) > *figure)
+			*figure = smr_gap_figure(last - first);
+		c->any = true;
+		c->was_gap = gap;
+		first = last + 1;
+	}
+	return 0;
+}
+
+static int check_node(struct check *c, const void *enode, unsigned int level, unsigned long min,
+		      unsigned long max, uint32_t *figure);
+
+static int check_children(struct check *c, const void *enode, unsigned int level, unsigned long min,
+			  unsigned long max, uint32_t *figure)
+{
+	unsigned int end = smr_count(enode) - 1;
+	unsigned long first = min, last;
+	uint32_t below;
+	int err;
+
+	*figure = 0;
+	for (unsigned int i = 0; i <= end; i++) {
+		const void *child = smr_slots(enode)[i];
+
+		last = i < end ? smr_start(enode, i + 1) - 1 : max;
+		if (!smr_is_enode(child))
+			return fault(c, "node %p: slot %u holds %p, no node", enode, i, child);
+		err = check_node(c, child, level - 1, first, last, &below);
+		if (err)
+			return err;
+		if ((c->mt->ma_flags & MT_FLAGS_ALLOC_RANGE) && smr_gaps(enode)[i] != below)
+			return fault(c, "node %p: gap figure %u is %u, should be %u", enode, i,
+				     smr_gaps(enode)[i], below);
+		if (below > *figure)
+			*figure = below;
+		first = last + 1;
+	}
+	return 0;
+}
+
+static int check_node(struct check *c, const void *enode, unsigned int level, unsigned long min,
+		      unsigned long max, uint32_t *figure)
+{
+	int err = check_shape(c, enode, level);
+
+	if (!err)
+		err = check_bounds(c, enode, min, max);
+	if (err)
+		return err;
+	return level ? check_children(c, enode, level, min, max, figure) :
+		       check_leaf(c, enode, min, max, figure);
+}
+
+int mt_check(const struct maple_tree *mt, char *why, size_t size)
+{
+	struct check c = { .mt = mt, .why = why, .size = size, .height = mt_height(mt) };
+	const void *root = mt->ma_root;
+	uint32_t figure;
+	int err;
+
+	if (!smr_is_enode(root)) {
+		if (c.height)
+			return fault(&c, "a tree without nodes has height %u", c.height);
+		return 0;
+	}
+	if (c.height == 0 || c.height > MT_PATH_MAX)
+		return fault(&c, "a tree with nodes has height %u", c.height);
+	err = check_node(&c, root, c.height - 1, 0, ULONG_MAX, &figure);
+	if (!err && c.was_gap && smr_enode_leaf(root) && smr_count(root) == 1)
+		return fault(&c, "an empty tree has a node");
+	return err;
+}
+
+int mt_validate(struct maple_tree *mt)
+{
+	char why[160];
+	int err = mt_check(mt, why, sizeof(why));
+
+	if (err)
+		fprintf(stderr, "samara: tree %p: %s\n", (void *)mt, why);
+	return err;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include "tree/walk.h"
+
+smr_inline bool dead(const void *enode)
+{
+	return smr_load(&smr_node_of(enode)->dead, RELAXED);
+}
+
+/*
+ * Does the calling thread read without the lock? Only then does its read section keep dead nodes readable.
+ * Of an external lock nothing may be known: then assume the worst.
+ */
+static bool reads_locklessly(const struct maple_tree *mt)
+{
+	if (!mt_in_rcu(mt))
+		return false;
+	return !mt_lock_is_held(mt);
+}
+
+bool smri_path_alive(const struct ma_state *mas)
+{
+	return reads_locklessly(mas->tree) && !dead(mas->node);
+}
+
+smr_inline unsigned int descend(void **node, unsigned char *slot, void *top,
+				       unsigned long key)
+{
+	unsigned int d = 0, s;
+
+	while (!smr_enode_leaf(top)) {
+		s = smr_search_inner(top, key);
+		node[d] = top;
+		slot[d++] = (unsigned char)s;
+		top = smr_slot_read(smr_slots(top) + s);
+	}
+	node[d] = top;
+	slot[d] = (unsigned char)smr_search_leaf(top, key);
+	return d;
+}
+
+SMR_CLONES void smr_path_to(struct smr_path *path, void *top, unsigned long key)
+{
+	path->depth = descend(path->node, path->slot, top, key);
+}
+
+SMR_CLONES bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
+{
+	/*
+	 * ORDER seq: the number is read before the nodes, so that it is never newer than they are.
+	 * PARTNER publish.c. WITHOUT a path through replaced nodes passes for a fresh one.
+	 */
+	unsigned long seq = smr_load(&mas->tree->ma_seq, ORDER(seq, acquire));
+	void *top = smr_root(mas->tree);
+	unsigned int d;
+
+	if (!smr_is_enode(top)) {
+		*root = top;
+		mas->node = NULL;
+		return false;
+	}
+	d = descend(mas->path, mas->slot, top, key);
+	mas->seq = seq;
+	mas->depth = (unsigned char)d;
+	mas->node = mas->path[d];
+	mas->offset = mas->slot[d];
+	mas->end = (unsigned char)(smr_count(mas->node) - 1);
+	mas->min = smr_path_min(mas->path, mas->slot, d);
+	mas->max = smr_path_max(mas->path, mas->slot, d);
+	return true;
+}
+
+static void enter_leaf(struct ma_state *mas, unsigned int d, void *leaf, bool at_end)
+{
+	mas->path[d] = leaf;
+	mas->depth = (unsigned char)d;
+	mas->node = leaf;
+	mas->end = (unsigned char)(smr_count(leaf) - 1);
+	mas->offset = at_end ? mas->end : 0;
+	mas->slot[d] = mas->offset;
+}
+
+/* The depth of the lowest ancestor that has a child behind (before) the path; false: replaced meanwhile. */
+smr_inline bool turn_up(const struct ma_state *mas, unsigned int *d, bool check)
+{
+	do {
+		if (smr_unlikely(*d == 0 || (dead(mas->path[--*d]) && check)))
+			return false;
+	} while (mas->slot[*d] + 1u >= smr_count(mas->path[*d]));
+	return true;
+}
+
+smr_inline bool turn_down(const struct ma_state *mas, unsigned int *d, bool check)
+{
+	do {
+		if (smr_unlikely(*d == 0 || (dead(mas->path[--*d]) && check)))
+			return false;
+	} while (mas->slot[*d] == 0);
+	return true;
+}
+
+static void first_leaf(struct ma_state *mas, unsigned int d)
+{
+	unsigned long min = mas->max + 1;
+	void *child;
+
+	mas->slot[d]++;
+	child = smr_slot_read(smr_slots(mas->path[d]) + mas->slot[d]);
+	if (smr_enode_leaf(child) && mas->slot[d] + 1u < smr_count(mas->path[d]))
+		smr_prefetch_node(smr_slot_read(smr_slots(mas->path[d]) + mas->slot[d] + 1));
+	while (!smr_enode_leaf(child)) {
+		mas->path[++d] = child;
+		mas->slot[d] = 0;
+		child = smr_slot_read(smr_slots(child));
+	}
+	enter_leaf(mas, d + 1, child, false);
+	mas->min = min;
+	mas->max = smr_path_max(mas->path, mas->slot, d + 1);
+}
+
+static void last_leaf(struct ma_state *mas, unsigned int d)
+{
+	unsigned long max = mas->min - 1;
+	void *child;
+
+	mas->slot[d]--;
+	child = smr_slot_read(smr_slots(mas->path[d]) + mas->slot[d]);
+	if (smr_enode_leaf(child) && mas->slot[d] > 0)
+		smr_prefetch_node(smr_slot_read(smr_slots(mas->path[d]) + mas->slot[d] - 1));
+	while (!smr_enode_leaf(child)) {
+		mas->path[++d] = child;
+		mas->slot[d] = (unsigned char)(smr_count(child) - 1);
+		child = smr_slot_read(smr_slots(child) + mas->slot[d]);
+	}
+	enter_leaf(mas, d + 1, child, true);
+	mas->max = max;
+	mas->min = smr_path_min(mas->path, mas->slot, d + 1);
+}
+
+/*
+ * Where an ancestor has been replaced, the last key of the leaf is looked up again and the step made from
+ * there; the fresh path is followed without a second look, so a reader does this once at most.
+ */
+bool smr_range_up(struct ma_state *mas)
+{
+	unsigned int d = mas->depth;
+	void *root;
+
+	if (mas->max == ULONG_MAX)
+		return false;
+	if (smr_unlikely(!turn_up(mas, &d, true))) {
+		if (!smr_walk(mas, mas->max, &root))
+			return false;
+		if (mas->offset < mas->end) {
+			mas->offset++;
+			return true;
+		}
+		d = mas->depth;
+		if (!turn_up(mas, &d, false))
+			return false;
+	}
+	first_leaf(mas, d);
+	return true;
+}
+
+bool smr_range_down(struct ma_state *mas)
+{
+	unsigned int d = mas->depth;
+	void *root;
+
+	if (mas->min == 0)
+		return false;
+	if (smr_unlikely(!turn_down(mas, &d, true))) {
+		if (!smr_walk(mas, mas->min, &root))
+			return false;
+		if (mas->offset > 0) {
+			mas->offset--;
+			return true;
+		}
+		d = mas->depth;
+		if (!turn_down(mas, &d, false))
+			return false;
+	}
+	last_leaf(mas, d);
+	return true;
+}

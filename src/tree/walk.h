@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Paths. There are no parent pointers: a cursor keeps the nodes and slots it came down through, the top
+ * at depth 0, its leaf at mas->depth. Bounds never change in a node, so a path stays true as long as its nodes
+ * are in the tree; smr_path_fresh() tells.
+ */
+#ifndef SMR_TREE_WALK_H
+#define SMR_TREE_WALK_H
+
+#include "tree/search.h"
+
+struct smr_path {
+	unsigned int depth;
+	void *node[MT_PATH_MAX];
+	unsigned char slot[MT_PATH_MAX];
+};
+
+/* First and last key of the node at depth @d of a path. */
+smr_inline unsigned long smr_path_min(void *const *node, const unsigned char *slot,
+					     unsigned int d)
+{
+	for (; d > 0; d--)
+		if (slot[d - 1] > 0)
+			return smr_start(node[d - 1], slot[d - 1]);
+	return 0;
+}
+
+smr_inline unsigned long smr_path_max(void *const *node, const unsigned char *slot,
+					     unsigned int d)
+{
+	for (; d > 0; d--)
+		if (slot[d - 1] + 1u < smr_count(node[d - 1]))
+			return smr_start(node[d - 1], slot[d - 1] + 1u) - 1;
+	return ULONG_MAX;
+}
+
+/* First and last key of range @i of a leaf with keys [min..max]. */
+smr_inline unsigned long smr_leaf_first(const void *leaf, unsigned int i, unsigned long min)
+{
+	return i ? smr_start(leaf, i) : min;
+}
+
+smr_inline unsigned long smr_leaf_last(const void *leaf, unsigned int i, unsigned int end,
+					       unsigned long max)
+{
+	return i < end ? smr_start(leaf, i + 1) - 1 : max;
+}
+
+/*
+ * Brings the cursor to the leaf and offset of @key: node, path, min, max, offset, end, seq. Leaves index, last
+ * and status alone. False when the tree has no nodes; then *@root is what it has instead.
+ * CONTEXT: HOLDS tree lock or read section. ALLOC no. SLEEP no.
+ */
+bool smr_walk(struct ma_state *mas, unsigned long key, void **root);
+
+/* Fills @path with the way to @key. The tree must have nodes. */
+void smr_path_to(struct smr_path *path, void *top, unsigned long key);
+
+/* Moves the cursor from the last (first) range of its leaf to the following (preceding) range. */
+bool smr_range_up(struct ma_state *mas);
+bool smr_range_down(struct ma_state *mas);
+
+/* Sets index and last to the range at the cursor's offset and returns its entry. */
+smr_inline void *smr_range_here(struct ma_state *mas)
+{
+	mas->index = smr_leaf_first(mas->node, mas->offset, mas->min);
+	mas->last = smr_leaf_last(mas->node, mas->offset, mas->end, mas->max);
+	return smr_slot_read(smr_slots(mas->node) + mas->offset);
+}
+
+bool smri_path_alive(const struct ma_state *mas);
+
+/*
+ * Is the cursor's position still one of the tree's? Under the lock an unchanged sequence number says so, and
+ * nothing else may: the nodes may be gone. A reader, whose read section keeps the nodes, goes by the marks
+ * in them, for the number changes with every write anywhere.
+ */
+smr_inline bool smr_path_fresh(const struct ma_state *mas)
+{
+	if (smr_unlikely(!mas->node))
+		return false;
+	if (smr_likely(mas->seq == smr_load(&mas->tree->ma_seq, RELAXED)))
+		return true;
+	return smri_path_alive(mas);
+}
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one way to write. Whatever is stored, erased or allocated, one range is replaced by another entry, in
+ * these steps:
+ *
+ *   plan     walk to the range and work out what will be: nothing, a slot, a leaf, or a subtree. Pure arithmetic;
+ *            afterwards the number of nodes is known.                                            (plan.c)
+ *   obtain   exactly that many nodes; the only step that can fail, with nothing changed.         (store.c)
+ *   build    the replacement, in nodes that nobody sees yet.                                     (build.c)
+ *   publish  one release store into the lowest slot that covers all of the change, then the
+ *            replaced nodes are marked and retired.                                              (publish.c)
+ *
+ * Levels count from the leaves, 0, upwards; depths, as in paths, from the top. Planning goes level by level. On each
+ * level there is a *window*: the nodes that are to be replaced, from the left one, of which the first items are
+ * kept, to the right one, of which the last are kept; all nodes between go. What becomes of the level below,
+ * one to three nodes, goes between:
+ *
+ *      left node                    new                  right node
+ *   [ kept kept | .... ]     ( one to three )      [ .... | kept kept kept ]
+ *
+ * If the left and the right node are one and the result fits in one node, its parent's slot is where to publish,
+ * and the levels above stay as they are. If the result is too much or too little for one node, a neighbour joins
+ * the window and all is dealt out evenly: that is splitting, sharing and merging in one.
+ */
+#ifndef SMR_TREE_WRITE_H
+#define SMR_TREE_WRITE_H
+
+#include "mem/take.h"
+#include "tree/encode.h"
+#include "tree/walk.h"
+
+/* No window of one level is ever dealt out to more nodes than this: see plan.c. */
+#define SMR_PARTS_MAX 3
+
+enum smr_what {
+	SMR_NOTHING, /* it is so already */
+	SMR_ROOT,    /* swap the root for an entry or NULL; frees the whole tree */
+	SMR_SLOT,    /* swap one slot of a leaf */
+	SMR_LEAF,    /* one leaf becomes one leaf with the same base and shift */
+	SMR_SUBTREE, /* everything else: see the levels */
+};
+
+struct smr_level {
+	unsigned long min, max; /* of the window */
+	unsigned long left_min; /* first key of the left node */
+	void *neighbour;        /* joined to the window, or NULL */
+	unsigned long neighbour_min;
+	bool neighbour_left;
+	unsigned char parts;
+	unsigned char cut[SMR_PARTS_MAX + 1]; /* part i gets items [cut[i], cut[i + 1]) */
+	struct smr_code code[SMR_PARTS_MAX];
+	unsigned long start[SMR_PARTS_MAX];
+	void *node[SMR_PARTS_MAX]; /* once built */
+	uint32_t gap[SMR_PARTS_MAX];
+};
+
+struct smr_write {
+	struct ma_state *mas;
+	struct maple_tree *mt;
+	unsigned long first, last; /* NULL stores: the whole gap that will be */
+	void *entry;
+	void *former;              /* entry of the key asked for, before */
+	enum smr_what what;
+	unsigned int nodes;        /* needed */
+	unsigned int i, j;         /* offsets of first and last in their leaves */
+	unsigned long begin, end;  /* the old ranges there begin and end here: what is beyond first and last stays */
+	bool spans;                /* those leaves are two, the second at the end of right */
+	bool compact;              /* the tree has no nodes yet */
+	/* SMR_SUBTREE only: */
+	bool to_root;              /* the top part becomes the root */
+	unsigned int top;          /* level whose only part is published */
+	struct smr_path left, right;
+	struct smr_level level[MT_PATH_MAX + 1];
+};
+
+/*
+ * Plans storing @entry over [first..last]. Moves the cursor to the leaf of first. With @free_only, -EEXIST unless
+ * every key is free. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
+ */
+int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, unsigned long last,
+	     void *entry, bool free_only);
+
+/* Carries the plan out with the w->nodes nodes at the head of mas->alloc. CONTEXT: as smr_plan(). */
+void smr_commit(struct smr_write *w);
+
+/* For smr_commit(): build all levels of a subtree. */
+void smr_build(struct smr_write *w);
+/* Collects the items of one level. Before the level below is built its nodes are NULL. */
+void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
+
+/* Frees or retires all nodes below @root, which has left the tree. */
+void smr_drop_tree(struct maple_tree *mt, void *root);
+
+smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
+{
+	return mt->ma_flags & MT_FLAGS_ALLOC_RANGE;
+}
+
+/* Takes a node that the cursor owns. */
+smr_inline struct smr_node *smr_own_node(struct ma_state *mas)
+{
+	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+	struct smr_node *node = smr_nodes_pop(&own);
+
+	mas->alloc = own.head;
+	mas->alloc_nr = own.nr;
+	return node;
+}
+
+#endif
