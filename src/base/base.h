@@ -24,10 +24,10 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-#define container_of(ptr, type, member)                                                  \
-	__extension__({                                                                  \
-		const __typeof__(((type *)0)->member) *smr_member_ = (ptr);              \
-		(type *)((char *)(uintptr_t)smr_member_ - offsetof(type, member));       \
+#define container_of(ptr, type, member)                                            \
+	__extension__({                                                            \
+		const __typeof__(((type *)0)->member) *smr_member_ = (ptr);        \
+		(type *)((char *)(uintptr_t)smr_member_ - offsetof(type, member)); \
 	})
 
 /* Prints the failed assertion to stderr and aborts. */
@@ -54,7 +54,7 @@ __attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const cha
  * the machine it runs on. Off where the compiler cannot do it, in unoptimised builds, and under the
  * sanitizers, whose runtimes are not ready yet when the loader calls resolvers.
  */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) &&    \
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && \
 	!defined(SMR_DEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define SMR_CLONES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
 #else

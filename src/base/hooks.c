@@ -5,12 +5,12 @@
 
 #ifdef SMR_HOOKS
 
-static enum smr_hook_mem mem_mode;   /* GUARD relaxed: a setting */
-static unsigned long allocations;    /* GUARD relaxed: a counter */
-static unsigned long failures;       /* GUARD relaxed: a counter */
-static unsigned long fail_at;        /* GUARD relaxed: a setting; 0: never */
-static void (*unlocked_fn)(void *);  /* GUARD: set while only one thread uses the library */
-static void *unlocked_arg;           /* GUARD: likewise */
+static enum smr_hook_mem mem_mode;  /* GUARD relaxed: a setting */
+static unsigned long allocations;   /* GUARD relaxed: a counter */
+static unsigned long failures;      /* GUARD relaxed: a counter */
+static unsigned long fail_at;       /* GUARD relaxed: a setting; 0: never */
+static void (*unlocked_fn)(void *); /* GUARD: set while only one thread uses the library */
+static void *unlocked_arg;          /* GUARD: likewise */
 
 void smr_hook_set_mem(enum smr_hook_mem mode)
 {

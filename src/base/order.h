@@ -25,6 +25,11 @@
  *   follows a link that has not been written. The same word hands the batch in flight from one owner to
  *   the next (next_batch() to smr_mem_retire()), and tells wait_flavor() no older count than its own.
  *
+ * ORDER grace_queue
+ *   release: enqueue()                           acquire: wait_for_work() (both base/grace.c)
+ *   A queued callback's head is complete before the worker takes it, and the event is read before the queue.
+ *   WITHOUT it the worker calls through a stale pointer, or sleeps on a full queue.
+ *
  * ORDER grace
  *   release: batch_done()                        acquire: wait_for() (both mem/retire.c)
  *   The nodes of a batch are free, and its callback is through with the arena, before the counters say so.

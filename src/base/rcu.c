@@ -4,27 +4,14 @@
 #include <errno.h>
 #include <samara/maple_tree.h>
 
-/*
- * liburcu's headers declare these under whichever flavour was included first; the others exist all the
- * same and are declared here.
- */
+/* liburcu's headers declare a table only for the flavour included first; the others exist all the same. */
 extern const struct rcu_flavor_struct urcu_memb_flavor, urcu_mb_flavor, urcu_qsbr_flavor;
-extern struct call_rcu_data *urcu_memb_get_default_call_rcu_data(void);
-extern struct call_rcu_data *urcu_mb_get_default_call_rcu_data(void);
-extern struct call_rcu_data *urcu_qsbr_get_default_call_rcu_data(void);
 
 static const struct rcu_flavor_struct *const flavors[SMR_RCU_FLAVORS] = {
 	[MT_RCU_BP] = &urcu_bp_flavor,
 	[MT_RCU_MEMB] = &urcu_memb_flavor,
 	[MT_RCU_MB] = &urcu_mb_flavor,
 	[MT_RCU_QSBR] = &urcu_qsbr_flavor,
-};
-
-static struct call_rcu_data *(*const default_worker[SMR_RCU_FLAVORS])(void) = {
-	[MT_RCU_BP] = urcu_bp_get_default_call_rcu_data,
-	[MT_RCU_MEMB] = urcu_memb_get_default_call_rcu_data,
-	[MT_RCU_MB] = urcu_mb_get_default_call_rcu_data,
-	[MT_RCU_QSBR] = urcu_qsbr_get_default_call_rcu_data,
 };
 
 #ifdef __SANITIZE_THREAD__
@@ -61,39 +48,23 @@ void smr_rcu_online(enum mt_rcu_flavor flavor)
 	flavors[flavor]->thread_online();
 }
 
-void smr_rcu_init(enum mt_rcu_flavor flavor)
+bool smr_rcu_init(enum mt_rcu_flavor flavor)
 {
-	(void)default_worker[flavor]();
-}
-
-static void run_callback(struct rcu_head *head)
-{
-	struct smr_rcu_head *mine = container_of(head, struct smr_rcu_head, head);
-
-	smri_rcu_acquire(mine->flavor);
-	mine->fn(mine);
+	return smr_grace_start(flavor);
 }
 
 void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		  void (*fn)(struct smr_rcu_head *head))
 {
 	head->fn = fn;
-	head->flavor = flavor;
 	smri_rcu_release(flavor);
-	flavors[flavor]->update_call_rcu(&head->head, run_callback);
+	smr_grace_queue(flavor, head);
 }
 
 void smr_rcu_synchronize(enum mt_rcu_flavor flavor)
 {
 	smr_assert(flavor == MT_RCU_QSBR || !smr_rcu_read_ongoing(flavor));
 	flavors[flavor]->update_synchronize_rcu();
-	smri_rcu_acquire(flavor);
-}
-
-void smr_rcu_barrier(enum mt_rcu_flavor flavor)
-{
-	smr_assert(flavor == MT_RCU_QSBR || !smr_rcu_read_ongoing(flavor));
-	flavors[flavor]->barrier();
 	smri_rcu_acquire(flavor);
 }
 

@@ -11,29 +11,23 @@
  * what a thread did before it left a read-side section (release, in smr_rcu_read_unlock()), or before it
  * called smr_rcu_call(), is over before a callback runs or smr_rcu_synchronize() returns (acquire). It
  * also gets liburcu's own functions rather than the inlines, since liburcu hands a dead thread's record to
- * a new thread in a way that it cannot follow.
+ * a new thread in a way that it cannot follow; and so does UndefinedBehaviorSanitizer (which has no macro,
+ * but goes with AddressSanitizer here), since those records are aligned less than their type says.
  */
 #ifndef SMR_BASE_RCU_H
 #define SMR_BASE_RCU_H
 
 #include "base/base.h"
+#include "base/grace.h"
 #include <samara/rcu.h>
 
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #include <urcu/urcu-bp.h>
 #else
 #define _LGPL_SOURCE
 #include <urcu/urcu-bp.h>
 #undef _LGPL_SOURCE
 #endif
-
-#define SMR_RCU_FLAVORS 4
-
-struct smr_rcu_head {
-	struct rcu_head head; /* liburcu's */
-	void (*fn)(struct smr_rcu_head *head);
-	enum mt_rcu_flavor flavor;
-};
 
 #ifdef __SANITIZE_THREAD__
 extern char smri_rcu_tsan[SMR_RCU_FLAVORS];
@@ -83,13 +77,14 @@ bool smr_rcu_offline(enum mt_rcu_flavor flavor);
 void smr_rcu_online(enum mt_rcu_flavor flavor);
 
 /*
- * Starts the flavour's thread for callbacks, if it does not run yet. CONTEXT: may block. Optional, but
- * otherwise the first smr_rcu_call() does it, and liburcu aborts the program where it finds no memory then.
+ * Starts the flavour's thread for callbacks, if it does not run yet: false when there is no memory for
+ * one. Optional, but otherwise the first smr_rcu_call() does it, in a context where that may be less welcome.
+ * CONTEXT: may block.
  */
-void smr_rcu_init(enum mt_rcu_flavor flavor);
+bool smr_rcu_init(enum mt_rcu_flavor flavor);
 
 /*
- * Calls @fn(@head) after a grace period, from liburcu's thread. @head belongs to liburcu until then.
+ * Calls @fn(@head) after a grace period, from the flavour's thread. @head is not the caller's until then.
  * CONTEXT: any, also inside a read-side section and in a callback. Never blocks; may wake a thread.
  */
 void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
@@ -97,8 +92,5 @@ void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 
 /* Waits for a grace period. CONTEXT: not inside a read-side section, nor in a callback. */
 void smr_rcu_synchronize(enum mt_rcu_flavor flavor);
-
-/* Waits for the callbacks of every smr_rcu_call() made before. CONTEXT: as for smr_rcu_synchronize(). */
-void smr_rcu_barrier(enum mt_rcu_flavor flavor);
 
 #endif

@@ -14,7 +14,10 @@
 static void *map_anonymous(void *ctx, size_t size, size_t align);
 static void unmap_anonymous(void *ctx, void *chunk, size_t size);
 
-#define ANONYMOUS { map_anonymous, unmap_anonymous, NULL }
+#define ANONYMOUS                                    \
+	{                                            \
+		map_anonymous, unmap_anonymous, NULL \
+	}
 
 #define LIMBO(flavor) [flavor] = { .mem = &smri_mem_default }
 
@@ -59,6 +62,7 @@ static void before_fork(void)
 {
 	struct mt_mem *mem;
 
+	smr_grace_before_fork();
 	smri_mem_lock_arenas();
 	for (mem = arenas; mem; mem = mem->next)
 		mt_lock_acquire(&mem->lock);
@@ -71,6 +75,7 @@ static void after_fork_parent(void)
 	for (mem = arenas; mem; mem = mem->next)
 		mt_lock_release(&mem->lock);
 	smri_mem_unlock_arenas();
+	smr_grace_after_fork_parent();
 }
 
 static void after_fork_child(void)
@@ -80,6 +85,7 @@ static void after_fork_child(void)
 	for (mem = arenas; mem; mem = mem->next)
 		mt_lock_init(&mem->lock);
 	mt_lock_init(&arenas_lock);
+	smr_grace_after_fork_child();
 }
 
 __attribute__((constructor)) static void watch_forks(void)

@@ -27,34 +27,34 @@
 
 /* Retired nodes of one arena and one flavour. retire.c explains. */
 struct smr_limbo {
-	void *gathered;            /* GUARD atomic: IDLE, EMPTY or the first of a list; ORDER retire */
-	unsigned int done;         /* GUARD the batch in flight writes, anyone reads; ORDER grace */
-	unsigned int event;        /* GUARD atomic, the futex; ORDER grace */
-	void *batch;               /* GUARD the batch in flight */
-	struct mt_mem *mem;        /* GUARD the batch in flight */
-	struct smr_rcu_head rcu;   /* GUARD the batch in flight */
+	void *gathered;     /* GUARD atomic: IDLE, EMPTY or the first of a list; ORDER retire */
+	unsigned int done;  /* GUARD the batch in flight writes, anyone reads; ORDER grace */
+	unsigned int event; /* GUARD atomic, the futex; ORDER grace */
+	void *batch;        /* GUARD the batch in flight */
+	struct mt_mem *mem; /* GUARD the batch in flight */
+	struct smr_rcu_head rcu; /* GUARD the batch in flight */
 } smr_aligned(SMR_CACHE_LINE);
 
 struct mt_mem {
-	unsigned long id;                        /* constant, never used twice */
-	struct mt_mem_ops ops;                   /* constant */
-	struct mt_mem *next, *prev;              /* GUARD arenas lock: the list of all arenas */
+	unsigned long id;           /* constant, never used twice */
+	struct mt_mem_ops ops;      /* constant */
+	struct mt_mem *next, *prev; /* GUARD arenas lock: the list of all arenas */
 
 	struct mt_lock lock smr_aligned(SMR_CACHE_LINE); /* RANK arena */
 	struct smr_chunk *chunk[SMR_CHUNK_CLASSES];      /* GUARD lock: lists */
-	unsigned int classes;                    /* GUARD lock: bit set: that list is not empty */
-	unsigned long chunks;                    /* GUARD lock */
-	unsigned long mapping;                   /* GUARD lock: chunks being got just now */
-	unsigned long limit;                     /* GUARD lock: chunks; ULONG_MAX: none */
-	unsigned long idle;                      /* GUARD lock: chunks without a used node */
-	unsigned long free;                      /* GUARD lock: nodes in chunks */
-	unsigned long reserve_size;              /* GUARD lock */
-	unsigned long mags_used;                 /* GUARD lock: bit set: that magazine has an owner */
-	unsigned long taken;                     /* GUARD lock: past the magazines */
-	unsigned long atomic_taken;              /* GUARD lock */
-	unsigned long failed;                    /* GUARD lock */
-	unsigned long returned;                  /* GUARD lock: nodes back from limbo */
-	unsigned long batches;                   /* GUARD lock */
+	unsigned int classes;       /* GUARD lock: bit set: that list is not empty */
+	unsigned long chunks;       /* GUARD lock */
+	unsigned long mapping;      /* GUARD lock: chunks being got just now */
+	unsigned long limit;        /* GUARD lock: chunks; ULONG_MAX: none */
+	unsigned long idle;         /* GUARD lock: chunks without a used node */
+	unsigned long free;         /* GUARD lock: nodes in chunks */
+	unsigned long reserve_size; /* GUARD lock */
+	unsigned long mags_used;    /* GUARD lock: bit set: that magazine has an owner */
+	unsigned long taken;        /* GUARD lock: past the magazines */
+	unsigned long atomic_taken; /* GUARD lock */
+	unsigned long failed;       /* GUARD lock */
+	unsigned long returned;     /* GUARD lock: nodes back from limbo */
+	unsigned long batches;      /* GUARD lock */
 
 	unsigned long retired smr_aligned(SMR_CACHE_LINE); /* GUARD relaxed: past the magazines */
 	struct smr_limbo limbo[SMR_RCU_FLAVORS];

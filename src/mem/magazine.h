@@ -21,10 +21,10 @@
 
 /* Written by the owner only; others read the figures for statistics. */
 struct smr_mag {
-	unsigned int nr;             /* GUARD relaxed */
-	unsigned long taken;         /* GUARD relaxed: nodes ever handed out */
-	unsigned long retired;       /* GUARD relaxed: nodes ever retired */
-	void *node[SMR_MAG_NODES];   /* GUARD owner */
+	unsigned int nr;           /* GUARD relaxed */
+	unsigned long taken;       /* GUARD relaxed: nodes ever handed out */
+	unsigned long retired;     /* GUARD relaxed: nodes ever retired */
+	void *node[SMR_MAG_NODES]; /* GUARD owner */
 } smr_aligned(SMR_CACHE_LINE);
 
 struct smr_mag_way {

@@ -2,19 +2,19 @@
 /*
  * Retirement: how nodes that a writer has replaced become free again.
  *
- * One call_rcu per node is what makes replacing nodes expensive: it is an atomic exchange on a queue that
- * all writers share, an RCU read-side section, and often a futex call to wake the thread that waits at its
- * other end. So nodes gather, for each arena and flavour by itself, in a `struct smr_limbo`, and at most one
- * batch of each is on its way through liburcu at a time. While it waits for its grace period the next one
- * gathers. Batches thus form by themselves, and grow with the rate of stores: there is no size to tune, no
- * timer, and no node waits for a batch to fill up.
+ * Waiting for a grace period costs the same for one node as for thousands, and every callback queued costs an
+ * atomic exchange on a word that all writers share, and often a futex call to wake the thread at the other
+ * end. So nodes gather, for each arena and flavour by itself, in a `struct smr_limbo`, and at most one
+ * batch of each is on its way through smr_rcu_call() at a time. While it waits for its grace period the next one
+ * gathers. Batches thus form by themselves, and grow with the rate of stores: there is no size to tune, and
+ * no node waits for a batch to fill up.
  *
  * One word, `gathered`, holds the whole state:
  *
- *	            retire: list becomes the batch, call_rcu
+ *	            retire: list becomes the batch, smr_rcu_call
  *	  IDLE ----------------------------------------------> EMPTY <---+
  *	   ^                                                     |  |    | callback: list becomes the
- *	   |   callback: batch is free, nothing gathered         |  |    | next batch, call_rcu
+ *	   |   callback: batch is free, nothing gathered         |  |    | next batch, smr_rcu_call
  *	   +-----------------------------------------------------+  |    |
  *	                                                   retire:  v    |
  *	                                                   push   list --+
@@ -27,12 +27,12 @@
  *
  * Whoever moves the word from IDLE to EMPTY, or takes a list off it, owns the batch in flight: `batch` and
  * `rcu` are its alone, so no lock is needed. The owner is a retiring thread until smr_rcu_call(), and
- * liburcu's thread from then on.
+ * the flavour's thread (base/grace.c) from then on.
  *
  * Why the nodes of a batch are safe to free: a node is retired after it was cut off the tree. It enters the
  * batch by that same thread, or is pushed (release) and grabbed (acquire) later: in any case before the
- * batch's call_rcu. A reader that can still be on the node began before it was cut off, hence before that
- * call_rcu, and so is waited for. That the nodes of a batch were retired at different times, and by
+ * batch's smr_rcu_call(). A reader that can still be on the node began before it was cut off, hence before that
+ * call, and so is waited for. That the nodes of a batch were retired at different times, and by
  * different threads, makes no difference: their grace period begins when the last of them is in.
  *
  * What a reader may still see: all of the node but its last word. Nobody reads that word but src/mem.
@@ -44,16 +44,16 @@
  * callback is just moving on, d or d + 1; what has gathered is in number d + 2 at the latest. So it waits until
  * done is d + 2, or until the word is IDLE: two grace periods at most. `event` is the futex. It is
  * counted last, after the word has moved on, so a sleeper that reads it, looks, and goes to sleep on
- * what it read cannot miss a change. liburcu's rcu_barrier() is not used: it allocates, and aborts where it cannot.
+ * what it read cannot miss a change.
  *
  * An arena may be freed when the word is IDLE and event = done: the callback touches nothing after event,
  * and smr_wake() passes an address without looking at it.
  *
- * Nothing here allocates or fails: giving memory back must never need memory. A fork()ed child has no
- * liburcu thread; docs/memory.md says what follows.
+ * Nothing here allocates or fails: giving memory back must never need memory. Only starting the flavour's
+ * thread may, once, and where it does the nodes wait in limbo until it succeeds.
  *
  * Rejected: synchronize_rcu() in writers (a store would take milliseconds); epochs of our own (the user's
- * sections are liburcu's); a batch of fixed size (either too large for a quiet tree, whose last nodes would stay
+ * sections are liburcu's); liburcu's call_rcu (base/grace.h says why); a batch of fixed size (either too large for a quiet tree, whose last nodes would stay
  * in limbo for ever, or too small for a busy one).
  */
 #include "mem/retire.h"
@@ -63,6 +63,7 @@
 #include "mem/mem_internal.h"
 #include "mem/refill.h"
 #include <limits.h>
+#include <time.h>
 
 #define IDLE NULL
 #define EMPTY ((void *)1)
@@ -112,7 +113,8 @@ void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_no
 		if (seen == IDLE) {
 			/* ORDER retire: the former batch's owner is through with batch and rcu. PARTNER
 			 * next_batch(). WITHOUT this one might be overwritten by that one's stores. */
-			if (smr_cas(&limbo->gathered, &seen, EMPTY, ORDER(retire, acquire), RELAXED)) {
+			if (smr_cas(&limbo->gathered, &seen, EMPTY, ORDER(retire, acquire),
+				    RELAXED)) {
 				launch(limbo, flavor, first);
 				return;
 			}
@@ -157,7 +159,7 @@ static void free_batch(struct mt_mem *mem, void *nodes)
 	mt_lock_release(&mem->lock);
 }
 
-/* CONTEXT: liburcu's thread, after the grace period of limbo->batch. TAKES arena. */
+/* CONTEXT: the flavour's thread, after the grace period of limbo->batch. TAKES arena. */
 static void batch_done(struct smr_rcu_head *rcu)
 {
 	struct smr_limbo *limbo = container_of(rcu, struct smr_limbo, rcu);
@@ -188,7 +190,17 @@ void smri_retire_init(struct mt_mem *mem)
 /* Is no batch in flight and no callback still at it? @event is what was read of limbo->event first. */
 static bool is_idle(const struct smr_limbo *limbo, unsigned int event)
 {
-	return smr_load(&limbo->gathered, RELAXED) == IDLE && smr_load(&limbo->done, RELAXED) == event;
+	return smr_load(&limbo->gathered, RELAXED) == IDLE &&
+	       smr_load(&limbo->done, RELAXED) == event;
+}
+
+/* Makes sure that there is a thread to run the callbacks that the caller is going to wait for. */
+static void insist_on_worker(enum mt_rcu_flavor flavor)
+{
+	const struct timespec pause = { 0, 1000 * 1000 };
+
+	while (!smr_rcu_init(flavor))
+		nanosleep(&pause, NULL);
 }
 
 /* Sleeps until @limbo is idle, or until its batch number @target is free if @batch_will_do. */
@@ -215,6 +227,7 @@ static void wait_flavor(struct smr_limbo *limbo, enum mt_rcu_flavor flavor)
 
 	if (seen == IDLE)
 		return;
+	insist_on_worker(flavor);
 	online = smr_rcu_offline(flavor);
 	wait_for(limbo, done + 2, true);
 	if (online)
@@ -228,12 +241,13 @@ bool smri_retire_wait(struct mt_mem *mem)
 
 	for (i = 0; i < SMR_RCU_FLAVORS; i++) {
 		struct smr_limbo *limbo = &mem->limbo[i];
+		enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)i;
 
 		if (smr_load(&limbo->gathered, RELAXED) == IDLE)
 			continue;
-		if (smr_rcu_read_ongoing((enum mt_rcu_flavor)i))
+		if (smr_rcu_read_ongoing(flavor) || !smr_rcu_init(flavor))
 			continue;
-		wait_flavor(limbo, (enum mt_rcu_flavor)i);
+		wait_flavor(limbo, flavor);
 		waited = true;
 	}
 	return waited;
@@ -250,6 +264,7 @@ void smri_retire_wait_idle(struct mt_mem *mem)
 		if (smr_load(&mem->limbo[i].gathered, RELAXED) == IDLE &&
 		    smr_load(&mem->limbo[i].done, RELAXED) == 0)
 			continue;
+		insist_on_worker(flavor);
 		online = smr_rcu_offline(flavor);
 		wait_for(&mem->limbo[i], 0, false);
 		if (online)

@@ -37,16 +37,17 @@
 #define SMR_CHUNK_END ((unsigned int)(MT_CHUNK_SIZE / MT_NODE_SIZE))
 
 struct smr_chunk {
-	struct mt_mem *mem;             /* constant */
-	struct smr_chunk *next, *prev;  /* GUARD arena lock: the list of its class */
-	void *free;                     /* GUARD arena lock: through smr_node_link() */
-	unsigned int free_nr;           /* GUARD arena lock */
-	unsigned int fresh;             /* GUARD arena lock: the first node never handed out */
+	struct mt_mem *mem;            /* constant */
+	struct smr_chunk *next, *prev; /* GUARD arena lock: the list of its class */
+	void *free;                    /* GUARD arena lock: through smr_node_link() */
+	unsigned int free_nr;          /* GUARD arena lock */
+	unsigned int fresh;            /* GUARD arena lock: the first node never handed out */
 };
 
 _Static_assert(sizeof(struct smr_chunk) <= MT_NODE_SIZE, "the header takes the place of one node");
 _Static_assert(SMR_NODE_LINK + sizeof(void *) == MT_NODE_SIZE, "the link is a node's last word");
-_Static_assert(SMR_CHUNK_IDLE == 13 && MT_CHUNK_NODES == 4095, "classes 1 to 12 hold up to 4095 nodes");
+_Static_assert(SMR_CHUNK_IDLE == 13 && MT_CHUNK_NODES == 4095,
+	       "classes 1 to 12 hold up to 4095 nodes");
 
 static struct smr_chunk *chunk_of(void *node)
 {

@@ -37,7 +37,8 @@ void mt_mem_stats(struct mt_mem *mem, struct mt_mem_stats *stats)
 	retired = smr_load(&mem->retired, RELAXED) + mags.retired;
 	*stats = (struct mt_mem_stats){
 		.bytes_mapped = mem->chunks * MT_CHUNK_SIZE,
-		.bytes_limit = mem->limit > SIZE_MAX / MT_CHUNK_SIZE ? SIZE_MAX : mem->limit * MT_CHUNK_SIZE,
+		.bytes_limit = mem->limit > SIZE_MAX / MT_CHUNK_SIZE ? SIZE_MAX
+								     : mem->limit * MT_CHUNK_SIZE,
 		.chunks = mem->chunks,
 		.nodes_free = smri_mem_spare(mem) + mags.nr,
 		.nodes_limbo = minus(retired, mem->returned),

@@ -10,8 +10,8 @@ static unsigned long part_last(const struct smr_level *lev, unsigned int c)
 
 static uint32_t part_gap(const struct smr_level *lev, unsigned int c, bool leaf)
 {
-	return leaf ? smr_gap_leaf(lev->node[c], lev->start[c], part_last(lev, c)) :
-		      smr_gap_inner(lev->node[c]);
+	return leaf ? smr_gap_leaf(lev->node[c], lev->start[c], part_last(lev, c))
+		    : smr_gap_inner(lev->node[c]);
 }
 
 static void build_level(struct smr_write *w, unsigned int l)

@@ -48,10 +48,7 @@ void *smr_compact_prev(struct ma_state *mas, void *root, unsigned long min)
 {
 	if (!root)
 		return smr_compact_walk(mas, root);
-	if (min == 0)
-		return on_root(mas, root);
-	mas->status = ma_underflow;
-	return NULL;
+	return min == 0 ? on_root(mas, root) : set(mas, ma_underflow, 1, ULONG_MAX, NULL);
 }
 
 void *smr_compact_find(struct ma_state *mas, void *root, unsigned long max)
@@ -112,10 +109,8 @@ void *smr_compact_find_rev(struct ma_state *mas, void *root, unsigned long min)
 		}
 		break;
 	}
-	/* Nothing lies below [0..0], and [0..0] itself may lie below the limit. */
-	if (root && min > 0) {
-		mas->status = ma_underflow;
-		return NULL;
-	}
+	/* The entry may lie below the limit: then the search ends on the gap above it. */
+	if (root && min > 0)
+		return set(mas, ma_underflow, 1, ULONG_MAX, NULL);
 	return on_root(mas, root);
 }

@@ -135,7 +135,8 @@ void mt_dump_dot(const struct maple_tree *mt, FILE *out)
 	struct dump d = { out, false, false };
 	const void *root = mt->ma_root;
 
-	fprintf(out, "digraph maple_tree {\n\trankdir=LR;\n\tnode [shape=box, fontname=monospace];\n");
+	fprintf(out,
+		"digraph maple_tree {\n\trankdir=LR;\n\tnode [shape=box, fontname=monospace];\n");
 	if (smr_is_enode(root)) {
 		dot_node(&d, root, 0, ULONG_MAX);
 	} else {

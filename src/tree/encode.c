@@ -12,7 +12,8 @@ static void add_starts(unsigned long *out, const void *enode, unsigned int from,
 			out[i] = (unsigned long)node->b64[from - 1 + i] ^ SMR_WIDE_SIGN;
 	} else {
 		for (unsigned int i = 0; i < n; i++)
-			out[i] = node->base + ((unsigned long)node->b32[from - 1 + i] << node->shift);
+			out[i] = node->base +
+				 ((unsigned long)node->b32[from - 1 + i] << node->shift);
 	}
 }
 

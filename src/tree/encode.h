@@ -27,8 +27,7 @@ struct smr_code {
 	unsigned long base;
 };
 
-smr_inline void smr_items_add(struct smr_items *it, unsigned long start, void *slot,
-				     uint32_t gap)
+smr_inline void smr_items_add(struct smr_items *it, unsigned long start, void *slot, uint32_t gap)
 {
 	smr_assert(it->n < SMR_ITEMS_MAX);
 	it->start[it->n] = start;
@@ -66,8 +65,7 @@ smr_inline void smr_bounds_pad(struct smr_node *node, enum smr_kind kind, unsign
 }
 
 /* Can a range of a narrow node with this base and shift start at @key? */
-smr_inline bool smr_narrow_can_start(unsigned long base, unsigned int shift,
-					    unsigned long key)
+smr_inline bool smr_narrow_can_start(unsigned long base, unsigned int shift, unsigned long key)
 {
 	unsigned long units = (key - base) >> shift;
 

@@ -71,7 +71,7 @@ struct want {
 
 /* Does range [first..last], cut to the limits, hold what is wanted? */
 smr_inline bool holds(const struct want *want, unsigned long first, unsigned long last,
-			     unsigned long *lo, unsigned long *hi)
+		      unsigned long *lo, unsigned long *hi)
 {
 	*lo = first > want->min ? first : want->min;
 	*hi = last < want->max ? last : want->max;
@@ -113,7 +113,8 @@ static bool search_high(struct want *want, const void *enode, unsigned long min,
 	unsigned int end = smr_count(enode) - 1;
 	unsigned long first, last, lo, hi;
 
-	for (unsigned int i = (want->max < max ? smr_search(enode, want->max) : end) + 1; i-- > 0;) {
+	for (unsigned int i = (want->max < max ? smr_search(enode, want->max) : end) + 1;
+	     i-- > 0;) {
 		last = smr_leaf_last(enode, i, end, max);
 		if (last < want->min)
 			return false;

@@ -24,6 +24,8 @@ void mt_init_flags(struct maple_tree *mt, unsigned int flags)
 	mt->ma_nodes_retired = 0;
 	if ((flags & MT_FLAGS_LOCK_MASK) != MT_FLAGS_LOCK_EXTERN)
 		mt_lock_init(&mt->ma_lock);
+	if (flags & MT_FLAGS_USE_RCU)
+		smr_rcu_init(MT_RCU_BP);
 }
 
 int mt_set_mem(struct maple_tree *mt, struct mt_mem *mem)
@@ -49,6 +51,8 @@ static void set_rcu(struct maple_tree *mt, unsigned int rcu)
 
 	if (mt_in_rcu(mt) == !!rcu)
 		return;
+	if (rcu)
+		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
 	if (lock)
 		mtree_lock(mt);
 	flags = mt->ma_flags & ~(unsigned int)MT_FLAGS_USE_RCU;

@@ -72,6 +72,31 @@ smr_inline void *step_down(struct ma_state *mas, unsigned long min, bool gaps)
 	return entry;
 }
 
+/*
+ * The common case of step_up() without gaps: the next entry is in this leaf, behind one gap at most, and within the
+ * limit. Otherwise NULL, and nothing has changed.
+ */
+smr_inline void *skip_up(struct ma_state *mas, unsigned long max)
+{
+	void *const *slots = smr_slots(mas->node);
+	unsigned int i = mas->offset + 1u;
+	unsigned long first;
+	void *entry;
+
+	if (i > mas->end)
+		return NULL;
+	entry = smr_slot_read(slots + i);
+	if (!entry && (++i > mas->end || !(entry = smr_slot_read(slots + i))))
+		return NULL;
+	first = smr_start(mas->node, i);
+	if (first > max)
+		return NULL;
+	mas->offset = (unsigned char)i;
+	mas->index = first;
+	mas->last = smr_leaf_last(mas->node, i, mas->end, mas->max);
+	return entry;
+}
+
 void *mas_walk(struct ma_state *mas)
 {
 	void *root;
@@ -168,6 +193,16 @@ static bool find_begin(struct ma_state *mas, unsigned long max)
 	}
 }
 
+/* A plain find that runs into its limit stays active, so that raising the limit goes on behind it. */
+smr_inline void *find_step(struct ma_state *mas, unsigned long max, bool gaps)
+{
+	void *entry = step_up(mas, max, gaps);
+
+	if (!gaps && mas->status == ma_overflow)
+		mas->status = ma_active;
+	return entry;
+}
+
 smr_inline void *find(struct ma_state *mas, unsigned long max, bool gaps)
 {
 	enum maple_status before = mas->status;
@@ -178,7 +213,8 @@ smr_inline void *find(struct ma_state *mas, unsigned long max, bool gaps)
 			return NULL;
 		if (!hold(mas, mas->last, &root))
 			return smr_compact_find(mas, root, max);
-		return step_up(mas, max, gaps);
+		entry = gaps ? NULL : skip_up(mas, max);
+		return entry ? entry : find_step(mas, max, gaps);
 	}
 	root = smr_root(mas->tree);
 	if (!smr_is_enode(root))
@@ -190,7 +226,7 @@ smr_inline void *find(struct ma_state *mas, unsigned long max, bool gaps)
 	entry = smr_range_here(mas);
 	if (entry || (before != ma_overflow && before != ma_underflow && mas->index == max))
 		return entry;
-	return step_up(mas, max, gaps);
+	return find_step(mas, max, gaps);
 }
 
 /* The guards of mas_find*_rev(); false: return NULL as things stand. */
@@ -245,16 +281,9 @@ smr_inline void *find_rev(struct ma_state *mas, unsigned long min, bool gaps)
 	return step_down(mas, min, gaps);
 }
 
-/* A plain find that ran into its limit says active, so that raising the limit goes on. */
 void *mas_find(struct ma_state *mas, unsigned long max)
 {
-	enum maple_status before = mas->status;
-	void *entry = find(mas, max, false);
-
-	if (!entry && mas->status == ma_overflow && mas->node && before != ma_overflow &&
-	    !(before == ma_underflow && mas->index >= max))
-		mas->status = ma_active;
-	return entry;
+	return find(mas, max, false);
 }
 
 void *mas_find_range(struct ma_state *mas, unsigned long max)

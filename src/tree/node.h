@@ -76,7 +76,7 @@ struct smr_node {
 	union {
 		int32_t b32[124];
 		int64_t b64[62];
-		void *slot[62]; /* GUARD writes: tree lock; reads: RCU, ORDER publish */
+		void *slot[62];    /* GUARD writes: tree lock; reads: RCU, ORDER publish */
 		uint32_t gap[124]; /* GUARD tree lock */
 	};
 };

@@ -101,16 +101,15 @@ int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last
 {
 	unsigned long nodes;
 	MA_STATE(mas, mt, first, first);
-	int err = 0;
+	int err;
 
 	if (first > last)
 		return -EINVAL;
 	mtree_lock(mt);
-	while (!err && (nodes = release_nodes(mt, first, last)) > mas.alloc_nr) {
-		mtree_unlock(mt);
-		err = smr_cursor_fill(&mas, nodes, GFP_KERNEL);
-		mtree_lock(mt);
-	}
+	do {
+		nodes = release_nodes(mt, first, last);
+		err = smr_cursor_obtain(&mas, nodes, GFP_KERNEL);
+	} while (err == -EAGAIN);
 	while (!err && next_reserved(&mas, first, last)) {
 		unsigned long end = mas.last;
 
@@ -220,7 +219,8 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 }
 
 int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry,
-		       unsigned long range_lo, unsigned long range_hi, unsigned long *next, gfp_t gfp)
+		       unsigned long range_lo, unsigned long range_hi, unsigned long *next,
+		       gfp_t gfp)
 {
 	struct ma_state mas;
 	int err;

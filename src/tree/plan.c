@@ -23,6 +23,20 @@ static void *slot_at(const void *leaf, unsigned int i)
 	return smr_slots(leaf)[i];
 }
 
+static bool in_range(const struct ma_state *mas, unsigned int i, unsigned long key)
+{
+	return key >= smr_leaf_first(mas->node, i, mas->min) &&
+	       key <= smr_leaf_last(mas->node, i, mas->end, mas->max);
+}
+
+/* The offset of @key in the cursor's leaf; most often it is where the cursor stands. */
+static unsigned int offset_of(const struct ma_state *mas, unsigned int guess, unsigned long key)
+{
+	if (guess <= mas->end && in_range(mas, guess, key))
+		return guess;
+	return smr_search_leaf(mas->node, key);
+}
+
 static void locate(struct smr_write *w, unsigned long first)
 {
 	struct ma_state *mas = w->mas;
@@ -30,7 +44,7 @@ static void locate(struct smr_write *w, unsigned long first)
 
 	/* Only the number will do here: a leaf may be alive below a parent that is not. */
 	if (mas->node && mas->seq == w->mt->ma_seq && first >= mas->min && first <= mas->max)
-		mas->offset = (unsigned char)smr_search_leaf(mas->node, first);
+		mas->offset = (unsigned char)offset_of(mas, mas->offset, first);
 	else
 		smr_walk(mas, first, &root);
 	w->i = mas->offset;
@@ -43,7 +57,7 @@ static void locate_last(struct smr_write *w, unsigned long last)
 		smr_path_to(&w->right, w->mas->tree->ma_root, last);
 		w->j = w->right.slot[w->right.depth];
 	} else {
-		w->j = smr_search_leaf(w->mas->node, last);
+		w->j = offset_of(w->mas, w->i, last);
 	}
 }
 
@@ -222,8 +236,8 @@ static unsigned long part_max(const struct smr_items *it, unsigned int to, unsig
 static bool deal_part(struct smr_level *lev, const struct smr_items *it, unsigned int c,
 		      unsigned int from, unsigned int to, bool leaf, unsigned int slack)
 {
-	if (!smr_code_choose(&lev->code[c], it->start + from, to - from,
-			     part_max(it, to, lev->max), leaf, slack))
+	if (!smr_code_choose(&lev->code[c], it->start + from, to - from, part_max(it, to, lev->max),
+			     leaf, slack))
 		return false;
 	lev->start[c] = it->start[from];
 	lev->cut[c] = (unsigned char)from;
@@ -494,7 +508,8 @@ int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, uns
 	locate(w, first);
 	w->former = slot_at(mas->node, w->i);
 	locate_last(w, last);
-	if (free_only && (w->former || w->last > smr_leaf_last(mas->node, w->i, mas->end, mas->max)))
+	if (free_only &&
+	    (w->former || w->last > smr_leaf_last(mas->node, w->i, mas->end, mas->max)))
 		return -EEXIST;
 	if (!entry) {
 		widen_left(w, last);

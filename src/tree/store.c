@@ -3,6 +3,7 @@
 #include "tree/store.h"
 
 #include "base/hooks.h"
+#include "base/rcu.h"
 #include "mem/refill.h"
 #include "tree/write.h"
 
@@ -57,6 +58,8 @@ static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 	struct maple_tree *mt = mas->tree;
 	int err;
 
+	if (mt_in_rcu(mt))
+		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
 	if (mt_external_lock(mt) || !mt_lock_held(&mt->ma_lock))
 		return smr_cursor_fill(mas, nr, gfp);
 	mtree_unlock(mt);
@@ -67,7 +70,7 @@ static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 	return err ? err : -EAGAIN;
 }
 
-static int obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
+int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
 	if (mas->alloc_nr >= nr || !smr_cursor_fill(mas, nr, GFP_NOWAIT | __GFP_NOWARN))
 		return 0;
@@ -118,7 +121,7 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
 		if (!err)
 			err = smr_plan(&w, mas, mas->index, mas->last, entry, free_only);
 		if (!err)
-			err = obtain(mas, w.nodes, gfp);
+			err = smr_cursor_obtain(mas, w.nodes, gfp);
 	} while (err == -EAGAIN);
 	if (err)
 		return err;
@@ -161,7 +164,7 @@ bool mas_nomem(struct ma_state *mas, gfp_t gfp)
 	if (mas->status != ma_error || mas->node != MA_ERROR(-ENOMEM))
 		return false;
 	mas->node = NULL;
-	err = obtain(mas, mas->alloc_want, gfp);
+	err = smr_cursor_obtain(mas, mas->alloc_want, gfp);
 	if (err && err != -EAGAIN) {
 		fail(mas, -ENOMEM);
 		return false;
@@ -176,7 +179,8 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 
 	if (mas->status == ma_error)
 		return xa_err(mas->node);
-	err = mas->index > mas->last ? -EINVAL : smr_write_entry(mas, entry, gfp, false, NULL, NULL);
+	err = mas->index > mas->last ? -EINVAL
+				     : smr_write_entry(mas, entry, gfp, false, NULL, NULL);
 	mas_destroy(mas);
 	if (err)
 		fail(mas, err);

@@ -34,4 +34,10 @@ void smr_cursor_trim(struct ma_state *mas, unsigned long keep);
 /* Gives the cursor @nr nodes in all, blocking in place if @gfp may: 0, -ENOMEM. */
 int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp);
 
+/*
+ * The same in the order of attempts that stores have: free nodes; then, if @gfp may block, what can be got with
+ * the internal lock dropped. -EAGAIN: it was dropped, so plan again; the nodes are there now.
+ */
+int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp);
+
 #endif

@@ -12,8 +12,8 @@ struct check {
 	char *why;
 	size_t size;
 	unsigned int height;
-	bool any;      /* has a range been seen yet? */
-	bool was_gap;  /* was the last range seen a gap? */
+	bool any;     /* has a range been seen yet? */
+	bool was_gap; /* was the last range seen a gap? */
 };
 
 __attribute__((format(printf, 2, 3))) static int fault(struct check *c, const char *format, ...)
@@ -133,8 +133,8 @@ static int check_node(struct check *c, const void *enode, unsigned int level, un
 		err = check_bounds(c, enode, min, max);
 	if (err)
 		return err;
-	return level ? check_children(c, enode, level, min, max, figure) :
-		       check_leaf(c, enode, min, max, figure);
+	return level ? check_children(c, enode, level, min, max, figure)
+		     : check_leaf(c, enode, min, max, figure);
 }
 
 int mt_check(const struct maple_tree *mt, char *why, size_t size)

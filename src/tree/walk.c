@@ -22,8 +22,7 @@ bool smri_path_alive(const struct ma_state *mas)
 	return reads_locklessly(mas->tree) && !dead(mas->node);
 }
 
-smr_inline unsigned int descend(void **node, unsigned char *slot, void *top,
-				       unsigned long key)
+smr_inline unsigned int descend(void **node, unsigned char *slot, void *top, unsigned long key)
 {
 	unsigned int d = 0, s;
 
@@ -32,6 +31,7 @@ smr_inline unsigned int descend(void **node, unsigned char *slot, void *top,
 		node[d] = top;
 		slot[d++] = (unsigned char)s;
 		top = smr_slot_read(smr_slots(top) + s);
+		smr_prefetch_node(top);
 	}
 	node[d] = top;
 	slot[d] = (unsigned char)smr_search_leaf(top, key);

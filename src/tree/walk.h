@@ -16,8 +16,7 @@ struct smr_path {
 };
 
 /* First and last key of the node at depth @d of a path. */
-smr_inline unsigned long smr_path_min(void *const *node, const unsigned char *slot,
-					     unsigned int d)
+smr_inline unsigned long smr_path_min(void *const *node, const unsigned char *slot, unsigned int d)
 {
 	for (; d > 0; d--)
 		if (slot[d - 1] > 0)
@@ -25,8 +24,7 @@ smr_inline unsigned long smr_path_min(void *const *node, const unsigned char *sl
 	return 0;
 }
 
-smr_inline unsigned long smr_path_max(void *const *node, const unsigned char *slot,
-					     unsigned int d)
+smr_inline unsigned long smr_path_max(void *const *node, const unsigned char *slot, unsigned int d)
 {
 	for (; d > 0; d--)
 		if (slot[d - 1] + 1u < smr_count(node[d - 1]))
@@ -41,7 +39,7 @@ smr_inline unsigned long smr_leaf_first(const void *leaf, unsigned int i, unsign
 }
 
 smr_inline unsigned long smr_leaf_last(const void *leaf, unsigned int i, unsigned int end,
-					       unsigned long max)
+				       unsigned long max)
 {
 	return i < end ? smr_start(leaf, i + 1) - 1 : max;
 }

@@ -59,16 +59,17 @@ struct smr_write {
 	struct maple_tree *mt;
 	unsigned long first, last; /* NULL stores: the whole gap that will be */
 	void *entry;
-	void *former;              /* entry of the key asked for, before */
+	void *former; /* entry of the key asked for, before */
 	enum smr_what what;
-	unsigned int nodes;        /* needed */
-	unsigned int i, j;         /* offsets of first and last in their leaves */
-	unsigned long begin, end;  /* the old ranges there begin and end here: what is beyond first and last stays */
-	bool spans;                /* those leaves are two, the second at the end of right */
-	bool compact;              /* the tree has no nodes yet */
+	unsigned int nodes; /* needed */
+	unsigned int i, j;  /* offsets of first and last in their leaves */
+	unsigned long begin,
+		end; /* the old ranges there begin and end here: what is beyond first and last stays */
+	bool spans;   /* those leaves are two, the second at the end of right */
+	bool compact; /* the tree has no nodes yet */
 	/* SMR_SUBTREE only: */
-	bool to_root;              /* the top part becomes the root */
-	unsigned int top;          /* level whose only part is published */
+	bool to_root;     /* the top part becomes the root */
+	unsigned int top; /* level whose only part is published */
 	struct smr_path left, right;
 	struct smr_level level[MT_PATH_MAX + 1];
 };

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Callbacks after grace periods, soon.
+ *
+ * liburcu's call_rcu() sleeps 10 ms between batches. A writer that replaces three million nodes a second then
+ * has some 30 MiB of them in limbo and writes every new node to memory that no cache holds: measured with 64k
+ * mappings, an erase and a store together took 1400 ns against 400 without RCU. And it ends the program
+ * when it finds no memory. So each flavour has a worker thread of its own here. It waits
+ * SMR_GRACE_GATHER_US for more to gather, then for a grace period of liburcu (synchronize_rcu()), and then
+ * runs what had been queued before. That bounds the rate of grace periods, each of which interrupts the
+ * other threads once or twice, to a few thousand a second, and limbo to a few hundred KiB.
+ *
+ * Where no thread can be made nothing is lost: the queue stays, and each further call tries again.
+ */
+#ifndef SMR_BASE_GRACE_H
+#define SMR_BASE_GRACE_H
+
+#include <samara/rcu.h>
+#include <stdbool.h>
+
+#define SMR_RCU_FLAVORS 4
+
+enum { SMR_GRACE_GATHER_US = 200 };
+
+struct smr_rcu_head {
+	struct smr_rcu_head *next;
+	void (*fn)(struct smr_rcu_head *head);
+};
+
+/*
+ * Starts the flavour's worker unless it runs: false when there is no memory for a thread. CONTEXT: any;
+ * allocates and makes a system call the first time.
+ */
+bool smr_grace_start(enum mt_rcu_flavor flavor);
+
+/*
+ * Queues @head, to be called after a grace period; starts the worker if nobody has. CONTEXT: any. SLEEP no;
+ * may wake the worker (a futex).
+ */
+void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head);
+
+/*
+ * Around fork(). In the child what was queued is still so, and a new worker is started when there is a reason to.
+ * CONTEXT: smr_grace_before_fork() before taking any lock that a callback takes; waits for callbacks that
+ * run, but for no grace period.
+ */
+void smr_grace_before_fork(void);
+void smr_grace_after_fork_parent(void);
+void smr_grace_after_fork_child(void);
+
+#endif
