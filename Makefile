@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+# A thin front for meson and scripts/. Products: build/samara, build/libsamara.so, build/libsamara.a.
+
+PREFIX ?= /usr/local
+DEMO_TRACES ?= $(wildcard traces/*.trace.xz)
+
+.PHONY: all build deps demo check check-long bench install format clean
+
+all: build
+
+deps:
+	@scripts/deps
+
+build: deps
+	@[ -f build/build.ninja ] || meson setup build --prefix $(abspath $(PREFIX))
+	@ninja -C build
+
+demo: build
+	build/samara replay --readers 2 --check=every $(DEMO_TRACES)
+
+check: deps
+	@scripts/check
+
+check-long: deps
+	@scripts/check long
+
+# In a build folder of its own, without the tests.
+bench:
+	@scripts/deps bench
+	@[ -f build/bench/build.ninja ] || meson setup build/bench -Dbench=true -Dtests=false
+	@ninja -C build/bench
+	build/bench/bench/samara-bench $(BENCH_ARGS)
+
+install: build
+	@meson configure build -Dprefix=$(abspath $(PREFIX))
+	@ninja -C build
+	DESTDIR="$(DESTDIR)" meson install -C build --no-rebuild
+
+format:
+	@scripts/format
+
+clean:
+	rm -rf build
