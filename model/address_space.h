@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a trace means: a plain model of an address space, the oracle of `samara replay --check`. It
+ * knows the trace format's operations and nothing of trees.
+ *
+ * The space is a sorted sequence of mappings that do not overlap. Mappings keep their identity: an
+ * operation over a part cuts a mapping at the edges of its range (and only there, and only where something
+ * changes on one side), and pieces are never joined again. as_write_runs() joins them for printing.
+ *
+ * The sequence is an array of blocks of at most AS_BLOCK mappings, so that a change moves few of them; a
+ * block is never empty. Not thread safe.
+ */
+#ifndef MODEL_ADDRESS_SPACE_H
+#define MODEL_ADDRESS_SPACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "trace/trace.h"
+
+#define AS_BLOCK 256
+
+struct as_mapping {
+	uint64_t first;
+	uint64_t last;
+	uint64_t object; /* 0: private anonymous memory, whose offset is always 0 */
+	uint64_t offset; /* of first */
+	unsigned int flags;
+};
+
+struct as_block {
+	size_t count;
+	struct as_mapping mappings[AS_BLOCK];
+};
+
+struct address_space {
+	struct as_block **blocks;
+	size_t nr_blocks;
+	size_t room;
+	size_t count; /* of mappings */
+};
+
+/* Where a mapping is: valid until the next change. */
+struct as_pos {
+	size_t block;
+	size_t slot;
+};
+
+void as_init(struct address_space *as);
+void as_destroy(struct address_space *as);
+
+/*
+ * Does what @op says. 0; -ENOMEM; -EINVAL with *@why when the operation does not fit the space: a protect
+ * over a hole, a load of nothing, a move of nothing or a growth into a mapping. After -EINVAL the space is as
+ * before, after -ENOMEM it is fit only for as_destroy().
+ */
+int as_apply(struct address_space *as, const struct trace_op *op, const char **why);
+
+/* The mapping around @addr, or NULL. */
+const struct as_mapping *as_at(const struct address_space *as, uint64_t addr);
+/* The first mapping that ends at or above @addr, or NULL; as_next() then goes on upwards. */
+const struct as_mapping *as_from(const struct address_space *as, uint64_t addr, struct as_pos *pos);
+const struct as_mapping *as_next(const struct address_space *as, struct as_pos *pos);
+/* The mapping just below the one that as_from() found (or below the end), or NULL. Leaves @pos there. */
+const struct as_mapping *as_prev(const struct address_space *as, struct as_pos *pos);
+
+/*
+ * Joins mappings into maximal runs: neighbours with the same object and flags and contiguous offset
+ * (anonymous: just the same flags). Feed it mappings in order; as_runs_end() gives the last run.
+ */
+struct as_runs {
+	FILE *out;
+	struct as_mapping run;
+	bool any;
+	size_t count;
+};
+
+void as_runs_begin(struct as_runs *runs, FILE *out);
+void as_runs_add(struct as_runs *runs, const struct as_mapping *mapping);
+void as_runs_end(struct as_runs *runs);
+
+/* Prints all runs as `addr length object offset flags` lines; returns how many. */
+size_t as_write_runs(const struct address_space *as, FILE *out);
+
+#endif
