@@ -17,7 +17,10 @@ struct mt_lock {
 	unsigned int pad;
 };
 
-#define MT_LOCK_INIT { 0, 0 }
+#define MT_LOCK_INIT \
+	{            \
+		0, 0 \
+	}
 
 MT_API void mt_lock_init(struct mt_lock *lock);
 MT_API void mt_lock_acquire(struct mt_lock *lock);

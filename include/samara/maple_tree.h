@@ -42,14 +42,14 @@ MT_BEGIN_DECLS
 /* Internal entries below this are reserved for the library. */
 #define MAPLE_RESERVED_RANGE 4096
 
-#define MT_FLAGS_ALLOC_RANGE 0x01    /* gap search works; fixed at initialisation */
-#define MT_FLAGS_USE_RCU 0x02        /* RCU mode: mt_set_in_rcu(), mt_clear_in_rcu() */
-#define MT_FLAGS_HEIGHT_OFFSET 0x02  /* where ma_flags keeps the height */
+#define MT_FLAGS_ALLOC_RANGE 0x01   /* gap search works; fixed at initialisation */
+#define MT_FLAGS_USE_RCU 0x02       /* RCU mode: mt_set_in_rcu(), mt_clear_in_rcu() */
+#define MT_FLAGS_HEIGHT_OFFSET 0x02 /* where ma_flags keeps the height */
 #define MT_FLAGS_HEIGHT_MASK 0x7C
 #define MT_FLAGS_LOCK_MASK 0x300
-#define MT_FLAGS_LOCK_IRQ 0x100      /* documents how the user takes ma_lock; no effect here */
-#define MT_FLAGS_LOCK_BH 0x200       /* likewise */
-#define MT_FLAGS_LOCK_EXTERN 0x300   /* the user brings the lock */
+#define MT_FLAGS_LOCK_IRQ 0x100       /* documents how the user takes ma_lock; no effect here */
+#define MT_FLAGS_LOCK_BH 0x200        /* likewise */
+#define MT_FLAGS_LOCK_EXTERN 0x300    /* the user brings the lock */
 #define MT_FLAGS_ALLOC_WRAPPED 0x0800 /* cyclic allocation has wrapped; the library's own */
 
 /* ---- The tree -------------------------------------------------------------------------------- */
@@ -59,22 +59,25 @@ MT_BEGIN_DECLS
  * What readers need and what writers dirty lie at least a cache line apart.
  */
 struct maple_tree {
-	void *ma_root;                     /* NULL, the entry of [0..0], or the top node */
+	void *ma_root; /* NULL, the entry of [0..0], or the top node */
 	unsigned int ma_flags;
-	unsigned int ma_rcu;               /* enum mt_rcu_flavor */
-	struct mt_mem *ma_mem;             /* NULL: the default arena */
+	unsigned int ma_rcu;   /* enum mt_rcu_flavor */
+	struct mt_mem *ma_mem; /* NULL: the default arena */
 	char ma_pad[64];
 	union {
 		struct mt_lock ma_lock;
 		void *ma_external_lock;
 	};
 	bool (*ma_lock_is_held)(void *lock); /* of an external lock; NULL: not known */
-	unsigned long ma_seq;              /* bumped whenever a node leaves the tree */
+	unsigned long ma_seq;                /* bumped whenever a node leaves the tree */
 	unsigned long ma_nodes_built;
 	unsigned long ma_nodes_retired;
 };
 
-#define MT_TREE_INIT_(flags) { NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0 }
+#define MT_TREE_INIT_(flags)                                                           \
+	{                                                                              \
+		NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0 \
+	}
 
 /* Static initialisers. The external form does not add MT_FLAGS_LOCK_EXTERN: pass it in @flags. */
 #define MTREE_INIT(name, flags) MT_TREE_INIT_(flags)
@@ -185,8 +188,8 @@ MT_API void *mt_prev(struct maple_tree *mt, unsigned long index, unsigned long m
  * Visits the entries from @index up to @max. In the body no lock is held, anything may be called, and
  * @index is already past the current range.
  */
-#define mt_for_each(mt, entry, index, max)                                      \
-	for ((entry) = mt_find((mt), &(index), (max)); (entry);                 \
+#define mt_for_each(mt, entry, index, max)                      \
+	for ((entry) = mt_find((mt), &(index), (max)); (entry); \
 	     (entry) = mt_find_after((mt), &(index), (max)))
 
 /* ---- Normal API: writing ---------------------------------------------------------------------- */
@@ -275,25 +278,25 @@ struct ma_state {
 	struct maple_tree *tree;
 	unsigned long index; /* in: the range to work on; out: the range found */
 	unsigned long last;
-	void *node;          /* the leaf; in status error the encoded errno */
-	unsigned long min;   /* the leaf's first and last key */
+	void *node;        /* the leaf; in status error the encoded errno */
+	unsigned long min; /* the leaf's first and last key */
 	unsigned long max;
-	void *alloc;         /* nodes owned */
+	void *alloc; /* nodes owned */
 	unsigned long alloc_nr;
 	unsigned long alloc_want; /* what the last store lacked */
 	enum maple_status status;
-	unsigned char depth; /* of the leaf; the top is at 0 */
+	unsigned char depth;  /* of the leaf; the top is at 0 */
 	unsigned char offset; /* of the range in the leaf */
 	unsigned char mas_flags;
-	unsigned char end;   /* the leaf's last offset */
-	unsigned long seq;   /* ma_seq when the position was made */
+	unsigned char end; /* the leaf's last offset */
+	unsigned long seq; /* ma_seq when the position was made */
 	void *path[MT_PATH_MAX];
 	unsigned char slot[MT_PATH_MAX];
 };
 
-#define MA_STATE(name, mt, first, end_)                                                          \
-	struct ma_state name = { (mt), (first), (end_), NULL, 0, ~0UL, NULL, 0, 0, ma_start,      \
-				 0,    0,       0,      0,    0,    { NULL }, { 0 } }
+#define MA_STATE(name, mt, first, end_)                                                       \
+	struct ma_state name = { (mt),     (first), (end_), NULL, 0, ~0UL, NULL,     0,    0, \
+				 ma_start, 0,       0,      0,    0, 0,    { NULL }, { 0 } }
 
 /* The entry that encodes the negative errno @err. */
 #define MA_ERROR(err) ((void *)(((unsigned long)(long)(err) << 2) | 2UL))
@@ -438,15 +441,15 @@ MT_API int mt_validate(struct maple_tree *mt);
 
 struct mt_stats {
 	unsigned int height;
-	unsigned long nodes;                       /* all levels */
-	unsigned long level_nodes[MT_PATH_MAX];    /* [0]: leaves */
-	unsigned long level_slots[MT_PATH_MAX];    /* ranges or children in them */
-	unsigned long level_room[MT_PATH_MAX];     /* how many they could hold as they are encoded */
-	unsigned long wide_nodes;                  /* nodes whose keys need 64 bits */
-	unsigned long entries;                     /* ranges with an entry */
-	unsigned long gaps;                        /* ranges without */
-	size_t bytes;                              /* of all nodes */
-	unsigned long nodes_built;                 /* since mt_init() */
+	unsigned long nodes;                    /* all levels */
+	unsigned long level_nodes[MT_PATH_MAX]; /* [0]: leaves */
+	unsigned long level_slots[MT_PATH_MAX]; /* ranges or children in them */
+	unsigned long level_room[MT_PATH_MAX];  /* how many they could hold as they are encoded */
+	unsigned long wide_nodes;               /* nodes whose keys need 64 bits */
+	unsigned long entries;                  /* ranges with an entry */
+	unsigned long gaps;                     /* ranges without */
+	size_t bytes;                           /* of all nodes */
+	unsigned long nodes_built;              /* since mt_init() */
 	unsigned long nodes_retired;
 };
 
@@ -460,12 +463,12 @@ MT_API void mt_cache_shrink(void);
 MT_API void mt_bug(const struct maple_tree *mt, const struct ma_state *mas, bool fatal,
 		   const char *what, const char *file, int line);
 
-#define MT_WARN_(mt, mas, cond, fatal)                                                   \
-	__extension__({                                                                  \
-		bool mt_bad_ = !!(cond);                                                 \
-		if (mt_bad_)                                                             \
-			mt_bug((mt), (mas), (fatal), #cond, __FILE__, __LINE__);         \
-		mt_bad_;                                                                 \
+#define MT_WARN_(mt, mas, cond, fatal)                                           \
+	__extension__({                                                          \
+		bool mt_bad_ = !!(cond);                                         \
+		if (mt_bad_)                                                     \
+			mt_bug((mt), (mas), (fatal), #cond, __FILE__, __LINE__); \
+		mt_bad_;                                                         \
 	})
 #define MT_BUG_ON(mt, cond) ((void)MT_WARN_(mt, NULL, cond, true))
 #define MAS_BUG_ON(mas, cond) ((void)MT_WARN_((mas)->tree, mas, cond, true))

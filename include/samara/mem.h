@@ -57,19 +57,19 @@ struct mt_mem_ops {
 };
 
 struct mt_mem_stats {
-	size_t bytes_mapped;           /* all chunks */
-	size_t bytes_limit;            /* SIZE_MAX: none */
+	size_t bytes_mapped; /* all chunks */
+	size_t bytes_limit;  /* SIZE_MAX: none */
 	unsigned long chunks;
-	unsigned long nodes_used;      /* in trees, cursors and promises */
-	unsigned long nodes_free;      /* in chunks and magazines */
-	unsigned long nodes_limbo;     /* retired, waiting for a grace period */
-	unsigned long reserve_size;    /* what the emergency reserve should hold */
-	unsigned long reserve_left;    /* what it holds now */
-	unsigned long taken;           /* nodes ever handed out */
-	unsigned long retired;         /* nodes ever retired through a grace period */
-	unsigned long atomic_taken;    /* nodes ever taken from the emergency reserve */
-	unsigned long failed;          /* requests ever refused */
-	unsigned long grace_periods;   /* batches that a grace period gave back */
+	unsigned long nodes_used;    /* in trees, cursors and promises */
+	unsigned long nodes_free;    /* in chunks and magazines */
+	unsigned long nodes_limbo;   /* retired, waiting for a grace period */
+	unsigned long reserve_size;  /* what the emergency reserve should hold */
+	unsigned long reserve_left;  /* what it holds now */
+	unsigned long taken;         /* nodes ever handed out */
+	unsigned long retired;       /* nodes ever retired through a grace period */
+	unsigned long atomic_taken;  /* nodes ever taken from the emergency reserve */
+	unsigned long failed;        /* requests ever refused */
+	unsigned long grace_periods; /* batches that a grace period gave back */
 };
 
 /*

@@ -84,7 +84,8 @@ static inline bool xa_is_advanced(const void *entry)
 /* Is @entry an encoded negative errno, -1 to -4095? */
 static inline bool xa_is_err(const void *entry)
 {
-	return xa_is_internal(entry) && (unsigned long)entry >= (unsigned long)xa_mk_internal(-4095UL);
+	return xa_is_internal(entry) &&
+	       (unsigned long)entry >= (unsigned long)xa_mk_internal(-4095UL);
 }
 
 /* The negative errno that @entry encodes, 0 for everything else. */
