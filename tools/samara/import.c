@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+#include "import.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+#include "progress.h"
+#include "samara.h"
+#include "trace/input.h"
+
+struct settings {
+	const char *format;
+	const char *pid;
+	const char *output;
+	const char *source;
+	uint64_t page;
+};
+
+/* All lines of the log: who shares memory with whom may be known only after they have used it. */
+struct log {
+	const char *name;
+	char **lines;
+	size_t nr_lines;
+};
+
+/* A process or thread that works, or for a while worked, in the address space that is imported. */
+struct member {
+	uint64_t pid;
+	bool thread;  /* its execve is everybody's */
+	size_t until; /* the line in which it got an address space of its own */
+};
+
+struct members {
+	bool everybody;
+	uint64_t first;   /* whose address space it is */
+	uint64_t unnamed; /* who is meant by lines without a process id; 0: not known */
+	struct member *member;
+	size_t nr;
+};
+
+/* ---- The log ---------------------------------------------------------------------------------------- */
+
+static int fault_at(const struct log *log, size_t line, const char *what)
+{
+	fprintf(stderr, "%s:%zu: %s\n", log->name, line + 1, what);
+	return EXIT_FAILED;
+}
+
+static int add_line(struct log *log, const char *line)
+{
+	/* Room is a power of two. */
+	if (!(log->nr_lines & (log->nr_lines - 1))) {
+		size_t room = log->nr_lines ? log->nr_lines * 2 : 1;
+		char **lines = realloc(log->lines, room * sizeof(*lines));
+
+		if (!lines)
+			return -ENOMEM;
+		log->lines = lines;
+	}
+	log->lines[log->nr_lines] = strdup(line);
+	if (!log->lines[log->nr_lines])
+		return -ENOMEM;
+	log->nr_lines++;
+	return 0;
+}
+
+static int read_log(struct log *log, const char *path)
+{
+	struct trace_input *input;
+	const char *why = "";
+	char *line;
+	int ret = trace_input_open(&input, path);
+
+	if (ret) {
+		complain("%s: %s", log->name, strerror(-ret));
+		return EXIT_FAILED;
+	}
+	while ((ret = trace_input_line(input, &line, &why)) > 0) {
+		if (add_line(log, line)) {
+			why = strerror(ENOMEM);
+			ret = -ENOMEM;
+			break;
+		}
+	}
+	trace_input_close(input);
+	return ret ? fault_at(log, log->nr_lines, why) : EXIT_OK;
+}
+
+static void free_log(struct log *log)
+{
+	for (size_t i = 0; i < log->nr_lines; i++)
+		free(log->lines[i]);
+	free(log->lines);
+}
+
+/* ---- Who counts -------------------------------------------------------------------------------------- */
+
+static struct member *find_member(const struct members *members, uint64_t pid)
+{
+	for (size_t i = 0; i < members->nr; i++) {
+		if (members->member[i].pid == pid)
+			return &members->member[i];
+	}
+	return NULL;
+}
+
+static int add_member(struct members *members, uint64_t pid, bool thread)
+{
+	struct member *member;
+
+	if (find_member(members, pid))
+		return 0;
+	member = realloc(members->member, (members->nr + 1) * sizeof(*member));
+	if (!member)
+		return -ENOMEM;
+	members->member = member;
+	member[members->nr++] = (struct member){ pid, thread, SIZE_MAX };
+	return 0;
+}
+
+static uint64_t real_pid(const struct members *members, const struct strace_call *call)
+{
+	return call->pid ? call->pid : members->unnamed;
+}
+
+static bool is_call(const struct strace_call *call, const char *name)
+{
+	return !strcmp(call->name, name);
+}
+
+static bool any_arg_has(const struct strace_call *call, const char *flag)
+{
+	for (unsigned int i = 0; i < call->nr_args; i++) {
+		if (strstr(call->args[i], flag))
+			return true;
+	}
+	return false;
+}
+
+/* Learns from @call, in line @line, who shares the address space, and until when. */
+static int learn(struct members *members, const struct strace_call *call, size_t line)
+{
+	struct member *member;
+
+	if (call->failed)
+		return 0;
+	member = find_member(members, real_pid(members, call));
+	if (!member || line >= member->until)
+		return 0;
+	if (is_call(call, "execve") || is_call(call, "execveat")) {
+		if (!member->thread)
+			member->until = line;
+		return 0;
+	}
+	if (is_call(call, "vfork") ||
+	    ((is_call(call, "clone") || is_call(call, "clone3")) && any_arg_has(call, "CLONE_VM")))
+		return add_member(members, call->result, any_arg_has(call, "CLONE_THREAD"));
+	return 0;
+}
+
+/*
+ * Lines without a process id are the first process's, until there is a second one; then it gets its id as
+ * well. It is the one of which strace does not say that it attached to it, unless that is the very first line.
+ */
+static void name_unnamed(struct members *members, const struct strace *strace,
+			 const struct strace_call *call, bool seen_unnamed)
+{
+	if (!members->unnamed && call->pid && seen_unnamed && !strace_attached(strace, call->pid))
+		members->unnamed = call->pid;
+}
+
+static uint64_t attached_first(const struct log *log)
+{
+	unsigned long long pid;
+
+	if (log->nr_lines && sscanf(log->lines[0], "strace: Process %llu attached", &pid) == 1)
+		return pid;
+	return 0;
+}
+
+/* Calls @visit for every call of the log; lines are copied, for reading them changes them. */
+static int for_each_call(const struct log *log, struct strace *strace, void *ctx,
+			 const char *(*visit)(void *ctx, struct strace *strace,
+					      const struct strace_call *call, size_t line))
+{
+	struct strace_call call;
+	int status = EXIT_OK;
+
+	for (size_t i = 0; i < log->nr_lines && !status; i++) {
+		char *copy = strdup(log->lines[i]);
+		const char *why = strerror(ENOMEM);
+		int ret = copy ? strace_line(strace, copy, &call, &why) : -ENOMEM;
+
+		if (ret > 0)
+			why = visit(ctx, strace, &call, i);
+		if (ret < 0 || (ret > 0 && why))
+			status = fault_at(log, i, why);
+		free(copy);
+	}
+	return status;
+}
+
+struct names {
+	struct members *members;
+	bool seen_unnamed;
+	bool any;
+	uint64_t first;
+};
+
+static const char *visit_for_names(void *ctx, struct strace *strace, const struct strace_call *call,
+				   size_t line)
+{
+	struct names *names = ctx;
+
+	(void)line;
+	if (!names->any)
+		names->first = call->pid;
+	names->any = true;
+	names->seen_unnamed |= !call->pid;
+	name_unnamed(names->members, strace, call, names->seen_unnamed);
+	return NULL;
+}
+
+static const char *visit_for_members(void *ctx, struct strace *strace,
+				     const struct strace_call *call, size_t line)
+{
+	(void)strace;
+	return learn(ctx, call, line) ? strerror(ENOMEM) : NULL;
+}
+
+/* Calls of which the log holds one half only. */
+struct halves {
+	size_t unfinished;
+	size_t headless;
+};
+
+/* One pass over the log; @visit as above. */
+static int pass(const struct log *log, struct halves *halves, void *ctx,
+		const char *(*visit)(void *ctx, struct strace *strace,
+				     const struct strace_call *call, size_t line))
+{
+	struct strace *strace = strace_new();
+	int status;
+
+	if (!strace) {
+		complain("%s: %s", log->name, strerror(ENOMEM));
+		return EXIT_FAILED;
+	}
+	status = for_each_call(log, strace, ctx, visit);
+	halves->unfinished = strace_unfinished(strace);
+	halves->headless = strace_headless(strace);
+	strace_free(strace);
+	return status;
+}
+
+/* Finds out whose address space is meant and who works in it. */
+static int find_members(const struct log *log, const struct settings *settings,
+			struct halves *halves, struct members *members)
+{
+	struct names names = { .members = members };
+	int status;
+
+	members->unnamed = attached_first(log);
+	members->everybody = settings->pid && !strcmp(settings->pid, "all");
+	status = pass(log, halves, &names, visit_for_names);
+	if (status)
+		return status;
+	members->first = names.first ? names.first : members->unnamed;
+	if (settings->pid && !members->everybody)
+		parse_decimal(settings->pid, 1, UINT64_MAX, &members->first);
+	if (add_member(members, members->first, true)) {
+		complain("%s: %s", log->name, strerror(ENOMEM));
+		return EXIT_FAILED;
+	}
+	return pass(log, halves, members, visit_for_members);
+}
+
+static bool counts(const struct members *members, const struct strace_call *call, size_t line)
+{
+	const struct member *member;
+
+	if (members->everybody)
+		return true;
+	member = find_member(members, real_pid(members, call));
+	return member && line < member->until;
+}
+
+/* ---- The trace ---------------------------------------------------------------------------------------- */
+
+struct conversion {
+	struct import import;
+	struct members members;
+	struct halves halves;
+};
+
+static const char *visit_to_import(void *ctx, struct strace *strace, const struct strace_call *call,
+				   size_t line)
+{
+	struct conversion *conversion = ctx;
+
+	(void)strace;
+	if (!counts(&conversion->members, call, line))
+		return NULL;
+	conversion->import.line = (uint32_t)(line + 1);
+	return import_call(&conversion->import, call);
+}
+
+/* The tightest limits that hold all operations. */
+static void set_limits(struct trace_header *header, const struct trace *trace)
+{
+	header->va_first = UINT64_MAX;
+	header->va_last = 0;
+	for (size_t i = 0; i < trace->count; i++) {
+		const struct trace_op *op = &trace->ops[i];
+		uint64_t first = op->addr, last = trace_op_last(op);
+
+		if (op->verb == TRACE_MOVE) {
+			uint64_t new_last = op->new_addr + (op->new_length - 1);
+
+			first = first < op->new_addr ? first : op->new_addr;
+			last = last > new_last ? last : new_last;
+		}
+		if (first < header->va_first)
+			header->va_first = first;
+		if (last > header->va_last)
+			header->va_last = last;
+	}
+}
+
+static int write_trace(struct import *import, const struct settings *settings, const char *name)
+{
+	struct trace_header *header = &import->header;
+	struct trace_writer *writer;
+	char why[512];
+	int err = 0, finished;
+
+	set_limits(header, &import->trace);
+	if (settings->source)
+		snprintf(header->source, sizeof(header->source), "%s", settings->source);
+	else
+		snprintf(header->source, sizeof(header->source), "imported from the strace log %s",
+			 name);
+	if (trace_create(&writer, settings->output, header, why, sizeof(why))) {
+		complain("%s", why);
+		return EXIT_FAILED;
+	}
+	for (size_t i = 0; i < import->trace.count && !err; i++)
+		err = trace_write(writer, &import->trace.ops[i]);
+	finished = trace_finish(writer);
+	if (!err)
+		err = finished;
+	if (!err || err == -EPIPE)
+		return EXIT_OK;
+	complain("%s: %s", settings->output, strerror(-err));
+	return EXIT_FAILED;
+}
+
+static void report(const struct conversion *conversion, const char *name)
+{
+	const struct import *import = &conversion->import;
+
+	if (import->assumed)
+		complain(
+			"%s: %zu ranges were used that the log does not show being mapped (what execve or "
+			"fork left, or other threads, see --pid); private anonymous memory was assumed",
+			name, import->assumed);
+	if (import->unsized)
+		complain(
+			"%s: the size of %zu System V segments is not in the log; one page was assumed "
+			"(trace shmget as well)",
+			name, import->unsized);
+	if (conversion->halves.headless)
+		complain("%s: %zu calls that began before the log were left out", name,
+			 conversion->halves.headless);
+	if (conversion->halves.unfinished)
+		complain("%s: %zu calls that never finished were left out", name,
+			 conversion->halves.unfinished);
+}
+
+static int convert(struct conversion *conversion, const struct log *log,
+		   const struct settings *settings)
+{
+	int status = find_members(log, settings, &conversion->halves, &conversion->members);
+
+	if (!status)
+		status = pass(log, &conversion->halves, conversion, visit_to_import);
+	if (status)
+		return status;
+	if (!conversion->import.trace.count) {
+		if (settings->pid)
+			complain("%s: no memory calls of process %s", log->name, settings->pid);
+		else
+			complain("%s: no memory calls", log->name);
+		return EXIT_FAILED;
+	}
+	report(conversion, log->name);
+	return write_trace(&conversion->import, settings, log->name);
+}
+
+static int import_file(const char *path, const struct settings *settings)
+{
+	struct log log = { .name = strcmp(path, "-") ? path : "<stdin>" };
+	struct conversion conversion = { 0 };
+	int status = read_log(&log, path);
+
+	import_init(&conversion.import, settings->page);
+	if (!status)
+		status = convert(&conversion, &log, settings);
+	import_destroy(&conversion.import);
+	free(conversion.members.member);
+	free_log(&log);
+	return status;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	struct settings settings = { .format = "strace", .output = "-", .page = 4096 };
+	const struct option options[] = {
+		{ "format", OPTION_TEXT, &settings.format, 0, 0 },
+		{ "pid", OPTION_TEXT, &settings.pid, 0, 0 },
+		{ "page", OPTION_NUMBER, &settings.page, 1, UINT64_C(1) << 30 },
+		{ "source", OPTION_TEXT, &settings.source, 0, 0 },
+		{ "output", OPTION_TEXT, &settings.output, 0, 0 },
+	};
+	uint64_t pid;
+	int operands;
+	int status = parse_options(command, argc, argv, options,
+				   sizeof(options) / sizeof(options[0]), &operands);
+
+	if (status || operands < 0)
+		return status;
+	if (strcmp(settings.format, "strace"))
+		return complain_usage(command, "--format wants strace, not '%s'", settings.format);
+	if (settings.page & (settings.page - 1))
+		return complain_usage(command, "--page wants a power of two");
+	if (settings.pid && strcmp(settings.pid, "all") &&
+	    !parse_decimal(settings.pid, 1, UINT64_MAX, &pid))
+		return complain_usage(command, "--pid wants a process id or all, not '%s'",
+				      settings.pid);
+	if (operands != 1)
+		return complain_usage(command, "expected one log file ('-' is standard input)");
+	return import_file(argv[1], &settings);
+}
+
+const struct command command_import = {
+	.name = "import",
+	.summary = "make a trace from an strace log",
+	.synopsis = "[OPTION]... FILE",
+	.help = "Turns the log FILE ('-': standard input) of\n"
+		"\n"
+		"  strace -f -y -e trace=%memory,clone,clone3,fork,vfork,execve,shmget -o FILE PROGRAM\n"
+		"\n"
+		"into a trace of one address space. -f and -y can be missing, and so can all but %memory; there may be\n"
+		"times and process ids. Calls that failed are left out; calls cut in two by another thread are put\n"
+		"together and count when they end.\n"
+		"\n"
+		"  --format=strace  the only format so far, and the default\n"
+		"  --pid=PID        import this process's address space; default: that of the first line. Threads (and\n"
+		"                   vfork children, until they execute a program) belong to it when clone, clone3\n"
+		"                   and vfork are in the log\n"
+		"  --pid=all        all lines are one address space: for logs of threads without clone\n"
+		"  --page=N         page size in bytes (default 4096)\n"
+		"  --source=TEXT    what the trace's header shall say\n"
+		"  --output=FILE    write there ('-', the default: standard output; packed when FILE ends in .xz)\n"
+		"\n"
+		"Files become object ids by name with -y, otherwise by number: open, openat, memfd_create, dup and\n"
+		"close are heeded when they are in the log; without them one number is one object. What was mapped\n"
+		"before the log, by execve for example, is not in it: when such a range is protected or moved it is\n"
+		"taken for private anonymous memory, and a message on standard error says how often that was. shmget\n"
+		"tells how large a System V segment is.\n"
+		"\n"
+		"Examples:\n"
+		"  strace -f -y -e trace=%memory -o log true && samara import --output=true.trace.xz log\n"
+		"  samara import log | samara replay --check=every -\n",
+	.run = run,
+};

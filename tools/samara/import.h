@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `samara import`: strace.c reads the lines, import.c says whose calls count, import_calls.c turns calls into
+ * operations, import_objects.c knows which object is behind a file number.
+ */
+#ifndef SAMARA_TOOL_IMPORT_H
+#define SAMARA_TOOL_IMPORT_H
+
+#include "model/address_space.h"
+#include "strace.h"
+
+/* ---- Objects ------------------------------------------------------------------------------------ */
+
+struct named_object {
+	char *name;
+	uint64_t object;
+};
+
+struct open_file {
+	int64_t fd;
+	uint64_t object;
+};
+
+struct segment {
+	uint64_t id;   /* of shmget */
+	uint64_t size; /* 0: not known */
+	uint64_t object;
+};
+
+/* Hands out object ids, 1, 2, ... in order of appearance. */
+struct objects {
+	uint64_t last;
+	struct named_object *named; /* sorted by name */
+	size_t nr_named;
+	struct open_file *files;
+	size_t nr_files;
+	struct segment *segments;
+	size_t nr_segments;
+};
+
+void objects_destroy(struct objects *objects);
+uint64_t objects_new(struct objects *objects);
+/* The object of a file name of @length bytes; 0 without memory. */
+uint64_t objects_by_name(struct objects *objects, const char *name, size_t length);
+/* The object of a file number, a new one when it has none yet; 0 without memory. */
+uint64_t objects_by_fd(struct objects *objects, int64_t fd);
+/* Has the number been given an object? */
+bool objects_knows_fd(const struct objects *objects, int64_t fd);
+/* File number @fd now stands for @object (0: for nothing known). 0 or -ENOMEM. */
+int objects_set_fd(struct objects *objects, int64_t fd, uint64_t object);
+/* The System V segment @id, made when new; NULL without memory. */
+struct segment *objects_segment(struct objects *objects, uint64_t id);
+
+/* ---- The process ----------------------------------------------------------------------------------- */
+
+struct attachment {
+	uint64_t addr;
+	uint64_t length;
+};
+
+/* The address space of the process that is imported, and the trace that has led to it. */
+struct import {
+	struct trace trace;
+	struct trace_header header; /* page; the limits are those of the machine */
+	struct address_space model;
+	struct objects objects;
+	struct attachment *attachments; /* of System V segments */
+	size_t nr_attachments;
+	bool heap_known;
+	uint64_t heap_end; /* the break, rounded up to a page */
+	uint32_t line;     /* of the log */
+	size_t assumed;    /* ranges that were used without ever having been mapped */
+	size_t unsized;    /* attached segments whose size the log does not tell */
+	size_t calls;      /* that counted */
+};
+
+void import_init(struct import *import, uint64_t page);
+void import_destroy(struct import *import);
+/*
+ * Does what @call did, if it is one that matters. NULL, or what is wrong; then nothing more can be imported.
+ */
+const char *import_call(struct import *import, const struct strace_call *call);
+
+#endif

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: MIT */
+#include "import.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace/parse.h"
+
+static const char no_memory[] = "out of memory";
+
+/* ---- Flags ------------------------------------------------------------------------------------------ */
+
+enum {
+	MAP_SHARED_BIT = 1, /* also in MAP_SHARED_VALIDATE */
+	MAP_ANONYMOUS_BIT = 0x20,
+	MAP_GROWSDOWN_BIT = 0x100,
+	MAP_HUGETLB_BIT = 0x40000,
+	MAP_HUGE_SHIFT_BITS = 26,
+	MREMAP_DONTUNMAP_BIT = 4,
+	SHM_RDONLY_BIT = 010000,
+	SHM_EXEC_BIT = 0100000,
+};
+
+/* As numbers (strace -X raw) the three have the values of the trace's letters. */
+static const struct strace_flag prot_names[] = {
+	{ "PROT_READ", TRACE_READ },
+	{ "PROT_WRITE", TRACE_WRITE },
+	{ "PROT_EXEC", TRACE_EXEC },
+	{ NULL, 0 },
+};
+
+static const struct strace_flag map_names[] = {
+	{ "MAP_SHARED", MAP_SHARED_BIT },
+	{ "MAP_SHARED_VALIDATE", MAP_SHARED_BIT | 2 },
+	{ "MAP_ANONYMOUS", MAP_ANONYMOUS_BIT },
+	{ "MAP_ANON", MAP_ANONYMOUS_BIT },
+	{ "MAP_GROWSDOWN", MAP_GROWSDOWN_BIT },
+	{ "MAP_HUGETLB", MAP_HUGETLB_BIT },
+	{ NULL, 0 },
+};
+
+static const struct strace_flag mremap_names[] = {
+	{ "MREMAP_MAYMOVE", 1 },
+	{ "MREMAP_FIXED", 2 },
+	{ "MREMAP_DONTUNMAP", MREMAP_DONTUNMAP_BIT },
+	{ NULL, 0 },
+};
+
+static const struct strace_flag shmat_names[] = {
+	{ "SHM_RDONLY", SHM_RDONLY_BIT },
+	{ "SHM_EXEC", SHM_EXEC_BIT },
+	{ NULL, 0 },
+};
+
+#define RWX (TRACE_READ | TRACE_WRITE | TRACE_EXEC)
+#define KEPT (TRACE_SHARED | TRACE_GROWSDOWN) /* what mprotect cannot change */
+
+/* ---- Operations -------------------------------------------------------------------------------------- */
+
+void import_init(struct import *import, uint64_t page)
+{
+	*import = (struct import){ .header = { .page = page, .va_last = UINT64_MAX } };
+	as_init(&import->model);
+}
+
+void import_destroy(struct import *import)
+{
+	trace_free(&import->trace);
+	as_destroy(&import->model);
+	objects_destroy(&import->objects);
+	free(import->attachments);
+}
+
+static const char *emit(struct import *import, struct trace_op op)
+{
+	const char *why = trace_op_fault(&op, &import->header);
+
+	op.line = import->line;
+	if (why)
+		return why;
+	if (as_apply(&import->model, &op, &why) == -ENOMEM || trace_append(&import->trace, &op))
+		return no_memory;
+	return why;
+}
+
+static const char *emit_map(struct import *import, const struct as_mapping *what)
+{
+	struct trace_op op = { .verb = TRACE_MAP,
+			       .addr = what->first,
+			       .length = what->last - what->first + 1 };
+
+	op.object = what->object;
+	op.offset = what->offset;
+	op.flags = (uint8_t)what->flags;
+	return emit(import, op);
+}
+
+static const char *emit_unmap(struct import *import, uint64_t addr, uint64_t length)
+{
+	return emit(import,
+		    (struct trace_op){ .verb = TRACE_UNMAP, .addr = addr, .length = length });
+}
+
+/* *@length in whole pages. */
+static const char *round_up(uint64_t *length, uint64_t page)
+{
+	if (__builtin_add_overflow(*length, page - 1, length))
+		return "the length does not fit in 64 bits";
+	*length &= ~(page - 1);
+	return NULL;
+}
+
+static bool any_mapped(const struct import *import, uint64_t addr, uint64_t length)
+{
+	struct as_pos pos;
+	const struct as_mapping *mapping = as_from(&import->model, addr, &pos);
+
+	return mapping && mapping->first <= addr + (length - 1);
+}
+
+/*
+ * A log does not show what execve, fork or the kernel mapped, nor what came before it. When such a range is
+ * used, it is mapped here and now, as private anonymous memory that can be read and written.
+ */
+static const char *assume_mapped(struct import *import, uint64_t addr, uint64_t length)
+{
+	uint64_t last = addr + (length - 1);
+	const char *why = NULL;
+
+	while (!why) {
+		struct as_mapping hole = { addr, last, 0, 0, TRACE_READ | TRACE_WRITE };
+		struct as_pos pos;
+		const struct as_mapping *mapping = as_from(&import->model, addr, &pos);
+
+		if (mapping && mapping->first <= addr) {
+			if (mapping->last >= last)
+				return NULL;
+			addr = mapping->last + 1;
+			continue;
+		}
+		if (mapping && mapping->first <= last)
+			hole.last = mapping->first - 1;
+		import->assumed++;
+		why = emit_map(import, &hole);
+	}
+	return why;
+}
+
+/* ---- Calls --------------------------------------------------------------------------------------------- */
+
+static const char not_a_number[] = "an argument is not a number";
+
+/* Reads the first two arguments, an address and a length, which is rounded up. */
+static const char *range_args(const struct import *import, const struct strace_call *call,
+			      uint64_t *addr, uint64_t *length)
+{
+	const char *why;
+
+	if (!strace_number(call->args[0], addr) || !strace_number(call->args[1], length))
+		return not_a_number;
+	why = round_up(length, import->header.page);
+	if (!why && *length && *addr + (*length - 1) < *addr)
+		why = "the range goes beyond the end of the address space";
+	return why;
+}
+
+/* Which object a file mapping is of. */
+static const char *file_object(struct import *import, const char *arg, uint64_t *object)
+{
+	const char *path;
+	size_t length;
+	int64_t fd;
+
+	if (!strace_file(arg, &fd, &path, &length))
+		return "the file number cannot be read";
+	/* Deleted files (memfds above all) may share a name; the number tells them apart if it was traced. */
+	if (path && !(strstr(path, "(deleted)") && objects_knows_fd(&import->objects, fd)))
+		*object = objects_by_name(&import->objects, path, length);
+	else
+		*object = objects_by_fd(&import->objects, fd);
+	return *object ? NULL : no_memory;
+}
+
+static const char *call_mmap(struct import *import, const struct strace_call *call)
+{
+	uint64_t addr, length, prot, flags, offset, huge = import->header.page;
+	struct as_mapping what = { .first = call->result };
+	const char *why = range_args(import, call, &addr, &length);
+
+	if (why)
+		return why;
+	if (!strace_flags(call->args[2], prot_names, &prot) ||
+	    !strace_flags(call->args[3], map_names, &flags) ||
+	    !strace_number(call->args[5], &offset))
+		return "the protection, the flags or the offset cannot be read";
+	if (flags & MAP_HUGETLB_BIT)
+		huge = UINT64_C(1)
+		       << (flags >> MAP_HUGE_SHIFT_BITS & 63 ? flags >> MAP_HUGE_SHIFT_BITS & 63
+							     : 21);
+	why = round_up(&length, huge);
+	if (why)
+		return why;
+	what.last = call->result + (length - 1);
+	what.flags = (unsigned int)prot & RWX;
+	if (flags & MAP_SHARED_BIT)
+		what.flags |= TRACE_SHARED;
+	if (flags & MAP_GROWSDOWN_BIT)
+		what.flags |= TRACE_GROWSDOWN;
+	if (!(flags & MAP_ANONYMOUS_BIT)) {
+		what.offset = offset;
+		why = file_object(import, call->args[4], &what.object);
+	} else if (flags & MAP_SHARED_BIT) {
+		what.object = objects_new(&import->objects);
+	}
+	return why ? why : emit_map(import, &what);
+}
+
+static const char *call_munmap(struct import *import, const struct strace_call *call)
+{
+	uint64_t addr, length;
+	const char *why = range_args(import, call, &addr, &length);
+
+	return why ? why : emit_unmap(import, addr, length);
+}
+
+static const char *call_mprotect(struct import *import, const struct strace_call *call)
+{
+	uint64_t addr, length, prot, last;
+	const char *why = range_args(import, call, &addr, &length);
+
+	if (!why && !strace_flags(call->args[2], prot_names, &prot))
+		why = "the protection cannot be read";
+	if (why || !length)
+		return why;
+	why = assume_mapped(import, addr, length);
+	last = addr + (length - 1);
+	/* One operation per part that has the same s and g throughout. */
+	while (!why && addr <= last) {
+		const struct as_mapping *mapping = as_at(&import->model, addr), *next = mapping;
+		struct trace_op op = { .verb = TRACE_PROTECT, .addr = addr };
+		uint64_t end = mapping->last;
+
+		while (end < last && (next = as_at(&import->model, end + 1)) &&
+		       (next->flags & KEPT) == (mapping->flags & KEPT))
+			end = next->last;
+		if (end > last)
+			end = last;
+		op.length = end - addr + 1;
+		op.flags = (uint8_t)((prot & RWX) | (mapping->flags & KEPT));
+		why = emit(import, op);
+		if (end == UINT64_MAX)
+			break;
+		addr = end + 1;
+	}
+	return why;
+}
+
+/* mremap with an old length of 0: a second mapping of shared memory. */
+static const char *map_again(struct import *import, uint64_t old, uint64_t result, uint64_t length)
+{
+	const char *why = assume_mapped(import, old & ~(import->header.page - 1),
+					import->header.page);
+	struct as_mapping what;
+
+	if (why)
+		return why;
+	what = *as_at(&import->model, old);
+	if (what.object)
+		what.offset += old - what.first;
+	what.first = result;
+	what.last = result + (length - 1);
+	return emit_map(import, &what);
+}
+
+/* MREMAP_DONTUNMAP: what was moved from [op's old range] stays mapped there as well. */
+static const char *move_but_keep(struct import *import, const struct trace_op *op)
+{
+	struct address_space kept;
+	struct as_pos pos;
+	const char *why = NULL;
+	uint64_t last = trace_op_last(op);
+
+	as_init(&kept);
+	for (const struct as_mapping *m = as_from(&import->model, op->addr, &pos);
+	     m && m->first <= last && !why; m = as_next(&import->model, &pos)) {
+		struct trace_op map = { .verb = TRACE_MAP, .addr = m->first };
+
+		map.length = m->last - m->first + 1;
+		map.object = m->object;
+		map.offset = m->offset;
+		map.flags = (uint8_t)m->flags;
+		if (as_apply(&kept, &map, &why))
+			why = no_memory;
+	}
+	if (!why)
+		why = emit(import, *op);
+	for (const struct as_mapping *m = as_from(&kept, op->addr, &pos); m && !why;
+	     m = as_next(&kept, &pos)) {
+		struct as_mapping what = *m;
+
+		if (what.first < op->addr) {
+			what.offset += what.object ? op->addr - what.first : 0;
+			what.first = op->addr;
+		}
+		if (what.last > last)
+			what.last = last;
+		why = emit_map(import, &what);
+	}
+	as_destroy(&kept);
+	return why;
+}
+
+static const char *call_mremap(struct import *import, const struct strace_call *call)
+{
+	struct trace_op op = { .verb = TRACE_MOVE };
+	uint64_t flags = 0, grown;
+	const char *why = range_args(import, call, &op.addr, &op.length);
+
+	op.new_addr = call->result;
+	if (why)
+		return why;
+	if (!strace_number(call->args[2], &op.new_length))
+		return not_a_number;
+	if (!strace_flags(call->args[3], mremap_names, &flags))
+		return "the flags cannot be read";
+	why = round_up(&op.new_length, import->header.page);
+	if (why)
+		return why;
+	if (!op.length)
+		return map_again(import, op.addr, op.new_addr, op.new_length);
+	why = assume_mapped(import, op.addr, op.length);
+	grown = op.new_length > op.length ? op.new_length - op.length : 0;
+	/* The kernel found the room behind the range free, whatever the log had to say about it. */
+	if (!why && op.addr == op.new_addr && grown &&
+	    any_mapped(import, op.addr + op.length, grown)) {
+		import->assumed++;
+		why = emit_unmap(import, op.addr + op.length, grown);
+	}
+	if (why)
+		return why;
+	if (flags & MREMAP_DONTUNMAP_BIT)
+		return move_but_keep(import, &op);
+	return emit(import, op);
+}
+
+static const char *call_brk(struct import *import, const struct strace_call *call)
+{
+	struct as_mapping what = { 0, 0, 0, 0, TRACE_READ | TRACE_WRITE };
+	uint64_t end = call->result, old = import->heap_end;
+	const char *why = round_up(&end, import->header.page);
+
+	if (why)
+		return why;
+	import->heap_end = end;
+	if (!import->heap_known) {
+		import->heap_known = true;
+		return NULL;
+	}
+	if (end == old)
+		return NULL;
+	if (end < old)
+		return emit_unmap(import, end, old - end);
+	what.first = old;
+	what.last = end - 1;
+	return emit_map(import, &what);
+}
+
+static const char *call_shmget(struct import *import, const struct strace_call *call)
+{
+	struct segment *segment = objects_segment(&import->objects, call->result);
+	uint64_t size;
+	const char *why;
+
+	if (!segment)
+		return no_memory;
+	if (!strace_number(call->args[1], &size))
+		return not_a_number;
+	why = round_up(&size, import->header.page);
+	/* Whoever only looks a segment up may give 0. */
+	if (!why && size)
+		segment->size = size;
+	return why;
+}
+
+static const char *add_attachment(struct import *import, uint64_t addr, uint64_t length)
+{
+	struct attachment *attachments;
+
+	attachments = realloc(import->attachments,
+			      (import->nr_attachments + 1) * sizeof(*attachments));
+	if (!attachments)
+		return no_memory;
+	import->attachments = attachments;
+	attachments[import->nr_attachments++] = (struct attachment){ addr, length };
+	return NULL;
+}
+
+static const char *call_shmat(struct import *import, const struct strace_call *call)
+{
+	struct as_mapping what = { .first = call->result };
+	struct segment *segment;
+	uint64_t id, flags, length;
+	const char *why;
+
+	if (!strace_number(call->args[0], &id))
+		return not_a_number;
+	if (!strace_flags(call->args[2], shmat_names, &flags))
+		return "the flags cannot be read";
+	segment = objects_segment(&import->objects, id);
+	if (!segment)
+		return no_memory;
+	import->unsized += !segment->size;
+	length = segment->size ? segment->size : import->header.page;
+	what.last = what.first + (length - 1);
+	what.object = segment->object;
+	what.flags = TRACE_SHARED | TRACE_READ;
+	if (!(flags & SHM_RDONLY_BIT))
+		what.flags |= TRACE_WRITE;
+	if (flags & SHM_EXEC_BIT)
+		what.flags |= TRACE_EXEC;
+	why = add_attachment(import, what.first, length);
+	return why ? why : emit_map(import, &what);
+}
+
+static const char *call_shmdt(struct import *import, const struct strace_call *call)
+{
+	uint64_t addr;
+
+	if (!strace_number(call->args[0], &addr))
+		return not_a_number;
+	for (size_t i = 0; i < import->nr_attachments; i++) {
+		struct attachment *a = &import->attachments[i];
+
+		if (a->addr == addr) {
+			uint64_t length = a->length;
+
+			*a = import->attachments[--import->nr_attachments];
+			return emit_unmap(import, addr, length);
+		}
+	}
+	/* Attached before the log began. */
+	import->unsized++;
+	return emit_unmap(import, addr, import->header.page);
+}
+
+static const char *call_remap_file_pages(struct import *import, const struct strace_call *call)
+{
+	struct as_mapping what;
+	uint64_t addr, length, page_offset;
+	const char *why = range_args(import, call, &addr, &length);
+
+	if (!why && !strace_number(call->args[3], &page_offset))
+		why = not_a_number;
+	if (!why)
+		why = assume_mapped(import, addr, length);
+	if (why)
+		return why;
+	what = *as_at(&import->model, addr);
+	what.first = addr;
+	what.last = addr + (length - 1);
+	what.offset = what.object ? page_offset * import->header.page : 0;
+	return emit_map(import, &what);
+}
+
+/* A new program: nothing of the old one stays mapped. */
+static const char *call_execve(struct import *import, const struct strace_call *call)
+{
+	const struct as_mapping *mapping;
+	const char *why = NULL;
+	struct as_pos pos;
+
+	(void)call;
+	while (!why && (mapping = as_from(&import->model, 0, &pos)))
+		why = emit_unmap(import, mapping->first, mapping->last - mapping->first + 1);
+	import->heap_known = false;
+	import->nr_attachments = 0;
+	return why;
+}
+
+/* open, openat, creat, memfd_create and the like: the result is a new file. */
+static const char *call_open(struct import *import, const struct strace_call *call)
+{
+	uint64_t object;
+	const char *path = NULL;
+
+	for (unsigned int i = 0; i < call->nr_args && !path; i++) {
+		if (*call->args[i] == '"')
+			path = call->args[i];
+	}
+	/* Each memfd is a file of its own; other files are known by their names. */
+	if (path && strncmp(call->name, "memfd", 5))
+		object = objects_by_name(&import->objects, path + 1,
+					 strlen(path) > 1 ? strlen(path) - 2 : 0);
+	else
+		object = objects_new(&import->objects);
+	if (!object || objects_set_fd(&import->objects, (int64_t)call->result, object))
+		return no_memory;
+	return NULL;
+}
+
+static const char *call_close(struct import *import, const struct strace_call *call)
+{
+	const char *path;
+	size_t length;
+	int64_t fd;
+
+	if (!strace_file(call->args[0], &fd, &path, &length))
+		return "the file number cannot be read";
+	return objects_set_fd(&import->objects, fd, 0) ? no_memory : NULL;
+}
+
+static const char *call_dup(struct import *import, const struct strace_call *call)
+{
+	const char *path;
+	size_t length;
+	uint64_t object;
+	int64_t fd;
+
+	if (!strace_file(call->args[0], &fd, &path, &length))
+		return "the file number cannot be read";
+	object = objects_by_fd(&import->objects, fd);
+	if (!object || objects_set_fd(&import->objects, (int64_t)call->result, object))
+		return no_memory;
+	return NULL;
+}
+
+static const struct {
+	const char *name;
+	unsigned int min_args;
+	const char *(*handle)(struct import *import, const struct strace_call *call);
+} calls[] = {
+	{ "mmap", 6, call_mmap },         { "munmap", 2, call_munmap },
+	{ "mprotect", 3, call_mprotect }, { "pkey_mprotect", 3, call_mprotect },
+	{ "mremap", 4, call_mremap },     { "brk", 1, call_brk },
+	{ "shmget", 3, call_shmget },     { "shmat", 3, call_shmat },
+	{ "shmdt", 1, call_shmdt },       { "remap_file_pages", 4, call_remap_file_pages },
+	{ "execve", 1, call_execve },     { "execveat", 1, call_execve },
+	{ "open", 1, call_open },         { "openat", 2, call_open },
+	{ "openat2", 2, call_open },      { "creat", 1, call_open },
+	{ "memfd_create", 1, call_open }, { "close", 1, call_close },
+	{ "dup", 1, call_dup },           { "dup2", 1, call_dup },
+	{ "dup3", 1, call_dup },
+};
+
+const char *import_call(struct import *import, const struct strace_call *call)
+{
+	if (call->failed)
+		return NULL;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		if (strcmp(calls[i].name, call->name))
+			continue;
+		if (call->nr_args < calls[i].min_args)
+			return "the call has too few arguments";
+		import->calls++;
+		return calls[i].handle(import, call);
+	}
+	return NULL;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+#include "run.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "progress.h"
+#include "samara.h"
+#include "trace/input.h"
+
+#define CHUNK 4096      /* operations between two looks at the clock */
+#define FULL_EVERY 8192 /* operations between two full comparisons of CHECK_EVERY */
+#define MAX_PROBES 2048
+
+struct run {
+	const struct trace *trace;
+	const struct run_settings *settings;
+	struct run_result *result;
+	struct history history;
+	struct space space;
+	struct address_space model;
+	struct readers *readers; /* NULL: none */
+};
+
+/* ---- Operations and checks ------------------------------------------------------------------------ */
+
+static int fault_at(const struct run *run, const struct trace_op *op, const char *what)
+{
+	fprintf(stderr, "%s:%" PRIu32 ": %s\n", run->settings->name, op->line, what);
+	return EXIT_FAILED;
+}
+
+static int apply_failed(const struct run *run, const struct trace_op *op, int err, const char *why)
+{
+	char text[256];
+
+	if (err == -EINVAL)
+		return fault_at(run, op, why);
+	snprintf(text, sizeof(text), "%s: %s", trace_verb_name((enum trace_verb)op->verb),
+		 strerror(-err));
+	return fault_at(run, op, text);
+}
+
+static int apply_to_tree(struct run *run, size_t from, size_t to)
+{
+	double begin = now_seconds();
+	const char *why = "";
+	size_t i;
+	int err = 0;
+
+	for (i = from; i < to; i++) {
+		err = space_apply(&run->space, &run->trace->ops[i], &why);
+		if (err)
+			break;
+	}
+	run->result->seconds += now_seconds() - begin;
+	return err ? apply_failed(run, &run->trace->ops[i], err, why) : EXIT_OK;
+}
+
+static int apply_to_model(struct run *run, size_t from, size_t to)
+{
+	const char *why = "";
+
+	for (size_t i = from; i < to; i++) {
+		int err = as_apply(&run->model, &run->trace->ops[i], &why);
+
+		if (err)
+			return apply_failed(run, &run->trace->ops[i], err, why);
+	}
+	return EXIT_OK;
+}
+
+/* @op is the last operation done; @err and @why come from a comparison. */
+static int checked(struct run *run, const struct trace_op *op, int err, const char *why)
+{
+	char text[600];
+
+	run->result->checks++;
+	if (!err)
+		return EXIT_OK;
+	snprintf(text, sizeof(text), "after this operation %s", why);
+	return fault_at(run, op, text);
+}
+
+static int check_after(struct run *run, size_t done)
+{
+	const struct run_settings *settings = run->settings;
+	const struct trace_op *op = &run->trace->ops[done - 1];
+	bool all = done == run->trace->count;
+	char why[512] = "";
+	int err, status = EXIT_OK;
+
+	if (settings->check == CHECK_EVERY) {
+		err = check_around(&run->space, &run->model, op, why, sizeof(why));
+		status = checked(run, op, err, why);
+		all |= done % FULL_EVERY == 0;
+	} else if (settings->check == CHECK_SOME) {
+		all |= done % settings->check_interval == 0;
+	}
+	if (status || !all)
+		return status;
+	err = check_all(&run->space, &run->model, why, sizeof(why));
+	return checked(run, op, err, why);
+}
+
+/* ---- Figures ---------------------------------------------------------------------------------------- */
+
+/* Bytes a mapping mean most when the tree is large, so they are taken again whenever it has grown a bit. */
+static void sample(struct run *run, bool last)
+{
+	struct run_result *result = run->result;
+	struct mt_stats stats;
+
+	result->height = mt_height(&run->space.tree);
+	if (result->height > result->height_max)
+		result->height_max = result->height;
+	if (!last && run->space.live <= result->sampled_at + result->sampled_at / 8)
+		return;
+	mtree_lock(&run->space.tree);
+	mt_stats(&run->space.tree, &stats);
+	mtree_unlock(&run->space.tree);
+	result->nodes_built = stats.nodes_built;
+	if (run->space.live <= result->sampled_at || !stats.entries)
+		return;
+	result->sampled_at = run->space.live;
+	result->bytes_per_mapping = (double)stats.bytes / (double)stats.entries;
+}
+
+/* ---- The loop --------------------------------------------------------------------------------------- */
+
+static size_t chunk_end(const struct run *run, size_t done)
+{
+	const struct run_settings *settings = run->settings;
+	size_t left = run->trace->count - done, length = CHUNK;
+
+	if (settings->check == CHECK_EVERY)
+		length = 1;
+	else if (settings->check == CHECK_SOME &&
+		 length > settings->check_interval - done % settings->check_interval)
+		length = settings->check_interval - done % settings->check_interval;
+	return done + (length < left ? length : left);
+}
+
+static int run_operations(struct run *run)
+{
+	struct progress progress;
+	int status = EXIT_OK;
+	size_t next;
+
+	progress_begin(&progress, run->settings->name, run->trace->count);
+	for (size_t done = 0; !status && done < run->trace->count; done = next) {
+		next = chunk_end(run, done);
+		status = apply_to_tree(run, done, next);
+		if (!status && run->settings->check != CHECK_NONE) {
+			status = apply_to_model(run, done, next);
+			if (!status)
+				status = check_after(run, next);
+		}
+		if (next / CHUNK != done / CHUNK || next == run->trace->count) {
+			sample(run, next == run->trace->count);
+			progress_show(&progress, next);
+		}
+	}
+	progress_end(&progress);
+	return status;
+}
+
+/* ---- The final state ---------------------------------------------------------------------------------- */
+
+static int expect_line(const char *path, unsigned long number, const char *expected, const char *is)
+{
+	if (expected && is && !strcmp(expected, is))
+		return EXIT_OK;
+	fprintf(stderr, "%s:%lu: expected '%s', the tree has '%s'\n", path, number,
+		expected ? expected : "the end", is ? is : "no more");
+	return EXIT_FAILED;
+}
+
+/* Compares @text, the lines of the final runs, with the file of which @input is. @text is cut up. */
+static int compare_lines(struct trace_input *input, const char *path, char *text)
+{
+	unsigned long number = 1;
+	const char *why = "";
+	char *line;
+
+	for (;; number++) {
+		char *is = *text ? text : NULL;
+		int ret = trace_input_line(input, &line, &why);
+
+		if (ret < 0) {
+			fprintf(stderr, "%s:%lu: %s\n", path, number, why);
+			return EXIT_FAILED;
+		}
+		if (!ret && !is)
+			return EXIT_OK;
+		if (is) {
+			text += strcspn(text, "\n");
+			*text++ = '\0';
+		}
+		if (expect_line(path, number, ret ? line : NULL, is))
+			return EXIT_FAILED;
+	}
+}
+
+static int compare_final(const char *path, char *text)
+{
+	struct trace_input *input;
+	int err = trace_input_open(&input, path), status;
+
+	if (err) {
+		complain("%s: %s", path, strerror(-err));
+		return EXIT_FAILED;
+	}
+	status = compare_lines(input, path, text);
+	trace_input_close(input);
+	return status;
+}
+
+static int write_final(const char *path, const char *text)
+{
+	bool to_stdout = !strcmp(path, "-");
+	FILE *out = to_stdout ? stdout : fopen(path, "w");
+	bool bad;
+
+	if (!out) {
+		complain("%s: %s", path, strerror(errno));
+		return EXIT_FAILED;
+	}
+	fputs(text, out);
+	bad = ferror(out);
+	if (!to_stdout)
+		bad |= fclose(out) != 0;
+	if (bad)
+		complain("%s: %s", path, strerror(errno));
+	return bad ? EXIT_FAILED : EXIT_OK;
+}
+
+static int finish(struct run *run)
+{
+	const struct run_settings *settings = run->settings;
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	int status = EXIT_OK;
+
+	if (!out) {
+		complain("%s: %s", settings->name, strerror(errno));
+		return EXIT_FAILED;
+	}
+	run->result->live = run->space.live;
+	run->result->peak = run->space.peak;
+	run->result->runs = space_write_runs(&run->space, out);
+	if (fclose(out)) {
+		complain("%s: %s", settings->name, strerror(errno));
+		status = EXIT_FAILED;
+	}
+	if (!status && settings->dump_final)
+		status = write_final(settings->dump_final, text);
+	if (!status && settings->expect_final)
+		status = compare_final(settings->expect_final, text);
+	free(text);
+	return status;
+}
+
+/* ---- Readers -------------------------------------------------------------------------------------------- */
+
+static int start_readers(struct run *run)
+{
+	const struct run_settings *settings = run->settings;
+	int err = readers_start(&run->readers, &run->space, settings->readers, settings->seed);
+
+	if (!err)
+		return EXIT_OK;
+	complain("cannot start %u readers: %s", settings->readers, strerror(-err));
+	return EXIT_FAILED;
+}
+
+static int stop_readers(struct run *run)
+{
+	struct reader_counts *counts = &run->result->readers;
+
+	readers_stop(run->readers, counts);
+	if (!counts->wrong)
+		return EXIT_OK;
+	complain("%s: %" PRIu64 " answers to readers were never true; the first: %s",
+		 run->settings->name, counts->wrong, counts->example);
+	return EXIT_FAILED;
+}
+
+int run_trace(const struct trace *trace, const struct run_settings *settings,
+	      struct run_result *result)
+{
+	struct run run = { .trace = trace, .settings = settings, .result = result };
+	double begin = now_seconds();
+	int status = EXIT_OK, readers_status = EXIT_OK;
+
+	if (settings->readers && history_init(&run.history, trace, MAX_PROBES)) {
+		complain("%s: %s", settings->name, strerror(ENOMEM));
+		return EXIT_FAILED;
+	}
+	space_init(&run.space, settings->rcu, settings->readers ? &run.history : NULL);
+	as_init(&run.model);
+	if (settings->readers)
+		status = start_readers(&run);
+	if (!status)
+		status = run_operations(&run);
+	if (run.readers)
+		readers_status = stop_readers(&run);
+	if (!status)
+		status = finish(&run);
+	space_destroy(&run.space);
+	as_destroy(&run.model);
+	if (settings->readers)
+		history_destroy(&run.history);
+	result->wall += now_seconds() - begin;
+	return status ? status : readers_status;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tool's subcommands. Each is one file (with helpers of its own) that defines one struct command; main.c
+ * lists them. To add one: write it, name it here, list it in main.c and in meson.build, and give it
+ * a man page.
+ *
+ * The tool uses the library's public headers, trace/ and model/, nothing else.
+ */
+#ifndef SAMARA_TOOL_H
+#define SAMARA_TOOL_H
+
+/* Exit statuses. */
+enum {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1, /* the work could not be done, or a check failed */
+	EXIT_USAGE = 2,  /* the command line makes no sense */
+};
+
+struct command {
+	const char *name;
+	const char *summary;  /* one line for the list of commands */
+	const char *synopsis; /* what stands behind "samara NAME" */
+	const char *help;     /* the rest of the help, ending in a line feed */
+	/* argv[0] is the command's name. Returns an exit status. */
+	int (*run)(const struct command *command, int argc, char **argv);
+};
+
+extern const struct command command_replay;
+extern const struct command command_import;
+extern const struct command command_gen;
+extern const struct command command_dump;
+
+/* Prints "samara: ..." and a line feed to stderr. */
+__attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
+/* The same for a mistake in the command line, pointing at the help; returns EXIT_USAGE. */
+__attribute__((format(printf, 2, 3))) int complain_usage(const struct command *command,
+							 const char *format, ...);
+/* Prints the whole help of @command to stdout. */
+void print_help(const struct command *command);
+
+#endif

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+#include "strace.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The first half of a call, until its process goes on. */
+struct half {
+	uint64_t pid;
+	char *text;
+};
+
+struct strace {
+	struct half *halves;
+	size_t nr_halves;
+	uint64_t *attached;
+	size_t nr_attached;
+	size_t headless;
+	char *joined; /* text of the last call that was put together */
+};
+
+struct strace *strace_new(void)
+{
+	return calloc(1, sizeof(struct strace));
+}
+
+void strace_free(struct strace *strace)
+{
+	if (!strace)
+		return;
+	for (size_t i = 0; i < strace->nr_halves; i++)
+		free(strace->halves[i].text);
+	free(strace->halves);
+	free(strace->attached);
+	free(strace->joined);
+	free(strace);
+}
+
+size_t strace_unfinished(const struct strace *strace)
+{
+	return strace->nr_halves;
+}
+
+size_t strace_headless(const struct strace *strace)
+{
+	return strace->headless;
+}
+
+bool strace_attached(const struct strace *strace, uint64_t pid)
+{
+	for (size_t i = 0; i < strace->nr_attached; i++) {
+		if (strace->attached[i] == pid)
+			return true;
+	}
+	return false;
+}
+
+/* ---- Halves --------------------------------------------------------------------------------------- */
+
+/* Keeps the first half @text of a call of @pid. 0 or -ENOMEM. */
+static int keep_half(struct strace *strace, uint64_t pid, const char *text, size_t length)
+{
+	struct half *halves = realloc(strace->halves, (strace->nr_halves + 1) * sizeof(*halves));
+
+	if (!halves)
+		return -ENOMEM;
+	strace->halves = halves;
+	halves[strace->nr_halves].text = strndup(text, length);
+	if (!halves[strace->nr_halves].text)
+		return -ENOMEM;
+	halves[strace->nr_halves++].pid = pid;
+	return 0;
+}
+
+/*
+ * Puts the second half @text of a call named @name (of @length bytes) behind the first. 1: *@line is the whole;
+ * 0: there is no first half.
+ */
+static int join_halves(struct strace *strace, uint64_t pid, const char *name, size_t length,
+		       const char *text, char **line)
+{
+	size_t i = strace->nr_halves;
+	char *first;
+
+	while (i-- > 0) {
+		first = strace->halves[i].text;
+		if (strace->halves[i].pid == pid && !strncmp(first, name, length) &&
+		    first[length] == '(')
+			break;
+	}
+	if (i == SIZE_MAX) {
+		strace->headless++;
+		return 0;
+	}
+	free(strace->joined);
+	strace->joined = malloc(strlen(first) + strlen(text) + 1);
+	if (!strace->joined)
+		return -ENOMEM;
+	strcpy(stpcpy(strace->joined, first), text);
+	free(first);
+	strace->halves[i] = strace->halves[--strace->nr_halves];
+	*line = strace->joined;
+	return 1;
+}
+
+/* ---- Prefixes --------------------------------------------------------------------------------------- */
+
+static char *skip_blanks(char *text)
+{
+	return text + strspn(text, " \t");
+}
+
+/* Skips "[pid 123] ", "123 ", "12:34:56.7 ", "[000000a0b1c2d3e4] " and such, in any combination. */
+static char *skip_prefix(char *line, uint64_t *pid)
+{
+	bool have_pid = false;
+
+	*pid = 0;
+	for (;;) {
+		size_t digits, length;
+
+		line = skip_blanks(line);
+		digits = strspn(line, "0123456789");
+		length = strspn(line, "0123456789:.+-");
+		if (*line == '[' && strchr(line, ']')) {
+			if (!strncmp(line, "[pid", 4) && !have_pid) {
+				*pid = strtoull(line + 4, NULL, 10);
+				have_pid = true;
+			}
+			line = strchr(line, ']') + 1;
+		} else if (length && line[length] != ' ') {
+			return line;
+		} else if (digits && digits == length && !have_pid) {
+			*pid = strtoull(line, NULL, 10);
+			have_pid = true;
+			line += length;
+		} else if (length && digits && digits < length) {
+			line += length;
+		} else {
+			return line;
+		}
+	}
+}
+
+static int note_attached(struct strace *strace, const char *line)
+{
+	unsigned long long pid;
+	uint64_t *attached;
+
+	if (sscanf(line, "strace: Process %llu attached", &pid) != 1)
+		return 0;
+	attached = realloc(strace->attached, (strace->nr_attached + 1) * sizeof(*attached));
+	if (!attached)
+		return -ENOMEM;
+	strace->attached = attached;
+	attached[strace->nr_attached++] = pid;
+	return 0;
+}
+
+/* ---- Calls ------------------------------------------------------------------------------------------ */
+
+/* Steps over one character, or over all of a quoted string. Stays at a NUL. */
+static char *skip_one(char *text)
+{
+	if (*text != '"')
+		return *text ? text + 1 : text;
+	for (text++; *text && *text != '"'; text++) {
+		if (*text == '\\' && text[1])
+			text++;
+	}
+	return *text ? text + 1 : text;
+}
+
+/*
+ * The last > of what stands behind a file number: </lib/libc.so.6>, </dev/zero<char 1:5>>. strace writes < and >
+ * inside a name in octal.
+ */
+static char *end_of_file_name(char *text)
+{
+	unsigned int depth = 0;
+
+	for (; *text; text++) {
+		if (*text == '<')
+			depth++;
+		else if (*text == '>' && !--depth)
+			break;
+	}
+	return text;
+}
+
+/* The end of the argument at @text: the comma or parenthesis that is not inside anything. */
+static char *end_of_arg(char *text)
+{
+	unsigned int depth = 0;
+
+	for (; *text; text = skip_one(text)) {
+		if (strchr("([{", *text)) {
+			depth++;
+		} else if (strchr(")]}", *text)) {
+			if (!depth)
+				return text;
+			depth--;
+		} else if (*text == '<' && isdigit((unsigned char)text[-1])) {
+			text = end_of_file_name(text);
+			if (!*text)
+				return text;
+		} else if (*text == ',' && !depth) {
+			return text;
+		}
+	}
+	return text;
+}
+
+static void trim_end(char *begin, char *end)
+{
+	while (end > begin && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	*end = '\0';
+}
+
+/* Cuts up what stands between the parentheses; returns what is behind them, or NULL. */
+static char *split_args(char *text, struct strace_call *call)
+{
+	call->nr_args = 0;
+	text = skip_blanks(text);
+	if (*text == ')')
+		return text + 1;
+	for (;;) {
+		char *end = end_of_arg(text);
+		char stop = *end;
+
+		if (!stop)
+			return NULL;
+		trim_end(text, end);
+		if (call->nr_args < STRACE_MAX_ARGS)
+			call->args[call->nr_args++] = text;
+		if (stop != ',')
+			return end + 1;
+		text = skip_blanks(end + 1);
+	}
+}
+
+static bool parse_result(char *text, struct strace_call *call)
+{
+	text = skip_blanks(text);
+	if (*text != '=')
+		return false;
+	text = skip_blanks(text + 1);
+	call->failed = *text == '-' || *text == '?';
+	call->result = 0;
+	if (call->failed)
+		return true;
+	text[strcspn(text, " \t<")] = '\0';
+	return strace_number(text, &call->result);
+}
+
+static int parse_call(char *text, uint64_t pid, struct strace_call *call, const char **why)
+{
+	size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_?");
+
+	call->pid = pid;
+	call->name = text;
+	text += length;
+	if (!length || *text != '(') {
+		*why = "not a line of strace's output";
+		return -EINVAL;
+	}
+	*text = '\0';
+	text = split_args(text + 1, call);
+	if (!text) {
+		*why = "the call's arguments do not end";
+		return -EINVAL;
+	}
+	if (!parse_result(text, call)) {
+		*why = "the call has no result that can be read";
+		return -EINVAL;
+	}
+	return 1;
+}
+
+/* Second halves: "<... mmap resumed>) = 0x7f..." */
+static int resume(struct strace *strace, uint64_t pid, char *line, char **whole, const char **why)
+{
+	char *name = skip_blanks(line + strlen("<..."));
+	size_t length = strcspn(name, " ");
+	char *rest = strstr(name, "resumed>");
+
+	if (!rest) {
+		*why = "a call that goes on, but not as strace writes it";
+		return -EINVAL;
+	}
+	return join_halves(strace, pid, name, length, rest + strlen("resumed>"), whole);
+}
+
+int strace_line(struct strace *strace, char *line, struct strace_call *call, const char **why)
+{
+	char *cut;
+	uint64_t pid;
+	int ret;
+
+	if (!strncmp(line, "strace: ", 8))
+		return note_attached(strace, line);
+	if (!strncmp(line, " > ", 3)) /* a frame of strace -k */
+		return 0;
+	line = skip_prefix(line, &pid);
+	if (!*line || !strncmp(line, "+++", 3) || !strncmp(line, "---", 3))
+		return 0;
+	if (!strncmp(line, "<...", 4)) {
+		ret = resume(strace, pid, line, &line, why);
+		if (ret <= 0)
+			return ret;
+	}
+	cut = strstr(line, "<unfinished ...>");
+	if (cut && !cut[strlen("<unfinished ...>")])
+		return keep_half(strace, pid, line, (size_t)(cut - line));
+	return parse_call(line, pid, call, why);
+}
+
+/* ---- Arguments ---------------------------------------------------------------------------------------- */
+
+bool strace_number(const char *arg, uint64_t *value)
+{
+	char *end;
+
+	if (!strcmp(arg, "NULL")) {
+		*value = 0;
+		return true;
+	}
+	if (!isdigit((unsigned char)*arg))
+		return false;
+	errno = 0;
+	*value = strtoull(arg, &end, 0);
+	return !errno && (!*end || *end == ' ');
+}
+
+static uint64_t flag_value(const char *name, size_t length, const struct strace_flag *names)
+{
+	for (; names->name; names++) {
+		if (strlen(names->name) == length && !memcmp(names->name, name, length))
+			return names->value;
+	}
+	return 0;
+}
+
+bool strace_flags(const char *arg, const struct strace_flag *names, uint64_t *value)
+{
+	uint64_t sum = 0;
+
+	for (;;) {
+		size_t length = strcspn(arg, "| ");
+
+		if (!length)
+			return false;
+		if (isdigit((unsigned char)*arg)) {
+			char *end;
+			uint64_t number = strtoull(arg, &end, 0);
+
+			/* 21<<MAP_HUGE_SHIFT */
+			if (!strncmp(end, "<<MAP_HUGE_SHIFT", 16))
+				number <<= 26;
+			sum |= number;
+		} else {
+			sum |= flag_value(arg, length, names);
+		}
+		arg += length;
+		/* A blank begins the comment of -X verbose. */
+		if (*arg != '|')
+			break;
+		arg++;
+	}
+	*value = sum;
+	return true;
+}
+
+bool strace_file(const char *arg, int64_t *fd, const char **path, size_t *length)
+{
+	const char *end;
+
+	*path = NULL;
+	*length = 0;
+	if (*arg == '-' && isdigit((unsigned char)arg[1])) {
+		*fd = -1;
+		return true;
+	}
+	if (!isdigit((unsigned char)*arg))
+		return false;
+	*fd = strtoll(arg, (char **)&end, 10);
+	if (*end == '<') {
+		*path = end + 1;
+		*length = strlen(*path);
+		if (*length && (*path)[*length - 1] == '>')
+			(*length)--;
+	}
+	return true;
+}

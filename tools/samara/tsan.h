@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ThreadSanitizer cannot see the order that liburcu's grace periods and queues make. These two say it: what
+ * happens before tsan_release(x) happens before what follows a later tsan_acquire(x).
+ */
+#ifndef SAMARA_TOOL_TSAN_H
+#define SAMARA_TOOL_TSAN_H
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SAMARA_TOOL_TSAN 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define SAMARA_TOOL_TSAN 1
+#endif
+
+#ifdef SAMARA_TOOL_TSAN
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+#define tsan_acquire(addr) __tsan_acquire(addr)
+#define tsan_release(addr) __tsan_release(addr)
+#else
+#define tsan_acquire(addr) ((void)(addr))
+#define tsan_release(addr) ((void)(addr))
+#endif
+
+#endif
