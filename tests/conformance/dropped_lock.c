@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A store that may block drops the internal lock to get memory, and another writer may come between. Here
+ * allocations under the lock fail, and a racer writes in the gap.
+ */
+#include "support/cm.h"
+
+#include "support/memfault.h"
+#include "support/treecheck.h"
+
+#include <errno.h>
+
+static unsigned long objects[4][2];
+#define A ((void *)objects[0])
+#define B ((void *)objects[1])
+#define C ((void *)objects[2])
+
+static struct maple_tree tree;
+
+/* What the racer does, and whether it came. */
+static struct {
+	unsigned long first, last;
+	void *entry;
+	unsigned int came;
+} racer;
+
+static void race(void *unused)
+{
+	(void)unused;
+	assert_false(mt_lock_is_held(&tree));
+	racer.came++;
+	assert_int_equal(mtree_store_range(&tree, racer.first, racer.last, racer.entry, GFP_KERNEL),
+			 0);
+}
+
+static void race_erase(void *unused)
+{
+	(void)unused;
+	racer.came++;
+	assert_ptr_equal(mtree_erase(&tree, racer.first), racer.entry);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	memfault_ok();
+	mt_init_flags(&tree, MT_FLAGS_ALLOC_RANGE);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	memfault_ok();
+	mtree_destroy(&tree);
+	return 0;
+}
+
+static void put(unsigned long first, unsigned long last, void *entry)
+{
+	assert_int_equal(mtree_store_range(&tree, first, last, entry, GFP_KERNEL), 0);
+}
+
+static void arm(void (*fn)(void *), unsigned long first, unsigned long last, void *entry)
+{
+	racer.first = first;
+	racer.last = last;
+	racer.entry = entry;
+	racer.came = 0;
+	memfault_nowait();
+	memfault_on_unlock(fn, NULL);
+}
+
+/* The racer came exactly once, the lock is free again, and the tree is sound. */
+static void disarm(void)
+{
+	char why[WHY_SIZE];
+
+	assert_int_equal(racer.came, 1);
+	memfault_ok();
+	assert_false(mt_lock_is_held(&tree));
+	mtree_lock(&tree);
+	if (!tree_sound(&tree, why))
+		fail_msg("%s", why);
+	mtree_unlock(&tree);
+}
+
+static void expect(unsigned long key, void *entry, unsigned long first, unsigned long last)
+{
+	MA_STATE(mas, &tree, key, key);
+
+	mtree_lock(&tree);
+	assert_ptr_equal(mas_walk(&mas), entry);
+	assert_int_equal(mas.index, first);
+	assert_int_equal(mas.last, last);
+	mtree_unlock(&tree);
+}
+
+static void insert_checks_again(void **state)
+{
+	(void)state;
+	arm(race, 7, 7, B);
+	assert_int_equal(mtree_insert_range(&tree, 5, 9, A, GFP_KERNEL), -EEXIST);
+	disarm();
+	expect(7, B, 7, 7);
+	expect(5, NULL, 0, 6);
+	arm(race, 20, 20, B);
+	assert_int_equal(mtree_insert(&tree, 20, A, GFP_KERNEL), -EEXIST);
+	disarm();
+	expect(20, B, 20, 20);
+	arm(race, 40, 40, B);
+	assert_int_equal(mtree_insert(&tree, 30, A, GFP_KERNEL), 0);
+	disarm();
+	expect(30, A, 30, 30);
+	expect(40, B, 40, 40);
+}
+
+static void alloc_picks_again(void **state)
+{
+	unsigned long start = 99;
+
+	(void)state;
+	arm(race, 0, 9, B);
+	assert_int_equal(mtree_alloc_range(&tree, &start, A, 5, 0, 99, GFP_KERNEL), 0);
+	disarm();
+	assert_int_equal(start, 10);
+	arm(race, 90, 99, B);
+	assert_int_equal(mtree_alloc_rrange(&tree, &start, A, 5, 0, 99, GFP_KERNEL), 0);
+	disarm();
+	assert_int_equal(start, 85);
+	start = 99;
+	arm(race, 0, 99, C);
+	assert_int_equal(mtree_alloc_range(&tree, &start, A, 5, 0, 99, GFP_KERNEL), -EBUSY);
+	disarm();
+	assert_int_equal(start, 99);
+}
+
+static void cyclic_picks_again(void **state)
+{
+	unsigned long start = 99, next = 3;
+
+	(void)state;
+	arm(race, 3, 4, B);
+	assert_int_equal(mtree_alloc_cyclic(&tree, &start, A, 0, 9, &next, GFP_KERNEL), 0);
+	disarm();
+	assert_int_equal(start, 5);
+	assert_int_equal(next, 6);
+	arm(race, 6, 9, B);
+	assert_int_equal(mtree_alloc_cyclic(&tree, &start, A, 0, 9, &next, GFP_KERNEL), 1);
+	disarm();
+	assert_int_equal(start, 0);
+	assert_int_equal(next, 1);
+	start = 99;
+	arm(race, 0, 9, C);
+	assert_int_equal(mtree_alloc_cyclic(&tree, &start, A, 0, 9, &next, GFP_KERNEL), -EBUSY);
+	disarm();
+	assert_int_equal(start, 99);
+	assert_int_equal(next, 1);
+}
+
+static void store_writes_its_range(void **state)
+{
+	(void)state;
+	put(5, 9, A);
+	arm(race, 8, 20, C);
+	assert_int_equal(mtree_store_range(&tree, 7, 12, B, GFP_KERNEL), 0);
+	disarm();
+	expect(6, A, 5, 6);
+	expect(7, B, 7, 12);
+	expect(13, C, 13, 20);
+}
+
+/* NULL merges with the gaps around it; a gap that the racer has filled meanwhile is none. */
+static void null_is_not_widened_over_others(void **state)
+{
+	(void)state;
+	put(5, 9, A);
+	put(20, 24, B);
+	arm(race, 12, 14, C);
+	assert_int_equal(mtree_store_range(&tree, 5, 9, NULL, GFP_KERNEL), 0);
+	disarm();
+	expect(7, NULL, 0, 11);
+	expect(12, C, 12, 14);
+	expect(20, B, 20, 24);
+}
+
+static void cursor_null_is_not_widened_over_others(void **state)
+{
+	MA_STATE(mas, &tree, 5, 9);
+
+	(void)state;
+	put(5, 9, A);
+	put(20, 24, B);
+	arm(race, 12, 14, C);
+	mtree_lock(&tree);
+	assert_int_equal(mas_store_gfp(&mas, NULL, GFP_KERNEL), 0);
+	assert_true(mt_lock_is_held(&tree));
+	assert_int_equal(mas.index, 0);
+	assert_int_equal(mas.last, 11);
+	mtree_unlock(&tree);
+	disarm();
+	expect(12, C, 12, 14);
+}
+
+static void erase_looks_up_again(void **state)
+{
+	(void)state;
+	put(5, 9, A);
+	put(20, 24, B);
+	arm(race, 8, 8, C); /* what is left around the key is smaller */
+	assert_ptr_equal(mtree_erase(&tree, 7), A);
+	disarm();
+	expect(7, NULL, 0, 7);
+	expect(8, C, 8, 8);
+	expect(9, A, 9, 9);
+	arm(race, 21, 22, C); /* another entry stands there now */
+	assert_ptr_equal(mtree_erase(&tree, 22), C);
+	disarm();
+	expect(20, B, 20, 20);
+	expect(23, B, 23, 24);
+	put(40, 50, B);
+	arm(race_erase, 40, 40, B); /* nothing is there any more */
+	assert_null(mtree_erase(&tree, 45));
+	disarm();
+}
+
+static void cursor_erase_looks_up_again(void **state)
+{
+	MA_STATE(mas, &tree, 7, 7);
+
+	(void)state;
+	put(5, 9, A);
+	put(20, 24, B);
+	arm(race, 8, 8, C);
+	mtree_lock(&tree);
+	assert_ptr_equal(mas_erase(&mas), A);
+	assert_int_equal(mas.index, 0);
+	assert_int_equal(mas.last, 7);
+	mtree_unlock(&tree);
+	disarm();
+	expect(8, C, 8, 8);
+	expect(9, A, 9, 9);
+}
+
+static void cursor_store_writes_its_range(void **state)
+{
+	MA_STATE(mas, &tree, 7, 12);
+
+	(void)state;
+	put(5, 9, A);
+	arm(race, 0, ULONG_MAX, C);
+	mtree_lock(&tree);
+	assert_int_equal(mas_store_gfp(&mas, B, GFP_KERNEL), 0);
+	assert_int_equal(mas.index, 7);
+	assert_int_equal(mas.last, 12);
+	mtree_unlock(&tree);
+	disarm();
+	expect(6, C, 0, 6);
+	expect(7, B, 7, 12);
+	expect(13, C, 13, ULONG_MAX);
+}
+
+static void cursor_alloc_cyclic_picks_again(void **state)
+{
+	MA_STATE(mas, &tree, 0, 0);
+	unsigned long start = 99, next = 0;
+
+	(void)state;
+	arm(race, 0, 4, B);
+	mtree_lock(&tree);
+	assert_int_equal(mas_alloc_cyclic(&mas, &start, A, 1, 9, &next, GFP_KERNEL), 0);
+	mtree_unlock(&tree);
+	disarm();
+	assert_int_equal(start, 5);
+	expect(5, A, 5, 5);
+}
+
+/* mas_store() never drops it; mas_nomem() does, and the caller sets a NULL store's range again. */
+static void nomem_drops_the_lock(void **state)
+{
+	MA_STATE(mas, &tree, 5, 9);
+
+	(void)state;
+	put(5, 9, A);
+	put(20, 24, B);
+	arm(race, 12, 14, C);
+	mtree_lock(&tree);
+	for (;;) {
+		mas_set_range(&mas, 5, 9);
+		mas_store(&mas, NULL);
+		if (!mas_is_err(&mas))
+			break;
+		assert_true(mt_lock_is_held(&tree));
+		assert_true(mas_nomem(&mas, GFP_KERNEL));
+	}
+	assert_false(mas_nomem(&mas, GFP_KERNEL));
+	mas_destroy(&mas);
+	mtree_unlock(&tree);
+	disarm();
+	expect(12, C, 12, 14);
+	expect(7, NULL, 0, 11);
+}
+
+static void reserve_checks_again(void **state)
+{
+	(void)state;
+	arm(race, 7, 7, B);
+	assert_int_equal(mtree_reserve(&tree, 5, 9, GFP_KERNEL), -EEXIST);
+	disarm();
+	expect(7, B, 7, 7);
+	assert_int_equal(mtree_reserve(&tree, 20, 29, GFP_KERNEL), 0);
+	arm(race, 24, 25, C); /* somebody uses the reservation as it is given back */
+	assert_int_equal(mtree_release(&tree, 20, 29), 0);
+	disarm();
+	expect(24, C, 24, 25);
+	expect(20, NULL, 8, 23);
+	expect(29, NULL, 26, ULONG_MAX);
+}
+
+/* ---- Who never lets the lock go */
+
+static void forbid(void *unused)
+{
+	(void)unused;
+	racer.came++;
+}
+
+static void arm_forbid(void)
+{
+	racer.came = 0;
+	memfault_nowait();
+	memfault_on_unlock(forbid, NULL);
+}
+
+static void nonblocking_keeps_the_lock(void **state)
+{
+	MA_STATE(mas, &tree, 7, 8);
+	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC };
+
+	(void)state;
+	put(5, 9, A);
+	put(20, 24, A);
+	for (unsigned int i = 0; i < 2; i++) {
+		unsigned long start = 99;
+
+		arm_forbid();
+		assert_int_equal(mtree_store_range(&tree, 7, 8, B, gfps[i]), -ENOMEM);
+		assert_int_equal(mtree_insert(&tree, 12, B, gfps[i]), -ENOMEM);
+		assert_int_equal(mtree_alloc_range(&tree, &start, B, 1, 0, 99, gfps[i]), -ENOMEM);
+		mtree_lock(&tree);
+		assert_int_equal(mas_store_gfp(&mas, B, gfps[i]), -ENOMEM);
+		assert_true(mt_lock_is_held(&tree));
+		mas_set_range(&mas, 7, 8);
+		mtree_unlock(&tree);
+		assert_int_equal(racer.came, 0);
+		assert_int_equal(start, 99);
+	}
+	memfault_ok();
+	expect(7, A, 5, 9);
+}
+
+static void preallocate_keeps_the_lock(void **state)
+{
+	MA_STATE(mas, &tree, 7, 8);
+	struct maple_tree copy = MTREE_INIT(copy, MT_FLAGS_ALLOC_RANGE);
+
+	(void)state;
+	put(5, 9, A);
+	put(20, 24, A);
+	arm_forbid();
+	mtree_lock(&tree);
+	assert_int_equal(mas_preallocate(&mas, B, GFP_NOWAIT), -ENOMEM);
+	assert_int_equal(mas.status, ma_start);
+	assert_int_equal(mas_preallocate(&mas, B, GFP_KERNEL), 0);
+	assert_true(mt_lock_is_held(&tree));
+	mas_destroy(&mas);
+	mas_set(&mas, 0);
+	assert_int_equal(mas_expected_entries(&mas, 1000), 0);
+	mas_destroy(&mas);
+	assert_true(mt_lock_is_held(&tree));
+	mtree_unlock(&tree);
+	assert_int_equal(mtree_dup(&tree, &copy, GFP_KERNEL), 0);
+	assert_int_equal(racer.came, 0);
+	memfault_ok();
+	mtree_destroy(&copy);
+}
+
+/* An external lock is the caller's: memory is got with it held. */
+static void external_lock_is_kept(void **state)
+{
+	struct maple_tree own = MTREE_INIT(own, MT_FLAGS_LOCK_EXTERN);
+	MA_STATE(mas, &own, 5, 9);
+
+	(void)state;
+	arm_forbid();
+	assert_int_equal(mas_store_gfp(&mas, A, GFP_KERNEL), 0);
+	mas_set_range(&mas, 7, 20);
+	assert_int_equal(mas_store_gfp(&mas, B, GFP_KERNEL), 0);
+	mas_set(&mas, 6);
+	assert_ptr_equal(mas_erase(&mas), A);
+	mas_set_range(&mas, 30, 40);
+	assert_null(mas_store(&mas, A));
+	assert_true(mas_is_err(&mas));
+	assert_true(mas_nomem(&mas, GFP_KERNEL));
+	mas_store(&mas, A);
+	assert_false(mas_nomem(&mas, GFP_KERNEL));
+	mas_destroy(&mas);
+	assert_int_equal(racer.came, 0);
+	assert_int_equal(mt_check(&own, NULL, 0), 0);
+	memfault_ok();
+	__mt_destroy(&own);
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		test(insert_checks_again),
+		test(alloc_picks_again),
+		test(cyclic_picks_again),
+		test(store_writes_its_range),
+		test(null_is_not_widened_over_others),
+		test(cursor_null_is_not_widened_over_others),
+		test(erase_looks_up_again),
+		test(cursor_erase_looks_up_again),
+		test(cursor_store_writes_its_range),
+		test(cursor_alloc_cyclic_picks_again),
+		test(nomem_drops_the_lock),
+		test(reserve_checks_again),
+		test(nonblocking_keeps_the_lock),
+		test(preallocate_keeps_the_lock),
+		test(external_lock_is_kept),
+	};
+
+	return cmocka_run_group_tests_name("dropped_lock", tests, NULL, NULL);
+}

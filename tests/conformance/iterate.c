@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/* Loops over a tree: their ends, and what may be done to the tree inside them. */
+#include "support/cm.h"
+
+#include "support/treecheck.h"
+
+static void put(struct maple_tree *tree, unsigned long first, unsigned long last,
+		unsigned long value)
+{
+	assert_int_equal(mtree_store_range(tree, first, last, xa_mk_value(value), GFP_KERNEL), 0);
+}
+
+static void for_each_visits_all(void **state)
+{
+	DEFINE_MTREE(tree);
+	unsigned long index = 0, n = 0;
+	void *entry;
+
+	(void)state;
+	for (unsigned long i = 0; i < 500; i++)
+		put(&tree, 10 * i, 10 * i + i % 10, i);
+	mt_for_each(&tree, entry, index, ULONG_MAX) {
+		assert_ptr_equal(entry, xa_mk_value(n));
+		assert_int_equal(index, 10 * n + n % 10 + 1);
+		n++;
+	}
+	assert_int_equal(n, 500);
+	index = 2003;
+	n = 200;
+	mt_for_each(&tree, entry, index, 2999)
+		n++;
+	assert_int_equal(n, 200 + 99);
+	mtree_destroy(&tree);
+}
+
+/* A range that ends at the last key wraps the index to 0, which must end the loop. */
+static void for_each_ends_at_the_top(void **state)
+{
+	DEFINE_MTREE(tree);
+	unsigned long index = 0, n = 0;
+	void *entry;
+
+	(void)state;
+	put(&tree, 0, 0, 1);
+	put(&tree, ULONG_MAX - 5, ULONG_MAX, 2);
+	mt_for_each(&tree, entry, index, ULONG_MAX)
+		n++;
+	assert_int_equal(n, 2);
+	assert_int_equal(index, 0);
+	mtree_destroy(&tree);
+	put(&tree, 0, ULONG_MAX, 3);
+	n = 0;
+	mt_for_each(&tree, entry, index, ULONG_MAX)
+		n++;
+	assert_int_equal(n, 1);
+	mtree_destroy(&tree);
+}
+
+/* No lock is held in the body: anything goes, erasing what was found included. */
+static void for_each_may_write(void **state)
+{
+	DEFINE_MTREE(tree);
+	unsigned long index = 0, n = 0;
+	void *entry;
+
+	(void)state;
+	for (unsigned long i = 0; i < 500; i++)
+		put(&tree, 10 * i, 10 * i + 4, i);
+	mt_for_each(&tree, entry, index, ULONG_MAX) {
+		unsigned long i = xa_to_value(entry);
+
+		assert_int_equal(i, n);
+		assert_ptr_equal(mtree_erase(&tree, index - 1), entry);
+		put(&tree, 100000 + i, 100000 + i, 1000);
+		if (i == 499)
+			break;
+		n++;
+	}
+	assert_null(mtree_load(&tree, 3));
+	mtree_destroy(&tree);
+}
+
+static void zero_entries_are_hidden(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 0, 0);
+	unsigned long index = 0, n = 0;
+	void *entry;
+
+	(void)state;
+	for (unsigned long i = 0; i < 200; i++) {
+		if (i % 2)
+			put(&tree, 10 * i, 10 * i + 4, i);
+		else
+			assert_int_equal(mtree_reserve(&tree, 10 * i, 10 * i + 4, GFP_KERNEL), 0);
+	}
+	mt_for_each(&tree, entry, index, ULONG_MAX)
+		n++;
+	assert_int_equal(n, 100);
+	n = 0;
+	mtree_lock(&tree);
+	mas_for_each(&mas, entry, ULONG_MAX)
+		n++;
+	mtree_unlock(&tree);
+	assert_int_equal(n, 200);
+	mtree_destroy(&tree);
+}
+
+/* The lock may be let go between two steps once the cursor is paused. */
+static void pause_and_go_on(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 0, 0);
+	unsigned long n = 0;
+	void *entry;
+
+	(void)state;
+	for (unsigned long i = 0; i < 300; i++)
+		put(&tree, 10 * i, 10 * i + 4, i);
+	mas_lock(&mas);
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		assert_ptr_equal(entry, xa_mk_value(n));
+		mas_pause(&mas);
+		mas_unlock(&mas);
+		/* Behind, at and ahead of the cursor, in places that hold nothing to be visited. */
+		put(&tree, 5000 + n, 5000 + n, 7);
+		mtree_erase(&tree, 5000 + n);
+		mtree_erase(&tree, 10 * n);
+		mas_lock(&mas);
+		n++;
+	}
+	mas_unlock(&mas);
+	assert_int_equal(n, 300);
+	assert_true(mtree_empty(&tree));
+	mtree_destroy(&tree);
+}
+
+/* The cursor of the loop may store: it is then on what it stored. */
+static void store_inside_a_loop(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 0, 0);
+	unsigned long n = 0;
+	void *entry;
+
+	(void)state;
+	for (unsigned long i = 0; i < 300; i++)
+		put(&tree, 10 * i, 10 * i + 4, i);
+	mtree_lock(&tree);
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		assert_ptr_equal(entry, xa_mk_value(n));
+		if (n % 3 == 0)
+			assert_int_equal(mas_store_gfp(&mas, NULL, GFP_KERNEL), 0);
+		else if (n % 3 == 1)
+			assert_ptr_equal(mas_store(&mas, xa_mk_value(n + 1000)), entry);
+		n++;
+	}
+	assert_int_equal(n, 300);
+	n = 0;
+	mas_set(&mas, 0);
+	mas_for_each(&mas, entry, ULONG_MAX)
+		n++;
+	assert_int_equal(n, 200);
+	assert_int_equal(mt_check(&tree, NULL, 0), 0);
+	mtree_unlock(&tree);
+	mtree_destroy(&tree);
+}
+
+/* In the form without nodes too (where Linux's loop does not end). */
+static void store_inside_a_compact_loop(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 0, 0);
+	unsigned long n = 0;
+	void *entry;
+
+	(void)state;
+	put(&tree, 0, 0, 1);
+	mtree_lock(&tree);
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		mas_store(&mas, xa_mk_value(2));
+		assert_true(++n < 10);
+	}
+	assert_int_equal(n, 1);
+	mtree_unlock(&tree);
+	assert_ptr_equal(mtree_load(&tree, 0), xa_mk_value(2));
+	mtree_destroy(&tree);
+}
+
+/* Ascending sequences may assign index and last on an active cursor. */
+static void ascending_without_reset(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 0, 0);
+
+	(void)state;
+	mtree_lock(&tree);
+	/* Not from 0: an entry there alone needs no node, and the cursor of such a tree is not active. */
+	for (unsigned long i = 1; i < 2000; i++) {
+		mas.index = 7 * i;
+		mas.last = 7 * i + i % 7;
+		assert_int_equal(mas_store_gfp(&mas, xa_mk_value(i), GFP_KERNEL), 0);
+		assert_int_equal(mas.status, ma_active);
+	}
+	assert_int_equal(mt_check(&tree, NULL, 0), 0);
+	mtree_unlock(&tree);
+	for (unsigned long i = 1; i < 2000; i++) {
+		assert_ptr_equal(mtree_load(&tree, 7 * i), xa_mk_value(i));
+		assert_ptr_equal(mtree_load(&tree, 7 * i + i % 7), xa_mk_value(i));
+		if (i % 7 < 6)
+			assert_null(mtree_load(&tree, 7 * i + i % 7 + 1));
+	}
+	mtree_destroy(&tree);
+}
+
+/* A cursor that other writers have left behind looks its key up again rather than reading freed nodes. */
+static void stale_cursor(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 4000, 4000);
+
+	(void)state;
+	for (unsigned long i = 0; i < 1000; i++)
+		put(&tree, 10 * i, 10 * i + 4, i);
+	mtree_lock(&tree);
+	assert_ptr_equal(mas_walk(&mas), xa_mk_value(400));
+	mtree_unlock(&tree);
+	for (unsigned long i = 0; i < 1000; i++)
+		if (i != 400 && i != 700)
+			mtree_erase(&tree, 10 * i);
+	mtree_lock(&tree);
+	assert_ptr_equal(mas_next(&mas, ULONG_MAX), xa_mk_value(700));
+	assert_ptr_equal(mas_prev(&mas, 0), xa_mk_value(400));
+	mtree_unlock(&tree);
+	mtree_destroy(&tree);
+	mt_mem_trim(mt_mem_default());
+	mtree_lock(&tree);
+	assert_null(mas_next(&mas, ULONG_MAX));
+	assert_int_equal(mas_store_gfp(&mas, xa_mk_value(1), GFP_KERNEL), 0);
+	assert_int_equal(mt_check(&tree, NULL, 0), 0);
+	mtree_unlock(&tree);
+	mtree_destroy(&tree);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(for_each_visits_all),
+		cmocka_unit_test(for_each_ends_at_the_top),
+		cmocka_unit_test(for_each_may_write),
+		cmocka_unit_test(zero_entries_are_hidden),
+		cmocka_unit_test(pause_and_go_on),
+		cmocka_unit_test(store_inside_a_loop),
+		cmocka_unit_test(store_inside_a_compact_loop),
+		cmocka_unit_test(ascending_without_reset),
+		cmocka_unit_test(stale_cursor),
+	};
+
+	return cmocka_run_group_tests_name("iterate", tests, NULL, NULL);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What one thread can show of RCU mode: readers inside a section keep the nodes they may stand on, all of
+ * them come back after a grace period, plain mode frees at once, and a finished write is seen by all.
+ */
+#include "support/cm.h"
+
+#include "support/treecheck.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+static struct mt_mem *mem;
+
+static int make_arena(void **state)
+{
+	(void)state;
+	mem = mt_mem_create(0, NULL);
+	return mem ? 0 : -1;
+}
+
+static int drop_arena(void **state)
+{
+	(void)state;
+	mt_mem_destroy(mem);
+	return 0;
+}
+
+static struct mt_mem_stats stats(void)
+{
+	struct mt_mem_stats s;
+
+	mt_mem_stats(mem, &s);
+	return s;
+}
+
+static void grow(struct maple_tree *tree, unsigned int flags, unsigned long n)
+{
+	mt_init_flags(tree, flags);
+	assert_int_equal(mt_set_mem(tree, mem), 0);
+	for (unsigned long i = 0; i < n; i++)
+		assert_int_equal(
+			mtree_store_range(tree, 20 * i, 20 * i + 9, xa_mk_value(i), GFP_KERNEL), 0);
+}
+
+/* Without RCU mode nothing waits: what a store or a destroy takes out is free when it returns. */
+static void plain_frees_at_once(void **state)
+{
+	struct maple_tree tree;
+
+	(void)state;
+	grow(&tree, 0, 2000);
+	assert_int_equal(stats().nodes_limbo, 0);
+	for (unsigned long i = 0; i < 2000; i += 2)
+		mtree_erase(&tree, 20 * i);
+	assert_int_equal(stats().nodes_limbo, 0);
+	assert_true(stats().nodes_used > 0);
+	mtree_destroy(&tree);
+	assert_int_equal(stats().nodes_used, 0);
+	assert_int_equal(stats().nodes_limbo, 0);
+}
+
+static void grace_period_gives_all_back(void **state)
+{
+	struct maple_tree tree;
+
+	(void)state;
+	grow(&tree, MT_FLAGS_USE_RCU, 2000);
+	assert_true(stats().nodes_limbo > 0 || stats().retired > 0);
+	mtree_destroy(&tree);
+	assert_true(mtree_empty(&tree));
+	assert_int_equal(stats().nodes_used, 0);
+	mt_mem_barrier(mem);
+	assert_int_equal(stats().nodes_limbo, 0);
+}
+
+struct visit {
+	struct maple_tree *tree;
+	pthread_barrier_t in, out;
+	bool good;
+};
+
+/* A reader that enters, walks, and comes out only after the writer has replaced everything. */
+static void *reader(void *arg)
+{
+	struct visit *visit = arg;
+	MA_STATE(mas, visit->tree, 0, 0);
+	unsigned long seen = 0;
+	void *entry;
+
+	mt_rcu_read_lock(visit->tree);
+	entry = mas_find(&mas, ULONG_MAX);
+	visit->good = entry == xa_mk_value(0);
+	pthread_barrier_wait(&visit->in);
+	pthread_barrier_wait(&visit->out);
+	/* The old nodes are still there to walk on, or the cursor finds the new ones: none is junk. */
+	while ((entry = mas_find(&mas, ULONG_MAX)) != NULL) {
+		visit->good &= xa_is_value(entry);
+		seen++;
+	}
+	visit->good &= seen <= 2000;
+	mt_rcu_read_unlock(visit->tree);
+	return NULL;
+}
+
+static void reader_keeps_nodes(void **state)
+{
+	struct maple_tree tree;
+	struct visit visit = { .tree = &tree };
+	unsigned long used;
+	pthread_t thread;
+
+	(void)state;
+	grow(&tree, MT_FLAGS_USE_RCU, 2000);
+	mt_mem_barrier(mem);
+	used = stats().nodes_used;
+	pthread_barrier_init(&visit.in, NULL, 2);
+	pthread_barrier_init(&visit.out, NULL, 2);
+	assert_int_equal(pthread_create(&thread, NULL, reader, &visit), 0);
+	pthread_barrier_wait(&visit.in);
+	mtree_destroy(&tree);
+	/* All of the tree waits for the reader. */
+	assert_int_equal(stats().nodes_used, 0);
+	assert_true(stats().nodes_limbo >= used);
+	pthread_barrier_wait(&visit.out);
+	pthread_join(thread, NULL);
+	assert_true(visit.good);
+	mt_mem_barrier(mem);
+	assert_int_equal(stats().nodes_limbo, 0);
+	pthread_barrier_destroy(&visit.in);
+	pthread_barrier_destroy(&visit.out);
+}
+
+/* Contents, height and soundness survive switching; memory is given back in the way of the mode. */
+static void switching_modes(void **state)
+{
+	struct maple_tree tree;
+
+	(void)state;
+	grow(&tree, 0, 1000);
+	for (unsigned long turn = 0; turn < 6; turn++) {
+		unsigned int height = mt_height(&tree);
+
+		if (turn % 2)
+			mt_clear_in_rcu(&tree);
+		else
+			mt_set_in_rcu(&tree);
+		assert_int_equal(mt_height(&tree), height);
+		for (unsigned long i = 0; i < 1000; i++)
+			assert_ptr_equal(mtree_load(&tree, 20 * i + 9), xa_mk_value(i));
+		for (unsigned long i = turn; i < 1000; i += 7) {
+			assert_int_equal(mtree_store_range(&tree, 20 * i + 3, 20 * i + 5,
+							   xa_mk_value(5000), GFP_KERNEL),
+					 0);
+			assert_int_equal(mtree_store_range(&tree, 20 * i, 20 * i + 9,
+							   xa_mk_value(i), GFP_KERNEL),
+					 0);
+		}
+	}
+	mtree_lock(&tree);
+	assert_int_equal(mt_check(&tree, NULL, 0), 0);
+	mtree_unlock(&tree);
+	mtree_destroy(&tree);
+	assert_int_equal(stats().nodes_used, 0);
+	mt_mem_barrier(mem);
+	assert_int_equal(stats().nodes_limbo, 0);
+}
+
+/* Erasing one by one ends where destroying does. */
+static void erase_to_nothing(void **state)
+{
+	struct maple_tree tree;
+
+	(void)state;
+	grow(&tree, MT_FLAGS_USE_RCU | MT_FLAGS_ALLOC_RANGE, 3000);
+	for (unsigned long i = 0; i < 3000; i++)
+		assert_ptr_equal(mtree_erase(&tree, 20 * i + 4), xa_mk_value(i));
+	assert_true(mtree_empty(&tree));
+	assert_int_equal(mt_height(&tree), 0);
+	assert_int_equal(stats().nodes_used, 0);
+	mt_mem_barrier(mem);
+	assert_int_equal(stats().nodes_limbo, 0);
+	mt_mem_trim(mem);
+	assert_true(stats().chunks <= 1);
+	mtree_destroy(&tree);
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, make_arena, drop_arena)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		test(plain_frees_at_once), test(grace_period_gives_all_back),
+		test(reader_keeps_nodes),  test(switching_modes),
+		test(erase_to_nothing),
+	};
+
+	return cmocka_run_group_tests_name("reclaim", tests, NULL, NULL);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One step of a random test, as plain numbers: it can be kept, left out, written to a file and run again.
+ * What each kind does with them is told in rig.c.
+ *
+ * As text, one step is one line: its name and five hexadecimal numbers, trailing zeros left out. A file of
+ * steps begins with a line "tree FLAGS" where FLAGS is the number to make the tree with; # begins a comment.
+ */
+#ifndef TESTS_SUPPORT_OPS_H
+#define TESTS_SUPPORT_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define OP_KINDS(X)                                                                                \
+	X(store)                                                                                   \
+	X(insert) X(erase) X(alloc) X(alloc_rev) X(alloc_cyclic) X(reserve) X(release) X(load)     \
+		X(find) X(find_after) X(next) X(prev) X(cur_set) X(cur_pause) X(cur_reset)         \
+			X(cur_move) X(cur_store) X(cur_store_gfp) X(cur_prealloc) X(cur_abandon)   \
+				X(cur_erase) X(area) X(area_rev) X(cur_cyclic) X(each) X(each_rev) \
+					X(dup) X(bulk) X(fill) X(rcu) X(destroy) X(check)
+
+enum op_kind {
+#define X(name) OP_##name,
+	OP_KINDS(X)
+#undef X
+		NR_OPS,
+};
+
+#define OP_NUMBERS 5
+
+struct op {
+	enum op_kind kind;
+	unsigned int gfp; /* index into op_gfps[] */
+	unsigned long n[OP_NUMBERS];
+};
+
+#define NR_GFPS 3u
+extern const unsigned int op_gfps[NR_GFPS]; /* GFP_KERNEL, GFP_ATOMIC, GFP_NOWAIT */
+
+const char *op_name(enum op_kind kind);
+void op_print(const struct op *op, FILE *out);
+/* False when the line is not understood. Blank lines and comments give *nothing = true. */
+bool op_parse(const char *line, struct op *op, bool *nothing);
+
+struct op_list {
+	struct op *ops;
+	size_t count;
+	size_t room;
+	unsigned int flags; /* of the tree */
+};
+
+void op_list_print(const struct op_list *list, FILE *out);
+/* 0, or the number of the line at fault (the last one when memory ran out). Free with op_list_free(). */
+unsigned int op_list_read(struct op_list *list, FILE *in);
+void op_list_free(struct op_list *list);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/hooks.h"
+#include "support/cm.h"
+
+static int reset(void **state)
+{
+	(void)state;
+	smr_hook_reset();
+	return 0;
+}
+
+static void nothing_fails_unasked(void **state)
+{
+	(void)state;
+	assert_false(smr_hook_fail_node(true));
+	assert_false(smr_hook_fail_node(false));
+	assert_int_equal(smr_hook_allocations(), 2);
+	assert_int_equal(smr_hook_failures(), 0);
+}
+
+static void the_nth_fails_once(void **state)
+{
+	(void)state;
+	smr_hook_fail_node(true);
+	smr_hook_set_fail_at(2);
+	assert_int_equal(smr_hook_allocations(), 0);
+	assert_false(smr_hook_fail_node(true));
+	assert_true(smr_hook_fail_node(false));
+	assert_false(smr_hook_fail_node(true));
+	assert_int_equal(smr_hook_allocations(), 3);
+	assert_int_equal(smr_hook_failures(), 1);
+}
+
+static void modes(void **state)
+{
+	(void)state;
+	smr_hook_set_mem(SMR_HOOK_MEM_NOWAIT);
+	assert_true(smr_hook_fail_node(false));
+	assert_false(smr_hook_fail_node(true));
+	smr_hook_set_mem(SMR_HOOK_MEM_NONE);
+	assert_true(smr_hook_fail_node(false));
+	assert_true(smr_hook_fail_node(true));
+	smr_hook_set_mem(SMR_HOOK_MEM_OK);
+	assert_false(smr_hook_fail_node(false));
+}
+
+static void count_call(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void unlocked_calls_back(void **state)
+{
+	int calls = 0;
+
+	(void)state;
+	smr_hook_unlocked();
+	smr_hook_set_unlocked(count_call, &calls);
+	smr_hook_unlocked();
+	smr_hook_unlocked();
+	assert_int_equal(calls, 2);
+	smr_hook_reset();
+	smr_hook_unlocked();
+	assert_int_equal(calls, 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(nothing_fails_unasked, reset),
+		cmocka_unit_test_setup(the_nth_fails_once, reset),
+		cmocka_unit_test_setup(modes, reset),
+		cmocka_unit_test_setup(unlocked_calls_back, reset),
+	};
+
+	return cmocka_run_group_tests_name("base_hooks", tests, NULL, NULL);
+}

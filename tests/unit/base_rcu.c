@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/rcu.h"
+#include "base/atomic.h"
+#include "base/park.h"
+#include "flavors.h"
+#include "support/cm.h"
+#include <errno.h>
+#include <samara/maple_tree.h>
+
+struct note {
+	struct smr_rcu_head head;
+	unsigned int calls;
+	int value;
+};
+
+static void take_note(struct smr_rcu_head *head)
+{
+	struct note *note = container_of(head, struct note, head);
+
+	note->value++;
+	smr_add(&note->calls, 1, ORDER(test, release));
+	smr_wake(&note->calls, 1);
+}
+
+static void callback_runs_after_the_section(enum mt_rcu_flavor flavor)
+{
+	struct note note = { .value = 41 };
+
+	assert_true(smr_rcu_init(flavor));
+	register_reader(flavor);
+	smr_rcu_read_lock(flavor);
+	smr_rcu_call(flavor, &note.head, take_note);
+	/* Not before the section is left, however long that takes. */
+	assert_int_equal(smr_load(&note.calls, RELAXED), 0);
+	smr_rcu_read_unlock(flavor);
+	unregister_reader(flavor);
+	while (smr_load(&note.calls, ORDER(test, acquire)) == 0)
+		smr_park(&note.calls, 0);
+	assert_int_equal(note.calls, 1);
+	assert_int_equal(note.value, 42);
+}
+
+static void every_flavour_calls_back(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(all_flavors); i++)
+		callback_runs_after_the_section(all_flavors[i]);
+}
+
+static void a_section_is_noticed(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(all_flavors); i++) {
+		enum mt_rcu_flavor flavor = all_flavors[i];
+
+		assert_false(smr_rcu_read_ongoing(flavor));
+		register_reader(flavor);
+		smr_rcu_read_lock(flavor);
+		smr_rcu_read_lock(flavor);
+		assert_true(smr_rcu_read_ongoing(flavor));
+		smr_rcu_read_unlock(flavor);
+		assert_true(smr_rcu_read_ongoing(flavor));
+		smr_rcu_read_unlock(flavor);
+		/* A registered QSBR thread counts as a reader until it says otherwise. */
+		assert_int_equal(smr_rcu_read_ongoing(flavor), flavor == MT_RCU_QSBR);
+		unregister_reader(flavor);
+		smr_rcu_synchronize(flavor);
+	}
+}
+
+static void offline_and_online(void **state)
+{
+	(void)state;
+	assert_false(smr_rcu_offline(MT_RCU_BP));
+	urcu_qsbr_register_thread();
+	assert_true(smr_rcu_offline(MT_RCU_QSBR));
+	assert_false(smr_rcu_offline(MT_RCU_QSBR));
+	smr_rcu_online(MT_RCU_QSBR);
+	assert_true(smr_rcu_read_ongoing(MT_RCU_QSBR));
+	urcu_qsbr_unregister_thread();
+}
+
+static void a_trees_flavour(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	assert_int_equal(mt_rcu_flavor(&mt), MT_RCU_BP);
+	assert_int_equal(mt_set_rcu_flavor(&mt, MT_RCU_MB), 0);
+	assert_int_equal(mt_rcu_flavor(&mt), MT_RCU_MB);
+	assert_int_equal(mt_set_rcu_flavor(&mt, (enum mt_rcu_flavor)4), -EINVAL);
+	assert_int_equal(mt_set_rcu_flavor(&mt, (enum mt_rcu_flavor) - 1), -EINVAL);
+	mt.ma_flags |= MT_FLAGS_USE_RCU;
+	assert_int_equal(mt_set_rcu_flavor(&mt, MT_RCU_BP), -EBUSY);
+	assert_int_equal(mt_rcu_flavor(&mt), MT_RCU_MB);
+	urcu_mb_register_thread();
+	mt_rcu_read_lock(&mt);
+	assert_true(smr_rcu_read_ongoing(MT_RCU_MB));
+	assert_false(smr_rcu_read_ongoing(MT_RCU_BP));
+	mt_rcu_read_unlock(&mt);
+	assert_false(smr_rcu_read_ongoing(MT_RCU_MB));
+	urcu_mb_unregister_thread();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_flavour_calls_back),
+		cmocka_unit_test(a_section_is_noticed),
+		cmocka_unit_test(offline_and_online),
+		cmocka_unit_test(a_trees_flavour),
+	};
+
+	return cmocka_run_group_tests_name("base_rcu", tests, NULL, NULL);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/atomic.h"
+#include "lock/thread.h"
+#include "support/cm.h"
+#include "support/env.h"
+#include <errno.h>
+#include <pthread.h>
+#include <samara/lock.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define THREADS 4
+
+static struct mt_lock lock = MT_LOCK_INIT;
+static unsigned long counter; /* GUARD lock */
+static unsigned long rounds;
+
+static void held_by_me_or_not(void **state)
+{
+	struct mt_lock mine;
+
+	(void)state;
+	mt_lock_init(&mine);
+	assert_false(mt_lock_held(&mine));
+	mt_lock_acquire(&mine);
+	assert_true(mt_lock_held(&mine));
+	assert_false(mt_lock_try(&mine));
+	mt_lock_release(&mine);
+	assert_false(mt_lock_held(&mine));
+	assert_true(mt_lock_try(&mine));
+	assert_true(mt_lock_held(&mine));
+	mt_lock_release(&mine);
+	assert_int_equal(mine.word, 0);
+}
+
+static void *try_from_elsewhere(void *arg)
+{
+	struct mt_lock *theirs = arg;
+
+	return mt_lock_try(theirs) || mt_lock_held(theirs) ? theirs : NULL;
+}
+
+static void another_thread_does_not_hold_it(void **state)
+{
+	pthread_t thread;
+	void *got;
+
+	(void)state;
+	mt_lock_acquire(&lock);
+	assert_int_equal(pthread_create(&thread, NULL, try_from_elsewhere, &lock), 0);
+	pthread_join(thread, &got);
+	assert_null(got);
+	assert_true(mt_lock_held(&lock));
+	mt_lock_release(&lock);
+}
+
+static void *count_up(void *unused)
+{
+	unsigned long i;
+
+	(void)unused;
+	for (i = 0; i < rounds; i++) {
+		if (i % 8 == 0 && mt_lock_try(&lock)) {
+			counter++;
+			mt_lock_release(&lock);
+			continue;
+		}
+		mt_lock_acquire(&lock);
+		counter++;
+		mt_lock_release(&lock);
+	}
+	return NULL;
+}
+
+static void one_at_a_time(void **state)
+{
+	pthread_t threads[THREADS];
+	unsigned int i;
+
+	(void)state;
+	rounds = env_scaled(200000);
+	counter = 0;
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, count_up, NULL), 0);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(counter, THREADS * rounds);
+	assert_int_equal(lock.word, 0);
+}
+
+static void *lock_once(void *unused)
+{
+	(void)unused;
+	mt_lock_acquire(&lock);
+	counter++;
+	mt_lock_release(&lock);
+	return NULL;
+}
+
+/* Threads that have gone to sleep on the lock are woken, each in its turn, and errno survives. */
+static void sleepers_get_the_lock(void **state)
+{
+	pthread_t threads[THREADS];
+	unsigned int i;
+
+	(void)state;
+	counter = 0;
+	mt_lock_acquire(&lock);
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, lock_once, NULL), 0);
+	while (!(smr_load(&lock.word, RELAXED) & 0x80000000u))
+		usleep(100);
+	assert_true(mt_lock_held(&lock));
+	assert_int_equal(counter, 0);
+	errno = ENOTTY;
+	mt_lock_release(&lock);
+	assert_int_equal(errno, ENOTTY);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(counter, THREADS);
+}
+
+static void a_child_is_somebody_else(void **state)
+{
+	struct mt_lock mine = MT_LOCK_INIT;
+	unsigned int tid = smr_lock_tid();
+	int status;
+	pid_t child;
+
+	(void)state;
+	mt_lock_acquire(&mine);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		_exit(smr_lock_tid() == tid || mt_lock_held(&mine));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	mt_lock_release(&mine);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(held_by_me_or_not),
+		cmocka_unit_test(another_thread_does_not_hold_it),
+		cmocka_unit_test(one_at_a_time),
+		cmocka_unit_test(sleepers_get_the_lock),
+		cmocka_unit_test(a_child_is_somebody_else),
+	};
+
+	return cmocka_run_group_tests_name("lock_mutex", tests, NULL, NULL);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* Magazines: whose they are, and that no node is lost when threads and arenas come and go. */
+#include "mem/mem_internal.h"
+#include "mem/refill.h"
+#include "pages.h"
+#include "support/cm.h"
+#include "support/env.h"
+#include <pthread.h>
+
+#define ARENAS (SMR_MAG_WAYS + 3)
+#define CROWD (SMR_MAGS + 8)
+
+static void *take_some(struct mt_mem *mem, struct smr_nodes *nodes)
+{
+	assert_int_equal(smr_mem_refill(mem, nodes, 10), 0);
+	smr_mem_give_list(mem, nodes);
+	return smri_mag_mine(mem);
+}
+
+static void *visit(void *arg)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+
+	return take_some(arg, &nodes);
+}
+
+static void a_thread_leaves_nothing_behind(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	pthread_t thread;
+	void *mag;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, visit, mem), 0);
+	pthread_join(thread, &mag);
+	assert_non_null(mag);
+	assert_int_equal(((struct smr_mag *)mag)->nr, 0);
+	assert_int_equal(mem->mags_used, 0);
+	assert_int_equal(mem->free, MT_CHUNK_NODES);
+	assert_int_equal(stats_of(mem).taken, 10);
+	mt_mem_destroy(mem);
+}
+
+/* More arenas than ways: a thread that goes round them gives one magazine up for another. */
+static void more_arenas_than_ways(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem[ARENAS];
+	struct smr_nodes nodes = { NULL, 0 };
+	unsigned int i, round;
+
+	(void)state;
+	for (i = 0; i < ARENAS; i++)
+		mem[i] = pages_arena(&pages, MT_CHUNK_SIZE);
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < ARENAS; i++) {
+			assert_non_null(take_some(mem[i], &nodes));
+			assert_int_equal(stats_of(mem[i]).nodes_used, 0);
+		}
+	}
+	for (i = 0; i < ARENAS; i++)
+		mt_mem_destroy(mem[i]);
+	assert_int_equal(pages.mapped, 0);
+}
+
+/* The ways of this thread still name arenas that are gone; new ones are not mistaken for them. */
+static void arenas_come_and_go(void **state)
+{
+	struct pages pages = PAGES;
+	struct smr_nodes nodes = { NULL, 0 };
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 40; i++) {
+		struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+
+		assert_null(smri_mag_mine(mem));
+		take_some(mem, &nodes);
+		assert_non_null(smri_mag_mine(mem));
+		mt_mem_destroy(mem);
+		assert_int_equal(pages.mapped, 0);
+	}
+}
+
+struct crowd {
+	struct mt_mem *mem;
+	pthread_barrier_t all_in, all_out;
+	unsigned int without; /* threads that found no magazine */
+};
+
+static void *join_crowd(void *arg)
+{
+	struct crowd *crowd = arg;
+	struct smr_nodes nodes = { NULL, 0 };
+
+	if (!take_some(crowd->mem, &nodes))
+		smr_add(&crowd->without, 1, RELAXED);
+	pthread_barrier_wait(&crowd->all_in);
+	/* With a magazine or without one, taking and giving works. */
+	assert_int_equal(smr_mem_take(crowd->mem, &nodes, 3, GFP_NOWAIT), 0);
+	smr_mem_give(crowd->mem, smr_nodes_pop(&nodes));
+	smr_mem_give_list(crowd->mem, &nodes);
+	pthread_barrier_wait(&crowd->all_out);
+	return NULL;
+}
+
+static void more_threads_than_magazines(void **state)
+{
+	struct pages pages = PAGES;
+	struct crowd crowd = { .mem = pages_arena(&pages, 2 * MT_CHUNK_SIZE) };
+	pthread_t threads[CROWD];
+	unsigned int i;
+
+	(void)state;
+	pthread_barrier_init(&crowd.all_in, NULL, CROWD);
+	pthread_barrier_init(&crowd.all_out, NULL, CROWD);
+	for (i = 0; i < CROWD; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, join_crowd, &crowd), 0);
+	for (i = 0; i < CROWD; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(crowd.without, CROWD - SMR_MAGS);
+	assert_int_equal(crowd.mem->mags_used, 0);
+	assert_int_equal(stats_of(crowd.mem).nodes_used, 0);
+	assert_int_equal(stats_of(crowd.mem).taken, CROWD * 13);
+	mt_mem_trim(crowd.mem);
+	assert_int_equal(pages.mapped, 1);
+	mt_mem_destroy(crowd.mem);
+	pthread_barrier_destroy(&crowd.all_in);
+	pthread_barrier_destroy(&crowd.all_out);
+}
+
+struct visitor {
+	struct mt_mem *mem;
+	pthread_barrier_t visited, destroyed;
+};
+
+static void *stay(void *arg)
+{
+	struct visitor *visitor = arg;
+	struct smr_nodes nodes = { NULL, 0 };
+
+	take_some(visitor->mem, &nodes);
+	pthread_barrier_wait(&visitor->visited);
+	pthread_barrier_wait(&visitor->destroyed);
+	return NULL;
+}
+
+/* An arena goes while another thread still has a magazine of it. */
+static void destroy_empties_all_magazines(void **state)
+{
+	struct pages pages = PAGES;
+	struct visitor visitor = { .mem = pages_arena(&pages, 0) };
+	pthread_t thread;
+
+	(void)state;
+	pthread_barrier_init(&visitor.visited, NULL, 2);
+	pthread_barrier_init(&visitor.destroyed, NULL, 2);
+	assert_int_equal(pthread_create(&thread, NULL, stay, &visitor), 0);
+	pthread_barrier_wait(&visitor.visited);
+	mt_mem_destroy(visitor.mem);
+	assert_int_equal(pages.mapped, 0);
+	pthread_barrier_wait(&visitor.destroyed);
+	pthread_join(thread, NULL);
+	pthread_barrier_destroy(&visitor.visited);
+	pthread_barrier_destroy(&visitor.destroyed);
+}
+
+static void *churn(void *arg)
+{
+	struct mt_mem *mem = arg;
+	struct smr_nodes nodes = { NULL, 0 };
+	unsigned long i, rounds = env_scaled(20000), state = (unsigned long)&nodes;
+
+	for (i = 0; i < rounds; i++) {
+		state = state * 6364136223846793005UL + 1442695040888963407UL;
+		if ((state >> 60) < 8 || nodes.nr == 0)
+			(void)smr_mem_take(mem, &nodes, 1 + (state >> 50) % 40, GFP_ATOMIC);
+		else
+			smr_mem_give(mem, smr_nodes_pop(&nodes));
+		if (nodes.nr > 300)
+			smr_mem_give_list(mem, &nodes);
+	}
+	smr_mem_give_list(mem, &nodes);
+	return NULL;
+}
+
+static void threads_share_an_arena(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	pthread_t threads[4];
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, churn, mem), 0);
+	for (i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(mem->free, MT_CHUNK_NODES);
+	assert_int_equal(stats_of(mem).nodes_used, 0);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_thread_leaves_nothing_behind),
+		cmocka_unit_test(more_arenas_than_ways),
+		cmocka_unit_test(arenas_come_and_go),
+		cmocka_unit_test(more_threads_than_magazines),
+		cmocka_unit_test(destroy_empties_all_magazines),
+		cmocka_unit_test(threads_share_an_arena),
+	};
+
+	return cmocka_run_group_tests_name("mem_magazine", tests, NULL, NULL);
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* Getting chunks, and what happens when there are no more of them. */
+#include "mem/refill.h"
+#include "mem/retire.h"
+#include "pages.h"
+#include "support/cm.h"
+#include <errno.h>
+#include <pthread.h>
+
+#define RESERVE 64
+
+static void chunks_come_as_needed(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	assert_int_equal(pages.ever, 0);
+	assert_int_equal(smr_mem_refill(mem, &nodes, 1), 0);
+	assert_int_equal(pages.ever, 1);
+	assert_int_equal(stats_of(mem).reserve_left, RESERVE);
+	/* As many as the chunk holds, and the reserve still is to be full. */
+	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES - 1), 0);
+	assert_int_equal(pages.ever, 2);
+	assert_int_equal(smr_mem_refill(mem, &nodes, 3 * MT_CHUNK_NODES), 0);
+	assert_int_equal(pages.ever, 5);
+	assert_int_equal(nodes.nr, 4 * MT_CHUNK_NODES);
+	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+static void limits(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem;
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	assert_null(mt_mem_create(1, NULL));
+	assert_null(mt_mem_create(MT_CHUNK_SIZE - 1, NULL));
+	mem = pages_arena(&pages, 3 * MT_CHUNK_SIZE - 1);
+	assert_int_equal(stats_of(mem).bytes_limit, 2 * MT_CHUNK_SIZE);
+	assert_int_equal(smr_mem_refill(mem, &nodes, 2 * MT_CHUNK_NODES), -ENOMEM);
+	assert_int_equal(smr_mem_refill(mem, &nodes, 2 * MT_CHUNK_NODES - RESERVE), 0);
+	assert_int_equal(smr_mem_refill(mem, &nodes, 1), -ENOMEM);
+	mt_mem_set_limit(mem, 0);
+	assert_int_equal(stats_of(mem).bytes_limit, SIZE_MAX);
+	assert_int_equal(smr_mem_refill(mem, &nodes, 1), 0);
+	assert_int_equal(pages.mapped, 3);
+	/* Too much already: nothing is taken away, nothing more is got. */
+	mt_mem_set_limit(mem, MT_CHUNK_SIZE);
+	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), -ENOMEM);
+	assert_int_equal(pages.mapped, 3);
+	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+static void a_failure_leaves_no_trace(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	pages.dry_after = 5;
+	assert_int_equal(smr_mem_refill(mem, &nodes, 5 * MT_CHUNK_NODES), -ENOMEM);
+	assert_int_equal(nodes.nr, 0);
+	assert_null(nodes.head);
+	/* The chunks that it got before are given back, but for the one that an arena keeps. */
+	assert_int_equal(pages.mapped, 1);
+	assert_int_equal(stats_of(mem).failed, 1);
+	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES - RESERVE), 0);
+	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+static void an_arena_without_its_first_chunk(void **state)
+{
+	struct pages pages = { 0, 0, 0, false };
+	struct mt_mem_ops ops = { pages_map, pages_unmap, &pages };
+
+	(void)state;
+	assert_null(mt_mem_create(MT_CHUNK_SIZE, &ops));
+	pages = (struct pages){ 0, 0, ~0UL, true };
+	/* Memory that is not aligned is no use, and goes back. */
+	assert_null(mt_mem_create(MT_CHUNK_SIZE, &ops));
+	assert_int_equal(pages.ever, 1);
+	assert_int_equal(pages.mapped, 0);
+}
+
+static void all_of_a_chunk(struct mt_mem *mem, struct smr_nodes *nodes)
+{
+	assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
+	assert_int_equal(smr_mem_refill(mem, nodes, MT_CHUNK_NODES), 0);
+}
+
+static void it_waits_for_nodes_in_limbo(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	all_of_a_chunk(mem, &nodes);
+	smr_mem_retire(mem, MT_RCU_BP, &nodes);
+	assert_int_equal(smr_mem_take(mem, &nodes, MT_CHUNK_NODES, GFP_NOWAIT) == 0, nodes.nr != 0);
+	smr_mem_give_list(mem, &nodes);
+	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), 0);
+	assert_int_equal(pages.ever, 1);
+	assert_int_equal(stats_of(mem).failed <= 1, 1);
+	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+}
+
+/* Inside a section waiting would never end: the refill fails, and the nodes stay in limbo. */
+static void it_does_not_wait_inside_a_section(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	all_of_a_chunk(mem, &nodes);
+	smr_rcu_read_lock(MT_RCU_BP);
+	smr_mem_retire(mem, MT_RCU_BP, &nodes);
+	assert_int_equal(smr_mem_refill(mem, &nodes, 1), -ENOMEM);
+	assert_int_equal(stats_of(mem).nodes_limbo, MT_CHUNK_NODES);
+	smr_rcu_read_unlock(MT_RCU_BP);
+	assert_int_equal(smr_mem_refill(mem, &nodes, 1), 0);
+	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+}
+
+struct racer {
+	struct mt_mem *mem;
+	struct smr_nodes nodes;
+};
+
+static void *race(void *arg)
+{
+	struct racer *racer = arg;
+
+	while (smr_mem_refill(racer->mem, &racer->nodes, 500) == 0)
+		;
+	return NULL;
+}
+
+static void threads_together_keep_the_limit(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 4 * MT_CHUNK_SIZE);
+	struct racer racers[4];
+	pthread_t threads[4];
+	unsigned long sum = 0;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		racers[i] = (struct racer){ mem, { NULL, 0 } };
+		assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+	}
+	for (i = 0; i < 4; i++) {
+		pthread_join(threads[i], NULL);
+		sum += racers[i].nodes.nr;
+	}
+	assert_int_equal(pages.ever, 4);
+	assert_true(sum <= 4 * MT_CHUNK_NODES - RESERVE);
+	assert_true(sum > 4 * MT_CHUNK_NODES - RESERVE - 4 * 500);
+	assert_int_equal(stats_of(mem).nodes_used, sum);
+	for (i = 0; i < 4; i++)
+		smr_mem_give_list(mem, &racers[i].nodes);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(chunks_come_as_needed),
+		cmocka_unit_test(limits),
+		cmocka_unit_test(a_failure_leaves_no_trace),
+		cmocka_unit_test(an_arena_without_its_first_chunk),
+		cmocka_unit_test(it_waits_for_nodes_in_limbo),
+		cmocka_unit_test(it_does_not_wait_inside_a_section),
+		cmocka_unit_test(threads_together_keep_the_limit),
+	};
+
+	return cmocka_run_group_tests_name("mem_refill", tests, NULL, NULL);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* Retired nodes: untouched while a reader may be on them, free afterwards, none lost. */
+#include "mem/retire.h"
+#include "flavors.h"
+#include "mem/refill.h"
+#include "pages.h"
+#include "support/cm.h"
+#include "support/env.h"
+#include <pthread.h>
+#include <string.h>
+
+static void take(struct mt_mem *mem, struct smr_nodes *nodes, unsigned long nr)
+{
+	unsigned long i;
+	void *node;
+
+	assert_int_equal(smr_mem_refill(mem, nodes, nr), 0);
+	for (node = nodes->head, i = 0; i < nr; node = *smr_node_link(node), i++)
+		memset(node, 0x5a, SMR_NODE_LINK);
+}
+
+static void nothing_to_wait_for(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	mt_mem_barrier(mem);
+	smr_mem_retire(mem, MT_RCU_BP, &nodes);
+	mt_mem_barrier(mem);
+	assert_int_equal(stats_of(mem).grace_periods, 0);
+	mt_mem_destroy(mem);
+}
+
+static void nodes_stay_while_a_reader_is_in(enum mt_rcu_flavor flavor)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	struct smr_nodes nodes = { NULL, 0 };
+	unsigned char *node;
+	struct mt_mem_stats stats;
+	unsigned int i;
+
+	take(mem, &nodes, 5);
+	node = nodes.head;
+	register_reader(flavor);
+	smr_rcu_read_lock(flavor);
+	smr_mem_retire(mem, flavor, &nodes);
+	assert_int_equal(nodes.nr, 0);
+	assert_null(nodes.head);
+	assert_int_equal(stats_of(mem).nodes_limbo, 5);
+	assert_int_equal(stats_of(mem).retired, 5);
+	for (i = 0; i < SMR_NODE_LINK; i++)
+		assert_int_equal(node[i], 0x5a);
+	smr_rcu_read_unlock(flavor);
+	/* A QSBR thread may call this while it is online. */
+	mt_mem_barrier(mem);
+	unregister_reader(flavor);
+	stats = stats_of(mem);
+	assert_int_equal(stats.nodes_limbo, 0);
+	assert_int_equal(stats.nodes_used, 0);
+	assert_int_equal(stats.grace_periods, 1);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+static void every_flavour_waits(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(all_flavors); i++)
+		nodes_stay_while_a_reader_is_in(all_flavors[i]);
+}
+
+/* While one batch waits all that is retired gathers: two batches, however many calls. */
+static void batches_form(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	struct smr_nodes nodes = { NULL, 0 };
+	unsigned int i;
+
+	(void)state;
+	smr_rcu_read_lock(MT_RCU_BP);
+	for (i = 0; i < 1000; i++) {
+		take(mem, &nodes, 1 + i % 4);
+		smr_mem_retire(mem, MT_RCU_BP, &nodes);
+	}
+	assert_int_equal(stats_of(mem).nodes_limbo, 2500);
+	smr_rcu_read_unlock(MT_RCU_BP);
+	mt_mem_barrier(mem);
+	assert_int_equal(stats_of(mem).grace_periods, 2);
+	assert_int_equal(stats_of(mem).retired, 2500);
+	assert_int_equal(stats_of(mem).nodes_used, 0);
+	mt_mem_destroy(mem);
+}
+
+/* Chunks that a grace period has emptied are given back by its callback. */
+static void empty_chunks_are_given_back(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	take(mem, &nodes, 4 * MT_CHUNK_NODES);
+	assert_int_equal(pages.mapped, 5);
+	smr_mem_retire(mem, MT_RCU_MEMB, &nodes);
+	mt_mem_barrier(mem);
+	assert_int_equal(pages.mapped, 1);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+/* Destroying waits by itself for what is in limbo, under every flavour. */
+static void destroy_waits(void **state)
+{
+	unsigned int round, i;
+
+	(void)state;
+	for (round = 0; round < 20; round++) {
+		struct pages pages = PAGES;
+		struct mt_mem *mem = pages_arena(&pages, 0);
+		struct smr_nodes nodes = { NULL, 0 };
+
+		for (i = 0; i < 3; i++) {
+			take(mem, &nodes, 7);
+			smr_mem_retire(mem, all_flavors[round % 4], &nodes);
+		}
+		mt_mem_destroy(mem);
+		assert_int_equal(pages.mapped, 0);
+	}
+}
+
+/* ---- One slot, readers that follow it, writers that replace what it points to ---- */
+
+#define READERS 2
+#define WRITERS 2
+
+struct stress {
+	struct mt_mem *mem;
+	unsigned long *slot;
+	bool stop;
+	unsigned long rounds, bad;
+};
+
+static void fill_node(unsigned long *node, unsigned long value)
+{
+	unsigned int i;
+
+	for (i = 0; i < SMR_NODE_LINK / sizeof(*node); i++)
+		node[i] = value;
+}
+
+static void *read_on(void *arg)
+{
+	struct stress *s = arg;
+
+	while (!smr_load(&s->stop, RELAXED)) {
+		unsigned long *node, first;
+		unsigned int i;
+
+		smr_rcu_read_lock(MT_RCU_BP);
+		node = smr_load(&s->slot, ORDER(test, acquire));
+		first = node[0];
+		for (i = 1; i < SMR_NODE_LINK / sizeof(*node); i++)
+			if (node[i] != first)
+				smr_add(&s->bad, 1, RELAXED);
+		smr_rcu_read_unlock(MT_RCU_BP);
+	}
+	return NULL;
+}
+
+static void *replace(void *arg)
+{
+	struct stress *s = arg;
+	unsigned long i;
+
+	for (i = 0; i < s->rounds; i++) {
+		struct smr_nodes nodes = { NULL, 0 };
+		unsigned long *node = smr_mem_take_one(s->mem, GFP_KERNEL);
+
+		if (!node && smr_mem_refill(s->mem, &nodes, 1) == 0)
+			node = smr_nodes_pop(&nodes);
+		if (!node)
+			continue; /* the limit; the readers keep what there is in limbo */
+		fill_node(node, i);
+		node = smr_xchg(&s->slot, node, ORDER(test, acq_rel));
+		smr_nodes_push(&nodes, node);
+		smr_mem_retire(s->mem, MT_RCU_BP, &nodes);
+		if (i % 1000 == 999)
+			mt_mem_barrier(s->mem);
+	}
+	return NULL;
+}
+
+static void readers_never_see_a_reused_node(void **state)
+{
+	struct pages pages = PAGES;
+	struct stress s = { .mem = pages_arena(&pages, MT_CHUNK_SIZE) };
+	pthread_t readers[READERS], writers[WRITERS];
+	unsigned int i;
+
+	(void)state;
+	s.rounds = env_scaled(50000);
+	s.slot = smr_mem_take_one(s.mem, GFP_KERNEL);
+	fill_node(s.slot, 0);
+	for (i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&readers[i], NULL, read_on, &s), 0);
+	for (i = 0; i < WRITERS; i++)
+		assert_int_equal(pthread_create(&writers[i], NULL, replace, &s), 0);
+	for (i = 0; i < WRITERS; i++)
+		pthread_join(writers[i], NULL);
+	smr_store(&s.stop, true, RELAXED);
+	for (i = 0; i < READERS; i++)
+		pthread_join(readers[i], NULL);
+	assert_int_equal(s.bad, 0);
+	mt_mem_barrier(s.mem);
+	assert_int_equal(stats_of(s.mem).nodes_used, 1);
+	assert_int_equal(stats_of(s.mem).nodes_limbo, 0);
+	smr_mem_give(s.mem, s.slot);
+	mt_mem_destroy(s.mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_to_wait_for),
+		cmocka_unit_test(every_flavour_waits),
+		cmocka_unit_test(batches_form),
+		cmocka_unit_test(empty_chunks_are_given_back),
+		cmocka_unit_test(destroy_waits),
+		cmocka_unit_test(readers_never_see_a_reused_node),
+	};
+
+	return cmocka_run_group_tests_name("mem_retire", tests, NULL, NULL);
+}
