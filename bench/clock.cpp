@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* The machine: CPUs, and what a cache miss costs on it right now. */
+#include "clock.hpp"
+#include "keys.hpp"
+#include <cstdlib>
+#include <fstream>
+#include <sched.h>
+#include <sys/mman.h>
+
+std::vector<int> allowed_cpus()
+{
+	std::vector<int> list;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+			if (CPU_ISSET(cpu, &set))
+				list.push_back(cpu);
+	return list;
+}
+
+void pin_to(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set); /* a measurement without it is worse, not wrong */
+}
+
+/* Walks a random cycle through all cache lines of @bytes. */
+static double chase_ns(size_t bytes)
+{
+	constexpr size_t line = 64, align = 2ul << 20;
+	const size_t lines = bytes / line, steps = 1 << 20;
+	char *area =
+		static_cast<char *>(std::aligned_alloc(align, (bytes + align - 1) / align * align));
+	std::vector<unsigned> next(lines);
+	rng r(42);
+
+	if (!area)
+		return 0;
+	madvise(area, bytes, MADV_HUGEPAGE);
+	for (size_t i = 0; i < lines; i++)
+		next[i] = static_cast<unsigned>(i);
+	for (size_t i = lines - 1; i > 0; i--) /* Sattolo: one cycle through all */
+		std::swap(next[i], next[r.below(i)]);
+	for (size_t i = 0; i < lines; i++)
+		*reinterpret_cast<char **>(area + i * line) = area + next[i] * line;
+
+	char *at = area;
+	for (size_t i = 0; i < lines && i < steps; i++)
+		at = *reinterpret_cast<char *volatile *>(at);
+	const double start = now_ns();
+	for (size_t i = 0; i < steps; i++)
+		at = *reinterpret_cast<char *volatile *>(at);
+	const double ns = (now_ns() - start) / steps;
+	asm volatile("" : : "r"(at));
+	std::free(area);
+	return ns;
+}
+
+std::vector<chase> calibrate()
+{
+	std::vector<chase> list;
+
+	for (size_t bytes : { 16ul << 10, 256ul << 10, 4ul << 20, 64ul << 20, 256ul << 20 })
+		list.push_back({ bytes, chase_ns(bytes) });
+	return list;
+}
+
+std::string cpu_name()
+{
+	std::ifstream in("/proc/cpuinfo");
+	std::string line;
+
+	while (std::getline(in, line))
+		if (line.rfind("model name", 0) == 0 && line.find(": ") != std::string::npos)
+			return line.substr(line.find(": ") + 2);
+	return "unknown";
+}

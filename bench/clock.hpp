@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BENCH_CLOCK_HPP
+#define BENCH_CLOCK_HPP
+
+#include <ctime>
+#include <string>
+#include <vector>
+
+inline double now_ns()
+{
+	timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+	return 1e9 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec);
+}
+
+/* CPUs this process may run on. */
+std::vector<int> allowed_cpus();
+void pin_to(int cpu);
+
+/* The time of one dependent load that misses, in a working set of some bytes on huge pages. */
+struct chase {
+	size_t bytes;
+	double ns;
+};
+std::vector<chase> calibrate();
+
+/* "model name" of /proc/cpuinfo, or "unknown". */
+std::string cpu_name();
+
+#endif

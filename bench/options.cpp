@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.hpp"
+#include "keys.hpp"
+#include "workloads.hpp"
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <getopt.h>
+
+namespace
+{
+
+void print_list()
+{
+	std::printf("Peers (* only when named with --peer):\n");
+	for (auto peer = bench_peers(); *peer; peer++)
+		std::printf("  %-14s%s%s\n", (*peer)->name,
+			    (*peer)->can & BENCH_ON_REQUEST ? "* " : "  ", (*peer)->what);
+	if (bench_linux_missing())
+		std::printf("  %-14s  %s\n", "linux", bench_linux_missing());
+	std::printf("\nWorkloads:\n");
+	for (const auto &w : workload_infos())
+		std::printf("  %-14s  %s (%s)\n", w.name, w.what, w.unit);
+	std::printf("\nDistributions:\n");
+	for (const auto &d : distributions())
+		std::printf("  %-14s  %s\n", d.name, d.what);
+}
+
+void print_help()
+{
+	std::printf(
+		"Usage: samara-bench [OPTION]...\n"
+		"Measures Samara and other range maps in one process, pinned to a CPU, in turns.\n\n"
+		"  --quick            few repetitions, about two minutes (the default)\n"
+		"  --full             more repetitions and operations\n"
+		"  --n LIST           numbers of mappings, such as 1k,64k,1M\n"
+		"  --large            16M mappings too\n"
+		"  --peer LIST        only these peers\n"
+		"  --workload LIST    only these workloads\n"
+		"  --dist NAME        how mappings lie in the key space (page)\n"
+		"  --reps N           repetitions of everything (quick 3, full 7)\n"
+		"  --ops N            operations per measurement (quick 256k, full 1M)\n"
+		"  --ratio PEER       a second table, in multiples of this peer's figures\n"
+		"  --best             tables show the best of all repetitions, for a machine that\n"
+		"                     others use too, instead of the median\n"
+		"  --json FILE        all samples as JSON; - is standard output\n"
+		"  --seed N           of the random order (1)\n"
+		"  --cpu N            pin to this CPU (the last one allowed)\n"
+		"  --list             names of peers, workloads and distributions\n"
+		"  --help\n");
+}
+
+[[noreturn]] void complain(const char *what, const std::string &value)
+{
+	std::fprintf(stderr, "samara-bench: %s: %s (see --help and --list)\n", what, value.c_str());
+	std::exit(2);
+}
+
+/* A positive number with an optional suffix: k for 1024, M for 1,000,000. */
+size_t number(const std::string &text)
+{
+	char *end;
+
+	errno = 0;
+	unsigned long value = std::strtoul(text.c_str(), &end, 10);
+	if (end != text.c_str() && *end == 'k')
+		value *= 1024, end++;
+	else if (end != text.c_str() && *end == 'M')
+		value *= 1000000, end++;
+	if (errno || end == text.c_str() || *end || !value || text[0] == '-')
+		complain("not a positive number", text);
+	return value;
+}
+
+std::vector<std::string> split(const std::string &text)
+{
+	std::vector<std::string> out;
+	size_t at = 0;
+
+	while (at <= text.size()) {
+		const size_t comma = std::min(text.find(',', at), text.size());
+
+		if (comma > at)
+			out.push_back(text.substr(at, comma - at));
+		at = comma + 1;
+	}
+	return out;
+}
+
+void check_names(const options &opt)
+{
+	for (const auto &name : opt.peers) {
+		auto peer = bench_peers();
+
+		while (*peer && name != (*peer)->name)
+			peer++;
+		if (!*peer && bench_linux_missing() && name.rfind("linux", 0) == 0)
+			complain(bench_linux_missing(), name);
+		if (!*peer)
+			complain("no such peer", name);
+	}
+	for (const auto &name : opt.workloads) {
+		const auto &all = workload_infos();
+
+		if (std::none_of(all.begin(), all.end(),
+				 [&](const auto &w) { return name == w.name; }))
+			complain("no such workload", name);
+	}
+	const auto &all = distributions();
+	if (std::none_of(all.begin(), all.end(), [&](const auto &d) { return opt.dist == d.name; }))
+		complain("no such distribution", opt.dist);
+}
+
+enum {
+	QUICK = 256,
+	FULL,
+	LARGE,
+	N,
+	PEER,
+	WORKLOAD,
+	DIST,
+	REPS,
+	OPS,
+	RATIO,
+	BEST,
+	JSON,
+	SEED,
+	CPU,
+	LIST,
+	HELP
+};
+
+const option long_options[] = {
+	{ "quick", no_argument, nullptr, QUICK },
+	{ "full", no_argument, nullptr, FULL },
+	{ "large", no_argument, nullptr, LARGE },
+	{ "n", required_argument, nullptr, N },
+	{ "peer", required_argument, nullptr, PEER },
+	{ "workload", required_argument, nullptr, WORKLOAD },
+	{ "dist", required_argument, nullptr, DIST },
+	{ "reps", required_argument, nullptr, REPS },
+	{ "ops", required_argument, nullptr, OPS },
+	{ "ratio", required_argument, nullptr, RATIO },
+	{ "best", no_argument, nullptr, BEST },
+	{ "json", required_argument, nullptr, JSON },
+	{ "seed", required_argument, nullptr, SEED },
+	{ "cpu", required_argument, nullptr, CPU },
+	{ "list", no_argument, nullptr, LIST },
+	{ "help", no_argument, nullptr, HELP },
+	{ nullptr, 0, nullptr, 0 },
+};
+
+void apply(options &opt, int which, const char *arg)
+{
+	switch (which) {
+	case QUICK:
+		break;
+	case FULL:
+		opt.reps = 7;
+		opt.ops = 1000000;
+		opt.reader_seconds = 1;
+		break;
+	case LARGE:
+		opt.sizes.push_back(16000000);
+		break;
+	case N:
+		for (const auto &text : split(arg))
+			opt.sizes.push_back(number(text));
+		break;
+	case PEER:
+		opt.peers = split(arg);
+		break;
+	case WORKLOAD:
+		opt.workloads = split(arg);
+		break;
+	case DIST:
+		opt.dist = arg;
+		break;
+	case REPS:
+		opt.reps = number(arg);
+		break;
+	case OPS:
+		opt.ops = number(arg);
+		break;
+	case RATIO:
+		opt.ratio = arg;
+		break;
+	case BEST:
+		opt.best = true;
+		break;
+	case JSON:
+		opt.json = arg;
+		break;
+	case SEED:
+		opt.seed = number(arg);
+		break;
+	case CPU:
+		opt.cpu = arg[0] == '0' && !arg[1] ? 0 : static_cast<int>(number(arg));
+		break;
+	case LIST:
+		print_list();
+		std::exit(0);
+	case HELP:
+		print_help();
+		std::exit(0);
+	default:
+		std::fprintf(stderr, "Try samara-bench --help.\n");
+		std::exit(2);
+	}
+}
+
+} // namespace
+
+bool wanted(const options &opt, const std::string &workload)
+{
+	return opt.workloads.empty() || std::find(opt.workloads.begin(), opt.workloads.end(),
+						  workload) != opt.workloads.end();
+}
+
+options parse_options(int argc, char **argv)
+{
+	options opt;
+	bool sized = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", long_options, nullptr)) != -1) {
+		apply(opt, c, optarg);
+		sized = sized || c == N;
+	}
+	if (optind < argc)
+		complain("unexpected argument", argv[optind]);
+	if (!sized)
+		opt.sizes.insert(opt.sizes.begin(), { 1024, 65536, 1000000 });
+	check_names(opt);
+	return opt;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BENCH_OPTIONS_HPP
+#define BENCH_OPTIONS_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+struct options {
+	std::vector<size_t> sizes;
+	std::vector<std::string> peers;     /* empty: all that are not on request */
+	std::vector<std::string> workloads; /* empty: all */
+	std::string dist = "page";
+	std::string json;  /* file to write, "-": standard output */
+	std::string ratio; /* peer to divide by, for a second table */
+	size_t reps = 3;
+	size_t ops = 262144; /* loads, and at most as many changes, per repetition */
+	double reader_seconds = 0.2;
+	uint64_t seed = 1;
+	bool best = false; /* tables show the best, not the median */
+	int cpu = -1;      /* -1: the last one allowed */
+};
+
+/* Reads the command line; prints and exits on --help, --list and mistakes. */
+options parse_options(int argc, char **argv);
+
+/* Is @workload to be run? */
+bool wanted(const options &opt, const std::string &workload);
+
+#endif

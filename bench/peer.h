@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the benchmark asks of a data structure, in plain C: each peer is one table of functions. All
+ * peers live in one process and are called through the same pointers, so that the cost of a call is
+ * the same for all.
+ */
+#ifndef BENCH_PEER_H
+#define BENCH_PEER_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum bench_can {
+	BENCH_CAN_STORE = 1,   /* stores and erases after the build; else: fill() only */
+	BENCH_CAN_GAP = 2,     /* searches gaps */
+	BENCH_CAN_READERS = 4, /* lets others read beside a writer, without a lock */
+	BENCH_ON_REQUEST = 8,  /* runs only when named with --peer */
+};
+
+struct bench_range {
+	unsigned long first;
+	unsigned long last;
+	void *entry;
+};
+
+/* What an iteration has seen: compared with what is known to be there. */
+struct bench_sum {
+	unsigned long count;
+	unsigned long sum; /* of entry xor first key */
+};
+
+struct bench_peer {
+	const char *name;
+	const char *what;
+	unsigned int can;
+	void *(*create)(void);
+	void (*destroy)(void *tree);
+	/* Replaces whatever is in [first..last]; 0 or a negative errno. */
+	int (*store)(void *tree, unsigned long first, unsigned long last, void *entry);
+	/* Takes @n disjoint ranges in ascending order at once (peers without BENCH_CAN_STORE). */
+	int (*fill)(void *tree, const struct bench_range *ranges, size_t n);
+	void *(*load)(void *tree, unsigned long key);
+	/* Erases the range around @key; its entry, or NULL. */
+	void *(*erase)(void *tree, unsigned long key);
+	void (*iterate)(void *tree, struct bench_sum *sum);
+	/* Where the lowest or highest @size free keys in [min..max] begin; ULONG_MAX: nowhere. */
+	unsigned long (*gap)(void *tree, unsigned long size, unsigned long min, unsigned long max,
+			     bool highest);
+	/* Memory in nodes, as the allocator hands it out. */
+	size_t (*bytes)(void *tree);
+	/* Waits for deferred frees. May be NULL, as may the two below. */
+	void (*settle)(void *tree);
+	/* Called by each thread before its first and after its last load. */
+	void (*enter)(void);
+	void (*leave)(void);
+};
+
+/* All peers that can run here, ending with NULL. */
+const struct bench_peer *const *bench_peers(void);
+/* Why Linux's tree is not among them, or NULL. */
+const char *bench_linux_missing(void);
+
+/* One file each; the last two give the number of peers they have put into @list. */
+extern const struct bench_peer bench_std_map, bench_absl_btree, bench_boost_icl;
+extern const struct bench_peer bench_gap_tree, bench_sorted_array;
+size_t bench_samara_peers(const struct bench_peer **list);
+size_t bench_linux_peers(const struct bench_peer **list);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Linux's maple tree as a peer: a plugin that scripts/get-linux-peer builds outside the
+ * repository. It is loaded at run time, so that neither the build nor the program depends on it.
+ */
+#define _GNU_SOURCE
+#include "../peer.h"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct {
+	void *(*create)(int gaps_and_rcu);
+	void (*destroy)(void *tree);
+	int (*store)(void *tree, unsigned long first, unsigned long last, void *entry);
+	void *(*load)(void *tree, unsigned long key);
+	void *(*erase)(void *tree, unsigned long key);
+	unsigned long (*iterate)(void *tree, unsigned long *sum);
+	unsigned long (*gap)(void *tree, unsigned long size, unsigned long min, unsigned long max,
+			     int highest);
+	unsigned long (*bytes)(void);
+	void (*settle)(void);
+	void (*enter)(void);
+	void (*leave)(void);
+} plugin;
+
+static const char *missing;
+
+static void *create_plain(void)
+{
+	return plugin.create(0);
+}
+
+static void *create_rcu(void)
+{
+	return plugin.create(1);
+}
+
+static void destroy(void *tree)
+{
+	plugin.destroy(tree);
+}
+
+static void iterate(void *tree, struct bench_sum *sum)
+{
+	sum->count = plugin.iterate(tree, &sum->sum);
+}
+
+static unsigned long gap(void *tree, unsigned long size, unsigned long min, unsigned long max,
+			 bool highest)
+{
+	return plugin.gap(tree, size, min, max, highest);
+}
+
+static size_t bytes(void *tree)
+{
+	(void)tree;
+	return plugin.bytes();
+}
+
+static void settle(void *tree)
+{
+	(void)tree;
+	plugin.settle();
+}
+
+static const char *plugin_path(void)
+{
+	static char path[4096];
+	const char *dir = getenv("SAMARA_PEER_DIR");
+	const char *cache = getenv("XDG_CACHE_HOME");
+	const char *home = getenv("HOME");
+
+	if (dir)
+		snprintf(path, sizeof(path), "%s/linux_maple.so", dir);
+	else if (cache)
+		snprintf(path, sizeof(path), "%s/samara/linux_maple.so", cache);
+	else
+		snprintf(path, sizeof(path), "%s/.cache/samara/linux_maple.so", home ? home : "");
+	return path;
+}
+
+/* POSIX lets an object pointer hold a function's address; C wants to be asked through memory. */
+static bool find(void *handle, const char *name, void *slot)
+{
+	void *at = dlsym(handle, name);
+
+	*(void **)slot = at;
+	return at != NULL;
+}
+
+static bool load_plugin(void)
+{
+	void *handle = dlopen(plugin_path(), RTLD_NOW | RTLD_LOCAL);
+
+	return handle && find(handle, "linux_new", &plugin.create) &&
+	       find(handle, "linux_free", &plugin.destroy) &&
+	       find(handle, "linux_store", &plugin.store) &&
+	       find(handle, "linux_load", &plugin.load) &&
+	       find(handle, "linux_erase", &plugin.erase) &&
+	       find(handle, "linux_iterate", &plugin.iterate) &&
+	       find(handle, "linux_gap", &plugin.gap) &&
+	       find(handle, "linux_bytes", &plugin.bytes) &&
+	       find(handle, "linux_settle", &plugin.settle) &&
+	       find(handle, "linux_thread_in", &plugin.enter) &&
+	       find(handle, "linux_thread_out", &plugin.leave);
+}
+
+const char *bench_linux_missing(void)
+{
+	return missing;
+}
+
+size_t bench_linux_peers(const struct bench_peer **list)
+{
+	static struct bench_peer plain, rcu;
+
+	if (!load_plugin()) {
+		missing = "not built here: run scripts/get-linux-peer";
+		return 0;
+	}
+	plain = (struct bench_peer){
+		.name = "linux",
+		.what = "Linux 6.12's maple tree, compiled for user space",
+		.can = BENCH_CAN_STORE,
+		.create = create_plain,
+		.destroy = destroy,
+		.store = plugin.store,
+		.load = plugin.load,
+		.erase = plugin.erase,
+		.iterate = iterate,
+		.gap = gap,
+		.bytes = bytes,
+		.settle = settle,
+		.enter = plugin.enter,
+		.leave = plugin.leave,
+	};
+	rcu = plain;
+	rcu.name = "linux-rcu";
+	rcu.what = "the same in RCU mode (liburcu-memb), tracking gaps";
+	rcu.can |= BENCH_CAN_GAP | BENCH_CAN_READERS;
+	rcu.create = create_rcu;
+	list[0] = &plain;
+	list[1] = &rcu;
+	return 2;
+}

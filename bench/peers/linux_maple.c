@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Linux's maple tree behind a few plain functions. scripts/get-linux-peer compiles this file, on
+ * the user's machine and outside the repository, together with the sources of Debian's linux-
+ * source package; the result is a plugin that samara-bench loads when it is there
+ * (peers/linux.c).  The node allocator is the fastest stand-in for the kernel's slab that is
+ * still simple: a free list over 2 MiB chunks advised to huge pages, private to the thread that
+ * builds trees. Nodes that the call_rcu thread frees come back through a shared list, taken over
+ * whole when the private one is dry.
+ */
+#include "generated/bit-length.h"
+#include "generated/autoconf.h"
+#include "shared.h"
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <linux/types.h>
+#include <linux/init.h>
+#include "../../../lib/maple_tree.c"
+
+#define EXPORT __attribute__((visibility("default")))
+#define NODE_SIZE 256
+#define CHUNK_SIZE (2 << 20)
+
+struct kmem_cache {
+	unsigned int size;
+};
+
+struct free_node {
+	struct free_node *next;
+};
+
+static __thread struct free_node *own;
+static struct free_node *returned;
+static pthread_t builder;
+static unsigned long nodes_live;
+
+static struct free_node *cut_chunk(void)
+{
+	char *chunk = aligned_alloc(CHUNK_SIZE, CHUNK_SIZE);
+	struct free_node *list = NULL;
+
+	if (!chunk)
+		return NULL;
+	madvise(chunk, CHUNK_SIZE, MADV_HUGEPAGE);
+	for (long at = CHUNK_SIZE - NODE_SIZE; at >= 0; at -= NODE_SIZE) {
+		struct free_node *node = (struct free_node *)(chunk + at);
+
+		node->next = list;
+		list = node;
+	}
+	return list;
+}
+
+void *kmem_cache_alloc_lru(struct kmem_cache *cache, struct list_lru *lru, int gfp)
+{
+	struct free_node *node = own;
+
+	if (!node)
+		node = __atomic_exchange_n(&returned, NULL, __ATOMIC_ACQUIRE);
+	if (!node)
+		node = cut_chunk();
+	if (!node)
+		return NULL;
+	own = node->next;
+	__atomic_fetch_add(&nodes_live, 1, __ATOMIC_RELAXED);
+	if (gfp & __GFP_ZERO)
+		memset(node, 0, NODE_SIZE);
+	return node;
+}
+
+void kmem_cache_free(struct kmem_cache *cache, void *object)
+{
+	struct free_node *node = object;
+
+	__atomic_fetch_sub(&nodes_live, 1, __ATOMIC_RELAXED);
+	if (pthread_equal(pthread_self(), builder)) {
+		node->next = own;
+		own = node;
+		return;
+	}
+	node->next = __atomic_load_n(&returned, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&returned, &node->next, node, 1, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
+}
+
+void kmem_cache_free_bulk(struct kmem_cache *cache, size_t n, void **list)
+{
+	while (n--)
+		kmem_cache_free(cache, list[n]);
+}
+
+int kmem_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t n, void **list)
+{
+	for (size_t i = 0; i < n; i++)
+		list[i] = kmem_cache_alloc_lru(cache, NULL, gfp);
+	return n;
+}
+
+struct kmem_cache *kmem_cache_create(const char *name, unsigned int size, unsigned int align,
+				     unsigned int flags, void (*ctor)(void *))
+{
+	struct kmem_cache *cache = malloc(sizeof(*cache));
+
+	cache->size = size;
+	return cache;
+}
+
+static __thread unsigned int registered;
+
+/* These two nest. */
+EXPORT void linux_thread_in(void)
+{
+	if (registered++ == 0)
+		rcu_register_thread();
+}
+
+EXPORT void linux_thread_out(void)
+{
+	if (--registered == 0)
+		rcu_unregister_thread();
+}
+
+/* The thread that makes the first tree must make, change and free all others too. */
+EXPORT void *linux_new(int gaps_and_rcu)
+{
+	static int ready;
+	struct maple_tree *mt = malloc(sizeof(*mt));
+
+	if (!ready++) {
+		builder = pthread_self();
+		maple_tree_init();
+		linux_thread_in(); /* for good: call_rcu() wants it */
+	}
+	mt_init_flags(mt, gaps_and_rcu ? MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU : 0);
+	return mt;
+}
+
+EXPORT void linux_free(void *mt)
+{
+	mtree_destroy(mt);
+	rcu_barrier();
+	free(mt);
+}
+
+EXPORT int linux_store(void *mt, unsigned long first, unsigned long last, void *entry)
+{
+	return mtree_store_range(mt, first, last, entry, GFP_KERNEL);
+}
+
+EXPORT void *linux_load(void *mt, unsigned long key)
+{
+	return mtree_load(mt, key);
+}
+
+EXPORT void *linux_erase(void *mt, unsigned long key)
+{
+	return mtree_erase(mt, key);
+}
+
+EXPORT unsigned long linux_iterate(void *mt, unsigned long *sum)
+{
+	unsigned long count = 0;
+	void *entry;
+	MA_STATE(mas, mt, 0, 0);
+
+	rcu_read_lock();
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		*sum += (unsigned long)entry ^ mas.index;
+		count++;
+	}
+	rcu_read_unlock();
+	return count;
+}
+
+/* The lowest or highest place for @size keys in [min..max]; ULONG_MAX: none. */
+EXPORT unsigned long linux_gap(void *mt, unsigned long size, unsigned long min, unsigned long max,
+			       int highest)
+{
+	int err;
+	MA_STATE(mas, mt, 0, 0);
+
+	mas_lock(&mas);
+	err = highest ? mas_empty_area_rev(&mas, min, max, size)
+		      : mas_empty_area(&mas, min, max, size);
+	mas_unlock(&mas);
+	return err ? ULONG_MAX : mas.index;
+}
+
+EXPORT unsigned long linux_bytes(void)
+{
+	return __atomic_load_n(&nodes_live, __ATOMIC_RELAXED) * NODE_SIZE;
+}
+
+/* Waits until what was replaced so far is free again. */
+EXPORT void linux_settle(void)
+{
+	rcu_barrier();
+}
