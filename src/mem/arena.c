@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #ifdef SMR_DEBUG
 #include <stdio.h>
@@ -153,15 +155,16 @@ struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
 
 	if (limit && limit < MT_CHUNK_SIZE)
 		return NULL;
-	mem = mmap(NULL, sizeof(*mem), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (mem == MAP_FAILED)
+	mem = aligned_alloc(SMR_CACHE_LINE, sizeof(*mem));
+	if (!mem)
 		return NULL;
+	memset(mem, 0, sizeof(*mem));
 	mem->ops = ops ? *ops : anonymous;
 	mem->limit = limit_in_chunks(limit);
 	mem->reserve_size = SMR_RESERVE_DEFAULT;
 	smri_retire_init(mem);
 	if (limit && smri_refill_ensure(mem, 1)) {
-		munmap(mem, sizeof(*mem));
+		free(mem);
 		return NULL;
 	}
 	enlist(mem);
@@ -195,7 +198,7 @@ void mt_mem_destroy(struct mt_mem *mem)
 	report_leaks(mem);
 	mt_lock_release(&mem->lock);
 	smri_refill_release(mem, 0);
-	munmap(mem, sizeof(*mem));
+	free(mem);
 }
 
 struct mt_mem *mt_mem_default(void)

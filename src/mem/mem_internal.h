@@ -14,6 +14,10 @@ void smri_slab_add(struct mt_mem *mem, void *memory);
 /* A free node, which there must be: from the fullest chunk, about. */
 void *smri_slab_pop(struct mt_mem *mem);
 void smri_slab_push(struct mt_mem *mem, void *node);
+/* Makes the @nr nodes of the list @nodes free without sorting them into their chunks. */
+void smri_slab_adopt(struct mt_mem *mem, void *nodes, unsigned long nr);
+/* Sorts at most @nr of them; false when none are left. */
+bool smri_slab_sort(struct mt_mem *mem, unsigned int nr);
 /* Takes a chunk without a used node away from @mem, or returns NULL. */
 void *smri_slab_remove_idle(struct mt_mem *mem);
 /* The arena that @node was cut from. CONTEXT: any. */

@@ -94,11 +94,18 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 	return err;
 }
 
+/* Nodes sorted under one hold of the arena's lock. */
+#define SORT_BATCH 64
+
 void smr_mem_reap(struct mt_mem *mem)
 {
 	unsigned long keep;
 
 	mt_lock_acquire(&mem->lock);
+	while (smri_slab_sort(mem, SORT_BATCH)) {
+		mt_lock_release(&mem->lock);
+		mt_lock_acquire(&mem->lock);
+	}
 	/* One, or as many as the reserve fills. */
 	keep = (mem->reserve_size + MT_CHUNK_NODES - 1) / MT_CHUNK_NODES;
 	mt_lock_release(&mem->lock);

@@ -139,22 +139,18 @@ static void *next_batch(struct smr_limbo *limbo)
 	return smr_xchg(&limbo->gathered, EMPTY, ORDER(retire, acq_rel));
 }
 
-/* Gives the nodes of a batch back, a few at a time, so that nobody waits long for the arena's lock. */
+/* Counts the nodes of a batch without writing to them, then gives them back all at once. */
 static void free_batch(struct mt_mem *mem, void *nodes)
 {
-	struct smr_nodes list = { nodes, 0 };
-	void *node;
+	unsigned long nr = 0;
 
-	while (list.head) {
-		unsigned int i;
-
-		mt_lock_acquire(&mem->lock);
-		for (i = 0; i < 64 && (node = smr_nodes_pop(&list)); i++)
-			smri_slab_push(mem, node);
-		mem->returned += i;
-		mt_lock_release(&mem->lock);
+	for (void *node = nodes; node; node = *smr_node_link(node)) {
+		smri_node_hide(node);
+		nr++;
 	}
 	mt_lock_acquire(&mem->lock);
+	smri_slab_adopt(mem, nodes, nr);
+	mem->returned += nr;
 	mem->batches++;
 	mt_lock_release(&mem->lock);
 }

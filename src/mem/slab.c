@@ -20,9 +20,14 @@
  * empty are left to drain and can be given back, and the tree's nodes gather on few huge pages. An
  * exact order would cost a heap for nothing that can be measured.
  *
+ * What a grace period gives back stays in the lists it came in (mem->ready, and more of them behind
+ * mem->more_ready) and is handed out first, see smri_slab_adopt(). Only what is left of it when the writers pause
+ * is sorted into chunks (smri_slab_sort()), for only then can a chunk be seen to be without a used node.
+ *
  * Invariants, under the arena's lock:
  *	1. chunk->free_nr = length of chunk->free + (SMR_CHUNK_END - chunk->fresh).
- *	2. mem->free = sum of free_nr; mem->chunks = number of chunks; mem->idle = length of the last list.
+ *	2. mem->free = sum of free_nr + nodes ready; mem->chunks = number of chunks; mem->idle = length of
+ *	   the last list.
  *	3. A chunk is in the list of class_of(free_nr), and the bit of a list is set iff it is not empty.
  *	4. A chunk without a used node has an empty list and fresh = 1: it is as if new.
  *
@@ -123,13 +128,54 @@ void smri_slab_add(struct mt_mem *mem, void *memory)
 	mem->free += MT_CHUNK_NODES;
 }
 
+/*
+ * What a grace period gives back is handed out again as it came, without being sorted into its chunks: the links
+ * were written by the writer that retired the nodes, and are still in its caches when it takes them again.
+ * Sorting would move each node's line to another core and back.
+ */
+void smri_slab_adopt(struct mt_mem *mem, void *nodes, unsigned long nr)
+{
+	mem->free += nr;
+	if (!mem->ready) {
+		mem->ready = nodes;
+		return;
+	}
+	smri_node_show(nodes);
+	*(void **)nodes = mem->more_ready;
+	mem->more_ready = nodes;
+}
+
+static void *pop_ready(struct mt_mem *mem)
+{
+	void *node = mem->ready;
+
+	smri_node_show(node);
+	mem->ready = *smr_node_link(node);
+	if (!mem->ready && mem->more_ready) {
+		mem->ready = mem->more_ready;
+		mem->more_ready = *(void **)mem->ready;
+	}
+	mem->free--;
+	return node;
+}
+
+bool smri_slab_sort(struct mt_mem *mem, unsigned int nr)
+{
+	while (nr-- && mem->ready)
+		smri_slab_push(mem, pop_ready(mem));
+	return mem->ready;
+}
+
 void *smri_slab_pop(struct mt_mem *mem)
 {
 	unsigned int some_free = mem->classes & ~(1u << SMR_CHUNK_FULL);
 	struct smr_chunk *chunk;
 	void *node;
 
-	smr_assert(mem->free && some_free);
+	smr_assert(mem->free);
+	if (mem->ready)
+		return pop_ready(mem);
+	smr_assert(some_free);
 	chunk = mem->chunk[__builtin_ctz(some_free)];
 	node = chunk->free;
 	if (node)

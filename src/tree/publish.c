@@ -117,17 +117,64 @@ void smr_drop_tree(struct maple_tree *mt, void *root)
 
 /* ---- The forms of a commit ---- */
 
-/* Brings the figures above a node at depth @d up to date; its own has become @figure. */
+/*
+ * Brings the figures above a node at depth @d up to date; its own has become @figure. A node's own figure is the
+ * largest of its children's, so it is looked for only where the largest has become smaller.
+ */
 static void raise_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure)
 {
 	while (d-- > 0) {
 		uint32_t *gap = &smr_gaps(node[d])[slot[d]];
+		uint32_t before = *gap, own;
 
-		if (*gap == figure)
+		if (before == figure)
 			return;
 		*gap = figure;
-		figure = smr_gap_inner(node[d]);
+		if (d == 0)
+			return;
+		own = smr_gaps(node[d - 1])[slot[d - 1]];
+		if (figure < own) {
+			if (before < own)
+				return;
+			figure = smr_gap_inner(node[d]);
+		}
 	}
+}
+
+/*
+ * The figure of the cursor's leaf, which has become @leaf by what @w did to it. It can only have fallen if one of
+ * the gaps that went was the largest; only then are all looked at.
+ */
+static uint32_t new_figure(const struct smr_write *w, const void *leaf, bool largest_went)
+{
+	const struct ma_state *mas = w->mas;
+	unsigned int d = mas->depth;
+	uint32_t before = d ? smr_gaps(mas->path[d - 1])[mas->slot[d - 1]] : 0;
+	uint32_t made = w->entry ? 0 : smr_gap_figure(w->last - w->first);
+
+	if (largest_went && made < before)
+		return smr_gap_leaf(leaf, mas->min, mas->max);
+	return made > before ? made : before;
+}
+
+/* Is one of the gaps in the leaf that the store covers, wholly or partly, the leaf's largest? */
+static bool covers_largest(const struct smr_write *w)
+{
+	const struct ma_state *mas = w->mas;
+	unsigned int d = mas->depth;
+	void *const *slots = smr_slots(mas->node);
+
+	if (d == 0)
+		return false; /* nobody keeps the figure of the top */
+	for (unsigned int i = w->i; i <= w->j; i++) {
+		unsigned long first = smr_leaf_first(mas->node, i, mas->min);
+		unsigned long last = smr_leaf_last(mas->node, i, mas->end, mas->max);
+
+		if (!slots[i] &&
+		    smr_gap_figure(last - first) == smr_gaps(mas->path[d - 1])[mas->slot[d - 1]])
+			return true;
+	}
+	return false;
 }
 
 static void commit_root(struct smr_write *w)
@@ -147,12 +194,12 @@ static void commit_slot(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 	void **slot = smr_slots(mas->node) + w->i;
-	bool was_gap = !*slot;
+	bool gaps = smr_tracks_gaps(w->mt);
+	bool largest_went = gaps && covers_largest(w);
 
 	publish(slot, w->entry);
-	if (was_gap != !w->entry && smr_tracks_gaps(w->mt))
-		raise_gap(mas->path, mas->slot, mas->depth,
-			  smr_gap_leaf(mas->node, mas->min, mas->max));
+	if (gaps)
+		raise_gap(mas->path, mas->slot, mas->depth, new_figure(w, mas->node, largest_went));
 }
 
 /* In lines: for a copy of this size the compiler would use a string instruction, which starts slowly. */
@@ -217,11 +264,13 @@ static void commit_leaf(struct smr_write *w)
 	struct smr_node *node = smr_own_node(mas);
 	void *leaf = smr_enode_make(node, smr_enode_kind(old));
 	unsigned int x = splice(w, old, leaf);
+	bool gaps = smr_tracks_gaps(mt);
+	bool largest_went = gaps && covers_largest(w);
 
 	publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &mt->ma_root, leaf);
 	advance(mt);
-	if (smr_tracks_gaps(mt))
-		raise_gap(mas->path, mas->slot, d, smr_gap_leaf(leaf, mas->min, mas->max));
+	if (gaps)
+		raise_gap(mas->path, mas->slot, d, new_figure(w, leaf, largest_went));
 	drop_node(old, &dropped);
 	mas->node = mas->path[d] = leaf;
 	mas->offset = mas->slot[d] = (unsigned char)x;
