@@ -72,11 +72,12 @@ struct maple_tree {
 	unsigned long ma_seq;                /* bumped whenever a node leaves the tree */
 	unsigned long ma_nodes_built;
 	unsigned long ma_nodes_retired;
+	unsigned long ma_txn; /* set in what a transaction works on (txn.h) */
 };
 
-#define MT_TREE_INIT_(flags)                                                           \
-	{                                                                              \
-		NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0 \
+#define MT_TREE_INIT_(flags)                                                              \
+	{                                                                                 \
+		NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0, 0 \
 	}
 
 /* Static initialisers. The external form does not add MT_FLAGS_LOCK_EXTERN: pass it in @flags. */
@@ -135,7 +136,9 @@ MT_API bool mt_lock_is_held(const struct maple_tree *mt);
 
 static inline bool mt_external_lock(const struct maple_tree *mt)
 {
-	return (mt->ma_flags & MT_FLAGS_LOCK_MASK) == MT_FLAGS_LOCK_EXTERN;
+	unsigned int flags = __atomic_load_n(&mt->ma_flags, __ATOMIC_RELAXED);
+
+	return (flags & MT_FLAGS_LOCK_MASK) == MT_FLAGS_LOCK_EXTERN;
 }
 
 static inline bool mt_in_rcu(const struct maple_tree *mt)
@@ -456,7 +459,7 @@ struct mt_stats {
 /* Counts everything by walking the tree. CONTEXT: the lock. */
 MT_API void mt_stats(const struct maple_tree *mt, struct mt_stats *stats);
 
-/* Returns unused memory of the tree's library-wide caches to the system. */
+/* mt_mem_trim() of the default arena, under Linux's name. */
 MT_API void mt_cache_shrink(void);
 
 /* Assertions in the manner of Linux's test code: print the tree or cursor, then abort. */

@@ -26,6 +26,7 @@ static void *copy_nodes(const void *enode, struct smr_nodes *nodes)
 	void **slots = smr_slots(copy);
 
 	memcpy(node, smr_node_of(enode), MT_NODE_SIZE);
+	node->replaced = 0;
 	if (!smr_enode_leaf(enode))
 		for (unsigned int i = 0; i < smr_count(enode); i++)
 			slots[i] = copy_nodes(slots[i], nodes);

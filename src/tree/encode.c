@@ -94,7 +94,7 @@ void *smr_encode(struct smr_node *node, const struct smr_code *code, const struc
 	node->base = code->base;
 	node->shift = code->shift;
 	node->count = (uint8_t)n;
-	node->dead = 0;
+	node->dead = node->fresh = node->replaced = 0;
 	if (smr_kind_wide(code->kind)) {
 		for (unsigned int i = 1; i < n; i++)
 			node->b64[i - 1] = (int64_t)(start[i] ^ SMR_WIDE_SIGN);

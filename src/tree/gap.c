@@ -87,11 +87,11 @@ static bool search_low(struct want *want, const void *enode, unsigned long min, 
 	unsigned long first, last, lo, hi;
 
 	for (unsigned int i = want->min > min ? smr_search(enode, want->min) : 0; i <= end; i++) {
+		if (leaf ? slots[i] != NULL : gap[i] < want->figure)
+			continue;
 		first = smr_leaf_first(enode, i, min);
 		if (first > want->max)
 			return false;
-		if (leaf ? slots[i] != NULL : gap[i] < want->figure)
-			continue;
 		last = smr_leaf_last(enode, i, end, max);
 		if (!holds(want, first, last, &lo, &hi))
 			continue;
@@ -115,11 +115,11 @@ static bool search_high(struct want *want, const void *enode, unsigned long min,
 
 	for (unsigned int i = (want->max < max ? smr_search(enode, want->max) : end) + 1;
 	     i-- > 0;) {
+		if (leaf ? slots[i] != NULL : gap[i] < want->figure)
+			continue;
 		last = smr_leaf_last(enode, i, end, max);
 		if (last < want->min)
 			return false;
-		if (leaf ? slots[i] != NULL : gap[i] < want->figure)
-			continue;
 		first = smr_leaf_first(enode, i, min);
 		if (!holds(want, first, last, &lo, &hi))
 			continue;

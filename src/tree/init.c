@@ -22,6 +22,7 @@ void mt_init_flags(struct maple_tree *mt, unsigned int flags)
 	mt->ma_seq = 0;
 	mt->ma_nodes_built = 0;
 	mt->ma_nodes_retired = 0;
+	mt->ma_txn = 0;
 	if ((flags & MT_FLAGS_LOCK_MASK) != MT_FLAGS_LOCK_EXTERN)
 		mt_lock_init(&mt->ma_lock);
 	if (flags & MT_FLAGS_USE_RCU)
@@ -74,13 +75,8 @@ void mt_clear_in_rcu(struct maple_tree *mt)
 void __mt_destroy(struct maple_tree *mt)
 {
 	void *root = mt->ma_root;
-	unsigned int flags = mt->ma_flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK;
 
-	smr_store(&mt->ma_root, NULL, RELAXED);
-	smr_store(&mt->ma_flags, flags, RELAXED);
-	if (!smr_is_enode(root))
-		return;
-	smr_store(&mt->ma_seq, mt->ma_seq + 1, ORDER(seq, release));
+	smr_replace_root(mt, NULL, 0);
 	smr_drop_tree(mt, root);
 }
 

@@ -15,7 +15,7 @@
  *   bit  3    wide
  *
  *            narrow leaf      narrow inner     wide leaf        wide inner
- *   byte   0 base (8), shift (1), count (1), dead (1), spare (5)
+ *   byte   0 base (8), shift (1), count (1), dead (1), fresh (1), replaced (1), spare (3)
  *         16 40 bounds * 4    30 bounds * 4    30 bounds * 8    24 bounds * 8
  *            41 slots  * 8    31 slots  * 8    31 slots  * 8    25 slots  * 8
  *                             31 gaps   * 4                     25 gaps   * 4
@@ -72,7 +72,9 @@ struct smr_node {
 	uint8_t shift;
 	uint8_t count;
 	uint8_t dead; /* GUARD writes: tree lock; reads: relaxed. Replaced: look the key up again */
-	uint8_t spare[5];
+	uint8_t fresh;    /* GUARD tree lock. Made by the open transaction: nobody else sees it */
+	uint8_t replaced; /* GUARD tree lock. The open transaction has another in its place */
+	uint8_t spare[3];
 	union {
 		int32_t b32[124];
 		int64_t b64[62];
@@ -167,6 +169,17 @@ smr_inline uint32_t *smr_gaps(const void *enode)
 smr_inline unsigned int smr_count(const void *enode)
 {
 	return smr_node_of(enode)->count;
+}
+
+/*
+ * May the node be changed in place? In a transaction if that has made it itself; elsewhere if there are no
+ * lock-free readers.
+ */
+smr_inline bool smr_editable(const struct maple_tree *mt, const void *enode)
+{
+	if (smr_unlikely(mt->ma_txn))
+		return smr_node_of(enode)->fresh;
+	return !(mt->ma_flags & MT_FLAGS_USE_RCU);
 }
 
 /* The start of range or child @i, which must not be 0: that start is the parent's to know. */

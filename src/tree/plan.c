@@ -157,6 +157,15 @@ static bool fits_leaf(const struct smr_write *w)
 	       (w->last == mas->max || can_start(mas->node, w->last + 1));
 }
 
+/*
+ * May the slot above the node at depth @d be swapped? Within a transaction only if that changes nothing that others
+ * see; else the way up is replaced too, as far as the first node of its own.
+ */
+static bool can_publish(const struct smr_write *w, void *const *path, unsigned int d)
+{
+	return !w->mt->ma_txn || d == 0 || smr_editable(w->mt, path[d - 1]);
+}
+
 /* ---- Levels ---- */
 
 static void add_left_piece(const struct smr_write *w, struct smr_items *it)
@@ -430,7 +439,7 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	}
 	single = w->left.node[d] == w->right.node[d];
 	if (it.n >= min && deal_part(lev, &it, 0, 0, it.n, l == 0, 0))
-		return single;
+		return single && can_publish(w, w->left.node, d);
 	if (it.n >= min && !single) {
 		deal(lev, &it, l == 0, false, 0);
 		return false;
@@ -492,9 +501,31 @@ static int plan_compact(struct smr_write *w, bool free_only)
 	return 0;
 }
 
+/* The cheapest form that does it. */
+static void choose_form(struct smr_write *w)
+{
+	const struct ma_state *mas = w->mas;
+	bool same = !w->spans && w->i == w->j && w->first == w->begin && w->last == w->end;
+	bool editable = smr_editable(w->mt, mas->node);
+
+	if (!w->entry && w->first == 0 && w->last == ULONG_MAX) {
+		w->what = SMR_ROOT;
+	} else if (same && (editable || !w->mt->ma_txn)) {
+		w->what = SMR_SLOT;
+	} else if (editable && !w->spans && fits_leaf(w)) {
+		w->what = SMR_EDIT;
+	} else if (!w->spans && can_publish(w, mas->path, mas->depth) && fits_leaf(w)) {
+		w->what = SMR_LEAF;
+		w->nodes = 1;
+	} else {
+		plan_subtree(w);
+	}
+}
+
 int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, unsigned long last,
 	     void *entry, bool free_only)
 {
+	smr_assert(mt_lock_is_held(mas->tree));
 	w->mas = mas;
 	w->mt = mas->tree;
 	w->first = first;
@@ -517,14 +548,6 @@ int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, uns
 	}
 	w->begin = left_first(w);
 	w->end = right_last(w);
-	if (!entry && w->first == 0 && w->last == ULONG_MAX)
-		w->what = SMR_ROOT;
-	else if (w->first == w->begin && w->last == w->end && !w->spans && w->i == w->j)
-		w->what = SMR_SLOT;
-	else if (!w->spans && fits_leaf(w)) {
-		w->what = SMR_LEAF;
-		w->nodes = 1;
-	} else
-		plan_subtree(w);
+	choose_form(w);
 	return 0;
 }

@@ -8,7 +8,6 @@
  * old nodes are marked dead, so that readers inside them do; and they are retired, to be used again after
  * a grace period, or at once in a tree that has no lock-free readers.
  */
-#include "mem/retire.h"
 #include "tree/gap.h"
 #include "tree/write.h"
 
@@ -39,83 +38,14 @@ static void set_height(struct maple_tree *mt, unsigned int height)
 	smr_store(&mt->ma_flags, flags | height << MT_FLAGS_HEIGHT_OFFSET, RELAXED);
 }
 
-/* ---- Old nodes ---- */
-
-static void drop_node(void *enode, struct smr_nodes *dropped)
-{
-	struct smr_node *node = smr_node_of(enode);
-
-	smr_store(&node->dead, 1, RELAXED);
-	smr_nodes_push(dropped, node);
-}
-
-static void drop_subtree(void *enode, struct smr_nodes *dropped)
-{
-	if (!smr_enode_leaf(enode)) {
-		void **slots = smr_slots(enode);
-
-		for (unsigned int i = 0; i < smr_count(enode); i++)
-			drop_subtree(slots[i], dropped);
-	}
-	drop_node(enode, dropped);
-}
-
-/*
- * Drops @enode of level @l with keys [min..max], and below it whatever lies in the windows of the levels
- * below. Windows begin and end where nodes do.
- */
-static void drop_window(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
-			unsigned long max, struct smr_nodes *dropped)
-{
-	unsigned int end = smr_count(enode) - 1;
-
-	if (l > 0) {
-		const struct smr_level *below = &w->level[l - 1];
-		bool all = l > w->top; /* only where the top becomes the root */
-
-		for (unsigned int i = 0; i <= end; i++) {
-			unsigned long first = smr_leaf_first(enode, i, min);
-			unsigned long last = smr_leaf_last(enode, i, end, max);
-
-			if (all || (first >= below->min && last <= below->max))
-				drop_window(w, smr_slots(enode)[i], l - 1, first, last, dropped);
-		}
-	}
-	drop_node(enode, dropped);
-}
-
-static void dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped)
-{
-	struct mt_mem *mem = smr_mem_of(mt);
-
-	mt->ma_nodes_retired += dropped->nr;
-	if (mt->ma_flags & MT_FLAGS_USE_RCU) {
-		smr_mem_retire(mem, (enum mt_rcu_flavor)mt->ma_rcu, dropped);
-	} else if (mas && mas->mas_flags) { /* a bulk load uses them again */
-		while (dropped->nr > 0) {
-			struct smr_nodes own = { mas->alloc, mas->alloc_nr };
-
-			smr_nodes_push(&own, smr_nodes_pop(dropped));
-			mas->alloc = own.head;
-			mas->alloc_nr = own.nr;
-		}
-	} else {
-		smr_mem_give_list(mem, dropped);
-	}
-}
-
-void smr_drop_tree(struct maple_tree *mt, void *root)
-{
-	struct smr_nodes dropped = { NULL, 0 };
-
-	if (!smr_is_enode(root))
-		return;
-	drop_subtree(root, &dropped);
-	dispose(mt, NULL, &dropped);
-	smr_mem_flush_local(smr_mem_of(mt));
-}
-
 /* ---- The forms of a commit ---- */
+
+void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height)
+{
+	publish(&mt->ma_root, root);
+	set_height(mt, height);
+	advance(mt);
+}
 
 /*
  * Brings the figures above a node at depth @d up to date; its own has become @figure. A node's own figure is the
@@ -182,12 +112,8 @@ static void commit_root(struct smr_write *w)
 	struct maple_tree *mt = w->mt;
 	void *old = mt->ma_root;
 
-	publish(&mt->ma_root, w->entry);
-	set_height(mt, 0);
-	if (smr_is_enode(old)) {
-		advance(mt);
-		smr_drop_tree(mt, old);
-	}
+	smr_replace_root(mt, w->entry, 0);
+	smr_drop_tree(mt, old);
 }
 
 static void commit_slot(struct smr_write *w)
@@ -216,8 +142,8 @@ static void copy_node(struct smr_node *to, const struct smr_node *from)
 }
 
 /*
- * The new leaf: the old one's items [0, i), a left piece of i, the new range, a right piece of j, (j, end].
- * The offset of the new range.
+ * Makes @to, a copy of @from, the new leaf: the old items [0, i), a left piece of i, the new range, a right piece
+ * of j, and (j, end]. The offset of the new range.
  */
 static unsigned int splice(struct smr_write *w, void *from, void *to)
 {
@@ -231,7 +157,6 @@ static unsigned int splice(struct smr_write *w, void *from, void *to)
 	unsigned int y = x + right_piece; /* the last new item */
 	unsigned int rest = count - 1 - j;
 
-	copy_node(node, old);
 	node->count = (uint8_t)(y + 1 + rest);
 	dst[x] = w->entry;
 	if (right_piece)
@@ -254,29 +179,52 @@ static unsigned int splice(struct smr_write *w, void *from, void *to)
 	return x;
 }
 
+/* The cursor's leaf has become @leaf, with the new range at @x; @largest_went as for new_figure(). */
+static void leaf_changed(struct smr_write *w, void *leaf, unsigned int x, bool largest_went)
+{
+	struct ma_state *mas = w->mas;
+	unsigned int d = mas->depth;
+
+	advance(w->mt);
+	if (smr_tracks_gaps(w->mt))
+		raise_gap(mas->path, mas->slot, d, new_figure(w, leaf, largest_went));
+	mas->node = mas->path[d] = leaf;
+	mas->offset = mas->slot[d] = (unsigned char)x;
+	mas->end = (unsigned char)(smr_count(leaf) - 1);
+	mas->seq = w->mt->ma_seq;
+}
+
+static void commit_edit(struct smr_write *w)
+{
+	_Alignas(MT_NODE_SIZE) struct smr_node before;
+	void *leaf = w->mas->node;
+	bool largest_went = smr_tracks_gaps(w->mt) && covers_largest(w);
+	unsigned int x;
+
+	copy_node(&before, smr_node_of(leaf));
+	x = splice(w, smr_enode_make(&before, smr_enode_kind(leaf)), leaf);
+	leaf_changed(w, leaf, x, largest_went);
+}
+
 static void commit_leaf(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
-	struct maple_tree *mt = w->mt;
 	unsigned int d = mas->depth;
 	void *old = mas->node;
+	bool largest_went = smr_tracks_gaps(w->mt) && covers_largest(w);
 	struct smr_nodes dropped = { NULL, 0 };
 	struct smr_node *node = smr_own_node(mas);
 	void *leaf = smr_enode_make(node, smr_enode_kind(old));
-	unsigned int x = splice(w, old, leaf);
-	bool gaps = smr_tracks_gaps(mt);
-	bool largest_went = gaps && covers_largest(w);
+	unsigned int x;
 
-	publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &mt->ma_root, leaf);
-	advance(mt);
-	if (gaps)
-		raise_gap(mas->path, mas->slot, d, new_figure(w, leaf, largest_went));
-	drop_node(old, &dropped);
-	mas->node = mas->path[d] = leaf;
-	mas->offset = mas->slot[d] = (unsigned char)x;
-	mas->end = (unsigned char)(node->count - 1);
-	mas->seq = mt->ma_seq;
-	dispose(mt, mas, &dropped);
+	copy_node(node, smr_node_of(old));
+	node->fresh = w->mt->ma_txn != 0;
+	node->replaced = 0;
+	x = splice(w, old, leaf);
+	publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &w->mt->ma_root, leaf);
+	leaf_changed(w, leaf, x, largest_went);
+	smr_drop_node(w->mt, old, &dropped);
+	smr_dispose(w->mt, mas, &dropped);
 }
 
 static void commit_subtree(struct smr_write *w)
@@ -294,16 +242,16 @@ static void commit_subtree(struct smr_write *w)
 		publish(&mt->ma_root, top->node[0]);
 		set_height(mt, w->top + 1);
 		if (!w->compact)
-			drop_window(w, old, mas->depth, 0, ULONG_MAX, &dropped);
+			smr_drop_window(w, old, mas->depth, 0, ULONG_MAX, &dropped);
 	} else {
 		old = w->left.node[d];
 		publish(smr_slots(w->left.node[d - 1]) + w->left.slot[d - 1], top->node[0]);
 		if (smr_tracks_gaps(mt))
 			raise_gap(w->left.node, w->left.slot, d, top->gap[0]);
-		drop_window(w, old, w->top, top->min, top->max, &dropped);
+		smr_drop_window(w, old, w->top, top->min, top->max, &dropped);
 	}
 	advance(mt);
-	dispose(mt, mas, &dropped);
+	smr_dispose(mt, mas, &dropped);
 	smr_walk(mas, w->first, &root);
 }
 
@@ -319,6 +267,9 @@ void smr_commit(struct smr_write *w)
 		break;
 	case SMR_SLOT:
 		commit_slot(w);
+		break;
+	case SMR_EDIT:
+		commit_edit(w);
 		break;
 	case SMR_LEAF:
 		commit_leaf(w);

@@ -36,6 +36,7 @@ enum smr_what {
 	SMR_NOTHING, /* it is so already */
 	SMR_ROOT,    /* swap the root for an entry or NULL; frees the whole tree */
 	SMR_SLOT,    /* swap one slot of a leaf */
+	SMR_EDIT,    /* change one leaf in place: nobody else can see it */
 	SMR_LEAF,    /* one leaf becomes one leaf with the same base and shift */
 	SMR_SUBTREE, /* everything else: see the levels */
 };
@@ -84,12 +85,27 @@ int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, uns
 /* Carries the plan out with the w->nodes nodes at the head of mas->alloc. CONTEXT: as smr_plan(). */
 void smr_commit(struct smr_write *w);
 
+/* Publishes @root, of a tree of @height, in place of all there is; what was there is the caller's to drop. */
+void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height);
+
 /* For smr_commit(): build all levels of a subtree. */
 void smr_build(struct smr_write *w);
 /* Collects the items of one level. Before the level below is built its nodes are NULL. */
 void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
 
-/* Frees or retires all nodes below @root, which has left the tree. */
+/* ---- Nodes that leave the tree (drop.c) ---- */
+
+/* Adds @enode to @dropped; within a transaction only if that has made it. */
+void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
+/*
+ * Drops @enode of level @l with keys [min..max], and below it whatever lies in the windows of the levels
+ * below. Windows begin and end where nodes do.
+ */
+void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
+		     unsigned long max, struct smr_nodes *dropped);
+/* Frees or retires the nodes of @dropped; a bulk load's cursor @mas keeps them. */
+void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped);
+/* Drops all nodes below @root, which has left the tree. */
 void smr_drop_tree(struct maple_tree *mt, void *root);
 
 smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Nodes that leave the tree. They are marked, so that readers standing on them look up their place again, and are
+ * retired; where there are no lock-free readers they are free at once.
+ *
+ * A transaction's view is not the tree yet. Nodes that it has made itself are given back at once when it
+ * replaces them; those of the tree are only noted as replaced, for readers go on in them, and the
+ * transaction may be aborted. txn.c collects them at the commit.
+ */
+#include "mem/retire.h"
+#include "tree/write.h"
+
+void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped)
+{
+	struct smr_node *node = smr_node_of(enode);
+
+	if (smr_unlikely(mt->ma_txn) && !node->fresh) {
+		node->replaced = 1;
+		return;
+	}
+	smr_store(&node->dead, 1, RELAXED);
+	smr_nodes_push(dropped, node);
+}
+
+static void drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *dropped)
+{
+	if (!smr_enode_leaf(enode)) {
+		void **slots = smr_slots(enode);
+
+		for (unsigned int i = 0; i < smr_count(enode); i++)
+			drop_subtree(mt, slots[i], dropped);
+	}
+	smr_drop_node(mt, enode, dropped);
+}
+
+void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
+		     unsigned long max, struct smr_nodes *dropped)
+{
+	unsigned int end = smr_count(enode) - 1;
+
+	if (l > 0) {
+		const struct smr_level *below = &w->level[l - 1];
+		bool all = l > w->top; /* only where the top becomes the root */
+
+		for (unsigned int i = 0; i <= end; i++) {
+			unsigned long first = smr_leaf_first(enode, i, min);
+			unsigned long last = smr_leaf_last(enode, i, end, max);
+
+			if (all || (first >= below->min && last <= below->max))
+				smr_drop_window(w, smr_slots(enode)[i], l - 1, first, last,
+						dropped);
+		}
+	}
+	smr_drop_node(w->mt, enode, dropped);
+}
+
+void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped)
+{
+	struct mt_mem *mem = smr_mem_of(mt);
+
+	mt->ma_nodes_retired += dropped->nr;
+	if ((mt->ma_flags & MT_FLAGS_USE_RCU) && !mt->ma_txn) {
+		smr_mem_retire(mem, (enum mt_rcu_flavor)mt->ma_rcu, dropped);
+	} else if (mas && mas->mas_flags) { /* a bulk load uses them again */
+		while (dropped->nr > 0) {
+			struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+
+			smr_nodes_push(&own, smr_nodes_pop(dropped));
+			mas->alloc = own.head;
+			mas->alloc_nr = own.nr;
+		}
+	} else {
+		smr_mem_give_list(mem, dropped);
+	}
+}
+
+void smr_drop_tree(struct maple_tree *mt, void *root)
+{
+	struct smr_nodes dropped = { NULL, 0 };
+
+	if (!smr_is_enode(root))
+		return;
+	drop_subtree(mt, root, &dropped);
+	smr_dispose(mt, NULL, &dropped);
+	smr_mem_flush_local(smr_mem_of(mt));
+}
