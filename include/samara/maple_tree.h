@@ -73,11 +73,23 @@ struct maple_tree {
 	unsigned long ma_nodes_built;
 	unsigned long ma_nodes_retired;
 	unsigned long ma_txn; /* set in what a transaction works on (txn.h) */
+	struct {              /* what holders of credits rely on (credits.h) */
+		unsigned long leaves;
+		unsigned long crowding;
+		unsigned long recycling; /* credits */
+		unsigned long strict;    /* credits */
+		unsigned long working;   /* stores that holders may announce at once */
+		unsigned long pledged;   /* nodes */
+		unsigned long reach;     /* levels the tree can come to */
+	} ma_pledge;
 };
 
-#define MT_TREE_INIT_(flags)                                                              \
-	{                                                                                 \
-		NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0, 0 \
+#define MT_TREE_INIT_(flags)                                                               \
+	{                                                                                  \
+		NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0, 0, \
+		{                                                                          \
+			0, 0, 0, 0, 0, 0, 1                                                \
+		}                                                                          \
 	}
 
 /* Static initialisers. The external form does not add MT_FLAGS_LOCK_EXTERN: pass it in @flags. */
@@ -400,6 +412,14 @@ MT_API void *mas_erase(struct ma_state *mas);
  */
 MT_API int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp);
 MT_API void mas_store_prealloc(struct ma_state *mas, void *entry);
+/*
+ * Gets the cursor nodes for any one store in a tree of up to @height levels (MAPLE_HEIGHT_MAX: of any): 3 a level. Unlike
+ * those of mas_preallocate() they stay valid however the tree changes, as long as it does not grow higher; the
+ * lock may be released in between. Store with mas_store_prealloc(); or with mas_store_gfp() and GFP_ATOMIC, which uses
+ * the cursor's nodes first, then free ones, then the emergency reserve, so that fewer may do. 0, -ENOMEM, -EINVAL.
+ * CONTEXT: none needed. (Samara's own.)
+ */
+MT_API int mas_preallocate_height(struct ma_state *mas, unsigned int height, gfp_t gfp);
 /* Nodes that the cursor owns at the moment. (Samara's own.) */
 static inline unsigned long mas_allocated(const struct ma_state *mas)
 {

@@ -63,6 +63,7 @@ struct mt_mem_stats {
 	unsigned long nodes_used;    /* in trees, cursors and promises */
 	unsigned long nodes_free;    /* in chunks and magazines */
 	unsigned long nodes_limbo;   /* retired, waiting for a grace period */
+	unsigned long nodes_pledged; /* kept for holders of credits, lent ones included */
 	unsigned long reserve_size;  /* what the emergency reserve should hold */
 	unsigned long reserve_left;  /* what it holds now */
 	unsigned long taken;         /* nodes ever handed out */

@@ -33,12 +33,15 @@
 
 MT_BEGIN_DECLS
 
+struct mt_credits;
+
 /* The caller's, on its stack or in its own structures; all fields are private. */
 struct mt_txn {
 	struct maple_tree *mt;
 	struct maple_tree view;
-	unsigned long seq;    /* of the tree at begin: tells when somebody else wrote */
-	unsigned long stores; /* made so far */
+	unsigned long seq;          /* of the tree at begin: tells when somebody else wrote */
+	unsigned long stores;       /* made so far */
+	struct mt_credits *holders; /* that paid for stores of it */
 };
 
 /* Opens a transaction on @mt. Never fails: nothing is allocated or copied yet. */

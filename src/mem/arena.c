@@ -195,6 +195,8 @@ void mt_mem_destroy(struct mt_mem *mem)
 	mt_lock_acquire(&mem->lock);
 	for (i = 0; i < SMR_MAGS; i++)
 		smri_mag_drain(mem, &mem->mag[i], 0);
+	/* Nothing is kept for anybody any more. */
+	mem->reserve_size = mem->pledged = 0;
 	report_leaks(mem);
 	mt_lock_release(&mem->lock);
 	smri_refill_release(mem, 0);

@@ -51,6 +51,8 @@ struct mt_mem {
 	void *more_ready; /* GUARD lock: further such lists, through their first nodes' first word */
 	unsigned long free;         /* GUARD lock: nodes in chunks, and ready */
 	unsigned long reserve_size; /* GUARD lock */
+	unsigned long pledged;      /* GUARD lock: pledge.h */
+	unsigned long lent;         /* GUARD lock: pledge.h */
 	unsigned long mags_used;    /* GUARD lock: bit set: that magazine has an owner */
 	unsigned long taken;        /* GUARD lock: past the magazines */
 	unsigned long atomic_taken; /* GUARD lock */

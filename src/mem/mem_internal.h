@@ -25,10 +25,27 @@ struct mt_mem *smri_slab_owner(void *node);
 
 /* ---- arena.c ---- */
 
-/* Free nodes of the chunks that are not the emergency reserve. CONTEXT: HOLDS the arena's lock. */
+/* Free nodes that are pledged. CONTEXT, of these three: HOLDS the arena's lock. */
+static inline unsigned long smri_mem_pledged(const struct mt_mem *mem)
+{
+	return mem->pledged > mem->lent ? mem->pledged - mem->lent : 0;
+}
+
+/* Free nodes of the chunks that are neither pledged nor the emergency reserve. */
 static inline unsigned long smri_mem_spare(const struct mt_mem *mem)
 {
-	return mem->free > mem->reserve_size ? mem->free - mem->reserve_size : 0;
+	unsigned long kept = mem->reserve_size + smri_mem_pledged(mem);
+
+	return mem->free > kept ? mem->free - kept : 0;
+}
+
+/* What the emergency reserve holds now: it gives way to pledges. */
+static inline unsigned long smri_mem_reserve_left(const struct mt_mem *mem)
+{
+	unsigned long pledged = smri_mem_pledged(mem);
+	unsigned long rest = mem->free > pledged ? mem->free - pledged : 0;
+
+	return rest < mem->reserve_size ? rest : mem->reserve_size;
 }
 
 /* The list of all arenas; it never is empty. CONTEXT: TAKES / HOLDS arenas. */

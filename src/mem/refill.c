@@ -20,7 +20,7 @@ int smri_refill_ensure(struct mt_mem *mem, unsigned long nr)
 	int err = 0;
 
 	mt_lock_acquire(&mem->lock);
-	while (!err && mem->free < nr + mem->reserve_size) {
+	while (!err && mem->free < nr + mem->reserve_size + smri_mem_pledged(mem)) {
 		void *chunk = NULL;
 
 		if (mem->chunks + mem->mapping < mem->limit) {
@@ -47,7 +47,7 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 	do {
 		chunk = NULL;
 		mt_lock_acquire(&mem->lock);
-		if (mem->idle > keep)
+		if (mem->idle > keep && smri_mem_spare(mem) >= MT_CHUNK_NODES)
 			chunk = smri_slab_remove_idle(mem);
 		mt_lock_release(&mem->lock);
 		if (chunk)
@@ -99,17 +99,13 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 
 void smr_mem_reap(struct mt_mem *mem)
 {
-	unsigned long keep;
-
 	mt_lock_acquire(&mem->lock);
 	while (smri_slab_sort(mem, SORT_BATCH)) {
 		mt_lock_release(&mem->lock);
 		mt_lock_acquire(&mem->lock);
 	}
-	/* One, or as many as the reserve fills. */
-	keep = (mem->reserve_size + MT_CHUNK_NODES - 1) / MT_CHUNK_NODES;
 	mt_lock_release(&mem->lock);
-	smri_refill_release(mem, keep ? keep : 1);
+	smri_refill_release(mem, 1);
 }
 
 void smr_mem_trim_local(struct mt_mem *mem)

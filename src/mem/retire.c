@@ -151,6 +151,7 @@ static void free_batch(struct mt_mem *mem, void *nodes)
 	mt_lock_acquire(&mem->lock);
 	smri_slab_adopt(mem, nodes, nr);
 	mem->returned += nr;
+	mem->lent = nr < mem->lent ? mem->lent - nr : 0;
 	mem->batches++;
 	mt_lock_release(&mem->lock);
 }
@@ -228,6 +229,30 @@ static void wait_flavor(struct smr_limbo *limbo, enum mt_rcu_flavor flavor)
 	wait_for(limbo, done + 2, true);
 	if (online)
 		smr_rcu_online(flavor);
+}
+
+unsigned int smr_mem_grace_now(struct mt_mem *mem, enum mt_rcu_flavor flavor)
+{
+	struct smr_limbo *limbo = &mem->limbo[flavor];
+
+	/* ORDER retire: as in wait_flavor(): done is not read before the word. */
+	(void)smr_load(&limbo->gathered, ORDER(retire, acquire));
+	return smr_load(&limbo->done, RELAXED);
+}
+
+bool smr_mem_grace_over(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned int since)
+{
+	struct smr_limbo *limbo = &mem->limbo[flavor];
+
+	/* ORDER retire, grace: as in wait_flavor() and wait_for(). */
+	if (smr_load(&limbo->gathered, ORDER(retire, acquire)) == IDLE)
+		return true;
+	return (int)(smr_load(&limbo->done, ORDER(grace, acquire)) - since) >= 2;
+}
+
+void smr_mem_grace_wait(struct mt_mem *mem, enum mt_rcu_flavor flavor)
+{
+	wait_flavor(&mem->limbo[flavor], flavor);
 }
 
 bool smri_retire_wait(struct mt_mem *mem)

@@ -14,4 +14,10 @@
  */
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list);
 
+/* A mark in time: what was retired before it is free once smr_mem_grace_over() says so of it. */
+unsigned int smr_mem_grace_now(struct mt_mem *mem, enum mt_rcu_flavor flavor);
+bool smr_mem_grace_over(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned int since);
+/* Waits for all that was retired before. CONTEXT: SLEEP yes, GRACE waits; not inside a section of @flavor. */
+void smr_mem_grace_wait(struct mt_mem *mem, enum mt_rcu_flavor flavor);
+
 #endif

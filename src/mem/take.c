@@ -42,7 +42,7 @@ static int take_locked(struct mt_mem *mem, struct smr_mag *mag, struct smr_nodes
 	unsigned long spare = smri_mem_spare(mem);
 	unsigned long rest = nr > held ? nr - held : 0;
 
-	if (rest > (gfp & __GFP_HIGH ? mem->free : spare))
+	if (rest > spare + (gfp & __GFP_HIGH ? smri_mem_reserve_left(mem) : 0))
 		return -ENOMEM;
 	if (rest > spare)
 		mem->atomic_taken += rest - spare;

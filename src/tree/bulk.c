@@ -2,6 +2,7 @@
 /* Bulk loading: nodes for many stores at once, which the cursor keeps until mas_destroy(). */
 #include "tree/node.h"
 #include "tree/store.h"
+#include "tree/write.h"
 
 /*
  * Nodes for @ranges ranges in ascending order. Leaves are left full behind ascending stores (31 ranges where
@@ -28,6 +29,6 @@ int mas_expected_entries(struct ma_state *mas, unsigned long nr_entries)
 	if (err)
 		mas_destroy(mas);
 	else
-		mas->mas_flags = 1;
+		mas->mas_flags = SMR_MAS_BULK;
 	return err;
 }

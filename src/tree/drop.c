@@ -7,6 +7,7 @@
  * replaces them; those of the tree are only noted as replaced, for readers go on in them, and the
  * transaction may be aborted. txn.c collects them at the commit.
  */
+#include "mem/pledge.h"
 #include "mem/retire.h"
 #include "tree/write.h"
 
@@ -14,6 +15,7 @@ void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped
 {
 	struct smr_node *node = smr_node_of(enode);
 
+	smr_census(mt, enode, -1);
 	if (smr_unlikely(mt->ma_txn) && !node->fresh) {
 		node->replaced = 1;
 		return;
@@ -22,13 +24,13 @@ void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped
 	smr_nodes_push(dropped, node);
 }
 
-static void drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *dropped)
+void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *dropped)
 {
 	if (!smr_enode_leaf(enode)) {
 		void **slots = smr_slots(enode);
 
 		for (unsigned int i = 0; i < smr_count(enode); i++)
-			drop_subtree(mt, slots[i], dropped);
+			smr_drop_subtree(mt, slots[i], dropped);
 	}
 	smr_drop_node(mt, enode, dropped);
 }
@@ -61,7 +63,9 @@ void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *
 	mt->ma_nodes_retired += dropped->nr;
 	if ((mt->ma_flags & MT_FLAGS_USE_RCU) && !mt->ma_txn) {
 		smr_mem_retire(mem, (enum mt_rcu_flavor)mt->ma_rcu, dropped);
-	} else if (mas && mas->mas_flags) { /* a bulk load uses them again */
+	} else if (mas && (mas->mas_flags & SMR_MAS_CREDIT)) {
+		smr_pledge_give(mem, dropped);
+	} else if (mas && (mas->mas_flags & SMR_MAS_BULK)) {
 		while (dropped->nr > 0) {
 			struct smr_nodes own = { mas->alloc, mas->alloc_nr };
 
@@ -80,7 +84,7 @@ void smr_drop_tree(struct maple_tree *mt, void *root)
 
 	if (!smr_is_enode(root))
 		return;
-	drop_subtree(mt, root, &dropped);
+	smr_drop_subtree(mt, root, &dropped);
 	smr_dispose(mt, NULL, &dropped);
 	smr_mem_flush_local(smr_mem_of(mt));
 }

@@ -2,7 +2,8 @@
 /* Duplicating a tree node by node. */
 #include "mem/refill.h"
 #include "tree/store.h"
-#include "tree/write.h"
+#include "mem/pledge.h"
+#include "tree/pledge.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static unsigned long count_nodes(const void *enode)
 	return n;
 }
 
-static void *copy_nodes(const void *enode, struct smr_nodes *nodes)
+static void *copy_nodes(struct maple_tree *dst, const void *enode, struct smr_nodes *nodes)
 {
 	struct smr_node *node = smr_nodes_pop(nodes);
 	void *copy = smr_enode_make(node, smr_enode_kind(enode));
@@ -27,9 +28,10 @@ static void *copy_nodes(const void *enode, struct smr_nodes *nodes)
 
 	memcpy(node, smr_node_of(enode), MT_NODE_SIZE);
 	node->replaced = 0;
+	smr_census(dst, copy, 1);
 	if (!smr_enode_leaf(enode))
 		for (unsigned int i = 0; i < smr_count(enode); i++)
-			slots[i] = copy_nodes(slots[i], nodes);
+			slots[i] = copy_nodes(dst, slots[i], nodes);
 	return copy;
 }
 
@@ -42,24 +44,57 @@ static int take_all(struct maple_tree *dst, struct smr_nodes *nodes, unsigned lo
 	return gfpflags_allow_blocking(gfp) ? smr_mem_refill(mem, nodes, nr) : -ENOMEM;
 }
 
+static void forget_copy(struct maple_tree *dst, void *root)
+{
+	struct smr_nodes dropped = { NULL, 0 };
+
+	smr_drop_subtree(dst, root, &dropped);
+	smr_mem_give_list(smr_mem_of(dst), &dropped);
+}
+
+/* Pledges what holders of credits on @dst need beside a tree like that. */
+static int pay_pledge(struct maple_tree *dst, void *root, unsigned int height, gfp_t gfp)
+{
+	unsigned long more = smr_pledge_missing(dst, root, height);
+	struct smr_nodes nodes = { NULL, 0 };
+	int err = take_all(dst, &nodes, more, gfp);
+
+	if (!err && more)
+		smr_pledge_add(smr_mem_of(dst), &nodes, more);
+	dst->ma_pledge.pledged += err ? 0 : more;
+	return err;
+}
+
+static int copy_tree(struct maple_tree *mt, struct maple_tree *dst, void **root, gfp_t gfp)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+	unsigned long nr = count_nodes(*root);
+	int err = take_all(dst, &nodes, nr, gfp);
+
+	if (err)
+		return err;
+	*root = copy_nodes(dst, *root, &nodes);
+	if (smr_has_credits(dst))
+		err = pay_pledge(dst, *root, mt_height(mt), gfp);
+	if (err)
+		forget_copy(dst, *root);
+	else
+		dst->ma_nodes_built += nr;
+	return err;
+}
+
 int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp)
 {
 	unsigned int height = MT_FLAGS_HEIGHT_MASK;
-	struct smr_nodes nodes = { NULL, 0 };
 	void *root = mt->ma_root;
-	unsigned long nr;
-	int err;
+	int err = 0;
 
 	if (dst->ma_root || (mt->ma_flags & ~height) != (dst->ma_flags & ~height))
 		return -EINVAL;
-	if (smr_is_enode(root)) {
-		nr = count_nodes(root);
-		err = take_all(dst, &nodes, nr, gfp);
-		if (err)
-			return err;
-		root = copy_nodes(root, &nodes);
-		dst->ma_nodes_built += nr;
-	}
+	if (smr_is_enode(root))
+		err = copy_tree(mt, dst, &root, gfp);
+	if (err)
+		return err;
 	/* ORDER publish: the copy is complete. PARTNER node.h, smr_root(). */
 	smr_store(&dst->ma_flags, mt->ma_flags, RELAXED);
 	smr_store(&dst->ma_root, root, ORDER(publish, release));

@@ -2,7 +2,7 @@
 /* The beginning and the end of trees and cursors, and their modes. */
 #include "base/rcu.h"
 #include "mem/refill.h"
-#include "tree/write.h"
+#include "tree/pledge.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,6 +23,8 @@ void mt_init_flags(struct maple_tree *mt, unsigned int flags)
 	mt->ma_nodes_built = 0;
 	mt->ma_nodes_retired = 0;
 	mt->ma_txn = 0;
+	memset(&mt->ma_pledge, 0, sizeof(mt->ma_pledge));
+	mt->ma_pledge.reach = 1;
 	if ((flags & MT_FLAGS_LOCK_MASK) != MT_FLAGS_LOCK_EXTERN)
 		mt_lock_init(&mt->ma_lock);
 	if (flags & MT_FLAGS_USE_RCU)
@@ -74,10 +76,13 @@ void mt_clear_in_rcu(struct maple_tree *mt)
 
 void __mt_destroy(struct maple_tree *mt)
 {
+	unsigned long retired = mt->ma_nodes_retired;
 	void *root = mt->ma_root;
 
 	smr_replace_root(mt, NULL, 0);
 	smr_drop_tree(mt, root);
+	if (smr_has_credits(mt))
+		smr_pledge_emptied(mt, mt->ma_nodes_retired - retired);
 }
 
 void mtree_destroy(struct maple_tree *mt)

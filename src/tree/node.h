@@ -182,6 +182,27 @@ smr_inline bool smr_editable(const struct maple_tree *mt, const void *enode)
 	return !(mt->ma_flags & MT_FLAGS_USE_RCU);
 }
 
+/*
+ * How full an inner node is beyond what it is after a split: the children that are to blame for the next one. See
+ * credits.c.
+ */
+#define SMR_CROWD_FROM 17
+
+smr_inline unsigned int smr_crowding(unsigned int children)
+{
+	return children > SMR_CROWD_FROM ? children - SMR_CROWD_FROM : 0;
+}
+
+/* Counts a node that comes (@by 1) or goes (@by -1). */
+smr_inline void smr_census(struct maple_tree *mt, const void *enode, long by)
+{
+	if (smr_enode_leaf(enode))
+		mt->ma_pledge.leaves += (unsigned long)by;
+	else
+		mt->ma_pledge.crowding +=
+			(unsigned long)(by * (long)smr_crowding(smr_count(enode)));
+}
+
 /* The start of range or child @i, which must not be 0: that start is the parent's to know. */
 smr_inline unsigned long smr_start(const void *enode, unsigned int i)
 {

@@ -2,9 +2,10 @@
 /* The normal API's writers: check the arguments, take the lock, store, give it back. */
 #include "mem/refill.h"
 #include "tree/store.h"
-#include "tree/write.h"
+#include "tree/pledge.h"
 
 #include <errno.h>
+#include <samara/txn.h>
 
 static int store(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry,
 		 gfp_t gfp, bool free_only)
@@ -68,7 +69,7 @@ int mtree_reserve(struct maple_tree *mt, unsigned long first, unsigned long last
 	return store(mt, first, last, XA_ZERO_ENTRY, gfp, true);
 }
 
-/* The next reserved piece of [mas->index..last] at or above the cursor's index, cut to the limits. */
+/* The next reserved piece of [first..last] at or above the cursor, cut to the limits. */
 static bool next_reserved(struct ma_state *mas, unsigned long first, unsigned long last)
 {
 	void *entry;
@@ -85,36 +86,46 @@ static bool next_reserved(struct ma_state *mas, unsigned long first, unsigned lo
 	return true;
 }
 
-/* Nodes that releasing all of [first..last] one piece after another can use at most. */
-static unsigned long release_nodes(struct maple_tree *mt, unsigned long first, unsigned long last)
+/* Releases what is reserved in [first..last], all or nothing, with the cursor's nodes and what else is free. */
+static int try_release(struct ma_state *mas, unsigned long first, unsigned long last)
 {
-	unsigned long pieces = 0;
-	MA_STATE(mas, mt, first, first);
+	struct maple_tree *mt = mas->tree;
+	struct mt_txn txn;
+	int err = 0;
 
-	while (next_reserved(&mas, first, last))
-		pieces++;
-	return pieces * SMR_PARTS_MAX * (mt_height(mt) + 1);
+	mt_txn_begin(&txn, mt);
+	mas->tree = &txn.view;
+	mas_set(mas, first);
+	while (!err && next_reserved(mas, first, last)) {
+		unsigned long end = mas->last;
+
+		err = smr_write_entry(mas, NULL, GFP_NOWAIT, false, NULL, NULL);
+		mas_set(mas, end);
+	}
+	mas->tree = mt;
+	mas_reset(mas);
+	if (err)
+		mt_txn_abort(&txn);
+	else
+		mt_txn_commit(&txn);
+	return err;
 }
 
-/* All nodes are obtained before the first piece is released, so that a failure changes nothing. */
 int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last)
 {
-	unsigned long nodes;
 	MA_STATE(mas, mt, first, first);
+	unsigned long nodes = SMR_STORE_NODES(1);
 	int err;
 
 	if (first > last)
 		return -EINVAL;
 	mtree_lock(mt);
-	do {
-		nodes = release_nodes(mt, first, last);
+	while ((err = try_release(&mas, first, last)) == -ENOMEM) {
+		/* As many as before were not enough. */
+		nodes = 2 * (nodes + mas.alloc_nr);
 		err = smr_cursor_obtain(&mas, nodes, GFP_KERNEL);
-	} while (err == -EAGAIN);
-	while (!err && next_reserved(&mas, first, last)) {
-		unsigned long end = mas.last;
-
-		mas_store(&mas, NULL);
-		mas_set(&mas, end);
+		if (err && err != -EAGAIN)
+			break;
 	}
 	mtree_unlock(mt);
 	mas_destroy(&mas);
@@ -195,7 +206,7 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 {
 	struct maple_tree *mt = mas->tree;
 	struct smr_where where = { find_cyclic, range_lo, range_hi, *next, false };
-	unsigned long key;
+	unsigned long key, index = mas->index, last = mas->last;
 	bool wrapped;
 	int err;
 
@@ -203,8 +214,12 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 		return -EINVAL;
 	err = smr_write_entry(mas, entry, gfp, false, &where, NULL);
 	mas_destroy(mas);
-	if (err)
+	if (err) {
+		__mas_set_range(mas, index, last);
+		if (err == -ENOMEM)
+			smr_fail(mas, err);
 		return err;
+	}
 	key = *startp = mas->index;
 	wrapped = key < *next;
 	*next = key + 1;

@@ -9,11 +9,14 @@
  * (31 and 25 when wide). So three nodes a level are enough, and the next level again gets at most three.
  * At the top there is no neighbour: two parts at most, and a new top. A store builds 3h nodes at most.
  */
-#include "tree/write.h"
+#include "tree/pledge.h"
 
 #include <errno.h>
 
-/* Room left in nodes that are dealt out anew, so that the next store does not have to do it again. */
+/*
+ * Room left in leaves that are dealt out anew, so that the next store does not have to do it again. Inner nodes are
+ * dealt without, and never packed: what credits promise rests on how full they are after that (credits.c).
+ */
 #define DEAL_SLACK 4
 
 /* ---- Where the new range goes ---- */
@@ -433,7 +436,7 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	open_window(w, l);
 	smr_gather(w, l, &it);
 	if (window_is_all(lev)) {
-		deal(lev, &it, l == 0, ends_with_new(w, l), 0);
+		deal(lev, &it, l == 0, l == 0 && ends_with_new(w, l), 0);
 		w->to_root = lev->parts == 1;
 		return w->to_root;
 	}
@@ -444,10 +447,10 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 		deal(lev, &it, l == 0, false, 0);
 		return false;
 	}
-	ascending = it.n >= min && ends_with_new(w, l);
+	ascending = l == 0 && it.n >= min && ends_with_new(w, l);
 	join_neighbour(w, lev, d, ascending);
 	smr_gather(w, l, &it);
-	deal(lev, &it, l == 0, ascending && lev->neighbour_left, DEAL_SLACK);
+	deal(lev, &it, l == 0, ascending && lev->neighbour_left, l ? 0 : DEAL_SLACK);
 	w->to_root = window_is_all(lev) && lev->parts == 1;
 	return w->to_root;
 }
@@ -522,8 +525,8 @@ static void choose_form(struct smr_write *w)
 	}
 }
 
-int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, unsigned long last,
-	     void *entry, bool free_only)
+static int make_plan(struct smr_write *w, struct ma_state *mas, unsigned long first,
+		     unsigned long last, void *entry, bool free_only)
 {
 	smr_assert(mt_lock_is_held(mas->tree));
 	w->mas = mas;
@@ -532,6 +535,7 @@ int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, uns
 	w->last = last;
 	w->entry = entry;
 	w->nodes = 0;
+	w->pledge = 0;
 	w->compact = false;
 	if (!smr_is_enode(w->mt->ma_root))
 		return plan_compact(w, free_only);
@@ -550,4 +554,14 @@ int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, uns
 	w->end = right_last(w);
 	choose_form(w);
 	return 0;
+}
+
+int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, unsigned long last,
+	     void *entry, bool free_only)
+{
+	int err = make_plan(w, mas, first, last, entry, free_only);
+
+	if (!err && smr_has_credits(w->mt))
+		w->pledge = smr_pledge_shortfall(w);
+	return err;
 }

@@ -220,6 +220,7 @@ static void commit_leaf(struct smr_write *w)
 	copy_node(node, smr_node_of(old));
 	node->fresh = w->mt->ma_txn != 0;
 	node->replaced = 0;
+	smr_census(w->mt, leaf, 1);
 	x = splice(w, old, leaf);
 	publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &w->mt->ma_root, leaf);
 	leaf_changed(w, leaf, x, largest_went);

@@ -5,7 +5,8 @@
 #include "base/hooks.h"
 #include "base/rcu.h"
 #include "mem/refill.h"
-#include "tree/write.h"
+#include "mem/pledge.h"
+#include "tree/pledge.h"
 
 #include <errno.h>
 
@@ -82,7 +83,7 @@ int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 /* ---- One store ---- */
 
 /* Puts the cursor where the specification says a store leaves it. */
-static void settle(const struct smr_write *w)
+void smr_settle(const struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 	enum maple_status before = mas->status;
@@ -104,10 +105,31 @@ static void settle(const struct smr_write *w)
 	mas->last = w->last;
 }
 
+/* All that is to be obtained before the commit. */
+static unsigned long needed(const struct smr_write *w)
+{
+	return w->nodes + w->pledge;
+}
+
+/* Those of the nodes obtained that are for holders of credits go to their pledge. */
+static void pay_pledge(struct smr_write *w)
+{
+	struct smr_nodes own = own_nodes(w->mas);
+
+	if (smr_likely(!w->pledge))
+		return;
+	smr_pledge_add(smr_mem_of(w->mt), &own, w->pledge);
+	set_own_nodes(w->mas, &own);
+	w->mt->ma_pledge.pledged += w->pledge;
+}
+
 static void commit(struct smr_write *w)
 {
+	pay_pledge(w);
 	smr_commit(w);
-	settle(w);
+	smr_settle(w);
+	if (smr_has_credits(w->mt))
+		smr_pledge_settle(w->mt);
 }
 
 int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
@@ -121,7 +143,7 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
 		if (!err)
 			err = smr_plan(&w, mas, mas->index, mas->last, entry, free_only);
 		if (!err)
-			err = smr_cursor_obtain(mas, w.nodes, gfp);
+			err = smr_cursor_obtain(mas, needed(&w), gfp);
 	} while (err == -EAGAIN);
 	if (err)
 		return err;
@@ -131,7 +153,7 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
 	return 0;
 }
 
-static void fail(struct ma_state *mas, int err)
+void smr_fail(struct ma_state *mas, int err)
 {
 	mas->status = ma_error;
 	mas->node = MA_ERROR(err);
@@ -144,13 +166,13 @@ void *mas_store(struct ma_state *mas, void *entry)
 	if (mas->status == ma_error)
 		return NULL;
 	if (mas->index > mas->last) {
-		fail(mas, -EINVAL);
+		smr_fail(mas, -EINVAL);
 		return NULL;
 	}
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
-	if (smr_cursor_fill(mas, w.nodes, GFP_NOWAIT | __GFP_NOWARN)) {
-		mas->alloc_want = w.nodes;
-		fail(mas, -ENOMEM);
+	if (smr_cursor_fill(mas, needed(&w), GFP_NOWAIT | __GFP_NOWARN)) {
+		mas->alloc_want = needed(&w);
+		smr_fail(mas, -ENOMEM);
 		return NULL;
 	}
 	commit(&w);
@@ -166,7 +188,7 @@ bool mas_nomem(struct ma_state *mas, gfp_t gfp)
 	mas->node = NULL;
 	err = smr_cursor_obtain(mas, mas->alloc_want, gfp);
 	if (err && err != -EAGAIN) {
-		fail(mas, -ENOMEM);
+		smr_fail(mas, -ENOMEM);
 		return false;
 	}
 	mas_reset(mas);
@@ -183,7 +205,7 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 				     : smr_write_entry(mas, entry, gfp, false, NULL, NULL);
 	mas_destroy(mas);
 	if (err)
-		fail(mas, err);
+		smr_fail(mas, err);
 	return err;
 }
 
@@ -210,13 +232,22 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 	if (mas->index > mas->last)
 		return -EINVAL;
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
-	if (smr_cursor_fill(mas, w.nodes, gfp)) {
+	if (smr_cursor_fill(mas, needed(&w), gfp)) {
 		mas_reset(mas);
 		return -ENOMEM;
 	}
+	pay_pledge(&w);
 	smr_cursor_trim(mas, w.nodes);
 	stand_prepared(&w);
 	return 0;
+}
+
+int mas_preallocate_height(struct ma_state *mas, unsigned int height, gfp_t gfp)
+{
+	if (height > MAPLE_HEIGHT_MAX)
+		return -EINVAL;
+	/* A tree without nodes needs one for its first. */
+	return smr_cursor_fill(mas, height ? SMR_STORE_NODES(height) : 1, gfp);
 }
 
 void mas_store_prealloc(struct ma_state *mas, void *entry)
@@ -226,8 +257,8 @@ void mas_store_prealloc(struct ma_state *mas, void *entry)
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
 	smr_assert(w.nodes <= mas->alloc_nr);
 	/* A caller that broke the rules above is served from what is free, or not at all. */
-	if (smr_unlikely(smr_cursor_fill(mas, w.nodes, GFP_ATOMIC)))
-		fail(mas, -ENOMEM);
+	if (smr_unlikely(smr_cursor_fill(mas, needed(&w), GFP_ATOMIC)))
+		smr_fail(mas, -ENOMEM);
 	else
 		commit(&w);
 	mas_destroy(mas);
@@ -271,7 +302,7 @@ void *mas_erase(struct ma_state *mas)
 	if (err < 0) {
 		mas->index = where.min;
 		mas->last = last;
-		fail(mas, err);
+		smr_fail(mas, err);
 	}
 	return entry;
 }

@@ -28,6 +28,9 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
 int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size,
 		   bool high);
 
+/* Puts the cursor into status error. */
+void smr_fail(struct ma_state *mas, int err);
+
 /* Gives surplus nodes of the cursor back until it owns @keep. */
 void smr_cursor_trim(struct ma_state *mas, unsigned long keep);
 

@@ -24,8 +24,9 @@
  * Rejected: a list of replaced nodes through their link words, since those of inner nodes lie over a gap figure, which an
  * abort needs; a transaction number in each node instead of one bit, since it would wrap one day.
  */
+#include "mem/pledge.h"
+#include "tree/credits.h"
 #include "tree/store.h"
-#include "tree/write.h"
 
 #include <errno.h>
 #include <samara/txn.h>
@@ -38,11 +39,13 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 	txn->mt = mt;
 	txn->seq = mt->ma_seq;
 	txn->stores = 0;
+	txn->holders = NULL;
 	/* The lock of the view is nobody's, and so is never dropped. */
 	mt_init_flags(&txn->view, flags | MT_FLAGS_LOCK_EXTERN);
 	txn->view.ma_root = mt->ma_root;
 	txn->view.ma_mem = mt->ma_mem;
 	txn->view.ma_txn = 1;
+	txn->view.ma_pledge = mt->ma_pledge;
 }
 
 int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long last, void *entry,
@@ -129,7 +132,17 @@ void mt_txn_commit(struct mt_txn *txn)
 	smr_replace_root(mt, view->ma_root, mt_height(view));
 	end_replaced(mt, before, &dropped);
 	mt->ma_nodes_built += view->ma_nodes_built - view->ma_nodes_retired;
-	smr_dispose(mt, NULL, &dropped);
+	/* Without lock-free readers they are free at once; a pledge that lent some of them must find them. */
+	if (txn->holders && !mt_in_rcu(mt)) {
+		mt->ma_nodes_retired += dropped.nr;
+		smr_pledge_give(smr_mem_of(mt), &dropped);
+	} else {
+		smr_dispose(mt, NULL, &dropped);
+	}
+	mt->ma_pledge = view->ma_pledge;
+	smr_credits_commit(txn);
+	if (smr_has_credits(mt))
+		smr_pledge_settle(mt);
 }
 
 void mt_txn_abort(struct mt_txn *txn)
@@ -140,5 +153,6 @@ void mt_txn_abort(struct mt_txn *txn)
 	smr_assert(txn->mt->ma_seq == txn->seq);
 	end_replaced(txn->mt, txn->mt->ma_root, NULL);
 	end_fresh(view, view->ma_root, &dropped);
-	smr_dispose(view, NULL, &dropped);
+	smr_pledge_give(smr_mem_of(view), &dropped);
+	smr_credits_abort(txn);
 }

@@ -62,8 +62,9 @@ struct smr_write {
 	void *entry;
 	void *former; /* entry of the key asked for, before */
 	enum smr_what what;
-	unsigned int nodes; /* needed */
-	unsigned int i, j;  /* offsets of first and last in their leaves */
+	unsigned int nodes;   /* needed */
+	unsigned long pledge; /* needed besides, for holders of credits: pledge.h */
+	unsigned int i, j;    /* offsets of first and last in their leaves */
 	unsigned long begin,
 		end; /* the old ranges there begin and end here: what is beyond first and last stays */
 	bool spans;   /* those leaves are two, the second at the end of right */
@@ -85,6 +86,9 @@ int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, uns
 /* Carries the plan out with the w->nodes nodes at the head of mas->alloc. CONTEXT: as smr_plan(). */
 void smr_commit(struct smr_write *w);
 
+/* Puts the cursor where a committed store leaves it. */
+void smr_settle(const struct smr_write *w);
+
 /* Publishes @root, of a tree of @height, in place of all there is; what was there is the caller's to drop. */
 void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height);
 
@@ -97,13 +101,21 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 
 /* Adds @enode to @dropped; within a transaction only if that has made it. */
 void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
+/* Adds @enode and all nodes below it. */
+void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
 /*
  * Drops @enode of level @l with keys [min..max], and below it whatever lies in the windows of the levels
  * below. Windows begin and end where nodes do.
  */
 void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
 		     unsigned long max, struct smr_nodes *dropped);
-/* Frees or retires the nodes of @dropped; a bulk load's cursor @mas keeps them. */
+/* What a cursor does with nodes that are free at once: mas->mas_flags. */
+enum {
+	SMR_MAS_BULK = 1,   /* keeps them for the next store */
+	SMR_MAS_CREDIT = 2, /* gives them back to the pledge that they came from */
+};
+
+/* Frees or retires the nodes of @dropped, of a store through @mas (or NULL). */
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped);
 /* Drops all nodes below @root, which has left the tree. */
 void smr_drop_tree(struct maple_tree *mt, void *root);

@@ -44,7 +44,7 @@ static int begin(void **state)
 {
 	(void)state;
 	memfault_ok();
-	mt_init_flags(&tree, MT_FLAGS_ALLOC_RANGE);
+	mt_init_flags(&tree, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
 	return 0;
 }
 
@@ -362,7 +362,7 @@ static void nonblocking_keeps_the_lock(void **state)
 static void preallocate_keeps_the_lock(void **state)
 {
 	MA_STATE(mas, &tree, 7, 8);
-	struct maple_tree copy = MTREE_INIT(copy, MT_FLAGS_ALLOC_RANGE);
+	struct maple_tree copy = MTREE_INIT(copy, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
 
 	(void)state;
 	put(5, 9, A);
@@ -388,7 +388,7 @@ static void preallocate_keeps_the_lock(void **state)
 /* An external lock is the caller's: memory is got with it held. */
 static void external_lock_is_kept(void **state)
 {
-	struct maple_tree own = MTREE_INIT(own, MT_FLAGS_LOCK_EXTERN);
+	struct maple_tree own = MTREE_INIT(own, MT_FLAGS_LOCK_EXTERN | MT_FLAGS_USE_RCU);
 	MA_STATE(mas, &own, 5, 9);
 
 	(void)state;

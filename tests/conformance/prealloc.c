@@ -354,7 +354,7 @@ static void null_is_widened_at_once(void **state)
 /* mas_store() spends what is there first, and keeps what is over until mas_destroy(). */
 static void mas_store_uses_it_too(void **state)
 {
-	DEFINE_MTREE(tree);
+	struct maple_tree tree = MTREE_INIT(tree, MT_FLAGS_USE_RCU);
 	MA_STATE(mas, &tree, 45, 88);
 	unsigned long nodes_used;
 

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pledges: nodes that an arena keeps for the holders of credits (tree/credits.c knows how many they need).
+ *
+ *	pledged   nodes that must be there for them, free or lent
+ *	lent      of these, how many are in limbo: they were used, and what they replaced has not come back yet
+ *
+ * pledged - lent free nodes are nobody else's: neither GFP_KERNEL nor GFP_ATOMIC can have them. Whatever comes back from a
+ * grace period makes good what is lent first. Which nodes they are does not matter, so a pledge pins no chunk.
+ *
+ * CONTEXT of everything here: any. TAKES arena. ALLOC no. SLEEP no but for the arena's lock.
+ */
+#ifndef SMR_MEM_PLEDGE_H
+#define SMR_MEM_PLEDGE_H
+
+#include "mem/arena.h"
+
+/* Pledges @nr more nodes: those at the head of @list, which the caller has got for it. */
+void smr_pledge_add(struct mt_mem *mem, struct smr_nodes *list, unsigned long nr);
+/* Takes the pledge of @nr nodes back. */
+void smr_unpledge(struct mt_mem *mem, unsigned long nr);
+
+/* Takes @nr nodes out of the pledge, which has them, in front of @out. */
+void smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
+/* Gives nodes back that no reader can see: to the arena, not to a magazine, where the pledge would not find them. */
+void smr_pledge_give(struct mt_mem *mem, struct smr_nodes *list);
+
+/*
+ * The pledge of @before nodes becomes one of @after, now that @used free nodes of it are gone (less than none, when
+ * more were given back). What is missing until the nodes that they replaced come back is lent: how many that is.
+ */
+unsigned long smr_pledge_use(struct mt_mem *mem, unsigned long before, unsigned long after,
+			     long used);
+/* Undoes what made @before nodes of @after, lending @lent, whose nodes have all been given back. */
+void smr_pledge_restore(struct mt_mem *mem, unsigned long before, unsigned long after,
+			unsigned long lent);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Holders of credits. What they rely on is a pledge of the arena, whose size pledge.c works out; here it is got,
+ * drawn on and given back.
+ *
+ * A store on a credit takes its nodes out of the pledge, which then is for one credit less. Where that leaves less in it
+ * than the rest needs, the difference is *lent*: it is in the nodes that the store replaced, and comes back with them
+ * after a grace period. A holder may have as many nodes lent as its working set has; mt_credits_begin() sees to it
+ * that the stores it announces stay within that, by waiting for its own former nodes if need be. So
+ * of pledged - lent nodes each holder always finds the working set it announced, whatever the others do.
+ */
+#include "tree/credits.h"
+
+#include "base/rcu.h"
+#include "mem/pledge.h"
+#include "mem/refill.h"
+#include "mem/retire.h"
+#include "tree/store.h"
+
+#include <errno.h>
+#include <samara/credits.h>
+
+void mt_credits_init(struct mt_credits *c, struct maple_tree *mt, enum mt_credits_mode mode)
+{
+	*c = (struct mt_credits){ .mt = mt, .mode = mode, .batch = MT_CREDITS_BATCH };
+}
+
+int mt_credits_set_batch(struct mt_credits *c, unsigned long nr)
+{
+	if (nr == 0)
+		return -EINVAL;
+	if (c->left > 0)
+		return -EBUSY;
+	c->batch = nr;
+	return 0;
+}
+
+/* Counts @nr credits of @c more (less) in the tree, and with the first (last) of them its working set. */
+static void count_credits(struct mt_credits *c, struct maple_tree *mt, unsigned long nr, bool more)
+{
+	unsigned long *credits = c->mode == MT_CREDITS_STRICT ? &mt->ma_pledge.strict
+							      : &mt->ma_pledge.recycling;
+	unsigned long working = c->mode == MT_CREDITS_STRICT ? 0 : c->batch;
+	unsigned long left = more ? c->left + nr : c->left - nr;
+
+	*credits += more ? nr : -nr;
+	if (c->left == 0)
+		mt->ma_pledge.working += working;
+	if (left == 0)
+		mt->ma_pledge.working -= working;
+	c->left = left;
+}
+
+/* ---- Reserving ---- */
+
+static void lock_tree(struct maple_tree *mt)
+{
+	if (!mt_external_lock(mt))
+		mtree_lock(mt);
+}
+
+static void unlock_tree(struct maple_tree *mt)
+{
+	if (!mt_external_lock(mt))
+		mtree_unlock(mt);
+}
+
+/* Adds the credits if @nodes has what they take; else how many nodes that is. CONTEXT: HOLDS tree lock. */
+static unsigned long try_reserve(struct mt_credits *c, unsigned long nr, struct smr_nodes *nodes)
+{
+	struct maple_tree *mt = c->mt;
+	unsigned long want, more;
+
+	count_credits(c, mt, nr, true);
+	want = smr_pledge_required(mt);
+	more = want > mt->ma_pledge.pledged ? want - mt->ma_pledge.pledged : 0;
+	if (more > nodes->nr) {
+		count_credits(c, mt, nr, false);
+		smr_pledge_required(mt); /* as it was: brings reach back */
+		return more;
+	}
+	smr_pledge_add(smr_mem_of(mt), nodes, more);
+	mt->ma_pledge.pledged += more;
+	return 0;
+}
+
+static int get_nodes(struct maple_tree *mt, struct smr_nodes *nodes, unsigned long nr, gfp_t gfp)
+{
+	struct mt_mem *mem = smr_mem_of(mt);
+	int err = smr_mem_take(mem, nodes, nr, GFP_NOWAIT | __GFP_NOWARN);
+
+	if (err && gfpflags_allow_blocking(gfp))
+		err = smr_mem_refill(mem, nodes, nr);
+	else if (err)
+		err = smr_mem_take(mem, nodes, nr, gfp);
+	return err;
+}
+
+int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
+{
+	struct maple_tree *mt = c->mt;
+	struct smr_nodes nodes = { NULL, 0 };
+	unsigned long more;
+	int err = 0;
+
+	if (nr == 0 || (unsigned int)c->mode > MT_CREDITS_STRICT)
+		return -EINVAL;
+	/* Far beyond any memory, and small enough to be multiplied by what one takes. */
+	if (nr > ULONG_MAX / MT_CHUNK_SIZE || c->left > ULONG_MAX / MT_CHUNK_SIZE ||
+	    c->batch > ULONG_MAX / MT_CHUNK_SIZE)
+		return -EOVERFLOW;
+	if (mt_in_rcu(mt) && gfpflags_allow_blocking(gfp))
+		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
+	do {
+		lock_tree(mt);
+		more = try_reserve(c, nr, &nodes);
+		unlock_tree(mt);
+		if (more)
+			err = get_nodes(mt, &nodes, more - nodes.nr, gfp);
+	} while (more && !err);
+	smr_mem_give_list(smr_mem_of(mt), &nodes);
+	return err;
+}
+
+void mt_credits_release(struct mt_credits *c)
+{
+	struct maple_tree *mt = c->mt;
+
+	if (c->left == 0)
+		return;
+	lock_tree(mt);
+	count_credits(c, mt, c->left, false);
+	smr_pledge_settle(mt);
+	unlock_tree(mt);
+	c->begun = 0;
+}
+
+unsigned long mt_credits_left(const struct mt_credits *c)
+{
+	return c->left;
+}
+
+/* The working set, and of what the tree's credits share the part of this holder's. */
+size_t mt_credits_bytes(const struct mt_credits *c)
+{
+	struct maple_tree *mt = c->mt;
+	unsigned long per_store, shared, nodes = 0;
+
+	lock_tree(mt);
+	per_store = SMR_STORE_NODES(mt->ma_pledge.reach);
+	shared = mt->ma_pledge.pledged - (mt->ma_pledge.working + mt->ma_pledge.strict) * per_store;
+	if (c->left > 0 && c->mode == MT_CREDITS_STRICT)
+		nodes = c->left * per_store;
+	else if (c->left > 0)
+		nodes = c->batch * per_store + (unsigned long)((double)shared * (double)c->left /
+							       (double)mt->ma_pledge.recycling);
+	unlock_tree(mt);
+	return nodes * MT_NODE_SIZE;
+}
+
+/* ---- Storing ---- */
+
+/* Forgets nodes lent whose grace period is over. */
+static void forget_returned(struct mt_credits *c, struct mt_mem *mem, enum mt_rcu_flavor flavor)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		if (c->limbo[i] && smr_mem_grace_over(mem, flavor, c->grace[i]))
+			c->limbo[i] = 0;
+}
+
+void mt_credits_begin(struct mt_credits *c, unsigned long nr)
+{
+	struct maple_tree *mt = c->mt;
+	struct mt_mem *mem = smr_mem_of(mt);
+	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+	unsigned long per_store = SMR_STORE_NODES(smr_load(&mt->ma_pledge.reach, RELAXED));
+
+	smr_assert(nr <= c->left && (c->mode == MT_CREDITS_STRICT || nr <= c->batch));
+	c->begun = nr < c->left ? nr : c->left;
+	if (c->mode == MT_CREDITS_STRICT)
+		return;
+	if (c->begun > c->batch)
+		c->begun = c->batch;
+	if (c->limbo[0] + c->limbo[1] + c->begun * per_store <= c->batch * per_store)
+		return;
+	forget_returned(c, mem, flavor);
+	if (c->limbo[0] + c->limbo[1] + c->begun * per_store <= c->batch * per_store)
+		return;
+	smr_mem_grace_wait(mem, flavor);
+	c->limbo[0] = c->limbo[1] = 0;
+}
+
+/* Notes @lent nodes more of @c: as new ones, behind older ones that have been waiting longer. */
+static void note_lent(struct mt_credits *c, struct maple_tree *mt, unsigned long lent)
+{
+	struct mt_mem *mem = smr_mem_of(mt);
+	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+
+	if (lent == 0)
+		return;
+	if (c->limbo[0] == 0) {
+		c->limbo[0] = c->limbo[1];
+		c->grace[0] = c->grace[1];
+		c->limbo[1] = 0;
+	}
+	c->limbo[1] += lent;
+	c->grace[1] = smr_mem_grace_now(mem, flavor);
+}
+
+/* One store on a credit into @mt, the holder's tree or a view of it. The nodes of the working set that it took. */
+static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry)
+{
+	struct maple_tree *mt = mas->tree;
+	struct mt_mem *mem = smr_mem_of(mt);
+	unsigned long retired = mt->ma_nodes_retired, pledged = mt->ma_pledge.pledged;
+	bool at_once = !mt_in_rcu(mt);
+	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+	struct smr_write w;
+	long used;
+
+	smr_plan(&w, mas, mas->index, mas->last, entry, false);
+	if (w.nodes > 0)
+		smr_pledge_take(mem, &own, w.nodes);
+	mas->alloc = own.head;
+	mas->alloc_nr = own.nr;
+	mas->mas_flags |= SMR_MAS_CREDIT;
+	smr_commit(&w);
+	smr_settle(&w);
+	mas->mas_flags &= (unsigned char)~SMR_MAS_CREDIT;
+
+	used = (long)w.nodes - (at_once ? (long)(mt->ma_nodes_retired - retired) : 0);
+	count_credits(c, mt, 1, false);
+	c->begun--;
+	mt->ma_pledge.pledged = smr_pledge_required(mt);
+	return smr_pledge_use(mem, pledged, mt->ma_pledge.pledged, used);
+}
+
+static bool may_store(const struct mt_credits *c)
+{
+	smr_assert(c->begun > 0 && c->left > 0);
+	return c->begun > 0 && c->left > 0;
+}
+
+int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c)
+{
+	if (mas->status == ma_error)
+		return xa_err(mas->node);
+	if (mas->index > mas->last)
+		return -EINVAL;
+	if (!may_store(c))
+		return -ENOSPC;
+	note_lent(c, mas->tree, store(c, mas, entry));
+	return 0;
+}
+
+int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned long last,
+			     void *entry)
+{
+	struct ma_state mas;
+	int err;
+
+	if (first > last || xa_is_advanced(entry))
+		return -EINVAL;
+	if (c->left == 0) {
+		smr_assert(c->left > 0);
+		return -ENOSPC;
+	}
+	mt_credits_begin(c, 1);
+	mas_init(&mas, c->mt, first);
+	mas.last = last;
+	mtree_lock(c->mt);
+	err = mas_store_credit(&mas, entry, c);
+	mtree_unlock(c->mt);
+	return err;
+}
+
+/* ---- Within transactions ---- */
+
+int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long last, void *entry,
+			struct mt_credits *c)
+{
+	struct ma_state mas;
+
+	if (first > last || xa_is_advanced(entry))
+		return -EINVAL;
+	if (!may_store(c))
+		return -ENOSPC;
+	if (c->used == 0) {
+		c->next = txn->holders;
+		txn->holders = c;
+	}
+	mas_init(&mas, &txn->view, first);
+	mas.last = last;
+	c->lent += store(c, &mas, entry);
+	c->used++;
+	txn->stores++;
+	return 0;
+}
+
+void smr_credits_commit(struct mt_txn *txn)
+{
+	unsigned long back = 0;
+	struct mt_credits *next;
+
+	for (struct mt_credits *c = txn->holders; c; c = next) {
+		next = c->next;
+		if (mt_in_rcu(txn->mt))
+			note_lent(c, txn->mt, c->lent);
+		else
+			back += c->lent;
+		c->used = c->lent = 0;
+	}
+	if (back) /* without lock-free readers the replaced nodes have been given back already */
+		smr_pledge_restore(smr_mem_of(txn->mt), 0, 0, back);
+}
+
+void smr_credits_abort(struct mt_txn *txn)
+{
+	unsigned long lent = 0;
+	struct mt_credits *next;
+
+	for (struct mt_credits *c = txn->holders; c; c = next) {
+		next = c->next;
+		c->left += c->used;
+		c->begun += c->used;
+		lent += c->lent;
+		c->used = c->lent = 0;
+	}
+	smr_pledge_restore(smr_mem_of(txn->mt), txn->mt->ma_pledge.pledged,
+			   txn->view.ma_pledge.pledged, lent);
+	if (smr_has_credits(txn->mt))
+		smr_pledge_settle(txn->mt);
+}

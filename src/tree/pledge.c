@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bound.
+ *
+ * Let every inner node but the top have a *crowding*: its children beyond 17, which is what the parts of the smallest
+ * window dealt to three nodes have. Take
+ *
+ *	M = nodes + crowding / 14 + 2 * (16 - height).
+ *
+ * Any store raises M by 15/14 at most: one leaf more, and its place in the parent. A level that splits pays for its
+ * new node, and for that node's place above, with the crowding it loses (16 or more); one that merges two nodes has the
+ * node to spare that the crowding it gains (14 at most) costs; a new top is paid for by the height. So c stores
+ * need (15 c + crowding) / 14 + 2 * (16 - height) nodes more than the tree has, whatever they are; and no more than
+ * reach + 1 each, which is less when they are few.
+ *
+ * docs/credits.md has the cases. plan.c must keep dealing inner nodes evenly, to as few as hold them, for this to hold.
+ */
+#include "tree/pledge.h"
+
+#include "mem/pledge.h"
+
+enum { CHARGE = 15, UNIT = 14 }; /* M rises by CHARGE / UNIT */
+
+/* Levels of the highest tree with @leaves leaves: the top has two children at least, other inner nodes SMR_INNER_MIN. */
+static unsigned long highest(unsigned long leaves)
+{
+	unsigned long levels = 1;
+
+	for (unsigned long n = leaves / 2; n > 0; n /= SMR_INNER_MIN)
+		levels++;
+	return levels;
+}
+
+static unsigned long top_crowding(const void *root)
+{
+	return smr_is_enode(root) && !smr_enode_leaf(root) ? smr_crowding(smr_count(root)) : 0;
+}
+
+struct need {
+	unsigned long leaves, crowding, height;
+};
+
+static unsigned long reach_of(const struct maple_tree *mt, const struct need *n)
+{
+	return highest(n->leaves + mt->ma_pledge.recycling + mt->ma_pledge.strict);
+}
+
+static unsigned long required(const struct maple_tree *mt, const struct need *n)
+{
+	unsigned long credits = mt->ma_pledge.recycling;
+	unsigned long reach = reach_of(mt, n);
+	unsigned long height = n->height ? n->height : 1;
+	unsigned long many = (CHARGE * credits + n->crowding + UNIT - 1) / UNIT +
+			     2 * (MT_PATH_MAX - height);
+	unsigned long few = credits * (reach + 1);
+
+	return (many < few ? many : few) +
+	       (mt->ma_pledge.working + mt->ma_pledge.strict) * SMR_STORE_NODES(reach);
+}
+
+static unsigned long shortfall(const struct maple_tree *mt, const struct need *n)
+{
+	unsigned long want = required(mt, n);
+
+	return want > mt->ma_pledge.pledged ? want - mt->ma_pledge.pledged : 0;
+}
+
+unsigned long smr_pledge_required(struct maple_tree *mt)
+{
+	struct need n = { mt->ma_pledge.leaves, mt->ma_pledge.crowding - top_crowding(mt->ma_root),
+			  mt_height(mt) };
+
+	smr_store(&mt->ma_pledge.reach, reach_of(mt, &n), RELAXED);
+	return required(mt, &n);
+}
+
+/* The census after @w, but for the nodes between the edges of its windows: these only make it less. */
+static void foresee(const struct smr_write *w, struct need *n)
+{
+	for (unsigned int l = 0; l <= w->top; l++) {
+		const struct smr_level *lev = &w->level[l];
+		unsigned int d = w->mas->depth - l;
+		const void *old[3] = { NULL, NULL, lev->neighbour };
+
+		if (!w->compact && l <= w->mas->depth) {
+			old[0] = w->left.node[d];
+			old[1] = w->left.node[d] != w->right.node[d] ? w->right.node[d] : NULL;
+		}
+		for (unsigned int c = 0; c < lev->parts; c++) {
+			n->leaves += l == 0;
+			n->crowding += l ? smr_crowding(lev->cut[c + 1] - lev->cut[c]) : 0;
+		}
+		for (unsigned int i = 0; i < 3; i++) {
+			if (!old[i])
+				continue;
+			n->leaves -= l == 0;
+			n->crowding -= l ? smr_crowding(smr_count(old[i])) : 0;
+		}
+	}
+	if (w->to_root) {
+		const struct smr_level *top = &w->level[w->top];
+
+		n->height = w->top + 1;
+		n->crowding -= w->top ? smr_crowding(top->cut[1] - top->cut[0]) : 0;
+	} else {
+		n->crowding -= top_crowding(w->mt->ma_root);
+	}
+}
+
+unsigned long smr_pledge_shortfall(const struct smr_write *w)
+{
+	struct maple_tree *mt = w->mt;
+	struct need n = { mt->ma_pledge.leaves, mt->ma_pledge.crowding, mt_height(mt) };
+
+	if (w->what == SMR_SUBTREE)
+		foresee(w, &n);
+	else if (w->what == SMR_ROOT)
+		n = (struct need){ 0, 0, 0 };
+	else
+		return 0;
+	return shortfall(mt, &n);
+}
+
+unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root, unsigned int height)
+{
+	struct need n = { mt->ma_pledge.leaves, mt->ma_pledge.crowding - top_crowding(root),
+			  height };
+
+	return shortfall(mt, &n);
+}
+
+void smr_pledge_settle(struct maple_tree *mt)
+{
+	unsigned long want = smr_pledge_required(mt);
+
+	/* A transaction may yet be aborted, and then needs what the tree had. */
+	if (mt->ma_txn || want >= mt->ma_pledge.pledged)
+		return;
+	smr_unpledge(smr_mem_of(mt), mt->ma_pledge.pledged - want);
+	mt->ma_pledge.pledged = want;
+}
+
+void smr_pledge_emptied(struct maple_tree *mt, unsigned long dropped)
+{
+	unsigned long want = smr_pledge_required(mt);
+
+	smr_pledge_use(smr_mem_of(mt), mt->ma_pledge.pledged, want,
+		       mt_in_rcu(mt) ? 0 : -(long)dropped);
+	mt->ma_pledge.pledged = want;
+}

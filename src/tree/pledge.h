@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How many nodes the holders of credits on a tree rely on. docs/credits.md proves the bound; this is the sum of it.
+ */
+#ifndef SMR_TREE_PLEDGE_H
+#define SMR_TREE_PLEDGE_H
+
+#include "tree/write.h"
+
+/* Nodes that the largest store of a tree of that many levels builds: plan.c. */
+#define SMR_STORE_NODES(levels) (SMR_PARTS_MAX * (levels))
+
+/* Anybody to think of? */
+smr_inline bool smr_has_credits(const struct maple_tree *mt)
+{
+	return smr_unlikely(mt->ma_pledge.recycling | mt->ma_pledge.strict);
+}
+
+/* Nodes that have to be pledged for the tree as it is. Brings reach up to date. */
+unsigned long smr_pledge_required(struct maple_tree *mt);
+
+/* Nodes that have to be pledged in addition before @w, of somebody without credits, is committed. */
+unsigned long smr_pledge_shortfall(const struct smr_write *w);
+
+/* The same for a tree of @height under @root that is about to become @mt's, and is counted in its census already. */
+unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root,
+				 unsigned int height);
+
+/* After a store of somebody without credits: lets go of what is pledged beyond need. */
+void smr_pledge_settle(struct maple_tree *mt);
+
+/* After the tree was emptied by force: pledges what that lacks, out of the @dropped nodes that now come back. */
+void smr_pledge_emptied(struct maple_tree *mt, unsigned long dropped);
+
+#endif
