@@ -19,7 +19,7 @@ void as_destroy(struct address_space *as)
 	as_init(as);
 }
 
-/* ---- The sequence ------------------------------------------------------------------------------ */
+/* ---- The sequence ---- */
 
 static struct as_mapping *mapping_at(const struct address_space *as, struct as_pos pos)
 {
@@ -170,7 +170,7 @@ const struct as_mapping *as_prev(const struct address_space *as, struct as_pos *
 	return mapping_at(as, *pos);
 }
 
-/* ---- The operations ------------------------------------------------------------------------------ */
+/* ---- The operations ---- */
 
 /* @mapping without what lies below @addr. */
 static struct as_mapping tail_of(struct as_mapping mapping, uint64_t addr)
@@ -347,7 +347,7 @@ int as_apply(struct address_space *as, const struct trace_op *op, const char **w
 	return -EINVAL;
 }
 
-/* ---- Runs ---------------------------------------------------------------------------------------- */
+/* ---- Runs ---- */
 
 void as_runs_begin(struct as_runs *runs, FILE *out)
 {

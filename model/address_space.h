@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a trace means: a plain model of an address space, the oracle of `samara replay --check`. It
- * knows the trace format's operations and nothing of trees.
+ * What a trace means: a plain model of an address space, the oracle of `samara replay --check`.
+ * It knows the trace format's operations and nothing of trees.
  *
- * The space is a sorted sequence of mappings that do not overlap. Mappings keep their identity: an
- * operation over a part cuts a mapping at the edges of its range (and only there, and only where something
- * changes on one side), and pieces are never joined again. as_write_runs() joins them for printing.
+ * The space is a sorted sequence of mappings that do not overlap. Mappings keep their identity:
+ * an operation over a part cuts a mapping at the edges of its range (and only there, and only
+ * where something changes on one side), and pieces are never joined again. as_write_runs() joins
+ * them for printing.
  *
- * The sequence is an array of blocks of at most AS_BLOCK mappings, so that a change moves few of them; a
- * block is never empty. Not thread safe.
+ * The sequence is an array of blocks of at most AS_BLOCK mappings, so that a change moves few of
+ * them; a block is never empty. Not thread safe.
  */
 #ifndef MODEL_ADDRESS_SPACE_H
 #define MODEL_ADDRESS_SPACE_H
@@ -52,9 +53,9 @@ void as_init(struct address_space *as);
 void as_destroy(struct address_space *as);
 
 /*
- * Does what @op says. 0; -ENOMEM; -EINVAL with *@why when the operation does not fit the space: a protect
- * over a hole, a load of nothing, a move of nothing or a growth into a mapping. After -EINVAL the space is as
- * before, after -ENOMEM it is fit only for as_destroy().
+ * Does what @op says. 0; -ENOMEM; -EINVAL with *@why when the operation does not fit the space: a
+ * protect over a hole, a load of nothing, a move of nothing or a growth into a mapping. After
+ * -EINVAL the space is as before, after -ENOMEM it is fit only for as_destroy().
  */
 int as_apply(struct address_space *as, const struct trace_op *op, const char **why);
 
@@ -63,7 +64,10 @@ const struct as_mapping *as_at(const struct address_space *as, uint64_t addr);
 /* The first mapping that ends at or above @addr, or NULL; as_next() then goes on upwards. */
 const struct as_mapping *as_from(const struct address_space *as, uint64_t addr, struct as_pos *pos);
 const struct as_mapping *as_next(const struct address_space *as, struct as_pos *pos);
-/* The mapping just below the one that as_from() found (or below the end), or NULL. Leaves @pos there. */
+/*
+ * The mapping just below the one that as_from() found (or below the end), or NULL. Leaves @pos
+ * there.
+ */
 const struct as_mapping *as_prev(const struct address_space *as, struct as_pos *pos);
 
 /*

@@ -151,7 +151,10 @@ static void give(unsigned long *first, unsigned long *last, void **entry, struct
 		*entry = range.entry;
 }
 
-/* The gap below range number @at, which may be count: the gap above all. It may be empty: *first > *last. */
+/*
+ * The gap below range number @at, which may be count: the gap above all. It may be empty: *first
+ * > *last.
+ */
 static bool gap_below(const struct range_model *m, size_t at, unsigned long *first,
 		      unsigned long *last)
 {

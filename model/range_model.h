@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a maple tree means, in the plainest form that can be run: a sorted array of the ranges that
- * have an entry. Everything between them is a gap. It is the oracle of the property tests and shares
- * nothing with the tree.
+ * What a maple tree means, in the plainest form that can be run: a sorted array of the ranges
+ * that have an entry. Everything between them is a gap. It is the oracle of the property tests
+ * and shares nothing with the tree.
  *
- * Ranges are inclusive. Two neighbouring ranges stay two even with the same entry; gaps, not being
- * stored at all, cannot help being merged. Any non-NULL entry occupies its range, the zero entry too.
+ * Ranges are inclusive. Two neighbouring ranges stay two even with the same entry; gaps, not
+ * being stored at all, cannot help being merged. Any non-NULL entry occupies its range, the zero
+ * entry too.
  *
- * Not thread safe. Errors are negative errnos and leave everything, out-parameters included, as it was.
+ * Not thread safe. Errors are negative errnos and leave everything, out-parameters included, as
+ * it was.
  */
 #ifndef MODEL_RANGE_MODEL_H
 #define MODEL_RANGE_MODEL_H
@@ -21,7 +23,10 @@ struct rm_range {
 	void *entry; /* never NULL */
 };
 
-/* Read ranges[0..count - 1] freely; they are sorted and do not overlap. Zeroed, it is an empty model. */
+/*
+ * Read ranges[0..count - 1] freely; they are sorted and do not overlap. Zeroed, it is an empty
+ * model.
+ */
 struct range_model {
 	struct rm_range *ranges;
 	size_t count;
@@ -57,8 +62,9 @@ bool rm_prev(const struct range_model *m, unsigned long key, unsigned long *firs
 size_t rm_count(const struct range_model *m);
 
 /*
- * The lowest / highest start of @size free keys inside [min..max], found by looking at every gap there is.
- * 0; -EINVAL when @size is 0 or [min..max] is empty or smaller; -EBUSY when no gap fits.
+ * The lowest / highest start of @size free keys inside [min..max], found by looking at every gap
+ * there is. 0; -EINVAL when @size is 0 or [min..max] is empty or smaller; -EBUSY when no gap
+ * fits.
  */
 int rm_gap_first(const struct range_model *m, unsigned long size, unsigned long min,
 		 unsigned long max, unsigned long *start);

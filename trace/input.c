@@ -15,8 +15,9 @@
 static const uint8_t xz_magic[6] = { 0xfd, '7', 'z', 'X', 'Z', 0 };
 
 /*
- * Bytes flow raw -> (lzma) -> text -> line. Without xz the raw bytes are used as text where they lie.
- * Invariant: [raw, raw + raw_left) and [text, text + text_left) are what the next step has yet to take.
+ * Bytes flow raw -> (lzma) -> text -> line. Without xz the raw bytes are used as text where they
+ * lie. Invariant: [raw, raw + raw_left) and [text, text + text_left) are what the next step has
+ * yet to take.
  */
 struct trace_input {
 	int fd; /* -1: a buffer, all of which is raw from the start */
@@ -68,8 +69,6 @@ static const char *lzma_reason(lzma_ret ret, int *err)
 		return "the compressed data ends too early";
 	case LZMA_OPTIONS_ERROR:
 		return "the compressed data uses unsupported options";
-	case LZMA_FORMAT_ERROR:
-		return "there is something else behind the compressed data";
 	default:
 		return "the compressed data is damaged";
 	}

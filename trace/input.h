@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines of a file, of standard input or of memory, unpacked on the way when they begin with the magic
- * bytes of xz.
+ * Lines of a file, of standard input or of memory, unpacked on the way when they begin with the
+ * magic bytes of xz.
  */
 #ifndef TRACE_INPUT_H
 #define TRACE_INPUT_H
@@ -20,8 +20,9 @@ int trace_input_open_buffer(struct trace_input **input, const void *data, size_t
 void trace_input_close(struct trace_input *input);
 
 /*
- * The next line, NUL-terminated, without its line feed; it stays until the next call. 1: a line, 0: the
- * end, negative errno: *@why says what is wrong with the line (-EINVAL), or with the input.
+ * The next line, NUL-terminated, without its line feed; it stays until the next call. 1: a line,
+ * 0: the end, negative errno: *@why says what is wrong with the line (-EINVAL), or with the
+ * input.
  */
 int trace_input_line(struct trace_input *input, char **line, const char **why);
 

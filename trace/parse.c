@@ -41,7 +41,7 @@ bool trace_op_equal(const struct trace_op *a, const struct trace_op *b)
 	return true;
 }
 
-/* ---- Flags and numbers ------------------------------------------------------------------------ */
+/* ---- Flags and numbers ---- */
 
 const char *trace_flags_text(unsigned int flags, char text[static TRACE_FLAGS_SIZE])
 {
@@ -137,7 +137,7 @@ bool trace_text_is_utf8(const char *text)
 	return true;
 }
 
-/* ---- What is allowed ---------------------------------------------------------------------------- */
+/* ---- What is allowed ---- */
 
 const char *trace_header_fault(const struct trace_header *header)
 {
@@ -214,7 +214,7 @@ const char *trace_op_fault(const struct trace_op *op, const struct trace_header 
 	return fault;
 }
 
-/* ---- Lines -------------------------------------------------------------------------------------- */
+/* ---- Lines ---- */
 
 /* What follows @prefix in @line, or NULL when it does not begin so. */
 static const char *after(const char *line, const char *prefix)
@@ -309,7 +309,8 @@ static const char *parse_fields(char **words, struct trace_op *op)
 			fault = parse_number(words[3], 16, &op->new_length);
 	}
 	if (!fault && letters && trace_flags_parse(letters, &flags))
-		fault = "flags must be letters out of r, w, x in this order, then s or p, then perhaps g";
+		fault = "flags must be letters out of r, w, x in this order, then s or p, then "
+			"perhaps g";
 	op->flags = (uint8_t)flags;
 	return fault;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One line of a trace, as text and as struct trace_op. Used by both reader and writer, which therefore agree
- * on what is allowed.
+ * One line of a trace, as text and as struct trace_op. Used by both reader and writer, which
+ * therefore agree on what is allowed.
  */
 #ifndef TRACE_PARSE_H
 #define TRACE_PARSE_H
@@ -22,8 +22,8 @@ bool trace_text_is_utf8(const char *text);
 /* Fills in one field of @header from header line @number, 1 to 4. NULL or what is wrong. */
 const char *trace_parse_header(const char *line, unsigned int number, struct trace_header *header);
 /*
- * Reads @line, which is changed: *@found tells whether it holds an operation or only a comment or nothing.
- * The operation is checked against @header. NULL or what is wrong.
+ * Reads @line, which is changed: *@found tells whether it holds an operation or only a comment or
+ * nothing. The operation is checked against @header. NULL or what is wrong.
  */
 const char *trace_parse_op(char *line, const struct trace_header *header, struct trace_op *op,
 			   bool *found);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Trace files: what one process did to its address space, as text. docs/trace-format.md describes the
- * format; this is version 1. A trace is read from a file, plain or compressed with xz (told apart by
- * the first bytes, not by the name), from standard input, or from memory, one operation at a time; or
- * written to a file, compressed when its name ends in .xz, or to standard output.
+ * Trace files: what one process did to its address space, as text. docs/trace-format.md describes
+ * the format; this is version 1. A trace is read from a file, plain or compressed with xz (told
+ * apart by the first bytes, not by the name), from standard input, or from memory, one operation
+ * at a time; or written to a file, compressed when its name ends in .xz, or to standard output.
  *
- * The reader refuses every line that the format does not allow; what depends on the state of the address
- * space (a protect over a hole, say) is for whoever replays the trace to find. Messages have the form
- * "FILE:LINE: what is wrong".
+ * The reader refuses every line that the format does not allow; what depends on the state of the
+ * address space (a protect over a hole, say) is for whoever replays the trace to find. Messages
+ * have the form "FILE:LINE: what is wrong".
  *
  * Nothing here locks: one thread per reader or writer.
  */
@@ -39,8 +39,8 @@ enum {
 #define TRACE_FLAGS_SIZE 8
 
 /*
- * One line. Addresses and lengths are in bytes; all but that of a load are whole pages, and a range never
- * wraps or leaves the header's limits.
+ * One line. Addresses and lengths are in bytes; all but that of a load are whole pages, and a
+ * range never wraps or leaves the header's limits.
  */
 struct trace_op {
 	uint64_t addr;
@@ -82,14 +82,14 @@ const char *trace_flags_text(unsigned int flags, char text[static TRACE_FLAGS_SI
 /* The flags that @text names: 0 or -EINVAL. */
 int trace_flags_parse(const char *text, unsigned int *flags);
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading ---- */
 
 struct trace_reader;
 
 /*
- * Opens @path ("-": standard input) and reads the header. Returns 0, or a negative errno and a message in
- * @why of @size bytes: -EINVAL for a malformed header, else what the system said. On success the caller
- * owns *@reader.
+ * Opens @path ("-": standard input) and reads the header. Returns 0, or a negative errno and a
+ * message in @why of @size bytes: -EINVAL for a malformed header, else what the system said. On
+ * success the caller owns *@reader.
  */
 int trace_open(struct trace_reader **reader, const char *path, char *why, size_t size);
 /* The same for @length bytes at @data, which must stay; messages call it @name. */
@@ -117,19 +117,20 @@ int trace_append(struct trace *trace, const struct trace_op *op);
 void trace_free(struct trace *trace);
 
 /*
- * What a fuzzer calls: reads @data as a trace and, if it is one, writes it and reads that again, which must give
- * the same operations. 0: it is a trace, -EINVAL: it is none, -EUCLEAN: the reader and the writer disagree;
- * or what memory and the system said. Never crashes, whatever the bytes.
+ * What a fuzzer calls: reads @data as a trace and, if it is one, writes it and reads that again,
+ * which must give the same operations. 0: it is a trace, -EINVAL: it is none, -EUCLEAN: the
+ * reader and the writer disagree; or what memory and the system said. Never crashes, whatever the
+ * bytes.
  */
 int trace_check_buffer(const void *data, size_t length);
 
-/* ---- Writing ---------------------------------------------------------------------------------- */
+/* ---- Writing ---- */
 
 struct trace_writer;
 
 /*
- * Creates @path ("-": standard output) and writes the header. 0, or a negative errno and a message: -EINVAL
- * for a header that no reader would take.
+ * Creates @path ("-": standard output) and writes the header. 0, or a negative errno and a
+ * message: -EINVAL for a header that no reader would take.
  */
 int trace_create(struct trace_writer **writer, const char *path, const struct trace_header *header,
 		 char *why, size_t size);
@@ -137,7 +138,10 @@ int trace_create(struct trace_writer **writer, const char *path, const struct tr
 int trace_write(struct trace_writer *writer, const struct trace_op *op);
 /* A comment line; @text must not contain a line feed (-EINVAL). */
 int trace_write_comment(struct trace_writer *writer, const char *text);
-/* Ends the file and frees the writer, also after errors. Only a 0 here means that all has been written. */
+/*
+ * Ends the file and frees the writer, also after errors. Only a 0 here means that all has been
+ * written.
+ */
 int trace_finish(struct trace_writer *writer);
 
 #endif

@@ -14,8 +14,8 @@
 #define OUTPUT_SIZE 65536
 
 /*
- * Text gathers in text[] and goes out when that is full, through lzma when the file is to be packed. After an
- * error nothing more is written; trace_finish() reports it.
+ * Text gathers in text[] and goes out when that is full, through lzma when the file is to be
+ * packed. After an error nothing more is written; trace_finish() reports it.
  */
 struct trace_writer {
 	int fd;

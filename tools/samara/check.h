@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Compares the space in the tree with the model. CONTEXT: the writer's thread, between operations. */
+/*
+ * Compares the space in the tree with the model. CONTEXT: the writer's thread, between
+ * operations.
+ */
 #ifndef SAMARA_TOOL_CHECK_H
 #define SAMARA_TOOL_CHECK_H
 
@@ -7,8 +10,8 @@
 #include "space.h"
 
 /*
- * Everything: each entry's range and record, and the tree's own invariants. 0, or -EUCLEAN and the first
- * difference in @why of @size bytes.
+ * Everything: each entry's range and record, and the tree's own invariants. 0, or -EUCLEAN and
+ * the first difference in @why of @size bytes.
  */
 int check_all(struct space *space, const struct address_space *model, char *why, size_t size);
 /* The ranges that @op touched, with the mapping on either side. */

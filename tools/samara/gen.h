@@ -10,7 +10,10 @@
 #define GEN_VA_LAST UINT64_C(0x7fffffffffff)
 #define GEN_BASE UINT64_C(0x100000000000) /* where the kinds put their windows */
 
-/* A trace being made. What has been written so far is applied to the model, so that a kind can look. */
+/*
+ * A trace being made. What has been written so far is applied to the model, so that a kind can
+ * look.
+ */
 struct gen {
 	struct trace_writer *writer;
 	struct address_space model;
@@ -36,7 +39,10 @@ uint64_t gen_random(struct gen *gen, uint64_t below);
 void gen_map(struct gen *gen, uint64_t addr, uint64_t length, uint64_t object, uint64_t offset,
 	     unsigned int flags);
 void gen_unmap(struct gen *gen, uint64_t addr, uint64_t length);
-/* Only when the range is mapped throughout by mappings like the one at @addr, else nothing is written. */
+/*
+ * Only when the range is mapped throughout by mappings like the one at @addr, else nothing is
+ * written.
+ */
 void gen_protect(struct gen *gen, uint64_t addr, uint64_t length, unsigned int rwx);
 void gen_move(struct gen *gen, uint64_t addr, uint64_t length, uint64_t new_addr,
 	      uint64_t new_length);

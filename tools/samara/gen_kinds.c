@@ -22,9 +22,9 @@ static void unmap_one(struct gen *gen, uint64_t first, uint64_t last)
 }
 
 /*
- * A game that streams a texture larger than memory: a camera travels over a sparse resource of 64 KiB
- * tiles, a few tiles in front of it are bound to memory out of four heaps, those far behind it are
- * unbound; now and then it jumps, or a tile in view is bound anew.
+ * A game that streams a texture larger than memory: a camera travels over a sparse resource of 64
+ * KiB tiles, a few tiles in front of it are bound to memory out of four heaps, those far behind
+ * it are unbound; now and then it jumps, or a tile in view is bound anew.
  */
 static void streaming(struct gen *gen)
 {
@@ -44,7 +44,10 @@ static void streaming(struct gen *gen)
 			1 + gen_random(gen, 4), gen_random(gen, 1 << 16) * tile,
 			TRACE_READ | TRACE_WRITE | TRACE_SHARED);
 	while (gen->model.count > gen->live && gen->left && !gen->err) {
-		/* The first binding beyond the camera, around the end, is the one left behind longest. */
+		/*
+		 * The first binding beyond the camera, around the end, is the one left behind
+		 * longest.
+		 */
 		behind = GEN_BASE + (gen->cursor % tiles + tiles / 64) % tiles * tile;
 		if (as_at(&gen->model, behind) || gen_random(gen, 2))
 			unmap_one(gen, behind, UINT64_MAX);
@@ -55,8 +58,8 @@ static void streaming(struct gen *gen)
 }
 
 /*
- * A heap that fragments: blocks of very different sizes come where there is room, and go whole, or by their
- * middle, which leaves two.
+ * A heap that fragments: blocks of very different sizes come where there is room, and go whole,
+ * or by their middle, which leaves two.
  */
 static void fragment(struct gen *gen)
 {
@@ -115,7 +118,10 @@ static void nest(struct gen *gen, uint64_t middle)
 	}
 }
 
-/* Nested and overlapping ranges of every size, with holes torn into them, moved about and protected. */
+/*
+ * Nested and overlapping ranges of every size, with holes torn into them, moved about and
+ * protected.
+ */
 static void overlap(struct gen *gen)
 {
 	const uint64_t pages = gen->live * 4 + 1024;

@@ -8,7 +8,7 @@
 
 #include "tsan.h"
 
-/* ---- The probes --------------------------------------------------------------------------------- */
+/* ---- The probes ---- */
 
 static int by_address(const void *a, const void *b)
 {
@@ -86,7 +86,7 @@ void history_destroy(struct history *history)
 	history->nr_probes = 0;
 }
 
-/* ---- The writer --------------------------------------------------------------------------------- */
+/* ---- The writer ---- */
 
 static const void *newest(struct probe *probe)
 {
@@ -97,8 +97,8 @@ static const void *newest(struct probe *probe)
 }
 
 /*
- * Entries are stored with release and loaded with acquire, so that a reader that has read a part of an
- * overwritten entry then also reads a head that tells so.
+ * Entries are stored with release and loaded with acquire, so that a reader that has read a part
+ * of an overwritten entry then also reads a head that tells so.
  */
 static void append(struct probe *probe, uint64_t step, const void *contents)
 {
@@ -158,7 +158,7 @@ void history_cancel(struct history *history, uint64_t step, uint64_t first, uint
 	history_finish(history, step);
 }
 
-/* ---- The readers -------------------------------------------------------------------------------- */
+/* ---- The readers ---- */
 
 uint64_t history_finished(const struct history *history)
 {
@@ -168,9 +168,9 @@ uint64_t history_finished(const struct history *history)
 uint64_t history_begun(const struct history *history)
 {
 	/*
-	 * The look-up's loads may be ordered by dependency alone; the fence keeps this one behind them. Without it
-	 * a reader could see a store's result and miss that its step had begun. ThreadSanitizer knows no
-	 * fences; the processors it runs on do not reorder loads.
+	 * The look-up's loads may be ordered by dependency alone; the fence keeps this one behind
+	 * them. Without it a reader could see a store's result and miss that its step had begun.
+	 * ThreadSanitizer knows no fences; the processors it runs on do not reorder loads.
 	 */
 #ifndef SAMARA_TOOL_TSAN
 	atomic_thread_fence(memory_order_acquire);
@@ -200,7 +200,10 @@ enum verdict history_judge(const struct probe *probe, const void *contents, uint
 		if (step <= s0)
 			break;
 	}
-	/* Entry i is overwritten when entry i + HISTORY_DEPTH is written, while head is still that. */
+	/*
+	 * Entry i is overwritten when entry i + HISTORY_DEPTH is written, while head is still
+	 * that.
+	 */
 	head = atomic_load_explicit(&probe->head, memory_order_acquire);
 	if (head >= oldest + HISTORY_DEPTH)
 		return VERDICT_UNKNOWN;

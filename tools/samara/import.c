@@ -41,7 +41,7 @@ struct members {
 	size_t nr;
 };
 
-/* ---- The log ---------------------------------------------------------------------------------------- */
+/* ---- The log ---- */
 
 static int fault_at(const struct log *log, size_t line, const char *what)
 {
@@ -96,7 +96,7 @@ static void free_log(struct log *log)
 	free(log->lines);
 }
 
-/* ---- Who counts -------------------------------------------------------------------------------------- */
+/* ---- Who counts ---- */
 
 static struct member *find_member(const struct members *members, uint64_t pid)
 {
@@ -162,8 +162,9 @@ static int learn(struct members *members, const struct strace_call *call, size_t
 }
 
 /*
- * Lines without a process id are the first process's, until there is a second one; then it gets its id as
- * well. It is the one of which strace does not say that it attached to it, unless that is the very first line.
+ * Lines without a process id are the first process's, until there is a second one; then it gets
+ * its id as well. It is the one of which strace does not say that it attached to it, unless that
+ * is the very first line.
  */
 static void name_unnamed(struct members *members, const struct strace *strace,
 			 const struct strace_call *call, bool seen_unnamed)
@@ -288,7 +289,7 @@ static bool counts(const struct members *members, const struct strace_call *call
 	return member && line < member->until;
 }
 
-/* ---- The trace ---------------------------------------------------------------------------------------- */
+/* ---- The trace ---- */
 
 struct conversion {
 	struct import import;
@@ -453,24 +454,24 @@ const struct command command_import = {
 		"\n"
 		"  strace -f -y -e trace=%memory,clone,clone3,fork,vfork,execve,shmget -o FILE PROGRAM\n"
 		"\n"
-		"into a trace of one address space. -f and -y can be missing, and so can all but %memory; there may be\n"
-		"times and process ids. Calls that failed are left out; calls cut in two by another thread are put\n"
-		"together and count when they end.\n"
+		"into a trace of one address space. -f and -y can be missing, and so can all but %memory; there\n"
+		"may be times and process ids. Calls that failed are left out; calls cut in two by another\n"
+		"thread are put together and count when they end.\n"
 		"\n"
 		"  --format=strace  the only format so far, and the default\n"
-		"  --pid=PID        import this process's address space; default: that of the first line. Threads (and\n"
-		"                   vfork children, until they execute a program) belong to it when clone, clone3\n"
-		"                   and vfork are in the log\n"
+		"  --pid=PID        import this process's address space; default: that of the first line.\n"
+		"                   Threads (and vfork children, until they execute a program) belong to it\n"
+		"                   when clone, clone3 and vfork are in the log\n"
 		"  --pid=all        all lines are one address space: for logs of threads without clone\n"
 		"  --page=N         page size in bytes (default 4096)\n"
 		"  --source=TEXT    what the trace's header shall say\n"
 		"  --output=FILE    write there ('-', the default: standard output; packed when FILE ends in .xz)\n"
 		"\n"
 		"Files become object ids by name with -y, otherwise by number: open, openat, memfd_create, dup and\n"
-		"close are heeded when they are in the log; without them one number is one object. What was mapped\n"
-		"before the log, by execve for example, is not in it: when such a range is protected or moved it is\n"
-		"taken for private anonymous memory, and a message on standard error says how often that was. shmget\n"
-		"tells how large a System V segment is.\n"
+		"close are heeded when they are in the log; without them one number is one object. What was\n"
+		"mapped before the log, by execve for example, is not in it: when such a range is protected or\n"
+		"moved it is taken for private anonymous memory, and a message on standard error says how often\n"
+		"that was. shmget tells how large a System V segment is.\n"
 		"\n"
 		"Examples:\n"
 		"  strace -f -y -e trace=%memory -o log true && samara import --output=true.trace.xz log\n"

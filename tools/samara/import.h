@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `samara import`: strace.c reads the lines, import.c says whose calls count, import_calls.c turns calls into
- * operations, import_objects.c knows which object is behind a file number.
+ * `samara import`: strace.c reads the lines, import.c says whose calls count, import_calls.c
+ * turns calls into operations, import_space.c carries these out, import_objects.c knows which
+ * object is behind a file number.
  */
 #ifndef SAMARA_TOOL_IMPORT_H
 #define SAMARA_TOOL_IMPORT_H
@@ -9,7 +10,7 @@
 #include "model/address_space.h"
 #include "strace.h"
 
-/* ---- Objects ------------------------------------------------------------------------------------ */
+/* ---- Objects ---- */
 
 struct named_object {
 	char *name;
@@ -51,7 +52,7 @@ int objects_set_fd(struct objects *objects, int64_t fd, uint64_t object);
 /* The System V segment @id, made when new; NULL without memory. */
 struct segment *objects_segment(struct objects *objects, uint64_t id);
 
-/* ---- The process ----------------------------------------------------------------------------------- */
+/* ---- The process ---- */
 
 struct attachment {
 	uint64_t addr;
@@ -77,7 +78,26 @@ struct import {
 void import_init(struct import *import, uint64_t page);
 void import_destroy(struct import *import);
 /*
- * Does what @call did, if it is one that matters. NULL, or what is wrong; then nothing more can be imported.
+ * What calls are made of. Each returns NULL, or what is wrong. import_op() checks @op, does it to
+ * the model and appends it to the trace.
+ */
+extern const char import_no_memory[];
+const char *import_op(struct import *import, struct trace_op op);
+const char *import_map(struct import *import, const struct as_mapping *what);
+const char *import_unmap(struct import *import, uint64_t addr, uint64_t length);
+/* Makes *@length whole pages of @page bytes. */
+const char *import_round_up(uint64_t *length, uint64_t page);
+bool import_any_mapped(const struct import *import, uint64_t addr, uint64_t length);
+/*
+ * A log does not show what execve, fork or the kernel mapped, nor what came before it. When such a
+ * range is used, it is mapped here and now, as private anonymous memory that can be read and
+ * written.
+ */
+const char *import_assume(struct import *import, uint64_t addr, uint64_t length);
+
+/*
+ * Does what @call did, if it is one that matters. NULL, or what is wrong; then nothing more can
+ * be imported.
  */
 const char *import_call(struct import *import, const struct strace_call *call);
 

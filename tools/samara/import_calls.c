@@ -5,11 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trace/parse.h"
-
-static const char no_memory[] = "out of memory";
-
-/* ---- Flags ------------------------------------------------------------------------------------------ */
+/* ---- Flags ---- */
 
 enum {
 	MAP_SHARED_BIT = 1, /* also in MAP_SHARED_VALIDATE */
@@ -56,98 +52,7 @@ static const struct strace_flag shmat_names[] = {
 #define RWX (TRACE_READ | TRACE_WRITE | TRACE_EXEC)
 #define KEPT (TRACE_SHARED | TRACE_GROWSDOWN) /* what mprotect cannot change */
 
-/* ---- Operations -------------------------------------------------------------------------------------- */
-
-void import_init(struct import *import, uint64_t page)
-{
-	*import = (struct import){ .header = { .page = page, .va_last = UINT64_MAX } };
-	as_init(&import->model);
-}
-
-void import_destroy(struct import *import)
-{
-	trace_free(&import->trace);
-	as_destroy(&import->model);
-	objects_destroy(&import->objects);
-	free(import->attachments);
-}
-
-static const char *emit(struct import *import, struct trace_op op)
-{
-	const char *why = trace_op_fault(&op, &import->header);
-
-	op.line = import->line;
-	if (why)
-		return why;
-	if (as_apply(&import->model, &op, &why) == -ENOMEM || trace_append(&import->trace, &op))
-		return no_memory;
-	return why;
-}
-
-static const char *emit_map(struct import *import, const struct as_mapping *what)
-{
-	struct trace_op op = { .verb = TRACE_MAP,
-			       .addr = what->first,
-			       .length = what->last - what->first + 1 };
-
-	op.object = what->object;
-	op.offset = what->offset;
-	op.flags = (uint8_t)what->flags;
-	return emit(import, op);
-}
-
-static const char *emit_unmap(struct import *import, uint64_t addr, uint64_t length)
-{
-	return emit(import,
-		    (struct trace_op){ .verb = TRACE_UNMAP, .addr = addr, .length = length });
-}
-
-/* *@length in whole pages. */
-static const char *round_up(uint64_t *length, uint64_t page)
-{
-	if (__builtin_add_overflow(*length, page - 1, length))
-		return "the length does not fit in 64 bits";
-	*length &= ~(page - 1);
-	return NULL;
-}
-
-static bool any_mapped(const struct import *import, uint64_t addr, uint64_t length)
-{
-	struct as_pos pos;
-	const struct as_mapping *mapping = as_from(&import->model, addr, &pos);
-
-	return mapping && mapping->first <= addr + (length - 1);
-}
-
-/*
- * A log does not show what execve, fork or the kernel mapped, nor what came before it. When such a range is
- * used, it is mapped here and now, as private anonymous memory that can be read and written.
- */
-static const char *assume_mapped(struct import *import, uint64_t addr, uint64_t length)
-{
-	uint64_t last = addr + (length - 1);
-	const char *why = NULL;
-
-	while (!why) {
-		struct as_mapping hole = { addr, last, 0, 0, TRACE_READ | TRACE_WRITE };
-		struct as_pos pos;
-		const struct as_mapping *mapping = as_from(&import->model, addr, &pos);
-
-		if (mapping && mapping->first <= addr) {
-			if (mapping->last >= last)
-				return NULL;
-			addr = mapping->last + 1;
-			continue;
-		}
-		if (mapping && mapping->first <= last)
-			hole.last = mapping->first - 1;
-		import->assumed++;
-		why = emit_map(import, &hole);
-	}
-	return why;
-}
-
-/* ---- Calls --------------------------------------------------------------------------------------------- */
+/* ---- Calls ---- */
 
 static const char not_a_number[] = "an argument is not a number";
 
@@ -159,7 +64,7 @@ static const char *range_args(const struct import *import, const struct strace_c
 
 	if (!strace_number(call->args[0], addr) || !strace_number(call->args[1], length))
 		return not_a_number;
-	why = round_up(length, import->header.page);
+	why = import_round_up(length, import->header.page);
 	if (!why && *length && *addr + (*length - 1) < *addr)
 		why = "the range goes beyond the end of the address space";
 	return why;
@@ -174,12 +79,15 @@ static const char *file_object(struct import *import, const char *arg, uint64_t 
 
 	if (!strace_file(arg, &fd, &path, &length))
 		return "the file number cannot be read";
-	/* Deleted files (memfds above all) may share a name; the number tells them apart if it was traced. */
+	/*
+	 * Deleted files (memfds above all) may share a name; the number tells them apart if it
+	 * was traced.
+	 */
 	if (path && !(strstr(path, "(deleted)") && objects_knows_fd(&import->objects, fd)))
 		*object = objects_by_name(&import->objects, path, length);
 	else
 		*object = objects_by_fd(&import->objects, fd);
-	return *object ? NULL : no_memory;
+	return *object ? NULL : import_no_memory;
 }
 
 static const char *call_mmap(struct import *import, const struct strace_call *call)
@@ -198,7 +106,7 @@ static const char *call_mmap(struct import *import, const struct strace_call *ca
 		huge = UINT64_C(1)
 		       << (flags >> MAP_HUGE_SHIFT_BITS & 63 ? flags >> MAP_HUGE_SHIFT_BITS & 63
 							     : 21);
-	why = round_up(&length, huge);
+	why = import_round_up(&length, huge);
 	if (why)
 		return why;
 	what.last = call->result + (length - 1);
@@ -213,7 +121,7 @@ static const char *call_mmap(struct import *import, const struct strace_call *ca
 	} else if (flags & MAP_SHARED_BIT) {
 		what.object = objects_new(&import->objects);
 	}
-	return why ? why : emit_map(import, &what);
+	return why ? why : import_map(import, &what);
 }
 
 static const char *call_munmap(struct import *import, const struct strace_call *call)
@@ -221,7 +129,7 @@ static const char *call_munmap(struct import *import, const struct strace_call *
 	uint64_t addr, length;
 	const char *why = range_args(import, call, &addr, &length);
 
-	return why ? why : emit_unmap(import, addr, length);
+	return why ? why : import_unmap(import, addr, length);
 }
 
 static const char *call_mprotect(struct import *import, const struct strace_call *call)
@@ -233,7 +141,7 @@ static const char *call_mprotect(struct import *import, const struct strace_call
 		why = "the protection cannot be read";
 	if (why || !length)
 		return why;
-	why = assume_mapped(import, addr, length);
+	why = import_assume(import, addr, length);
 	last = addr + (length - 1);
 	/* One operation per part that has the same s and g throughout. */
 	while (!why && addr <= last) {
@@ -248,7 +156,7 @@ static const char *call_mprotect(struct import *import, const struct strace_call
 			end = last;
 		op.length = end - addr + 1;
 		op.flags = (uint8_t)((prot & RWX) | (mapping->flags & KEPT));
-		why = emit(import, op);
+		why = import_op(import, op);
 		if (end == UINT64_MAX)
 			break;
 		addr = end + 1;
@@ -259,7 +167,7 @@ static const char *call_mprotect(struct import *import, const struct strace_call
 /* mremap with an old length of 0: a second mapping of shared memory. */
 static const char *map_again(struct import *import, uint64_t old, uint64_t result, uint64_t length)
 {
-	const char *why = assume_mapped(import, old & ~(import->header.page - 1),
+	const char *why = import_assume(import, old & ~(import->header.page - 1),
 					import->header.page);
 	struct as_mapping what;
 
@@ -270,7 +178,7 @@ static const char *map_again(struct import *import, uint64_t old, uint64_t resul
 		what.offset += old - what.first;
 	what.first = result;
 	what.last = result + (length - 1);
-	return emit_map(import, &what);
+	return import_map(import, &what);
 }
 
 /* MREMAP_DONTUNMAP: what was moved from [op's old range] stays mapped there as well. */
@@ -291,10 +199,10 @@ static const char *move_but_keep(struct import *import, const struct trace_op *o
 		map.offset = m->offset;
 		map.flags = (uint8_t)m->flags;
 		if (as_apply(&kept, &map, &why))
-			why = no_memory;
+			why = import_no_memory;
 	}
 	if (!why)
-		why = emit(import, *op);
+		why = import_op(import, *op);
 	for (const struct as_mapping *m = as_from(&kept, op->addr, &pos); m && !why;
 	     m = as_next(&kept, &pos)) {
 		struct as_mapping what = *m;
@@ -305,7 +213,7 @@ static const char *move_but_keep(struct import *import, const struct trace_op *o
 		}
 		if (what.last > last)
 			what.last = last;
-		why = emit_map(import, &what);
+		why = import_map(import, &what);
 	}
 	as_destroy(&kept);
 	return why;
@@ -324,31 +232,31 @@ static const char *call_mremap(struct import *import, const struct strace_call *
 		return not_a_number;
 	if (!strace_flags(call->args[3], mremap_names, &flags))
 		return "the flags cannot be read";
-	why = round_up(&op.new_length, import->header.page);
+	why = import_round_up(&op.new_length, import->header.page);
 	if (why)
 		return why;
 	if (!op.length)
 		return map_again(import, op.addr, op.new_addr, op.new_length);
-	why = assume_mapped(import, op.addr, op.length);
+	why = import_assume(import, op.addr, op.length);
 	grown = op.new_length > op.length ? op.new_length - op.length : 0;
 	/* The kernel found the room behind the range free, whatever the log had to say about it. */
 	if (!why && op.addr == op.new_addr && grown &&
-	    any_mapped(import, op.addr + op.length, grown)) {
+	    import_any_mapped(import, op.addr + op.length, grown)) {
 		import->assumed++;
-		why = emit_unmap(import, op.addr + op.length, grown);
+		why = import_unmap(import, op.addr + op.length, grown);
 	}
 	if (why)
 		return why;
 	if (flags & MREMAP_DONTUNMAP_BIT)
 		return move_but_keep(import, &op);
-	return emit(import, op);
+	return import_op(import, op);
 }
 
 static const char *call_brk(struct import *import, const struct strace_call *call)
 {
 	struct as_mapping what = { 0, 0, 0, 0, TRACE_READ | TRACE_WRITE };
 	uint64_t end = call->result, old = import->heap_end;
-	const char *why = round_up(&end, import->header.page);
+	const char *why = import_round_up(&end, import->header.page);
 
 	if (why)
 		return why;
@@ -360,10 +268,10 @@ static const char *call_brk(struct import *import, const struct strace_call *cal
 	if (end == old)
 		return NULL;
 	if (end < old)
-		return emit_unmap(import, end, old - end);
+		return import_unmap(import, end, old - end);
 	what.first = old;
 	what.last = end - 1;
-	return emit_map(import, &what);
+	return import_map(import, &what);
 }
 
 static const char *call_shmget(struct import *import, const struct strace_call *call)
@@ -373,10 +281,10 @@ static const char *call_shmget(struct import *import, const struct strace_call *
 	const char *why;
 
 	if (!segment)
-		return no_memory;
+		return import_no_memory;
 	if (!strace_number(call->args[1], &size))
 		return not_a_number;
-	why = round_up(&size, import->header.page);
+	why = import_round_up(&size, import->header.page);
 	/* Whoever only looks a segment up may give 0. */
 	if (!why && size)
 		segment->size = size;
@@ -390,7 +298,7 @@ static const char *add_attachment(struct import *import, uint64_t addr, uint64_t
 	attachments = realloc(import->attachments,
 			      (import->nr_attachments + 1) * sizeof(*attachments));
 	if (!attachments)
-		return no_memory;
+		return import_no_memory;
 	import->attachments = attachments;
 	attachments[import->nr_attachments++] = (struct attachment){ addr, length };
 	return NULL;
@@ -409,7 +317,7 @@ static const char *call_shmat(struct import *import, const struct strace_call *c
 		return "the flags cannot be read";
 	segment = objects_segment(&import->objects, id);
 	if (!segment)
-		return no_memory;
+		return import_no_memory;
 	import->unsized += !segment->size;
 	length = segment->size ? segment->size : import->header.page;
 	what.last = what.first + (length - 1);
@@ -420,7 +328,7 @@ static const char *call_shmat(struct import *import, const struct strace_call *c
 	if (flags & SHM_EXEC_BIT)
 		what.flags |= TRACE_EXEC;
 	why = add_attachment(import, what.first, length);
-	return why ? why : emit_map(import, &what);
+	return why ? why : import_map(import, &what);
 }
 
 static const char *call_shmdt(struct import *import, const struct strace_call *call)
@@ -436,12 +344,12 @@ static const char *call_shmdt(struct import *import, const struct strace_call *c
 			uint64_t length = a->length;
 
 			*a = import->attachments[--import->nr_attachments];
-			return emit_unmap(import, addr, length);
+			return import_unmap(import, addr, length);
 		}
 	}
 	/* Attached before the log began. */
 	import->unsized++;
-	return emit_unmap(import, addr, import->header.page);
+	return import_unmap(import, addr, import->header.page);
 }
 
 static const char *call_remap_file_pages(struct import *import, const struct strace_call *call)
@@ -453,14 +361,14 @@ static const char *call_remap_file_pages(struct import *import, const struct str
 	if (!why && !strace_number(call->args[3], &page_offset))
 		why = not_a_number;
 	if (!why)
-		why = assume_mapped(import, addr, length);
+		why = import_assume(import, addr, length);
 	if (why)
 		return why;
 	what = *as_at(&import->model, addr);
 	what.first = addr;
 	what.last = addr + (length - 1);
 	what.offset = what.object ? page_offset * import->header.page : 0;
-	return emit_map(import, &what);
+	return import_map(import, &what);
 }
 
 /* A new program: nothing of the old one stays mapped. */
@@ -472,7 +380,7 @@ static const char *call_execve(struct import *import, const struct strace_call *
 
 	(void)call;
 	while (!why && (mapping = as_from(&import->model, 0, &pos)))
-		why = emit_unmap(import, mapping->first, mapping->last - mapping->first + 1);
+		why = import_unmap(import, mapping->first, mapping->last - mapping->first + 1);
 	import->heap_known = false;
 	import->nr_attachments = 0;
 	return why;
@@ -495,7 +403,7 @@ static const char *call_open(struct import *import, const struct strace_call *ca
 	else
 		object = objects_new(&import->objects);
 	if (!object || objects_set_fd(&import->objects, (int64_t)call->result, object))
-		return no_memory;
+		return import_no_memory;
 	return NULL;
 }
 
@@ -507,7 +415,7 @@ static const char *call_close(struct import *import, const struct strace_call *c
 
 	if (!strace_file(call->args[0], &fd, &path, &length))
 		return "the file number cannot be read";
-	return objects_set_fd(&import->objects, fd, 0) ? no_memory : NULL;
+	return objects_set_fd(&import->objects, fd, 0) ? import_no_memory : NULL;
 }
 
 static const char *call_dup(struct import *import, const struct strace_call *call)
@@ -521,7 +429,7 @@ static const char *call_dup(struct import *import, const struct strace_call *cal
 		return "the file number cannot be read";
 	object = objects_by_fd(&import->objects, fd);
 	if (!object || objects_set_fd(&import->objects, (int64_t)call->result, object))
-		return no_memory;
+		return import_no_memory;
 	return NULL;
 }
 

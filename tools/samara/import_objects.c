@@ -35,7 +35,10 @@ static size_t find_name(const struct objects *objects, const char *name)
 	return low;
 }
 
-/* Makes room for one more behind the @nr elements of @array, which has room for a power of two of them. */
+/*
+ * Makes room for one more behind the @nr elements of @array, which has room for a power of two of
+ * them.
+ */
 static void *one_more(void *array, size_t nr, size_t size)
 {
 	if (nr & (nr - 1))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mapping records: what the tree's entries point to. A record is complete before it is published and does not
- * change afterwards, but for the two stamps that say when it was on its way out.
+ * Mapping records: what the tree's entries point to. A record is complete before it is published
+ * and does not change afterwards, but for the two stamps that say when it was on its way out.
  *
- * The writer numbers its stores 1, 2, ...: steps (see history.h). A record lives from the step that stores it
- * to the step that takes the last of its range away; as each step replaces whole ranges or trims them at one
- * end, a record never covers more than one range.
+ * The writer numbers its stores 1, 2, ...: steps (see history.h). A record lives from the step
+ * that stores it to the step that takes the last of its range away; as each step replaces whole
+ * ranges or trims them at one end, a record never covers more than one range.
  */
 #ifndef SAMARA_TOOL_MAPPING_H
 #define SAMARA_TOOL_MAPPING_H
@@ -34,8 +34,8 @@ struct mapping {
 struct mapping_batch;
 
 /*
- * Frees records: at once, or in RCU mode in batches after a grace period, for one call_rcu per record
- * would cost more than the tree does.
+ * Frees records: at once, or in RCU mode in batches after a grace period, for one call_rcu per
+ * record would cost more than the tree does.
  */
 struct reclaimer {
 	bool rcu;
@@ -55,13 +55,13 @@ void mapping_discard(struct mapping *mapping);
 
 void reclaimer_init(struct reclaimer *reclaimer, bool rcu);
 /*
- * Takes a record that no step leaves in the tree; never fails. CONTEXT: after its last step, one thread,
- * not in a read section (without memory for a batch it waits for a grace period).
+ * Takes a record that no step leaves in the tree; never fails. CONTEXT: after its last step, one
+ * thread, not in a read section (without memory for a batch it waits for a grace period).
  */
 void mapping_retire(struct reclaimer *reclaimer, struct mapping *mapping);
 /*
- * Frees everything retired and ends @reclaimer. CONTEXT: waits for a grace period in RCU mode; not in a read
- * section.
+ * Frees everything retired and ends @reclaimer. CONTEXT: waits for a grace period in RCU mode;
+ * not in a read section.
  */
 void reclaimer_finish(struct reclaimer *reclaimer);
 

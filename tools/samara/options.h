@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Command lines: --name, --name=VALUE or --name VALUE, in any place; -- ends them; - is an operand. */
+/*
+ * Command lines: --name, --name=VALUE or --name VALUE, in any place; -- ends them; - is an
+ * operand.
+ */
 #ifndef SAMARA_TOOL_OPTIONS_H
 #define SAMARA_TOOL_OPTIONS_H
 
@@ -25,9 +28,9 @@ struct option {
 };
 
 /*
- * Takes the options out of @argv (argv[0] is skipped) and sets their values; the operands are then argv[1] to
- * argv[*@operands]. EXIT_OK: go on, with *@operands set; when --help was there it has been printed and
- * *@operands is -1. EXIT_USAGE: a message has been printed.
+ * Takes the options out of @argv (argv[0] is skipped) and sets their values; the operands are
+ * then argv[1] to argv[*@operands]. EXIT_OK: go on, with *@operands set; when --help was there it
+ * has been printed and *@operands is -1. EXIT_USAGE: a message has been printed.
  */
 int parse_options(const struct command *command, int argc, char **argv,
 		  const struct option *options, size_t nr_options, int *operands);

@@ -73,8 +73,8 @@ static void leave(struct maple_tree *tree)
 }
 
 /*
- * Is what @mapping's record says of itself consistent with having been met at [first..last] between steps
- * @s0 and @s1?
+ * Is what @mapping's record says of itself consistent with having been met at [first..last]
+ * between steps @s0 and @s1?
  */
 static void judge_record(struct reader *reader, const struct mapping *mapping, uint64_t first,
 			 uint64_t last, uint64_t s0, uint64_t s1)

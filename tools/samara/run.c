@@ -25,7 +25,7 @@ struct run {
 	struct readers *readers; /* NULL: none */
 };
 
-/* ---- Operations and checks ------------------------------------------------------------------------ */
+/* ---- Operations and checks ---- */
 
 static int fault_at(const struct run *run, const struct trace_op *op, const char *what)
 {
@@ -106,9 +106,12 @@ static int check_after(struct run *run, size_t done)
 	return checked(run, op, err, why);
 }
 
-/* ---- Figures ---------------------------------------------------------------------------------------- */
+/* ---- Figures ---- */
 
-/* Bytes a mapping mean most when the tree is large, so they are taken again whenever it has grown a bit. */
+/*
+ * Bytes a mapping mean most when the tree is large, so they are taken again whenever it has grown
+ * a bit.
+ */
 static void sample(struct run *run, bool last)
 {
 	struct run_result *result = run->result;
@@ -129,7 +132,7 @@ static void sample(struct run *run, bool last)
 	result->bytes_per_mapping = (double)stats.bytes / (double)stats.entries;
 }
 
-/* ---- The loop --------------------------------------------------------------------------------------- */
+/* ---- The loop ---- */
 
 static size_t chunk_end(const struct run *run, size_t done)
 {
@@ -168,7 +171,7 @@ static int run_operations(struct run *run)
 	return status;
 }
 
-/* ---- The final state ---------------------------------------------------------------------------------- */
+/* ---- The final state ---- */
 
 static int expect_line(const char *path, unsigned long number, const char *expected, const char *is)
 {
@@ -179,7 +182,9 @@ static int expect_line(const char *path, unsigned long number, const char *expec
 	return EXIT_FAILED;
 }
 
-/* Compares @text, the lines of the final runs, with the file of which @input is. @text is cut up. */
+/*
+ * Compares @text, the lines of the final runs, with the file of which @input is. @text is cut up.
+ */
 static int compare_lines(struct trace_input *input, const char *path, char *text)
 {
 	unsigned long number = 1;
@@ -265,7 +270,7 @@ static int finish(struct run *run)
 	return status;
 }
 
-/* ---- Readers -------------------------------------------------------------------------------------------- */
+/* ---- Readers ---- */
 
 static int start_readers(struct run *run)
 {

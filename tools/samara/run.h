@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One run of a trace through a tree, with checks and readers: the engine room of `samara replay`. */
+/*
+ * One run of a trace through a tree, with checks and readers: the engine room of `samara replay`.
+ */
 #ifndef SAMARA_TOOL_RUN_H
 #define SAMARA_TOOL_RUN_H
 
@@ -32,7 +34,7 @@ struct run_result {
 	size_t runs;         /* live, adjacent ones joined where they fit */
 	unsigned int height; /* at the end */
 	unsigned int height_max;
-	double bytes_per_mapping; /* of the nodes, when sampled_at mappings were alive: near the peak */
+	double bytes_per_mapping; /* bytes of nodes, when sampled_at mappings were alive */
 	size_t sampled_at;
 	uint64_t nodes_built;
 	struct reader_counts readers;

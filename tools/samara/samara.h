@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tool's subcommands. Each is one file (with helpers of its own) that defines one struct command; main.c
- * lists them. To add one: write it, name it here, list it in main.c and in meson.build, and give it
- * a man page.
+ * The tool's subcommands. Each is one file (with helpers of its own) that defines one struct
+ * command; main.c lists them. To add one: write it, name it here, list it in main.c and in
+ * meson.build, and give it a man page.
  *
  * The tool uses the library's public headers, trace/ and model/, nothing else.
  */

@@ -27,7 +27,7 @@ void space_destroy(struct space *space)
 	free(space->victims);
 }
 
-/* ---- Steps ---------------------------------------------------------------------------------------- */
+/* ---- Steps ---- */
 
 /* One store of @mapping (NULL: nothing) over [first..last]. CONTEXT: the tree's lock. */
 static int store(struct space *space, uint64_t first, uint64_t last, struct mapping *mapping)
@@ -206,7 +206,7 @@ static int replace_with(struct space *space, const struct as_mapping *what)
 	return err;
 }
 
-/* ---- Operations ------------------------------------------------------------------------------------ */
+/* ---- Operations ---- */
 
 static struct mapping *mapping_at(struct space *space, uint64_t addr)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An address space kept in a maple tree: one entry per mapping, keyed by byte addresses, each pointing to a
- * record of its own (mapping.h). An operation over part of a mapping splits or trims it; the pieces get new
- * records. One writer; in RCU mode any number of readers beside it, without RCU readers take the tree's lock.
+ * An address space kept in a maple tree: one entry per mapping, keyed by byte addresses, each
+ * pointing to a record of its own (mapping.h). An operation over part of a mapping splits or
+ * trims it; the pieces get new records. One writer; in RCU mode any number of readers beside it,
+ * without RCU readers take the tree's lock.
  *
- * A change is a sequence of steps, each one store: first the parts of the outer mappings that remain get their
- * new records (their contents stay), then the range itself changes. So no address ever reads as
- * something that is neither its old nor its new mapping.
+ * A change is a sequence of steps, each one store: first the parts of the outer mappings that
+ * remain get their new records (their contents stay), then the range itself changes. So no
+ * address ever reads as something that is neither its old nor its new mapping.
  */
 #ifndef SAMARA_TOOL_SPACE_H
 #define SAMARA_TOOL_SPACE_H
@@ -34,8 +35,9 @@ void space_init(struct space *space, bool rcu, struct history *history);
 void space_destroy(struct space *space);
 
 /*
- * Does what @op says: 0, -ENOMEM, or -EINVAL and *@why when it does not fit what is mapped. After -EINVAL
- * the space is as before; after -ENOMEM each address still has its old or its new mapping.
+ * Does what @op says: 0, -ENOMEM, or -EINVAL and *@why when it does not fit what is mapped. After
+ * -EINVAL the space is as before; after -ENOMEM each address still has its old or its new
+ * mapping.
  */
 int space_apply(struct space *space, const struct trace_op *op, const char **why);
 

@@ -58,7 +58,7 @@ bool strace_attached(const struct strace *strace, uint64_t pid)
 	return false;
 }
 
-/* ---- Halves --------------------------------------------------------------------------------------- */
+/* ---- Halves ---- */
 
 /* Keeps the first half @text of a call of @pid. 0 or -ENOMEM. */
 static int keep_half(struct strace *strace, uint64_t pid, const char *text, size_t length)
@@ -76,8 +76,8 @@ static int keep_half(struct strace *strace, uint64_t pid, const char *text, size
 }
 
 /*
- * Puts the second half @text of a call named @name (of @length bytes) behind the first. 1: *@line is the whole;
- * 0: there is no first half.
+ * Puts the second half @text of a call named @name (of @length bytes) behind the first. 1: *@line
+ * is the whole; 0: there is no first half.
  */
 static int join_halves(struct strace *strace, uint64_t pid, const char *name, size_t length,
 		       const char *text, char **line)
@@ -106,7 +106,7 @@ static int join_halves(struct strace *strace, uint64_t pid, const char *name, si
 	return 1;
 }
 
-/* ---- Prefixes --------------------------------------------------------------------------------------- */
+/* ---- Prefixes ---- */
 
 static char *skip_blanks(char *text)
 {
@@ -124,7 +124,7 @@ static char *skip_prefix(char *line, uint64_t *pid)
 
 		line = skip_blanks(line);
 		digits = strspn(line, "0123456789");
-		length = strspn(line, "0123456789:.+-");
+		length = strspn(line, "0123456789:.+-TZ");
 		if (*line == '[' && strchr(line, ']')) {
 			if (!strncmp(line, "[pid", 4) && !have_pid) {
 				*pid = strtoull(line + 4, NULL, 10);
@@ -160,7 +160,7 @@ static int note_attached(struct strace *strace, const char *line)
 	return 0;
 }
 
-/* ---- Calls ------------------------------------------------------------------------------------------ */
+/* ---- Calls ---- */
 
 /* Steps over one character, or over all of a quoted string. Stays at a NUL. */
 static char *skip_one(char *text)
@@ -175,8 +175,8 @@ static char *skip_one(char *text)
 }
 
 /*
- * The last > of what stands behind a file number: </lib/libc.so.6>, </dev/zero<char 1:5>>. strace writes < and >
- * inside a name in octal.
+ * The last > of what stands behind a file number: </lib/libc.so.6>, </dev/zero<char 1:5>>. strace
+ * writes < and > inside a name in octal.
  */
 static char *end_of_file_name(char *text)
 {
@@ -203,7 +203,7 @@ static char *end_of_arg(char *text)
 			if (!depth)
 				return text;
 			depth--;
-		} else if (*text == '<' && isdigit((unsigned char)text[-1])) {
+		} else if (*text == '<' && isdigit((unsigned char)text[-1]) && text[1] != '<') {
 			text = end_of_file_name(text);
 			if (!*text)
 				return text;
@@ -319,7 +319,7 @@ int strace_line(struct strace *strace, char *line, struct strace_call *call, con
 	return parse_call(line, pid, call, why);
 }
 
-/* ---- Arguments ---------------------------------------------------------------------------------------- */
+/* ---- Arguments ---- */
 
 bool strace_number(const char *arg, uint64_t *value)
 {

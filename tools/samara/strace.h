@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines of strace's output, taken apart. Understood are the prefixes that strace's options put before a call
- * (process id with or without "[pid ]", time of day, relative time, instruction pointer), calls cut in
- * two by another process's line, times behind the result, and file names behind file numbers (-y, -yy).
+ * Lines of strace's output, taken apart. Understood are the prefixes that strace's options put
+ * before a call (process id with or without "[pid ]", time of day, relative time, instruction
+ * pointer), calls cut in two by another process's line, times behind the result, and file names
+ * behind file numbers (-y, -yy).
  */
 #ifndef SAMARA_TOOL_STRACE_H
 #define SAMARA_TOOL_STRACE_H
@@ -29,9 +30,9 @@ struct strace *strace_new(void);
 void strace_free(struct strace *strace);
 
 /*
- * Reads one line, which is changed. 1: *@call is a call that is over (its texts are valid until the next
- * line); 0: the line holds none, or only the first half of one; -EINVAL: it is no line of strace's, *@why says
- * why; -ENOMEM.
+ * Reads one line, which is changed. 1: *@call is a call that is over (its texts are valid until
+ * the next line); 0: the line holds none, or only the first half of one; -EINVAL: it is no line
+ * of strace's, *@why says why; -ENOMEM.
  */
 int strace_line(struct strace *strace, char *line, struct strace_call *call, const char **why);
 /* First halves of calls so far that had no second half. */
@@ -41,7 +42,7 @@ size_t strace_headless(const struct strace *strace);
 /* Did strace itself announce that it had attached to @pid? Then it is not the first process. */
 bool strace_attached(const struct strace *strace, uint64_t pid);
 
-/* ---- Arguments ---------------------------------------------------------------------------------- */
+/* ---- Arguments ---- */
 
 /* A number, decimal, 0x hexadecimal, 0 octal or NULL. */
 bool strace_number(const char *arg, uint64_t *value);
@@ -52,11 +53,14 @@ struct strace_flag {
 	uint64_t value;
 };
 
-/* Adds up flags and numbers joined by '|'. Names that are not in @names count as 0. False: malformed. */
+/*
+ * Adds up flags and numbers joined by '|'. Names that are not in @names count as 0. False:
+ * malformed.
+ */
 bool strace_flags(const char *arg, const struct strace_flag *names, uint64_t *value);
 /*
- * A file number, with *@path set to what -y put behind it (of *@length bytes), or NULL. False when @arg is no
- * file number. A negative number is given as -1.
+ * A file number, with *@path set to what -y put behind it (of *@length bytes), or NULL. False
+ * when @arg is no file number. A negative number is given as -1.
  */
 bool strace_file(const char *arg, int64_t *fd, const char **path, size_t *length);
 
