@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "options.hpp"
+#include "clock.hpp"
 #include "keys.hpp"
 #include "workloads.hpp"
 #include <algorithm>
@@ -90,7 +91,11 @@ std::vector<std::string> split(const std::string &text)
 
 void check_names(const options &opt)
 {
-	for (const auto &name : opt.peers) {
+	std::vector<std::string> peers = opt.peers;
+
+	if (!opt.ratio.empty())
+		peers.push_back(opt.ratio);
+	for (const auto &name : peers) {
 		auto peer = bench_peers();
 
 		while (*peer && name != (*peer)->name)
@@ -233,5 +238,8 @@ options parse_options(int argc, char **argv)
 	if (!sized)
 		opt.sizes.insert(opt.sizes.begin(), { 1024, 65536, 1000000 });
 	check_names(opt);
+	const std::vector<int> cpus = allowed_cpus();
+	if (opt.cpu >= 0 && std::find(cpus.begin(), cpus.end(), opt.cpu) == cpus.end())
+		complain("may not run on this CPU", std::to_string(opt.cpu));
 	return opt;
 }
