@@ -143,7 +143,7 @@ static void run_space(const struct space *space)
 	for (unsigned int n = 1; n <= space->stores; n++) {
 		nr *= choices(space);
 		if (n == space->stores && percent < 100)
-			stride = 100 / percent | 1;
+			stride = 400 / percent | 1;
 		for (unsigned long i = 0; i < nr; i += stride) {
 			unsigned long rest = i;
 

@@ -151,9 +151,12 @@ static unsigned long take_key(struct draw *d)
 /* Over several ranges from where one begins or within it. */
 static void take_run(struct draw *d, unsigned long *first, unsigned long *last)
 {
-	size_t at = below(d, d->model->count), over = one_in(d, 20) ? d->model->count / 4 : 60;
+	size_t at = below(d, d->model->count), over = one_in(d, 10) ? 60 : 3;
 	const struct rm_range *from = &d->model->ranges[at], *to;
 
+	/* What takes a good part of the tree away must be as rare as that part is large, or none grows. */
+	if (one_in(d, 20 + d->model->count))
+		over = d->model->count / 4;
 	at += below(d, over + 1);
 	to = &d->model->ranges[at < d->model->count ? at : d->model->count - 1];
 	*first = one_in(d, 2) ? from->first : from->first + below(d, from->last - from->first);
@@ -186,8 +189,8 @@ static void take_range(struct draw *d, unsigned long *first, unsigned long *last
 			*first = *last;
 			*last = swap;
 		}
-		/* Far too often that would wipe out everything. */
-		if (!one_in(d, 10) && *last - *first > 64)
+		/* The same goes for what lies between two keys. */
+		if (!one_in(d, 10 + d->model->count) && *last - *first > 64)
 			*last = *first + below(d, 64);
 	} else {
 		span = take_span(d);

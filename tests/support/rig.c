@@ -64,10 +64,17 @@ void rig_unlock(struct rig *rig)
 
 bool rig_init(struct rig *rig, unsigned int flags)
 {
+	return rig_init_in(rig, flags, NULL);
+}
+
+bool rig_init_in(struct rig *rig, unsigned int flags, struct mt_mem *mem)
+{
 	memset(rig, 0, sizeof(*rig));
-	rig->mem = mt_mem_create(0, NULL);
+	rig->own_mem = !mem;
+	rig->mem = mem ? mem : mt_mem_create(0, NULL);
 	if (!rig->mem)
 		return false;
+	rig->nodes = nodes_in_use(rig->mem);
 	rm_init(&rig->model);
 	mt_init_flags(&rig->tree, flags);
 	mt_set_mem(&rig->tree, rig->mem);
@@ -96,8 +103,9 @@ bool rig_fini(struct rig *rig)
 	mas_destroy(&rig->mas);
 	__mt_destroy(&rig->tree);
 	rig_unlock(rig);
-	nodes = nodes_in_use(rig->mem);
-	mt_mem_destroy(rig->mem);
+	nodes = nodes_in_use(rig->mem) - rig->nodes;
+	if (rig->own_mem)
+		mt_mem_destroy(rig->mem);
 	rm_destroy(&rig->model);
 	return nodes == 0 || rig_fault(rig, "%lu nodes leaked", nodes);
 }

@@ -17,6 +17,8 @@ struct rig {
 	struct maple_tree tree;
 	struct range_model model;
 	struct mt_mem *mem;
+	bool own_mem;
+	unsigned long nodes; /* in use in mem before */
 	struct ma_state mas;
 	struct cursor_model cursor;
 	bool wrapped;       /* the cyclic allocator's mark */
@@ -24,7 +26,8 @@ struct rig {
 	char why[WHY_SIZE];
 };
 
-/* False when there is no memory for it. */
+/* With its nodes in @mem, or, when NULL, in an arena of its own. False when there is no memory for it. */
+bool rig_init_in(struct rig *rig, unsigned int flags, struct mt_mem *mem);
 bool rig_init(struct rig *rig, unsigned int flags);
 /* Does one step; false and why, when the tree did something else than the model. */
 bool rig_step(struct rig *rig, const struct op *op);

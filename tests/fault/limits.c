@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory that is really short: arenas with a limit, and what each gfp may touch then. Neither GFP_ATOMIC nor
+ * GFP_NOWAIT calls the C allocator (counted, by wrapping it) or the system (a seccomp filter kills).
+ */
+#include "support/cm.h"
+
+#include "support/env.h"
+#include "support/rng.h"
+#include "support/treecheck.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOGS 40
+#define CRUMBS 100
+#define NEW xa_mk_value(7)
+
+/* ---- Counting what asks for memory (the linker sends calls here) */
+
+static unsigned long allocator_calls;
+static bool counting;
+
+static void count(void)
+{
+	if (__atomic_load_n(&counting, __ATOMIC_RELAXED))
+		__atomic_fetch_add(&allocator_calls, 1, __ATOMIC_RELAXED);
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__real_aligned_alloc(size_t align, size_t size);
+int __real_posix_memalign(void **p, size_t align, size_t size);
+void __real_free(void *p);
+void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+int __real_munmap(void *addr, size_t len);
+int __real_madvise(void *addr, size_t len, int advice);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__wrap_aligned_alloc(size_t align, size_t size);
+int __wrap_posix_memalign(void **p, size_t align, size_t size);
+void __wrap_free(void *p);
+void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+int __wrap_munmap(void *addr, size_t len);
+int __wrap_madvise(void *addr, size_t len, int advice);
+
+void *__wrap_malloc(size_t size)
+{
+	count();
+	return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	count();
+	return __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	count();
+	return __real_realloc(p, size);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t size)
+{
+	count();
+	return __real_aligned_alloc(align, size);
+}
+
+int __wrap_posix_memalign(void **p, size_t align, size_t size)
+{
+	count();
+	return __real_posix_memalign(p, align, size);
+}
+
+void __wrap_free(void *p)
+{
+	count();
+	__real_free(p);
+}
+
+void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	count();
+	return __real_mmap(addr, len, prot, flags, fd, offset);
+}
+
+int __wrap_munmap(void *addr, size_t len)
+{
+	count();
+	return __real_munmap(addr, len);
+}
+
+int __wrap_madvise(void *addr, size_t len, int advice)
+{
+	count();
+	return __real_madvise(addr, len, advice);
+}
+
+/* ---- An arena of one chunk, a tree in it, and trees of one node each that can be let go one by one */
+
+struct small_world {
+	struct mt_mem *mem;
+	struct maple_tree tree, filler, crumbs[CRUMBS], hogs[HOGS];
+	struct range_model model;
+};
+
+static void tree_in(struct maple_tree *tree, struct mt_mem *mem, unsigned int flags)
+{
+	mt_init_flags(tree, flags);
+	assert_int_equal(mt_set_mem(tree, mem), 0);
+}
+
+static void both_store(struct small_world *w, unsigned long first, unsigned long last, void *entry)
+{
+	assert_int_equal(mtree_store_range(&w->tree, first, last, entry, GFP_KERNEL), 0);
+	assert_int_equal(rm_store(&w->model, first, last, entry), 0);
+}
+
+/* Until an insertion is refused, and then node by node until there is none. */
+static void use_up(struct small_world *w)
+{
+	int err = 0;
+
+	for (unsigned long i = 0; !err; i++) {
+		err = mtree_store_range(&w->filler, 3 * i, 3 * i + 1, NEW, GFP_KERNEL);
+		assert_true(i < 1000000);
+	}
+	assert_int_equal(err, -ENOMEM);
+	err = 0;
+	for (unsigned int i = 0; i < CRUMBS; i++) {
+		tree_in(&w->crumbs[i], w->mem, 0);
+		if (!err)
+			err = mtree_store(&w->crumbs[i], 5, NEW, GFP_KERNEL);
+	}
+	assert_int_equal(err, -ENOMEM);
+}
+
+static void begin(struct small_world *w, unsigned int flags, unsigned long ranges)
+{
+	memset(w, 0, sizeof(*w));
+	rm_init(&w->model);
+	w->mem = mt_mem_create(MT_CHUNK_SIZE, NULL);
+	assert_non_null(w->mem);
+	tree_in(&w->tree, w->mem, flags);
+	tree_in(&w->filler, w->mem, 0);
+	for (unsigned int i = 0; i < HOGS; i++) {
+		tree_in(&w->hogs[i], w->mem, 0);
+		assert_int_equal(mtree_store_range(&w->hogs[i], 5, 9, NEW, GFP_KERNEL), 0);
+	}
+	for (unsigned long i = 0; i < ranges; i++)
+		both_store(w, 20 * i, 20 * i + 9, xa_mk_value(i));
+	if (flags & MT_FLAGS_USE_RCU)
+		mt_mem_barrier(w->mem);
+	use_up(w);
+}
+
+static void end(struct small_world *w)
+{
+	mtree_destroy(&w->tree);
+	mtree_destroy(&w->filler);
+	for (unsigned int i = 0; i < CRUMBS; i++)
+		mtree_destroy(&w->crumbs[i]);
+	for (unsigned int i = 0; i < HOGS; i++)
+		mtree_destroy(&w->hogs[i]);
+	assert_int_equal(nodes_in_use(w->mem), 0);
+	mt_mem_destroy(w->mem);
+	rm_destroy(&w->model);
+}
+
+static void expect_good(struct small_world *w)
+{
+	char why[WHY_SIZE];
+
+	mtree_lock(&w->tree);
+	if (!tree_good(&w->tree, &w->model, why))
+		fail_msg("%s", why);
+	mtree_unlock(&w->tree);
+}
+
+/*
+ * A store that needs several nodes, with 0, 1, 2, ... of them to be had: it is refused, at once and without a
+ * trace, until there are enough.
+ */
+static void some_nodes_are_not_enough(void **state)
+{
+	(void)state;
+	for (unsigned int which = 0; which < 6; which++) {
+		bool nowait = which & 1;
+		unsigned int rcu = which & 2 ? MT_FLAGS_USE_RCU : 0;
+		unsigned long last = which >= 4 ? 20 * 700 : 20 * 100 + 5;
+		struct small_world w;
+		unsigned int freed;
+		int err = -ENOMEM;
+
+		begin(&w, rcu, 800);
+		for (freed = 0; err && freed < HOGS; freed++) {
+			unsigned long used = nodes_in_use(w.mem);
+
+			err = mtree_store_range(&w.tree, 20 * 100 + 3, last, NEW,
+						nowait ? GFP_NOWAIT : GFP_KERNEL);
+			if (err) {
+				assert_int_equal(err, -ENOMEM);
+				assert_int_equal(nodes_in_use(w.mem), used);
+				expect_good(&w);
+				mtree_destroy(&w.hogs[freed]);
+			}
+		}
+		assert_int_equal(err, 0);
+		assert_true(freed > 1);
+		assert_int_equal(rm_store(&w.model, 20 * 100 + 3, last, NEW), 0);
+		expect_good(&w);
+		end(&w);
+	}
+}
+
+/* Insertions, gap allocations and erasures with next to nothing free: each is done or refused, never half. */
+static void on_the_brink(void **state)
+{
+	struct small_world w;
+	unsigned long refused = 0, done = 0;
+
+	(void)state;
+	begin(&w, MT_FLAGS_ALLOC_RANGE, 400);
+	for (unsigned int i = 0; i < 3; i++)
+		mtree_destroy(&w.hogs[i]);
+	for (unsigned long n = 0; n < env_scaled(2000) + 1000; n++) {
+		struct rng rng = rng_make(1, n);
+		unsigned long first = rng_below(&rng, 8200), last = first + rng_below(&rng, 4);
+		unsigned long start, want;
+		int err;
+
+		switch (rng_below(&rng, 3)) {
+		case 0:
+			err = mtree_store_range(&w.tree, first, last, NEW, GFP_KERNEL);
+			if (!err)
+				assert_int_equal(rm_store(&w.model, first, last, NEW), 0);
+			break;
+		case 1:
+			err = mtree_alloc_range(&w.tree, &start, NEW, 5, first, 20000, GFP_KERNEL);
+			if (!err) {
+				assert_int_equal(rm_gap_first(&w.model, 5, first, 20000, &want), 0);
+				assert_int_equal(start, want);
+				assert_int_equal(rm_store(&w.model, start, start + 4, NEW), 0);
+			}
+			break;
+		default:
+			err = mtree_store_range(&w.tree, first, last, NULL, GFP_KERNEL);
+			if (!err)
+				assert_int_equal(rm_store(&w.model, first, last, NULL), 0);
+		}
+		assert_true(err == 0 || err == -ENOMEM);
+		refused += err != 0;
+		done += err == 0;
+		if (n % 50 == 0)
+			expect_good(&w);
+	}
+	expect_good(&w);
+	assert_true(done > 100 && refused > 100);
+	print_message("%lu done, %lu refused\n", done, refused);
+	end(&w);
+}
+
+/* mtree_erase() that cannot get a node (in RCU mode it takes one) returns NULL and leaves the entry. */
+static void erase_without_memory(void **state)
+{
+	struct small_world w;
+
+	(void)state;
+	begin(&w, MT_FLAGS_USE_RCU, 100);
+	assert_null(mtree_erase(&w.tree, 205));
+	assert_ptr_equal(mtree_load(&w.tree, 205), xa_mk_value(10));
+	expect_good(&w);
+	mtree_destroy(&w.hogs[0]);
+	mtree_destroy(&w.hogs[1]);
+	mtree_destroy(&w.hogs[2]);
+	assert_ptr_equal(mtree_erase(&w.tree, 205), xa_mk_value(10));
+	assert_ptr_equal(rm_erase(&w.model, 205), xa_mk_value(10));
+	expect_good(&w);
+	end(&w);
+}
+
+/* Erasing everything gives memory back even when there is none to begin with. */
+static void all_can_be_dropped(void **state)
+{
+	struct small_world w;
+
+	(void)state;
+	begin(&w, 0, 800);
+	assert_int_equal(mtree_store_range(&w.tree, 0, ULONG_MAX, NULL, GFP_NOWAIT), 0);
+	assert_true(mtree_empty(&w.tree));
+	rm_destroy(&w.model);
+	both_store(&w, 5, 9, NEW);
+	expect_good(&w);
+	end(&w);
+}
+
+/* The emergency reserve serves GFP_ATOMIC alone, down to its last node, and is filled again when possible. */
+static void emergency_reserve(void **state)
+{
+	struct mt_mem_stats before, after;
+	struct small_world w;
+	unsigned long stored = 0;
+	int err;
+
+	(void)state;
+	begin(&w, 0, 40);
+	mt_mem_stats(w.mem, &before);
+	assert_true(before.reserve_left > 0);
+	assert_int_equal(mtree_store_range(&w.tree, 3, 4, NEW, GFP_NOWAIT), -ENOMEM);
+	expect_good(&w);
+	for (unsigned long i = 0; i < 10000; i++) {
+		unsigned long first = 100000 + 20 * i;
+
+		err = mtree_store_range(&w.tree, first, first + 9, NEW, GFP_ATOMIC);
+		if (err)
+			break;
+		assert_int_equal(rm_store(&w.model, first, first + 9, NEW), 0);
+		stored++;
+	}
+	assert_int_equal(err, -ENOMEM);
+	assert_true(stored > 0);
+	expect_good(&w);
+	mt_mem_stats(w.mem, &after);
+	assert_true(after.atomic_taken > before.atomic_taken);
+	/* With memory again a blocking store fills it up. */
+	mtree_destroy(&w.filler);
+	for (unsigned long i = 0; i < 2000; i++)
+		both_store(&w, 40 * i + 1, 40 * i + 2, NEW);
+	assert_int_equal(mt_mem_set_reserve(w.mem, before.reserve_size), 0);
+	mt_mem_stats(w.mem, &after);
+	assert_int_equal(after.reserve_left, before.reserve_size);
+	expect_good(&w);
+	end(&w);
+}
+
+/* ---- What may not block calls nobody */
+
+static void churn(struct maple_tree *tree, gfp_t gfp, unsigned long n)
+{
+	unsigned long start, next = 0;
+
+	for (unsigned long i = 0; i < n; i++) {
+		unsigned long first = i * 37 % 5000;
+
+		(void)mtree_store_range(tree, first, first + i % 9, i % 3 ? NEW : NULL, gfp);
+		(void)mtree_insert(tree, 9000 + i, NEW, gfp);
+		(void)mtree_store_range(tree, 9000, 9000 + i, NULL, gfp);
+		(void)mtree_alloc_range(tree, &start, NEW, 3, 0, 99999, gfp);
+		(void)mtree_alloc_cyclic(tree, &start, NEW, 0, 99999, &next, gfp);
+		(void)mtree_load(tree, first);
+	}
+}
+
+/* A tree with plenty of free nodes beside it. */
+static void roomy(struct maple_tree *tree, struct mt_mem *mem, unsigned int flags)
+{
+	struct maple_tree big;
+
+	tree_in(&big, mem, 0);
+	for (unsigned long i = 0; i < 30000; i++)
+		assert_int_equal(mtree_store(&big, 2 * i, NEW, GFP_KERNEL), 0);
+	tree_in(tree, mem, flags);
+	assert_int_equal(mtree_store(tree, 5, NEW, GFP_KERNEL), 0);
+	mtree_destroy(&big);
+}
+
+static void allocator_is_left_alone(void **state)
+{
+	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC };
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		struct mt_mem *mem = mt_mem_create(0, NULL);
+		struct maple_tree tree;
+
+		assert_non_null(mem);
+		roomy(&tree, mem, MT_FLAGS_ALLOC_RANGE | (i & 2 ? MT_FLAGS_USE_RCU : 0));
+		if (i & 2)
+			churn(&tree, GFP_KERNEL, 500);
+		allocator_calls = 0;
+		__atomic_store_n(&counting, true, __ATOMIC_RELAXED);
+		churn(&tree, gfps[i & 1], 1000);
+		__atomic_store_n(&counting, false, __ATOMIC_RELAXED);
+		assert_int_equal(allocator_calls, 0);
+		mtree_destroy(&tree);
+		mt_mem_destroy(mem);
+	}
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+/* From here on only exiting is allowed. */
+static bool forbid_system_calls(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void system_is_left_alone(void **state)
+{
+	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC };
+	int status;
+
+	(void)state;
+	if (SANITIZED)
+		skip(); /* the sanitizers' own calls would be killed */
+	for (unsigned int i = 0; i < 2; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			struct mt_mem *mem = mt_mem_create(0, NULL);
+			struct maple_tree tree;
+
+			roomy(&tree, mem, MT_FLAGS_ALLOC_RANGE);
+			if (!forbid_system_calls())
+				_exit(77);
+			churn(&tree, gfps[i], 1000);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+			skip();
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		/* First: it forks, which is best done before liburcu has threads. */
+		cmocka_unit_test(system_is_left_alone),
+		cmocka_unit_test(some_nodes_are_not_enough),
+		cmocka_unit_test(on_the_brink),
+		cmocka_unit_test(erase_without_memory),
+		cmocka_unit_test(all_can_be_dropped),
+		cmocka_unit_test(emergency_reserve),
+		cmocka_unit_test(allocator_is_left_alone),
+	};
+
+	alarm(240);
+	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
+}

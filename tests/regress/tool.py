@@ -1,0 +1,456 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Black-box tests of the samara tool. Usage: tool.py SAMARA SOURCE_ROOT [unittest's arguments]
+
+Every trace in traces/, and in the folder that SAMARA_TRACES names, is replayed. SAMARA_TEST_SCALE is how
+much to do in per cent (100 unless set): sanitizers are slow."""
+
+import glob
+import json
+import lzma
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SAMARA, ROOT = sys.argv[1:3]
+HERE = os.path.join(ROOT, "tests", "regress")
+SCALE = int(os.environ.get("SAMARA_TEST_SCALE", "100"))
+HEADER = "# samara-trace 1\n# source: test\n# page: 1000\n# va: 0-ffffffffffffffff\n"
+KINDS = ["streaming", "fragment", "churn", "overlap"]
+
+
+def run(*args, stdin="", binary=False, timeout=600):
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    done = subprocess.run([SAMARA, *args], input=data, capture_output=True, timeout=timeout)
+    if not binary:
+        done.stdout = done.stdout.decode()
+    done.stderr = done.stderr.decode()
+    return done
+
+
+def traces():
+    for folder in [os.path.join(ROOT, "traces"), os.environ.get("SAMARA_TRACES")]:
+        if folder:
+            yield from sorted(glob.glob(os.path.join(folder, "*.trace.xz")))
+
+
+class ToolTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="samara-tool-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name, text=None):
+        path = os.path.join(self.folder, name)
+        if text is not None:
+            with open(path, "w") as out:
+                out.write(text)
+        return path
+
+    def ok(self, *args, **kwargs):
+        done = run(*args, **kwargs)
+        self.assertEqual(done.returncode, 0, f"{args}: {done.stderr}")
+        return done
+
+    def fails(self, status, message, *args, **kwargs):
+        done = run(*args, **kwargs)
+        self.assertEqual(done.returncode, status, f"{args}: {done.stderr}")
+        self.assertIn(message, done.stderr)
+        return done
+
+
+class Replay(ToolTest):
+    def test_final_states(self):
+        """Each trace leads to its final state, byte for byte, with readers beside the writer."""
+        paths = list(traces())
+        self.assertTrue(paths)
+        for path in paths:
+            with self.subTest(path):
+                final = path.replace(".trace.xz", ".final.xz")
+                out = self.path("final")
+                self.ok("replay", "--check=final", "--readers=2", f"--dump-final={out}",
+                        f"--expect-final={final}", path)
+                with open(out, "rb") as is_final:
+                    self.assertEqual(is_final.read(), lzma.open(final).read())
+
+    def test_every_operation(self):
+        for path in sorted(glob.glob(os.path.join(ROOT, "traces", "*.trace.xz"))):
+            for mode in ["--rcu", "--no-rcu"] if SCALE >= 100 else ["--rcu"]:
+                with self.subTest(path=path, mode=mode):
+                    self.ok("replay", "--check=every", mode, path)
+
+    def test_readers_without_rcu(self):
+        trace = self.ok("gen", "--kind=overlap", "--ops=2000", "--live=200").stdout
+        done = self.ok("replay", "--no-rcu", "--readers=2", "-", stdin=trace)
+        self.assertIn("every answer true", done.stdout)
+
+    def test_json(self):
+        path = next(traces())
+        done = self.ok("replay", "--json", "--readers=1", "--repeat=2", "--check=1000", path, path)
+        document = json.loads(done.stdout)
+        self.assertTrue(document["ok"])
+        self.assertEqual(len(document["replays"]), 2)
+        replay = document["replays"][0]
+        self.assertEqual(replay["file"], path)
+        self.assertEqual(replay["repeats"], 2)
+        self.assertEqual(replay["check"], "1000")
+        verbs = replay["verbs"]
+        self.assertEqual(replay["operations"], sum(verbs.values()) - verbs["load"])
+        self.assertGreater(replay["rate"], 0)
+        self.assertGreater(replay["reader_lookups"], 0)
+        self.assertEqual(replay["reader_wrong"], 0)
+        self.assertGreaterEqual(replay["peak"], replay["live"])
+        self.assertGreaterEqual(replay["live"], replay["runs"])
+        self.assertGreater(replay["bytes_per_mapping"], 0)
+
+    def test_json_of_failures(self):
+        done = self.fails(1, ":5: unknown operation", "replay", "--json", "-", stdin=HEADER + "x\n")
+        self.assertFalse(json.loads(done.stdout)["ok"])
+        trace = HEADER.replace("test", 'a "quoted" \\ \xe4 source')
+        done = self.ok("replay", "--json", "-", stdin=trace)
+        self.assertEqual(json.loads(done.stdout)["replays"][0]["source"], 'a "quoted" \\ \xe4 source')
+
+    def test_dump_final_joins_runs(self):
+        trace = HEADER + ("map 1000 1000 1 0 rp\nmap 2000 1000 1 1000 rp\nmap 3000 3000 1 5000 rp\n"
+                          "protect 4000 1000 rwp\nmap 8000 2000 0 0 p\nmove 9000 1000 a000 3000\n"
+                          "map fffffffffffff000 1000 18446744073709551615 0 rwxsg\n")
+        done = self.ok("replay", "--dump-final=-", "-", stdin=trace)
+        self.assertTrue(done.stdout.startswith(
+            "1000 2000 1 0 rp\n3000 1000 1 5000 rp\n4000 1000 1 6000 rwp\n5000 1000 1 7000 rp\n"
+            "8000 1000 0 0 p\na000 3000 0 0 p\n"
+            "fffffffffffff000 1000 18446744073709551615 0 rwxsg\n"), done.stdout)
+
+    def test_expect_final(self):
+        trace = self.path("t", HEADER + "map 1000 1000 0 0 p\nmap 3000 1000 0 0 p\n")
+        for text, message in [
+                ("1000 1000 0 0 p\n", ":2: expected 'the end', the tree has '3000 1000 0 0 p'"),
+                ("1000 1000 0 0 p\n4000 1000 0 0 p\n",
+                 ":2: expected '4000 1000 0 0 p', the tree has '3000 1000 0 0 p'"),
+                ("1000 1000 0 0 p\n3000 1000 0 0 p\n5000 1000 0 0 p\n",
+                 ":3: expected '5000 1000 0 0 p', the tree has 'no more'")]:
+            expected = self.path("e", text)
+            self.fails(1, expected + message, "replay", f"--expect-final={expected}", trace)
+
+    def test_empty_trace(self):
+        for readers in ["--readers=0", "--readers=2"]:
+            self.ok("replay", "--check=every", readers, "-", stdin=HEADER)
+
+    def test_misfits_name_the_line(self):
+        """What the format allows but the address space does not, with and without the model."""
+        for line, why in [
+                ("load 5000", "looks up an address that is not mapped"),
+                ("protect 1000 3000 p", "protects a range that is not wholly mapped"),
+                ("move 5000 1000 8000 1000", "moves a range in which nothing is mapped"),
+                ("move 2000 2000 8000 3000", "grows a range whose end is not mapped"),
+                ("move 5000 1000 5000 2000", "grows a range whose end is not mapped"),
+                ("move 1000 1000 1000 2000", "grows into what is mapped already")]:
+            path = self.path("t", HEADER + "map 1000 2000 0 0 rp\n# comment\n" + line + "\n")
+            for check in ["none", "every"]:
+                with self.subTest(line=line, check=check):
+                    self.fails(1, f"{path}:7: {why}", "replay", f"--check={check}", path)
+
+    def test_malformed_files(self):
+        text = HEADER + "map 1000 1000 0 0 p\nmap 1001 1000 0 0 p\n"
+        plain = self.path("plain", text)
+        self.fails(1, f"{plain}:6: not a multiple of the page size", "replay", plain)
+        self.fails(1, "<stdin>:6: not a multiple of the page size", "replay", "-", stdin=text)
+        self.fails(1, "<stdin>:6: not a multiple of the page size", "replay", "-",
+                   stdin=lzma.compress(text.encode()))
+        good = lzma.compress((HEADER + "load 0\n" * 20000).encode())
+        self.fails(1, "the compressed data ends too early", "replay", "-", stdin=good[:-20])
+        self.fails(1, "no-such-file: No such file or directory", "replay", "no-such-file")
+        self.fails(1, "<stdin>:1: not a samara trace", "replay", "-", stdin=os.urandom(99) + b"\n")
+
+    def test_one_bad_file_does_not_hide_the_others(self):
+        good = self.path("good", HEADER + "map 1000 1000 0 0 p\n")
+        done = self.fails(1, "nothing-here", "replay", "nothing-here", good)
+        self.assertIn(good, done.stdout)
+
+    def test_progress_bar(self):
+        """Drawn on a terminal when it takes long, wiped away at the end, never drawn into a file."""
+        trace = self.path("t")
+        self.ok("gen", "--kind=churn", f"--ops={4000 * SCALE}", f"--output={trace}")
+        primary, secondary = pty.openpty()
+        seen = b""
+        with subprocess.Popen([SAMARA, "replay", "--check=every", trace], stderr=secondary,
+                              stdout=subprocess.DEVNULL) as process:
+            os.close(secondary)
+            while True:
+                try:
+                    part = os.read(primary, 4096)
+                except OSError:
+                    break
+                if not part:
+                    break
+                seen += part
+        os.close(primary)
+        self.assertEqual(process.returncode, 0)
+        if seen:  # a fast machine may be done before the bar appears
+            self.assertIn(b"[", seen)
+            self.assertTrue(seen.endswith(b"\r\x1b[K"), seen[-40:])
+        self.assertEqual(self.ok("replay", "--check=none", trace).stderr, "")
+
+
+class Broken(ToolTest):
+    """A tree that errs must not get past the checks."""
+
+    def broken(self, how, *args):
+        module = os.environ.get("SAMARA_BROKEN_MODULE")
+        if not module:
+            self.skipTest("no module to preload in this build")
+        trace = self.path("trace")
+        self.ok("gen", "--kind=churn", "--ops=20000", "--live=500", f"--output={trace}")
+        with open(trace) as text:
+            lines = [line for line in text if not line.startswith("load")]
+        self.path("trace", "".join(lines))
+        env = dict(os.environ, LD_PRELOAD=module, SAMARA_BROKEN=how)
+        done = subprocess.run([SAMARA, "replay", *args, trace], env=env, capture_output=True,
+                              text=True, timeout=600)
+        return done
+
+    def test_the_module_alone_does_no_harm(self):
+        done = self.broken("not at all", "--check=every", "--readers=2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_readers_see_missing_entries(self):
+        done = self.broken("load", "--check=final", "--readers=1")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"answers to readers were never true; the first: reader 0: "
+                                      r"\w+ had nothing, which was never there")
+
+    def test_readers_see_stale_answers(self):
+        done = self.broken("stale", "--check=none", "--readers=1", "--repeat=20")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("answers to readers were never true", done.stderr)
+
+    def test_the_model_sees_lost_stores(self):
+        done = self.broken("lost", "--check=every")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r":\d+: after this operation the tree has ")
+        # Looked at later only, it may have come to freeing a record twice before.
+        for check in ["100", "final"]:
+            self.assertNotEqual(self.broken("lost", f"--check={check}").returncode, 0)
+
+
+class Gen(ToolTest):
+    def test_deterministic(self):
+        for kind in KINDS:
+            with self.subTest(kind):
+                args = ["gen", f"--kind={kind}", "--ops=3000", "--live=300"]
+                first = self.ok(*args).stdout
+                self.assertEqual(first, self.ok(*args).stdout)
+                self.assertNotEqual(first, self.ok(*args, "--seed=1").stdout)
+                self.assertEqual(first.count("\n"), 3004)
+
+    def test_replays_clean(self):
+        for kind in KINDS:
+            for seed in range(3):
+                with self.subTest(kind=kind, seed=seed):
+                    path = self.path("t.xz")
+                    self.ok("gen", f"--kind={kind}", f"--ops={200 * SCALE}", "--live=1000",
+                            f"--seed={seed}", f"--output={path}")
+                    self.ok("replay", "--check=every", "--readers=2", path)
+
+    def test_live(self):
+        """About as many mappings as were asked for."""
+        for kind in ["streaming", "fragment", "churn"]:
+            with self.subTest(kind):
+                trace = self.ok("gen", f"--kind={kind}", "--ops=50000", "--live=1000").stdout
+                done = self.ok("replay", "--json", "-", stdin=trace)
+                live = json.loads(done.stdout)["replays"][0]["live"]
+                self.assertTrue(500 <= live <= 2000, live)
+
+    def test_output(self):
+        plain, packed = self.path("a"), self.path("a.xz")
+        self.ok("gen", "--ops=100", f"--output={plain}")
+        self.ok("gen", "--ops=100", "--output", packed)
+        with open(plain, "rb") as text:
+            self.assertEqual(text.read(), lzma.open(packed).read())
+        self.fails(1, "/nowhere/x: No such file", "gen", "--output=/nowhere/x")
+        self.assertEqual(self.ok("gen", "--ops=0").stdout.count("\n"), 4)
+
+
+class Import(ToolTest):
+    def test_samples(self):
+        for log in sorted(glob.glob(os.path.join(HERE, "strace", "*.log"))):
+            name = os.path.basename(log)[:-4]
+            with self.subTest(name):
+                with open(log[:-4] + ".trace") as expected:
+                    text = expected.read()
+                done = self.ok("import", "--format=strace", f"--source={name}", log)
+                self.assertEqual(done.stdout, text)
+                self.ok("replay", "--check=every", "-", stdin=text)
+
+    def sample(self, name, *args):
+        done = self.ok("import", *args, os.path.join(HERE, "strace", name))
+        return done.stdout.split("\n", 4)[4], done.stderr
+
+    def test_processes(self):
+        self.assertEqual(self.sample("threads.log", "--pid=502")[0], "unmap 7f0000001000 1000\n")
+        self.assertIn("map 7f0000030000 1000 0 0 p\n", self.sample("threads.log", "--pid=503")[0])
+        self.assertIn("unmap 7f0000001000 1000\n", self.sample("threads.log", "--pid=all")[0])
+        self.assertEqual(self.sample("unnamed.log", "--pid=901")[0], "map 7f0000010000 1000 0 0 rp\n")
+        self.assertEqual(self.sample("unnamed.log", "--pid=900")[0],
+                         self.sample("unnamed.log")[0])
+
+    def test_messages(self):
+        self.assertIn("1 calls that never finished were left out", self.sample("threads.log")[1])
+        self.assertIn("2 ranges were used", self.sample("remap.log")[1])
+        self.assertIn("the size of 1 System V segments", self.sample("remap.log")[1])
+        self.assertEqual(self.sample("files.log")[1], "")
+
+    def test_faults_name_the_line(self):
+        for line, why in [
+                ("this is no strace", "not a line of strace's output"),
+                ("mmap(NULL, 4096, PROT_READ", "the call's arguments do not end"),
+                ("munmap(0x1000, 4096)", "the call has no result that can be read"),
+                ("munmap(0x1000) = 0", "the call has too few arguments"),
+                ("munmap(addr, 4096) = 0", "an argument is not a number"),
+                ("munmap(0x1001, 4096) = 0", "not a multiple of the page size"),
+                ("munmap(0x1000, 0) = 0", "the length is 0"),
+                ("munmap(0xfffffffffffff000, 8192) = 0", "beyond the end of the address space"),
+                ("munmap(0x1000, 18446744073709551615) = 0", "does not fit in 64 bits"),
+                ("mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, x, 0) = 0x1000", "the file number"),
+                ("mmap(NULL, 4096, |, MAP_PRIVATE, 3, 0) = 0x1000", "the protection"),
+                ("shmat(x, NULL, 0) = 0x1000", "an argument is not a number")]:
+            with self.subTest(line):
+                log = self.path("log", "brk(NULL) = 0x1000\n\n" + line + "\n")
+                self.fails(1, f"{log}:3: ", "import", log)
+                self.fails(1, why, "import", "-", stdin=line + "\n")
+
+    def test_nothing_to_import(self):
+        self.fails(1, "<stdin>: no memory calls", "import", "-", stdin="+++ exited with 0 +++\n")
+        self.fails(1, "no memory calls of process 77", "import", "--pid=77", "-",
+                   stdin="5 munmap(0x1000, 4096) = 0\n")
+        self.fails(1, "no-such-log: No such file", "import", "no-such-log")
+
+    def test_written_xz(self):
+        out = self.path("t.xz")
+        self.ok("import", f"--output={out}", os.path.join(HERE, "strace", "files.log"))
+        self.assertIn(b"files.log", lzma.open(out).read())
+        self.ok("replay", out)
+
+    def test_mutated_logs(self):
+        """Bytes changed at random: an error or a trace that replays, never a crash."""
+        texts = []
+        for log in sorted(glob.glob(os.path.join(HERE, "strace", "*.log"))):
+            with open(log, "rb") as sample:
+                texts.append(sample.read())
+        state = 12345
+        for i in range(2 * SCALE):
+            text = bytearray(texts[i % len(texts)])
+            for _ in range(3):
+                state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+                text[(state >> 33) % len(text)] = b"0123456789abcdefx(),|<>=-\"{} \n"[state % 30]
+            done = run("import", "--source=x", "-", stdin=bytes(text))
+            self.assertIn(done.returncode, [0, 1], bytes(text))
+            if done.returncode == 0:
+                self.ok("replay", "--check=every", "-", stdin=done.stdout)
+
+
+class Dump(ToolTest):
+    TRACE = HEADER + "map 1000 1000 7 0 rwp\nmap 5000 2000 0 0 rs\nload 1fff\nunmap 1000 1000\n"
+
+    def test_text(self):
+        done = self.ok("dump", "-", stdin=self.TRACE)
+        self.assertIn("1 mappings:", done.stdout)
+        self.assertIn("5000-6fff", done.stdout)
+        self.assertNotIn("object 7", done.stdout)
+
+    def test_after(self):
+        done = self.ok("dump", "--after=3", "-", stdin=self.TRACE)
+        self.assertIn("2 mappings:", done.stdout)
+        self.assertRegex(done.stdout, r"1000-1fff entry \S+ object 7 offset 0 rwp")
+        self.assertIn("0 mappings:", self.ok("dump", "--after=0", "-", stdin=self.TRACE).stdout)
+
+    def test_dot(self):
+        out = self.path("dot")
+        self.ok("dump", "--format=dot", f"--output={out}", "-", stdin=self.TRACE)
+        with open(out) as text:
+            dot = text.read()
+        self.assertTrue(dot.startswith("digraph"))
+        self.assertEqual(dot.count("{"), dot.count("}"))
+
+    def test_faults(self):
+        self.fails(1, "<stdin>:9: looks up", "dump", "-", stdin=self.TRACE + "load 0\n")
+        self.fails(1, "/nowhere/x: No such file", "dump", "--output=/nowhere/x", "-", stdin=self.TRACE)
+
+
+class CommandLine(ToolTest):
+    def test_help(self):
+        overview = self.ok("help").stdout
+        self.assertEqual(overview, self.ok("--help").stdout)
+        for command in ["replay", "import", "gen", "dump"]:
+            self.assertIn(f"\n  {command} ", overview)
+            text = self.ok("help", command).stdout
+            self.assertTrue(text.startswith(f"Usage: samara {command} "))
+            self.assertIn("Example", text)
+            self.assertEqual(text, self.ok(command, "--help").stdout)
+            self.assertEqual(text, self.ok(command, "--help", "operand", "--bad").stdout)
+            self.assertLessEqual(max(map(len, text.split("\n"))), 100)
+        self.assertIn("protect ADDR LENGTH FLAGS", self.ok("help", "format").stdout)
+        self.assertRegex(self.ok("--version").stdout, r"^samara \d+\.\d+\.\d+\n$")
+
+    def test_wrong_usage(self):
+        for args, message in [
+                ([], "Usage: samara COMMAND"),
+                (["replya"], "unknown command 'replya'; did you mean 'replay'?"),
+                (["frobnicate"], "unknown command 'frobnicate'\nTry 'samara help'."),
+                (["--frob"], "unknown option '--frob'"),
+                (["help", "frob"], "unknown command 'frob'"),
+                (["help", "gen", "dump"], "one command at a time"),
+                (["replay"], "no trace file given"),
+                (["replay", "--reader=2", "x"], "did you mean '--readers'?"),
+                (["replay", "-x"], "unknown option '-x'\nTry 'samara help replay'."),
+                (["replay", "--readers=many", "x"], "--readers wants a number from 0 to 1024"),
+                (["replay", "--readers=1025", "x"], "--readers wants a number from 0 to 1024"),
+                (["replay", "--readers=-1", "x"], "--readers wants a number from 0 to 1024"),
+                (["replay", "--readers"], "--readers wants a value"),
+                (["replay", "--json=yes", "x"], "--json takes no value"),
+                (["replay", "--check=often", "x"], "--check wants every, a number, final or none"),
+                (["replay", "--check=0", "x"], "--check wants"),
+                (["replay", "--repeat=0", "x"], "--repeat wants"),
+                (["replay", "--dump-final=a", "x", "y"], "are for one FILE"),
+                (["replay", "--json", "--dump-final=-", "x"], "both want standard output"),
+                (["gen", "--kind=nice"], "--kind wants streaming, fragment, churn or overlap"),
+                (["gen", "--ops=1e6"], "--ops wants a number"),
+                (["gen", "file"], "takes no FILE"),
+                (["import"], "expected one log file"),
+                (["import", "--format=ltrace", "x"], "--format wants strace"),
+                (["import", "--pid=me", "x"], "--pid wants a process id or all"),
+                (["import", "--page=1000", "x"], "--page wants a power of two"),
+                (["dump"], "expected one trace file"),
+                (["dump", "a", "b"], "expected one trace file"),
+                (["dump", "--format=svg", "a"], "--format wants text or dot"),
+                (["dump", "--after=x", "a"], "--after wants a number")]:
+            with self.subTest(args):
+                done = self.fails(2, message, *args)
+                self.assertEqual(done.stdout, "")
+
+    def test_double_dash(self):
+        self.fails(1, "--json: No such file", "replay", "--", "--json")
+
+    def test_closed_pipe(self):
+        process = subprocess.Popen([SAMARA, "gen", "--ops=100000"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        process.stdout.read(100)
+        process.stdout.close()
+        self.assertEqual(process.stderr.read(), b"")
+        process.stderr.close()
+        self.assertIn(process.wait(), [0, 1])
+
+    def test_full_disk(self):
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full")
+        with open("/dev/full", "w") as full:
+            for args in (["gen", "--ops=1000"], ["help"]):
+                done = subprocess.run([SAMARA, *args], stdout=full, stderr=subprocess.PIPE)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(b"No space left on device", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]] + sys.argv[3:], verbosity=2)

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keys that are fought over. They come in stripes of 64: the first eight hold a fixed entry that nobody
+ * ever touches, the others are one writer's to store into. For each key two version numbers are kept, so
+ * that a reader can tell whether what it saw was there at some moment of its look-up: done, the version of
+ * the last store over the key that has returned, and begun, of the last that has begun.
+ */
+#ifndef TESTS_TORTURE_FIELD_H
+#define TESTS_TORTURE_FIELD_H
+
+#include "objects.h"
+#include "support/rng.h"
+
+#include <samara/maple_tree.h>
+
+enum { STRIPE = 64, FIXED = 8 };
+
+struct key_state {
+	unsigned long begun;   /* atomic */
+	unsigned long done;    /* atomic; version * 2, and 1 when it was a store of NULL */
+	struct object *object; /* the owner's */
+};
+
+struct field {
+	struct maple_tree tree;
+	struct pool pool;
+	unsigned long stripes;
+	unsigned long writers;
+	bool fixed_stay; /* false where the tree is destroyed now and then */
+	struct key_state *keys;
+	unsigned int failed; /* atomic: a check has failed */
+	char why[256];       /* written by the first to set failed */
+};
+
+bool field_start(struct field *f, unsigned int flags, enum mt_rcu_flavor flavor,
+		 unsigned long stripes, unsigned long writers);
+/* Checks the tree against what the writers know of it, then frees all. False and why on a failure. */
+bool field_stop(struct field *f);
+/* Stores the fixed entries. */
+bool field_plant(struct field *f);
+
+/* One random change within writer @id's stripes; @version is its own counter. */
+void field_write(struct field *f, unsigned long id, unsigned long *version, struct rng *rng);
+/* Destroys the tree. Only for a single writer. */
+void field_raze(struct field *f, unsigned long *version);
+
+/* One random look-up or iteration. lock-free, or with the lock held for each step. */
+void field_read(struct field *f, struct rng *rng);
+void field_read_locked(struct field *f, struct rng *rng);
+
+bool field_failed(const struct field *f);
+void field_fail(struct field *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* What mt_stats() counts, and that dumps say what is in the tree. */
+#include "support/cm.h"
+
+#include "support/treecheck.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static unsigned long count(const char *text, const char *part)
+{
+	unsigned long n = 0;
+
+	for (const char *p = text; (p = strstr(p, part)) != NULL; p++)
+		n++;
+	return n;
+}
+
+static struct mt_stats stats_of(struct maple_tree *tree)
+{
+	struct mt_stats stats;
+
+	mtree_lock(tree);
+	mt_stats(tree, &stats);
+	mtree_unlock(tree);
+	return stats;
+}
+
+/* Sums over the levels, and entries and gaps that are one another's neighbours. */
+static void expect_consistent(const struct mt_stats *s, unsigned long entries, unsigned long gaps)
+{
+	unsigned long nodes = 0;
+
+	assert_int_equal(s->entries, entries);
+	assert_int_equal(s->gaps, gaps);
+	for (unsigned int level = 0; level < MT_PATH_MAX; level++) {
+		nodes += s->level_nodes[level];
+		assert_int_equal(s->level_nodes[level] > 0, level < s->height);
+		assert_true(s->level_slots[level] <= s->level_room[level]);
+		if (level > 0 && level < s->height)
+			assert_int_equal(s->level_slots[level], s->level_nodes[level - 1]);
+	}
+	assert_int_equal(s->nodes, nodes);
+	assert_int_equal(s->bytes, nodes * MT_NODE_SIZE);
+	if (s->height) {
+		assert_int_equal(s->level_nodes[s->height - 1], 1);
+		assert_int_equal(s->level_slots[0], entries + gaps);
+	}
+}
+
+static void counting(void **state)
+{
+	DEFINE_MTREE(tree);
+	struct mt_stats stats = stats_of(&tree);
+	unsigned long built;
+
+	(void)state;
+	assert_int_equal(stats.nodes, 0);
+	assert_int_equal(stats.height, 0);
+	assert_int_equal(mtree_store(&tree, 0, &tree, GFP_KERNEL), 0);
+	stats = stats_of(&tree);
+	assert_int_equal(stats.entries, 1);
+	assert_int_equal(stats.nodes, 0);
+	for (unsigned long i = 0; i < 5000; i++)
+		assert_int_equal(
+			mtree_store_range(&tree, 10 * i, 10 * i + 5, xa_mk_value(i), GFP_KERNEL),
+			0);
+	stats = stats_of(&tree);
+	expect_consistent(&stats, 5000, 5000);
+	assert_int_equal(stats.wide_nodes, 0);
+	assert_true(stats.nodes_built >= stats.nodes);
+	assert_true(stats.nodes_built - stats.nodes_retired >= stats.nodes);
+	built = stats.nodes_built;
+	mtree_destroy(&tree);
+	stats = stats_of(&tree);
+	assert_int_equal(stats.nodes, 0);
+	assert_int_equal(stats.nodes_built, built);
+	for (unsigned long i = 0; i < 60; i++)
+		assert_int_equal(
+			mtree_store(&tree, i * ((1UL << 57) + 1), xa_mk_value(i), GFP_KERNEL), 0);
+	stats = stats_of(&tree);
+	expect_consistent(&stats, 60, 60);
+	assert_true(stats.wide_nodes > 0);
+	mtree_destroy(&tree);
+}
+
+static char *dump_of(struct maple_tree *tree, int how)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	mtree_lock(tree);
+	if (how < 0)
+		mt_dump_dot(tree, out);
+	else
+		mt_dump_to(tree, (enum mt_dump_format)how, out);
+	mtree_unlock(tree);
+	fclose(out);
+	return text;
+}
+
+static void dumping(void **state)
+{
+	DEFINE_MTREE(tree);
+	char *text;
+
+	(void)state;
+	for (unsigned long i = 0; i < 200; i++)
+		assert_int_equal(mtree_store_range(&tree, 70000 + 100 * i, 70000 + 100 * i + 50,
+						   xa_mk_value(i), GFP_KERNEL),
+				 0);
+	text = dump_of(&tree, mt_dump_dec);
+	for (unsigned long i = 0; i < 200; i += 7) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "%lu", 70000 + 100 * i);
+		assert_true(count(text, key) >= 1);
+	}
+	free(text);
+	text = dump_of(&tree, mt_dump_hex);
+	assert_true(count(text, "111d4") >= 1); /* 70100 */
+	free(text);
+	text = dump_of(&tree, -1);
+	assert_non_null(strstr(text, "graph"));
+	assert_non_null(strstr(text, "->"));
+	assert_int_equal(count(text, "{") > 0, 1);
+	assert_int_equal(count(text, "{"), count(text, "}"));
+	free(text);
+	mtree_destroy(&tree);
+}
+
+/* Trees without nodes can be dumped as well. */
+static void dumping_little(void **state)
+{
+	DEFINE_MTREE(tree);
+
+	(void)state;
+	for (int how = -1; how <= mt_dump_hex; how++) {
+		char *text = dump_of(&tree, how);
+
+		assert_true(strlen(text) > 0);
+		free(text);
+		assert_int_equal(mtree_store(&tree, 0, xa_mk_value(3), GFP_KERNEL), 0);
+		text = dump_of(&tree, how);
+		assert_true(strlen(text) > 0);
+		free(text);
+		mtree_destroy(&tree);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(counting),
+		cmocka_unit_test(dumping),
+		cmocka_unit_test(dumping_little),
+	};
+
+	return cmocka_run_group_tests_name("tree_dump", tests, NULL, NULL);
+}

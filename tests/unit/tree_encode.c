@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* Nodes written and read back: whatever kind is chosen, its starts, slots and searches are what went in. */
+#include "support/cm.h"
+
+#include "support/rng.h"
+#include "tree/encode.h"
+#include "tree/search.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+
+static alignas(MT_NODE_SIZE) struct smr_node node;
+
+/* @n ascending starts from @start on, multiples of @unit apart. */
+static void make_items(struct smr_items *it, struct rng *rng, unsigned int n, unsigned long start,
+		       unsigned long unit, unsigned long most)
+{
+	it->n = 0;
+	for (unsigned int i = 0; i < n; i++) {
+		smr_items_add(it, start, xa_mk_value(rng_below(rng, 1000)),
+			      (uint32_t)rng_next(rng));
+		start += unit * (1 + rng_below(rng, most));
+	}
+}
+
+/* The range that holds @key, by looking at each. */
+static unsigned int plain_search(const struct smr_items *it, unsigned long key)
+{
+	unsigned int i = 0;
+
+	while (i + 1 < it->n && it->start[i + 1] <= key)
+		i++;
+	return i;
+}
+
+static void compare(const struct smr_items *it, void *enode, unsigned long max, struct rng *rng)
+{
+	struct smr_items back = { 0 };
+	bool leaf = smr_enode_leaf(enode);
+
+	assert_int_equal(smr_count(enode), it->n);
+	assert_ptr_equal(smr_node_of(enode), &node);
+	for (unsigned int i = 0; i < it->n; i++) {
+		if (i > 0)
+			assert_int_equal(smr_start(enode, i), it->start[i]);
+		assert_ptr_equal(smr_slots(enode)[i], it->slot[i]);
+		if (!leaf)
+			assert_int_equal(smr_gaps(enode)[i], it->gap[i]);
+		assert_int_equal(smr_search(enode, it->start[i]), i);
+		if (i > 0)
+			assert_int_equal(smr_search(enode, it->start[i] - 1), i - 1);
+	}
+	assert_int_equal(smr_search(enode, max), it->n - 1);
+	for (unsigned int i = 0; i < 20; i++) {
+		unsigned long key = it->start[0] + rng_below(rng, max - it->start[0]);
+
+		assert_int_equal(smr_search(enode, key), plain_search(it, key));
+	}
+	smr_items_add_node(&back, enode, 0, it->n, it->start[0]);
+	assert_int_equal(back.n, it->n);
+	for (unsigned int i = 0; i < it->n; i++) {
+		assert_int_equal(back.start[i], it->start[i]);
+		assert_ptr_equal(back.slot[i], it->slot[i]);
+	}
+}
+
+struct spread {
+	unsigned long start, unit, most;
+	bool wide; /* what must be chosen */
+};
+
+static const struct spread spreads[] = {
+	{ 0, 1, 10, false },
+	{ 5, 1, 1000000, false },
+	{ 0x7f0000001000UL, 4096, 1000, false },
+	{ 3, (1UL << 40) + 1, 4, true },
+	{ 1UL << 63, 1UL << 52, 20, false },
+	{ ULONG_MAX - 5000, 1, 100, false },
+	{ 0, 1UL << 31, 3, false },
+};
+
+#define NR_SPREADS (sizeof(spreads) / sizeof(spreads[0]))
+
+static void there_and_back(void **state)
+{
+	struct smr_items it;
+	struct smr_code code;
+
+	(void)state;
+	for (uint64_t n = 0; n < 4000; n++) {
+		struct rng rng = rng_make(7, n);
+		const struct spread *s = &spreads[rng_below(&rng, NR_SPREADS)];
+		bool leaf = rng_one_in(&rng, 2);
+		unsigned int items = 1 + (unsigned int)rng_below(&rng, leaf ? 31 : 25);
+		unsigned long max;
+
+		make_items(&it, &rng, items, s->start, s->unit, s->most);
+		max = it.start[items - 1] + s->unit - 1;
+		assert_true(smr_code_choose(&code, it.start, items, max, leaf, 0));
+		assert_int_equal(smr_kind_leaf(code.kind), leaf);
+		if (s->wide && items > 4)
+			assert_true(smr_kind_wide(code.kind));
+		if (!s->wide)
+			assert_false(smr_kind_wide(code.kind));
+		compare(&it, smr_encode(&node, &code, &it, 0, items), max, &rng);
+	}
+}
+
+/* A part of the items: it begins at its own first start. */
+static void parts(void **state)
+{
+	struct smr_items it, part;
+	struct smr_code code;
+
+	(void)state;
+	for (uint64_t n = 0; n < 500; n++) {
+		struct rng rng = rng_make(8, n);
+		unsigned int from = (unsigned int)rng_below(&rng, 40);
+		unsigned int count = 1 + (unsigned int)rng_below(&rng, 25);
+
+		make_items(&it, &rng, 70, 100, 8, 50);
+		part.n = 0;
+		for (unsigned int i = from; i < from + count; i++)
+			smr_items_add(&part, it.start[i], it.slot[i], it.gap[i]);
+		assert_true(smr_code_choose(&code, &it.start[from], count,
+					    it.start[from + count] - 1, true, 0));
+		compare(&part, smr_encode(&node, &code, &it, from, count),
+			it.start[from + count] - 1, &rng);
+	}
+}
+
+/* What a node can hold at most, of each kind. */
+static void capacities(void **state)
+{
+	struct rng rng = rng_make(9, 0);
+	struct smr_items it;
+	struct smr_code code;
+
+	(void)state;
+	make_items(&it, &rng, 60, 0, 1, 9);
+	assert_true(smr_code_choose(&code, it.start, SMR_NLEAF_CAP, it.start[SMR_NLEAF_CAP] - 1,
+				    true, 0));
+	assert_false(smr_code_choose(&code, it.start, SMR_NLEAF_CAP + 1,
+				     it.start[SMR_NLEAF_CAP + 1] - 1, true, 0));
+	assert_false(smr_code_choose(&code, it.start, SMR_NLEAF_CAP, it.start[SMR_NLEAF_CAP] - 1,
+				     true, 1));
+	assert_true(smr_code_choose(&code, it.start, SMR_NINNER_CAP, it.start[SMR_NINNER_CAP] - 1,
+				    false, 0));
+	assert_false(smr_code_choose(&code, it.start, SMR_NINNER_CAP + 1,
+				     it.start[SMR_NINNER_CAP + 1] - 1, false, 0));
+	make_items(&it, &rng, 60, 1, (1UL << 40) + 1, 3);
+	assert_true(smr_code_choose(&code, it.start, SMR_WLEAF_CAP, it.start[SMR_WLEAF_CAP] - 1,
+				    true, 0));
+	assert_false(smr_code_choose(&code, it.start, SMR_WLEAF_CAP + 1,
+				     it.start[SMR_WLEAF_CAP + 1] - 1, true, 0));
+	assert_true(smr_code_choose(&code, it.start, SMR_WINNER_CAP, it.start[SMR_WINNER_CAP] - 1,
+				    false, 0));
+	assert_false(smr_code_choose(&code, it.start, SMR_WINNER_CAP + 1,
+				     it.start[SMR_WINNER_CAP + 1] - 1, false, 0));
+}
+
+/* The last key of all, whose start has the value of the padding in a wide node. */
+static void the_last_key(void **state)
+{
+	struct rng rng = rng_make(10, 0);
+	struct smr_items it = { 0 };
+	struct smr_code code;
+
+	(void)state;
+	smr_items_add(&it, 1, xa_mk_value(1), 0);
+	smr_items_add(&it, (1UL << 41) + 1, xa_mk_value(2), 0);
+	smr_items_add(&it, ULONG_MAX, xa_mk_value(3), 0);
+	assert_true(smr_code_choose(&code, it.start, 3, ULONG_MAX, true, 0));
+	compare(&it, smr_encode(&node, &code, &it, 0, 3), ULONG_MAX, &rng);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(there_and_back),
+		cmocka_unit_test(parts),
+		cmocka_unit_test(capacities),
+		cmocka_unit_test(the_last_key),
+	};
+
+	return cmocka_run_group_tests_name("tree_encode", tests, NULL, NULL);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* mt_check() finds each kind of damage: it is done to a sound tree by hand, and undone. */
+#include "support/cm.h"
+
+#include "support/treecheck.h"
+#include "tree/gap.h"
+#include "tree/node.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct maple_tree tree;
+
+static void make(unsigned int flags, unsigned long n, unsigned long step)
+{
+	mt_init_flags(&tree, flags);
+	for (unsigned long i = 0; i < n; i++)
+		assert_int_equal(mtree_store_range(&tree, step * i, step * i + 4, xa_mk_value(i),
+						   GFP_KERNEL),
+				 0);
+}
+
+static int drop(void **state)
+{
+	(void)state;
+	mtree_destroy(&tree);
+	return 0;
+}
+
+static void expect_sound(void)
+{
+	char why[WHY_SIZE];
+
+	mtree_lock(&tree);
+	if (!tree_sound(&tree, why))
+		fail_msg("%s", why);
+	mtree_unlock(&tree);
+}
+
+/* @part: some words of the reason. */
+static void expect_fault(const char *part)
+{
+	char why[WHY_SIZE] = "";
+
+	mtree_lock(&tree);
+	assert_int_equal(mt_check(&tree, why, sizeof(why)), -EUCLEAN);
+	/* The reason is optional. */
+	assert_int_equal(mt_check(&tree, NULL, 0), -EUCLEAN);
+	mtree_unlock(&tree);
+	if (!strstr(why, part))
+		fail_msg("\"%s\" does not speak of \"%s\"", why, part);
+}
+
+/* The leaf that holds @key, and its parent. */
+static void find_leaf(unsigned long key, void **leaf, void **parent)
+{
+	MA_STATE(mas, &tree, key, key);
+
+	mtree_lock(&tree);
+	assert_non_null(mas_walk(&mas));
+	mtree_unlock(&tree);
+	*leaf = mas.node;
+	*parent = mas.depth ? mas.path[mas.depth - 1u] : NULL;
+}
+
+/* Does @damage to *@field, looks, and repairs. */
+#define DAMAGE(field, value, part)                   \
+	do {                                         \
+		__typeof__(field) before_ = (field); \
+		(field) = (value);                   \
+		expect_fault(part);                  \
+		(field) = before_;                   \
+		expect_sound();                      \
+	} while (0)
+
+static void shape(void **state)
+{
+	void *leaf, *parent;
+
+	(void)state;
+	make(0, 500, 10);
+	find_leaf(2000, &leaf, &parent);
+	DAMAGE(smr_node_of(leaf)->dead, 1, "dead");
+	DAMAGE(smr_node_of(leaf)->count, SMR_LEAF_MIN - 1, "items");
+	DAMAGE(smr_node_of(leaf)->count, SMR_NLEAF_CAP + 1, "items");
+	DAMAGE(smr_node_of(parent)->count, 1, "items");
+	DAMAGE(smr_slots(parent)[1], (void *)((uintptr_t)smr_slots(parent)[1] ^ SMR_ENODE_LEAF),
+	       "inner node");
+	DAMAGE(smr_slots(parent)[1], (void *)((uintptr_t)smr_slots(parent)[1] | 16),
+	       "unknown bits");
+	DAMAGE(smr_slots(parent)[1], NULL, "no node");
+}
+
+static void bounds(void **state)
+{
+	struct smr_node *node;
+	void *leaf, *parent;
+
+	(void)state;
+	make(0, 500, 10);
+	find_leaf(2000, &leaf, &parent);
+	node = smr_node_of(leaf);
+	assert_false((uintptr_t)leaf & SMR_ENODE_WIDE);
+	DAMAGE(node->b32[3], node->b32[2], "starts at");
+	DAMAGE(node->b32[3], node->b32[5], "starts at");
+	DAMAGE(node->b32[node->count - 2], INT32_MAX - 5, "starts at");
+	if (node->count < SMR_NLEAF_CAP)
+		DAMAGE(node->b32[SMR_NLEAF_CAP - 2], 7, "padding");
+	node = smr_node_of(parent);
+	DAMAGE(node->b32[0], node->b32[1], "starts at");
+}
+
+static void wide_bounds(void **state)
+{
+	struct smr_node *node;
+	void *leaf, *parent;
+
+	(void)state;
+	make(0, 100, (1UL << 56) + 1);
+	find_leaf(20 * ((1UL << 56) + 1), &leaf, &parent);
+	assert_true((uintptr_t)leaf & SMR_ENODE_WIDE);
+	node = smr_node_of(leaf);
+	DAMAGE(node->b64[3], node->b64[4], "starts at");
+	if (node->count < SMR_WLEAF_CAP)
+		DAMAGE(node->b64[SMR_WLEAF_CAP - 2], 7, "padding");
+}
+
+static void gaps_that_meet(void **state)
+{
+	void *leaf, *parent, **slots;
+	unsigned int last;
+
+	(void)state;
+	make(0, 500, 10);
+	find_leaf(2000, &leaf, &parent);
+	slots = smr_slots(leaf);
+	last = smr_count(leaf) - 1;
+	for (unsigned int i = 0; i <= last; i++)
+		if (slots[i])
+			DAMAGE(slots[i], NULL, "two gaps");
+}
+
+static void gap_figures(void **state)
+{
+	void *leaf, *parent;
+
+	(void)state;
+	make(MT_FLAGS_ALLOC_RANGE, 500, 10);
+	find_leaf(2000, &leaf, &parent);
+	expect_sound();
+	for (unsigned int i = 0; i < smr_count(parent); i++) {
+		DAMAGE(smr_gaps(parent)[i], smr_gaps(parent)[i] + 1, "gap figure");
+		DAMAGE(smr_gaps(parent)[i], 0, "gap figure");
+	}
+}
+
+static void heights(void **state)
+{
+	unsigned int flags;
+
+	(void)state;
+	make(0, 500, 10);
+	flags = tree.ma_flags;
+	DAMAGE(tree.ma_flags, flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK, "height");
+	DAMAGE(tree.ma_flags, (flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK) | 0x7c, "height");
+	DAMAGE(tree.ma_flags, flags + (1u << MT_FLAGS_HEIGHT_OFFSET), "level");
+	mtree_destroy(&tree);
+	make(0, 1, 10);
+	mtree_destroy(&tree);
+	DAMAGE(tree.ma_flags, 1u << MT_FLAGS_HEIGHT_OFFSET, "height");
+}
+
+static void nothing_but_a_gap(void **state)
+{
+	void *leaf, *parent;
+	struct smr_node *node;
+	unsigned int count;
+
+	(void)state;
+	make(0, 1, 10);
+	find_leaf(2, &leaf, &parent);
+	node = smr_node_of(leaf);
+	count = node->count;
+	assert_int_equal(count, 2); /* [0..4] and what is above */
+	/* One range, the gap: the bound that is unused then must be padding, or that is what is found. */
+	node->count = 1;
+	node->b32[0] = INT32_MAX;
+	smr_slots(leaf)[0] = NULL;
+	expect_fault("empty tree");
+	node->count = (uint8_t)count;
+	node->b32[0] = 5;
+	smr_slots(leaf)[0] = xa_mk_value(0);
+}
+
+#define test(name) cmocka_unit_test_teardown(name, drop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		test(shape),       test(bounds),  test(wide_bounds),       test(gaps_that_meet),
+		test(gap_figures), test(heights), test(nothing_but_a_gap),
+	};
+
+	return cmocka_run_group_tests_name("tree_validate", tests, NULL, NULL);
+}

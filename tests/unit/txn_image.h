@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* A tree to the byte, for tests of what a transaction must leave alone. */
+#ifndef TESTS_UNIT_TXN_IMAGE_H
+#define TESTS_UNIT_TXN_IMAGE_H
+
+#include "tree/node.h"
+
+#include <string.h>
+
+struct tree_image {
+	uint64_t
+		nodes_sum; /* of all that readers, writers and gap searches look at, and of where it lies */
+	unsigned long nodes;
+	unsigned long marked; /* nodes with a note of a transaction, or dead */
+	unsigned int flags;
+	void *root;
+};
+
+static inline void tree_image_add(struct tree_image *image, const void *enode)
+{
+	struct smr_node copy = *smr_node_of(enode);
+	uint64_t words[MT_NODE_SIZE / sizeof(uint64_t)], sum = (uintptr_t)enode;
+
+	image->nodes++;
+	image->marked += copy.fresh || copy.replaced || copy.dead;
+	copy.fresh = copy.replaced = 0;
+	memcpy(words, &copy, sizeof(words));
+	for (unsigned int i = 0; i < MT_NODE_SIZE / sizeof(uint64_t); i++)
+		sum = (sum ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15) + (sum >> 29);
+	image->nodes_sum = image->nodes_sum * 31 + sum;
+	if (smr_enode_leaf(enode))
+		return;
+	for (unsigned int i = 0; i < smr_count(enode); i++)
+		tree_image_add(image, smr_slots(enode)[i]);
+}
+
+static inline struct tree_image tree_image_of(const struct maple_tree *mt)
+{
+	struct tree_image image = { .flags = mt->ma_flags, .root = mt->ma_root };
+
+	if (smr_is_enode(mt->ma_root))
+		tree_image_add(&image, mt->ma_root);
+	return image;
+}
+
+/* The same nodes with the same contents? Notes of a transaction do not count. */
+static inline bool tree_image_equal(const struct tree_image *a, const struct tree_image *b)
+{
+	return a->nodes_sum == b->nodes_sum && a->nodes == b->nodes && a->flags == b->flags &&
+	       a->root == b->root;
+}
+
+#endif
