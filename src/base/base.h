@@ -56,7 +56,7 @@ __attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const cha
  */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && \
 	!defined(SMR_DEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define SMR_CLONES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
+#define SMR_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define SMR_CLONES
 #endif
