@@ -73,27 +73,31 @@ smr_inline void *step_down(struct ma_state *mas, unsigned long min, bool gaps)
 }
 
 /*
- * The common case of step_up() without gaps: the next entry is in this leaf, behind one gap at most, and within the
- * limit. Otherwise NULL, and nothing has changed.
+ * The common case of mas_find(): the cursor stands in a narrow leaf of today's tree, and the next entry is in that leaf, behind
+ * one gap at most, and within the limit. Otherwise NULL, and nothing has changed. This is what an iteration spends
+ * its time in, so it goes without a call and without looking at the node's kind more than once.
  */
-smr_inline void *skip_up(struct ma_state *mas, unsigned long max)
+smr_inline void *find_near(struct ma_state *mas, unsigned long max)
 {
-	void *const *slots = smr_slots(mas->node);
-	unsigned int i = mas->offset + 1u;
+	const struct smr_node *node = smr_node_of(mas->node);
+	void *const *slots = &node->slot[(SMR_NLEAF_CAP - 1) / 2];
+	unsigned int i = mas->offset + 1u, end = mas->end;
 	unsigned long first;
 	void *entry;
 
-	if (i > mas->end)
+	if (mas->status != ma_active || smr_enode_kind(mas->node) != SMR_NLEAF || i > end ||
+	    mas->seq != smr_load(&mas->tree->ma_seq, RELAXED))
 		return NULL;
 	entry = smr_slot_read(slots + i);
-	if (!entry && (++i > mas->end || !(entry = smr_slot_read(slots + i))))
+	if (!entry && (++i > end || !(entry = smr_slot_read(slots + i))))
 		return NULL;
-	first = smr_start(mas->node, i);
-	if (first > max)
+	first = node->base + ((unsigned long)node->b32[i - 1] << node->shift);
+	if (first > max || mas->last >= max)
 		return NULL;
 	mas->offset = (unsigned char)i;
 	mas->index = first;
-	mas->last = smr_leaf_last(mas->node, i, mas->end, mas->max);
+	mas->last = i < end ? node->base + ((unsigned long)node->b32[i] << node->shift) - 1
+			    : mas->max;
 	return entry;
 }
 
@@ -213,8 +217,7 @@ smr_inline void *find(struct ma_state *mas, unsigned long max, bool gaps)
 			return NULL;
 		if (!hold(mas, mas->last, &root))
 			return smr_compact_find(mas, root, max);
-		entry = gaps ? NULL : skip_up(mas, max);
-		return entry ? entry : find_step(mas, max, gaps);
+		return find_step(mas, max, gaps);
 	}
 	root = smr_root(mas->tree);
 	if (!smr_is_enode(root))
@@ -281,9 +284,16 @@ smr_inline void *find_rev(struct ma_state *mas, unsigned long min, bool gaps)
 	return step_down(mas, min, gaps);
 }
 
-void *mas_find(struct ma_state *mas, unsigned long max)
+static smr_noinline void *find_far(struct ma_state *mas, unsigned long max)
 {
 	return find(mas, max, false);
+}
+
+void *mas_find(struct ma_state *mas, unsigned long max)
+{
+	void *entry = find_near(mas, max);
+
+	return smr_likely(entry) ? entry : find_far(mas, max);
 }
 
 void *mas_find_range(struct ma_state *mas, unsigned long max)

@@ -228,7 +228,8 @@ static uint8_t *packed_text(size_t nr, size_t *length)
 	uint8_t *packed = malloc(size + 1024);
 
 	assert_true(text && packed);
-	used = (size_t)sprintf(text, "%s", HEADER);
+	memcpy(text, HEADER, strlen(HEADER));
+	used = strlen(HEADER);
 	for (size_t i = 0; i < nr; i++)
 		used += (size_t)sprintf(text + used, "load %zx\n", 0x1000 + i);
 	*length = 0;
