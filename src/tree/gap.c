@@ -78,57 +78,108 @@ smr_inline bool holds(const struct want *want, unsigned long first, unsigned lon
 	return *lo <= *hi && *hi - *lo >= want->span;
 }
 
+/* Is range @i of @leaf a gap that holds what is wanted? Then the place for it is found. */
+smr_inline bool try_gap(struct want *want, const void *leaf, unsigned int i, unsigned long min,
+			unsigned long max, bool high)
+{
+	unsigned int end = smr_count(leaf) - 1;
+	unsigned long lo, hi;
+
+	if (smr_slots(leaf)[i] ||
+	    !holds(want, smr_leaf_first(leaf, i, min), smr_leaf_last(leaf, i, end, max), &lo, &hi))
+		return false;
+	want->found = high ? hi - want->span : lo;
+	return true;
+}
+
+/*
+ * Ranges [from, to) of a leaf, none of them its first or last, from below (@step 1) or above (-1). In a narrow leaf
+ * lengths are compared as they are written; what is long enough is looked at again, for the limits.
+ */
+smr_inline bool search_middle(struct want *want, const void *leaf, unsigned int from,
+			      unsigned int to, bool high)
+{
+	const struct smr_node *node = smr_node_of(leaf);
+	void *const *slots = smr_slots(leaf);
+	bool wide = (uintptr_t)leaf & SMR_ENODE_WIDE;
+	unsigned long units = (want->span >> node->shift) + 1;
+
+	for (unsigned int n = to > from ? to - from : 0, i = high ? to - 1 : from; n > 0;
+	     n--, i += high ? -1u : 1u) {
+		if (slots[i] || (!wide && (unsigned long)(node->b32[i] - node->b32[i - 1]) < units))
+			continue;
+		if (try_gap(want, leaf, i, 0, 0, high))
+			return true;
+	}
+	return false;
+}
+
+static bool leaf_low(struct want *want, const void *leaf, unsigned long min, unsigned long max)
+{
+	unsigned int end = smr_count(leaf) - 1;
+	unsigned int from = want->min > min ? smr_search_leaf(leaf, want->min) : 0;
+
+	if (from == 0 && try_gap(want, leaf, 0, min, max, false))
+		return true;
+	if (search_middle(want, leaf, from ? from : 1, end, false))
+		return true;
+	return end > 0 && try_gap(want, leaf, end, min, max, false);
+}
+
+static bool leaf_high(struct want *want, const void *leaf, unsigned long min, unsigned long max)
+{
+	unsigned int end = smr_count(leaf) - 1;
+	unsigned int from = want->max < max ? smr_search_leaf(leaf, want->max) : end;
+
+	if (from == end && try_gap(want, leaf, end, min, max, true))
+		return true;
+	if (search_middle(want, leaf, 1, from < end ? from + 1 : end, true))
+		return true;
+	return end > 0 && try_gap(want, leaf, 0, min, max, true);
+}
+
 static bool search_low(struct want *want, const void *enode, unsigned long min, unsigned long max)
 {
-	bool leaf = smr_enode_leaf(enode);
-	const uint32_t *gap = leaf ? NULL : smr_gaps(enode);
-	void *const *slots = smr_slots(enode);
+	const uint32_t *gap = smr_gaps(enode);
 	unsigned int end = smr_count(enode) - 1;
 	unsigned long first, last, lo, hi;
 
-	for (unsigned int i = want->min > min ? smr_search(enode, want->min) : 0; i <= end; i++) {
-		if (leaf ? slots[i] != NULL : gap[i] < want->figure)
+	if (smr_enode_leaf(enode))
+		return leaf_low(want, enode, min, max);
+	for (unsigned int i = want->min > min ? smr_search_inner(enode, want->min) : 0; i <= end;
+	     i++) {
+		if (gap[i] < want->figure)
 			continue;
 		first = smr_leaf_first(enode, i, min);
 		if (first > want->max)
 			return false;
 		last = smr_leaf_last(enode, i, end, max);
-		if (!holds(want, first, last, &lo, &hi))
-			continue;
-		if (!leaf && search_low(want, slots[i], first, last))
+		if (holds(want, first, last, &lo, &hi) &&
+		    search_low(want, smr_slots(enode)[i], first, last))
 			return true;
-		if (leaf) {
-			want->found = lo;
-			return true;
-		}
 	}
 	return false;
 }
 
 static bool search_high(struct want *want, const void *enode, unsigned long min, unsigned long max)
 {
-	bool leaf = smr_enode_leaf(enode);
-	const uint32_t *gap = leaf ? NULL : smr_gaps(enode);
-	void *const *slots = smr_slots(enode);
+	const uint32_t *gap = smr_gaps(enode);
 	unsigned int end = smr_count(enode) - 1;
 	unsigned long first, last, lo, hi;
 
-	for (unsigned int i = (want->max < max ? smr_search(enode, want->max) : end) + 1;
+	if (smr_enode_leaf(enode))
+		return leaf_high(want, enode, min, max);
+	for (unsigned int i = (want->max < max ? smr_search_inner(enode, want->max) : end) + 1;
 	     i-- > 0;) {
-		if (leaf ? slots[i] != NULL : gap[i] < want->figure)
+		if (gap[i] < want->figure)
 			continue;
 		last = smr_leaf_last(enode, i, end, max);
 		if (last < want->min)
 			return false;
 		first = smr_leaf_first(enode, i, min);
-		if (!holds(want, first, last, &lo, &hi))
-			continue;
-		if (!leaf && search_high(want, slots[i], first, last))
+		if (holds(want, first, last, &lo, &hi) &&
+		    search_high(want, smr_slots(enode)[i], first, last))
 			return true;
-		if (leaf) {
-			want->found = hi - want->span;
-			return true;
-		}
 	}
 	return false;
 }
