@@ -19,7 +19,7 @@
  *
  * What a credit costs in memory, and why it is enough, is proven in docs/credits.md. In short:
  *
- *   MT_CREDITS_RECYCLING  a little over one node (549 bytes) a credit, plus a share for how full the tree is, plus one
+ *   MT_CREDITS_RECYCLING  a little over one node (544 bytes) a credit, plus a share for how full the tree is, plus one
  *                         working set for each holder. Nodes that a store replaces serve the next one after
  *                         a grace period, so mt_credits_begin() may have to wait for one.
  *   MT_CREDITS_STRICT     all nodes of the largest store, for each credit: 3 nodes (1.5 KiB) for every level the tree

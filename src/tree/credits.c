@@ -48,7 +48,8 @@ static void count_credits(struct mt_credits *c, struct maple_tree *mt, unsigned 
 		mt->ma_pledge.working += working;
 	if (left == 0)
 		mt->ma_pledge.working -= working;
-	c->left = left;
+	/* A worker may look at it in mt_credits_begin() while a submitter adds. */
+	smr_store(&c->left, left, RELAXED);
 }
 
 /* ---- Reserving ---- */
@@ -137,7 +138,7 @@ void mt_credits_release(struct mt_credits *c)
 
 unsigned long mt_credits_left(const struct mt_credits *c)
 {
-	return c->left;
+	return smr_load(&c->left, RELAXED);
 }
 
 /* The working set, and of what the tree's credits share the part of this holder's. */
@@ -147,7 +148,7 @@ size_t mt_credits_bytes(const struct mt_credits *c)
 	unsigned long per_store, shared, nodes = 0;
 
 	lock_tree(mt);
-	per_store = SMR_STORE_NODES(mt->ma_pledge.reach);
+	per_store = smr_store_nodes(mt->ma_pledge.reach);
 	shared = mt->ma_pledge.pledged - (mt->ma_pledge.working + mt->ma_pledge.strict) * per_store;
 	if (c->left > 0 && c->mode == MT_CREDITS_STRICT)
 		nodes = c->left * per_store;
@@ -173,10 +174,11 @@ void mt_credits_begin(struct mt_credits *c, unsigned long nr)
 	struct maple_tree *mt = c->mt;
 	struct mt_mem *mem = smr_mem_of(mt);
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
-	unsigned long per_store = SMR_STORE_NODES(smr_load(&mt->ma_pledge.reach, RELAXED));
+	unsigned long left = smr_load(&c->left, RELAXED);
+	unsigned long per_store = smr_store_nodes(smr_load(&mt->ma_pledge.reach, RELAXED));
 
-	smr_assert(nr <= c->left && (c->mode == MT_CREDITS_STRICT || nr <= c->batch));
-	c->begun = nr < c->left ? nr : c->left;
+	smr_assert(nr <= left && (c->mode == MT_CREDITS_STRICT || nr <= c->batch));
+	c->begun = nr < left ? nr : left;
 	if (c->mode == MT_CREDITS_STRICT)
 		return;
 	if (c->begun > c->batch)
@@ -207,6 +209,18 @@ static void note_lent(struct mt_credits *c, struct maple_tree *mt, unsigned long
 	c->grace[1] = smr_mem_grace_now(mem, flavor);
 }
 
+/*
+ * What is to be pledged after a store that used @used of @pledged nodes. A transaction lets nothing go but what it has
+ * used: it may be aborted, and then owes all of it again.
+ */
+static unsigned long remaining(struct maple_tree *mt, unsigned long pledged, long used)
+{
+	unsigned long required = smr_pledge_required(mt);
+	unsigned long rest = pledged - (used > 0 ? (unsigned long)used : 0);
+
+	return mt->ma_txn && required < rest ? rest : required;
+}
+
 /* One store on a credit into @mt, the holder's tree or a view of it. The nodes of the working set that it took. */
 static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry)
 {
@@ -231,7 +245,7 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 	used = (long)w.nodes - (at_once ? (long)(mt->ma_nodes_retired - retired) : 0);
 	count_credits(c, mt, 1, false);
 	c->begun--;
-	mt->ma_pledge.pledged = smr_pledge_required(mt);
+	mt->ma_pledge.pledged = remaining(mt, pledged, used);
 	return smr_pledge_use(mem, pledged, mt->ma_pledge.pledged, used);
 }
 

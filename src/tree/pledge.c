@@ -5,13 +5,13 @@
  * Let every inner node but the top have a *crowding*: its children beyond 17, which is what the parts of the smallest
  * window dealt to three nodes have. Take
  *
- *	M = nodes + crowding / 14 + 2 * (16 - height).
+ *	M = nodes + crowding / 16 - 2 * height.
  *
- * Any store raises M by 15/14 at most: one leaf more, and its place in the parent. A level that splits pays for its
- * new node, and for that node's place above, with the crowding it loses (16 or more); one that merges two nodes has the
- * node to spare that the crowding it gains (14 at most) costs; a new top is paid for by the height. So c stores
- * need (15 c + crowding) / 14 + 2 * (16 - height) nodes more than the tree has, whatever they are; and no more than
- * reach + 1 each, which is less when they are few.
+ * Any store raises M by 17/16 at most: one leaf more, and its place in the parent. A level that splits pays for its
+ * new node with the crowding it loses (16 or more), and hands its child's charge on to the level above; one that
+ * merges two nodes has the node to spare that the crowding it gains (14 at most) costs; a new top, two nodes, is paid
+ * for by the height. So c stores need (17 c + crowding) / 16 + 2 * (reach - height) nodes more than the tree has,
+ * whatever they are; and no more than reach each, which is less when they are few.
  *
  * docs/credits.md has the cases. plan.c must keep dealing inner nodes evenly, to as few as hold them, for this to hold.
  */
@@ -19,7 +19,7 @@
 
 #include "mem/pledge.h"
 
-enum { CHARGE = 15, UNIT = 14 }; /* M rises by CHARGE / UNIT */
+enum { CHARGE = 17, UNIT = 16 }; /* M rises by CHARGE / UNIT */
 
 /* Levels of the highest tree with @leaves leaves: the top has two children at least, other inner nodes SMR_INNER_MIN. */
 static unsigned long highest(unsigned long leaves)
@@ -49,13 +49,13 @@ static unsigned long required(const struct maple_tree *mt, const struct need *n)
 {
 	unsigned long credits = mt->ma_pledge.recycling;
 	unsigned long reach = reach_of(mt, n);
-	unsigned long height = n->height ? n->height : 1;
+	unsigned long height = n->height > 1 ? n->height : 1;
 	unsigned long many = (CHARGE * credits + n->crowding + UNIT - 1) / UNIT +
-			     2 * (MT_PATH_MAX - height);
-	unsigned long few = credits * (reach + 1);
+			     2 * (reach - height);
+	unsigned long few = credits * reach;
 
 	return (many < few ? many : few) +
-	       (mt->ma_pledge.working + mt->ma_pledge.strict) * SMR_STORE_NODES(reach);
+	       (mt->ma_pledge.working + mt->ma_pledge.strict) * smr_store_nodes(reach);
 }
 
 static unsigned long shortfall(const struct maple_tree *mt, const struct need *n)

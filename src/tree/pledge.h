@@ -7,8 +7,14 @@
 
 #include "tree/write.h"
 
-/* Nodes that the largest store of a tree of that many levels builds: plan.c. */
+/* Nodes that the largest store builds in a tree of that many levels, a new top included: plan.c. */
 #define SMR_STORE_NODES(levels) (SMR_PARTS_MAX * (levels))
+
+/* The same in a tree that has @reach levels at most afterwards: where all are there already the top is one node. */
+smr_inline unsigned long smr_store_nodes(unsigned long reach)
+{
+	return SMR_STORE_NODES(reach) - 2;
+}
 
 /* Anybody to think of? */
 smr_inline bool smr_has_credits(const struct maple_tree *mt)

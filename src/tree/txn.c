@@ -141,7 +141,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	}
 	mt->ma_pledge = view->ma_pledge;
 	smr_credits_commit(txn);
-	if (smr_has_credits(mt))
+	if (mt->ma_pledge.pledged)
 		smr_pledge_settle(mt);
 }
 
