@@ -78,13 +78,16 @@ void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *
 	}
 }
 
-void smr_drop_tree(struct maple_tree *mt, void *root)
+void smr_replace_tree(struct maple_tree *mt, void *root)
 {
 	struct smr_nodes dropped = { NULL, 0 };
+	void *old = mt->ma_root;
 
-	if (!smr_is_enode(root))
+	if (smr_is_enode(old))
+		smr_drop_subtree(mt, old, &dropped);
+	smr_replace_root(mt, root, 0);
+	if (!smr_is_enode(old))
 		return;
-	smr_drop_subtree(mt, root, &dropped);
 	smr_dispose(mt, NULL, &dropped);
 	smr_mem_flush_local(smr_mem_of(mt));
 }

@@ -77,10 +77,8 @@ void mt_clear_in_rcu(struct maple_tree *mt)
 void __mt_destroy(struct maple_tree *mt)
 {
 	unsigned long retired = mt->ma_nodes_retired;
-	void *root = mt->ma_root;
 
-	smr_replace_root(mt, NULL, 0);
-	smr_drop_tree(mt, root);
+	smr_replace_tree(mt, NULL);
 	if (smr_has_credits(mt))
 		smr_pledge_emptied(mt, mt->ma_nodes_retired - retired);
 }

@@ -86,7 +86,7 @@ smr_inline void *find_near(struct ma_state *mas, unsigned long max)
 	void *entry;
 
 	if (mas->status != ma_active || smr_enode_kind(mas->node) != SMR_NLEAF || i > end ||
-	    mas->seq != smr_load(&mas->tree->ma_seq, RELAXED))
+	    mas->seq != smr_load(&mas->tree->ma_seq, RELAXED) || smr_node_dead(mas->node))
 		return NULL;
 	entry = smr_slot_read(slots + i);
 	if (!entry && (++i > end || !(entry = smr_slot_read(slots + i))))

@@ -4,9 +4,12 @@
  * of it. A reader that has read that slot before goes on in the old nodes, one that reads it later in
  * the new ones; no reader sees a mixture, and none waits.
  *
- * Then, in this order: the sequence number moves on, so that cursors under the lock look up their place again; the
- * old nodes are marked dead, so that readers inside them do; and they are retired, to be used again after
- * a grace period, or at once in a tree that has no lock-free readers.
+ * Before that the old nodes are marked dead, so that a reader inside them who has met the new ones, by another look-up,
+ * does not go on in the old: the marks are ordered by publish too. Until the new ones are there such a reader just
+ * looks its place up again, and finds the old.
+ *
+ * Then the sequence number moves on, so that cursors under the lock look up their place again, and the old nodes are
+ * retired, to be used again after a grace period, or at once in a tree that has no lock-free readers.
  */
 #include "tree/gap.h"
 #include "tree/write.h"
@@ -109,11 +112,7 @@ static bool covers_largest(const struct smr_write *w)
 
 static void commit_root(struct smr_write *w)
 {
-	struct maple_tree *mt = w->mt;
-	void *old = mt->ma_root;
-
-	smr_replace_root(mt, w->entry, 0);
-	smr_drop_tree(mt, old);
+	smr_replace_tree(w->mt, w->entry);
 }
 
 static void commit_slot(struct smr_write *w)
@@ -222,9 +221,9 @@ static void commit_leaf(struct smr_write *w)
 	node->replaced = 0;
 	smr_census(w->mt, leaf, 1);
 	x = splice(w, old, leaf);
+	smr_drop_node(w->mt, old, &dropped);
 	publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &w->mt->ma_root, leaf);
 	leaf_changed(w, leaf, x, largest_went);
-	smr_drop_node(w->mt, old, &dropped);
 	smr_dispose(w->mt, mas, &dropped);
 }
 
@@ -235,21 +234,19 @@ static void commit_subtree(struct smr_write *w)
 	const struct smr_level *top = &w->level[w->top];
 	struct smr_nodes dropped = { NULL, 0 };
 	unsigned int d = mas->depth - w->top;
-	void *old, *root;
+	void *root;
 
 	smr_build(w);
 	if (w->to_root) {
-		old = mt->ma_root;
+		if (!w->compact)
+			smr_drop_window(w, mt->ma_root, mas->depth, 0, ULONG_MAX, &dropped);
 		publish(&mt->ma_root, top->node[0]);
 		set_height(mt, w->top + 1);
-		if (!w->compact)
-			smr_drop_window(w, old, mas->depth, 0, ULONG_MAX, &dropped);
 	} else {
-		old = w->left.node[d];
+		smr_drop_window(w, w->left.node[d], w->top, top->min, top->max, &dropped);
 		publish(smr_slots(w->left.node[d - 1]) + w->left.slot[d - 1], top->node[0]);
 		if (smr_tracks_gaps(mt))
 			raise_gap(w->left.node, w->left.slot, d, top->gap[0]);
-		smr_drop_window(w, old, w->top, top->min, top->max, &dropped);
 	}
 	advance(mt);
 	smr_dispose(mt, mas, &dropped);

@@ -124,13 +124,12 @@ void mt_txn_commit(struct mt_txn *txn)
 {
 	struct maple_tree *mt = txn->mt, *view = &txn->view;
 	struct smr_nodes dropped = { NULL, 0 };
-	void *before = mt->ma_root;
 
 	smr_assert(mt->ma_seq == txn->seq);
 	/* Before they can be seen: afterwards their headers would be written beside readers. */
 	end_fresh(view, view->ma_root, NULL);
+	end_replaced(mt, mt->ma_root, &dropped);
 	smr_replace_root(mt, view->ma_root, mt_height(view));
-	end_replaced(mt, before, &dropped);
 	mt->ma_nodes_built += view->ma_nodes_built - view->ma_nodes_retired;
 	/* Without lock-free readers they are free at once; a pledge that lent some of them must find them. */
 	if (txn->holders && !mt_in_rcu(mt)) {

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/walk.h"
 
-smr_inline bool dead(const void *enode)
-{
-	return smr_load(&smr_node_of(enode)->dead, RELAXED);
-}
-
 /*
  * Does the calling thread read without the lock? Only then does its read section keep dead nodes readable.
  * Of an external lock nothing may be known: then assume the worst.
@@ -19,7 +14,7 @@ static bool reads_locklessly(const struct maple_tree *mt)
 
 bool smri_path_alive(const struct ma_state *mas)
 {
-	return reads_locklessly(mas->tree) && !dead(mas->node);
+	return reads_locklessly(mas->tree) && !smr_node_dead(mas->node);
 }
 
 smr_inline unsigned int descend(void **node, unsigned char *slot, void *top, unsigned long key)
@@ -83,7 +78,7 @@ static void enter_leaf(struct ma_state *mas, unsigned int d, void *leaf, bool at
 smr_inline bool turn_up(const struct ma_state *mas, unsigned int *d, bool check)
 {
 	do {
-		if (smr_unlikely(*d == 0 || (dead(mas->path[--*d]) && check)))
+		if (smr_unlikely(*d == 0 || (smr_node_dead(mas->path[--*d]) && check)))
 			return false;
 	} while (mas->slot[*d] + 1u >= smr_count(mas->path[*d]));
 	return true;
@@ -92,7 +87,7 @@ smr_inline bool turn_up(const struct ma_state *mas, unsigned int *d, bool check)
 smr_inline bool turn_down(const struct ma_state *mas, unsigned int *d, bool check)
 {
 	do {
-		if (smr_unlikely(*d == 0 || (dead(mas->path[--*d]) && check)))
+		if (smr_unlikely(*d == 0 || (smr_node_dead(mas->path[--*d]) && check)))
 			return false;
 	} while (mas->slot[*d] == 0);
 	return true;

@@ -66,6 +66,11 @@ smr_inline void *smr_range_here(struct ma_state *mas)
 	return smr_slot_read(smr_slots(mas->node) + mas->offset);
 }
 
+smr_inline bool smr_node_dead(const void *enode)
+{
+	return smr_load(&smr_node_of(enode)->dead, RELAXED);
+}
+
 bool smri_path_alive(const struct ma_state *mas);
 
 /*
@@ -78,7 +83,7 @@ smr_inline bool smr_path_fresh(const struct ma_state *mas)
 	if (smr_unlikely(!mas->node))
 		return false;
 	if (smr_likely(mas->seq == smr_load(&mas->tree->ma_seq, RELAXED)))
-		return true;
+		return !smr_node_dead(mas->node); /* to a reader the number may come late */
 	return smri_path_alive(mas);
 }
 

@@ -272,12 +272,27 @@ static void tour(struct bank *bank, unsigned long *least, bool down)
 		fail_bank(bank, "%s: saw %lu stamps", how, stamps);
 }
 
+/* A cursor that stood in the tree already, and look-ups between its steps: also then nothing goes back. */
+static void tour_with_looks(struct bank *bank, unsigned long *least, struct rng *rng)
+{
+	MA_STATE(mas, &bank->tree, 0, 0);
+	void *entry = mas_walk(&mas);
+
+	for (unsigned int n = 0; n < 200 && entry && !failed(bank); n++) {
+		if (is_stamp(&mas))
+			judge_stamp(bank, mas.index / BLOCK, entry, least, "tour with look-ups");
+		read_stamp(bank, rng_below(rng, ACCOUNTS), least, rng);
+		entry = mas_next(&mas, BLOCK * ACCOUNTS);
+	}
+}
+
 static void read_once(struct bank *bank, unsigned long *least, struct rng *rng)
 {
 	mt_rcu_read_lock(&bank->tree);
 	for (unsigned int n = 0; n < 20 && !failed(bank); n++)
 		add_up(bank, least, rng);
 	tour(bank, least, rng_one_in(rng, 2));
+	tour_with_looks(bank, least, rng);
 	mt_rcu_read_unlock(&bank->tree);
 	if (bank->flavor == MT_RCU_QSBR)
 		urcu_qsbr_quiescent_state();
