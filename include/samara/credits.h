@@ -23,7 +23,7 @@
  *                         working set for each holder. Nodes that a store replaces serve the next one after
  *                         a grace period, so mt_credits_begin() may have to wait for one.
  *   MT_CREDITS_STRICT     all nodes of the largest store, for each credit: 3 nodes (1.5 KiB) for every level the tree
- *                         can reach. Never waits for anything.
+ *                         can reach, less 2. Never waits for anything.
  *
  * Holders never pay for others: any other store in the same tree that would use up what the credits rely on pays the
  * difference itself, or fails with -ENOMEM and has changed nothing. Any number of holders may share a tree, and any

@@ -227,7 +227,7 @@ static const struct {
 	{ OP_cur_reset, 2, 2 },     { OP_cur_move, 30, 30 },   { OP_cur_store, 8, 8 },
 	{ OP_cur_store_gfp, 8, 8 }, { OP_cur_prealloc, 8, 8 }, { OP_cur_abandon, 2, 2 },
 	{ OP_cur_erase, 3, 16 },    { OP_area, 3, 2 },         { OP_area_rev, 3, 2 },
-	{ OP_cur_cyclic, 2, 2 },
+	{ OP_cur_cyclic, 2, 2 },    { OP_cur_stay, 1, 1 },
 };
 
 #define NR_WEIGHTS (sizeof(weights) / sizeof(weights[0]))
@@ -318,6 +318,9 @@ static void take_numbers(struct draw *d, struct op *op, bool grow)
 	case OP_cur_move:
 		op->n[0] = below(d, NR_MOVES);
 		op->n[1] = take_limit(d, (enum cursor_move)op->n[0]);
+		break;
+	case OP_cur_stay:
+		op->n[0] = below(d, 2);
 		break;
 	case OP_load:
 	case OP_erase:

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define STEPS_MAX 20000UL
-#define OPS_DEFAULT 400000UL
+#define OPS_DEFAULT 1000000UL
 #define HANG_SECONDS 120
 #define SHRINK_TRIALS 2000
 

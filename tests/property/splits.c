@@ -129,7 +129,8 @@ static void every_store(const struct base *base)
 				unsigned long first = place(base, i, where / NR_PLACES);
 				unsigned long last = place(base, to, where % NR_PLACES);
 
-				if (first > last || (spans[s] > 1 && where % 5 != i % 5))
+				if (first > last ||
+				    ((spans[s] > 1 || step > 1) && where % 5 != i % 5))
 					continue;
 				try_store(base, &model, first, last,
 					  where % 2 ? NULL : (void *)0x88UL);
@@ -216,7 +217,7 @@ static void tall_pages(void **state)
 
 	(void)state;
 	for (unsigned int order = 0; order < 3; order++)
-		across_leaves(&layout, 3000, order, env_scaled(700));
+		across_leaves(&layout, 1600, order, env_scaled(300));
 }
 
 static void tall_bytes(void **state)
@@ -225,7 +226,7 @@ static void tall_bytes(void **state)
 
 	(void)state;
 	for (unsigned int order = 0; order < 3; order++)
-		across_leaves(&layout, 5000, order, env_scaled(400));
+		across_leaves(&layout, 2000, order, env_scaled(200));
 }
 
 static void tall_wide(void **state)
@@ -234,7 +235,7 @@ static void tall_wide(void **state)
 
 	(void)state;
 	for (unsigned int order = 0; order < 3; order++)
-		across_leaves(&layout, 4000, order, env_scaled(400));
+		across_leaves(&layout, 1500, order, env_scaled(200));
 }
 
 static void four_levels(void **state)
@@ -242,8 +243,8 @@ static void four_levels(void **state)
 	static const struct layout layout = { "apart", 100, 20, 10, MT_FLAGS_ALLOC_RANGE };
 
 	(void)state;
-	across_leaves(&layout, 40000, 0, env_scaled(60));
-	across_leaves(&layout, 40000, 1, env_scaled(60));
+	across_leaves(&layout, 40000, 0, env_scaled(30));
+	across_leaves(&layout, 40000, 1, env_scaled(30));
 }
 
 int main(void)

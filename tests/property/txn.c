@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STORES_DEFAULT 150000UL
+#define STORES_DEFAULT 400000UL
 #define TXN_MAX 1500UL /* steps: two of three store */
 #define HANG_SECONDS 120
 
@@ -256,8 +256,8 @@ static bool ordinary_life(struct play *p, struct rng *rng)
 
 static bool play_round(struct play *p)
 {
-	while (p->step < p->profile->steps) {
-		struct rng rng = rng_make(p->seed + 1 + p->round, p->step);
+	for (uint64_t turn = 0; p->step < p->profile->steps; turn++) {
+		struct rng rng = rng_make(p->seed + 1 + p->round, turn);
 
 		if (!ordinary_life(p, &rng) || !transaction(p, &rng))
 			return false;

@@ -125,6 +125,10 @@ bool rig_changed(struct rig *rig)
 
 void rig_leave_cursor(struct rig *rig)
 {
+	if (rig->stay) {
+		rig->stale = true;
+		return;
+	}
 	mas_pause(&rig->mas);
 	rig->cursor.status = ma_pause;
 }

@@ -21,6 +21,8 @@ struct rig {
 	unsigned long nodes; /* in use in mem before */
 	struct ma_state mas;
 	struct cursor_model cursor;
+	bool stay; /* others' writes leave the cursor as it is, though its user ought to pause it */
+	bool stale;         /* and they have */
 	bool wrapped;       /* the cyclic allocator's mark */
 	unsigned int locks; /* how often the lock has been taken and not given back */
 	char why[WHY_SIZE];

@@ -38,6 +38,7 @@ static void set_cursor(struct rig *rig, unsigned long first, unsigned long last)
 	rig->cursor.index = first;
 	rig->cursor.last = last;
 	rig->cursor.status = ma_start;
+	rig->stale = false;
 }
 
 static bool step_set(struct rig *rig, const struct op *op)
@@ -50,7 +51,16 @@ static bool step_set(struct rig *rig, const struct op *op)
 static bool step_pause(struct rig *rig, const struct op *op)
 {
 	(void)op;
-	rig_leave_cursor(rig);
+	mas_pause(&rig->mas);
+	rig->cursor.status = ma_pause;
+	rig->stale = false;
+	return true;
+}
+
+/* From now on others' writes do (not) make the cursor pause. */
+static bool step_stay(struct rig *rig, const struct op *op)
+{
+	rig->stay = op->n[0] & 1;
 	return true;
 }
 
@@ -58,6 +68,7 @@ static bool step_reset(struct rig *rig, const struct op *op)
 {
 	(void)op;
 	mas_reset(&rig->mas);
+	rig->stale = false;
 	rig->cursor.status = ma_start;
 	return true;
 }
@@ -90,12 +101,46 @@ static const char *const move_names[NR_MOVES] = { "walk",       "next",       "n
 						  "prev",       "prev_range", "find",
 						  "find_range", "find_rev",   "find_range_rev" };
 
+/*
+ * A cursor that was overtaken notices: under the lock it comes to stand on a range of today's tree, and an active
+ * one on the far side of where it was.
+ */
+static bool stale_move(struct rig *rig, enum cursor_move how, unsigned long limit)
+{
+	const struct ma_state *mas = &rig->mas;
+	unsigned long index = mas->index, last = mas->last, first, end;
+	bool active = mas->status == ma_active, good;
+	void *got, *want;
+
+	rig_lock(rig);
+	got = move(&rig->mas, how, limit);
+	rig_unlock(rig);
+	rm_range(&rig->model, mas->index, &first, &end, &want);
+	good = !got || (got == want && mas->index == first && mas->last == end);
+	if (good && got && how == MOVE_WALK)
+		good = first <= index && end >= index;
+	else if (good && got && active)
+		good = how == MOVE_NEXT || how == MOVE_NEXT_RANGE || how == MOVE_FIND ||
+				       how == MOVE_FIND_RANGE
+			       ? first > last
+			       : end < index;
+	if (!good)
+		return rig_fault(
+			rig, "stale %s from %#lx..%#lx: %p at %#lx..%#lx, the range is %#lx..%#lx",
+			move_names[how], index, last, got, mas->index, mas->last, first, end);
+	set_cursor(rig, index, index);
+	return true;
+}
+
 static bool step_move(struct rig *rig, const struct op *op)
 {
 	enum cursor_move how = (enum cursor_move)(op->n[0] % NR_MOVES);
 	struct cursor_model before = rig->cursor;
-	void *want = cursor_model_move(&rig->cursor, how, op->n[1]), *got;
+	void *want, *got;
 
+	if (rig->stale)
+		return stale_move(rig, how, op->n[1]);
+	want = cursor_model_move(&rig->cursor, how, op->n[1]);
 	lock_to_read(rig);
 	got = move(&rig->mas, how, op->n[1]);
 	unlock_read(rig);
@@ -148,6 +193,7 @@ static bool after_store(struct rig *rig, const char *what, enum tree_form before
 	}
 	if (!same_place(rig, what))
 		return false;
+	rig->stale = false;
 	/* Not a position to go on from. */
 	if (before != FORM_NODES && !entry)
 		set_cursor(rig, c->index, c->last);
@@ -435,6 +481,8 @@ bool rig_cursor_step(struct rig *rig, const struct op *op)
 		return step_pause(rig, op);
 	case OP_cur_reset:
 		return step_reset(rig, op);
+	case OP_cur_stay:
+		return step_stay(rig, op);
 	case OP_cur_move:
 		return step_move(rig, op);
 	case OP_cur_store:

@@ -249,6 +249,9 @@ static void read_one(struct field *f, struct rng *rng)
 	judge(f, key, entry, before);
 }
 
+/* How far the next range can be: beyond the next fixed one there is no need to look. */
+enum { AHEAD = STRIPE + 2 * FIXED };
+
 /* What an iteration must have seen: each fixed range once, in order, with its bounds. */
 struct tour {
 	struct field *f;
@@ -258,7 +261,33 @@ struct tour {
 	bool any;
 	bool paused;
 	const char *name;
+	unsigned long base; /* done[i] is what keys[base + i].done was before the step */
+	unsigned long done[AHEAD];
 };
+
+/* Notes the versions of the keys that the next step can lead to, lest it return what had been replaced. */
+static void look_ahead(struct tour *t, unsigned long edge)
+{
+	unsigned long keys = t->f->stripes * STRIPE;
+
+	if (t->down)
+		t->base = edge > AHEAD ? edge - AHEAD : 0;
+	else
+		t->base = edge;
+	for (unsigned long i = 0; i < AHEAD && t->base + i < keys; i++)
+		t->done[i] = load(&t->f->keys[t->base + i].done);
+}
+
+/* Was an object that the step has led to in the tree at some moment of it? */
+static void fresh(struct tour *t, void *entry, unsigned long first, unsigned long last)
+{
+	unsigned long key = t->down ? last : first < t->base ? t->base : first;
+
+	if (t->down && key >= t->base + AHEAD)
+		key = t->base + AHEAD - 1;
+	if (key >= t->base && key < t->base + AHEAD && key % STRIPE >= FIXED)
+		judge(t->f, key, entry, t->done[key - t->base]);
+}
 
 static void visit(struct tour *t, void *entry, unsigned long first, unsigned long last)
 {
@@ -272,7 +301,9 @@ static void visit(struct tour *t, void *entry, unsigned long first, unsigned lon
 	t->any = true;
 	t->edge = t->down ? first : last;
 	if (!is_fixed(entry)) {
-		object_good(f, entry, first, last);
+		if (object_good(f, entry, first, last))
+			fresh(t, entry, first, last);
+		look_ahead(t, t->down ? first : last + 1);
 		if (f->fixed_stay && first / STRIPE != (t->down ? t->stripe : t->stripe - 1))
 			field_fail(f, "%s: at [%lu..%lu], fixed range %lu not seen", t->name, first,
 				   last, t->stripe);
@@ -284,6 +315,7 @@ static void visit(struct tour *t, void *entry, unsigned long first, unsigned lon
 		field_fail(f, "%s: fixed range %lu where %lu should come", t->name, first / STRIPE,
 			   t->stripe);
 	t->stripe = first / STRIPE + (t->down ? -1UL : 1);
+	look_ahead(t, t->down ? first : last + 1);
 }
 
 /* All fixed ranges seen up to the limit? */
@@ -303,11 +335,14 @@ static void let_in(struct ma_state *mas)
 
 static void tour_up(struct field *f, unsigned long from, unsigned long to, bool locked)
 {
-	struct tour t = { f, false, from, 0, false, locked, locked ? "up, paused" : "up" };
+	struct tour t = {
+		.f = f, .stripe = from, .paused = locked, .name = locked ? "up, paused" : "up"
+	};
 	MA_STATE(mas, &f->tree, STRIPE * from, STRIPE * from);
 	unsigned long n = 0;
 	void *entry;
 
+	look_ahead(&t, STRIPE * from);
 	mas_for_each(&mas, entry, STRIPE * to + FIXED - 1) {
 		visit(&t, entry, mas.index, mas.last);
 		if (field_failed(f))
@@ -320,11 +355,16 @@ static void tour_up(struct field *f, unsigned long from, unsigned long to, bool 
 
 static void tour_down(struct field *f, unsigned long from, unsigned long to, bool locked)
 {
-	struct tour t = { f, true, to, 0, false, locked, locked ? "down, paused" : "down" };
+	struct tour t = { .f = f,
+			  .down = true,
+			  .stripe = to,
+			  .paused = locked,
+			  .name = locked ? "down, paused" : "down" };
 	MA_STATE(mas, &f->tree, STRIPE * to + FIXED - 1, STRIPE * to + FIXED - 1);
 	unsigned long n = 0;
 	void *entry;
 
+	look_ahead(&t, STRIPE * to + FIXED);
 	while ((entry = mas_find_rev(&mas, STRIPE * from)) != NULL) {
 		visit(&t, entry, mas.index, mas.last);
 		if (field_failed(f))
@@ -338,11 +378,12 @@ static void tour_down(struct field *f, unsigned long from, unsigned long to, boo
 /* mas_next() and mas_prev() find all fixed ranges too. */
 static void tour_next(struct field *f, unsigned long from, unsigned long to)
 {
-	struct tour t = { f, false, from, 0, false, false, "next" };
+	struct tour t = { .f = f, .stripe = from, .name = "next" };
 	MA_STATE(mas, &f->tree, STRIPE * from, STRIPE * from);
-	void *entry = mas_walk(&mas);
+	void *entry;
 
-	for (; entry; entry = mas_next(&mas, STRIPE * to + FIXED - 1))
+	look_ahead(&t, STRIPE * from);
+	for (entry = mas_walk(&mas); entry; entry = mas_next(&mas, STRIPE * to + FIXED - 1))
 		visit(&t, entry, mas.index, mas.last);
 	arrive(&t, to);
 }

@@ -298,6 +298,80 @@ static void switched_on_and_off(void **state)
 		fail_msg("seed %llu: %s", (unsigned long long)run.seed, run.field.why);
 }
 
+/* ---- A store is seen all at once: over thousands of ranges in many nodes, too */
+
+enum { WHOLE_FIRST = 1000, WHOLE_LAST = 40000 };
+
+struct curtain {
+	struct maple_tree tree;
+	uint64_t seed, turns;
+	unsigned int down;   /* atomic: the writer is through */
+	unsigned int failed; /* atomic */
+};
+
+/* Odd versions on many small ranges, then the next even one over all of it. */
+static void *draw_curtain(void *arg)
+{
+	struct curtain *c = arg;
+
+	for (uint64_t n = 0; n < c->turns; n++) {
+		struct rng rng = rng_make(c->seed, n);
+		void *odd = xa_mk_value(2 * n + 1), *even = xa_mk_value(2 * n + 2);
+
+		for (unsigned int i = 0; i < 200; i++) {
+			unsigned long first = WHOLE_FIRST + 1 +
+					      rng_below(&rng, WHOLE_LAST - WHOLE_FIRST - 20);
+
+			if (mtree_store_range(&c->tree, first, first + rng_below(&rng, 15), odd,
+					      GFP_KERNEL))
+				__atomic_store_n(&c->failed, 1, __ATOMIC_RELAXED);
+		}
+		if (mtree_store_range(&c->tree, WHOLE_FIRST, WHOLE_LAST, even, GFP_KERNEL))
+			__atomic_store_n(&c->failed, 1, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&c->down, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Who has seen an even version at one key sees at least that at every other afterwards. */
+static void *watch_curtain(void *arg)
+{
+	struct curtain *c = arg;
+	unsigned long before = 0;
+
+	for (uint64_t n = 0; !__atomic_load_n(&c->down, __ATOMIC_ACQUIRE); n++) {
+		struct rng rng = rng_make(c->seed + 1, n);
+		unsigned long key = WHOLE_FIRST + rng_below(&rng, WHOLE_LAST - WHOLE_FIRST + 1),
+			      version;
+		void *entry = mtree_load(&c->tree, key);
+
+		version = entry ? xa_to_value(entry) : 0;
+		if (version < before)
+			__atomic_store_n(&c->failed, 1, __ATOMIC_RELAXED);
+		if (version % 2 == 0)
+			before = version;
+	}
+	return NULL;
+}
+
+static void seen_all_at_once(void **state)
+{
+	struct curtain c = { .tree = MTREE_INIT(c.tree, MT_FLAGS_USE_RCU),
+			     .seed = env_seed(),
+			     .turns = env_ops(600) };
+	pthread_t writer_thread, readers[2];
+
+	(void)state;
+	assert_int_equal(pthread_create(&writer_thread, NULL, draw_curtain, &c), 0);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&readers[i], NULL, watch_curtain, &c), 0);
+	pthread_join(writer_thread, NULL);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_join(readers[i], NULL);
+	assert_int_equal(c.failed, 0);
+	mtree_destroy(&c.tree);
+}
+
 int main(void)
 {
 	static enum mt_rcu_flavor flavors[] = { MT_RCU_BP, MT_RCU_MEMB, MT_RCU_MB, MT_RCU_QSBR };
@@ -314,6 +388,7 @@ int main(void)
 		cmocka_unit_test(tiny_tree),
 		cmocka_unit_test(duplicated_under_readers),
 		cmocka_unit_test(switched_on_and_off),
+		cmocka_unit_test(seen_all_at_once),
 	};
 
 	alarm(500);

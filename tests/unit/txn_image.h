@@ -7,9 +7,9 @@
 
 #include <string.h>
 
+/* What readers, writers and gap searches look at. */
 struct tree_image {
-	uint64_t
-		nodes_sum; /* of all that readers, writers and gap searches look at, and of where it lies */
+	uint64_t nodes_sum; /* contents of all nodes, and where they lie */
 	unsigned long nodes;
 	unsigned long marked; /* nodes with a note of a transaction, or dead */
 	unsigned int flags;

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What credits and transactions cost, in time beside ordinary stores of the same run, and in memory beside the other
+ * ways to be sure of a store. Each figure is the median over several turns, in which the ways take turns too.
+ *
+ *	bench-credits [MAPPINGS [TURNS]]
+ */
+#include <samara/credits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { BATCH = 1024, TURN = 32 * BATCH, TXN = 1000, TURNS_MAX = 99 };
+
+static uint64_t random_state;
+
+static uint64_t random_next(void)
+{
+	uint64_t x = random_state += UINT64_C(0x9e3779b97f4a7c15);
+
+	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return x ^ (x >> 31);
+}
+
+static double now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+static void must(int err)
+{
+	if (err) {
+		fprintf(stderr, "bench-credits: a store failed: %d\n", err);
+		exit(1);
+	}
+}
+
+/* ---- The tree: mappings at places of their own, half of them there, gaps between them ---- */
+
+#define PLACE (1UL << 16)
+#define SIZE (1UL << 14)
+
+struct bench {
+	struct maple_tree tree;
+	unsigned long places;
+};
+
+struct store {
+	unsigned long first;
+	void *entry;
+};
+
+static struct store at(unsigned long place)
+{
+	return (struct store){ place * PLACE, random_next() & 1 ? xa_mk_value(place) : NULL };
+}
+
+static struct store any_store(const struct bench *b)
+{
+	return at(random_next() % b->places);
+}
+
+static void fill(struct bench *b, unsigned long mappings)
+{
+	unsigned long have = 0;
+
+	mt_init_flags(&b->tree, MT_FLAGS_USE_RCU);
+	b->places = 2 * mappings;
+	while (have < mappings) {
+		unsigned long first = random_next() % b->places * PLACE;
+
+		have += !mtree_insert_range(&b->tree, first, first + SIZE - 1, xa_mk_value(first),
+					    GFP_KERNEL);
+	}
+}
+
+/* ---- Ways to store; each returns the time of @nr stores ---- */
+
+static double ordinary(struct bench *b, unsigned long nr)
+{
+	double start = now_ns();
+
+	for (unsigned long i = 0; i < nr; i++) {
+		struct store s = any_store(b);
+
+		must(mtree_store_range(&b->tree, s.first, s.first + SIZE - 1, s.entry, GFP_KERNEL));
+	}
+	return now_ns() - start;
+}
+
+static void on_credit(struct mt_credits *c, struct store s)
+{
+	MA_STATE(mas, c->mt, s.first, s.first + SIZE - 1);
+
+	mtree_lock(c->mt);
+	must(mas_store_credit(&mas, s.entry, c));
+	mtree_unlock(c->mt);
+}
+
+/* One announcement for each store, or for all of a batch. */
+static double guaranteed(struct bench *b, unsigned long nr, enum mt_credits_mode mode, bool each)
+{
+	struct mt_credits c;
+	double start, time;
+
+	mt_credits_init(&c, &b->tree, mode);
+	must(mt_credits_set_batch(&c, BATCH));
+	must(mt_credits_reserve(&c, nr, GFP_KERNEL));
+	start = now_ns();
+	for (unsigned long i = 0; i < nr; i++) {
+		if (each || i % BATCH == 0)
+			mt_credits_begin(&c, each ? 1 : nr - i < BATCH ? nr - i : BATCH);
+		on_credit(&c, any_store(b));
+	}
+	time = now_ns() - start;
+	mt_credits_release(&c);
+	return time;
+}
+
+static double guaranteed_each(struct bench *b, unsigned long nr)
+{
+	return guaranteed(b, nr, MT_CREDITS_RECYCLING, true);
+}
+
+static double guaranteed_batch(struct bench *b, unsigned long nr)
+{
+	return guaranteed(b, nr, MT_CREDITS_RECYCLING, false);
+}
+
+static double guaranteed_strict(struct bench *b, unsigned long nr)
+{
+	return guaranteed(b, nr < 4096 ? nr : 4096, MT_CREDITS_STRICT, true) *
+	       ((double)nr / (double)(nr < 4096 ? nr : 4096));
+}
+
+/* The stores of one transaction: anywhere, or near each other. */
+static struct store near_or_far(const struct bench *b, unsigned long base, bool near)
+{
+	return near ? at((base + random_next() % (2 * TXN)) % b->places) : any_store(b);
+}
+
+static double in_txns(struct bench *b, unsigned long nr, bool near)
+{
+	double start = now_ns();
+	struct mt_txn txn;
+
+	for (unsigned long i = 0; i + TXN <= nr; i += TXN) {
+		unsigned long base = random_next() % b->places;
+
+		mtree_lock(&b->tree);
+		mt_txn_begin(&txn, &b->tree);
+		for (unsigned long k = 0; k < TXN; k++) {
+			struct store s = near_or_far(b, base, near);
+
+			must(mt_txn_store_range(&txn, s.first, s.first + SIZE - 1, s.entry,
+						GFP_KERNEL));
+		}
+		mt_txn_commit(&txn);
+		mtree_unlock(&b->tree);
+	}
+	return now_ns() - start;
+}
+
+static double one_by_one(struct bench *b, unsigned long nr, bool near)
+{
+	double start = now_ns();
+
+	for (unsigned long i = 0; i + TXN <= nr; i += TXN) {
+		unsigned long base = random_next() % b->places;
+
+		for (unsigned long k = 0; k < TXN; k++) {
+			struct store s = near_or_far(b, base, near);
+
+			must(mtree_store_range(&b->tree, s.first, s.first + SIZE - 1, s.entry,
+					       GFP_KERNEL));
+		}
+	}
+	return now_ns() - start;
+}
+
+static double txn_far(struct bench *b, unsigned long nr)
+{
+	return in_txns(b, nr, false);
+}
+
+static double txn_near(struct bench *b, unsigned long nr)
+{
+	return in_txns(b, nr, true);
+}
+
+static double single_far(struct bench *b, unsigned long nr)
+{
+	return one_by_one(b, nr, false);
+}
+
+static double single_near(struct bench *b, unsigned long nr)
+{
+	return one_by_one(b, nr, true);
+}
+
+/* ---- Comparing ---- */
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *values, unsigned int nr)
+{
+	qsort(values, nr, sizeof(*values), compare);
+	return values[nr / 2];
+}
+
+static void against(struct bench *b, const char *name, double (*way)(struct bench *, unsigned long),
+		    double (*base)(struct bench *, unsigned long), unsigned int turns)
+{
+	double time[TURNS_MAX], base_time[TURNS_MAX], ratio[TURNS_MAX];
+
+	for (unsigned int t = 0; t < turns; t++) {
+		if (t % 2)
+			base_time[t] = base(b, TURN);
+		time[t] = way(b, TURN);
+		if (t % 2 == 0)
+			base_time[t] = base(b, TURN);
+		ratio[t] = time[t] / base_time[t];
+	}
+	printf("  %-42s %7.0f ns a store, %7.0f otherwise, ratio %.3f\n", name,
+	       median(time, turns) / TURN, median(base_time, turns) / TURN, median(ratio, turns));
+	fflush(stdout);
+}
+
+static void times(unsigned long mappings, unsigned int turns)
+{
+	static struct bench b;
+
+	fill(&b, mappings);
+	printf("%lu mappings, RCU mode, random erasing and storing:\n", mappings);
+	against(&b, "guaranteed, announced one by one", guaranteed_each, ordinary, turns);
+	against(&b, "guaranteed, announced by the batch", guaranteed_batch, ordinary, turns);
+	against(&b, "guaranteed, strict", guaranteed_strict, ordinary, turns);
+	against(&b, "transactions of 1000, anywhere", txn_far, single_far, turns);
+	against(&b, "transactions of 1000, near each other", txn_near, single_near, turns);
+	mtree_destroy(&b.tree);
+}
+
+/* ---- Memory ---- */
+
+static double credit_bytes(struct bench *b, enum mt_credits_mode mode, unsigned long nr)
+{
+	struct mt_credits c;
+	double bytes;
+
+	mt_credits_init(&c, &b->tree, mode);
+	must(mt_credits_reserve(&c, nr, GFP_KERNEL));
+	bytes = (double)mt_credits_bytes(&c) / (double)nr;
+	mt_credits_release(&c);
+	return bytes;
+}
+
+/* Nodes that storing a new mapping anywhere in the tree takes, on average and at most. */
+static void exact_bytes(struct bench *b, double *mean, double *most)
+{
+	unsigned long sum = 0, max = 0, nr = 10000;
+
+	for (unsigned long i = 0; i < nr; i++) {
+		unsigned long first = random_next() % b->places * PLACE + PLACE / 2;
+		MA_STATE(mas, &b->tree, first, first + SIZE - 1);
+
+		mtree_lock(&b->tree);
+		must(mas_preallocate(&mas, xa_mk_value(1), GFP_KERNEL));
+		sum += mas_allocated(&mas);
+		max = mas_allocated(&mas) > max ? mas_allocated(&mas) : max;
+		mas_destroy(&mas);
+		mtree_unlock(&b->tree);
+	}
+	*mean = (double)(sum * MT_NODE_SIZE) / (double)nr;
+	*most = (double)(max * MT_NODE_SIZE);
+}
+
+static double height_bytes(struct bench *b, unsigned int height)
+{
+	MA_STATE(mas, &b->tree, 0, 0);
+	unsigned long nodes;
+
+	must(mas_preallocate_height(&mas, height, GFP_KERNEL));
+	nodes = mas_allocated(&mas);
+	mas_destroy(&mas);
+	return (double)(nodes * MT_NODE_SIZE);
+}
+
+static void memory(unsigned long mappings)
+{
+	static const unsigned long counts[] = { 1, 100, 10000, 100000 };
+	static struct bench b;
+	double mean, most;
+
+	fill(&b, mappings);
+	printf("%lu mappings with gaps, bytes for each store to come:\n", mappings);
+	for (unsigned int i = 0; i < 4; i++)
+		printf("  %6lu credits: recycling %9.0f, strict %6.0f\n", counts[i],
+		       credit_bytes(&b, MT_CREDITS_RECYCLING, counts[i]),
+		       credit_bytes(&b, MT_CREDITS_STRICT, counts[i]));
+	exact_bytes(&b, &mean, &most);
+	printf("  preallocated by height: %.0f for the tree's own (%u), %.0f for the largest\n",
+	       height_bytes(&b, mt_height(&b.tree)), mt_height(&b.tree),
+	       height_bytes(&b, MAPLE_HEIGHT_MAX));
+	printf("  preallocated exactly, valid until the tree changes: %.0f, at most %.0f\n", mean,
+	       most);
+	mtree_destroy(&b.tree);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long mappings = argc > 1 ? strtoul(argv[1], NULL, 0) : 1000000;
+	unsigned long turns = argc > 2 ? strtoul(argv[2], NULL, 0) : 15;
+
+	if (mappings < 100 || turns < 1 || turns > TURNS_MAX) {
+		fprintf(stderr, "usage: bench-credits [MAPPINGS [TURNS]]\n"
+				"at least 100 mappings and 1 to 99 turns\n");
+		return 2;
+	}
+	if (mappings > 65536)
+		times(65536, (unsigned int)turns);
+	times(mappings, (unsigned int)turns);
+	memory(mappings);
+	return 0;
+}

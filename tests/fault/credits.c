@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Reserving credits with the allocation of nodes failing, at every point where it can: no trace is left. */
+#include "support/cm.h"
+
+#include "support/memfault.h"
+#include "support/treecheck.h"
+
+#include <errno.h>
+#include <samara/credits.h>
+#include <string.h>
+
+struct state {
+	struct mt_mem_stats mem;
+	struct mt_credits c;
+	unsigned long pledged, recycling, strict, working, reach;
+};
+
+static struct state state_of(struct maple_tree *mt, struct mt_mem *mem, const struct mt_credits *c)
+{
+	struct state s;
+
+	memset(&s, 0, sizeof(s));
+	mt_mem_stats(mem, &s.mem);
+	/* What was asked for in vain is counted, and chunks may have been mapped; nothing of them is used. */
+	s.mem = (struct mt_mem_stats){ .nodes_used = s.mem.nodes_used,
+				       .nodes_pledged = s.mem.nodes_pledged };
+	s.c = *c;
+	s.pledged = mt->ma_pledge.pledged;
+	s.recycling = mt->ma_pledge.recycling;
+	s.strict = mt->ma_pledge.strict;
+	s.working = mt->ma_pledge.working;
+	s.reach = mt->ma_pledge.reach;
+	return s;
+}
+
+static void expect_same(const struct state *a, const struct state *b)
+{
+	assert_int_equal(a->mem.nodes_used, b->mem.nodes_used);
+	assert_int_equal(a->mem.nodes_pledged, b->mem.nodes_pledged);
+	assert_int_equal(a->c.left, b->c.left);
+	assert_int_equal(a->pledged, b->pledged);
+	assert_int_equal(a->recycling, b->recycling);
+	assert_int_equal(a->strict, b->strict);
+	assert_int_equal(a->working, b->working);
+	if (a->pledged) /* else it says nothing, and may be out of date */
+		assert_int_equal(a->reach, b->reach);
+}
+
+/* The n-th request fails, for n = 1, 2, ... until there is no such request; and all of them. */
+static void reserve_fails_at(struct maple_tree *mt, struct mt_mem *mem, struct mt_credits *c,
+			     unsigned long nr, gfp_t gfp)
+{
+	struct state before = state_of(mt, mem, c), after;
+	bool met = true;
+
+	for (unsigned long n = 0; met; n++) {
+		int err;
+
+		if (n == 0)
+			memfault_none();
+		else
+			memfault_nth(n);
+		err = mt_credits_reserve(c, nr, gfp);
+		met = n == 0 || memfault_count() >= n;
+		memfault_ok();
+		assert_true(err == 0 || err == -ENOMEM);
+		if (n == 0)
+			assert_int_equal(err, -ENOMEM);
+		assert_int_equal(mt_credits_left(c), before.c.left + (err ? 0 : nr));
+		if (!err)
+			mt_credits_release(c);
+		after = state_of(mt, mem, c);
+		expect_same(&before, &after);
+	}
+}
+
+/* All allocations fail: nothing changes, and what is reserved already is none the worse for it. */
+static void without_memory(struct maple_tree *mt, struct mt_mem *mem, struct mt_credits *c,
+			   gfp_t gfp)
+{
+	struct state before, after;
+
+	assert_int_equal(mt_credits_reserve(c, 40, GFP_KERNEL), 0);
+	before = state_of(mt, mem, c);
+	memfault_none();
+	assert_int_equal(mt_credits_reserve(c, 1000, gfp), -ENOMEM);
+	after = state_of(mt, mem, c);
+	expect_same(&before, &after);
+	for (unsigned long i = 0; i < 40; i++)
+		assert_int_equal(mtree_store_range_credit(c, 997 * i, 997 * i + 2 * i,
+							  i % 4 ? xa_mk_value(i) : NULL),
+				 0);
+	memfault_ok();
+	assert_int_equal(mt->ma_pledge.pledged, 0);
+}
+
+static void each_mode(void (*body)(struct maple_tree *mt, struct mt_mem *mem, struct mt_credits *c,
+				   gfp_t gfp))
+{
+	static const gfp_t gfps[] = { GFP_KERNEL, GFP_ATOMIC, GFP_NOWAIT };
+	static const unsigned long sizes[] = { 0, 1, 30, 1000, 9000 };
+	char why[WHY_SIZE];
+
+	for (unsigned int i = 0; i < 2 * 2 * 3 * 5; i++) {
+		struct mt_mem *mem = mt_mem_create(0, NULL);
+		struct maple_tree mt;
+		struct mt_credits c;
+
+		assert_non_null(mem);
+		mt_init_flags(&mt, i & 1 ? MT_FLAGS_USE_RCU : 0);
+		assert_int_equal(mt_set_mem(&mt, mem), 0);
+		/* Makes the arena have free nodes, for those who may not map any. */
+		assert_int_equal(mtree_store_range(&mt, 5, 8, xa_mk_value(1), GFP_KERNEL), 0);
+		mtree_destroy(&mt);
+		for (unsigned long n = 0; n < sizes[i / 12]; n++)
+			assert_int_equal(mtree_store_range(&mt, 20 * n, 20 * n + 9, xa_mk_value(n),
+							   GFP_KERNEL),
+					 0);
+		mt_mem_barrier(mem);
+		mt_credits_init(&c, &mt, i & 2 ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING);
+		body(&mt, mem, &c, gfps[i / 4 % 3]);
+		mt_credits_release(&c);
+		mtree_lock(&mt);
+		if (!tree_sound(&mt, why))
+			fail_msg("%s", why);
+		mtree_unlock(&mt);
+		mtree_destroy(&mt);
+		mt_mem_barrier(mem);
+		assert_int_equal(nodes_in_use(mem), 0);
+		mt_mem_destroy(mem);
+	}
+}
+
+static void fail_each(struct maple_tree *mt, struct mt_mem *mem, struct mt_credits *c, gfp_t gfp)
+{
+	struct mt_credits other;
+
+	reserve_fails_at(mt, mem, c, 1, gfp);
+	reserve_fails_at(mt, mem, c, 50, gfp);
+	if (gfp != GFP_KERNEL)
+		return;
+	reserve_fails_at(mt, mem, c, 3000, gfp);
+	/* And when another holder has some already. */
+	assert_int_equal(mt_credits_reserve(c, 7, gfp), 0);
+	mt_credits_init(&other, mt, c->mode);
+	reserve_fails_at(mt, mem, &other, 9, gfp);
+	reserve_fails_at(mt, mem, &other, 3000, gfp);
+}
+
+static void failing_leaves_no_trace(void **state)
+{
+	(void)state;
+	each_mode(fail_each);
+}
+
+static void stores_need_no_memory(void **state)
+{
+	(void)state;
+	each_mode(without_memory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(failing_leaves_no_trace),
+		cmocka_unit_test(stores_need_no_memory),
+	};
+
+	return cmocka_run_group_tests_name("credits", tests, NULL, NULL);
+}

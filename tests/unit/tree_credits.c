@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Credits on one thread: what the calls answer, what they keep of memory and give back, and what everybody else may
+ * and may not do meanwhile. Every test runs in each mode of the tree and of the holder.
+ */
+#include "support/cm.h"
+
+#include "flavors.h"
+#include "mem/mem_internal.h"
+#include "support/treecheck.h"
+#include "tree/write.h"
+
+#include <errno.h>
+#include <samara/credits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STEP 20UL
+
+static const unsigned long sizes[] = { 0, 1, 2, 45, 900, 12000 };
+
+#define NR_SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+/* A tree beside its model, with an arena of its own, all of which can be taken away. */
+struct bed {
+	struct maple_tree tree;
+	struct mt_mem *mem;
+	struct range_model model;
+	struct mt_credits c;
+	struct smr_nodes hoard;
+	bool held; /* the external lock */
+};
+
+static bool bed_held(void *lock)
+{
+	return ((struct bed *)lock)->held;
+}
+
+static void bed_lock(struct bed *bed)
+{
+	if (!mt_external_lock(&bed->tree))
+		mtree_lock(&bed->tree);
+	bed->held = true;
+}
+
+static void bed_unlock(struct bed *bed)
+{
+	bed->held = false;
+	if (!mt_external_lock(&bed->tree))
+		mtree_unlock(&bed->tree);
+}
+
+/* With an external lock it is held for what else takes the internal one. */
+static void bed_enter(struct bed *bed)
+{
+	bed->held = true;
+}
+
+/* Also what an emergency could use: from here on there are the pledged nodes, and no others. */
+static void take_all(struct bed *bed)
+{
+	while (!smr_mem_take(bed->mem, &bed->hoard, 1, GFP_ATOMIC | __GFP_NOWARN))
+		;
+}
+
+static void give_all(struct bed *bed)
+{
+	smr_mem_give_list(bed->mem, &bed->hoard);
+}
+
+static int plain_store(struct bed *bed, unsigned long first, unsigned long last, void *entry,
+		       gfp_t gfp)
+{
+	MA_STATE(mas, &bed->tree, first, last);
+	int err;
+
+	bed_lock(bed);
+	err = mas_store_gfp(&mas, entry, gfp);
+	bed_unlock(bed);
+	if (!err)
+		assert_int_equal(rm_store(&bed->model, first, last, entry), 0);
+	return err;
+}
+
+static int credit_store(struct bed *bed, unsigned long first, unsigned long last, void *entry)
+{
+	MA_STATE(mas, &bed->tree, first, last);
+	int err;
+
+	bed_lock(bed);
+	err = mas_store_credit(&mas, entry, &bed->c);
+	if (!err && mas.status == ma_active && entry) {
+		assert_int_equal(mas.index, first);
+		assert_int_equal(mas.last, last);
+	}
+	bed_unlock(bed);
+	if (!err)
+		assert_int_equal(rm_store(&bed->model, first, last, entry), 0);
+	return err;
+}
+
+static int reserve(struct bed *bed, struct mt_credits *c, unsigned long nr, gfp_t gfp)
+{
+	int err;
+
+	bed_enter(bed);
+	err = mt_credits_reserve(c, nr, gfp);
+	bed->held = false;
+	return err;
+}
+
+static void expect_good(struct bed *bed)
+{
+	char why[WHY_SIZE];
+
+	bed_lock(bed);
+	if (!tree_good(&bed->tree, &bed->model, why))
+		fail_msg("%s", why);
+	bed_unlock(bed);
+	mt_lock_acquire(&bed->mem->lock);
+	assert_true(bed->mem->free >= smri_mem_pledged(bed->mem));
+	mt_lock_release(&bed->mem->lock);
+}
+
+static unsigned long pledged(struct bed *bed)
+{
+	struct mt_mem_stats stats;
+
+	mt_mem_stats(bed->mem, &stats);
+	return stats.nodes_pledged;
+}
+
+static void bed_make(struct bed *bed, unsigned int flags, enum mt_rcu_flavor flavor,
+		     enum mt_credits_mode mode, unsigned long n)
+{
+	*bed = (struct bed){ .held = false };
+	bed->mem = mt_mem_create(4 * MT_CHUNK_SIZE, NULL);
+	assert_non_null(bed->mem);
+	mt_init_flags(&bed->tree, flags & ~(unsigned int)MT_FLAGS_USE_RCU);
+	assert_int_equal(mt_set_mem(&bed->tree, bed->mem), 0);
+	assert_int_equal(mt_set_rcu_flavor(&bed->tree, flavor), 0);
+	if (mt_external_lock(&bed->tree))
+		mt_set_external_lock_check(&bed->tree, bed, bed_held);
+	bed_enter(bed);
+	if (flags & MT_FLAGS_USE_RCU)
+		mt_set_in_rcu(&bed->tree);
+	bed->held = false;
+	rm_init(&bed->model);
+	for (unsigned long i = 0; i < n; i++)
+		assert_int_equal(plain_store(bed, STEP * i, n == 1 ? 0 : STEP * i + STEP / 2,
+					     xa_mk_value(i), GFP_KERNEL),
+				 0);
+	mt_credits_init(&bed->c, &bed->tree, mode);
+}
+
+static void bed_free(struct bed *bed)
+{
+	expect_good(bed);
+	bed_enter(bed);
+	mt_credits_release(&bed->c);
+	mt_credits_release(&bed->c);
+	assert_int_equal(mt_credits_left(&bed->c), 0);
+	bed->held = false;
+	assert_int_equal(pledged(bed), 0);
+	bed_lock(bed);
+	__mt_destroy(&bed->tree);
+	bed_unlock(bed);
+	give_all(bed);
+	mt_mem_barrier(bed->mem);
+	assert_int_equal(nodes_in_use(bed->mem), 0);
+	mt_mem_destroy(bed->mem);
+	rm_destroy(&bed->model);
+}
+
+static void everywhere(void (*body)(struct bed *bed, unsigned long n))
+{
+	struct bed bed;
+
+	for (unsigned int i = 0; i < 16 * NR_SIZES; i++) {
+		unsigned int flags = (i & 1 ? MT_FLAGS_USE_RCU : 0) |
+				     (i & 2 ? MT_FLAGS_LOCK_EXTERN : 0) |
+				     (i & 4 ? MT_FLAGS_ALLOC_RANGE : 0);
+
+		bed_make(&bed, flags, MT_RCU_BP, i & 8 ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING,
+			 sizes[i / 16]);
+		body(&bed, sizes[i / 16]);
+		bed_free(&bed);
+	}
+}
+
+/* ---- Answers ---- */
+
+static void answers_in(struct bed *bed, unsigned long n)
+{
+	struct mt_credits *c = &bed->c;
+
+	(void)n;
+	assert_int_equal(mt_credits_left(c), 0);
+	assert_int_equal(mt_credits_bytes(c), 0);
+	assert_int_equal(mt_credits_set_batch(c, 0), -EINVAL);
+	assert_int_equal(mt_credits_set_batch(c, 5), 0);
+	assert_int_equal(reserve(bed, c, 0, GFP_KERNEL), -EINVAL);
+	assert_int_equal(reserve(bed, c, ULONG_MAX, GFP_KERNEL), -EOVERFLOW);
+	assert_int_equal(reserve(bed, c, ULONG_MAX / 2, GFP_KERNEL), -EOVERFLOW);
+	assert_int_equal(reserve(bed, c, 1UL << 40, GFP_KERNEL), -ENOMEM);
+	assert_int_equal(pledged(bed), 0);
+	assert_int_equal(reserve(bed, c, 3, GFP_KERNEL), 0);
+	assert_int_equal(mt_credits_left(c), 3);
+	assert_int_equal(mt_credits_bytes(c), pledged(bed) * MT_NODE_SIZE);
+	assert_int_equal(mt_credits_set_batch(c, 6), -EBUSY);
+	assert_int_equal(reserve(bed, c, 1UL << 40, GFP_KERNEL), -ENOMEM);
+	assert_int_equal(mt_credits_left(c), 3);
+	mt_credits_begin(c, 3);
+	assert_int_equal(credit_store(bed, 9, 8, xa_mk_value(1)), -EINVAL);
+	assert_int_equal(mt_credits_left(c), 3);
+	for (unsigned long i = 0; i < 3; i++)
+		assert_int_equal(credit_store(bed, 7 * i, 9 * i + 1, xa_mk_value(i)), 0);
+	assert_int_equal(mt_credits_left(c), 0);
+	assert_int_equal(mt_credits_bytes(c), 0);
+	assert_int_equal(pledged(bed), 0);
+	assert_int_equal(mt_credits_set_batch(c, 6), 0);
+}
+
+static void answers(void **state)
+{
+	(void)state;
+	everywhere(answers_in);
+}
+
+/* A child makes a store it has no credit for: caught in a debug build, as this is one. */
+static void spending_too_much_is_caught(void **state)
+{
+	(void)state;
+	for (unsigned int begun = 0; begun < 3; begun++) {
+		struct bed bed;
+		int status;
+		pid_t pid;
+
+		bed_make(&bed, 0, MT_RCU_BP, MT_CREDITS_RECYCLING, 50);
+		assert_int_equal(reserve(&bed, &bed.c, 2, GFP_KERNEL), 0);
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			signal(SIGABRT, SIG_DFL);
+			if (!freopen("/dev/null", "w", stderr))
+				_exit(99);
+			if (begun)
+				mt_credits_begin(&bed.c, begun);
+			for (unsigned int i = 0; i <= begun; i++)
+				credit_store(&bed, i, i, xa_mk_value(i));
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+		bed_free(&bed);
+	}
+}
+
+/* ---- Stores ---- */
+
+/* With not a node to spare, and all that is replaced held up: one batch. */
+static void stores_in(struct bed *bed, unsigned long n)
+{
+	unsigned long nr = 40;
+
+	assert_int_equal(mt_credits_set_batch(&bed->c, nr), 0);
+	assert_int_equal(reserve(bed, &bed->c, nr, GFP_KERNEL), 0);
+	mt_mem_barrier(bed->mem);
+	take_all(bed);
+	mt_credits_begin(&bed->c, nr);
+	mt_rcu_read_lock(&bed->tree);
+	for (unsigned long i = 0; i < nr; i++) {
+		unsigned long first = STEP * (i * 7919 % (n + 5)) + i % 5;
+
+		assert_int_equal(credit_store(bed, first, first + (i % 3 ? 2 : STEP * i),
+					      i % 4 ? xa_mk_value(i) : NULL),
+				 0);
+		take_all(bed);
+		expect_good(bed);
+	}
+	mt_rcu_read_unlock(&bed->tree);
+}
+
+static void stores_need_what_is_pledged(void **state)
+{
+	(void)state;
+	everywhere(stores_in);
+}
+
+static void in_every_flavor(void **state)
+{
+	struct bed bed;
+
+	(void)state;
+	for (unsigned int f = 0; f < 4; f++) {
+		enum mt_rcu_flavor flavor = all_flavors[f];
+
+		register_reader(flavor);
+		for (unsigned int mode = 0; mode < 2; mode++) {
+			bed_make(&bed, MT_FLAGS_USE_RCU, flavor,
+				 mode ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING, 900);
+			assert_int_equal(mt_credits_set_batch(&bed.c, 4), 0);
+			assert_int_equal(reserve(&bed, &bed.c, 300, GFP_KERNEL), 0);
+			take_all(&bed);
+			/* Many times more than the working set: begin has to wait for it. */
+			for (unsigned long i = 0; i < 300; i++) {
+				unsigned long first = STEP * (i * 31 % 900) + 3;
+
+				if (i % 4 == 0)
+					mt_credits_begin(&bed.c, 4);
+				assert_int_equal(
+					credit_store(&bed, first, first + 1, xa_mk_value(i)), 0);
+			}
+			bed_free(&bed);
+		}
+		unregister_reader(flavor);
+	}
+}
+
+/* ---- The others ---- */
+
+static unsigned long refused, done;
+
+/* A store that is refused has changed nothing, and the pledge is as it was. */
+static void others_in(struct bed *bed, unsigned long n)
+{
+	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC, GFP_KERNEL };
+	unsigned long kept;
+
+	assert_int_equal(mt_credits_set_batch(&bed->c, 8), 0);
+	assert_int_equal(reserve(bed, &bed->c, 20, GFP_KERNEL), 0);
+	take_all(bed);
+	for (unsigned long i = 0; i < 60; i++) {
+		unsigned long first = STEP * (i % (n + 1)) + 2 + i % 3;
+		unsigned long seq = bed->tree.ma_seq;
+		int err;
+
+		kept = pledged(bed);
+		err = plain_store(bed, first, first + 1, xa_mk_value(900 + i), gfps[i % 3]);
+		assert_true(err == 0 || err == -ENOMEM);
+		if (err) {
+			assert_int_equal(bed->tree.ma_seq, seq);
+			assert_int_equal(pledged(bed), kept);
+			refused++;
+		}
+		done += !err;
+	}
+	expect_good(bed);
+	mt_credits_begin(&bed->c, 8);
+	for (unsigned long i = 0; i < 8; i++)
+		assert_int_equal(
+			credit_store(bed, STEP * i * 3 + 1, STEP * i * 3 + 4, xa_mk_value(i)), 0);
+}
+
+static void others_pay_for_themselves(void **state)
+{
+	(void)state;
+	refused = done = 0;
+	everywhere(others_in);
+	assert_true(refused > 100 && done > 100);
+}
+
+/* The tree is emptied, and made anew, with credits out. */
+static void destroyed_in(struct bed *bed, unsigned long n)
+{
+	(void)n;
+	assert_int_equal(reserve(bed, &bed->c, 30, GFP_KERNEL), 0);
+	bed_lock(bed);
+	__mt_destroy(&bed->tree);
+	bed_unlock(bed);
+	rm_destroy(&bed->model);
+	assert_int_equal(mt_credits_left(&bed->c), 30);
+	expect_good(bed);
+	take_all(bed);
+	mt_credits_begin(&bed->c, 30);
+	for (unsigned long i = 0; i < 30; i++)
+		assert_int_equal(
+			credit_store(bed, 1UL << (2 * i), (1UL << (2 * i)) + i, xa_mk_value(i)), 0);
+}
+
+static void outlive_the_contents(void **state)
+{
+	(void)state;
+	everywhere(destroyed_in);
+}
+
+/* Several holders of both modes on the tree, and on a second one beside it, which a copy is made of. */
+static void shares_in(struct bed *bed, unsigned long n)
+{
+	struct mt_credits more[4];
+	struct maple_tree copy;
+
+	mt_init_flags(&copy, bed->tree.ma_flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK);
+	assert_int_equal(mt_set_mem(&copy, bed->mem), 0);
+	if (mt_external_lock(&copy))
+		mt_set_external_lock_check(&copy, bed, bed_held);
+	for (unsigned int i = 0; i < 4; i++) {
+		mt_credits_init(&more[i], i < 3 ? &bed->tree : &copy,
+				i % 2 ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING);
+		assert_int_equal(mt_credits_set_batch(&more[i], 3), 0);
+		assert_int_equal(reserve(bed, &more[i], 3, GFP_KERNEL), 0);
+	}
+	bed_lock(bed);
+	if (!mt_external_lock(&copy))
+		mtree_lock(&copy);
+	assert_int_equal(__mt_dup(&bed->tree, &copy, GFP_KERNEL), 0);
+	if (!mt_external_lock(&copy))
+		mtree_unlock(&copy);
+	bed_unlock(bed);
+	take_all(bed);
+	for (unsigned long k = 0; k < 12; k++) {
+		struct mt_credits *c = &more[k % 4];
+		MA_STATE(mas, c->mt, STEP * k + n, STEP * k + n + 3);
+
+		mt_credits_begin(c, 1);
+		if (!mt_external_lock(c->mt))
+			mtree_lock(c->mt);
+		bed->held = true;
+		assert_int_equal(mas_store_credit(&mas, xa_mk_value(k), c), 0);
+		bed->held = false;
+		if (!mt_external_lock(c->mt))
+			mtree_unlock(c->mt);
+		if (k % 4 < 3)
+			assert_int_equal(rm_store(&bed->model, STEP * k + n, STEP * k + n + 3,
+						  xa_mk_value(k)),
+					 0);
+		take_all(bed);
+		expect_good(bed);
+	}
+	assert_int_equal(pledged(bed), 0);
+	bed->held = true;
+	if (!mt_external_lock(&copy))
+		mtree_lock(&copy);
+	__mt_destroy(&copy);
+	if (!mt_external_lock(&copy))
+		mtree_unlock(&copy);
+	bed->held = false;
+}
+
+static void holders_and_trees_share(void **state)
+{
+	(void)state;
+	everywhere(shares_in);
+}
+
+/* ---- Transactions ---- */
+
+static void txn_in(struct bed *bed, unsigned long n)
+{
+	unsigned long nr = 30;
+
+	assert_int_equal(mt_credits_set_batch(&bed->c, nr), 0);
+	for (unsigned int round = 0; round < 6; round++) {
+		bool keep = round % 2;
+		struct mt_txn txn;
+		unsigned long kept;
+
+		assert_int_equal(reserve(bed, &bed->c, nr, GFP_KERNEL), 0);
+		mt_credits_begin(&bed->c, nr);
+		take_all(bed);
+		kept = pledged(bed);
+		bed_lock(bed);
+		mt_txn_begin(&txn, &bed->tree);
+		assert_int_equal(mt_txn_store_credit(&txn, 5, 4, NULL, &bed->c), -EINVAL);
+		for (unsigned long i = 0; i < nr; i++) {
+			unsigned long first = STEP * (i * 7919 % (n + 5)) + i % 5;
+			unsigned long last = first + (i % 3 ? 2 : STEP * i);
+			void *entry = i % 4 ? xa_mk_value(i) : NULL;
+
+			assert_int_equal(mt_txn_store_credit(&txn, first, last, entry, &bed->c), 0);
+			if (keep)
+				assert_int_equal(rm_store(&bed->model, first, last, entry), 0);
+			take_all(bed); /* what it lets go of, others take */
+		}
+		assert_int_equal(mt_credits_left(&bed->c), 0);
+		assert_int_equal(mt_txn_stores(&txn), nr);
+		if (keep)
+			mt_txn_commit(&txn);
+		else
+			mt_txn_abort(&txn);
+		bed_unlock(bed);
+		assert_int_equal(mt_credits_left(&bed->c), keep ? 0 : nr);
+		assert_int_equal(bed->c.begun, keep ? 0 : nr);
+		assert_int_equal(pledged(bed), keep ? 0 : kept);
+		expect_good(bed);
+		bed_enter(bed);
+		mt_credits_release(&bed->c);
+		bed->held = false;
+		give_all(bed);
+	}
+}
+
+static void transactions_spend_or_give_back(void **state)
+{
+	(void)state;
+	everywhere(txn_in);
+}
+
+/* ---- The other ways ---- */
+
+/* Nodes for a tree of up to some height stay good while others change it. */
+static void by_height_in(struct bed *bed, unsigned long n)
+{
+	static const unsigned int heights[] = { 0, 1, 6, MAPLE_HEIGHT_MAX };
+
+	for (unsigned int i = 0; i < 4; i++) {
+		unsigned long first = STEP * (n / 2) + 3;
+		MA_STATE(mas, &bed->tree, first, first + 1);
+
+		assert_int_equal(mas_preallocate_height(&mas, MAPLE_HEIGHT_MAX + 1, GFP_KERNEL),
+				 -EINVAL);
+		assert_int_equal(mas_preallocate_height(&mas, heights[i], GFP_KERNEL), 0);
+		assert_true(mas_allocated(&mas) >= heights[i]);
+		for (unsigned long k = 0; k < 300; k++)
+			assert_int_equal(plain_store(bed, STEP * (n / 2 + k) + 7,
+						     STEP * (n / 2 + k) + 8,
+						     xa_mk_value(1000 * i + k), GFP_KERNEL),
+					 0);
+		if (heights[i] >= mt_height(&bed->tree)) {
+			take_all(bed);
+			bed_lock(bed);
+			mas_store_prealloc(&mas, xa_mk_value(77 + i));
+			bed_unlock(bed);
+			give_all(bed);
+			assert_false(mas_is_err(&mas));
+			assert_int_equal(
+				rm_store(&bed->model, first, first + 1, xa_mk_value(77 + i)), 0);
+		}
+		mas_destroy(&mas);
+		expect_good(bed);
+	}
+}
+
+static void preallocating_by_height(void **state)
+{
+	(void)state;
+	everywhere(by_height_in);
+}
+
+/* Fewer nodes than needed: its own first, then free ones, then the reserve; else no change. */
+static void a_few_in(struct bed *bed, unsigned long n)
+{
+	for (unsigned int spare = 0; spare < 12; spare++) {
+		unsigned long first = STEP * (n / 3 + spare) + 2, last = first + STEP * (n / 3);
+		MA_STATE(mas, &bed->tree, first, last);
+		int err;
+
+		assert_int_equal(mas_preallocate_height(&mas, 1, GFP_KERNEL), 0);
+		take_all(bed);
+		for (unsigned int i = 0; i < spare; i++)
+			smr_mem_give(bed->mem, smr_nodes_pop(&bed->hoard));
+		bed_lock(bed);
+		err = mas_store_gfp(&mas, xa_mk_value(5), GFP_ATOMIC);
+		bed_unlock(bed);
+		assert_true(err == 0 || err == -ENOMEM);
+		if (!err)
+			assert_int_equal(rm_store(&bed->model, first, last, xa_mk_value(5)), 0);
+		if (spare >= 11)
+			assert_int_equal(err, 0);
+		give_all(bed);
+		expect_good(bed);
+	}
+}
+
+static void a_few_and_the_reserve(void **state)
+{
+	(void)state;
+	everywhere(a_few_in);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(spending_too_much_is_caught), /* forks, before there are threads */
+		cmocka_unit_test(answers),
+		cmocka_unit_test(stores_need_what_is_pledged),
+		cmocka_unit_test(in_every_flavor),
+		cmocka_unit_test(others_pay_for_themselves),
+		cmocka_unit_test(outlive_the_contents),
+		cmocka_unit_test(holders_and_trees_share),
+		cmocka_unit_test(preallocating_by_height),
+		cmocka_unit_test(a_few_and_the_reserve),
+		cmocka_unit_test(transactions_spend_or_give_back),
+	};
+
+	return cmocka_run_group_tests_name("tree_credits", tests, NULL, NULL);
+}
