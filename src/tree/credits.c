@@ -210,13 +210,13 @@ static void note_lent(struct mt_credits *c, struct maple_tree *mt, unsigned long
 }
 
 /*
- * What is to be pledged after a store that used @used of @pledged nodes. A transaction lets nothing go but what it has
- * used: it may be aborted, and then owes all of it again.
+ * What is to be pledged after a store that used @used of @pledged nodes, or gave as many back. A transaction lets
+ * nothing go but what it has used: it may be aborted, and then owes all of it again.
  */
 static unsigned long remaining(struct maple_tree *mt, unsigned long pledged, long used)
 {
 	unsigned long required = smr_pledge_required(mt);
-	unsigned long rest = pledged - (used > 0 ? (unsigned long)used : 0);
+	unsigned long rest = (unsigned long)((long)pledged - used);
 
 	return mt->ma_txn && required < rest ? rest : required;
 }

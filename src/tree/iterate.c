@@ -80,7 +80,7 @@ smr_inline void *step_down(struct ma_state *mas, unsigned long min, bool gaps)
 smr_inline void *find_near(struct ma_state *mas, unsigned long max)
 {
 	const struct smr_node *node = smr_node_of(mas->node);
-	void *const *slots = &node->slot[(SMR_NLEAF_CAP - 1) / 2];
+	void *const *slots;
 	unsigned int i = mas->offset + 1u, end = mas->end;
 	unsigned long first;
 	void *entry;
@@ -88,6 +88,7 @@ smr_inline void *find_near(struct ma_state *mas, unsigned long max)
 	if (mas->status != ma_active || smr_enode_kind(mas->node) != SMR_NLEAF || i > end ||
 	    mas->seq != smr_load(&mas->tree->ma_seq, RELAXED) || smr_node_dead(mas->node))
 		return NULL;
+	slots = &node->slot[(SMR_NLEAF_CAP - 1) / 2];
 	entry = smr_slot_read(slots + i);
 	if (!entry && (++i > end || !(entry = smr_slot_read(slots + i))))
 		return NULL;

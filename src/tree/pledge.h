@@ -22,6 +22,18 @@ smr_inline bool smr_has_credits(const struct maple_tree *mt)
 	return smr_unlikely(mt->ma_pledge.recycling | mt->ma_pledge.strict);
 }
 
+/* Takes over what a transaction's view has come to. Holders read reach without the lock, hence the parts. */
+smr_inline void smr_pledge_copy(struct maple_tree *mt, const struct maple_tree *view)
+{
+	mt->ma_pledge.leaves = view->ma_pledge.leaves;
+	mt->ma_pledge.crowding = view->ma_pledge.crowding;
+	mt->ma_pledge.recycling = view->ma_pledge.recycling;
+	mt->ma_pledge.strict = view->ma_pledge.strict;
+	mt->ma_pledge.working = view->ma_pledge.working;
+	mt->ma_pledge.pledged = view->ma_pledge.pledged;
+	smr_store(&mt->ma_pledge.reach, view->ma_pledge.reach, RELAXED);
+}
+
 /* Nodes that have to be pledged for the tree as it is. Brings reach up to date. */
 unsigned long smr_pledge_required(struct maple_tree *mt);
 

@@ -138,7 +138,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	} else {
 		smr_dispose(mt, NULL, &dropped);
 	}
-	mt->ma_pledge = view->ma_pledge;
+	smr_pledge_copy(mt, view);
 	smr_credits_commit(txn);
 	if (mt->ma_pledge.pledged)
 		smr_pledge_settle(mt);

@@ -162,7 +162,7 @@ class Replay(ToolTest):
         good = lzma.compress((HEADER + "load 0\n" * 20000).encode())
         self.fails(1, "the compressed data ends too early", "replay", "-", stdin=good[:-20])
         self.fails(1, "no-such-file: No such file or directory", "replay", "no-such-file")
-        self.fails(1, "<stdin>:1: not a samara trace", "replay", "-", stdin=os.urandom(99) + b"\n")
+        self.fails(1, "<stdin>:1: not a samara trace", "replay", "-", stdin=bytes(range(128, 227)) + b"\n")
 
     def test_one_bad_file_does_not_hide_the_others(self):
         good = self.path("good", HEADER + "map 1000 1000 0 0 p\n")
