@@ -17,7 +17,7 @@
  */
 class rng
 {
-public:
+      public:
 	explicit rng(uint64_t seed) : state(seed)
 	{
 	}
@@ -37,7 +37,7 @@ public:
 		return next() % bound;
 	}
 
-private:
+      private:
 	uint64_t state;
 };
 

@@ -13,7 +13,7 @@
 
 class report
 {
-public:
+      public:
 	void add(size_t n, const std::string &peer, const std::string &workload, double value);
 
 	/* One table per number of mappings: a row for each peer, a column for each workload. */
@@ -21,7 +21,7 @@ public:
 	/* 0, or a negative errno of the file. */
 	int write_json(const options &opt, const std::vector<chase> &calibration, int cpu) const;
 
-private:
+      private:
 	struct spread {
 		double median, low, high; /* low, high: the extremes */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pledges: nodes that an arena keeps for the holders of credits (tree/credits.c knows how many they need).
+ * Pledges: nodes that an arena keeps for the holders of credits (tree/pledge.c knows how many they need).
  *
  *	pledged   nodes that must be there for them, free or lent
  *	lent      of these, how many are in limbo: they were used, and what they replaced has not come back yet

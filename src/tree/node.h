@@ -184,7 +184,7 @@ smr_inline bool smr_editable(const struct maple_tree *mt, const void *enode)
 
 /*
  * How full an inner node is beyond what it is after a split: the children that are to blame for the next one. See
- * credits.c.
+ * pledge.c.
  */
 #define SMR_CROWD_FROM 17
 

@@ -15,7 +15,7 @@
 
 /*
  * Room left in leaves that are dealt out anew, so that the next store does not have to do it again. Inner nodes are
- * dealt without, and never packed: what credits promise rests on how full they are after that (credits.c).
+ * dealt without, and never packed: what credits promise rests on how full they are after that (pledge.c).
  */
 #define DEAL_SLACK 4
 
