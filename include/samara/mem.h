@@ -46,8 +46,9 @@ static inline bool gfpflags_allow_blocking(gfp_t gfp)
 struct mt_mem;
 
 /*
- * A page source: how an arena gets and gives back its chunks. Both are called without any lock of the
- * library held, from contexts that may block, and from the thread that runs RCU callbacks.
+ * A page source: how an arena gets and gives back its chunks. Both are called from contexts that may
+ * block, and from the thread that runs RCU callbacks, without any lock of the library held but for a tree's:
+ * mas_preallocate(), mas_expected_entries(), mtree_dup() and transactions keep that while they allocate.
  */
 struct mt_mem_ops {
 	/* @size bytes aligned to @align, zeroed or not, or NULL when there are none. */

@@ -7,8 +7,8 @@
  *            afterwards the number of nodes is known.                                            (plan.c)
  *   obtain   exactly that many nodes; the only step that can fail, with nothing changed.         (store.c)
  *   build    the replacement, in nodes that nobody sees yet.                                     (build.c)
- *   publish  one release store into the lowest slot that covers all of the change, then the
- *            replaced nodes are marked and retired.                                              (publish.c)
+ *   publish  the nodes to be replaced are marked, one release store goes into the lowest slot that
+ *            covers all of the change, and the replaced nodes are retired.             (publish.c, drop.c)
  *
  * Levels count from the leaves, 0, upwards; depths, as in paths, from the top. Planning goes level by level. On each
  * level there is a *window*: the nodes that are to be replaced, from the left one, of which the first items are
