@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sections of a thread in which nothing may allocate, wait for memory or wait for a fence: others wait for what the
+ * thread is about to do. fence_begin_signalling() opens one, and a user's own sections are the same (lockcheck.h).
+ * They nest, and belong to the thread.
+ */
+#ifndef SMR_LOCK_SECTION_H
+#define SMR_LOCK_SECTION_H
+
+#include "base/base.h"
+
+/* Levels of sections that the calling thread is in. */
+extern __thread unsigned int smri_section_depth __attribute__((tls_model("initial-exec")));
+
+/* Enters / leaves a section; @what names it in reports. CONTEXT: any. Never blocks. */
+void smr_section_enter(const char *what);
+void smr_section_leave(void);
+
+smr_inline bool smr_in_section(void)
+{
+	return smri_section_depth > 0;
+}
+
+#endif
