@@ -45,11 +45,30 @@ static void another_value_does_not_sleep(void **state)
 	assert_int_equal(errno, 0);
 }
 
+static void a_deadline_ends_it(void **state)
+{
+	unsigned int other = 1;
+	uint64_t deadline = smr_now() + 1000000;
+
+	(void)state;
+	errno = 0;
+	assert_int_equal(smr_park_until(&other, 0, SMR_NEVER), 0); /* another value */
+	while (smr_now() < deadline) {
+		int err = smr_park_until(&other, 1, deadline);
+
+		assert_true(err == 0 || err == -ETIMEDOUT);
+	}
+	assert_int_equal(smr_park_until(&other, 1, deadline), -ETIMEDOUT);
+	assert_int_equal(smr_park_until(&other, 1, 0), -ETIMEDOUT);
+	assert_int_equal(errno, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_are_woken),
 		cmocka_unit_test(another_value_does_not_sleep),
+		cmocka_unit_test(a_deadline_ends_it),
 	};
 
 	return cmocka_run_group_tests_name("base_park", tests, NULL, NULL);
