@@ -35,6 +35,21 @@
  *   The nodes of a batch are free, and its callback is through with the arena, before the counters say so.
  *   WITHOUT it who waited for them may still find the memory in limbo, or free the arena under the
  *   callback's feet.
+ *
+ * ORDER fence
+ *   release: fence_signal_error() (fence/fence.c)
+ *   acquire: smri_fence_signaled() (fence/fence_internal.h), wait_for() (fence/wait.c)
+ *   A fence's error and timestamp, and whatever its signaller did before, are complete before it is signalled. WITHOUT
+ *   it who was told, or has waited, works on data that are not written yet.
+ *
+ * ORDER timeline
+ *   release: timeline_signal_error()             acquire: timeline_value() (both fence/timeline.c)
+ *   The same for who reads a timeline's value instead of asking a fence. WITHOUT it likewise.
+ *
+ * ORDER ref
+ *   release: smri_ref_put(), smri_ref_put_unless_last()    acquire: smri_ref_put() (all fence/ref.h)
+ *   What others did with an object while they had a reference is over before the last one frees it. WITHOUT it
+ *   the memory is given away while they still read it.
  */
 #ifndef SMR_BASE_ORDER_H
 #define SMR_BASE_ORDER_H

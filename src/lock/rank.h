@@ -11,9 +11,11 @@
 #define SMR_LOCK_RANK_H
 
 enum smr_lock_rank {
-	SMR_RANK_TREE,   /* maple_tree.ma_lock, or the user's own lock: writers of one tree */
-	SMR_RANK_ARENAS, /* the list of all arenas (mem/arena.c) */
-	SMR_RANK_ARENA,  /* mt_mem.lock: the chunks of one arena */
+	SMR_RANK_TREE,     /* maple_tree.ma_lock, or the user's own lock: writers of one tree */
+	SMR_RANK_ARENAS,   /* the list of all arenas (mem/arena.c) */
+	SMR_RANK_ARENA,    /* mt_mem.lock: the chunks of one arena */
+	SMR_RANK_TIMELINE, /* timeline.lock: what it owes. Released while fences are signalled */
+	SMR_RANK_FENCE, /* fence.lock: its callbacks. Released while one runs, so nothing is taken inside */
 };
 
 #endif

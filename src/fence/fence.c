@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fences: what they are made of, and who may do what while one is being signalled.
+ *
+ * Representation
+ *
+ *	state       PENDING -> WAITED -> SIGNALED, or PENDING -> SIGNALED; also the word that waiters sleep on
+ *	callbacks   first -> cb -> cb -> NULL, in the order in which they were added
+ *	running     the callback that the signalling thread is in just now
+ *	eventfds    a list of duplicates of what fence_eventfd() returned (eventfd.c)
+ *	next, value used by a timeline that owes the fence (timeline.c)
+ *
+ * The life of a fence, and what fence_signal() does to it:
+ *
+ *	  lock
+ *	1   error, timestamp       plain stores
+ *	2   state = SIGNALED       release: whoever sees it sees 1, and what the thread did before
+ *	3   for each callback      unlink, running = cb, unlock, call, lock, running = NULL
+ *	  unlock
+ *	4 futex wake, if state was WAITED
+ *	5 write to the eventfds
+ *
+ * Step 2 is the moment at which the fence is signalled. Everything that depends on it being so or not is
+ * decided under the lock: a second fence_signal(), a callback that is added, an eventfd that is attached. What
+ * comes too late takes care of itself: the callback is refused, the eventfd is made readable at once.
+ *
+ * Invariants
+ *
+ *	I1  SIGNALED is final; error, timestamp and the list of eventfds do not change afterwards.
+ *	I2  A callback is in the list if and only if its pprev is not NULL (seen under the lock).
+ *	I3  A callback is run by the one thread that made the fence SIGNALED, and by no other.
+ *	I4  running is not NULL only between two holdings of the lock by that thread, while the function runs.
+ *	I5  Who sleeps on state has found it WAITED; who changes it from WAITED wakes all.
+ *
+ * The lock is not held while a callback runs
+ *
+ * Holding it would be simpler: fence_remove_callback() would wait for a running callback by taking the lock.
+ * But then a callback of f that signals g, or removes a callback from it, would hold f's lock and want g's; let
+ * another thread come from g to f, and both wait for ever. Such pairs are normal: a wait for any of several
+ * fences takes its callbacks off the others as soon as one has run. As it is, the lock is a leaf, under which
+ * nothing else is taken nor called, and the only waiting is for one function to return: fence_remove_callback() of
+ * the very callback that is running sleeps on the word `finished`. A deadlock takes two callbacks that remove
+ * one another, each in its function, and no implementation could help them.
+ *
+ * After fn has returned the callback's memory may be gone, so it is not touched: running is compared as an
+ * address only. It cannot be mistaken for a new callback at the same address, since a signalled fence takes no
+ * new ones; at worst somebody who removes what was never added waits for a function to return.
+ *
+ * Lifetimes
+ *
+ * All calls are made by somebody who has a reference; the thread that signals has one until fence_signal() is over, so
+ * a waiter that has seen step 2 may drop its own at once, and even free memory that only the fence's
+ * signaller told of, while steps 3 to 5 go on. A callback needs no reference of its own. If the last
+ * reference goes before the fence is signalled, fence_put() signals it with -ECANCELED; in that state, with a
+ * count of 0, callbacks may look at the fence, and must not take references: they would bring it back from the dead.
+ *
+ * Signalling sections
+ *
+ * fence_signal() allocates and frees nothing: callbacks are the callers' memory, and an eventfd's record and its
+ * duplicate descriptor stay with the fence until its last reference goes. The last fence_put() frees and closes, so it
+ * does not belong into a section. A thread that signals within a section, and has the last reference, hands it
+ * to somebody outside; the library's own user of that rule is timeline.c, which keeps such fences in a list
+ * until somebody comes who may free.
+ *
+ * Rejected
+ *
+ * - A list of waiters in place of the futex. It would make the wait for any of several simpler, and every
+ *   plain wait, of which there are more, dearer: two list operations under the lock.
+ * - Callbacks in an array or a lock-free stack. They must run in order, and be removable in O(1).
+ * - A lock shared by the fences of a timeline, as Linux has it. It saves eight bytes and makes threads that
+ *   look at unrelated fences wait for each other.
+ */
+#include "fence/fence_internal.h"
+
+#include "base/park.h"
+#include "lock/section.h"
+#include "mem/heap.h"
+#include <errno.h>
+#include <limits.h>
+
+/* The largest errno, as the kernel has it. */
+#define MAX_ERRNO 4095
+
+/* ---- Lifetime ---- */
+
+struct fence *fence_create(void)
+{
+	struct fence *f = smr_heap_alloc(sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->refs = 1;
+	f->last = &f->first;
+	mt_lock_init(&f->lock);
+	return f;
+}
+
+struct fence *fence_get(struct fence *f)
+{
+	if (f)
+		smri_ref_get(&f->refs);
+	return f;
+}
+
+void fence_put(struct fence *f)
+{
+	if (!f || !smri_ref_put(&f->refs))
+		return;
+	if (!smri_fence_signaled(f))
+		(void)fence_signal_error(f, -ECANCELED);
+	smr_assert(!f->first && !f->running);
+	smri_eventfd_drop(f);
+	smr_heap_free(f);
+}
+
+/* ---- Callbacks ---- */
+
+/* CONTEXT: HOLDS fence. */
+static void link_callback(struct fence *f, struct fence_cb *cb)
+{
+	cb->next = NULL;
+	cb->pprev = f->last;
+	*f->last = cb;
+	f->last = &cb->next;
+}
+
+/* CONTEXT: HOLDS fence. */
+static void unlink_callback(struct fence *f, struct fence_cb *cb)
+{
+	*cb->pprev = cb->next;
+	if (cb->next)
+		cb->next->pprev = cb->pprev;
+	else
+		f->last = cb->pprev;
+	cb->pprev = NULL;
+}
+
+int fence_add_callback(struct fence *f, struct fence_cb *cb, fence_fn fn)
+{
+	int err = -ENOENT;
+
+	cb->fn = fn;
+	cb->pprev = NULL;
+	if (smri_fence_signaled(f))
+		return err;
+	mt_lock_acquire(&f->lock);
+	if (smr_load(&f->state, RELAXED) != SMRI_FENCE_SIGNALED) {
+		link_callback(f, cb);
+		err = 0;
+	}
+	mt_lock_release(&f->lock);
+	return err;
+}
+
+bool fence_remove_callback(struct fence *f, struct fence_cb *cb)
+{
+	bool waiting;
+
+	mt_lock_acquire(&f->lock);
+	waiting = cb->pprev != NULL;
+	if (waiting)
+		unlink_callback(f, cb);
+	while (f->running == cb) {
+		unsigned int finished = smr_load(&f->finished, RELAXED);
+
+		f->awaited = true;
+		mt_lock_release(&f->lock);
+		smr_park(&f->finished, finished);
+		mt_lock_acquire(&f->lock);
+	}
+	mt_lock_release(&f->lock);
+	return waiting;
+}
+
+/* CONTEXT: HOLDS fence, which is released while a callback runs. */
+static void run_callback(struct fence *f, struct fence_cb *cb)
+{
+	unlink_callback(f, cb);
+	f->running = cb;
+	mt_lock_release(&f->lock);
+	cb->fn(f, cb);
+	mt_lock_acquire(&f->lock);
+	f->running = NULL;
+	smr_store(&f->finished, f->finished + 1, RELAXED);
+	if (f->awaited) {
+		f->awaited = false;
+		smr_wake(&f->finished, INT_MAX);
+	}
+}
+
+/* ---- Signalling ---- */
+
+int fence_signal_error(struct fence *f, int error)
+{
+	unsigned int before;
+
+	if (error > 0 || error < -MAX_ERRNO)
+		return -EINVAL;
+	mt_lock_acquire(&f->lock);
+	if (smr_load(&f->state, RELAXED) == SMRI_FENCE_SIGNALED) {
+		mt_lock_release(&f->lock);
+		return -EALREADY;
+	}
+	f->error = error;
+	f->timestamp = smr_now();
+	/* ORDER fence: error, timestamp and all that was done before precede the state. PARTNER
+	 * smri_fence_signaled(), wait_for() (wait.c). WITHOUT a waiter works on data not yet written. */
+	before = smr_xchg(&f->state, SMRI_FENCE_SIGNALED, ORDER(fence, release));
+	while (f->first)
+		run_callback(f, f->first);
+	mt_lock_release(&f->lock);
+	if (before == SMRI_FENCE_WAITED)
+		smr_wake(&f->state, INT_MAX);
+	smri_eventfd_ring(f);
+	return 0;
+}
+
+int fence_signal(struct fence *f)
+{
+	return fence_signal_error(f, 0);
+}
+
+bool fence_is_signaled(const struct fence *f)
+{
+	return smri_fence_signaled(f);
+}
+
+int fence_error(const struct fence *f)
+{
+	return smri_fence_signaled(f) ? f->error : 0;
+}
+
+uint64_t fence_timestamp(const struct fence *f)
+{
+	return smri_fence_signaled(f) ? f->timestamp : 0;
+}
+
+/* ---- Signalling sections ---- */
+
+void fence_begin_signalling(void)
+{
+	smr_section_enter("fence signalling");
+}
+
+void fence_end_signalling(void)
+{
+	smr_section_leave();
+}
+
+bool fence_in_signalling(void)
+{
+	return smr_in_section();
+}

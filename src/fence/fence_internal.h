@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of a fence, for the files of this folder. fence.c explains it. */
+#ifndef SMR_FENCE_INTERNAL_H
+#define SMR_FENCE_INTERNAL_H
+
+#include "base/base.h"
+#include "base/order.h"
+#include "fence/ref.h"
+#include <samara/fence.h>
+#include <samara/lock.h>
+
+/* What struct fence.state can be. Nothing comes after SIGNALED. */
+enum {
+	SMRI_FENCE_PENDING,  /* not signalled, and nobody sleeps on the word */
+	SMRI_FENCE_WAITED,   /* not signalled, somebody may sleep on the word */
+	SMRI_FENCE_SIGNALED, /* error and timestamp are final */
+};
+
+struct smri_eventfd;
+
+struct fence {
+	unsigned int refs;  /* GUARD atomic; ORDER ref */
+	unsigned int state; /* GUARD atomic, the futex of waiters; to SIGNALED: lock; ORDER fence */
+	uint64_t timestamp; /* GUARD lock until SIGNALED, then constant; ORDER fence */
+	int error;          /* GUARD likewise */
+	unsigned int finished; /* GUARD atomic, a futex: moves on when a callback has returned */
+	struct mt_lock lock;   /* RANK fence */
+	struct fence_cb *first, **last; /* GUARD lock: callbacks not run yet */
+	struct fence_cb *running;       /* GUARD lock: an address only, its memory may be gone */
+	bool awaited;                   /* GUARD lock: somebody sleeps on finished */
+	struct smri_eventfd *eventfds;  /* GUARD lock until SIGNALED, then constant */
+	struct fence *next;             /* GUARD the timeline's lock: its place in a list there */
+	uint64_t value;                 /* GUARD likewise */
+};
+
+_Static_assert(sizeof(struct fence) <= 96, "a fence is small");
+
+smr_inline bool smri_fence_signaled(const struct fence *f)
+{
+	/* ORDER fence: see base/order.h. PARTNER fence_signal_error(). */
+	return smr_load(&f->state, ORDER(fence, acquire)) == SMRI_FENCE_SIGNALED;
+}
+
+/* Makes all eventfds of a signalled fence readable. ALLOC no. Keeps errno. */
+void smri_eventfd_ring(const struct fence *f);
+/* Closes and frees what the eventfds of a dying fence have left. */
+void smri_eventfd_drop(struct fence *f);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Timelines: a value that grows, and fences that are signalled when it has come far enough.
+ *
+ *	pending   fences of values not reached, lowest first; equal ones in the order in which they were made
+ *	due       reached and not signalled yet, in the order in which they will be; value holds the error
+ *	dead      signalled, and the timeline has the last reference
+ *
+ * The timeline has one reference to each fence in these lists, so a fence whose maker has let go of it stays until
+ * its value is reached.
+ *
+ * Order. Whoever sees a fence signalled that was pending must find those of all lower values signalled too, also
+ * when two threads move the timeline on. (One that is made for a value already reached never was pending: it says
+ * what timeline_value() says, which is the new value before anything is signalled.) So one thread at a time signals, the one that has set `signalling`;
+ * another moves the value and what is due, and leaves the rest to the first, which goes on until nothing is
+ * due. The same holds for a callback that moves the timeline which is signalling its fence. No lock is held
+ * while fences are signalled, so callbacks may do with the timeline whatever they may do at all.
+ *
+ * Memory. timeline_signal() runs in signalling sections, where nothing may be freed. A reference that is not
+ * the last is simply dropped; a last one is kept in `dead`, and goes when somebody calls timeline_fence(), which
+ * allocates anyway, or with the timeline. That is no more memory than the fences took while they were pending.
+ *
+ * A new fence usually has the highest value and is appended; otherwise its place is searched from the lowest on.
+ */
+#include "fence/fence_internal.h"
+
+#include "mem/heap.h"
+#include <errno.h>
+#include <string.h>
+
+#define NAME_SIZE 32
+#define MAX_ERRNO 4095
+
+struct fence_list {
+	struct fence *first, *last;
+};
+
+struct timeline {
+	unsigned int refs;         /* GUARD atomic; ORDER ref */
+	bool signalling;           /* GUARD lock: a thread is at work on due */
+	struct mt_lock lock;       /* RANK timeline */
+	uint64_t value;            /* GUARD writes: lock; ORDER timeline */
+	struct fence_list pending; /* GUARD lock */
+	struct fence_list due;     /* GUARD lock */
+	struct fence *dead;        /* GUARD lock */
+	char name[NAME_SIZE];      /* constant */
+};
+
+/* ---- Lists ---- */
+
+static void append(struct fence_list *list, struct fence *f)
+{
+	f->next = NULL;
+	if (list->first)
+		list->last->next = f;
+	else
+		list->first = f;
+	list->last = f;
+}
+
+static struct fence *take_first(struct fence_list *list)
+{
+	struct fence *f = list->first;
+
+	if (f)
+		list->first = f->next;
+	return f;
+}
+
+static void insert_by_value(struct fence_list *list, struct fence *f)
+{
+	struct fence **at = &list->first;
+
+	if (!*at || list->last->value <= f->value) {
+		append(list, f);
+		return;
+	}
+	while ((*at)->value <= f->value)
+		at = &(*at)->next;
+	f->next = *at;
+	*at = f;
+}
+
+/* CONTEXT: may free. */
+static void put_all(struct fence *first)
+{
+	struct fence *next;
+
+	for (struct fence *f = first; f; f = next) {
+		next = f->next;
+		fence_put(f);
+	}
+}
+
+/* ---- Signalling ---- */
+
+/* What is pending up to @value becomes due, with @error. CONTEXT: HOLDS timeline. */
+static void make_due(struct timeline *tl, uint64_t value, int error)
+{
+	while (tl->pending.first && tl->pending.first->value <= value) {
+		struct fence *f = take_first(&tl->pending);
+
+		f->value = (uint64_t)-error;
+		append(&tl->due, f);
+	}
+}
+
+/*
+ * Signals what is due, unless another thread, or a caller of this one, is at it already.
+ * CONTEXT: HOLDS timeline, which is released for each fence.
+ */
+static void signal_due(struct timeline *tl)
+{
+	struct fence *f;
+
+	if (tl->signalling)
+		return;
+	tl->signalling = true;
+	while ((f = take_first(&tl->due))) {
+		bool last;
+
+		mt_lock_release(&tl->lock);
+		(void)fence_signal_error(f, -(int)f->value);
+		last = !smri_ref_put_unless_last(&f->refs);
+		mt_lock_acquire(&tl->lock);
+		if (last) {
+			f->next = tl->dead;
+			tl->dead = f;
+		}
+	}
+	tl->signalling = false;
+}
+
+int timeline_signal_error(struct timeline *tl, uint64_t value, int error)
+{
+	int err = -EINVAL;
+
+	if (error > 0 || error < -MAX_ERRNO)
+		return err;
+	mt_lock_acquire(&tl->lock);
+	if (value > tl->value) {
+		/* ORDER timeline: what was done before precedes the value. PARTNER timeline_value().
+		 * WITHOUT who reads the value works on data not yet written. */
+		smr_store(&tl->value, value, ORDER(timeline, release));
+		make_due(tl, value, error);
+		signal_due(tl);
+		err = 0;
+	}
+	mt_lock_release(&tl->lock);
+	return err;
+}
+
+int timeline_signal(struct timeline *tl, uint64_t value)
+{
+	return timeline_signal_error(tl, value, 0);
+}
+
+/* ---- Lifetime ---- */
+
+struct timeline *timeline_create(const char *name, uint64_t value)
+{
+	struct timeline *tl = smr_heap_alloc(sizeof(*tl));
+
+	if (!tl)
+		return NULL;
+	tl->refs = 1;
+	tl->value = value;
+	mt_lock_init(&tl->lock);
+	memcpy(tl->name, name, strnlen(name, NAME_SIZE - 1));
+	return tl;
+}
+
+struct timeline *timeline_get(struct timeline *tl)
+{
+	if (tl)
+		smri_ref_get(&tl->refs);
+	return tl;
+}
+
+void timeline_put(struct timeline *tl)
+{
+	if (!tl || !smri_ref_put(&tl->refs))
+		return;
+	mt_lock_acquire(&tl->lock);
+	make_due(tl, UINT64_MAX, -ECANCELED);
+	signal_due(tl);
+	mt_lock_release(&tl->lock);
+	put_all(tl->dead);
+	smr_heap_free(tl);
+}
+
+const char *timeline_name(const struct timeline *tl)
+{
+	return tl->name;
+}
+
+uint64_t timeline_value(const struct timeline *tl)
+{
+	/* ORDER timeline: see base/order.h. PARTNER timeline_signal_error(). */
+	return smr_load(&tl->value, ORDER(timeline, acquire));
+}
+
+/* ---- Fences ---- */
+
+struct fence *timeline_fence(struct timeline *tl, uint64_t value)
+{
+	struct fence *f = fence_create(), *dead;
+	bool reached;
+
+	if (!f)
+		return NULL;
+	mt_lock_acquire(&tl->lock);
+	dead = tl->dead;
+	tl->dead = NULL;
+	reached = value <= tl->value;
+	if (!reached) {
+		f->value = value;
+		insert_by_value(&tl->pending, fence_get(f));
+	}
+	mt_lock_release(&tl->lock);
+	if (reached)
+		(void)fence_signal(f);
+	put_all(dead);
+	return f;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting for fences. One fence is waited for on its own state, the futex. Several are waited for on a word of the
+ * waiter's, which a callback on each of them sets.
+ */
+#include "fence/fence_internal.h"
+
+#include "base/park.h"
+#include "mem/heap.h"
+#include <errno.h>
+
+/* So many callbacks for a wait for any have room on the stack. */
+#define ANY_ON_STACK 16
+
+/* A deadline that has always passed. */
+#define LOOK_ONLY 0
+
+struct any_cb {
+	struct fence_cb cb;
+	unsigned int *told; /* the waiter's word */
+};
+
+static uint64_t deadline_after(int64_t timeout_ns)
+{
+	if (timeout_ns < 0)
+		return SMR_NEVER;
+	/* Cannot wrap: the clock counts from the start of the machine, and fits 63 bits. */
+	return timeout_ns ? smr_now() + (uint64_t)timeout_ns : LOOK_ONLY;
+}
+
+/* CONTEXT: SLEEP yes, unless @deadline is LOOK_ONLY. */
+static int wait_for(struct fence *f, uint64_t deadline)
+{
+	unsigned int state;
+	int err = 0;
+
+	for (;;) {
+		/* ORDER fence. PARTNER fence_signal_error(). */
+		state = smr_load(&f->state, ORDER(fence, acquire));
+		if (state == SMRI_FENCE_SIGNALED)
+			return 0;
+		if (deadline == LOOK_ONLY)
+			return -ETIMEDOUT;
+		if (err)
+			return err;
+		if (state == SMRI_FENCE_PENDING &&
+		    !smr_cas(&f->state, &state, SMRI_FENCE_WAITED, RELAXED, RELAXED))
+			continue;
+		err = smr_park_until(&f->state, SMRI_FENCE_WAITED, deadline);
+	}
+}
+
+int fence_wait(struct fence *f, int64_t timeout_ns)
+{
+	return wait_for(f, deadline_after(timeout_ns));
+}
+
+int fence_wait_all(struct fence *const f[], unsigned int nr, int64_t timeout_ns)
+{
+	uint64_t deadline = deadline_after(timeout_ns);
+	int err = 0;
+
+	for (unsigned int i = 0; i < nr && !err; i++)
+		err = wait_for(f[i], deadline);
+	return err;
+}
+
+static bool find_signaled(struct fence *const f[], unsigned int nr, unsigned int *which)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		if (smri_fence_signaled(f[i])) {
+			if (which)
+				*which = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The waiter's frame holds the word, and stays until this has returned: it removes the callback. */
+static void tell(struct fence *f, struct fence_cb *cb)
+{
+	const struct any_cb *any = container_of(cb, struct any_cb, cb);
+
+	(void)f;
+	/* Relaxed: what the waiter may look at comes with the fence's state. */
+	smr_store(any->told, 1, RELAXED);
+	smr_wake(any->told, 1);
+}
+
+/* Sleeps until one of @f is signalled, with a callback on each. 0 also when one was already. */
+static int wait_told(struct fence *const f[], struct any_cb *any, unsigned int nr,
+		     uint64_t deadline)
+{
+	unsigned int told = 0, added;
+	int err = 0;
+
+	for (added = 0; added < nr; added++) {
+		any[added].told = &told;
+		if (fence_add_callback(f[added], &any[added].cb, tell)) {
+			smr_store(&told, 1, RELAXED);
+			break;
+		}
+	}
+	while (!err && !smr_load(&told, RELAXED))
+		err = smr_park_until(&told, 0, deadline);
+	while (added-- > 0)
+		fence_remove_callback(f[added], &any[added].cb);
+	return err;
+}
+
+int fence_wait_any(struct fence *const f[], unsigned int nr, int64_t timeout_ns,
+		   unsigned int *which)
+{
+	uint64_t deadline = deadline_after(timeout_ns);
+	struct any_cb few[ANY_ON_STACK], *any = few;
+	int err;
+
+	if (nr == 0)
+		return -EINVAL;
+	if (find_signaled(f, nr, which))
+		return 0;
+	if (deadline == LOOK_ONLY)
+		return -ETIMEDOUT;
+	if (nr > ANY_ON_STACK) {
+		any = smr_heap_alloc(nr * sizeof(*any));
+		if (!any)
+			return -ENOMEM;
+	}
+	err = wait_told(f, any, nr, deadline);
+	if (any != few)
+		smr_heap_free(any);
+	/* Also after a timeout or a signal: it may have come at the last moment. */
+	return find_signaled(f, nr, which) ? 0 : err;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fences short of memory: each allocation of a scenario refused in turn, then all of them. Calls fail cleanly, and
+ * nothing is left in the end: no memory (what the library asks for and gives back is counted, by wrapping the
+ * allocator) and no descriptor. Signalling asks for nothing at all.
+ */
+#include "support/cm.h"
+
+#include "support/memfault.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <samara/fence.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FENCES 20
+#define ATTEMPTS 200
+
+static long held; /* blocks that the library has got and not given back */
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void __real_free(void *p);
+void __wrap_free(void *p);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	void *p = __real_calloc(n, size);
+
+	held += p != NULL;
+	return p;
+}
+
+void __wrap_free(void *p)
+{
+	held -= p != NULL;
+	__real_free(p);
+}
+
+static int next_fd(void)
+{
+	int fd = dup(0);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return fd;
+}
+
+static void count_call(struct fence *f, struct fence_cb *cb)
+{
+	(void)f;
+	(void)cb;
+}
+
+/* Everything that allocates, step by step; what succeeded is used and given back. True: all did. */
+struct scene {
+	struct timeline *tl;
+	struct fence *f[FENCES];
+	struct fence_cb cb[FENCES];
+	int fd[FENCES];
+	bool complete;
+};
+
+static void build(struct scene *s)
+{
+	s->tl = timeline_create("fault", 0);
+	s->complete = s->tl != NULL;
+	for (int i = 0; i < FENCES; i++) {
+		s->f[i] = i % 2 && s->tl ? timeline_fence(s->tl, (uint64_t)(i % 7) + 1)
+					 : fence_create();
+		s->fd[i] = s->f[i] ? fence_eventfd(s->f[i]) : -ENOMEM;
+		if (s->fd[i] < 0) {
+			assert_int_equal(s->fd[i], -ENOMEM);
+			s->complete = false;
+		}
+		if (s->f[i])
+			assert_int_equal(fence_add_callback(s->f[i], &s->cb[i], count_call), 0);
+	}
+	if (!s->complete || fence_wait_any(s->f, FENCES, 1, NULL) != -ETIMEDOUT)
+		s->complete = false;
+}
+
+static void signal_all(struct scene *s)
+{
+	fence_begin_signalling();
+	if (s->tl)
+		assert_int_equal(timeline_signal(s->tl, 4), 0);
+	for (int i = 0; i < FENCES; i++)
+		if (s->f[i] && (i % 2 == 0 || !s->tl))
+			assert_int_equal(fence_signal(s->f[i]), 0);
+	fence_end_signalling();
+}
+
+static bool readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static void drop(struct scene *s)
+{
+	timeline_put(s->tl); /* cancels the rest */
+	for (int i = 0; i < FENCES; i++) {
+		if (s->f[i])
+			assert_true(fence_is_signaled(s->f[i]));
+		if (s->fd[i] >= 0) {
+			assert_true(readable(s->fd[i]));
+			close(s->fd[i]);
+		}
+		fence_put(s->f[i]);
+	}
+}
+
+static bool play(void)
+{
+	struct scene s;
+	int free_fd = next_fd();
+
+	memset(&s, 0, sizeof(s));
+	held = 0;
+	build(&s);
+	memfault_none();
+	signal_all(&s);
+	assert_int_equal(memfault_count(), 0);
+	memfault_ok();
+	drop(&s);
+	assert_int_equal(held, 0);
+	assert_int_equal(next_fd(), free_fd);
+	return s.complete;
+}
+
+static void each_refusal_is_clean(void **state)
+{
+	unsigned long nth = 1;
+
+	(void)state;
+	do {
+		assert_true(nth < ATTEMPTS);
+		memfault_ok();
+		memfault_nth(nth++);
+	} while (!play());
+	print_message("%lu allocations\n", nth - 2);
+	assert_true(nth > 2 * FENCES);
+}
+
+static void without_any_memory(void **state)
+{
+	(void)state;
+	memfault_none();
+	assert_null(fence_create());
+	assert_null(timeline_create("none", 0));
+	assert_false(play());
+	assert_true(play());
+}
+
+/* A timeline in need of memory for a fence is as it was. */
+static void a_timeline_goes_on(void **state)
+{
+	struct timeline *tl = timeline_create("t", 0);
+	struct fence *f = timeline_fence(tl, 2), *g;
+
+	(void)state;
+	memfault_none();
+	assert_null(timeline_fence(tl, 1));
+	assert_null(timeline_fence(tl, 0));
+	assert_false(fence_is_signaled(f));
+	assert_int_equal(timeline_signal(tl, 1), 0);
+	memfault_ok();
+	g = timeline_fence(tl, 2);
+	assert_int_equal(timeline_signal(tl, 2), 0);
+	assert_true(fence_is_signaled(f) && fence_is_signaled(g));
+	fence_put(f);
+	fence_put(g);
+	timeline_put(tl);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_refusal_is_clean),
+		cmocka_unit_test(without_any_memory),
+		cmocka_unit_test(a_timeline_goes_on),
+	};
+
+	alarm(100);
+	return cmocka_run_group_tests_name("fence", tests, NULL, NULL);
+}

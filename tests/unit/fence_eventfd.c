@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* Eventfds of fences, as an event loop sees them. */
+#include "support/cm.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <samara/fence.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define FDS 5
+
+static bool readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLIN);
+}
+
+/* The lowest free descriptor: the same before and after means that none has leaked. */
+static int next_fd(void)
+{
+	int fd = dup(0);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return fd;
+}
+
+static void readable_once_signalled(void **state)
+{
+	struct fence *f = fence_create();
+	int fd[FDS], free_fd = next_fd();
+	uint64_t count;
+
+	(void)state;
+	for (int i = 0; i < FDS; i++) {
+		fd[i] = fence_eventfd(f);
+		assert_true(fd[i] >= 0);
+		assert_false(readable(fd[i]));
+		assert_true(fcntl(fd[i], F_GETFD) & FD_CLOEXEC);
+	}
+	errno = 0;
+	assert_int_equal(read(fd[0], &count, sizeof(count)), -1); /* does not block */
+	assert_int_equal(errno, EAGAIN);
+	fence_signal_error(f, -EIO);
+	for (int i = 0; i < FDS; i++)
+		assert_true(readable(fd[i]));
+	assert_int_equal(read(fd[0], &count, sizeof(count)), sizeof(count));
+	assert_int_equal(count, 1);
+	assert_false(readable(fd[0]));
+	fence_signal(f);
+	assert_false(readable(fd[0]));
+	fence_put(f);
+	for (int i = 0; i < FDS; i++) {
+		assert_true(i == 0 || readable(fd[i])); /* outlives the fence */
+		close(fd[i]);
+	}
+	assert_int_equal(next_fd(), free_fd);
+}
+
+static void readable_if_signalled_already(void **state)
+{
+	int free_fd = next_fd(), fd;
+	struct fence *f = fence_create();
+
+	(void)state;
+	fence_signal(f);
+	fd = fence_eventfd(f);
+	assert_true(readable(fd));
+	close(fd);
+	assert_int_equal(next_fd(), free_fd); /* the fence keeps nothing */
+	fence_put(f);
+}
+
+/* A closed descriptor's number may be another file's by then, which must not be written to. */
+static void closed_before(void **state)
+{
+	int free_fd = next_fd(), fd, ends[2];
+	struct fence *f = fence_create();
+
+	(void)state;
+	fd = fence_eventfd(f);
+	close(fd);
+	assert_int_equal(pipe(ends), 0);
+	assert_true(ends[0] == fd || ends[1] == fd);
+	assert_int_equal(fence_signal(f), 0);
+	assert_false(readable(ends[0]));
+	close(ends[0]);
+	close(ends[1]);
+	fence_put(f);
+	assert_int_equal(next_fd(), free_fd);
+}
+
+static void cancelled_is_readable_too(void **state)
+{
+	struct fence *f = fence_create();
+	int fd = fence_eventfd(f);
+
+	(void)state;
+	fence_put(f);
+	assert_true(readable(fd));
+	close(fd);
+}
+
+/* The caller has written to it, as much as goes in: signalling neither blocks nor fails. */
+static void full_already(void **state)
+{
+	struct fence *f = fence_create();
+	int fd = fence_eventfd(f);
+	uint64_t most = UINT64_MAX - 1;
+
+	(void)state;
+	assert_int_equal(write(fd, &most, sizeof(most)), sizeof(most));
+	errno = ENOTTY;
+	assert_int_equal(fence_signal(f), 0);
+	assert_int_equal(errno, ENOTTY);
+	assert_true(readable(fd));
+	close(fd);
+	fence_put(f);
+}
+
+/* No descriptor to be had, or one but not the second. */
+static void out_of_descriptors(void **state)
+{
+	struct fence *f = fence_create();
+	struct rlimit was, now;
+	int free_fd = next_fd(), fd;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	for (int spare = 0; spare <= 1; spare++) {
+		now = was;
+		now.rlim_cur = (rlim_t)(free_fd + spare);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+		assert_int_equal(fence_eventfd(f), -EMFILE);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+		assert_int_equal(next_fd(), free_fd);
+	}
+	fd = fence_eventfd(f);
+	assert_true(fd >= 0);
+	fence_signal(f);
+	assert_true(readable(fd));
+	close(fd);
+	fence_put(f);
+	assert_int_equal(next_fd(), free_fd);
+}
+
+static void *signal_it(void *f)
+{
+	usleep(2000);
+	fence_signal(f);
+	return NULL;
+}
+
+static void poll_is_woken(void **state)
+{
+	struct fence *f = fence_create();
+	struct pollfd p = { .fd = fence_eventfd(f), .events = POLLIN };
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, signal_it, f), 0);
+	assert_int_equal(poll(&p, 1, -1), 1);
+	assert_true(fence_is_signaled(f));
+	pthread_join(thread, NULL);
+	close(p.fd);
+	fence_put(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(readable_once_signalled),
+		cmocka_unit_test(readable_if_signalled_already),
+		cmocka_unit_test(closed_before),
+		cmocka_unit_test(cancelled_is_readable_too),
+		cmocka_unit_test(full_already),
+		cmocka_unit_test(out_of_descriptors),
+		cmocka_unit_test(poll_is_woken),
+	};
+
+	alarm(100);
+	return cmocka_run_group_tests_name("fence_eventfd", tests, NULL, NULL);
+}
