@@ -98,13 +98,13 @@ struct fence *fence_create(void)
 struct fence *fence_get(struct fence *f)
 {
 	if (f)
-		smri_ref_get(&f->refs);
+		smr_ref_get(&f->refs);
 	return f;
 }
 
 void fence_put(struct fence *f)
 {
-	if (!f || !smri_ref_put(&f->refs))
+	if (!f || !smr_ref_put(&f->refs))
 		return;
 	if (!smri_fence_signaled(f))
 		(void)fence_signal_error(f, -ECANCELED);

@@ -5,7 +5,7 @@
 
 #include "base/base.h"
 #include "base/order.h"
-#include "fence/ref.h"
+#include "base/ref.h"
 #include <samara/fence.h>
 #include <samara/lock.h>
 

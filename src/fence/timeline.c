@@ -121,7 +121,7 @@ static void signal_due(struct timeline *tl)
 
 		mt_lock_release(&tl->lock);
 		(void)fence_signal_error(f, -(int)f->value);
-		last = !smri_ref_put_unless_last(&f->refs);
+		last = !smr_ref_put_unless_last(&f->refs);
 		mt_lock_acquire(&tl->lock);
 		if (last) {
 			f->next = tl->dead;
@@ -173,13 +173,13 @@ struct timeline *timeline_create(const char *name, uint64_t value)
 struct timeline *timeline_get(struct timeline *tl)
 {
 	if (tl)
-		smri_ref_get(&tl->refs);
+		smr_ref_get(&tl->refs);
 	return tl;
 }
 
 void timeline_put(struct timeline *tl)
 {
-	if (!tl || !smri_ref_put(&tl->refs))
+	if (!tl || !smr_ref_put(&tl->refs))
 		return;
 	mt_lock_acquire(&tl->lock);
 	make_due(tl, UINT64_MAX, -ECANCELED);
