@@ -15,7 +15,9 @@
 #include "base/base.h"
 #include "base/order.h"
 #include "base/park.h"
+#include "lock/mutex.h"
 #include "lock/thread.h"
+#include <errno.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -55,7 +57,8 @@ bool mt_lock_try(struct mt_lock *lock)
 	return smr_cas(&lock->word, &free, smr_lock_tid(), ORDER(lock, acquire), RELAXED);
 }
 
-static smr_noinline void acquire_slow(struct mt_lock *lock)
+/* With @intr, -EINTR when a signal handler runs meanwhile. */
+static smr_noinline int acquire_slow(struct mt_lock *lock, bool intr)
 {
 	unsigned int mine = smr_lock_tid() | WAITERS;
 	unsigned int seen = smr_load(&lock->word, RELAXED);
@@ -65,13 +68,16 @@ static smr_noinline void acquire_slow(struct mt_lock *lock)
 		if (seen == 0) {
 			/* ORDER lock. PARTNER mt_lock_release(). */
 			if (smr_cas(&lock->word, &seen, mine, ORDER(lock, acquire), RELAXED))
-				return;
+				return 0;
 			continue;
 		}
 		if (!(seen & WAITERS) &&
 		    !smr_cas(&lock->word, &seen, seen | WAITERS, RELAXED, RELAXED))
 			continue;
-		smr_park(&lock->word, seen | WAITERS);
+		if (!intr)
+			smr_park(&lock->word, seen | WAITERS);
+		else if (smr_park_until(&lock->word, seen | WAITERS, SMR_NEVER) == -EINTR)
+			return -EINTR;
 		seen = smr_load(&lock->word, RELAXED);
 	}
 }
@@ -79,7 +85,12 @@ static smr_noinline void acquire_slow(struct mt_lock *lock)
 void mt_lock_acquire(struct mt_lock *lock)
 {
 	if (smr_unlikely(!mt_lock_try(lock)))
-		acquire_slow(lock);
+		acquire_slow(lock, false);
+}
+
+int smr_lock_acquire_intr(struct mt_lock *lock)
+{
+	return smr_likely(mt_lock_try(lock)) ? 0 : acquire_slow(lock, true);
 }
 
 void mt_lock_release(struct mt_lock *lock)

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* What the library does with a lock (samara/lock.h) and its users cannot. */
+#ifndef SMR_LOCK_MUTEX_H
+#define SMR_LOCK_MUTEX_H
+
+#include <samara/lock.h>
+
+/* Takes @lock: 0, or -EINTR when a signal handler has run while it waited. CONTEXT: SLEEP yes. */
+int smr_lock_acquire_intr(struct mt_lock *lock);
+
+#endif
