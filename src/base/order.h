@@ -47,9 +47,14 @@
  *   The same for who reads a timeline's value instead of asking a fence. WITHOUT it likewise.
  *
  * ORDER ref
- *   release: smri_ref_put(), smri_ref_put_unless_last()    acquire: smri_ref_put() (all fence/ref.h)
+ *   release: smr_ref_put(), smr_ref_put_unless_last()    acquire: smr_ref_put() (all base/ref.h)
  *   What others did with an object while they had a reference is over before the last one frees it. WITHOUT it
  *   the memory is given away while they still read it.
+ *
+ * ORDER epoch
+ *   release: smr_gpuvm_bo_hide() (gpuvm/object.c)    acquire: smr_gpuva_gone() (gpuvm/vm.h)
+ *   Who finds a mapping gone sees whatever was done before it was declared so. WITHOUT it a reader acts on the unmap before
+ *   what preceded it: it sees a place empty, and data from when it was not.
  */
 #ifndef SMR_BASE_ORDER_H
 #define SMR_BASE_ORDER_H

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Changing the index.
+ *
+ * Each change is one store, but for a remap: that one takes what is vacated out of the middle, which leaves the edges of the old mapping
+ * as entries of their own, still naming it, and then puts the new mappings over exactly these. In between no reader may
+ * look, so the three stores are one transaction. Only the first of them needs nodes: it copies the leaves that it changes, and
+ * both edges are in them, so the others are a slot each of a leaf that nobody else can see.
+ *
+ * A removal that finds no node replaces the value instead, by an empty marker over exactly the same range: one slot of a leaf, which
+ * needs none. What it costs is that gaps beside it are not merged, and with that a slot, until gpuvm_sweep() or a change
+ * over the same place.
+ */
+#include "gpuvm/change.h"
+#include "gpuvm/gpuvm_internal.h"
+#include "gpuvm/split.h"
+#include "lock/section.h"
+
+#include <errno.h>
+#include <samara/txn.h>
+
+void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
+{
+	smr_store(&vm->nr_vas, vm->nr_vas + in - out, RELAXED);
+	for (; in > out; in--)
+		gpuvm_get(vm);
+	for (; out > in; out--)
+		gpuvm_put(vm);
+}
+
+void smr_gpuvm_note_marker(struct gpuvm *vm)
+{
+	smr_assert(gpuvm_is_locked(vm));
+	vm->markers++;
+}
+
+/* ---- One store ---- */
+
+/*
+ * Stores @entry over [first, last] with memory from wherever it may come, or nothing. What blocks keeps the lock: the cursor is
+ * given the nodes first.
+ */
+static int store_free(struct gpuvm *vm, uint64_t first, uint64_t last, void *entry)
+{
+	struct ma_state mas;
+	int err;
+
+	mas_init(&mas, &vm->tree, first);
+	mas.last = last;
+	err = mas_store_gfp(&mas, entry, GFP_NOWAIT | __GFP_NOWARN);
+	if (err != -ENOMEM || smr_in_section())
+		return err;
+	mas_set_range(&mas, first, last);
+	err = mas_preallocate(&mas, entry, GFP_KERNEL);
+	if (!err) {
+		mas_set_range(&mas, first, last);
+		mas_store_prealloc(&mas, entry);
+	}
+	mas_destroy(&mas);
+	return err;
+}
+
+/* Has a change been paid for beforehand? */
+static bool is_paid(const struct gpuvm *vm)
+{
+	return vm->credits.begun > 0 && vm->credits.left > 0;
+}
+
+static int store(struct gpuvm *vm, uint64_t first, uint64_t last, void *entry)
+{
+	struct ma_state mas;
+
+	if (!is_paid(vm))
+		return store_free(vm, first, last, entry);
+	mas_init(&mas, &vm->tree, first);
+	mas.last = last;
+	return mas_store_credit(&mas, entry, &vm->credits);
+}
+
+/* The same as the first store of a transaction. */
+static int txn_store(struct gpuvm *vm, struct mt_txn *txn, uint64_t first, uint64_t last)
+{
+	int err;
+
+	if (is_paid(vm))
+		return mt_txn_store_credit(txn, first, last, NULL, &vm->credits);
+	err = mt_txn_store_range(txn, first, last, NULL, GFP_NOWAIT | __GFP_NOWARN);
+	if (err == -ENOMEM && !smr_in_section())
+		err = mt_txn_store_range(txn, first, last, NULL, GFP_KERNEL);
+	return err;
+}
+
+/* ---- Mappings ---- */
+
+void gpuva_init(struct gpuva *va, uint64_t addr, uint64_t range, struct gpuvm_object *obj,
+		uint64_t offset)
+{
+	va->va.addr = addr;
+	va->va.range = range;
+	va->gem.obj = obj;
+	va->gem.offset = offset;
+}
+
+void gpuva_init_from_op(struct gpuva *va, const struct gpuva_op_map *op)
+{
+	gpuva_init(va, op->va.addr, op->va.range, op->gem.obj, op->gem.offset);
+}
+
+int gpuva_insert(struct gpuvm *vm, struct gpuva *va)
+{
+	int err = smr_gpuvm_check(vm, va->va.addr, va->va.range, va->gem.obj, va->gem.offset);
+	struct gpuvm *before = va->vm;
+
+	smr_assert(gpuvm_is_locked(vm));
+	if (err)
+		return err;
+	if (smr_gpuvm_first(vm, &vm->tree, va->va.addr, smr_va_last(va)))
+		return -EEXIST;
+	va->vm = vm;
+	err = store(vm, va->va.addr, smr_va_last(va), va);
+	if (err)
+		va->vm = before;
+	else
+		smr_gpuvm_count(vm, 1, 0);
+	return err;
+}
+
+/* Puts an empty marker in the place of a mapping: one slot, so no memory. */
+static void leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last)
+{
+	struct ma_state mas;
+	int err;
+
+	mas_init(&mas, &vm->tree, first);
+	mas.last = last;
+	err = mas_store_gfp(&mas, XA_ZERO_ENTRY, GFP_NOWAIT | __GFP_NOWARN);
+	smr_assert(!err);
+	(void)err;
+	smr_gpuvm_note_marker(vm);
+}
+
+void gpuva_remove(struct gpuva *va)
+{
+	struct gpuvm *vm = va->vm;
+
+	smr_assert(gpuvm_is_locked(vm));
+	smr_assert(va != &vm->kernel_alloc_node);
+	if (va == &vm->kernel_alloc_node)
+		return;
+	smr_assert(mtree_load(&vm->tree, va->va.addr) == va);
+	/* Never on what was reserved: that is for the changes whose number is bounded. */
+	if (store_free(vm, va->va.addr, smr_va_last(va), NULL))
+		leave_marker(vm, va->va.addr, smr_va_last(va));
+	smr_gpuvm_count(vm, 0, 1);
+}
+
+int gpuva_map(struct gpuvm *vm, struct gpuva *va, const struct gpuva_op_map *op)
+{
+	gpuva_init_from_op(va, op);
+	return gpuva_insert(vm, va);
+}
+
+static void put_edge(struct mt_txn *txn, struct gpuva *va)
+{
+	int err = mt_txn_store_range(txn, va->va.addr, smr_va_last(va), va,
+				     GFP_NOWAIT | __GFP_NOWARN);
+
+	smr_assert(!err); /* a slot of a fresh leaf */
+	(void)err;
+}
+
+int gpuva_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op)
+{
+	struct gpuvm *vm = op->unmap->va->vm;
+	uint64_t start, range;
+	struct mt_txn txn;
+	int err;
+
+	smr_assert(gpuvm_is_locked(vm));
+	smr_assert(mtree_load(&vm->tree, op->unmap->va->va.addr) == op->unmap->va);
+	gpuva_op_remap_to_unmap_range(op, &start, &range);
+	smr_assert(range > 0 && (op->prev || op->next));
+	mt_txn_begin(&txn, &vm->tree);
+	err = txn_store(vm, &txn, start, start + (range - 1));
+	if (err) {
+		mt_txn_abort(&txn);
+		return err;
+	}
+	if (op->prev) {
+		gpuva_init_from_op(prev, op->prev);
+		prev->vm = vm;
+		put_edge(&txn, prev);
+	}
+	if (op->next) {
+		gpuva_init_from_op(next, op->next);
+		next->vm = vm;
+		put_edge(&txn, next);
+	}
+	mt_txn_commit(&txn);
+	smr_gpuvm_count(vm, (op->prev != NULL) + (op->next != NULL), 1);
+	return 0;
+}
+
+void gpuva_unmap(const struct gpuva_op_unmap *op)
+{
+	gpuva_remove(op->va);
+}
+
+/* ---- Markers ---- */
+
+int gpuvm_sweep(struct gpuvm *vm)
+{
+	struct ma_state mas;
+	void *entry;
+	int err = 0;
+
+	smr_assert(gpuvm_is_locked(vm));
+	if (vm->markers == 0)
+		return 0;
+	mas_init(&mas, &vm->tree, 0);
+	while (!err && (entry = mas_find(&mas, UINT64_MAX)) != NULL)
+		if (xa_is_zero(entry))
+			err = store_free(vm, mas.index, mas.last, NULL);
+	if (!err)
+		vm->markers = 0;
+	return err;
+}

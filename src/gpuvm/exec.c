@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Locking many reservation locks without an order among them.
+ *
+ * Only the first lock of a transaction is waited for; every other is tried. One that somebody else has is *contended*: everything is let
+ * go, that one is waited for, with nothing held, and the whole begins again with it in hand. So nobody ever waits while others
+ * wait for him, and no deadlock can be. Locks are told apart by resv, since objects may share one.
+ */
+#include "gpuvm/gpuvm_internal.h"
+#include "gpuvm/lists.h"
+#include "gpuvm/split.h"
+#include "lock/mutex.h"
+#include "mem/heap.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* For the library's own use between the parts of a transaction: something is contended, begin again. */
+enum { CONTENDED = -EDEADLK };
+
+/* ---- Locks held ---- */
+
+static int make_room(struct gpuvm_exec *exec)
+{
+	unsigned int room = exec->room ? 2 * exec->room : 8;
+	struct gpuvm_object **locked;
+
+	if (exec->nr < exec->room)
+		return 0;
+	locked = smr_heap_alloc(room * sizeof(struct gpuvm_object *));
+	if (!locked)
+		return -ENOMEM;
+	if (exec->nr > 0)
+		memcpy(locked, exec->locked, exec->nr * sizeof(struct gpuvm_object *));
+	smr_heap_free(exec->locked);
+	exec->locked = locked;
+	exec->room = room;
+	return 0;
+}
+
+static void unlock_all(struct gpuvm_exec *exec)
+{
+	while (exec->nr > 0) {
+		struct gpuvm_object *obj = exec->locked[--exec->nr];
+
+		gpuvm_resv_unlock(obj->resv);
+		gpuvm_object_put(obj);
+	}
+}
+
+/* Waits for a lock while holding none. */
+static int wait_for(struct gpuvm_exec *exec, struct gpuvm_object *obj)
+{
+	if (exec->flags & GPUVM_EXEC_INTERRUPTIBLE)
+		return smr_lock_acquire_intr(&obj->resv->lock);
+	gpuvm_resv_lock(obj->resv);
+	return 0;
+}
+
+/* Is something contended and not yet waited for? What has been is the first of those locked. */
+static bool is_contended(const struct gpuvm_exec *exec)
+{
+	return exec->contended && (exec->nr == 0 || exec->locked[0] != exec->contended);
+}
+
+static int lock_obj(struct gpuvm_exec *exec, struct gpuvm_object *obj)
+{
+	int err;
+
+	if (is_contended(exec))
+		return CONTENDED;
+	if (exec->contended && exec->contended->resv == obj->resv) {
+		/* Asked for at last. */
+		exec->contended = NULL;
+		return 0;
+	}
+	if (gpuvm_resv_is_held(obj->resv))
+		return exec->flags & GPUVM_EXEC_IGNORE_DUPLICATES ? 0 : -EALREADY;
+	err = make_room(exec);
+	if (err)
+		return err;
+	if (!gpuvm_resv_trylock(obj->resv)) {
+		if (exec->nr > 0) {
+			exec->contended = gpuvm_object_get(obj);
+			return CONTENDED;
+		}
+		err = wait_for(exec, obj);
+		if (err)
+			return err;
+	}
+	exec->locked[exec->nr++] = gpuvm_object_get(obj);
+	return 0;
+}
+
+int gpuvm_exec_prepare_obj(struct gpuvm_exec *exec, struct gpuvm_object *obj, unsigned int nr)
+{
+	int err = lock_obj(exec, obj);
+
+	return err || nr == 0 ? err : gpuvm_resv_reserve(obj->resv, nr);
+}
+
+/* ---- Parts of a transaction ---- */
+
+int gpuvm_prepare_vm(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr)
+{
+	return gpuvm_exec_prepare_obj(exec, vm->r_obj, nr);
+}
+
+/* Under the VM's resv the list does not change; external pairs that have been evicted join the other one. */
+static int prepare_protected(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr)
+{
+	struct gpuvm_list *link;
+	int err;
+
+	gpuvm_resv_assert_held(vm);
+	smr_list_for_each(link, &vm->extobj.list)
+	{
+		struct gpuvm_bo *vm_bo = smr_list_entry(link, struct gpuvm_bo, list.extobj);
+
+		err = gpuvm_exec_prepare_obj(exec, vm_bo->obj, nr);
+		if (err)
+			return err;
+		if (vm_bo->evicted)
+			smri_evict_add(vm_bo);
+	}
+	return 0;
+}
+
+int gpuvm_prepare_objects(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr)
+{
+	struct gpuvm_bo *vm_bo;
+	struct smri_walk walk;
+	int err = 0;
+
+	if (gpuvm_resv_protected(vm))
+		return prepare_protected(vm, exec, nr);
+	smri_walk_begin(&walk, vm, false);
+	while (!err && (vm_bo = smri_walk_next(&walk)) != NULL)
+		err = gpuvm_exec_prepare_obj(exec, vm_bo->obj, nr);
+	smri_walk_end(&walk);
+	return err;
+}
+
+int gpuvm_prepare_range(struct gpuvm *vm, struct gpuvm_exec *exec, uint64_t addr, uint64_t range,
+			unsigned int nr)
+{
+	struct smr_split s;
+	const struct gpuva *va;
+	unsigned long last;
+	int err = 0;
+
+	smr_assert(gpuvm_is_locked(vm));
+	if (!smr_clamp_range(addr, range, &last))
+		return 0;
+	smr_split_begin(&s, vm, &vm->tree, addr, last - addr + 1, NULL);
+	while (!err && (va = smr_split_next_va(&s)) != NULL)
+		if (va->gem.obj)
+			err = gpuvm_exec_prepare_obj(exec, va->gem.obj, nr);
+	return err;
+}
+
+/* ---- Transactions ---- */
+
+/* What one is to lock. */
+struct want {
+	struct gpuvm_object *const *objs;
+	unsigned int nr;
+	uint64_t addr, range; /* alone, if there is a range */
+};
+
+static int lock_wanted(struct gpuvm_exec *exec, const struct want *want)
+{
+	int err;
+
+	if (want->range > 0)
+		return gpuvm_prepare_range(exec->vm, exec, want->addr, want->range,
+					   exec->num_fences);
+	err = gpuvm_prepare_vm(exec->vm, exec, exec->num_fences);
+	if (!err)
+		err = gpuvm_prepare_objects(exec->vm, exec, exec->num_fences);
+	for (unsigned int i = 0; !err && i < want->nr; i++)
+		err = gpuvm_exec_prepare_obj(exec, want->objs[i], exec->num_fences);
+	if (!err && exec->extra.fn)
+		err = exec->extra.fn(exec);
+	return err;
+}
+
+/* Lets go of everything and takes what was contended. Its reference becomes that of a locked one. */
+static int begin_again(struct gpuvm_exec *exec)
+{
+	struct gpuvm_object *obj = exec->contended;
+	int err;
+
+	unlock_all(exec);
+	err = wait_for(exec, obj);
+	if (err) {
+		exec->contended = NULL;
+		gpuvm_object_put(obj);
+		return err;
+	}
+	exec->locked[exec->nr++] = obj;
+	return 0;
+}
+
+static int lock_all(struct gpuvm_exec *exec, const struct want *want)
+{
+	int err;
+
+	exec->locked = NULL;
+	exec->nr = exec->room = 0;
+	exec->contended = NULL;
+	do {
+		err = lock_wanted(exec, want);
+		if (!is_contended(exec))
+			break;
+		err = begin_again(exec);
+	} while (!err);
+	exec->contended = NULL;
+	if (err)
+		gpuvm_exec_unlock(exec);
+	return err;
+}
+
+int gpuvm_exec_lock(struct gpuvm_exec *exec)
+{
+	return lock_all(exec, &(struct want){ .nr = 0 });
+}
+
+int gpuvm_exec_lock_array(struct gpuvm_exec *exec, struct gpuvm_object *const objs[],
+			  unsigned int nr)
+{
+	return lock_all(exec, &(struct want){ .objs = objs, .nr = nr });
+}
+
+int gpuvm_exec_lock_range(struct gpuvm_exec *exec, uint64_t addr, uint64_t range)
+{
+	if (range > 0)
+		return lock_all(exec, &(struct want){ .addr = addr, .range = range });
+	exec->locked = NULL;
+	exec->nr = exec->room = 0;
+	return 0;
+}
+
+void gpuvm_exec_unlock(struct gpuvm_exec *exec)
+{
+	unlock_all(exec);
+	smr_heap_free(exec->locked);
+	exec->locked = NULL;
+	exec->room = 0;
+}
+
+/* ---- With all locked ---- */
+
+/* An external pair leaves the list only here, where its VM's resv is held as well as its own. */
+static int validate_protected(struct gpuvm *vm, struct gpuvm_exec *exec)
+{
+	struct gpuvm_list *link, *next;
+	int err;
+
+	gpuvm_resv_assert_held(vm);
+	smr_list_for_each_safe(link, next, &vm->evict.list)
+	{
+		struct gpuvm_bo *vm_bo = smr_list_entry(link, struct gpuvm_bo, list.evict);
+
+		err = vm->ops->vm_bo_validate(vm_bo, exec);
+		if (err)
+			return err;
+		if (!vm_bo->evicted)
+			smr_list_remove(link);
+	}
+	return 0;
+}
+
+int gpuvm_validate(struct gpuvm *vm, struct gpuvm_exec *exec)
+{
+	struct gpuvm_bo *vm_bo;
+	struct smri_walk walk;
+	int err = 0;
+
+	if (!vm->ops->vm_bo_validate)
+		return -EOPNOTSUPP;
+	if (gpuvm_resv_protected(vm))
+		return validate_protected(vm, exec);
+	smri_walk_begin(&walk, vm, true);
+	while (!err && (vm_bo = smri_walk_next(&walk)) != NULL)
+		err = vm->ops->vm_bo_validate(vm_bo, exec);
+	smri_walk_end(&walk);
+	return err;
+}
+
+void gpuvm_resv_add_fence(struct gpuvm *vm, struct gpuvm_exec *exec, struct fence *f,
+			  enum gpuvm_usage usage, enum gpuvm_usage ext_usage)
+{
+	for (unsigned int i = 0; i < exec->nr; i++) {
+		struct gpuvm_object *obj = exec->locked[i];
+
+		gpuvm_resv_add(obj->resv, f, gpuvm_is_extobj(vm, obj) ? ext_usage : usage);
+	}
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* Look-ups and iteration: under the VM's lock, or without it in a read-side section. */
+#include "gpuvm/gpuvm_internal.h"
+
+bool gpuvm_range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range)
+{
+	const struct gpuva *reserved = &vm->kernel_alloc_node;
+	unsigned long last;
+
+	if (!smr_range_last(addr, range, &last) || last == UINT64_MAX)
+		return false;
+	if (addr < vm->mm_start || range > vm->mm_range ||
+	    addr - vm->mm_start > vm->mm_range - range)
+		return false;
+	return reserved->va.range == 0 || last < reserved->va.addr || addr > smr_va_last(reserved);
+}
+
+struct gpuva *smr_gpuvm_first(const struct gpuvm *vm, struct maple_tree *mt, uint64_t first,
+			      uint64_t last)
+{
+	struct ma_state mas;
+	struct gpuva *va;
+	void *entry;
+
+	mas_init(&mas, mt, first);
+	while ((entry = mas_find(&mas, last)) != NULL) {
+		va = smr_gpuva_seen(vm, entry);
+		if (va)
+			return va;
+	}
+	return NULL;
+}
+
+struct gpuva *gpuvm_find(struct gpuvm *vm, uint64_t addr)
+{
+	struct gpuva *va = smr_gpuva_seen(vm, mtree_load(&vm->tree, addr));
+
+	return va == &vm->kernel_alloc_node ? NULL : va;
+}
+
+struct gpuva *gpuva_find(struct gpuvm *vm, uint64_t addr, uint64_t range)
+{
+	struct gpuva *va = smr_gpuva_seen(vm, mtree_load(&vm->tree, addr));
+
+	return va && va->va.addr == addr && va->va.range == range ? va : NULL;
+}
+
+struct gpuva *gpuva_find_first(struct gpuvm *vm, uint64_t addr, uint64_t range)
+{
+	unsigned long last;
+
+	return smr_clamp_range(addr, range, &last) ? smr_gpuvm_first(vm, &vm->tree, addr, last)
+						   : NULL;
+}
+
+struct gpuva *gpuva_find_prev(struct gpuvm *vm, uint64_t start)
+{
+	return start ? gpuvm_find(vm, start - 1) : NULL;
+}
+
+struct gpuva *gpuva_find_next(struct gpuvm *vm, uint64_t end)
+{
+	return gpuvm_find(vm, end);
+}
+
+bool gpuvm_interval_empty(struct gpuvm *vm, uint64_t addr, uint64_t range)
+{
+	return !gpuva_find_first(vm, addr, range);
+}
+
+/* ---- Iteration ---- */
+
+struct gpuva *gpuvm_first_va(struct gpuvm *vm, uint64_t start, uint64_t end)
+{
+	struct gpuva *va;
+
+	if (start >= end)
+		return NULL;
+	va = smr_gpuvm_first(vm, &vm->tree, start, end - 1);
+	return va == &vm->kernel_alloc_node ? gpuvm_next_va(vm, va, end) : va;
+}
+
+struct gpuva *gpuvm_next_va(struct gpuvm *vm, const struct gpuva *va, uint64_t end)
+{
+	/* Ends are numbers, so this does not wrap. */
+	return gpuvm_first_va(vm, va->va.addr + va->va.range, end);
+}

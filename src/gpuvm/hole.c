@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Free places. The tree knows its largest gaps, so the search goes from one gap that is large enough to the next, until one holds
+ * an aligned place. A gap is a place without an entry: markers are swept first. Where there is no memory to sweep them, what
+ * is free is what lies between mappings, one after the other.
+ */
+#include "gpuvm/gpuvm_internal.h"
+
+#include <errno.h>
+
+struct want {
+	uint64_t size, align; /* the latter a power of two */
+	uint64_t min, last;   /* where the place may be */
+	enum gpuvm_hole where;
+};
+
+/* Is there an aligned place in the free range [first, last]? Then the lowest (highest) one. */
+static bool fits(const struct want *w, uint64_t first, uint64_t last, uint64_t *addr)
+{
+	uint64_t mask = w->align - 1, lo, hi;
+
+	first = first > w->min ? first : w->min;
+	last = last < w->last ? last : w->last;
+	if (first > last || last - first < w->size - 1)
+		return false;
+	hi = (last - (w->size - 1)) & ~mask;
+	lo = first + (-first & mask);
+	if (lo < first || hi < first || lo > hi)
+		return false;
+	*addr = w->where == GPUVM_HOLE_HIGH ? hi : lo;
+	return true;
+}
+
+static int by_gaps(struct maple_tree *mt, struct want *w, uint64_t *addr)
+{
+	bool high = w->where == GPUVM_HOLE_HIGH;
+	struct ma_state mas;
+
+	while (w->min <= w->last && w->last - w->min >= w->size - 1) {
+		mas_init(&mas, mt, w->min);
+		if (high ? mas_empty_area_rev(&mas, w->min, w->last, w->size)
+			 : mas_empty_area(&mas, w->min, w->last, w->size))
+			return -ENOSPC;
+		/* All of the gap, of which that was the lowest or highest place. */
+		mas_walk(&mas);
+		if (fits(w, mas.index, mas.last, addr))
+			return 0;
+		if (high ? mas.index <= w->min : mas.last >= w->last)
+			return -ENOSPC;
+		if (high)
+			w->last = mas.index - 1;
+		else
+			w->min = mas.last + 1;
+	}
+	return -ENOSPC;
+}
+
+static int by_mappings(struct gpuvm *vm, const struct want *w, uint64_t *addr)
+{
+	uint64_t from = w->min;
+	const struct gpuva *va;
+	int err = -ENOSPC;
+
+	for (; from <= w->last; from = smr_va_last(va) + 1) {
+		va = smr_gpuvm_first(vm, &vm->tree, from, w->last);
+		if ((!va || va->va.addr > from) &&
+		    fits(w, from, va ? va->va.addr - 1 : w->last, addr)) {
+			err = 0;
+			if (w->where == GPUVM_HOLE_LOW)
+				break;
+		}
+		if (!va)
+			break;
+	}
+	return err;
+}
+
+/* Without blocking where queues run, which take the lock in their sections. */
+static bool swept(struct gpuvm *vm)
+{
+	return vm->markers == 0 || (!vm->queues && !gpuvm_sweep(vm));
+}
+
+int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint64_t align, uint64_t start,
+		    uint64_t end, enum gpuvm_hole where)
+{
+	uint64_t mm_end = vm->mm_start + vm->mm_range;
+	struct want w = { size, align > vm->align ? align : vm->align, start, 0, where };
+	bool lock = vm->queues && !gpuvm_is_locked(vm);
+	int err;
+
+	if (size == 0 || (align & (align - 1)))
+		return -EINVAL;
+	w.min = start > vm->mm_start ? start : vm->mm_start;
+	end = end < mm_end ? end : mm_end;
+	if (end <= w.min || end - w.min < size)
+		return -ENOSPC;
+	w.last = end - 1;
+	if (lock)
+		gpuvm_lock(vm);
+	smr_assert(gpuvm_is_locked(vm));
+	err = swept(vm) ? by_gaps(&vm->tree, &w, addr) : by_mappings(vm, &w, addr);
+	if (lock)
+		gpuvm_unlock(vm);
+	return err;
+}

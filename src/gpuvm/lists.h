@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The lists of a VM, of external and of evicted pairs. They are under a lock of their own, which is not to be held while a pair is
+ * worked on; or, with GPUVM_RESV_PROTECTED, under the VM's resv, which may.
+ *
+ * A walk without the resv moves what it has passed to a list of its own, and when it is over back to the front, in the same order. Meanwhile pairs
+ * may be added and removed. There is one walk of a list at a time.
+ */
+#ifndef SMR_GPUVM_LISTS_H
+#define SMR_GPUVM_LISTS_H
+
+#include "gpuvm/list.h"
+
+/* Takes what protects the lists, or makes sure that it is held. */
+void smri_lists_lock(struct gpuvm *vm);
+void smri_lists_unlock(struct gpuvm *vm);
+
+/* Puts the pair on the list unless it is on it. CONTEXT: lists locked. */
+void smri_evict_add(struct gpuvm_bo *vm_bo);
+
+struct smri_walk {
+	struct gpuvm *vm;
+	bool evict; /* which list */
+	struct gpuvm_bo *vm_bo;
+	struct gpuvm_list passed; /* GUARD lists lock */
+};
+
+/* A walk of the extobj or the evict list: each pair once, with a reference until the next call. Every begin wants an end. */
+void smri_walk_begin(struct smri_walk *w, struct gpuvm *vm, bool evict);
+struct gpuvm_bo *smri_walk_next(struct smri_walk *w);
+void smri_walk_end(struct smri_walk *w);
+
+#endif

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Objects, and the pairs of a VM and an object.
+ *
+ *   object.pairs    every pair of the object, at most one for each VM        object lock
+ *   pair.gpuva      the mappings linked to the pair, in the order of linking  object lock
+ *   vm.extobj       pairs whose object has a resv of its own                  list lock, or the VM's resv
+ *   vm.evict        pairs whose object is to be made resident again           list lock, or the VM's resv
+ *
+ * A pair dies with its last reference. That is dropped under the object's lock and the pair leaves the object's list under the same hold, so
+ * whoever finds it there can take one. On the VM's two lists it may stay for a moment longer; those who walk them take a
+ * reference only if there is one left. Its memory stays for a grace period, for the sake of readers that have found a mapping
+ * of it and ask whether it is gone.
+ *
+ * The epoch of a pair. A queue's job may unmap everything of an object at one moment, though its mappings are many and to take each out of
+ * the tree is a store of its own. So the pair counts such moments, a mapping notes at linking how many there have been, and one
+ * that is behind its pair is gone.
+ */
+#include "base/rcu.h"
+#include "gpuvm/gpuvm_internal.h"
+#include "gpuvm/lists.h"
+#include "gpuvm/object.h"
+#include "mem/heap.h"
+
+#include <errno.h>
+
+/* ---- Objects ---- */
+
+void gpuvm_object_init(struct gpuvm_object *obj, uint64_t size, struct gpuvm_resv *resv,
+		       void (*free)(struct gpuvm_object *obj))
+{
+	obj->refs = 1;
+	obj->size = size;
+	obj->resv = resv ? resv : &obj->own_resv;
+	gpuvm_resv_init(&obj->own_resv);
+	mt_lock_init(&obj->lock);
+	smr_list_init(&obj->pairs);
+	obj->free = free;
+}
+
+struct gpuvm_object *gpuvm_object_get(struct gpuvm_object *obj)
+{
+	smr_ref_get(&obj->refs);
+	return obj;
+}
+
+void gpuvm_object_put(struct gpuvm_object *obj)
+{
+	if (!obj || !smr_ref_put(&obj->refs))
+		return;
+	smr_assert(smr_list_empty(&obj->pairs));
+	gpuvm_resv_fini(&obj->own_resv);
+	if (obj->free)
+		obj->free(obj);
+}
+
+/* ---- Pairs ---- */
+
+struct gpuvm_bo *gpuvm_bo_create(struct gpuvm *vm, struct gpuvm_object *obj)
+{
+	struct gpuvm_bo *vm_bo;
+
+	vm_bo = vm->ops->vm_bo_alloc ? vm->ops->vm_bo_alloc() : smr_heap_alloc(sizeof(*vm_bo));
+	if (!vm_bo)
+		return NULL;
+	*vm_bo = (struct gpuvm_bo){ .vm = gpuvm_get(vm), .obj = gpuvm_object_get(obj), .refs = 1 };
+	smr_list_init(&vm_bo->list.gpuva);
+	smr_list_init(&vm_bo->list.gem);
+	smr_list_init(&vm_bo->list.extobj);
+	smr_list_init(&vm_bo->list.evict);
+	return vm_bo;
+}
+
+struct gpuvm_bo *gpuvm_bo_get(struct gpuvm_bo *vm_bo)
+{
+	smr_ref_get(&vm_bo->refs);
+	return vm_bo;
+}
+
+/* What a dead pair's own space for it keeps until the grace period is over: there is no VM to ask any more. */
+struct dying {
+	struct smr_rcu_head head;
+	void (*free)(struct gpuvm_bo *vm_bo);
+};
+
+_Static_assert(sizeof(struct dying) <= sizeof(((struct gpuvm_bo *)0)->rcu),
+	       "a pair has room for it");
+
+static void free_pair(struct smr_rcu_head *head)
+{
+	struct dying *dying = container_of(head, struct dying, head);
+	struct gpuvm_bo *vm_bo =
+		(struct gpuvm_bo *)((char *)dying - offsetof(struct gpuvm_bo, rcu));
+
+	if (dying->free)
+		dying->free(vm_bo);
+	else
+		smr_heap_free(vm_bo);
+}
+
+/* Drops a reference; if that was the last the pair is off the object's list: true. CONTEXT: HOLDS object lock. */
+static bool drop(struct gpuvm_bo *vm_bo)
+{
+	if (!smr_ref_put(&vm_bo->refs))
+		return false;
+	smr_assert(smr_list_empty(&vm_bo->list.gpuva));
+	smr_list_remove(&vm_bo->list.gem);
+	return true;
+}
+
+/* The rest of it. CONTEXT: may sleep; no object lock held. */
+static void destroy(struct gpuvm_bo *vm_bo)
+{
+	struct dying *dying = (struct dying *)vm_bo->rcu;
+	struct gpuvm_object *obj = vm_bo->obj;
+	struct gpuvm *vm = vm_bo->vm;
+
+	smri_lists_lock(vm);
+	smr_list_remove(&vm_bo->list.extobj);
+	smr_list_remove(&vm_bo->list.evict);
+	smri_lists_unlock(vm);
+	dying->free = vm->ops->vm_bo_free;
+	smr_rcu_call(MT_RCU_BP, &dying->head, free_pair);
+	gpuvm_put(vm);
+	gpuvm_object_put(obj);
+}
+
+bool gpuvm_bo_put(struct gpuvm_bo *vm_bo)
+{
+	struct gpuvm_object *obj;
+	bool last;
+
+	if (!vm_bo || smr_ref_put_unless_last(&vm_bo->refs))
+		return false;
+	/* Nobody else can drop it now, but somebody may find it on the object's list. */
+	obj = vm_bo->obj;
+	gpuvm_object_lock(obj);
+	last = drop(vm_bo);
+	gpuvm_object_unlock(obj);
+	if (last)
+		destroy(vm_bo);
+	return last;
+}
+
+struct gpuvm_bo *gpuvm_bo_find(struct gpuvm *vm, struct gpuvm_object *obj)
+{
+	struct gpuvm_list *link;
+
+	smr_assert(mt_lock_held(&obj->lock));
+	smr_list_for_each(link, &obj->pairs)
+	{
+		struct gpuvm_bo *vm_bo = smr_list_entry(link, struct gpuvm_bo, list.gem);
+
+		if (vm_bo->vm == vm)
+			return gpuvm_bo_get(vm_bo);
+	}
+	return NULL;
+}
+
+struct gpuvm_bo *gpuvm_bo_obtain_prealloc(struct gpuvm_bo *vm_bo, struct gpuvm_bo **spare)
+{
+	struct gpuvm_object *obj = vm_bo->obj;
+	struct gpuvm_bo *known;
+
+	*spare = NULL;
+	gpuvm_object_lock(obj);
+	known = gpuvm_bo_find(vm_bo->vm, obj);
+	if (!known)
+		smr_list_append(&obj->pairs, &vm_bo->list.gem);
+	gpuvm_object_unlock(obj);
+	if (!known)
+		return vm_bo;
+	*spare = vm_bo;
+	return known;
+}
+
+struct gpuvm_bo *gpuvm_bo_obtain(struct gpuvm *vm, struct gpuvm_object *obj)
+{
+	struct gpuvm_bo *vm_bo, *spare;
+
+	gpuvm_object_lock(obj);
+	vm_bo = gpuvm_bo_find(vm, obj);
+	gpuvm_object_unlock(obj);
+	if (vm_bo)
+		return vm_bo;
+	vm_bo = gpuvm_bo_create(vm, obj);
+	if (!vm_bo)
+		return NULL;
+	vm_bo = gpuvm_bo_obtain_prealloc(vm_bo, &spare);
+	gpuvm_bo_put(spare);
+	return vm_bo;
+}
+
+/* ---- Mappings of a pair ---- */
+
+void gpuva_link(struct gpuva *va, struct gpuvm_bo *vm_bo)
+{
+	if (!va->gem.obj)
+		return;
+	smr_assert(va->gem.obj == vm_bo->obj && mt_lock_held(&vm_bo->obj->lock) && !va->vm_bo);
+	va->epoch = smr_load(&vm_bo->epoch, RELAXED);
+	smr_store(&va->vm_bo, gpuvm_bo_get(vm_bo), RELAXED);
+	smr_list_append(&vm_bo->list.gpuva, &va->gem.entry);
+}
+
+void smr_gpuva_unlist(struct gpuva *va)
+{
+	smr_assert(mt_lock_held(&va->gem.obj->lock));
+	smr_list_remove(&va->gem.entry);
+}
+
+struct gpuvm_bo *gpuva_unlink_defer(struct gpuva *va)
+{
+	struct gpuvm_bo *vm_bo = va->vm_bo;
+
+	if (!va->gem.obj || !vm_bo)
+		return NULL;
+	smr_gpuva_unlist(va);
+	smr_store(&va->vm_bo, NULL, RELAXED);
+	return vm_bo;
+}
+
+void gpuva_unlink(struct gpuva *va)
+{
+	struct gpuvm_object *obj = va->gem.obj;
+	struct gpuvm_bo *vm_bo = gpuva_unlink_defer(va);
+
+	if (!vm_bo || !drop(vm_bo))
+		return;
+	gpuvm_object_unlock(obj);
+	destroy(vm_bo);
+	gpuvm_object_lock(obj);
+}
+
+struct gpuva *gpuvm_bo_next_va(const struct gpuvm_bo *vm_bo, const struct gpuva *va)
+{
+	const struct gpuvm_list *link = va ? va->gem.entry.next : vm_bo->list.gpuva.next;
+
+	if (link == &vm_bo->list.gpuva)
+		return NULL;
+	return smr_list_entry(link, struct gpuva, gem.entry);
+}
+
+struct gpuva *gpuvm_bo_first_va(const struct gpuvm_bo *vm_bo)
+{
+	return gpuvm_bo_next_va(vm_bo, NULL);
+}
+
+void smr_gpuvm_bo_hide(struct gpuvm_bo *vm_bo)
+{
+	smr_assert(mt_lock_held(&vm_bo->obj->lock));
+	/* ORDER epoch: see base/order.h. PARTNER smr_gpuva_gone(). */
+	smr_store(&vm_bo->epoch, vm_bo->epoch + 1, ORDER(epoch, release));
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* Lists of operations: what split.c would call steps for, to be worked off later. */
+#include "gpuvm/gpuvm_internal.h"
+#include "gpuvm/split.h"
+#include "mem/heap.h"
+
+#include <errno.h>
+
+/* What a remap points to, in one piece. */
+struct remap_parts {
+	struct gpuva_op_unmap unmap;
+	struct gpuva_op_map prev, next;
+};
+
+static struct gpuva_op *new_op(struct gpuvm *vm)
+{
+	return vm->ops->op_alloc ? vm->ops->op_alloc() : smr_heap_alloc(sizeof(struct gpuva_op));
+}
+
+static void free_op(struct gpuvm *vm, struct gpuva_op *op)
+{
+	if (op->op == GPUVA_OP_REMAP)
+		smr_heap_free(container_of(op->remap.unmap, struct remap_parts, unmap));
+	if (vm->ops->op_free)
+		vm->ops->op_free(op);
+	else
+		smr_heap_free(op);
+}
+
+/* Copies a remap with all that it points to: 0 or -ENOMEM. */
+static int copy_remap(struct gpuva_op_remap *to, const struct gpuva_op_remap *from)
+{
+	struct remap_parts *parts = smr_heap_alloc(sizeof(*parts));
+
+	if (!parts)
+		return -ENOMEM;
+	parts->unmap = *from->unmap;
+	to->unmap = &parts->unmap;
+	to->prev = from->prev ? &parts->prev : NULL;
+	to->next = from->next ? &parts->next : NULL;
+	if (from->prev)
+		parts->prev = *from->prev;
+	if (from->next)
+		parts->next = *from->next;
+	return 0;
+}
+
+/* Appends a copy of @from: 0 or -ENOMEM. */
+static int append(struct gpuvm *vm, struct gpuva_ops *ops, const struct gpuva_op *from)
+{
+	struct gpuva_op *op = new_op(vm);
+
+	if (!op)
+		return -ENOMEM;
+	/* A user's operation may begin with this one, so only its own fields are written. */
+	op->op = GPUVA_OP_MAP;
+	switch (from->op) {
+	case GPUVA_OP_MAP:
+		op->map = from->map;
+		break;
+	case GPUVA_OP_REMAP:
+		if (copy_remap(&op->remap, &from->remap)) {
+			free_op(vm, op);
+			return -ENOMEM;
+		}
+		break;
+	case GPUVA_OP_UNMAP:
+		op->unmap = from->unmap;
+		break;
+	case GPUVA_OP_PREFETCH:
+		op->prefetch = from->prefetch;
+		break;
+	}
+	op->op = from->op;
+	smr_list_append(&ops->list, &op->entry);
+	return 0;
+}
+
+static struct gpuva_ops *new_list(void)
+{
+	struct gpuva_ops *ops = smr_heap_alloc(sizeof(*ops));
+
+	if (ops)
+		smr_list_init(&ops->list);
+	return ops;
+}
+
+/* What every creator returns: the list, or NULL and why. */
+static struct gpuva_ops *finish(struct gpuvm *vm, struct gpuva_ops *ops, int result, int *err)
+{
+	if (result && ops) {
+		gpuva_ops_free(vm, ops);
+		ops = NULL;
+	}
+	if (err)
+		*err = result;
+	return ops;
+}
+
+static int append_steps(struct gpuvm *vm, struct gpuva_ops *ops, uint64_t addr, uint64_t range,
+			const struct gpuva_op_map *req)
+{
+	struct smr_split s;
+	struct gpuva_op *op;
+	int err = 0;
+
+	smr_split_begin(&s, vm, &vm->tree, addr, range, req);
+	while (!err && (op = smr_split_next(&s)) != NULL)
+		err = append(vm, ops, op);
+	return err;
+}
+
+struct gpuva_ops *gpuvm_sm_map_ops_create(struct gpuvm *vm, uint64_t addr, uint64_t range,
+					  struct gpuvm_object *obj, uint64_t offset, int *err)
+{
+	struct gpuva_op map = { .op = GPUVA_OP_MAP, .map = { { addr, range }, { obj, offset } } };
+	struct gpuva_ops *ops = NULL;
+	int result = smr_gpuvm_check(vm, addr, range, obj, offset);
+
+	smr_assert(gpuvm_is_locked(vm));
+	if (!result)
+		result = (ops = new_list()) ? 0 : -ENOMEM;
+	if (!result)
+		result = append_steps(vm, ops, addr, range, &map.map);
+	if (!result)
+		result = append(vm, ops, &map);
+	return finish(vm, ops, result, err);
+}
+
+struct gpuva_ops *gpuvm_sm_unmap_ops_create(struct gpuvm *vm, uint64_t addr, uint64_t range,
+					    int *err)
+{
+	struct gpuva_ops *ops = NULL;
+	int result = smr_gpuvm_check(vm, addr, range, NULL, 0);
+
+	smr_assert(gpuvm_is_locked(vm));
+	if (!result)
+		result = (ops = new_list()) ? 0 : -ENOMEM;
+	if (!result)
+		result = append_steps(vm, ops, addr, range, NULL);
+	return finish(vm, ops, result, err);
+}
+
+struct gpuva_ops *gpuvm_prefetch_ops_create(struct gpuvm *vm, uint64_t addr, uint64_t range,
+					    int *err)
+{
+	struct gpuva_op op = { .op = GPUVA_OP_PREFETCH };
+	struct gpuva_ops *ops = new_list();
+	int result = ops ? 0 : -ENOMEM;
+	struct smr_split s;
+	unsigned long last;
+
+	smr_assert(gpuvm_is_locked(vm));
+	if (!result && smr_clamp_range(addr, range, &last)) {
+		smr_split_begin(&s, vm, &vm->tree, addr, last - addr + 1, NULL);
+		while (!result && (op.prefetch.va = smr_split_next_va(&s)) != NULL)
+			result = append(vm, ops, &op);
+	}
+	return finish(vm, ops, result, err);
+}
+
+struct gpuva_ops *gpuvm_bo_unmap_ops_create(struct gpuvm_bo *vm_bo, int *err)
+{
+	struct gpuva_op op = { .op = GPUVA_OP_UNMAP };
+	struct gpuva_ops *ops = new_list();
+	int result = ops ? 0 : -ENOMEM;
+
+	smr_assert(gpuvm_is_locked(vm_bo->vm) && mt_lock_held(&vm_bo->obj->lock));
+	if (!result) {
+		gpuvm_bo_for_each_va(op.unmap.va, vm_bo)
+		{
+			result = append(vm_bo->vm, ops, &op);
+			if (result)
+				break;
+		}
+	}
+	return finish(vm_bo->vm, ops, result, err);
+}
+
+void gpuva_ops_free(struct gpuvm *vm, struct gpuva_ops *ops)
+{
+	struct gpuvm_list *link, *next;
+
+	if (!ops)
+		return;
+	smr_list_for_each_safe(link, next, &ops->list)
+		free_op(vm, smr_list_entry(link, struct gpuva_op, entry));
+	smr_heap_free(ops);
+}
+
+void gpuva_op_remap_to_unmap_range(const struct gpuva_op_remap *op, uint64_t *start,
+				   uint64_t *range)
+{
+	const struct gpuva *va = op->unmap->va;
+	uint64_t first = op->prev ? op->prev->va.addr + op->prev->va.range : va->va.addr;
+	uint64_t end = op->next ? op->next->va.addr : va->va.addr + va->va.range;
+
+	if (start)
+		*start = first;
+	if (range)
+		*range = end - first;
+}
+
+/* ---- Walking ---- */
+
+static struct gpuva_op *op_at(const struct gpuva_ops *ops, struct gpuvm_list *link)
+{
+	return link == &ops->list ? NULL : smr_list_entry(link, struct gpuva_op, entry);
+}
+
+struct gpuva_op *gpuva_first_op(const struct gpuva_ops *ops)
+{
+	return op_at(ops, ops->list.next);
+}
+
+struct gpuva_op *gpuva_last_op(const struct gpuva_ops *ops)
+{
+	return op_at(ops, ops->list.prev);
+}
+
+struct gpuva_op *gpuva_next_op(const struct gpuva_ops *ops, const struct gpuva_op *op)
+{
+	return op_at(ops, op->entry.next);
+}
+
+struct gpuva_op *gpuva_prev_op(const struct gpuva_ops *ops, const struct gpuva_op *op)
+{
+	return op_at(ops, op->entry.prev);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Split and merge: what a request to map or to unmap [s, t) comes to.
+ *
+ * Every mapping m = [a, b) that overlaps the request is visited once, ascending, and what becomes of it depends on nothing
+ * but the two:
+ *
+ *   prev   what m has in front of s, if a < s:  [a, s), same object, same offset
+ *   next   what m has behind t, if b > t:       [t, b), same object, offset + (t - a), modulo 2^64
+ *   keep   for a map: does it continue m, that is, has m an object, is it the request's, and do both reach the same
+ *          place in it at the same address (offset - address equal)? For an unmap never.
+ *
+ * Without prev and next the step is an unmap U(m, keep), otherwise one remap R(m, keep, prev, next). A map ends with one
+ * step M. So the steps are a function of the tree as it is, the same whether each is carried out at once or all are listed
+ * first; at most two are remaps, the first and the last; and over all of them there is at most one prev, from a mapping that has
+ * both s - 1 and s, and one next, likewise. That is why a map needs at most three new mappings, an unmap two, whatever
+ * else has happened to the tree: docs/gpuvm.md.
+ *
+ * The cases ("=" m, "#" the request). K is keep; nm and nu are the tree after a map and after an unmap.
+ *
+ *   G1 a = s, b = t      m  |=========|         map:    U(m, K) M
+ *                        q  |#########|         unmap:  U(m, 0)
+ *                        nm |#########|         nu  nothing
+ *
+ *   G2 a = s, b < t      m  |====|              map:    U(m, K) M
+ *                        q  |#########|         unmap:  U(m, 0)
+ *                        nm |#########|         nu  nothing
+ *
+ *   G3 a = s, b > t      m  |=========|         map:    R(m, K, next) M
+ *                        q  |####|              unmap:  R(m, 0, next)
+ *                        nm |####|====|         nu       |====|
+ *
+ *   G4 a < s, b = t      m  |=========|         map:    R(m, K, prev) M
+ *                        q       |####|         unmap:  R(m, 0, prev)
+ *                        nm |====|####|         nu  |====|
+ *
+ *   G5 a < s, b < t      m  |=======|           map:    R(m, K, prev) M
+ *                        q      |#######|       unmap:  R(m, 0, prev)
+ *                        nm |===|#######|       nu  |===|
+ *
+ *   G6 a < s, b > t      m  |===========|       map:    R(m, K, prev, next) M
+ *                        q     |####|           unmap:  R(m, 0, prev, next)
+ *                        nm |==|####|===|       nu  |==|    |===|
+ *
+ *   G7 a > s, b = t      m       |====|         map:    U(m, K) M
+ *                        q  |#########|         unmap:  U(m, 0)
+ *                        nm |#########|         nu  nothing
+ *
+ *   G8 a > s, b < t      m    |===|             map:    U(m, K) M
+ *                        q  |#########|         unmap:  U(m, 0)
+ *                        nm |#########|         nu  nothing
+ *
+ *   G9 a > s, b > t      m      |=======|       map:    R(m, K, next) M
+ *                        q  |#######|           unmap:  R(m, 0, next)
+ *                        nm |#######|===|       nu          |===|
+ *
+ *   G10 b <= s or a >= t: touching or apart; m is not looked at, though it may be the same object and go on.
+ *
+ *   G11 several          m  |==1==|=2=| |3|==4==|    map:    R(1, K1, prev) U(2, K2) U(3, K3) R(4, K4, next) M
+ *                        q     |############|        unmap:  the same without M, and no K
+ *                        nm |=1|############|4=|     nu  |=1|            |4=|
+ *
+ * "Merge" is keep and nothing more: the page-table entries of what m and the request share may stay as they are. Mappings that
+ * touch are never made one.
+ *
+ * The walk holds a cursor, so that a step costs a few loads. It stands on the last mapping visited; what a step does to that
+ * one, and to whatever lies in front of it, moves the cursor to the same place in the new tree, and nothing is visited twice:
+ * prev lies in front, next lies behind t, and M comes when the walk is over.
+ *
+ * Rejected: to pass both edges in one step where q lies inside m, as two remaps would need a third mapping; to let the last step
+ * reuse m's own memory for a remainder, as readers may be looking at it.
+ */
+#include "gpuvm/split.h"
+
+#include <errno.h>
+
+/* ---- What is allowed ---- */
+
+static bool aligned(const struct gpuvm *vm, uint64_t addr, uint64_t range, uint64_t offset)
+{
+	return ((addr | range | offset) & (vm->align - 1)) == 0;
+}
+
+static bool inside(const struct gpuvm_object *obj, uint64_t range, uint64_t offset)
+{
+	return !obj || obj->size == 0 || (range <= obj->size && offset <= obj->size - range);
+}
+
+int smr_gpuvm_check(const struct gpuvm *vm, uint64_t addr, uint64_t range,
+		    const struct gpuvm_object *obj, uint64_t offset)
+{
+	return gpuvm_range_valid(vm, addr, range) && aligned(vm, addr, range, offset) &&
+			       inside(obj, range, offset)
+		       ? 0
+		       : -EINVAL;
+}
+
+/* ---- The walk ---- */
+
+void smr_split_begin(struct smr_split *s, const struct gpuvm *vm, struct maple_tree *mt,
+		     uint64_t addr, uint64_t range, const struct gpuva_op_map *req)
+{
+	s->vm = vm;
+	s->addr = addr;
+	s->last = addr + (range - 1);
+	s->req = req;
+	s->gone = NULL;
+	s->gone_arg = NULL;
+	mas_init(&s->mas, mt, addr);
+}
+
+struct gpuva *smr_split_next_va(struct smr_split *s)
+{
+	struct gpuva *va;
+	void *entry;
+
+	while ((entry = mas_find(&s->mas, s->last)) != NULL) {
+		va = smr_gpuva_seen(s->vm, entry);
+		if (va && va != &s->vm->kernel_alloc_node && !(s->gone && s->gone(va, s->gone_arg)))
+			return va;
+	}
+	return NULL;
+}
+
+static bool keeps(const struct gpuva *va, const struct gpuva_op_map *req)
+{
+	return req && va->gem.obj && va->gem.obj == req->gem.obj &&
+	       va->gem.offset - va->va.addr == req->gem.offset - req->va.addr;
+}
+
+/* The part of @va that begins at @addr. */
+static struct gpuva_op_map *part(struct gpuva_op_map *map, const struct gpuva *va, uint64_t addr,
+				 uint64_t last)
+{
+	map->va.addr = addr;
+	map->va.range = last - addr + 1;
+	map->gem.obj = va->gem.obj;
+	map->gem.offset = va->gem.offset + (addr - va->va.addr);
+	return map;
+}
+
+struct gpuva_op *smr_split_next(struct smr_split *s)
+{
+	struct gpuva *va = smr_split_next_va(s);
+	bool front, behind;
+
+	if (!va)
+		return NULL;
+	s->unmap = (struct gpuva_op_unmap){ va, keeps(va, s->req) };
+	front = va->va.addr < s->addr;
+	behind = smr_va_last(va) > s->last;
+	if (!front && !behind) {
+		s->op.op = GPUVA_OP_UNMAP;
+		s->op.unmap = s->unmap;
+		return &s->op;
+	}
+	s->op.op = GPUVA_OP_REMAP;
+	s->op.remap = (struct gpuva_op_remap){
+		.prev = front ? part(&s->prev, va, va->va.addr, s->addr - 1) : NULL,
+		.next = behind ? part(&s->next, va, s->last + 1, smr_va_last(va)) : NULL,
+		.unmap = &s->unmap,
+	};
+	return &s->op;
+}
+
+/* ---- As callbacks ---- */
+
+static int run_step(const struct gpuvm *vm, struct gpuva_op *op, void *priv)
+{
+	switch (op->op) {
+	case GPUVA_OP_MAP:
+		return vm->ops->sm_step_map(op, priv);
+	case GPUVA_OP_REMAP:
+		return vm->ops->sm_step_remap(op, priv);
+	default:
+		return vm->ops->sm_step_unmap(op, priv);
+	}
+}
+
+static int run_steps(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range,
+		     const struct gpuva_op_map *req)
+{
+	struct smr_split s;
+	struct gpuva_op *op;
+	int err = 0;
+
+	smr_split_begin(&s, vm, &vm->tree, addr, range, req);
+	while (!err && (op = smr_split_next(&s)) != NULL)
+		err = run_step(vm, op, priv);
+	return err;
+}
+
+int gpuvm_sm_map(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range,
+		 struct gpuvm_object *obj, uint64_t offset)
+{
+	struct gpuva_op op = { .op = GPUVA_OP_MAP, .map = { { addr, range }, { obj, offset } } };
+	int err;
+
+	smr_assert(gpuvm_is_locked(vm));
+	if (!vm->ops->sm_step_map || !vm->ops->sm_step_remap || !vm->ops->sm_step_unmap ||
+	    smr_gpuvm_check(vm, addr, range, obj, offset))
+		return -EINVAL;
+	err = run_steps(vm, priv, addr, range, &op.map);
+	return err ? err : run_step(vm, &op, priv);
+}
+
+int gpuvm_sm_unmap(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range)
+{
+	smr_assert(gpuvm_is_locked(vm));
+	if (!vm->ops->sm_step_remap || !vm->ops->sm_step_unmap ||
+	    smr_gpuvm_check(vm, addr, range, NULL, 0))
+		return -EINVAL;
+	return run_steps(vm, priv, addr, range, NULL);
+}
