@@ -85,7 +85,6 @@ static void log_op(struct toy *toy, const struct gpuva_op *op)
 		break;
 	}
 	add(toy->log, TOY_TEXT, &toy->log_len, ")");
-	toy->steps++;
 }
 
 const char *toy_log(struct toy *toy)
@@ -257,7 +256,11 @@ static int step(struct gpuva_op *op, void *priv)
 {
 	struct toy *toy = priv;
 
-	log_op(toy, op);
+	if (toy->watch)
+		toy->watch(toy, op);
+	else
+		log_op(toy, op);
+	toy->steps++;
 	if (toy->fail_step && toy->steps == (unsigned int)toy->fail_step)
 		return -EIO;
 	return toy->apply ? toy_apply(toy, op) : 0;

@@ -22,7 +22,10 @@ struct toy {
 	struct gpuvm vm; /* first */
 	struct gpuvm_object objs[TOY_OBJECTS];
 	struct gpuvm_object r_obj;
-	bool apply;          /* carry steps out, or only write them down */
+	bool apply; /* carry steps out, or only write them down */
+	/* Is shown each step in place of its being written down. */
+	void (*watch)(struct toy *toy, const struct gpuva_op *op);
+	void *watch_arg;
 	int fail_step;       /* the step of that number (from 1) returns -EIO instead */
 	unsigned int steps;  /* since the log was cleared */
 	unsigned int freed;  /* calls of vm_free */
