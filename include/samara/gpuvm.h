@@ -444,6 +444,11 @@ MT_API int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint
  * Calls the steps that make [addr, addr + range) a mapping of @obj from @offset: a remap or an unmap for every mapping that is
  * overlapped, ascending, then one map. They are to do it with the functions above. The first result that is not 0 ends the walk and is
  * returned; what earlier steps did stays. -EINVAL: a step callback is missing, or what gpuva_insert() would refuse.
+ *
+ * Where the steps do what their operations say, with gpuva_unmap(), gpuva_remap() and gpuva_map() on these very operations, all of
+ * them come to one change of the index (and use one of those reserved), made by the map step or at the end. So a reader without the
+ * lock may find what a step has taken out until this function returns: the grace period for its memory begins then. The
+ * thread itself sees what its steps have done.
  */
 MT_API int gpuvm_sm_map(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range,
 			struct gpuvm_object *obj, uint64_t offset);

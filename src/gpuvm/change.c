@@ -11,6 +11,7 @@
  * needs none. What it costs is that gaps beside it are not merged, and with that a slot, until gpuvm_sweep() or a change
  * over the same place.
  */
+#include "gpuvm/batch.h"
 #include "gpuvm/change.h"
 #include "gpuvm/gpuvm_internal.h"
 #include "gpuvm/split.h"
@@ -36,45 +37,36 @@ void smr_gpuvm_note_marker(struct gpuvm *vm)
 
 /* ---- One store ---- */
 
-/*
- * Stores @entry over [first, last] with memory from wherever it may come, or nothing. What blocks keeps the lock: the cursor is
- * given the nodes first.
- */
-static int store_free(struct gpuvm *vm, uint64_t first, uint64_t last, void *entry)
+/* What blocks keeps the lock: the cursor is given the nodes first. */
+int smri_gpuvm_store_free(struct ma_state *mas, uint64_t first, uint64_t last, void *entry)
 {
-	struct ma_state mas;
 	int err;
 
-	mas_init(&mas, &vm->tree, first);
-	mas.last = last;
-	err = mas_store_gfp(&mas, entry, GFP_NOWAIT | __GFP_NOWARN);
+	__mas_set_range(mas, first, last);
+	err = mas_store_gfp(mas, entry, GFP_NOWAIT | __GFP_NOWARN);
 	if (err != -ENOMEM || smr_in_section())
 		return err;
-	mas_set_range(&mas, first, last);
-	err = mas_preallocate(&mas, entry, GFP_KERNEL);
+	mas_set_range(mas, first, last);
+	err = mas_preallocate(mas, entry, GFP_KERNEL);
 	if (!err) {
-		mas_set_range(&mas, first, last);
-		mas_store_prealloc(&mas, entry);
+		mas_set_range(mas, first, last);
+		mas_store_prealloc(mas, entry);
 	}
-	mas_destroy(&mas);
 	return err;
 }
 
-/* Has a change been paid for beforehand? */
-static bool is_paid(const struct gpuvm *vm)
+bool smri_gpuvm_is_paid(const struct gpuvm *vm)
 {
 	return vm->credits.begun > 0 && vm->credits.left > 0;
 }
 
-static int store(struct gpuvm *vm, uint64_t first, uint64_t last, void *entry)
+int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
+		     void *entry)
 {
-	struct ma_state mas;
-
-	if (!is_paid(vm))
-		return store_free(vm, first, last, entry);
-	mas_init(&mas, &vm->tree, first);
-	mas.last = last;
-	return mas_store_credit(&mas, entry, &vm->credits);
+	if (!smri_gpuvm_is_paid(vm))
+		return smri_gpuvm_store_free(mas, first, last, entry);
+	__mas_set_range(mas, first, last);
+	return mas_store_credit(mas, entry, &vm->credits);
 }
 
 /* The same as the first store of a transaction. */
@@ -82,7 +74,7 @@ static int txn_store(struct gpuvm *vm, struct mt_txn *txn, uint64_t first, uint6
 {
 	int err;
 
-	if (is_paid(vm))
+	if (smri_gpuvm_is_paid(vm))
 		return mt_txn_store_credit(txn, first, last, NULL, &vm->credits);
 	err = mt_txn_store_range(txn, first, last, NULL, GFP_NOWAIT | __GFP_NOWARN);
 	if (err == -ENOMEM && !smr_in_section())
@@ -106,6 +98,17 @@ void gpuva_init_from_op(struct gpuva *va, const struct gpuva_op_map *op)
 	gpuva_init(va, op->va.addr, op->va.range, op->gem.obj, op->gem.offset);
 }
 
+/* Into a free place: 0, -EEXIST, -ENOMEM. */
+static int insert_alone(struct gpuvm *vm, struct gpuva *va)
+{
+	struct ma_state mas;
+
+	if (smr_gpuvm_first(vm, &vm->tree, va->va.addr, smr_va_last(va)))
+		return -EEXIST;
+	mas_init(&mas, &vm->tree, va->va.addr);
+	return smri_gpuvm_store(vm, &mas, va->va.addr, smr_va_last(va), va);
+}
+
 int gpuva_insert(struct gpuvm *vm, struct gpuva *va)
 {
 	int err = smr_gpuvm_check(vm, va->va.addr, va->va.range, va->gem.obj, va->gem.offset);
@@ -114,19 +117,19 @@ int gpuva_insert(struct gpuvm *vm, struct gpuva *va)
 	smr_assert(gpuvm_is_locked(vm));
 	if (err)
 		return err;
-	if (smr_gpuvm_first(vm, &vm->tree, va->va.addr, smr_va_last(va)))
-		return -EEXIST;
 	va->vm = vm;
-	err = store(vm, va->va.addr, smr_va_last(va), va);
-	if (err)
+	err = smri_batch_map(vm, va);
+	if (err == 0)
+		err = insert_alone(vm, va);
+	if (err < 0) {
 		va->vm = before;
-	else
-		smr_gpuvm_count(vm, 1, 0);
-	return err;
+		return err;
+	}
+	smr_gpuvm_count(vm, 1, 0);
+	return 0;
 }
 
-/* Puts an empty marker in the place of a mapping: one slot, so no memory. */
-static void leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last)
+void smri_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last)
 {
 	struct ma_state mas;
 	int err;
@@ -139,6 +142,16 @@ static void leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last)
 	smr_gpuvm_note_marker(vm);
 }
 
+/* Never on what was reserved: that is for the changes whose number is bounded. */
+static void remove_alone(struct gpuvm *vm, uint64_t first, uint64_t last)
+{
+	struct ma_state mas;
+
+	mas_init(&mas, &vm->tree, first);
+	if (smri_gpuvm_store_free(&mas, first, last, NULL))
+		smri_leave_marker(vm, first, last);
+}
+
 void gpuva_remove(struct gpuva *va)
 {
 	struct gpuvm *vm = va->vm;
@@ -147,10 +160,8 @@ void gpuva_remove(struct gpuva *va)
 	smr_assert(va != &vm->kernel_alloc_node);
 	if (va == &vm->kernel_alloc_node)
 		return;
-	smr_assert(mtree_load(&vm->tree, va->va.addr) == va);
-	/* Never on what was reserved: that is for the changes whose number is bounded. */
-	if (store_free(vm, va->va.addr, smr_va_last(va), NULL))
-		leave_marker(vm, va->va.addr, smr_va_last(va));
+	if (!smri_batch_unmap(va))
+		remove_alone(vm, va->va.addr, smr_va_last(va));
 	smr_gpuvm_count(vm, 0, 1);
 }
 
@@ -169,34 +180,50 @@ static void put_edge(struct mt_txn *txn, struct gpuva *va)
 	(void)err;
 }
 
-int gpuva_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op)
+/* All of a remap in one transaction: 0 or -ENOMEM. */
+static int remap_alone(struct gpuvm *vm, struct gpuva *prev, struct gpuva *next,
+		       const struct gpuva_op_remap *op)
 {
-	struct gpuvm *vm = op->unmap->va->vm;
 	uint64_t start, range;
 	struct mt_txn txn;
 	int err;
 
-	smr_assert(gpuvm_is_locked(vm));
-	smr_assert(mtree_load(&vm->tree, op->unmap->va->va.addr) == op->unmap->va);
 	gpuva_op_remap_to_unmap_range(op, &start, &range);
-	smr_assert(range > 0 && (op->prev || op->next));
 	mt_txn_begin(&txn, &vm->tree);
 	err = txn_store(vm, &txn, start, start + (range - 1));
 	if (err) {
 		mt_txn_abort(&txn);
 		return err;
 	}
-	if (op->prev) {
-		gpuva_init_from_op(prev, op->prev);
-		prev->vm = vm;
+	if (op->prev)
 		put_edge(&txn, prev);
-	}
-	if (op->next) {
-		gpuva_init_from_op(next, op->next);
-		next->vm = vm;
+	if (op->next)
 		put_edge(&txn, next);
-	}
 	mt_txn_commit(&txn);
+	return 0;
+}
+
+static void init_part(struct gpuva *va, const struct gpuva_op_map *part, struct gpuvm *vm)
+{
+	if (!part)
+		return;
+	gpuva_init_from_op(va, part);
+	va->vm = vm;
+}
+
+int gpuva_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op)
+{
+	struct gpuvm *vm = op->unmap->va->vm;
+	int err;
+
+	smr_assert(gpuvm_is_locked(vm) && (op->prev || op->next));
+	init_part(prev, op->prev, vm);
+	init_part(next, op->next, vm);
+	err = smri_batch_remap(prev, next, op);
+	if (err == 0)
+		err = remap_alone(vm, prev, next, op);
+	if (err < 0)
+		return err;
 	smr_gpuvm_count(vm, (op->prev != NULL) + (op->next != NULL), 1);
 	return 0;
 }
@@ -210,17 +237,20 @@ void gpuva_unmap(const struct gpuva_op_unmap *op)
 
 int gpuvm_sweep(struct gpuvm *vm)
 {
-	struct ma_state mas;
+	struct ma_state mas, clear;
 	void *entry;
 	int err = 0;
 
 	smr_assert(gpuvm_is_locked(vm));
+	smr_gpuvm_settle(vm);
 	if (vm->markers == 0)
 		return 0;
 	mas_init(&mas, &vm->tree, 0);
 	while (!err && (entry = mas_find(&mas, UINT64_MAX)) != NULL)
-		if (xa_is_zero(entry))
-			err = store_free(vm, mas.index, mas.last, NULL);
+		if (xa_is_zero(entry)) {
+			mas_init(&clear, &vm->tree, mas.index);
+			err = smri_gpuvm_store_free(&clear, mas.index, mas.last, NULL);
+		}
 	if (!err)
 		vm->markers = 0;
 	return err;

@@ -11,6 +11,18 @@
  */
 void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out);
 
+/* For this layer alone: is the next change paid for beforehand? */
+bool smri_gpuvm_is_paid(const struct gpuvm *vm);
+/*
+ * Stores @entry over [first, last] through @mas, which may stand anywhere and own nodes: as the head of samara/gpuvm.h has it (free: but
+ * for what is paid for beforehand). 0 or -ENOMEM.
+ */
+int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
+		     void *entry);
+int smri_gpuvm_store_free(struct ma_state *mas, uint64_t first, uint64_t last, void *entry);
+/* Puts an empty marker in the place of a mapping. Cannot fail. */
+void smri_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last);
+
 /* An empty marker has been stored, for gpuvm_sweep() to take out. CONTEXT: HOLDS the VM's lock. */
 void smr_gpuvm_note_marker(struct gpuvm *vm);
 

@@ -6,9 +6,9 @@
  * go, that one is waited for, with nothing held, and the whole begins again with it in hand. So nobody ever waits while others
  * wait for him, and no deadlock can be. Locks are told apart by resv, since objects may share one.
  */
+#include "gpuvm/batch.h"
 #include "gpuvm/gpuvm_internal.h"
 #include "gpuvm/lists.h"
-#include "gpuvm/split.h"
 #include "lock/mutex.h"
 #include "mem/heap.h"
 
@@ -152,6 +152,7 @@ int gpuvm_prepare_range(struct gpuvm *vm, struct gpuvm_exec *exec, uint64_t addr
 	smr_assert(gpuvm_is_locked(vm));
 	if (!smr_clamp_range(addr, range, &last))
 		return 0;
+	smr_gpuvm_settle(vm);
 	smr_split_begin(&s, vm, &vm->tree, addr, last - addr + 1, NULL);
 	while (!err && (va = smr_split_next_va(&s)) != NULL)
 		if (va->gem.obj)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Look-ups and iteration: under the VM's lock, or without it in a read-side section. */
+#include "gpuvm/batch.h"
 #include "gpuvm/gpuvm_internal.h"
 
 bool gpuvm_range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range)
@@ -31,16 +32,23 @@ struct gpuva *smr_gpuvm_first(const struct gpuvm *vm, struct maple_tree *mt, uin
 	return NULL;
 }
 
+/* What the tree has at @addr. */
+static struct gpuva *load(struct gpuvm *vm, uint64_t addr)
+{
+	smr_gpuvm_settle(vm);
+	return smr_gpuva_seen(vm, mtree_load(&vm->tree, addr));
+}
+
 struct gpuva *gpuvm_find(struct gpuvm *vm, uint64_t addr)
 {
-	struct gpuva *va = smr_gpuva_seen(vm, mtree_load(&vm->tree, addr));
+	struct gpuva *va = load(vm, addr);
 
 	return va == &vm->kernel_alloc_node ? NULL : va;
 }
 
 struct gpuva *gpuva_find(struct gpuvm *vm, uint64_t addr, uint64_t range)
 {
-	struct gpuva *va = smr_gpuva_seen(vm, mtree_load(&vm->tree, addr));
+	struct gpuva *va = load(vm, addr);
 
 	return va && va->va.addr == addr && va->va.range == range ? va : NULL;
 }
@@ -49,6 +57,7 @@ struct gpuva *gpuva_find_first(struct gpuvm *vm, uint64_t addr, uint64_t range)
 {
 	unsigned long last;
 
+	smr_gpuvm_settle(vm);
 	return smr_clamp_range(addr, range, &last) ? smr_gpuvm_first(vm, &vm->tree, addr, last)
 						   : NULL;
 }
@@ -76,6 +85,7 @@ struct gpuva *gpuvm_first_va(struct gpuvm *vm, uint64_t start, uint64_t end)
 
 	if (start >= end)
 		return NULL;
+	smr_gpuvm_settle(vm);
 	va = smr_gpuvm_first(vm, &vm->tree, start, end - 1);
 	return va == &vm->kernel_alloc_node ? gpuvm_next_va(vm, va, end) : va;
 }

@@ -4,6 +4,7 @@
  * an aligned place. A gap is a place without an entry: markers are swept first. Where there is no memory to sweep them, what
  * is free is what lies between mappings, one after the other.
  */
+#include "gpuvm/batch.h"
 #include "gpuvm/gpuvm_internal.h"
 
 #include <errno.h>
@@ -99,6 +100,7 @@ int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint64_t al
 	if (lock)
 		gpuvm_lock(vm);
 	smr_assert(gpuvm_is_locked(vm));
+	smr_gpuvm_settle(vm);
 	err = swept(vm) ? by_gaps(&vm->tree, &w, addr) : by_mappings(vm, &w, addr);
 	if (lock)
 		gpuvm_unlock(vm);

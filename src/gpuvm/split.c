@@ -71,6 +71,7 @@
  * reuse m's own memory for a remainder, as readers may be looking at it.
  */
 #include "gpuvm/split.h"
+#include "gpuvm/batch.h"
 
 #include <errno.h>
 
@@ -177,31 +178,39 @@ static int run_step(const struct gpuvm *vm, struct gpuva_op *op, void *priv)
 	}
 }
 
+/* Calls all steps; @map is the last one of a map request. What has been done when a step fails stays. */
 static int run_steps(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range,
-		     const struct gpuva_op_map *req)
+		     struct gpuva_op *map)
 {
+	struct smri_batch batch;
 	struct smr_split s;
 	struct gpuva_op *op;
 	int err = 0;
 
-	smr_split_begin(&s, vm, &vm->tree, addr, range, req);
-	while (!err && (op = smr_split_next(&s)) != NULL)
+	smr_split_begin(&s, vm, &vm->tree, addr, range, map ? &map->map : NULL);
+	smri_batch_begin(&batch, vm, &s);
+	while (!err && (op = smr_split_next(&s)) != NULL) {
+		smri_batch_step(&batch, op);
 		err = run_step(vm, op, priv);
+	}
+	if (!err && map) {
+		smri_batch_step(&batch, map);
+		err = run_step(vm, map, priv);
+	}
+	smri_batch_end(&batch);
 	return err;
 }
 
 int gpuvm_sm_map(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range,
 		 struct gpuvm_object *obj, uint64_t offset)
 {
-	struct gpuva_op op = { .op = GPUVA_OP_MAP, .map = { { addr, range }, { obj, offset } } };
-	int err;
+	struct gpuva_op map = { .op = GPUVA_OP_MAP, .map = { { addr, range }, { obj, offset } } };
 
 	smr_assert(gpuvm_is_locked(vm));
 	if (!vm->ops->sm_step_map || !vm->ops->sm_step_remap || !vm->ops->sm_step_unmap ||
 	    smr_gpuvm_check(vm, addr, range, obj, offset))
 		return -EINVAL;
-	err = run_steps(vm, priv, addr, range, &op.map);
-	return err ? err : run_step(vm, &op, priv);
+	return run_steps(vm, priv, addr, range, &map);
 }
 
 int gpuvm_sm_unmap(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range)

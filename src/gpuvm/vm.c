@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* VMs: their beginning and end, lock, read side, and reserve of memory. */
 #include "base/rcu.h"
+#include "gpuvm/batch.h"
 #include "gpuvm/gpuvm_internal.h"
 #include "mem/heap.h"
 
@@ -158,6 +159,7 @@ void gpuvm_read_unlock(const struct gpuvm *vm)
 
 void gpuvm_synchronize(const struct gpuvm *vm)
 {
+	smr_gpuvm_settle(vm);
 	smr_rcu_synchronize((enum mt_rcu_flavor)vm->tree.ma_rcu);
 }
 

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One store for one request.
+ *
+ * A step at a time, a request over k mappings is up to k + 1 changes of the index, and a remap is a transaction. But what they come
+ * to is one store: of the new mapping, or of nothing, over the whole of the request; which cuts the mappings at its ends,
+ * whose rests are then given to prev and next, one slot each. So while the steps of gpuvm_sm_map() and gpuvm_sm_unmap() run,
+ * gpuva_unmap() and gpuva_remap() of what the walk is at only note what they do, and gpuva_map() of the request, or the end of the
+ * walk, makes that store:
+ *
+ *      before    |===1===|==2==|  |===3===|
+ *      request       |###############|
+ *      store     |=1=|###############|=3==|        1 and 3 still name the old mappings, whole
+ *      edges     |=p=|###############|=n==|
+ *
+ * Readers without the lock see each address as it was or as it is to be. They see it later than the step did it, so what a step
+ * takes out may be found until the walk is over.
+ *
+ * The thread that walks must not be able to tell: whatever it asks of the VM in a step, and whatever it changes otherwise than the
+ * step asks, is done after what was gathered has been stored. From there on each step of the walk is a change of its own. The
+ * same if a step changes nothing, or fails.
+ *
+ * Memory. gpuva_remap() must not succeed and then turn out to have no memory, so the first one that is gathered gets the
+ * nodes of any one store in a tree of this height; or there is a change that was paid for beforehand. Unmaps need none: if nothing is to
+ * be had for them at the end, each leaves its marker. With credits out that the walk may not use a store can cost more
+ * nodes than its own, so nothing is gathered then.
+ */
+#include "gpuvm/batch.h"
+#include "gpuvm/change.h"
+#include "gpuvm/gpuvm_internal.h"
+#include "lock/section.h"
+
+#include <errno.h>
+
+__thread struct smri_batch *smri_batch_mine
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* ---- Storing ---- */
+
+static void put_edge(struct ma_state *mas, struct gpuva *va)
+{
+	int err;
+
+	if (!va)
+		return;
+	__mas_set_range(mas, va->va.addr, smr_va_last(va));
+	err = mas_store_gfp(mas, va, GFP_NOWAIT | __GFP_NOWARN);
+	smr_assert(!err); /* a slot of its own */
+	(void)err;
+}
+
+/* Each mapping that was vacated leaves its marker. */
+static void leave_markers(struct smri_batch *b)
+{
+	struct ma_state mas;
+	void *entry;
+
+	mas_init(&mas, &b->vm->tree, b->first);
+	while ((entry = mas_find(&mas, b->last)) != NULL)
+		if (!xa_is_zero(entry))
+			smri_leave_marker(b->vm, mas.index, mas.last);
+}
+
+/* Stores @entry and the edges, with the nodes that @mas owns or a credit: 0, or -ENOMEM if neither was secured. */
+static int store(struct smri_batch *b, struct ma_state *mas, uint64_t first, uint64_t last,
+		 struct gpuva *entry)
+{
+	int err;
+
+	if (entry || b->secured)
+		err = smri_gpuvm_store(b->vm, mas, first, last, entry);
+	else
+		err = smri_gpuvm_store_free(mas, first, last, NULL);
+	smr_assert(!err || !b->secured);
+	if (err)
+		return err;
+	put_edge(mas, b->prev);
+	put_edge(mas, b->next);
+	b->any = b->secured = false;
+	b->prev = b->next = NULL;
+	return 0;
+}
+
+static void flush(struct smri_batch *b)
+{
+	struct ma_state mas = b->split->mas;
+
+	/* The walk goes on from where it is. */
+	b->split->mas.alloc = NULL;
+	b->split->mas.alloc_nr = 0;
+	if (b->any && store(b, &mas, b->first, b->last, NULL)) {
+		leave_markers(b);
+		b->any = false;
+	}
+	mas_destroy(&mas);
+}
+
+/* No more gathering in this walk. */
+static int give_up(struct smri_batch *b)
+{
+	flush(b);
+	b->on = false;
+	return 0;
+}
+
+void smri_batch_store(const struct gpuvm *vm)
+{
+	for (struct smri_batch *b = smri_batch_mine; b; b = b->outer)
+		if (b->vm == vm)
+			give_up(b);
+}
+
+/* ---- The walk ---- */
+
+void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split)
+{
+	smr_gpuvm_settle(vm);
+	b->vm = vm;
+	b->outer = smri_batch_mine;
+	b->split = split;
+	b->op = NULL;
+	b->on = true;
+	b->done = b->any = b->secured = false;
+	b->prev = b->next = NULL;
+	smri_batch_mine = b;
+}
+
+void smri_batch_step(struct smri_batch *b, const struct gpuva_op *op)
+{
+	if (b->on && b->op && !b->done)
+		give_up(b);
+	b->op = op;
+	b->done = false;
+}
+
+void smri_batch_end(struct smri_batch *b)
+{
+	struct ma_state *mas = &b->split->mas;
+
+	if (b->any && store(b, mas, b->first, b->last, NULL))
+		leave_markers(b);
+	mas_destroy(mas);
+	smri_batch_mine = b->outer;
+}
+
+/* ---- Changes ---- */
+
+/* The walk that is at step @type of @vm. */
+static struct smri_batch *at_step(const struct gpuvm *vm, enum gpuva_op_type type)
+{
+	struct smri_batch *b = smri_batch_mine;
+
+	if (!b)
+		return NULL;
+	if (b->vm == vm && b->on && !b->done && b->op->op == type)
+		return b;
+	smri_batch_store(vm);
+	return NULL;
+}
+
+static void vacate(struct smri_batch *b, uint64_t first, uint64_t last)
+{
+	if (!b->any)
+		b->first = first;
+	b->last = last;
+	b->any = b->done = true;
+}
+
+int smri_batch_unmap(struct gpuva *va)
+{
+	struct smri_batch *b = at_step(va->vm, GPUVA_OP_UNMAP);
+
+	if (!b)
+		return 0;
+	if (va != b->op->unmap.va)
+		return give_up(b);
+	vacate(b, va->va.addr, smr_va_last(va));
+	return 1;
+}
+
+/* Memory for one store, whatever it will be: 1; 0: it cannot be had beforehand; -ENOMEM. */
+static int secure(struct smri_batch *b)
+{
+	struct maple_tree *mt = &b->vm->tree;
+	struct ma_state *mas = &b->split->mas;
+	int err;
+
+	if (b->secured)
+		return 1;
+	if (!smri_gpuvm_is_paid(b->vm)) {
+		if (mt->ma_pledge.recycling || mt->ma_pledge.strict)
+			return give_up(b);
+		err = mas_preallocate_height(mas, mt_height(mt), GFP_NOWAIT | __GFP_NOWARN);
+		if (err && !smr_in_section())
+			err = mas_preallocate_height(mas, mt_height(mt), GFP_KERNEL);
+		if (err)
+			return err;
+	}
+	b->secured = true;
+	return 1;
+}
+
+int smri_batch_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op)
+{
+	struct smri_batch *b = at_step(op->unmap->va->vm, GPUVA_OP_REMAP);
+	uint64_t start, range;
+	int err;
+
+	if (!b)
+		return 0;
+	if (op != &b->op->remap)
+		return give_up(b);
+	err = secure(b);
+	if (err <= 0)
+		return err;
+	if (op->prev)
+		b->prev = prev;
+	if (op->next)
+		b->next = next;
+	gpuva_op_remap_to_unmap_range(op, &start, &range);
+	vacate(b, start, start + (range - 1));
+	return 1;
+}
+
+int smri_batch_map(struct gpuvm *vm, struct gpuva *va)
+{
+	struct smri_batch *b = at_step(vm, GPUVA_OP_MAP);
+	const struct gpuva_op_map *op = b ? &b->op->map : NULL;
+	int err;
+
+	if (!b)
+		return 0;
+	if (va->va.addr != op->va.addr || va->va.range != op->va.range ||
+	    va->gem.obj != op->gem.obj || va->gem.offset != op->gem.offset)
+		return give_up(b);
+	err = store(b, &b->split->mas, op->va.addr, smr_va_last(va), va);
+	if (err) {
+		give_up(b);
+		return err;
+	}
+	b->done = true;
+	return 1;
+}

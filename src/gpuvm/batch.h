@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Steps of a walk gathered to one change of the index: see batch.c. */
+#ifndef SMR_GPUVM_BATCH_H
+#define SMR_GPUVM_BATCH_H
+
+#include "gpuvm/split.h"
+
+/* A walk of gpuvm_sm_map() or gpuvm_sm_unmap() that the calling thread is in. */
+struct smri_batch {
+	struct gpuvm *vm;
+	struct smri_batch *outer; /* one of another VM, whose step began this one */
+	struct smr_split *split;
+	const struct gpuva_op *op; /* the present step */
+	bool on;                   /* steps are gathered */
+	bool done;                 /* the present step has been */
+	bool any;                  /* something is gathered: */
+	uint64_t first, last;      /* vacated, */
+	struct gpuva *prev, *next; /* and to come at its ends */
+	bool secured;              /* there is memory for the store */
+};
+
+extern __thread struct smri_batch *smri_batch_mine
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* Around a walk. Ending it stores what has been gathered. CONTEXT: HOLDS the VM's lock. */
+void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split);
+void smri_batch_end(struct smri_batch *b);
+/* Before each step. */
+void smri_batch_step(struct smri_batch *b, const struct gpuva_op *op);
+
+/*
+ * Gathers a change if it is what the present step asks for: 1; else 0, what has been gathered is stored, and it is to be made by itself.
+ * -ENOMEM: no memory for it, and nothing has changed. A map is stored at once, with all that was gathered.
+ */
+int smri_batch_unmap(struct gpuva *va);
+int smri_batch_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op);
+int smri_batch_map(struct gpuvm *vm, struct gpuva *va);
+
+void smri_batch_store(const struct gpuvm *vm);
+
+/* Before the thread looks at @vm's index otherwise than through its walk, so that it sees what its steps have done. */
+smr_inline void smr_gpuvm_settle(const struct gpuvm *vm)
+{
+	if (smr_unlikely(smri_batch_mine))
+		smri_batch_store(vm);
+}
+
+#endif
