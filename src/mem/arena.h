@@ -42,13 +42,13 @@ struct mt_mem {
 
 	struct mt_lock lock smr_aligned(SMR_CACHE_LINE); /* RANK arena */
 	struct smr_chunk *chunk[SMR_CHUNK_CLASSES];      /* GUARD lock: lists */
-	unsigned int classes;  /* GUARD lock: bit set: that list is not empty */
-	unsigned long chunks;  /* GUARD lock */
-	unsigned long mapping; /* GUARD lock: chunks being got just now */
-	unsigned long limit;   /* GUARD lock: chunks; ULONG_MAX: none */
-	unsigned long idle;    /* GUARD lock: chunks without a used node */
-	void *ready;           /* GUARD lock: free nodes not yet sorted into their chunks */
-	void *more_ready; /* GUARD lock: further such lists, through their first nodes' first word */
+	unsigned int classes;       /* GUARD lock: bit set: that list is not empty */
+	unsigned long chunks;       /* GUARD lock */
+	unsigned long mapping;      /* GUARD lock: chunks being got just now */
+	unsigned long limit;        /* GUARD lock: chunks; ULONG_MAX: none */
+	unsigned long idle;         /* GUARD lock: chunks without a used node */
+	struct smr_bundle *ready;   /* GUARD lock: free nodes not yet sorted into their chunks */
+	unsigned long ready_nr;     /* GUARD lock */
 	unsigned long free;         /* GUARD lock: nodes in chunks, and ready */
 	unsigned long reserve_size; /* GUARD lock */
 	unsigned long pledged;      /* GUARD lock: pledge.h */

@@ -14,8 +14,16 @@ void smri_slab_add(struct mt_mem *mem, void *memory);
 /* A free node, which there must be: from the fullest chunk, about. */
 void *smri_slab_pop(struct mt_mem *mem);
 void smri_slab_push(struct mt_mem *mem, void *node);
-/* Makes the @nr nodes of the list @nodes free without sorting them into their chunks. */
-void smri_slab_adopt(struct mt_mem *mem, void *nodes, unsigned long nr);
+/* A list of free nodes rolled up in some of them. */
+struct smr_bundles {
+	struct smr_bundle *first, *last;
+	unsigned long nr; /* nodes in all */
+};
+
+/* Rolls up the list @nodes, which nobody reads any more. CONTEXT: any. */
+struct smr_bundles smri_slab_roll(void *nodes);
+/* Makes the nodes of @rolled free without sorting them into their chunks. */
+void smri_slab_adopt(struct mt_mem *mem, const struct smr_bundles *rolled);
 /* Sorts at most @nr of them; false when none are left. */
 bool smri_slab_sort(struct mt_mem *mem, unsigned int nr);
 /* Takes a chunk without a used node away from @mem, or returns NULL. */
@@ -72,6 +80,8 @@ void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr);
 int smri_refill_ensure(struct mt_mem *mem, unsigned long nr);
 /* Gives chunks without a used node back until @keep are left. CONTEXT: SLEEP yes, no lock held. */
 void smri_refill_release(struct mt_mem *mem, unsigned long keep);
+/* The same after a grace period, for an arena that may be needed again at once. CONTEXT: SLEEP yes, no lock held. */
+void smri_refill_settle(struct mt_mem *mem);
 
 /* ---- retire.c ---- */
 

@@ -15,11 +15,11 @@ static void *map_chunk(const struct mt_mem_ops *ops)
 	return NULL;
 }
 
-int smri_refill_ensure(struct mt_mem *mem, unsigned long nr)
+/* CONTEXT: HOLDS the arena's lock, which is dropped while a chunk is being got. */
+static int ensure_locked(struct mt_mem *mem, unsigned long nr)
 {
 	int err = 0;
 
-	mt_lock_acquire(&mem->lock);
 	while (!err && mem->free < nr + mem->reserve_size + smri_mem_pledged(mem)) {
 		void *chunk = NULL;
 
@@ -36,14 +36,37 @@ int smri_refill_ensure(struct mt_mem *mem, unsigned long nr)
 		else
 			err = -ENOMEM;
 	}
+	return err;
+}
+
+int smri_refill_ensure(struct mt_mem *mem, unsigned long nr)
+{
+	int err;
+
+	mt_lock_acquire(&mem->lock);
+	err = ensure_locked(mem, nr);
 	mt_lock_release(&mem->lock);
 	return err;
+}
+
+/* Nodes sorted under one hold of the arena's lock. */
+#define SORT_BATCH 64
+
+static void sort_ready(struct mt_mem *mem)
+{
+	mt_lock_acquire(&mem->lock);
+	while (smri_slab_sort(mem, SORT_BATCH)) {
+		mt_lock_release(&mem->lock);
+		mt_lock_acquire(&mem->lock);
+	}
+	mt_lock_release(&mem->lock);
 }
 
 void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 {
 	void *chunk;
 
+	sort_ready(mem);
 	do {
 		chunk = NULL;
 		mt_lock_acquire(&mem->lock);
@@ -55,14 +78,38 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 	} while (chunk);
 }
 
+/*
+ * A writer that replaces many nodes at a time, a transaction's, has them all in limbo, and soon needs as many again.
+ * So an arena keeps as much in hand as an eighth of what is in use. Nor is it sorted, which takes a node of those that
+ * come back out of the writer's caches, while it has but a few to sort, unless next to nothing is in use any more.
+ */
+void smri_refill_settle(struct mt_mem *mem)
+{
+	unsigned long keep, used;
+	bool more;
+
+	mt_lock_acquire(&mem->lock);
+	used = mem->chunks * MT_CHUNK_NODES - mem->free;
+	keep = 1 + used / (8UL * MT_CHUNK_NODES);
+	more = mem->free >= (keep + 1) * MT_CHUNK_NODES &&
+	       (mem->ready_nr >= MT_CHUNK_NODES || used < MT_CHUNK_NODES / 2);
+	mt_lock_release(&mem->lock);
+	if (!more)
+		return;
+	smri_refill_release(mem, keep);
+}
+
 /* Takes from the chunks, after getting more of them if it can. */
 static int refill_once(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 {
 	int err = -ENOMEM;
 
-	/* That the reserve may have stayed short is no reason to fail. */
-	(void)smri_refill_ensure(mem, nr);
 	mt_lock_acquire(&mem->lock);
+	/*
+	 * That the reserve may have stayed short is no reason to fail. In one hold of the lock with the taking: a
+	 * callback might give the chunks back in between.
+	 */
+	(void)ensure_locked(mem, nr);
 	if (smri_mem_spare(mem) >= nr) {
 		mem->taken += nr;
 		while (nr--)
@@ -94,17 +141,8 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 	return err;
 }
 
-/* Nodes sorted under one hold of the arena's lock. */
-#define SORT_BATCH 64
-
 void smr_mem_reap(struct mt_mem *mem)
 {
-	mt_lock_acquire(&mem->lock);
-	while (smri_slab_sort(mem, SORT_BATCH)) {
-		mt_lock_release(&mem->lock);
-		mt_lock_acquire(&mem->lock);
-	}
-	mt_lock_release(&mem->lock);
 	smri_refill_release(mem, 1);
 }
 

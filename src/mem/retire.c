@@ -98,16 +98,20 @@ static void count_retired(struct mt_mem *mem, unsigned long nr)
 
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list)
 {
+	if (list->head)
+		smr_mem_retire_to(mem, flavor, list, last_of(list->head));
+}
+
+void smr_mem_retire_to(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
+		       void *last)
+{
 	struct smr_limbo *limbo = &mem->limbo[flavor];
 	void *seen = smr_load(&limbo->gathered, RELAXED);
-	void *first = list->head, *last;
+	void *first = list->head;
 
-	if (!first)
-		return;
 	count_retired(mem, list->nr);
 	list->head = NULL;
 	list->nr = 0;
-	last = last_of(first);
 	for (;;) {
 		*smr_node_link(last) = seen == EMPTY ? NULL : seen;
 		if (seen == IDLE) {
@@ -139,19 +143,15 @@ static void *next_batch(struct smr_limbo *limbo)
 	return smr_xchg(&limbo->gathered, EMPTY, ORDER(retire, acq_rel));
 }
 
-/* Counts the nodes of a batch without writing to them, then gives them back all at once. */
+/* Gives the nodes of a batch back all at once. */
 static void free_batch(struct mt_mem *mem, void *nodes)
 {
-	unsigned long nr = 0;
+	struct smr_bundles rolled = smri_slab_roll(nodes);
 
-	for (void *node = nodes; node; node = *smr_node_link(node)) {
-		smri_node_hide(node);
-		nr++;
-	}
 	mt_lock_acquire(&mem->lock);
-	smri_slab_adopt(mem, nodes, nr);
-	mem->returned += nr;
-	mem->lent = nr < mem->lent ? mem->lent - nr : 0;
+	smri_slab_adopt(mem, &rolled);
+	mem->returned += rolled.nr;
+	mem->lent = rolled.nr < mem->lent ? mem->lent - rolled.nr : 0;
 	mem->batches++;
 	mt_lock_release(&mem->lock);
 }
@@ -170,7 +170,7 @@ static void batch_done(struct smr_rcu_head *rcu)
 	if (nodes)
 		launch(limbo, flavor, nodes);
 	else /* a busy writer would only have to map again what it gets back */
-		smr_mem_reap(limbo->mem);
+		smri_refill_settle(limbo->mem);
 	/* ORDER grace: the last touch of the arena. PARTNER wait_for(). */
 	smr_add(&limbo->event, 1, ORDER(grace, release));
 	smr_wake(&limbo->event, INT_MAX);

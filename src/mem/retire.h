@@ -13,6 +13,9 @@
  * is over only their last word (SMR_NODE_LINK) changes. CONTEXT: any. ALLOC no, SLEEP no, GRACE never.
  */
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list);
+/* The same for a long list, not empty, of which the caller knows the @last. */
+void smr_mem_retire_to(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
+		       void *last);
 
 /* A mark in time: what was retired before it is free once smr_mem_grace_over() says so of it. */
 unsigned int smr_mem_grace_now(struct mt_mem *mem, enum mt_rcu_flavor flavor);

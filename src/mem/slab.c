@@ -20,9 +20,9 @@
  * empty are left to drain and can be given back, and the tree's nodes gather on few huge pages. An
  * exact order would cost a heap for nothing that can be measured.
  *
- * What a grace period gives back stays in the lists it came in (mem->ready, and more of them behind
- * mem->more_ready) and is handed out first, see smri_slab_adopt(). Only what is left of it when the writers pause
- * is sorted into chunks (smri_slab_sort()), for only then can a chunk be seen to be without a used node.
+ * What a grace period gives back is rolled up in bundles (mem->ready) and handed out first, see struct smr_bundle. Only
+ * what is left of it when the writers pause is sorted into chunks (smri_slab_sort()), for only then can a chunk be
+ * seen to be without a used node.
  *
  * Invariants, under the arena's lock:
  *	1. chunk->free_nr = length of chunk->free + (SMR_CHUNK_END - chunk->fresh).
@@ -129,33 +129,65 @@ void smri_slab_add(struct mt_mem *mem, void *memory)
 }
 
 /*
- * What a grace period gives back is handed out again as it came, without being sorted into its chunks: the links
- * were written by the writer that retired the nodes, and are still in its caches when it takes them again.
- * Sorting would move each node's line to another core and back.
+ * A free node that lists others. What a grace period gives back is handed out again from bundles, the latest first: the
+ * writer that retired the nodes has them in its caches, and gets their addresses without touching them. A list linked
+ * through the nodes would be a cache miss for each of them; sorting them into their chunks would besides move each node's
+ * line to another core and back.
  */
-void smri_slab_adopt(struct mt_mem *mem, void *nodes, unsigned long nr)
+struct smr_bundle {
+	struct smr_bundle *next;
+	unsigned long nr;
+	void *node[(SMR_NODE_LINK - 2 * sizeof(void *)) / sizeof(void *)];
+};
+
+#define BUNDLE_NODES (sizeof(((struct smr_bundle *)NULL)->node) / sizeof(void *))
+
+_Static_assert(sizeof(struct smr_bundle) <= SMR_NODE_LINK, "the link is not the bundle's");
+
+struct smr_bundles smri_slab_roll(void *nodes)
 {
-	mem->free += nr;
-	if (!mem->ready) {
-		mem->ready = nodes;
-		return;
+	struct smr_bundles rolled = { NULL, NULL, 0 };
+	struct smr_bundle *b = NULL;
+	void *next;
+
+	for (void *node = nodes; node; node = next, rolled.nr++) {
+		next = *smr_node_link(node);
+		if (b && b->nr < BUNDLE_NODES) {
+			smri_node_hide(node);
+			b->node[b->nr++] = node;
+			continue;
+		}
+		if (b)
+			b->next = node;
+		else
+			rolled.first = node;
+		b = rolled.last = node;
+		b->next = NULL;
+		b->nr = 0;
 	}
-	smri_node_show(nodes);
-	*(void **)nodes = mem->more_ready;
-	mem->more_ready = nodes;
+	return rolled;
+}
+
+void smri_slab_adopt(struct mt_mem *mem, const struct smr_bundles *rolled)
+{
+	mem->free += rolled->nr;
+	mem->ready_nr += rolled->nr;
+	rolled->last->next = mem->ready;
+	mem->ready = rolled->first;
 }
 
 static void *pop_ready(struct mt_mem *mem)
 {
-	void *node = mem->ready;
+	struct smr_bundle *b = mem->ready;
+	void *node = b;
 
+	if (b->nr > 0)
+		node = b->node[--b->nr];
+	else
+		mem->ready = b->next;
 	smri_node_show(node);
-	mem->ready = *smr_node_link(node);
-	if (!mem->ready && mem->more_ready) {
-		mem->ready = mem->more_ready;
-		mem->more_ready = *(void **)mem->ready;
-	}
 	mem->free--;
+	mem->ready_nr--;
 	return node;
 }
 
