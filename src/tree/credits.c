@@ -293,8 +293,6 @@ int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned
 int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long last, void *entry,
 			struct mt_credits *c)
 {
-	struct ma_state mas;
-
 	if (first > last || xa_is_advanced(entry))
 		return -EINVAL;
 	if (!may_store(c))
@@ -303,9 +301,9 @@ int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long l
 		c->next = txn->holders;
 		txn->holders = c;
 	}
-	mas_init(&mas, &txn->view, first);
-	mas.last = last;
-	c->lent += store(c, &mas, entry);
+	txn->mas.index = first;
+	txn->mas.last = last;
+	c->lent += store(c, &txn->mas, entry);
 	c->used++;
 	txn->stores++;
 	return 0;

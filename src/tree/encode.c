@@ -94,7 +94,7 @@ void *smr_encode(struct smr_node *node, const struct smr_code *code, const struc
 	node->base = code->base;
 	node->shift = code->shift;
 	node->count = (uint8_t)n;
-	node->dead = node->fresh = node->replaced = 0;
+	node->dead = node->fresh = node->replaced = node->twin = 0;
 	if (smr_kind_wide(code->kind)) {
 		for (unsigned int i = 1; i < n; i++)
 			node->b64[i - 1] = (int64_t)(start[i] ^ SMR_WIDE_SIGN);
@@ -102,7 +102,7 @@ void *smr_encode(struct smr_node *node, const struct smr_code *code, const struc
 		for (unsigned int i = 1; i < n; i++)
 			node->b32[i - 1] = (int32_t)((start[i] - code->base) >> code->shift);
 	}
-	smr_bounds_pad(node, code->kind, n - 1);
+	smr_bounds_pad(node, code->kind, n - 1, smr_kind_bounds(code->kind));
 	memcpy(smr_slots(enode), it->slot + from, n * sizeof(void *));
 	if (!smr_kind_leaf(code->kind))
 		memcpy(smr_gaps(enode), it->gap + from, n * sizeof(uint32_t));

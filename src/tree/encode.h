@@ -51,16 +51,15 @@ bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned
 void *smr_encode(struct smr_node *node, const struct smr_code *code, const struct smr_items *it,
 		 unsigned int from, unsigned int n);
 
-/* Fills the bounds behind the first @used with the padding that searches rely on. */
-smr_inline void smr_bounds_pad(struct smr_node *node, enum smr_kind kind, unsigned int used)
+/* Fills bounds [@used, @end) with the padding that searches rely on. */
+smr_inline void smr_bounds_pad(struct smr_node *node, enum smr_kind kind, unsigned int used,
+			       unsigned int end)
 {
-	unsigned int bounds = smr_kind_bounds(kind);
-
 	if (smr_kind_wide(kind))
-		for (unsigned int i = used; i < bounds; i++)
+		for (unsigned int i = used; i < end; i++)
 			node->b64[i] = INT64_MAX;
 	else
-		for (unsigned int i = used; i < bounds; i++)
+		for (unsigned int i = used; i < end; i++)
 			node->b32[i] = INT32_MAX;
 }
 

@@ -15,7 +15,7 @@
  *   bit  3    wide
  *
  *            narrow leaf      narrow inner     wide leaf        wide inner
- *   byte   0 base (8), shift (1), count (1), dead (1), fresh (1), replaced (1), spare (3)
+ *   byte   0 base (8), shift (1), count (1), dead (1), fresh (1), replaced (1), twin (1), spare (2)
  *         16 40 bounds * 4    30 bounds * 4    30 bounds * 8    24 bounds * 8
  *            41 slots  * 8    31 slots  * 8    31 slots  * 8    25 slots  * 8
  *                             31 gaps   * 4                     25 gaps   * 4
@@ -74,7 +74,8 @@ struct smr_node {
 	uint8_t dead; /* GUARD writes: tree lock; reads: relaxed. Replaced: look the key up again */
 	uint8_t fresh;    /* GUARD tree lock. Made by the open transaction: nobody else sees it */
 	uint8_t replaced; /* GUARD tree lock. The open transaction has another in its place */
-	uint8_t spare[3];
+	uint8_t twin; /* GUARD tree lock. Fresh, and like the one it replaced but for what slots hold */
+	uint8_t spare[2];
 	union {
 		int32_t b32[124];
 		int64_t b64[62];

@@ -160,6 +160,19 @@ static bool fits_leaf(const struct smr_write *w)
 	       (w->last == mas->max || can_start(mas->node, w->last + 1));
 }
 
+/* Nodes above the cursor's leaf that a transaction has to copy before it can swap the leaf. */
+static unsigned int stale_above(const struct smr_write *w)
+{
+	const struct ma_state *mas = w->mas;
+	unsigned int own = 0;
+
+	if (smr_likely(!w->mt->ma_txn))
+		return 0;
+	while (own < mas->depth && smr_editable(w->mt, mas->path[own]))
+		own++;
+	return mas->depth - own;
+}
+
 /*
  * May the slot above the node at depth @d be swapped? Within a transaction only if that changes nothing that others
  * see; else the way up is replaced too, as far as the first node of its own.
@@ -517,9 +530,9 @@ static void choose_form(struct smr_write *w)
 		w->what = SMR_SLOT;
 	} else if (editable && !w->spans && fits_leaf(w)) {
 		w->what = SMR_EDIT;
-	} else if (!w->spans && can_publish(w, mas->path, mas->depth) && fits_leaf(w)) {
+	} else if (!w->spans && fits_leaf(w)) {
 		w->what = SMR_LEAF;
-		w->nodes = 1;
+		w->nodes = 1 + stale_above(w);
 	} else {
 		plan_subtree(w);
 	}

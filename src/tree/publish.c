@@ -140,41 +140,48 @@ static void copy_node(struct smr_node *to, const struct smr_node *from)
 		dst[i] = src[i];
 }
 
+/* Ranges begin where @w has it: the new one, at @x, if a left piece stays before it, and a right piece behind it. */
+static void splice_bounds(const struct smr_write *w, struct smr_node *node, bool wide,
+			  unsigned int x, bool right_piece)
+{
+	if (wide) {
+		if (x > w->i)
+			node->b64[w->i] = (int64_t)(w->first ^ SMR_WIDE_SIGN);
+		if (right_piece)
+			node->b64[x] = (int64_t)((w->last + 1) ^ SMR_WIDE_SIGN);
+	} else {
+		if (x > w->i)
+			node->b32[w->i] = (int32_t)((w->first - node->base) >> node->shift);
+		if (right_piece)
+			node->b32[x] = (int32_t)((w->last + 1 - node->base) >> node->shift);
+	}
+}
+
 /*
- * Makes @to, a copy of @from, the new leaf: the old items [0, i), a left piece of i, the new range, a right piece
- * of j, and (j, end]. The offset of the new range.
+ * Makes @to, a copy of @from or the same, the new leaf: the old items [0, i), a left piece of i, the new range, a right
+ * piece of j, and (j, end]. The offset of the new range.
  */
-static unsigned int splice(struct smr_write *w, void *from, void *to)
+static unsigned int splice(const struct smr_write *w, void *from, void *to)
 {
 	const struct smr_node *old = smr_node_of(from);
 	struct smr_node *node = smr_node_of(to);
-	enum smr_kind kind = smr_enode_kind(from);
-	void **src = smr_slots(from), **dst = smr_slots(to);
-	unsigned int i = w->i, j = w->j, count = old->count;
-	unsigned int x = i + (w->first > w->begin);
+	bool wide = smr_kind_wide(smr_enode_kind(from));
+	void **src = smr_slots(from), **dst = smr_slots(to), *split = src[w->j];
+	unsigned int j = w->j, count = old->count, rest = count - 1 - j;
+	unsigned int x = w->i + (w->first > w->begin);
 	bool right_piece = w->last < w->end;
 	unsigned int y = x + right_piece; /* the last new item */
-	unsigned int rest = count - 1 - j;
 
-	node->count = (uint8_t)(y + 1 + rest);
+	memmove(dst + y + 1, src + j + 1, rest * sizeof(void *));
+	dst[y] = split;
 	dst[x] = w->entry;
-	if (right_piece)
-		dst[y] = src[j];
-	memcpy(dst + y + 1, src + j + 1, rest * sizeof(void *));
-	if (smr_kind_wide(kind)) {
-		if (x > i)
-			node->b64[i] = (int64_t)(w->first ^ SMR_WIDE_SIGN);
-		if (right_piece)
-			node->b64[x] = (int64_t)((w->last + 1) ^ SMR_WIDE_SIGN);
-		memcpy(node->b64 + y, old->b64 + j, rest * sizeof(int64_t));
-	} else {
-		if (x > i)
-			node->b32[i] = (int32_t)((w->first - old->base) >> old->shift);
-		if (right_piece)
-			node->b32[x] = (int32_t)((w->last + 1 - old->base) >> old->shift);
-		memcpy(node->b32 + y, old->b32 + j, rest * sizeof(int32_t));
-	}
-	smr_bounds_pad(node, kind, node->count - 1u);
+	if (wide)
+		memmove(node->b64 + y, old->b64 + j, rest * sizeof(int64_t));
+	else
+		memmove(node->b32 + y, old->b32 + j, rest * sizeof(int32_t));
+	splice_bounds(w, node, wide, x, right_piece);
+	node->count = (uint8_t)(y + 1 + rest);
+	smr_bounds_pad(node, smr_enode_kind(from), node->count - 1u, count - 1);
 	return x;
 }
 
@@ -195,14 +202,37 @@ static void leaf_changed(struct smr_write *w, void *leaf, unsigned int x, bool l
 
 static void commit_edit(struct smr_write *w)
 {
-	_Alignas(MT_NODE_SIZE) struct smr_node before;
 	void *leaf = w->mas->node;
 	bool largest_went = smr_tracks_gaps(w->mt) && covers_largest(w);
-	unsigned int x;
 
-	copy_node(&before, smr_node_of(leaf));
-	x = splice(w, smr_enode_make(&before, smr_enode_kind(leaf)), leaf);
-	leaf_changed(w, leaf, x, largest_went);
+	leaf_changed(w, leaf, splice(w, leaf, leaf), largest_went);
+}
+
+/*
+ * In a transaction: copies those above the cursor's leaf that are not the transaction's own yet. Nobody sees the slots
+ * that lead to the copies. Below each all is as it was, so the copies are twins, by which txn.c finds its way.
+ */
+static void own_way(struct smr_write *w)
+{
+	struct ma_state *mas = w->mas;
+	struct smr_nodes dropped = { NULL, 0 };
+	void **above = &w->mt->ma_root;
+
+	for (unsigned int d = 0; d < mas->depth; d++) {
+		void *old = mas->path[d];
+
+		if (!smr_editable(w->mt, old)) {
+			struct smr_node *node = smr_own_node(mas);
+
+			copy_node(node, smr_node_of(old));
+			node->fresh = node->twin = 1;
+			smr_drop_node(w->mt, old, &dropped);
+			mas->path[d] = smr_enode_make(node, smr_enode_kind(old));
+			smr_census(w->mt, mas->path[d], 1);
+			publish(above, mas->path[d]);
+		}
+		above = smr_slots(mas->path[d]) + mas->slot[d];
+	}
 }
 
 static void commit_leaf(struct smr_write *w)
@@ -216,9 +246,10 @@ static void commit_leaf(struct smr_write *w)
 	void *leaf = smr_enode_make(node, smr_enode_kind(old));
 	unsigned int x;
 
+	if (smr_unlikely(w->mt->ma_txn))
+		own_way(w);
 	copy_node(node, smr_node_of(old));
 	node->fresh = w->mt->ma_txn != 0;
-	node->replaced = 0;
 	smr_census(w->mt, leaf, 1);
 	x = splice(w, old, leaf);
 	smr_drop_node(w->mt, old, &dropped);
