@@ -62,6 +62,14 @@ static void feed(struct world *w, unsigned long nr)
 		smr_mem_give(w->mem, smr_nodes_pop(&w->hoard));
 }
 
+/* After a guaranteed store. Its nodes come out of the thread's magazine at times, and out of the pledge at others. */
+static void hoard_again(struct world *w)
+{
+	hoard(w);
+	if (rng_one_in(&w->rng, 2))
+		feed(w, rng_below(&w->rng, 8));
+}
+
 /* What the whole of credits comes down to: nodes that are pledged and not lent are there. */
 static void expect_pledged(struct world *w, const char *after)
 {
@@ -294,7 +302,7 @@ static void do_txn(struct job *job)
 		struct store s = choose(w, &txn.view);
 
 		job->err = mt_txn_store_credit(&txn, s.first, s.last, s.entry, job->c);
-		hoard(w);
+		hoard_again(w);
 	}
 	if (job->how == TO_COMMIT)
 		mt_txn_commit(&txn);
@@ -309,7 +317,7 @@ static void do_batch(struct job *job)
 		MA_STATE(mas, job->c->mt, s.first, s.last);
 
 		job->err = mas_store_credit(&mas, s.entry, job->c);
-		hoard(job->w);
+		hoard_again(job->w);
 	}
 }
 
@@ -323,7 +331,7 @@ static void do_stores(void *arg)
 			struct store s = choose_unlocked(job->w, mt);
 
 			job->err = mtree_store_range_credit(job->c, s.first, s.last, s.entry);
-			hoard(job->w);
+			hoard_again(job->w);
 		}
 		return;
 	}
@@ -380,7 +388,8 @@ static void reserve(struct world *w)
 
 	if (left == 0)
 		assert_int_equal(mt_credits_set_batch(c, batches[rng_below(&w->rng, 4)]), 0);
-	feed(w, rng_one_in(&w->rng, 3) ? rng_below(&w->rng, 300) : ULONG_MAX);
+	/* Too little at times, else enough also for strict ones and a new working set. */
+	feed(w, rng_one_in(&w->rng, 3) ? rng_below(&w->rng, 300) : 1500 + 16 * nr);
 	err = mt_credits_reserve(c, nr, rng_one_in(&w->rng, 2) ? GFP_KERNEL : GFP_NOWAIT);
 	hoard(w);
 	assert_true(err == 0 || err == -ENOMEM);
