@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem/pledge.h"
 
+#include "base/hooks.h"
 #include "mem/mem_internal.h"
 
 /*
@@ -23,6 +24,19 @@ void smr_pledge_add(struct mt_mem *mem, struct smr_nodes *list, unsigned long nr
 	mt_lock_release(&mem->lock);
 }
 
+bool smr_pledge_grow(struct mt_mem *mem, unsigned long nr)
+{
+	bool can;
+
+	if (smr_hook_fail_node(false))
+		return false;
+	mt_lock_acquire(&mem->lock);
+	can = smri_mem_spare(mem) >= nr;
+	mem->pledged += can ? nr : 0;
+	mt_lock_release(&mem->lock);
+	return can;
+}
+
 void smr_unpledge(struct mt_mem *mem, unsigned long nr)
 {
 	mt_lock_acquire(&mem->lock);
@@ -32,14 +46,36 @@ void smr_unpledge(struct mt_mem *mem, unsigned long nr)
 	mt_lock_release(&mem->lock);
 }
 
-void smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
+unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 {
+	struct smr_mag *mag = smri_mag_mine(mem);
+	unsigned long owed = mag && smr_load(&mag->nr, RELAXED) >= nr ? nr : 0;
+
+	if (smr_likely(owed)) {
+		smri_mag_count(&mag->taken, nr);
+		while (nr--)
+			smr_nodes_push(out, smri_mag_pop(mag));
+		return owed;
+	}
 	mt_lock_acquire(&mem->lock);
 	smr_assert(smri_mem_pledged(mem) >= nr && mem->free >= nr);
 	mem->taken += nr;
 	while (nr--)
 		smr_nodes_push(out, smri_slab_pop(mem));
 	mt_lock_release(&mem->lock);
+	return 0;
+}
+
+/* The thread's magazine gets what it is owed, out of what is given back as far as that goes. */
+static void settle_mag(struct mt_mem *mem, struct smr_pledge_change *change)
+{
+	struct smr_mag *mag = smri_mag_mine(mem);
+
+	for (; change->owed > 0; change->owed--) {
+		void *node = smr_nodes_pop(&change->back);
+
+		smri_mag_push(mag, node ? node : smri_slab_pop(mem));
+	}
 }
 
 void smr_pledge_give(struct mt_mem *mem, struct smr_nodes *list)
@@ -52,16 +88,31 @@ void smr_pledge_give(struct mt_mem *mem, struct smr_nodes *list)
 	mt_lock_release(&mem->lock);
 }
 
-unsigned long smr_pledge_use(struct mt_mem *mem, unsigned long before, unsigned long after,
-			     long used)
+unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *change)
 {
-	long missing = (long)(after - before) + used;
+	long missing = (long)(change->after - change->before) + change->used;
+	void *node;
 
 	mt_lock_acquire(&mem->lock);
-	mem->pledged += after - before;
+	settle_mag(mem, change);
+	while ((node = smr_nodes_pop(&change->back)))
+		smri_slab_push(mem, node);
+	mem->pledged += change->after - change->before;
 	lend(mem, missing);
 	mt_lock_release(&mem->lock);
 	return missing > 0 ? (unsigned long)missing : 0;
+}
+
+unsigned long smr_pledge_repay(struct mt_mem *mem, unsigned long nr)
+{
+	unsigned long spare;
+
+	mt_lock_acquire(&mem->lock);
+	spare = smri_mem_spare(mem);
+	nr = nr < spare ? nr : spare;
+	lend(mem, -(long)nr);
+	mt_lock_release(&mem->lock);
+	return nr;
 }
 
 void smr_pledge_restore(struct mt_mem *mem, unsigned long before, unsigned long after,

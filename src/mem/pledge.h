@@ -17,20 +17,31 @@
 
 /* Pledges @nr more nodes: those at the head of @list, which the caller has got for it. */
 void smr_pledge_add(struct mt_mem *mem, struct smr_nodes *list, unsigned long nr);
+/* Pledges @nr more of those that are free and nobody's; false, and nothing has changed, if they are too few. */
+bool smr_pledge_grow(struct mt_mem *mem, unsigned long nr);
 /* Takes the pledge of @nr nodes back. */
 void smr_unpledge(struct mt_mem *mem, unsigned long nr);
 
-/* Takes @nr nodes out of the pledge, which has them, in front of @out. */
-void smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
+/*
+ * Takes @nr nodes of the pledge, which has them, in front of @out. If the thread's magazine has as many they come from
+ * there, without the arena's lock: then the pledge owes it @nr, which is returned and is for smr_pledge_use() to settle.
+ */
+unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
 /* Gives nodes back that no reader can see: to the arena, not to a magazine, where the pledge would not find them. */
 void smr_pledge_give(struct mt_mem *mem, struct smr_nodes *list);
 
-/*
- * The pledge of @before nodes becomes one of @after, now that @used free nodes of it are gone (less than none, when
- * more were given back). What is missing until the nodes that they replaced come back is lent: how many that is.
- */
-unsigned long smr_pledge_use(struct mt_mem *mem, unsigned long before, unsigned long after,
-			     long used);
+/* What a change of the tree means for a pledge of @before nodes. */
+struct smr_pledge_change {
+	unsigned long before, after;
+	long used; /* free nodes of it that are gone; less than none when more were given back */
+	unsigned long owed;    /* of these, to the thread's magazine */
+	struct smr_nodes back; /* given back now, and counted so in @used */
+};
+
+/* Makes the change. What is missing until the nodes that were replaced come back is lent: how many that is. */
+unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *change);
+/* Makes good what is lent, @nr nodes at most, out of free nodes that are nobody's: how many. */
+unsigned long smr_pledge_repay(struct mt_mem *mem, unsigned long nr);
 /* Undoes what made @before nodes of @after, lending @lent, whose nodes have all been given back. */
 void smr_pledge_restore(struct mt_mem *mem, unsigned long before, unsigned long after,
 			unsigned long lent);

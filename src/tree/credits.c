@@ -6,8 +6,8 @@
  * A store on a credit takes its nodes out of the pledge, which then is for one credit less. Where that leaves less in it
  * than the rest needs, the difference is *lent*: it is in the nodes that the store replaced, and comes back with them
  * after a grace period. A holder may have as many nodes lent as its working set has; mt_credits_begin() sees to it
- * that the stores it announces stay within that, by waiting for its own former nodes if need be. So
- * of pledged - lent nodes each holder always finds the working set it announced, whatever the others do.
+ * that the stores it announces stay within that: it makes good what is lent with nodes that are nobody's, or waits for
+ * the holder's own former nodes. So of pledged - lent nodes each holder always finds the working set it announced, whatever the others do.
  */
 #include "tree/credits.h"
 
@@ -19,6 +19,9 @@
 
 #include <errno.h>
 #include <samara/credits.h>
+
+/* Nodes that a tree may keep pledged beyond need, until one of its stores has to lock the arena anyway. */
+#define SPARE_MAX 16
 
 void mt_credits_init(struct mt_credits *c, struct maple_tree *mt, enum mt_credits_mode mode)
 {
@@ -75,6 +78,10 @@ static unsigned long try_reserve(struct mt_credits *c, unsigned long nr, struct 
 	count_credits(c, mt, nr, true);
 	want = smr_pledge_required(mt);
 	more = want > mt->ma_pledge.pledged ? want - mt->ma_pledge.pledged : 0;
+	if (more > nodes->nr && smr_pledge_grow(smr_mem_of(mt), more - nodes->nr)) {
+		mt->ma_pledge.pledged += more - nodes->nr;
+		more = nodes->nr;
+	}
 	if (more > nodes->nr) {
 		count_credits(c, mt, nr, false);
 		smr_pledge_required(mt); /* as it was: brings reach back */
@@ -169,6 +176,19 @@ static void forget_returned(struct mt_credits *c, struct mt_mem *mem, enum mt_rc
 			c->limbo[i] = 0;
 }
 
+/* Makes good what @c has lent, the oldest first, as far as the arena has nodes that are nobody's. */
+static void repay(struct mt_credits *c, struct mt_mem *mem)
+{
+	unsigned long nr = smr_pledge_repay(mem, c->limbo[0] + c->limbo[1]);
+
+	for (unsigned int i = 0; i < 2; i++) {
+		unsigned long part = nr < c->limbo[i] ? nr : c->limbo[i];
+
+		c->limbo[i] -= part;
+		nr -= part;
+	}
+}
+
 void mt_credits_begin(struct mt_credits *c, unsigned long nr)
 {
 	struct maple_tree *mt = c->mt;
@@ -176,6 +196,7 @@ void mt_credits_begin(struct mt_credits *c, unsigned long nr)
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
 	unsigned long left = smr_load(&c->left, RELAXED);
 	unsigned long per_store = smr_store_nodes(smr_load(&mt->ma_pledge.reach, RELAXED));
+	unsigned long lendable;
 
 	smr_assert(nr <= left && (c->mode == MT_CREDITS_STRICT || nr <= c->batch));
 	c->begun = nr < left ? nr : left;
@@ -183,10 +204,14 @@ void mt_credits_begin(struct mt_credits *c, unsigned long nr)
 		return;
 	if (c->begun > c->batch)
 		c->begun = c->batch;
-	if (c->limbo[0] + c->limbo[1] + c->begun * per_store <= c->batch * per_store)
+	lendable = (c->batch - c->begun) * per_store;
+	if (c->limbo[0] + c->limbo[1] <= lendable)
 		return;
 	forget_returned(c, mem, flavor);
-	if (c->limbo[0] + c->limbo[1] + c->begun * per_store <= c->batch * per_store)
+	if (c->limbo[0] + c->limbo[1] <= lendable)
+		return;
+	repay(c, mem);
+	if (c->limbo[0] + c->limbo[1] <= lendable)
 		return;
 	smr_mem_grace_wait(mem, flavor);
 	c->limbo[0] = c->limbo[1] = 0;
@@ -221,32 +246,58 @@ static unsigned long remaining(struct maple_tree *mt, unsigned long pledged, lon
 	return mt->ma_txn && required < rest ? rest : required;
 }
 
-/* One store on a credit into @mt, the holder's tree or a view of it. The nodes of the working set that it took. */
-static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry)
+/* Commits @w with nodes of the pledge: what that changes, but for the size of the pledge afterwards. */
+static struct smr_pledge_change commit(struct smr_write *w)
 {
-	struct maple_tree *mt = mas->tree;
-	struct mt_mem *mem = smr_mem_of(mt);
-	unsigned long retired = mt->ma_nodes_retired, pledged = mt->ma_pledge.pledged;
-	bool at_once = !mt_in_rcu(mt);
+	struct maple_tree *mt = w->mt;
+	struct ma_state *mas = w->mas;
+	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged };
 	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
-	struct smr_write w;
-	long used;
+	unsigned long retired = mt->ma_nodes_retired, owned = mas->alloc_nr;
 
-	smr_plan(&w, mas, mas->index, mas->last, entry, false);
-	if (w.nodes > 0)
-		smr_pledge_take(mem, &own, w.nodes);
+	if (w->nodes > 0)
+		change.owed = smr_pledge_take(smr_mem_of(mt), &own, w->nodes);
 	mas->alloc = own.head;
 	mas->alloc_nr = own.nr;
 	mas->mas_flags |= SMR_MAS_CREDIT;
-	smr_commit(&w);
-	smr_settle(&w);
+	smr_commit(w);
+	smr_settle(w);
 	mas->mas_flags &= (unsigned char)~SMR_MAS_CREDIT;
+	while (mas->alloc_nr > owned)
+		smr_nodes_push(&change.back, smr_own_node(mas));
+	change.used = (long)w->nodes;
+	if (!mt_in_rcu(mt)) /* they are free at once */
+		change.used -= (long)(mt->ma_nodes_retired - retired);
+	return change;
+}
 
-	used = (long)w.nodes - (at_once ? (long)(mt->ma_nodes_retired - retired) : 0);
+/*
+ * May what a store has left over stay pledged until another store? It may if no node came or went. Many stores are
+ * such, and so do without the arena's lock.
+ */
+static bool may_wait(const struct mt_credits *c, const struct smr_write *w,
+		     const struct smr_pledge_change *change)
+{
+	return c->left > 0 && w->nodes == 0 && change->used == 0 && change->back.nr == 0 &&
+	       change->after <= change->before && change->before - change->after < SPARE_MAX;
+}
+
+/* One store on a credit into the holder's tree or a view of it. The nodes of the working set that it took. */
+static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry)
+{
+	struct maple_tree *mt = mas->tree;
+	struct smr_pledge_change change;
+	struct smr_write w;
+
+	smr_plan(&w, mas, mas->index, mas->last, entry, false);
+	change = commit(&w);
 	count_credits(c, mt, 1, false);
 	c->begun--;
-	mt->ma_pledge.pledged = remaining(mt, pledged, used);
-	return smr_pledge_use(mem, pledged, mt->ma_pledge.pledged, used);
+	change.after = remaining(mt, change.before, change.used);
+	if (may_wait(c, &w, &change))
+		return 0;
+	mt->ma_pledge.pledged = change.after;
+	return smr_pledge_use(smr_mem_of(mt), &change);
 }
 
 static bool may_store(const struct mt_credits *c)

@@ -7,7 +7,6 @@
  * replaces them; those of the tree are only noted as replaced, for readers go on in them, and the
  * transaction may be aborted. txn.c collects them at the commit.
  */
-#include "mem/pledge.h"
 #include "mem/retire.h"
 #include "tree/write.h"
 
@@ -63,9 +62,7 @@ void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *
 	mt->ma_nodes_retired += dropped->nr;
 	if ((mt->ma_flags & MT_FLAGS_USE_RCU) && !mt->ma_txn) {
 		smr_mem_retire(mem, (enum mt_rcu_flavor)mt->ma_rcu, dropped);
-	} else if (mas && (mas->mas_flags & SMR_MAS_CREDIT)) {
-		smr_pledge_give(mem, dropped);
-	} else if (mas && (mas->mas_flags & SMR_MAS_BULK)) {
+	} else if (mas && (mas->mas_flags & (SMR_MAS_BULK | SMR_MAS_CREDIT))) {
 		while (dropped->nr > 0) {
 			struct smr_nodes own = { mas->alloc, mas->alloc_nr };
 

@@ -21,14 +21,42 @@
 
 enum { CHARGE = 17, UNIT = 16 }; /* M rises by CHARGE / UNIT */
 
-/* Levels of the highest tree with @leaves leaves: the top has two children at least, other inner nodes SMR_INNER_MIN. */
-static unsigned long highest(unsigned long leaves)
-{
-	unsigned long levels = 1;
+/* The fewest leaves of a tree of that many levels: the top has two children at least, other inner nodes eleven. */
+static const unsigned long fewest[] = {
+	0,
+	0,
+	2UL,
+	22UL,
+	242UL,
+	2662UL,
+	29282UL,
+	322102UL,
+	3543122UL,
+	38974342UL,
+	428717762UL,
+	4715895382UL,
+	51874849202UL,
+	570623341222UL,
+	6276856753442UL,
+	69045424287862UL,
+	759499667166482UL,
+	8354496338831302UL,
+	91899459727144322UL,
+	1010894056998587542UL,
+	11119834626984462962UL,
+	ULONG_MAX,
+};
 
-	for (unsigned long n = leaves / 2; n > 0; n /= SMR_INNER_MIN)
-		levels++;
-	return levels;
+_Static_assert(SMR_INNER_MIN == 11, "fewest[] goes by it");
+
+/* Levels of the highest tree with @leaves leaves. It is @before or one more or less, most often. */
+static unsigned long highest(unsigned long leaves, unsigned long before)
+{
+	while (leaves >= fewest[before + 1])
+		before++;
+	while (leaves < fewest[before])
+		before--;
+	return before;
 }
 
 static unsigned long top_crowding(const void *root)
@@ -42,13 +70,14 @@ struct need {
 
 static unsigned long reach_of(const struct maple_tree *mt, const struct need *n)
 {
-	return highest(n->leaves + mt->ma_pledge.recycling + mt->ma_pledge.strict);
+	return highest(n->leaves + mt->ma_pledge.recycling + mt->ma_pledge.strict,
+		       mt->ma_pledge.reach);
 }
 
-static unsigned long required(const struct maple_tree *mt, const struct need *n)
+static unsigned long required(const struct maple_tree *mt, const struct need *n,
+			      unsigned long reach)
 {
 	unsigned long credits = mt->ma_pledge.recycling;
-	unsigned long reach = reach_of(mt, n);
 	unsigned long height = n->height > 1 ? n->height : 1;
 	unsigned long many = (CHARGE * credits + n->crowding + UNIT - 1) / UNIT +
 			     2 * (reach - height);
@@ -60,7 +89,7 @@ static unsigned long required(const struct maple_tree *mt, const struct need *n)
 
 static unsigned long shortfall(const struct maple_tree *mt, const struct need *n)
 {
-	unsigned long want = required(mt, n);
+	unsigned long want = required(mt, n, reach_of(mt, n));
 
 	return want > mt->ma_pledge.pledged ? want - mt->ma_pledge.pledged : 0;
 }
@@ -70,8 +99,10 @@ unsigned long smr_pledge_required(struct maple_tree *mt)
 	struct need n = { mt->ma_pledge.leaves, mt->ma_pledge.crowding - top_crowding(mt->ma_root),
 			  mt_height(mt) };
 
-	smr_store(&mt->ma_pledge.reach, reach_of(mt, &n), RELAXED);
-	return required(mt, &n);
+	unsigned long reach = reach_of(mt, &n);
+
+	smr_store(&mt->ma_pledge.reach, reach, RELAXED);
+	return required(mt, &n, reach);
 }
 
 /* The census after @w, but for the nodes between the edges of its windows: these only make it less. */
@@ -144,7 +175,10 @@ void smr_pledge_emptied(struct maple_tree *mt, unsigned long dropped)
 {
 	unsigned long want = smr_pledge_required(mt);
 
-	smr_pledge_use(smr_mem_of(mt), mt->ma_pledge.pledged, want,
-		       mt_in_rcu(mt) ? 0 : -(long)dropped);
+	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged,
+					    .after = want,
+					    .used = mt_in_rcu(mt) ? 0 : -(long)dropped };
+
+	smr_pledge_use(smr_mem_of(mt), &change);
 	mt->ma_pledge.pledged = want;
 }

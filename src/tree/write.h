@@ -112,7 +112,7 @@ void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l, uns
 /* What a cursor does with nodes that are free at once: mas->mas_flags. */
 enum {
 	SMR_MAS_BULK = 1,   /* keeps them for the next store */
-	SMR_MAS_CREDIT = 2, /* gives them back to the pledge that they came from */
+	SMR_MAS_CREDIT = 2, /* keeps them for credits.c, which gives them back to the pledge */
 };
 
 /* Frees or retires the nodes of @dropped, of a store through @mas (or NULL). */

@@ -322,6 +322,41 @@ static void in_every_flavor(void **state)
 	}
 }
 
+/*
+ * A reader that stays holds all up that is replaced. As long as there are nodes that are nobody's they make that good, and
+ * nobody waits: it would be for ever.
+ */
+static void begins_in(struct bed *bed, unsigned long n)
+{
+	unsigned long nr = 400, batch = 8;
+
+	assert_int_equal(mt_credits_set_batch(&bed->c, batch), 0);
+	assert_int_equal(reserve(bed, &bed->c, nr, GFP_KERNEL), 0);
+	mt_mem_barrier(bed->mem);
+	mt_rcu_read_lock(&bed->tree);
+	for (unsigned long i = 0; i < nr; i++) {
+		unsigned long first = STEP * (i * 7919 % (n + 5)) + i % 5;
+
+		if (i % batch == 0) {
+			mt_credits_begin(&bed->c, batch);
+			/* From here on it has to do with what is pledged. */
+			take_all(bed);
+		}
+		assert_int_equal(credit_store(bed, first, first + 2, xa_mk_value(i)), 0);
+		if (i % batch == batch - 1) {
+			expect_good(bed);
+			give_all(bed);
+		}
+	}
+	mt_rcu_read_unlock(&bed->tree);
+}
+
+static void free_nodes_save_waiting(void **state)
+{
+	(void)state;
+	everywhere(begins_in);
+}
+
 /* ---- The others ---- */
 
 static unsigned long refused, done;
@@ -580,6 +615,7 @@ int main(void)
 		cmocka_unit_test(answers),
 		cmocka_unit_test(stores_need_what_is_pledged),
 		cmocka_unit_test(in_every_flavor),
+		cmocka_unit_test(free_nodes_save_waiting),
 		cmocka_unit_test(others_pay_for_themselves),
 		cmocka_unit_test(outlive_the_contents),
 		cmocka_unit_test(holders_and_trees_share),
