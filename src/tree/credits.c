@@ -6,8 +6,9 @@
  * A store on a credit takes its nodes out of the pledge, which then is for one credit less. Where that leaves less in it
  * than the rest needs, the difference is *lent*: it is in the nodes that the store replaced, and comes back with them
  * after a grace period. A holder may have as many nodes lent as its working set has; mt_credits_begin() sees to it
- * that the stores it announces stay within that: it makes good what is lent with nodes that are nobody's, or waits for
- * the holder's own former nodes. So of pledged - lent nodes each holder always finds the working set it announced, whatever the others do.
+ * that the stores it announces stay within that: it makes good what is lent with nodes that are nobody's, or waits
+ * for the holder's own former nodes. So of pledged - lent nodes each holder always finds the working set it announced,
+ * whatever the others do.
  */
 #include "tree/credits.h"
 

@@ -26,18 +26,20 @@ static void *slot_at(const void *leaf, unsigned int i)
 	return smr_slots(leaf)[i];
 }
 
-static bool in_range(const struct ma_state *mas, unsigned int i, unsigned long key)
+/* The first key of range @i of the cursor's leaf. */
+static unsigned long first_of(const struct ma_state *mas, unsigned int i)
 {
-	return key >= smr_leaf_first(mas->node, i, mas->min) &&
-	       key <= smr_leaf_last(mas->node, i, mas->end, mas->max);
+	return smr_leaf_first(mas->node, i, mas->min);
 }
 
-/* The offset of @key in the cursor's leaf; most often it is where the cursor stands. */
-static unsigned int offset_of(const struct ma_state *mas, unsigned int guess, unsigned long key)
+static unsigned long last_of(const struct ma_state *mas, unsigned int i)
 {
-	if (guess <= mas->end && in_range(mas, guess, key))
-		return guess;
-	return smr_search_leaf(mas->node, key);
+	return smr_leaf_last(mas->node, i, mas->end, mas->max);
+}
+
+static bool in_range(const struct ma_state *mas, unsigned int i, unsigned long key)
+{
+	return i <= mas->end && key >= first_of(mas, i) && key <= last_of(mas, i);
 }
 
 static void locate(struct smr_write *w, unsigned long first)
@@ -46,22 +48,17 @@ static void locate(struct smr_write *w, unsigned long first)
 	void *root;
 
 	/* Only the number will do here: a leaf may be alive below a parent that is not. */
-	if (mas->node && mas->seq == w->mt->ma_seq && first >= mas->min && first <= mas->max)
-		mas->offset = (unsigned char)offset_of(mas, mas->offset, first);
-	else
-		smr_walk(mas, first, &root);
-	w->i = mas->offset;
-}
+	bool fresh = mas->node && mas->seq == w->mt->ma_seq;
 
-static void locate_last(struct smr_write *w, unsigned long last)
-{
-	w->spans = last > w->mas->max;
-	if (w->spans) {
-		smr_path_to(&w->right, w->mas->tree->ma_root, last);
-		w->j = w->right.slot[w->right.depth];
-	} else {
-		w->j = offset_of(w->mas, w->i, last);
+	if (fresh && first >= mas->min && first <= mas->max) {
+		/* Most often it is where the cursor stands. */
+		if (!in_range(mas, mas->offset, first))
+			mas->offset = (unsigned char)smr_search_leaf(mas->node, first);
+	} else if (!fresh || !smr_walk_near(mas, first)) {
+		smr_walk(mas, first, &root);
 	}
+	w->i = mas->offset;
+	w->begin = first_of(mas, w->i);
 }
 
 static void *right_leaf(const struct smr_write *w)
@@ -69,22 +66,32 @@ static void *right_leaf(const struct smr_write *w)
 	return w->spans ? w->right.node[w->right.depth] : w->mas->node;
 }
 
-static unsigned long right_max(const struct smr_write *w)
-{
-	return w->spans ? smr_path_max(w->right.node, w->right.slot, w->right.depth) : w->mas->max;
-}
-
-/* The first key of the left and the last key of the right range that the store touches. */
-static unsigned long left_first(const struct smr_write *w)
-{
-	return smr_leaf_first(w->mas->node, w->i, w->mas->min);
-}
-
+/* The last key of the right range that the store touches, and so where the old ranges end. */
 static unsigned long right_last(const struct smr_write *w)
 {
-	void *leaf = right_leaf(w);
+	const struct smr_path *r = &w->right;
+	void *leaf;
 
-	return smr_leaf_last(leaf, w->j, smr_count(leaf) - 1, right_max(w));
+	if (!w->spans)
+		return last_of(w->mas, w->j);
+	leaf = r->node[r->depth];
+	return smr_leaf_last(leaf, w->j, smr_count(leaf) - 1,
+			     smr_path_max(r->node, r->slot, r->depth));
+}
+
+static void locate_last(struct smr_write *w, unsigned long last)
+{
+	struct ma_state *mas = w->mas;
+
+	w->spans = last > mas->max;
+	w->j = w->i;
+	if (smr_unlikely(w->spans)) {
+		smr_path_to(&w->right, mas->tree->ma_root, last);
+		w->j = w->right.slot[w->right.depth];
+	} else if (last > last_of(mas, w->i)) {
+		w->j = smr_search_leaf(mas->node, last);
+	}
+	w->end = right_last(w);
 }
 
 /* Gaps are always whole: a NULL store takes in the gap that ends where it begins, also in the leaf before. */
@@ -93,7 +100,7 @@ static void widen_left(struct smr_write *w, unsigned long last)
 	struct ma_state *mas = w->mas;
 
 	if (slot_at(mas->node, w->i)) {
-		if (w->first > left_first(w) || w->first == 0)
+		if (w->first > w->begin || w->first == 0)
 			return;
 		if (w->i > 0) {
 			if (slot_at(mas->node, w->i - 1))
@@ -108,9 +115,10 @@ static void widen_left(struct smr_write *w, unsigned long last)
 			w->i = mas->offset;
 			locate_last(w, last); /* now in another leaf */
 		}
+		w->begin = first_of(mas, w->i);
 	}
 	mas->offset = (unsigned char)w->i;
-	w->first = left_first(w);
+	w->first = w->begin;
 }
 
 static void widen_right(struct smr_write *w)
@@ -118,7 +126,7 @@ static void widen_right(struct smr_write *w)
 	void *leaf = right_leaf(w);
 
 	if (slot_at(leaf, w->j)) {
-		if (w->last < right_last(w) || w->last == ULONG_MAX)
+		if (w->last < w->end || w->last == ULONG_MAX)
 			return;
 		if (w->j + 1 < smr_count(leaf)) {
 			if (slot_at(leaf, w->j + 1))
@@ -134,8 +142,9 @@ static void widen_right(struct smr_write *w)
 			w->spans = true;
 			w->j = 0;
 		}
+		w->end = right_last(w);
 	}
-	w->last = right_last(w);
+	w->last = w->end;
 }
 
 /* ---- One leaf that keeps its encoding ---- */
@@ -556,15 +565,12 @@ static int make_plan(struct smr_write *w, struct ma_state *mas, unsigned long fi
 	locate(w, first);
 	w->former = slot_at(mas->node, w->i);
 	locate_last(w, last);
-	if (free_only &&
-	    (w->former || w->last > smr_leaf_last(mas->node, w->i, mas->end, mas->max)))
+	if (free_only && (w->former || w->last > last_of(mas, w->i)))
 		return -EEXIST;
 	if (!entry) {
 		widen_left(w, last);
 		widen_right(w);
 	}
-	w->begin = left_first(w);
-	w->end = right_last(w);
 	choose_form(w);
 	return 0;
 }

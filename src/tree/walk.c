@@ -38,6 +38,17 @@ SMR_CLONES void smr_path_to(struct smr_path *path, void *top, unsigned long key)
 	path->depth = descend(path->node, path->slot, top, key);
 }
 
+/* The path is at the leaf at depth @d. */
+smr_inline void arrive(struct ma_state *mas, unsigned int d)
+{
+	mas->depth = (unsigned char)d;
+	mas->node = mas->path[d];
+	mas->offset = mas->slot[d];
+	mas->end = (unsigned char)(smr_count(mas->node) - 1);
+	mas->min = smr_path_min(mas->path, mas->slot, d);
+	mas->max = smr_path_max(mas->path, mas->slot, d);
+}
+
 SMR_CLONES bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 {
 	/*
@@ -55,13 +66,27 @@ SMR_CLONES bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 	}
 	d = descend(mas->path, mas->slot, top, key);
 	mas->seq = seq;
-	mas->depth = (unsigned char)d;
-	mas->node = mas->path[d];
-	mas->offset = mas->slot[d];
-	mas->end = (unsigned char)(smr_count(mas->node) - 1);
-	mas->min = smr_path_min(mas->path, mas->slot, d);
-	mas->max = smr_path_max(mas->path, mas->slot, d);
+	arrive(mas, d);
 	return true;
+}
+
+/* Does @key surely lie below @inner, at neither end of it? */
+smr_inline bool amid(const void *inner, unsigned long key)
+{
+	return key >= smr_start(inner, 1) && key < smr_start(inner, smr_count(inner) - 1);
+}
+
+SMR_CLONES bool smr_walk_near(struct ma_state *mas, unsigned long key)
+{
+	unsigned int up = mas->depth < 2 ? mas->depth : 2;
+
+	for (unsigned int d = mas->depth; up > 0; up--) {
+		if (!amid(mas->path[--d], key))
+			continue;
+		arrive(mas, d + descend(mas->path + d, mas->slot + d, mas->path[d], key));
+		return true;
+	}
+	return false;
 }
 
 static void enter_leaf(struct ma_state *mas, unsigned int d, void *leaf, bool at_end)

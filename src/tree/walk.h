@@ -51,6 +51,12 @@ smr_inline unsigned long smr_leaf_last(const void *leaf, unsigned int i, unsigne
  */
 bool smr_walk(struct ma_state *mas, unsigned long key, void **root);
 
+/*
+ * The same from the cursor's place, which must be fresh, if that is not far: false, and nothing has changed, if it may
+ * be. CONTEXT: HOLDS tree lock.
+ */
+bool smr_walk_near(struct ma_state *mas, unsigned long key);
+
 /* Fills @path with the way to @key. The tree must have nodes. */
 void smr_path_to(struct smr_path *path, void *top, unsigned long key);
 
