@@ -138,13 +138,23 @@ static double guaranteed_strict(struct bench *b, unsigned long nr)
 	       ((double)nr / (double)(nr < 4096 ? nr : 4096));
 }
 
-/* The stores of one transaction: anywhere, or near each other. */
-static struct store near_or_far(const struct bench *b, unsigned long base, bool near)
+/* Where the stores of a transaction go: anywhere, near each other in mixed order, or side by side. */
+enum where { FAR, NEAR, ROW };
+
+static struct store next_store(const struct bench *b, enum where where, unsigned long base,
+			       unsigned long k)
 {
-	return near ? at((base + random_next() % (2 * TXN)) % b->places) : any_store(b);
+	switch (where) {
+	case FAR:
+		return any_store(b);
+	case NEAR:
+		return at((base + random_next() % (2 * TXN)) % b->places);
+	default:
+		return at((base + k) % b->places);
+	}
 }
 
-static double in_txns(struct bench *b, unsigned long nr, bool near)
+static double in_txns(struct bench *b, unsigned long nr, enum where where)
 {
 	double start = now_ns();
 	struct mt_txn txn;
@@ -155,7 +165,7 @@ static double in_txns(struct bench *b, unsigned long nr, bool near)
 		mtree_lock(&b->tree);
 		mt_txn_begin(&txn, &b->tree);
 		for (unsigned long k = 0; k < TXN; k++) {
-			struct store s = near_or_far(b, base, near);
+			struct store s = next_store(b, where, base, k);
 
 			must(mt_txn_store_range(&txn, s.first, s.first + SIZE - 1, s.entry,
 						GFP_KERNEL));
@@ -166,7 +176,7 @@ static double in_txns(struct bench *b, unsigned long nr, bool near)
 	return now_ns() - start;
 }
 
-static double one_by_one(struct bench *b, unsigned long nr, bool near)
+static double one_by_one(struct bench *b, unsigned long nr, enum where where)
 {
 	double start = now_ns();
 
@@ -174,7 +184,7 @@ static double one_by_one(struct bench *b, unsigned long nr, bool near)
 		unsigned long base = random_next() % b->places;
 
 		for (unsigned long k = 0; k < TXN; k++) {
-			struct store s = near_or_far(b, base, near);
+			struct store s = next_store(b, where, base, k);
 
 			must(mtree_store_range(&b->tree, s.first, s.first + SIZE - 1, s.entry,
 					       GFP_KERNEL));
@@ -185,22 +195,32 @@ static double one_by_one(struct bench *b, unsigned long nr, bool near)
 
 static double txn_far(struct bench *b, unsigned long nr)
 {
-	return in_txns(b, nr, false);
+	return in_txns(b, nr, FAR);
 }
 
 static double txn_near(struct bench *b, unsigned long nr)
 {
-	return in_txns(b, nr, true);
+	return in_txns(b, nr, NEAR);
+}
+
+static double txn_row(struct bench *b, unsigned long nr)
+{
+	return in_txns(b, nr, ROW);
 }
 
 static double single_far(struct bench *b, unsigned long nr)
 {
-	return one_by_one(b, nr, false);
+	return one_by_one(b, nr, FAR);
 }
 
 static double single_near(struct bench *b, unsigned long nr)
 {
-	return one_by_one(b, nr, true);
+	return one_by_one(b, nr, NEAR);
+}
+
+static double single_row(struct bench *b, unsigned long nr)
+{
+	return one_by_one(b, nr, ROW);
 }
 
 /* ---- Comparing ---- */
@@ -247,6 +267,7 @@ static void times(unsigned long mappings, unsigned int turns)
 	against(&b, "guaranteed, strict", guaranteed_strict, ordinary, turns);
 	against(&b, "transactions of 1000, anywhere", txn_far, single_far, turns);
 	against(&b, "transactions of 1000, near each other", txn_near, single_near, turns);
+	against(&b, "transactions of 1000, side by side", txn_row, single_row, turns);
 	mtree_destroy(&b.tree);
 }
 
