@@ -24,6 +24,7 @@ static void unmap_anonymous(void *ctx, void *chunk, size_t size);
 #define LIMBO(flavor) [flavor] = { .mem = &smri_mem_default }
 
 struct mt_mem smri_mem_default = {
+	.lock = SMR_LOCK_INIT(ARENA),
 	.id = 1,
 	.ops = ANONYMOUS,
 	.limit = ULONG_MAX,
@@ -31,7 +32,7 @@ struct mt_mem smri_mem_default = {
 	.limbo = { LIMBO(MT_RCU_BP), LIMBO(MT_RCU_MEMB), LIMBO(MT_RCU_MB), LIMBO(MT_RCU_QSBR) },
 };
 
-static struct mt_lock arenas_lock = MT_LOCK_INIT; /* RANK arenas */
+static struct mt_lock arenas_lock = SMR_LOCK_INIT(ARENAS);
 static struct mt_mem *arenas = &smri_mem_default; /* GUARD arenas_lock */
 static unsigned long last_id = 1;                 /* GUARD arenas_lock */
 
@@ -85,8 +86,8 @@ static void after_fork_child(void)
 	struct mt_mem *mem;
 
 	for (mem = arenas; mem; mem = mem->next)
-		mt_lock_init(&mem->lock);
-	mt_lock_init(&arenas_lock);
+		smr_lock_init(&mem->lock, SMR_RANK_ARENA);
+	smr_lock_init(&arenas_lock, SMR_RANK_ARENAS);
 	smr_grace_after_fork_child();
 }
 
@@ -159,6 +160,7 @@ struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
 	if (!mem)
 		return NULL;
 	memset(mem, 0, sizeof(*mem));
+	smr_lock_init(&mem->lock, SMR_RANK_ARENA);
 	mem->ops = ops ? *ops : anonymous;
 	mem->limit = limit_in_chunks(limit);
 	mem->reserve_size = SMR_RESERVE_DEFAULT;

@@ -2,18 +2,19 @@
 #include "mem/heap.h"
 
 #include "base/hooks.h"
-#include "lock/section.h"
+#include "lock/check.h"
 
 #include <stdlib.h>
 
 void *smr_heap_alloc(size_t size)
 {
-	smr_assert(!smr_in_section());
+	smr_check_alloc("heap memory");
 	return smr_hook_fail_node(true) ? NULL : calloc(1, size);
 }
 
 void smr_heap_free(void *p)
 {
-	smr_assert(!p || !smr_in_section());
+	if (p)
+		smr_check_alloc("giving back heap memory");
 	free(p);
 }
