@@ -14,7 +14,7 @@ MT_BEGIN_DECLS
 
 struct mt_lock {
 	unsigned int word; /* owner's thread id, and a bit for waiters; 0: free */
-	unsigned int pad;
+	unsigned int pad;  /* what kind of lock it is to the checker (lockcheck.h) */
 };
 
 #define MT_LOCK_INIT \
@@ -24,6 +24,11 @@ struct mt_lock {
 
 MT_API void mt_lock_init(struct mt_lock *lock);
 MT_API void mt_lock_acquire(struct mt_lock *lock);
+/*
+ * The same for a lock taken while another of its kind is held; the caller sees to it that such locks are always taken in one
+ * order. @subclass tells the checker (lockcheck.h) the second, 1, from the third, 2, and so on, and does nothing else.
+ */
+MT_API void mt_lock_acquire_nested(struct mt_lock *lock, unsigned int subclass);
 MT_API bool mt_lock_try(struct mt_lock *lock);
 MT_API void mt_lock_release(struct mt_lock *lock);
 /* Does the calling thread hold @lock? */

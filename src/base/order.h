@@ -5,7 +5,7 @@
  * is listed, each name listed is used, on at least two sides.
  *
  * ORDER lock
- *   release: mt_lock_release() (lock/mutex.c)    acquire: mt_lock_try(), acquire_slow() (same file)
+ *   release: smr_lock_release_unseen() (lock/mutex.c)    acquire: acquire_fast(), acquire_slow() (same file)
  *   What one holder of a mutex did is visible to the next. WITHOUT it the next holder works on data as
  *   they were before.
  *

@@ -68,16 +68,6 @@ void smr_rcu_synchronize(enum mt_rcu_flavor flavor)
 	smri_rcu_acquire(flavor);
 }
 
-void mt_rcu_read_lock(const struct maple_tree *mt)
-{
-	smr_rcu_read_lock((enum mt_rcu_flavor)mt->ma_rcu);
-}
-
-void mt_rcu_read_unlock(const struct maple_tree *mt)
-{
-	smr_rcu_read_unlock((enum mt_rcu_flavor)mt->ma_rcu);
-}
-
 int mt_set_rcu_flavor(struct maple_tree *mt, enum mt_rcu_flavor flavor)
 {
 	if ((unsigned int)flavor >= SMR_RCU_FLAVORS)

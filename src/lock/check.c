@@ -1,31 +1,531 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The checker of the locking rules.
+ *
+ * Two kinds of rules. Some are broken by one thread at one moment: a write without the lock, an allocation in a section, a
+ * wait in a read-side section, a cursor that has outlived what protected it. For those the checker keeps, for each
+ * thread, what it holds and is in, each with the stack of where it came into it (struct smri_thread). The others are
+ * broken by two pieces of code that meet: one takes B under A and the other A under B; one holds L while it
+ * allocates and the other takes L where nothing may wait for memory. They are judged by *classes* of locks, in
+ * check_graph.c: once each half has been seen, at any time, in any thread, they are reported, whether or not the
+ * deadlock has ever come about.
+ *
+ * What that costs. Taking a lock goes through the thread's holds, of which there are few, and looks one bit up for each; the
+ * stack is taken along frame pointers, some ten loads. Only what has not been seen before takes the lock of the
+ * tables, unwinds its stack and looks for cycles. Nothing allocates: all tables have fixed sizes, and when one is
+ * full the checker says so and stops. The stack of a report itself is unwound, and so complete.
+ *
+ * The identity of a hold or section is a number that no other hold of the thread has had for long. A cursor
+ * keeps the numbers of what protected it when it got its position: of the tree's lock in the lower half of
+ * ma_state.guard, of a noted read-side section in the upper half. The position is good as long as one of the two lasts.
+ *
+ * Rejected: stacks of all holds by unwinding (a microsecond or more for each lock taken); a class for each
+ * tree (no rule would ever be found broken by two trees of the same kind); a shadow of what liburcu knows (its sections
+ * are entered by inlines in the program: what is not entered by mt_rcu_read_lock() is asked of liburcu
+ * when it matters, and has no stack).
+ */
 #include "lock/check.h"
 
 #include "lock/section.h"
 
+#include <samara/lockcheck.h>
+
 #ifdef SMR_LOCKCHECK
+
+#include "base/atomic.h"
+#include "base/rcu.h"
+#include "lock/check_internal.h"
+#include "lock/thread.h"
+
+#include <string.h>
+
+__thread struct smri_thread smri_check_me;
+
+/* ---- The last time that locks were let go of, by anybody ---- */
+
+enum { LAST = 256 };
+
+/* Lossy: who writes last wins. A reader may find a mixture, which costs it some wrong frames. */
+static struct last {
+	const void *lock;
+	unsigned int tid;
+	unsigned int nr;
+	void *frame[SMRI_FRAMES];
+} last[LAST]; /* GUARD relaxed: each field by itself */
+
+static struct last *last_of(const void *lock)
+{
+	return &last[((uintptr_t)lock >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 56];
+}
+
+static void publish_last(const void *lock, const struct smri_stack *stack)
+{
+	struct last *entry = last_of(lock);
+
+	smr_store(&entry->lock, NULL, RELAXED);
+	smr_store(&entry->tid, smr_lock_tid(), RELAXED);
+	smr_store(&entry->nr, stack->nr, RELAXED);
+	for (unsigned int i = 0; i < stack->nr; i++)
+		smr_store(&entry->frame[i], stack->frame[i], RELAXED);
+	smr_store(&entry->lock, lock, RELAXED);
+}
+
+/* The thread that let go of @lock last, and where; 0: not known. */
+static unsigned int recall_last(const void *lock, struct smri_stack *stack)
+{
+	struct last *entry = last_of(lock);
+
+	if (smr_load(&entry->lock, RELAXED) != lock)
+		return 0;
+	stack->nr = smr_load(&entry->nr, RELAXED);
+	for (unsigned int i = 0; i < stack->nr && i < SMRI_FRAMES; i++)
+		stack->frame[i] = smr_load(&entry->frame[i], RELAXED);
+	return smr_load(&entry->tid, RELAXED);
+}
+
+/* ---- Holds ---- */
+
+static struct smri_hold *find_hold(struct smri_thread *t, const void *lock)
+{
+	for (unsigned int i = t->nr_holds; i-- > 0;)
+		if (t->hold[i].lock == lock)
+			return &t->hold[i];
+	return NULL;
+}
+
+static unsigned int next_serial(struct smri_thread *t)
+{
+	/* So that threads do not count alike: a cursor may have been handed over. */
+	if (!t->last_serial)
+		t->last_serial = (unsigned int)((uintptr_t)t >> 6) * 2654435761u;
+	if (!++t->last_serial)
+		t->last_serial = 1;
+	return t->last_serial;
+}
+
+static void add_hold(struct smri_thread *t, const void *lock, unsigned int lock_class,
+		     unsigned int flags, void *frame)
+{
+	struct smri_hold *hold;
+
+	if (t->nr_holds == SMRI_HOLDS) {
+		smri_check_give_up("locks held by one thread");
+		return;
+	}
+	hold = &t->hold[t->nr_holds++];
+	hold->lock = lock;
+	hold->lock_class = lock_class;
+	hold->flags = flags;
+	hold->serial = next_serial(t);
+	hold->again = 0;
+	smri_stack_keep(&hold->taken, frame);
+}
+
+static void report_recursion(const struct smri_hold *hold, void *frame)
+{
+	struct smri_found found = { .rule = LOCKCHECK_LOCK_RECURSION,
+				    .here = "taken again here",
+				    .other_caption = "taken here at first",
+				    .other = &hold->taken };
+
+	smri_report(&found, frame, "the thread takes a lock of class \"%s\" that it holds already",
+		    smri_class_name(hold->lock_class));
+}
+
+static void report_nesting(const struct smri_hold *hold, void *frame)
+{
+	struct smri_found found = { .rule = LOCKCHECK_LOCK_NESTING,
+				    .a = hold->lock_class + 1,
+				    .b = hold->lock_class + 1,
+				    .here = "the second one is taken here",
+				    .other_caption = "the first one was taken here",
+				    .other = &hold->taken };
+
+	smri_report(&found, frame,
+		    "two locks of class \"%s\" are held together, and nothing says in which order",
+		    smri_class_name(hold->lock_class));
+}
+
+/* Of a lock that is about to be waited for. */
+static void check_order(struct smri_thread *t, unsigned int lock_class, unsigned int flags,
+			void *frame)
+{
+	for (unsigned int i = 0; i < t->nr_holds; i++) {
+		if (t->hold[i].lock_class != lock_class)
+			smri_graph_order(&t->hold[i], lock_class, frame);
+		else if (!(flags & LOCKCHECK_NESTED))
+			report_nesting(&t->hold[i], frame);
+	}
+	if (smr_in_section())
+		smri_graph_in_section(lock_class, frame);
+}
+
+bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int flags, void *frame)
+{
+	struct smri_thread *t = &smri_check_me;
+	struct smri_hold *hold;
+
+	if (!smri_check_on())
+		return true;
+	hold = find_hold(t, lock);
+	if (smr_unlikely(hold) && !(hold->flags & flags & LOCKCHECK_SHARED)) {
+		report_recursion(hold, frame);
+		hold->again++;
+		return false;
+	}
+	if (!hold && !(flags & LOCKCHECK_TRY))
+		check_order(t, lock_class, flags, frame);
+	add_hold(t, lock, lock_class, flags, frame);
+	return true;
+}
+
+/* Inner locks of the library's own are let go of too often, and nobody asks where. */
+static bool worth_remembering(const struct smri_hold *hold)
+{
+	return hold->lock_class < SMR_RANK_ARENAS || hold->lock_class >= SMR_RANKS_NR;
+}
+
+static void remember(struct smri_thread *t, const struct smri_hold *hold, void *frame)
+{
+	struct smri_left *left = &t->left[t->nr_left++ % SMRI_LEFT];
+
+	left->lock = hold->lock;
+	left->serial = hold->serial;
+	smri_stack_keep(&left->stack, frame);
+	publish_last(hold->lock, &left->stack);
+}
+
+static void report_not_held(const void *lock, void *frame)
+{
+	struct smri_stack stack;
+	unsigned int tid = recall_last(lock, &stack);
+	struct smri_found found = { .rule = LOCKCHECK_RELEASE_NOT_HELD,
+				    .here = "released here",
+				    .other_caption = "it was released last here",
+				    .other = tid ? &stack : NULL };
+
+	smri_report(&found, frame, "the thread releases a lock that it does not hold");
+}
+
+bool smri_check_drop(const void *lock, void *frame)
+{
+	struct smri_thread *t = &smri_check_me;
+	struct smri_hold *hold;
+
+	if (!smri_check_on())
+		return true;
+	hold = find_hold(t, lock);
+	if (smr_unlikely(!hold)) {
+		report_not_held(lock, frame);
+		return false;
+	}
+	if (smr_unlikely(hold->again)) {
+		hold->again--;
+		return false;
+	}
+	if (worth_remembering(hold))
+		remember(t, hold, frame);
+	t->nr_holds--;
+	memmove(hold, hold + 1, (size_t)(&t->hold[t->nr_holds] - hold) * sizeof(*hold));
+	return true;
+}
+
+bool smri_check_holds(const void *lock)
+{
+	return find_hold(&smri_check_me, lock);
+}
 
 void smr_check_acquire(const void *lock, enum smr_lock_rank rank)
 {
-	(void)rank;
-	smr_assert(lock);
+	smri_check_take(lock, rank, 0, smri_frame());
 }
 
 void smr_check_release(const void *lock)
 {
-	smr_assert(lock);
+	smri_check_drop(lock, smri_frame());
+}
+
+bool smr_check_lock(const struct mt_lock *lock, unsigned int flags, unsigned int subclass)
+{
+	unsigned int lock_class = lock->pad;
+
+	if (lock_class == SMR_RANK_TREE)
+		lock_class += subclass < 3 ? subclass : 3;
+	else if (subclass)
+		flags |= LOCKCHECK_NESTED;
+	return smri_check_take(lock, lock_class, flags | SMRI_MT_LOCK, smri_frame());
+}
+
+bool smr_check_unlock(const struct mt_lock *lock)
+{
+	return smri_check_drop(lock, smri_frame());
+}
+
+void smr_check_forked(void)
+{
+	struct smri_thread *t = &smri_check_me;
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < t->nr_holds; i++)
+		if (!(t->hold[i].flags & SMRI_MT_LOCK))
+			t->hold[nr++] = t->hold[i];
+	t->nr_holds = nr;
+}
+
+/* ---- Sections, allocations, waits ---- */
+
+void smr_check_section_enter(const char *name)
+{
+	struct smri_section *section;
+
+	if (smri_section_depth >= SMRI_SECTIONS)
+		return;
+	section = &smri_check_me.section[smri_section_depth];
+	section->name = name;
+	smri_stack_keep(&section->entered, smri_frame());
+}
+
+bool smr_check_section_leave(void)
+{
+	struct smri_found found = { .rule = LOCKCHECK_SECTION_NOT_ENTERED,
+				    .here = "left here",
+				    .other_caption = "it was entered here" };
+
+	if (smr_in_section())
+		return true;
+	if (smri_check_on())
+		smri_report(&found, smri_frame(), "the thread leaves a section that it is not in");
+	return false;
+}
+
+/* Reports what must not be done in a section. CONTEXT: in one. */
+static void report_in_section(enum lockcheck_rule rule, const char *does, const char *what,
+			      const char *here, void *frame)
+{
+	unsigned int depth = smri_section_depth < SMRI_SECTIONS ? smri_section_depth
+								: SMRI_SECTIONS;
+	struct smri_section *section = &smri_check_me.section[depth - 1];
+	struct smri_found found = { .rule = rule,
+				    .here = here,
+				    .other_caption = "the section was entered here",
+				    .other = &section->entered };
+
+	smri_report(&found, frame, "the thread %s %s inside the section \"%s\"", does, what,
+		    section->name);
+}
+
+void smri_check_alloc(const char *what, const void *without, void *frame)
+{
+	struct smri_thread *t = &smri_check_me;
+
+	if (!smri_check_on())
+		return;
+	if (smr_unlikely(smr_in_section()))
+		report_in_section(LOCKCHECK_ALLOCATION_IN_SECTION, "allocates or frees", what,
+				  "allocated or freed here", frame);
+	for (unsigned int i = 0; i < t->nr_holds; i++)
+		if (t->hold[i].lock != without)
+			smri_graph_over_alloc(&t->hold[i], what, frame);
 }
 
 void smr_check_alloc(const char *what)
 {
-	(void)what;
-	smr_assert(!smr_in_section());
+	smri_check_alloc(what, NULL, smri_frame());
+}
+
+void smr_check_alloc_without(const char *what, const void *lock)
+{
+	smri_check_alloc(what, lock, smri_frame());
+}
+
+/* Reports a wait if the thread is in a section of @flavor. What liburcu itself says of a QSBR thread is no proof. */
+static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
+{
+	struct smri_read *read = &smri_check_me.read[flavor];
+	struct smri_found found = { .rule = LOCKCHECK_WAIT_IN_READ_SECTION,
+				    .here = "waits here",
+				    .other_caption = "the read-side section was entered here",
+				    .other = read->depth ? &read->entered : NULL };
+
+	if (!read->depth && (flavor == MT_RCU_QSBR || !smr_rcu_read_ongoing(flavor)))
+		return false;
+	smri_report(&found, frame, "the thread waits for %s inside a read-side section", what);
+	return true;
+}
+
+void smri_check_wait(const char *what, void *frame)
+{
+	if (!smri_check_on())
+		return;
+	if (smr_in_section())
+		report_in_section(LOCKCHECK_WAIT_IN_SECTION, "waits for", what, "waits here",
+				  frame);
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
+		if (check_read((enum mt_rcu_flavor)i, what, frame))
+			return;
 }
 
 void smr_check_wait(const char *what)
 {
-	(void)what;
-	smr_assert(!smr_in_section());
+	smri_check_wait(what, smri_frame());
+}
+
+void smr_check_grace(enum mt_rcu_flavor flavor)
+{
+	if (smri_check_on())
+		check_read(flavor, "a grace period", smri_frame());
+}
+
+void smr_check_read_enter(enum mt_rcu_flavor flavor)
+{
+	struct smri_read *read = &smri_check_me.read[flavor];
+
+	if (read->depth++)
+		return;
+	read->serial = next_serial(&smri_check_me);
+	read->beyond = false;
+	smri_stack_keep(&read->entered, smri_frame());
+}
+
+void smr_check_read_leave(enum mt_rcu_flavor flavor)
+{
+	struct smri_read *read = &smri_check_me.read[flavor];
+	struct smri_found found = { .rule = LOCKCHECK_SECTION_NOT_ENTERED,
+				    .here = "left here",
+				    .other_caption = "one was left last here",
+				    .other = read->serial ? &read->left : NULL };
+
+	if (read->depth == 0) {
+		if (smri_check_on())
+			smri_report(&found, smri_frame(),
+				    "the thread leaves a read-side section that it is not in");
+		return;
+	}
+	if (--read->depth)
+		return;
+	read->beyond = smr_rcu_read_ongoing(flavor);
+	smri_stack_keep(&read->left, smri_frame());
+}
+
+/* ---- Trees and cursors ---- */
+
+unsigned long smr_check_guard(const void *lock, bool rcu, enum mt_rcu_flavor flavor)
+{
+	struct smri_thread *t = &smri_check_me;
+	struct smri_hold *hold = lock ? find_hold(t, lock) : NULL;
+	struct smri_read *read = &t->read[flavor];
+	unsigned long guard = hold ? hold->serial : 0;
+
+	if (rcu && (read->depth || read->beyond))
+		guard |= (unsigned long)read->serial << 32;
+	return guard;
+}
+
+bool smr_check_guarded(unsigned long guard)
+{
+	struct smri_thread *t = &smri_check_me;
+	unsigned int hold = (unsigned int)guard, section = (unsigned int)(guard >> 32);
+
+	if (!smri_check_on())
+		return true;
+	if (hold)
+		for (unsigned int i = 0; i < t->nr_holds; i++)
+			if (t->hold[i].serial == hold)
+				return true;
+	if (section)
+		for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
+			if (t->read[i].serial == section && (t->read[i].depth || t->read[i].beyond))
+				return true;
+	return false;
+}
+
+/*
+ * Where the thread let go of a hold of @lock or section of @guard. When that is too long ago, where @lock was let go of
+ * last, in *@latest. Or NULL.
+ */
+static const struct smri_stack *where_left(const void *lock, unsigned long guard,
+					   struct smri_stack *latest)
+{
+	struct smri_thread *t = &smri_check_me;
+	unsigned int hold = (unsigned int)guard, section = (unsigned int)(guard >> 32);
+
+	for (unsigned int i = 0; i < SMRI_LEFT && hold; i++)
+		if (t->left[i].serial == hold)
+			return &t->left[i].stack;
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS && section; i++)
+		if (t->read[i].serial == section)
+			return &t->read[i].left;
+	return lock && recall_last(lock, latest) ? latest : NULL;
+}
+
+void smr_check_report_cursor(const void *lock, unsigned long guard, void *frame)
+{
+	struct smri_stack latest;
+	struct smri_found found = {
+		.rule = LOCKCHECK_STALE_CURSOR,
+		.here = "used here",
+		.other_caption = (unsigned int)guard ? "the lock was released here"
+						     : "the read-side section was left here",
+		.other = where_left(lock, guard, &latest)
+	};
+
+	smri_report(
+		&found, frame,
+		"a cursor is used whose %s has been left since it got its position, without mas_pause()",
+		(unsigned int)guard ? "lock" : "read-side section");
+}
+
+void smr_check_report_write(const void *lock, unsigned int owner, void *frame)
+{
+	struct smri_stack stack;
+	struct smri_thread *t = &smri_check_me;
+	unsigned int tid = recall_last(lock, &stack);
+	struct smri_found found = { .rule = LOCKCHECK_WRITE_WITHOUT_LOCK,
+				    .here = "written here",
+				    .other = tid ? &stack : NULL,
+				    .other_caption =
+					    "the lock was last released, by this thread, here" };
+	struct smri_hold *hold;
+
+	if (!smri_check_on())
+		return;
+	hold = find_hold(t, lock);
+	if (tid != smr_lock_tid())
+		found.other_caption = "the lock was last released, by another thread, here";
+	if (hold) {
+		found.other = &hold->taken;
+		found.other_caption = "the lock was taken, for reading, here";
+		smri_report(&found, frame,
+			    "a tree is written while its lock is held for reading only");
+	} else if (owner) {
+		smri_report(&found, frame,
+			    "a tree is written without its lock, which thread %u holds", owner);
+	} else {
+		smri_report(&found, frame,
+			    "a tree is written without its lock, which this thread does not hold");
+	}
+}
+
+bool smr_check_only_shared(const void *lock)
+{
+	struct smri_hold *hold = find_hold(&smri_check_me, lock);
+
+	return hold && (hold->flags & LOCKCHECK_SHARED);
+}
+
+unsigned int smr_check_hold(const void *lock)
+{
+	struct smri_hold *hold = find_hold(&smri_check_me, lock);
+
+	return hold ? hold->serial : 0;
+}
+
+void smr_check_resume(const void *lock, unsigned int serial)
+{
+	struct smri_hold *hold = find_hold(&smri_check_me, lock);
+
+	if (hold && serial)
+		hold->serial = serial;
 }
 
 #else

@@ -15,10 +15,12 @@
 #include "base/base.h"
 #include "base/order.h"
 #include "base/park.h"
+#include "lock/check.h"
 #include "lock/mutex.h"
 #include "lock/thread.h"
 #include <errno.h>
 #include <pthread.h>
+#include <samara/lockcheck.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,6 +37,7 @@ unsigned int smri_lock_ask_tid(void)
 static void forget_tid(void)
 {
 	smri_lock_tid = 0;
+	smr_check_forked();
 }
 
 __attribute__((constructor)) static void watch_forks(void)
@@ -49,11 +52,11 @@ void mt_lock_init(struct mt_lock *lock)
 	lock->pad = 0;
 }
 
-bool mt_lock_try(struct mt_lock *lock)
+smr_inline bool acquire_fast(struct mt_lock *lock)
 {
 	unsigned int free = 0;
 
-	/* ORDER lock: see base/order.h. PARTNER mt_lock_release(). */
+	/* ORDER lock: see base/order.h. PARTNER smr_lock_release_unseen(). */
 	return smr_cas(&lock->word, &free, smr_lock_tid(), ORDER(lock, acquire), RELAXED);
 }
 
@@ -66,7 +69,7 @@ static smr_noinline int acquire_slow(struct mt_lock *lock, bool intr)
 	smr_assert((seen | WAITERS) != mine); /* it would wait for itself for ever */
 	for (;;) {
 		if (seen == 0) {
-			/* ORDER lock. PARTNER mt_lock_release(). */
+			/* ORDER lock. PARTNER smr_lock_release_unseen(). */
 			if (smr_cas(&lock->word, &seen, mine, ORDER(lock, acquire), RELAXED))
 				return 0;
 			continue;
@@ -82,27 +85,61 @@ static smr_noinline int acquire_slow(struct mt_lock *lock, bool intr)
 	}
 }
 
-void mt_lock_acquire(struct mt_lock *lock)
+void smr_lock_acquire_unseen(struct mt_lock *lock)
 {
-	if (smr_unlikely(!mt_lock_try(lock)))
+	if (smr_unlikely(!acquire_fast(lock)))
 		acquire_slow(lock, false);
 }
 
-int smr_lock_acquire_intr(struct mt_lock *lock)
-{
-	return smr_likely(mt_lock_try(lock)) ? 0 : acquire_slow(lock, true);
-}
-
-void mt_lock_release(struct mt_lock *lock)
+void smr_lock_release_unseen(struct mt_lock *lock)
 {
 	unsigned int word;
 
 	smr_assert(mt_lock_held(lock));
-	/* ORDER lock: what the holder did precedes the next holder's doings. PARTNER mt_lock_try(),
+	/* ORDER lock: what the holder did precedes the next holder's doings. PARTNER acquire_fast(),
 	 * acquire_slow(). WITHOUT the next holder may see the protected data as they were before. */
 	word = smr_xchg(&lock->word, 0, ORDER(lock, release));
 	if (smr_unlikely(word & WAITERS))
 		smr_wake(&lock->word, 1);
+}
+
+bool mt_lock_try(struct mt_lock *lock)
+{
+	bool taken = acquire_fast(lock);
+
+	if (taken)
+		smr_check_lock(lock, LOCKCHECK_TRY, 0);
+	return taken;
+}
+
+void mt_lock_acquire(struct mt_lock *lock)
+{
+	if (smr_check_lock(lock, 0, 0))
+		smr_lock_acquire_unseen(lock);
+}
+
+void mt_lock_acquire_nested(struct mt_lock *lock, unsigned int subclass)
+{
+	if (smr_check_lock(lock, 0, subclass))
+		smr_lock_acquire_unseen(lock);
+}
+
+int smr_lock_acquire_intr(struct mt_lock *lock)
+{
+	int err;
+
+	if (!smr_check_lock(lock, 0, 0))
+		return 0;
+	err = smr_likely(acquire_fast(lock)) ? 0 : acquire_slow(lock, true);
+	if (err)
+		smr_check_unlock(lock);
+	return err;
+}
+
+void mt_lock_release(struct mt_lock *lock)
+{
+	if (smr_check_unlock(lock))
+		smr_lock_release_unseen(lock);
 }
 
 bool mt_lock_held(const struct mt_lock *lock)

@@ -8,4 +8,8 @@
 /* Takes @lock: 0, or -EINTR when a signal handler has run while it waited. CONTEXT: SLEEP yes. */
 int smr_lock_acquire_intr(struct mt_lock *lock);
 
+/* Behind the checker's back: for its own tables, and for what is locked around fork(). */
+void smr_lock_acquire_unseen(struct mt_lock *lock);
+void smr_lock_release_unseen(struct mt_lock *lock);
+
 #endif

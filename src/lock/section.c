@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "lock/section.h"
 
+#include "lock/check.h"
+
 __thread unsigned int smri_section_depth __attribute__((tls_model("initial-exec")));
 
 void smr_section_enter(const char *what)
 {
-	(void)what;
+	smr_check_section_enter(what);
 	smri_section_depth++;
 }
 
 void smr_section_leave(void)
 {
-	smr_assert(smri_section_depth > 0);
-	smri_section_depth--;
+	/* To leave one that was not entered is a mistake, and does nothing. */
+	if (smr_check_section_leave() && smri_section_depth > 0)
+		smri_section_depth--;
 }

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of the checker. CONTEXT of everything: any, but for signal handlers. */
+#ifndef SMR_LOCK_CHECK_INTERNAL_H
+#define SMR_LOCK_CHECK_INTERNAL_H
+
+#include "base/grace.h"
+#include "lock/check.h"
+#include <samara/lockcheck.h>
+#include <stdint.h>
+
+enum {
+	SMRI_CLASSES = 128,
+	SMRI_EDGES = 1024,
+	SMRI_HOLDS = 32,      /* locks that a thread holds at once */
+	SMRI_SECTIONS = 8,    /* those nested deeper have no stack */
+	SMRI_LEFT = 8,        /* locks let go of lately */
+	SMRI_FRAMES = 10,     /* of a stack that is kept */
+	SMRI_FRAMES_NOW = 40, /* of the stack of a report */
+};
+
+#define SMRI_MT_LOCK 0x100u /* a hold's flag beside those of lockcheck.h */
+
+struct smri_stack {
+	unsigned int nr;
+	void *frame[SMRI_FRAMES];
+};
+
+struct smri_hold {
+	const void *lock;
+	unsigned int lock_class;
+	unsigned int flags;
+	unsigned int serial; /* identity; never 0 */
+	unsigned int again;  /* how often it was, wrongly, taken once more */
+	struct smri_stack taken;
+};
+
+struct smri_left {
+	const void *lock;
+	unsigned int serial;
+	struct smri_stack stack;
+};
+
+struct smri_read {
+	unsigned int depth;
+	unsigned int serial; /* of the outermost section entered last */
+	bool beyond;         /* when it was left the thread still was in a section of its own */
+	struct smri_stack entered, left;
+};
+
+struct smri_section {
+	const char *name;
+	struct smri_stack entered;
+};
+
+/* What the checker knows of a thread. GUARD: the thread itself. */
+struct smri_thread {
+	bool busy; /* in a handler */
+	unsigned int last_serial;
+	unsigned int nr_holds;
+	unsigned int nr_left;
+	struct smri_hold hold[SMRI_HOLDS];
+	struct smri_left left[SMRI_LEFT];
+	struct smri_section section[SMRI_SECTIONS];
+	struct smri_read read[SMR_RCU_FLAVORS];
+};
+
+extern __thread struct smri_thread smri_check_me __attribute__((visibility("hidden")));
+
+/* ---- check.c ---- */
+
+/* lockcheck_acquire(), smr_check_lock() and all: false when the thread holds it already, which has been reported. */
+bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int flags, void *frame);
+/* False when it is not held, or was taken wrongly before: then the lock itself is to be left alone. */
+bool smri_check_drop(const void *lock, void *frame);
+void smri_check_alloc(const char *what, const void *without, void *frame);
+void smri_check_wait(const char *what, void *frame);
+bool smri_check_holds(const void *lock);
+
+/* ---- check_graph.c: classes, in which order they are taken, and what they are held over ---- */
+
+/* Registers a class of the program's at its first use. 0 when there is no room. */
+unsigned int smri_class_id(struct lockcheck_class *lock_class);
+const char *smri_class_name(unsigned int id);
+/* A lock of class @to is about to be taken, with @held held. */
+void smri_graph_order(const struct smri_hold *held, unsigned int to, void *frame);
+/* @held is held where memory is allocated; a lock of class @id is taken in a section. */
+void smri_graph_over_alloc(const struct smri_hold *held, const char *what, void *frame);
+void smri_graph_in_section(unsigned int id, void *frame);
+
+/* ---- check_report.c ---- */
+
+/* Is the calling thread watched at all? */
+bool smri_check_on(void);
+/* A table is full: no more checks from now on. */
+void smri_check_give_up(const char *what);
+
+/* The lock of the checker's tables. Nothing is called under it. */
+void smri_check_enter(void);
+void smri_check_leave(void);
+
+/*
+ * The stack from the caller of the function with @frame outwards, as far as frame pointers lead. Cheap. Frames of code
+ * that is compiled without frame pointers may be missing, but for the first.
+ */
+void smri_stack_keep(struct smri_stack *stack, void *frame);
+/* The same by unwinding: complete, and dear. */
+void smri_stack_unwind(struct smri_stack *stack, void *frame);
+
+struct smri_found {
+	enum lockcheck_rule rule;
+	unsigned int a,
+		b; /* classes, or 0: with @rule and, if both are 0, the stack, what is reported once */
+	const char *here; /* captions */
+	const char *other_caption;
+	const struct smri_stack *other; /* NULL: not known */
+};
+
+/* Reports @found, with the stack from the caller of the function with @frame outwards. */
+__attribute__((format(printf, 3, 4))) void smri_report(const struct smri_found *found, void *frame,
+						       const char *format, ...);
+
+/* The calling function's frame, for smri_stack_*(). */
+#define smri_frame() __builtin_frame_address(0)
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* Reports of the checker: stacks, the handler, and the text on stderr. */
+#include <samara/lockcheck.h>
+
+#ifdef SMR_LOCKCHECK
+
+#include "base/atomic.h"
+#include "base/base.h"
+#include "lock/check_internal.h"
+#include "lock/mutex.h"
+
+#include <execinfo.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SEEN = 512 };
+
+static struct mt_lock tables =
+	MT_LOCK_INIT;         /* the innermost lock of all, and unseen by the checker */
+static unsigned int given_up; /* GUARD relaxed: only ever set */
+static uint64_t seen[SEEN];   /* GUARD tables: hashes of what has been reported */
+static void (*handler)(const struct lockcheck_report *report, void *arg); /* GUARD tables */
+static void *handler_arg;                                                 /* GUARD tables */
+
+static const char *const names[] = {
+	[LOCKCHECK_WRITE_WITHOUT_LOCK] = "write-without-lock",
+	[LOCKCHECK_ALLOCATION_IN_SECTION] = "allocation-in-section",
+	[LOCKCHECK_LOCK_OVER_ALLOCATION] = "lock-over-allocation",
+	[LOCKCHECK_LOCK_ORDER] = "lock-order",
+	[LOCKCHECK_LOCK_NESTING] = "lock-nesting",
+	[LOCKCHECK_LOCK_RECURSION] = "lock-recursion",
+	[LOCKCHECK_RELEASE_NOT_HELD] = "release-not-held",
+	[LOCKCHECK_WAIT_IN_READ_SECTION] = "wait-in-read-section",
+	[LOCKCHECK_WAIT_IN_SECTION] = "wait-in-section",
+	[LOCKCHECK_SECTION_NOT_ENTERED] = "section-not-entered",
+	[LOCKCHECK_STALE_CURSOR] = "stale-cursor",
+};
+
+void smri_check_enter(void)
+{
+	smr_lock_acquire_unseen(&tables);
+}
+
+void smri_check_leave(void)
+{
+	smr_lock_release_unseen(&tables);
+}
+
+bool smri_check_on(void)
+{
+	return !smri_check_me.busy && !smr_load(&given_up, RELAXED);
+}
+
+static void put(const char *text)
+{
+	/* There is nobody to tell when stderr is closed. */
+	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+		return;
+}
+
+void smri_check_give_up(const char *what)
+{
+	if (smr_xchg(&given_up, 1, RELAXED))
+		return;
+	put("samara: lockcheck stops checking: too many ");
+	put(what);
+	put("\n");
+}
+
+/* ---- Stacks ---- */
+
+extern void *__libc_stack_end; /* of the first thread */
+
+/* The unwinder loads a library, and so allocates, when it is first used. */
+__attribute__((constructor)) static void warm_up(void)
+{
+	void *frame[1];
+
+	(void)backtrace(frame, 1);
+}
+
+/* Thread descriptors lie above the stacks they belong to, but for that of the first thread. */
+static uintptr_t stack_end(uintptr_t from)
+{
+	uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
+
+	return thread > from ? thread : (uintptr_t)__libc_stack_end;
+}
+
+/* A caller without a frame pointer has left anything in its place: it must at least lead up the stack. */
+__attribute__((no_sanitize("address"), no_sanitize("thread"))) void smri_stack_keep(
+	struct smri_stack *stack, void *frame)
+{
+	uintptr_t end = stack_end((uintptr_t)frame), *fp = frame, next;
+	unsigned int n = 0;
+
+	for (;;) {
+		stack->frame[n++] = (void *)fp[1];
+		next = fp[0];
+		if (n == SMRI_FRAMES || next <= (uintptr_t)fp || next + sizeof(*fp) >= end ||
+		    next % sizeof(*fp) || next - (uintptr_t)fp > 1UL << 20 ||
+		    ((uintptr_t *)next)[1] < 4096)
+			break;
+		fp = (uintptr_t *)next;
+	}
+	stack->nr = n;
+}
+
+/* Frames from the caller of the function with @frame outwards. */
+static unsigned int unwind(void **frames, unsigned int max, void *frame)
+{
+	void *first = __builtin_extract_return_addr(((void **)frame)[1]);
+	unsigned int nr = (unsigned int)backtrace(frames, (int)max), skip = 0;
+
+	while (skip < nr && frames[skip] != first)
+		skip++;
+	if (skip == nr)
+		return nr;
+	memmove(frames, frames + skip, (nr - skip) * sizeof(*frames));
+	return nr - skip;
+}
+
+void smri_stack_unwind(struct smri_stack *stack, void *frame)
+{
+	void *frames[SMRI_FRAMES_NOW];
+	unsigned int nr = unwind(frames, SMRI_FRAMES_NOW, frame);
+
+	stack->nr = nr < SMRI_FRAMES ? nr : SMRI_FRAMES;
+	memcpy(stack->frame, frames, stack->nr * sizeof(*frames));
+}
+
+/* ---- Reports ---- */
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+	hash = (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 29;
+}
+
+/* What makes two reports the same one: the classes, or else the place. Never 0. */
+static uint64_t identity(const struct smri_found *found, const struct lockcheck_stack *here)
+{
+	uint64_t hash = mix(mix(mix(1, found->rule), found->a), found->b);
+
+	if (!found->a && !found->b)
+		for (unsigned int i = 0; i < here->nr; i++)
+			hash = mix(hash, (uintptr_t)here->frames[i]);
+	return hash ? hash : 1;
+}
+
+/* Notes @id; false when it has been noted before. With the table full all is news. CONTEXT: HOLDS tables. */
+static bool is_news(uint64_t id)
+{
+	for (unsigned int i = 0; i < SEEN; i++) {
+		uint64_t *slot = &seen[(id + i) % SEEN];
+
+		if (*slot == id)
+			return false;
+		if (*slot == 0) {
+			*slot = id;
+			return true;
+		}
+	}
+	return true;
+}
+
+static void deliver(const struct lockcheck_report *report, uint64_t id)
+{
+	void (*fn)(const struct lockcheck_report *report, void *arg);
+	void *arg;
+	bool news;
+
+	smri_check_enter();
+	fn = handler;
+	arg = handler_arg;
+	news = is_news(id);
+	smri_check_leave();
+	if (!news)
+		return;
+	smri_check_me.busy = true;
+	if (!fn) {
+		lockcheck_print(report);
+		abort();
+	}
+	fn(report, arg);
+	smri_check_me.busy = false;
+}
+
+void smri_report(const struct smri_found *found, void *frame, const char *format, ...)
+{
+	void *frames[SMRI_FRAMES_NOW];
+	char sentence[400];
+	struct lockcheck_report report = { .rule = found->rule,
+					   .name = names[found->rule],
+					   .sentence = sentence };
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+	report.stack[0] = (struct lockcheck_stack){ found->here,
+						    unwind(frames, SMRI_FRAMES_NOW, frame),
+						    frames };
+	report.stack[1] = (struct lockcheck_stack){ .caption = found->other_caption };
+	if (found->other) {
+		report.stack[1].nr = found->other->nr;
+		report.stack[1].frames = found->other->frame;
+	}
+	deliver(&report, identity(found, &report.stack[0]));
+}
+
+static void print_stack(const struct lockcheck_stack *stack)
+{
+	put("  ");
+	put(stack->caption);
+	put(stack->nr ? ":\n" : ": not known\n");
+	/* Frames are return addresses; the call is in the line before. */
+	if (stack->nr)
+		backtrace_symbols_fd(stack->frames, (int)stack->nr, STDERR_FILENO);
+}
+
+void lockcheck_print(const struct lockcheck_report *report)
+{
+	put("samara: lockcheck: ");
+	put(report->name);
+	put(": ");
+	put(report->sentence);
+	put("\n");
+	print_stack(&report->stack[0]);
+	print_stack(&report->stack[1]);
+	put("  docs/lockcheck.md, section ");
+	put(report->name);
+	put(", says what to do about it.\n");
+}
+
+void lockcheck_set_handler(void (*fn)(const struct lockcheck_report *report, void *arg), void *arg)
+{
+	smri_check_enter();
+	handler = fn;
+	handler_arg = arg;
+	memset(seen, 0, sizeof(seen));
+	smri_check_leave();
+}
+
+bool lockcheck_enabled(void)
+{
+	return !smr_load(&given_up, RELAXED);
+}
+
+#else
+
+bool lockcheck_enabled(void)
+{
+	return false;
+}
+
+void lockcheck_set_handler(void (*fn)(const struct lockcheck_report *report, void *arg), void *arg)
+{
+	(void)fn;
+	(void)arg;
+}
+
+void lockcheck_print(const struct lockcheck_report *report)
+{
+	(void)report;
+}
+
+#endif

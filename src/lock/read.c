@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The read-side sections of users: those of base/rcu.h, and the checker knows of them. */
+#include "base/rcu.h"
+#include "lock/check.h"
+
+#include <samara/maple_tree.h>
+
+void mt_rcu_read_lock(const struct maple_tree *mt)
+{
+	smr_rcu_read_lock((enum mt_rcu_flavor)mt->ma_rcu);
+	smr_check_read_enter((enum mt_rcu_flavor)mt->ma_rcu);
+}
+
+void mt_rcu_read_unlock(const struct maple_tree *mt)
+{
+	smr_rcu_read_unlock((enum mt_rcu_flavor)mt->ma_rcu);
+	smr_check_read_leave((enum mt_rcu_flavor)mt->ma_rcu);
+}
