@@ -139,7 +139,7 @@ MT_API bool mt_lock_is_held(const struct maple_tree *mt);
 
 #define mtree_lock(mt) mt_lock_acquire(&(mt)->ma_lock)
 #define mtree_unlock(mt) mt_lock_release(&(mt)->ma_lock)
-#define mtree_lock_nested(mt, subclass) ((void)(subclass), mt_lock_acquire(&(mt)->ma_lock))
+#define mtree_lock_nested(mt, subclass) mt_lock_acquire_nested(&(mt)->ma_lock, (subclass))
 #define mas_lock(mas) mtree_lock((mas)->tree)
 #define mas_unlock(mas) mtree_unlock((mas)->tree)
 #define mas_lock_nested(mas, subclass) mtree_lock_nested((mas)->tree, subclass)
@@ -303,15 +303,16 @@ struct ma_state {
 	unsigned char depth;  /* of the leaf; the top is at 0 */
 	unsigned char offset; /* of the range in the leaf */
 	unsigned char mas_flags;
-	unsigned char end; /* the leaf's last offset */
-	unsigned long seq; /* ma_seq when the position was made */
+	unsigned char end;   /* the leaf's last offset */
+	unsigned long seq;   /* ma_seq when the position was made */
+	unsigned long guard; /* what protected it then, to the checker (lockcheck.h) */
 	void *path[MT_PATH_MAX];
 	unsigned char slot[MT_PATH_MAX];
 };
 
 #define MA_STATE(name, mt, first, end_)                                                       \
-	struct ma_state name = { (mt),     (first), (end_), NULL, 0, ~0UL, NULL,     0,    0, \
-				 ma_start, 0,       0,      0,    0, 0,    { NULL }, { 0 } }
+	struct ma_state name = { (mt),     (first), (end_), NULL, 0, ~0UL, NULL, 0,        0, \
+				 ma_start, 0,       0,      0,    0, 0,    0,    { NULL }, { 0 } }
 
 /* The entry that encodes the negative errno @err. */
 #define MA_ERROR(err) ((void *)(((unsigned long)(long)(err) << 2) | 2UL))

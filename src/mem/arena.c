@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem/arena.h"
-#include "lock/rank.h"
+#include "lock/check.h"
+#include "lock/mutex.h"
 #include "mem/mem_internal.h"
 #include "mem/refill.h"
 #include <errno.h>
@@ -66,9 +67,9 @@ static void before_fork(void)
 	struct mt_mem *mem;
 
 	smr_grace_before_fork();
-	smri_mem_lock_arenas();
+	smr_lock_acquire_unseen(&arenas_lock);
 	for (mem = arenas; mem; mem = mem->next)
-		mt_lock_acquire(&mem->lock);
+		smr_lock_acquire_unseen(&mem->lock);
 }
 
 static void after_fork_parent(void)
@@ -76,8 +77,8 @@ static void after_fork_parent(void)
 	struct mt_mem *mem;
 
 	for (mem = arenas; mem; mem = mem->next)
-		mt_lock_release(&mem->lock);
-	smri_mem_unlock_arenas();
+		smr_lock_release_unseen(&mem->lock);
+	smr_lock_release_unseen(&arenas_lock);
 	smr_grace_after_fork_parent();
 }
 
@@ -156,6 +157,7 @@ struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
 
 	if (limit && limit < MT_CHUNK_SIZE)
 		return NULL;
+	smr_check_alloc("an arena");
 	mem = aligned_alloc(SMR_CACHE_LINE, sizeof(*mem));
 	if (!mem)
 		return NULL;
@@ -191,6 +193,8 @@ void mt_mem_destroy(struct mt_mem *mem)
 	unsigned int i;
 
 	smr_assert(mem != &smri_mem_default);
+	smr_check_alloc("an arena");
+	smr_check_wait("a grace period");
 	smri_retire_wait_idle(mem);
 	/* From here on other threads' magazines of this arena are nobody's: its id is never looked up again. */
 	delist(mem);
@@ -224,6 +228,7 @@ int mt_mem_set_reserve(struct mt_mem *mem, unsigned long nodes)
 	mt_lock_acquire(&mem->lock);
 	mem->reserve_size = nodes;
 	mt_lock_release(&mem->lock);
+	smr_check_alloc("nodes");
 	return smri_refill_ensure(mem, 0);
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem/refill.h"
+#include "lock/check.h"
+#include "lock/section.h"
 #include "mem/mem_internal.h"
 #include <errno.h>
 
@@ -66,6 +68,9 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 {
 	void *chunk;
 
+	/* To unmap may block: what is left now goes with the next reaping. */
+	if (smr_in_section())
+		return;
 	sort_ready(mem);
 	do {
 		chunk = NULL;
@@ -124,6 +129,7 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 {
 	int err = -ENOMEM;
 
+	smr_check_alloc("nodes");
 	if (!smr_hook_fail_node(true)) {
 		(void)smri_mag_get(mem, true);
 		smr_mem_flush_local(mem);

@@ -17,7 +17,8 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
 
 /*
  * Gives chunks without a used node back, all but one. The callback of a grace period does so by itself;
- * where nodes are given back at once, a writer does it after dropping its lock.
+ * where nodes are given back at once, a writer does it after dropping its lock. In a section
+ * (lock/section.h) they are left for the next time.
  */
 void smr_mem_reap(struct mt_mem *mem);
 

@@ -60,6 +60,7 @@
 
 #include "base/order.h"
 #include "base/park.h"
+#include "lock/check.h"
 #include "mem/mem_internal.h"
 #include "mem/refill.h"
 #include <limits.h>
@@ -252,6 +253,7 @@ bool smr_mem_grace_over(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned 
 
 void smr_mem_grace_wait(struct mt_mem *mem, enum mt_rcu_flavor flavor)
 {
+	smr_check_grace(flavor);
 	wait_flavor(&mem->limbo[flavor], flavor);
 }
 
@@ -297,6 +299,7 @@ void mt_mem_barrier(struct mt_mem *mem)
 {
 	unsigned int i;
 
+	smr_check_wait("a grace period");
 	for (i = 0; i < SMR_RCU_FLAVORS; i++)
 		wait_flavor(&mem->limbo[i], (enum mt_rcu_flavor)i);
 	smr_mem_reap(mem);

@@ -13,9 +13,11 @@
 #include "tree/credits.h"
 
 #include "base/rcu.h"
+#include "lock/check.h"
 #include "mem/pledge.h"
 #include "mem/refill.h"
 #include "mem/retire.h"
+#include "tree/check.h"
 #include "tree/store.h"
 
 #include <errno.h>
@@ -118,6 +120,8 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 	if (nr > ULONG_MAX / MT_CHUNK_SIZE || c->left > ULONG_MAX / MT_CHUNK_SIZE ||
 	    c->batch > ULONG_MAX / MT_CHUNK_SIZE)
 		return -EOVERFLOW;
+	if (gfpflags_allow_blocking(gfp))
+		smr_check_alloc("credits");
 	if (mt_in_rcu(mt) && gfpflags_allow_blocking(gfp))
 		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
 	do {
@@ -203,6 +207,8 @@ void mt_credits_begin(struct mt_credits *c, unsigned long nr)
 	c->begun = nr < left ? nr : left;
 	if (c->mode == MT_CREDITS_STRICT)
 		return;
+	if (mt_in_rcu(mt))
+		smr_check_grace(flavor);
 	if (c->begun > c->batch)
 		c->begun = c->batch;
 	lendable = (c->batch - c->begun) * per_store;
@@ -349,6 +355,7 @@ int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long l
 		return -EINVAL;
 	if (!may_store(c))
 		return -ENOSPC;
+	smr_check_write(txn->mt);
 	if (c->used == 0) {
 		c->next = txn->holders;
 		txn->holders = c;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Duplicating a tree node by node. */
+#include "lock/check.h"
 #include "mem/refill.h"
+#include "tree/check.h"
 #include "tree/store.h"
 #include "mem/pledge.h"
 #include "tree/pledge.h"
@@ -39,6 +41,8 @@ static int take_all(struct maple_tree *dst, struct smr_nodes *nodes, unsigned lo
 {
 	struct mt_mem *mem = smr_mem_of(dst);
 
+	if (nr && gfpflags_allow_blocking(gfp))
+		smr_check_alloc("nodes");
 	if (!smr_mem_take(mem, nodes, nr, gfp))
 		return 0;
 	return gfpflags_allow_blocking(gfp) ? smr_mem_refill(mem, nodes, nr) : -ENOMEM;
@@ -91,6 +95,7 @@ int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp)
 
 	if (dst->ma_root || (mt->ma_flags & ~height) != (dst->ma_flags & ~height))
 		return -EINVAL;
+	smr_check_write(dst);
 	if (smr_is_enode(root))
 		err = copy_tree(mt, dst, &root, gfp);
 	if (err)

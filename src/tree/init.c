@@ -2,6 +2,7 @@
 /* The beginning and the end of trees and cursors, and their modes. */
 #include "base/rcu.h"
 #include "mem/refill.h"
+#include "tree/check.h"
 #include "tree/pledge.h"
 
 #include <errno.h>
@@ -78,6 +79,7 @@ void __mt_destroy(struct maple_tree *mt)
 {
 	unsigned long retired = mt->ma_nodes_retired;
 
+	smr_check_write(mt);
 	smr_replace_tree(mt, NULL);
 	if (smr_has_credits(mt))
 		smr_pledge_emptied(mt, mt->ma_nodes_retired - retired);
@@ -103,4 +105,5 @@ void mas_init(struct ma_state *mas, struct maple_tree *tree, unsigned long addr)
 	mas->status = ma_start;
 	mas->depth = mas->offset = mas->mas_flags = mas->end = 0;
 	mas->seq = 0;
+	mas->guard = 0;
 }

@@ -8,6 +8,7 @@
  * the range when going up, from the first when going down, so that what was returned once is never returned
  * again and nothing is left out.
  */
+#include "tree/check.h"
 #include "tree/compact.h"
 #include "tree/walk.h"
 
@@ -29,6 +30,7 @@ smr_inline bool stand(struct ma_state *mas, unsigned long key, void **root)
 /* Makes sure the cursor stands in today's tree; @key is what to look up if it does not. */
 smr_inline bool hold(struct ma_state *mas, unsigned long key, void **root)
 {
+	smr_check_cursor(mas);
 	if (smr_likely(smr_path_fresh(mas))) {
 		mas->status = ma_active;
 		return true;
@@ -95,6 +97,7 @@ smr_inline void *find_near(struct ma_state *mas, unsigned long max)
 	first = node->base + ((unsigned long)node->b32[i - 1] << node->shift);
 	if (first > max || mas->last >= max)
 		return NULL;
+	smr_check_cursor(mas);
 	mas->offset = (unsigned char)i;
 	mas->index = first;
 	mas->last = i < end ? node->base + ((unsigned long)node->b32[i] << node->shift) - 1

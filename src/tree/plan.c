@@ -9,6 +9,7 @@
  * (31 and 25 when wide). So three nodes a level are enough, and the next level again gets at most three.
  * At the top there is no neighbour: two parts at most, and a new top. A store builds 3h nodes at most.
  */
+#include "tree/check.h"
 #include "tree/pledge.h"
 
 #include <errno.h>
@@ -45,12 +46,15 @@ static bool in_range(const struct ma_state *mas, unsigned int i, unsigned long k
 static void locate(struct smr_write *w, unsigned long first)
 {
 	struct ma_state *mas = w->mas;
+	bool near = mas->node && first >= mas->min && first <= mas->max;
+	bool fresh;
 	void *root;
 
+	if (near)
+		smr_check_cursor(mas);
 	/* Only the number will do here: a leaf may be alive below a parent that is not. */
-	bool fresh = mas->node && mas->seq == w->mt->ma_seq;
-
-	if (fresh && first >= mas->min && first <= mas->max) {
+	fresh = mas->node && mas->seq == w->mt->ma_seq;
+	if (fresh && near) {
 		/* Most often it is where the cursor stands. */
 		if (!in_range(mas, mas->offset, first))
 			mas->offset = (unsigned char)smr_search_leaf(mas->node, first);
@@ -550,7 +554,7 @@ static void choose_form(struct smr_write *w)
 static int make_plan(struct smr_write *w, struct ma_state *mas, unsigned long first,
 		     unsigned long last, void *entry, bool free_only)
 {
-	smr_assert(mt_lock_is_held(mas->tree));
+	smr_check_write(mas->tree);
 	w->mas = mas;
 	w->mt = mas->tree;
 	w->first = first;

@@ -4,8 +4,10 @@
 
 #include "base/hooks.h"
 #include "base/rcu.h"
+#include "lock/check.h"
 #include "mem/refill.h"
 #include "mem/pledge.h"
+#include "tree/check.h"
 #include "tree/pledge.h"
 
 #include <errno.h>
@@ -57,23 +59,30 @@ int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
 	struct maple_tree *mt = mas->tree;
+	unsigned int hold;
 	int err;
 
 	if (mt_in_rcu(mt))
 		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
 	if (mt_external_lock(mt) || !mt_lock_held(&mt->ma_lock))
 		return smr_cursor_fill(mas, nr, gfp);
+	hold = smr_check_hold(&mt->ma_lock);
 	mtree_unlock(mt);
 	smr_hook_unlocked();
 	err = smr_cursor_fill(mas, nr, gfp);
 	mtree_lock(mt);
+	smr_check_resume(&mt->ma_lock, hold);
 	mas->node = NULL;
 	return err ? err : -EAGAIN;
 }
 
 int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
-	if (mas->alloc_nr >= nr || !smr_cursor_fill(mas, nr, GFP_NOWAIT | __GFP_NOWARN))
+	if (mas->alloc_nr >= nr)
+		return 0;
+	if (gfpflags_allow_blocking(gfp))
+		smr_check_store_alloc(mas->tree);
+	if (!smr_cursor_fill(mas, nr, GFP_NOWAIT | __GFP_NOWARN))
 		return 0;
 	if (gfpflags_allow_blocking(gfp))
 		return fill_blocking(mas, nr, gfp);
@@ -103,6 +112,7 @@ void smr_settle(const struct smr_write *w)
 	mas->status = ma_active;
 	mas->index = w->first;
 	mas->last = w->last;
+	smr_check_place(mas);
 }
 
 /* All that is to be obtained before the commit. */

@@ -30,6 +30,7 @@
  */
 #include "mem/pledge.h"
 #include "mem/retire.h"
+#include "tree/check.h"
 #include "tree/credits.h"
 #include "tree/store.h"
 
@@ -40,7 +41,7 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 {
 	unsigned int flags = mt->ma_flags & ~(unsigned int)(MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_MASK);
 
-	smr_assert(mt_lock_is_held(mt));
+	smr_check_write(mt);
 	txn->mt = mt;
 	txn->seq = mt->ma_seq;
 	txn->stores = 0;
@@ -61,6 +62,7 @@ int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long la
 
 	if (first > last || xa_is_advanced(entry))
 		return -EINVAL;
+	smr_check_write(txn->mt);
 	txn->mas.index = first;
 	txn->mas.last = last;
 	err = smr_write_entry(&txn->mas, entry, gfp, false, NULL, NULL);
@@ -228,6 +230,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	struct maple_tree *mt = txn->mt, *view = &txn->view;
 	struct ending e = { .mt = mt, .view = view, .commit = true };
 
+	smr_check_write(mt);
 	smr_assert(mt->ma_seq == txn->seq);
 	/* Before they can be seen: afterwards their headers would be written beside readers. */
 	end_all(&e);
@@ -245,6 +248,7 @@ void mt_txn_abort(struct mt_txn *txn)
 	struct maple_tree *view = &txn->view;
 	struct ending e = { .mt = txn->mt, .view = view, .commit = false };
 
+	smr_check_write(txn->mt);
 	smr_assert(txn->mt->ma_seq == txn->seq);
 	end_all(&e);
 	smr_pledge_give(smr_mem_of(view), &e.dropped);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/walk.h"
 
+#include "tree/check.h"
+
 /*
  * Does the calling thread read without the lock? Only then does its read section keep dead nodes readable.
  * Of an external lock nothing may be known: then assume the worst.
@@ -47,6 +49,7 @@ smr_inline void arrive(struct ma_state *mas, unsigned int d)
 	mas->end = (unsigned char)(smr_count(mas->node) - 1);
 	mas->min = smr_path_min(mas->path, mas->slot, d);
 	mas->max = smr_path_max(mas->path, mas->slot, d);
+	smr_check_place(mas);
 }
 
 SMR_CLONES bool smr_walk(struct ma_state *mas, unsigned long key, void **root)

@@ -11,6 +11,8 @@ void world_lock(struct world *w)
 {
 	if (!w->locked)
 		mtree_lock(&w->trees[0]);
+	/* Nobody else is there: the cursor may live on from one hold to the next. */
+	w->cursor.guard = 0;
 	w->locked = true;
 }
 
@@ -161,7 +163,7 @@ static bool check_trees(struct world *w, char why[WHY_SIZE])
 		world_unlock(w);
 	if (!good)
 		return false;
-	mtree_lock(&w->trees[1]);
+	mtree_lock_nested(&w->trees[1], 1); /* that of the first may be held */
 	good = tree_sound(&w->trees[1], why);
 	mtree_unlock(&w->trees[1]);
 	return good;

@@ -4,6 +4,8 @@
 
 #include "support/treecheck.h"
 
+#include <samara/lockcheck.h>
+
 static void put(struct maple_tree *tree, unsigned long first, unsigned long last,
 		unsigned long value)
 {
@@ -213,13 +215,24 @@ static void ascending_without_reset(void **state)
 	mtree_destroy(&tree);
 }
 
-/* A cursor that other writers have left behind looks its key up again rather than reading freed nodes. */
+static void count_report(const struct lockcheck_report *report, void *arg)
+{
+	assert_int_equal(report->rule, LOCKCHECK_STALE_CURSOR);
+	++*(unsigned int *)arg;
+}
+
+/*
+ * A cursor that other writers have left behind looks its key up again rather than reading freed nodes. (The checker
+ * complains all the same.)
+ */
 static void stale_cursor(void **state)
 {
 	DEFINE_MTREE(tree);
 	MA_STATE(mas, &tree, 4000, 4000);
+	unsigned int reports = 0;
 
 	(void)state;
+	lockcheck_set_handler(count_report, &reports);
 	for (unsigned long i = 0; i < 1000; i++)
 		put(&tree, 10 * i, 10 * i + 4, i);
 	mtree_lock(&tree);
@@ -240,6 +253,8 @@ static void stale_cursor(void **state)
 	assert_int_equal(mt_check(&tree, NULL, 0), 0);
 	mtree_unlock(&tree);
 	mtree_destroy(&tree);
+	lockcheck_set_handler(NULL, NULL);
+	assert_int_equal(reports, 2);
 }
 
 int main(void)

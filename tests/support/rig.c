@@ -52,6 +52,8 @@ void rig_lock(struct rig *rig)
 {
 	if (!external(rig))
 		mtree_lock(&rig->tree);
+	/* Nobody else is there: the cursor may live on from one hold or section to the next. */
+	rig->mas.guard = 0;
 	rig->locks++;
 }
 

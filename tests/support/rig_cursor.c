@@ -6,6 +6,7 @@
 
 static void lock_to_read(struct rig *rig)
 {
+	rig->mas.guard = 0; /* as in rig_lock() */
 	if (mt_in_rcu(&rig->tree))
 		mt_rcu_read_lock(&rig->tree);
 	else

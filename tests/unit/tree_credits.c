@@ -442,7 +442,7 @@ static void shares_in(struct bed *bed, unsigned long n)
 	}
 	bed_lock(bed);
 	if (!mt_external_lock(&copy))
-		mtree_lock(&copy);
+		mtree_lock_nested(&copy, 1);
 	assert_int_equal(__mt_dup(&bed->tree, &copy, GFP_KERNEL), 0);
 	if (!mt_external_lock(&copy))
 		mtree_unlock(&copy);

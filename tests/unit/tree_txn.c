@@ -499,7 +499,7 @@ static void is_copied(struct bed *bed, unsigned long n, int how)
 	if (mt_external_lock(&copy))
 		mt_set_external_lock_check(&copy, bed, bed_held);
 	else
-		mtree_lock(&copy);
+		mtree_lock_nested(&copy, 1);
 	assert_int_equal(__mt_dup(&bed->tree, &copy, GFP_KERNEL), 0);
 	expect_tree(bed, &copy, &bed->model);
 	image = tree_image_of(&copy);
