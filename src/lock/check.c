@@ -338,7 +338,13 @@ void smr_check_alloc_without(const char *what, const void *lock)
 	smri_check_alloc(what, lock, smri_frame());
 }
 
-/* Reports a wait if the thread is in a section of @flavor. What liburcu itself says of a QSBR thread is no proof. */
+/* What liburcu says of a QSBR thread that is online is no proof, neither way. */
+static bool may_be_reading(enum mt_rcu_flavor flavor)
+{
+	return flavor == MT_RCU_QSBR || smr_rcu_read_ongoing(flavor);
+}
+
+/* Reports a wait if the thread is in a section of @flavor. */
 static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
 {
 	struct smri_read *read = &smri_check_me.read[flavor];
@@ -347,7 +353,12 @@ static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
 				    .other_caption = "the read-side section was entered here",
 				    .other = read->depth ? &read->entered : NULL };
 
-	if (!read->depth && (flavor == MT_RCU_QSBR || !smr_rcu_read_ongoing(flavor)))
+	/* One that was entered without the checker's knowing has no stack; one may have been left so, too. */
+	if (!may_be_reading(flavor)) {
+		read->depth = 0;
+		return false;
+	}
+	if (flavor == MT_RCU_QSBR && !read->depth)
 		return false;
 	smri_report(&found, frame, "the thread waits for %s inside a read-side section", what);
 	return true;
@@ -387,24 +398,35 @@ void smr_check_read_enter(enum mt_rcu_flavor flavor)
 	smri_stack_keep(&read->entered, smri_frame());
 }
 
-void smr_check_read_leave(enum mt_rcu_flavor flavor)
+bool smr_check_read_leave(enum mt_rcu_flavor flavor)
 {
 	struct smri_read *read = &smri_check_me.read[flavor];
 	struct smri_found found = { .rule = LOCKCHECK_SECTION_NOT_ENTERED,
 				    .here = "left here",
 				    .other_caption = "one was left last here",
-				    .other = read->serial ? &read->left : NULL };
+				    .other = read->left_serial ? &read->left : NULL };
 
-	if (read->depth == 0) {
-		if (smri_check_on())
-			smri_report(&found, smri_frame(),
-				    "the thread leaves a read-side section that it is not in");
-		return;
+	if (read->depth) {
+		if (read->depth == 1) {
+			read->left_serial = read->serial;
+			smri_stack_keep(&read->left, smri_frame());
+		}
+		return true;
 	}
-	if (--read->depth)
-		return;
-	read->beyond = smr_rcu_read_ongoing(flavor);
-	smri_stack_keep(&read->left, smri_frame());
+	/* It may have been entered without the checker's knowing. */
+	if (!smri_check_on() || may_be_reading(flavor))
+		return true;
+	smri_report(&found, smri_frame(),
+		    "the thread leaves a read-side section that it is not in");
+	return false;
+}
+
+void smr_check_read_left(enum mt_rcu_flavor flavor)
+{
+	struct smri_read *read = &smri_check_me.read[flavor];
+
+	if (read->depth && --read->depth == 0)
+		read->beyond = smr_rcu_read_ongoing(flavor);
 }
 
 /* ---- Trees and cursors ---- */
@@ -453,7 +475,7 @@ static const struct smri_stack *where_left(const void *lock, unsigned long guard
 		if (t->left[i].serial == hold)
 			return &t->left[i].stack;
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS && section; i++)
-		if (t->read[i].serial == section)
+		if (t->read[i].left_serial == section)
 			return &t->read[i].left;
 	return lock && recall_last(lock, latest) ? latest : NULL;
 }

@@ -41,8 +41,9 @@ void smr_check_section_enter(const char *name);
 /* False: no section was entered, which has been reported. */
 bool smr_check_section_leave(void);
 void smr_check_read_enter(enum mt_rcu_flavor flavor);
-/* Call it after the section has been left. */
-void smr_check_read_leave(enum mt_rcu_flavor flavor);
+/* Before a section is left; false: the thread is in none, which has been reported. And after. */
+bool smr_check_read_leave(enum mt_rcu_flavor flavor);
+void smr_check_read_left(enum mt_rcu_flavor flavor);
 
 /* ---- For tree/check.c ---- */
 
@@ -134,7 +135,13 @@ static inline void smr_check_read_enter(enum mt_rcu_flavor flavor)
 	(void)flavor;
 }
 
-static inline void smr_check_read_leave(enum mt_rcu_flavor flavor)
+static inline bool smr_check_read_leave(enum mt_rcu_flavor flavor)
+{
+	(void)flavor;
+	return true;
+}
+
+static inline void smr_check_read_left(enum mt_rcu_flavor flavor)
 {
 	(void)flavor;
 }

@@ -42,8 +42,9 @@ struct smri_left {
 
 struct smri_read {
 	unsigned int depth;
-	unsigned int serial; /* of the outermost section entered last */
-	bool beyond;         /* when it was left the thread still was in a section of its own */
+	unsigned int serial;      /* of the outermost section entered last */
+	unsigned int left_serial; /* of the one left last */
+	bool beyond; /* when it was left the thread still was in a section of its own */
 	struct smri_stack entered, left;
 };
 

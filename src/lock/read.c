@@ -13,6 +13,10 @@ void mt_rcu_read_lock(const struct maple_tree *mt)
 
 void mt_rcu_read_unlock(const struct maple_tree *mt)
 {
-	smr_rcu_read_unlock((enum mt_rcu_flavor)mt->ma_rcu);
-	smr_check_read_leave((enum mt_rcu_flavor)mt->ma_rcu);
+	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+
+	if (!smr_check_read_leave(flavor))
+		return;
+	smr_rcu_read_unlock(flavor);
+	smr_check_read_left(flavor);
 }
