@@ -73,9 +73,14 @@ extern __thread struct smri_thread smri_check_me __attribute__((visibility("hidd
 bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int flags, void *frame);
 /* False when it is not held, or was taken wrongly before: then the lock itself is to be left alone. */
 bool smri_check_drop(const void *lock, void *frame);
+bool smri_check_holds(const void *lock);
+/* An identity that no hold or section of this thread has had for long. Never 0. */
+unsigned int smri_next_serial(void);
+
+/* ---- check_section.c ---- */
+
 void smri_check_alloc(const char *what, const void *without, void *frame);
 void smri_check_wait(const char *what, void *frame);
-bool smri_check_holds(const void *lock);
 
 /* ---- check_graph.c: classes, in which order they are taken, and what they are held over ---- */
 

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Sections: those in which nothing may be allocated, those of readers, and what must not be done in either. */
+#include "lock/section.h"
+
+#ifdef SMR_LOCKCHECK
+
+#include "base/rcu.h"
+#include "lock/check_internal.h"
+
+void smr_check_section_enter(const char *name)
+{
+	struct smri_section *section;
+
+	if (smri_section_depth >= SMRI_SECTIONS)
+		return;
+	section = &smri_check_me.section[smri_section_depth];
+	section->name = name;
+	smri_stack_keep(&section->entered, smri_frame());
+}
+
+bool smr_check_section_leave(void)
+{
+	struct smri_found found = { .rule = LOCKCHECK_SECTION_NOT_ENTERED,
+				    .here = "left here",
+				    .other_caption = "it was entered here" };
+
+	if (smr_in_section())
+		return true;
+	if (smri_check_on())
+		smri_report(&found, smri_frame(), "the thread leaves a section that it is not in");
+	return false;
+}
+
+/* Reports what must not be done in a section. CONTEXT: in one. */
+static void report_in_section(enum lockcheck_rule rule, const char *does, const char *what,
+			      const char *here, void *frame)
+{
+	unsigned int depth = smri_section_depth < SMRI_SECTIONS ? smri_section_depth
+								: SMRI_SECTIONS;
+	struct smri_section *section = &smri_check_me.section[depth - 1];
+	struct smri_found found = { .rule = rule,
+				    .here = here,
+				    .other_caption = "the section was entered here",
+				    .other = &section->entered };
+
+	smri_report(&found, frame, "the thread %s %s inside the section \"%s\"", does, what,
+		    section->name);
+}
+
+void smri_check_alloc(const char *what, const void *without, void *frame)
+{
+	struct smri_thread *t = &smri_check_me;
+
+	if (!smri_check_on())
+		return;
+	if (smr_unlikely(smr_in_section()))
+		report_in_section(LOCKCHECK_ALLOCATION_IN_SECTION, "allocates or frees", what,
+				  "allocated or freed here", frame);
+	for (unsigned int i = 0; i < t->nr_holds; i++)
+		if (t->hold[i].lock != without)
+			smri_graph_over_alloc(&t->hold[i], what, frame);
+}
+
+void smr_check_alloc(const char *what)
+{
+	smri_check_alloc(what, NULL, smri_frame());
+}
+
+void smr_check_alloc_without(const char *what, const void *lock)
+{
+	smri_check_alloc(what, lock, smri_frame());
+}
+
+/* What liburcu says of a QSBR thread that is online is no proof, neither way. */
+static bool may_be_reading(enum mt_rcu_flavor flavor)
+{
+	return flavor == MT_RCU_QSBR || smr_rcu_read_ongoing(flavor);
+}
+
+/* Reports a wait if the thread is in a section of @flavor. */
+static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
+{
+	struct smri_read *read = &smri_check_me.read[flavor];
+	struct smri_found found = { .rule = LOCKCHECK_WAIT_IN_READ_SECTION,
+				    .here = "waits here",
+				    .other_caption = "the read-side section was entered here",
+				    .other = read->depth ? &read->entered : NULL };
+
+	/* One that was entered without the checker's knowing has no stack; one may have been left so, too. */
+	if (!may_be_reading(flavor)) {
+		read->depth = 0;
+		return false;
+	}
+	if (flavor == MT_RCU_QSBR && !read->depth)
+		return false;
+	smri_report(&found, frame, "the thread waits for %s inside a read-side section", what);
+	return true;
+}
+
+void smri_check_wait(const char *what, void *frame)
+{
+	if (!smri_check_on())
+		return;
+	if (smr_in_section())
+		report_in_section(LOCKCHECK_WAIT_IN_SECTION, "waits for", what, "waits here",
+				  frame);
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
+		if (check_read((enum mt_rcu_flavor)i, what, frame))
+			return;
+}
+
+void smr_check_wait(const char *what)
+{
+	smri_check_wait(what, smri_frame());
+}
+
+void smr_check_grace(enum mt_rcu_flavor flavor)
+{
+	if (smri_check_on())
+		check_read(flavor, "a grace period", smri_frame());
+}
+
+void smr_check_read_enter(enum mt_rcu_flavor flavor)
+{
+	struct smri_read *read = &smri_check_me.read[flavor];
+
+	if (read->depth++)
+		return;
+	read->serial = smri_next_serial();
+	read->beyond = false;
+	smri_stack_keep(&read->entered, smri_frame());
+}
+
+bool smr_check_read_leave(enum mt_rcu_flavor flavor)
+{
+	struct smri_read *read = &smri_check_me.read[flavor];
+	struct smri_found found = { .rule = LOCKCHECK_SECTION_NOT_ENTERED,
+				    .here = "left here",
+				    .other_caption = "one was left last here",
+				    .other = read->left_serial ? &read->left : NULL };
+
+	if (read->depth) {
+		if (read->depth == 1) {
+			read->left_serial = read->serial;
+			smri_stack_keep(&read->left, smri_frame());
+		}
+		return true;
+	}
+	/* It may have been entered without the checker's knowing. */
+	if (!smri_check_on() || may_be_reading(flavor))
+		return true;
+	smri_report(&found, smri_frame(),
+		    "the thread leaves a read-side section that it is not in");
+	return false;
+}
+
+void smr_check_read_left(enum mt_rcu_flavor flavor)
+{
+	struct smri_read *read = &smri_check_me.read[flavor];
+
+	if (read->depth && --read->depth == 0)
+		read->beyond = smr_rcu_read_ongoing(flavor);
+}
+
+#else
+
+/* A file of the library may not be empty in ISO C. */
+typedef int smr_check_section_is_off;
+
+#endif

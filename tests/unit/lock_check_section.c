@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The checker of the locking rules: each rule about sections is broken, and reported with both stacks; and its nearest
+ * correct neighbour is not.
+ */
+#include "reported.h"
+
+#include "flavors.h"
+#include "lock/section.h"
+#include "mem/heap.h"
+
+void urcu_bp_read_lock(void);
+void urcu_bp_read_unlock(void);
+
+/* ---- Sections ---- */
+
+static void allocation_in_a_section(void **state)
+{
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 5, 6);
+	void *p;
+
+	(void)state;
+	fill(&mt);
+	begins();
+	allocates();
+	expect(LOCKCHECK_ALLOCATION_IN_SECTION, "allocates", "begins");
+	mas_lock(&mas);
+	stores(&mas, GFP_KERNEL);
+	mas_unlock(&mas);
+	expect(LOCKCHECK_ALLOCATION_IN_SECTION, "stores", "begins");
+	p = smr_heap_alloc(8);
+	assert_int_equal(seen.nr, 1);
+	smr_heap_free(p);
+	assert_int_equal(seen.nr, 2);
+	assert_int_equal(seen.rule, LOCKCHECK_ALLOCATION_IN_SECTION);
+	ends();
+	memset(&seen, 0, sizeof(seen));
+	allocates();
+	smr_heap_free(smr_heap_alloc(8));
+	expect_nothing();
+	mtree_destroy(&mt);
+}
+
+/* A store over exactly one range needs no memory whatever its gfp; others may do with what is free. */
+static void stores_that_a_section_allows(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	fill(&mt);
+	begins();
+	assert_int_equal(mtree_store_range(&mt, 10, 14, xa_mk_value(1), GFP_KERNEL), 0);
+	assert_int_equal(mtree_store_range(&mt, 17, 18, xa_mk_value(1), GFP_NOWAIT), 0);
+	assert_int_equal(mtree_store_range(&mt, 0, ULONG_MAX, NULL, GFP_NOWAIT), 0);
+	assert_true(mtree_empty(&mt));
+	ends();
+	expect_nothing();
+}
+
+static void wait_in_a_section(void **state)
+{
+	(void)state;
+	begins();
+	begins();
+	waits();
+	expect(LOCKCHECK_WAIT_IN_SECTION, "waits", "begins");
+	ends();
+	waits_for_readers();
+	assert_int_equal(seen.nr, 1);
+	ends();
+	memset(&seen, 0, sizeof(seen));
+	waits();
+	waits_for_readers();
+	expect_nothing();
+}
+
+static void sections_end_once(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	begins();
+	ends();
+	expect_nothing();
+	ends();
+	expect(LOCKCHECK_SECTION_NOT_ENTERED, "ends", NULL);
+	assert_false(smr_in_section());
+	reads(&mt);
+	reads_no_more(&mt);
+	expect_nothing();
+	reads_no_more(&mt);
+	expect(LOCKCHECK_SECTION_NOT_ENTERED, "reads_no_more", "reads_no_more");
+}
+
+/* ---- Locks over allocations ---- */
+
+static void taken_in_a_section_then_held_over_an_allocation(void **state)
+{
+	(void)state;
+	begins();
+	takes(&a, &class_a, 0);
+	lets_go(&a);
+	ends();
+	expect_nothing();
+	takes(&b, &class_b, 0);
+	allocates();
+	lets_go(&b);
+	expect_nothing();
+	takes(&a2, &class_a, 0);
+	allocates();
+	lets_go(&a2);
+	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "allocates", "takes");
+}
+
+static void held_over_an_allocation_then_taken_in_a_section(void **state)
+{
+	(void)state;
+	takes(&a, &class_a, 0);
+	allocates();
+	lets_go(&a);
+	expect_nothing();
+	begins();
+	/* Trying does not wait for whoever allocates. */
+	takes(&a, &class_a, LOCKCHECK_TRY);
+	lets_go(&a);
+	expect_nothing();
+	takes(&a2, &class_a, 0);
+	lets_go(&a2);
+	ends();
+	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "takes", "allocates");
+}
+
+/* Of trees: a store drops the internal lock to allocate, but preallocation does not. */
+static void tree_locks_over_allocations(void **state)
+{
+	DEFINE_MTREE(mt);
+	DEFINE_MTREE(other);
+	MA_STATE(mas, &mt, 7, 8);
+
+	(void)state;
+	fill(&mt);
+	begins();
+	locks(&other);
+	unlocks(&other);
+	ends();
+	fill(&other);
+	expect_nothing();
+	mas_lock(&mas);
+	preallocates(&mas);
+	mas_unlock(&mas);
+	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "preallocates", "locks");
+	mtree_destroy(&mt);
+	mtree_destroy(&other);
+}
+
+static void trees_with_a_class_of_their_own(void **state)
+{
+	DEFINE_MTREE(mt);
+	DEFINE_MTREE(other);
+	MA_STATE(mas, &mt, 7, 8);
+
+	(void)state;
+	lockcheck_set_class(&other.ma_lock, &class_d);
+	begins();
+	locks(&other);
+	unlocks(&other);
+	ends();
+	mas_lock(&mas);
+	preallocates(&mas);
+	/* Neither do they nest with other trees by mistake. */
+	locks(&other);
+	unlocks(&other);
+	mas_unlock(&mas);
+	expect_nothing();
+}
+
+/* ---- Waiting in read-side sections ---- */
+
+static void wait_in_a_read_section(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	reads(&mt);
+	reads(&mt);
+	mt_rcu_read_unlock(&mt);
+	waits();
+	expect(LOCKCHECK_WAIT_IN_READ_SECTION, "waits", "reads");
+	waits_for_readers();
+	expect(LOCKCHECK_WAIT_IN_READ_SECTION, "waits_for_readers", "reads");
+	reads_no_more(&mt);
+	waits();
+	expect_nothing();
+}
+
+/* A section that the program enters by itself is the same section; where it began nobody knows. */
+static void wait_in_a_read_section_of_liburcus(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	urcu_bp_read_lock();
+	waits();
+	expect(LOCKCHECK_WAIT_IN_READ_SECTION, "waits", NULL);
+	reads_no_more(&mt);
+	reads(&mt);
+	urcu_bp_read_unlock();
+	waits();
+	expect_nothing();
+	assert_int_equal(mt_set_rcu_flavor(&mt, MT_RCU_BP), 0);
+}
+
+static void wait_in_every_flavour(void **state)
+{
+	(void)state;
+	for (unsigned int f = 0; f < 4; f++) {
+		enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)f;
+		DEFINE_MTREE(mt);
+
+		begin(NULL);
+		assert_int_equal(mt_set_rcu_flavor(&mt, flavor), 0);
+		register_reader(flavor);
+		waits();
+		expect_nothing();
+		reads(&mt);
+		waits();
+		expect(LOCKCHECK_WAIT_IN_READ_SECTION, "waits", "reads");
+		reads_no_more(&mt);
+		waits();
+		expect_nothing();
+		unregister_reader(flavor);
+	}
+}
+
+/* Holders of credits may wait for a grace period in must-not-allocate sections, but not in read-side ones. */
+static void credits_wait_for_grace_periods(void **state)
+{
+	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
+	struct mt_credits credits;
+
+	(void)state;
+	fill(&mt);
+	mt_credits_init(&credits, &mt, MT_CREDITS_RECYCLING);
+	assert_int_equal(mt_credits_reserve(&credits, 4, GFP_KERNEL), 0);
+	begins();
+	stores_on_credit(&credits, 1);
+	ends();
+	expect_nothing();
+	reads(&mt);
+	stores_on_credit(&credits, 6);
+	reads_no_more(&mt);
+	expect(LOCKCHECK_WAIT_IN_READ_SECTION, "stores_on_credit", "reads");
+	mt_credits_release(&credits);
+	mtree_destroy(&mt);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(allocation_in_a_section),
+		TEST(stores_that_a_section_allows),
+		TEST(wait_in_a_section),
+		TEST(sections_end_once),
+		TEST(taken_in_a_section_then_held_over_an_allocation),
+		TEST(held_over_an_allocation_then_taken_in_a_section),
+		TEST(tree_locks_over_allocations),
+		TEST(trees_with_a_class_of_their_own),
+		TEST(wait_in_a_read_section),
+		TEST(wait_in_a_read_section_of_liburcus),
+		TEST(wait_in_every_flavour),
+		TEST(credits_wait_for_grace_periods),
+	};
+
+	alarm(120);
+	return cmocka_run_group_tests_name("lock_check_section", tests, NULL, NULL);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The checker of the locking rules: each rule about trees and cursors is broken, and reported with both stacks; and its nearest
+ * correct neighbour is not.
+ */
+#include "reported.h"
+
+#include "base/hooks.h"
+
+#include <samara/txn.h>
+
+void urcu_bp_read_lock(void);
+void urcu_bp_read_unlock(void);
+
+/* ---- Writes ---- */
+
+static void write_without_the_lock(void **state)
+{
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 5, 6);
+
+	(void)state;
+	stores(&mas, GFP_KERNEL);
+	expect(LOCKCHECK_WRITE_WITHOUT_LOCK, "stores", NULL);
+	locks(&mt);
+	stores(&mas, GFP_KERNEL);
+	unlocks(&mt);
+	expect_nothing();
+	mas_set(&mas, 7);
+	stores(&mas, GFP_KERNEL);
+	assert_non_null(strstr(seen.sentence, "does not hold"));
+	expect(LOCKCHECK_WRITE_WITHOUT_LOCK, "stores", "unlocks");
+	mtree_destroy(&mt);
+}
+
+static void *store_unlocked(void *arg)
+{
+	MA_STATE(mas, (struct maple_tree *)arg, 5, 6);
+
+	stores(&mas, GFP_KERNEL);
+	return NULL;
+}
+
+/* The lock is held, but by somebody else. */
+static void write_under_another_threads_lock(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	locks(&mt);
+	unlocks(&mt);
+	locks(&mt);
+	in_thread(store_unlocked, &mt);
+	assert_non_null(strstr(seen.sentence, "which thread"));
+	expect(LOCKCHECK_WRITE_WITHOUT_LOCK, "stores", "unlocks");
+	unlocks(&mt);
+	mtree_destroy(&mt);
+}
+
+static void write_without_the_external_lock(void **state)
+{
+	struct maple_tree mt = MTREE_INIT_EXT(mt, MT_FLAGS_LOCK_EXTERN, a);
+	MA_STATE(mas, &mt, 5, 6);
+
+	(void)state;
+	mt_set_external_lock_check(&mt, &a, lockcheck_held);
+	takes(&a, &class_a, 0);
+	stores(&mas, GFP_KERNEL);
+	lets_go(&a);
+	expect_nothing();
+	mas_set(&mas, 7);
+	stores(&mas, GFP_KERNEL);
+	expect(LOCKCHECK_WRITE_WITHOUT_LOCK, "stores", "lets_go");
+	takes(&a, &class_a, LOCKCHECK_SHARED);
+	mas_set(&mas, 8);
+	stores(&mas, GFP_KERNEL);
+	expect(LOCKCHECK_WRITE_WITHOUT_LOCK, "stores", "takes");
+	lets_go(&a);
+	takes(&a, &class_a, 0);
+	__mt_destroy(&mt);
+	lets_go(&a);
+	expect_nothing();
+}
+
+static void other_writes_without_the_lock(void **state)
+{
+	DEFINE_MTREE(mt);
+	DEFINE_MTREE(copy);
+	struct mt_txn txn;
+
+	(void)state;
+	fill(&mt);
+	mt_txn_begin(&txn, &mt);
+	assert_int_equal(seen.nr, 1);
+	assert_int_equal(mt_txn_store_range(&txn, 1, 2, xa_mk_value(1), GFP_KERNEL), 0);
+	assert_int_equal(seen.nr, 2);
+	mt_txn_commit(&txn);
+	assert_int_equal(seen.nr, 3);
+	assert_int_equal(__mt_dup(&mt, &copy, GFP_KERNEL), 0);
+	assert_int_equal(seen.nr, 4);
+	__mt_destroy(&copy);
+	assert_int_equal(seen.nr, 5);
+	assert_int_equal(seen.rule, LOCKCHECK_WRITE_WITHOUT_LOCK);
+	mtree_destroy(&mt);
+}
+
+/* ---- Cursors ---- */
+
+static void cursor_after_its_lock(void **state)
+{
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	fill(&mt);
+	locks(&mt);
+	assert_non_null(mas_walk(&mas));
+	steps(&mas);
+	mas_pause(&mas);
+	unlocks(&mt);
+	locks(&mt);
+	steps(&mas);
+	expect_nothing();
+	unlocks(&mt);
+	locks(&mt);
+	steps(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "unlocks");
+	mas_set(&mas, 50);
+	finds(&mas);
+	unlocks(&mt);
+	mtree_lock(&mt);
+	finds(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "finds", "unlocks");
+	__mas_set_range(&mas, mas.index + 1, mas.last - 1);
+	stores(&mas, GFP_KERNEL);
+	expect(LOCKCHECK_STALE_CURSOR, "stores", "unlocks");
+	mtree_unlock(&mt);
+	mtree_destroy(&mt);
+}
+
+/* The lock that a blocking store drops for a while was never left by the user. */
+static void cursor_across_a_blocking_store(void **state)
+{
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 0, 0);
+	MA_STATE(writer, &mt, 0, 0);
+
+	(void)state;
+	fill(&mt);
+	smr_hook_set_mem(SMR_HOOK_MEM_NOWAIT);
+	locks(&mt);
+	assert_non_null(mas_walk(&mas));
+	for (unsigned long i = 0; i < 100; i++) {
+		mas_set_range(&writer, 10 * i + 6, 10 * i + 7);
+		stores(&writer, GFP_KERNEL);
+	}
+	steps(&mas);
+	unlocks(&mt);
+	smr_hook_reset();
+	expect_nothing();
+	mtree_destroy(&mt);
+}
+
+static void cursor_after_its_external_lock(void **state)
+{
+	struct maple_tree mt = MTREE_INIT_EXT(mt, MT_FLAGS_LOCK_EXTERN, a);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	mt_set_external_lock_check(&mt, &a, lockcheck_held);
+	takes(&a, &class_a, 0);
+	for (unsigned long i = 0; i < 9; i++) {
+		mas_set_range(&mas, 10 * i, 10 * i + 4);
+		stores(&mas, GFP_KERNEL);
+	}
+	mas_set(&mas, 0);
+	assert_non_null(mas_walk(&mas));
+	steps(&mas);
+	lets_go(&a);
+	takes(&a, &class_a, 0);
+	expect_nothing();
+	steps(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "lets_go");
+	__mt_destroy(&mt);
+	lets_go(&a);
+}
+
+static void cursor_after_its_read_section(void **state)
+{
+	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	fill(&mt);
+	reads(&mt);
+	assert_non_null(mas_walk(&mas));
+	reads(&mt);
+	reads_no_more(&mt);
+	steps(&mas);
+	mas_pause(&mas);
+	reads_no_more(&mt);
+	reads(&mt);
+	steps(&mas);
+	expect_nothing();
+	reads_no_more(&mt);
+	reads(&mt);
+	steps(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "reads_no_more");
+	reads_no_more(&mt);
+	/* A section of the program's own around it goes on. */
+	urcu_bp_read_lock();
+	reads(&mt);
+	mas_set(&mas, 0);
+	assert_non_null(mas_walk(&mas));
+	reads_no_more(&mt);
+	steps(&mas);
+	urcu_bp_read_unlock();
+	/* Lock and section: one of them is enough. */
+	reads(&mt);
+	locks(&mt);
+	mas_set(&mas, 0);
+	assert_non_null(mas_walk(&mas));
+	unlocks(&mt);
+	steps(&mas);
+	reads_no_more(&mt);
+	expect_nothing();
+	mtree_destroy(&mt);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(write_without_the_lock),          TEST(write_under_another_threads_lock),
+		TEST(write_without_the_external_lock), TEST(other_writes_without_the_lock),
+		TEST(cursor_after_its_lock),           TEST(cursor_across_a_blocking_store),
+		TEST(cursor_after_its_external_lock),  TEST(cursor_after_its_read_section),
+	};
+
+	alarm(120);
+	return cmocka_run_group_tests_name("tree_check", tests, NULL, NULL);
+}
