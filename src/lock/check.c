@@ -104,6 +104,12 @@ unsigned int smri_next_serial(void)
 	return t->last_serial;
 }
 
+/* The library's inner locks are taken often and briefly, and seldom part of a mistake: less is kept of them. */
+static bool is_inner(unsigned int lock_class)
+{
+	return lock_class >= SMR_RANK_ARENAS && lock_class < SMR_RANKS_NR;
+}
+
 static void add_hold(struct smri_thread *t, const void *lock, unsigned int lock_class,
 		     unsigned int flags, void *frame)
 {
@@ -119,7 +125,8 @@ static void add_hold(struct smri_thread *t, const void *lock, unsigned int lock_
 	hold->flags = flags;
 	hold->serial = smri_next_serial();
 	hold->again = 0;
-	smri_stack_keep(&hold->taken, frame);
+	smri_stack_keep(&hold->taken, frame,
+			is_inner(lock_class) ? SMRI_FRAMES_INNER : SMRI_FRAMES);
 }
 
 static void report_recursion(const struct smri_hold *hold, void *frame)
@@ -180,19 +187,13 @@ bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int fla
 	return true;
 }
 
-/* Inner locks of the library's own are let go of too often, and nobody asks where. */
-static bool worth_remembering(const struct smri_hold *hold)
-{
-	return hold->lock_class < SMR_RANK_ARENAS || hold->lock_class >= SMR_RANKS_NR;
-}
-
 static void remember(struct smri_thread *t, const struct smri_hold *hold, void *frame)
 {
 	struct smri_left *left = &t->left[t->nr_left++ % SMRI_LEFT];
 
 	left->lock = hold->lock;
 	left->serial = hold->serial;
-	smri_stack_keep(&left->stack, frame);
+	smri_stack_keep(&left->stack, frame, SMRI_FRAMES);
 	publish_last(hold->lock, &left->stack);
 }
 
@@ -224,10 +225,11 @@ bool smri_check_drop(const void *lock, void *frame)
 		hold->again--;
 		return false;
 	}
-	if (worth_remembering(hold))
+	if (!is_inner(hold->lock_class))
 		remember(t, hold, frame);
 	t->nr_holds--;
-	memmove(hold, hold + 1, (size_t)(&t->hold[t->nr_holds] - hold) * sizeof(*hold));
+	if (hold != &t->hold[t->nr_holds])
+		memmove(hold, hold + 1, (size_t)(&t->hold[t->nr_holds] - hold) * sizeof(*hold));
 	return true;
 }
 

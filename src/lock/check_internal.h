@@ -11,11 +11,12 @@
 enum {
 	SMRI_CLASSES = 128,
 	SMRI_EDGES = 1024,
-	SMRI_HOLDS = 32,      /* locks that a thread holds at once */
-	SMRI_SECTIONS = 8,    /* those nested deeper have no stack */
-	SMRI_LEFT = 8,        /* locks let go of lately */
-	SMRI_FRAMES = 10,     /* of a stack that is kept */
-	SMRI_FRAMES_NOW = 40, /* of the stack of a report */
+	SMRI_HOLDS = 32,       /* locks that a thread holds at once */
+	SMRI_SECTIONS = 8,     /* those nested deeper have no stack */
+	SMRI_LEFT = 8,         /* locks let go of lately */
+	SMRI_FRAMES_INNER = 3, /* of where one of the library's inner locks was taken */
+	SMRI_FRAMES = 10,      /* of a stack that is kept */
+	SMRI_FRAMES_NOW = 40,  /* of the stack of a report */
 };
 
 #define SMRI_MT_LOCK 0x100u /* a hold's flag beside those of lockcheck.h */
@@ -108,7 +109,7 @@ void smri_check_leave(void);
  * The stack from the caller of the function with @frame outwards, as far as frame pointers lead. Cheap. Frames of code
  * that is compiled without frame pointers may be missing, but for the first.
  */
-void smri_stack_keep(struct smri_stack *stack, void *frame);
+void smri_stack_keep(struct smri_stack *stack, void *frame, unsigned int max);
 /* The same by unwinding: complete, and dear. */
 void smri_stack_unwind(struct smri_stack *stack, void *frame);
 

@@ -92,7 +92,7 @@ static uintptr_t stack_end(uintptr_t from)
 
 /* A caller without a frame pointer has left anything in its place: it must at least lead up the stack. */
 __attribute__((no_sanitize("address"), no_sanitize("thread"))) void smri_stack_keep(
-	struct smri_stack *stack, void *frame)
+	struct smri_stack *stack, void *frame, unsigned int max)
 {
 	uintptr_t end = stack_end((uintptr_t)frame), *fp = frame, next;
 	unsigned int n = 0;
@@ -100,7 +100,7 @@ __attribute__((no_sanitize("address"), no_sanitize("thread"))) void smri_stack_k
 	for (;;) {
 		stack->frame[n++] = (void *)fp[1];
 		next = fp[0];
-		if (n == SMRI_FRAMES || next <= (uintptr_t)fp || next + sizeof(*fp) >= end ||
+		if (n == max || next <= (uintptr_t)fp || next + sizeof(*fp) >= end ||
 		    next % sizeof(*fp) || next - (uintptr_t)fp > 1UL << 20 ||
 		    ((uintptr_t *)next)[1] < 4096)
 			break;

@@ -15,7 +15,7 @@ void smr_check_section_enter(const char *name)
 		return;
 	section = &smri_check_me.section[smri_section_depth];
 	section->name = name;
-	smri_stack_keep(&section->entered, smri_frame());
+	smri_stack_keep(&section->entered, smri_frame(), SMRI_FRAMES);
 }
 
 bool smr_check_section_leave(void)
@@ -128,7 +128,7 @@ void smr_check_read_enter(enum mt_rcu_flavor flavor)
 		return;
 	read->serial = smri_next_serial();
 	read->beyond = false;
-	smri_stack_keep(&read->entered, smri_frame());
+	smri_stack_keep(&read->entered, smri_frame(), SMRI_FRAMES);
 }
 
 bool smr_check_read_leave(enum mt_rcu_flavor flavor)
@@ -142,7 +142,7 @@ bool smr_check_read_leave(enum mt_rcu_flavor flavor)
 	if (read->depth) {
 		if (read->depth == 1) {
 			read->left_serial = read->serial;
-			smri_stack_keep(&read->left, smri_frame());
+			smri_stack_keep(&read->left, smri_frame(), SMRI_FRAMES);
 		}
 		return true;
 	}
