@@ -73,6 +73,7 @@
 #include "fence/fence_internal.h"
 
 #include "base/park.h"
+#include "lock/rank.h"
 #include "lock/section.h"
 #include "mem/heap.h"
 #include <errno.h>
@@ -91,7 +92,7 @@ struct fence *fence_create(void)
 		return NULL;
 	f->refs = 1;
 	f->last = &f->first;
-	mt_lock_init(&f->lock);
+	smr_lock_init(&f->lock, SMR_RANK_FENCE);
 	return f;
 }
 

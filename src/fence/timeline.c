@@ -24,6 +24,7 @@
  */
 #include "fence/fence_internal.h"
 
+#include "lock/rank.h"
 #include "mem/heap.h"
 #include <errno.h>
 #include <string.h>
@@ -165,7 +166,7 @@ struct timeline *timeline_create(const char *name, uint64_t value)
 		return NULL;
 	tl->refs = 1;
 	tl->value = value;
-	mt_lock_init(&tl->lock);
+	smr_lock_init(&tl->lock, SMR_RANK_TIMELINE);
 	memcpy(tl->name, name, strnlen(name, NAME_SIZE - 1));
 	return tl;
 }

@@ -6,6 +6,7 @@
 #include "fence/fence_internal.h"
 
 #include "base/park.h"
+#include "lock/check.h"
 #include "mem/heap.h"
 #include <errno.h>
 
@@ -19,6 +20,13 @@ struct any_cb {
 	struct fence_cb cb;
 	unsigned int *told; /* the waiter's word */
 };
+
+/* Tells the checker, whether it will have to wait or not. */
+static void may_wait(int64_t timeout_ns)
+{
+	if (timeout_ns != 0)
+		smr_check_wait("a fence");
+}
 
 static uint64_t deadline_after(int64_t timeout_ns)
 {
@@ -52,6 +60,7 @@ static int wait_for(struct fence *f, uint64_t deadline)
 
 int fence_wait(struct fence *f, int64_t timeout_ns)
 {
+	may_wait(timeout_ns);
 	return wait_for(f, deadline_after(timeout_ns));
 }
 
@@ -60,6 +69,7 @@ int fence_wait_all(struct fence *const f[], unsigned int nr, int64_t timeout_ns)
 	uint64_t deadline = deadline_after(timeout_ns);
 	int err = 0;
 
+	may_wait(timeout_ns);
 	for (unsigned int i = 0; i < nr && !err; i++)
 		err = wait_for(f[i], deadline);
 	return err;
@@ -116,6 +126,7 @@ int fence_wait_any(struct fence *const f[], unsigned int nr, int64_t timeout_ns,
 	struct any_cb few[ANY_ON_STACK], *any = few;
 	int err;
 
+	may_wait(timeout_ns);
 	if (nr == 0)
 		return -EINVAL;
 	if (find_signaled(f, nr, which))

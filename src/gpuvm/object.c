@@ -20,6 +20,7 @@
 #include "gpuvm/gpuvm_internal.h"
 #include "gpuvm/lists.h"
 #include "gpuvm/object.h"
+#include "lock/rank.h"
 #include "mem/heap.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ void gpuvm_object_init(struct gpuvm_object *obj, uint64_t size, struct gpuvm_res
 	obj->size = size;
 	obj->resv = resv ? resv : &obj->own_resv;
 	gpuvm_resv_init(&obj->own_resv);
-	mt_lock_init(&obj->lock);
+	smr_lock_init(&obj->lock, SMR_RANK_OBJECT);
 	smr_list_init(&obj->pairs);
 	obj->free = free;
 }

@@ -5,6 +5,7 @@
  */
 #include "base/park.h"
 #include "gpuvm/gpuvm_internal.h"
+#include "lock/rank.h"
 #include "mem/heap.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 
 void gpuvm_resv_init(struct gpuvm_resv *resv)
 {
-	*resv = (struct gpuvm_resv){ .lock = MT_LOCK_INIT };
+	*resv = (struct gpuvm_resv){ .lock = SMR_LOCK_INIT(RESV) };
 }
 
 void gpuvm_resv_fini(struct gpuvm_resv *resv)

@@ -3,6 +3,7 @@
 #include "base/rcu.h"
 #include "gpuvm/batch.h"
 #include "gpuvm/gpuvm_internal.h"
+#include "lock/check.h"
 #include "mem/heap.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 static int make_tree(struct maple_tree *mt, struct mt_mem *mem, struct gpuva *reserved)
 {
 	mt_init_flags(mt, TREE_FLAGS);
+	smr_lock_init(&mt->ma_lock, SMR_RANK_VM);
 	mt_set_mem(mt, mem);
 	if (reserved->va.range == 0)
 		return 0;
@@ -52,7 +54,7 @@ int gpuvm_init(struct gpuvm *vm, const char *name, unsigned int flags, void *dev
 	}
 	gpuvm_object_get(r_obj);
 	mt_credits_init(&vm->credits, &vm->tree, MT_CREDITS_RECYCLING);
-	mt_lock_init(&vm->list_lock);
+	smr_lock_init(&vm->list_lock, SMR_RANK_VM_LISTS);
 	smr_list_init(&vm->extobj.list);
 	smr_list_init(&vm->evict.list);
 	return 0;
@@ -115,7 +117,7 @@ static void free_vm(struct gpuvm *vm)
 	if (mt_external_lock(&vm->tree)) {
 		/* Nobody else is left, and the user's lock may be gone. */
 		vm->tree.ma_flags &= ~(unsigned int)MT_FLAGS_LOCK_MASK;
-		mt_lock_init(&vm->tree.ma_lock);
+		smr_lock_init(&vm->tree.ma_lock, SMR_RANK_VM);
 	}
 	mt_credits_release(&vm->credits);
 	mtree_destroy(&vm->tree);
@@ -159,6 +161,7 @@ void gpuvm_read_unlock(const struct gpuvm *vm)
 
 void gpuvm_synchronize(const struct gpuvm *vm)
 {
+	smr_check_wait("a grace period");
 	smr_gpuvm_settle(vm);
 	smr_rcu_synchronize((enum mt_rcu_flavor)vm->tree.ma_rcu);
 }

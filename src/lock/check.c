@@ -250,7 +250,7 @@ void smr_check_release(const void *lock)
 
 bool smr_check_lock(const struct mt_lock *lock, unsigned int flags, unsigned int subclass)
 {
-	unsigned int lock_class = lock->pad;
+	unsigned int lock_class = SMR_RANK_MARK(lock->pad);
 
 	if (lock_class == SMR_RANK_TREE)
 		lock_class += subclass < 3 ? subclass : 3;

@@ -35,16 +35,19 @@
 
 enum smr_lock_rank { SMR_RANKS(SMR_RANK_ENUM) SMR_RANKS_NR };
 
-#define SMR_LOCK_INIT(rank)        \
-	{                          \
-		0, SMR_RANK_##rank \
+/* What a lock carries of its rank, so that 0 is TREE's; and back. */
+#define SMR_RANK_MARK(rank) ((unsigned int)(rank) ^ (unsigned int)SMR_RANK_TREE)
+
+#define SMR_LOCK_INIT(rank)                       \
+	{                                         \
+		0, SMR_RANK_MARK(SMR_RANK_##rank) \
 	}
 
 /* mt_lock_init() for a lock of the library's own. */
 static inline void smr_lock_init(struct mt_lock *lock, enum smr_lock_rank rank)
 {
 	mt_lock_init(lock);
-	lock->pad = rank;
+	lock->pad = SMR_RANK_MARK(rank);
 }
 
 #endif

@@ -12,7 +12,9 @@
 #include "tree/write.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <samara/credits.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -322,6 +324,44 @@ static void in_every_flavor(void **state)
 	}
 }
 
+/* ---- A reader that stays ---- */
+
+struct stayer {
+	struct maple_tree *mt;
+	pthread_t thread;
+	sem_t entered, leave;
+};
+
+static void *stay(void *arg)
+{
+	struct stayer *s = arg;
+
+	register_reader(mt_rcu_flavor(s->mt));
+	mt_rcu_read_lock(s->mt);
+	sem_post(&s->entered);
+	sem_wait(&s->leave);
+	mt_rcu_read_unlock(s->mt);
+	unregister_reader(mt_rcu_flavor(s->mt));
+	return NULL;
+}
+
+static void stayer_begin(struct stayer *s, struct maple_tree *mt)
+{
+	s->mt = mt;
+	sem_init(&s->entered, 0, 0);
+	sem_init(&s->leave, 0, 0);
+	assert_int_equal(pthread_create(&s->thread, NULL, stay, s), 0);
+	sem_wait(&s->entered);
+}
+
+static void stayer_end(struct stayer *s)
+{
+	sem_post(&s->leave);
+	pthread_join(s->thread, NULL);
+	sem_destroy(&s->entered);
+	sem_destroy(&s->leave);
+}
+
 /*
  * A reader that stays holds all up that is replaced. As long as there are nodes that are nobody's they make that good, and
  * nobody waits: it would be for ever.
@@ -329,11 +369,12 @@ static void in_every_flavor(void **state)
 static void begins_in(struct bed *bed, unsigned long n)
 {
 	unsigned long nr = 400, batch = 8;
+	struct stayer stayer;
 
 	assert_int_equal(mt_credits_set_batch(&bed->c, batch), 0);
 	assert_int_equal(reserve(bed, &bed->c, nr, GFP_KERNEL), 0);
 	mt_mem_barrier(bed->mem);
-	mt_rcu_read_lock(&bed->tree);
+	stayer_begin(&stayer, &bed->tree);
 	for (unsigned long i = 0; i < nr; i++) {
 		unsigned long first = STEP * (i * 7919 % (n + 5)) + i % 5;
 
@@ -348,7 +389,7 @@ static void begins_in(struct bed *bed, unsigned long n)
 			give_all(bed);
 		}
 	}
-	mt_rcu_read_unlock(&bed->tree);
+	stayer_end(&stayer);
 }
 
 static void free_nodes_save_waiting(void **state)
