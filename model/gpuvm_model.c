@@ -115,8 +115,9 @@ int gm_unmap(const struct gpuvm_model *m, uint64_t addr, uint64_t range,
 int gm_prefetch(const struct gpuvm_model *m, uint64_t addr, uint64_t range,
 		struct gm_step steps[GM_STEPS])
 {
-	int n = steps_over(m, addr, range, steps);
+	int n = steps_over(m, addr, range < m->pages ? range : m->pages, steps);
 
+	/* Any range will do. */
 	for (int i = 0; i < n; i++)
 		steps[i] = (struct gm_step){ .kind = GM_PREFETCH, .map = steps[i].map };
 	return n;

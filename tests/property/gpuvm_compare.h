@@ -24,6 +24,9 @@ struct compare {
 	struct gpuvm_model model;
 	struct gm_step want[GM_STEPS];
 	int nr_want, seen;
+	bool may_fail; /* a request may return -ENOMEM or -EIO, and what it did before stays */
+	int failed;    /* what the last one returned */
+	uint64_t look; /* each step looks this page up, if it is one */
 	bool ok;
 	char why[512];
 };
@@ -36,8 +39,11 @@ bool compare_destroy(struct compare *c);
 /* Nothing mapped on either side. */
 void compare_clear(struct compare *c);
 
-/* Makes the request, of the model too unless dry; false: they differ, and c->why says where. VM lock held. */
+/* Makes the request, of the model too unless dry, or as far as it came; false: they differ, and c->why says where. VM lock held. */
 bool compare_request(struct compare *c, const struct request *r, enum form form);
+/* A place of the same size is found on both sides, or none. VM lock held. */
+bool compare_hole(struct compare *c, uint64_t size, uint64_t align, uint64_t start, uint64_t end,
+		  bool high);
 /* Does the same show on every page, and in every look-up? VM lock held. */
 bool compare_all(struct compare *c);
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIVE = 0x600dca11, DEAD = 0x0eadca11 };
-
 static struct toy *toy_of(struct gpuvm *vm)
 {
 	return (struct toy *)vm;
@@ -131,7 +129,7 @@ struct gpuva *toy_new_va(struct toy *toy)
 
 	if (!va)
 		exit(99);
-	va->magic = ALIVE;
+	va->magic = TOY_ALIVE;
 	toy->live++;
 	return &va->va;
 }
@@ -140,7 +138,7 @@ void toy_bury(struct toy *toy, struct gpuva *va)
 {
 	struct toy_va *mine = (struct toy_va *)va;
 
-	if (mine->magic != ALIVE)
+	if (mine->magic != TOY_ALIVE)
 		abort();
 	mine->dead = toy->dead;
 	toy->dead = mine;
@@ -156,7 +154,7 @@ void toy_reap(struct toy *toy)
 	toy->dead = NULL;
 	for (; va; va = next) {
 		next = va->dead;
-		va->magic = DEAD;
+		va->magic = TOY_DEAD;
 		free(va);
 		toy->live--;
 	}

@@ -12,10 +12,13 @@
 #define TOY_OBJECTS 6
 #define TOY_TEXT 16384
 
+/* What is in magic: of one that is alive, and of a freed one. */
+enum { TOY_ALIVE = 0x600dca11, TOY_DEAD = 0x0eadca11 };
+
 struct toy_va {
 	struct gpuva va; /* first */
 	struct toy_va *dead;
-	unsigned int magic; /* changed when it is freed */
+	unsigned int magic;
 };
 
 struct toy {

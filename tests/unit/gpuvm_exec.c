@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* Reservation locks: their fences, and transactions that lock many of them. */
+#include "support/cm.h"
+
+#include "support/gpuvm_toy.h"
+#include "support/memfault.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+static struct toy toy;
+
+static void set_up(void)
+{
+	struct toy_config config = { .range = 0x1000, .external = true };
+
+	assert_int_equal(toy_init(&toy, &config), 0);
+}
+
+static void fences(void **state)
+{
+	struct fence *f[5];
+	struct gpuvm_resv resv;
+
+	(void)state;
+	gpuvm_resv_init(&resv);
+	assert_int_equal(gpuvm_resv_wait(&resv, GPUVM_USAGE_BOOKKEEP, 0), 0);
+	gpuvm_resv_lock(&resv);
+	assert_true(gpuvm_resv_is_held(&resv));
+	memfault_none();
+	assert_int_equal(gpuvm_resv_reserve(&resv, 1), -ENOMEM);
+	memfault_ok();
+	assert_int_equal(gpuvm_resv_reserve(&resv, UINT32_MAX), -ENOMEM);
+	/* Promises add up. */
+	assert_int_equal(gpuvm_resv_reserve(&resv, 2), 0);
+	assert_int_equal(gpuvm_resv_reserve(&resv, 3), 0);
+	for (unsigned int i = 0; i < 5; i++) {
+		f[i] = fence_create();
+		assert_non_null(f[i]);
+		gpuvm_resv_add(&resv, f[i], i < 4 ? (enum gpuvm_usage)i : GPUVM_USAGE_READ);
+	}
+	assert_int_equal(gpuvm_resv_wait(&resv, GPUVM_USAGE_KERNEL, 0), -ETIMEDOUT);
+	fence_signal(f[0]);
+	assert_int_equal(gpuvm_resv_wait(&resv, GPUVM_USAGE_KERNEL, 0), 0);
+	assert_int_equal(gpuvm_resv_wait(&resv, GPUVM_USAGE_WRITE, 1000), -ETIMEDOUT);
+	fence_signal(f[1]);
+	gpuvm_resv_unlock(&resv);
+	assert_int_equal(gpuvm_resv_wait(&resv, GPUVM_USAGE_WRITE, FENCE_FOREVER), 0);
+	fence_signal(f[2]);
+	assert_int_equal(gpuvm_resv_wait(&resv, GPUVM_USAGE_READ, 0), -ETIMEDOUT);
+	fence_signal(f[4]);
+	assert_int_equal(gpuvm_resv_wait(&resv, GPUVM_USAGE_READ, 0), 0);
+	assert_int_equal(gpuvm_resv_wait(&resv, GPUVM_USAGE_BOOKKEEP, 0), -ETIMEDOUT);
+	/* Those signalled make room. */
+	assert_true(gpuvm_resv_trylock(&resv));
+	memfault_none();
+	assert_int_equal(gpuvm_resv_reserve(&resv, 4), 0);
+	memfault_ok();
+	assert_int_equal(resv.nr, 1);
+	gpuvm_resv_unlock(&resv);
+	gpuvm_resv_fini(&resv);
+	for (unsigned int i = 0; i < 5; i++)
+		fence_put(f[i]);
+}
+
+static int lock_more(struct gpuvm_exec *exec)
+{
+	return gpuvm_exec_prepare_obj(exec, exec->extra.priv, exec->num_fences);
+}
+
+static int refuse(struct gpuvm_exec *exec)
+{
+	(void)exec;
+	return -EXDEV;
+}
+
+static void transactions(void **state)
+{
+	struct gpuvm_object *objs[TOY_OBJECTS];
+	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 2 };
+	struct fence *f = fence_create();
+
+	(void)state;
+	set_up();
+	for (unsigned int i = 0; i < TOY_OBJECTS; i++)
+		objs[i] = &toy.objs[i];
+	gpuvm_lock(&toy.vm);
+	assert_int_equal(toy_insert(&toy, 0, 8, 0, 0), 0);
+	assert_int_equal(toy_insert(&toy, 8, 8, 1, 0), 0);
+	assert_int_equal(toy_insert(&toy, 16, 8, 0, 0), 0);
+	assert_int_equal(toy_insert(&toy, 24, 8, -1, 0), 0);
+	gpuvm_unlock(&toy.vm);
+	/* The VM and its two external objects, with two slots each. */
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(exec.nr, 3);
+	assert_true(gpuvm_resv_held(&toy.vm));
+	gpuvm_resv_assert_held(&toy.vm);
+	assert_int_equal(toy.objs[1].resv->reserved, 2);
+	gpuvm_exec_resv_add_fence(&exec, f, GPUVM_USAGE_BOOKKEEP, GPUVM_USAGE_WRITE);
+	assert_int_equal(toy.objs[0].resv->fence[0].usage, GPUVM_USAGE_WRITE);
+	assert_int_equal(toy.r_obj.resv->fence[0].usage, GPUVM_USAGE_BOOKKEEP);
+	gpuvm_exec_unlock(&exec);
+	assert_false(gpuvm_resv_held(&toy.vm));
+	fence_signal(f);
+	fence_put(f);
+	/* More than fit at first; twice the same. */
+	assert_int_equal(gpuvm_exec_lock_array(&exec, objs + 2, TOY_OBJECTS - 2), 0);
+	assert_int_equal(exec.nr, TOY_OBJECTS + 1);
+	gpuvm_exec_unlock(&exec);
+	assert_int_equal(gpuvm_exec_lock_array(&exec, objs, 1), -EALREADY);
+	assert_int_equal(exec.nr, 0);
+	exec.flags = GPUVM_EXEC_IGNORE_DUPLICATES;
+	assert_int_equal(gpuvm_exec_lock_array(&exec, objs, 1), 0);
+	gpuvm_exec_unlock(&exec);
+	exec.extra.fn = lock_more;
+	exec.extra.priv = objs[5];
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(exec.nr, 4);
+	gpuvm_exec_unlock(&exec);
+	exec.extra.fn = refuse;
+	assert_int_equal(gpuvm_exec_lock(&exec), -EXDEV);
+	assert_false(gpuvm_resv_held(&toy.vm));
+	exec.extra.fn = NULL;
+	gpuvm_lock(&toy.vm);
+	assert_int_equal(gpuvm_exec_lock_range(&exec, 4, 0), 0);
+	gpuvm_exec_unlock(&exec);
+	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, UINT64_MAX), 0);
+	assert_int_equal(exec.nr, 2);
+	assert_false(gpuvm_resv_held(&toy.vm));
+	gpuvm_exec_unlock(&exec);
+	exec.flags = 0;
+	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, 24), -EALREADY);
+	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, 16), 0);
+	gpuvm_exec_unlock(&exec);
+	gpuvm_unlock(&toy.vm);
+	for (unsigned int n = 1;; n++) {
+		int err;
+
+		memfault_nth(n);
+		err = gpuvm_exec_lock(&exec);
+		if (!err)
+			break;
+		assert_int_equal(err, -ENOMEM);
+		assert_false(gpuvm_resv_held(&toy.vm));
+	}
+	memfault_ok();
+	gpuvm_exec_unlock(&exec);
+	assert_true(toy_destroy(&toy));
+}
+
+/* Two threads lock the same objects in opposite order. */
+static struct gpuvm_object shared[4];
+static unsigned long counted; /* GUARD all their locks */
+
+static void *lock_them(void *backwards)
+{
+	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 1 };
+	struct gpuvm_object *objs[4];
+
+	for (unsigned int i = 0; i < 4; i++)
+		objs[i] = &shared[backwards ? 3 - i : i];
+	if (!backwards)
+		exec.flags = GPUVM_EXEC_INTERRUPTIBLE;
+	for (unsigned int n = 0; n < 2000; n++) {
+		if (gpuvm_exec_lock_array(&exec, objs, 4))
+			return objs[0];
+		counted++;
+		gpuvm_exec_unlock(&exec);
+	}
+	return NULL;
+}
+
+static struct toy other;
+
+static void *lock_them_from_another(void *unused)
+{
+	struct gpuvm_exec exec = { .vm = &other.vm };
+	struct gpuvm_object *objs[4];
+
+	(void)unused;
+	for (unsigned int i = 0; i < 4; i++)
+		objs[i] = &shared[3 - i];
+	for (unsigned int n = 0; n < 2000; n++) {
+		if (gpuvm_exec_lock_array(&exec, objs, 4))
+			return objs[0];
+		counted++;
+		gpuvm_exec_unlock(&exec);
+	}
+	return NULL;
+}
+
+static void opposite_orders(void **state)
+{
+	struct toy_config config = { .range = 0x1000 };
+	pthread_t threads[3];
+	void *failed;
+
+	(void)state;
+	set_up();
+	assert_int_equal(toy_init(&other, &config), 0);
+	for (unsigned int i = 0; i < 4; i++)
+		gpuvm_object_init(&shared[i], 0, NULL, NULL);
+	counted = 0;
+	pthread_create(&threads[0], NULL, lock_them, NULL);
+	pthread_create(&threads[1], NULL, lock_them, &threads);
+	pthread_create(&threads[2], NULL, lock_them_from_another, NULL);
+	for (unsigned int i = 0; i < 3; i++) {
+		pthread_join(threads[i], &failed);
+		assert_null(failed);
+	}
+	assert_int_equal(counted, 6000);
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(shared[i].refs, 1);
+		gpuvm_object_put(&shared[i]);
+	}
+	assert_true(toy_destroy(&toy));
+	assert_true(toy_destroy(&other));
+}
+
+static void nothing(int number)
+{
+	(void)number;
+}
+
+static int interrupted;
+
+static void *wait_for_lock(void *unused)
+{
+	struct gpuvm_exec exec = { .vm = &toy.vm, .flags = GPUVM_EXEC_INTERRUPTIBLE };
+
+	(void)unused;
+	__atomic_store_n(&interrupted, gpuvm_exec_lock(&exec), __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void signals(void **state)
+{
+	struct sigaction action = { .sa_handler = nothing }, before;
+	pthread_t thread;
+
+	(void)state;
+	set_up();
+	sigaction(SIGUSR1, &action, &before);
+	interrupted = 1;
+	gpuvm_resv_lock(toy.r_obj.resv);
+	pthread_create(&thread, NULL, wait_for_lock, NULL);
+	/* Until one arrives while it waits. */
+	while (__atomic_load_n(&interrupted, __ATOMIC_RELAXED) == 1) {
+		usleep(1000);
+		pthread_kill(thread, SIGUSR1);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(interrupted, -EINTR);
+	gpuvm_resv_unlock(toy.r_obj.resv);
+	sigaction(SIGUSR1, &before, NULL);
+	assert_true(toy_destroy(&toy));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fences),
+		cmocka_unit_test(transactions),
+		cmocka_unit_test(opposite_orders),
+		cmocka_unit_test(signals),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/* Pairs: how many there are, who counts them, what they are linked to, and the lists of external and evicted ones. */
+#include "support/cm.h"
+
+#include "gpuvm/object.h"
+#include "support/gpuvm_toy.h"
+#include "support/memfault.h"
+
+#include <errno.h>
+
+static struct toy toy;
+
+static void set_up(unsigned int flags, bool external)
+{
+	struct toy_config config = { .range = 0x1000, .flags = flags, .external = external };
+
+	assert_int_equal(toy_init(&toy, &config), 0);
+}
+
+static void one_pair(void **state)
+{
+	struct gpuvm_bo *a, *b, *spare;
+	struct gpuvm_object *obj = &toy.objs[0];
+
+	(void)state;
+	set_up(0, false);
+	memfault_none();
+	assert_null(gpuvm_bo_create(&toy.vm, obj));
+	assert_null(gpuvm_bo_obtain(&toy.vm, obj));
+	memfault_ok();
+	assert_int_equal(obj->refs, 1);
+	a = gpuvm_bo_obtain(&toy.vm, obj);
+	assert_int_equal(toy.vm.refs, 2);
+	assert_int_equal(obj->refs, 2);
+	assert_ptr_equal(gpuvm_bo_obtain(&toy.vm, obj), a);
+	assert_int_equal(a->refs, 2);
+	b = gpuvm_bo_create(&toy.vm, obj);
+	assert_ptr_equal(gpuvm_bo_obtain_prealloc(b, &spare), a);
+	assert_ptr_equal(spare, b);
+	assert_true(gpuvm_bo_put(spare));
+	assert_false(gpuvm_bo_put(a));
+	assert_false(gpuvm_bo_put(a));
+	assert_true(gpuvm_bo_put(a));
+	assert_false(gpuvm_bo_put(NULL));
+	gpuvm_object_lock(obj);
+	assert_null(gpuvm_bo_find(&toy.vm, obj));
+	gpuvm_object_unlock(obj);
+	a = gpuvm_bo_create(&toy.vm, obj);
+	assert_ptr_equal(gpuvm_bo_obtain_prealloc(a, &spare), a);
+	assert_null(spare);
+	assert_true(gpuvm_bo_put(a));
+	assert_true(toy_destroy(&toy));
+}
+
+static void links(void **state)
+{
+	struct gpuvm_object *obj = &toy.objs[1];
+	struct gpuva *va[3], *at, *next;
+	struct gpuvm_bo *pair;
+	unsigned int n = 0;
+
+	(void)state;
+	set_up(0, false);
+	pair = gpuvm_bo_obtain(&toy.vm, obj);
+	gpuvm_object_lock(obj);
+	for (uint64_t i = 0; i < 3; i++) {
+		va[i] = toy_new_va(&toy);
+		gpuva_init(va[i], 0x20 - i, 1, obj, 0);
+		gpuva_link(va[i], pair);
+		assert_ptr_equal(va[i]->vm_bo, pair);
+	}
+	/* In the order of linking, and one may be unlinked on the way. */
+	gpuvm_bo_for_each_va_safe(at, next, pair)
+	{
+		assert_ptr_equal(at, va[n++]);
+		if (n == 2)
+			gpuva_unlink(at);
+	}
+	assert_int_equal(n, 3);
+	assert_null(va[1]->vm_bo);
+	gpuva_unlink(va[1]);
+	assert_null(gpuva_unlink_defer(va[1]));
+	assert_int_equal(pair->refs, 3);
+	gpuvm_object_unlock(obj);
+	gpuvm_bo_put(pair);
+	gpuvm_object_lock(obj);
+	assert_ptr_equal(gpuva_unlink_defer(va[0]), pair);
+	/* The lock is let go of while the pair dies, and held again. */
+	gpuvm_object_unlock(obj);
+	assert_false(gpuvm_bo_put(pair));
+	gpuvm_object_lock(obj);
+	gpuva_unlink(va[2]);
+	assert_true(mt_lock_held(&obj->lock));
+	assert_int_equal(obj->refs, 1);
+	gpuvm_object_unlock(obj);
+	/* Without an object there is nothing to link. */
+	gpuva_init(va[0], 0, 1, NULL, 0);
+	gpuva_link(va[0], NULL);
+	gpuva_unlink(va[0]);
+	for (unsigned int i = 0; i < 3; i++)
+		toy_bury(&toy, va[i]);
+	assert_true(toy_destroy(&toy));
+}
+
+static unsigned int on_list(const struct gpuvm_list *head)
+{
+	unsigned int n = 0;
+
+	for (const struct gpuvm_list *link = head->next; link != head; link = link->next)
+		n++;
+	return n;
+}
+
+static void external(void **state)
+{
+	struct gpuvm_bo *local, *shared;
+
+	(void)state;
+	set_up(0, true);
+	toy.objs[0].resv = toy.r_obj.resv;
+	local = gpuvm_bo_obtain(&toy.vm, &toy.objs[0]);
+	shared = gpuvm_bo_obtain(&toy.vm, &toy.objs[1]);
+	assert_false(gpuvm_is_extobj(&toy.vm, NULL));
+	assert_false(gpuvm_is_extobj(&toy.vm, &toy.objs[0]));
+	assert_true(gpuvm_is_extobj(&toy.vm, &toy.objs[1]));
+	gpuvm_bo_extobj_add(local);
+	gpuvm_bo_extobj_add(shared);
+	gpuvm_bo_extobj_add(shared);
+	assert_int_equal(on_list(&toy.vm.extobj.list), 1);
+	gpuvm_bo_put(shared);
+	assert_int_equal(on_list(&toy.vm.extobj.list), 0);
+	gpuvm_bo_put(local);
+	assert_true(toy_destroy(&toy));
+}
+
+static struct gpuvm_bo *order[8];
+static unsigned int validated;
+static int fail_at = -1;
+static bool leave_evicted;
+
+static int validate(struct gpuvm_bo *vm_bo, struct gpuvm_exec *exec)
+{
+	(void)exec;
+	if (fail_at == (int)validated)
+		return -EIO;
+	order[validated++] = vm_bo;
+	if (!leave_evicted)
+		gpuvm_bo_evict(vm_bo, false);
+	return 0;
+}
+
+/* Three pairs, of which the first is local; all locks held. */
+static struct gpuvm_exec exec;
+static struct gpuvm_bo *pairs[3];
+static struct gpuvm_ops ops;
+
+static void set_up_pairs(unsigned int flags)
+{
+	set_up(flags, true);
+	ops = toy_ops;
+	ops.vm_bo_validate = validate;
+	toy.vm.ops = &ops;
+	toy.objs[0].resv = toy.r_obj.resv;
+	for (unsigned int i = 0; i < 3; i++)
+		pairs[i] = gpuvm_bo_obtain(&toy.vm, &toy.objs[i]);
+	gpuvm_resv_lock(toy.r_obj.resv);
+	for (unsigned int i = 0; i < 3; i++)
+		gpuvm_bo_extobj_add(pairs[i]);
+	gpuvm_resv_unlock(toy.r_obj.resv);
+	exec = (struct gpuvm_exec){ .vm = &toy.vm };
+	validated = 0;
+	fail_at = -1;
+	leave_evicted = false;
+}
+
+static void tear_down_pairs(void)
+{
+	gpuvm_resv_lock(toy.r_obj.resv);
+	for (unsigned int i = 0; i < 3; i++)
+		gpuvm_bo_put(pairs[i]);
+	gpuvm_resv_unlock(toy.r_obj.resv);
+	assert_true(toy_destroy(&toy));
+}
+
+static void evict_all(bool evict)
+{
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	for (unsigned int i = 0; i < 3; i++)
+		gpuvm_bo_gem_evict(&toy.objs[i], evict);
+	gpuvm_exec_unlock(&exec);
+}
+
+static void validate_stops_and_goes_on(unsigned int flags)
+{
+	set_up_pairs(flags);
+	evict_all(true);
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(on_list(&toy.vm.evict.list), 3);
+	fail_at = 1;
+	assert_int_equal(gpuvm_exec_validate(&exec), -EIO);
+	assert_int_equal(on_list(&toy.vm.evict.list), 2);
+	fail_at = -1;
+	leave_evicted = true;
+	/* Not cleared: stays, in the same order. */
+	assert_int_equal(gpuvm_validate(&toy.vm, &exec), 0);
+	assert_int_equal(on_list(&toy.vm.evict.list), 2);
+	leave_evicted = false;
+	assert_int_equal(gpuvm_validate(&toy.vm, &exec), 0);
+	assert_int_equal(on_list(&toy.vm.evict.list), 0);
+	assert_ptr_equal(order[0], pairs[0]);
+	assert_int_equal(validated, 5 - 0);
+	toy.vm.ops = &toy_ops;
+	assert_int_equal(gpuvm_validate(&toy.vm, &exec), -EOPNOTSUPP);
+	gpuvm_exec_unlock(&exec);
+	tear_down_pairs();
+}
+
+static void evict_default(void **state)
+{
+	(void)state;
+	set_up_pairs(0);
+	evict_all(true);
+	assert_int_equal(on_list(&toy.vm.evict.list), 3);
+	evict_all(true);
+	assert_int_equal(on_list(&toy.vm.evict.list), 3);
+	evict_all(false);
+	assert_int_equal(on_list(&toy.vm.evict.list), 0);
+	tear_down_pairs();
+}
+
+static void evict_protected(void **state)
+{
+	(void)state;
+	set_up_pairs(GPUVM_RESV_PROTECTED);
+	evict_all(true);
+	/* External ones join when the VM is next locked, and leave when it is validated. */
+	assert_int_equal(on_list(&toy.vm.evict.list), 1);
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(on_list(&toy.vm.evict.list), 3);
+	for (unsigned int i = 0; i < 3; i++)
+		gpuvm_bo_evict(pairs[i], false);
+	assert_int_equal(on_list(&toy.vm.evict.list), 2);
+	assert_int_equal(gpuvm_validate(&toy.vm, &exec), 0);
+	assert_int_equal(on_list(&toy.vm.evict.list), 0);
+	gpuvm_exec_unlock(&exec);
+	tear_down_pairs();
+}
+
+static void validate_default(void **state)
+{
+	(void)state;
+	validate_stops_and_goes_on(0);
+}
+
+static void validate_protected(void **state)
+{
+	(void)state;
+	validate_stops_and_goes_on(GPUVM_RESV_PROTECTED);
+}
+
+/* With queues what was linked before the pair moved on is gone, for every look-up. */
+static void hiding(void **state)
+{
+	struct gpuvm_bo *pair;
+	uint64_t addr;
+
+	(void)state;
+	set_up(0, false);
+	pair = gpuvm_bo_obtain(&toy.vm, &toy.objs[0]);
+	pair->epoch = UINT32_MAX;
+	gpuvm_lock(&toy.vm);
+	assert_int_equal(toy_insert(&toy, 0x10, 8, 0, 0), 0);
+	assert_int_equal(toy_insert(&toy, 0x20, 8, 1, 0), 0);
+	gpuvm_object_lock(&toy.objs[0]);
+	smr_gpuvm_bo_hide(pair);
+	gpuvm_object_unlock(&toy.objs[0]);
+	assert_int_equal(toy_insert(&toy, 0x30, 8, 0, 0), 0);
+	assert_non_null(gpuvm_find(&toy.vm, 0x10));
+	toy.vm.queues = (struct gpuvm_queues *)&toy;
+	assert_null(gpuvm_find(&toy.vm, 0x10));
+	assert_null(gpuva_find(&toy.vm, 0x10, 8));
+	assert_null(gpuva_find_prev(&toy.vm, 0x18));
+	assert_null(gpuva_find_next(&toy.vm, 0x10));
+	assert_true(gpuvm_interval_empty(&toy.vm, 0, 0x20));
+	assert_int_equal(gpuva_find_first(&toy.vm, 0, 0x1000)->va.addr, 0x20);
+	assert_int_equal(gpuvm_first_va(&toy.vm, 0, 0x1000)->va.addr, 0x20);
+	assert_int_equal(gpuvm_find(&toy.vm, 0x30)->va.addr, 0x30);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x10, 0, 0, 0x1000, GPUVM_HOLE_LOW), 0);
+	toy.vm.queues = NULL;
+	gpuvm_unlock(&toy.vm);
+	gpuvm_bo_put(pair);
+	assert_true(toy_destroy(&toy));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_pair),           cmocka_unit_test(links),
+		cmocka_unit_test(external),           cmocka_unit_test(evict_default),
+		cmocka_unit_test(evict_protected),    cmocka_unit_test(validate_default),
+		cmocka_unit_test(validate_protected), cmocka_unit_test(hiding),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

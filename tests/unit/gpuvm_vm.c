@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* VMs: what they accept at their beginning, whom they count, and memory for changes. */
+#include "support/cm.h"
+
+#include "support/gpuvm_toy.h"
+#include "support/memfault.h"
+#include "lock/section.h"
+
+#include <errno.h>
+
+static struct toy toy;
+
+static void set_up(const struct toy_config *config)
+{
+	assert_int_equal(toy_init(&toy, config), 0);
+	gpuvm_lock(&toy.vm);
+}
+
+static void tear_down(void)
+{
+	gpuvm_unlock(&toy.vm);
+	assert_true(toy_destroy(&toy));
+}
+
+static void no_op(struct gpuvm *vm)
+{
+	(void)vm;
+}
+
+static void init_refuses(void **state)
+{
+	static const struct gpuvm_ops none, ops = { .vm_free = no_op };
+	struct gpuvm_object *obj = gpuvm_resv_object_alloc(NULL);
+	struct gpuvm vm;
+
+	(void)state;
+	assert_int_equal(gpuvm_init(&vm, NULL, 0, NULL, obj, 0, 1, 0, 0, NULL), -EINVAL);
+	assert_int_equal(gpuvm_init(&vm, NULL, 0, NULL, obj, 0, 1, 0, 0, &none), -EINVAL);
+	assert_int_equal(gpuvm_init(&vm, NULL, 0, NULL, obj, 2, UINT64_MAX, 0, 0, &ops), -EINVAL);
+	assert_int_equal(gpuvm_init(&vm, NULL, 0, NULL, obj, 0, 1, UINT64_MAX, 1, &ops), -EINVAL);
+	memfault_none();
+	assert_int_equal(gpuvm_init(&vm, NULL, 0, NULL, obj, 0, 8, 4, 4, &ops), -ENOMEM);
+	assert_null(gpuvm_resv_object_alloc(NULL));
+	memfault_ok();
+	assert_int_equal(obj->refs, 1);
+	/* The largest there is. */
+	assert_int_equal(gpuvm_init(&vm, NULL, 0, NULL, obj, 0, UINT64_MAX, 5, 1, &ops), 0);
+	assert_string_equal(vm.name, "unknown");
+	assert_int_equal(obj->refs, 2);
+	assert_true(gpuvm_range_valid(&vm, UINT64_MAX - 1, 1));
+	assert_false(gpuvm_range_valid(&vm, UINT64_MAX, 1));
+	assert_false(gpuvm_range_valid(&vm, 0, 0));
+	gpuvm_put(&vm);
+	gpuvm_object_put(obj);
+	gpuvm_put(NULL);
+	gpuvm_object_put(NULL);
+}
+
+static void settings(void **state)
+{
+	struct mt_mem *mem = mt_mem_create(0, NULL);
+	struct mt_mem_stats stats;
+
+	(void)state;
+	set_up(&(struct toy_config){ .range = 0x1000, .reserve_start = 0x800, .reserve_range = 8 });
+	gpuvm_unlock(&toy.vm);
+	assert_int_equal(gpuvm_set_align(&toy.vm, 0), -EINVAL);
+	assert_int_equal(gpuvm_set_align(&toy.vm, 12), -EINVAL);
+	assert_int_equal(gpuvm_set_align(&toy.vm, 4), 0);
+	assert_int_equal(gpuvm_set_mem(&toy.vm, mem), 0);
+	gpuvm_lock(&toy.vm);
+	assert_int_equal(toy_insert(&toy, 6, 4, 0, 0), -EINVAL);
+	assert_int_equal(toy_insert(&toy, 4, 6, 0, 0), -EINVAL);
+	assert_int_equal(toy_insert(&toy, 4, 4, 0, 2), -EINVAL);
+	assert_int_equal(toy_insert(&toy, 4, 4, 0, 8), 0);
+	assert_int_equal(toy_insert(&toy, 0x7fc, 8, 0, 0), -EINVAL);
+	assert_int_equal(toy_insert(&toy, 0x7fc, 4, 0, 0), 0);
+	mt_mem_stats(mem, &stats);
+	assert_true(stats.nodes_used > 0);
+	assert_int_equal(gpuvm_set_align(&toy.vm, 1), -EBUSY);
+	assert_int_equal(gpuvm_set_mem(&toy.vm, NULL), -EBUSY);
+	assert_int_equal(gpuvm_set_lock(&toy.vm, &toy, NULL), -EBUSY);
+	tear_down();
+	mt_mem_destroy(mem);
+}
+
+static bool own_held;
+
+static bool held(void *lock)
+{
+	return *(bool *)lock;
+}
+
+static void own_lock(void **state)
+{
+	static const struct gpuvm_ops ops = { .vm_free = no_op };
+	struct gpuvm_object *obj = gpuvm_resv_object_alloc(NULL);
+	struct gpuva va = { .flags = 0 };
+	struct gpuvm vm;
+
+	(void)state;
+	assert_int_equal(gpuvm_init(&vm, "own", 0, NULL, obj, 0, 100, 0, 0, &ops), 0);
+	assert_int_equal(gpuvm_set_lock(&vm, &own_held, held), 0);
+	assert_int_equal(gpuvm_set_mem(&vm, mt_mem_default()), 0);
+	assert_false(gpuvm_is_locked(&vm));
+	own_held = true;
+	assert_true(gpuvm_is_locked(&vm));
+	assert_int_equal(gpuvm_reserve(&vm, 2), 0);
+	gpuvm_begin(&vm, 2);
+	gpuva_init(&va, 3, 4, NULL, 0);
+	assert_int_equal(gpuva_insert(&vm, &va), 0);
+	assert_int_equal(gpuvm_reserved(&vm), 1);
+	assert_ptr_equal(gpuvm_find(&vm, 6), &va);
+	gpuva_remove(&va);
+	gpuvm_unreserve(&vm);
+	own_held = false;
+	gpuvm_put(&vm);
+	gpuvm_object_put(obj);
+}
+
+static void counts(void **state)
+{
+	struct gpuva *va;
+
+	(void)state;
+	set_up(&(struct toy_config){ .range = 0x1000 });
+	assert_int_equal(toy_insert(&toy, 0, 8, 0, 0), 0);
+	/* Its creator, the mapping, and the pair; the pair of the object. */
+	assert_int_equal(toy.vm.refs, 3);
+	assert_int_equal(toy.objs[0].refs, 2);
+	assert_int_equal(toy.vm.nr_vas, 1);
+	va = gpuvm_find(&toy.vm, 0);
+	assert_int_equal(va->vm_bo->refs, 1);
+	assert_int_equal(toy_insert(&toy, 8, 8, 0, 8), 0);
+	assert_int_equal(va->vm_bo->refs, 2);
+	assert_int_equal(toy.vm.refs, 4);
+	/* Cut in two: one mapping more, no pair. */
+	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 2, 2), 0);
+	assert_int_equal(toy.vm.refs, 5);
+	assert_int_equal(gpuvm_find(&toy.vm, 0)->vm_bo->refs, 3);
+	assert_int_equal(gpuvm_sm_map(&toy.vm, &toy, 0, 16, toy_obj(&toy, 1), 0), 0);
+	assert_int_equal(toy.vm.refs, 3);
+	assert_int_equal(toy.objs[0].refs, 1);
+	assert_int_equal(toy.objs[1].refs, 2);
+	tear_down();
+}
+
+static void failed_insert_changes_nothing(void **state)
+{
+	struct gpuva *va;
+
+	(void)state;
+	set_up(&(struct toy_config){ .range = 0x1000 });
+	toy.objs[0].size = 16;
+	va = toy_new_va(&toy);
+	gpuva_init(va, 4, 4, &toy.objs[0], 13);
+	assert_int_equal(gpuva_insert(&toy.vm, va), -EINVAL);
+	va->gem.offset = UINT64_MAX;
+	assert_int_equal(gpuva_insert(&toy.vm, va), -EINVAL);
+	va->gem.offset = 12;
+	memfault_none();
+	assert_int_equal(gpuva_insert(&toy.vm, va), -ENOMEM);
+	memfault_nowait();
+	smr_section_enter("test");
+	assert_int_equal(gpuva_insert(&toy.vm, va), -ENOMEM);
+	smr_section_leave();
+	assert_null(va->vm);
+	assert_int_equal(toy.vm.refs, 1);
+	/* Outside a section memory is waited for, with the lock kept. */
+	memfault_on_unlock(NULL, NULL);
+	assert_int_equal(gpuva_insert(&toy.vm, va), 0);
+	memfault_ok();
+	assert_int_equal(gpuva_insert(&toy.vm, va), -EEXIST);
+	gpuva_remove(va);
+	toy_bury(&toy, va);
+	assert_int_equal(toy.vm.refs, 1);
+	tear_down();
+}
+
+static void removal_without_memory(void **state)
+{
+	char text[256];
+	uint64_t addr;
+
+	(void)state;
+	set_up(&(struct toy_config){ .range = 0x100 });
+	for (uint64_t i = 0; i < 0x80; i++)
+		assert_int_equal(toy_insert(&toy, 2 * i, 2, 0, 2 * i), 0);
+	memfault_none();
+	smr_section_enter("test");
+	for (uint64_t i = 8; i < 0x78; i++) {
+		struct gpuva *va = gpuva_find(&toy.vm, 2 * i, 2);
+
+		gpuva_remove(va);
+		assert_null(gpuvm_find(&toy.vm, 2 * i));
+		assert_null(gpuva_find_first(&toy.vm, 2 * i, 2));
+		gpuvm_object_lock(va->gem.obj);
+		gpuva_unlink(va);
+		gpuvm_object_unlock(va->gem.obj);
+		toy_bury(&toy, va);
+	}
+	smr_section_leave();
+	/* Every other one: beside a gap that it would have to join. */
+	assert_int_equal(toy.vm.markers, 0x38);
+	assert_true(gpuvm_interval_empty(&toy.vm, 0x10, 0xe0));
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0xe0, 0, 0, 0x100, GPUVM_HOLE_LOW), 0);
+	assert_int_equal(addr, 0x10);
+	assert_int_equal(gpuvm_sweep(&toy.vm), -ENOMEM);
+	memfault_ok();
+	/* One goes with a change over it, the others when they are swept. */
+	assert_int_equal(toy_insert(&toy, 0x11, 2, 1, 0), 0);
+	assert_int_equal(gpuvm_sweep(&toy.vm), 0);
+	assert_int_equal(toy.vm.markers, 0);
+	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0, 0x10), 0);
+	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0xf0, 0x10), 0);
+	toy_dump(&toy, text, sizeof(text));
+	assert_string_equal(text, "[11+2=B@0]");
+	tear_down();
+}
+
+static void reserve(void **state)
+{
+	(void)state;
+	set_up(&(struct toy_config){ .range = 0x1000 });
+	gpuvm_unlock(&toy.vm);
+	memfault_none();
+	assert_int_equal(gpuvm_reserve(&toy.vm, 4), -ENOMEM);
+	memfault_ok();
+	assert_int_equal(gpuvm_reserved(&toy.vm), 0);
+	assert_int_equal(gpuvm_reserve(&toy.vm, 0), 0);
+	assert_int_equal(gpuvm_reserve(&toy.vm, 4), 0);
+	assert_int_equal(gpuvm_reserved(&toy.vm), 4);
+	/* What is not begun is left alone. */
+	gpuvm_lock(&toy.vm);
+	assert_int_equal(toy_insert(&toy, 0, 16, -1, 0), 0);
+	assert_int_equal(gpuvm_reserved(&toy.vm), 4);
+	gpuvm_unlock(&toy.vm);
+	gpuvm_begin(&toy.vm, 100);
+	gpuvm_lock(&toy.vm);
+	assert_int_equal(toy_insert(&toy, 16, 16, -1, 0), 0);
+	assert_int_equal(gpuvm_reserved(&toy.vm), 3);
+	/* Three steps, one change. */
+	assert_int_equal(gpuvm_sm_map(&toy.vm, &toy, 8, 16, NULL, 0), 0);
+	assert_int_equal(toy.vm.nr_vas, 3);
+	assert_int_equal(gpuvm_reserved(&toy.vm), 2);
+	gpuvm_unlock(&toy.vm);
+	gpuvm_unreserve(&toy.vm);
+	assert_int_equal(gpuvm_reserved(&toy.vm), 0);
+	gpuvm_lock(&toy.vm);
+	tear_down();
+}
+
+static void holes(void **state)
+{
+	uint64_t addr = 77;
+
+	(void)state;
+	set_up(&(struct toy_config){
+		.start = 0x10, .range = 0xf0, .reserve_start = 0x80, .reserve_range = 0x10 });
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0, 0, 0, 1, GPUVM_HOLE_LOW), -EINVAL);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 1, 3, 0, 1, GPUVM_HOLE_LOW), -EINVAL);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x71, 0, 0, 0x1000, GPUVM_HOLE_HIGH),
+			 -ENOSPC);
+	assert_int_equal(addr, 77);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x10, 0, 0, UINT64_MAX, GPUVM_HOLE_LOW),
+			 0);
+	assert_int_equal(addr, 0x10);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x11, 0x20, 0, 0x1000, GPUVM_HOLE_HIGH),
+			 0);
+	assert_int_equal(addr, 0xe0);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x40, 0x40, 0x50, 0x1000, GPUVM_HOLE_LOW),
+			 0);
+	assert_int_equal(addr, 0xc0);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x40, 0, 0x60, 0xa0, GPUVM_HOLE_LOW),
+			 -ENOSPC);
+	tear_down();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(init_refuses),
+		cmocka_unit_test(settings),
+		cmocka_unit_test(own_lock),
+		cmocka_unit_test(counts),
+		cmocka_unit_test(failed_insert_changes_nothing),
+		cmocka_unit_test(removal_without_memory),
+		cmocka_unit_test(reserve),
+		cmocka_unit_test(holes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
