@@ -19,7 +19,7 @@ enum { PAGES = 96 };
 
 static struct compare c;
 static struct gpuvm_bo *pairs[TOY_OBJECTS];
-static uint64_t counts[6], refused, marked;
+static uint64_t counts[11], refused, marked;
 
 static struct request random_request(struct rng *rng)
 {
@@ -63,7 +63,7 @@ static bool run_paid(const struct request *r)
 static bool run_request(struct rng *rng, struct request *r)
 {
 	enum form form = rng_one_in(rng, 2) ? FORM_LIST : FORM_CALLBACKS;
-	unsigned int how = (unsigned int)rng_below(rng, 6);
+	unsigned int how = (unsigned int)rng_below(rng, 11);
 	bool good;
 
 	counts[how]++;

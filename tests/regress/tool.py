@@ -10,6 +10,7 @@ import json
 import lzma
 import os
 import pty
+import re
 import subprocess
 import sys
 import tempfile
@@ -377,6 +378,50 @@ class Dump(ToolTest):
     def test_faults(self):
         self.fails(1, "<stdin>:9: looks up", "dump", "-", stdin=self.TRACE + "load 0\n")
         self.fails(1, "/nowhere/x: No such file", "dump", "--output=/nowhere/x", "-", stdin=self.TRACE)
+
+
+class Gpuvm(ToolTest):
+    def script(self, text):
+        return self.ok("gpuvm", "--script=-", stdin=text).stdout
+
+    def test_scripts(self):
+        for path in sorted(glob.glob(os.path.join(HERE, "gpuvm", "*.script"))):
+            with open(path[:-6] + "out") as out:
+                self.assertEqual(self.ok("gpuvm", "--script", path).stdout, out.read(), path)
+
+    def test_specification(self):
+        """Every request of the conformance examples, through the tool, as steps and as lists."""
+        script, wanted = "", []
+        with open(os.path.join(ROOT, "tests", "conformance", "gpuvm.txt")) as lines:
+            for line in lines:
+                done = re.match(r"E\w+ (vm=\S+ )?\[(.*?)\] ((?:un)?map) (\S+) => (.*?) => \[(.*?)\]", line)
+                if not done:
+                    continue
+                vm, before, verb, what, steps, after = done.groups()
+                for prefix in ("", "ops-"):
+                    script += f"vm {vm[3:] if vm else '0+1000'}\n"
+                    script += "".join(f"insert {mapping}\n" for mapping in before.split())
+                    script += f"{prefix}{verb} {what}\ndump\n"
+                    wanted.append((line, steps, after))
+        parts = re.split(r"^vm .*\n", self.script(script), flags=re.M)[1:]
+        self.assertGreater(len(parts), 140)
+        self.assertEqual(len(parts), len(wanted))
+        for part, (line, steps, after) in zip(parts, wanted):
+            body, shown = re.search(r"^(?:ops-)?(?:un)?map .*\n((?:  .*\n)*)dump\n((?:  .*\n)*)$", part, re.M).groups()
+            self.assertEqual(" ".join(body.replace("\n  ", " ").split()) or "(none)", steps, line)
+            self.assertEqual(" ".join(shown.split()), after, line)
+
+    def test_mistakes(self):
+        for text, message in (("map 1+1=A\n", "<stdin>:1: there is no VM yet"),
+                              ("vm 0+10\n\nfrob\n", "<stdin>:3: unknown command"),
+                              ("vm 0+10\nmap 1=A\n", "<stdin>:2: ADDR+RANGE is wanted"),
+                              ("vm 0+10\nfind 1 2\n", "<stdin>:2: something follows"),
+                              ("vm 0+" + "1" * 17 + "\n", "<stdin>:1: a number has more than 64 bits"),
+                              ("object A\nobject A\n", "<stdin>:2: there is such an object already"),
+                              ("vm 0+10 #" + "x" * 300 + "\n", "<stdin>:1: the line is too long")):
+            self.fails(1, message, "gpuvm", "--script=-", stdin=text)
+        self.fails(2, "--script=FILE", "gpuvm")
+        self.fails(1, "No such file", "gpuvm", "--script=/nonexistent")
 
 
 class CommandLine(ToolTest):

@@ -11,10 +11,7 @@
 #include "options.h"
 
 static const struct command *const commands[] = {
-	&command_replay,
-	&command_import,
-	&command_gen,
-	&command_dump,
+	&command_replay, &command_import, &command_gen, &command_dump, &command_gpuvm,
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -53,7 +50,8 @@ static void print_overview(FILE *out)
 	fputs("Usage: samara COMMAND [OPTION]... [FILE]...\n"
 	      "\n"
 	      "Puts the Samara maple tree, a map from ranges to pointers whose readers never wait, to\n"
-	      "work on traces: records of what a program did to its address space.\n"
+	      "work on traces: records of what a program did to its address space; and the GPU address\n"
+	      "spaces built on it to work on scripts.\n"
 	      "\n"
 	      "Commands:\n",
 	      out);

@@ -29,6 +29,7 @@ extern const struct command command_replay;
 extern const struct command command_import;
 extern const struct command command_gen;
 extern const struct command command_dump;
+extern const struct command command_gpuvm;
 
 /* Prints "samara: ..." and a line feed to stderr. */
 __attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
