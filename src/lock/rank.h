@@ -5,8 +5,8 @@
  * list, unseen by the checker). mtree_lock_nested() and mtree_dup(), which takes the copy's lock and then the
  * original's, have ranks of their own.
  *
- * While any of them from SMR_RANK_ARENAS down is held nothing is called that could block: no page source,
- * no allocator, no grace period.
+ * While any of them from SMR_RANK_OBJECT down is held nothing is called that could block: no page source,
+ * no allocator, no grace period. Of many reservation locks only the first is waited for, the others are tried (gpuvm/exec.c).
  *
  * A rank is one line here: the checker (lock/check.h) takes its name for reports from it. A struct mt_lock carries
  * its rank; one that mt_lock_init() or MT_LOCK_INIT made has rank TREE.
