@@ -72,6 +72,7 @@
  */
 #include "gpuvm/split.h"
 #include "gpuvm/batch.h"
+#include "tree/node.h"
 
 #include <errno.h>
 
@@ -110,12 +111,29 @@ void smr_split_begin(struct smr_split *s, const struct gpuvm *vm, struct maple_t
 	mas_init(&s->mas, mt, addr);
 }
 
+/*
+ * Asks for the mappings behind the one that @mas stands on, before that is looked at: of each the walk needs what it maps, and
+ * in a large VM none of it is in a cache.
+ */
+static void prefetch_next(const struct ma_state *mas)
+{
+	void *const *slots;
+
+	if (!mas->node)
+		return;
+	slots = smr_slots(mas->node);
+	for (unsigned int i = mas->offset + 1u; i <= mas->end && i <= mas->offset + 2u; i++)
+		smr_prefetch((const void *)((uintptr_t)slots[i] + offsetof(struct gpuva, va)));
+}
+
 struct gpuva *smr_split_next_va(struct smr_split *s)
 {
 	struct gpuva *va;
 	void *entry;
 
 	while ((entry = mas_find(&s->mas, s->last)) != NULL) {
+		if (s->mas.last < s->last)
+			prefetch_next(&s->mas);
 		va = smr_gpuva_seen(s->vm, entry);
 		if (va && va != &s->vm->kernel_alloc_node && !(s->gone && s->gone(va, s->gone_arg)))
 			return va;

@@ -8,6 +8,14 @@
 
 #include <errno.h>
 
+/* Users embed these, so their sizes are part of the binary interface. */
+_Static_assert(sizeof(struct gpuvm) == 496, "struct gpuvm");
+_Static_assert(sizeof(struct gpuvm_object) == 88, "struct gpuvm_object");
+_Static_assert(sizeof(struct gpuva) == 72, "struct gpuva");
+_Static_assert(sizeof(struct gpuva_op) == 56, "struct gpuva_op");
+_Static_assert(sizeof(struct gpuvm_bo) == 120, "struct gpuvm_bo");
+_Static_assert(sizeof(struct gpuvm_exec) == 56, "struct gpuvm_exec");
+
 #define TREE_FLAGS (MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU)
 
 /* Makes @mt a VM's tree, with the reserved region in it: 0 or -ENOMEM. */
