@@ -352,6 +352,7 @@ MT_API struct gpuvm_object *gpuvm_resv_object_alloc(void *dev);
  * CONTEXT: SLEEP yes, lock not held (with gpuvm_set_lock(): held). Recycling credits (credits.h): call
  * gpuvm_begin(vm, nr) before taking the lock to use up to @nr of them, MT_CREDITS_BATCH (64) at most; it may wait for a grace
  * period. With an external lock it is called before that lock is taken, too. What is reserved and not begun is left alone.
+ * From gpuvm_begin() to the last of the changes the reserve is one thread's: where several change a VM they agree on whose.
  */
 MT_API int gpuvm_reserve(struct gpuvm *vm, unsigned long nr);
 MT_API void gpuvm_begin(struct gpuvm *vm, unsigned long nr);

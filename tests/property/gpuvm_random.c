@@ -119,7 +119,8 @@ static void run(uint64_t seed, uint64_t ops, bool external, unsigned int reserve
 		}
 		if (rng_one_in(&rng, 50) && gpuvm_sweep(&c.toy.vm))
 			break;
-		if (!compare_all(&c))
+		/* Of very many not each is looked at on every page. */
+		if ((ops <= 100000 || n % 16 == 0) && !compare_all(&c))
 			break;
 		if (n % 512 == 0)
 			toy_reap(&c.toy);
