@@ -53,6 +53,19 @@ smr_inline int smr_mem_take(struct mt_mem *mem, struct smr_nodes *out, unsigned 
 	return 0;
 }
 
+/*
+ * Asks for the lines of the node that will be taken next, to be written. It has been out of use for a grace period, and
+ * whoever is about to look a place up has time to wait for it meanwhile.
+ */
+smr_inline void smr_mem_prefetch(const struct mt_mem *mem)
+{
+	const struct smr_mag *mag = smri_mag_mine(mem);
+	unsigned int nr = mag ? smr_load(&mag->nr, RELAXED) : 0;
+
+	for (unsigned int line = 0; nr > 0 && line < MT_NODE_SIZE; line += SMR_CACHE_LINE)
+		__builtin_prefetch((const char *)mag->node[nr - 1] + line, 1);
+}
+
 /* Gives @node back, at once. */
 smr_inline void smr_mem_give(struct mt_mem *mem, void *node)
 {

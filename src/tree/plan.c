@@ -58,8 +58,10 @@ static void locate(struct smr_write *w, unsigned long first)
 		/* Most often it is where the cursor stands. */
 		if (!in_range(mas, mas->offset, first))
 			mas->offset = (unsigned char)smr_search_leaf(mas->node, first);
-	} else if (!fresh || !smr_walk_near(mas, first)) {
-		smr_walk(mas, first, &root);
+	} else {
+		smr_mem_prefetch(smr_mem_of(w->mt));
+		if (!fresh || !smr_walk_near(mas, first))
+			smr_walk(mas, first, &root);
 	}
 	w->i = mas->offset;
 	w->begin = first_of(mas, w->i);
