@@ -18,7 +18,7 @@
  *   byte   0 base (8), shift (1), count (1), dead (1), fresh (1), replaced (1), twin (1), spare (2)
  *         16 40 bounds * 4    30 bounds * 4    30 bounds * 8    24 bounds * 8
  *            41 slots  * 8    31 slots  * 8    31 slots  * 8    25 slots  * 8
- *                             31 gaps   * 4                     25 gaps   * 4
+ *                             32 gaps   * 4                     26 gaps   * 4
  *        504 link (8): the memory layer's, once the node is free or retired
  *
  * Narrow bounds are 32-bit: the start of range i is base + (bound << shift). shift is an alignment that all
@@ -58,6 +58,10 @@ enum {
 	SMR_WLEAF_CAP = 31,
 	SMR_WINNER_CAP = 25,
 	SMR_CAP_MAX = SMR_NLEAF_CAP,
+
+	/* Figures in an inner node, one more than it can have children: unused ones are 0. */
+	SMR_NINNER_GAPS = 32,
+	SMR_WINNER_GAPS = 26,
 
 	/* Fewer than this, and a node shares with a neighbour. At most half of the smallest capacity. */
 	SMR_LEAF_MIN = 14,
@@ -125,18 +129,16 @@ smr_inline void *smr_enode_make(struct smr_node *node, enum smr_kind kind)
 	return (void *)((uintptr_t)node | SMR_ENODE_TAG | ((uintptr_t)kind << 2));
 }
 
+/* One byte for each kind, in a word: neither a branch nor a load. */
+#define SMR_BY_KIND(kind, ninner, nleaf, winner, wleaf)                             \
+	((((uint32_t)(ninner) | (uint32_t)(nleaf) << 8 | (uint32_t)(winner) << 16 | \
+	   (uint32_t)(wleaf) << 24) >>                                              \
+	  (8 * (unsigned int)(kind))) &                                             \
+	 0xff)
+
 smr_inline unsigned int smr_kind_cap(enum smr_kind kind)
 {
-	switch (kind) {
-	case SMR_NINNER:
-		return SMR_NINNER_CAP;
-	case SMR_NLEAF:
-		return SMR_NLEAF_CAP;
-	case SMR_WINNER:
-		return SMR_WINNER_CAP;
-	default:
-		return SMR_WLEAF_CAP;
-	}
+	return SMR_BY_KIND(kind, SMR_NINNER_CAP, SMR_NLEAF_CAP, SMR_WINNER_CAP, SMR_WLEAF_CAP);
 }
 
 /* Bounds that the kind has room for: always capacity - 1. */
@@ -147,9 +149,8 @@ smr_inline unsigned int smr_kind_bounds(enum smr_kind kind)
 
 smr_inline void **smr_kind_slots(struct smr_node *node, enum smr_kind kind)
 {
-	unsigned int words = smr_kind_bounds(kind);
-
-	return &node->slot[smr_kind_wide(kind) ? words : words / 2];
+	return &node->slot[SMR_BY_KIND(kind, (SMR_NINNER_CAP - 1) / 2, (SMR_NLEAF_CAP - 1) / 2,
+				       SMR_WINNER_CAP - 1, SMR_WLEAF_CAP - 1)];
 }
 
 smr_inline void **smr_slots(const void *enode)
@@ -160,11 +161,16 @@ smr_inline void **smr_slots(const void *enode)
 /* The gap figures of an inner node's children. */
 smr_inline uint32_t *smr_gaps(const void *enode)
 {
-	enum smr_kind kind = smr_enode_kind(enode);
-	unsigned int words = smr_kind_bounds(kind);
+	bool wide = (uintptr_t)enode & SMR_ENODE_WIDE;
 
-	words = (smr_kind_wide(kind) ? words : words / 2) + smr_kind_cap(kind);
-	return &smr_node_of(enode)->gap[2 * words];
+	return &smr_node_of(enode)->gap[wide ? 2 * (2 * SMR_WINNER_CAP - 1)
+					     : SMR_NINNER_CAP - 1 + 2 * SMR_NINNER_CAP];
+}
+
+/* How many there are, unused ones included. */
+smr_inline unsigned int smr_gaps_kept(const void *enode)
+{
+	return (uintptr_t)enode & SMR_ENODE_WIDE ? SMR_WINNER_GAPS : SMR_NINNER_GAPS;
 }
 
 smr_inline unsigned int smr_count(const void *enode)
