@@ -85,6 +85,16 @@ bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned
 	return n + slack <= smr_kind_cap(wide);
 }
 
+static void set_gaps(void *enode, const uint32_t *figure, unsigned int n)
+{
+	uint32_t *gap = smr_gaps(enode);
+
+	for (unsigned int i = 0; i < n; i++)
+		gap[i] = figure[i];
+	while (n < smr_gaps_kept(enode))
+		gap[n++] = 0;
+}
+
 void *smr_encode(struct smr_node *node, const struct smr_code *code, const struct smr_items *it,
 		 unsigned int from, unsigned int n)
 {
@@ -105,6 +115,6 @@ void *smr_encode(struct smr_node *node, const struct smr_code *code, const struc
 	smr_bounds_pad(node, code->kind, n - 1, smr_kind_bounds(code->kind));
 	memcpy(smr_slots(enode), it->slot + from, n * sizeof(void *));
 	if (!smr_kind_leaf(code->kind))
-		memcpy(smr_gaps(enode), it->gap + from, n * sizeof(uint32_t));
+		set_gaps(enode, it->gap + from, n);
 	return enode;
 }

@@ -97,8 +97,9 @@ static bool covers_largest(const struct smr_write *w)
 	unsigned int d = mas->depth;
 	void *const *slots = smr_slots(mas->node);
 
-	if (d == 0)
-		return false; /* nobody keeps the figure of the top */
+	/* Nobody keeps the figure of the top; and a gap that is made is at least as large as those that go. */
+	if (d == 0 || !w->entry)
+		return false;
 	for (unsigned int i = w->i; i <= w->j; i++) {
 		unsigned long first = smr_leaf_first(mas->node, i, mas->min);
 		unsigned long last = smr_leaf_last(mas->node, i, mas->end, mas->max);
