@@ -29,6 +29,16 @@ void pin_to(int cpu)
 	sched_setaffinity(0, sizeof(set), &set); /* a measurement without it is worse, not wrong */
 }
 
+double clock_cost()
+{
+	constexpr int times = 100000;
+	const double start = now_ns();
+
+	for (int i = 0; i < times; i++)
+		clock_ticks();
+	return (now_ns() - start) / times;
+}
+
 /* Walks a random cycle through all cache lines of @bytes. */
 static double chase_ns(size_t bytes)
 {

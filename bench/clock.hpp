@@ -2,6 +2,7 @@
 #ifndef BENCH_CLOCK_HPP
 #define BENCH_CLOCK_HPP
 
+#include <cstdint>
 #include <ctime>
 #include <string>
 #include <vector>
@@ -13,6 +14,17 @@ inline double now_ns()
 	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
 	return 1e9 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec);
 }
+
+/* The same as a whole number, for single operations. What was begun before has ended by then. */
+inline uint64_t clock_ticks()
+{
+	timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+	return 1000000000 * static_cast<uint64_t>(t.tv_sec) + static_cast<uint64_t>(t.tv_nsec);
+}
+/* ns that reading the clock adds to a time measured so. */
+double clock_cost();
 
 /* CPUs this process may run on. */
 std::vector<int> allowed_cpus();

@@ -5,6 +5,8 @@
  * all of them.
  */
 #include "clock.hpp"
+#include "readers.hpp"
+#include "replay.hpp"
 #include "report.hpp"
 #include "workloads.hpp"
 #include <algorithm>
@@ -22,64 +24,79 @@ bool chosen(const options &opt, const bench_peer &peer)
 	return std::find(opt.peers.begin(), opt.peers.end(), peer.name) != opt.peers.end();
 }
 
-void show_progress(size_t n, size_t rep, const options &opt, const char *peer)
+void show_progress(const data_set &data, size_t rep, const options &opt, const char *peer)
 {
 	if (isatty(STDERR_FILENO))
-		std::fprintf(stderr, "\r\033[K%zu mappings, repetition %zu of %zu: %s", n, rep + 1,
-			     opt.reps, peer);
+		std::fprintf(stderr, "\r\033[K%s, %zu, repetition %zu of %zu: %s",
+			     data.dist.c_str(), data.n, rep + 1, opt.reps, peer);
 }
 
-void end_progress()
+/* Calls @run(peer, sink) for each peer in turn, and that as often as there are repetitions. */
+template <class Run>
+void take_turns(const data_set &data, const options &opt, report &results, const Run &run)
 {
+	for (size_t rep = 0; rep < opt.reps; rep++) {
+		for (auto at = bench_peers(); *at; at++) {
+			if (!chosen(opt, **at))
+				continue;
+			show_progress(data, rep, opt, (*at)->name);
+			run(**at, results.sink_of(data, (*at)->name, opt));
+		}
+	}
 	if (isatty(STDERR_FILENO))
 		std::fprintf(stderr, "\r\033[K");
 }
 
-bool any_wanted(const options &opt, std::initializer_list<const char *> names)
+void run_mappings(const std::string &dist, size_t n, const options &opt, int reader_cpu,
+		  report &results)
 {
-	return std::any_of(names.begin(), names.end(),
-			   [&](const char *name) { return wanted(opt, name); });
-}
-
-void run_size(size_t n, const options &opt, int reader_cpu, report &results)
-{
-	const key_set keys = make_keys(opt.dist, n, opt.ops, opt.seed);
-	const bool gap = any_wanted(opt, { "gap-first", "gap-last" });
-	const bool single = gap || any_wanted(opt, { "build", "load", "load-dep", "iterate",
+	const key_set keys = make_keys(dist, n, opt.ops, opt.seed);
+	/* Gaps are searched in a space made for it, and but once whatever the distributions. */
+	const bool gap = wanted_any(opt, { "gap-first", "gap-last" }) && dist == opt.dists.front();
+	const bool single = gap || wanted_any(opt, { "build", "load", "load-dep", "iterate",
 						     "churn", "bytes", "bytes-churn" });
-	const bool readers =
-		any_wanted(opt, { "read-alone", "read-beside", "read-kept", "write-beside" });
+	const bool readers = reader_cpu >= 0 && wanted_group(opt, { "2", "3" });
 	const key_set gaps = gap ? make_keys("fragmented", n, opt.ops, opt.seed) : key_set();
 
-	for (size_t rep = 0; rep < opt.reps; rep++) {
-		for (auto at = bench_peers(); *at; at++) {
-			const bench_peer &peer = **at;
-			auto sink = [&](const char *workload, double value) {
-				if (wanted(opt, workload))
-					results.add(n, peer.name, workload, value);
-			};
-
-			if (!chosen(opt, peer))
-				continue;
-			show_progress(n, rep, opt, peer.name);
-			if (single)
-				run_single(peer, keys, gap ? &gaps : nullptr, opt, sink);
-			if (readers && reader_cpu >= 0 && peer.can & BENCH_CAN_READERS)
-				run_reader(peer, keys, opt, reader_cpu, sink);
-		}
-	}
-	end_progress();
+	take_turns({ dist, n }, opt, results,
+		   [&](const bench_peer &peer, const report::sink &sink) {
+			   if (single && !(peer.can & BENCH_LOCKS))
+				   run_single(peer, keys, gap ? &gaps : nullptr, opt, sink);
+			   if (readers && peer.can & BENCH_CAN_READERS)
+				   run_readers(peer, keys, opt, reader_cpu, sink);
+		   });
 }
 
-void print_machine(FILE *out, const std::vector<chase> &calibration, int cpu, int reader_cpu)
+void run_traces(const options &opt, report &results)
 {
-	std::fprintf(out, "%s, pinned to CPU %d\nns per dependent miss:", cpu_name().c_str(), cpu);
+	for (const auto &path : opt.traces) {
+		const replay trace = load_replay(path);
+
+		take_turns(trace.data, opt, results,
+			   [&](const bench_peer &peer, const report::sink &sink) {
+				   if (peer.can & BENCH_CAN_STORE && !(peer.can & BENCH_LOCKS))
+					   run_replay(peer, trace, opt, sink);
+			   });
+	}
+}
+
+/* The working sets' sizes, and what a dependent miss costs in each. */
+void print_misses(FILE *out, const char *when, const std::vector<chase> &calibration)
+{
+	std::fprintf(out, "ns per dependent miss %s:", when);
 	for (const auto &c : calibration)
 		std::fprintf(out, "  %zu KiB %.1f", c.bytes >> 10, c.ns);
 	std::fprintf(out, "\n");
+}
+
+void print_machine(FILE *out, const machine &m)
+{
+	std::fprintf(out, "%s, pinned to CPU %d, clock %.0f ns\n", cpu_name().c_str(), m.cpu,
+		     m.clock_ns);
+	print_misses(out, "before", m.before);
 	if (bench_linux_missing())
 		std::fprintf(out, "linux: left out, %s\n", bench_linux_missing());
-	if (reader_cpu < 0)
+	if (m.reader_cpu < 0)
 		std::fprintf(out, "reader beside a writer: left out, there is one CPU only\n");
 	std::fflush(out);
 }
@@ -90,23 +107,29 @@ int main(int argc, char **argv)
 {
 	bench_peers(); /* finds out which there are, before names are checked */
 	const options opt = parse_options(argc, argv);
+	FILE *text = opt.json == "-" ? stderr : stdout; /* standard output has one or the other */
 	const std::vector<int> cpus = allowed_cpus();
-	const int cpu = opt.cpu >= 0 || cpus.empty() ? opt.cpu : cpus.back();
-	int reader_cpu = -1;
+	machine m = {};
 	report results;
 
+	m.cpu = opt.cpu >= 0 || cpus.empty() ? opt.cpu : cpus.back();
+	m.reader_cpu = -1;
 	for (int other : cpus)
-		if (other != cpu)
-			reader_cpu = other;
-	pin_to(cpu);
-	const std::vector<chase> calibration = calibrate();
-	const bool table = opt.json != "-"; /* standard output carries the one or the other */
-	print_machine(table ? stdout : stderr, calibration, cpu, reader_cpu);
-	for (size_t n : opt.sizes)
-		run_size(n, opt, reader_cpu, results);
-	if (table)
+		if (other != m.cpu)
+			m.reader_cpu = other;
+	pin_to(m.cpu);
+	m.clock_ns = clock_cost();
+	m.before = calibrate();
+	print_machine(text, m);
+	for (const auto &dist : opt.dists)
+		for (size_t n : opt.sizes)
+			run_mappings(dist, n, opt, m.reader_cpu, results);
+	run_traces(opt, results);
+	m.after = calibrate();
+	print_misses(text, "after", m.after);
+	if (text == stdout)
 		results.print(opt);
-	const int err = results.write_json(opt, calibration, cpu);
+	const int err = results.write_json(opt, m);
 	if (err)
 		std::fprintf(stderr, "samara-bench: %s: %s\n", opt.json.c_str(),
 			     std::strerror(-err));

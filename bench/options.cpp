@@ -39,7 +39,8 @@ void print_help()
 		"  --large            16M mappings too\n"
 		"  --peer LIST        only these peers\n"
 		"  --workload LIST    only these workloads\n"
-		"  --dist NAME        how mappings lie in the key space (page)\n"
+		"  --dist LIST        how mappings lie in the key space (page), or all\n"
+		"  --trace LIST       replay these trace files too; may be repeated\n"
 		"  --reps N           repetitions of everything (quick 3, full 7)\n"
 		"  --ops N            operations per measurement (quick 256k, full 1M)\n"
 		"  --ratio PEER       a second table, in multiples of this peer's figures\n"
@@ -89,32 +90,35 @@ std::vector<std::string> split(const std::string &text)
 	return out;
 }
 
+void check_peer(const std::string &name)
+{
+	auto peer = bench_peers();
+
+	while (*peer && name != (*peer)->name)
+		peer++;
+	if (!*peer && bench_linux_missing() && name.rfind("linux", 0) == 0)
+		complain(bench_linux_missing(), name);
+	if (!*peer)
+		complain("no such peer", name);
+}
+
+/* @all: of things with a name. */
+template <class List> void check_name(const List &all, const std::string &name, const char *what)
+{
+	if (std::none_of(all.begin(), all.end(), [&](const auto &one) { return name == one.name; }))
+		complain(what, name);
+}
+
 void check_names(const options &opt)
 {
-	std::vector<std::string> peers = opt.peers;
-
+	for (const auto &name : opt.peers)
+		check_peer(name);
 	if (!opt.ratio.empty())
-		peers.push_back(opt.ratio);
-	for (const auto &name : peers) {
-		auto peer = bench_peers();
-
-		while (*peer && name != (*peer)->name)
-			peer++;
-		if (!*peer && bench_linux_missing() && name.rfind("linux", 0) == 0)
-			complain(bench_linux_missing(), name);
-		if (!*peer)
-			complain("no such peer", name);
-	}
-	for (const auto &name : opt.workloads) {
-		const auto &all = workload_infos();
-
-		if (std::none_of(all.begin(), all.end(),
-				 [&](const auto &w) { return name == w.name; }))
-			complain("no such workload", name);
-	}
-	const auto &all = distributions();
-	if (std::none_of(all.begin(), all.end(), [&](const auto &d) { return opt.dist == d.name; }))
-		complain("no such distribution", opt.dist);
+		check_peer(opt.ratio);
+	for (const auto &name : opt.workloads)
+		check_name(workload_infos(), name, "no such workload");
+	for (const auto &name : opt.dists)
+		check_name(distributions(), name, "no such distribution");
 }
 
 enum {
@@ -125,6 +129,7 @@ enum {
 	PEER,
 	WORKLOAD,
 	DIST,
+	TRACE,
 	REPS,
 	OPS,
 	RATIO,
@@ -144,6 +149,7 @@ const option long_options[] = {
 	{ "peer", required_argument, nullptr, PEER },
 	{ "workload", required_argument, nullptr, WORKLOAD },
 	{ "dist", required_argument, nullptr, DIST },
+	{ "trace", required_argument, nullptr, TRACE },
 	{ "reps", required_argument, nullptr, REPS },
 	{ "ops", required_argument, nullptr, OPS },
 	{ "ratio", required_argument, nullptr, RATIO },
@@ -180,7 +186,11 @@ void apply(options &opt, int which, const char *arg)
 		opt.workloads = split(arg);
 		break;
 	case DIST:
-		opt.dist = arg;
+		opt.dists = split(arg);
+		break;
+	case TRACE:
+		for (const auto &path : split(arg))
+			opt.traces.push_back(path);
 		break;
 	case REPS:
 		opt.reps = number(arg);
@@ -223,6 +233,12 @@ bool wanted(const options &opt, const std::string &workload)
 						  workload) != opt.workloads.end();
 }
 
+bool wanted_any(const options &opt, std::initializer_list<const char *> workloads)
+{
+	return std::any_of(workloads.begin(), workloads.end(),
+			   [&](const char *name) { return wanted(opt, name); });
+}
+
 options parse_options(int argc, char **argv)
 {
 	options opt;
@@ -237,6 +253,13 @@ options parse_options(int argc, char **argv)
 		complain("unexpected argument", argv[optind]);
 	if (!sized)
 		opt.sizes.insert(opt.sizes.begin(), { 1024, 65536, 1000000 });
+	if (opt.dists.empty())
+		opt.dists.push_back("page");
+	if (opt.dists.front() == "all") {
+		opt.dists.clear();
+		for (const auto &dist : distributions())
+			opt.dists.push_back(dist.name);
+	}
 	check_names(opt);
 	const std::vector<int> cpus = allowed_cpus();
 	if (opt.cpu >= 0 && std::find(cpus.begin(), cpus.end(), opt.cpu) == cpus.end())

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -11,9 +12,10 @@ struct options {
 	std::vector<size_t> sizes;
 	std::vector<std::string> peers;     /* empty: all that are not on request */
 	std::vector<std::string> workloads; /* empty: all */
-	std::string dist = "page";
-	std::string json;  /* file to write, "-": standard output */
-	std::string ratio; /* peer to divide by, for a second table */
+	std::vector<std::string> dists;     /* as given, or "page" */
+	std::vector<std::string> traces;    /* files to replay */
+	std::string json;                   /* file to write, "-": standard output */
+	std::string ratio;                  /* peer to divide by, for a second table */
 	size_t reps = 3;
 	size_t ops = 262144; /* loads, and at most as many changes, per repetition */
 	double reader_seconds = 0.2;
@@ -25,7 +27,8 @@ struct options {
 /* Reads the command line; prints and exits on --help, --list and mistakes. */
 options parse_options(int argc, char **argv);
 
-/* Is @workload to be run? */
+/* Is @workload to be run? Is any of these? */
 bool wanted(const options &opt, const std::string &workload);
+bool wanted_any(const options &opt, std::initializer_list<const char *> workloads);
 
 #endif

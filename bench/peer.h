@@ -20,6 +20,8 @@ enum bench_can {
 	BENCH_CAN_GAP = 2,     /* searches gaps */
 	BENCH_CAN_READERS = 4, /* lets others read beside a writer, without a lock */
 	BENCH_ON_REQUEST = 8,  /* runs only when named with --peer */
+	BENCH_LOCKS = 16,      /* the same with a lock around each call: only beside readers */
+	BENCH_APART = 32,      /* a thread that writes cannot read as well */
 };
 
 struct bench_range {
@@ -47,6 +49,8 @@ struct bench_peer {
 	void *(*load)(void *tree, unsigned long key);
 	/* Erases the range around @key; its entry, or NULL. */
 	void *(*erase)(void *tree, unsigned long key);
+	/* Leaves nothing in [first..last], whatever was there; 0 or a negative errno. */
+	int (*clear)(void *tree, unsigned long first, unsigned long last);
 	void (*iterate)(void *tree, struct bench_sum *sum);
 	/* Where the lowest or highest @size free keys in [min..max] begin; ULONG_MAX: nowhere. */
 	unsigned long (*gap)(void *tree, unsigned long size, unsigned long min, unsigned long max,
@@ -65,9 +69,10 @@ const struct bench_peer *const *bench_peers(void);
 /* Why Linux's tree is not among them, or NULL. */
 const char *bench_linux_missing(void);
 
-/* One file each; the last two give the number of peers they have put into @list. */
-extern const struct bench_peer bench_std_map, bench_absl_btree, bench_boost_icl;
-extern const struct bench_peer bench_gap_tree, bench_sorted_array;
+/* The last two give the number of peers they have put into @list. */
+extern const struct bench_peer bench_std_map, bench_std_map_locked;
+extern const struct bench_peer bench_absl_btree, bench_absl_btree_locked;
+extern const struct bench_peer bench_boost_icl, bench_gap_tree, bench_sorted_array;
 size_t bench_samara_peers(const struct bench_peer **list);
 size_t bench_linux_peers(const struct bench_peer **list);
 

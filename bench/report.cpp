@@ -5,17 +5,55 @@
 #include <cerrno>
 #include <samara/version.h>
 
-void report::add(size_t n, const std::string &peer, const std::string &workload, double value)
+namespace
 {
-	samples[{ n, peer, workload }].push_back(value);
-	if (std::find(peers.begin(), peers.end(), peer) == peers.end())
-		peers.push_back(peer);
+
+template <class T> void note(std::vector<T> &list, const T &what)
+{
+	if (std::find(list.begin(), list.end(), what) == list.end())
+		list.push_back(what);
 }
 
-const std::vector<double> *report::find(size_t n, const std::string &peer,
+/* A call after the first gives what stands between two elements. */
+class comma
+{
+      public:
+	explicit comma(const char *between) : between(between)
+	{
+	}
+	const char *operator()()
+	{
+		const char *text = first ? "" : between;
+
+		first = false;
+		return text;
+	}
+
+      private:
+	const char *between;
+	bool first = true;
+};
+
+} // namespace
+
+void report::sink::operator()(const char *workload, double value) const
+{
+	if (!wanted(opt, workload))
+		return;
+	to.samples[{ data, peer, workload }].push_back(value);
+	note<std::string>(to.peers, peer);
+	note(to.sets, data);
+}
+
+void report::sink::operator()(const char *workload, const histogram &times) const
+{
+	to.histograms[{ data, peer, workload }].add(times);
+}
+
+const std::vector<double> *report::find(const data_set &data, const std::string &peer,
 					const std::string &workload) const
 {
-	auto it = samples.find({ n, peer, workload });
+	auto it = samples.find({ data, peer, workload });
 
 	return it == samples.end() ? nullptr : &it->second;
 }
@@ -28,11 +66,19 @@ report::spread report::spread_of(std::vector<double> v)
 	return { v.size() % 2 ? v[mid] : (v[mid - 1] + v[mid]) / 2, v.front(), v.back() };
 }
 
-/* The figure and its spread, or with @ratio the multiple of that peer's figure. */
-std::string report::cell(size_t n, const std::string &peer, const std::string &workload, bool best,
-			 const std::string &ratio) const
+/* Best is least, but for a percentage of what could be had. */
+double report::spread::shown(bool best, const std::string &workload) const
 {
-	const std::vector<double> *own = find(n, peer, workload);
+	if (!best)
+		return median;
+	return workload_of(workload).unit == std::string("%") ? high : low;
+}
+
+/* The figure and its spread, or with @ratio the multiple of that peer's figure. */
+std::string report::cell(const data_set &data, const std::string &peer, const std::string &workload,
+			 bool best, const std::string &ratio) const
+{
+	const std::vector<double> *own = find(data, peer, workload);
 	char text[64];
 
 	if (!own)
@@ -44,7 +90,7 @@ std::string report::cell(size_t n, const std::string &peer, const std::string &w
 		std::snprintf(text, sizeof(text), "%.1f ~%.0f%%", s.shown(best, workload), half);
 		return text;
 	}
-	const std::vector<double> *other = find(n, ratio, workload);
+	const std::vector<double> *other = find(data, ratio, workload);
 	if (!other)
 		return "-";
 	std::snprintf(text, sizeof(text), "%.2f",
@@ -52,28 +98,31 @@ std::string report::cell(size_t n, const std::string &peer, const std::string &w
 	return text;
 }
 
-void report::print_table(size_t n, const std::vector<std::string> &columns, const options &opt,
-			 const std::string &ratio) const
+void report::print_table(const data_set &data, const std::vector<std::string> &columns,
+			 const options &opt, const std::string &ratio) const
 {
-	std::printf("\n%zu mappings, distribution %s%s%s\n", n, opt.dist.c_str(),
+	const bool trace = data.dist.rfind("trace:", 0) == 0;
+
+	std::printf("\n%zu %s%s%s%s\n", data.n,
+		    trace ? "operations of " : "mappings, distribution ", data.dist.c_str(),
 		    ratio.empty() ? "" : ", in multiples of ", ratio.c_str());
-	std::printf("%-13s", "");
+	std::printf("%-16s", "");
 	for (const auto &column : columns)
-		std::printf(" %13s", column.c_str());
+		std::printf(" %14s", column.c_str());
 	std::printf("\n");
 	for (const auto &peer : peers) {
 		std::string line;
 		bool any = false;
 
 		for (const auto &column : columns) {
-			const std::string text = cell(n, peer, column, opt.best, ratio);
+			const std::string text = cell(data, peer, column, opt.best, ratio);
 
 			any = any || text != "-";
-			line += ' ' + std::string(13 - std::min<size_t>(13, text.size()), ' ') +
+			line += ' ' + std::string(14 - std::min<size_t>(14, text.size()), ' ') +
 				text;
 		}
 		if (any)
-			std::printf("%-13s%s\n", peer.c_str(), line.c_str());
+			std::printf("%-16s%s\n", peer.c_str(), line.c_str());
 	}
 }
 
@@ -81,75 +130,109 @@ void report::print(const options &opt) const
 {
 	std::printf(
 		"\nEach figure: the %s of %zu repetitions, ~ half the distance of the extremes. "
-		"ns per operation; bytes per mapping.\n",
+		"ns per operation; bytes per mapping; %% of the speed alone.\n",
 		opt.best ? "best" : "median", opt.reps);
-	for (size_t n : opt.sizes) {
-		std::vector<std::string> alone, beside;
+	for (const auto &data : sets) {
+		std::map<std::string, std::vector<std::string>> groups;
 
-		for (const auto &w : workload_infos()) {
-			const std::string name = w.name;
-			const bool any =
-				std::any_of(peers.begin(), peers.end(),
-					    [&](const auto &peer) { return find(n, peer, name); });
-
-			if (any)
-				(name.rfind("read", 0) && name.rfind("write", 0) ? alone : beside)
-					.push_back(name);
-		}
-		for (const auto &columns : { alone, beside }) {
-			if (columns.empty())
-				continue;
-			print_table(n, columns, opt, "");
-			if (!opt.ratio.empty() && find(n, opt.ratio, columns.front()))
-				print_table(n, columns, opt, opt.ratio);
+		for (const auto &w : workload_infos())
+			if (std::any_of(peers.begin(), peers.end(),
+					[&](const auto &peer) { return find(data, peer, w.name); }))
+				groups[w.group].push_back(w.name);
+		for (const auto &[group, columns] : groups) {
+			print_table(data, columns, opt, "");
+			if (!opt.ratio.empty() && find(data, opt.ratio, columns.front()))
+				print_table(data, columns, opt, opt.ratio);
 		}
 	}
 }
 
-void report::print_json(FILE *out, const options &opt, const std::vector<chase> &calibration,
-			int cpu) const
+void report::print_results(FILE *out) const
 {
-	const char *comma = "";
+	comma next(",");
 
-	std::fprintf(out, "{\n \"samara\": \"%s\",\n \"cpu\": \"%s\",\n \"pinned_to\": %d,\n",
-		     samara_version(), cpu_name().c_str(), cpu);
-	std::fprintf(out, " \"dist\": \"%s\",\n \"seed\": %lu,\n \"reps\": %zu,\n \"ops\": %zu,\n",
-		     opt.dist.c_str(), static_cast<unsigned long>(opt.seed), opt.reps, opt.ops);
-	std::fprintf(out, " \"miss_ns\": [");
-	for (const auto &c : calibration) {
-		std::fprintf(out, "%s{\"bytes\": %zu, \"ns\": %.2f}", comma, c.bytes, c.ns);
-		comma = ", ";
-	}
-	std::fprintf(out, "],\n \"results\": [");
-	comma = "\n";
 	for (const auto &[id, values] : samples) {
+		const auto &[data, peer, workload] = id;
 		const spread s = spread_of(values);
+		comma between(", ");
 
-		std::fprintf(
-			out,
-			"%s  {\"n\": %zu, \"peer\": \"%s\", \"workload\": \"%s\", \"median\": %.3f, "
-			"\"min\": %.3f, \"max\": %.3f, \"samples\": [",
-			comma, std::get<0>(id), std::get<1>(id).c_str(), std::get<2>(id).c_str(),
-			s.median, s.low, s.high);
-		for (size_t i = 0; i < values.size(); i++)
-			std::fprintf(out, "%s%.3f", i ? ", " : "", values[i]);
+		std::fprintf(out,
+			     "%s\n  {\"dist\": \"%s\", \"n\": %zu, \"peer\": \"%s\", "
+			     "\"workload\": \"%s\", \"median\": %.3f, \"min\": %.3f, "
+			     "\"max\": %.3f, \"samples\": [",
+			     next(), data.dist.c_str(), data.n, peer.c_str(), workload.c_str(),
+			     s.median, s.low, s.high);
+		for (double value : values)
+			std::fprintf(out, "%s%.3f", between(), value);
 		std::fprintf(out, "]}");
-		comma = ",\n";
 	}
+}
+
+void report::print_histograms(FILE *out) const
+{
+	comma next(",");
+
+	for (const auto &[id, times] : histograms) {
+		const auto &[data, peer, workload] = id;
+		comma between(", ");
+
+		std::fprintf(out,
+			     "%s\n  {\"dist\": \"%s\", \"n\": %zu, \"peer\": \"%s\", "
+			     "\"workload\": \"%s\", \"max\": %lu, \"buckets\": [",
+			     next(), data.dist.c_str(), data.n, peer.c_str(), workload.c_str(),
+			     static_cast<unsigned long>(times.largest()));
+		times.each([&](uint64_t low, uint64_t end, uint64_t count) {
+			std::fprintf(out, "%s[%lu, %lu, %lu]", between(),
+				     static_cast<unsigned long>(low),
+				     static_cast<unsigned long>(end),
+				     static_cast<unsigned long>(count));
+		});
+		std::fprintf(out, "]}");
+	}
+}
+
+void report::print_json(FILE *out, const options &opt, const machine &m) const
+{
+	comma chases(", "), infos(","), names(", ");
+
+	std::fprintf(out,
+		     "{\n \"samara\": \"%s\",\n \"cpu\": \"%s\",\n \"compiler\": \"%s\",\n"
+		     " \"pinned_to\": %d,\n \"reader_pinned_to\": %d,\n",
+		     samara_version(), cpu_name().c_str(), __VERSION__, m.cpu, m.reader_cpu);
+	std::fprintf(out,
+		     " \"seed\": %lu,\n \"reps\": %zu,\n \"ops\": %zu,\n \"clock_ns\": %.1f,\n",
+		     static_cast<unsigned long>(opt.seed), opt.reps, opt.ops, m.clock_ns);
+	std::fprintf(out, " \"miss_ns\": [");
+	for (size_t i = 0; i < m.before.size(); i++)
+		std::fprintf(out, "%s{\"bytes\": %zu, \"before\": %.2f, \"after\": %.2f}", chases(),
+			     m.before[i].bytes, m.before[i].ns, m.after[i].ns);
+	std::fprintf(out, "],\n \"peers\": [");
+	for (const auto &peer : peers)
+		std::fprintf(out, "%s\"%s\"", names(), peer.c_str());
+	std::fprintf(out, "],\n \"workloads\": [");
+	for (const auto &w : workload_infos())
+		std::fprintf(out,
+			     "%s\n  {\"name\": \"%s\", \"unit\": \"%s\", \"group\": \"%s\", "
+			     "\"what\": \"%s\"}",
+			     infos(), w.name, w.unit, w.group, w.what);
+	std::fprintf(out, "\n ],\n \"results\": [");
+	print_results(out);
+	std::fprintf(out, "\n ],\n \"histograms\": [");
+	print_histograms(out);
 	std::fprintf(out, "\n ]\n}\n");
 }
 
-int report::write_json(const options &opt, const std::vector<chase> &calibration, int cpu) const
+int report::write_json(const options &opt, const machine &m) const
 {
 	if (opt.json.empty())
 		return 0;
 	if (opt.json == "-") {
-		print_json(stdout, opt, calibration, cpu);
+		print_json(stdout, opt, m);
 		return 0;
 	}
 	FILE *out = std::fopen(opt.json.c_str(), "w");
 	if (!out)
 		return -errno;
-	print_json(out, opt, calibration, cpu);
+	print_json(out, opt, m);
 	return std::fclose(out) ? -errno : 0;
 }

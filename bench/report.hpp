@@ -4,6 +4,7 @@
 #define BENCH_REPORT_HPP
 
 #include "clock.hpp"
+#include "histogram.hpp"
 #include "options.hpp"
 #include <cstdio>
 #include <map>
@@ -11,42 +12,85 @@
 #include <tuple>
 #include <vector>
 
+/* What peers are measured on: @n mappings of a distribution, or a trace of @n operations. */
+struct data_set {
+	std::string dist;
+	size_t n;
+
+	bool operator<(const data_set &other) const
+	{
+		return std::tie(dist, n) < std::tie(other.dist, other.n);
+	}
+	bool operator==(const data_set &other) const
+	{
+		return n == other.n && dist == other.dist;
+	}
+};
+
+/* Where it was measured. */
+struct machine {
+	int cpu, reader_cpu;              /* reader_cpu -1: there is only one CPU */
+	std::vector<chase> before, after; /* the calibration, at either end of the run */
+	double clock_ns;                  /* what reading the clock costs */
+};
+
 class report
 {
       public:
-	void add(size_t n, const std::string &peer, const std::string &workload, double value);
+	/* Takes one peer's samples on one data set; those of workloads not wanted are dropped. */
+	class sink
+	{
+	      public:
+		void operator()(const char *workload, double value) const;
+		void operator()(const char *workload, const histogram &times) const;
 
-	/* One table per number of mappings: a row for each peer, a column for each workload. */
+	      private:
+		friend class report;
+		sink(report &to, const data_set &data, const char *peer, const options &opt)
+		    : to(to), data(data), peer(peer), opt(opt)
+		{
+		}
+
+		report &to;
+		const data_set &data;
+		const char *peer;
+		const options &opt;
+	};
+
+	sink sink_of(const data_set &data, const char *peer, const options &opt)
+	{
+		return sink(*this, data, peer, opt);
+	}
+
+	/* For each data set and group of workloads a table: a row a peer, a column a workload. */
 	void print(const options &opt) const;
 	/* 0, or a negative errno of the file. */
-	int write_json(const options &opt, const std::vector<chase> &calibration, int cpu) const;
+	int write_json(const options &opt, const machine &m) const;
 
       private:
 	struct spread {
 		double median, low, high; /* low, high: the extremes */
 
-		/* Best is least, but for a percentage of what could be had. */
-		double shown(bool best, const std::string &workload) const
-		{
-			const double good = workload == "read-kept" ? high : low;
-
-			return best ? good : median;
-		}
+		double shown(bool best, const std::string &workload) const;
 	};
-	using key = std::tuple<size_t, std::string, std::string>;
+	using key = std::tuple<data_set, std::string, std::string>;
 
-	const std::vector<double> *find(size_t n, const std::string &peer,
+	const std::vector<double> *find(const data_set &data, const std::string &peer,
 					const std::string &workload) const;
 	static spread spread_of(std::vector<double> samples);
-	std::string cell(size_t n, const std::string &peer, const std::string &workload, bool best,
-			 const std::string &ratio) const;
-	void print_table(size_t n, const std::vector<std::string> &columns, const options &opt,
-			 const std::string &ratio) const;
-	void print_json(FILE *out, const options &opt, const std::vector<chase> &calibration,
-			int cpu) const;
+	std::string cell(const data_set &data, const std::string &peer, const std::string &workload,
+			 bool best, const std::string &ratio) const;
+	void print_table(const data_set &data, const std::vector<std::string> &columns,
+			 const options &opt, const std::string &ratio) const;
+	void print_json(FILE *out, const options &opt, const machine &m) const;
+	void print_results(FILE *out) const;
+	void print_histograms(FILE *out) const;
 
 	std::map<key, std::vector<double>> samples;
-	std::vector<std::string> peers; /* in the order of their first sample */
+	std::map<key, histogram> histograms;
+	/* In the order of their first sample: */
+	std::vector<std::string> peers;
+	std::vector<data_set> sets;
 };
 
 #endif

@@ -2,39 +2,28 @@
 #include "workloads.hpp"
 #include "clock.hpp"
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <thread>
 
-namespace
-{
-
-[[noreturn]] void wrong(const bench_peer &peer, const char *what)
+void wrong_answer(const bench_peer &peer, const char *what)
 {
 	std::fprintf(stderr, "samara-bench: %s gives a wrong answer: %s\n", peer.name, what);
 	std::exit(1);
 }
 
-unsigned long word(void *entry)
-{
-	return reinterpret_cast<unsigned long>(entry);
-}
-
-void store_all(const bench_peer &peer, void *tree, const std::vector<bench_range> &stores)
+static void store_all(const bench_peer &peer, void *tree, const std::vector<bench_range> &stores)
 {
 	for (const auto &range : stores)
 		if (peer.store(tree, range.first, range.last, range.entry) != 0)
-			wrong(peer, "a store failed");
+			wrong_answer(peer, "a store failed");
 }
 
-/* A peer's tree with everything in it, and the time of a store in *@ns (0: none was done). */
 void *build(const bench_peer &peer, const key_set &keys, double *ns)
 {
 	void *tree = peer.create();
 
 	if (!tree)
-		wrong(peer, "no tree");
+		wrong_answer(peer, "no tree");
 	*ns = 0;
 	if (!(peer.can & BENCH_CAN_STORE)) {
 		peer.fill(tree, keys.sorted.data(), keys.sorted.size());
@@ -46,8 +35,23 @@ void *build(const bench_peer &peer, const key_set &keys, double *ns)
 	return tree;
 }
 
+void change(const bench_peer &peer, void *tree, const key_set &keys, size_t at, size_t ops)
+{
+	for (size_t i = 0; i < ops; i++) {
+		const bench_range &range = keys.moves[(at + i) % keys.moves.size()];
+
+		if (peer.erase(tree, range.first) != range.entry)
+			wrong_answer(peer, "erase");
+		if (peer.store(tree, range.first, range.last, range.entry) != 0)
+			wrong_answer(peer, "store after erase");
+	}
+}
+
+namespace
+{
+
 /* Small trees are built many times over, so that there is something to measure. */
-void *build_timed(const bench_peer &peer, const key_set &keys, const sample_sink &sink)
+void *build_timed(const bench_peer &peer, const key_set &keys, const report::sink &sink)
 {
 	const size_t rounds = std::max<size_t>(1, 65536 / keys.stores.size());
 	double ns, sum = 0;
@@ -84,7 +88,7 @@ double load_ns(const bench_peer &peer, void *tree, const std::vector<probe> &pro
 	for (const auto &p : probes)
 		expected += word(p.entry);
 	if (sum != expected)
-		wrong(peer, "loads");
+		wrong_answer(peer, "loads");
 	return ns;
 }
 
@@ -98,22 +102,9 @@ double iterate_ns(const bench_peer &peer, void *tree, const key_set &keys)
 
 		peer.iterate(tree, &sum);
 		if (sum.count != keys.all.count || sum.sum != keys.all.sum)
-			wrong(peer, "iteration");
+			wrong_answer(peer, "iteration");
 	}
 	return (now_ns() - start) / static_cast<double>(rounds * keys.sorted.size());
-}
-
-/* Erases and stores again @ops mappings, beginning with the @at-th. */
-void change(const bench_peer &peer, void *tree, const key_set &keys, size_t at, size_t ops)
-{
-	for (size_t i = 0; i < ops; i++) {
-		const bench_range &range = keys.moves[(at + i) % keys.moves.size()];
-
-		if (peer.erase(tree, range.first) != range.entry)
-			wrong(peer, "erase");
-		if (peer.store(tree, range.first, range.last, range.entry) != 0)
-			wrong(peer, "store after erase");
-	}
 }
 
 double churn_ns(const bench_peer &peer, void *tree, const key_set &keys, size_t ops)
@@ -143,11 +134,11 @@ double gap_ns(const bench_peer &peer, void *tree, const key_set &keys, bool high
 	for (const auto &p : keys.gaps)
 		expected += highest ? p.highest : p.lowest;
 	if (sum != expected)
-		wrong(peer, highest ? "highest gap" : "lowest gap");
+		wrong_answer(peer, highest ? "highest gap" : "lowest gap");
 	return ns;
 }
 
-void run_gaps(const bench_peer &peer, const key_set &keys, const sample_sink &sink)
+void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &sink)
 {
 	double unused;
 	void *tree = build(peer, keys, &unused);
@@ -158,7 +149,7 @@ void run_gaps(const bench_peer &peer, const key_set &keys, const sample_sink &si
 }
 
 void run_loads(const bench_peer &peer, void *tree, const key_set &keys, const options &opt,
-	       const sample_sink &sink)
+	       const report::sink &sink)
 {
 	if (peer.enter)
 		peer.enter();
@@ -174,88 +165,63 @@ void run_loads(const bench_peer &peer, void *tree, const key_set &keys, const op
 		peer.leave();
 }
 
-/* A thread that looks keys up until told to stop. */
-struct reader {
-	std::atomic<bool> go{ false }, stop{ false };
-	double ns_per_load = 0;
-	bool ok = true;
-
-	void run(const bench_peer &peer, void *tree, const std::vector<probe> &probes, int cpu)
-	{
-		unsigned long loads = 0;
-		size_t i = 0;
-
-		pin_to(cpu);
-		if (peer.enter)
-			peer.enter();
-		go.store(true, std::memory_order_release);
-		const double start = now_ns();
-		while (!stop.load(std::memory_order_relaxed)) {
-			for (int burst = 0; burst < 64; burst++) {
-				const probe &p = probes[i];
-				void *entry = peer.load(tree, p.key);
-
-				ok = ok && (!entry || entry == p.entry);
-				i = i + 1 == probes.size() ? 0 : i + 1;
-			}
-			loads += 64;
-		}
-		ns_per_load = (now_ns() - start) / static_cast<double>(loads);
-		if (peer.leave)
-			peer.leave();
-	}
-};
-
-/* The reader's time per load; while it runs, changes are made if @ns_per_change is given. */
-double read_beside(const bench_peer &peer, void *tree, const key_set &keys, const options &opt,
-		   int cpu, double *ns_per_change)
-{
-	reader r;
-	std::thread thread([&] { r.run(peer, tree, keys.probes, cpu); });
-	size_t changes = 0;
-
-	while (!r.go.load(std::memory_order_acquire))
-		std::this_thread::yield();
-	const double start = now_ns(), end = start + 1e9 * opt.reader_seconds;
-	if (ns_per_change) {
-		for (; now_ns() < end; changes += 64)
-			change(peer, tree, keys, changes, 64);
-		*ns_per_change = (now_ns() - start) / static_cast<double>(changes);
-	} else {
-		std::this_thread::sleep_for(std::chrono::duration<double>(opt.reader_seconds));
-	}
-	r.stop.store(true, std::memory_order_relaxed);
-	thread.join();
-	if (!r.ok)
-		wrong(peer, "a load beside a writer");
-	return r.ns_per_load;
-}
-
 } // namespace
 
 const std::vector<workload_info> &workload_infos()
 {
 	static const std::vector<workload_info> list = {
-		{ "build", "ns", "stores in random order into an empty tree, per store" },
-		{ "load", "ns", "random look-ups, all of which can overlap" },
-		{ "load-dep", "ns", "random look-ups, each waiting for the last one's answer" },
-		{ "iterate", "ns", "a walk over all mappings, per mapping" },
-		{ "churn", "ns", "erase of a random mapping and store of the same, per pair" },
-		{ "gap-first", "ns", "search of the lowest gap that fits, above a random mapping" },
-		{ "gap-last", "ns", "search of the highest gap that fits, below a random mapping" },
-		{ "bytes", "B", "memory in nodes per mapping after the build" },
-		{ "bytes-churn", "B", "the same after churn" },
-		{ "read-alone", "ns", "look-ups of one reader, nobody writing" },
-		{ "read-beside", "ns", "the same beside a writer that never rests" },
-		{ "read-kept", "%", "the reader's speed that is left beside the writer" },
-		{ "write-beside", "ns", "erase and store, per pair, beside that reader" },
+		{ "build", "ns", "1", "stores in random order into an empty tree, per store" },
+		{ "load", "ns", "1", "random look-ups, all of which can overlap" },
+		{ "load-dep", "ns", "1",
+		  "random look-ups, each waiting for the last one's answer" },
+		{ "iterate", "ns", "1", "a walk over all mappings, per mapping" },
+		{ "churn", "ns", "1", "erase of a random mapping and store of the same, per pair" },
+		{ "gap-first", "ns", "1",
+		  "search of the lowest gap that fits, above a random mapping" },
+		{ "gap-last", "ns", "1",
+		  "search of the highest gap that fits, below a random mapping" },
+		{ "bytes", "B", "1", "memory in nodes per mapping after the build" },
+		{ "bytes-churn", "B", "1", "the same after churn" },
+		{ "read-alone", "ns", "2", "look-ups of one reader, nobody writing" },
+		{ "read-beside", "ns", "2", "the same beside a writer that never rests" },
+		{ "read-kept", "%", "2", "the reader's speed that is left beside the writer" },
+		{ "write-alone", "ns", "2", "erase and store, per pair, nobody reading" },
+		{ "write-beside", "ns", "2", "the same beside that reader" },
+		{ "write-kept", "%", "2", "the writer's speed that is left beside the reader" },
+		{ "wait-alone-p99.99", "ns", "3",
+		  "one look-up in 10,000 takes longer, nobody writing" },
+		{ "wait-p50", "ns", "3", "half the look-ups beside the writer take longer" },
+		{ "wait-p99", "ns", "3", "one of them in 100 takes longer" },
+		{ "wait-p99.9", "ns", "3", "one in 1000 takes longer" },
+		{ "wait-p99.99", "ns", "3", "one in 10,000 takes longer" },
+		{ "wait-max", "ns", "3", "the longest of them" },
+		{ "replay", "ns", "4",
+		  "a recorded trace from its begin to its end, per operation" },
+		{ "replay-changes", "ns", "4", "the same without the trace's look-ups" },
 	};
 
 	return list;
 }
 
+const workload_info &workload_of(const std::string &name)
+{
+	const auto &list = workload_infos();
+
+	return *std::find_if(list.begin(), list.end(),
+			     [&](const auto &w) { return name == w.name; });
+}
+
+bool wanted_group(const options &opt, std::initializer_list<const char *> groups)
+{
+	for (const auto &w : workload_infos())
+		for (const std::string group : groups)
+			if (w.group == group && wanted(opt, w.name))
+				return true;
+	return false;
+}
+
 void run_single(const bench_peer &peer, const key_set &keys, const key_set *gaps,
-		const options &opt, const sample_sink &sink)
+		const options &opt, const report::sink &sink)
 {
 	const size_t changes = std::min(opt.ops, std::max<size_t>(4 * keys.sorted.size(), 65536));
 	void *tree = build_timed(peer, keys, sink);
@@ -269,19 +235,4 @@ void run_single(const bench_peer &peer, const key_set &keys, const key_set *gaps
 	peer.destroy(tree);
 	if (gaps && peer.can & BENCH_CAN_GAP)
 		run_gaps(peer, *gaps, sink);
-}
-
-void run_reader(const bench_peer &peer, const key_set &keys, const options &opt, int reader_cpu,
-		const sample_sink &sink)
-{
-	double ns, write_ns;
-	void *tree = build(peer, keys, &ns);
-	const double alone = read_beside(peer, tree, keys, opt, reader_cpu, nullptr);
-	const double beside = read_beside(peer, tree, keys, opt, reader_cpu, &write_ns);
-
-	sink("read-alone", alone);
-	sink("read-beside", beside);
-	sink("read-kept", 100 * alone / beside);
-	sink("write-beside", write_ns);
-	peer.destroy(tree);
 }

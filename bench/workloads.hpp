@@ -1,34 +1,45 @@
 /* SPDX-License-Identifier: MIT */
-/* What is measured: each workload yields one sample per repetition. */
+/* What is measured. A wrong answer of a peer ends the program with a message. */
 #ifndef BENCH_WORKLOADS_HPP
 #define BENCH_WORKLOADS_HPP
 
 #include "keys.hpp"
 #include "options.hpp"
 #include "peer.h"
-#include <functional>
+#include "report.hpp"
 #include <string>
 #include <vector>
 
 struct workload_info {
 	const char *name;
 	const char *unit;
+	const char *group; /* those of a group share a table; sorted by name */
 	const char *what;
 };
 const std::vector<workload_info> &workload_infos();
+/* The one with this name, which must exist. */
+const workload_info &workload_of(const std::string &name);
 
-/* Takes one sample of the workload named. */
-using sample_sink = std::function<void(const char *workload, double value)>;
+/* Is any workload of these groups to be run? */
+bool wanted_group(const options &opt, std::initializer_list<const char *> groups);
+
+[[noreturn]] void wrong_answer(const bench_peer &peer, const char *what);
+
+inline unsigned long word(void *entry)
+{
+	return reinterpret_cast<unsigned long>(entry);
+}
+
+/* A peer's tree with everything in it, and the time of a store in *@ns (0: none was done). */
+void *build(const bench_peer &peer, const key_set &keys, double *ns);
+/* Erases and stores again @ops mappings, beginning with the @at-th. */
+void change(const bench_peer &peer, void *tree, const key_set &keys, size_t at, size_t ops);
 
 /*
- * One repetition: builds, measures and destroys @peer's trees. Wrong answers end the program with
- * a message. @gaps is the fragmented space, or NULL when gap search is not wanted.
+ * One repetition on one thread: builds, measures and destroys @peer's trees. @gaps is the
+ * fragmented space, or NULL when gap search is not wanted.
  */
 void run_single(const bench_peer &peer, const key_set &keys, const key_set *gaps,
-		const options &opt, const sample_sink &sink);
-
-/* One reader on @reader_cpu, first alone, then beside a writer on this thread's CPU. */
-void run_reader(const bench_peer &peer, const key_set &keys, const options &opt, int reader_cpu,
-		const sample_sink &sink);
+		const options &opt, const report::sink &sink);
 
 #endif

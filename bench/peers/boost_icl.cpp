@@ -7,9 +7,7 @@
 
 namespace
 {
-struct tag {
-	static inline std::size_t live;
-};
+struct tag;
 template <class T> using alloc = counted<T, tag>;
 
 using interval = boost::icl::closed_interval<unsigned long>;
@@ -57,6 +55,12 @@ void *erase(void *tree, unsigned long key)
 	return entry;
 }
 
+int clear(void *tree, unsigned long first, unsigned long last)
+{
+	of(tree).erase(interval(first, last));
+	return 0;
+}
+
 void iterate(void *tree, bench_sum *sum)
 {
 	for (const auto &range : of(tree)) {
@@ -67,7 +71,7 @@ void iterate(void *tree, bench_sum *sum)
 
 std::size_t bytes(void *)
 {
-	return tag::live;
+	return pools<tag>::live();
 }
 } // namespace
 
@@ -76,8 +80,8 @@ extern "C" const bench_peer bench_boost_icl = {
 	BENCH_CAN_STORE, create,
 	destroy,         store,
 	nullptr,         load,
-	erase,           iterate,
-	nullptr,         bytes,
+	erase,           clear,
+	iterate,         nullptr,
+	bytes,           nullptr,
 	nullptr,         nullptr,
-	nullptr,
 };

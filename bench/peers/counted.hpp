@@ -1,16 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An allocator for the containers: malloc, with a count of the bytes it hands out, malloc's own
- * header of one word included. One count per tag; a tag belongs to one peer, which has one tree
- * at a time.
+ * The pools of pool.h as an allocator for containers, one pool for each size. All containers with
+ * the same tag share them; a tag belongs to one peer, which has one tree at a time.
  */
 #ifndef BENCH_COUNTED_HPP
 #define BENCH_COUNTED_HPP
 
+#include "pool.h"
 #include <cstddef>
-#include <cstdlib>
-#include <malloc.h>
 #include <new>
+
+template <class Tag> struct pools {
+	static constexpr std::size_t largest = 1024;
+	static inline pool by_size[largest / 16 + 1];
+
+	static std::size_t live()
+	{
+		std::size_t sum = 0;
+
+		for (const pool &p : by_size)
+			sum += p.live;
+		return sum;
+	}
+};
 
 template <class T, class Tag> struct counted {
 	using value_type = T;
@@ -26,18 +38,21 @@ template <class T, class Tag> struct counted {
 
 	T *allocate(std::size_t n)
 	{
-		void *p = std::malloc(n * sizeof(T));
+		const std::size_t size = pool_size(n * sizeof(T));
+		void *p = size <= pools<Tag>::largest
+				  ? pool_take(&pools<Tag>::by_size[size / 16], size)
+				  : nullptr;
 
 		if (!p)
 			throw std::bad_alloc();
-		Tag::live += malloc_usable_size(p) + sizeof(std::size_t);
 		return static_cast<T *>(p);
 	}
 
-	void deallocate(T *p, std::size_t)
+	void deallocate(T *p, std::size_t n)
 	{
-		Tag::live -= malloc_usable_size(p) + sizeof(std::size_t);
-		std::free(p);
+		const std::size_t size = pool_size(n * sizeof(T));
+
+		pool_give(&pools<Tag>::by_size[size / 16], p, size);
 	}
 
 	bool operator==(const counted &) const

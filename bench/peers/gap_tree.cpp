@@ -11,9 +11,7 @@
 
 namespace
 {
-struct tag {
-	static inline std::size_t live;
-};
+struct tag;
 
 struct node {
 	unsigned long first, last;
@@ -109,10 +107,10 @@ const node *highest(const node *n)
 	return n;
 }
 
-int store(void *p, unsigned long first, unsigned long last, void *entry)
+/* Takes all of [first..last] out; what lies below and above it is then @below and @above. */
+void cut(tree &t, unsigned long first, unsigned long last, node *&below, node *&above)
 {
-	tree &t = of(p);
-	node *below, *covered, *above;
+	node *covered;
 
 	split(t.root, first, below, above);
 	if (last == ULONG_MAX) {
@@ -121,13 +119,31 @@ int store(void *p, unsigned long first, unsigned long last, void *entry)
 	} else {
 		split(above, last + 1, covered, above);
 	}
-	const node *cut = covered ? highest(covered) : below ? highest(below) : nullptr;
-	if (cut && cut->last > last)
-		above = join(make(t, last + 1, cut->last, cut->entry), above);
+	const node *over = covered ? highest(covered) : below ? highest(below) : nullptr;
+	if (over && over->last > last)
+		above = join(make(t, last + 1, over->last, over->entry), above);
 	if (below && below->high >= first)
 		shorten(below, first - 1);
 	free_all(t, covered);
+}
+
+int store(void *p, unsigned long first, unsigned long last, void *entry)
+{
+	tree &t = of(p);
+	node *below, *above;
+
+	cut(t, first, last, below, above);
 	t.root = join(join(below, make(t, first, last, entry)), above);
+	return 0;
+}
+
+int clear(void *p, unsigned long first, unsigned long last)
+{
+	tree &t = of(p);
+	node *below, *above;
+
+	cut(t, first, last, below, above);
+	t.root = join(below, above);
 	return 0;
 }
 
@@ -239,7 +255,7 @@ void iterate(void *p, bench_sum *sum)
 
 std::size_t bytes(void *)
 {
-	return tag::live;
+	return pools<tag>::live();
 }
 } // namespace
 
@@ -253,6 +269,7 @@ extern "C" const bench_peer bench_gap_tree = {
 	nullptr,
 	load,
 	erase,
+	clear,
 	iterate,
 	gap,
 	bytes,

@@ -41,6 +41,11 @@ static void destroy(void *tree)
 	plugin.destroy(tree);
 }
 
+static int clear(void *tree, unsigned long first, unsigned long last)
+{
+	return plugin.store(tree, first, last, NULL);
+}
+
 static void iterate(void *tree, struct bench_sum *sum)
 {
 	sum->count = plugin.iterate(tree, &sum->sum);
@@ -128,6 +133,7 @@ size_t bench_linux_peers(const struct bench_peer **list)
 		.store = plugin.store,
 		.load = plugin.load,
 		.erase = plugin.erase,
+		.clear = clear,
 		.iterate = iterate,
 		.gap = gap,
 		.bytes = bytes,

@@ -12,8 +12,10 @@ const struct bench_peer *const *bench_peers(void)
 	n += bench_samara_peers(list + n);
 	n += bench_linux_peers(list + n);
 	list[n++] = &bench_std_map;
+	list[n++] = &bench_std_map_locked;
 #ifdef BENCH_ABSL
 	list[n++] = &bench_absl_btree;
+	list[n++] = &bench_absl_btree_locked;
 #endif
 #ifdef BENCH_BOOST
 	list[n++] = &bench_boost_icl;

@@ -7,6 +7,7 @@
 #define BENCH_RANGE_MAP_HPP
 
 #include "../peer.h"
+#include "counted.hpp"
 #include <iterator>
 
 struct mapped {
@@ -14,7 +15,7 @@ struct mapped {
 	void *entry;
 };
 
-/* @Map: an ordered container from unsigned long to struct mapped; @Tag: its allocator's count. */
+/* @Map: an ordered container from unsigned long to struct mapped; @Tag: its allocator's. */
 template <class Map, class Tag> struct range_map {
 	static Map &of(void *tree)
 	{
@@ -43,9 +44,9 @@ template <class Map, class Tag> struct range_map {
 		return it;
 	}
 
-	static int store(void *tree, unsigned long first, unsigned long last, void *entry)
+	/* Leaves nothing in [first..last]; where the next range is then. */
+	static typename Map::iterator cut(Map &map, unsigned long first, unsigned long last)
 	{
-		Map &map = of(tree);
 		auto it = at_or_after(map, first);
 
 		while (it != map.end() && it->first <= last) {
@@ -61,7 +62,20 @@ template <class Map, class Tag> struct range_map {
 				break;
 			}
 		}
-		map.emplace_hint(it, first, mapped{ last, entry });
+		return it;
+	}
+
+	static int store(void *tree, unsigned long first, unsigned long last, void *entry)
+	{
+		Map &map = of(tree);
+
+		map.emplace_hint(cut(map, first, last), first, mapped{ last, entry });
+		return 0;
+	}
+
+	static int clear(void *tree, unsigned long first, unsigned long last)
+	{
+		cut(of(tree), first, last);
 		return 0;
 	}
 
@@ -106,13 +120,15 @@ template <class Map, class Tag> struct range_map {
 
 	static std::size_t bytes(void *)
 	{
-		return Tag::live;
+		return pools<Tag>::live();
 	}
 
 	static constexpr bench_peer peer(const char *name, const char *what)
 	{
-		return { name,  what,    BENCH_CAN_STORE, create, destroy, store,   nullptr, load,
-			 erase, iterate, nullptr,         bytes,  nullptr, nullptr, nullptr };
+		return {
+			name,  what,  BENCH_CAN_STORE, create,  destroy, store,   nullptr, load,
+			erase, clear, iterate,         nullptr, bytes,   nullptr, nullptr, nullptr
+		};
 	}
 };
 

@@ -116,6 +116,11 @@ static void *erase(void *tree, unsigned long key)
 	return mtree_erase(tree, key);
 }
 
+static int clear(void *tree, unsigned long first, unsigned long last)
+{
+	return mtree_store_range(tree, first, last, NULL, GFP_KERNEL);
+}
+
 static void iterate(void *tree, struct bench_sum *sum)
 {
 	MA_STATE(mas, tree, 0, 0);
@@ -156,7 +161,7 @@ static size_t bytes(void *tree)
 #define PEER(name_, what_, can_, create_, enter_, leave_)                                          \
 	{                                                                                          \
 		.name = name_, .what = what_, .can = BENCH_CAN_STORE | (can_), .create = create_,  \
-		.destroy = destroy, .store = store, .load = load, .erase = erase,                  \
+		.destroy = destroy, .store = store, .load = load, .erase = erase, .clear = clear,  \
 		.iterate = iterate, .gap = gap, .bytes = bytes, .settle = settle, .enter = enter_, \
 		.leave = leave_,                                                                   \
 	}
@@ -173,8 +178,8 @@ static const struct bench_peer peers[] = {
 	     enter_memb, leave_memb),
 	PEER("samara-mb", "RCU mode, flavour mb", WITH_READERS | BENCH_ON_REQUEST, create_mb,
 	     enter_mb, leave_mb),
-	PEER("samara-qsbr", "RCU mode, flavour qsbr", WITH_READERS | BENCH_ON_REQUEST, create_qsbr,
-	     urcu_qsbr_register_thread, urcu_qsbr_unregister_thread),
+	PEER("samara-qsbr", "RCU mode, flavour qsbr", WITH_READERS | BENCH_ON_REQUEST | BENCH_APART,
+	     create_qsbr, urcu_qsbr_register_thread, urcu_qsbr_unregister_thread),
 };
 
 size_t bench_samara_peers(const struct bench_peer **list)

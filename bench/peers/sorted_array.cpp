@@ -80,6 +80,7 @@ extern "C" const bench_peer bench_sorted_array = {
 	fill,
 	load,
 	nullptr,
+	nullptr,
 	iterate,
 	nullptr,
 	bytes,

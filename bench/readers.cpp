@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "readers.hpp"
+#include "clock.hpp"
+#include <atomic>
+#include <thread>
+
+namespace
+{
+
+constexpr size_t burst = 64; /* operations between two looks at the time */
+constexpr int turns = 4;
+
+/* A thread that looks keys up until told to stop. */
+struct reader {
+	const bench_peer &peer;
+	void *tree;
+	const std::vector<probe> &probes;
+	histogram
+		*times; /* of single look-ups, or NULL: not wanted, for the clock takes time too */
+	size_t at = 0;
+	std::atomic<bool> go{ false }, stop{ false };
+	double ns_per_load = 0;
+	bool ok = true;
+
+	void load_one()
+	{
+		const probe &p = probes[at];
+		void *entry = peer.load(tree, p.key);
+
+		ok = ok && (!entry || entry == p.entry);
+		at = at + 1 == probes.size() ? 0 : at + 1;
+	}
+
+	void load_some()
+	{
+		if (!times) {
+			for (size_t i = 0; i < burst; i++)
+				load_one();
+			return;
+		}
+		uint64_t start = clock_ticks();
+		for (size_t i = 0; i < burst; i++) {
+			load_one();
+			const uint64_t end = clock_ticks();
+			times->add(end - start);
+			start = end;
+		}
+	}
+
+	void run(int cpu)
+	{
+		size_t loads = 0;
+
+		pin_to(cpu);
+		if (peer.enter)
+			peer.enter();
+		go.store(true, std::memory_order_release);
+		const double start = now_ns();
+		for (; !stop.load(std::memory_order_relaxed); loads += burst)
+			load_some();
+		ns_per_load = (now_ns() - start) / static_cast<double>(loads);
+		if (peer.leave)
+			peer.leave();
+	}
+};
+
+/* What all phases of one repetition share. */
+struct stage {
+	const bench_peer &peer;
+	void *tree;
+	const key_set &keys;
+	double seconds; /* of a phase */
+	int reader_cpu;
+	size_t reads = 0, writes = 0; /* places in keys where the next phase begins */
+
+	double write_for(double ns)
+	{
+		const double start = now_ns();
+		size_t changes = 0;
+		double now = start;
+
+		for (; now < start + ns; now = now_ns(), changes += burst)
+			change(peer, tree, keys, writes + changes, burst);
+		writes += changes;
+		return (now - start) / static_cast<double>(changes);
+	}
+
+	/* ns per look-up; those of single ones go to @times, unless it is NULL. */
+	double read(bool write, double *write_ns, histogram *times)
+	{
+		reader r{ peer, tree, keys.probes, times, reads };
+		std::thread thread([&] { r.run(reader_cpu); });
+
+		while (!r.go.load(std::memory_order_acquire))
+			std::this_thread::yield();
+		if (write)
+			*write_ns = write_for(1e9 * seconds);
+		else
+			std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+		r.stop.store(true, std::memory_order_relaxed);
+		thread.join();
+		if (!r.ok)
+			wrong_answer(peer, "a look-up beside a writer");
+		reads = r.at;
+		return r.ns_per_load;
+	}
+};
+
+void measure_speeds(stage &s, const report::sink &sink)
+{
+	double write_beside, unused;
+
+	for (int i = 0; i < turns; i++) {
+		const double read_alone = s.read(false, &unused, nullptr);
+		const double read_beside = s.read(true, &write_beside, nullptr);
+		const double write_alone = s.write_for(1e9 * s.seconds);
+
+		sink("read-alone", read_alone);
+		sink("read-beside", read_beside);
+		sink("read-kept", 100 * read_alone / read_beside);
+		sink("write-alone", write_alone);
+		sink("write-beside", write_beside);
+		sink("write-kept", 100 * write_alone / write_beside);
+	}
+}
+
+void measure_waits(stage &s, const report::sink &sink)
+{
+	histogram alone, beside;
+	double unused;
+
+	for (int i = 0; i < turns; i++) {
+		s.read(false, &unused, &alone);
+		s.read(true, &unused, &beside);
+	}
+	sink("wait-alone", alone);
+	sink("wait-beside", beside);
+	sink("wait-alone-p99.99", static_cast<double>(alone.percentile(1e-4)));
+	sink("wait-p50", static_cast<double>(beside.percentile(0.5)));
+	sink("wait-p99", static_cast<double>(beside.percentile(1e-2)));
+	sink("wait-p99.9", static_cast<double>(beside.percentile(1e-3)));
+	sink("wait-p99.99", static_cast<double>(beside.percentile(1e-4)));
+	sink("wait-max", static_cast<double>(beside.largest()));
+}
+
+} // namespace
+
+void run_readers(const bench_peer &peer, const key_set &keys, const options &opt, int reader_cpu,
+		 const report::sink &sink)
+{
+	double unused;
+	stage s{ peer, build(peer, keys, &unused), keys, opt.reader_seconds / turns, reader_cpu };
+
+	if (wanted_group(opt, { "2" }))
+		measure_speeds(s, sink);
+	if (wanted_group(opt, { "3" }))
+		measure_waits(s, sink);
+	peer.destroy(s.tree);
+}

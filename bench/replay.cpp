@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "replay.hpp"
+#include "clock.hpp"
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+namespace
+{
+
+/* "traces/NAME.trace.xz" is "trace:NAME". */
+std::string name_of(const std::string &path)
+{
+	const size_t slash = path.rfind('/');
+	const std::string file = slash == std::string::npos ? path : path.substr(slash + 1);
+
+	return "trace:" + file.substr(0, file.find('.'));
+}
+
+/* The sum of what the look-ups give. */
+unsigned long replay_once(const bench_peer &peer, void *tree, const std::vector<bench_step> &steps)
+{
+	unsigned long sum = 0;
+	int err = 0;
+
+	for (const auto &step : steps) {
+		switch (step.verb) {
+		case BENCH_STORE:
+			err |= peer.store(tree, step.first, step.last, step.entry);
+			break;
+		case BENCH_CLEAR:
+			err |= peer.clear(tree, step.first, step.last);
+			break;
+		case BENCH_LOAD:
+			sum += word(peer.load(tree, step.first));
+			break;
+		}
+	}
+	if (err)
+		wrong_answer(peer, "a store of a replay failed");
+	return sum;
+}
+
+double replay_ns(const bench_peer &peer, const std::vector<bench_step> &steps)
+{
+	const size_t rounds = 1 + 131072 / steps.size();
+	unsigned long expected = 0;
+	double ns = 0;
+
+	for (const auto &step : steps)
+		if (step.verb == BENCH_LOAD)
+			expected += word(step.entry);
+	for (size_t i = 0; i < rounds; i++) {
+		void *tree = peer.create();
+		const double start = now_ns();
+
+		if (replay_once(peer, tree, steps) != expected)
+			wrong_answer(peer, "look-ups of a replay");
+		ns += now_ns() - start;
+		peer.destroy(tree);
+	}
+	return ns / static_cast<double>(rounds * steps.size());
+}
+
+} // namespace
+
+replay load_replay(const std::string &path)
+{
+	bench_steps steps;
+	char why[256];
+	replay r;
+
+	if (bench_steps_load(&steps, path.c_str(), why, sizeof(why))) {
+		std::fprintf(stderr, "samara-bench: %s\n", why);
+		std::exit(2);
+	}
+	r.steps.assign(steps.list, steps.list + steps.count);
+	std::copy_if(r.steps.begin(), r.steps.end(), std::back_inserter(r.changes),
+		     [](const auto &step) { return step.verb != BENCH_LOAD; });
+	r.data = { name_of(path), steps.count };
+	bench_steps_free(&steps);
+	return r;
+}
+
+void run_replay(const bench_peer &peer, const replay &trace, const options &opt,
+		const report::sink &sink)
+{
+	if (wanted(opt, "replay-changes"))
+		sink("replay-changes", replay_ns(peer, trace.changes));
+	if (wanted(opt, "replay") && !(peer.can & BENCH_APART))
+		sink("replay", replay_ns(peer, trace.steps));
+}
