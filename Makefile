@@ -29,7 +29,9 @@ bench:
 	@scripts/deps bench
 	@[ -f build/bench/build.ninja ] || meson setup build/bench -Dbench=true -Dtests=false
 	@ninja -C build/bench
-	build/bench/bench/samara-bench $(BENCH_ARGS)
+	build/bench/bench/samara-bench $(addprefix --trace ,$(DEMO_TRACES)) --json build/bench/bench.json \
+		$(BENCH_ARGS)
+	@bench/plot.py build/bench/bench.json build/bench/plots
 
 install: build
 	@meson configure build -Dprefix=$(abspath $(PREFIX))

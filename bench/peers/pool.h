@@ -3,7 +3,7 @@
  * The allocator of all peers that bring none of their own: blocks of one size from a free list over
  * 2 MiB chunks advised to huge pages. It is what suits trees best that one thread changes at a time:
  * no header, no lock, the block freed last is the next one taken, and few TLB misses. A block of
- * more than half a cache line begins at one and fills whole ones. Chunks are kept for ever.
+ * half to one cache line has one to itself. Chunks are kept for ever.
  */
 #ifndef BENCH_POOL_H
 #define BENCH_POOL_H
@@ -28,7 +28,7 @@ struct pool {
 /* What a block of @size bytes takes. */
 static inline size_t pool_size(size_t size)
 {
-	const size_t unit = size > POOL_LINE / 2 ? POOL_LINE : 16;
+	const size_t unit = size > POOL_LINE / 2 && size < POOL_LINE ? POOL_LINE : 16;
 
 	return (size + unit - 1) / unit * unit;
 }
