@@ -4,7 +4,10 @@
 PREFIX ?= /usr/local
 DEMO_TRACES ?= $(wildcard traces/*.trace.xz)
 
-.PHONY: all build deps demo check check-long bench install format clean
+REV_A ?= HEAD
+REV_B ?= .
+
+.PHONY: all build deps demo check check-long bench bench-regress install format clean
 
 all: build
 
@@ -32,6 +35,11 @@ bench:
 	build/bench/bench/samara-bench $(addprefix --trace ,$(DEMO_TRACES)) --json build/bench/bench.json \
 		$(BENCH_ARGS)
 	@bench/plot.py build/bench/bench.json build/bench/plots
+
+# Instructions that each workload takes in two revisions; "." is the working tree.
+bench-regress:
+	@scripts/deps regress
+	@scripts/bench-regress $(REV_A) $(REV_B)
 
 install: build
 	@meson configure build -Dprefix=$(abspath $(PREFIX))
