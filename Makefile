@@ -35,6 +35,7 @@ bench:
 	build/bench/bench/samara-bench $(addprefix --trace ,$(DEMO_TRACES)) --json build/bench/bench.json \
 		$(BENCH_ARGS)
 	@bench/plot.py build/bench/bench.json build/bench/plots
+	@[ ! -x build/bench/bench/samara-bench-sm-map ] || build/bench/bench/samara-bench-sm-map
 
 # Instructions that each workload takes in two revisions; "." is the working tree.
 bench-regress:
