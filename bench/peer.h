@@ -72,7 +72,7 @@ const char *bench_linux_missing(void);
 /* The last two give the number of peers they have put into @list. */
 extern const struct bench_peer bench_std_map, bench_std_map_locked;
 extern const struct bench_peer bench_absl_btree, bench_absl_btree_locked;
-extern const struct bench_peer bench_boost_icl, bench_gap_tree, bench_sorted_array;
+extern const struct bench_peer bench_boost_icl, bench_rb_tree, bench_sorted_array;
 size_t bench_samara_peers(const struct bench_peer **list);
 size_t bench_linux_peers(const struct bench_peer **list);
 

@@ -27,7 +27,6 @@ STYLES = {
     'absl::btree': ('#8a3fa0', 'triangle'),
     'absl::btree+lock': ('#8a3fa0', 'triangle'),
     'boost::icl': ('#6bb04a', 'circle'),
-    'gap tree': ('#9a7b14', 'square'),
     'rb tree': ('#9a7b14', 'square'),
     'sorted array': ('#707070', 'diamond'),
 }

@@ -20,7 +20,9 @@ const struct bench_peer *const *bench_peers(void)
 #ifdef BENCH_BOOST
 	list[n++] = &bench_boost_icl;
 #endif
-	list[n++] = &bench_gap_tree;
+#ifdef BENCH_LIBBSD
+	list[n++] = &bench_rb_tree;
+#endif
 	list[n++] = &bench_sorted_array;
 	return list;
 }

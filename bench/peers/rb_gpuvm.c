@@ -35,24 +35,12 @@ static void remove_va(struct rb_vm *vm, struct rb_va *va)
 	free_va(vm, va);
 }
 
-/*
- * Puts @va right behind @before (NULL: in front of all) without a search from the root: one of the two places in question,
- * below @before and below its successor, is free.
- */
+/* Puts @va right behind @before (NULL: in front of all). */
 static void insert_behind(struct rb_vm *vm, struct rb_va *before, struct rb_va *va)
 {
-	struct rb_va *parent = before, **slot;
+	struct rb_va *parent, **slot;
 
-	if (before && !RB_RIGHT(before, node)) {
-		slot = &RB_RIGHT(before, node);
-	} else {
-		parent = before ? RB_RIGHT(before, node) : RB_ROOT(&vm->tree);
-		slot = &RB_ROOT(&vm->tree);
-		while (parent && RB_LEFT(parent, node))
-			parent = RB_LEFT(parent, node);
-		if (parent)
-			slot = &RB_LEFT(parent, node);
-	}
+	RB_BEHIND(&vm->tree, before, parent, slot, node);
 	RB_SET(va, parent, node);
 	*slot = va;
 	rb_va_tree_RB_INSERT_COLOR(&vm->tree, va);

@@ -9,7 +9,7 @@
 
 #include "../sm_map.h"
 #include "pool.h"
-#include <bsd/sys/tree.h>
+#include "rb_near.h"
 #include <pthread.h>
 
 struct rb_va {
