@@ -32,7 +32,8 @@ struct free_node {
 static __thread struct free_node *own;
 static struct free_node *returned;
 static pthread_t builder;
-static unsigned long nodes_live;
+/* What the builder has taken less what it gave back itself, and what others gave back. */
+static unsigned long taken, given_by_others;
 
 static struct free_node *cut_chunk(void)
 {
@@ -62,7 +63,7 @@ void *kmem_cache_alloc_lru(struct kmem_cache *cache, struct list_lru *lru, int g
 	if (!node)
 		return NULL;
 	own = node->next;
-	__atomic_fetch_add(&nodes_live, 1, __ATOMIC_RELAXED);
+	taken++;
 	if (gfp & __GFP_ZERO)
 		memset(node, 0, NODE_SIZE);
 	return node;
@@ -72,12 +73,13 @@ void kmem_cache_free(struct kmem_cache *cache, void *object)
 {
 	struct free_node *node = object;
 
-	__atomic_fetch_sub(&nodes_live, 1, __ATOMIC_RELAXED);
 	if (pthread_equal(pthread_self(), builder)) {
 		node->next = own;
 		own = node;
+		taken--;
 		return;
 	}
+	__atomic_fetch_add(&given_by_others, 1, __ATOMIC_RELAXED);
 	node->next = __atomic_load_n(&returned, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&returned, &node->next, node, 1, __ATOMIC_RELEASE,
 					    __ATOMIC_RELAXED))
@@ -189,7 +191,7 @@ EXPORT unsigned long linux_gap(void *mt, unsigned long size, unsigned long min, 
 
 EXPORT unsigned long linux_bytes(void)
 {
-	return __atomic_load_n(&nodes_live, __ATOMIC_RELAXED) * NODE_SIZE;
+	return (taken - __atomic_load_n(&given_by_others, __ATOMIC_RELAXED)) * NODE_SIZE;
 }
 
 /* Waits until what was replaced so far is free again. */
