@@ -33,8 +33,8 @@ void print_help()
 	std::printf(
 		"Usage: samara-bench [OPTION]...\n"
 		"Measures Samara and other range maps in one process, pinned to a CPU, in turns.\n\n"
-		"  --quick            few repetitions, about two minutes (the default)\n"
-		"  --full             more repetitions and operations\n"
+		"  --quick            few repetitions, some minutes (the default)\n"
+		"  --full             more repetitions, operations and sizes\n"
 		"  --n LIST           numbers of mappings, such as 1k,64k,1M\n"
 		"  --large            16M mappings too\n"
 		"  --peer LIST        only these peers\n"
@@ -171,6 +171,7 @@ void apply(options &opt, int which, const char *arg)
 		opt.reps = 7;
 		opt.ops = 1000000;
 		opt.reader_seconds = 1;
+		opt.full = true;
 		break;
 	case LARGE:
 		opt.sizes.push_back(16000000);
@@ -251,8 +252,11 @@ options parse_options(int argc, char **argv)
 	}
 	if (optind < argc)
 		complain("unexpected argument", argv[optind]);
+	const std::vector<size_t> few = { 1024, 8192, 65536, 1000000 };
+	const std::vector<size_t> many = { 1024, 4096, 16384, 65536, 262144, 1000000 };
 	if (!sized)
-		opt.sizes.insert(opt.sizes.begin(), { 1024, 65536, 1000000 });
+		opt.sizes.insert(opt.sizes.begin(), (opt.full ? many : few).begin(),
+				 (opt.full ? many : few).end());
 	if (opt.dists.empty())
 		opt.dists.push_back("page");
 	if (opt.dists.front() == "all") {

@@ -2,6 +2,7 @@
 #include "readers.hpp"
 #include "clock.hpp"
 #include <atomic>
+#include <sys/resource.h>
 #include <thread>
 
 namespace
@@ -9,6 +10,15 @@ namespace
 
 constexpr size_t burst = 64; /* operations between two looks at the time */
 constexpr int turns = 4;
+
+/* How often this thread has lost its CPU without asking for it. */
+long preemptions()
+{
+	rusage usage = {};
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nivcsw;
+}
 
 /* A thread that looks keys up until told to stop. */
 struct reader {
@@ -33,18 +43,32 @@ struct reader {
 
 	void load_some()
 	{
-		if (!times) {
-			for (size_t i = 0; i < burst; i++)
-				load_one();
+		if (times) {
+			time_some();
 			return;
 		}
-		uint64_t start = clock_ticks();
-		for (size_t i = 0; i < burst; i++) {
+		for (size_t i = 0; i < burst; i++)
 			load_one();
-			const uint64_t end = clock_ticks();
-			times->add(end - start);
-			start = end;
+	}
+
+	/*
+	 * A burst in which the scheduler gave this CPU to somebody else is left out: that says nothing of the tree. Waiting
+	 * for a lock, also one whose owner does not run, is not that.
+	 */
+	void time_some()
+	{
+		const long before = preemptions();
+		uint64_t ends[burst + 1];
+
+		ends[0] = clock_ticks();
+		for (size_t i = 1; i <= burst; i++) {
+			load_one();
+			ends[i] = clock_ticks();
 		}
+		if (preemptions() != before)
+			return;
+		for (size_t i = 1; i <= burst; i++)
+			times->add(ends[i] - ends[i - 1]);
 	}
 
 	void run(int cpu)
