@@ -34,6 +34,7 @@ bench:
 	@ninja -C build/bench
 	build/bench/bench/samara-bench $(addprefix --trace ,$(DEMO_TRACES)) --json build/bench/bench.json \
 		$(BENCH_ARGS)
+	@rm -rf build/bench/plots
 	@bench/plot.py build/bench/bench.json build/bench/plots
 	@[ ! -x build/bench/bench/samara-bench-sm-map ] || build/bench/bench/samara-bench-sm-map
 

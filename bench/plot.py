@@ -207,11 +207,10 @@ class Data:
                 found.setdefault(dist, set()).add(n)
         return {dist: sorted(sizes) for dist, sizes in found.items()}
 
-    def subtitle(self):
+    def subtitle(self, *more):
         a = self.all
         miss = a['miss_ns'][-1]
-        return (f"{a['cpu']}, Samara {a['samara']}; medians of {a['reps']} repetitions, bars from least to "
-                f"most; a miss costs {miss['before']:.0f} ns")
+        return '; '.join((f"{a['cpu']}, Samara {a['samara']}", f"a miss costs {miss['before']:.0f} ns") + more)
 
 
 def plot_sizes(data, dist, sizes, workload):
@@ -225,7 +224,8 @@ def plot_sizes(data, dist, sizes, workload):
             lines[peer] = points
     if not lines or len(sizes) < 2:
         return None
-    svg = Svg(820, 500, f"{workload}: {info['what']}", data.subtitle())
+    svg = Svg(820, 500, f"{workload}: {info['what']}",
+              data.subtitle('medians, with bars from the least to the largest sample'))
     medians = [r['median'] for points in lines.values() for _, r in points]
     x = Axis(sizes, 84, 640, True)
     x.low, x.high = sizes[0] / 1.15, sizes[-1] * 1.15
@@ -258,7 +258,7 @@ def plot_rows(data, title, rows, workload):
         return None
     peers = [p for p in data.peers if any(p in marks for marks in found.values())]
     height = 150 + 40 * len(found)
-    svg = Svg(960, height, title, data.subtitle())
+    svg = Svg(960, height, title, data.subtitle('medians'))
     legend(svg, peers, 24, 70)
     x = Axis([v for marks in found.values() for v in marks.values()], 250, 930, unit == 'ns')
     bottom = height - 55
@@ -307,7 +307,7 @@ def plot_waits(data, dist, n, shapes):
         return None
     svg = Svg(860, 760, f'How long one look-up takes beside a writer that never rests: {count(n)} '
               f'mappings, {dist}',
-              data.subtitle().split(';')[0] + f"; reading the clock included, {data.all['clock_ns']:.0f} ns")
+              data.subtitle(f"reading the clock, {data.all['clock_ns']:.0f} ns, included"))
     x = Axis([b[0][0] for b in shown.values()] + [b[-1][1] for b in shown.values()], 92, 830, True)
     x_ticks = [(v, duration(v)) for v in x.ticks()]
     legend(svg, shown, 100, 68)
@@ -329,7 +329,7 @@ def plot_waits(data, dist, n, shapes):
     y = Axis([least, 1], 700, 440, True)
     frame(svg, x, y, x_ticks, shares, 'time (logarithmic)', 'share that takes longer')
     svg.line(x.begin, y.at(1e-4), x.end, y.at(1e-4), '#888888', 1, '5 4')
-    svg.text(x.end - 4, y.at(1e-4) - 5, 'p99.99', size=11, anchor='end', colour='#555555')
+    svg.text(x.begin + 6, y.at(1e-4) - 5, 'p99.99', size=11, colour='#555555')
     for peer, buckets in shown.items():
         svg.path([(x.at(ns), y.at(share)) for ns, share in tail(buckets)], style(peer)[0],
                  2.6 if peer.startswith('samara') else 1.6)
