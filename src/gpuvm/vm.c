@@ -78,6 +78,15 @@ int gpuvm_set_align(struct gpuvm *vm, uint64_t align)
 	return 0;
 }
 
+/* Puts a lock of its own into a tree that nobody else uses: the user's need not be held, and may be gone. */
+static void forget_lock(struct maple_tree *mt)
+{
+	if (!mt_external_lock(mt))
+		return;
+	mt->ma_flags &= ~(unsigned int)MT_FLAGS_LOCK_MASK;
+	smr_lock_init(&mt->ma_lock, SMR_RANK_VM);
+}
+
 /* Nobody uses the tree yet, so one with another arena can take its place. */
 int gpuvm_set_mem(struct gpuvm *vm, struct mt_mem *mem)
 {
@@ -93,7 +102,8 @@ int gpuvm_set_mem(struct gpuvm *vm, struct mt_mem *mem)
 		fresh.ma_flags |= MT_FLAGS_LOCK_EXTERN;
 		mt_set_external_lock_check(&fresh, mt->ma_external_lock, mt->ma_lock_is_held);
 	}
-	__mt_destroy(mt);
+	forget_lock(mt);
+	mtree_destroy(mt);
 	*mt = fresh;
 	return 0;
 }
@@ -122,11 +132,7 @@ static void free_vm(struct gpuvm *vm)
 
 	smr_assert(vm->nr_vas == 0);
 	smr_assert(smr_list_empty(&vm->extobj.list) && smr_list_empty(&vm->evict.list));
-	if (mt_external_lock(&vm->tree)) {
-		/* Nobody else is left, and the user's lock may be gone. */
-		vm->tree.ma_flags &= ~(unsigned int)MT_FLAGS_LOCK_MASK;
-		smr_lock_init(&vm->tree.ma_lock, SMR_RANK_VM);
-	}
+	forget_lock(&vm->tree);
 	mt_credits_release(&vm->credits);
 	mtree_destroy(&vm->tree);
 	vm->ops->vm_free(vm);
