@@ -108,6 +108,12 @@ MT_API int mtree_store_range_credit(struct mt_credits *c, unsigned long first, u
 MT_API int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long last,
 			       void *entry, struct mt_credits *c);
 
+/*
+ * Gives @nr credits back that are not needed after all; the holder has as many. Others may announce and make stores of the
+ * holder meanwhile, with the credits it keeps. CONTEXT: as mt_credits_release().
+ */
+MT_API void mt_credits_return(struct mt_credits *c, unsigned long nr);
+
 /* Gives back what is left. Idempotent. CONTEXT: as mt_credits_reserve(), but never fails or blocks for memory. */
 MT_API void mt_credits_release(struct mt_credits *c);
 

@@ -135,6 +135,19 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 	return err;
 }
 
+void mt_credits_return(struct mt_credits *c, unsigned long nr)
+{
+	struct maple_tree *mt = c->mt;
+
+	if (nr == 0)
+		return;
+	lock_tree(mt);
+	smr_assert(nr <= c->left);
+	count_credits(c, mt, nr < c->left ? nr : c->left, false);
+	smr_pledge_settle(mt);
+	unlock_tree(mt);
+}
+
 void mt_credits_release(struct mt_credits *c)
 {
 	struct maple_tree *mt = c->mt;
@@ -194,7 +207,7 @@ static void repay(struct mt_credits *c, struct mt_mem *mem)
 	}
 }
 
-void mt_credits_begin(struct mt_credits *c, unsigned long nr)
+bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 {
 	struct maple_tree *mt = c->mt;
 	struct mt_mem *mem = smr_mem_of(mt);
@@ -206,22 +219,28 @@ void mt_credits_begin(struct mt_credits *c, unsigned long nr)
 	smr_assert(nr <= left && (c->mode == MT_CREDITS_STRICT || nr <= c->batch));
 	c->begun = nr < left ? nr : left;
 	if (c->mode == MT_CREDITS_STRICT)
-		return;
+		return false;
 	if (mt_in_rcu(mt))
 		smr_check_grace(flavor);
 	if (c->begun > c->batch)
 		c->begun = c->batch;
 	lendable = (c->batch - c->begun) * per_store;
 	if (c->limbo[0] + c->limbo[1] <= lendable)
-		return;
+		return false;
 	forget_returned(c, mem, flavor);
 	if (c->limbo[0] + c->limbo[1] <= lendable)
-		return;
+		return false;
 	repay(c, mem);
 	if (c->limbo[0] + c->limbo[1] <= lendable)
-		return;
+		return false;
 	smr_mem_grace_wait(mem, flavor);
 	c->limbo[0] = c->limbo[1] = 0;
+	return true;
+}
+
+void mt_credits_begin(struct mt_credits *c, unsigned long nr)
+{
+	smr_credits_begin(c, nr);
 }
 
 /* Notes @lent nodes more of @c: as new ones, behind older ones that have been waiting longer. */

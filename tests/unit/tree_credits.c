@@ -200,6 +200,7 @@ static void everywhere(void (*body)(struct bed *bed, unsigned long n))
 static void answers_in(struct bed *bed, unsigned long n)
 {
 	struct mt_credits *c = &bed->c;
+	unsigned long kept;
 
 	(void)n;
 	assert_int_equal(mt_credits_left(c), 0);
@@ -217,11 +218,25 @@ static void answers_in(struct bed *bed, unsigned long n)
 	assert_int_equal(mt_credits_set_batch(c, 6), -EBUSY);
 	assert_int_equal(reserve(bed, c, 1UL << 40, GFP_KERNEL), -ENOMEM);
 	assert_int_equal(mt_credits_left(c), 3);
+	kept = pledged(bed);
+	assert_int_equal(reserve(bed, c, 2, GFP_KERNEL), 0);
+	assert_true(pledged(bed) > kept);
+	bed_enter(bed);
+	mt_credits_return(c, 0);
+	mt_credits_return(c, 2);
+	bed->held = false;
+	assert_int_equal(mt_credits_left(c), 3);
+	assert_int_equal(pledged(bed), kept);
 	mt_credits_begin(c, 3);
 	assert_int_equal(credit_store(bed, 9, 8, xa_mk_value(1)), -EINVAL);
 	assert_int_equal(mt_credits_left(c), 3);
 	for (unsigned long i = 0; i < 3; i++)
 		assert_int_equal(credit_store(bed, 7 * i, 9 * i + 1, xa_mk_value(i)), 0);
+	assert_int_equal(mt_credits_left(c), 0);
+	assert_int_equal(reserve(bed, c, 1, GFP_KERNEL), 0);
+	bed_enter(bed);
+	mt_credits_return(c, 1);
+	bed->held = false;
 	assert_int_equal(mt_credits_left(c), 0);
 	assert_int_equal(mt_credits_bytes(c), 0);
 	assert_int_equal(pledged(bed), 0);
