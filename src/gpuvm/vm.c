@@ -3,6 +3,7 @@
 #include "base/rcu.h"
 #include "gpuvm/batch.h"
 #include "gpuvm/gpuvm_internal.h"
+#include "gpuvm/queues.h"
 #include "lock/check.h"
 #include "mem/heap.h"
 
@@ -125,6 +126,11 @@ struct gpuvm *gpuvm_get(struct gpuvm *vm)
 	return vm;
 }
 
+static struct gpuvm_queues_head *queues_head(struct gpuvm *vm)
+{
+	return (struct gpuvm_queues_head *)vm->queues;
+}
+
 /* All that is left in the tree is the reserved region and markers. */
 static void free_vm(struct gpuvm *vm)
 {
@@ -135,6 +141,8 @@ static void free_vm(struct gpuvm *vm)
 	forget_lock(&vm->tree);
 	mt_credits_release(&vm->credits);
 	mtree_destroy(&vm->tree);
+	if (vm->queues)
+		queues_head(vm)->free(queues_head(vm));
 	vm->ops->vm_free(vm);
 	gpuvm_object_put(r_obj);
 }

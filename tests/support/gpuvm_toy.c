@@ -57,7 +57,7 @@ static void log_unmap(struct toy *toy, const struct gpuva_op_unmap *unmap)
 	add(toy->log, TOY_TEXT, &toy->log_len, " k%d", unmap->keep);
 }
 
-static void log_op(struct toy *toy, const struct gpuva_op *op)
+void toy_log_op(struct toy *toy, const struct gpuva_op *op)
 {
 	add(toy->log, TOY_TEXT, &toy->log_len, "%s%c(", toy->log_len ? " " : "", "MRUP"[op->op]);
 	switch (op->op) {
@@ -257,7 +257,7 @@ static int step(struct gpuva_op *op, void *priv)
 	if (toy->watch)
 		toy->watch(toy, op);
 	else
-		log_op(toy, op);
+		toy_log_op(toy, op);
 	toy->steps++;
 	if (toy->fail_step && toy->steps == (unsigned int)toy->fail_step)
 		return -EIO;

@@ -72,6 +72,8 @@ int toy_apply(struct toy *toy, const struct gpuva_op *op);
 /* All of a list, each also written down. */
 int toy_apply_list(struct toy *toy, struct gpuva_ops *ops);
 
+/* Writes one operation down. */
+void toy_log_op(struct toy *toy, const struct gpuva_op *op);
 /* The log of steps, "(none)" if there were none, and a new one begun. */
 const char *toy_log(struct toy *toy);
 void toy_clear_log(struct toy *toy);

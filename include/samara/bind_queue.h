@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bind queues: map and unmap requests that are accepted now and run later, where nothing may allocate, wait for memory, or fail.
+ *
+ *	submit   validates everything, reserves everything, and queues. May sleep, may fail; then nothing has changed.
+ *	run      later, on a worker thread, once the job's in-fences are signalled and the jobs before it in its queue are
+ *	         done: in a signalling section (fence.h) all operations are applied to the VM in one transaction, the
+ *	         driver's steps are called, and the out-fences are signalled.
+ *	clean up afterwards, where sleeping is fine again: what was reserved and not used goes back, mappings that were
+ *	         removed are freed after a grace period, references are dropped.
+ *
+ * The operations of a job are a function of the VM as it is when the job runs, whatever ran before it. What they can need at most is known
+ * from their kinds alone, and that is reserved: mappings, a pair of VM and object, tree nodes (a credit for each), the job
+ * itself. So an accepted job never fails for lack of resources.
+ *
+ * Order. Jobs of one queue start and complete in the order of submission. Jobs of different queues are unordered but for fences. Each
+ * job is atomic to all other jobs and, but for what bind_queue_submit() says of BIND_UNMAP_ALL, to readers without a lock: they
+ * see none of it or all of it. Operations of one job are applied in order, each seeing the ones before it.
+ *
+ * Errors: 0 or a negative errno. Everything here is safe to call from any thread.
+ */
+#ifndef SAMARA_BIND_QUEUE_H
+#define SAMARA_BIND_QUEUE_H
+
+#include <samara/fence.h>
+#include <samara/gpuvm.h>
+
+MT_BEGIN_DECLS
+
+/* ---- Workers ---------------------------------------------------------------------------------- */
+
+struct bind_workers;
+
+/*
+ * A pool of @nr threads (1 to 1024) that run jobs, of any number of VMs. At most one works for a VM at a time, so one more than
+ * there may be VMs with a callback that blocks keeps all others going. NULL when out of memory or threads.
+ */
+MT_API struct bind_workers *bind_workers_create(unsigned int nr);
+/* Ends the threads. No VM uses the pool any more. NULL is fine. */
+MT_API void bind_workers_destroy(struct bind_workers *workers);
+
+/* ---- Requests --------------------------------------------------------------------------------- */
+
+enum bind_op_type {
+	BIND_MAP,   /* [addr, addr + range) becomes obj from offset on, over whatever is there */
+	BIND_UNMAP, /* what is mapped in [addr, addr + range) goes; mappings at its ends are cut */
+	BIND_UNMAP_ALL, /* all mappings of obj go; addr, range and offset are 0 */
+	BIND_PREFETCH,  /* a prefetch step for each mapping that overlaps [addr, addr + range) */
+};
+
+struct bind_op {
+	enum bind_op_type type;
+	unsigned int flags; /* BIND_MAP: of the new mapping; GPUVA_SPARSE has no object */
+	uint64_t addr, range;
+	struct gpuvm_object *obj; /* BIND_MAP: NULL for sparse, or the user's own memory */
+	uint64_t offset;
+};
+
+/* What to wait for, or to signal: a fence, or else a value of a timeline. */
+struct bind_sync {
+	struct fence *fence;
+	struct timeline *timeline;
+	uint64_t value;
+};
+
+enum {
+	BIND_SYNC = 1 << 0,     /* return when it is done, with its result; no in- or out-fences */
+	BIND_NONBLOCK = 1 << 1, /* -ENOSPC instead of waiting for room below the VM's bounds */
+};
+
+/* The caller's; only read during the call, but for bad_op. */
+struct bind_job {
+	const struct bind_op *ops;
+	unsigned int nr_ops;
+	unsigned int nr_in, nr_out;
+	const struct bind_sync *in, *out;
+	unsigned int flags;
+	unsigned int
+		bad_op; /* out: with -EINVAL, the index of the operation; nr_ops: the job itself */
+};
+
+/* ---- The driver's side ------------------------------------------------------------------------ */
+
+/* One step of an operation, in the order of the specification: remaps and unmaps ascending, then the map. */
+struct bind_step {
+	const struct gpuva_op *op;       /* lives for the call */
+	struct gpuva *map, *prev, *next; /* the new mappings it names, where it has them */
+	unsigned int index;              /* of the operation in its job */
+	void *cookie;                    /* what prepare said of the operation */
+};
+
+/* All are optional. */
+struct bind_ops {
+	/*
+	 * At submit, for each operation: reserves what its steps will need, page-table memory say, and notes it in *@cookie. May sleep.
+	 * 0; -ENOMEM, -ENOSPC or another errno, which becomes the result of the submit.
+	 */
+	int (*prepare)(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv);
+	/*
+	 * In the run, after the VM has changed and before the out-fences are signalled; without a lock of the library. A remap's hole is
+	 * what gpuva_op_remap_to_unmap_range() says. 0, or a negative errno: the VM is banned.
+	 * CONTEXT: a signalling section.
+	 */
+	int (*step)(struct gpuvm *vm, const struct bind_step *step, void *priv);
+	/* For each *@cookie that prepare gave, when the job is over, or was not accepted or cancelled. May sleep. */
+	void (*finish)(struct gpuvm *vm, void *cookie, void *priv);
+	/* First and last in the signalling section of a run, on the worker's thread. */
+	void (*run_begin)(struct gpuvm *vm, void *priv);
+	void (*run_end)(struct gpuvm *vm, void *priv);
+	/* A mapping that no reader can see any more is about to be used again: the driver's part of it ends. May sleep. */
+	void (*va_release)(struct gpuva *va, void *priv);
+};
+
+/* ---- The VM ----------------------------------------------------------------------------------- */
+
+struct bind_config {
+	size_t size;                  /* of this struct: sizeof(struct bind_config) */
+	struct bind_workers *workers; /* NULL: two threads that all VMs without workers share */
+	const struct bind_ops *ops;   /* NULL: none. Stays the caller's and must last */
+	void *priv;
+	size_t va_size; /* of a mapping; it begins with a struct gpuva; 0: just that. The rest begins zeroed */
+	/*
+	 * Back-pressure: submit waits while more jobs, operations or bytes (of memory reserved for jobs that are not over) than these are outstanding, unless
+	 * none is. 0: no bound.
+	 */
+	unsigned long max_jobs, max_ops;
+	size_t max_bytes;
+	/*
+	 * Not 0: the strict level. The VM is created with a limit of live mappings, and together with max_jobs and max_ops, which must not be 0
+	 * then, pays for all of them now. No submit ever fails with -ENOMEM (but for prepare's own reasons); one that could
+	 * take live mappings beyond the limit gets -ENOSPC, unmap included.
+	 */
+	unsigned long max_mappings;
+};
+
+/*
+ * From now on @vm, which has no mappings and whose lock is the internal one, is driven by queues. 0; -EINVAL: a bad config, or an
+ * external lock; -EBUSY: it has mappings or queues already; -ENOMEM. Holds a reference to @vm until bind_vm_close().
+ */
+MT_API int bind_vm_init(struct gpuvm *vm, const struct bind_config *config);
+
+enum bind_close {
+	BIND_CANCEL, /* jobs that have not begun complete with -ECANCELED */
+	BIND_DRAIN,  /* all jobs run; waits for their in-fences */
+};
+
+/*
+ * Refuses new submits (-ENOENT), lets jobs finish as @how says, removes all mappings (without steps: the driver drops its page tables as a whole),
+ * waits until their memory is free, and drops the reference. Queues stay, to be destroyed by their owners before the VM's last
+ * reference goes. 0, or -ENOENT when it is closed already. CONTEXT: SLEEP yes; not within a callback.
+ */
+MT_API int bind_vm_close(struct gpuvm *vm, enum bind_close how);
+
+/*
+ * Banned: a step failed, or the user says so. Every submit, unmaps included, returns -ENOENT; jobs that have not begun complete in
+ * order, with -ECANCELED, and do not touch the VM; all they had reserved comes back; close works.
+ */
+MT_API void bind_vm_ban(struct gpuvm *vm);
+MT_API bool bind_vm_is_banned(const struct gpuvm *vm);
+
+/*
+ * Figures of a VM. Units are mappings ("vas"), operations and bytes; each is exact at some moment of the call.
+ */
+struct bind_stats {
+	unsigned long jobs, jobs_peak; /* outstanding: accepted and not yet cleaned up */
+	unsigned long ops;
+	size_t bytes, bytes_peak;
+	unsigned long submitted, completed, failed,
+		canceled;           /* jobs ever; completed: without an error */
+	unsigned long vas_reserved; /* held by outstanding jobs */
+	unsigned long vas_live, vas_limbo;
+	unsigned long vas_used,
+		vas_returned;      /* ever; reserved ones that became mappings, and that did not */
+	unsigned long grace_waits; /* runs that waited for a grace period before they began */
+	unsigned long blocked;     /* submits that waited for room */
+	unsigned long
+		unmaps_inline; /* unmaps that the submitter had to run itself, for want of memory */
+};
+
+MT_API void bind_vm_stats(struct gpuvm *vm, struct bind_stats *stats);
+
+/* ---- Queues ----------------------------------------------------------------------------------- */
+
+struct bind_queue;
+
+/* A queue on @vm, which it refers to. @name is copied, cut to 31 bytes. NULL and *@err (unless NULL) -ENOENT, -ENOMEM, -EINVAL. */
+MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, int *err);
+
+/*
+ * Accepts @job, or not:
+ *
+ *   0           it will run, or (BIND_SYNC) has run; its out-fences will be signalled, with its error if it has one
+ *   -EINVAL     malformed: job->bad_op says which operation. Also what gpuva_insert() refuses, a range that touches the
+ *               reserved region, range 0, an object with a sparse map or with an unmap, fences with BIND_SYNC
+ *   -ENOENT     the VM is banned or closed, the queue cancelled
+ *   -ENOMEM     no memory for what it may need
+ *   -ENOSPC     BIND_NONBLOCK and no room below the VM's bounds; the limit of live mappings; or as prepare said
+ *   -EINTR      a signal handler ran while it waited. Without BIND_SYNC nothing has changed; with it, if the job was accepted, it
+ *               stays queued and will run: job->bad_op is UINT_MAX then
+ *
+ * On every error but that last one nothing has changed: no mapping, pair, fence, sequence or other job's reservation.
+ * With BIND_SYNC the result of the job is returned, -ECANCELED or a step's error.
+ *
+ * A job without operations is legal: its out-fences follow its in-fences and the jobs before it. An in-fence with an error counts as
+ * signalled. Ranges with nothing mapped are fine for unmap and prefetch.
+ *
+ * The job's completion is added to the reservation lock of each object that a BIND_MAP names (GPUVM_USAGE_BOOKKEEP), so that
+ * whoever moves the object waits for it. The caller keeps its references; the job has its own.
+ *
+ * An unmap is never refused for lack of memory as long as others give theirs back: each VM keeps what one needs, and waits for that to return. If
+ * nothing is outstanding and there still is none, the submitter waits for in-fences and earlier jobs of the queue and runs the
+ * unmap itself; -ENOMEM only if it then really has to cut a mapping and cannot. A job of unmaps alone counts as such.
+ *
+ * BIND_UNMAP_ALL makes all mappings of the object invisible at one moment, without needing memory. Combined with
+ * other operations that moment comes directly before the one in which these become visible.
+ *
+ * CONTEXT: SLEEP yes, ALLOC yes; not within a read-side or signalling section, nor with a lock held that a step takes.
+ */
+MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
+
+/* Waits until all jobs submitted before the call are over and cleaned up: 0, -ETIMEDOUT, -EINTR. */
+MT_API int bind_queue_wait(struct bind_queue *q, int64_t timeout_ns);
+
+/*
+ * Jobs that have not begun complete, in order, with -ECANCELED; the running one finishes. Later submits get -ENOENT. Does not wait.
+ */
+MT_API void bind_queue_cancel(struct bind_queue *q);
+
+/* Cancels, waits until all jobs are over, and frees. NULL is fine. CONTEXT: SLEEP yes; not within a callback. */
+MT_API void bind_queue_destroy(struct bind_queue *q);
+
+MT_API const char *bind_queue_name(const struct bind_queue *q);
+
+MT_END_DECLS
+
+#endif

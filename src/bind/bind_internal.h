@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this layer share. queue.c explains it. */
+#ifndef SMR_BIND_INTERNAL_H
+#define SMR_BIND_INTERNAL_H
+
+#include "base/base.h"
+#include "base/atomic.h"
+#include "gpuvm/list.h"
+#include "gpuvm/queues.h"
+#include "mem/pool.h"
+
+#include <samara/bind_queue.h>
+
+/* ---- Records ---- */
+
+/* What precedes a mapping of ours. */
+struct smri_bind_va {
+	struct smr_pool_obj obj; /* in a job's list of mappings reserved, or removed */
+	/* GUARD the VM's runner: stamp of the operation that made it; the request continues it; it has been removed */
+	unsigned long born : 62, keep : 1, gone : 1;
+	struct gpuva va; /* va_size bytes */
+};
+
+smr_inline struct smri_bind_va *smri_bind_va_of(const struct gpuva *va)
+{
+	return container_of((struct gpuva *)(uintptr_t)va, struct smri_bind_va, va);
+}
+
+/* An in-fence, whose callback it is, or what an out-fence is to signal. */
+struct smri_bind_sync {
+	struct smr_pool_obj obj;
+	struct fence_cb cb;
+	struct fence *fence;
+	struct timeline *timeline;
+	uint64_t value;
+	struct smri_bind_job *job;
+};
+
+/* One operation of a job, and in its run what it has come to. */
+struct smri_bind_op {
+	struct smr_pool_obj obj;
+	struct bind_op req;
+	struct gpuvm_bo
+		*pair; /* of req.obj, with a reference; BIND_UNMAP_ALL: found when it runs */
+	struct gpuvm_bo *spare; /* made at submit, of no use if there was a pair already */
+	void *cookie;
+	unsigned long stamp;
+	struct smr_pool_list removed; /* mappings, in the order of their steps */
+	struct gpuva *map, *prev,
+		*next; /* prev is left of the first one removed, next of the last */
+};
+
+struct smri_bind_load {
+	unsigned long jobs, ops, growth; /* growth: live mappings that may come */
+	size_t bytes;
+};
+
+/* Who waits for a BIND_SYNC job, on the waiter's stack. GUARD VM's lock. */
+struct smri_bind_waiter {
+	struct smri_bind_job *job; /* NULL: it is over, or about to be */
+	bool over;
+	int error;
+};
+
+struct smri_bind_job {
+	struct smr_pool_obj obj; /* in its queue */
+	struct bind_queue *queue;
+	struct smr_pool_list ops, vas, in, out;
+	struct fence *done;              /* in the resv of objects it maps, or NULL */
+	struct mt_credits *credits;      /* of its own, or NULL: the VM's */
+	struct smri_bind_waiter *waiter; /* GUARD lock */
+	struct smri_bind_load load;
+	unsigned int stores;       /* credits it holds */
+	unsigned int nr_vas;       /* mappings it had reserved */
+	unsigned int prepared;     /* operations that the driver has prepared */
+	unsigned int waits;        /* GUARD lock: in-fences to come */
+	unsigned long more, fewer; /* mappings that its run has made and removed */
+	int error;
+	bool committed; /* GUARD lock */
+	bool cancel;    /* decided when it is begun */
+};
+
+/* What one unmap needs at most, kept for when there is no memory: this, and a credit. GUARD lock. */
+struct smri_bind_spare {
+	struct smr_pool_list jobs, ops, vas, syncs;
+};
+
+#define smri_bind_for_each(op, list)                                   \
+	for ((op) = (struct smri_bind_op *)(list)->head; (op) != NULL; \
+	     (op) = (struct smri_bind_op *)(op)->obj.next)
+
+enum {
+	SMRI_BIND_SPARE_SYNCS = 4, /* in- and out-fences that an unmap on the spare can have */
+	SMRI_BIND_INLINE_OPS = 16, /* unmaps that a submitter can run itself */
+};
+
+/* Answers between the files of this layer, beside 0 and a negative errno. */
+enum {
+	SMRI_BIND_ALONE = 1, /* nothing is outstanding that could bring memory back */
+	SMRI_BIND_RETRY = 2, /* something is, now */
+};
+
+/* ---- Queues and VMs ---- */
+
+struct bind_queue {
+	struct gpuvm_list link;  /* GUARD lock: among the VM's queues */
+	struct gpuvm_list ready; /* GUARD lock: its first job can run */
+	struct gpuvm_queues *vm;
+	struct smr_pool_list jobs;         /* GUARD lock: not begun */
+	unsigned long submitted, finished; /* GUARD lock */
+	bool canceled;                     /* GUARD lock */
+	char name[32];
+};
+
+struct gpuvm_queues {
+	struct gpuvm_queues_head head; /* what the layer below knows of us */
+	struct gpuvm *vm;
+	struct bind_workers *workers;
+	const struct bind_ops *ops;
+	void *priv;
+	struct smri_bind_load max; /* 0: no bound; growth: of all live mappings */
+	size_t va_size;
+	bool shared_workers;
+	struct mt_credits credits;  /* of all jobs that have not got their own, the spare's one, */
+	unsigned long credits_free; /* GUARD lock: and those kept besides */
+	unsigned long credits_keep; /* as many as there should be */
+	struct smr_pool vas, jobs, op_records, syncs;
+	unsigned long stamp; /* GUARD the runner */
+
+	struct mt_lock lock; /* RANK bind */
+	struct gpuvm_list queues, ready;
+	struct gpuvm_queues *next;     /* GUARD workers' lock: in their list */
+	bool closed, canceled;         /* GUARD lock */
+	bool banned;                   /* GUARD writes: lock; relaxed */
+	bool listed;                   /* GUARD lock: waits for a worker */
+	bool running;                  /* GUARD lock: somebody runs jobs of it, or cleans up */
+	bool expired;                  /* GUARD lock: the pool of mappings has expired ones */
+	unsigned int event;            /* GUARD lock; a futex: something is over */
+	unsigned int sleepers;         /* GUARD lock: on event */
+	struct smri_bind_load charged; /* GUARD lock: by jobs accepted, and submits under way */
+	struct smri_bind_spare spare;
+	struct bind_stats stats; /* GUARD lock */
+};
+
+smr_inline bool smri_bind_refuses(const struct gpuvm_queues *q)
+{
+	return q->closed || smr_load(&q->banned, RELAXED);
+}
+
+/* ---- worker.c ---- */
+
+/* A worker is to run smri_bind_work(@q). CONTEXT: HOLDS q->lock. Any section. */
+void smri_bind_enlist(struct gpuvm_queues *q);
+/* The pool that all VMs share that have not named one, and back. NULL: no memory or threads. */
+struct bind_workers *smri_bind_workers_get(void);
+void smri_bind_workers_put(void);
+
+/* ---- queue.c ---- */
+
+/* Looks again whether the queue's first job can run, and calls for a worker. CONTEXT: HOLDS q->lock. Any section. */
+void smri_bind_look(struct bind_queue *queue);
+/* The same for all of a VM's queues. */
+void smri_bind_look_all(struct gpuvm_queues *q);
+/* One turn: runs some jobs, and ends what has expired. CONTEXT: a worker. */
+void smri_bind_work(struct gpuvm_queues *q);
+/* Becomes the one who runs jobs of @q; or no longer is. CONTEXT: HOLDS q->lock; own may sleep, without it meanwhile. */
+void smri_bind_own(struct gpuvm_queues *q);
+void smri_bind_disown(struct gpuvm_queues *q);
+/* Tells who sleeps in smri_bind_sleep() that something is over. CONTEXT: HOLDS q->lock. */
+void smri_bind_tell(struct gpuvm_queues *q);
+/*
+ * Lets go of q->lock and sleeps until smri_bind_tell(), to @deadline (of smr_now()) at most; retakes it. 0, -EINTR, -ETIMEDOUT.
+ */
+int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline);
+/* The same, and goes on sleeping when signals arrive. */
+void smri_bind_sleep_on(struct gpuvm_queues *q);
+
+/* ---- submit.c, job.c ---- */
+
+/* What a job of these operations needs, from their kinds alone. */
+struct smri_bind_need {
+	struct smri_bind_load load;
+	unsigned int vas, stores, syncs;
+	bool unmaps_only; /* and at least one */
+	bool maps_object;
+};
+
+void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
+		    struct smri_bind_need *need);
+/* Gets all of it: the job, or NULL and *@err. CONTEXT: may block. */
+struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bind_job *job,
+					const struct smri_bind_need *need, int *err);
+/* The same out of the spare, for one unmap: NULL if that is gone. Asks for no memory. */
+struct smri_bind_job *smri_bind_job_spare(struct gpuvm_queues *q, const struct bind_job *job,
+					  const struct smri_bind_need *need);
+/* Gives everything back that is still the job's, and the job. CONTEXT: may block. */
+void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *job);
+/* ops->prepare, which is not NULL. */
+int smri_bind_prepare(struct gpuvm_queues *q, const struct bind_op *op, void **cookie);
+void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair);
+void smri_bind_spare_init(struct gpuvm_queues *q);
+void smri_bind_spare_free(struct gpuvm_queues *q);
+/* Takes off @vas what the spare lacks. */
+void smri_bind_fill_spare_vas(struct gpuvm_queues *q, struct smr_pool_list *vas);
+/* Makes the spare whole again: 0 or -ENOMEM. CONTEXT: may block. */
+int smri_bind_refill(struct gpuvm_queues *q);
+
+/* ---- run.c ---- */
+
+/* Runs @job, or cancels it, up to its out-fences. CONTEXT: the runner; opens a signalling section. */
+void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job);
+/* Takes @va out of the tree, or leaves an empty marker in its place. CONTEXT: HOLDS the VM's lock. Any section. */
+void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va);
+/* Takes the markers out that @op, a BIND_UNMAP_ALL, has left, as far as there are nodes. CONTEXT: the runner. */
+void smri_bind_sweep(struct gpuvm_queues *q, struct smri_bind_op *op);
+
+/* Around what leads up to signalling. */
+void smri_bind_section_begin(struct gpuvm_queues *q);
+void smri_bind_section_end(struct gpuvm_queues *q);
+/* Signals @f, or else @value of @tl. */
+void smri_bind_signal(struct fence *f, struct timeline *tl, uint64_t value, int error);
+/* The step of an unmap that cuts nothing. */
+int smri_bind_step_unmap(struct gpuvm_queues *q, struct smri_bind_va *v, unsigned int index,
+			 void *cookie);
+/* Takes what was removed off the objects' lists. CONTEXT: any section. */
+void smri_bind_unlist(struct smr_pool_list *removed);
+
+/* ---- inline.c ---- */
+
+/*
+ * Runs @job, of unmaps that cut nothing, on the submitter's thread, where it waits for its in-fences. What bind_queue_submit() is to
+ * return (-ENOMEM: one has to cut, or there are too many); or SMRI_BIND_RETRY.
+ */
+int smri_bind_inline(struct bind_queue *queue, const struct bind_job *job);
+
+/* ---- clean.c ---- */
+
+/* Gives up @load, which was charged. CONTEXT: HOLDS q->lock. */
+void smri_bind_uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load);
+/* A job that was not accepted: everything back. CONTEXT: may block. */
+void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job);
+
+/* After the run. CONTEXT: the runner; may block. */
+void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job);
+/* Ends the mappings that no reader sees any more. CONTEXT: the runner; may block. */
+void smri_bind_drain(struct gpuvm_queues *q);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* After a run, where sleeping is fine: what was not used goes back, what was removed waits for its readers, and then ends. */
+#include "bind/bind_internal.h"
+
+#include <errno.h>
+
+/* What is remembered of a job whose memory has gone back. */
+struct over {
+	struct bind_queue *queue;
+	struct smri_bind_waiter *waiter;
+	struct smri_bind_load load;
+	unsigned int nr_vas, vas_used;
+	unsigned long more, fewer;
+	int error;
+	bool cancel;
+};
+
+static void finish_cookies(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	struct smri_bind_op *op;
+	unsigned int left = job->prepared;
+
+	if (!q->ops || !q->ops->finish)
+		return;
+	smri_bind_for_each(op, &job->ops)
+	{
+		if (left-- == 0)
+			break;
+		q->ops->finish(q->vm, op->cookie, q->priv);
+	}
+}
+
+static void retire_removed(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	struct smri_bind_op *op;
+
+	smri_bind_for_each(op, &job->ops)
+	{
+		if (op->req.type == BIND_UNMAP_ALL && op->removed.head)
+			smri_bind_sweep(q, op);
+		smr_pool_retire(&q->vas, &op->removed);
+	}
+}
+
+/* A job that was cancelled may be before its in-fences. */
+static void drop_callbacks(struct smri_bind_job *job)
+{
+	for (struct smr_pool_obj *obj = job->in.head; obj && job->cancel; obj = obj->next) {
+		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
+
+		(void)fence_remove_callback(sync->fence, &sync->cb);
+	}
+}
+
+void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	finish_cookies(q, job);
+	smri_bind_job_free(q, job);
+}
+
+static void subtract(struct smri_bind_load *sum, const struct smri_bind_load *part)
+{
+	sum->jobs -= part->jobs;
+	sum->ops -= part->ops;
+	sum->growth -= part->growth;
+	sum->bytes -= part->bytes;
+}
+
+void smri_bind_uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
+{
+	subtract(&q->charged, load);
+	smri_bind_tell(q);
+}
+
+/* The figures, and what others wait for. CONTEXT: HOLDS q->lock. */
+static void account(struct gpuvm_queues *q, const struct over *over)
+{
+	struct bind_stats *stats = &q->stats;
+
+	stats->jobs--;
+	stats->ops -= over->load.ops;
+	stats->bytes -= over->load.bytes;
+	stats->vas_reserved -= over->nr_vas;
+	stats->vas_used += over->vas_used;
+	stats->vas_returned += over->nr_vas - over->vas_used;
+	stats->vas_live += over->more - over->fewer;
+	if (over->cancel)
+		stats->canceled++;
+	else if (over->error)
+		stats->failed++;
+	else
+		stats->completed++;
+	over->queue->finished++;
+	smri_bind_look(over->queue);
+	if (over->waiter) {
+		over->waiter->error = over->error;
+		over->waiter->over = true;
+	}
+	smri_bind_uncharge(q, &over->load);
+}
+
+/* Takes the waiter off the job, whose memory is about to go: from now on he waits for the end. */
+static struct smri_bind_waiter *take_waiter(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	struct smri_bind_waiter *waiter;
+
+	mt_lock_acquire(&q->lock);
+	waiter = job->waiter;
+	if (waiter)
+		waiter->job = NULL;
+	mt_lock_release(&q->lock);
+	return waiter;
+}
+
+void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	struct over over = {
+		.queue = job->queue,
+		.load = job->load,
+		.nr_vas = job->nr_vas,
+		.vas_used = job->nr_vas - (unsigned int)job->vas.nr,
+		.more = job->more,
+		.fewer = job->fewer,
+		.error = job->error,
+		.cancel = job->cancel,
+	};
+
+	drop_callbacks(job);
+	over.waiter = take_waiter(q, job);
+	retire_removed(q, job);
+	smri_bind_undo(q, job);
+	(void)smri_bind_refill(q); /* as far as there is memory */
+	mt_lock_acquire(&q->lock);
+	account(q, &over);
+	mt_lock_release(&q->lock);
+}
+
+/* ---- Mappings that readers have let go of ---- */
+
+static void end_va(struct gpuvm_queues *q, struct smri_bind_va *v)
+{
+	if (q->ops && q->ops->va_release)
+		q->ops->va_release(&v->va, q->priv);
+	smri_bind_put_pair(q, v->va.vm_bo);
+}
+
+void smri_bind_drain(struct gpuvm_queues *q)
+{
+	struct smr_pool_list list;
+
+	smr_pool_list_init(&list);
+	smr_pool_expired(&q->vas, &list);
+	for (struct smr_pool_obj *obj = list.head; obj; obj = obj->next)
+		end_va(q, (struct smri_bind_va *)obj);
+	smri_bind_fill_spare_vas(q, &list);
+	smr_pool_put(&q->vas, &list);
+	(void)smri_bind_refill(q);
+	mt_lock_acquire(&q->lock);
+	smri_bind_tell(q);
+	mt_lock_release(&q->lock);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Unmaps that the submitter runs itself, because there is no memory to make a job of them, and nothing outstanding that could bring any. They cut
+ * nothing, so no mapping is made, and each that goes is replaced by an empty marker at worst: nothing is needed
+ * but the stack. Each mapping goes by itself, as readers without a lock see it.
+ */
+#include "bind/bind_internal.h"
+
+#include "gpuvm/change.h"
+#include "gpuvm/split.h"
+
+#include <errno.h>
+
+struct run {
+	struct gpuvm_queues *q;
+	const struct bind_job *job;
+	unsigned int prepared;
+	void *cookie[SMRI_BIND_INLINE_OPS];
+	struct smr_pool_list removed;
+};
+
+static int prepare(struct run *r)
+{
+	const struct bind_ops *ops = r->q->ops;
+	int err = 0;
+
+	while (ops && ops->prepare && r->prepared < r->job->nr_ops && !err) {
+		err = smri_bind_prepare(r->q, &r->job->ops[r->prepared], &r->cookie[r->prepared]);
+		r->prepared += !err;
+	}
+	return err;
+}
+
+static void finish(struct run *r)
+{
+	const struct bind_ops *ops = r->q->ops;
+
+	for (unsigned int i = 0; ops && ops->finish && i < r->prepared; i++)
+		ops->finish(r->q->vm, r->cookie[i], r->q->priv);
+}
+
+static int wait_for_in(const struct bind_job *job)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < job->nr_in && !err; i++) {
+		const struct bind_sync *in = &job->in[i];
+		struct fence *f = in->fence ? fence_get(in->fence)
+					    : timeline_fence(in->timeline, in->value);
+
+		err = f ? fence_wait(f, FENCE_FOREVER) : -ENOMEM;
+		fence_put(f);
+	}
+	return err;
+}
+
+/* Becomes the runner; SMRI_BIND_RETRY if there is anybody to wait for after all. */
+static int own(struct bind_queue *queue)
+{
+	struct gpuvm_queues *q = queue->vm;
+	int err = 0;
+
+	mt_lock_acquire(&q->lock);
+	smri_bind_own(q);
+	if (queue->canceled || smri_bind_refuses(q))
+		err = -ENOENT;
+	else if (q->stats.jobs > 0)
+		err = SMRI_BIND_RETRY;
+	if (err)
+		smri_bind_disown(q);
+	mt_lock_release(&q->lock);
+	return err;
+}
+
+static bool cuts(struct gpuvm *vm, const struct bind_op *req)
+{
+	struct smr_split s;
+	struct gpuva_op *op;
+	bool cut = false;
+
+	smr_split_begin(&s, vm, &vm->tree, req->addr, req->range, NULL);
+	while (!cut && (op = smr_split_next(&s)))
+		cut = op->op == GPUVA_OP_REMAP;
+	return cut;
+}
+
+static void take_out(struct run *r, unsigned int index)
+{
+	const struct bind_op *req = &r->job->ops[index];
+	struct gpuvm *vm = r->q->vm;
+	struct smr_split s;
+	struct gpuva *va;
+
+	smr_split_begin(&s, vm, &vm->tree, req->addr, req->range, NULL);
+	while ((va = smr_split_next_va(&s))) {
+		struct smri_bind_va *v = smri_bind_va_of(va);
+
+		v->gone = 1;
+		v->keep = 0;
+		v->born = index; /* nobody asks any more who made it */
+		smr_pool_list_add(&r->removed, &v->obj);
+		smri_bind_erase(r->q, va);
+	}
+}
+
+/* 0, or -ENOMEM and nothing has changed. */
+static int apply(struct run *r)
+{
+	struct gpuvm *vm = r->q->vm;
+	bool cut = false;
+
+	gpuvm_lock(vm);
+	for (unsigned int i = 0; i < r->job->nr_ops && !cut; i++)
+		cut = cuts(vm, &r->job->ops[i]);
+	for (unsigned int i = 0; i < r->job->nr_ops && !cut; i++)
+		take_out(r, i);
+	smr_gpuvm_count(vm, 0, r->removed.nr);
+	gpuvm_unlock(vm);
+	return cut ? -ENOMEM : 0;
+}
+
+static int steps(struct run *r)
+{
+	int err = 0;
+
+	for (struct smr_pool_obj *obj = r->removed.head; obj && !err; obj = obj->next) {
+		struct smri_bind_va *v = (struct smri_bind_va *)obj;
+
+		err = smri_bind_step_unmap(r->q, v, (unsigned int)v->born, r->cookie[v->born]);
+	}
+	return err;
+}
+
+static void signal_out(const struct bind_job *job, int error)
+{
+	for (unsigned int i = 0; i < job->nr_out; i++)
+		smri_bind_signal(job->out[i].fence, job->out[i].timeline, job->out[i].value, error);
+}
+
+/* *@applied: it has been run, with the result returned. */
+static int run(struct run *r, bool *applied)
+{
+	struct gpuvm_queues *q = r->q;
+	int err;
+
+	smri_bind_section_begin(q);
+	err = apply(r);
+	*applied = !err;
+	if (!err) {
+		err = steps(r);
+		smri_bind_unlist(&r->removed);
+		if (err)
+			bind_vm_ban(q->vm);
+		signal_out(r->job, err);
+	}
+	smri_bind_section_end(q);
+	return err;
+}
+
+/* CONTEXT: the runner, which it no longer is then. */
+static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
+{
+	struct gpuvm_queues *q = r->q;
+	unsigned long removed = r->removed.nr;
+
+	smr_pool_retire(&q->vas, &r->removed);
+	mt_lock_acquire(&q->lock);
+	if (applied) {
+		queue->submitted++;
+		queue->finished++;
+		q->stats.submitted++;
+		q->stats.unmaps_inline++;
+		q->stats.completed += !err;
+		q->stats.failed += err != 0;
+		q->stats.vas_live -= removed;
+	}
+	smri_bind_disown(q);
+	mt_lock_release(&q->lock);
+}
+
+/* A failed step is the job's error, which only who waits for it is told. */
+static int result(const struct bind_job *job, bool applied, int err)
+{
+	return applied && !(job->flags & BIND_SYNC) ? 0 : err;
+}
+
+int smri_bind_inline(struct bind_queue *queue, const struct bind_job *job)
+{
+	struct run r = { .q = queue->vm, .job = job };
+	bool applied = false;
+	int err;
+
+	if (job->nr_ops > SMRI_BIND_INLINE_OPS)
+		return -ENOMEM;
+	smr_pool_list_init(&r.removed);
+	err = wait_for_in(job);
+	if (!err)
+		err = prepare(&r);
+	if (!err)
+		err = own(queue);
+	if (!err) {
+		err = run(&r, &applied);
+		end(&r, queue, applied, err);
+	}
+	finish(&r);
+	return result(job, applied, err);
+}

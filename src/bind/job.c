@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a job holds while it waits: how much that is, where it comes from, and how it goes back.
+ *
+ * How much follows from the kinds of its operations and nothing else, so it is right whatever the VM looks like when the job runs:
+ *
+ *	              mappings   stores   live mappings more
+ *	map                  3        1                    2     itself, and what is left of one that it cuts in two
+ *	unmap                2        1                    1     what is left
+ *	unmap all, prefetch  0        0                    0
+ *
+ * The spare is what one unmap needs, kept by each VM for when memory has run out.
+ */
+#include "bind/bind_internal.h"
+
+#include "mem/heap.h"
+
+#include <errno.h>
+
+/* Memory of a credit, as docs/credits.md has it: what the tree can grow by. */
+#define CREDIT_BYTES (MT_NODE_SIZE + MT_NODE_SIZE / 16)
+
+/* ---- How much ---- */
+
+static void add_op(const struct gpuvm_queues *q, const struct bind_op *op,
+		   struct smri_bind_need *need)
+{
+	bool map = op->type == BIND_MAP, unmap = op->type == BIND_UNMAP;
+
+	need->vas += map ? GPUVM_MAP_CHANGES : unmap ? GPUVM_UNMAP_CHANGES : 0;
+	need->stores += map || unmap;
+	need->load.growth += map ? GPUVM_MAP_CHANGES - 1 : unmap ? GPUVM_UNMAP_CHANGES - 1 : 0;
+	need->load.bytes += q->op_records.size;
+	if (map && op->obj) {
+		need->maps_object = true;
+		need->load.bytes += sizeof(struct gpuvm_bo) + sizeof(struct gpuvm_resv_fence);
+	}
+	need->unmaps_only &= unmap;
+}
+
+void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
+		    struct smri_bind_need *need)
+{
+	*need = (struct smri_bind_need){ .unmaps_only = job->nr_ops > 0 };
+	for (unsigned int i = 0; i < job->nr_ops; i++)
+		add_op(q, &job->ops[i], need);
+	need->syncs = job->nr_in + job->nr_out;
+	need->load.jobs = 1;
+	need->load.ops = job->nr_ops;
+	need->load.bytes += q->jobs.size + need->syncs * q->syncs.size + need->vas * q->vas.size +
+			    need->stores * CREDIT_BYTES;
+}
+
+/* ---- Getting it ---- */
+
+/* The VM's holder of credits serves jobs of one batch; larger ones carry their own. */
+static int get_own_credits(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr)
+{
+	int err;
+
+	j->credits = smr_heap_alloc(sizeof(*j->credits));
+	if (!j->credits)
+		return -ENOMEM;
+	mt_credits_init(j->credits, &q->vm->tree, MT_CREDITS_STRICT);
+	err = mt_credits_reserve(j->credits, nr, GFP_KERNEL);
+	if (err) {
+		smr_heap_free(j->credits);
+		j->credits = NULL;
+	}
+	return err;
+}
+
+static bool take_kept_credits(struct gpuvm_queues *q, unsigned int nr)
+{
+	bool enough;
+
+	mt_lock_acquire(&q->lock);
+	/* The last one is the spare's. */
+	enough = q->credits_free > nr;
+	if (enough)
+		q->credits_free -= nr;
+	mt_lock_release(&q->lock);
+	return enough;
+}
+
+static int get_credits(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr)
+{
+	int err = 0;
+
+	if (nr > MT_CREDITS_BATCH)
+		err = get_own_credits(q, j, nr);
+	else if (nr > 0 && !take_kept_credits(q, nr))
+		err = mt_credits_reserve(&q->credits, nr, GFP_KERNEL);
+	if (!err)
+		j->stores = nr;
+	return err;
+}
+
+/* A pair of @op's object: the one there is, or one to be put on the object's list at commit. */
+static int get_pair(struct gpuvm_queues *q, struct smri_bind_op *op)
+{
+	struct gpuvm_object *obj = op->req.obj;
+
+	gpuvm_object_lock(obj);
+	op->pair = gpuvm_bo_find(q->vm, obj);
+	gpuvm_object_unlock(obj);
+	if (op->pair)
+		return 0;
+	op->spare = gpuvm_bo_create(q->vm, obj);
+	return op->spare ? 0 : -ENOMEM;
+}
+
+static int set_ops(struct gpuvm_queues *q, struct smri_bind_job *j, const struct bind_op *ops)
+{
+	struct smri_bind_op *op;
+	int err = 0;
+
+	smri_bind_for_each(op, &j->ops)
+	{
+		op->req = *ops++;
+		smr_pool_list_init(&op->removed);
+		if (op->req.type == BIND_UNMAP_ALL)
+			gpuvm_object_get(op->req.obj);
+		else if (op->req.obj && !err)
+			err = get_pair(q, op);
+	}
+	return err;
+}
+
+static int add_in(struct smri_bind_job *j, struct smr_pool_list *records,
+		  const struct bind_sync *in)
+{
+	struct smri_bind_sync *sync;
+	struct fence *f = in->fence ? fence_get(in->fence)
+				    : timeline_fence(in->timeline, in->value);
+
+	if (!f)
+		return -ENOMEM;
+	sync = smr_pool_get(records);
+	sync->fence = f;
+	sync->job = j;
+	smr_pool_list_add(&j->in, &sync->obj);
+	return 0;
+}
+
+static void add_out(struct smri_bind_job *j, struct smr_pool_list *records,
+		    const struct bind_sync *out)
+{
+	struct smri_bind_sync *sync = smr_pool_get(records);
+
+	sync->fence = fence_get(out->fence);
+	sync->timeline = out->fence ? NULL : timeline_get(out->timeline);
+	sync->value = out->value;
+	smr_pool_list_add(&j->out, &sync->obj);
+}
+
+static int set_syncs(struct smri_bind_job *j, struct smr_pool_list *records,
+		     const struct bind_job *job)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < job->nr_in && !err; i++)
+		err = add_in(j, records, &job->in[i]);
+	for (unsigned int i = 0; i < job->nr_out && !err; i++)
+		add_out(j, records, &job->out[i]);
+	return err;
+}
+
+static void init_job(struct smri_bind_job *j)
+{
+	smr_pool_list_init(&j->ops);
+	smr_pool_list_init(&j->vas);
+	smr_pool_list_init(&j->in);
+	smr_pool_list_init(&j->out);
+}
+
+static int get_records(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr_ops,
+		       const struct smri_bind_need *need, struct smr_pool_list *syncs)
+{
+	int err = smr_pool_prepare(&q->op_records, &j->ops, nr_ops);
+
+	if (!err)
+		err = smr_pool_prepare(&q->vas, &j->vas, need->vas);
+	if (!err)
+		err = smr_pool_prepare(&q->syncs, syncs, need->syncs);
+	if (!err && need->maps_object && !(j->done = fence_create()))
+		err = -ENOMEM;
+	if (!err)
+		err = get_credits(q, j, need->stores);
+	return err;
+}
+
+struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bind_job *job,
+					const struct smri_bind_need *need, int *err)
+{
+	struct smr_pool_list list, syncs;
+	struct smri_bind_job *j;
+
+	smr_pool_list_init(&list);
+	smr_pool_list_init(&syncs);
+	*err = smr_pool_prepare(&q->jobs, &list, 1);
+	if (*err)
+		return NULL;
+	j = smr_pool_get(&list);
+	init_job(j);
+	*err = get_records(q, j, job->nr_ops, need, &syncs);
+	j->load = need->load;
+	j->nr_vas = need->vas;
+	if (!*err)
+		*err = set_syncs(j, &syncs, job);
+	if (!*err)
+		*err = set_ops(q, j, job->ops);
+	smr_pool_put(&q->syncs, &syncs);
+	if (*err) {
+		smri_bind_job_free(q, j);
+		j = NULL;
+	}
+	return j;
+}
+
+/* ---- Giving it back ---- */
+
+/* In protected mode whoever drops a pair's last reference holds the VM's reservation lock. */
+void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair)
+{
+	struct gpuvm_object *r_obj = q->vm->r_obj;
+
+	if (!pair)
+		return;
+	if (gpuvm_resv_protected(q->vm))
+		gpuvm_resv_lock(r_obj->resv);
+	gpuvm_bo_put(pair);
+	if (gpuvm_resv_protected(q->vm))
+		gpuvm_resv_unlock(r_obj->resv);
+}
+
+static void drop_pairs(struct gpuvm_queues *q, struct smri_bind_job *j)
+{
+	struct smri_bind_op *op;
+
+	smri_bind_for_each(op, &j->ops)
+	{
+		smri_bind_put_pair(q, op->pair);
+		smri_bind_put_pair(q, op->spare);
+		if (op->req.type == BIND_UNMAP_ALL)
+			gpuvm_object_put(op->req.obj);
+	}
+}
+
+/* All of them end up in one list, of records. */
+static void drop_syncs(struct smri_bind_job *j)
+{
+	smr_pool_list_move(&j->in, &j->out);
+	for (struct smr_pool_obj *obj = j->in.head; obj; obj = obj->next) {
+		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
+
+		fence_put(sync->fence);
+		timeline_put(sync->timeline);
+	}
+}
+
+static void fill_up(struct smr_pool_list *list, unsigned long nr, struct smr_pool_list *from)
+{
+	while (list->nr < nr && from->head)
+		smr_pool_list_add(list, smr_pool_get(from));
+}
+
+void smri_bind_fill_spare_vas(struct gpuvm_queues *q, struct smr_pool_list *vas)
+{
+	mt_lock_acquire(&q->lock);
+	fill_up(&q->spare.vas, GPUVM_UNMAP_CHANGES, vas);
+	mt_lock_release(&q->lock);
+}
+
+/* What a job is made of. */
+struct parts {
+	struct smr_pool_list jobs, ops, vas, syncs;
+	unsigned long credits;
+};
+
+static void take_apart(struct smri_bind_job *j, struct parts *parts)
+{
+	smr_pool_list_init(&parts->jobs);
+	smr_pool_list_init(&parts->ops);
+	smr_pool_list_init(&parts->vas);
+	smr_pool_list_init(&parts->syncs);
+	smr_pool_list_move(&parts->ops, &j->ops);
+	smr_pool_list_move(&parts->vas, &j->vas);
+	smr_pool_list_move(&parts->syncs, &j->in);
+	parts->credits = j->credits ? 0 : j->stores;
+	smr_pool_list_add(&parts->jobs, &j->obj);
+}
+
+/* What the spare lacks goes there first: who waits for it has nothing else to hope for. */
+static void fill_spare(struct gpuvm_queues *q, struct parts *parts)
+{
+	struct smri_bind_spare *spare = &q->spare;
+
+	mt_lock_acquire(&q->lock);
+	fill_up(&spare->jobs, 1, &parts->jobs);
+	fill_up(&spare->ops, 1, &parts->ops);
+	fill_up(&spare->vas, GPUVM_UNMAP_CHANGES, &parts->vas);
+	fill_up(&spare->syncs, SMRI_BIND_SPARE_SYNCS, &parts->syncs);
+	for (; parts->credits > 0 && q->credits_free < q->credits_keep; parts->credits--)
+		q->credits_free++;
+	mt_lock_release(&q->lock);
+}
+
+void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *j)
+{
+	struct parts parts;
+
+	drop_pairs(q, j);
+	drop_syncs(j);
+	fence_put(j->done);
+	if (j->credits) {
+		mt_credits_release(j->credits);
+		smr_heap_free(j->credits);
+	}
+	take_apart(j, &parts);
+	fill_spare(q, &parts);
+	mt_credits_return(&q->credits, parts.credits);
+	smr_pool_put(&q->vas, &parts.vas);
+	smr_pool_put(&q->op_records, &parts.ops);
+	smr_pool_put(&q->syncs, &parts.syncs);
+	smr_pool_put(&q->jobs, &parts.jobs);
+}
+
+/* ---- The spare ---- */
+
+void smri_bind_spare_init(struct gpuvm_queues *q)
+{
+	smr_pool_list_init(&q->spare.jobs);
+	smr_pool_list_init(&q->spare.ops);
+	smr_pool_list_init(&q->spare.vas);
+	smr_pool_list_init(&q->spare.syncs);
+}
+
+void smri_bind_spare_free(struct gpuvm_queues *q)
+{
+	smr_pool_put(&q->jobs, &q->spare.jobs);
+	smr_pool_put(&q->op_records, &q->spare.ops);
+	smr_pool_put(&q->vas, &q->spare.vas);
+	smr_pool_put(&q->syncs, &q->spare.syncs);
+}
+
+/* Brings @list of the spare to @nr objects, beside others who may do the same. */
+static int top_up(struct gpuvm_queues *q, struct smr_pool *pool, struct smr_pool_list *list,
+		  unsigned long nr)
+{
+	struct smr_pool_list more;
+	unsigned long missing;
+	int err;
+
+	smr_pool_list_init(&more);
+	mt_lock_acquire(&q->lock);
+	missing = list->nr < nr ? nr - list->nr : 0;
+	mt_lock_release(&q->lock);
+	err = smr_pool_prepare(pool, &more, missing);
+	mt_lock_acquire(&q->lock);
+	fill_up(list, nr, &more);
+	mt_lock_release(&q->lock);
+	smr_pool_put(pool, &more);
+	return err;
+}
+
+static int top_up_credits(struct gpuvm_queues *q)
+{
+	unsigned long nr;
+	int err;
+
+	mt_lock_acquire(&q->lock);
+	nr = q->credits_keep -
+	     (q->credits_free < q->credits_keep ? q->credits_free : q->credits_keep);
+	mt_lock_release(&q->lock);
+	if (nr == 0)
+		return 0;
+	err = mt_credits_reserve(&q->credits, nr, GFP_KERNEL);
+	if (err)
+		return err;
+	mt_lock_acquire(&q->lock);
+	q->credits_free += nr;
+	mt_lock_release(&q->lock);
+	return 0;
+}
+
+/* CONTEXT: HOLDS q->lock. */
+static bool has_records(const struct gpuvm_queues *q)
+{
+	const struct smri_bind_spare *spare = &q->spare;
+
+	return spare->jobs.nr >= 1 && spare->ops.nr >= 1 && spare->vas.nr >= GPUVM_UNMAP_CHANGES &&
+	       spare->syncs.nr >= SMRI_BIND_SPARE_SYNCS;
+}
+
+static bool is_whole(struct gpuvm_queues *q)
+{
+	bool whole;
+
+	mt_lock_acquire(&q->lock);
+	whole = has_records(q) && q->credits_free >= q->credits_keep;
+	mt_lock_release(&q->lock);
+	return whole;
+}
+
+int smri_bind_refill(struct gpuvm_queues *q)
+{
+	int err;
+
+	if (is_whole(q))
+		return 0;
+	err = top_up(q, &q->jobs, &q->spare.jobs, 1);
+	if (!err)
+		err = top_up(q, &q->op_records, &q->spare.ops, 1);
+	if (!err)
+		err = top_up(q, &q->vas, &q->spare.vas, GPUVM_UNMAP_CHANGES);
+	if (!err)
+		err = top_up(q, &q->syncs, &q->spare.syncs, SMRI_BIND_SPARE_SYNCS);
+	if (!err)
+		err = top_up_credits(q);
+	return err;
+}
+
+/* All of the spare, or nothing: false. */
+static bool take_spare(struct gpuvm_queues *q, struct smr_pool_list *jobs,
+		       struct smr_pool_list *ops, struct smr_pool_list *vas,
+		       struct smr_pool_list *syncs)
+{
+	struct smri_bind_spare *spare = &q->spare;
+	bool whole;
+
+	mt_lock_acquire(&q->lock);
+	whole = has_records(q) && q->credits_free > 0;
+	if (whole) {
+		smr_pool_list_move(jobs, &spare->jobs);
+		smr_pool_list_move(ops, &spare->ops);
+		smr_pool_list_move(vas, &spare->vas);
+		smr_pool_list_move(syncs, &spare->syncs);
+		q->credits_free--;
+	}
+	mt_lock_release(&q->lock);
+	return whole;
+}
+
+/* A job made of the spare, and what is left over for @syncs; NULL if it is not all there. */
+static struct smri_bind_job *spare_job(struct gpuvm_queues *q, struct smr_pool_list *syncs)
+{
+	struct smr_pool_list jobs, ops, vas;
+	struct smri_bind_job *j;
+
+	smr_pool_list_init(&jobs);
+	smr_pool_list_init(&ops);
+	smr_pool_list_init(&vas);
+	if (!take_spare(q, &jobs, &ops, &vas, syncs))
+		return NULL;
+	smr_pool_clear(&q->jobs, &jobs);
+	smr_pool_clear(&q->op_records, &ops);
+	smr_pool_clear(&q->vas, &vas);
+	smr_pool_clear(&q->syncs, syncs);
+	j = smr_pool_get(&jobs);
+	init_job(j);
+	j->stores = 1;
+	smr_pool_list_move(&j->ops, &ops);
+	smr_pool_list_move(&j->vas, &vas);
+	return j;
+}
+
+/* Back to where it came from. */
+static void give_spare(struct gpuvm_queues *q, struct smr_pool_list *syncs)
+{
+	mt_lock_acquire(&q->lock);
+	smr_pool_list_move(&q->spare.syncs, syncs);
+	mt_lock_release(&q->lock);
+}
+
+struct smri_bind_job *smri_bind_job_spare(struct gpuvm_queues *q, const struct bind_job *job,
+					  const struct smri_bind_need *need)
+{
+	struct smr_pool_list syncs;
+	struct smri_bind_job *j;
+	int err;
+
+	if (!need->unmaps_only || job->nr_ops != 1 || need->syncs > SMRI_BIND_SPARE_SYNCS)
+		return NULL;
+	smr_pool_list_init(&syncs);
+	j = spare_job(q, &syncs);
+	if (!j)
+		return NULL;
+	j->load = need->load;
+	j->nr_vas = need->vas;
+	err = set_syncs(j, &syncs, job); /* the value of a timeline needs a fence */
+	if (!err)
+		err = set_ops(q, j, job->ops);
+	give_spare(q, &syncs);
+	if (err) {
+		smri_bind_job_free(q, j);
+		j = NULL;
+	}
+	return j;
+}

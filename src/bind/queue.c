@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bind queues: what they consist of, and why an accepted job cannot fail.
+ *
+ *	bind_workers     threads, and a list of VMs that have something to do             worker.c
+ *	gpuvm_queues     of one VM: bounds, pools, credits, the spare; the unit of work   vm.c
+ *	bind_queue       jobs in the order they were accepted                             here
+ *	smri_bind_job    a job, with all that its run may need                            job.c
+ *
+ *	                                caller's thread                            a worker
+ *	 job   validate  charge  reserve  enter publish arm  ->  wait  ->  run (section)  clean up  ->  limbo  ->  drained
+ *	       `------ may fail -------'  `-- cannot ------'     fences    apply steps    what is   mappings that   a grace period
+ *	                submit.c                                 and jobs  signal run.c   left      were removed    later: clean.c
+ *	                                                         before
+ *
+ * The VM is the unit of work. A worker takes one off the list, becomes its *runner*, begins a few jobs of it, one after another, and lets go of it. So jobs of a
+ * VM never run beside one another, which makes each of them atomic to the others, and no worker waits for a lock that another holds for
+ * long: what a callback waits for keeps one thread and one VM from their work, and nobody else. There is a runner at most once
+ * (`running`); a VM with something to do is in the list, or has one (`listed`). A submitter that has to run an unmap itself, and
+ * bind_vm_close(), become runners in the same way.
+ *
+ * A job can begin when it is the first of its queue, committed, and no in-fence is to come; or when it is to be cancelled, fences or not.
+ * Whatever may make that true calls smri_bind_look(): a signalled fence, a commit, the end of a job, a cancellation. It puts the queue
+ * into the VM's ready list, from which runners take in turn.
+ *
+ * Invariants
+ *
+ *	1  What a job may use is its own from before it is accepted: its list of mappings, its pairs, its credits. Nobody takes any of it
+ *	   away, and the run cannot get more. How much it needs is known from the kinds of its operations (job.c).
+ *	2  The tree of a VM with queues is changed by the runner alone, under the VM's lock. So what the runner has read stays true
+ *	   between two holdings of it, and steps may be called without.
+ *	3  A mapping is in one of: a list of a job (reserved), the tree (live), a list of an operation that removed it, the pool's limbo.
+ *	   It leaves the last one after a grace period; only then its pair's reference is dropped, so whoever found it in a read-side
+ *	   section may use its object and pair.
+ *	4  Between the commit of a submit and the signal nobody waits for memory: the runner because of 1, the workers and those who signal
+ *	   in-fences because the locks below are never held while memory is got or freed.
+ *	5  `charged` counts jobs accepted and submits under way; stats.jobs accepted ones alone. Both fall when a job has been cleaned up,
+ *	   when also `event` moves on, for whoever waits for room, memory, or the end.
+ *
+ * Locks, outermost first: reservation locks of objects (submit, clean up); a pool's (never in a run); the VM's tree; an object's list;
+ * `lock` of the VM's queues; the workers'. Under the last two nothing is called but futexes.
+ *
+ * The credits of all jobs of a VM are in one holder: its working set is there once, and a credit costs little more than one node. A holder
+ * serves one thread at a time, which the runner is. It announces a job's stores before the section begins, for that may mean to wait for a
+ * grace period; a job of more stores than a batch has a strict holder of its own, which never waits.
+ *
+ * The spare. An unmap that cuts a mapping needs memory, and must not be refused for lack of it. So a VM keeps what one needs, takes it from what jobs return
+ * before anything goes back to the heap, and lets a submitter who finds it gone wait for that. When nothing is outstanding, and so nothing will be returned, the
+ * submitter becomes the runner and takes the mappings out one by one, for which it needs no memory unless one has to be cut (inline.c).
+ *
+ * Rejected
+ *
+ * - A worker for each queue. Jobs of two queues of a VM would meet at the VM's lock, and wait there for each other's steps.
+ * - Applying an operation, calling its steps, applying the next. Readers would see half a job, and steps would be called under the lock.
+ * - Epochs for every removal, as BIND_UNMAP_ALL has them. Readers would have to look at the pair of each mapping for ever; as it is
+ *   they do so only in VMs with queues, and an epoch is behind for no longer than one holding of the lock.
+ * - A counted reference from each job to its queue. A queue waits for its jobs before it goes, and a job's end is the last that
+ *   is told, so there is nothing to count.
+ */
+#include "bind/bind_internal.h"
+
+#include "base/park.h"
+#include "mem/heap.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+enum { JOBS_A_TURN = 8 };
+
+/* ---- Telling and waiting ---- */
+
+void smri_bind_tell(struct gpuvm_queues *q)
+{
+	smr_store(&q->event, q->event + 1, RELAXED);
+	if (q->sleepers)
+		smr_wake(&q->event, INT_MAX);
+}
+
+int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
+{
+	unsigned int event = q->event;
+	int err;
+
+	q->sleepers++;
+	mt_lock_release(&q->lock);
+	err = smr_park_until(&q->event, event, deadline);
+	mt_lock_acquire(&q->lock);
+	q->sleepers--;
+	/* What it slept for may have come all the same. */
+	return q->event == event ? err : 0;
+}
+
+void smri_bind_sleep_on(struct gpuvm_queues *q)
+{
+	(void)smri_bind_sleep(q, SMR_NEVER);
+}
+
+/* ---- Whose turn it is ---- */
+
+static struct smri_bind_job *first_job(const struct bind_queue *queue)
+{
+	return (struct smri_bind_job *)queue->jobs.head;
+}
+
+/* Will its jobs be cancelled rather than run? CONTEXT: HOLDS q->lock. */
+static bool cancels(const struct bind_queue *queue)
+{
+	return queue->canceled || queue->vm->canceled || queue->vm->banned;
+}
+
+static bool can_begin(const struct bind_queue *queue)
+{
+	const struct smri_bind_job *job = first_job(queue);
+
+	return job && job->committed && (job->waits == 0 || cancels(queue));
+}
+
+/* Asks for a worker, if there is something to do and nobody does it. CONTEXT: HOLDS q->lock. */
+static void call_worker(struct gpuvm_queues *q)
+{
+	if (q->listed || q->running || (smr_list_empty(&q->ready) && !q->expired))
+		return;
+	q->listed = true;
+	smri_bind_enlist(q);
+}
+
+void smri_bind_look(struct bind_queue *queue)
+{
+	if (can_begin(queue) && smr_list_empty(&queue->ready))
+		smr_list_append(&queue->vm->ready, &queue->ready);
+	call_worker(queue->vm);
+}
+
+void smri_bind_look_all(struct gpuvm_queues *q)
+{
+	struct gpuvm_list *link;
+
+	smr_list_for_each(link, &q->queues)
+		smri_bind_look(smr_list_entry(link, struct bind_queue, link));
+	call_worker(q);
+}
+
+/* The job to begin now, off its queue; or NULL. CONTEXT: HOLDS q->lock. */
+static struct smri_bind_job *begin_job(struct gpuvm_queues *q)
+{
+	struct bind_queue *queue;
+	struct smri_bind_job *job;
+
+	if (smr_list_empty(&q->ready))
+		return NULL;
+	queue = smr_list_entry(q->ready.next, struct bind_queue, ready);
+	smr_list_remove(&queue->ready);
+	job = smr_pool_get(&queue->jobs);
+	job->cancel = cancels(queue);
+	return job;
+}
+
+void smri_bind_own(struct gpuvm_queues *q)
+{
+	while (q->listed || q->running)
+		smri_bind_sleep_on(q);
+	q->running = true;
+}
+
+void smri_bind_disown(struct gpuvm_queues *q)
+{
+	q->running = false;
+	call_worker(q);
+	smri_bind_tell(q);
+}
+
+void smri_bind_work(struct gpuvm_queues *q)
+{
+	struct smri_bind_job *job;
+	bool expired;
+
+	mt_lock_acquire(&q->lock);
+	q->listed = false;
+	q->running = true;
+	for (unsigned int i = 0; i < JOBS_A_TURN; i++) {
+		job = begin_job(q);
+		expired = q->expired;
+		q->expired = false;
+		if (!job && !expired)
+			break;
+		mt_lock_release(&q->lock);
+		if (job) {
+			smri_bind_run(q, job);
+			smri_bind_clean(q, job);
+		}
+		if (expired)
+			smri_bind_drain(q);
+		mt_lock_acquire(&q->lock);
+	}
+	smri_bind_disown(q);
+	/* From here on the VM may be closed and gone. */
+	mt_lock_release(&q->lock);
+}
+
+/* ---- Queues ---- */
+
+struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, int *err)
+{
+	struct gpuvm_queues *q = vm->queues;
+	struct bind_queue *queue;
+	int why = -EINVAL;
+
+	queue = q && name ? smr_heap_alloc(sizeof(*queue)) : NULL;
+	if (queue) {
+		queue->vm = q;
+		strncpy(queue->name, name, sizeof(queue->name) - 1);
+		smr_pool_list_init(&queue->jobs);
+		smr_list_init(&queue->ready);
+		mt_lock_acquire(&q->lock);
+		why = smri_bind_refuses(q) ? -ENOENT : 0;
+		if (!why)
+			smr_list_append(&q->queues, &queue->link);
+		mt_lock_release(&q->lock);
+	} else if (q && name) {
+		why = -ENOMEM;
+	}
+	if (why) {
+		smr_heap_free(queue);
+		queue = NULL;
+	} else {
+		gpuvm_get(vm);
+	}
+	if (err)
+		*err = why;
+	return queue;
+}
+
+const char *bind_queue_name(const struct bind_queue *q)
+{
+	return q->name;
+}
+
+void bind_queue_cancel(struct bind_queue *queue)
+{
+	struct gpuvm_queues *q = queue->vm;
+
+	mt_lock_acquire(&q->lock);
+	queue->canceled = true;
+	smri_bind_look(queue);
+	smri_bind_tell(q); /* submitters that wait for room need not any longer */
+	mt_lock_release(&q->lock);
+}
+
+int bind_queue_wait(struct bind_queue *queue, int64_t timeout_ns)
+{
+	uint64_t deadline = timeout_ns < 0 ? SMR_NEVER : smr_now() + (uint64_t)timeout_ns;
+	struct gpuvm_queues *q = queue->vm;
+	unsigned long until;
+	int err = 0;
+
+	mt_lock_acquire(&q->lock);
+	until = queue->submitted;
+	while (queue->finished < until && !err)
+		err = smri_bind_sleep(q, deadline);
+	if (queue->finished >= until)
+		err = 0;
+	mt_lock_release(&q->lock);
+	return err;
+}
+
+void bind_queue_destroy(struct bind_queue *queue)
+{
+	struct gpuvm_queues *q;
+
+	if (!queue)
+		return;
+	q = queue->vm;
+	bind_queue_cancel(queue);
+	mt_lock_acquire(&q->lock);
+	while (queue->finished < queue->submitted)
+		smri_bind_sleep_on(q);
+	smr_assert(smr_list_empty(&queue->ready) && !queue->jobs.head);
+	smr_list_remove(&queue->link);
+	mt_lock_release(&q->lock);
+	gpuvm_put(q->vm);
+	smr_heap_free(queue);
+}

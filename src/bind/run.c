@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The run of a job, all of it within a signalling section: nothing here allocates, frees, waits for anything but locks under which nobody
+ * does, or fails for want of anything.
+ *
+ *   apply    under the VM's lock, all operations in one transaction: what each removes, makes and leaves over is noted in its record
+ *   steps    the driver's, without a lock, from these notes
+ *   unlist   what was removed leaves the objects' lists
+ *   signal   the out-fences
+ *
+ * An object's list holds what a driver has to look after when the object's memory moves. So a new mapping is on it before its step is called, and
+ * an old one until its step is over: in between both are, and whoever moves the object invalidates both. Flags are carried to
+ * what is left of a mapping under the same hold of the object's lock that puts it on the list, or an invalidation could be lost.
+ *
+ * BIND_UNMAP_ALL removes any number of mappings, of which each would take a store. Instead the pair's epoch is moved on, which hides
+ * them all from readers at once, right before the transaction is committed, and then their entries are replaced by
+ * empty markers, one slot each, before the VM's lock is let go of. The job's own later operations pass them over meanwhile
+ * because of `gone`. Where one of these has overwritten a part, the rest is in pieces that still name the mapping; each
+ * piece gets a marker. New mappings of the pair get the epoch to come.
+ */
+#include "bind/bind_internal.h"
+
+#include "gpuvm/change.h"
+#include "gpuvm/object.h"
+#include "gpuvm/split.h"
+#include "tree/credits.h"
+
+#include <errno.h>
+
+/* ---- Apply ---- */
+
+struct apply {
+	struct gpuvm_queues *q;
+	struct smri_bind_job *job;
+	struct mt_txn txn;
+	unsigned long in, out; /* mappings */
+	bool unmaps_all;
+};
+
+static bool is_gone(const struct gpuva *va, void *arg)
+{
+	(void)arg;
+	return smri_bind_va_of(va)->gone;
+}
+
+/* BIND_UNMAP_ALLs of @pair that come before @op in the job. */
+static unsigned int epochs_to_come(const struct apply *a, const struct smri_bind_op *op,
+				   const struct gpuvm_bo *pair)
+{
+	const struct smri_bind_op *former;
+	unsigned int nr = 0;
+
+	if (!a->unmaps_all)
+		return 0;
+	smri_bind_for_each(former, &a->job->ops)
+	{
+		if (former == op)
+			break;
+		nr += former->req.type == BIND_UNMAP_ALL && former->pair == pair;
+	}
+	return nr;
+}
+
+/* A mapping out of the job's list, for @op. */
+static struct gpuva *new_va(struct apply *a, const struct smri_bind_op *op,
+			    const struct gpuva_op_map *map)
+{
+	struct smri_bind_va *v = smr_pool_get(&a->job->vas);
+
+	smr_assert(v);
+	v->born = op->stamp;
+	v->va.vm = a->q->vm;
+	gpuva_init_from_op(&v->va, map);
+	a->in++;
+	return &v->va;
+}
+
+/* Puts @va on its object's list, with the flags of @old, or @flags. */
+static void link_va(struct apply *a, const struct smri_bind_op *op, struct gpuva *va,
+		    struct gpuvm_bo *pair, const struct gpuva *old, unsigned int flags)
+{
+	if (pair)
+		gpuvm_object_lock(pair->obj);
+	smr_store(&va->flags, old ? smr_load(&old->flags, RELAXED) : flags, RELAXED);
+	if (pair) {
+		gpuva_link(va, pair);
+		va->epoch += epochs_to_come(a, op, pair);
+		gpuvm_object_unlock(pair->obj);
+	}
+}
+
+static struct gpuva *rest_of(struct apply *a, const struct smri_bind_op *op,
+			     const struct gpuva_op_map *part, const struct gpuva *old)
+{
+	struct gpuva *va = new_va(a, op, part);
+
+	link_va(a, op, va, old->vm_bo, old, 0);
+	return va;
+}
+
+static void note_removed(struct apply *a, struct smri_bind_op *op, const struct gpuva *va,
+			 bool keep)
+{
+	struct smri_bind_va *v = smri_bind_va_of(va);
+
+	v->gone = 1;
+	v->keep = keep;
+	smr_pool_list_add(&op->removed, &v->obj);
+	a->out++;
+}
+
+/* Notes what @op does to the mappings it meets. Their entries stay as they are. */
+static void split(struct apply *a, struct smri_bind_op *op, const struct gpuva_op_map *map)
+{
+	struct smr_split s;
+	struct gpuva_op *step;
+
+	smr_split_begin(&s, a->q->vm, &a->txn.view, op->req.addr, op->req.range, map);
+	s.gone = is_gone;
+	while ((step = smr_split_next(&s))) {
+		const struct gpuva_op_unmap *unmap = &step->unmap;
+
+		if (step->op == GPUVA_OP_REMAP) {
+			unmap = step->remap.unmap;
+			if (step->remap.prev)
+				op->prev = rest_of(a, op, step->remap.prev, unmap->va);
+			if (step->remap.next)
+				op->next = rest_of(a, op, step->remap.next, unmap->va);
+		}
+		note_removed(a, op, unmap->va, unmap->keep);
+	}
+}
+
+/* Puts @va over what the store has left of its predecessor: exactly its range, a slot of a leaf that is fresh. */
+static void put_edge(struct apply *a, struct gpuva *va)
+{
+	int err;
+
+	if (!va)
+		return;
+	err = mt_txn_store_range(&a->txn, va->va.addr, smr_va_last(va), va,
+				 GFP_NOWAIT | __GFP_NOWARN);
+	smr_assert(!err);
+	(void)err;
+}
+
+static void store(struct apply *a, const struct smri_bind_op *op)
+{
+	struct mt_credits *credits = a->job->credits ? a->job->credits : &a->q->credits;
+	int err;
+
+	/* Nothing there, and nothing to put there. */
+	if (!op->map && !op->removed.head)
+		return;
+	err = mt_txn_store_credit(&a->txn, op->req.addr, op->req.addr + (op->req.range - 1),
+				  op->map, credits);
+	smr_assert(!err);
+	(void)err;
+	a->job->stores--;
+	put_edge(a, op->prev);
+	put_edge(a, op->next);
+}
+
+static void apply_map(struct apply *a, struct smri_bind_op *op)
+{
+	struct gpuva_op_map map = { { op->req.addr, op->req.range },
+				    { op->req.obj, op->req.offset } };
+
+	split(a, op, &map);
+	op->map = new_va(a, op, &map);
+	link_va(a, op, op->map, op->pair, NULL, op->req.flags);
+	store(a, op);
+}
+
+static void apply_unmap(struct apply *a, struct smri_bind_op *op)
+{
+	split(a, op, NULL);
+	store(a, op);
+}
+
+static void apply_unmap_all(struct apply *a, struct smri_bind_op *op)
+{
+	struct gpuvm_object *obj = op->req.obj;
+	struct gpuva *va;
+
+	a->unmaps_all = true;
+	gpuvm_object_lock(obj);
+	op->pair = gpuvm_bo_find(a->q->vm, obj);
+	if (op->pair)
+		gpuvm_bo_for_each_va(va, op->pair)
+		{
+			if (!is_gone(va, NULL))
+				note_removed(a, op, va, false);
+		}
+	gpuvm_object_unlock(obj);
+}
+
+static void apply_op(struct apply *a, struct smri_bind_op *op)
+{
+	op->stamp = ++a->q->stamp;
+	switch (op->req.type) {
+	case BIND_MAP:
+		apply_map(a, op);
+		break;
+	case BIND_UNMAP:
+		apply_unmap(a, op);
+		break;
+	case BIND_UNMAP_ALL:
+		apply_unmap_all(a, op);
+		break;
+	case BIND_PREFETCH:
+		break;
+	}
+}
+
+static void hide_all(struct smri_bind_job *job)
+{
+	struct smri_bind_op *op;
+
+	smri_bind_for_each(op, &job->ops)
+	{
+		if (op->req.type != BIND_UNMAP_ALL || !op->pair)
+			continue;
+		gpuvm_object_lock(op->req.obj);
+		smr_gpuvm_bo_hide(op->pair);
+		gpuvm_object_unlock(op->req.obj);
+	}
+}
+
+/* ---- Entries without memory ---- */
+
+/* Calls @fn for each entry that is in [first, last]. CONTEXT: HOLDS the VM's lock. */
+static void for_entries(struct gpuvm *vm, unsigned long first, unsigned long last,
+			void (*fn)(struct gpuvm *vm, struct ma_state *mas, void *entry, void *arg),
+			void *arg)
+{
+	struct ma_state mas;
+	void *entry;
+
+	mas_init(&mas, &vm->tree, first);
+	while ((entry = mas_find(&mas, last)))
+		fn(vm, &mas, entry, arg);
+}
+
+/* One slot over its exact range: needs no node. */
+static void leave_marker(struct gpuvm *vm, unsigned long first, unsigned long last)
+{
+	struct ma_state mas;
+	int err;
+
+	mas_init(&mas, &vm->tree, first);
+	mas.last = last;
+	err = mas_store_gfp(&mas, XA_ZERO_ENTRY, GFP_NOWAIT | __GFP_NOWARN);
+	smr_assert(!err);
+	(void)err;
+	smr_gpuvm_note_marker(vm);
+}
+
+static bool clear(struct gpuvm *vm, unsigned long first, unsigned long last)
+{
+	struct ma_state mas;
+
+	mas_init(&mas, &vm->tree, first);
+	mas.last = last;
+	return !mas_store_gfp(&mas, NULL, GFP_NOWAIT | __GFP_NOWARN);
+}
+
+static void mark_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, void *va)
+{
+	if (entry == va)
+		leave_marker(vm, mas->index, mas->last);
+}
+
+/* Replaces what is left in the tree of the mappings that were hidden. */
+static void mark_all(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	struct smri_bind_op *op;
+
+	smri_bind_for_each(op, &job->ops)
+	{
+		if (op->req.type != BIND_UNMAP_ALL)
+			continue;
+		for (struct smr_pool_obj *obj = op->removed.head; obj; obj = obj->next) {
+			struct gpuva *va = &((struct smri_bind_va *)obj)->va;
+
+			for_entries(q->vm, va->va.addr, smr_va_last(va), mark_piece, va);
+		}
+	}
+}
+
+static void sweep_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, void *arg)
+{
+	(void)arg;
+	if (xa_is_zero(entry) && vm->markers > 0 && clear(vm, mas->index, mas->last))
+		vm->markers--;
+}
+
+void smri_bind_sweep(struct gpuvm_queues *q, struct smri_bind_op *op)
+{
+	gpuvm_lock(q->vm);
+	for (struct smr_pool_obj *obj = op->removed.head; obj; obj = obj->next) {
+		struct gpuva *va = &((struct smri_bind_va *)obj)->va;
+
+		for_entries(q->vm, va->va.addr, smr_va_last(va), sweep_piece, NULL);
+	}
+	gpuvm_unlock(q->vm);
+}
+
+void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va)
+{
+	if (!clear(q->vm, va->va.addr, smr_va_last(va)))
+		leave_marker(q->vm, va->va.addr, smr_va_last(va));
+}
+
+/* What becomes of the VM. */
+static void apply(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	struct apply a = { .q = q, .job = job };
+	struct gpuvm *vm = q->vm;
+	struct smri_bind_op *op;
+
+	gpuvm_lock(vm);
+	mt_txn_begin(&a.txn, &vm->tree);
+	smri_bind_for_each(op, &job->ops) apply_op(&a, op);
+	if (a.unmaps_all)
+		hide_all(job);
+	mt_txn_commit(&a.txn);
+	if (a.unmaps_all)
+		mark_all(q, job);
+	smr_gpuvm_count(vm, a.in, a.out);
+	gpuvm_unlock(vm);
+	job->more = a.in;
+	job->fewer = a.out;
+}
+
+/* ---- Steps ---- */
+
+static int call_step(struct gpuvm_queues *q, const struct bind_step *step)
+{
+	return q->ops && q->ops->step ? q->ops->step(q->vm, step, q->priv) : 0;
+}
+
+int smri_bind_step_unmap(struct gpuvm_queues *q, struct smri_bind_va *v, unsigned int index,
+			 void *cookie)
+{
+	struct gpuva_op op = { .op = GPUVA_OP_UNMAP, .unmap = { &v->va, v->keep } };
+	struct bind_step step = { .op = &op, .index = index, .cookie = cookie };
+
+	return call_step(q, &step);
+}
+
+static struct gpuva_op_map map_of(const struct gpuva *va)
+{
+	return (struct gpuva_op_map){ { va->va.addr, va->va.range },
+				      { va->gem.obj, va->gem.offset } };
+}
+
+/* @v was cut: @prev and @next, or one of them, are what is left of it. */
+static int step_remap(struct gpuvm_queues *q, struct smri_bind_va *v, struct gpuva *prev,
+		      struct gpuva *next, unsigned int index, void *cookie)
+{
+	struct gpuva_op_map left, right;
+	struct gpuva_op_unmap unmap = { &v->va, v->keep };
+	struct gpuva_op op = { .op = GPUVA_OP_REMAP, .remap = { .unmap = &unmap } };
+	struct bind_step step = {
+		.op = &op, .prev = prev, .next = next, .index = index, .cookie = cookie
+	};
+
+	if (prev) {
+		left = map_of(prev);
+		op.remap.prev = &left;
+	}
+	if (next) {
+		right = map_of(next);
+		op.remap.next = &right;
+	}
+	return call_step(q, &step);
+}
+
+static int step_map(struct gpuvm_queues *q, struct gpuva *va, unsigned int index, void *cookie)
+{
+	struct gpuva_op op = { .op = GPUVA_OP_MAP, .map = map_of(va) };
+	struct bind_step step = { .op = &op, .map = va, .index = index, .cookie = cookie };
+
+	return call_step(q, &step);
+}
+
+static int steps_of_change(struct gpuvm_queues *q, struct smri_bind_op *op, unsigned int index)
+{
+	int err = 0;
+
+	for (struct smr_pool_obj *obj = op->removed.head; obj && !err; obj = obj->next) {
+		struct smri_bind_va *v = (struct smri_bind_va *)obj;
+		struct gpuva *prev = obj == op->removed.head ? op->prev : NULL;
+		struct gpuva *next = !obj->next ? op->next : NULL;
+
+		if (prev || next)
+			err = step_remap(q, v, prev, next, index, op->cookie);
+		else
+			err = smri_bind_step_unmap(q, v, index, op->cookie);
+	}
+	return !err && op->map ? step_map(q, op->map, index, op->cookie) : err;
+}
+
+static bool overlaps(const struct gpuva *va, uint64_t first, uint64_t last)
+{
+	return va->va.addr <= last && smr_va_last(va) >= first;
+}
+
+/* The lowest mapping of the tree from @first on that was there after @op. */
+static struct gpuva *prefetch_in_tree(struct gpuvm_queues *q, const struct smri_bind_op *op,
+				      uint64_t first, uint64_t last)
+{
+	struct gpuvm *vm = q->vm;
+	struct gpuva *va = NULL;
+
+	/* Only runners change the tree, so what is found stays. */
+	gpuvm_read_lock(vm);
+	while (first <= last && (va = smr_gpuvm_first(vm, &vm->tree, first, last))) {
+		if (va != &vm->kernel_alloc_node && smri_bind_va_of(va)->born <= op->stamp)
+			break;
+		first = smr_va_last(va) + 1;
+		va = NULL;
+	}
+	gpuvm_read_unlock(vm);
+	return va;
+}
+
+/* The lowest one in [first, last] of the VM as it was after @op: in the tree, or removed by a later operation. */
+static struct gpuva *prefetch_next(struct gpuvm_queues *q, const struct smri_bind_op *op,
+				   uint64_t first, uint64_t last)
+{
+	struct gpuva *va = prefetch_in_tree(q, op, first, last);
+	const struct smri_bind_op *later = op;
+
+	while ((later = (const struct smri_bind_op *)later->obj.next)) {
+		for (struct smr_pool_obj *obj = later->removed.head; obj; obj = obj->next) {
+			struct smri_bind_va *v = (struct smri_bind_va *)obj;
+
+			if (v->born <= op->stamp && overlaps(&v->va, first, last) &&
+			    (!va || v->va.va.addr < va->va.addr))
+				va = &v->va;
+		}
+	}
+	return va;
+}
+
+static int steps_of_prefetch(struct gpuvm_queues *q, struct smri_bind_op *op, unsigned int index)
+{
+	uint64_t first = op->req.addr, last = op->req.addr + (op->req.range - 1);
+	struct gpuva *va;
+	int err = 0;
+
+	while (!err && first <= last && (va = prefetch_next(q, op, first, last))) {
+		struct gpuva_op prefetch = { .op = GPUVA_OP_PREFETCH, .prefetch = { va } };
+		struct bind_step step = { .op = &prefetch, .index = index, .cookie = op->cookie };
+
+		err = call_step(q, &step);
+		first = smr_va_last(va) + 1;
+	}
+	return err;
+}
+
+static int steps(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	struct smri_bind_op *op;
+	unsigned int index = 0;
+	int err = 0;
+
+	smri_bind_for_each(op, &job->ops)
+	{
+		if (err)
+			break;
+		err = op->req.type == BIND_PREFETCH ? steps_of_prefetch(q, op, index)
+						    : steps_of_change(q, op, index);
+		index++;
+	}
+	return err;
+}
+
+void smri_bind_unlist(struct smr_pool_list *removed)
+{
+	for (struct smr_pool_obj *obj = removed->head; obj; obj = obj->next) {
+		struct gpuva *va = &((struct smri_bind_va *)obj)->va;
+
+		if (!va->gem.obj)
+			continue;
+		gpuvm_object_lock(va->gem.obj);
+		smr_gpuva_unlist(va);
+		gpuvm_object_unlock(va->gem.obj);
+	}
+}
+
+/* ---- The whole ---- */
+
+void smri_bind_signal(struct fence *f, struct timeline *tl, uint64_t value, int error)
+{
+	/* One that is signalled already, or a value that is reached, stays as it is. */
+	if (f)
+		(void)fence_signal_error(f, error);
+	else
+		(void)timeline_signal_error(tl, value, error);
+}
+
+static void signal_out(struct smri_bind_job *job)
+{
+	if (job->done)
+		smri_bind_signal(job->done, NULL, 0, job->error);
+	for (struct smr_pool_obj *obj = job->out.head; obj; obj = obj->next) {
+		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
+
+		smri_bind_signal(sync->fence, sync->timeline, sync->value, job->error);
+	}
+}
+
+/* Announces the job's stores; counts a wait. CONTEXT: no lock, no section. */
+static void announce(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	struct mt_credits *credits = job->credits ? job->credits : &q->credits;
+
+	if (job->stores == 0 || !smr_credits_begin(credits, job->stores))
+		return;
+	mt_lock_acquire(&q->lock);
+	q->stats.grace_waits++;
+	mt_lock_release(&q->lock);
+}
+
+static int change(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	struct smri_bind_op *op;
+	int err;
+
+	apply(q, job);
+	err = steps(q, job);
+	smri_bind_for_each(op, &job->ops) smri_bind_unlist(&op->removed);
+	if (err)
+		bind_vm_ban(q->vm);
+	return err;
+}
+
+void smri_bind_section_begin(struct gpuvm_queues *q)
+{
+	fence_begin_signalling();
+	if (q->ops && q->ops->run_begin)
+		q->ops->run_begin(q->vm, q->priv);
+}
+
+void smri_bind_section_end(struct gpuvm_queues *q)
+{
+	if (q->ops && q->ops->run_end)
+		q->ops->run_end(q->vm, q->priv);
+	fence_end_signalling();
+}
+
+void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	if (!job->cancel)
+		announce(q, job);
+	smri_bind_section_begin(q);
+	job->error = job->cancel ? -ECANCELED : change(q, job);
+	signal_out(job);
+	smri_bind_section_end(q);
+}

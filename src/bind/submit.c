@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Submitting: validate, reserve, commit, in this order. Whatever fails does so before the job is in its queue, and is undone. From there on nothing
+ * can fail.
+ *
+ *	validate   the request alone
+ *	charge     room below the VM's bounds: may wait
+ *	reserve    records, mappings, pairs, credits; the driver's part; slots in the reservation locks of objects, which stay
+ *	           locked from here on
+ *	enter      into the queue, if VM and queue still take jobs
+ *	publish    pairs onto their objects' lists, the job's fence into the reservation locks; these are released
+ *	arm        callbacks of in-fences; the job may begin
+ */
+#include "bind/bind_internal.h"
+
+#include "base/park.h"
+#include "gpuvm/split.h"
+#include "mem/heap.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+/* ---- Validate ---- */
+
+/* A prefetch may go anywhere: it meets what there is. */
+static int check_prefetch(const struct bind_op *op)
+{
+	unsigned long end;
+
+	return op->range > 0 && smr_checked_add(op->addr, op->range, &end) ? 0 : -EINVAL;
+}
+
+static int check_op(const struct gpuvm *vm, const struct bind_op *op)
+{
+	if (op->type != BIND_MAP && (op->flags || op->offset))
+		return -EINVAL;
+	switch (op->type) {
+	case BIND_MAP:
+		if ((op->flags & GPUVA_SPARSE) && op->obj)
+			return -EINVAL;
+		break;
+	case BIND_UNMAP:
+		if (op->obj)
+			return -EINVAL;
+		break;
+	case BIND_PREFETCH:
+		return op->obj ? -EINVAL : check_prefetch(op);
+	case BIND_UNMAP_ALL:
+		return op->obj && !op->addr && !op->range ? 0 : -EINVAL;
+	default:
+		return -EINVAL;
+	}
+	return smr_gpuvm_check(vm, op->addr, op->range, op->obj, op->offset);
+}
+
+static bool good_syncs(const struct bind_sync *sync, unsigned int nr)
+{
+	if (nr && !sync)
+		return false;
+	for (unsigned int i = 0; i < nr; i++)
+		if (!sync[i].fence == !sync[i].timeline)
+			return false;
+	return true;
+}
+
+static int validate(const struct gpuvm *vm, struct bind_job *job)
+{
+	job->bad_op = job->nr_ops;
+	if (job->flags & ~(unsigned int)(BIND_SYNC | BIND_NONBLOCK))
+		return -EINVAL;
+	if ((job->flags & BIND_SYNC) && (job->nr_in || job->nr_out))
+		return -EINVAL;
+	if ((job->nr_ops && !job->ops) || job->nr_ops > INT_MAX / GPUVM_MAP_CHANGES ||
+	    !good_syncs(job->in, job->nr_in) || !good_syncs(job->out, job->nr_out))
+		return -EINVAL;
+	for (unsigned int i = 0; i < job->nr_ops; i++) {
+		if (!check_op(vm, &job->ops[i]))
+			continue;
+		job->bad_op = i;
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* ---- Charge ---- */
+
+static bool refuses(const struct bind_queue *queue)
+{
+	return queue->canceled || smri_bind_refuses(queue->vm);
+}
+
+static bool below(unsigned long now, unsigned long more, unsigned long max)
+{
+	return max == 0 || (now <= max && more <= max - now);
+}
+
+static bool has_room(const struct gpuvm_queues *q, const struct smri_bind_load *load)
+{
+	const struct smri_bind_load *now = &q->charged;
+
+	return now->jobs == 0 ||
+	       (below(now->jobs, 1, q->max.jobs) && below(now->ops, load->ops, q->max.ops) &&
+		below(now->bytes, load->bytes, q->max.bytes));
+}
+
+/* Could the job take live mappings beyond their limit? */
+static bool too_many_vas(const struct gpuvm_queues *q, const struct smri_bind_load *load)
+{
+	return !below(q->stats.vas_live + q->charged.growth, load->growth, q->max.growth);
+}
+
+static int try_charge(const struct bind_queue *queue, const struct smri_bind_load *load, bool wait)
+{
+	const struct gpuvm_queues *q = queue->vm;
+
+	if (refuses(queue))
+		return -ENOENT;
+	if (too_many_vas(q, load))
+		return -ENOSPC;
+	if (has_room(q, load))
+		return 0;
+	return wait ? -EAGAIN : -ENOSPC;
+}
+
+static int charge(struct bind_queue *queue, const struct smri_bind_load *load, bool wait)
+{
+	struct gpuvm_queues *q = queue->vm;
+	bool waited = false;
+	int err;
+
+	mt_lock_acquire(&q->lock);
+	while ((err = try_charge(queue, load, wait)) == -EAGAIN) {
+		q->stats.blocked += !waited;
+		waited = true;
+		err = smri_bind_sleep(q, SMR_NEVER);
+		if (err)
+			break;
+	}
+	if (!err) {
+		q->charged.jobs += load->jobs;
+		q->charged.ops += load->ops;
+		q->charged.growth += load->growth;
+		q->charged.bytes += load->bytes;
+	}
+	mt_lock_release(&q->lock);
+	return err;
+}
+
+static void uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
+{
+	mt_lock_acquire(&q->lock);
+	smri_bind_uncharge(q, load);
+	mt_lock_release(&q->lock);
+}
+
+/* ---- Reserve ---- */
+
+/*
+ * Waits until something is over that was not when @event was read: 0 to try again; SMRI_BIND_ALONE: nothing is outstanding that could
+ * bring memory back; -ENOENT, -EINTR.
+ */
+static int wait_for_memory(struct bind_queue *queue, unsigned int event)
+{
+	struct gpuvm_queues *q = queue->vm;
+	bool limbo = smr_pool_count(&q->vas).limbo > 0;
+	int err = 0;
+
+	mt_lock_acquire(&q->lock);
+	if (refuses(queue))
+		err = -ENOENT;
+	else if (q->event == event && q->stats.jobs == 0 && !limbo && !q->running)
+		err = SMRI_BIND_ALONE;
+	else if (q->event == event)
+		err = smri_bind_sleep(q, SMR_NEVER);
+	mt_lock_release(&q->lock);
+	return err;
+}
+
+/* The job with all it needs; NULL and *@err: SMRI_BIND_ALONE: unmaps that the caller is to run. */
+static struct smri_bind_job *reserve(struct bind_queue *queue, const struct bind_job *job,
+				     const struct smri_bind_need *need, int *err)
+{
+	struct gpuvm_queues *q = queue->vm;
+	bool waits = (need->unmaps_only || q->max.growth) && !(job->flags & BIND_NONBLOCK);
+	struct smri_bind_job *j = NULL;
+	unsigned int event;
+
+	*err = need->unmaps_only ? 0 : smri_bind_refill(q);
+	while (!*err) {
+		mt_lock_acquire(&q->lock);
+		event = q->event;
+		mt_lock_release(&q->lock);
+		j = smri_bind_job_new(q, job, need, err);
+		if (!j && *err == -ENOMEM)
+			j = smri_bind_job_spare(q, job, need);
+		if (j) {
+			*err = 0;
+			break;
+		}
+		if (*err == -ENOMEM && waits)
+			*err = wait_for_memory(queue, event);
+	}
+	if (*err == SMRI_BIND_ALONE && !need->unmaps_only)
+		*err = -ENOMEM;
+	return j;
+}
+
+int smri_bind_prepare(struct gpuvm_queues *q, const struct bind_op *op, void **cookie)
+{
+	int err = q->ops->prepare(q->vm, op, cookie, q->priv);
+
+	smr_assert(err <= 0);
+	return err > 0 ? -EINVAL : err;
+}
+
+static int prepare(struct gpuvm_queues *q, struct smri_bind_job *j)
+{
+	struct smri_bind_op *op;
+	int err = 0;
+
+	if (!q->ops || !q->ops->prepare)
+		return 0;
+	smri_bind_for_each(op, &j->ops)
+	{
+		err = smri_bind_prepare(q, &op->req, &op->cookie);
+		if (err)
+			break;
+		j->prepared++;
+	}
+	return err;
+}
+
+/* ---- Reservation locks ---- */
+
+enum { FEW = 8 };
+
+/* Those of the objects that a job maps, each once, by address. */
+struct resvs {
+	struct gpuvm_resv **resv, *few[FEW];
+	unsigned int nr;
+};
+
+static int by_address(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t) * (struct gpuvm_resv *const *)a;
+	uintptr_t y = (uintptr_t) * (struct gpuvm_resv *const *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void add_resv(struct resvs *r, struct gpuvm_resv *resv)
+{
+	if (r->nr == 0 || r->resv[r->nr - 1] != resv)
+		r->resv[r->nr++] = resv;
+}
+
+static int collect_resvs(struct gpuvm_queues *q, struct smri_bind_job *j, struct resvs *r)
+{
+	struct smri_bind_op *op;
+	unsigned int nr = 0;
+
+	r->nr = 0;
+	r->resv = j->ops.nr < FEW ? r->few : smr_heap_alloc((j->ops.nr + 1) * sizeof(*r->resv));
+	if (!r->resv)
+		return -ENOMEM;
+	/* Pairs of external objects are put on a list that it protects then. */
+	if (gpuvm_resv_protected(q->vm))
+		add_resv(r, gpuvm_resv(q->vm));
+	smri_bind_for_each(op, &j->ops) if (op->req.type == BIND_MAP && op->req.obj)
+		add_resv(r, op->req.obj->resv);
+	qsort(r->resv, r->nr, sizeof(*r->resv), by_address);
+	for (unsigned int i = 0; i < r->nr; i++)
+		if (i == 0 || r->resv[i] != r->resv[nr - 1])
+			r->resv[nr++] = r->resv[i];
+	r->nr = nr;
+	return 0;
+}
+
+static void unlock_resvs(struct resvs *r)
+{
+	while (r->nr > 0)
+		gpuvm_resv_unlock(r->resv[--r->nr]);
+	if (r->resv != r->few)
+		smr_heap_free(r->resv);
+	r->resv = r->few;
+}
+
+/* Locks them, with a slot for the job's fence in each: 0; or -ENOMEM, and none is locked. */
+static int lock_resvs(struct gpuvm_queues *q, struct smri_bind_job *j, struct resvs *r)
+{
+	unsigned int nr;
+	int err;
+
+	r->nr = 0;
+	r->resv = r->few;
+	if (!j->done)
+		return 0;
+	err = collect_resvs(q, j, r);
+	if (err)
+		return err;
+	nr = r->nr;
+	for (r->nr = 0; r->nr < nr && !err; r->nr++) {
+		gpuvm_resv_lock(r->resv[r->nr]);
+		err = gpuvm_resv_reserve(r->resv[r->nr], 1);
+	}
+	if (err)
+		unlock_resvs(r);
+	return err;
+}
+
+/* ---- Commit ---- */
+
+static void raise_to(unsigned long *peak, unsigned long now)
+{
+	if (now > *peak)
+		*peak = now;
+}
+
+/* Puts the job into the queue, not to begin yet: 0 or -ENOENT. */
+static int enter(struct bind_queue *queue, struct smri_bind_job *j)
+{
+	struct gpuvm_queues *q = queue->vm;
+	struct bind_stats *stats = &q->stats;
+	int err = 0;
+
+	mt_lock_acquire(&q->lock);
+	if (refuses(queue)) {
+		err = -ENOENT;
+	} else {
+		j->queue = queue;
+		j->waits = (unsigned int)j->in.nr;
+		smr_pool_list_add(&queue->jobs, &j->obj);
+		queue->submitted++;
+		stats->submitted++;
+		stats->jobs++;
+		stats->ops += j->load.ops;
+		stats->bytes += j->load.bytes;
+		stats->vas_reserved += j->nr_vas;
+		raise_to(&stats->jobs_peak, stats->jobs);
+		raise_to(&stats->bytes_peak, stats->bytes);
+	}
+	mt_lock_release(&q->lock);
+	return err;
+}
+
+/* Pairs that others have made meanwhile take the place of the job's own, which it keeps to put later. */
+static void publish(struct smri_bind_job *j, struct resvs *r)
+{
+	struct smri_bind_op *op;
+
+	smri_bind_for_each(op, &j->ops)
+	{
+		if (op->spare)
+			op->pair = gpuvm_bo_obtain_prealloc(op->spare, &op->spare);
+		if (op->pair)
+			gpuvm_bo_extobj_add(op->pair);
+	}
+	for (unsigned int i = 0; i < r->nr; i++)
+		gpuvm_resv_add(r->resv[i], j->done, GPUVM_USAGE_BOOKKEEP);
+}
+
+/* Called by whoever signals; after the lock is let go of the job may be over. CONTEXT: any section. */
+static void in_signaled(struct fence *f, struct fence_cb *cb)
+{
+	struct smri_bind_sync *sync = container_of(cb, struct smri_bind_sync, cb);
+	struct bind_queue *queue = sync->job->queue;
+	struct gpuvm_queues *q = queue->vm;
+
+	(void)f;
+	mt_lock_acquire(&q->lock);
+	if (--sync->job->waits == 0)
+		smri_bind_look(queue);
+	mt_lock_release(&q->lock);
+}
+
+/* From here on the job may begin, and end, at any time. */
+static void arm(struct bind_queue *queue, struct smri_bind_job *j)
+{
+	struct gpuvm_queues *q = queue->vm;
+	unsigned int over = 0;
+
+	for (struct smr_pool_obj *obj = j->in.head; obj; obj = obj->next) {
+		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
+
+		over += fence_add_callback(sync->fence, &sync->cb, in_signaled) != 0;
+	}
+	mt_lock_acquire(&q->lock);
+	j->waits -= over;
+	j->committed = true;
+	smri_bind_look(queue);
+	mt_lock_release(&q->lock);
+}
+
+static int commit(struct bind_queue *queue, struct smri_bind_job *j)
+{
+	struct gpuvm_queues *q = queue->vm;
+	struct resvs resvs;
+	int err = lock_resvs(q, j, &resvs);
+
+	if (err)
+		return err;
+	err = enter(queue, j);
+	if (!err)
+		publish(j, &resvs);
+	unlock_resvs(&resvs);
+	if (!err)
+		arm(queue, j);
+	return err;
+}
+
+/* ---- The whole ---- */
+
+/* The result of the job; -EINTR: it will run all the same. */
+static int wait_for_job(struct gpuvm_queues *q, struct smri_bind_waiter *w, struct bind_job *job)
+{
+	int err = 0;
+
+	mt_lock_acquire(&q->lock);
+	while (!w->over && !err) {
+		err = smri_bind_sleep(q, SMR_NEVER);
+		if (!w->job)
+			err = 0; /* about to be over */
+	}
+	if (w->over) {
+		err = w->error;
+	} else {
+		w->job->waiter = NULL;
+		job->bad_op = UINT_MAX;
+	}
+	mt_lock_release(&q->lock);
+	return err;
+}
+
+static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bind_need *need)
+{
+	struct gpuvm_queues *q = queue->vm;
+	struct smri_bind_waiter waiter = { .over = false };
+	struct smri_bind_job *j;
+	int err;
+
+	j = reserve(queue, job, need, &err);
+	if (!j)
+		return err;
+	if (job->flags & BIND_SYNC) {
+		waiter.job = j;
+		j->waiter = &waiter;
+	}
+	err = prepare(q, j);
+	if (!err)
+		err = commit(queue, j);
+	if (err) {
+		smri_bind_undo(q, j);
+		return err;
+	}
+	need->load = (struct smri_bind_load){ 0 }; /* the job's to give up */
+	return job->flags & BIND_SYNC ? wait_for_job(q, &waiter, job) : 0;
+}
+
+int bind_queue_submit(struct bind_queue *queue, struct bind_job *job)
+{
+	struct gpuvm_queues *q = queue->vm;
+	struct smri_bind_need need;
+	int err = validate(q->vm, job);
+
+	if (err)
+		return err;
+	smri_bind_need(q, job, &need);
+	err = charge(queue, &need.load, !(job->flags & BIND_NONBLOCK));
+	if (err)
+		return err;
+	do {
+		err = submit(queue, job, &need);
+		if (err == SMRI_BIND_ALONE)
+			err = smri_bind_inline(queue, job);
+	} while (err == SMRI_BIND_RETRY);
+	if (need.load.jobs)
+		uncharge(q, &need.load);
+	return err;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* VMs driven by queues: beginning, end, ban, figures. */
+#include "bind/bind_internal.h"
+
+#include "gpuvm/change.h"
+#include "gpuvm/object.h"
+#include "mem/heap.h"
+#include "tree/pledge.h"
+
+#include <errno.h>
+#include <samara/credits.h>
+#include <string.h>
+
+/* ---- The beginning ---- */
+
+/* The caller's configuration, which may be of an older, shorter kind: 0 or -EINVAL. */
+static int read_config(struct bind_config *out, const struct bind_config *config)
+{
+	if (!config || config->size < offsetof(struct bind_config, workers) ||
+	    config->size > sizeof(*out))
+		return -EINVAL;
+	memset(out, 0, sizeof(*out));
+	memcpy(out, config, config->size);
+	if (out->va_size == 0)
+		out->va_size = sizeof(struct gpuva);
+	if (out->va_size < sizeof(struct gpuva))
+		return -EINVAL;
+	if (out->max_mappings && (out->max_jobs == 0 || out->max_ops == 0))
+		return -EINVAL;
+	return 0;
+}
+
+/* The pool of mappings has something that no reader sees any more. CONTEXT: HOLDS pool. */
+static void vas_expired(void *arg)
+{
+	struct gpuvm_queues *q = arg;
+
+	mt_lock_acquire(&q->lock);
+	q->expired = true;
+	smri_bind_look_all(q);
+	smri_bind_tell(q); /* who closes the VM sees to it himself */
+	mt_lock_release(&q->lock);
+}
+
+static void free_queues(struct gpuvm_queues_head *head)
+{
+	smr_heap_free(container_of(head, struct gpuvm_queues, head));
+}
+
+static void init_pools(struct gpuvm_queues *q, const struct bind_config *c)
+{
+	enum mt_rcu_flavor flavor = mt_rcu_flavor(&q->vm->tree);
+	size_t va = offsetof(struct smri_bind_va, va) + c->va_size;
+	unsigned long vas = 0, jobs = 0, ops = 0; /* kept when nobody has them */
+
+	if (c->max_mappings) {
+		vas = c->max_mappings + GPUVM_MAP_CHANGES * c->max_ops;
+		jobs = c->max_jobs;
+		ops = c->max_ops;
+	}
+	smr_pool_init(&q->vas, va, vas, flavor, vas_expired, q);
+	smr_pool_init(&q->jobs, sizeof(struct smri_bind_job), jobs, flavor, NULL, NULL);
+	smr_pool_init(&q->op_records, sizeof(struct smri_bind_op), ops, flavor, NULL, NULL);
+	smr_pool_init(&q->syncs, sizeof(struct smri_bind_sync), 0, flavor, NULL, NULL);
+}
+
+static int fill(struct smr_pool *pool)
+{
+	struct smr_pool_list list;
+	int err;
+
+	smr_pool_list_init(&list);
+	err = smr_pool_prepare(pool, &list, pool->keep);
+	smr_pool_put(pool, &list);
+	return err;
+}
+
+/* The strict level: all there can be at a time is got now. */
+static int pay_for_all(struct gpuvm_queues *q)
+{
+	int err;
+
+	if (q->max.growth == 0)
+		return 0;
+	err = fill(&q->vas);
+	if (!err)
+		err = fill(&q->jobs);
+	if (!err)
+		err = fill(&q->op_records);
+	return err;
+}
+
+/* CONTEXT: nobody else knows of @q any more. */
+static void end_pools(struct gpuvm_queues *q)
+{
+	smri_bind_spare_free(q);
+	mt_credits_release(&q->credits);
+	smr_pool_destroy(&q->vas);
+	smr_pool_destroy(&q->jobs);
+	smr_pool_destroy(&q->op_records);
+	smr_pool_destroy(&q->syncs);
+	if (q->shared_workers)
+		smri_bind_workers_put();
+}
+
+static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_config *c)
+{
+	struct gpuvm_queues *q = smr_heap_alloc(sizeof(*q));
+
+	if (!q)
+		return NULL;
+	q->head.free = free_queues;
+	q->vm = vm;
+	q->ops = c->ops;
+	q->priv = c->priv;
+	q->va_size = c->va_size;
+	q->max = (struct smri_bind_load){ c->max_jobs, c->max_ops, c->max_mappings, c->max_bytes };
+	q->credits_keep = 1 + (c->max_mappings ? c->max_ops : 0);
+	mt_lock_init(&q->lock);
+	smr_list_init(&q->queues);
+	smr_list_init(&q->ready);
+	smri_bind_spare_init(q);
+	mt_credits_init(&q->credits, &vm->tree, MT_CREDITS_RECYCLING);
+	init_pools(q, c);
+	q->shared_workers = !c->workers;
+	q->workers = c->workers ? c->workers : smri_bind_workers_get();
+	return q;
+}
+
+int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
+{
+	struct gpuvm_queues *q;
+	struct bind_config c;
+	int err = read_config(&c, config);
+
+	if (err || mt_external_lock(&vm->tree))
+		return -EINVAL;
+	if (vm->queues || vm->nr_vas > 0)
+		return -EBUSY;
+	if (!smr_rcu_init(mt_rcu_flavor(&vm->tree)))
+		return -ENOMEM;
+	q = new_queues(vm, &c);
+	if (!q)
+		return -ENOMEM;
+	if (!q->workers) {
+		q->shared_workers = false;
+		err = -ENOMEM;
+	}
+	if (!err)
+		err = pay_for_all(q);
+	if (!err)
+		err = smri_bind_refill(q);
+	if (err) {
+		end_pools(q);
+		smr_heap_free(q);
+		return err;
+	}
+	vm->queues = q;
+	gpuvm_get(vm);
+	return 0;
+}
+
+/* ---- The end ---- */
+
+/* Takes @va, found in the tree, out of it. CONTEXT: HOLDS the VM's lock. */
+static void take_out(struct gpuvm_queues *q, struct gpuva *va, struct smr_pool_list *list)
+{
+	if (va->gem.obj) {
+		gpuvm_object_lock(va->gem.obj);
+		smr_gpuva_unlist(va);
+		gpuvm_object_unlock(va->gem.obj);
+	}
+	smri_bind_erase(q, va);
+	smr_pool_list_add(list, &smri_bind_va_of(va)->obj);
+}
+
+/* Removes every mapping. Needs no memory. CONTEXT: the runner. */
+static void remove_all(struct gpuvm_queues *q)
+{
+	struct gpuvm *vm = q->vm;
+	struct smr_pool_list list;
+	struct gpuva *va;
+	uint64_t at = 0;
+
+	smr_pool_list_init(&list);
+	gpuvm_lock(vm);
+	while ((va = smr_gpuvm_first(vm, &vm->tree, at, UINT64_MAX))) {
+		at = smr_va_last(va) + 1;
+		if (va != &vm->kernel_alloc_node)
+			take_out(q, va, &list);
+		if (at == 0)
+			break;
+	}
+	smr_gpuvm_count(vm, 0, list.nr);
+	gpuvm_unlock(vm);
+	mt_lock_acquire(&q->lock);
+	q->stats.vas_live -= list.nr;
+	mt_lock_release(&q->lock);
+	smr_pool_retire(&q->vas, &list);
+}
+
+/* Until the last mapping in limbo is free. CONTEXT: the runner. */
+static void wait_for_limbo(struct gpuvm_queues *q)
+{
+	while (smr_pool_count(&q->vas).limbo > 0) {
+		mt_lock_acquire(&q->lock);
+		while (!q->expired)
+			smri_bind_sleep_on(q);
+		q->expired = false;
+		mt_lock_release(&q->lock);
+		smri_bind_drain(q);
+	}
+}
+
+int bind_vm_close(struct gpuvm *vm, enum bind_close how)
+{
+	struct gpuvm_queues *q = vm->queues;
+	bool closed;
+
+	if (!q)
+		return -ENOENT;
+	mt_lock_acquire(&q->lock);
+	closed = q->closed;
+	q->closed = true;
+	if (!closed && how == BIND_CANCEL)
+		q->canceled = true;
+	if (!closed) {
+		smri_bind_look_all(q);
+		smri_bind_tell(q);
+		while (q->charged.jobs > 0)
+			smri_bind_sleep_on(q);
+		smri_bind_own(q);
+	}
+	mt_lock_release(&q->lock);
+	if (closed)
+		return -ENOENT;
+	remove_all(q);
+	wait_for_limbo(q);
+	end_pools(q);
+	/* It stays owned: nobody will work for it again. */
+	gpuvm_put(vm);
+	return 0;
+}
+
+/* ---- Bans ---- */
+
+void bind_vm_ban(struct gpuvm *vm)
+{
+	struct gpuvm_queues *q = vm->queues;
+
+	if (!q)
+		return;
+	mt_lock_acquire(&q->lock);
+	smr_store(&q->banned, true, RELAXED);
+	smri_bind_look_all(q);
+	smri_bind_tell(q);
+	mt_lock_release(&q->lock);
+}
+
+bool bind_vm_is_banned(const struct gpuvm *vm)
+{
+	return vm->queues && smr_load(&vm->queues->banned, RELAXED);
+}
+
+/* ---- Figures ---- */
+
+void bind_vm_stats(struct gpuvm *vm, struct bind_stats *stats)
+{
+	struct gpuvm_queues *q = vm->queues;
+
+	*stats = (struct bind_stats){ 0 };
+	if (!q)
+		return;
+	mt_lock_acquire(&q->lock);
+	*stats = q->stats;
+	mt_lock_release(&q->lock);
+	stats->vas_limbo = smr_pool_count(&q->vas).limbo;
+}

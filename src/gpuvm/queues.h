@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* All that this layer knows of what drives a VM by queues. */
+#ifndef SMR_GPUVM_QUEUES_H
+#define SMR_GPUVM_QUEUES_H
+
+#include "base/base.h"
+#include <samara/gpuvm.h>
+
+/* A struct gpuvm_queues begins with it. */
+struct gpuvm_queues_head {
+	void (*free)(struct gpuvm_queues_head *head); /* with the VM, after its last reference */
+};
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs the requests of gpuvm.txt, of which the head explains the lines, as jobs of a bind queue. */
+#include "support/bind_toy.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct bind_toy bt;
+
+/* "vm=START+RANGE/RESERVED+RANGE " in front of @at, if it is there. */
+static const char *parse_vm(const char *at, struct toy_config *config)
+{
+	int n = 0;
+
+	*config = (struct toy_config){ .range = 0x1000 };
+	if (strncmp(at, "vm=", 3) != 0)
+		return at;
+	at += 3;
+	if (sscanf(at, "%" SCNx64 "+%" SCNx64 "%n", &config->start, &config->range, &n) != 2)
+		exit(99);
+	at += n;
+	if (sscanf(at, "/%" SCNx64 "+%" SCNx64 "%n", &config->reserve_start, &config->reserve_range,
+		   &n) == 2)
+		at += n;
+	return at + strspn(at, " ");
+}
+
+/* Maps what stands in brackets, each mapping a job, and returns what follows. */
+static const char *set_up(struct bind_queue *q, const char *at)
+{
+	char job[64];
+	size_t n;
+
+	for (at++; *at != ']'; at += n + (at[n] == ' ')) {
+		n = strcspn(at, " ]");
+		snprintf(job, sizeof(job), "map %.*s", (int)n, at);
+		if (bind_toy_submit(q, &bt, job, NULL, NULL))
+			exit(99);
+	}
+	if (bind_queue_wait(q, FENCE_FOREVER))
+		exit(99);
+	return at + 2;
+}
+
+/* What comes of the request, as the line has it. */
+static void answer(struct bind_queue *q, const char *request, char *text, size_t size)
+{
+	struct bind_job job = { .flags = BIND_SYNC };
+	int err;
+
+	toy_clear_log(&bt.toy);
+	err = bind_toy_submit_job(q, &bt, request, &job);
+	if (err)
+		snprintf(text, size, "%s => %s",
+			 err == -EINVAL && job.bad_op == 0 ? "-EINVAL" : "error",
+			 bind_toy_dump(&bt));
+	else
+		snprintf(text, size, "%s => %s", toy_log(&bt.toy), bind_toy_dump(&bt));
+}
+
+static bool run_line(char *line)
+{
+	static char text[2 * TOY_TEXT];
+	struct toy_config config;
+	struct bind_queue *q;
+	char *want = strstr(line, " => ");
+	const char *at = parse_vm(line + 4 + strspn(line + 4, " "), &config);
+	bool good;
+
+	*want = 0;
+	want += strlen(" => ");
+	bind_toy_init(&bt, &config, NULL);
+	q = bind_queue_create(&bt.toy.vm, "examples", NULL);
+	answer(q, set_up(q, at), text, sizeof(text));
+	good = strcmp(text, want) == 0;
+	if (!good)
+		fprintf(stderr, "%s => %s\n  gave: %s\n", line, want, text);
+	bind_queue_destroy(q);
+	if (!bind_toy_destroy(&bt)) {
+		fprintf(stderr, "%s\n  something is left\n", line);
+		good = false;
+	}
+	return good;
+}
+
+int main(int argc, char **argv)
+{
+	FILE *in = argc == 2 ? fopen(argv[1], "r") : NULL;
+	unsigned int lines = 0, failed = 0;
+	char line[1024];
+
+	if (!in)
+		return 99;
+	while (fgets(line, sizeof(line), in)) {
+		line[strcspn(line, "#\n")] = 0;
+		for (size_t n = strlen(line); n > 0 && line[n - 1] == ' '; n--)
+			line[n - 1] = 0;
+		if (*line != 'E')
+			continue;
+		lines++;
+		failed += !run_line(line);
+	}
+	fclose(in);
+	printf("%u examples, %u failed\n", lines, failed);
+	return failed > 0 || lines < 70;
+}

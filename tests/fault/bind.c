@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bind queues without memory: a submit that fails has changed nothing, whichever of its allocations it was; an accepted job needs
+ * none; and unmaps are not refused.
+ */
+#include "support/cm.h"
+
+#include "bind/bind_internal.h"
+#include "support/bind_toy.h"
+#include "support/memfault.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct bind_toy bt;
+
+static struct bind_queue *begin(const struct toy_config *config, const struct bind_config *bounds)
+{
+	struct bind_queue *q;
+
+	bind_toy_init(&bt, config, bounds);
+	q = bind_queue_create(&bt.toy.vm, "test", NULL);
+	assert_non_null(q);
+	return q;
+}
+
+static void end(struct bind_queue *q)
+{
+	memfault_ok();
+	bind_queue_destroy(q);
+	assert_true(bind_toy_destroy(&bt));
+}
+
+static struct bind_stats stats(void)
+{
+	struct bind_stats s;
+
+	bind_vm_stats(&bt.toy.vm, &s);
+	return s;
+}
+
+static void settle(struct bind_queue *q)
+{
+	assert_int_equal(bind_queue_wait(q, FENCE_FOREVER), 0);
+	while (stats().vas_limbo > 0)
+		usleep(100);
+}
+
+static int submit(struct bind_queue *q, const char *text, struct fence *in, struct fence *out)
+{
+	return bind_toy_submit(q, &bt, text, in, out);
+}
+
+/* ---- Everything that a submit might leave behind ---- */
+
+struct picture {
+	struct bind_stats stats;
+	struct smri_bind_load charged;
+	struct smr_pool_count pools[4];
+	unsigned long credits, credits_free, pledged, submitted, seq;
+	unsigned int obj_refs[TOY_OBJECTS], pairs[TOY_OBJECTS], vm_refs, resv_fences, resv_reserved;
+	unsigned int extobj;
+	long cookies;
+	bool in_signaled, out_signaled;
+	char vm[4096];
+};
+
+static unsigned int length(const struct gpuvm_list *head)
+{
+	unsigned int n = 0;
+
+	for (const struct gpuvm_list *link = head->next; link != head; link = link->next)
+		n++;
+	return n;
+}
+
+static void take_picture(struct picture *p, struct bind_queue *queue, struct fence *in,
+			 struct fence *out)
+{
+	struct gpuvm_queues *q = queue->vm;
+
+	memset(p, 0, sizeof(*p));
+	p->stats = stats();
+	p->charged = q->charged;
+	p->pools[0] = smr_pool_count(&q->vas);
+	p->pools[1] = smr_pool_count(&q->jobs);
+	p->pools[2] = smr_pool_count(&q->op_records);
+	p->pools[3] = smr_pool_count(&q->syncs);
+	p->credits = mt_credits_left(&q->credits);
+	p->credits_free = q->credits_free;
+	p->pledged = bt.toy.vm.tree.ma_pledge.pledged;
+	p->seq = bt.toy.vm.tree.ma_seq;
+	p->submitted = queue->submitted;
+	for (unsigned int i = 0; i < TOY_OBJECTS; i++) {
+		p->obj_refs[i] = bt.toy.objs[i].refs;
+		p->pairs[i] = length(&bt.toy.objs[i].pairs);
+		p->resv_fences += bt.toy.objs[i].own_resv.nr;
+		p->resv_reserved += bt.toy.objs[i].own_resv.reserved;
+	}
+	p->vm_refs = bt.toy.vm.refs;
+	p->extobj = length(&bt.toy.vm.extobj.list);
+	p->cookies = bt.cookies;
+	p->in_signaled = in && fence_is_signaled(in);
+	p->out_signaled = out && fence_is_signaled(out);
+	snprintf(p->vm, sizeof(p->vm), "%s", bind_toy_dump(&bt));
+}
+
+static void expect_same(const struct picture *a, const struct picture *b, unsigned long i)
+{
+	if (memcmp(a, b, sizeof(*a)) == 0)
+		return;
+	for (size_t at = 0; at < sizeof(*a); at++)
+		if (((const char *)a)[at] != ((const char *)b)[at])
+			fail_msg("allocation %lu: the picture differs at byte %zu", i, at);
+}
+
+/* A2: fails the first, the second, ... allocation, until it passes; how many there were. */
+static unsigned long each_allocation(struct bind_queue *q, const char *text, struct bind_job *job)
+{
+	struct fence *in = job->nr_in ? job->in[0].fence : NULL;
+	struct fence *out = job->nr_out ? job->out[0].fence : NULL;
+	struct picture before, after;
+	unsigned long i;
+	int err = -ENOMEM;
+
+	take_picture(&before, q, in, out);
+	for (i = 1; err; i++) {
+		memfault_nth(i);
+		err = bind_toy_submit_job(q, &bt, text, job);
+		memfault_ok();
+		if (!err)
+			break;
+		assert_int_equal(err, -ENOMEM);
+		take_picture(&after, q, in, out);
+		expect_same(&before, &after, i);
+		assert_true(i < 1000);
+	}
+	return i - 1;
+}
+
+static void every_allocation_of_maps(void **state)
+{
+	static const struct toy_config external = { .range = 0x1000, .external = true };
+	static const struct toy_config protected = { .range = 0x1000,
+						     .external = true,
+						     .flags = GPUVM_RESV_PROTECTED };
+	static const struct toy_config *const configs[] = { NULL, &external, &protected };
+
+	(void)state;
+	for (unsigned int c = 0; c < 3; c++) {
+		struct bind_queue *q = begin(configs[c], NULL);
+		struct timeline *tl = timeline_create("t", 0);
+		struct fence *in = fence_create(), *out = fence_create();
+		struct bind_sync ins[] = { { .fence = in }, { .timeline = tl, .value = 7 } };
+		struct bind_sync outs[] = { { .fence = out }, { .timeline = tl, .value = 9 } };
+		struct bind_job job = { .nr_in = 2, .nr_out = 2, .in = ins, .out = outs };
+
+		assert_true(each_allocation(q,
+					    "map 10+10=A@0; map 20+10=B@0; unmap 18+10; "
+					    "map 40+10=A@7; unmap_all C; prefetch 0+100; "
+					    "map 60+8=C@0; map 68+8=D@0; map 70+8=E@0; "
+					    "map 78+8=F@0; sparse 80+8",
+					    &job) > 30);
+		/* A3, A4: from here on there is none. */
+		memfault_none();
+		fence_signal(in);
+		timeline_signal(tl, 7);
+		assert_int_equal(fence_wait(out, FENCE_FOREVER), 0);
+		assert_int_equal(fence_error(out), 0);
+		assert_int_equal(bind_queue_wait(q, FENCE_FOREVER), 0);
+		assert_string_equal(bind_toy_dump(&bt),
+				    "[10+8=A@0 28+8=B@8 40+10=A@7 60+8=C@0 68+8=D@0 70+8=E@0 "
+				    "78+8=F@0 80+8=-@0]");
+		memfault_ok();
+		fence_put(in);
+		fence_put(out);
+		timeline_put(tl);
+		end(q);
+	}
+}
+
+static void every_allocation_of_a_large_job(void **state)
+{
+	struct bind_queue *q = begin(NULL, NULL);
+	struct bind_job job = { .flags = 0 };
+	char text[4096] = "";
+
+	(void)state;
+	for (unsigned int i = 0; i < 70; i++)
+		sprintf(text + strlen(text), "map %x+8=A@0; ", 8 * i);
+	assert_true(each_allocation(q, text, &job) > 200);
+	settle(q);
+	assert_int_equal(stats().vas_live, 70);
+	end(q);
+}
+
+static void every_allocation_of_a_vm(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000 };
+
+	(void)state;
+	for (unsigned int strict = 0; strict < 2; strict++) {
+		struct bind_config c = { .size = sizeof(c) };
+		struct toy toy;
+		int err = -ENOMEM;
+
+		if (strict) {
+			c.max_mappings = 10;
+			c.max_ops = c.max_jobs = 3;
+		}
+		for (unsigned long i = 1; err; i++) {
+			assert_int_equal(toy_init(&toy, &config), 0);
+			memfault_nth(i);
+			err = bind_vm_init(&toy.vm, &c);
+			memfault_ok();
+			if (err) {
+				assert_int_equal(err, -ENOMEM);
+				assert_null(toy.vm.queues);
+				assert_int_equal(toy.vm.tree.ma_pledge.pledged, 0);
+				assert_true(toy_destroy(&toy));
+			}
+		}
+		memfault_nth(1);
+		assert_null(bind_queue_create(&toy.vm, "x", &err));
+		assert_int_equal(err, -ENOMEM);
+		memfault_ok();
+		assert_int_equal(bind_vm_close(&toy.vm, BIND_DRAIN), 0);
+		assert_true(toy_destroy(&toy));
+	}
+}
+
+/* ---- Unmaps ---- */
+
+/* A13: the spare serves the first, which is found to need nothing; the second waits for it to come back. */
+struct waiting {
+	struct bind_queue *q;
+	const char *text;
+	struct fence *in;
+	int result;
+};
+
+static void *submit_waiting(void *arg)
+{
+	struct waiting *w = arg;
+
+	w->result = submit(w->q, w->text, w->in, NULL);
+	return NULL;
+}
+
+static void unmaps_live_on_the_spare(void **state)
+{
+	struct bind_queue *q = begin(NULL, NULL);
+	struct fence *in = fence_create();
+	struct waiting w = { .q = q, .text = "unmap 40+4" };
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 10+10=A@0; map 38+10=B@0", NULL, NULL), 0);
+	settle(q);
+	memfault_none();
+	assert_int_equal(submit(q, "map 14+4=A@0", NULL, NULL), -ENOMEM);
+	assert_int_equal(submit(q, "unmap 100+20", in, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, submit_waiting, &w), 0);
+	usleep(2000);
+	assert_int_equal(stats().jobs, 1);
+	fence_signal(in);
+	pthread_join(thread, NULL);
+	assert_int_equal(w.result, 0);
+	settle(q);
+	assert_string_equal(bind_toy_dump(&bt), "[10+10=A@0 38+8=B@0 44+4=B@c]");
+	assert_int_equal(stats().unmaps_inline, 0);
+	fence_put(in);
+	end(q);
+}
+
+/* Nothing is outstanding, and the spare is used up: what cuts nothing goes all the same. */
+static void unmaps_are_run_inline(void **state)
+{
+	struct bind_queue *q = begin(NULL, NULL);
+	struct timeline *tl = timeline_create("t", 0);
+	struct bind_sync out = { .timeline = tl, .value = 3 };
+	struct bind_job job = { .nr_out = 1, .out = &out };
+
+	(void)state;
+	assert_int_equal(submit(q, "map 0+100=A@0; map 200+10=B@0; map 210+10=C@0; sparse 220+10",
+				NULL, NULL),
+			 0);
+	settle(q);
+	memfault_none();
+	assert_int_equal(submit(q, "unmap 40+10", NULL, NULL),
+			 0); /* on the spare, which it needs */
+	settle(q);
+	toy_clear_log(&bt.toy);
+	assert_int_equal(
+		bind_toy_submit_job(q, &bt, "unmap 200+20; unmap 220+40; unmap 300+1", &job), 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	assert_int_equal(timeline_value(tl), 3);
+	assert_string_equal(toy_log(&bt.toy), "U(200+10=B@0 k0) U(210+10=C@0 k0) U(220+10=-@0 k0)");
+	assert_string_equal(bind_toy_dump(&bt), "[0+40=A@0 50+b0=A@50]");
+	assert_int_equal(bt.cookies, 0);
+	settle(q);
+	memfault_ok();
+	assert_int_equal(submit(q, "map 208+20=D@0; unmap 10+1", NULL, NULL), 0);
+	settle(q);
+	assert_string_equal(bind_toy_dump(&bt), "[0+10=A@0 11+2f=A@11 50+b0=A@50 208+20=D@0]");
+	timeline_put(tl);
+	end(q);
+}
+
+/* Cutting again and again grows the VM: in the end it cannot be. */
+static void cutting_comes_to_an_end(void **state)
+{
+	struct bind_queue *q = begin(NULL, NULL);
+	struct bind_job job = { .flags = BIND_NONBLOCK };
+	unsigned int cuts = 0;
+	char text[32];
+	int err;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 0+800=A@0", NULL, NULL), 0);
+	settle(q);
+	memfault_none();
+	do {
+		sprintf(text, "unmap %x+1", 4 * cuts + 2);
+		err = submit(q, text, NULL, NULL);
+		settle(q);
+		cuts += !err;
+	} while (!err);
+	assert_int_equal(err, -ENOMEM);
+	assert_int_equal(stats().vas_live, 1 + cuts);
+	assert_true(cuts >= 1 && cuts < 20);
+	assert_int_equal(bind_toy_submit_job(q, &bt, text, &job), -ENOMEM);
+	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), -ENOMEM);
+	assert_int_equal(submit(q, "unmap 0+800", NULL, NULL), 0);
+	assert_string_equal(bind_toy_dump(&bt), "[]");
+	end(q);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_allocation_of_maps),
+		cmocka_unit_test(every_allocation_of_a_large_job),
+		cmocka_unit_test(every_allocation_of_a_vm),
+		cmocka_unit_test(unmaps_live_on_the_spare),
+		cmocka_unit_test(unmaps_are_run_inline),
+		cmocka_unit_test(cutting_comes_to_an_end),
+	};
+
+	return cmocka_run_group_tests_name("bind", tests, NULL, NULL);
+}
