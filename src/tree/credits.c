@@ -117,7 +117,7 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 	if (nr == 0 || (unsigned int)c->mode > MT_CREDITS_STRICT)
 		return -EINVAL;
 	/* Far beyond any memory, and small enough to be multiplied by what one takes. */
-	if (nr > ULONG_MAX / MT_CHUNK_SIZE || c->left > ULONG_MAX / MT_CHUNK_SIZE ||
+	if (nr > ULONG_MAX / MT_CHUNK_SIZE || mt_credits_left(c) > ULONG_MAX / MT_CHUNK_SIZE ||
 	    c->batch > ULONG_MAX / MT_CHUNK_SIZE)
 		return -EOVERFLOW;
 	if (gfpflags_allow_blocking(gfp))
