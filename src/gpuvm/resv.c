@@ -74,16 +74,29 @@ static int grow(struct gpuvm_resv *resv, unsigned int room)
 	return 0;
 }
 
+/* Is there room for @nr more, and @spare then left? */
+static bool has_room(const struct gpuvm_resv *resv, unsigned int nr, unsigned int spare)
+{
+	unsigned int left = resv->room - resv->nr - resv->reserved;
+
+	return left >= nr && left - nr >= spare;
+}
+
 int gpuvm_resv_reserve(struct gpuvm_resv *resv, unsigned int nr)
 {
 	unsigned int want;
 
 	smr_assert(gpuvm_resv_is_held(resv));
-	drop_signaled(resv);
-	if (__builtin_add_overflow(resv->nr + resv->reserved, nr, &want) || want > UINT32_MAX / 2)
-		return -ENOMEM;
-	if (want > resv->room && grow(resv, want < 4 ? 4 : want + want / 2))
-		return -ENOMEM;
+	if (!has_room(resv, nr, 0)) {
+		drop_signaled(resv);
+		want = resv->nr + resv->reserved;
+		if (__builtin_add_overflow(want, nr, &want) || want > UINT32_MAX / 2)
+			return -ENOMEM;
+		/* With some room to spare, or all fences would be asked again soon. */
+		if (!has_room(resv, nr, resv->room / 4) &&
+		    grow(resv, want < 4 ? 4 : want + want / 2) && !has_room(resv, nr, 0))
+			return -ENOMEM;
+	}
 	resv->reserved += nr;
 	return 0;
 }
