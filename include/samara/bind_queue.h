@@ -64,8 +64,9 @@ struct bind_sync {
 };
 
 enum {
-	BIND_SYNC = 1 << 0,     /* return when it is done, with its result; no in- or out-fences */
-	BIND_NONBLOCK = 1 << 1, /* -ENOSPC instead of waiting for room below the VM's bounds */
+	BIND_SYNC = 1 << 0, /* return when it is done, with its result; no in- or out-fences */
+	/* -ENOSPC instead of waiting for room below the VM's bounds, -ENOMEM instead of waiting for memory */
+	BIND_NONBLOCK = 1 << 1,
 };
 
 /* The caller's; only read during the call, but for bad_op. */
@@ -97,8 +98,8 @@ struct bind_ops {
 	 */
 	int (*prepare)(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv);
 	/*
-	 * In the run, after the VM has changed and before the out-fences are signalled; without a lock of the library. A remap's hole is
-	 * what gpuva_op_remap_to_unmap_range() says. 0, or a negative errno: the VM is banned.
+	 * In the run, after the VM has changed and before the out-fences are signalled, in the order of the operations; without a lock of
+	 * the library. A remap's hole is what gpuva_op_remap_to_unmap_range() says. 0, or a negative errno: the VM is banned.
 	 * CONTEXT: a signalling section.
 	 */
 	int (*step)(struct gpuvm *vm, const struct bind_step *step, void *priv);
@@ -107,7 +108,7 @@ struct bind_ops {
 	/* First and last in the signalling section of a run, on the worker's thread. */
 	void (*run_begin)(struct gpuvm *vm, void *priv);
 	void (*run_end)(struct gpuvm *vm, void *priv);
-	/* A mapping that no reader can see any more is about to be used again: the driver's part of it ends. May sleep. */
+	/* No reader can see the mapping any more, and its memory is about to be used again: the driver's part of it ends. May sleep. */
 	void (*va_release)(struct gpuva *va, void *priv);
 };
 
@@ -120,22 +121,24 @@ struct bind_config {
 	void *priv;
 	size_t va_size; /* of a mapping; it begins with a struct gpuva; 0: just that. The rest begins zeroed */
 	/*
-	 * Back-pressure: submit waits while more jobs, operations or bytes (of memory reserved for jobs that are not over) than these are outstanding, unless
-	 * none is. 0: no bound.
+	 * Back-pressure: submit waits while more jobs, operations or bytes (of memory reserved for jobs that are not over) than these would
+	 * be outstanding, unless none is. 0: no bound.
 	 */
 	unsigned long max_jobs, max_ops;
 	size_t max_bytes;
 	/*
-	 * Not 0: the strict level. The VM is created with a limit of live mappings, and together with max_jobs and max_ops, which must not be 0
-	 * then, pays for all of them now. No submit ever fails with -ENOMEM (but for prepare's own reasons); one that could
-	 * take live mappings beyond the limit gets -ENOSPC, unmap included.
+	 * Not 0: the strict level. The VM is created with a limit of live mappings; one that could take it beyond gets -ENOSPC, unmap
+	 * included. For them, and for max_jobs and max_ops, which must not be 0 then, mappings, records and credits are paid for now. What
+	 * a submit may still get -ENOMEM for is what belongs to fences and objects (records and fences to wait for or signal; of a map the
+	 * pair, the completion and its slot), jobs of more than MT_CREDITS_BATCH stores, and credits that others in the same arena took the
+	 * nodes of.
 	 */
 	unsigned long max_mappings;
 };
 
 /*
  * From now on @vm, which has no mappings and whose lock is the internal one, is driven by queues. 0; -EINVAL: a bad config, or an
- * external lock; -EBUSY: it has mappings or queues already; -ENOMEM. Holds a reference to @vm until bind_vm_close().
+ * external lock; -EBUSY: it has mappings, or has or had queues; -ENOMEM. Holds a reference to @vm until bind_vm_close().
  */
 MT_API int bind_vm_init(struct gpuvm *vm, const struct bind_config *config);
 
@@ -191,7 +194,8 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  *
  *   0           it will run, or (BIND_SYNC) has run; its out-fences will be signalled, with its error if it has one
  *   -EINVAL     malformed: job->bad_op says which operation. Also what gpuva_insert() refuses, a range that touches the
- *               reserved region, range 0, an object with a sparse map or with an unmap, fences with BIND_SYNC
+ *               reserved region or goes outside the VM (but for prefetch), range 0, an object with a sparse map or with an
+ *               unmap, fences with BIND_SYNC
  *   -ENOENT     the VM is banned or closed, the queue cancelled
  *   -ENOMEM     no memory for what it may need
  *   -ENOSPC     BIND_NONBLOCK and no room below the VM's bounds; the limit of live mappings; or as prepare said
@@ -207,14 +211,16 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  * The job's completion is added to the reservation lock of each object that a BIND_MAP names (GPUVM_USAGE_BOOKKEEP), so that
  * whoever moves the object waits for it. The caller keeps its references; the job has its own.
  *
- * An unmap is never refused for lack of memory as long as others give theirs back: each VM keeps what one needs, and waits for that to return. If
- * nothing is outstanding and there still is none, the submitter waits for in-fences and earlier jobs of the queue and runs the
- * unmap itself; -ENOMEM only if it then really has to cut a mapping and cannot. A job of unmaps alone counts as such.
+ * An unmap is never refused for lack of memory as long as others give theirs back: each VM keeps what one needs, and waits for that to
+ * return. If nothing is outstanding and there still is none, the submitter waits for the in-fences and runs it itself, and readers may see
+ * one mapping go after the other; -ENOMEM only if it then really has to cut a mapping and cannot, or is a job of more than 16 operations, or
+ * for the fence of a timeline's value. Jobs of BIND_UNMAPs alone count as such.
  *
  * BIND_UNMAP_ALL makes all mappings of the object invisible at one moment, without needing memory. Combined with
  * other operations that moment comes directly before the one in which these become visible.
  *
- * CONTEXT: SLEEP yes, ALLOC yes; not within a read-side or signalling section, nor with a lock held that a step takes.
+ * CONTEXT: SLEEP yes, ALLOC yes. TAKES the reservation locks of objects named (and, if its lists are protected by it, the VM's); not
+ * within a read-side or signalling section, nor with a lock held that a step takes.
  */
 MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
 
