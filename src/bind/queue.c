@@ -60,6 +60,7 @@
 #include "bind/bind_internal.h"
 
 #include "base/park.h"
+#include "lock/check.h"
 #include "mem/heap.h"
 
 #include <errno.h>
@@ -82,6 +83,7 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
 	unsigned int event = q->event;
 	int err;
 
+	smr_check_wait("jobs of a bind queue");
 	q->sleepers++;
 	mt_lock_release(&q->lock);
 	err = smr_park_until(&q->event, event, deadline);

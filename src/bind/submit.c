@@ -235,7 +235,7 @@ static int prepare(struct gpuvm_queues *q, struct smri_bind_job *j)
 
 enum { FEW = 8 };
 
-/* Those of the objects that a job maps, each once, by address. */
+/* Those of the objects that a job maps, each once. */
 struct resvs {
 	struct gpuvm_resv **resv, *few[FEW];
 	unsigned int nr;
@@ -277,19 +277,44 @@ static int collect_resvs(struct gpuvm_queues *q, struct smri_bind_job *j, struct
 	return 0;
 }
 
+static void unlock_but(struct resvs *r, unsigned int nr, unsigned int first)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		if (i != first)
+			gpuvm_resv_unlock(r->resv[i]);
+	gpuvm_resv_unlock(r->resv[first]);
+}
+
+/*
+ * Waits for number @first and tries the others, for elsewhere they are taken in any order (gpuvm_exec_lock()). The number of one that
+ * somebody has, and none is locked; or r->nr: all are.
+ */
+static unsigned int try_resvs(struct resvs *r, unsigned int first)
+{
+	unsigned int i;
+
+	gpuvm_resv_lock(r->resv[first]);
+	for (i = 0; i < r->nr; i++) {
+		if (i == first || gpuvm_resv_trylock(r->resv[i]))
+			continue;
+		unlock_but(r, i, first);
+		return i;
+	}
+	return i;
+}
+
 static void unlock_resvs(struct resvs *r)
 {
-	while (r->nr > 0)
-		gpuvm_resv_unlock(r->resv[--r->nr]);
+	if (r->nr > 0)
+		unlock_but(r, r->nr, 0);
 	if (r->resv != r->few)
 		smr_heap_free(r->resv);
-	r->resv = r->few;
 }
 
 /* Locks them, with a slot for the job's fence in each: 0; or -ENOMEM, and none is locked. */
 static int lock_resvs(struct gpuvm_queues *q, struct smri_bind_job *j, struct resvs *r)
 {
-	unsigned int nr;
+	unsigned int first = 0;
 	int err;
 
 	r->nr = 0;
@@ -299,11 +324,11 @@ static int lock_resvs(struct gpuvm_queues *q, struct smri_bind_job *j, struct re
 	err = collect_resvs(q, j, r);
 	if (err)
 		return err;
-	nr = r->nr;
-	for (r->nr = 0; r->nr < nr && !err; r->nr++) {
-		gpuvm_resv_lock(r->resv[r->nr]);
-		err = gpuvm_resv_reserve(r->resv[r->nr], 1);
-	}
+	do
+		first = try_resvs(r, first);
+	while (first < r->nr);
+	for (unsigned int i = 0; i < r->nr && !err; i++)
+		err = gpuvm_resv_reserve(r->resv[i], 1);
 	if (err)
 		unlock_resvs(r);
 	return err;

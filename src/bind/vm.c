@@ -4,6 +4,7 @@
 
 #include "gpuvm/change.h"
 #include "gpuvm/object.h"
+#include "lock/rank.h"
 #include "mem/heap.h"
 #include "tree/pledge.h"
 
@@ -116,7 +117,7 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	q->va_size = c->va_size;
 	q->max = (struct smri_bind_load){ c->max_jobs, c->max_ops, c->max_mappings, c->max_bytes };
 	q->credits_keep = 1 + (c->max_mappings ? c->max_ops : 0);
-	mt_lock_init(&q->lock);
+	smr_lock_init(&q->lock, SMR_RANK_BIND);
 	smr_list_init(&q->queues);
 	smr_list_init(&q->ready);
 	smri_bind_spare_init(q);
@@ -155,6 +156,8 @@ int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
 		smr_heap_free(q);
 		return err;
 	}
+	/* From now on it is taken in sections. */
+	smr_lock_init(&vm->tree.ma_lock, SMR_RANK_QUEUED_VM);
 	vm->queues = q;
 	gpuvm_get(vm);
 	return 0;

@@ -7,6 +7,7 @@
 #include "bind/bind_internal.h"
 
 #include "base/park.h"
+#include "lock/check.h"
 #include "mem/heap.h"
 
 #include <limits.h>
@@ -79,6 +80,7 @@ static void *work(void *arg)
 /* Ends the first @nr threads. */
 static void stop(struct bind_workers *w, unsigned int nr)
 {
+	smr_check_wait("threads that run jobs");
 	mt_lock_acquire(&w->lock);
 	w->stop = true;
 	smr_store(&w->event, w->event + 1, RELAXED);
@@ -113,7 +115,7 @@ struct bind_workers *bind_workers_create(unsigned int nr)
 	w = smr_heap_alloc(sizeof(*w) + nr * sizeof(w->thread[0]));
 	if (!w)
 		return NULL;
-	mt_lock_init(&w->lock);
+	smr_lock_init(&w->lock, SMR_RANK_WORKERS);
 	w->tail = &w->head;
 	for (w->nr = 0; w->nr < nr; w->nr++) {
 		if (start_thread(&w->thread[w->nr], w)) {

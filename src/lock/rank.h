@@ -26,6 +26,9 @@
 	RANK(RESV, "reservation lock")    /* gpuvm_resv.lock; gpuvm_exec takes many */           \
 	RANK(OBJECT, "object lock")       /* gpuvm_object.lock: pairs and their mappings */      \
 	RANK(VM_LISTS, "VM list lock")    /* gpuvm.list_lock: external and evicted pairs */      \
+	RANK(POOL, "pool lock")           /* smr_pool.lock: of objects that may be retired */    \
+	RANK(BIND, "bind lock")           /* gpuvm_queues.lock: queues and jobs of one VM */     \
+	RANK(WORKERS, "workers lock")     /* bind_workers.lock: VMs with something to do */      \
 	RANK(ARENAS, "list of arenas")    /* the list of all arenas (mem/arena.c) */             \
 	RANK(ARENA, "arena lock")         /* mt_mem.lock: the chunks of one arena */             \
 	RANK(TIMELINE, "timeline lock")   /* timeline.lock: released to signal a fence */        \

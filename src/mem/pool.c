@@ -5,6 +5,7 @@
  */
 #include "mem/pool.h"
 
+#include "lock/rank.h"
 #include "mem/heap.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ void smr_pool_init(struct smr_pool *pool, size_t size, unsigned long keep,
 	*pool = (struct smr_pool){ .size = size, .keep = keep, .flavor = flavor };
 	pool->notify = notify;
 	pool->arg = arg;
-	mt_lock_init(&pool->lock);
+	smr_lock_init(&pool->lock, SMR_RANK_POOL);
 	smr_pool_list_init(&pool->free);
 	smr_pool_list_init(&pool->gathered);
 	smr_pool_list_init(&pool->batch);

@@ -526,6 +526,7 @@ static void destructors_wait_for_readers(void **state)
 	struct gpuvm_object obj;
 	struct bind_op op = { BIND_MAP, 0, 0x10, 0x10, &obj, 0 };
 	struct bind_job job = { .ops = &op, .nr_ops = 1, .flags = BIND_SYNC };
+	struct fence *in = fence_create();
 	struct gpuva *va;
 
 	(void)state;
@@ -533,11 +534,12 @@ static void destructors_wait_for_readers(void **state)
 	gpuvm_object_init(&obj, 0, NULL, free_object);
 	assert_int_equal(bind_queue_submit(q, &job), 0);
 	gpuvm_object_put(&obj);
+	assert_int_equal(submit(q, "unmap 0+100", in, NULL), 0);
 	gpuvm_read_lock(&bt.toy.vm);
 	va = gpuvm_find(&bt.toy.vm, 0x18);
-	assert_int_equal(submit(q, "unmap 0+100", NULL, NULL), 0);
-	settle(q);
-	assert_null(gpuvm_find(&bt.toy.vm, 0x18));
+	fence_signal(in);
+	while (gpuvm_find(&bt.toy.vm, 0x18) || stats().jobs > 0)
+		usleep(100);
 	usleep(2000);
 	assert_ptr_equal(va->gem.obj, &obj);
 	assert_ptr_equal(va->vm_bo->obj, &obj);
@@ -547,6 +549,7 @@ static void destructors_wait_for_readers(void **state)
 	while (stats().vas_limbo > 0)
 		usleep(100);
 	assert_int_equal(freed, 1);
+	fence_put(in);
 	end(q);
 }
 
