@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What engines do: fill, copy and sum up memory, page by page, through GPU addresses.
+ *
+ * Each access to a page is in a read-side section. The invalidation of a translation precedes the grace period after
+ * which its object may go, so an access that has begun with the old one ends before that.
+ */
+#include "engine.h"
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+/* What is read where nobody has written. */
+static char zeroes[SG_PAGE];
+
+/* ---- Contents ---- */
+
+void sg_fill(void *bytes, size_t len, uint64_t pattern)
+{
+	for (size_t i = 0; i < len; i += sizeof(pattern))
+		memcpy((char *)bytes + i, &pattern, sizeof(pattern));
+}
+
+uint64_t sg_checksum(uint64_t sum, const void *bytes, size_t len)
+{
+	uint64_t word;
+
+	for (size_t i = 0; i < len; i += sizeof(word)) {
+		memcpy(&word, (const char *)bytes + i, sizeof(word));
+		sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		sum ^= sum >> 29;
+	}
+	return sum;
+}
+
+/* Upwards in words, which is what happens to those that overlap by way of two mappings of one page. */
+static void copy(char *to, const char *from, size_t len)
+{
+	uint64_t word;
+
+	for (size_t i = 0; i < len; i += sizeof(word)) {
+		memcpy(&word, from + i, sizeof(word));
+		memcpy(to + i, &word, sizeof(word));
+	}
+}
+
+/* ---- Translation ---- */
+
+/* Asks the VM, and enters what it says unless that has become history meanwhile. */
+static int fault(struct sg_engine *e, uint64_t addr, struct sg_translation *tr)
+{
+	struct sg_pagetable *pt = &e->vm->pt;
+	const struct gpuva *va;
+	uint64_t generation;
+
+	do {
+		generation = sg_pt_generation(pt);
+		va = gpuvm_find(&e->vm->base, addr);
+		if (!va || gpuva_invalidated(va))
+			return -EFAULT;
+		tr->obj = (struct sg_object *)va->gem.obj;
+		tr->offset = va->gem.offset + (addr - va->va.addr);
+		tr->offset -= tr->offset % SG_PAGE;
+	} while (!sg_pt_fill(pt, va, addr, generation, &e->tables));
+	e->now.faults++;
+	return 0;
+}
+
+static int translate(struct sg_engine *e, uint64_t addr, struct sg_translation *tr)
+{
+	sg_tlb_refresh(&e->tlb, &e->vm->pt);
+	if (sg_tlb_find(&e->tlb, addr, tr))
+		return 0;
+	if (!sg_pt_walk(&e->vm->pt, addr, tr)) {
+		int err = fault(e, addr, tr);
+
+		if (err)
+			return err;
+	}
+	sg_tlb_enter(&e->tlb, addr, tr);
+	return 0;
+}
+
+/* ---- Commands ---- */
+
+/*
+ * Where @addr is in memory. NULL: nowhere, with @cmd->error; or, of a write to sparse memory, to be left out.
+ * CONTEXT: in a read-side section.
+ */
+static char *memory_at(struct sg_engine *e, struct sg_cmd *cmd, uint64_t addr,
+		       struct sg_reserve *frames)
+{
+	struct sg_translation tr;
+	char *frame = NULL;
+
+	cmd->error = translate(e, addr, &tr);
+	if (cmd->error) {
+		cmd->fault = addr;
+		return NULL;
+	}
+	if (tr.obj)
+		frame = sg_object_frame(tr.obj, tr.offset >> SG_PAGE_SHIFT, frames);
+	if (!frame && frames) {
+		assert(!tr.obj); /* enough was reserved */
+		return NULL;
+	}
+	return (frame ? frame : zeroes) + addr % SG_PAGE;
+}
+
+static bool reads(const struct sg_cmd *cmd)
+{
+	return cmd->type != SG_FILL;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How far it goes from @at without leaving a page. */
+static uint64_t chunk_at(const struct sg_cmd *cmd, uint64_t at)
+{
+	uint64_t len = cmd->len - at;
+
+	if (reads(cmd))
+		len = least(len, SG_PAGE - (cmd->src + at) % SG_PAGE);
+	if (sg_writes(cmd))
+		len = least(len, SG_PAGE - (cmd->dst + at) % SG_PAGE);
+	return len;
+}
+
+/* CONTEXT: in a read-side section. */
+static void run_chunk(struct sg_engine *e, struct sg_cmd *cmd, uint64_t at, size_t len,
+		      uint64_t *sum, struct sg_reserve *frames)
+{
+	const char *from = NULL;
+	char *to = NULL;
+
+	if (reads(cmd))
+		from = memory_at(e, cmd, cmd->src + at, NULL);
+	if (sg_writes(cmd) && !cmd->error)
+		to = memory_at(e, cmd, cmd->dst + at, frames);
+	if (cmd->error)
+		return;
+	if (!sg_writes(cmd))
+		*sum = sg_checksum(*sum, from, len);
+	else if (to && from)
+		copy(to, from, len);
+	else if (to)
+		sg_fill(to, len, cmd->pattern);
+}
+
+void sg_cmd_run(struct sg_engine *e, struct sg_cmd *cmd, struct sg_reserve *frames)
+{
+	uint64_t sum = 0, at = 0, len;
+
+	cmd->error = 0;
+	for (; at < cmd->len && !cmd->error; at += len) {
+		len = chunk_at(cmd, at);
+		gpuvm_read_lock(&e->vm->base);
+		run_chunk(e, cmd, at, len, &sum, frames);
+		gpuvm_read_unlock(&e->vm->base);
+	}
+	e->now.cmds++;
+	e->now.bytes += at;
+	e->now.errors += cmd->error != 0;
+	if (cmd->type == SG_VERIFY && !cmd->error && sum != cmd->sum) {
+		cmd->error = -EBADMSG;
+		e->now.mismatches++;
+	}
+	if (!sg_writes(cmd))
+		cmd->sum = sum;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of an engine, for engine.c and command.c. */
+#ifndef SOFTGPU_ENGINE_H
+#define SOFTGPU_ENGINE_H
+
+#include "softgpu.h"
+
+struct exec;
+
+struct sg_engine {
+	struct sg_vm *vm;
+	pthread_t thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t more;
+	struct exec *first, **last;   /* GUARD mutex */
+	bool stop;                    /* GUARD mutex */
+	struct sg_engine_stats stats; /* GUARD mutex */
+	/* Only the engine's thread has to do with the rest. */
+	struct sg_tlb tlb;
+	struct sg_reserve tables;
+	struct sg_engine_stats now;
+};
+
+/* Does it write to memory? */
+static inline bool sg_writes(const struct sg_cmd *cmd)
+{
+	return cmd->type == SG_FILL || cmd->type == SG_COPY;
+}
+
+/* Runs a command, with @frames to write to. CONTEXT: the engine's thread, in a signalling section. */
+void sg_cmd_run(struct sg_engine *e, struct sg_cmd *cmd, struct sg_reserve *frames);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the software GPU should do, done in the simplest way: page by page and byte by byte, at once, in the order in which
+ * things are asked for.
+ */
+#ifndef SOFTGPU_SHADOW_H
+#define SOFTGPU_SHADOW_H
+
+#include "softgpu.h"
+
+enum {
+	REGIONS = 8, /* a bind stays within one */
+	REGION_PAGES = 64,
+	PAGES = REGIONS * REGION_PAGES,
+	OBJECTS = 6,
+	OBJECT_PAGES = 64,
+	NOTHING = -1, /* in place of an object */
+	SPARSE = -2,
+};
+
+/* Just below a border between two entries of the second level, so that mappings lie across it. */
+#define SHADOW_BASE (((uint64_t)5 << 30) - 3 * REGION_PAGES * SG_PAGE)
+
+struct shadow {
+	struct {
+		int obj;
+		unsigned int page;
+	} va[PAGES];
+	unsigned char bytes[OBJECTS][OBJECT_PAGES * SG_PAGE];
+};
+
+void shadow_init(struct shadow *s);
+/* Object @obj from page @from on is now at VA page @at, @nr pages of it; or nothing is, or sparse memory. */
+void shadow_map(struct shadow *s, unsigned int at, unsigned int nr, int obj, unsigned int from);
+void shadow_unmap_all(struct shadow *s, int obj);
+/* Runs @cmd: its error, fault and sum become what they should be. SG_VERIFY counts as SG_CHECKSUM. */
+void shadow_run(struct shadow *s, struct sg_cmd *cmd);
+
+/* large.c: another check, without the shadow. */
+void check_large(void);
+
+static inline uint64_t shadow_addr(unsigned int page)
+{
+	return SHADOW_BASE + page * SG_PAGE;
+}
+
+static inline unsigned int shadow_page(uint64_t addr)
+{
+	return (unsigned int)((addr - SHADOW_BASE) >> SG_PAGE_SHIFT);
+}
+
+#endif
