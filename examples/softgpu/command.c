@@ -46,6 +46,12 @@ static void copy(char *to, const char *from, size_t len)
 
 /* ---- Translation ---- */
 
+static void interlude(const struct sg_engine *e)
+{
+	if (e->vm->interlude)
+		e->vm->interlude();
+}
+
 /* Asks the VM, and enters what it says unless that has become history meanwhile. */
 static int fault(struct sg_engine *e, uint64_t addr, struct sg_translation *tr)
 {
@@ -61,6 +67,7 @@ static int fault(struct sg_engine *e, uint64_t addr, struct sg_translation *tr)
 		tr->obj = (struct sg_object *)va->gem.obj;
 		tr->offset = va->gem.offset + (addr - va->va.addr);
 		tr->offset -= tr->offset % SG_PAGE;
+		interlude(e);
 	} while (!sg_pt_fill(pt, va, addr, generation, &e->tables));
 	e->now.faults++;
 	return 0;
@@ -98,6 +105,7 @@ static char *memory_at(struct sg_engine *e, struct sg_cmd *cmd, uint64_t addr,
 		cmd->fault = addr;
 		return NULL;
 	}
+	interlude(e);
 	if (tr.obj)
 		frame = sg_object_frame(tr.obj, tr.offset >> SG_PAGE_SHIFT, frames);
 	if (!frame && frames) {

@@ -208,6 +208,8 @@ struct sg_vm {
 	struct sg_pagetable pt;
 	const struct bind_ops *more; /* the user's: run_begin, run_end and va_release are called */
 	void *more_priv;
+	/* For tests, or NULL: called where an engine knows something that may become history just then. */
+	void (*interlude)(void);
 };
 
 void sg_device_init(struct sg_device *dev);
