@@ -15,7 +15,16 @@ inline double now_ns()
 	return 1e9 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec);
 }
 
-/* The same as a whole number, for single operations. What was begun before has ended by then. */
+/* The time that this thread has run for, without what it has waited. */
+inline double thread_ns()
+{
+	timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return 1e9 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec);
+}
+
+/* now_ns() as a whole number, for single operations. What was begun before has ended by then. */
 inline uint64_t clock_ticks()
 {
 	timespec t;

@@ -28,19 +28,24 @@ void show_progress(const data_set &data, size_t rep, const options &opt, const c
 {
 	if (isatty(STDERR_FILENO))
 		std::fprintf(stderr, "\r\033[K%s, %zu, repetition %zu of %zu: %s",
-			     data.dist.c_str(), data.n, rep + 1, opt.reps, peer);
+			     data.dist.c_str(), data.n, rep, opt.reps, peer);
 }
 
-/* Calls @run(peer, sink) for each peer in turn, and that as often as there are repetitions. */
+/*
+ * Calls @run(peer, sink, warming up) for each peer in turn, and that as often as there are repetitions, and once before
+ * them, which does not count.
+ */
 template <class Run>
 void take_turns(const data_set &data, const options &opt, report &results, const Run &run)
 {
-	for (size_t rep = 0; rep < opt.reps; rep++) {
+	report unused;
+
+	for (size_t rep = 0; rep <= opt.reps; rep++) {
 		for (auto at = bench_peers(); *at; at++) {
 			if (!chosen(opt, **at))
 				continue;
 			show_progress(data, rep, opt, (*at)->name);
-			run(**at, results.sink_of(data, (*at)->name, opt));
+			run(**at, (rep ? results : unused).sink_of(data, (*at)->name, opt), !rep);
 		}
 	}
 	if (isatty(STDERR_FILENO))
@@ -59,10 +64,10 @@ void run_mappings(const std::string &dist, size_t n, const options &opt, int rea
 	const key_set gaps = gap ? make_keys("fragmented", n, opt.ops, opt.seed) : key_set();
 
 	take_turns({ dist, n }, opt, results,
-		   [&](const bench_peer &peer, const report::sink &sink) {
+		   [&](const bench_peer &peer, const report::sink &sink, bool warming_up) {
 			   if (single && !(peer.can & BENCH_LOCKS))
 				   run_single(peer, keys, gap ? &gaps : nullptr, opt, sink);
-			   if (readers && peer.can & BENCH_CAN_READERS)
+			   if (readers && !warming_up && peer.can & BENCH_CAN_READERS)
 				   run_readers(peer, keys, opt, reader_cpu, sink);
 		   });
 }
@@ -73,7 +78,7 @@ void run_traces(const options &opt, report &results)
 		const replay trace = load_replay(path);
 
 		take_turns(trace.data, opt, results,
-			   [&](const bench_peer &peer, const report::sink &sink) {
+			   [&](const bench_peer &peer, const report::sink &sink, bool) {
 				   if (peer.can & BENCH_CAN_STORE && !(peer.can & BENCH_LOCKS))
 					   run_replay(peer, trace, opt, sink);
 			   });

@@ -46,6 +46,8 @@ void print_help()
 		"  --ratio PEER       a second table, in multiples of this peer's figures\n"
 		"  --best             tables show the best of all repetitions, for a machine that\n"
 		"                     others use too, instead of the median\n"
+		"  --cpu-time         the reader's and the writer's speed in time they ran, not in time\n"
+		"                     that passed: for such a machine; waits for locks do not count\n"
 		"  --json FILE        all samples as JSON; - is standard output\n"
 		"  --seed N           of the random order (1)\n"
 		"  --cpu N            pin to this CPU (the last one allowed)\n"
@@ -134,6 +136,7 @@ enum {
 	OPS,
 	RATIO,
 	BEST,
+	CPU_TIME,
 	JSON,
 	SEED,
 	CPU,
@@ -154,6 +157,7 @@ const option long_options[] = {
 	{ "ops", required_argument, nullptr, OPS },
 	{ "ratio", required_argument, nullptr, RATIO },
 	{ "best", no_argument, nullptr, BEST },
+	{ "cpu-time", no_argument, nullptr, CPU_TIME },
 	{ "json", required_argument, nullptr, JSON },
 	{ "seed", required_argument, nullptr, SEED },
 	{ "cpu", required_argument, nullptr, CPU },
@@ -204,6 +208,9 @@ void apply(options &opt, int which, const char *arg)
 		break;
 	case BEST:
 		opt.best = true;
+		break;
+	case CPU_TIME:
+		opt.cpu_time = true;
 		break;
 	case JSON:
 		opt.json = arg;

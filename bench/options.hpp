@@ -20,9 +20,10 @@ struct options {
 	size_t ops = 262144; /* loads, and at most as many changes, per repetition */
 	double reader_seconds = 0.2;
 	uint64_t seed = 1;
-	bool full = false; /* more numbers of mappings, where none are given */
-	bool best = false; /* tables show the best, not the median */
-	int cpu = -1;      /* -1: the last one allowed */
+	bool full = false;     /* more numbers of mappings, where none are given */
+	bool cpu_time = false; /* of the reader and the writer beside each other */
+	bool best = false;     /* tables show the best, not the median */
+	int cpu = -1;          /* -1: the last one allowed */
 };
 
 /* Reads the command line; prints and exits on --help, --list and mistakes. */

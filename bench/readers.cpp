@@ -11,6 +11,12 @@ namespace
 constexpr size_t burst = 64; /* operations between two looks at the time */
 constexpr int turns = 4;
 
+/* The clock by which speeds are told. */
+double speed_ns(bool cpu_time)
+{
+	return cpu_time ? thread_ns() : now_ns();
+}
+
 /* How often this thread has lost its CPU without asking for it. */
 long preemptions()
 {
@@ -25,6 +31,7 @@ struct reader {
 	const bench_peer &peer;
 	void *tree;
 	const std::vector<probe> &probes;
+	bool cpu_time;
 	histogram
 		*times; /* of single look-ups, or NULL: not wanted, for the clock takes time too */
 	size_t at = 0;
@@ -79,10 +86,10 @@ struct reader {
 		if (peer.enter)
 			peer.enter();
 		go.store(true, std::memory_order_release);
-		const double start = now_ns();
+		const double start = speed_ns(cpu_time);
 		for (; !stop.load(std::memory_order_relaxed); loads += burst)
 			load_some();
-		ns_per_load = (now_ns() - start) / static_cast<double>(loads);
+		ns_per_load = (speed_ns(cpu_time) - start) / static_cast<double>(loads);
 		if (peer.leave)
 			peer.leave();
 	}
@@ -95,24 +102,24 @@ struct stage {
 	const key_set &keys;
 	double seconds; /* of a phase */
 	int reader_cpu;
+	bool cpu_time;
 	size_t reads = 0, writes = 0; /* places in keys where the next phase begins */
 
 	double write_for(double ns)
 	{
-		const double start = now_ns();
+		const double end = now_ns() + ns, start = speed_ns(cpu_time);
 		size_t changes = 0;
-		double now = start;
 
-		for (; now < start + ns; now = now_ns(), changes += burst)
+		for (; now_ns() < end; changes += burst)
 			change(peer, tree, keys, writes + changes, burst);
 		writes += changes;
-		return (now - start) / static_cast<double>(changes);
+		return (speed_ns(cpu_time) - start) / static_cast<double>(changes);
 	}
 
 	/* ns per look-up; those of single ones go to @times, unless it is NULL. */
 	double read(bool write, double *write_ns, histogram *times)
 	{
-		reader r{ peer, tree, keys.probes, times, reads };
+		reader r{ peer, tree, keys.probes, cpu_time, times, reads };
 		std::thread thread([&] { r.run(reader_cpu); });
 
 		while (!r.go.load(std::memory_order_acquire))
@@ -173,7 +180,9 @@ void run_readers(const bench_peer &peer, const key_set &keys, const options &opt
 		 const report::sink &sink)
 {
 	double unused;
-	stage s{ peer, build(peer, keys, &unused), keys, opt.reader_seconds / turns, reader_cpu };
+	stage s{ peer,       build(peer, keys, &unused),
+		 keys,       opt.reader_seconds / turns,
+		 reader_cpu, opt.cpu_time };
 
 	if (wanted_group(opt, { "2" }))
 		measure_speeds(s, sink);

@@ -200,8 +200,10 @@ void report::print_json(FILE *out, const options &opt, const machine &m) const
 		     " \"pinned_to\": %d,\n \"reader_pinned_to\": %d,\n",
 		     samara_version(), cpu_name().c_str(), __VERSION__, m.cpu, m.reader_cpu);
 	std::fprintf(out,
-		     " \"seed\": %lu,\n \"reps\": %zu,\n \"ops\": %zu,\n \"clock_ns\": %.1f,\n",
-		     static_cast<unsigned long>(opt.seed), opt.reps, opt.ops, m.clock_ns);
+		     " \"seed\": %lu,\n \"reps\": %zu,\n \"ops\": %zu,\n \"clock_ns\": %.1f,\n"
+		     " \"cpu_time\": %s,\n",
+		     static_cast<unsigned long>(opt.seed), opt.reps, opt.ops, m.clock_ns,
+		     opt.cpu_time ? "true" : "false");
 	std::fprintf(out, " \"miss_ns\": [");
 	for (size_t i = 0; i < m.before.size(); i++)
 		std::fprintf(out, "%s{\"bytes\": %zu, \"before\": %.2f, \"after\": %.2f}", chases(),

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "../peer.h"
+#include "memb.h"
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,19 +21,19 @@ static struct {
 			     int highest);
 	unsigned long (*bytes)(void);
 	void (*settle)(void);
-	void (*enter)(void);
-	void (*leave)(void);
 } plugin;
 
 static const char *missing;
 
 static void *create_plain(void)
 {
+	bench_memb_stay();
 	return plugin.create(0);
 }
 
 static void *create_rcu(void)
 {
+	bench_memb_stay();
 	return plugin.create(1);
 }
 
@@ -98,7 +99,7 @@ static bool load_plugin(void)
 {
 	void *handle = dlopen(plugin_path(), RTLD_NOW | RTLD_LOCAL);
 
-	return handle && find(handle, "linux_new", &plugin.create) &&
+	return handle && find(handle, "linux_create", &plugin.create) &&
 	       find(handle, "linux_free", &plugin.destroy) &&
 	       find(handle, "linux_store", &plugin.store) &&
 	       find(handle, "linux_load", &plugin.load) &&
@@ -106,9 +107,7 @@ static bool load_plugin(void)
 	       find(handle, "linux_iterate", &plugin.iterate) &&
 	       find(handle, "linux_gap", &plugin.gap) &&
 	       find(handle, "linux_bytes", &plugin.bytes) &&
-	       find(handle, "linux_settle", &plugin.settle) &&
-	       find(handle, "linux_thread_in", &plugin.enter) &&
-	       find(handle, "linux_thread_out", &plugin.leave);
+	       find(handle, "linux_settle", &plugin.settle);
 }
 
 const char *bench_linux_missing(void)
@@ -138,8 +137,8 @@ size_t bench_linux_peers(const struct bench_peer **list)
 		.gap = gap,
 		.bytes = bytes,
 		.settle = settle,
-		.enter = plugin.enter,
-		.leave = plugin.leave,
+		.enter = bench_memb_enter,
+		.leave = bench_memb_leave,
 	};
 	rcu = plain;
 	rcu.name = "linux-rcu";

@@ -108,23 +108,11 @@ struct kmem_cache *kmem_cache_create(const char *name, unsigned int size, unsign
 	return cache;
 }
 
-static __thread unsigned int registered;
-
-/* These two nest. */
-EXPORT void linux_thread_in(void)
-{
-	if (registered++ == 0)
-		rcu_register_thread();
-}
-
-EXPORT void linux_thread_out(void)
-{
-	if (--registered == 0)
-		rcu_unregister_thread();
-}
-
-/* The thread that makes the first tree must make, change and free all others too. */
-EXPORT void *linux_new(int gaps_and_rcu)
+/*
+ * The thread that makes the first tree must make, change and free all others too. It must be registered with liburcu-memb, as
+ * every thread that reads; the program does that, for other peers of it may want the same.
+ */
+EXPORT void *linux_create(int gaps_and_rcu)
 {
 	static int ready;
 	struct maple_tree *mt = malloc(sizeof(*mt));
@@ -132,7 +120,6 @@ EXPORT void *linux_new(int gaps_and_rcu)
 	if (!ready++) {
 		builder = pthread_self();
 		maple_tree_init();
-		linux_thread_in(); /* for good: call_rcu() wants it */
 	}
 	mt_init_flags(mt, gaps_and_rcu ? MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU : 0);
 	return mt;

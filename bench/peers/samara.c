@@ -4,6 +4,7 @@
  * tracked.
  */
 #include "../peer.h"
+#include "memb.h"
 #include <samara/maple_tree.h>
 #include <stdlib.h>
 #include <urcu/urcu-memb.h>
@@ -41,16 +42,22 @@ static void *create_bp(void)
 
 static __thread unsigned int in_memb, in_mb;
 
-static void enter_memb(void)
+void bench_memb_enter(void)
 {
 	if (in_memb++ == 0)
 		urcu_memb_register_thread();
 }
 
-static void leave_memb(void)
+void bench_memb_leave(void)
 {
 	if (--in_memb == 0)
 		urcu_memb_unregister_thread();
+}
+
+void bench_memb_stay(void)
+{
+	if (!in_memb)
+		bench_memb_enter();
 }
 
 static void enter_mb(void)
@@ -71,8 +78,7 @@ static void leave_mb(void)
  */
 static void *create_memb(void)
 {
-	if (!in_memb)
-		enter_memb();
+	bench_memb_stay();
 	return create(MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU, MT_RCU_MEMB);
 }
 
@@ -175,7 +181,7 @@ static const struct bench_peer peers[] = {
 	PEER("samara-gap", "plain mode, tracking gaps", BENCH_CAN_GAP | BENCH_ON_REQUEST,
 	     create_gaps, NULL, NULL),
 	PEER("samara-memb", "RCU mode, flavour memb", WITH_READERS | BENCH_ON_REQUEST, create_memb,
-	     enter_memb, leave_memb),
+	     bench_memb_enter, bench_memb_leave),
 	PEER("samara-mb", "RCU mode, flavour mb", WITH_READERS | BENCH_ON_REQUEST, create_mb,
 	     enter_mb, leave_mb),
 	PEER("samara-qsbr", "RCU mode, flavour qsbr", WITH_READERS | BENCH_ON_REQUEST | BENCH_APART,
