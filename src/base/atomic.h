@@ -40,4 +40,7 @@
 #define smr_cas(ptr, old, new, succ, fail) \
 	__atomic_compare_exchange_n((ptr), (old), (new), 0, (succ), (fail))
 
+/* Keeps the compiler, and nothing else, from moving accesses across. */
+#define smr_compiler_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
 #endif

@@ -18,6 +18,19 @@ static const struct rcu_flavor_struct *const flavors[SMR_RCU_FLAVORS] = {
 char smri_rcu_tsan[SMR_RCU_FLAVORS];
 #endif
 
+#if SMR_RCU_INLINE
+__thread struct urcu_bp_reader **smri_rcu_place __attribute__((tls_model("initial-exec")));
+
+/* Also called when liburcu has dropped the record, late in a thread's exit: then it makes another. */
+smr_noinline struct urcu_bp_reader *smri_rcu_register(void)
+{
+	smri_rcu_place = &URCU_TLS(urcu_bp_reader);
+	if (!*smri_rcu_place)
+		urcu_bp_register();
+	return *smri_rcu_place;
+}
+#endif
+
 void smri_rcu_other_lock(enum mt_rcu_flavor flavor)
 {
 	flavors[flavor]->read_lock();

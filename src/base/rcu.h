@@ -2,15 +2,17 @@
 /*
  * The one place that knows liburcu. Above it a flavour is a value of enum mt_rcu_flavor.
  *
- * Licence: with _LGPL_SOURCE, <urcu/urcu-bp.h> gives its read-side functions as inlines. liburcu says of
- * those used here that each is under ten lines and may be compiled into code under any licence (LGPL 2.1,
- * section 5). That is done for the default flavour only, whose read side is on every load's path, and
- * nothing else of liburcu is inlined: the other flavours are called through their tables, in rcu.c.
+ * The default flavour's read side is on every load's path, and written out here: liburcu's inlines find the thread's record in
+ * a variable of liburcu's that is local to the thread, which costs a shared library a call each time. The
+ * variable's address is the thread's for good, so we look it up once and keep it where it costs nothing to find.
+ * Licence: of liburcu's headers this uses the layout of that record, some numbers and one inline of five lines
+ * (urcu_bp_smp_mb_slave()), which LGPL 2.1, section 5, lets code under any licence be compiled with. The other
+ * flavours are called through their tables, in rcu.c.
  *
  * ThreadSanitizer does not see inside liburcu, so each edge that a grace period makes is announced to it:
  * what a thread did before it left a read-side section (release, in smr_rcu_read_unlock()), or before it
  * called smr_rcu_call(), is over before a callback runs or smr_rcu_synchronize() returns (acquire). It
- * also gets liburcu's own functions rather than the inlines, since liburcu hands a dead thread's record to
+ * also gets liburcu's own functions, since liburcu hands a dead thread's record to
  * a new thread in a way that it cannot follow; and so does UndefinedBehaviorSanitizer (which has no macro,
  * but goes with AddressSanitizer here), since those records are aligned less than their type says.
  */
@@ -22,8 +24,10 @@
 #include <samara/rcu.h>
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SMR_RCU_INLINE 0
 #include <urcu/urcu-bp.h>
 #else
+#define SMR_RCU_INLINE 1
 #define _LGPL_SOURCE
 #include <urcu/urcu-bp.h>
 #undef _LGPL_SOURCE
@@ -43,22 +47,98 @@ void __tsan_release(void *addr);
 void smri_rcu_other_lock(enum mt_rcu_flavor flavor);
 void smri_rcu_other_unlock(enum mt_rcu_flavor flavor);
 
-/* Enters / leaves a read-side section; they nest. CONTEXT: any. Never blocks. */
-smr_inline void smr_rcu_read_lock(enum mt_rcu_flavor flavor)
+#if SMR_RCU_INLINE
+#include "base/atomic.h"
+
+/* Where liburcu keeps the calling thread's record; NULL: not asked for yet. */
+extern __thread struct urcu_bp_reader **smri_rcu_place
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+struct urcu_bp_reader *smri_rcu_register(void);
+
+smr_inline struct urcu_bp_reader *smri_rcu_reader(void)
+{
+	struct urcu_bp_reader **place = smri_rcu_place;
+	struct urcu_bp_reader *reader = smr_likely(place) ? *place : NULL;
+
+	return smr_likely(reader) ? reader : smri_rcu_register();
+}
+
+/* A section that is not inside another one is of the grace period's current phase. */
+smr_inline unsigned long *smri_rcu_bp_enter(void)
+{
+	struct urcu_bp_reader *reader = smri_rcu_reader();
+	unsigned long count = smr_load(&reader->ctr, RELAXED);
+
+	if (smr_likely(!(count & URCU_BP_GP_CTR_NEST_MASK)))
+		count = smr_load(&urcu_bp_gp.ctr, RELAXED);
+	else
+		count += URCU_BP_GP_COUNT;
+	smr_store(&reader->ctr, count, RELAXED);
+	urcu_bp_smp_mb_slave();
+	return &reader->ctr;
+}
+
+smr_inline void smri_rcu_bp_leave(unsigned long *count)
+{
+	urcu_bp_smp_mb_slave();
+	smr_store(count, smr_load(count, RELAXED) - URCU_BP_GP_COUNT, RELAXED);
+	smr_compiler_barrier(); /* nor may what follows move in */
+}
+
+smr_inline unsigned long *smri_rcu_bp_count(void)
+{
+	return &smri_rcu_reader()->ctr;
+}
+#else
+smr_inline unsigned long *smri_rcu_bp_enter(void)
+{
+	urcu_bp_read_lock();
+	return NULL;
+}
+
+smr_inline void smri_rcu_bp_leave(unsigned long *count)
+{
+	(void)count;
+	urcu_bp_read_unlock();
+}
+
+smr_inline unsigned long *smri_rcu_bp_count(void)
+{
+	return NULL;
+}
+#endif
+
+/*
+ * Enters a read-side section; they nest. What is returned is for smr_rcu_leave(), by the same thread, in the same
+ * function. CONTEXT: any. Never blocks.
+ */
+smr_inline unsigned long *smr_rcu_enter(enum mt_rcu_flavor flavor)
 {
 	if (smr_likely(flavor == MT_RCU_BP))
-		urcu_bp_read_lock();
+		return smri_rcu_bp_enter();
+	smri_rcu_other_lock(flavor);
+	return NULL;
+}
+
+smr_inline void smr_rcu_leave(enum mt_rcu_flavor flavor, unsigned long *entered)
+{
+	smri_rcu_release(flavor);
+	if (smr_likely(flavor == MT_RCU_BP))
+		smri_rcu_bp_leave(entered);
 	else
-		smri_rcu_other_lock(flavor);
+		smri_rcu_other_unlock(flavor);
+}
+
+/* The same, where there is nowhere to keep what the one gives for the other. */
+smr_inline void smr_rcu_read_lock(enum mt_rcu_flavor flavor)
+{
+	(void)smr_rcu_enter(flavor);
 }
 
 smr_inline void smr_rcu_read_unlock(enum mt_rcu_flavor flavor)
 {
-	smri_rcu_release(flavor);
-	if (smr_likely(flavor == MT_RCU_BP))
-		urcu_bp_read_unlock();
-	else
-		smri_rcu_other_unlock(flavor);
+	smr_rcu_leave(flavor, flavor == MT_RCU_BP ? smri_rcu_bp_count() : NULL);
 }
 
 /*
