@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* Keys are addresses of pages more often than not. */
+#define SMR_COMMON_SHIFT 12
+
 static void add_starts(unsigned long *out, const void *enode, unsigned int from, unsigned int n)
 {
 	const struct smr_node *node = smr_node_of(enode);
@@ -41,6 +44,27 @@ static unsigned int bit_length(unsigned long v)
 }
 
 /*
+ * Tries narrow bounds in units of @shift, measured from the next lower multiple of 2^31 units. Nodes that are written so are
+ * written alike unless such a multiple lies between them: then a look-up converts its key once for all of them.
+ */
+static bool narrow_common(struct smr_code *code, const unsigned long *start, unsigned int n,
+			  unsigned int shift)
+{
+	unsigned long base = n > 1 ? start[1] : start[0], any = 0;
+
+	base &= ~0UL << (31 + shift);
+	for (unsigned int i = 1; i < n; i++)
+		any |= start[i];
+	if (any & ((1UL << shift) - 1))
+		return false;
+	if (n > 1 && (start[n - 1] - base) >> shift > SMR_NARROW_MAX)
+		return false;
+	code->base = base;
+	code->shift = (uint8_t)shift;
+	return true;
+}
+
+/*
  * Tries narrow bounds relative to @base. The shift is the smallest that reaches @max, if the ranges' alignment
  * allows that: then every range of the same alignment that is stored later can be added as it is.
  */
@@ -74,6 +98,8 @@ bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned
 	if (n + slack > smr_kind_cap(narrow))
 		return false;
 	code->kind = narrow;
+	if (narrow_common(code, start, n, SMR_COMMON_SHIFT) || narrow_common(code, start, n, 0))
+		return true;
 	if (narrow_from(code, start, n, max, start[0]))
 		return true;
 	/* A first range that is far larger than the rest needs no bound: measure from its end. */

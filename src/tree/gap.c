@@ -154,8 +154,8 @@ static bool search_low(struct want *want, const void *enode, unsigned long min, 
 
 	if (smr_enode_leaf(enode))
 		return leaf_low(want, enode, min, max);
-	for (unsigned int i = want->min > min ? smr_search_inner(enode, want->min) : 0; i <= end;
-	     i++) {
+	for (unsigned int i = want->min > min ? smr_search_inner_any(enode, want->min) : 0;
+	     i <= end; i++) {
 		if (gap[i] < want->figure)
 			continue;
 		first = smr_leaf_first(enode, i, min);
@@ -177,7 +177,7 @@ static bool search_high(struct want *want, const void *enode, unsigned long min,
 
 	if (smr_enode_leaf(enode))
 		return leaf_high(want, enode, min, max);
-	for (unsigned int i = (want->max < max ? smr_search_inner(enode, want->max) : end) + 1;
+	for (unsigned int i = (want->max < max ? smr_search_inner_any(enode, want->max) : end) + 1;
 	     i-- > 0;) {
 		if (gap[i] < want->figure)
 			continue;

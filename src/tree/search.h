@@ -1,117 +1,141 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Finding a key's range within one node: counting the bounds that are not above it. All bounds are compared, the
- * unused ones too (they pad with the largest value), so there is no branch that depends on data: the
- * compiler turns each loop into vector compares, and look-ups of independent keys overlap.
+ * unused ones too (they pad with the largest value), so there is no branch that depends on data, and look-ups
+ * of independent keys overlap. How many do is a matter of how few instructions each takes: the processor looks a
+ * few hundred ahead. So what is here is written for each instruction set (base/isa.h): the counting below, and
+ * what is built on it in search_isa.h.
  */
 #ifndef SMR_TREE_SEARCH_H
 #define SMR_TREE_SEARCH_H
 
+#include "base/isa.h"
 #include "tree/node.h"
 
-/* Bounds below the key's own place: @limit is one more than the largest bound that is not above it. */
-smr_inline unsigned int smri_count_below32(const int32_t *bound, unsigned int n, int32_t limit)
+/* ---- Counting, in plain C ---- */
+
+/* How many of @n bounds are below @limit. Four at a time, for compilers that make vectors of whole multiples only. */
+smr_inline unsigned int smri_below(const int32_t *bound, unsigned int n, int32_t limit)
 {
+	unsigned int whole = n & ~3u;
 	int below = 0;
 
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < whole; i++)
+		below += bound[i] < limit;
+	for (unsigned int i = whole; i < n; i++)
 		below += bound[i] < limit;
 	return (unsigned int)below;
 }
 
+/* How many of @n bounds are not above @key. */
+smr_inline unsigned int smri_upto(const int64_t *bound, unsigned int n, int64_t key)
+{
+	int64_t upto = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		upto += bound[i] <= key;
+	return (unsigned int)upto;
+}
+
+/* A limit in the form that compares take it in. */
+typedef int32_t smri_limits_any;
+
+smr_inline int32_t smri_limits_of_any(int32_t limit)
+{
+	return limit;
+}
+
+smr_inline unsigned int smri_below_inner_any(const int32_t *bound, int32_t limit)
+{
+	return smri_below(bound, SMR_NINNER_CAP - 1, limit);
+}
+
+smr_inline unsigned int smri_below_leaf_any(const int32_t *bound, int32_t limit)
+{
+	return smri_below(bound, SMR_NLEAF_CAP - 1, limit);
+}
+
+smr_inline unsigned int smri_upto_inner_any(const int64_t *bound, int64_t key)
+{
+	return smri_upto(bound, SMR_WINNER_CAP - 1, key);
+}
+
+smr_inline unsigned int smri_upto_leaf_any(const int64_t *bound, int64_t key)
+{
+	return smri_upto(bound, SMR_WLEAF_CAP - 1, key);
+}
+
+#if SMR_HAVE_AVX2
+#include "tree/search_avx2.h"
+#endif
+
+/* ---- What is built on it ---- */
+
 /* The key as a bound of @node, plus one; 0 when it lies below them all, never above the padding. */
 smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 {
-	unsigned long units = (key - node->base) >> node->shift;
+	unsigned long above, units, below;
 
-	units = units < SMR_NARROW_MAX ? units + 1 : SMR_NARROW_MAX + 1UL;
-	return key >= node->base ? (int32_t)units : 0;
+	below = __builtin_sub_overflow(key, node->base, &above);
+	units = above >> (node->shift & 63);
+	units = units < SMR_NARROW_MAX ? units : SMR_NARROW_MAX;
+	return (int32_t)((units + 1) & (below - 1));
 }
 
-/* A range that starts at ULONG_MAX has the padding's value: count decides. */
-smr_inline unsigned int smri_search_wide(const struct smr_node *node, unsigned int bounds,
-					 unsigned long key)
+/* An enode of a known kind is told apart from its node by a constant, which costs nothing to take off. */
+smr_inline struct smr_node *smri_node_of(const void *enode, enum smr_kind kind)
 {
-	int64_t skey = (int64_t)(key ^ SMR_WIDE_SIGN);
-	unsigned int last = node->count - 1u;
-	unsigned int n = 0;
-
-	for (unsigned int i = 0; i < bounds; i++)
-		n += node->b64[i] <= skey;
-	return n < last ? n : last;
-}
-
-/* The slot of @key's range in a leaf; its offset is the slot's place in smr_slots(). */
-smr_inline unsigned int smr_search_leaf(const void *enode, unsigned long key)
-{
-	const struct smr_node *node = smr_node_of(enode);
-
-	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE))
-		return smri_search_wide(node, SMR_WLEAF_CAP - 1, key);
-	return smri_count_below32(node->b32, SMR_NLEAF_CAP - 1, smri_limit(node, key));
-}
-
-smr_inline unsigned int smr_search_inner(const void *enode, unsigned long key)
-{
-	const struct smr_node *node = smr_node_of(enode);
-
-	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE))
-		return smri_search_wide(node, SMR_WINNER_CAP - 1, key);
-	return smri_count_below32(node->b32, SMR_NINNER_CAP - 1, smri_limit(node, key));
-}
-
-smr_inline unsigned int smr_search(const void *enode, unsigned long key)
-{
-	return smr_enode_leaf(enode) ? smr_search_leaf(enode, key) : smr_search_inner(enode, key);
+	return (struct smr_node *)((uintptr_t)enode - (uintptr_t)smr_enode_make(NULL, kind));
 }
 
 /*
- * A look-up that keeps no path. Each kind has its own arm, so that where its slots are is a constant; the next
- * node's later lines are asked for before its bounds are compared, so that slot and bounds arrive together.
+ * Asks for the lines of @node that its slots are on. Those of the bounds are asked for by the compares themselves,
+ * which wait for nothing but the node's address; so bounds and slot arrive together.
  */
-smr_inline void *smri_child(const void *enode, unsigned long key)
+smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 {
-	struct smr_node *node = smr_node_of(enode);
-	unsigned int s;
+	const char *line = (const char *)node;
+	size_t end =
+		(size_t)((const char *)(smr_kind_slots(node, kind) + smr_kind_cap(kind)) - line);
 
-	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
-		s = smri_search_wide(node, SMR_WINNER_CAP - 1, key);
-		return smr_slot_read(smr_kind_slots(node, SMR_WINNER) + s);
-	}
-	s = smri_count_below32(node->b32, SMR_NINNER_CAP - 1, smri_limit(node, key));
-	return smr_slot_read(smr_kind_slots(node, SMR_NINNER) + s);
-}
-
-smr_inline void *smri_entry(const void *enode, unsigned long key)
-{
-	struct smr_node *node = smr_node_of(enode);
-	unsigned int s;
-
-	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
-		s = smri_search_wide(node, SMR_WLEAF_CAP - 1, key);
-		return smr_slot_read(smr_kind_slots(node, SMR_WLEAF) + s);
-	}
-	s = smri_count_below32(node->b32, SMR_NLEAF_CAP - 1, smri_limit(node, key));
-	return smr_slot_read(smr_kind_slots(node, SMR_NLEAF) + s);
+#pragma GCC unroll 8
+	for (size_t at = 3 * SMR_CACHE_LINE; at < MT_NODE_SIZE; at += SMR_CACHE_LINE)
+		if (at < end)
+			smr_prefetch(line + at);
 }
 
 smr_inline void smr_prefetch_node(const void *enode)
 {
 	const char *node = (const char *)smr_node_of(enode);
 
-	for (unsigned int line = 0; line < MT_NODE_SIZE; line += 64)
-		__builtin_prefetch(node + line);
+	for (unsigned int line = 0; line < MT_NODE_SIZE; line += SMR_CACHE_LINE)
+		smr_prefetch(node + line);
 }
 
-smr_inline void *smr_lookup(void *top, unsigned long key)
+#define SMR_ISA(name) name##_any
+#define SMR_ISA_TARGET SMR_TARGET_any
+#include "tree/search_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
+
+#if SMR_HAVE_AVX2
+#define SMR_ISA(name) name##_avx2
+#define SMR_ISA_TARGET SMR_TARGET_avx2
+#include "tree/search_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
+#endif
+
+/* For callers that search once in a while. */
+smr_inline unsigned int smr_search_leaf(const void *enode, unsigned long key)
 {
-	if (smr_unlikely(!smr_is_enode(top)))
-		return key == 0 ? top : NULL;
-	while (!smr_enode_leaf(top)) {
-		top = smri_child(top, key);
-		smr_prefetch_node(top);
-	}
-	return smri_entry(top, key);
+	return smr_search_leaf_any(enode, key);
+}
+
+smr_inline unsigned int smr_search(const void *enode, unsigned long key)
+{
+	return smr_enode_leaf(enode) ? smr_search_leaf_any(enode, key)
+				     : smr_search_inner_any(enode, key);
 }
 
 #endif

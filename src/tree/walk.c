@@ -19,23 +19,31 @@ bool smri_path_alive(const struct ma_state *mas)
 	return reads_locklessly(mas->tree) && !smr_node_dead(mas->node);
 }
 
-smr_inline unsigned int descend(void **node, unsigned char *slot, void *top, unsigned long key)
-{
-	unsigned int d = 0, s;
-
-	while (!smr_enode_leaf(top)) {
-		s = smr_search_inner(top, key);
-		node[d] = top;
-		slot[d++] = (unsigned char)s;
-		top = smr_slot_read(smr_slots(top) + s);
-		smr_prefetch_node(top);
+#define DEFINE_DESCEND(isa)                                                                  \
+	SMR_TARGET_##isa static unsigned int descend_##isa(void **node, unsigned char *slot, \
+							   void *top, unsigned long key)     \
+	{                                                                                    \
+		struct smr_aim_##isa aim;                                                    \
+		unsigned int d;                                                              \
+		void **at;                                                                   \
+                                                                                             \
+		smr_aim_at_##isa(&aim, key);                                                 \
+		for (d = 0; !smr_enode_leaf(top); d++) {                                     \
+			at = smr_child_##isa(&aim, top);                                     \
+			node[d] = top;                                                       \
+			slot[d] = (unsigned char)(at - smr_slots(top));                      \
+			top = smr_slot_read(at);                                             \
+		}                                                                            \
+		node[d] = top;                                                               \
+		slot[d] = (unsigned char)(smr_entry_##isa(&aim, top) - smr_slots(top));      \
+		return d;                                                                    \
 	}
-	node[d] = top;
-	slot[d] = (unsigned char)smr_search_leaf(top, key);
-	return d;
-}
 
-SMR_CLONES void smr_path_to(struct smr_path *path, void *top, unsigned long key)
+SMR_EACH_ISA(DEFINE_DESCEND)
+SMR_DISPATCH(static unsigned int, descend,
+	     (void **node, unsigned char *slot, void *top, unsigned long key));
+
+void smr_path_to(struct smr_path *path, void *top, unsigned long key)
 {
 	path->depth = descend(path->node, path->slot, top, key);
 }
@@ -52,7 +60,7 @@ smr_inline void arrive(struct ma_state *mas, unsigned int d)
 	smr_check_place(mas);
 }
 
-SMR_CLONES bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
+bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 {
 	/*
 	 * ORDER seq: the number is read before the nodes, so that it is never newer than they are.
@@ -79,7 +87,7 @@ smr_inline bool amid(const void *inner, unsigned long key)
 	return key >= smr_start(inner, 1) && key < smr_start(inner, smr_count(inner) - 1);
 }
 
-SMR_CLONES bool smr_walk_near(struct ma_state *mas, unsigned long key)
+bool smr_walk_near(struct ma_state *mas, unsigned long key)
 {
 	unsigned int up = mas->depth < 2 ? mas->depth : 2;
 

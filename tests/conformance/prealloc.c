@@ -394,6 +394,7 @@ static void failure_leaves_start(void **state)
 
 	(void)state;
 	grow(&tree, 20);
+	mt_set_in_rcu(&tree); /* or the leaf could be changed in place */
 	nodes_used = used();
 	mtree_lock(&tree);
 	memfault_none();

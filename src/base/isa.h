@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Code for more than one instruction set in one library.
+ *
+ * The little that gains from vector instructions is written per instruction set, as name_any() in plain C and
+ * name_avx2() for x86-64 with AVX2, both of which must give the same answers (tests/unit/tree_search.c). What is inlined
+ * calls its own kind by SMR_ISA(); SMR_DISPATCH() makes of the two one function that callers can name, and the loader
+ * picks, once, what the machine has.
+ *
+ * Without dispatch the plain one is taken: where the compiler or the C library cannot do it, in unoptimised builds,
+ * and under the sanitizers. Their runtimes are not ready yet when the loader asks, and ThreadSanitizer is to see
+ * each access as it is written in plain C.
+ */
+#ifndef SMR_BASE_ISA_H
+#define SMR_BASE_ISA_H
+
+#include <stdint.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define SMR_HAVE_AVX2 1
+#define SMR_TARGET_avx2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
+#else
+#define SMR_HAVE_AVX2 0
+#endif
+#define SMR_TARGET_any
+
+#if SMR_HAVE_AVX2
+/* Has this machine what SMR_TARGET_avx2 asks for? May be asked before anything else has run. */
+static inline int smr_isa_have_avx2(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+	       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+}
+
+#define SMR_EACH_ISA(define) define(any) define(avx2)
+#else
+#define SMR_EACH_ISA(define) define(any)
+#endif
+
+#if SMR_HAVE_AVX2 && defined(__GLIBC__) && defined(__OPTIMIZE__) && \
+	!defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* @name(@params) is name_any() or name_avx2(), which are static and stand above. */
+#define SMR_DISPATCH(type, name, params)                 \
+	static __typeof__(name##_any) *name##_pick(void) \
+	{                                                \
+		if (smr_isa_have_avx2())                 \
+			return name##_avx2;              \
+		return name##_any;                       \
+	}                                                \
+	type name params __attribute__((ifunc(#name "_pick")))
+#else
+#define SMR_DISPATCH(type, name, params) type name params __attribute__((alias(#name "_any")))
+#endif
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counting bounds with AVX2, for search.h. Compares yield lanes of ones; of narrow bounds they are packed to bytes and
+ * gathered into a word of bits to count, of wide ones they are summed. The order that packing leaves the lanes in is
+ * of no account to a count.
+ */
+#ifndef SMR_TREE_SEARCH_AVX2_H
+#define SMR_TREE_SEARCH_AVX2_H
+
+#include "base/isa.h"
+#include "tree/node.h"
+
+#include <immintrin.h>
+
+typedef __m256i smri_limits_avx2;
+
+SMR_TARGET_avx2 smr_inline __m256i smri_limits_of_avx2(int32_t limit)
+{
+	return _mm256_set1_epi32(limit);
+}
+
+SMR_TARGET_avx2 smr_inline __m256i smri_lt32(const int32_t *bound, __m256i limit)
+{
+	return _mm256_cmpgt_epi32(limit, _mm256_loadu_si256((const __m256i_u *)bound));
+}
+
+/* One bit for each lane of four vectors of 32-bit lanes. */
+SMR_TARGET_avx2 smr_inline unsigned int smri_bits(__m256i a, __m256i b, __m256i c, __m256i d)
+{
+	a = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+	return (unsigned int)_mm256_movemask_epi8(a);
+}
+
+/* Thirty bounds: the fourth vector begins two before the third one ends, and leaves those out. */
+SMR_TARGET_avx2 smr_inline unsigned int smri_below_inner_avx2(const int32_t *bound, __m256i all)
+{
+	const __m256i rest = _mm256_setr_epi32(0, 0, -1, -1, -1, -1, -1, -1);
+	__m256i last = _mm256_and_si256(smri_lt32(bound + 22, all), rest);
+
+	_Static_assert(SMR_NINNER_CAP - 1 == 30, "four vectors, two lanes counted twice");
+	return (unsigned int)__builtin_popcount(smri_bits(smri_lt32(bound, all),
+							  smri_lt32(bound + 8, all),
+							  smri_lt32(bound + 16, all), last));
+}
+
+SMR_TARGET_avx2 smr_inline unsigned int smri_below_leaf_avx2(const int32_t *bound, __m256i all)
+{
+	unsigned int low = smri_bits(smri_lt32(bound, all), smri_lt32(bound + 8, all),
+				     smri_lt32(bound + 16, all), smri_lt32(bound + 24, all));
+	__m256 high = _mm256_castsi256_ps(smri_lt32(bound + 32, all));
+
+	_Static_assert(SMR_NLEAF_CAP - 1 == 40, "five vectors");
+	return (unsigned int)__builtin_popcountl(low | (unsigned long)_mm256_movemask_ps(high)
+							       << 32);
+}
+
+SMR_TARGET_avx2 smr_inline __m256i smri_gt64(const int64_t *bound, __m256i key)
+{
+	return _mm256_cmpgt_epi64(_mm256_loadu_si256((const __m256i_u *)bound), key);
+}
+
+/* The sum of @n whole vectors of compares and @sum: lanes of minus the number of bounds above @key. */
+SMR_TARGET_avx2 smr_inline unsigned int smri_sum64(const int64_t *bound, unsigned int n,
+						   __m256i key, __m256i sum)
+{
+	__m128i half;
+
+#pragma GCC unroll 8
+	for (unsigned int i = 0; i < n; i++)
+		sum = _mm256_add_epi64(sum, smri_gt64(bound + 4 * i, key));
+	half = _mm_add_epi64(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+	half = _mm_add_epi64(half, _mm_unpackhi_epi64(half, half));
+	return (unsigned int)-_mm_cvtsi128_si32(half);
+}
+
+SMR_TARGET_avx2 smr_inline unsigned int smri_upto_inner_avx2(const int64_t *bound, int64_t key)
+{
+	_Static_assert(SMR_WINNER_CAP - 1 == 24, "six vectors");
+	return 24 - smri_sum64(bound, 6, _mm256_set1_epi64x(key), _mm256_setzero_si256());
+}
+
+/* Thirty bounds: the eighth vector begins two before the seventh one ends. */
+SMR_TARGET_avx2 smr_inline unsigned int smri_upto_leaf_avx2(const int64_t *bound, int64_t key)
+{
+	const __m256i rest = _mm256_setr_epi64x(0, 0, -1, -1);
+	__m256i all = _mm256_set1_epi64x(key);
+	__m256i last = _mm256_and_si256(smri_gt64(bound + 26, all), rest);
+
+	_Static_assert(SMR_WLEAF_CAP - 1 == 30, "eight vectors, two lanes counted twice");
+	return 30 - smri_sum64(bound, 7, all, last);
+}
+
+#endif

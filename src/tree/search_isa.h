@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Searching nodes and the tree: search.h includes this once for each instruction set, with SMR_ISA() for the names and
+ * SMR_ISA_TARGET for the functions. So it has no guard.
+ */
+
+/*
+ * A key on its way down. As a rule the nodes it passes measure their bounds alike (encode.c sees to it), and the
+ * limit made for one serves the next. The test for it is foreseen, so that the next node's bounds are compared
+ * without waiting for its header, and with a third of the instructions.
+ */
+struct SMR_ISA(smr_aim) {
+	unsigned long key;
+	unsigned long base;
+	unsigned int shift;
+	SMR_ISA(smri_limits) limits;
+};
+
+SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aim_at)(struct SMR_ISA(smr_aim) * aim, unsigned long key)
+{
+	aim->key = key;
+	aim->base = 0;
+	aim->shift = UINT8_MAX; /* no node's */
+	aim->limits = SMR_ISA(smri_limits_of)(0);
+}
+
+SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * aim,
+						    const struct smr_node *node)
+{
+	if (smr_likely(node->base == aim->base && node->shift == aim->shift))
+		return;
+	aim->base = node->base;
+	aim->shift = node->shift;
+	aim->limits = SMR_ISA(smri_limits_of)(smri_limit(node, aim->key));
+}
+
+/* ---- The slot of a key's range in one node, by kind ---- */
+
+SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_leaf)(struct SMR_ISA(smr_aim) * aim,
+								 const struct smr_node *node)
+{
+	SMR_ISA(smri_adjust)(aim, node);
+	return SMR_ISA(smri_below_leaf)(node->b32, aim->limits);
+}
+
+SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_inner)(struct SMR_ISA(smr_aim) * aim,
+								  const struct smr_node *node)
+{
+	SMR_ISA(smri_adjust)(aim, node);
+	return SMR_ISA(smri_below_inner)(node->b32, aim->limits);
+}
+
+/* A range that starts at ULONG_MAX has the padding's value: count decides. */
+SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_leaf)(const struct SMR_ISA(smr_aim) * aim,
+							       const struct smr_node *node)
+{
+	unsigned int n = SMR_ISA(smri_upto_leaf)(node->b64, (int64_t)(aim->key ^ SMR_WIDE_SIGN));
+	unsigned int last = node->count - 1u;
+
+	return n < last ? n : last;
+}
+
+SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_inner)(const struct SMR_ISA(smr_aim) * aim,
+								const struct smr_node *node)
+{
+	unsigned int n = SMR_ISA(smri_upto_inner)(node->b64, (int64_t)(aim->key ^ SMR_WIDE_SIGN));
+	unsigned int last = node->count - 1u;
+
+	return n < last ? n : last;
+}
+
+/* ---- One step down, and all the way ---- */
+/*
+ * Each kind has an arm of its own, so that where its slots are is a constant. A tree's kinds hardly vary from path to
+ * path, and branches on them are foreseen.
+ */
+
+/* Where an inner node keeps the way to the key. */
+SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_child)(struct SMR_ISA(smr_aim) * aim,
+						    const void *enode)
+{
+	struct smr_node *node;
+
+	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
+		node = smri_node_of(enode, SMR_WINNER);
+		smri_prefetch_slots(node, SMR_WINNER);
+		return smr_kind_slots(node, SMR_WINNER) + SMR_ISA(smri_wide_inner)(aim, node);
+	}
+	node = smri_node_of(enode, SMR_NINNER);
+	smri_prefetch_slots(node, SMR_NINNER);
+	return smr_kind_slots(node, SMR_NINNER) + SMR_ISA(smri_narrow_inner)(aim, node);
+}
+
+/* Where a leaf keeps the key's entry. */
+SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * aim,
+						    const void *enode)
+{
+	struct smr_node *node;
+
+	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
+		node = smri_node_of(enode, SMR_WLEAF);
+		smri_prefetch_slots(node, SMR_WLEAF);
+		return smr_kind_slots(node, SMR_WLEAF) + SMR_ISA(smri_wide_leaf)(aim, node);
+	}
+	node = smri_node_of(enode, SMR_NLEAF);
+	smri_prefetch_slots(node, SMR_NLEAF);
+	return smr_kind_slots(node, SMR_NLEAF) + SMR_ISA(smri_narrow_leaf)(aim, node);
+}
+
+SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key)
+{
+	struct SMR_ISA(smr_aim) aim;
+
+	if (smr_unlikely(!smr_is_enode(top)))
+		return key == 0 ? top : NULL;
+	SMR_ISA(smr_aim_at)(&aim, key);
+	while (!smr_enode_leaf(top))
+		top = smr_slot_read(SMR_ISA(smr_child)(&aim, top));
+	return smr_slot_read(SMR_ISA(smr_entry)(&aim, top));
+}
+
+/* The slot of @key's range, as an index into smr_slots(). */
+SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smr_search_leaf)(const void *enode,
+								unsigned long key)
+{
+	struct SMR_ISA(smr_aim) aim;
+
+	SMR_ISA(smr_aim_at)(&aim, key);
+	return (unsigned int)(SMR_ISA(smr_entry)(&aim, enode) - smr_slots(enode));
+}
+
+SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smr_search_inner)(const void *enode,
+								 unsigned long key)
+{
+	struct SMR_ISA(smr_aim) aim;
+
+	SMR_ISA(smr_aim_at)(&aim, key);
+	return (unsigned int)(SMR_ISA(smr_child)(&aim, enode) - smr_slots(enode));
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Searching a node gives what looking at each range gives, with every instruction set that this machine has. */
+#include "support/cm.h"
+
+#include "support/rng.h"
+#include "tree/encode.h"
+#include "tree/search.h"
+
+#include <stdalign.h>
+
+static alignas(MT_NODE_SIZE) struct smr_node node;
+
+static bool have_any(void)
+{
+	return true;
+}
+
+#if SMR_HAVE_AVX2
+static bool have_avx2(void)
+{
+	return smr_isa_have_avx2();
+}
+#endif
+
+/* Keys that lie on, just below and just above each bound are all that can be told apart. */
+#define DEFINE_COUNTS(isa)                                                                      \
+	SMR_TARGET_##isa static void counts_of_##isa(unsigned int used, enum smr_kind kind,     \
+						     int64_t key, unsigned int below,           \
+						     unsigned int upto)                         \
+	{                                                                                       \
+		smri_limits_##isa limits = smri_limits_of_##isa((int32_t)key);                  \
+                                                                                                \
+		(void)used;                                                                     \
+		if (kind == SMR_NINNER)                                                         \
+			assert_int_equal(smri_below_inner_##isa(node.b32, limits), below);      \
+		else if (kind == SMR_NLEAF)                                                     \
+			assert_int_equal(smri_below_leaf_##isa(node.b32, limits), below);       \
+		else if (kind == SMR_WINNER)                                                    \
+			assert_int_equal(smri_upto_inner_##isa(node.b64, key), upto);           \
+		else                                                                            \
+			assert_int_equal(smri_upto_leaf_##isa(node.b64, key), upto);            \
+	}                                                                                       \
+                                                                                                \
+	SMR_TARGET_##isa static unsigned int search_##isa(const void *enode, unsigned long key) \
+	{                                                                                       \
+		return smr_enode_leaf(enode) ? smr_search_leaf_##isa(enode, key)                \
+					     : smr_search_inner_##isa(enode, key);              \
+	}
+
+SMR_EACH_ISA(DEFINE_COUNTS)
+
+struct isa {
+	bool (*have)(void);
+	void (*counts_of)(unsigned int used, enum smr_kind kind, int64_t key, unsigned int below,
+			  unsigned int upto);
+	unsigned int (*search)(const void *enode, unsigned long key);
+};
+
+#define ISA(isa) { have_##isa, counts_of_##isa, search_##isa },
+static const struct isa isas[] = { SMR_EACH_ISA(ISA) };
+
+static int64_t bound_of(enum smr_kind kind, unsigned int i)
+{
+	return smr_kind_wide(kind) ? node.b64[i] : node.b32[i];
+}
+
+static void check_count(unsigned int used, enum smr_kind kind, int64_t key)
+{
+	unsigned int below = 0, upto = 0;
+
+	for (unsigned int i = 0; i < smr_kind_bounds(kind); i++) {
+		below += bound_of(kind, i) < key;
+		upto += bound_of(kind, i) <= key;
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(isas); k++)
+		if (isas[k].have())
+			isas[k].counts_of(used, kind, key, below, upto);
+}
+
+/* The rest of the node is full of values that would count, were they looked at. */
+static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
+{
+	unsigned long most = smr_kind_wide(kind) ? 1UL << 58 : 1UL << 25;
+	int64_t at = smr_kind_wide(kind) ? INT64_MIN : 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(node.b64); i++)
+		node.b64[i] = INT64_MIN;
+	for (unsigned int i = 0; i < used; i++) {
+		at += 1 + (int64_t)rng_below(rng, rng_one_in(rng, 4) ? most : 3);
+		if (smr_kind_wide(kind))
+			node.b64[i] = at;
+		else
+			node.b32[i] = (int32_t)at;
+	}
+	smr_bounds_pad(&node, kind, used);
+}
+
+static void counts(void **state)
+{
+	(void)state;
+	for (unsigned int kind = SMR_NINNER; kind <= SMR_WLEAF; kind++) {
+		for (unsigned int used = 0; used <= smr_kind_bounds(kind); used++) {
+			struct rng rng = rng_make(11, 100 * kind + used);
+
+			make_bounds(kind, used, &rng);
+			for (unsigned int i = 0; i < used; i++) {
+				check_count(used, kind, bound_of(kind, i) - 1);
+				check_count(used, kind, bound_of(kind, i));
+				check_count(used, kind, bound_of(kind, i) + 1);
+			}
+			check_count(used, kind, 0);
+			check_count(used, kind, INT32_MAX);
+			check_count(used, kind, smr_kind_wide(kind) ? INT64_MAX - 1 : INT32_MAX);
+		}
+	}
+}
+
+static void check_search(const struct smr_items *it, const void *enode, unsigned long key)
+{
+	unsigned int expected = 0;
+
+	while (expected + 1 < it->n && it->start[expected + 1] <= key)
+		expected++;
+	for (size_t k = 0; k < ARRAY_SIZE(isas); k++)
+		if (isas[k].have())
+			assert_int_equal(isas[k].search(enode, key), expected);
+}
+
+/* Nodes as they are written, of any spread and alignment, and any key that such a node may be asked for. */
+static void searches(void **state)
+{
+	struct smr_items it;
+	struct smr_code code;
+
+	(void)state;
+	for (uint64_t n = 0; n < 3000; n++) {
+		struct rng rng = rng_make(12, n);
+		bool leaf = rng_one_in(&rng, 2);
+		unsigned int items = 1 + (unsigned int)rng_below(&rng, leaf ? 31 : 25);
+		unsigned int shift = (unsigned int)rng_below(&rng, 40);
+		unsigned long unit = rng_one_in(&rng, 2) ? 4096 : 1UL << rng_below(&rng, 20);
+		unsigned long start = (rng_next(&rng) >> rng_below(&rng, 60)) / unit * unit;
+		const void *enode;
+
+		it.n = 0;
+		for (unsigned int i = 0; i < items; i++) {
+			smr_items_add(&it, start, NULL, 0);
+			if (smr_range_last(start, unit * (1 + rng_below(&rng, 1UL << shift)) + 1,
+					   &start))
+				continue;
+			break;
+		}
+		assert_true(smr_code_choose(&code, it.start, it.n, ULONG_MAX, leaf, 0));
+		enode = smr_encode(&node, &code, &it, 0, it.n);
+		for (unsigned int i = 0; i < it.n; i++) {
+			check_search(&it, enode, it.start[i]);
+			check_search(&it, enode, it.start[i] + 1);
+			if (it.start[i] > 0)
+				check_search(&it, enode, it.start[i] - 1);
+			check_search(&it, enode, rng_next(&rng));
+		}
+		check_search(&it, enode, ULONG_MAX);
+		check_search(&it, enode, 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(counts),
+		cmocka_unit_test(searches),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
