@@ -58,8 +58,8 @@ void run_mappings(const std::string &dist, size_t n, const options &opt, int rea
 	const key_set keys = make_keys(dist, n, opt.ops, opt.seed);
 	/* Gaps are searched in a space made for it, and but once whatever the distributions. */
 	const bool gap = wanted_any(opt, { "gap-first", "gap-last" }) && dist == opt.dists.front();
-	const bool single = gap || wanted_any(opt, { "build", "load", "load-dep", "iterate",
-						     "churn", "bytes", "bytes-churn" });
+	const bool single = gap || wanted_any(opt, { "build", "load", "load-dep", "load-batch",
+						     "iterate", "churn", "bytes", "bytes-churn" });
 	const bool readers = reader_cpu >= 0 && wanted_group(opt, { "2", "3" });
 	const key_set gaps = gap ? make_keys("fragmented", n, opt.ops, opt.seed) : key_set();
 

@@ -92,6 +92,32 @@ double load_ns(const bench_peer &peer, void *tree, const std::vector<probe> &pro
 	return ns;
 }
 
+/* 1024 at a time; peers that have no such call look them up one by one. */
+double batch_ns(const bench_peer &peer, void *tree, const std::vector<probe> &probes)
+{
+	const size_t most = 1024;
+	std::vector<unsigned long> keys;
+	std::vector<void *> found(probes.size());
+
+	for (const auto &p : probes)
+		keys.push_back(p.key);
+	const double start = now_ns();
+	for (size_t at = 0; at < keys.size(); at += most) {
+		const size_t n = std::min(most, keys.size() - at);
+
+		if (peer.load_batch)
+			peer.load_batch(tree, &keys[at], &found[at], n);
+		else
+			for (size_t i = at; i < at + n; i++)
+				found[i] = peer.load(tree, keys[i]);
+	}
+	const double ns = (now_ns() - start) / static_cast<double>(keys.size());
+	for (size_t i = 0; i < probes.size(); i++)
+		if (found[i] != probes[i].entry)
+			wrong(peer, "loads in batches");
+	return ns;
+}
+
 double iterate_ns(const bench_peer &peer, void *tree, const key_set &keys)
 {
 	const size_t rounds = std::max<size_t>(1, 1000000 / keys.sorted.size());
@@ -159,6 +185,8 @@ void run_loads(const bench_peer &peer, void *tree, const key_set &keys, const op
 		sink("load", load_ns(peer, tree, keys.probes, false));
 	if (wanted(opt, "load-dep"))
 		sink("load-dep", load_ns(peer, tree, keys.probes, true));
+	if (wanted(opt, "load-batch"))
+		sink("load-batch", batch_ns(peer, tree, keys.probes));
 	if (wanted(opt, "iterate"))
 		sink("iterate", iterate_ns(peer, tree, keys));
 	if (peer.leave)
@@ -174,6 +202,7 @@ const std::vector<workload_info> &workload_infos()
 		{ "load", "ns", "1", "random look-ups, all of which can overlap" },
 		{ "load-dep", "ns", "1",
 		  "random look-ups, each waiting for the last one's answer" },
+		{ "load-batch", "ns", "1", "random look-ups, 1024 handed over at a time" },
 		{ "iterate", "ns", "1", "a walk over all mappings, per mapping" },
 		{ "churn", "ns", "1", "erase of a random mapping and store of the same, per pair" },
 		{ "gap-first", "ns", "1",

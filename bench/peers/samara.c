@@ -117,6 +117,11 @@ static void *load(void *tree, unsigned long key)
 	return mtree_load(tree, key);
 }
 
+static void load_batch(void *tree, const unsigned long *key, void **entry, size_t n)
+{
+	mtree_load_batch(tree, key, entry, n);
+}
+
 static void *erase(void *tree, unsigned long key)
 {
 	return mtree_erase(tree, key);
@@ -164,12 +169,12 @@ static size_t bytes(void *tree)
 	return stats.bytes;
 }
 
-#define PEER(name_, what_, can_, create_, enter_, leave_)                                          \
-	{                                                                                          \
-		.name = name_, .what = what_, .can = BENCH_CAN_STORE | (can_), .create = create_,  \
-		.destroy = destroy, .store = store, .load = load, .erase = erase, .clear = clear,  \
-		.iterate = iterate, .gap = gap, .bytes = bytes, .settle = settle, .enter = enter_, \
-		.leave = leave_,                                                                   \
+#define PEER(name_, what_, can_, create_, enter_, leave_)                                         \
+	{                                                                                         \
+		.name = name_, .what = what_, .can = BENCH_CAN_STORE | (can_), .create = create_, \
+		.destroy = destroy, .store = store, .load = load, .load_batch = load_batch,       \
+		.erase = erase, .clear = clear, .iterate = iterate, .gap = gap, .bytes = bytes,   \
+		.settle = settle, .enter = enter_, .leave = leave_,                               \
 	}
 
 #define WITH_READERS (BENCH_CAN_GAP | BENCH_CAN_READERS)

@@ -65,6 +65,26 @@ smr_inline unsigned int smri_upto_leaf_any(const int64_t *bound, int64_t key)
 	return smri_upto(bound, SMR_WLEAF_CAP - 1, key);
 }
 
+/* For gap.c: a bit for each gap figure of @figure or more; those behind the node's count mean nothing. */
+smr_inline uint32_t smri_gaps_from_any(const uint32_t *gap, enum smr_kind kind, uint32_t figure)
+{
+	uint32_t bits = 0;
+
+	for (unsigned int i = 0; i < smr_kind_cap(kind); i++)
+		bits |= (uint32_t)(gap[i] >= figure) << i;
+	return bits;
+}
+
+/* For gap.c: a bit for each range of a narrow leaf, its first and last left out, that is @units long or longer. */
+smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units)
+{
+	uint64_t bits = 0;
+
+	for (unsigned int i = 1; i < SMR_NLEAF_CAP - 1; i++)
+		bits |= (uint64_t)(bound[i] - bound[i - 1] >= units) << i;
+	return bits;
+}
+
 #if SMR_HAVE_AVX2
 #include "tree/search_avx2.h"
 #endif
@@ -102,6 +122,18 @@ smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 	for (size_t at = 3 * SMR_CACHE_LINE; at < MT_NODE_SIZE; at += SMR_CACHE_LINE)
 		if (at < end)
 			smr_prefetch(line + at);
+}
+
+/* Asks for the lines that a search of the node begins with. */
+smr_inline void smr_prefetch_bounds(const void *enode)
+{
+	const char *node = (const char *)smr_node_of(enode);
+
+	smr_prefetch(node);
+	smr_prefetch(node + SMR_CACHE_LINE);
+	smr_prefetch(node + 2 * SMR_CACHE_LINE);
+	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE))
+		smr_prefetch(node + 3 * SMR_CACHE_LINE);
 }
 
 smr_inline void smr_prefetch_node(const void *enode)

@@ -75,35 +75,39 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_inner)(const struct SMR
  * path, and branches on them are foreseen.
  */
 
-/* Where an inner node keeps the way to the key. */
+/* Where an inner node keeps the way to the key. @alone: no other look-up fills the time until its slots are here. */
 SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_child)(struct SMR_ISA(smr_aim) * aim,
-						    const void *enode)
+						    const void *enode, bool alone)
 {
 	struct smr_node *node;
 
 	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
 		node = smri_node_of(enode, SMR_WINNER);
-		smri_prefetch_slots(node, SMR_WINNER);
+		if (alone)
+			smri_prefetch_slots(node, SMR_WINNER);
 		return smr_kind_slots(node, SMR_WINNER) + SMR_ISA(smri_wide_inner)(aim, node);
 	}
 	node = smri_node_of(enode, SMR_NINNER);
-	smri_prefetch_slots(node, SMR_NINNER);
+	if (alone)
+		smri_prefetch_slots(node, SMR_NINNER);
 	return smr_kind_slots(node, SMR_NINNER) + SMR_ISA(smri_narrow_inner)(aim, node);
 }
 
 /* Where a leaf keeps the key's entry. */
 SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * aim,
-						    const void *enode)
+						    const void *enode, bool alone)
 {
 	struct smr_node *node;
 
 	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
 		node = smri_node_of(enode, SMR_WLEAF);
-		smri_prefetch_slots(node, SMR_WLEAF);
+		if (alone)
+			smri_prefetch_slots(node, SMR_WLEAF);
 		return smr_kind_slots(node, SMR_WLEAF) + SMR_ISA(smri_wide_leaf)(aim, node);
 	}
 	node = smri_node_of(enode, SMR_NLEAF);
-	smri_prefetch_slots(node, SMR_NLEAF);
+	if (alone)
+		smri_prefetch_slots(node, SMR_NLEAF);
 	return smr_kind_slots(node, SMR_NLEAF) + SMR_ISA(smri_narrow_leaf)(aim, node);
 }
 
@@ -115,8 +119,8 @@ SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key
 		return key == 0 ? top : NULL;
 	SMR_ISA(smr_aim_at)(&aim, key);
 	while (!smr_enode_leaf(top))
-		top = smr_slot_read(SMR_ISA(smr_child)(&aim, top));
-	return smr_slot_read(SMR_ISA(smr_entry)(&aim, top));
+		top = smr_slot_read(SMR_ISA(smr_child)(&aim, top, true));
+	return smr_slot_read(SMR_ISA(smr_entry)(&aim, top, true));
 }
 
 /* The slot of @key's range, as an index into smr_slots(). */
@@ -126,7 +130,7 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smr_search_leaf)(const void *enod
 	struct SMR_ISA(smr_aim) aim;
 
 	SMR_ISA(smr_aim_at)(&aim, key);
-	return (unsigned int)(SMR_ISA(smr_entry)(&aim, enode) - smr_slots(enode));
+	return (unsigned int)(SMR_ISA(smr_entry)(&aim, enode, false) - smr_slots(enode));
 }
 
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smr_search_inner)(const void *enode,
@@ -135,5 +139,5 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smr_search_inner)(const void *eno
 	struct SMR_ISA(smr_aim) aim;
 
 	SMR_ISA(smr_aim_at)(&aim, key);
-	return (unsigned int)(SMR_ISA(smr_child)(&aim, enode) - smr_slots(enode));
+	return (unsigned int)(SMR_ISA(smr_child)(&aim, enode, false) - smr_slots(enode));
 }

@@ -318,10 +318,27 @@ static void *visible(void *entry)
 	return xa_is_zero(entry) ? NULL : entry;
 }
 
+/* Up to 70 keys at once, near and far from @key: a full group and a part of one. */
+static bool load_many(struct rig *rig, unsigned long key)
+{
+	size_t n = 1 + key % 70;
+	unsigned long index[70];
+	void *entry[70];
+
+	for (size_t i = 0; i < n; i++)
+		index[i] = key + (i % 2 ? i : -i) * (1UL << i % 60);
+	mtree_load_batch(&rig->tree, index, entry, n);
+	for (size_t i = 0; i < n; i++)
+		if (!returned(rig, "load_batch", entry[i], visible(rm_load(&rig->model, index[i]))))
+			return false;
+	return true;
+}
+
 static bool step_load(struct rig *rig, const struct op *op)
 {
 	return returned(rig, "load", mtree_load(&rig->tree, op->n[0]),
-			visible(rm_load(&rig->model, op->n[0])));
+			visible(rm_load(&rig->model, op->n[0]))) &&
+	       load_many(rig, op->n[0]);
 }
 
 /* The first visible entry at or above @index that starts at or below @max. */

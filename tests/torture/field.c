@@ -249,6 +249,22 @@ static void read_one(struct field *f, struct rng *rng)
 	judge(f, key, entry, before);
 }
 
+/* Each key of a batch is a load of its own. */
+static void read_many(struct field *f, struct rng *rng)
+{
+	unsigned long index[100], before[100];
+	void *entry[100];
+	size_t n = 1 + rng_below(rng, 100);
+
+	for (size_t i = 0; i < n; i++) {
+		index[i] = rng_below(rng, f->stripes * STRIPE);
+		before[i] = load(&f->keys[index[i]].done);
+	}
+	mtree_load_batch(&f->tree, index, entry, n);
+	for (size_t i = 0; i < n; i++)
+		judge(f, index[i], entry[i], before[i]);
+}
+
 /* How far the next range can be: beyond the next fixed one there is no need to look. */
 enum { AHEAD = STRIPE + 2 * FIXED };
 
@@ -432,6 +448,8 @@ void field_read(struct field *f, struct rng *rng)
 	mt_rcu_read_lock(&f->tree);
 	for (unsigned int i = 0; i < 20 && !field_failed(f); i++)
 		read_one(f, rng);
+	if (rng_one_in(rng, 4))
+		read_many(f, rng);
 	mt_rcu_read_unlock(&f->tree);
 	if (rng_one_in(rng, 8)) {
 		unsigned long from = rng_below(rng, f->stripes), to = from + rng_below(rng, 20);

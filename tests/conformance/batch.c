@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* mtree_load_batch() gives for each key what mtree_load() gives for it. */
+#include "support/cm.h"
+
+#include <samara/maple_tree.h>
+#include <stdlib.h>
+
+enum { KEYS = 1000 };
+
+static void same_as_load(struct maple_tree *tree, const unsigned long *index, size_t n)
+{
+	static char untouched;
+	void *entry[KEYS + 1];
+
+	for (size_t i = 0; i <= n; i++)
+		entry[i] = &untouched;
+	mtree_load_batch(tree, index, entry, n);
+	for (size_t i = 0; i < n; i++)
+		assert_ptr_equal(entry[i], mtree_load(tree, index[i]));
+	assert_ptr_equal(entry[n], &untouched);
+}
+
+static void trees_without_nodes(void **state)
+{
+	const unsigned long index[] = { 0, 1, ULONG_MAX, 0 };
+	DEFINE_MTREE(tree);
+
+	(void)state;
+	same_as_load(&tree, index, 4);
+	assert_int_equal(mtree_store(&tree, 0, xa_mk_value(3), GFP_KERNEL), 0);
+	same_as_load(&tree, index, 4);
+	mtree_destroy(&tree);
+	assert_int_equal(mtree_reserve(&tree, 0, 0, GFP_KERNEL), 0);
+	same_as_load(&tree, index, 4);
+	mtree_destroy(&tree);
+}
+
+/* Every length around the size of a group, keys in no order and twice, narrow nodes (@unit 1) and wide ones. */
+static void any_length(unsigned long unit, unsigned int flags)
+{
+	unsigned long index[KEYS];
+	struct maple_tree tree;
+
+	mt_init_flags(&tree, flags);
+	for (unsigned long i = 0; i < 3000; i++)
+		assert_int_equal(mtree_store_range(&tree, 3 * i * unit, (3 * i + 1) * unit,
+						   xa_mk_value(i), GFP_KERNEL),
+				 0);
+	assert_int_equal(
+		mtree_reserve(&tree, 30 * unit + unit + 1, 30 * unit + unit + 1, GFP_KERNEL), 0);
+	for (unsigned long i = 0; i < KEYS; i++)
+		index[i] = i * 7919 % 9100 * unit + i % 3;
+	for (size_t n = 0; n <= 200; n++)
+		same_as_load(&tree, index + n, n);
+	same_as_load(&tree, index, KEYS);
+	mtree_destroy(&tree);
+}
+
+static void lengths(void **state)
+{
+	(void)state;
+	any_length(4, 0);
+	any_length(4096, MT_FLAGS_USE_RCU);
+	any_length((1UL << 50) + 1, MT_FLAGS_USE_RCU);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(trees_without_nodes),
+		cmocka_unit_test(lengths),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
