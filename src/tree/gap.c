@@ -5,6 +5,7 @@
 #include "tree/walk.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* All slots are looked at, also unused ones: a loop of constant length becomes vector code throughout. */
 smr_inline uint32_t narrow_gap(const struct smr_node *node, void *const *slots)
@@ -77,6 +78,15 @@ struct want {
 	unsigned long found; /* first key */
 };
 
+/* The way down to where the search is, and which children on it are still to be tried. */
+struct seek {
+	unsigned int depth;
+	void *node[MT_PATH_MAX];
+	unsigned char slot[MT_PATH_MAX];
+	unsigned long min[MT_PATH_MAX], max[MT_PATH_MAX]; /* the node's keys */
+	uint32_t left[MT_PATH_MAX];
+};
+
 /* Does range [first..last], cut to the limits, hold what is wanted? */
 smr_inline bool holds(const struct want *want, unsigned long first, unsigned long last,
 		      unsigned long *lo, unsigned long *hi)
@@ -100,96 +110,61 @@ smr_inline bool try_gap(struct want *want, const void *leaf, unsigned int i, uns
 	return true;
 }
 
-/*
- * Ranges [from, to) of a leaf, none of them its first or last, from below (@step 1) or above (-1). In a narrow leaf
- * lengths are compared as they are written; what is long enough is looked at again, for the limits.
- */
-smr_inline bool search_middle(struct want *want, const void *leaf, unsigned int from,
-			      unsigned int to, bool high)
+/* Takes the lowest, or the highest, of the places in @left. */
+smr_inline unsigned int take_place(uint64_t *left, bool high)
 {
-	const struct smr_node *node = smr_node_of(leaf);
-	void *const *slots = smr_slots(leaf);
-	bool wide = (uintptr_t)leaf & SMR_ENODE_WIDE;
-	unsigned long units = (want->span >> node->shift) + 1;
+	unsigned int i = (unsigned int)(high ? 63 - __builtin_clzl(*left) : __builtin_ctzl(*left));
 
-	for (unsigned int n = to > from ? to - from : 0, i = high ? to - 1 : from; n > 0;
-	     n--, i += high ? -1u : 1u) {
-		if (slots[i] || (!wide && (unsigned long)(node->b32[i] - node->b32[i - 1]) < units))
-			continue;
-		if (try_gap(want, leaf, i, 0, 0, high))
-			return true;
-	}
-	return false;
+	*left &= ~(UINT64_C(1) << i);
+	return i;
 }
 
-static bool leaf_low(struct want *want, const void *leaf, unsigned long min, unsigned long max)
-{
-	unsigned int end = smr_count(leaf) - 1;
-	unsigned int from = want->min > min ? smr_search_leaf(leaf, want->min) : 0;
+#define SMR_ISA(name) name##_any
+#define SMR_ISA_TARGET SMR_TARGET_any
+#include "tree/gap_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
 
-	if (from == 0 && try_gap(want, leaf, 0, min, max, false))
-		return true;
-	if (search_middle(want, leaf, from ? from : 1, end, false))
-		return true;
-	return end > 0 && try_gap(want, leaf, end, min, max, false);
+#if SMR_HAVE_AVX2
+#define SMR_ISA(name) name##_avx2
+#define SMR_ISA_TARGET SMR_TARGET_avx2
+#include "tree/gap_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
+#endif
+
+SMR_DISPATCH(static bool, seek_low, (struct want * want, struct seek *k));
+SMR_DISPATCH(static bool, seek_high, (struct want * want, struct seek *k));
+
+/* The cursor on the range in which the search has ended. */
+static void stand_there(struct ma_state *mas, const struct seek *k)
+{
+	unsigned int d = k->depth;
+
+	memcpy(mas->path, k->node, (d + 1) * sizeof(mas->path[0]));
+	memcpy(mas->slot, k->slot, d + 1);
+	mas->seq = mas->tree->ma_seq;
+	mas->depth = (unsigned char)d;
+	mas->node = k->node[d];
+	mas->offset = k->slot[d];
+	mas->end = (unsigned char)(smr_count(mas->node) - 1);
+	mas->min = k->min[d];
+	mas->max = k->max[d];
+	mas->status = ma_active;
 }
 
-static bool leaf_high(struct want *want, const void *leaf, unsigned long min, unsigned long max)
+static bool search_nodes(struct ma_state *mas, struct want *want, void *root, bool high)
 {
-	unsigned int end = smr_count(leaf) - 1;
-	unsigned int from = want->max < max ? smr_search_leaf(leaf, want->max) : end;
+	struct seek k;
 
-	if (from == end && try_gap(want, leaf, end, min, max, true))
-		return true;
-	if (search_middle(want, leaf, 1, from < end ? from + 1 : end, true))
-		return true;
-	return end > 0 && try_gap(want, leaf, 0, min, max, true);
-}
-
-static bool search_low(struct want *want, const void *enode, unsigned long min, unsigned long max)
-{
-	const uint32_t *gap = smr_gaps(enode);
-	unsigned int end = smr_count(enode) - 1;
-	unsigned long first, last, lo, hi;
-
-	if (smr_enode_leaf(enode))
-		return leaf_low(want, enode, min, max);
-	for (unsigned int i = want->min > min ? smr_search_inner_any(enode, want->min) : 0;
-	     i <= end; i++) {
-		if (gap[i] < want->figure)
-			continue;
-		first = smr_leaf_first(enode, i, min);
-		if (first > want->max)
-			return false;
-		last = smr_leaf_last(enode, i, end, max);
-		if (holds(want, first, last, &lo, &hi) &&
-		    search_low(want, smr_slots(enode)[i], first, last))
-			return true;
-	}
-	return false;
-}
-
-static bool search_high(struct want *want, const void *enode, unsigned long min, unsigned long max)
-{
-	const uint32_t *gap = smr_gaps(enode);
-	unsigned int end = smr_count(enode) - 1;
-	unsigned long first, last, lo, hi;
-
-	if (smr_enode_leaf(enode))
-		return leaf_high(want, enode, min, max);
-	for (unsigned int i = (want->max < max ? smr_search_inner_any(enode, want->max) : end) + 1;
-	     i-- > 0;) {
-		if (gap[i] < want->figure)
-			continue;
-		last = smr_leaf_last(enode, i, end, max);
-		if (last < want->min)
-			return false;
-		first = smr_leaf_first(enode, i, min);
-		if (holds(want, first, last, &lo, &hi) &&
-		    search_high(want, smr_slots(enode)[i], first, last))
-			return true;
-	}
-	return false;
+	k.depth = 0;
+	k.node[0] = root;
+	k.min[0] = 0;
+	k.max[0] = ULONG_MAX;
+	if (!(high ? seek_high(want, &k) : seek_low(want, &k)))
+		return false;
+	stand_there(mas, &k);
+	return true;
 }
 
 static bool search_compact(struct want *want, void *root, bool high)
@@ -211,23 +186,20 @@ int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, u
 
 	if (min > max || size == 0 || size - 1 > max - min)
 		return -EINVAL;
-	/* Without true figures every leaf is looked at. */
 	if (mas->tree->ma_flags & MT_FLAGS_ALLOC_RANGE)
 		want.figure = smr_gap_figure(want.span);
-	if (!smr_is_enode(root))
-		found = search_compact(&want, root, high);
-	else if (high)
-		found = search_high(&want, root, 0, ULONG_MAX);
+	if (smr_is_enode(root))
+		found = search_nodes(mas, &want, root, high);
 	else
-		found = search_low(&want, root, 0, ULONG_MAX);
+		found = search_compact(&want, root, high);
 	if (!found)
 		return -EBUSY;
 	mas->index = want.found;
 	mas->last = want.found + want.span;
-	if (smr_walk(mas, mas->index, &root))
-		mas->status = ma_active;
-	else
+	if (!smr_is_enode(root)) {
+		mas->node = NULL;
 		mas->status = root ? ma_root : ma_none;
+	}
 	return 0;
 }
 

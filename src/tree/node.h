@@ -22,7 +22,8 @@
  *        504 link (8): the memory layer's, once the node is free or retired
  *
  * Narrow bounds are 32-bit: the start of range i is base + (bound << shift). shift is an alignment that all
- * starts share relative to base, 12 for pages. What cannot be written so (byte-granular ranges spread
+ * starts share relative to base, 12 for pages. Most nodes of a tree share base and shift, too (encode.c), which saves a
+ * look-up converting its key at each level. What cannot be written so (byte-granular ranges spread
  * over more than 2^31) goes into a wide node, whose bounds are the starts themselves with the sign bit
  * flipped, so that signed vector compares order them. Unused bounds hold the largest value, above every
  * key, so that a search compares all of them and needs no count.

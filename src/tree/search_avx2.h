@@ -90,4 +90,43 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_upto_leaf_avx2(const int64_t *bound
 	return 30 - smri_sum64(bound, 7, all, last);
 }
 
+/* ---- For gap.c: a bit for each that is large enough ---- */
+
+SMR_TARGET_avx2 smr_inline uint32_t smri_bits_gt32(const void *at, __m256i than)
+{
+	__m256i larger = _mm256_cmpgt_epi32(_mm256_loadu_si256((const __m256i_u *)at), than);
+
+	return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(larger));
+}
+
+/* The last bit of a narrow node's is of what lies behind its figures, for the caller to drop. */
+SMR_TARGET_avx2 smr_inline uint32_t smri_gaps_from_avx2(const uint32_t *gap, enum smr_kind kind,
+							uint32_t figure)
+{
+	__m256i than = _mm256_set1_epi32((int32_t)figure - 1);
+	uint32_t bits = smri_bits_gt32(gap, than) | smri_bits_gt32(gap + 8, than) << 8 |
+			smri_bits_gt32(gap + 16, than) << 16;
+
+	_Static_assert(SMR_WINNER_CAP == 25 && SMR_NINNER_CAP == 31, "three vectors and a rest");
+	if (smr_kind_wide(kind))
+		return bits | (uint32_t)(gap[24] >= figure) << 24;
+	return bits | smri_bits_gt32(gap + 24, than) << 24;
+}
+
+/* Lengths of ranges 1 to 39 that are at least @units. */
+SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_from_avx2(const int32_t *bound, int32_t units)
+{
+	__m256i than = _mm256_set1_epi32(units - 1), from, to;
+	uint64_t bits = 0;
+
+#pragma GCC unroll 5
+	for (unsigned int i = 0; i < 5; i++) {
+		from = _mm256_loadu_si256((const __m256i_u *)(bound + 8 * i));
+		to = _mm256_loadu_si256((const __m256i_u *)(bound + 8 * i + 1));
+		to = _mm256_cmpgt_epi32(_mm256_sub_epi32(to, from), than);
+		bits |= (uint64_t)(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(to)) << 8 * i;
+	}
+	return bits << 1 & ((UINT64_C(1) << (SMR_NLEAF_CAP - 1)) - 1);
+}
+
 #endif

@@ -95,6 +95,90 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 	smr_bounds_pad(&node, kind, used);
 }
 
+#define DEFINE_BITS(isa)                                                                           \
+	SMR_TARGET_##isa static uint64_t gaps_from_##isa(enum smr_kind kind, uint32_t figure)      \
+	{                                                                                          \
+		return smri_gaps_from_##isa(smr_gaps(smr_enode_make(&node, kind)), kind, figure) & \
+		       ((1UL << smr_kind_cap(kind)) - 1);                                          \
+	}                                                                                          \
+                                                                                                   \
+	SMR_TARGET_##isa static uint64_t lengths_from_##isa(int32_t units)                         \
+	{                                                                                          \
+		return smri_lengths_from_##isa(node.b32, units);                                   \
+	}
+
+SMR_EACH_ISA(DEFINE_BITS)
+
+struct bits {
+	bool (*have)(void);
+	uint64_t (*gaps_from)(enum smr_kind kind, uint32_t figure);
+	uint64_t (*lengths_from)(int32_t units);
+};
+
+#define BITS(isa) { have_##isa, gaps_from_##isa, lengths_from_##isa },
+static const struct bits bits[] = { SMR_EACH_ISA(BITS) };
+
+static void check_gaps(enum smr_kind kind, uint32_t figure)
+{
+	const uint32_t *gap = smr_gaps(smr_enode_make(&node, kind));
+	uint64_t want = 0;
+
+	for (unsigned int i = 0; i < smr_kind_cap(kind); i++)
+		if (gap[i] >= figure)
+			want |= 1UL << i;
+	for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
+		if (bits[k].have())
+			assert_int_equal(bits[k].gaps_from(kind, figure), want);
+}
+
+/* Figures of all sizes, each asked for exactly and by a little more or less. */
+static void gap_figures(void **state)
+{
+	(void)state;
+	for (uint64_t n = 0; n < 2000; n++) {
+		struct rng rng = rng_make(13, n);
+		enum smr_kind kind = rng_one_in(&rng, 2) ? SMR_NINNER : SMR_WINNER;
+		uint32_t *gap = smr_gaps(smr_enode_make(&node, kind));
+
+		for (unsigned int i = 0; i < smr_kind_cap(kind); i++)
+			gap[i] = (uint32_t)rng_next(&rng) >> (1 + rng_below(&rng, 31));
+		for (unsigned int i = 0; i < smr_kind_cap(kind); i++) {
+			check_gaps(kind, gap[i] + 1);
+			if (gap[i])
+				check_gaps(kind, gap[i]);
+			if (gap[i] > 1)
+				check_gaps(kind, gap[i] - 1);
+		}
+	}
+}
+
+static void check_lengths(unsigned int used, int32_t units)
+{
+	uint64_t want = 0, in_use = (1UL << used) - 1;
+
+	for (unsigned int i = 1; i < used; i++)
+		if (node.b32[i] - node.b32[i - 1] >= units)
+			want |= 1UL << i;
+	for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
+		if (bits[k].have())
+			assert_int_equal(bits[k].lengths_from(units) & in_use, want);
+}
+
+static void lengths(void **state)
+{
+	(void)state;
+	for (unsigned int used = 0; used <= SMR_NLEAF_CAP - 1; used++) {
+		struct rng rng = rng_make(14, used);
+
+		make_bounds(SMR_NLEAF, used, &rng);
+		for (int32_t units = 1; units < 6; units++)
+			check_lengths(used, units);
+		for (unsigned int i = 1; i < used; i++)
+			check_lengths(used, node.b32[i] - node.b32[i - 1]);
+		check_lengths(used, INT32_MAX);
+	}
+}
+
 static void counts(void **state)
 {
 	(void)state;
@@ -169,6 +253,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts),
 		cmocka_unit_test(searches),
+		cmocka_unit_test(gap_figures),
+		cmocka_unit_test(lengths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The search for free space: gap.c includes this once for each instruction set, as search.h does search_isa.h. Figures and
+ * lengths are compared all at once; what comes of it is a word with a bit for each child, or range, worth a look.
+ */
+
+/* Children of @enode whose gaps may serve, those outside the limits left out. */
+SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const struct want *want, const void *enode,
+						       unsigned long min, unsigned long max,
+						       bool high)
+{
+	uint32_t left = ~0u;
+
+	/* Without true figures every child is looked into. */
+	if (want->figure)
+		left = SMR_ISA(smri_gaps_from)(smr_gaps(enode), smr_enode_kind(enode),
+					       want->figure);
+	left &= (2u << (smr_count(enode) - 1)) - 1;
+	if (!high && want->min > min)
+		left &= ~0u << SMR_ISA(smr_search_inner)(enode, want->min);
+	if (high && want->max < max)
+		left &= (2u << SMR_ISA(smr_search_inner)(enode, want->max)) - 1;
+	return left;
+}
+
+/*
+ * Ranges [from, to) of a leaf, none of them its first or last. In a narrow leaf lengths are compared as they are
+ * written; what is long enough is looked at again, for its slot and the limits.
+ */
+SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_middle)(struct want *want, const void *leaf,
+						    unsigned int from, unsigned int to, bool high,
+						    unsigned char *slot)
+{
+	const struct smr_node *node = smr_node_of(leaf);
+	unsigned long units = (want->span >> node->shift) + 1;
+	uint64_t left = from < to ? (UINT64_C(1) << to) - (UINT64_C(1) << from) : 0;
+
+	if (!((uintptr_t)leaf & SMR_ENODE_WIDE))
+		left &= units <= INT32_MAX ? SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units)
+					   : 0;
+	while (left) {
+		*slot = (unsigned char)take_place(&left, high);
+		if (try_gap(want, leaf, *slot, 0, 0, high))
+			return true;
+	}
+	return false;
+}
+
+SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_low)(struct want *want, const void *leaf,
+						 unsigned long min, unsigned long max,
+						 unsigned char *slot)
+{
+	unsigned int end = smr_count(leaf) - 1;
+	unsigned int from = want->min > min ? SMR_ISA(smr_search_leaf)(leaf, want->min) : 0;
+
+	*slot = 0;
+	if (from == 0 && try_gap(want, leaf, 0, min, max, false))
+		return true;
+	if (SMR_ISA(leaf_middle)(want, leaf, from ? from : 1, end, false, slot))
+		return true;
+	*slot = (unsigned char)end;
+	return end > 0 && try_gap(want, leaf, end, min, max, false);
+}
+
+SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_high)(struct want *want, const void *leaf,
+						  unsigned long min, unsigned long max,
+						  unsigned char *slot)
+{
+	unsigned int end = smr_count(leaf) - 1;
+	unsigned int from = want->max < max ? SMR_ISA(smr_search_leaf)(leaf, want->max) : end;
+
+	*slot = (unsigned char)end;
+	if (from == end && try_gap(want, leaf, end, min, max, true))
+		return true;
+	if (SMR_ISA(leaf_middle)(want, leaf, 1, from < end ? from + 1 : end, true, slot))
+		return true;
+	*slot = 0;
+	return end > 0 && try_gap(want, leaf, 0, min, max, true);
+}
+
+SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(struct want *want, struct seek *k, unsigned int d,
+						 bool high)
+{
+	k->depth = d;
+	return high ? SMR_ISA(leaf_high)(want, k->node[d], k->min[d], k->max[d], &k->slot[d])
+		    : SMR_ISA(leaf_low)(want, k->node[d], k->min[d], k->max[d], &k->slot[d]);
+}
+
+/*
+ * Tries the next child of the node at depth @d that is left: one more level down, or, where nothing is left, up. Once
+ * a child lies beyond the limit that the search runs towards, so does all that is left further up.
+ */
+SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek *k, bool high)
+{
+	unsigned int d = 0, i, end;
+	unsigned long lo, hi;
+	uint64_t left;
+	void *node;
+
+	if (smr_enode_leaf(k->node[0]))
+		return SMR_ISA(leaf_gap)(want, k, 0, high);
+	k->left[0] = SMR_ISA(candidates)(want, k->node[0], 0, ULONG_MAX, high);
+	for (;;) {
+		while (!k->left[d])
+			if (d-- == 0)
+				return false;
+		node = k->node[d];
+		left = k->left[d];
+		i = take_place(&left, high);
+		end = smr_count(node) - 1;
+		k->left[d] = (uint32_t)left;
+		k->min[d + 1] = smr_leaf_first(node, i, k->min[d]);
+		k->max[d + 1] = smr_leaf_last(node, i, end, k->max[d]);
+		if (high ? k->max[d + 1] < want->min : k->min[d + 1] > want->max)
+			return false;
+		if (!holds(want, k->min[d + 1], k->max[d + 1], &lo, &hi))
+			continue;
+		k->slot[d] = (unsigned char)i;
+		k->node[d + 1] = smr_slots(node)[i];
+		smr_prefetch_node(k->node[d + 1]);
+		/* One that the limit cuts may well have its gap on the far side of it: have the next ready. */
+		if (left && (high ? want->max < k->max[d + 1] : want->min > k->min[d + 1]))
+			smr_prefetch_node(smr_slots(node)[take_place(&left, high)]);
+		if (smr_enode_leaf(k->node[d + 1])) {
+			if (SMR_ISA(leaf_gap)(want, k, d + 1, high))
+				return true;
+		} else {
+			d++;
+			k->left[d] = SMR_ISA(candidates)(want, k->node[d], k->min[d], k->max[d],
+							 high);
+		}
+	}
+}
+
+SMR_ISA_TARGET static bool SMR_ISA(seek_low)(struct want *want, struct seek *k)
+{
+	return SMR_ISA(seek_gap)(want, k, false);
+}
+
+SMR_ISA_TARGET static bool SMR_ISA(seek_high)(struct want *want, struct seek *k)
+{
+	return SMR_ISA(seek_gap)(want, k, true);
+}
