@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "check.h"
+#include "final.h"
 #include "progress.h"
 #include "samara.h"
-#include "trace/input.h"
 
 #define CHUNK 4096      /* operations between two looks at the clock */
 #define FULL_EVERY 8192 /* operations between two full comparisons of CHECK_EVERY */
@@ -173,101 +173,16 @@ static int run_operations(struct run *run)
 
 /* ---- The final state ---- */
 
-static int expect_line(const char *path, unsigned long number, const char *expected, const char *is)
+static size_t write_runs(void *space, FILE *out)
 {
-	if (expected && is && !strcmp(expected, is))
-		return EXIT_OK;
-	fprintf(stderr, "%s:%lu: expected '%s', the tree has '%s'\n", path, number,
-		expected ? expected : "the end", is ? is : "no more");
-	return EXIT_FAILED;
-}
-
-/*
- * Compares @text, the lines of the final runs, with the file of which @input is. @text is cut up.
- */
-static int compare_lines(struct trace_input *input, const char *path, char *text)
-{
-	unsigned long number = 1;
-	const char *why = "";
-	char *line;
-
-	for (;; number++) {
-		char *is = *text ? text : NULL;
-		int ret = trace_input_line(input, &line, &why);
-
-		if (ret < 0) {
-			fprintf(stderr, "%s:%lu: %s\n", path, number, why);
-			return EXIT_FAILED;
-		}
-		if (!ret && !is)
-			return EXIT_OK;
-		if (is) {
-			text += strcspn(text, "\n");
-			*text++ = '\0';
-		}
-		if (expect_line(path, number, ret ? line : NULL, is))
-			return EXIT_FAILED;
-	}
-}
-
-static int compare_final(const char *path, char *text)
-{
-	struct trace_input *input;
-	int err = trace_input_open(&input, path), status;
-
-	if (err) {
-		complain("%s: %s", path, strerror(-err));
-		return EXIT_FAILED;
-	}
-	status = compare_lines(input, path, text);
-	trace_input_close(input);
-	return status;
-}
-
-static int write_final(const char *path, const char *text)
-{
-	bool to_stdout = !strcmp(path, "-");
-	FILE *out = to_stdout ? stdout : fopen(path, "w");
-	bool bad;
-
-	if (!out) {
-		complain("%s: %s", path, strerror(errno));
-		return EXIT_FAILED;
-	}
-	fputs(text, out);
-	bad = ferror(out);
-	if (!to_stdout)
-		bad |= fclose(out) != 0;
-	if (bad)
-		complain("%s: %s", path, strerror(errno));
-	return bad ? EXIT_FAILED : EXIT_OK;
+	return space_write_runs(space, out);
 }
 
 static int finish(struct run *run)
 {
-	const struct run_settings *settings = run->settings;
-	char *text = NULL;
-	size_t size = 0;
-	FILE *out = open_memstream(&text, &size);
-	int status = EXIT_OK;
-
-	if (!out) {
-		complain("%s: %s", settings->name, strerror(errno));
-		return EXIT_FAILED;
-	}
 	run->result->live = run->space.live;
 	run->result->peak = run->space.peak;
-	run->result->runs = space_write_runs(&run->space, out);
-	if (fclose(out)) {
-		complain("%s: %s", settings->name, strerror(errno));
-		status = EXIT_FAILED;
-	}
-	if (!status && settings->dump_final)
-		status = write_final(settings->dump_final, text);
-	if (!status && settings->expect_final)
-		status = compare_final(settings->expect_final, text);
-	free(text);
-	return status;
+	return final_state(run->settings, "the tree", write_runs, &run->space, &run->result->runs);
 }
 
 /* ---- Readers ---- */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What is mapped at the end: written, and compared with a file, as --dump-final and --expect-final ask. */
+#ifndef SAMARA_TOOL_FINAL_H
+#define SAMARA_TOOL_FINAL_H
+
+#include <stdio.h>
+
+#include "run.h"
+
+/* Prints the maximal runs of what @arg holds (as_write_runs()); returns how many. */
+typedef size_t write_runs_function(void *arg, FILE *out);
+
+/* @holder is the name of what holds the state, for messages. EXIT_OK or EXIT_FAILED. */
+int final_state(const struct run_settings *settings, const char *holder, write_runs_function *write,
+		void *arg, size_t *runs);
+
+#endif
