@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The functions that allocate and free, defined by the program so that the whole process uses them: each tells the meter and
+ * passes the call on to the C library, or to the kernel.
+ */
+#include "meter.h"
+
+#if defined(METER_SANITIZER)
+
+#include <stddef.h>
+
+/* Of the sanitizers' runtimes, which not every compiler has a header for. */
+int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
+					      void (*on_free)(const volatile void *));
+
+static void on_malloc(const volatile void *at, size_t size)
+{
+	(void)at;
+	(void)size;
+	meter_heap_used();
+}
+
+static void on_free(const volatile void *at)
+{
+	if (at)
+		meter_heap_used();
+}
+
+bool meter_heap_start(void)
+{
+	static int installed = -1;
+
+	if (installed < 0)
+		installed = __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free) != 0;
+	return installed;
+}
+
+#elif defined(__GLIBC__) || defined(__gnu_linux__)
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* glibc's own names for what it then calls malloc() and so on. */
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *at, size_t size);
+void *__libc_memalign(size_t align, size_t size);
+void __libc_free(void *at);
+
+bool meter_heap_start(void)
+{
+	return true;
+}
+
+void *malloc(size_t size)
+{
+	meter_heap_used();
+	return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+	meter_heap_used();
+	return __libc_calloc(count, size);
+}
+
+void *realloc(void *at, size_t size)
+{
+	meter_heap_used();
+	return __libc_realloc(at, size);
+}
+
+void free(void *at)
+{
+	if (at)
+		meter_heap_used();
+	__libc_free(at);
+}
+
+void *memalign(size_t align, size_t size);
+void *memalign(size_t align, size_t size)
+{
+	meter_heap_used();
+	return __libc_memalign(align, size);
+}
+
+void *aligned_alloc(size_t align, size_t size)
+{
+	return memalign(align, size);
+}
+
+int posix_memalign(void **at, size_t align, size_t size)
+{
+	int saved = errno;
+	void *got;
+
+	if (align % sizeof(void *) || !align || align & (align - 1))
+		return EINVAL;
+	got = memalign(align, size);
+	errno = saved;
+	if (!got)
+		return ENOMEM;
+	*at = got;
+	return 0;
+}
+
+void *mmap(void *at, size_t length, int prot, int flags, int file, off_t offset)
+{
+	meter_heap_used();
+	return (void *)syscall(SYS_mmap, at, length, prot, flags, file, offset);
+}
+
+int munmap(void *at, size_t length)
+{
+	meter_heap_used();
+	return (int)syscall(SYS_munmap, at, length);
+}
+
+void *mremap(void *at, size_t length, size_t new_length, int flags, ...)
+{
+	va_list args;
+	void *to;
+
+	va_start(args, flags);
+	to = flags & MREMAP_FIXED ? va_arg(args, void *) : NULL;
+	va_end(args);
+	meter_heap_used();
+	return (void *)syscall(SYS_mremap, at, length, new_length, flags, to);
+}
+
+#else
+
+bool meter_heap_start(void)
+{
+	return false;
+}
+
+#endif
