@@ -65,7 +65,7 @@ static void enter(struct maple_tree *tree)
 
 static void leave(struct maple_tree *tree)
 {
-	mapping_read_done();
+	reclaim_read_done();
 	if (mt_in_rcu(tree))
 		mt_rcu_read_unlock(tree);
 	else

@@ -10,7 +10,7 @@ void space_init(struct space *space, bool rcu, struct history *history)
 	mt_init_flags(&space->tree, MT_FLAGS_ALLOC_RANGE);
 	if (rcu)
 		mt_set_in_rcu(&space->tree);
-	reclaimer_init(&space->reclaimer, rcu);
+	reclaimer_init(&space->reclaimer, rcu, mapping_bury);
 }
 
 void space_destroy(struct space *space)
@@ -142,7 +142,7 @@ static void retire_victims(struct space *space)
 	for (size_t i = 0; i < space->nr_victims; i++) {
 		struct mapping *victim = space->victims[i];
 
-		mapping_retire(&space->reclaimer, victim);
+		reclaimer_retire(&space->reclaimer, victim);
 		space->live--;
 	}
 }

@@ -16,6 +16,7 @@
 
 #include "history.h"
 #include "mapping.h"
+#include "reclaim.h"
 
 struct space {
 	struct maple_tree tree;
