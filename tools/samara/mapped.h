@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How the mappings of a trace are kept in a GPU VM, and how they are read back.
+ *
+ * Addresses and offsets are bytes. An object of the trace is a gpuvm_object. So is private anonymous memory, all of it one, in which
+ * each address has the offset that is its own number: so pieces of it go on where others end. The trace's flags are the
+ * VM's user bits.
+ */
+#ifndef SAMARA_TOOL_MAPPED_H
+#define SAMARA_TOOL_MAPPED_H
+
+#include <samara/bind_queue.h>
+#include <samara/gpuvm.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "model/address_space.h"
+#include "softgpu.h"
+
+/* An object of the trace, or, with id 0, anonymous memory. */
+struct vm_object {
+	struct sg_object base; /* without frames just its gpuvm_object */
+	uint64_t id;
+};
+
+/* A mapping in the VM. */
+struct mapped {
+	struct gpuva va;
+	atomic_bool stale; /* no reader can see it any more */
+};
+
+/* What one address holds: equal whatever the bounds of the mapping around it. */
+struct content {
+	bool mapped;
+	unsigned int flags;
+	uint64_t object, offset;
+};
+
+static inline unsigned int flags_to_va(unsigned int flags)
+{
+	return flags * GPUVA_USERBITS;
+}
+
+/* Objects by id. */
+struct vm_objects {
+	struct vm_object *object; /* ascending */
+	size_t nr;
+};
+
+/*
+ * One for each id that @trace maps, and for 0: 0 or -ENOMEM. With @frames they have memory, which the software GPU can
+ * write to; NULL: they are but names.
+ */
+int vm_objects_init(struct vm_objects *objects, const struct trace *trace, struct sg_pool *frames);
+/* CONTEXT: no VM has mappings of them. */
+void vm_objects_destroy(struct vm_objects *objects);
+/* NULL: there is none. */
+struct gpuvm_object *vm_objects_find(const struct vm_objects *objects, uint64_t id);
+
+/* What the model would say of the mapping @va. */
+void mapped_read(const struct gpuva *va, struct as_mapping *what);
+/* Of @va, which may be NULL, at @addr; of the model. */
+struct content content_read(const struct gpuva *va, uint64_t addr);
+struct content content_expected(const struct address_space *model, uint64_t addr);
+bool content_equal(const struct content *a, const struct content *b);
+/* "nothing", or object, offset and flags; returns @text. */
+const char *content_text(const struct content *content, char *text, size_t size);
+
+/*
+ * Compares the whole VM with the model: 0, or -EUCLEAN and the first difference in @why of @size bytes. CONTEXT: nobody changes the
+ * VM meanwhile; as for look-ups.
+ */
+int mapped_check_all(struct gpuvm *vm, const struct address_space *model, size_t *live, char *why,
+		     size_t size);
+/*
+ * Compares [first..last] alone, of which @pieces, cut at its ends, are all that is to be mapped there. Allocates nothing.
+ */
+int mapped_check(struct gpuvm *vm, uint64_t first, uint64_t last, const struct as_mapping *pieces,
+		 size_t nr, char *why, size_t size);
+/* Prints the maximal runs (as_write_runs()); returns how many. */
+size_t mapped_write_runs(struct gpuvm *vm, FILE *out);
+
+#endif
