@@ -6,15 +6,31 @@
  *   load   now and then mtree_load() finds nothing where there is something
  *   lost   now and then mas_store_gfp() stores nothing
  *   stale  mtree_load() repeats what it told the thread of that index some calls ago
+ *
+ * or a GPU VM, or its bind queues:
+ *
+ *   find       now and then gpuvm_find() finds nothing
+ *   kept       now and then gpuvm_sm_unmap() does nothing
+ *   dropped    now and then a job is queued without its operations
+ *   unordered  jobs do not wait for anything
+ *   heap       memory is allocated and freed in run sections
+ *   kernel     a system call is made there
  */
+#include <samara/bind_queue.h>
 #include <samara/maple_tree.h>
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 typedef void *load_function(struct maple_tree *mt, unsigned long index);
 typedef int store_function(struct ma_state *mas, void *entry, gfp_t gfp);
+typedef struct gpuva *find_function(struct gpuvm *vm, uint64_t addr);
+typedef struct gpuva *first_function(struct gpuvm *vm, uint64_t start, uint64_t end);
+typedef int unmap_function(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range);
+typedef int submit_function(struct bind_queue *q, struct bind_job *job);
 
 static bool broken(const char *how)
 {
@@ -75,4 +91,56 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 	if (broken("lost") && ++calls % 500 == 0)
 		return 0;
 	return next(mas, entry, gfp);
+}
+
+struct gpuva *gpuvm_find(struct gpuvm *vm, uint64_t addr)
+{
+	static atomic_uint calls;
+	find_function *next;
+
+	find(&next, "gpuvm_find");
+	if (atomic_fetch_add(&calls, 1) % 100 == 99 && broken("find"))
+		return NULL;
+	return next(vm, addr);
+}
+
+/* The tool's checks call it in run sections. */
+struct gpuva *gpuvm_first_va(struct gpuvm *vm, uint64_t start, uint64_t end)
+{
+	first_function *next;
+	void *volatile at;
+
+	find(&next, "gpuvm_first_va");
+	if (fence_in_signalling() && broken("heap")) {
+		at = malloc(1);
+		free(at);
+	}
+	if (fence_in_signalling() && broken("kernel"))
+		syscall(SYS_getppid);
+	return next(vm, start, end);
+}
+
+int gpuvm_sm_unmap(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range)
+{
+	static unsigned int calls;
+	unmap_function *next;
+
+	find(&next, "gpuvm_sm_unmap");
+	if (broken("kept") && ++calls % 100 == 0)
+		return 0;
+	return next(vm, priv, addr, range);
+}
+
+int bind_queue_submit(struct bind_queue *q, struct bind_job *job)
+{
+	static atomic_uint calls;
+	struct bind_job other = *job;
+	submit_function *next;
+
+	find(&next, "bind_queue_submit");
+	if (broken("dropped") && atomic_fetch_add(&calls, 1) % 500 == 499)
+		other.nr_ops = 0;
+	if (broken("unordered"))
+		other.nr_in = 0;
+	return next(q, &other);
 }

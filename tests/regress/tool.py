@@ -195,17 +195,126 @@ class Replay(ToolTest):
         self.assertEqual(self.ok("replay", "--check=none", trace).stderr, "")
 
 
-class Broken(ToolTest):
-    """A tree that errs must not get past the checks."""
+VM_MODES = [["--through=gpuvm"], ["--through=queue"],
+            ["--through=queue", "--submitters=4", "--in-flight=32"],
+            ["--through=queue", "--submitters=2", "--engines=2"]]
 
-    def broken(self, how, *args):
+
+class Through(ToolTest):
+    """Traces through GPU address spaces."""
+
+    def test_final_states(self):
+        for path in traces():
+            final = path.replace(".trace.xz", ".final.xz")
+            for mode in VM_MODES[::2] if SCALE >= 100 else VM_MODES[2:3]:
+                with self.subTest(path=path, mode=mode):
+                    self.ok("replay", *mode, f"--expect-final={final}", path)
+
+    def test_every_operation(self):
+        path = os.path.join(ROOT, "traces", "postgres-backend.trace.xz")
+        for mode in VM_MODES if SCALE >= 100 else VM_MODES[2:]:
+            with self.subTest(mode=mode):
+                done = self.ok("replay", *mode, "--check=every", "--readers=1", path)
+                self.assertIn("every answer true", done.stdout)
+
+    def test_generated(self):
+        for kind in KINDS:
+            trace = self.ok("gen", f"--kind={kind}", f"--ops={20 * SCALE}", "--live=100").stdout
+            for mode in VM_MODES:
+                with self.subTest(kind=kind, mode=mode):
+                    self.ok("replay", *mode, "--check=every", "-", stdin=trace)
+
+    def test_same_final_state(self):
+        """Byte for byte, whatever the trace goes through."""
+        trace = self.ok("gen", "--kind=overlap", f"--ops={20 * SCALE}", "--live=300").stdout
+        finals = []
+        for mode in [[]] + VM_MODES:
+            out = self.path("final")
+            self.ok("replay", *mode, "--check=none", f"--dump-final={out}", "-", stdin=trace)
+            with open(out) as final:
+                finals.append(final.read())
+        self.assertTrue(finals[0])
+        for final in finals[1:]:
+            self.assertEqual(final, finals[0])
+
+    def test_one_in_flight(self):
+        trace = self.ok("gen", "--kind=overlap", "--ops=500", "--live=50").stdout
+        done = self.ok("replay", "--through=queue", "--in-flight=1", "--json", "-", stdin=trace)
+        self.assertLessEqual(json.loads(done.stdout)["replays"][0]["jobs_peak"], 1)
+
+    def test_checks_now_and_then(self):
+        trace = self.ok("gen", "--kind=overlap", "--ops=500", "--live=50").stdout
+        for mode in VM_MODES:
+            done = self.ok("replay", *mode, "--check=100", "--json", "-", stdin=trace)
+            self.assertGreaterEqual(json.loads(done.stdout)["replays"][0]["checks"], 4)
+
+    def test_json(self):
+        path = next(traces())
+        done = self.ok("replay", "--through=queue", "--submitters=2", "--engines=1", "--in-flight=16",
+                       "--readers=1", "--json", path)
+        replay = json.loads(done.stdout)["replays"][0]
+        self.assertEqual(replay["through"], "queue")
+        self.assertEqual([replay[key] for key in ("submitters", "engines", "in_flight")], [2, 1, 16])
+        self.assertEqual(replay["jobs"], replay["operations"])
+        self.assertEqual(replay["sections"], replay["jobs"])
+        for key in ("submit_ns", "run_ns", "finish_ns"):
+            self.assertEqual(replay[key]["count"], replay["jobs"])
+            values = [replay[key][at] for at in ("p50", "p90", "p99", "p99.9", "max")]
+            self.assertEqual(values, sorted(values))
+            self.assertGreater(values[0], 0)
+        self.assertGreater(replay["jobs_peak"], 0)
+        self.assertGreater(replay["bytes_peak"], 0)
+        self.assertIn(replay["allocations"], [0, None])
+        self.assertIn(replay["system_calls"], [0, None])
+        self.assertGreater(replay["engine_tasks"], 0)
+        self.assertGreater(replay["engine_bytes"], 0)
+        self.assertGreater(replay["engine_refused"], 0)
+        self.assertEqual(replay["reader_wrong"], 0)
+        self.assertNotIn("height", replay)
+        replay = json.loads(self.ok("replay", "--through=gpuvm", "--json", path).stdout)["replays"][0]
+        self.assertEqual(replay["through"], "gpuvm")
+        self.assertEqual(replay["run_ns"]["count"], replay["operations"])
+        self.assertNotIn("submit_ns", replay)
+
+    def test_text(self):
+        trace = self.ok("gen", "--ops=500").stdout
+        done = self.ok("replay", "--through=queue", "--submitters=2", "-", stdin=trace)
+        for part in ["2 queues, at most 64 in flight", "p99.9", "  submit ", "  run ", "  finish ",
+                     "waited for a grace period", "system calls"]:
+            self.assertIn(part, done.stdout)
+
+    def test_empty_trace(self):
+        for mode in VM_MODES[:3]:
+            self.ok("replay", *mode, "--check=every", "--readers=1", "-", stdin=HEADER)
+
+    def test_misfits_name_the_line(self):
+        path = self.path("t", HEADER + "map 1000 2000 0 0 rp\n# comment\nprotect 1000 3000 p\n")
+        for mode in VM_MODES[:3]:
+            self.fails(1, f"{path}:7: protects a range that is not wholly mapped", "replay", *mode, path)
+        path = self.path("t", HEADER + "map 1000 2000 0 0 rp\nunmap fffffffffffff000 1000\n")
+        for mode in VM_MODES[:3]:
+            self.fails(1, f"{path}:6: the last byte of the 64-bit address space", "replay", *mode, path)
+        self.fails(1, "pages are of 4 KiB", "replay", *VM_MODES[3], path)
+
+    def test_expect_final(self):
+        trace = self.path("t", HEADER + "map 1000 1000 0 0 p\nmap 3000 1000 0 0 p\n")
+        expected = self.path("e", "1000 1000 0 0 p\n")
+        for mode in VM_MODES[:3]:
+            self.fails(1, expected + ":2: expected 'the end', the VM has '3000 1000 0 0 p'", "replay",
+                       *mode, f"--expect-final={expected}", trace)
+
+
+class Broken(ToolTest):
+    """A tree or a VM that errs must not get past the checks."""
+
+    def broken(self, how, *args, loads=False, kind="churn"):
         module = os.environ.get("SAMARA_BROKEN_MODULE")
         if not module:
             self.skipTest("no module to preload in this build")
         trace = self.path("trace")
-        self.ok("gen", "--kind=churn", "--ops=20000", "--live=500", f"--output={trace}")
+        self.ok("gen", f"--kind={kind}", "--ops=20000", "--live=500", f"--output={trace}")
         with open(trace) as text:
-            lines = [line for line in text if not line.startswith("load")]
+            lines = [line for line in text if loads or not line.startswith("load")]
         self.path("trace", "".join(lines))
         env = dict(os.environ, LD_PRELOAD=module, SAMARA_BROKEN=how)
         done = subprocess.run([SAMARA, "replay", *args, trace], env=env, capture_output=True,
@@ -234,6 +343,57 @@ class Broken(ToolTest):
         # Looked at later only, it may have come to freeing a record twice before.
         for check in ["100", "final"]:
             self.assertNotEqual(self.broken("lost", f"--check={check}").returncode, 0)
+
+
+    def test_readers_of_a_vm_see_missing_answers(self):
+        for mode in VM_MODES[:2]:
+            done = self.broken("find", *mode, "--check=final", "--readers=1")
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, r"answers to readers were never true; the first: reader 0: "
+                                          r"\w+ had nothing, which was never there")
+
+    def test_loads_of_a_vm(self):
+        done = self.broken("find", "--through=gpuvm", "--check=none", loads=True)
+        self.assertRegex(done.stderr, r":\d+: the VM's answer to this load is wrong")
+        done = self.broken("find", "--through=queue", "--check=none", loads=True)
+        self.assertRegex(done.stderr, r":\d+: a load after this operation found nothing at ")
+
+    def test_the_model_sees_what_a_vm_keeps(self):
+        for check in ["every", "100", "final"]:
+            done = self.broken("kept", "--through=gpuvm", f"--check={check}")
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, r":\d+: after this operation the VM has ")
+
+    def test_the_model_sees_what_a_queue_drops(self):
+        for check in ["every", "100"]:
+            for mode in VM_MODES[1:3]:
+                done = self.broken("dropped", *mode, f"--check={check}")
+                self.assertEqual(done.returncode, 1)
+                self.assertRegex(done.stderr, r":\d+: after this operation the VM has ")
+
+    def test_the_checks_see_missing_order(self):
+        done = self.broken("unordered", "--through=queue", "--submitters=4", "--in-flight=1000",
+                           "--check=every", kind="overlap")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r":\d+: after this operation the VM has ")
+
+    def test_the_engines_see_missing_order(self):
+        done = self.broken("unordered", "--through=queue", "--engines=2", "--in-flight=1000",
+                           "--check=none", kind="overlap")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r":\d+: after this operation an engine found ")
+
+    def test_allocations_in_run_sections_are_seen(self):
+        done = self.broken("heap", "--through=queue", "--check=every")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"memory was allocated or freed \d+ times in run sections")
+
+    def test_system_calls_in_run_sections_are_seen(self):
+        done = self.broken("kernel", "--through=queue", "--check=every")
+        if "system calls not counted" in done.stdout:
+            self.skipTest("not counted here")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"\d+ system calls in run sections; the first: number \d+")
 
 
 class Gen(ToolTest):
@@ -461,6 +621,13 @@ class CommandLine(ToolTest):
                 (["replay", "--dump-final=a", "x", "y"], "are for one FILE"),
                 (["replay", "--json", "--dump-final=-", "x"], "both want standard output"),
                 (["gen", "--kind=nice"], "--kind wants streaming, fragment, churn or overlap"),
+                (["replay", "--through=wall", "x"], "--through wants tree, gpuvm or queue, not 'wall'"),
+                (["replay", "--submitters=2", "x"], "go with --through=queue"),
+                (["replay", "--through=gpuvm", "--in-flight=2", "x"], "go with --through=queue"),
+                (["replay", "--through=queue", "--submitters=0", "x"], "--submitters wants a number"),
+                (["replay", "--through=queue", "--submitters=3", "--in-flight=2", "x"],
+                 "each of the 3 submitters wants a job in flight"),
+                (["replay", "--through=gpuvm", "--no-rcu", "x"], "--no-rcu goes with --through=tree"),
                 (["gen", "--ops=1e6"], "--ops wants a number"),
                 (["gen", "file"], "takes no FILE"),
                 (["import"], "expected one log file"),

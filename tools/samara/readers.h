@@ -8,17 +8,10 @@
 #ifndef SAMARA_TOOL_READERS_H
 #define SAMARA_TOOL_READERS_H
 
+#include "counts.h"
 #include "space.h"
 
 struct readers;
-
-struct reader_counts {
-	uint64_t lookups;  /* of one address */
-	uint64_t walked;   /* mappings met on walks */
-	uint64_t unjudged; /* look-ups that the writer overtook too far */
-	uint64_t wrong;    /* answers that were never true */
-	char example[512]; /* the first wrong one */
-};
 
 /* Starts @nr threads and waits until each is at work. 0 or a negative errno. */
 int readers_start(struct readers **readers, struct space *space, unsigned int nr, uint64_t seed);

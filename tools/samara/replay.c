@@ -7,119 +7,18 @@
 
 #include "json.h"
 #include "options.h"
-#include "progress.h"
-#include "run.h"
+#include "report.h"
+
+#define IN_FLIGHT 64 /* jobs, unless something else is asked for */
 
 struct settings {
 	struct run_settings run;
+	const char *through;
 	const char *check;
-	uint64_t readers;
+	uint64_t readers, submitters, engines, in_flight;
 	uint64_t repeat;
 	bool json;
 };
-
-/* What all runs of one file came to. */
-struct summary {
-	const char *name;
-	const struct trace *trace;
-	uint64_t verbs[TRACE_LOAD + 1];
-	uint64_t repeats;
-	double best; /* operations a second, loads included */
-	double mean;
-	struct run_result
-		sum; /* seconds, checks and readers are added up, the rest is the last run's */
-};
-
-static uint64_t nr_changes(const struct summary *summary)
-{
-	return summary->trace->count - summary->verbs[TRACE_LOAD];
-}
-
-static const char *check_text(const struct run_settings *run, char *text, size_t size)
-{
-	switch (run->check) {
-	case CHECK_NONE:
-		return "none";
-	case CHECK_FINAL:
-		return "final";
-	case CHECK_EVERY:
-		return "every";
-	case CHECK_SOME:
-		break;
-	}
-	snprintf(text, size, "%" PRIu64, run->check_interval);
-	return text;
-}
-
-static void print_text(const struct summary *summary, const struct run_settings *run)
-{
-	const struct run_result *sum = &summary->sum;
-	char check[32];
-
-	printf("%s: %s\n", summary->name, summary->trace->header.source);
-	printf("  operations  %" PRIu64 " (%" PRIu64 " map, %" PRIu64 " unmap, %" PRIu64
-	       " protect, %" PRIu64 " move) and %" PRIu64 " loads\n",
-	       nr_changes(summary), summary->verbs[TRACE_MAP], summary->verbs[TRACE_UNMAP],
-	       summary->verbs[TRACE_PROTECT], summary->verbs[TRACE_MOVE],
-	       summary->verbs[TRACE_LOAD]);
-	printf("  rate        %.0f operations and loads a second", summary->best);
-	if (summary->repeats > 1)
-		printf(" at best of %" PRIu64 " runs, %.0f on average", summary->repeats,
-		       summary->mean);
-	printf(" (%.3f s%s)\n", sum->seconds, run->rcu ? ", RCU mode" : "");
-	printf("  mappings    %zu live at the end in %zu runs, %zu at most\n", sum->live, sum->runs,
-	       sum->peak);
-	printf("  tree        height %u (at most %u), %.1f bytes per mapping at %zu mappings, "
-	       "%" PRIu64 " nodes built\n",
-	       sum->height, sum->height_max, sum->bytes_per_mapping, sum->sampled_at,
-	       sum->nodes_built);
-	if (run->check != CHECK_NONE)
-		printf("  check       %s: %" PRIu64 " comparisons with the model, no difference\n",
-		       check_text(run, check, sizeof(check)), sum->checks);
-	if (run->readers)
-		printf("  readers     %u: %" PRIu64 " look-ups and %" PRIu64
-		       " mappings walked, every answer true (%" PRIu64 " not judged)\n",
-		       run->readers, sum->readers.lookups, sum->readers.walked,
-		       sum->readers.unjudged);
-}
-
-static void print_json(struct json *json, const struct summary *summary,
-		       const struct run_settings *run)
-{
-	const struct run_result *sum = &summary->sum;
-	char check[32];
-
-	json_open(json, NULL, '{');
-	json_text(json, "file", summary->name);
-	json_text(json, "source", summary->trace->header.source);
-	json_number(json, "operations", nr_changes(summary));
-	json_open(json, "verbs", '{');
-	for (enum trace_verb verb = TRACE_MAP; verb <= TRACE_LOAD; verb++)
-		json_number(json, trace_verb_name(verb), summary->verbs[verb]);
-	json_close(json, '}');
-	json_number(json, "repeats", summary->repeats);
-	json_real(json, "seconds", sum->seconds);
-	json_real(json, "wall_seconds", sum->wall);
-	json_real(json, "rate", summary->best);
-	json_real(json, "rate_mean", summary->mean);
-	json_bool(json, "rcu", run->rcu);
-	json_number(json, "live", sum->live);
-	json_number(json, "runs", sum->runs);
-	json_number(json, "peak", sum->peak);
-	json_number(json, "height", sum->height);
-	json_number(json, "height_max", sum->height_max);
-	json_real(json, "bytes_per_mapping", sum->bytes_per_mapping);
-	json_number(json, "bytes_sampled_at", sum->sampled_at);
-	json_number(json, "nodes_built", sum->nodes_built);
-	json_text(json, "check", check_text(run, check, sizeof(check)));
-	json_number(json, "checks", sum->checks);
-	json_number(json, "readers", run->readers);
-	json_number(json, "reader_lookups", sum->readers.lookups);
-	json_number(json, "reader_walked", sum->readers.walked);
-	json_number(json, "reader_unjudged", sum->readers.unjudged);
-	json_number(json, "reader_wrong", sum->readers.wrong);
-	json_close(json, '}');
-}
 
 static int run_repeatedly(struct summary *summary, const struct settings *settings)
 {
@@ -164,9 +63,9 @@ static int replay_file(const char *path, struct settings *settings, struct json 
 	settings->run.name = summary.name;
 	status = run_repeatedly(&summary, settings);
 	if (!status && settings->json)
-		print_json(json, &summary, &settings->run);
+		report_json(json, &summary, &settings->run);
 	else if (!status)
-		print_text(&summary, &settings->run);
+		report_text(&summary, &settings->run);
 	fflush(stdout);
 	trace_free(&trace);
 	return status;
@@ -189,6 +88,33 @@ static int parse_check(const struct command *command, struct settings *settings)
 		return complain_usage(command,
 				      "--check wants every, a number, final or none, not '%s'",
 				      settings->check);
+	return EXIT_OK;
+}
+
+static int parse_through(const struct command *command, struct settings *settings)
+{
+	struct run_settings *run = &settings->run;
+	bool queue;
+
+	for (run->through = THROUGH_TREE; run->through <= THROUGH_QUEUE; run->through++) {
+		if (!strcmp(settings->through, through_text(run->through)))
+			break;
+	}
+	if (run->through > THROUGH_QUEUE)
+		return complain_usage(command, "--through wants tree, gpuvm or queue, not '%s'",
+				      settings->through);
+	queue = run->through == THROUGH_QUEUE;
+	if (!queue && (settings->submitters || settings->engines || settings->in_flight))
+		return complain_usage(
+			command, "--submitters, --engines and --in-flight go with --through=queue");
+	if (!run->rcu && run->through != THROUGH_TREE)
+		return complain_usage(command, "--no-rcu goes with --through=tree");
+	run->submitters = settings->submitters ? (unsigned int)settings->submitters : 1;
+	run->engines = (unsigned int)settings->engines;
+	run->in_flight = settings->in_flight ? (unsigned int)settings->in_flight : IN_FLIGHT;
+	if (run->in_flight < run->submitters)
+		return complain_usage(command, "each of the %u submitters wants a job in flight",
+				      run->submitters);
 	return EXIT_OK;
 }
 
@@ -218,9 +144,18 @@ static int replay_files(struct settings *settings, int nr, char **paths)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-	struct settings settings = { .run.rcu = true, .check = "final", .repeat = 1 };
+	struct settings settings = {
+		.run.rcu = true,
+		.through = "tree",
+		.check = "final",
+		.repeat = 1,
+	};
 	struct run_settings *run = &settings.run;
 	const struct option options[] = {
+		{ "through", OPTION_TEXT, &settings.through, 0, 0 },
+		{ "submitters", OPTION_NUMBER, &settings.submitters, 1, 64 },
+		{ "engines", OPTION_NUMBER, &settings.engines, 1, 64 },
+		{ "in-flight", OPTION_NUMBER, &settings.in_flight, 1, 65536 },
 		{ "check", OPTION_TEXT, &settings.check, 0, 0 },
 		{ "dump-final", OPTION_TEXT, &run->dump_final, 0, 0 },
 		{ "expect-final", OPTION_TEXT, &run->expect_final, 0, 0 },
@@ -237,7 +172,9 @@ static int run(const struct command *command, int argc, char **argv)
 
 	if (status || operands < 0)
 		return status;
-	status = parse_check(command, &settings);
+	status = parse_through(command, &settings);
+	if (!status)
+		status = parse_check(command, &settings);
 	if (status)
 		return status;
 	if (!operands)
@@ -253,12 +190,23 @@ static int run(const struct command *command, int argc, char **argv)
 
 const struct command command_replay = {
 	.name = "replay",
-	.summary = "run traces through the tree, checking and timing it",
+	.summary = "run traces through the tree or a GPU VM, checking and timing it",
 	.synopsis = "[OPTION]... FILE...",
 	.help = "Runs each trace FILE ('-': standard input; .xz is unpacked) through an empty tree that has one\n"
 		"entry per mapping. Mapping over, unmapping or protecting a part of a mapping splits or trims it. A\n"
 		"model, a plain sorted array, does the same beside it, and the two are compared.\n"
 		"\n"
+		"  --through=WHAT       tree: a maple tree (the default)\n"
+		"                       gpuvm: a GPU address space, changed under its lock\n"
+		"                       queue: one that bind queues change: each operation is a job, submitted now\n"
+		"                       and run later by a worker, where nothing may allocate or fail. Allocations\n"
+		"                       and system calls in run sections are counted; there must be none\n"
+		"  --submitters=N       queue: N threads submit the operations in turns, each to a queue of its own;\n"
+		"                       fences make the order (default 1)\n"
+		"  --in-flight=N        queue: at most N jobs are outstanding (default 64)\n"
+		"  --engines=N          queue: N engines of a software GPU fill, copy and verify memory through\n"
+		"                       addresses that are mapped at that point of the trace, in order with the jobs\n"
+		"                       (default 0: no GPU)\n"
 		"  --check=WHEN         every: after each operation what it touched, everything from time to time\n"
 		"                       N: everything after every N operations\n"
 		"                       final: everything after the last operation (the default)\n"
@@ -267,19 +215,21 @@ const struct command command_replay = {
 		"                       know when each answer was true: one that never was during the look-up is an\n"
 		"                       error. Without RCU they take the tree's lock.\n"
 		"  --seed=N             for the readers' choice of addresses (default 0)\n"
-		"  --rcu, --no-rcu      RCU mode on (the default) or off\n"
+		"  --rcu, --no-rcu      RCU mode of the tree on (the default) or off\n"
 		"  --repeat=N           do it N times, each with a new tree, and print the best and the mean rate\n"
 		"  --dump-final=FILE    write the mappings after the last operation: 'addr length object offset\n"
 		"                       flags' lines, sorted, neighbours joined where object, flags and offset go on\n"
 		"  --expect-final=FILE  compare those with FILE (.xz is unpacked); a difference is an error\n"
 		"  --json               print the figures as JSON\n"
 		"\n"
-		"What is printed: operations and loads a second (time spent in the tree; neither checks nor\n"
-		"reading the file count), live mappings, the tree's height, bytes of nodes per mapping near the\n"
-		"peak, what the readers did. Errors name the trace's file and line.\n"
+		"What is printed: operations and loads a second (neither checks nor reading the file count), live\n"
+		"mappings, the tree's height, bytes of nodes per mapping near the peak, what the readers did; of a VM\n"
+		"how long a job took to submit, to run, and from the one to the end of the other. Errors name the\n"
+		"trace's file and line.\n"
 		"\n"
 		"Examples:\n"
 		"  samara replay --check=every --readers=2 traces/gcc-boost.trace.xz\n"
+		"  samara replay --through=queue --submitters=4 --engines=2 --check=every --readers=2 small.trace\n"
 		"  samara replay --no-rcu --check=none --repeat=10 --json big.trace > figures.json\n"
 		"  samara replay --dump-final=- small.trace\n",
 	.run = run,

@@ -9,6 +9,7 @@
 #include "check.h"
 #include "final.h"
 #include "progress.h"
+#include "readers.h"
 #include "samara.h"
 
 #define CHUNK 4096      /* operations between two looks at the clock */
@@ -210,11 +211,10 @@ static int stop_readers(struct run *run)
 	return EXIT_FAILED;
 }
 
-int run_trace(const struct trace *trace, const struct run_settings *settings,
-	      struct run_result *result)
+static int run_through_tree(const struct trace *trace, const struct run_settings *settings,
+			    struct run_result *result)
 {
 	struct run run = { .trace = trace, .settings = settings, .result = result };
-	double begin = now_seconds();
 	int status = EXIT_OK, readers_status = EXIT_OK;
 
 	if (settings->readers && history_init(&run.history, trace, MAX_PROBES)) {
@@ -235,6 +235,26 @@ int run_trace(const struct trace *trace, const struct run_settings *settings,
 	as_destroy(&run.model);
 	if (settings->readers)
 		history_destroy(&run.history);
-	result->wall += now_seconds() - begin;
 	return status ? status : readers_status;
+}
+
+int run_trace(const struct trace *trace, const struct run_settings *settings,
+	      struct run_result *result)
+{
+	double begin = now_seconds();
+	int status = EXIT_FAILED;
+
+	switch (settings->through) {
+	case THROUGH_TREE:
+		status = run_through_tree(trace, settings, result);
+		break;
+	case THROUGH_GPUVM:
+		status = run_through_gpuvm(trace, settings, result);
+		break;
+	case THROUGH_QUEUE:
+		status = run_through_queue(trace, settings, result);
+		break;
+	}
+	result->wall += now_seconds() - begin;
+	return status;
 }

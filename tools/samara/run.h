@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One run of a trace through a tree, with checks and readers: the engine room of `samara replay`.
+ * One run of a trace, through a tree or a GPU VM, with checks and readers: the engine room of `samara replay`.
  */
 #ifndef SAMARA_TOOL_RUN_H
 #define SAMARA_TOOL_RUN_H
 
-#include "readers.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "counts.h"
+#include "latency.h"
+#include "meter.h"
+#include "trace/trace.h"
+
+enum through {
+	THROUGH_TREE,  /* a maple tree: run.c */
+	THROUGH_GPUVM, /* a VM that the tool drives: through_gpuvm.c */
+	THROUGH_QUEUE, /* a VM driven by bind queues: through_queue.c */
+};
 
 enum check_mode {
 	CHECK_NONE,
@@ -15,6 +27,10 @@ enum check_mode {
 };
 
 struct run_settings {
+	enum through through;
+	unsigned int submitters; /* THROUGH_QUEUE: threads, with a queue each */
+	unsigned int engines;    /* THROUGH_QUEUE: of the software GPU; 0: none */
+	unsigned int in_flight;  /* THROUGH_QUEUE: jobs outstanding at most */
 	enum check_mode check;
 	uint64_t check_interval; /* CHECK_SOME */
 	unsigned int readers;
@@ -23,6 +39,26 @@ struct run_settings {
 	const char *name;         /* of the trace, for messages */
 	const char *dump_final;   /* file for the final runs; NULL: none */
 	const char *expect_final; /* file to compare them with; NULL: none */
+};
+
+/* Of a run through a VM. */
+struct vm_result {
+	size_t jobs;
+	size_t ops;            /* bind operations of these jobs */
+	struct latency submit; /* a job: the call */
+	struct latency run;    /* the section, or the change under the lock */
+	struct latency finish; /* from the call to the out-fence */
+	unsigned long jobs_peak;
+	size_t bytes_peak;
+	unsigned long grace_waits;
+	unsigned long blocked;
+	struct meter meter;
+	/* The engines of the software GPU. */
+	uint64_t engine_tasks;
+	uint64_t engine_bytes;
+	uint64_t engine_faults;  /* answered by gpuvm_find() */
+	uint64_t engine_refused; /* found nothing mapped, as they should */
+	uint64_t engine_hits, engine_misses, engine_invalidations; /* of TLBs */
 };
 
 struct run_result {
@@ -38,10 +74,17 @@ struct run_result {
 	size_t sampled_at;
 	uint64_t nodes_built;
 	struct reader_counts readers;
+	struct vm_result vm;
 };
 
 /* EXIT_OK or EXIT_FAILED; in the latter case a message has been printed. */
 int run_trace(const struct trace *trace, const struct run_settings *settings,
 	      struct run_result *result);
+
+/* What run_trace() calls for the two kinds of VM. */
+int run_through_gpuvm(const struct trace *trace, const struct run_settings *settings,
+		      struct run_result *result);
+int run_through_queue(const struct trace *trace, const struct run_settings *settings,
+		      struct run_result *result);
 
 #endif

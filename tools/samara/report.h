@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What `samara replay` says of a file, as text and as JSON. */
+#ifndef SAMARA_TOOL_REPORT_H
+#define SAMARA_TOOL_REPORT_H
+
+#include "json.h"
+#include "run.h"
+
+/* What all runs of one file came to. */
+struct summary {
+	const char *name;
+	const struct trace *trace;
+	uint64_t verbs[TRACE_LOAD + 1];
+	uint64_t repeats;
+	double best; /* operations a second, loads included */
+	double mean;
+	struct run_result
+		sum; /* seconds, checks, readers and latencies are added up, the rest is the last run's */
+};
+
+/* "tree", "gpuvm" or "queue". */
+const char *through_text(enum through through);
+
+void report_text(const struct summary *summary, const struct run_settings *run);
+/* An object of an array. */
+void report_json(struct json *json, const struct summary *summary, const struct run_settings *run);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/* A trace through a GPU VM that bind queues drive: queue_run.h. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "faults.h"
+#include "final.h"
+#include "progress.h"
+#include "queue_run.h"
+#include "samara.h"
+
+#define FULL_EVERY 8192 /* jobs between two full comparisons of CHECK_EVERY */
+#define MAX_PROBES 2048
+
+/* ---- The main thread ---- */
+
+/* Lets the submitters do all jobs up to @until, and waits for the end of the last. */
+static void do_jobs(struct queue_run *run, size_t until, struct progress *progress)
+{
+	double begin = now_seconds();
+	struct timespec time;
+
+	pthread_mutex_lock(&run->lock);
+	run->idle = 0;
+	run->until = until;
+	pthread_cond_broadcast(&run->changed);
+	while (run->idle < run->lanes) {
+		clock_gettime(CLOCK_REALTIME, &time);
+		time.tv_sec++;
+		pthread_cond_timedwait(&run->changed, &run->lock, &time);
+		progress_show(progress, atomic_load(&run->done));
+	}
+	pthread_mutex_unlock(&run->lock);
+	for (unsigned int i = 0; i < run->jobs.lanes; i++)
+		bind_queue_wait(run->submitters[i].queue, FENCE_FOREVER);
+	run->result->seconds += now_seconds() - begin;
+}
+
+/* Compares everything with the model. CONTEXT: all jobs before @done are over, and no other has begun. */
+static void compare_all(struct queue_run *run, size_t done)
+{
+	size_t until = done < run->jobs.nr ? run->jobs.job[done].op : run->trace->count, live;
+	const char *unused = "";
+	char why[512] = "";
+	int err = 0;
+
+	for (; !err && run->compared < until; run->compared++)
+		err = as_apply(&run->model, &run->trace->ops[run->compared], &unused);
+	if (!err)
+		err = mapped_check_all(run->vm, &run->model, &live, why, sizeof(why));
+	run->checks++;
+	if (err == -EUCLEAN)
+		queue_fail(run, done - 1, "after this operation ", why);
+	else if (err)
+		queue_fail(run, done - 1, "the model: ", strerror(-err));
+}
+
+static size_t chunk_end(const struct queue_run *run, size_t done)
+{
+	const struct run_settings *settings = run->settings;
+	size_t left = run->jobs.nr - done, length = left;
+
+	if (settings->check == CHECK_EVERY)
+		length = FULL_EVERY;
+	else if (settings->check == CHECK_SOME)
+		length = settings->check_interval;
+	return done + (length < left ? length : left);
+}
+
+static void do_all_jobs(struct queue_run *run)
+{
+	struct progress progress;
+	size_t next;
+
+	progress_begin(&progress, run->settings->name, run->jobs.nr);
+	for (size_t done = 0; done < run->jobs.nr && !atomic_load(&run->failed); done = next) {
+		next = chunk_end(run, done);
+		do_jobs(run, next, &progress);
+		if (run->settings->check != CHECK_NONE && !atomic_load(&run->failed))
+			compare_all(run, next);
+	}
+	progress_end(&progress);
+}
+
+/* ---- Setting up ---- */
+
+/* Starts a thread for each submitter; how many there are is @started. */
+static int start_threads(struct queue_run *run, unsigned int *started)
+{
+	for (*started = 0; *started < run->lanes; ++*started) {
+		struct submitter *submitter = &run->submitters[*started];
+		int err = pthread_create(&submitter->thread, NULL, submitter_main, submitter);
+
+		if (err)
+			return -err;
+	}
+	return 0;
+}
+
+static void end_threads(struct queue_run *run, unsigned int started)
+{
+	pthread_mutex_lock(&run->lock);
+	run->stop = true;
+	pthread_cond_broadcast(&run->changed);
+	pthread_mutex_unlock(&run->lock);
+	for (unsigned int i = 0; i < started; i++)
+		pthread_join(run->submitters[i].thread, NULL);
+}
+
+/* ---- What came of it ---- */
+
+static void gather_engines(struct queue_run *run)
+{
+	struct vm_result *vm = &run->result->vm;
+	struct sg_engine_stats stats;
+
+	for (unsigned int i = run->jobs.lanes; i < run->lanes; i++) {
+		sg_engine_stats(run->submitters[i].engine, &stats);
+		vm->engine_tasks += stats.jobs;
+		vm->engine_bytes += stats.bytes;
+		vm->engine_faults += stats.faults;
+		vm->engine_refused += stats.errors;
+		vm->engine_hits += stats.tlb_hits;
+		vm->engine_misses += stats.tlb_misses;
+		vm->engine_invalidations += stats.tlb_invalidations;
+	}
+}
+
+static void gather(struct queue_run *run)
+{
+	struct vm_result *vm = &run->result->vm;
+	struct bind_stats stats;
+
+	bind_vm_stats(run->vm, &stats);
+	run->result->live = stats.vas_live;
+	run->result->peak = run->jobs.peak;
+	vm->jobs = run->jobs.nr;
+	vm->ops = run->jobs.nr_ops;
+	vm->jobs_peak = stats.jobs_peak;
+	vm->bytes_peak = stats.bytes_peak;
+	vm->grace_waits += stats.grace_waits;
+	vm->blocked += stats.blocked;
+	latency_merge(&vm->run, &run->run);
+	for (unsigned int i = 0; i < run->jobs.lanes; i++) {
+		latency_merge(&vm->submit, &run->submitters[i].submit);
+		latency_merge(&vm->finish, &run->submitters[i].finish);
+	}
+	gather_engines(run);
+	meter_read(&vm->meter);
+	run->result->checks += run->checks;
+}
+
+static int judge_readers(const struct queue_run *run)
+{
+	const struct reader_counts *counts = &run->result->readers;
+
+	if (!counts->wrong)
+		return EXIT_OK;
+	complain("%s: %" PRIu64 " answers to readers were never true; the first: %s",
+		 run->settings->name, counts->wrong, counts->example);
+	return EXIT_FAILED;
+}
+
+/* Nothing that a run section must not do was done. */
+static int judge_sections(const struct queue_run *run)
+{
+	const struct meter *meter = &run->result->vm.meter;
+	int status = EXIT_OK;
+
+	if (meter->allocations) {
+		complain("%s: memory was allocated or freed %" PRIu64 " times in run sections",
+			 run->settings->name, meter->allocations);
+		status = EXIT_FAILED;
+	}
+	if (meter->system_calls) {
+		complain("%s: %" PRIu64 " system calls in run sections; the first: number %ld",
+			 run->settings->name, meter->system_calls, meter->first_call);
+		status = EXIT_FAILED;
+	}
+	if (run->outside) {
+		complain("%s: %" PRIu64 " run sections were no signalling sections",
+			 run->settings->name, run->outside);
+		status = EXIT_FAILED;
+	}
+	return status;
+}
+
+static size_t write_runs(void *vm, FILE *out)
+{
+	return mapped_write_runs(vm, out);
+}
+
+static int judge(struct queue_run *run)
+{
+	int status = EXIT_OK;
+
+	if (atomic_load(&run->failed))
+		status = jobs_fault(&run->jobs, run->failed_job, run->settings->name, run->why);
+	status |= judge_readers(run);
+	status |= judge_sections(run);
+	if (!status)
+		status = final_state(run->settings, "the VM", write_runs, run->vm,
+				     &run->result->runs);
+	return status;
+}
+
+/* ---- All of it ---- */
+
+static int run_threads(struct queue_run *run)
+{
+	const struct run_settings *settings = run->settings;
+	struct faulters *faulters = NULL;
+	unsigned int started;
+	int err = start_threads(run, &started);
+
+	if (!err && settings->readers)
+		err = faulters_start(&faulters, run->vm, &run->probes, settings->readers,
+				     settings->seed);
+	meter_start();
+	if (!err)
+		do_all_jobs(run);
+	if (faulters)
+		faulters_stop(faulters, &run->result->readers);
+	end_threads(run, started);
+	return err;
+}
+
+/* The VM is there. */
+static int run_queues(struct queue_run *run)
+{
+	int status = EXIT_FAILED, err = 0;
+
+	for (unsigned int i = 0; !err && i < run->lanes; i++)
+		err = submitter_set_up(&run->submitters[i], run, i);
+	if (!err)
+		err = run_threads(run);
+	if (!err) {
+		gather(run);
+		status = judge(run);
+	} else {
+		complain("%s: %s", run->settings->name, strerror(-err));
+	}
+	for (unsigned int i = 0; i < run->lanes; i++)
+		submitter_tear_down(&run->submitters[i]);
+	return status;
+}
+
+static int run_jobs(struct queue_run *run)
+{
+	int err = -ENOMEM, status;
+
+	run->submitters = calloc(run->lanes, sizeof(*run->submitters));
+	if (run->submitters)
+		err = queue_vm_set_up(run);
+	if (err) {
+		complain("%s: %s", run->settings->name, strerror(-err));
+		free(run->submitters);
+		return EXIT_FAILED;
+	}
+	pthread_mutex_init(&run->lock, NULL);
+	pthread_cond_init(&run->changed, NULL);
+	as_init(&run->model);
+	status = run_queues(run);
+	as_destroy(&run->model);
+	pthread_cond_destroy(&run->changed);
+	pthread_mutex_destroy(&run->lock);
+	queue_vm_tear_down(run);
+	free(run->submitters);
+	return status;
+}
+
+/* Works out all that is to happen, and lets it. */
+static int make_and_run(struct queue_run *run)
+{
+	const struct run_settings *settings = run->settings;
+	struct jobs_options options = {
+		.name = settings->name,
+		.lanes = settings->submitters,
+		.others = settings->engines,
+		.pieces = settings->check == CHECK_EVERY,
+		.probes = settings->readers ? &run->probes : NULL,
+		.behind = settings->engines ? gpu_work_add : NULL,
+		.arg = &run->work,
+		.frames = settings->engines ? &run->device.frames : NULL,
+	};
+	int status = jobs_init(&run->jobs, run->trace, &options);
+
+	if (status)
+		return status;
+	status = run_jobs(run);
+	jobs_destroy(&run->jobs);
+	return status;
+}
+
+static int no_memory(const struct run_settings *settings)
+{
+	complain("%s: %s", settings->name, strerror(ENOMEM));
+	return EXIT_FAILED;
+}
+
+static int with_engines(struct queue_run *run)
+{
+	const struct run_settings *settings = run->settings;
+	const struct trace_header *header = &run->trace->header;
+	int status;
+
+	if (!settings->engines)
+		return make_and_run(run);
+	if (header->page % SG_PAGE || header->va_first < SG_PAGE || header->va_last >= SG_VA_END) {
+		complain("%s: the software GPU's pages are of 4 KiB, from 1000 to %" PRIx64,
+			 settings->name, SG_VA_END - 1);
+		return EXIT_FAILED;
+	}
+	sg_device_init(&run->device);
+	if (gpu_work_init(&run->work, &run->jobs, settings->submitters, settings->engines))
+		status = no_memory(settings);
+	else
+		status = make_and_run(run);
+	gpu_work_destroy(&run->work);
+	sg_device_fini(&run->device);
+	return status;
+}
+
+int run_through_queue(const struct trace *trace, const struct run_settings *settings,
+		      struct run_result *result)
+{
+	struct queue_run *run = calloc(1, sizeof(*run));
+	int status;
+
+	if (!run)
+		return no_memory(settings);
+	run->trace = trace;
+	run->settings = settings;
+	run->result = result;
+	run->lanes = settings->submitters + settings->engines;
+	if (!settings->readers)
+		status = with_engines(run);
+	else if (probes_init(&run->probes, trace, MAX_PROBES, false))
+		status = no_memory(settings);
+	else
+		status = with_engines(run);
+	if (settings->readers)
+		probes_destroy(&run->probes);
+	free(run);
+	return status;
+}
