@@ -2,7 +2,7 @@
 # A thin front for meson and scripts/. Products: build/samara, build/libsamara.so, build/libsamara.a.
 
 PREFIX ?= /usr/local
-DEMO_TRACES ?= $(wildcard traces/*.trace.xz)
+DEMO_TRACES ?= traces/lavapipe-glmark2.trace.xz
 
 REV_A ?= HEAD
 REV_B ?= .
@@ -19,7 +19,7 @@ build: deps
 	@ninja -C build
 
 demo: build
-	build/samara replay --readers 2 --check=every $(DEMO_TRACES)
+	build/samara replay --through=queue --submitters=2 --engines=2 --readers=2 --check=every $(DEMO_TRACES)
 
 check: deps
 	@scripts/check

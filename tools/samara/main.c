@@ -49,9 +49,9 @@ static void print_overview(FILE *out)
 {
 	fputs("Usage: samara COMMAND [OPTION]... [FILE]...\n"
 	      "\n"
-	      "Puts the Samara maple tree, a map from ranges to pointers whose readers never wait, to\n"
-	      "work on traces: records of what a program did to its address space; and the GPU address\n"
-	      "spaces built on it to work on scripts.\n"
+	      "Puts the Samara maple tree, a map from ranges to pointers whose readers never wait, and the\n"
+	      "GPU address spaces built on it to work on traces: records of what a program did to its\n"
+	      "address space; and the latter on scripts, too.\n"
 	      "\n"
 	      "Commands:\n",
 	      out);
@@ -64,6 +64,7 @@ static void print_overview(FILE *out)
 	      "\n"
 	      "To see it work:\n"
 	      "  samara gen --kind=overlap --ops=100000 | samara replay --check=every --readers=2 -\n"
+	      "  samara gen --ops=10000 | samara replay --through=queue --submitters=4 --engines=2 -\n"
 	      "  strace -f -y -e trace=%memory -o log true && samara import --output=true.trace log\n"
 	      "  samara replay true.trace && samara dump --format=dot true.trace | dot -Tsvg > tree.svg\n"
 	      "\n"

@@ -81,7 +81,7 @@ static void print_counted(bool counted, uint64_t count, const char *what)
 
 static void print_sections(const struct meter *meter)
 {
-	printf("  sections    %" PRIu64 ": ", meter->sections);
+	printf("  sections    %" PRIu64 " run sections with ", meter->sections);
 	print_counted(meter->counts_allocations, meter->allocations, "allocations");
 	printf(", ");
 	print_counted(meter->counts_system_calls, meter->system_calls, "system calls");
@@ -93,7 +93,7 @@ static void print_sections(const struct meter *meter)
 static void print_engines(const struct vm_result *vm, const struct run_settings *run)
 {
 	printf("  engines     %u: %" PRIu64 " tasks, %.1f MiB filled, copied and verified; %" PRIu64
-	       " faults answered, %" PRIu64 " refused\n",
+	       " faults answered, %" PRIu64 " rightly refused\n",
 	       run->engines, vm->engine_tasks, (double)vm->engine_bytes / (1 << 20),
 	       vm->engine_faults, vm->engine_refused);
 }
@@ -135,7 +135,8 @@ void report_text(const struct summary *summary, const struct run_settings *run)
 	if (summary->repeats > 1)
 		printf(" at best of %" PRIu64 " runs, %.0f on average", summary->repeats,
 		       summary->mean);
-	printf(" (%.3f s%s)\n", sum->seconds, run->rcu ? ", RCU mode" : "");
+	printf(" (%.3f s%s)\n", sum->seconds,
+	       run->rcu && run->through == THROUGH_TREE ? ", RCU mode" : "");
 	printf("  mappings    %zu live at the end in %zu runs, %zu at most\n", sum->live, sum->runs,
 	       sum->peak);
 	if (run->through == THROUGH_TREE)
