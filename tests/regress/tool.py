@@ -204,9 +204,9 @@ class Through(ToolTest):
     """Traces through GPU address spaces."""
 
     def test_final_states(self):
-        for path in traces():
+        for path in list(traces())[:None if SCALE >= 100 else 1]:
             final = path.replace(".trace.xz", ".final.xz")
-            for mode in VM_MODES[::2] if SCALE >= 100 else VM_MODES[2:3]:
+            for mode in VM_MODES[::2]:
                 with self.subTest(path=path, mode=mode):
                     self.ok("replay", *mode, f"--expect-final={final}", path)
 
@@ -220,7 +220,7 @@ class Through(ToolTest):
     def test_generated(self):
         for kind in KINDS:
             trace = self.ok("gen", f"--kind={kind}", f"--ops={20 * SCALE}", "--live=100").stdout
-            for mode in VM_MODES:
+            for mode in VM_MODES if SCALE >= 100 else VM_MODES[3:]:
                 with self.subTest(kind=kind, mode=mode):
                     self.ok("replay", *mode, "--check=every", "-", stdin=trace)
 
@@ -247,6 +247,13 @@ class Through(ToolTest):
         for mode in VM_MODES:
             done = self.ok("replay", *mode, "--check=100", "--json", "-", stdin=trace)
             self.assertGreaterEqual(json.loads(done.stdout)["replays"][0]["checks"], 4)
+
+    def test_without_meter(self):
+        trace = self.ok("gen", "--ops=100").stdout
+        done = self.ok("replay", "--through=queue", "--no-meter", "--json", "-", stdin=trace)
+        replay = json.loads(done.stdout)["replays"][0]
+        self.assertIsNone(replay["allocations"])
+        self.assertIsNone(replay["system_calls"])
 
     def test_json(self):
         path = next(traces())
@@ -386,7 +393,7 @@ class Broken(ToolTest):
     def test_allocations_in_run_sections_are_seen(self):
         done = self.broken("heap", "--through=queue", "--check=every")
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, r"memory was allocated or freed \d+ times in run sections")
+        self.assertRegex(done.stderr, r"memory was allocated or freed \d+ times in signalling sections")
 
     def test_system_calls_in_run_sections_are_seen(self):
         done = self.broken("kernel", "--through=queue", "--check=every")
@@ -627,6 +634,7 @@ class CommandLine(ToolTest):
                 (["replay", "--through=queue", "--submitters=0", "x"], "--submitters wants a number"),
                 (["replay", "--through=queue", "--submitters=3", "--in-flight=2", "x"],
                  "each of the 3 submitters wants a job in flight"),
+                (["replay", "--no-meter", "x"], "go with --through=queue"),
                 (["replay", "--through=gpuvm", "--no-rcu", "x"], "--no-rcu goes with --through=tree"),
                 (["gen", "--ops=1e6"], "--ops wants a number"),
                 (["gen", "file"], "takes no FILE"),

@@ -17,7 +17,7 @@ static void *volatile kept;
 static void measure(void (*what)(void))
 {
 	/* Each time: the test framework has a handler for SIGSYS, too. */
-	meter_start();
+	meter_start(NULL);
 	meter_enter();
 	what();
 	meter_leave();
@@ -98,6 +98,28 @@ static void test_allocations(void **state)
 #endif
 }
 
+static _Thread_local volatile bool elsewhere;
+
+static bool is_elsewhere(void)
+{
+	return elsewhere;
+}
+
+/* Sections that only a predicate knows of. */
+static void test_other_sections(void **state)
+{
+	(void)state;
+	meter_start(is_elsewhere);
+	allocate();
+	elsewhere = true;
+	release();
+	elsewhere = false;
+	meter_read(&meter);
+	assert_int_equal(meter.sections, 0);
+	if (meter.counts_allocations)
+		assert_int_equal(meter.allocations, 1);
+}
+
 static void test_mappings(void **state)
 {
 	(void)state;
@@ -114,7 +136,7 @@ static void test_mappings(void **state)
 static void test_outside(void **state)
 {
 	(void)state;
-	meter_start();
+	meter_start(NULL);
 	allocate();
 	release();
 	call_system();
@@ -198,10 +220,10 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nothing),      cmocka_unit_test(test_allocations),
-		cmocka_unit_test(test_mappings),     cmocka_unit_test(test_outside),
-		cmocka_unit_test(test_system_calls), cmocka_unit_test(test_signals),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_nothing),        cmocka_unit_test(test_allocations),
+		cmocka_unit_test(test_other_sections), cmocka_unit_test(test_mappings),
+		cmocka_unit_test(test_outside),        cmocka_unit_test(test_system_calls),
+		cmocka_unit_test(test_signals),        cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,10 +19,13 @@ static struct {
 } counts = { .first_call = -1 };
 
 static _Thread_local bool inside;
+static _Atomic(meter_predicate *) other_sections;
 
 void meter_heap_used(void)
 {
-	if (inside)
+	meter_predicate *other = atomic_load_explicit(&other_sections, memory_order_acquire);
+
+	if (inside || (other && other()))
 		atomic_fetch_add_explicit(&counts.allocations, 1, memory_order_relaxed);
 }
 
@@ -172,9 +175,10 @@ void meter_leave(void)
 	inside = false;
 }
 
-void meter_start(void)
+void meter_start(meter_predicate *other)
 {
 	meter_heap_start();
+	atomic_store(&other_sections, NULL);
 	catch_calls();
 	atomic_store(&counts.sections, 0);
 	atomic_store(&counts.untold, 0);
@@ -183,10 +187,12 @@ void meter_start(void)
 	atomic_store(&counts.futexes, 0);
 	atomic_store(&counts.clocks, 0);
 	atomic_store(&counts.first_call, -1);
+	atomic_store_explicit(&other_sections, other, memory_order_release);
 }
 
 void meter_read(struct meter *meter)
 {
+	atomic_store(&other_sections, NULL);
 	*meter = (struct meter){
 		.sections = atomic_load(&counts.sections),
 		.allocations = atomic_load(&counts.allocations),

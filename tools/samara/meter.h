@@ -40,8 +40,13 @@ struct meter {
 	bool counts_system_calls; /* in every section */
 };
 
-/* All counts to 0; SIGSYS becomes the meter's. CONTEXT: before the first section, or between sections. */
-void meter_start(void);
+typedef bool meter_predicate(void);
+
+/*
+ * All counts to 0; SIGSYS becomes the meter's. Allocations, not system calls, are also counted where @other says so of the calling
+ * thread (NULL: nowhere else), until meter_read(). CONTEXT: before the first section, or between sections.
+ */
+void meter_start(meter_predicate *other);
 void meter_read(struct meter *meter);
 
 /*

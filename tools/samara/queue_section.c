@@ -29,7 +29,8 @@ static void run_begin(struct gpuvm *vm, void *priv)
 	run->outside += !fence_in_signalling();
 	run->section_other = 0;
 	run->section_begin = latency_now();
-	meter_enter();
+	if (run->settings->meter)
+		meter_enter();
 }
 
 static void run_end(struct gpuvm *vm, void *priv)
@@ -37,7 +38,8 @@ static void run_end(struct gpuvm *vm, void *priv)
 	struct queue_run *run = priv;
 
 	(void)vm;
-	meter_leave();
+	if (run->settings->meter)
+		meter_leave();
 	latency_add(&run->run, latency_now() - run->section_begin - run->section_other);
 }
 

@@ -104,9 +104,10 @@ static int parse_through(const struct command *command, struct settings *setting
 		return complain_usage(command, "--through wants tree, gpuvm or queue, not '%s'",
 				      settings->through);
 	queue = run->through == THROUGH_QUEUE;
-	if (!queue && (settings->submitters || settings->engines || settings->in_flight))
-		return complain_usage(
-			command, "--submitters, --engines and --in-flight go with --through=queue");
+	if (!queue &&
+	    (settings->submitters || settings->engines || settings->in_flight || !run->meter))
+		return complain_usage(command, "--submitters, --engines, --in-flight and "
+					       "--no-meter go with --through=queue");
 	if (!run->rcu && run->through != THROUGH_TREE)
 		return complain_usage(command, "--no-rcu goes with --through=tree");
 	run->submitters = settings->submitters ? (unsigned int)settings->submitters : 1;
@@ -146,6 +147,7 @@ static int run(const struct command *command, int argc, char **argv)
 {
 	struct settings settings = {
 		.run.rcu = true,
+		.run.meter = true,
 		.through = "tree",
 		.check = "final",
 		.repeat = 1,
@@ -155,6 +157,7 @@ static int run(const struct command *command, int argc, char **argv)
 		{ "through", OPTION_TEXT, &settings.through, 0, 0 },
 		{ "submitters", OPTION_NUMBER, &settings.submitters, 1, 64 },
 		{ "engines", OPTION_NUMBER, &settings.engines, 1, 64 },
+		{ "no-meter", OPTION_OFF, &run->meter, 0, 0 },
 		{ "in-flight", OPTION_NUMBER, &settings.in_flight, 1, 65536 },
 		{ "check", OPTION_TEXT, &settings.check, 0, 0 },
 		{ "dump-final", OPTION_TEXT, &run->dump_final, 0, 0 },
@@ -204,6 +207,7 @@ const struct command command_replay = {
 		"  --submitters=N       queue: N threads submit the operations in turns, each to a queue of its own;\n"
 		"                       fences make the order (default 1)\n"
 		"  --in-flight=N        queue: at most N jobs are outstanding (default 64)\n"
+		"  --no-meter           queue: do not count; a system call in a run section takes longer when counted\n"
 		"  --engines=N          queue: N engines of a software GPU fill, copy and verify memory through\n"
 		"                       addresses that are mapped at that point of the trace, in order with the jobs\n"
 		"                       (default 0: no GPU)\n"

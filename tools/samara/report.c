@@ -115,7 +115,8 @@ static void print_vm(const struct vm_result *vm, const struct run_settings *run)
 	print_latency("  finish", &vm->finish);
 	printf("  outstanding at most %lu jobs with %.0f KiB; %lu runs waited for a grace period\n",
 	       vm->jobs_peak, (double)vm->bytes_peak / 1024, vm->grace_waits);
-	print_sections(&vm->meter);
+	if (run->meter)
+		print_sections(&vm->meter);
 	if (run->engines)
 		print_engines(vm, run);
 }

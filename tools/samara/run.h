@@ -31,6 +31,7 @@ struct run_settings {
 	unsigned int submitters; /* THROUGH_QUEUE: threads, with a queue each */
 	unsigned int engines;    /* THROUGH_QUEUE: of the software GPU; 0: none */
 	unsigned int in_flight;  /* THROUGH_QUEUE: jobs outstanding at most */
+	bool meter;              /* THROUGH_QUEUE: count what run sections must not do */
 	enum check_mode check;
 	uint64_t check_interval; /* CHECK_SOME */
 	unsigned int readers;

@@ -148,7 +148,8 @@ static void gather(struct queue_run *run)
 		latency_merge(&vm->finish, &run->submitters[i].finish);
 	}
 	gather_engines(run);
-	meter_read(&vm->meter);
+	if (run->settings->meter)
+		meter_read(&vm->meter);
 	run->result->checks += run->checks;
 }
 
@@ -170,7 +171,8 @@ static int judge_sections(const struct queue_run *run)
 	int status = EXIT_OK;
 
 	if (meter->allocations) {
-		complain("%s: memory was allocated or freed %" PRIu64 " times in run sections",
+		complain("%s: memory was allocated or freed %" PRIu64
+			 " times in signalling sections",
 			 run->settings->name, meter->allocations);
 		status = EXIT_FAILED;
 	}
@@ -218,7 +220,8 @@ static int run_threads(struct queue_run *run)
 	if (!err && settings->readers)
 		err = faulters_start(&faulters, run->vm, &run->probes, settings->readers,
 				     settings->seed);
-	meter_start();
+	if (settings->meter)
+		meter_start(fence_in_signalling);
 	if (!err)
 		do_all_jobs(run);
 	if (faulters)
