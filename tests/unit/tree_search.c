@@ -92,7 +92,7 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 		else
 			node.b32[i] = (int32_t)at;
 	}
-	smr_bounds_pad(&node, kind, used);
+	smr_bounds_pad(&node, kind, used, smr_kind_bounds(kind));
 }
 
 #define DEFINE_BITS(isa)                                                                           \
