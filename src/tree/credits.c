@@ -315,7 +315,7 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 	struct smr_pledge_change change;
 	struct smr_write w;
 
-	smr_plan(&w, mas, mas->index, mas->last, entry, false);
+	smr_plan_paid(&w, mas, mas->index, mas->last, entry);
 	change = commit(&w);
 	count_credits(c, mt, 1, false);
 	c->begun--;

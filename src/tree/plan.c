@@ -581,6 +581,12 @@ static int make_plan(struct smr_write *w, struct ma_state *mas, unsigned long fi
 	return 0;
 }
 
+void smr_plan_paid(struct smr_write *w, struct ma_state *mas, unsigned long first,
+		   unsigned long last, void *entry)
+{
+	(void)make_plan(w, mas, first, last, entry, false);
+}
+
 int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, unsigned long last,
 	     void *entry, bool free_only)
 {

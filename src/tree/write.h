@@ -83,6 +83,10 @@ struct smr_write {
 int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, unsigned long last,
 	     void *entry, bool free_only);
 
+/* The same for a store on a credit, which owes holders of credits nothing. CONTEXT: as smr_plan(). */
+void smr_plan_paid(struct smr_write *w, struct ma_state *mas, unsigned long first,
+		   unsigned long last, void *entry);
+
 /* Carries the plan out with the w->nodes nodes at the head of mas->alloc. CONTEXT: as smr_plan(). */
 void smr_commit(struct smr_write *w);
 
