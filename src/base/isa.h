@@ -18,7 +18,8 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SMR_HAVE_AVX2 1
-#define SMR_TARGET_avx2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
+/* Unused: where there is no dispatch only the tests call them. */
+#define SMR_TARGET_avx2 __attribute__((target("avx2,bmi,bmi2,popcnt"), unused))
 #else
 #define SMR_HAVE_AVX2 0
 #endif
