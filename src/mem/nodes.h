@@ -49,9 +49,12 @@ void __asan_poison_memory_region(void const volatile *addr, size_t size);
 void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
 #define smri_node_hide(node) __asan_poison_memory_region((node), SMR_NODE_LINK)
 #define smri_node_show(node) __asan_unpoison_memory_region((node), MT_NODE_SIZE)
+/* What is mapped there next, a thread's stack perhaps, is nobody's node. */
+#define smri_chunk_show(chunk) __asan_unpoison_memory_region((chunk), MT_CHUNK_SIZE)
 #else
 #define smri_node_hide(node) ((void)(node))
 #define smri_node_show(node) ((void)(node))
+#define smri_chunk_show(chunk) ((void)(chunk))
 #endif
 
 #endif

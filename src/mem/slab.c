@@ -247,5 +247,6 @@ void *smri_slab_remove_idle(struct mt_mem *mem)
 	mem->idle--;
 	mem->chunks--;
 	mem->free -= MT_CHUNK_NODES;
+	smri_chunk_show(chunk);
 	return chunk;
 }
