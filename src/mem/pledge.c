@@ -49,32 +49,31 @@ void smr_unpledge(struct mt_mem *mem, unsigned long nr)
 unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 {
 	struct smr_mag *mag = smri_mag_mine(mem);
-	unsigned long owed = mag && smr_load(&mag->nr, RELAXED) >= nr ? nr : 0;
 
-	if (smr_likely(owed)) {
+	if (smr_likely(mag && smr_load(&mag->nr, RELAXED) >= nr)) {
 		smri_mag_count(&mag->taken, nr);
 		while (nr--)
 			smr_nodes_push(out, smri_mag_pop(mag));
-		return owed;
+		return 0;
 	}
 	mt_lock_acquire(&mem->lock);
 	smr_assert(smri_mem_pledged(mem) >= nr && mem->free >= nr);
 	mem->taken += nr;
-	while (nr--)
+	for (unsigned long i = 0; i < nr; i++)
 		smr_nodes_push(out, smri_slab_pop(mem));
 	mt_lock_release(&mem->lock);
-	return 0;
+	return nr;
 }
 
-/* The thread's magazine gets what it is owed, out of what is given back as far as that goes. */
-static void settle_mag(struct mt_mem *mem, struct smr_pledge_change *change)
+static void fill_mag(struct mt_mem *mem)
 {
 	struct smr_mag *mag = smri_mag_mine(mem);
+	unsigned int have = mag ? smr_load(&mag->nr, RELAXED) : SMR_MAG_NODES;
+	unsigned long spare = smri_mem_spare(mem);
 
-	for (; change->owed > 0; change->owed--) {
-		void *node = smr_nodes_pop(&change->back);
-
-		smri_mag_push(mag, node ? node : smri_slab_pop(mem));
+	if (have < SMR_MAG_NODES / 2) {
+		have = SMR_MAG_NODES / 2 - have;
+		smri_mag_fill(mem, mag, spare < have ? (unsigned int)spare : have);
 	}
 }
 
@@ -94,11 +93,11 @@ unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *chang
 	void *node;
 
 	mt_lock_acquire(&mem->lock);
-	settle_mag(mem, change);
 	while ((node = smr_nodes_pop(&change->back)))
 		smri_slab_push(mem, node);
 	mem->pledged += change->after - change->before;
 	lend(mem, missing);
+	fill_mag(mem);
 	mt_lock_release(&mem->lock);
 	return missing > 0 ? (unsigned long)missing : 0;
 }

@@ -23,8 +23,8 @@ bool smr_pledge_grow(struct mt_mem *mem, unsigned long nr);
 void smr_unpledge(struct mt_mem *mem, unsigned long nr);
 
 /*
- * Takes @nr nodes of the pledge, which has them, in front of @out. If the thread's magazine has as many they come from
- * there, without the arena's lock: then the pledge owes it @nr, which is returned and is for smr_pledge_use() to settle.
+ * Takes @nr nodes for a store on a credit, in front of @out: those of the thread's magazine, if it has as many, without
+ * the arena's lock; else out of the pledge, which has them. How many are the pledge's.
  */
 unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
 /* Gives nodes back that no reader can see: to the arena, not to a magazine, where the pledge would not find them. */

@@ -3,12 +3,12 @@
  * Holders of credits. What they rely on is a pledge of the arena, whose size pledge.c works out; here it is got,
  * drawn on and given back.
  *
- * A store on a credit takes its nodes out of the pledge, which then is for one credit less. Where that leaves less in it
- * than the rest needs, the difference is *lent*: it is in the nodes that the store replaced, and comes back with them
- * after a grace period. A holder may have as many nodes lent as its working set has; mt_credits_begin() sees to it
- * that the stores it announces stay within that: it makes good what is lent with nodes that are nobody's, or waits
- * for the holder's own former nodes. So of pledged - lent nodes each holder always finds the working set it announced,
- * whatever the others do.
+ * A store on a credit takes its nodes out of the thread's magazine, or, where that has too few, out of the pledge. That then
+ * is for one credit less. Where what it gave leaves less in it than the rest needs, the difference is *lent*: it is in the
+ * nodes that the store replaced, and comes back with them after a grace period. A holder may have as many nodes lent as
+ * its working set has; mt_credits_begin() sees to it that the stores it announces stay within that: it makes good what
+ * is lent with nodes that are nobody's, or waits for the holder's own former nodes. So of pledged - lent nodes each
+ * holder always finds the working set it announced, whatever the others do.
  */
 #include "tree/credits.h"
 
@@ -272,39 +272,42 @@ static unsigned long remaining(struct maple_tree *mt, unsigned long pledged, lon
 	return mt->ma_txn && required < rest ? rest : required;
 }
 
-/* Commits @w with nodes of the pledge: what that changes, but for the size of the pledge afterwards. */
+/* Commits @w: what that means for the pledge, but for its size afterwards. */
 static struct smr_pledge_change commit(struct smr_write *w)
 {
 	struct maple_tree *mt = w->mt;
+	struct mt_mem *mem = smr_mem_of(mt);
 	struct ma_state *mas = w->mas;
 	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged };
 	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
-	unsigned long retired = mt->ma_nodes_retired, owned = mas->alloc_nr;
+	unsigned long retired = mt->ma_nodes_retired, owned = mas->alloc_nr, borrowed;
 
 	if (w->nodes > 0)
-		change.owed = smr_pledge_take(smr_mem_of(mt), &own, w->nodes);
+		change.used = (long)smr_pledge_take(mem, &own, w->nodes);
+	borrowed = w->nodes - (unsigned long)change.used;
 	mas->alloc = own.head;
 	mas->alloc_nr = own.nr;
 	mas->mas_flags |= SMR_MAS_CREDIT;
 	smr_commit(w);
 	smr_settle(w);
 	mas->mas_flags &= (unsigned char)~SMR_MAS_CREDIT;
-	while (mas->alloc_nr > owned)
-		smr_nodes_push(&change.back, smr_own_node(mas));
-	change.used = (long)w->nodes;
 	if (!mt_in_rcu(mt)) /* they are free at once */
 		change.used -= (long)(mt->ma_nodes_retired - retired);
+	/* First the magazine gets back what came from it. */
+	for (; mas->alloc_nr > owned && borrowed > 0; borrowed--, change.used++)
+		smr_mem_give(mem, smr_own_node(mas));
+	while (mas->alloc_nr > owned)
+		smr_nodes_push(&change.back, smr_own_node(mas));
 	return change;
 }
 
 /*
- * May what a store has left over stay pledged until another store? It may if no node came or went. Many stores are
- * such, and so do without the arena's lock.
+ * May what a store has left over stay pledged until another store? It may if the pledge gave and got nothing. Most
+ * stores are such, and do without the arena's lock.
  */
-static bool may_wait(const struct mt_credits *c, const struct smr_write *w,
-		     const struct smr_pledge_change *change)
+static bool may_wait(const struct mt_credits *c, const struct smr_pledge_change *change)
 {
-	return c->left > 0 && w->nodes == 0 && change->used == 0 && change->back.nr == 0 &&
+	return c->left > 0 && change->used == 0 && change->back.nr == 0 &&
 	       change->after <= change->before && change->before - change->after < SPARE_MAX;
 }
 
@@ -320,7 +323,7 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 	count_credits(c, mt, 1, false);
 	c->begun--;
 	change.after = remaining(mt, change.before, change.used);
-	if (may_wait(c, &w, &change))
+	if (may_wait(c, &change))
 		return 0;
 	mt->ma_pledge.pledged = change.after;
 	return smr_pledge_use(smr_mem_of(mt), &change);
