@@ -47,8 +47,6 @@ struct bench_peer {
 	/* Takes @n disjoint ranges in ascending order at once (peers without BENCH_CAN_STORE). */
 	int (*fill)(void *tree, const struct bench_range *ranges, size_t n);
 	void *(*load)(void *tree, unsigned long key);
-	/* Looks up @n keys at once. May be NULL. */
-	void (*load_batch)(void *tree, const unsigned long *key, void **entry, size_t n);
 	/* Erases the range around @key; its entry, or NULL. */
 	void *(*erase)(void *tree, unsigned long key);
 	/* Leaves nothing in [first..last], whatever was there; 0 or a negative errno. */
@@ -64,6 +62,8 @@ struct bench_peer {
 	/* Called by each thread before its first and after its last load. */
 	void (*enter)(void);
 	void (*leave)(void);
+	/* Looks up @n keys at once. May be NULL. */
+	void (*load_batch)(void *tree, const unsigned long *key, void **entry, size_t n);
 };
 
 /* All peers that can run here, ending with NULL. */

@@ -114,7 +114,7 @@ double batch_ns(const bench_peer &peer, void *tree, const std::vector<probe> &pr
 	const double ns = (now_ns() - start) / static_cast<double>(keys.size());
 	for (size_t i = 0; i < probes.size(); i++)
 		if (found[i] != probes[i].entry)
-			wrong(peer, "loads in batches");
+			wrong_answer(peer, "loads in batches");
 	return ns;
 }
 

@@ -125,10 +125,9 @@ template <class Map, class Tag> struct range_map {
 
 	static constexpr bench_peer peer(const char *name, const char *what)
 	{
-		return {
-			name,  what,  BENCH_CAN_STORE, create,  destroy, store,   nullptr, load,
-			erase, clear, iterate,         nullptr, bytes,   nullptr, nullptr, nullptr
-		};
+		return { name,    what,    BENCH_CAN_STORE, create,  destroy, store,
+			 nullptr, load,    erase,           clear,   iterate, nullptr,
+			 bytes,   nullptr, nullptr,         nullptr, nullptr };
 	}
 };
 
