@@ -186,21 +186,20 @@ static struct smri_bind_job *reserve(struct bind_queue *queue, const struct bind
 	struct smri_bind_job *j = NULL;
 	unsigned int event;
 
-	*err = need->unmaps_only ? 0 : smri_bind_refill(q);
-	while (!*err) {
+	do {
 		mt_lock_acquire(&q->lock);
 		event = q->event;
 		mt_lock_release(&q->lock);
-		j = smri_bind_job_new(q, job, need, err);
+		*err = need->unmaps_only ? 0 : smri_bind_refill(q);
+		if (!*err)
+			j = smri_bind_job_new(q, job, need, err);
 		if (!j && *err == -ENOMEM)
 			j = smri_bind_job_spare(q, job, need);
-		if (j) {
+		if (j)
 			*err = 0;
-			break;
-		}
-		if (*err == -ENOMEM && waits)
+		else if (*err == -ENOMEM && waits)
 			*err = wait_for_memory(queue, event);
-	}
+	} while (!j && !*err);
 	if (*err == SMRI_BIND_ALONE && !need->unmaps_only)
 		*err = -ENOMEM;
 	return j;

@@ -55,9 +55,10 @@ static void init_pools(struct gpuvm_queues *q, const struct bind_config *c)
 	unsigned long vas = 0, jobs = 0, ops = 0; /* kept when nobody has them */
 
 	if (c->max_mappings) {
-		vas = c->max_mappings + GPUVM_MAP_CHANGES * c->max_ops;
-		jobs = c->max_jobs;
-		ops = c->max_ops;
+		/* And the spare. */
+		vas = c->max_mappings + GPUVM_MAP_CHANGES * c->max_ops + GPUVM_UNMAP_CHANGES;
+		jobs = c->max_jobs + 1;
+		ops = c->max_ops + 1;
 	}
 	smr_pool_init(&q->vas, va, vas, flavor, vas_expired, q);
 	smr_pool_init(&q->jobs, sizeof(struct smri_bind_job), jobs, flavor, NULL, NULL);

@@ -338,6 +338,26 @@ static void cutting_comes_to_an_end(void **state)
 	end(q);
 }
 
+/* ---- The strict level ---- */
+
+static const struct bind_config strict = { .max_mappings = 40, .max_jobs = 1, .max_ops = 2 };
+
+/* What was paid for at the beginning is enough for as many operations as were said, the spare aside. */
+static void strict_unmaps_have_all_they_need(void **state)
+{
+	struct bind_queue *q = begin(NULL, &strict);
+
+	(void)state;
+	assert_int_equal(submit(q, "map 0+100=A@0", NULL, NULL), 0);
+	settle(q);
+	memfault_none();
+	assert_int_equal(submit(q, "unmap 20+10; unmap 40+10", NULL, NULL), 0);
+	settle(q);
+	assert_string_equal(bind_toy_dump(&bt), "[0+20=A@0 30+10=A@30 50+b0=A@50]");
+	assert_int_equal(stats().unmaps_inline, 0);
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +367,7 @@ int main(void)
 		cmocka_unit_test(unmaps_live_on_the_spare),
 		cmocka_unit_test(unmaps_are_run_inline),
 		cmocka_unit_test(cutting_comes_to_an_end),
+		cmocka_unit_test(strict_unmaps_have_all_they_need),
 	};
 
 	return cmocka_run_group_tests_name("bind", tests, NULL, NULL);
