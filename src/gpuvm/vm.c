@@ -94,7 +94,7 @@ int gpuvm_set_mem(struct gpuvm *vm, struct mt_mem *mem)
 	struct maple_tree *mt = &vm->tree, fresh;
 	int err;
 
-	if (vm->nr_vas > 0 || mt_credits_left(&vm->credits) > 0)
+	if (vm->nr_vas > 0 || mt_credits_left(&vm->credits) > 0 || vm->queues)
 		return -EBUSY;
 	err = make_tree(&fresh, mem, &vm->kernel_alloc_node);
 	if (err)

@@ -111,6 +111,8 @@ static void refuses_vms_and_configurations(void **state)
 	gpuvm_unlock(&toy.vm);
 	assert_int_equal(bind_vm_init(&toy.vm, &c), 0); /* threads that VMs share */
 	assert_int_equal(bind_vm_init(&toy.vm, &c), -EBUSY);
+	assert_int_equal(gpuvm_set_mem(&toy.vm, NULL), -EBUSY);
+	assert_int_equal(gpuvm_set_lock(&toy.vm, NULL, NULL), -EBUSY);
 	assert_null(bind_queue_create(&toy.vm, NULL, NULL));
 	assert_int_equal(bind_vm_close(&toy.vm, BIND_DRAIN), 0);
 	assert_int_equal(bind_vm_close(&toy.vm, BIND_DRAIN), -ENOENT);
