@@ -72,7 +72,8 @@ static int validate(const struct gpuvm *vm, struct bind_job *job)
 	if ((job->flags & BIND_SYNC) && (job->nr_in || job->nr_out))
 		return -EINVAL;
 	if ((job->nr_ops && !job->ops) || job->nr_ops > INT_MAX / GPUVM_MAP_CHANGES ||
-	    !good_syncs(job->in, job->nr_in) || !good_syncs(job->out, job->nr_out))
+	    job->nr_in > INT_MAX || job->nr_out > INT_MAX || !good_syncs(job->in, job->nr_in) ||
+	    !good_syncs(job->out, job->nr_out))
 		return -EINVAL;
 	for (unsigned int i = 0; i < job->nr_ops; i++) {
 		if (!check_op(vm, &job->ops[i]))

@@ -9,10 +9,14 @@
 #include "tree/pledge.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <samara/credits.h>
 #include <string.h>
 
 /* ---- The beginning ---- */
+
+/* Of what is paid for at the beginning. */
+#define MOST (ULONG_MAX / MT_CHUNK_SIZE)
 
 /* The caller's configuration, which may be of an older, shorter kind: 0 or -EINVAL. */
 static int read_config(struct bind_config *out, const struct bind_config *config)
@@ -24,9 +28,13 @@ static int read_config(struct bind_config *out, const struct bind_config *config
 	memcpy(out, config, config->size);
 	if (out->va_size == 0)
 		out->va_size = sizeof(struct gpuva);
-	if (out->va_size < sizeof(struct gpuva))
+	if (out->va_size < sizeof(struct gpuva) || out->va_size > UINT32_MAX)
 		return -EINVAL;
 	if (out->max_mappings && (out->max_jobs == 0 || out->max_ops == 0))
+		return -EINVAL;
+	/* Far beyond any memory, and small enough to be added up. */
+	if (out->max_mappings &&
+	    (out->max_mappings > MOST || out->max_jobs > MOST || out->max_ops > MOST))
 		return -EINVAL;
 	return 0;
 }

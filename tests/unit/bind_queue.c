@@ -99,7 +99,15 @@ static void refuses_vms_and_configurations(void **state)
 	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
 	c = (struct bind_config){ .size = sizeof(c), .va_size = sizeof(struct gpuva) - 1 };
 	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	c = (struct bind_config){ .size = sizeof(c), .va_size = SIZE_MAX };
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
 	c = (struct bind_config){ .size = sizeof(c), .max_mappings = 10, .max_ops = 10 };
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	c.max_jobs = 1;
+	c.max_mappings = ULONG_MAX;
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	c.max_mappings = 1;
+	c.max_ops = ULONG_MAX;
 	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
 	gpuvm_lock(&toy.vm);
 	assert_int_equal(toy_insert(&toy, 1, 1, 0, 0), 0);
@@ -192,6 +200,9 @@ static void refuses_jobs(void **state)
 	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
 	sync = (struct bind_sync){ .value = 1 }; /* neither */
 	job = (struct bind_job){ .nr_out = 1, .out = &sync };
+	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
+	sync = (struct bind_sync){ .fence = f };
+	job = (struct bind_job){ .nr_out = UINT_MAX, .out = &sync };
 	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
 	job = (struct bind_job){ .nr_ops = 1 };
 	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
