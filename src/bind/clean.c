@@ -147,13 +147,16 @@ static void end_va(struct gpuvm_queues *q, struct smri_bind_va *v)
 void smri_bind_drain(struct gpuvm_queues *q)
 {
 	struct smr_pool_list list;
+	unsigned long nr;
 
 	smr_pool_list_init(&list);
 	smr_pool_expired(&q->vas, &list);
+	nr = list.nr;
 	for (struct smr_pool_obj *obj = list.head; obj; obj = obj->next)
 		end_va(q, (struct smri_bind_va *)obj);
 	smri_bind_fill_spare_vas(q, &list);
 	smr_pool_put(&q->vas, &list);
+	smr_pool_ended(&q->vas, nr);
 	(void)smri_bind_refill(q);
 	mt_lock_acquire(&q->lock);
 	smri_bind_tell(q);

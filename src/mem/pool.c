@@ -155,7 +155,15 @@ void smr_pool_retire(struct smr_pool *pool, struct smr_pool_list *list)
 void smr_pool_expired(struct smr_pool *pool, struct smr_pool_list *list)
 {
 	mt_lock_acquire(&pool->lock);
+	pool->ending += pool->expired.nr;
 	smr_pool_list_move(list, &pool->expired);
+	mt_lock_release(&pool->lock);
+}
+
+void smr_pool_ended(struct smr_pool *pool, unsigned long nr)
+{
+	mt_lock_acquire(&pool->lock);
+	pool->ending -= nr;
 	mt_lock_release(&pool->lock);
 }
 
@@ -166,7 +174,7 @@ struct smr_pool_count smr_pool_count(struct smr_pool *pool)
 	mt_lock_acquire(&pool->lock);
 	count.total = pool->total;
 	count.free = pool->free.nr;
-	count.limbo = pool->gathered.nr + pool->batch.nr + pool->expired.nr;
+	count.limbo = pool->gathered.nr + pool->batch.nr + pool->expired.nr + pool->ending;
 	mt_lock_release(&pool->lock);
 	return count;
 }

@@ -39,6 +39,7 @@ struct smr_pool {
 	struct smr_pool_list gathered; /* GUARD lock: retired, to be the next batch */
 	struct smr_pool_list batch;    /* GUARD lock: waits for a grace period, if not empty */
 	struct smr_pool_list expired;  /* GUARD lock */
+	unsigned long ending;          /* GUARD lock: expired ones that the owner is at work on */
 	struct smr_rcu_head rcu;       /* of the batch */
 	void (*notify)(
 		void *arg); /* something has expired; called with the lock held, by any thread */
@@ -94,12 +95,14 @@ void smr_pool_put(struct smr_pool *pool, struct smr_pool_list *list);
  * is until it expires. CONTEXT: any. TAKES pool.
  */
 void smr_pool_retire(struct smr_pool *pool, struct smr_pool_list *list);
-/* Appends what has expired to @list. CONTEXT: any. TAKES pool. */
+/* Appends what has expired to @list. It counts as in limbo until smr_pool_ended(). CONTEXT: any. TAKES pool. */
 void smr_pool_expired(struct smr_pool *pool, struct smr_pool_list *list);
+/* What @nr of these referred to has ended. CONTEXT: any. TAKES pool. */
+void smr_pool_ended(struct smr_pool *pool, unsigned long nr);
 
 struct smr_pool_count {
 	unsigned long total, free;
-	unsigned long limbo; /* retired, the expired ones included */
+	unsigned long limbo; /* retired, the expired ones included until they have ended */
 };
 
 struct smr_pool_count smr_pool_count(struct smr_pool *pool);

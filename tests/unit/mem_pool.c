@@ -128,6 +128,8 @@ static void what_is_retired_waits_for_readers(void **state)
 	smr_rcu_read_unlock(MT_RCU_BP);
 	await(&pool, &gone, 4);
 	assert_true(notified == 2);
+	expect(&pool, 4, 0, 4); /* they have yet to be ended */
+	smr_pool_ended(&pool, 4);
 	expect(&pool, 4, 0, 0);
 	t = smr_pool_get(&gone);
 	assert_int_equal(t->a, 7);
