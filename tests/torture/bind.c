@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OBJECTS = 5, QUEUES = 2, MAX_SUBMITTERS = 4, READERS = 2, MAX_OPS = 8, GATES = 64 };
+enum { OBJECTS = 5, QUEUES = 8, MAX_SUBMITTERS = 4, READERS = 2, MAX_OPS = 8, GATES = 64 };
 enum { ALIVE = 0x600d600d, ENDED = 0x0dead0ad };
 /* SAMARA_TEST_OPS from which on it is the long test, with a job for 12 operations of others. */
 #define LONG 1000000
