@@ -196,6 +196,38 @@ static void every_allocation_of_a_large_job(void **state)
 	end(q);
 }
 
+/* A11: what was reserved for a tree of one level is enough when others have made it grow. */
+static void trees_grow_between(void **state)
+{
+	struct bind_queue *q = begin(NULL, NULL), *other;
+	struct fence *in = fence_create(), *out = fence_create();
+	const struct maple_tree *mt = &bt.toy.vm.tree;
+	unsigned int height;
+	char text[32];
+
+	(void)state;
+	other = bind_queue_create(&bt.toy.vm, "other", NULL);
+	assert_int_equal(submit(q, "map 14+8=B@0; unmap 800+100; map 1e0+100=C@0", in, out), 0);
+	height = mt_height(mt);
+	for (unsigned int i = 0; i < 1000; i++) {
+		sprintf(text, "map %x+2=A@0", 4 * i);
+		assert_int_equal(submit(other, text, NULL, NULL), 0);
+	}
+	settle(other);
+	assert_true(mt_height(mt) >= height + 2);
+	memfault_none();
+	fence_signal(in);
+	assert_int_equal(fence_wait(out, FENCE_FOREVER), 0);
+	assert_int_equal(fence_error(out), 0);
+	settle(q);
+	assert_int_equal(stats().vas_live, 1000 - 2 - 64 - 64 + 2);
+	memfault_ok();
+	fence_put(in);
+	fence_put(out);
+	bind_queue_destroy(other);
+	end(q);
+}
+
 static void every_allocation_of_a_vm(void **state)
 {
 	static const struct toy_config config = { .range = 0x1000 };
@@ -363,6 +395,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_allocation_of_maps),
 		cmocka_unit_test(every_allocation_of_a_large_job),
+		cmocka_unit_test(trees_grow_between),
 		cmocka_unit_test(every_allocation_of_a_vm),
 		cmocka_unit_test(unmaps_live_on_the_spare),
 		cmocka_unit_test(unmaps_are_run_inline),
