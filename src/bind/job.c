@@ -26,10 +26,14 @@ static void add_op(const struct gpuvm_queues *q, const struct bind_op *op,
 		   struct smri_bind_need *need)
 {
 	bool map = op->type == BIND_MAP, unmap = op->type == BIND_UNMAP;
+	bool whole = op->addr == q->vm->mm_start && op->range == q->vm->mm_range;
 
 	need->vas += map ? GPUVM_MAP_CHANGES : unmap ? GPUVM_UNMAP_CHANGES : 0;
 	need->stores += map || unmap;
-	need->load.growth += map ? GPUVM_MAP_CHANGES - 1 : unmap ? GPUVM_UNMAP_CHANGES - 1 : 0;
+	if (map || unmap) /* of the whole VM nothing is left over */
+		need->load.growth += whole ? map
+				     : map ? GPUVM_MAP_CHANGES - 1
+					   : GPUVM_UNMAP_CHANGES - 1;
 	need->load.bytes += q->op_records.size;
 	if (map && op->obj) {
 		need->maps_object = true;

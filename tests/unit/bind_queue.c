@@ -877,6 +877,12 @@ static void mappings_are_bounded(void **state)
 	fence_signal(in);
 	settle(q);
 	expect_vm("[0+20=A@0 30+10=A@30 50+30=A@50 80+10=B@0 91+6f=A@91]");
+	assert_int_equal(submit_sync(q, "map 800+10=B@0"), -ENOSPC);
+	assert_int_equal(submit_sync(q, "unmap 8+1"), 0);
+	assert_int_equal(submit_sync(q, "unmap 10+100"), -ENOSPC);
+	/* Of the whole VM nothing can be left over. */
+	assert_int_equal(submit_sync(q, "unmap 0+1000"), 0);
+	expect_vm("[]");
 	fence_put(in);
 	end(q);
 }
