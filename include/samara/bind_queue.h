@@ -130,8 +130,8 @@ struct bind_config {
 	 * Not 0: the strict level. The VM is created with a limit of live mappings; one that could take it beyond gets -ENOSPC, unmap
 	 * included. For them, and for max_jobs and max_ops, which must not be 0 then, mappings, records and credits are paid for now. What
 	 * a submit may still get -ENOMEM for is what belongs to fences and objects (records and fences to wait for or signal; of a map the
-	 * pair, the completion and its slot), jobs of more than MT_CREDITS_BATCH stores, and credits that others in the same arena took the
-	 * nodes of.
+	 * pair, the completion and its slot), jobs of more than MT_CREDITS_BATCH stores, and nodes: credits are paid for max_ops operations at a time,
+	 * not for all that the index may grow by, and others in the same arena may take what comes back.
 	 */
 	unsigned long max_mappings;
 };
