@@ -6,6 +6,7 @@
  */
 #include "bind/bind_internal.h"
 
+#include "base/park.h"
 #include "gpuvm/change.h"
 #include "gpuvm/split.h"
 
@@ -39,7 +40,45 @@ static void finish(struct run *r)
 		ops->finish(r->q->vm, r->cookie[i], r->q->priv);
 }
 
-static int wait_for_in(const struct bind_job *job)
+static bool refuses(const struct bind_queue *queue)
+{
+	return queue->canceled || smri_bind_refuses(queue->vm);
+}
+
+/* An in-fence that is waited for, on the waiter's stack. */
+struct waited {
+	struct fence_cb cb;
+	struct gpuvm_queues *q;
+};
+
+static void in_signaled(struct fence *f, struct fence_cb *cb)
+{
+	struct gpuvm_queues *q = container_of(cb, struct waited, cb)->q;
+
+	(void)f;
+	mt_lock_acquire(&q->lock);
+	smri_bind_tell(q);
+	mt_lock_release(&q->lock);
+}
+
+/* Until @f is signalled, or the queue takes no jobs any more: who closes the VM waits for this submit. 0, -ENOENT, -EINTR. */
+static int wait_for(struct bind_queue *queue, struct fence *f)
+{
+	struct gpuvm_queues *q = queue->vm;
+	struct waited w = { .q = q };
+	int err = 0;
+
+	if (fence_add_callback(f, &w.cb, in_signaled))
+		return 0;
+	mt_lock_acquire(&q->lock);
+	while (!err && !fence_is_signaled(f))
+		err = refuses(queue) ? -ENOENT : smri_bind_sleep(q, SMR_NEVER);
+	mt_lock_release(&q->lock);
+	(void)fence_remove_callback(f, &w.cb);
+	return err;
+}
+
+static int wait_for_in(struct bind_queue *queue, const struct bind_job *job)
 {
 	int err = 0;
 
@@ -48,7 +87,7 @@ static int wait_for_in(const struct bind_job *job)
 		struct fence *f = in->fence ? fence_get(in->fence)
 					    : timeline_fence(in->timeline, in->value);
 
-		err = f ? fence_wait(f, FENCE_FOREVER) : -ENOMEM;
+		err = f ? wait_for(queue, f) : -ENOMEM;
 		fence_put(f);
 	}
 	return err;
@@ -62,7 +101,7 @@ static int own(struct bind_queue *queue)
 
 	mt_lock_acquire(&q->lock);
 	smri_bind_own(q);
-	if (queue->canceled || smri_bind_refuses(q))
+	if (refuses(queue))
 		err = -ENOENT;
 	else if (q->stats.jobs > 0)
 		err = SMRI_BIND_RETRY;
@@ -193,7 +232,7 @@ int smri_bind_inline(struct bind_queue *queue, const struct bind_job *job)
 	if (job->nr_ops > SMRI_BIND_INLINE_OPS)
 		return -ENOMEM;
 	smr_pool_list_init(&r.removed);
-	err = wait_for_in(job);
+	err = wait_for_in(queue, job);
 	if (!err)
 		err = prepare(&r);
 	if (!err)

@@ -341,6 +341,39 @@ static void unmaps_are_run_inline(void **state)
 	end(q);
 }
 
+/* While its submitter waits for the in-fence, the queue ends, or the VM. */
+static void what_runs_inline_is_canceled(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		struct bind_queue *q = begin(NULL, NULL);
+		struct fence *in = fence_create();
+		struct waiting w = { .q = q, .text = "unmap 0+100", .in = in };
+		pthread_t thread;
+
+		assert_int_equal(submit(q, "map 0+100=A@0", NULL, NULL), 0);
+		settle(q);
+		memfault_none();
+		assert_int_equal(submit(q, "unmap 40+10", NULL, NULL), 0);
+		settle(q);
+		assert_int_equal(pthread_create(&thread, NULL, submit_waiting, &w), 0);
+		usleep(2000);
+		if (i == 0)
+			bind_queue_cancel(q);
+		else if (i == 1)
+			bind_vm_ban(&bt.toy.vm);
+		else if (i == 2)
+			assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_CANCEL), 0);
+		else
+			fence_signal(in);
+		pthread_join(thread, NULL);
+		assert_int_equal(w.result, i < 3 ? -ENOENT : 0);
+		assert_int_equal(stats().unmaps_inline, i == 3);
+		fence_put(in);
+		end(q);
+	}
+}
+
 /* Cutting again and again grows the VM: in the end it cannot be. */
 static void cutting_comes_to_an_end(void **state)
 {
@@ -399,6 +432,7 @@ int main(void)
 		cmocka_unit_test(every_allocation_of_a_vm),
 		cmocka_unit_test(unmaps_live_on_the_spare),
 		cmocka_unit_test(unmaps_are_run_inline),
+		cmocka_unit_test(what_runs_inline_is_canceled),
 		cmocka_unit_test(cutting_comes_to_an_end),
 		cmocka_unit_test(strict_unmaps_have_all_they_need),
 	};
