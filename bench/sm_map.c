@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Maps of random ranges into a GPU's address space that is full: each cuts what it meets at its ends, drops what it covers,
- * and takes its place. Samara's manager and one built on a red-black tree get the same requests, a slice at a time in
- * turn, in one process on one CPU; after each slice both must have taken the same steps.
+ * and takes its place. Samara's manager and two built on red-black trees get the same requests, a slice at a time in
+ * turn, in one process on one CPU; after each slice all must have taken the same steps.
  *
  *	samara-bench-sm-map [MAPPINGS [SLICES]]
  */
@@ -22,6 +22,7 @@ static const struct sm_peer *const peers[] = {
 	&sm_samara,
 #endif
 	&sm_rb_tree,
+	&sm_rb_interval_tree,
 };
 
 enum { NR_PEERS = sizeof(peers) / sizeof(peers[0]) };
@@ -166,29 +167,36 @@ static int compare(const void *a, const void *b)
 static void print_spread(const char *name, double *values, unsigned int nr, int digits)
 {
 	qsort(values, nr, sizeof(*values), compare);
-	printf("%-26s %9.*f %9.*f %9.*f\n", name, digits, values[nr / 2], digits, values[nr / 10],
+	printf("%-38s %9.*f %9.*f %9.*f\n", name, digits, values[nr / 2], digits, values[nr / 10],
 	       digits, values[nr - 1 - nr / 10]);
 }
 
-static void report(struct vm *v, unsigned int slices)
+/* How much faster the first is than @other, slice by slice: before print_spread() sorts them. */
+static void print_ratio(const struct vm *first, const struct vm *other, unsigned int slices)
 {
 	static double ratio[SLICES_MAX];
 	char name[64];
 
+	for (unsigned int s = 0; s < slices; s++)
+		ratio[s] = other->ns[s] / first->ns[s];
+	snprintf(name, sizeof(name), "%s, times %s's rate", first->peer->name, other->peer->name);
+	print_spread(name, ratio, slices, 2);
+}
+
+static void report(struct vm *v, unsigned int slices)
+{
 	printf("%zu mappings, %.1f steps a map, %u slices of %d maps each in turn\n",
 	       v[0].peer->count(v[0].vm), (double)v[0].steps.count / (slices * (double)SLICE),
 	       slices, SLICE);
-	printf("%-26s %9s %9s %9s\n", "ns per map", "median", "p10", "p90");
-	for (unsigned int i = 1; i < NR_PEERS; i++) {
-		for (unsigned int s = 0; s < slices; s++)
-			ratio[s] = v[i].ns[s] / v[0].ns[s];
-		snprintf(name, sizeof(name), "%s, times %s's rate", v[0].peer->name,
-			 v[i].peer->name);
+	printf("%-38s %9s %9s %9s\n", "", "median", "p10", "p90");
+	for (unsigned int i = 1; i < NR_PEERS; i++)
+		print_ratio(&v[0], &v[i], slices);
+	for (unsigned int i = 0; i < NR_PEERS; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%s, ns per map", v[i].peer->name);
+		print_spread(name, v[i].ns, slices, 0);
 	}
-	for (unsigned int i = 0; i < NR_PEERS; i++)
-		print_spread(v[i].peer->name, v[i].ns, slices, 0);
-	if (NR_PEERS > 1)
-		print_spread(name, ratio, slices, 2);
 }
 
 static void pin(void)

@@ -38,7 +38,7 @@ struct sm_peer {
 	size_t (*count)(void *vm);
 };
 
-extern const struct sm_peer sm_samara, sm_rb_tree;
+extern const struct sm_peer sm_samara, sm_rb_tree, sm_rb_interval_tree;
 
 static inline void sm_add(struct sm_steps *s, uint64_t a, uint64_t b, uint64_t c)
 {

@@ -2,13 +2,6 @@
 #include "rb_gpuvm.h"
 #include <errno.h>
 
-static int compare(const struct rb_va *a, const struct rb_va *b)
-{
-	return (a->what.addr > b->what.addr) - (a->what.addr < b->what.addr);
-}
-
-RB_GENERATE_INTERNAL(rb_va_tree, rb_va, node, compare, __attribute__((unused)) static)
-
 static const size_t va_size = (sizeof(struct rb_va) + 15) / 16 * 16;
 
 static uint64_t end_of(const struct sm_map *m)
@@ -16,7 +9,10 @@ static uint64_t end_of(const struct sm_map *m)
 	return m->addr + m->range;
 }
 
-/* ---- The tree ---- */
+static int compare(const struct rb_va *a, const struct rb_va *b)
+{
+	return (a->what.addr > b->what.addr) - (a->what.addr < b->what.addr);
+}
 
 static struct rb_va *new_va(struct rb_vm *vm)
 {
@@ -28,15 +24,90 @@ static void free_va(struct rb_vm *vm, struct rb_va *va)
 	pool_give(vm->pool, va, va_size);
 }
 
-static void remove_va(struct rb_vm *vm, struct rb_va *va)
+#ifdef RB_INTERVAL
+
+/* ---- An interval tree ---- */
+
+static void update_max(struct rb_va *va)
+{
+	const struct rb_va *left = RB_LEFT(va, node), *right = RB_RIGHT(va, node);
+
+	va->max = end_of(&va->what);
+	if (left && left->max > va->max)
+		va->max = left->max;
+	if (right && right->max > va->max)
+		va->max = right->max;
+}
+
+RB_GENERATE_INTERNAL(rb_va_tree, rb_va, node, compare, __attribute__((unused)) static)
+
+/* The macros bring up to date what they move about, and none above that but where two nodes change places. */
+static void take_out(struct rb_vm *vm, struct rb_va *va)
+{
+	struct rb_va *up = RB_PARENT(va, node);
+	const bool both = RB_LEFT(va, node) && RB_RIGHT(va, node);
+	const uint64_t max = va->max;
+
+	RB_REMOVE(rb_va_tree, &vm->tree, va);
+	for (; !both && up && up->max <= max; up = RB_PARENT(up, node))
+		update_max(up);
+}
+
+static void put_in(struct rb_vm *vm, struct rb_va *before, struct rb_va *va)
+{
+	struct rb_va **slot = &RB_ROOT(&vm->tree), *parent = NULL;
+	const uint64_t end = end_of(&va->what);
+
+	(void)before;
+	while (*slot) {
+		parent = *slot;
+		if (parent->max < end)
+			parent->max = end;
+		slot = compare(va, parent) < 0 ? &RB_LEFT(parent, node) : &RB_RIGHT(parent, node);
+	}
+	RB_SET(va, parent, node);
+	va->max = end;
+	*slot = va;
+	rb_va_tree_RB_INSERT_COLOR(&vm->tree, va);
+}
+
+static struct rb_va *first_above(struct rb_vm *vm, uint64_t addr, struct rb_va **before)
+{
+	struct rb_va *va = RB_ROOT(&vm->tree), *left;
+
+	*before = NULL;
+	while (va && va->max > addr) {
+		left = RB_LEFT(va, node);
+		if (left && left->max > addr)
+			va = left;
+		else if (end_of(&va->what) > addr)
+			return va;
+		else
+			va = RB_RIGHT(va, node);
+	}
+	return NULL;
+}
+
+static void trim(struct rb_vm *vm, struct rb_va *va, const struct sm_map *what)
+{
+	take_out(vm, va);
+	va->what = *what;
+	put_in(vm, NULL, va);
+}
+
+#else
+
+/* ---- A plain tree ---- */
+
+RB_GENERATE_INTERNAL(rb_va_tree, rb_va, node, compare, __attribute__((unused)) static)
+
+static void take_out(struct rb_vm *vm, struct rb_va *va)
 {
 	RB_REMOVE(rb_va_tree, &vm->tree, va);
-	vm->count--;
-	free_va(vm, va);
 }
 
 /* Puts @va right behind @before (NULL: in front of all). */
-static void insert_behind(struct rb_vm *vm, struct rb_va *before, struct rb_va *va)
+static void put_in(struct rb_vm *vm, struct rb_va *before, struct rb_va *va)
 {
 	struct rb_va *parent, **slot;
 
@@ -44,7 +115,6 @@ static void insert_behind(struct rb_vm *vm, struct rb_va *before, struct rb_va *
 	RB_SET(va, parent, node);
 	*slot = va;
 	rb_va_tree_RB_INSERT_COLOR(&vm->tree, va);
-	vm->count++;
 }
 
 /* The lowest mapping that ends above @addr; *@before is the one below it, if the search met it. */
@@ -63,6 +133,28 @@ static struct rb_va *first_above(struct rb_vm *vm, uint64_t addr, struct rb_va *
 		}
 	}
 	return found;
+}
+
+/* Gives @va, in the tree, a part of its range. */
+static void trim(struct rb_vm *vm, struct rb_va *va, const struct sm_map *what)
+{
+	(void)vm;
+	va->what = *what;
+}
+
+#endif
+
+static void remove_va(struct rb_vm *vm, struct rb_va *va)
+{
+	take_out(vm, va);
+	vm->count--;
+	free_va(vm, va);
+}
+
+static void insert_behind(struct rb_vm *vm, struct rb_va *before, struct rb_va *va)
+{
+	put_in(vm, before, va);
+	vm->count++;
 }
 
 /* ---- Split and merge ---- */
@@ -110,10 +202,10 @@ static void cut(struct rb_vm *vm, struct request *r, struct rb_va *va)
 	}
 	vm->ops->remap(va, keep, prev.range ? &prev : NULL, next.range ? &next : NULL, vm->priv);
 	if (!prev.range) {
-		va->what = next;
+		trim(vm, va, &next);
 		return;
 	}
-	va->what = prev;
+	trim(vm, va, &prev);
 	r->before = va;
 	if (next.range) {
 		r->spare->what = next;
@@ -174,18 +266,21 @@ static int change_locked(struct rb_vm *vm, struct request r)
 	return err;
 }
 
-int rb_vm_map(struct rb_vm *vm, uint64_t addr, uint64_t range, unsigned int object, uint64_t offset)
+/* 0; -EINVAL for a range outside or of length 0; -ENOMEM. On an error nothing has changed. */
+static int rb_vm_map(struct rb_vm *vm, uint64_t addr, uint64_t range, unsigned int object,
+		     uint64_t offset)
 {
 	return change_locked(
 		vm, (struct request){ .what = { addr, range, object, offset }, .map = true });
 }
 
-int rb_vm_unmap(struct rb_vm *vm, uint64_t addr, uint64_t range)
+static int rb_vm_unmap(struct rb_vm *vm, uint64_t addr, uint64_t range)
 {
 	return change_locked(vm, (struct request){ .what = { .addr = addr, .range = range } });
 }
 
-bool rb_vm_find(struct rb_vm *vm, uint64_t addr, struct sm_map *found)
+/* The mapping around @addr, in *@found; false: none. */
+static bool rb_vm_find(struct rb_vm *vm, uint64_t addr, struct sm_map *found)
 {
 	struct rb_va *before, *va;
 	bool there;
@@ -199,8 +294,9 @@ bool rb_vm_find(struct rb_vm *vm, uint64_t addr, struct sm_map *found)
 	return there;
 }
 
-void rb_vm_init(struct rb_vm *vm, uint64_t start, uint64_t range, struct pool *pool,
-		const struct rb_vm_ops *ops, void *priv)
+/* Manages [start, start + range), which must not overflow. */
+static void rb_vm_init(struct rb_vm *vm, uint64_t start, uint64_t range, struct pool *pool,
+		       const struct rb_vm_ops *ops, void *priv)
 {
 	*vm = (struct rb_vm){
 		.pool = pool, .start = start, .range = range, .ops = ops, .priv = priv
@@ -209,7 +305,7 @@ void rb_vm_init(struct rb_vm *vm, uint64_t start, uint64_t range, struct pool *p
 	RB_INIT(&vm->tree);
 }
 
-void rb_vm_fini(struct rb_vm *vm)
+static void rb_vm_fini(struct rb_vm *vm)
 {
 	struct rb_va *va;
 
@@ -273,8 +369,13 @@ static size_t count(void *vm)
 	return ((struct rb_vm *)vm)->count;
 }
 
+#ifdef RB_INTERVAL
+const struct sm_peer sm_rb_interval_tree = {
+	.name = "rb interval tree",
+#else
 const struct sm_peer sm_rb_tree = {
 	.name = "rb tree",
+#endif
 	.create = create,
 	.destroy = destroy,
 	.map = map,

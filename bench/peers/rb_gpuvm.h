@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A GPU VA manager as drivers have had them: a red-black tree of mappings by address, out of a package (libbsd), one mutex,
- * mappings from a free list. Mappings do not overlap, so the tree needs no largest end per subtree. A mapping that
- * is cut stays where it is in the tree and only changes its bounds.
+ * mappings from a free list. There are two of them:
+ *
+ *   rb tree            mappings do not overlap, so the tree does without a largest end per subtree; a mapping that is cut
+ *                      stays where it is and only changes its bounds, and a new one is put beside its neighbour
+ *   rb interval tree   with the largest end per subtree, by which overlaps are found, kept up at each insertion and
+ *                      removal; what is left of a mapping that is cut comes in anew, in its place
  */
 #ifndef BENCH_RB_GPUVM_H
 #define BENCH_RB_GPUVM_H
+
+#ifdef RB_INTERVAL
+#define RB_AUGMENT(va) update_max(va)
+#endif
 
 #include "../sm_map.h"
 #include "pool.h"
@@ -14,6 +22,9 @@
 
 struct rb_va {
 	RB_ENTRY(rb_va) node;
+#ifdef RB_INTERVAL
+	uint64_t max; /* the largest end in its subtree */
+#endif
 	struct sm_map what;
 };
 
@@ -36,16 +47,5 @@ struct rb_vm {
 	const struct rb_vm_ops *ops;
 	void *priv;
 };
-
-/* Manages [start, start + range), which must not overflow. */
-void rb_vm_init(struct rb_vm *vm, uint64_t start, uint64_t range, struct pool *pool,
-		const struct rb_vm_ops *ops, void *priv);
-void rb_vm_fini(struct rb_vm *vm);
-/* 0; -EINVAL for a range outside or of length 0; -ENOMEM. On an error nothing has changed. */
-int rb_vm_map(struct rb_vm *vm, uint64_t addr, uint64_t range, unsigned int object,
-	      uint64_t offset);
-int rb_vm_unmap(struct rb_vm *vm, uint64_t addr, uint64_t range);
-/* The mapping around @addr, in *@found; false: none. */
-bool rb_vm_find(struct rb_vm *vm, uint64_t addr, struct sm_map *found);
 
 #endif
