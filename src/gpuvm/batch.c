@@ -29,6 +29,7 @@
 #include "gpuvm/change.h"
 #include "gpuvm/gpuvm_internal.h"
 #include "lock/section.h"
+#include "mem/take.h"
 
 #include <errno.h>
 
@@ -115,6 +116,7 @@ void smri_batch_store(const struct gpuvm *vm)
 void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split)
 {
 	smr_gpuvm_settle(vm);
+	smr_mem_prefetch(smr_mem_of(&vm->tree));
 	b->vm = vm;
 	b->outer = smri_batch_mine;
 	b->split = split;

@@ -108,22 +108,37 @@ void smr_split_begin(struct smr_split *s, const struct gpuvm *vm, struct maple_t
 	s->req = req;
 	s->gone = NULL;
 	s->gone_arg = NULL;
+	s->leaf = NULL;
 	mas_init(&s->mas, mt, addr);
 }
 
-/*
- * Asks for the mappings behind the one that @mas stands on, before that is looked at: of each the walk needs what it maps, and
- * in a large VM none of it is in a cache.
- */
-static void prefetch_next(const struct ma_state *mas)
+static void prefetch_va(const void *entry)
 {
+	const char *va = entry;
+
+	smr_prefetch(va);
+	smr_prefetch(va + offsetof(struct gpuva, gem.entry) - 1);
+}
+
+/*
+ * Asks for all mappings of the request that are in the leaf which the cursor has come to, before the first is looked at: in a
+ * large VM none of them is in a cache, and so the walk waits once, not for each. Markers are no addresses that
+ * anybody has mapped, and asking for them does nothing.
+ */
+static void prefetch_leaf(struct smr_split *s)
+{
+	const struct ma_state *mas = &s->mas;
 	void *const *slots;
 
+	s->leaf = mas->node;
 	if (!mas->node)
 		return;
 	slots = smr_slots(mas->node);
-	for (unsigned int i = mas->offset + 1u; i <= mas->end && i <= mas->offset + 2u; i++)
-		smr_prefetch((const void *)((uintptr_t)slots[i] + offsetof(struct gpuva, va)));
+	for (unsigned int i = mas->offset;; i++) {
+		prefetch_va(slots[i]);
+		if (i == mas->end || smr_start(mas->node, i + 1) > s->last)
+			return;
+	}
 }
 
 struct gpuva *smr_split_next_va(struct smr_split *s)
@@ -132,8 +147,8 @@ struct gpuva *smr_split_next_va(struct smr_split *s)
 	void *entry;
 
 	while ((entry = mas_find(&s->mas, s->last)) != NULL) {
-		if (s->mas.last < s->last)
-			prefetch_next(&s->mas);
+		if (s->mas.node != s->leaf)
+			prefetch_leaf(s);
 		va = smr_gpuva_seen(s->vm, entry);
 		if (va && va != &s->vm->kernel_alloc_node && !(s->gone && s->gone(va, s->gone_arg)))
 			return va;

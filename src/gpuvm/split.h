@@ -17,6 +17,7 @@ struct smr_split {
 	bool (*gone)(const struct gpuva *va, void *arg);
 	void *gone_arg;
 	struct ma_state mas;
+	const void *leaf;   /* whose mappings have been asked for */
 	struct gpuva_op op; /* the present step, and what it points to */
 	struct gpuva_op_map prev, next;
 	struct gpuva_op_unmap unmap;
