@@ -8,9 +8,10 @@
 #include <errno.h>
 #include <samara/gpuvm.h>
 
+/* What a request reads and writes of it is all in its first cache line. */
 struct mapping {
-	struct gpuva va;
 	struct mapping *next; /* of those taken out */
+	struct gpuva va;
 };
 
 struct vm {
@@ -23,9 +24,11 @@ struct vm {
 
 static struct pool pool; /* of all VMs: only one thread makes any */
 
+static const size_t mapping_size = (sizeof(struct mapping) + POOL_LINE - 1) / POOL_LINE * POOL_LINE;
+
 static struct mapping *new_mapping(struct vm *v)
 {
-	struct mapping *m = pool_take(&pool, pool_size(sizeof(*m)));
+	struct mapping *m = pool_take(&pool, mapping_size);
 
 	if (m)
 		m->va = (struct gpuva){ 0 };
@@ -36,12 +39,12 @@ static struct mapping *new_mapping(struct vm *v)
 static void free_mapping(struct vm *v, struct mapping *m)
 {
 	v->count--;
-	pool_give(&pool, m, pool_size(sizeof(*m)));
+	pool_give(&pool, m, mapping_size);
 }
 
 static void take_out(struct vm *v, struct gpuva *va)
 {
-	struct mapping *m = (struct mapping *)va;
+	struct mapping *m = (struct mapping *)((char *)va - offsetof(struct mapping, va));
 
 	m->next = v->gone;
 	v->gone = m;
