@@ -10,7 +10,7 @@
  *   they were before.
  *
  * ORDER publish
- *   release: publish() (tree/publish.c), __mt_dup()    acquire: smr_slot_read(), smr_root() (tree/node.h)
+ *   release: smr_publish() (tree/write.h), __mt_dup()    acquire: smr_slot_read(), smr_root() (tree/node.h)
  *   What a slot leads to, nodes and the user's object alike, is complete before the slot points at it.
  *   WITHOUT it a lock-free reader follows an uninitialised node, or sees an object before its contents.
  *

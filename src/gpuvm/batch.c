@@ -21,7 +21,7 @@
  * same if a step changes nothing, or fails.
  *
  * Memory. gpuva_remap() must not succeed and then turn out to have no memory, so the first one that is gathered gets the
- * nodes of any one store in a tree of this height; or there is a change that was paid for beforehand. Unmaps need none: if nothing is to
+ * nodes of any one store in a tree of this height, or the one node that it takes if all of it surely stays in one leaf; or there is a change that was paid for beforehand. Unmaps need none: if nothing is to
  * be had for them at the end, each leaves its marker. With credits out that the walk may not use a store can cost more
  * nodes than its own, so nothing is gathered then.
  */
@@ -30,6 +30,8 @@
 #include "gpuvm/gpuvm_internal.h"
 #include "lock/section.h"
 #include "mem/take.h"
+#include "tree/known.h"
+#include "tree/store.h"
 
 #include <errno.h>
 
@@ -38,14 +40,17 @@ __thread struct smri_batch *smri_batch_mine
 
 /* ---- Storing ---- */
 
-static void put_edge(struct ma_state *mas, struct gpuva *va)
+/* @va comes to lie right before (@by -1) or behind (@by 1) the range that @mas has just stored. */
+static void put_edge(const struct ma_state *mas, int by, struct gpuva *va)
 {
+	struct ma_state edge;
 	int err;
 
-	if (!va)
+	if (!va || smr_swap_beside(mas, by, va->va.addr, smr_va_last(va), va))
 		return;
-	__mas_set_range(mas, va->va.addr, smr_va_last(va));
-	err = mas_store_gfp(mas, va, GFP_NOWAIT | __GFP_NOWARN);
+	mas_init(&edge, mas->tree, va->va.addr);
+	edge.last = smr_va_last(va);
+	err = mas_store_gfp(&edge, va, GFP_NOWAIT | __GFP_NOWARN);
 	smr_assert(!err); /* a slot of its own */
 	(void)err;
 }
@@ -75,8 +80,8 @@ static int store(struct smri_batch *b, struct ma_state *mas, uint64_t first, uin
 	smr_assert(!err || !b->secured);
 	if (err)
 		return err;
-	put_edge(mas, b->prev);
-	put_edge(mas, b->next);
+	put_edge(mas, -1, b->prev);
+	put_edge(mas, 1, b->next);
 	b->any = b->secured = false;
 	b->prev = b->next = NULL;
 	return 0;
@@ -124,6 +129,7 @@ void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *
 	b->on = true;
 	b->done = b->any = b->secured = false;
 	b->prev = b->next = NULL;
+	b->left = 0;
 	smri_batch_mine = b;
 }
 
@@ -143,6 +149,8 @@ void smri_batch_end(struct smri_batch *b)
 		leave_markers(b);
 	mas_destroy(mas);
 	smri_batch_mine = b->outer;
+	for (; b->left > 0; b->left--)
+		gpuvm_put(b->vm);
 }
 
 /* ---- Changes ---- */
@@ -185,6 +193,7 @@ static int secure(struct smri_batch *b)
 {
 	struct maple_tree *mt = &b->vm->tree;
 	struct ma_state *mas = &b->split->mas;
+	unsigned long nr;
 	int err;
 
 	if (b->secured)
@@ -192,9 +201,10 @@ static int secure(struct smri_batch *b)
 	if (!smri_gpuvm_is_paid(b->vm)) {
 		if (mt->ma_pledge.recycling || mt->ma_pledge.strict)
 			return give_up(b);
-		err = mas_preallocate_height(mas, mt_height(mt), GFP_NOWAIT | __GFP_NOWARN);
+		nr = smr_nodes_within(mas, b->split->addr, b->split->last);
+		err = smr_cursor_fill(mas, nr, GFP_NOWAIT | __GFP_NOWARN);
 		if (err && !smr_in_section())
-			err = mas_preallocate_height(mas, mt_height(mt), GFP_KERNEL);
+			err = smr_cursor_fill(mas, nr, GFP_KERNEL);
 		if (err)
 			return err;
 	}

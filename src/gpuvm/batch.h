@@ -17,6 +17,7 @@ struct smri_batch {
 	uint64_t first, last;      /* vacated, */
 	struct gpuva *prev, *next; /* and to come at its ends */
 	bool secured;              /* there is memory for the store */
+	unsigned long left;        /* references of mappings that have left, for the next to come */
 };
 
 extern __thread struct smri_batch *smri_batch_mine

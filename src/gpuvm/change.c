@@ -22,7 +22,16 @@
 
 void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
 {
+	struct smri_batch *b = smri_batch_mine;
+
 	smr_store(&vm->nr_vas, vm->nr_vas + in - out, RELAXED);
+	if (b && b->vm == vm) {
+		/* Most often as many come as go, and the count of references stays. */
+		b->left += out;
+		out = 0;
+		for (; in > 0 && b->left > 0; in--)
+			b->left--;
+	}
 	for (; in > out; in--)
 		gpuvm_get(vm);
 	for (; out > in; out--)

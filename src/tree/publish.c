@@ -17,15 +17,6 @@
 #include <string.h>
 
 /*
- * ORDER publish: everything the new value leads to has been written. PARTNER node.h, smr_slot_read() and
- * smr_root(). WITHOUT a reader follows an uninitialised node, or sees an object before its contents.
- */
-static void publish(void **slot, void *value)
-{
-	smr_store(slot, value, ORDER(publish, release));
-}
-
-/*
  * ORDER seq: the new number comes after the new nodes. PARTNER walk.c, smr_walk(). WITHOUT a cursor takes the
  * number of nodes it has not seen.
  */
@@ -45,7 +36,7 @@ static void set_height(struct maple_tree *mt, unsigned int height)
 
 void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height)
 {
-	publish(&mt->ma_root, root);
+	smr_publish(&mt->ma_root, root);
 	set_height(mt, height);
 	advance(mt);
 }
@@ -123,7 +114,7 @@ static void commit_slot(struct smr_write *w)
 	bool gaps = smr_tracks_gaps(w->mt);
 	bool largest_went = gaps && covers_largest(w);
 
-	publish(slot, w->entry);
+	smr_publish(slot, w->entry);
 	if (gaps)
 		raise_gap(mas->path, mas->slot, mas->depth, new_figure(w, mas->node, largest_went));
 }
@@ -230,7 +221,7 @@ static void own_way(struct smr_write *w)
 			smr_drop_node(w->mt, old, &dropped);
 			mas->path[d] = smr_enode_make(node, smr_enode_kind(old));
 			smr_census(w->mt, mas->path[d], 1);
-			publish(above, mas->path[d]);
+			smr_publish(above, mas->path[d]);
 		}
 		above = smr_slots(mas->path[d]) + mas->slot[d];
 	}
@@ -254,7 +245,7 @@ static void commit_leaf(struct smr_write *w)
 	smr_census(w->mt, leaf, 1);
 	x = splice(w, old, leaf);
 	smr_drop_node(w->mt, old, &dropped);
-	publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &w->mt->ma_root, leaf);
+	smr_publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &w->mt->ma_root, leaf);
 	leaf_changed(w, leaf, x, largest_went);
 	smr_dispose(w->mt, mas, &dropped);
 }
@@ -272,11 +263,11 @@ static void commit_subtree(struct smr_write *w)
 	if (w->to_root) {
 		if (!w->compact)
 			smr_drop_window(w, mt->ma_root, mas->depth, 0, ULONG_MAX, &dropped);
-		publish(&mt->ma_root, top->node[0]);
+		smr_publish(&mt->ma_root, top->node[0]);
 		set_height(mt, w->top + 1);
 	} else {
 		smr_drop_window(w, w->left.node[d], w->top, top->min, top->max, &dropped);
-		publish(smr_slots(w->left.node[d - 1]) + w->left.slot[d - 1], top->node[0]);
+		smr_publish(smr_slots(w->left.node[d - 1]) + w->left.slot[d - 1], top->node[0]);
 		if (smr_tracks_gaps(mt))
 			raise_gap(w->left.node, w->left.slot, d, top->gap[0]);
 	}

@@ -87,6 +87,15 @@ int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, uns
 void smr_plan_paid(struct smr_write *w, struct ma_state *mas, unsigned long first,
 		   unsigned long last, void *entry);
 
+/*
+ * ORDER publish: everything the new value leads to has been written. PARTNER node.h, smr_slot_read() and
+ * smr_root(). WITHOUT a reader follows an uninitialised node, or sees an object before its contents.
+ */
+smr_inline void smr_publish(void **slot, void *value)
+{
+	smr_store(slot, value, ORDER(publish, release));
+}
+
 /* Carries the plan out with the w->nodes nodes at the head of mas->alloc. CONTEXT: as smr_plan(). */
 void smr_commit(struct smr_write *w);
 
