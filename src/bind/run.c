@@ -242,20 +242,6 @@ static void for_entries(struct gpuvm *vm, unsigned long first, unsigned long las
 		fn(vm, &mas, entry, arg);
 }
 
-/* One slot over its exact range: needs no node. */
-static void leave_marker(struct gpuvm *vm, unsigned long first, unsigned long last)
-{
-	struct ma_state mas;
-	int err;
-
-	mas_init(&mas, &vm->tree, first);
-	mas.last = last;
-	err = mas_store_gfp(&mas, XA_ZERO_ENTRY, GFP_NOWAIT | __GFP_NOWARN);
-	smr_assert(!err);
-	(void)err;
-	smr_gpuvm_note_marker(vm);
-}
-
 static bool clear(struct gpuvm *vm, unsigned long first, unsigned long last)
 {
 	struct ma_state mas;
@@ -268,7 +254,7 @@ static bool clear(struct gpuvm *vm, unsigned long first, unsigned long last)
 static void mark_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, void *va)
 {
 	if (entry == va)
-		leave_marker(vm, mas->index, mas->last);
+		smr_gpuvm_leave_marker(vm, mas->index, mas->last);
 }
 
 /* Replaces what is left in the tree of the mappings that were hidden. */
@@ -309,7 +295,7 @@ void smri_bind_sweep(struct gpuvm_queues *q, struct smri_bind_op *op)
 void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va)
 {
 	if (!clear(q->vm, va->va.addr, smr_va_last(va)))
-		leave_marker(q->vm, va->va.addr, smr_va_last(va));
+		smr_gpuvm_leave_marker(q->vm, va->va.addr, smr_va_last(va));
 }
 
 /* What becomes of the VM. */

@@ -64,7 +64,7 @@ static void leave_markers(struct smri_batch *b)
 	mas_init(&mas, &b->vm->tree, b->first);
 	while ((entry = mas_find(&mas, b->last)) != NULL)
 		if (!xa_is_zero(entry))
-			smri_leave_marker(b->vm, mas.index, mas.last);
+			smr_gpuvm_leave_marker(b->vm, mas.index, mas.last);
 }
 
 /* Stores @entry and the edges, with the nodes that @mas owns or a credit: 0, or -ENOMEM if neither was secured. */

@@ -38,12 +38,6 @@ void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
 		gpuvm_put(vm);
 }
 
-void smr_gpuvm_note_marker(struct gpuvm *vm)
-{
-	smr_assert(gpuvm_is_locked(vm));
-	vm->markers++;
-}
-
 /* ---- One store ---- */
 
 /* What blocks keeps the lock: the cursor is given the nodes first. */
@@ -138,17 +132,18 @@ int gpuva_insert(struct gpuvm *vm, struct gpuva *va)
 	return 0;
 }
 
-void smri_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last)
+void smr_gpuvm_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last)
 {
 	struct ma_state mas;
 	int err;
 
+	smr_assert(gpuvm_is_locked(vm));
 	mas_init(&mas, &vm->tree, first);
 	mas.last = last;
 	err = mas_store_gfp(&mas, XA_ZERO_ENTRY, GFP_NOWAIT | __GFP_NOWARN);
 	smr_assert(!err);
 	(void)err;
-	smr_gpuvm_note_marker(vm);
+	vm->markers++;
 }
 
 /* Never on what was reserved: that is for the changes whose number is bounded. */
@@ -158,7 +153,7 @@ static void remove_alone(struct gpuvm *vm, uint64_t first, uint64_t last)
 
 	mas_init(&mas, &vm->tree, first);
 	if (smri_gpuvm_store_free(&mas, first, last, NULL))
-		smri_leave_marker(vm, first, last);
+		smr_gpuvm_leave_marker(vm, first, last);
 }
 
 void gpuva_remove(struct gpuva *va)

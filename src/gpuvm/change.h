@@ -20,10 +20,11 @@ bool smri_gpuvm_is_paid(const struct gpuvm *vm);
 int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
 		     void *entry);
 int smri_gpuvm_store_free(struct ma_state *mas, uint64_t first, uint64_t last, void *entry);
-/* Puts an empty marker in the place of a mapping. Cannot fail. */
-void smri_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last);
 
-/* An empty marker has been stored, for gpuvm_sweep() to take out. CONTEXT: HOLDS the VM's lock. */
-void smr_gpuvm_note_marker(struct gpuvm *vm);
+/*
+ * Puts an empty marker over [first, last], exactly an entry's range, for gpuvm_sweep() to take out. One slot: needs no memory and cannot
+ * fail. CONTEXT: HOLDS the VM's lock.
+ */
+void smr_gpuvm_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last);
 
 #endif
