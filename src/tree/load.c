@@ -73,29 +73,31 @@ SMR_DISPATCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
  */
 #define GROUP 64
 
-#define DEFINE_GROUP(isa)                                                                       \
-	SMR_TARGET_##isa static void load_group_##isa(void *top, const unsigned long *index,    \
-						      void **entry, unsigned int n)             \
-	{                                                                                       \
-		struct smr_aim_##isa aim;                                                       \
-		void *node[GROUP], **at[GROUP];                                                 \
-                                                                                                \
-		for (unsigned int i = 0; i < GROUP; i++)                                        \
-			node[i] = top;                                                          \
-		while (!smr_enode_leaf(node[0])) {                                              \
-			for (unsigned int i = 0; i < n; i++) {                                  \
-				smr_aim_at_##isa(&aim, index[i]);                               \
-				node[i] = smr_slot_read(smr_child_##isa(&aim, node[i], false)); \
-				smr_prefetch_bounds(node[i]);                                   \
-			}                                                                       \
-		}                                                                               \
-		for (unsigned int i = 0; i < n; i++) {                                          \
-			smr_aim_at_##isa(&aim, index[i]);                                       \
-			at[i] = smr_entry_##isa(&aim, node[i], false);                          \
-			smr_prefetch(at[i]);                                                    \
-		}                                                                               \
-		for (unsigned int i = 0; i < n; i++)                                            \
-			entry[i] = visible(smr_slot_read(at[i]));                               \
+#define DEFINE_GROUP(isa)                                                                    \
+	SMR_TARGET_##isa static void load_group_##isa(void *top, const unsigned long *index, \
+						      void **entry, unsigned int n)          \
+	{                                                                                    \
+		struct smr_aim_##isa aim;                                                    \
+		void *node[GROUP], **at[GROUP];                                              \
+		unsigned int slot;                                                           \
+                                                                                             \
+		for (unsigned int i = 0; i < GROUP; i++)                                     \
+			node[i] = top;                                                       \
+		while (!smr_enode_leaf(node[0])) {                                           \
+			for (unsigned int i = 0; i < n; i++) {                               \
+				smr_aim_at_##isa(&aim, index[i]);                            \
+				node[i] = smr_slot_read(                                     \
+					smr_child_##isa(&aim, node[i], false, &slot));       \
+				smr_prefetch_bounds(node[i]);                                \
+			}                                                                    \
+		}                                                                            \
+		for (unsigned int i = 0; i < n; i++) {                                       \
+			smr_aim_at_##isa(&aim, index[i]);                                    \
+			at[i] = smr_entry_##isa(&aim, node[i], false, &slot);                \
+			smr_prefetch(at[i]);                                                 \
+		}                                                                            \
+		for (unsigned int i = 0; i < n; i++)                                         \
+			entry[i] = visible(smr_slot_read(at[i]));                            \
 	}
 
 SMR_EACH_ISA(DEFINE_GROUP)

@@ -75,9 +75,9 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_inner)(const struct SMR
  * path, and branches on them are foreseen.
  */
 
-/* Where an inner node keeps the way to the key. @alone: no other look-up fills the time until its slots are here. */
+/* Where an inner node keeps the way to the key: slot *@i. @alone: no other look-up fills the time until it is here. */
 SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_child)(struct SMR_ISA(smr_aim) * aim,
-						    const void *enode, bool alone)
+						    const void *enode, bool alone, unsigned int *i)
 {
 	struct smr_node *node;
 
@@ -85,17 +85,19 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_child)(struct SMR_ISA(smr_aim) * ai
 		node = smri_node_of(enode, SMR_WINNER);
 		if (alone)
 			smri_prefetch_slots(node, SMR_WINNER);
-		return smr_kind_slots(node, SMR_WINNER) + SMR_ISA(smri_wide_inner)(aim, node);
+		*i = SMR_ISA(smri_wide_inner)(aim, node);
+		return smr_kind_slots(node, SMR_WINNER) + *i;
 	}
 	node = smri_node_of(enode, SMR_NINNER);
 	if (alone)
 		smri_prefetch_slots(node, SMR_NINNER);
-	return smr_kind_slots(node, SMR_NINNER) + SMR_ISA(smri_narrow_inner)(aim, node);
+	*i = SMR_ISA(smri_narrow_inner)(aim, node);
+	return smr_kind_slots(node, SMR_NINNER) + *i;
 }
 
-/* Where a leaf keeps the key's entry. */
+/* Where a leaf keeps the key's entry: slot *@i. */
 SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * aim,
-						    const void *enode, bool alone)
+						    const void *enode, bool alone, unsigned int *i)
 {
 	struct smr_node *node;
 
@@ -103,24 +105,27 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * ai
 		node = smri_node_of(enode, SMR_WLEAF);
 		if (alone)
 			smri_prefetch_slots(node, SMR_WLEAF);
-		return smr_kind_slots(node, SMR_WLEAF) + SMR_ISA(smri_wide_leaf)(aim, node);
+		*i = SMR_ISA(smri_wide_leaf)(aim, node);
+		return smr_kind_slots(node, SMR_WLEAF) + *i;
 	}
 	node = smri_node_of(enode, SMR_NLEAF);
 	if (alone)
 		smri_prefetch_slots(node, SMR_NLEAF);
-	return smr_kind_slots(node, SMR_NLEAF) + SMR_ISA(smri_narrow_leaf)(aim, node);
+	*i = SMR_ISA(smri_narrow_leaf)(aim, node);
+	return smr_kind_slots(node, SMR_NLEAF) + *i;
 }
 
 SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key)
 {
 	struct SMR_ISA(smr_aim) aim;
+	unsigned int i;
 
 	if (smr_unlikely(!smr_is_enode(top)))
 		return key == 0 ? top : NULL;
 	SMR_ISA(smr_aim_at)(&aim, key);
 	while (!smr_enode_leaf(top))
-		top = smr_slot_read(SMR_ISA(smr_child)(&aim, top, true));
-	return smr_slot_read(SMR_ISA(smr_entry)(&aim, top, true));
+		top = smr_slot_read(SMR_ISA(smr_child)(&aim, top, true, &i));
+	return smr_slot_read(SMR_ISA(smr_entry)(&aim, top, true, &i));
 }
 
 /* The slot of @key's range, as an index into smr_slots(). */
@@ -128,16 +133,20 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smr_search_leaf)(const void *enod
 								unsigned long key)
 {
 	struct SMR_ISA(smr_aim) aim;
+	unsigned int i;
 
 	SMR_ISA(smr_aim_at)(&aim, key);
-	return (unsigned int)(SMR_ISA(smr_entry)(&aim, enode, false) - smr_slots(enode));
+	SMR_ISA(smr_entry)(&aim, enode, false, &i);
+	return i;
 }
 
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smr_search_inner)(const void *enode,
 								 unsigned long key)
 {
 	struct SMR_ISA(smr_aim) aim;
+	unsigned int i;
 
 	SMR_ISA(smr_aim_at)(&aim, key);
-	return (unsigned int)(SMR_ISA(smr_child)(&aim, enode, false) - smr_slots(enode));
+	SMR_ISA(smr_child)(&aim, enode, false, &i);
+	return i;
 }

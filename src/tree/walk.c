@@ -19,24 +19,23 @@ bool smri_path_alive(const struct ma_state *mas)
 	return reads_locklessly(mas->tree) && !smr_node_dead(mas->node);
 }
 
-#define DEFINE_DESCEND(isa)                                                                   \
-	SMR_TARGET_##isa static unsigned int descend_##isa(void **node, unsigned char *slot,  \
-							   void *top, unsigned long key)      \
-	{                                                                                     \
-		struct smr_aim_##isa aim;                                                     \
-		unsigned int d;                                                               \
-		void **at;                                                                    \
-                                                                                              \
-		smr_aim_at_##isa(&aim, key);                                                  \
-		for (d = 0; !smr_enode_leaf(top); d++) {                                      \
-			at = smr_child_##isa(&aim, top, true);                                \
-			node[d] = top;                                                        \
-			slot[d] = (unsigned char)(at - smr_slots(top));                       \
-			top = smr_slot_read(at);                                              \
-		}                                                                             \
-		node[d] = top;                                                                \
-		slot[d] = (unsigned char)(smr_entry_##isa(&aim, top, true) - smr_slots(top)); \
-		return d;                                                                     \
+#define DEFINE_DESCEND(isa)                                                                  \
+	SMR_TARGET_##isa static unsigned int descend_##isa(void **node, unsigned char *slot, \
+							   void *top, unsigned long key)     \
+	{                                                                                    \
+		struct smr_aim_##isa aim;                                                    \
+		unsigned int d, i;                                                           \
+                                                                                             \
+		smr_aim_at_##isa(&aim, key);                                                 \
+		for (d = 0; !smr_enode_leaf(top); d++) {                                     \
+			node[d] = top;                                                       \
+			top = smr_slot_read(smr_child_##isa(&aim, top, true, &i));           \
+			slot[d] = (unsigned char)i;                                          \
+		}                                                                            \
+		node[d] = top;                                                               \
+		smr_entry_##isa(&aim, top, true, &i);                                        \
+		slot[d] = (unsigned char)i;                                                  \
+		return d;                                                                    \
 	}
 
 SMR_EACH_ISA(DEFINE_DESCEND)
