@@ -18,15 +18,19 @@ static void build_level(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
 	bool gaps = smr_tracks_gaps(w->mt);
-	struct smr_items it;
+	struct smr_items children;
+	const struct smr_items *it = &w->ranges;
 	struct smr_node *node;
 
-	smr_gather(w, l, &it);
+	if (l > 0) {
+		smr_gather(w, l, &children);
+		it = &children;
+	}
 	for (unsigned int c = 0; c < lev->parts; c++) {
 		unsigned int from = lev->cut[c];
 
 		node = smr_own_node(w->mas);
-		lev->node[c] = smr_encode(node, &lev->code[c], &it, from, lev->cut[c + 1] - from);
+		lev->node[c] = smr_encode(node, &lev->code[c], it, from, lev->cut[c + 1] - from);
 		node->fresh = w->mt->ma_txn != 0;
 		smr_census(w->mt, lev->node[c], 1);
 		lev->gap[c] = gaps ? part_gap(lev, c, l == 0) : 0;

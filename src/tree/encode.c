@@ -6,7 +6,7 @@
 /* Keys are addresses of pages more often than not. */
 #define SMR_COMMON_SHIFT 12
 
-static void add_starts(unsigned long *out, const void *enode, unsigned int from, unsigned int n)
+smr_inline void add_starts(unsigned long *out, const void *enode, unsigned int from, unsigned int n)
 {
 	const struct smr_node *node = smr_node_of(enode);
 
@@ -20,8 +20,8 @@ static void add_starts(unsigned long *out, const void *enode, unsigned int from,
 	}
 }
 
-void smr_items_add_node(struct smr_items *it, const void *enode, unsigned int from, unsigned int to,
-			unsigned long min)
+SMR_CLONES void smr_items_add_node(struct smr_items *it, const void *enode, unsigned int from,
+				   unsigned int to, unsigned long min)
 {
 	unsigned int n = to - from;
 	unsigned long *start = it->start + it->n;
@@ -38,7 +38,7 @@ void smr_items_add_node(struct smr_items *it, const void *enode, unsigned int fr
 	it->n += n;
 }
 
-static unsigned int bit_length(unsigned long v)
+smr_inline unsigned int bit_length(unsigned long v)
 {
 	return v ? 64 - (unsigned int)__builtin_clzl(v) : 0;
 }
@@ -47,8 +47,8 @@ static unsigned int bit_length(unsigned long v)
  * Tries narrow bounds in units of @shift, measured from the next lower multiple of 2^31 units. Nodes that are written so are
  * written alike unless such a multiple lies between them: then a look-up converts its key once for all of them.
  */
-static bool narrow_common(struct smr_code *code, const unsigned long *start, unsigned int n,
-			  unsigned int shift)
+smr_inline bool narrow_common(struct smr_code *code, const unsigned long *start, unsigned int n,
+			      unsigned int shift)
 {
 	unsigned long base = n > 1 ? start[1] : start[0], any = 0;
 
@@ -68,8 +68,8 @@ static bool narrow_common(struct smr_code *code, const unsigned long *start, uns
  * Tries narrow bounds relative to @base. The shift is the smallest that reaches @max, if the ranges' alignment
  * allows that: then every range of the same alignment that is stored later can be added as it is.
  */
-static bool narrow_from(struct smr_code *code, const unsigned long *start, unsigned int n,
-			unsigned long max, unsigned long base)
+smr_inline bool narrow_from(struct smr_code *code, const unsigned long *start, unsigned int n,
+			    unsigned long max, unsigned long base)
 {
 	unsigned int reach = bit_length(max - base), align, shift;
 	unsigned long any = 0;
@@ -89,8 +89,8 @@ static bool narrow_from(struct smr_code *code, const unsigned long *start, unsig
 	return true;
 }
 
-bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned int n,
-		     unsigned long max, bool leaf, unsigned int slack)
+SMR_CLONES bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned int n,
+				unsigned long max, bool leaf, unsigned int slack)
 {
 	enum smr_kind narrow = leaf ? SMR_NLEAF : SMR_NINNER;
 	enum smr_kind wide = leaf ? SMR_WLEAF : SMR_WINNER;
@@ -111,7 +111,7 @@ bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned
 	return n + slack <= smr_kind_cap(wide);
 }
 
-static void set_gaps(void *enode, const uint32_t *figure, unsigned int n)
+smr_inline void set_gaps(void *enode, const uint32_t *figure, unsigned int n)
 {
 	uint32_t *gap = smr_gaps(enode);
 
@@ -121,8 +121,8 @@ static void set_gaps(void *enode, const uint32_t *figure, unsigned int n)
 		gap[n++] = 0;
 }
 
-void *smr_encode(struct smr_node *node, const struct smr_code *code, const struct smr_items *it,
-		 unsigned int from, unsigned int n)
+SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
+			    const struct smr_items *it, unsigned int from, unsigned int n)
 {
 	const unsigned long *start = it->start + from;
 	void *enode = smr_enode_make(node, code->kind);

@@ -22,25 +22,29 @@
 
 /* ---- Where the new range goes ---- */
 
-static void *slot_at(const void *leaf, unsigned int i)
+smr_inline void *slot_at(const void *leaf, unsigned int i)
 {
 	return smr_slots(leaf)[i];
 }
 
 /* The first key of range @i of the cursor's leaf. */
-static unsigned long first_of(const struct ma_state *mas, unsigned int i)
+smr_inline unsigned long first_of(const struct ma_state *mas, unsigned int i)
 {
 	return smr_leaf_first(mas->node, i, mas->min);
 }
 
-static unsigned long last_of(const struct ma_state *mas, unsigned int i)
+smr_inline unsigned long last_of(const struct ma_state *mas, unsigned int i)
 {
 	return smr_leaf_last(mas->node, i, mas->end, mas->max);
 }
 
-static bool in_range(const struct ma_state *mas, unsigned int i, unsigned long key)
+/* The store begins in range @i, and ends there too for all that is known yet. */
+smr_inline void begin_at(struct smr_write *w, unsigned int i)
 {
-	return i <= mas->end && key >= first_of(mas, i) && key <= last_of(mas, i);
+	w->i = w->j = i;
+	w->begin = first_of(w->mas, i);
+	w->end = last_of(w->mas, i);
+	w->spans = false;
 }
 
 static void locate(struct smr_write *w, unsigned long first)
@@ -56,15 +60,16 @@ static void locate(struct smr_write *w, unsigned long first)
 	fresh = mas->node && mas->seq == w->mt->ma_seq;
 	if (fresh && near) {
 		/* Most often it is where the cursor stands. */
-		if (!in_range(mas, mas->offset, first))
-			mas->offset = (unsigned char)smr_search_leaf(mas->node, first);
+		begin_at(w, mas->offset);
+		if (first >= w->begin && first <= w->end)
+			return;
+		mas->offset = (unsigned char)smr_search_leaf(mas->node, first);
 	} else {
 		smr_mem_prefetch(smr_mem_of(w->mt));
 		if (!fresh || !smr_walk_near(mas, first))
 			smr_walk(mas, first, &root);
 	}
-	w->i = mas->offset;
-	w->begin = first_of(mas, w->i);
+	begin_at(w, mas->offset);
 }
 
 static void *right_leaf(const struct smr_write *w)
@@ -72,32 +77,25 @@ static void *right_leaf(const struct smr_write *w)
 	return w->spans ? w->right.node[w->right.depth] : w->mas->node;
 }
 
-/* The last key of the right range that the store touches, and so where the old ranges end. */
-static unsigned long right_last(const struct smr_write *w)
+/* Where the old ranges end: with range @j of the right leaf. */
+static void end_at(struct smr_write *w, unsigned int j)
 {
 	const struct smr_path *r = &w->right;
-	void *leaf;
+	void *leaf = right_leaf(w);
 
-	if (!w->spans)
-		return last_of(w->mas, w->j);
-	leaf = r->node[r->depth];
-	return smr_leaf_last(leaf, w->j, smr_count(leaf) - 1,
-			     smr_path_max(r->node, r->slot, r->depth));
+	w->j = j;
+	w->end = w->spans ? smr_leaf_last(leaf, j, smr_count(leaf) - 1,
+					  smr_path_max(r->node, r->slot, r->depth))
+			  : last_of(w->mas, j);
 }
 
-static void locate_last(struct smr_write *w, unsigned long last)
+/* The last key lies behind the range that the store begins in. */
+static smr_noinline void locate_last(struct smr_write *w, unsigned long last)
 {
-	struct ma_state *mas = w->mas;
-
-	w->spans = last > mas->max;
-	w->j = w->i;
-	if (smr_unlikely(w->spans)) {
-		smr_path_to(&w->right, mas->tree->ma_root, last);
-		w->j = w->right.slot[w->right.depth];
-	} else if (last > last_of(mas, w->i)) {
-		w->j = smr_search_leaf(mas->node, last);
-	}
-	w->end = right_last(w);
+	w->spans = last > w->mas->max;
+	if (w->spans)
+		smr_path_to(&w->right, w->mt->ma_root, last);
+	end_at(w, w->spans ? w->right.slot[w->right.depth] : smr_search_leaf(w->mas->node, last));
 }
 
 /* Gaps are always whole: a NULL store takes in the gap that ends where it begins, also in the leaf before. */
@@ -112,16 +110,16 @@ static void widen_left(struct smr_write *w, unsigned long last)
 			if (slot_at(mas->node, w->i - 1))
 				return;
 			w->i--;
+			w->begin = first_of(mas, w->i);
 		} else {
 			smr_range_down(mas);
 			if (slot_at(mas->node, mas->offset)) {
 				smr_range_up(mas);
 				return;
 			}
-			w->i = mas->offset;
-			locate_last(w, last); /* now in another leaf */
+			begin_at(w, mas->offset);
+			locate_last(w, last); /* in the leaf behind */
 		}
-		w->begin = first_of(mas, w->i);
 	}
 	mas->offset = (unsigned char)w->i;
 	w->first = w->begin;
@@ -137,7 +135,7 @@ static void widen_right(struct smr_write *w)
 		if (w->j + 1 < smr_count(leaf)) {
 			if (slot_at(leaf, w->j + 1))
 				return;
-			w->j++;
+			end_at(w, w->j + 1);
 		} else {
 			struct smr_path next;
 
@@ -146,16 +144,15 @@ static void widen_right(struct smr_write *w)
 				return;
 			w->right = next;
 			w->spans = true;
-			w->j = 0;
+			end_at(w, 0);
 		}
-		w->end = right_last(w);
 	}
 	w->last = w->end;
 }
 
 /* ---- One leaf that keeps its encoding ---- */
 
-static bool can_start(const void *leaf, unsigned long key)
+smr_inline bool can_start(const void *leaf, unsigned long key)
 {
 	const struct smr_node *node = smr_node_of(leaf);
 
@@ -163,20 +160,21 @@ static bool can_start(const void *leaf, unsigned long key)
 	       smr_narrow_can_start(node->base, node->shift, key);
 }
 
-static bool fits_leaf(const struct smr_write *w)
+/* New bounds are those of the pieces that stay in front and behind; the others were there before. */
+smr_inline bool fits_leaf(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
-	unsigned int n = smr_count(mas->node) - (w->j - w->i) + (w->first > w->begin) +
-			 (w->last < w->end);
+	bool front = w->first > w->begin, behind = w->last < w->end;
+	unsigned int n = mas->end + 1u - (w->j - w->i) + front + behind;
 
 	if (n > smr_kind_cap(smr_enode_kind(mas->node)) || (n < SMR_LEAF_MIN && mas->depth > 0))
 		return false;
-	return (w->first == mas->min || can_start(mas->node, w->first)) &&
-	       (w->last == mas->max || can_start(mas->node, w->last + 1));
+	return (!front || can_start(mas->node, w->first)) &&
+	       (!behind || can_start(mas->node, w->last + 1));
 }
 
 /* Nodes above the cursor's leaf that a transaction has to copy before it can swap the leaf. */
-static unsigned int stale_above(const struct smr_write *w)
+smr_inline unsigned int stale_above(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
 	unsigned int own = 0;
@@ -452,38 +450,70 @@ static bool ends_with_new(const struct smr_write *w, unsigned int l)
 	return (l ? w->right.slot[d] : w->j) + 1u == smr_count(w->right.node[d]);
 }
 
+/* How many items the window of this level comes to before a neighbour joins it. */
+static unsigned int count_items(const struct smr_write *w, unsigned int l)
+{
+	unsigned int d = w->mas->depth - l;
+	unsigned int rest = smr_count(w->right.node[d]) - 1;
+
+	if (l == 0)
+		return w->i + (w->first > w->begin) + 1 + (w->last < w->end) + rest - w->j;
+	return w->left.slot[d] + w->level[l - 1].parts + rest - w->right.slot[d];
+}
+
+/* The items of a level. Those of the leaves are kept, for nothing in them is still to be built. */
+static const struct smr_items *gather(struct smr_write *w, unsigned int l, struct smr_items *it)
+{
+	if (l == 0)
+		it = &w->ranges;
+	smr_gather(w, l, it);
+	return it;
+}
+
+/* A window that ends at both ends of the tree has no neighbour. */
+static bool plan_top(struct smr_write *w, unsigned int l)
+{
+	struct smr_level *lev = &w->level[l];
+	struct smr_items it;
+
+	deal(lev, gather(w, l, &it), l == 0, l == 0 && ends_with_new(w, l), 0);
+	w->to_root = lev->parts == 1;
+	return w->to_root;
+}
+
 /* Plans one level; true when it is the last that changes. */
 static bool plan_level(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
-	unsigned int d = w->mas->depth - l;
-	unsigned int min = l ? SMR_INNER_MIN : SMR_LEAF_MIN;
-	struct smr_items it;
-	bool ascending, single;
+	unsigned int d = w->mas->depth - l, n;
+	bool single, enough, ascending;
+	struct smr_items buffer;
+	const struct smr_items *it;
 
 	open_window(w, l);
-	smr_gather(w, l, &it);
-	if (window_is_all(lev)) {
-		deal(lev, &it, l == 0, l == 0 && ends_with_new(w, l), 0);
-		w->to_root = lev->parts == 1;
-		return w->to_root;
-	}
+	if (window_is_all(lev))
+		return plan_top(w, l);
 	single = w->left.node[d] == w->right.node[d];
-	if (it.n >= min && deal_part(lev, &it, 0, 0, it.n, l == 0, 0))
-		return single && can_publish(w, w->left.node, d);
-	if (it.n >= min && !single) {
-		deal(lev, &it, l == 0, false, 0);
-		return false;
+	n = count_items(w, l);
+	enough = n >= (l ? SMR_INNER_MIN : SMR_LEAF_MIN);
+	if (enough && (!single || n <= smr_kind_cap(l ? SMR_NINNER : SMR_NLEAF))) {
+		it = gather(w, l, &buffer);
+		if (deal_part(lev, it, 0, 0, n, l == 0, 0))
+			return single && can_publish(w, w->left.node, d);
+		if (!single) {
+			deal(lev, it, l == 0, false, 0);
+			return false;
+		}
 	}
-	ascending = l == 0 && it.n >= min && ends_with_new(w, l);
+	ascending = l == 0 && enough && ends_with_new(w, l);
 	join_neighbour(w, lev, d, ascending);
-	smr_gather(w, l, &it);
-	deal(lev, &it, l == 0, ascending && lev->neighbour_left, l ? 0 : DEAL_SLACK);
+	deal(lev, gather(w, l, &buffer), l == 0, ascending && lev->neighbour_left,
+	     l ? 0 : DEAL_SLACK);
 	w->to_root = window_is_all(lev) && lev->parts == 1;
 	return w->to_root;
 }
 
-static void plan_subtree(struct smr_write *w)
+static smr_noinline void plan_subtree(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 
@@ -510,7 +540,7 @@ static void plan_subtree(struct smr_write *w)
 
 /* ---- The plan ---- */
 
-static int plan_compact(struct smr_write *w, bool free_only)
+static smr_noinline int plan_compact(struct smr_write *w, bool free_only)
 {
 	void *root = w->mt->ma_root;
 	bool covers = w->first == 0;
@@ -533,7 +563,7 @@ static int plan_compact(struct smr_write *w, bool free_only)
 }
 
 /* The cheapest form that does it. */
-static void choose_form(struct smr_write *w)
+smr_inline void choose_form(struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
 	bool same = !w->spans && w->i == w->j && w->first == w->begin && w->last == w->end;
@@ -570,9 +600,10 @@ static int make_plan(struct smr_write *w, struct ma_state *mas, unsigned long fi
 
 	locate(w, first);
 	w->former = slot_at(mas->node, w->i);
-	locate_last(w, last);
-	if (free_only && (w->former || w->last > last_of(mas, w->i)))
+	if (free_only && (w->former || last > w->end))
 		return -EEXIST;
+	if (smr_unlikely(last > w->end))
+		locate_last(w, last);
 	if (!entry) {
 		widen_left(w, last);
 		widen_right(w);

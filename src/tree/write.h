@@ -73,6 +73,7 @@ struct smr_write {
 	bool to_root;     /* the top part becomes the root */
 	unsigned int top; /* level whose only part is published */
 	struct smr_path left, right;
+	struct smr_items ranges; /* of level 0: it is gathered once */
 	struct smr_level level[MT_PATH_MAX + 1];
 };
 
