@@ -34,8 +34,8 @@ smr_inline void *smr_nodes_pop(struct smr_nodes *list)
 	void *node = list->head;
 
 	if (node) {
-		list->head = *smr_node_link(node);
 		list->nr--;
+		list->head = list->nr > 0 ? *smr_node_link(node) : NULL;
 	}
 	return node;
 }

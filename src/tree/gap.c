@@ -7,50 +7,24 @@
 #include <errno.h>
 #include <string.h>
 
-/* All slots are looked at, also unused ones: a loop of constant length becomes vector code throughout. */
-smr_inline uint32_t narrow_gap(const struct smr_node *node, void *const *slots)
+static uint32_t range_figure(const void *leaf, unsigned int i, unsigned int end, unsigned long min,
+			     unsigned long max)
 {
-	int32_t largest = 0, length, end = node->count - 1;
-
-	for (int32_t i = 1; i < SMR_NLEAF_CAP - 1; i++) {
-		length = node->b32[i] - node->b32[i - 1];
-		length = i >= end || slots[i] ? 0 : length;
-		largest = length > largest ? length : largest;
-	}
-	return (uint32_t)largest;
+	if (smr_slots(leaf)[i])
+		return 0;
+	return smr_gap_figure(smr_leaf_last(leaf, i, end, max) - smr_leaf_first(leaf, i, min));
 }
 
-SMR_CLONES uint32_t smr_gap_leaf(const void *enode, unsigned long min, unsigned long max)
+static uint32_t wide_figure(const void *leaf, unsigned long min, unsigned long max)
 {
-	const struct smr_node *node = smr_node_of(enode);
-	void *const *slots = smr_slots(enode);
-	unsigned int end = node->count - 1u;
-	unsigned long span = 0, s;
-	bool any = false;
+	unsigned int end = smr_count(leaf) - 1;
+	uint32_t largest = 0, figure;
 
-	if ((uintptr_t)enode & SMR_ENODE_WIDE) {
-		for (unsigned int i = 1; i < end; i++) {
-			s = (unsigned long)node->b64[i] - (unsigned long)node->b64[i - 1] - 1;
-			if (!slots[i] && (!any || s > span)) {
-				span = s;
-				any = true;
-			}
-		}
-	} else {
-		uint32_t units = narrow_gap(node, slots);
-
-		any = units > 0;
-		span = any ? ((unsigned long)units << node->shift) - 1 : 0;
+	for (unsigned int i = 0; i <= end; i++) {
+		figure = range_figure(leaf, i, end, min, max);
+		largest = figure > largest ? figure : largest;
 	}
-	/* The first range begins and the last one ends where only the parent knows. */
-	for (unsigned int i = 0; i <= end; i += end ? end : 1) {
-		s = smr_leaf_last(enode, i, end, max) - smr_leaf_first(enode, i, min);
-		if (!slots[i] && (!any || s > span)) {
-			span = s;
-			any = true;
-		}
-	}
-	return any ? smr_gap_figure(span) : 0;
+	return largest;
 }
 
 smr_inline uint32_t largest_of(const uint32_t *gap, unsigned int n)
@@ -133,6 +107,7 @@ smr_inline unsigned int take_place(uint64_t *left, bool high)
 #undef SMR_ISA_TARGET
 #endif
 
+SMR_DISPATCH(uint32_t, smr_gap_leaf, (const void *leaf, unsigned long min, unsigned long max));
 SMR_DISPATCH(static bool, seek_low, (struct want * want, struct seek *k));
 SMR_DISPATCH(static bool, seek_high, (struct want * want, struct seek *k));
 

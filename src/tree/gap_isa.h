@@ -4,6 +4,26 @@
  * lengths are compared all at once; what comes of it is a word with a bit for each child, or range, worth a look.
  */
 
+/* The first range begins and the last one ends where only the parent knows: the others are compared as they are written. */
+SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_leaf)(const void *leaf, unsigned long min,
+						     unsigned long max)
+{
+	const struct smr_node *node = smr_node_of(leaf);
+	unsigned int end = node->count - 1u;
+	uint32_t largest = 0, figure;
+	unsigned long units;
+
+	if (smr_unlikely((uintptr_t)leaf & SMR_ENODE_WIDE))
+		return wide_figure(leaf, min, max);
+	units = SMR_ISA(smri_largest_gap)(node->b32, smr_slots(leaf), (int32_t)end);
+	if (units > 0)
+		largest = smr_gap_figure((units << node->shift) - 1);
+	figure = range_figure(leaf, 0, end, min, max);
+	largest = figure > largest ? figure : largest;
+	figure = range_figure(leaf, end, end, min, max);
+	return figure > largest ? figure : largest;
+}
+
 /* Children of @enode whose gaps may serve, those outside the limits left out. */
 SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const struct want *want, const void *enode,
 						       unsigned long min, unsigned long max,

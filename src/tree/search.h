@@ -85,6 +85,18 @@ smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units)
 	return bits;
 }
 
+/* For gap.c: the largest of the gaps among ranges 1 to @end - 1 of a narrow leaf, in units. */
+smr_inline uint32_t smri_largest_gap_any(const int32_t *bound, void *const *slots, int32_t end)
+{
+	int32_t largest = 0, length;
+
+	for (int32_t i = 1; i < end; i++) {
+		length = slots[i] ? 0 : bound[i] - bound[i - 1];
+		largest = length > largest ? length : largest;
+	}
+	return (uint32_t)largest;
+}
+
 #if SMR_HAVE_AVX2
 #include "tree/search_avx2.h"
 #endif

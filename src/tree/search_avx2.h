@@ -129,4 +129,44 @@ SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_from_avx2(const int32_t *bound,
 	return bits << 1 & ((UINT64_C(1) << (SMR_NLEAF_CAP - 1)) - 1);
 }
 
+/* Eight 32-bit lanes of ones where eight slots hold NULL. */
+SMR_TARGET_avx2 smr_inline __m256i smri_null8(void *const *slots)
+{
+	const __m256i_u *at = (const __m256i_u *)(const void *)slots;
+	__m256i low = _mm256_cmpeq_epi64(_mm256_loadu_si256(at), _mm256_setzero_si256());
+	__m256i high = _mm256_cmpeq_epi64(_mm256_loadu_si256(at + 1), _mm256_setzero_si256());
+	__m256 even = _mm256_shuffle_ps(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high), 0x88);
+
+	return _mm256_permute4x64_epi64(_mm256_castps_si256(even), 0xd8);
+}
+
+SMR_TARGET_avx2 smr_inline uint32_t smri_largest32(__m256i v)
+{
+	__m128i half = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+
+	half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+	half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xb1));
+	return (uint32_t)_mm_cvtsi128_si32(half);
+}
+
+/* All ranges that a leaf can have are looked at; the last vector's last length is none and never counts. */
+SMR_TARGET_avx2 smr_inline uint32_t smri_largest_gap_avx2(const int32_t *bound, void *const *slots,
+							  int32_t end)
+{
+	__m256i range = _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 8), behind = _mm256_set1_epi32(end);
+	__m256i largest = _mm256_setzero_si256(), from, to, length;
+
+	_Static_assert(SMR_NLEAF_CAP == 41, "five vectors");
+#pragma GCC unroll 5
+	for (unsigned int i = 0; i < 40; i += 8) {
+		from = _mm256_loadu_si256((const __m256i_u *)(bound + i));
+		to = _mm256_loadu_si256((const __m256i_u *)(bound + i + 1));
+		length = _mm256_and_si256(_mm256_sub_epi32(to, from), smri_null8(slots + i + 1));
+		length = _mm256_and_si256(length, _mm256_cmpgt_epi32(behind, range));
+		largest = _mm256_max_epi32(largest, length);
+		range = _mm256_add_epi32(range, _mm256_set1_epi32(8));
+	}
+	return smri_largest32(largest);
+}
+
 #endif

@@ -111,6 +111,16 @@ void smr_build(struct smr_write *w);
 /* Collects the items of one level. Before the level below is built its nodes are NULL. */
 void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
 
+/* ---- A leaf with a new middle (splice.c) ---- */
+
+/*
+ * Makes @to, a new leaf or @from itself, what @from becomes: ranges [0, i), a piece of range i, the new range, a piece of j, and
+ * those behind j. The offset of the new range. All flags of a new leaf are those of @from.
+ */
+unsigned int smr_splice(const struct smr_write *w, void *from, void *to);
+/* A copy, flags and all. */
+void smr_node_copy(struct smr_node *to, const struct smr_node *from);
+
 /* ---- Nodes that leave the tree (drop.c) ---- */
 
 /* Adds @enode to @dropped; within a transaction only if that has made it. */

@@ -105,6 +105,12 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 	SMR_TARGET_##isa static uint64_t lengths_from_##isa(int32_t units)                         \
 	{                                                                                          \
 		return smri_lengths_from_##isa(node.b32, units);                                   \
+	}                                                                                          \
+                                                                                                   \
+	SMR_TARGET_##isa static uint32_t largest_gap_##isa(unsigned int end)                       \
+	{                                                                                          \
+		return smri_largest_gap_##isa(node.b32, smr_kind_slots(&node, SMR_NLEAF),          \
+					      (int32_t)end);                                       \
 	}
 
 SMR_EACH_ISA(DEFINE_BITS)
@@ -113,9 +119,10 @@ struct bits {
 	bool (*have)(void);
 	uint64_t (*gaps_from)(enum smr_kind kind, uint32_t figure);
 	uint64_t (*lengths_from)(int32_t units);
+	uint32_t (*largest_gap)(unsigned int end);
 };
 
-#define BITS(isa) { have_##isa, gaps_from_##isa, lengths_from_##isa },
+#define BITS(isa) { have_##isa, gaps_from_##isa, lengths_from_##isa, largest_gap_##isa },
 static const struct bits bits[] = { SMR_EACH_ISA(BITS) };
 
 static void check_gaps(enum smr_kind kind, uint32_t figure)
@@ -176,6 +183,37 @@ static void lengths(void **state)
 		for (unsigned int i = 1; i < used; i++)
 			check_lengths(used, node.b32[i] - node.b32[i - 1]);
 		check_lengths(used, INT32_MAX);
+	}
+}
+
+static void check_largest_gap(unsigned int end)
+{
+	void **slots = smr_kind_slots(&node, SMR_NLEAF);
+	int32_t want = 0;
+
+	for (unsigned int i = 1; i < end; i++)
+		if (!slots[i] && node.b32[i] - node.b32[i - 1] > want)
+			want = node.b32[i] - node.b32[i - 1];
+	for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
+		if (bits[k].have())
+			assert_int_equal(bits[k].largest_gap(end), want);
+}
+
+/* Leaves of all sizes, with few gaps or many; slots behind the last one hold anything. */
+static void largest_gaps(void **state)
+{
+	void **slots = smr_kind_slots(&node, SMR_NLEAF);
+
+	(void)state;
+	for (unsigned int end = 0; end < SMR_NLEAF_CAP; end++) {
+		struct rng rng = rng_make(15, end);
+
+		for (unsigned int n = 1; n < 50; n++) {
+			make_bounds(SMR_NLEAF, end, &rng);
+			for (unsigned int i = 0; i < SMR_NLEAF_CAP; i++)
+				slots[i] = rng_below(&rng, 50) < n ? NULL : &node;
+			check_largest_gap(end);
+		}
 	}
 }
 
@@ -251,10 +289,9 @@ static void searches(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counts),
-		cmocka_unit_test(searches),
-		cmocka_unit_test(gap_figures),
-		cmocka_unit_test(lengths),
+		cmocka_unit_test(counts),       cmocka_unit_test(searches),
+		cmocka_unit_test(gap_figures),  cmocka_unit_test(lengths),
+		cmocka_unit_test(largest_gaps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

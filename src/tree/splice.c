@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#include "tree/splice.h"
+
+#include "tree/write.h"
+
+SMR_DISPATCH(static void, smri_leaf_shift,
+	     (struct smr_node * to, const struct smr_node *from, enum smr_kind kind, unsigned int y,
+	      unsigned int j));
+
+SMR_CLONES void smr_node_copy(struct smr_node *to, const struct smr_node *from)
+{
+	smri_node_copy(to, from);
+}
+
+smr_inline void set_start(struct smr_node *node, enum smr_kind kind, unsigned int i,
+			  unsigned long key)
+{
+	if (smr_kind_wide(kind))
+		node->b64[i - 1] = (int64_t)(key ^ SMR_WIDE_SIGN);
+	else
+		node->b32[i - 1] = (int32_t)((key - node->base) >> node->shift);
+}
+
+unsigned int smr_splice(const struct smr_write *w, void *from, void *to)
+{
+	enum smr_kind kind = smr_enode_kind(from);
+	struct smr_node *node = smr_node_of(to);
+	unsigned int x = w->i + (w->first > w->begin);
+	bool piece_behind = w->last < w->end;
+
+	smri_leaf_shift(node, smr_node_of(from), kind, x + piece_behind, w->j);
+	smr_kind_slots(node, kind)[x] = w->entry;
+	if (x > w->i)
+		set_start(node, kind, x, w->first);
+	if (piece_behind)
+		set_start(node, kind, x + 1, w->last + 1);
+	return x;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One leaf into another of the same encoding: the ranges in front stay, those behind move up or down, and what comes between
+ * is written over by the caller. That is what nearly every store comes to, so there is a way of it for each instruction
+ * set (base/isa.h).
+ *
+ * Most stores move what is behind by two ranges at most. With AVX2 that takes neither a branch that depends on where the
+ * place is, nor a loop of unknown length: each vector of the new leaf is made of the same one of the old and of
+ * the one that lies so much further on, lane by lane.
+ */
+#ifndef SMR_TREE_SPLICE_H
+#define SMR_TREE_SPLICE_H
+
+#include "base/isa.h"
+#include "tree/encode.h"
+
+#include <string.h>
+
+#if SMR_HAVE_AVX2
+#include <immintrin.h>
+#endif
+
+/* In lines: for a copy of this size the compiler would use a string instruction, which starts slowly. */
+smr_inline void smri_node_copy(struct smr_node *to, const struct smr_node *from)
+{
+	struct line {
+		uint64_t word[8];
+	};
+	const struct line *src = (const struct line *)(const void *)from;
+	struct line *dst = (struct line *)(void *)to;
+
+	for (unsigned int i = 0; i < MT_NODE_SIZE / sizeof(struct line); i++)
+		dst[i] = src[i];
+}
+
+/*
+ * Makes @to, a copy of @from or @from itself, a leaf whose ranges from @y on are those of @from from @j on. Range @y - 1, if
+ * that is not one of @from's own, and the bound before it and behind it are the caller's to write. At least one range
+ * is left behind @y.
+ */
+smr_inline void smri_leaf_shift_any(struct smr_node *to, const struct smr_node *from,
+				    enum smr_kind kind, unsigned int y, unsigned int j)
+{
+	unsigned int count = from->count, rest = count - j;
+	void **slots = smr_kind_slots(to, kind);
+
+	if (to != from)
+		smri_node_copy(to, from);
+	if (smr_kind_wide(kind))
+		memmove(to->b64 + y, from->b64 + j, (rest - 1) * sizeof(int64_t));
+	else
+		memmove(to->b32 + y, from->b32 + j, (rest - 1) * sizeof(int32_t));
+	memmove(slots + y, smr_kind_slots((struct smr_node *)from, kind) + j,
+		rest * sizeof(void *));
+	to->count = (uint8_t)(y + rest);
+	smr_bounds_pad(to, kind, to->count - 1u, count - 1);
+}
+
+#if SMR_HAVE_AVX2
+
+#define SMRI_SHIFT_NEAR 2
+
+SMR_TARGET_avx2 smr_inline __m256i smri_load256(const void *at)
+{
+	return _mm256_loadu_si256((const __m256i_u *)at);
+}
+
+/*
+ * Narrow leaves, @by up to SMRI_SHIFT_NEAR, not in place. The vectors that begin before the bounds, or end behind the slots, read
+ * other words of the node, but for lanes that are then not used, or are padded over.
+ */
+SMR_TARGET_avx2 smr_inline void smri_shift_near(struct smr_node *to, const struct smr_node *from,
+						unsigned int y, int by)
+{
+	void **out = smr_kind_slots(to, SMR_NLEAF);
+	void *const *slot = smr_kind_slots((struct smr_node *)from, SMR_NLEAF);
+	__m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), stay;
+	__m256i from32 = _mm256_set1_epi32((int)y), from64 = _mm256_set1_epi64x((long long)y);
+
+	_Static_assert(SMR_NLEAF_CAP == 41, "five vectors of bounds, ten of slots and one slot");
+	_Static_assert(offsetof(struct smr_node, b32) == sizeof(__m128i),
+		       "the header is one vector");
+	_mm_store_si128((__m128i *)(void *)to, _mm_load_si128((const __m128i *)(const void *)from));
+#pragma GCC unroll 5
+	for (int k = 0; k < 40; k += 8) {
+		stay = _mm256_cmpgt_epi32(from32, lane);
+		lane = _mm256_add_epi32(lane, _mm256_set1_epi32(8));
+		_mm256_storeu_si256((__m256i_u *)(to->b32 + k),
+				    _mm256_blendv_epi8(smri_load256(from->b32 + k - by),
+						       smri_load256(from->b32 + k), stay));
+	}
+	lane = _mm256_setr_epi64x(0, 1, 2, 3);
+#pragma GCC unroll 10
+	for (int k = 0; k < 40; k += 4) {
+		stay = _mm256_cmpgt_epi64(from64, lane);
+		lane = _mm256_add_epi64(lane, _mm256_set1_epi64x(4));
+		_mm256_storeu_si256((__m256i_u *)(out + k),
+				    _mm256_blendv_epi8(smri_load256(slot + k - by),
+						       smri_load256(slot + k), stay));
+	}
+	out[40] = slot[y > 40 || by < 0 ? 40 : 40 - by];
+	to->count = (uint8_t)(from->count + by);
+	for (int k = 40 + by; k < 40; k++)
+		to->b32[k] = INT32_MAX;
+}
+
+SMR_TARGET_avx2 smr_inline void smri_leaf_shift_avx2(struct smr_node *to,
+						     const struct smr_node *from,
+						     enum smr_kind kind, unsigned int y,
+						     unsigned int j)
+{
+	int by = (int)y - (int)j;
+
+	if (smr_likely(kind == SMR_NLEAF && by <= SMRI_SHIFT_NEAR && by >= -SMRI_SHIFT_NEAR &&
+		       to != from))
+		smri_shift_near(to, from, y, by);
+	else
+		smri_leaf_shift_any(to, from, kind, y, j);
+}
+
+#endif
+
+#endif
