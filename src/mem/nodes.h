@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Private lists of nodes, owned by one thread. They are linked through the last word of each node, the
- * one that no reader of a retired node ever looks at: the rest of it must stay as it was.
+ * one that no reader of a retired node ever looks at: the rest of it must stay as it was. What the last node's holds means
+ * nothing: most lists are of one node, which then is not touched.
  */
 #ifndef SMR_MEM_NODES_H
 #define SMR_MEM_NODES_H
@@ -23,7 +24,8 @@ smr_inline void **smr_node_link(void *node)
 
 smr_inline void smr_nodes_push(struct smr_nodes *list, void *node)
 {
-	*smr_node_link(node) = list->head;
+	if (list->nr > 0)
+		*smr_node_link(node) = list->head;
 	list->head = node;
 	list->nr++;
 }

@@ -78,13 +78,13 @@ static void launch(struct smr_limbo *limbo, enum mt_rcu_flavor flavor, void *nod
 	smr_rcu_call(flavor, &limbo->rcu, batch_done);
 }
 
-static void *last_of(void *nodes)
+static void *last_of(const struct smr_nodes *list)
 {
-	void *next;
+	void *node = list->head;
 
-	while ((next = *smr_node_link(nodes)))
-		nodes = next;
-	return nodes;
+	for (unsigned long i = 1; i < list->nr; i++)
+		node = *smr_node_link(node);
+	return node;
 }
 
 static void count_retired(struct mt_mem *mem, unsigned long nr)
@@ -100,7 +100,7 @@ static void count_retired(struct mt_mem *mem, unsigned long nr)
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list)
 {
 	if (list->head)
-		smr_mem_retire_to(mem, flavor, list, last_of(list->head));
+		smr_mem_retire_to(mem, flavor, list, last_of(list));
 }
 
 void smr_mem_retire_to(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,

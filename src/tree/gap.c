@@ -15,12 +15,15 @@ static uint32_t range_figure(const void *leaf, unsigned int i, unsigned int end,
 	return smr_gap_figure(smr_leaf_last(leaf, i, end, max) - smr_leaf_first(leaf, i, min));
 }
 
-static uint32_t wide_figure(const void *leaf, unsigned long min, unsigned long max)
+static uint32_t wide_figure(const void *leaf, unsigned long min, unsigned long max,
+			    unsigned int from, unsigned int to)
 {
 	unsigned int end = smr_count(leaf) - 1;
 	uint32_t largest = 0, figure;
 
 	for (unsigned int i = 0; i <= end; i++) {
+		if (i >= from && i <= to)
+			continue;
 		figure = range_figure(leaf, i, end, min, max);
 		largest = figure > largest ? figure : largest;
 	}
@@ -107,7 +110,9 @@ smr_inline unsigned int take_place(uint64_t *left, bool high)
 #undef SMR_ISA_TARGET
 #endif
 
-SMR_DISPATCH(uint32_t, smr_gap_leaf, (const void *leaf, unsigned long min, unsigned long max));
+SMR_DISPATCH(uint32_t, smr_gap_beside,
+	     (const void *leaf, unsigned long min, unsigned long max, unsigned int i,
+	      unsigned int j));
 SMR_DISPATCH(static bool, seek_low, (struct want * want, struct seek *k));
 SMR_DISPATCH(static bool, seek_high, (struct want * want, struct seek *k));
 

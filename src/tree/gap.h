@@ -29,8 +29,16 @@ smr_inline uint32_t smr_gap_figure(unsigned long span)
 	return (uint32_t)((exponent << 25) + mantissa + 1);
 }
 
+/* The figure of a leaf whose keys are [min..max], were it not for its ranges @i to @j. */
+uint32_t smr_gap_beside(const void *leaf, unsigned long min, unsigned long max, unsigned int i,
+			unsigned int j);
+
 /* The figure of a leaf whose keys are [min..max]. */
-uint32_t smr_gap_leaf(const void *enode, unsigned long min, unsigned long max);
+smr_inline uint32_t smr_gap_leaf(const void *leaf, unsigned long min, unsigned long max)
+{
+	return smr_gap_beside(leaf, min, max, 1, 0);
+}
+
 /* The figure of an inner node: the largest of its children's. */
 uint32_t smr_gap_inner(const void *enode);
 

@@ -5,8 +5,9 @@
  */
 
 /* The first range begins and the last one ends where only the parent knows: the others are compared as they are written. */
-SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_leaf)(const void *leaf, unsigned long min,
-						     unsigned long max)
+SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigned long min,
+						       unsigned long max, unsigned int i,
+						       unsigned int j)
 {
 	const struct smr_node *node = smr_node_of(leaf);
 	unsigned int end = node->count - 1u;
@@ -14,14 +15,20 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_leaf)(const void *leaf, unsigned 
 	unsigned long units;
 
 	if (smr_unlikely((uintptr_t)leaf & SMR_ENODE_WIDE))
-		return wide_figure(leaf, min, max);
-	units = SMR_ISA(smri_largest_gap)(node->b32, smr_slots(leaf), (int32_t)end);
+		return wide_figure(leaf, min, max, i, j);
+	units = SMR_ISA(smri_largest_gap)(node->b32, smr_kind_slots((void *)node, SMR_NLEAF), end,
+					  i, j);
 	if (units > 0)
 		largest = smr_gap_figure((units << node->shift) - 1);
-	figure = range_figure(leaf, 0, end, min, max);
-	largest = figure > largest ? figure : largest;
-	figure = range_figure(leaf, end, end, min, max);
-	return figure > largest ? figure : largest;
+	if (i > 0 || j < i) {
+		figure = range_figure(leaf, 0, end, min, max);
+		largest = figure > largest ? figure : largest;
+	}
+	if (j < end) {
+		figure = range_figure(leaf, end, end, min, max);
+		largest = figure > largest ? figure : largest;
+	}
+	return largest;
 }
 
 /* Children of @enode whose gaps may serve, those outside the limits left out. */

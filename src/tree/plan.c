@@ -165,7 +165,7 @@ smr_inline bool fits_leaf(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
 	bool front = w->first > w->begin, behind = w->last < w->end;
-	unsigned int n = mas->end + 1u - (w->j - w->i) + front + behind;
+	unsigned int n = smr_leaf_ranges(w);
 
 	if (n > smr_kind_cap(smr_enode_kind(mas->node)) || (n < SMR_LEAF_MIN && mas->depth > 0))
 		return false;

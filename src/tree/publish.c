@@ -76,23 +76,43 @@ smr_inline bool covers_gap_of(const struct smr_write *w, uint32_t before)
 	return smr_gap_figure(w->end - w->begin) >= before;
 }
 
-/* The cursor's leaf has become @leaf by what @w has done to it. */
-static void update_gaps(const struct smr_write *w, const void *leaf)
+smr_inline uint32_t larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The figure of the cursor's leaf without the ranges that @w replaces, but with the pieces of them that stay. */
+static uint32_t gap_that_stays(const struct smr_write *w)
+{
+	const struct ma_state *mas = w->mas;
+	void *const *slots = smr_slots(mas->node);
+	uint32_t figure = smr_gap_beside(mas->node, mas->min, mas->max, w->i, w->j);
+
+	if (w->first > w->begin && !slots[w->i])
+		figure = larger(figure, smr_gap_figure(w->first - 1 - w->begin));
+	if (w->last < w->end && !slots[w->j])
+		figure = larger(figure, smr_gap_figure(w->end - 1 - w->last));
+	return figure;
+}
+
+/*
+ * The figure that @w leaves the cursor's leaf with, and above. Told from the leaf as it was: what has just been written to
+ * the new one is still on its way to the cache, and to read it back in other pieces means to wait for that.
+ */
+static void update_gaps(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
 	unsigned int d = mas->depth;
-	uint32_t before, figure;
+	uint32_t before;
 
 	if (!smr_tracks_gaps(w->mt) || d == 0) /* nobody keeps the figure of the top */
 		return;
 	before = *kept_gap(mas->path, mas->slot, d);
-	if (!w->entry) { /* a gap that is made is at least as large as those that go */
-		figure = smr_gap_figure(w->last - w->first);
-		if (figure > before)
-			raise_gap(mas->path, mas->slot, d, figure);
-	} else if (covers_gap_of(w, before)) {
-		raise_gap(mas->path, mas->slot, d, smr_gap_leaf(leaf, mas->min, mas->max));
-	}
+	if (!w->entry) /* a gap that is made is at least as large as those that go */
+		raise_gap(mas->path, mas->slot, d,
+			  larger(before, smr_gap_figure(w->last - w->first)));
+	else if (covers_gap_of(w, before))
+		raise_gap(mas->path, mas->slot, d, gap_that_stays(w));
 }
 
 static void commit_root(struct smr_write *w)
@@ -104,8 +124,8 @@ static void commit_slot(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 
+	update_gaps(w);
 	smr_publish(smr_slots(mas->node) + w->i, w->entry);
-	update_gaps(w, mas->node);
 }
 
 /* The cursor's leaf has become @leaf, with the new range at @x. */
@@ -115,10 +135,9 @@ static void leaf_changed(struct smr_write *w, void *leaf, unsigned int x)
 	unsigned int d = mas->depth;
 
 	advance(w->mt);
-	update_gaps(w, leaf);
 	mas->node = mas->path[d] = leaf;
 	mas->offset = mas->slot[d] = (unsigned char)x;
-	mas->end = (unsigned char)(smr_count(leaf) - 1);
+	mas->end = (unsigned char)(smr_leaf_ranges(w) - 1);
 	mas->seq = w->mt->ma_seq;
 }
 
@@ -126,6 +145,7 @@ static void commit_edit(struct smr_write *w)
 {
 	void *leaf = w->mas->node;
 
+	update_gaps(w);
 	leaf_changed(w, leaf, smr_splice(w, leaf, leaf));
 }
 
@@ -168,6 +188,7 @@ static void commit_leaf(struct smr_write *w)
 
 	if (smr_unlikely(w->mt->ma_txn))
 		own_way(w);
+	update_gaps(w);
 	x = smr_splice(w, old, leaf);
 	node->fresh = w->mt->ma_txn != 0;
 	smr_census(w->mt, leaf, 1);

@@ -85,13 +85,14 @@ smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units)
 	return bits;
 }
 
-/* For gap.c: the largest of the gaps among ranges 1 to @end - 1 of a narrow leaf, in units. */
-smr_inline uint32_t smri_largest_gap_any(const int32_t *bound, void *const *slots, int32_t end)
+/* For gap.c: the largest gap among ranges 1 to @end - 1 of a narrow leaf, @i to @j left out, in units. */
+smr_inline uint32_t smri_largest_gap_any(const int32_t *bound, void *const *slots, unsigned int end,
+					 unsigned int i, unsigned int j)
 {
 	int32_t largest = 0, length;
 
-	for (int32_t i = 1; i < end; i++) {
-		length = slots[i] ? 0 : bound[i] - bound[i - 1];
+	for (unsigned int k = 1; k < end; k++) {
+		length = slots[k] || (k >= i && k <= j) ? 0 : bound[k] - bound[k - 1];
 		largest = length > largest ? length : largest;
 	}
 	return (uint32_t)largest;

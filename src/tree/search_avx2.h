@@ -151,19 +151,24 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_largest32(__m256i v)
 
 /* All ranges that a leaf can have are looked at; the last vector's last length is none and never counts. */
 SMR_TARGET_avx2 smr_inline uint32_t smri_largest_gap_avx2(const int32_t *bound, void *const *slots,
-							  int32_t end)
+							  unsigned int end, unsigned int i,
+							  unsigned int j)
 {
-	__m256i range = _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 8), behind = _mm256_set1_epi32(end);
-	__m256i largest = _mm256_setzero_si256(), from, to, length;
+	__m256i range = _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 8);
+	__m256i behind = _mm256_set1_epi32((int)end), first = _mm256_set1_epi32((int)i);
+	__m256i last = _mm256_set1_epi32((int)j), largest = _mm256_setzero_si256();
+	__m256i from, to, length, beside;
 
 	_Static_assert(SMR_NLEAF_CAP == 41, "five vectors");
 #pragma GCC unroll 5
-	for (unsigned int i = 0; i < 40; i += 8) {
-		from = _mm256_loadu_si256((const __m256i_u *)(bound + i));
-		to = _mm256_loadu_si256((const __m256i_u *)(bound + i + 1));
-		length = _mm256_and_si256(_mm256_sub_epi32(to, from), smri_null8(slots + i + 1));
-		length = _mm256_and_si256(length, _mm256_cmpgt_epi32(behind, range));
-		largest = _mm256_max_epi32(largest, length);
+	for (unsigned int k = 0; k < 40; k += 8) {
+		from = _mm256_loadu_si256((const __m256i_u *)(bound + k));
+		to = _mm256_loadu_si256((const __m256i_u *)(bound + k + 1));
+		beside = _mm256_or_si256(_mm256_cmpgt_epi32(first, range),
+					 _mm256_cmpgt_epi32(range, last));
+		beside = _mm256_and_si256(beside, _mm256_cmpgt_epi32(behind, range));
+		length = _mm256_and_si256(_mm256_sub_epi32(to, from), smri_null8(slots + k + 1));
+		largest = _mm256_max_epi32(largest, _mm256_and_si256(length, beside));
 		range = _mm256_add_epi32(range, _mm256_set1_epi32(8));
 	}
 	return smri_largest32(largest);

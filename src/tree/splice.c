@@ -12,27 +12,28 @@ SMR_CLONES void smr_node_copy(struct smr_node *to, const struct smr_node *from)
 	smri_node_copy(to, from);
 }
 
-smr_inline void set_start(struct smr_node *node, enum smr_kind kind, unsigned int i,
-			  unsigned long key)
+/* Range @i of @node begins at @key. @from has the same base and shift, and has had them for longer: they can be read. */
+smr_inline void set_start(struct smr_node *node, const struct smr_node *from, enum smr_kind kind,
+			  unsigned int i, unsigned long key)
 {
 	if (smr_kind_wide(kind))
 		node->b64[i - 1] = (int64_t)(key ^ SMR_WIDE_SIGN);
 	else
-		node->b32[i - 1] = (int32_t)((key - node->base) >> node->shift);
+		node->b32[i - 1] = (int32_t)((key - from->base) >> from->shift);
 }
 
-unsigned int smr_splice(const struct smr_write *w, void *from, void *to)
+unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to)
 {
-	enum smr_kind kind = smr_enode_kind(from);
-	struct smr_node *node = smr_node_of(to);
+	enum smr_kind kind = smr_enode_kind(leaf);
+	struct smr_node *node = smr_node_of(to), *from = smr_node_of(leaf);
 	unsigned int x = w->i + (w->first > w->begin);
 	bool piece_behind = w->last < w->end;
 
-	smri_leaf_shift(node, smr_node_of(from), kind, x + piece_behind, w->j);
+	smri_leaf_shift(node, from, kind, x + piece_behind, w->j);
 	smr_kind_slots(node, kind)[x] = w->entry;
 	if (x > w->i)
-		set_start(node, kind, x, w->first);
+		set_start(node, from, kind, x, w->first);
 	if (piece_behind)
-		set_start(node, kind, x + 1, w->last + 1);
+		set_start(node, from, kind, x + 1, w->last + 1);
 	return x;
 }

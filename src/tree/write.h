@@ -113,11 +113,17 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 
 /* ---- A leaf with a new middle (splice.c) ---- */
 
+/* How many ranges the cursor's leaf comes to. */
+smr_inline unsigned int smr_leaf_ranges(const struct smr_write *w)
+{
+	return w->mas->end + 1u - (w->j - w->i) + (w->first > w->begin) + (w->last < w->end);
+}
+
 /*
- * Makes @to, a new leaf or @from itself, what @from becomes: ranges [0, i), a piece of range i, the new range, a piece of j, and
- * those behind j. The offset of the new range. All flags of a new leaf are those of @from.
+ * Makes @to, a new leaf or @leaf itself, what @leaf becomes: ranges [0, i), a piece of range i, the new range, a piece of j, and
+ * those behind j. The offset of the new range. All flags of a new leaf are those of @leaf.
  */
-unsigned int smr_splice(const struct smr_write *w, void *from, void *to);
+unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to);
 /* A copy, flags and all. */
 void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 

@@ -107,10 +107,11 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 		return smri_lengths_from_##isa(node.b32, units);                                   \
 	}                                                                                          \
                                                                                                    \
-	SMR_TARGET_##isa static uint32_t largest_gap_##isa(unsigned int end)                       \
+	SMR_TARGET_##isa static uint32_t largest_gap_##isa(unsigned int end, unsigned int from,    \
+							   unsigned int to)                        \
 	{                                                                                          \
-		return smri_largest_gap_##isa(node.b32, smr_kind_slots(&node, SMR_NLEAF),          \
-					      (int32_t)end);                                       \
+		return smri_largest_gap_##isa(node.b32, smr_kind_slots(&node, SMR_NLEAF), end,     \
+					      from, to);                                           \
 	}
 
 SMR_EACH_ISA(DEFINE_BITS)
@@ -119,7 +120,7 @@ struct bits {
 	bool (*have)(void);
 	uint64_t (*gaps_from)(enum smr_kind kind, uint32_t figure);
 	uint64_t (*lengths_from)(int32_t units);
-	uint32_t (*largest_gap)(unsigned int end);
+	uint32_t (*largest_gap)(unsigned int end, unsigned int from, unsigned int to);
 };
 
 #define BITS(isa) { have_##isa, gaps_from_##isa, lengths_from_##isa, largest_gap_##isa },
@@ -186,17 +187,17 @@ static void lengths(void **state)
 	}
 }
 
-static void check_largest_gap(unsigned int end)
+static void check_largest_gap(unsigned int end, unsigned int from, unsigned int to)
 {
 	void **slots = smr_kind_slots(&node, SMR_NLEAF);
 	int32_t want = 0;
 
 	for (unsigned int i = 1; i < end; i++)
-		if (!slots[i] && node.b32[i] - node.b32[i - 1] > want)
+		if (!slots[i] && (i < from || i > to) && node.b32[i] - node.b32[i - 1] > want)
 			want = node.b32[i] - node.b32[i - 1];
 	for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
 		if (bits[k].have())
-			assert_int_equal(bits[k].largest_gap(end), want);
+			assert_int_equal(bits[k].largest_gap(end, from, to), want);
 }
 
 /* Leaves of all sizes, with few gaps or many; slots behind the last one hold anything. */
@@ -212,7 +213,11 @@ static void largest_gaps(void **state)
 			make_bounds(SMR_NLEAF, end, &rng);
 			for (unsigned int i = 0; i < SMR_NLEAF_CAP; i++)
 				slots[i] = rng_below(&rng, 50) < n ? NULL : &node;
-			check_largest_gap(end);
+			check_largest_gap(end, 1, 0);
+			for (unsigned int from = 0; from <= end; from++)
+				check_largest_gap(
+					end, from,
+					from + (unsigned int)rng_below(&rng, end - from + 1));
 		}
 	}
 }
