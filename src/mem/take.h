@@ -18,6 +18,27 @@ int smri_take_slow(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, 
 void smri_give_slow(struct mt_mem *mem, void *node);
 int smri_take_refuse(struct mt_mem *mem, gfp_t gfp);
 
+/*
+ * Asks for the lines of the node that will be taken next, to be written. It has been out of use for a grace period, and is on its
+ * way for as long as the writer is busy with the last one.
+ */
+smr_inline void smri_take_ahead(const struct smr_mag *mag)
+{
+	unsigned int nr = smr_load(&mag->nr, RELAXED);
+
+	for (unsigned int line = 0; nr > 0 && line < MT_NODE_SIZE; line += SMR_CACHE_LINE)
+		__builtin_prefetch((const char *)mag->node[nr - 1] + line, 1);
+}
+
+/* The same for who is about to look a place up. */
+smr_inline void smr_mem_prefetch(const struct mt_mem *mem)
+{
+	const struct smr_mag *mag = smri_mag_mine(mem);
+
+	if (mag)
+		smri_take_ahead(mag);
+}
+
 /* One node, or NULL. */
 smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 {
@@ -50,20 +71,8 @@ smr_inline int smr_mem_take(struct mt_mem *mem, struct smr_nodes *out, unsigned 
 	for (i = 0; i < nr; i++)
 		smr_nodes_push(out, smri_mag_pop(mag));
 	smri_mag_count(&mag->taken, nr);
+	smri_take_ahead(mag);
 	return 0;
-}
-
-/*
- * Asks for the lines of the node that will be taken next, to be written. It has been out of use for a grace period, and
- * whoever is about to look a place up has time to wait for it meanwhile.
- */
-smr_inline void smr_mem_prefetch(const struct mt_mem *mem)
-{
-	const struct smr_mag *mag = smri_mag_mine(mem);
-	unsigned int nr = mag ? smr_load(&mag->nr, RELAXED) : 0;
-
-	for (unsigned int line = 0; nr > 0 && line < MT_NODE_SIZE; line += SMR_CACHE_LINE)
-		__builtin_prefetch((const char *)mag->node[nr - 1] + line, 1);
 }
 
 /* Gives @node back, at once. */
