@@ -35,16 +35,23 @@ smr_inline void *visible(void *entry)
 
 /*
  * The default flavour has a way of its own, without a branch between entering and leaving and without a call: the fewer
- * instructions a load takes, the more loads overlap.
+ * instructions a load takes, the more loads overlap. So has a tree that needs no section, which then saves no registers.
  */
 #define DEFINE_LOAD(isa)                                                                           \
+	SMR_TARGET_##isa static smr_noinline void *load_plain_##isa(struct maple_tree *mt,         \
+								    unsigned long index)           \
+	{                                                                                          \
+		return visible(smr_lookup_##isa(smr_root(mt), index));                             \
+	}                                                                                          \
+                                                                                                   \
 	SMR_TARGET_##isa static smr_noinline void *load_other_##isa(struct maple_tree *mt,         \
 								    unsigned long index)           \
 	{                                                                                          \
-		struct section s = read_begin(mt);                                                 \
+		enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;                        \
+		unsigned long *entered = smr_rcu_enter(flavor);                                    \
 		void *entry = smr_lookup_##isa(smr_root(mt), index);                               \
                                                                                                    \
-		read_end(s);                                                                       \
+		smr_rcu_leave(flavor, entered);                                                    \
 		return visible(entry);                                                             \
 	}                                                                                          \
                                                                                                    \
@@ -53,7 +60,9 @@ smr_inline void *visible(void *entry)
 		unsigned long *entered;                                                            \
 		void *entry;                                                                       \
                                                                                                    \
-		if (smr_unlikely(!mt_in_rcu(mt) || mt->ma_rcu != MT_RCU_BP))                       \
+		if (!mt_in_rcu(mt))                                                                \
+			return load_plain_##isa(mt, index);                                        \
+		if (smr_unlikely(mt->ma_rcu != MT_RCU_BP))                                         \
 			return load_other_##isa(mt, index);                                        \
 		entered = smr_rcu_enter(MT_RCU_BP);                                                \
 		entry = smr_lookup_##isa(smr_root(mt), index);                                     \
