@@ -78,12 +78,16 @@ static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 
 int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
-	if (mas->alloc_nr >= nr)
+	struct smr_nodes own = own_nodes(mas);
+
+	if (own.nr >= nr)
 		return 0;
 	if (gfpflags_allow_blocking(gfp))
 		smr_check_store_alloc(mas->tree);
-	if (!smr_cursor_fill(mas, nr, GFP_NOWAIT | __GFP_NOWARN))
+	if (!smr_mem_take(smr_mem_of(mas->tree), &own, nr - own.nr, GFP_NOWAIT | __GFP_NOWARN)) {
+		set_own_nodes(mas, &own);
 		return 0;
+	}
 	if (gfpflags_allow_blocking(gfp))
 		return fill_blocking(mas, nr, gfp);
 	return smr_cursor_fill(mas, nr, gfp);
@@ -122,7 +126,7 @@ static unsigned long needed(const struct smr_write *w)
 }
 
 /* Those of the nodes obtained that are for holders of credits go to their pledge. */
-static void pay_pledge(struct smr_write *w)
+smr_inline void pay_pledge(struct smr_write *w)
 {
 	struct smr_nodes own = own_nodes(w->mas);
 
@@ -133,7 +137,7 @@ static void pay_pledge(struct smr_write *w)
 	w->mt->ma_pledge.pledged += w->pledge;
 }
 
-static void commit(struct smr_write *w)
+smr_inline void commit(struct smr_write *w)
 {
 	pay_pledge(w);
 	smr_commit(w);
@@ -280,7 +284,8 @@ void mas_store_prealloc(struct ma_state *mas, void *entry)
 void mas_destroy(struct ma_state *mas)
 {
 	mas->mas_flags = 0;
-	smr_cursor_trim(mas, 0);
+	if (mas->alloc_nr > 0)
+		smr_cursor_trim(mas, 0);
 }
 
 /* ---- Erasing ---- */
