@@ -47,6 +47,7 @@ struct mt_mem {
 	unsigned long mapping;      /* GUARD lock: chunks being got just now */
 	unsigned long limit;        /* GUARD lock: chunks; ULONG_MAX: none */
 	unsigned long idle;         /* GUARD lock: chunks without a used node */
+	unsigned int warm;          /* GUARD lock: batches until a chunk got lately may go again */
 	struct smr_bundle *ready;   /* GUARD lock: free nodes not yet sorted into their chunks */
 	unsigned long ready_nr;     /* GUARD lock */
 	unsigned long free;         /* GUARD lock: nodes in chunks, and ready */

@@ -17,6 +17,12 @@ static void *map_chunk(const struct mt_mem_ops *ops)
 	return NULL;
 }
 
+/*
+ * Batches back from a grace period before a chunk just got is given up again. How many nodes are in limbo at a time varies
+ * with when the thread that waits for grace periods gets to run; what was too little for a moment will be again.
+ */
+#define WARM_BATCHES 64
+
 /* CONTEXT: HOLDS the arena's lock, which is dropped while a chunk is being got. */
 static int ensure_locked(struct mt_mem *mem, unsigned long nr)
 {
@@ -33,10 +39,12 @@ static int ensure_locked(struct mt_mem *mem, unsigned long nr)
 			mt_lock_acquire(&mem->lock);
 			mem->mapping--;
 		}
-		if (chunk)
+		if (chunk) {
 			smri_slab_add(mem, chunk);
-		else
+			mem->warm = WARM_BATCHES;
+		} else {
 			err = -ENOMEM;
+		}
 	}
 	return err;
 }
@@ -86,7 +94,8 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 /*
  * A writer that replaces many nodes at a time, a transaction's, has them all in limbo, and soon needs as many again.
  * So an arena keeps as much in hand as an eighth of what is in use. Nor is it sorted, which takes a node of those that
- * come back out of the writer's caches, while it has but a few to sort, unless next to nothing is in use any more.
+ * come back out of the writer's caches, while it has but a few to sort, unless next to nothing is in use any more. And
+ * a chunk that was got lately stays for some batches.
  */
 void smri_refill_settle(struct mt_mem *mem)
 {
@@ -94,9 +103,10 @@ void smri_refill_settle(struct mt_mem *mem)
 	bool more;
 
 	mt_lock_acquire(&mem->lock);
+	mem->warm -= mem->warm > 0;
 	used = mem->chunks * MT_CHUNK_NODES - mem->free;
 	keep = 1 + used / (8UL * MT_CHUNK_NODES);
-	more = mem->free >= (keep + 1) * MT_CHUNK_NODES &&
+	more = mem->warm == 0 && mem->free >= (keep + 1) * MT_CHUNK_NODES &&
 	       (mem->ready_nr >= MT_CHUNK_NODES || used < MT_CHUNK_NODES / 2);
 	mt_lock_release(&mem->lock);
 	if (!more)
