@@ -42,13 +42,13 @@ static inline int smr_isa_have_avx2(void)
 #if SMR_HAVE_AVX2 && defined(__GLIBC__) && defined(__OPTIMIZE__) && \
 	!defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* @name(@params) is name_any() or name_avx2(), which are static and stand above. */
-#define SMR_DISPATCH(type, name, params)                 \
-	static __typeof__(name##_any) *name##_pick(void) \
-	{                                                \
-		if (smr_isa_have_avx2())                 \
-			return name##_avx2;              \
-		return name##_any;                       \
-	}                                                \
+#define SMR_DISPATCH(type, name, params)                                         \
+	__attribute__((unused)) static __typeof__(name##_any) *name##_pick(void) \
+	{                                                                        \
+		if (smr_isa_have_avx2())                                         \
+			return name##_avx2;                                      \
+		return name##_any;                                               \
+	}                                                                        \
 	type name params __attribute__((ifunc(#name "_pick")))
 #else
 #define SMR_DISPATCH(type, name, params) type name params __attribute__((alias(#name "_any")))
