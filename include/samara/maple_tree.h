@@ -81,6 +81,8 @@ struct maple_tree {
 		unsigned long working;   /* stores that holders may announce at once */
 		unsigned long pledged;   /* nodes */
 		unsigned long reach;     /* levels the tree can come to */
+		unsigned long inner;
+		unsigned long bound; /* leaves that the tree never has more than; 0: not known */
 	} ma_pledge;
 };
 
@@ -88,7 +90,7 @@ struct maple_tree {
 	{                                                                                  \
 		NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0, 0, \
 		{                                                                          \
-			0, 0, 0, 0, 0, 0, 1                                                \
+			0, 0, 0, 0, 0, 0, 1, 0, 0                                          \
 		}                                                                          \
 	}
 

@@ -78,6 +78,7 @@ static unsigned long try_reserve(struct mt_credits *c, unsigned long nr, struct 
 	struct maple_tree *mt = c->mt;
 	unsigned long want, more;
 
+	smr_assert(!mt->ma_pledge.bound || c->mode == MT_CREDITS_RECYCLING);
 	count_credits(c, mt, nr, true);
 	want = smr_pledge_required(mt);
 	more = want > mt->ma_pledge.pledged ? want - mt->ma_pledge.pledged : 0;
@@ -170,16 +171,19 @@ unsigned long mt_credits_left(const struct mt_credits *c)
 size_t mt_credits_bytes(const struct mt_credits *c)
 {
 	struct maple_tree *mt = c->mt;
-	unsigned long per_store, shared, nodes = 0;
+	unsigned long reach, per_store, shared, nodes = 0;
 
 	lock_tree(mt);
-	per_store = smr_store_nodes(mt->ma_pledge.reach);
-	shared = mt->ma_pledge.pledged - (mt->ma_pledge.working + mt->ma_pledge.strict) * per_store;
+	reach = mt->ma_pledge.reach;
+	per_store = smr_store_nodes(reach);
+	shared = mt->ma_pledge.pledged - smr_working_nodes(mt, mt->ma_pledge.working, reach) -
+		 mt->ma_pledge.strict * per_store;
 	if (c->left > 0 && c->mode == MT_CREDITS_STRICT)
 		nodes = c->left * per_store;
 	else if (c->left > 0)
-		nodes = c->batch * per_store + (unsigned long)((double)shared * (double)c->left /
-							       (double)mt->ma_pledge.recycling);
+		nodes = smr_working_nodes(mt, c->batch, reach) +
+			(unsigned long)((double)shared * (double)c->left /
+					(double)mt->ma_pledge.recycling);
 	unlock_tree(mt);
 	return nodes * MT_NODE_SIZE;
 }
@@ -213,7 +217,7 @@ bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 	struct mt_mem *mem = smr_mem_of(mt);
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
 	unsigned long left = smr_load(&c->left, RELAXED);
-	unsigned long per_store = smr_store_nodes(smr_load(&mt->ma_pledge.reach, RELAXED));
+	unsigned long reach = smr_load(&mt->ma_pledge.reach, RELAXED);
 	unsigned long lendable;
 
 	smr_assert(nr <= left && (c->mode == MT_CREDITS_STRICT || nr <= c->batch));
@@ -224,7 +228,7 @@ bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 		smr_check_grace(flavor);
 	if (c->begun > c->batch)
 		c->begun = c->batch;
-	lendable = (c->batch - c->begun) * per_store;
+	lendable = smr_working_nodes(mt, c->batch, reach) - smr_working_nodes(mt, c->begun, reach);
 	if (c->limbo[0] + c->limbo[1] <= lendable)
 		return false;
 	forget_returned(c, mem, flavor);

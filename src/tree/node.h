@@ -204,11 +204,12 @@ smr_inline unsigned int smr_crowding(unsigned int children)
 /* Counts a node that comes (@by 1) or goes (@by -1). */
 smr_inline void smr_census(struct maple_tree *mt, const void *enode, long by)
 {
-	if (smr_enode_leaf(enode))
+	if (smr_enode_leaf(enode)) {
 		mt->ma_pledge.leaves += (unsigned long)by;
-	else
-		mt->ma_pledge.crowding +=
-			(unsigned long)(by * (long)smr_crowding(smr_count(enode)));
+		return;
+	}
+	mt->ma_pledge.inner += (unsigned long)by;
+	mt->ma_pledge.crowding += (unsigned long)(by * (long)smr_crowding(smr_count(enode)));
 }
 
 /* The start of range or child @i, which must not be 0: that start is the parent's to know. */

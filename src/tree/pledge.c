@@ -13,6 +13,8 @@
  * for by the height. So c stores need (17 c + crowding) / 16 + 2 * (reach - height) nodes more than the tree has,
  * whatever they are; and no more than reach each, which is less when they are few.
  *
+ * A tree of which somebody knows how large it gets at most needs the nodes it has not got yet, and no more.
+ *
  * docs/credits.md has the cases. plan.c must keep dealing inner nodes evenly, to as few as hold them, for this to hold.
  */
 #include "tree/pledge.h"
@@ -64,18 +66,71 @@ static unsigned long top_crowding(const void *root)
 	return smr_is_enode(root) && !smr_enode_leaf(root) ? smr_crowding(smr_count(root)) : 0;
 }
 
+/* ---- Trees with a bound ---- */
+
+/* Nodes of the largest tree with @leaves leaves: the top is one, other inner nodes have eleven children at least. */
+static unsigned long most_nodes(unsigned long leaves)
+{
+	unsigned long nodes = leaves, level = leaves;
+
+	while (level > 1) {
+		level = level > SMR_INNER_MIN ? level / SMR_INNER_MIN : 1;
+		nodes += level;
+	}
+	return nodes;
+}
+
+/* What a transaction replaces of its own it has again, so it never holds more than a tree, and what one store builds. */
+unsigned long smr_pledge_cap(const struct maple_tree *mt, unsigned long nodes, unsigned long reach)
+{
+	unsigned long most = most_nodes(mt->ma_pledge.bound) + smr_store_nodes(reach);
+
+	return nodes < most ? nodes : most;
+}
+
+void smr_pledge_bound(struct maple_tree *mt, unsigned long ranges)
+{
+	smr_assert(!smr_has_credits(mt));
+	mt->ma_pledge.bound = ranges / SMR_LEAF_MIN;
+	if (ranges && mt->ma_pledge.bound == 0)
+		mt->ma_pledge.bound = 1;
+	smr_pledge_required(mt);
+}
+
+/* ---- The sum ---- */
+
 struct need {
-	unsigned long leaves, crowding, height;
+	unsigned long leaves, nodes, crowding, height;
 };
+
+/* What the census says, the top's crowding included. */
+static struct need need_of(const struct maple_tree *mt, unsigned int height)
+{
+	return (struct need){ mt->ma_pledge.leaves, mt->ma_pledge.leaves + mt->ma_pledge.inner,
+			      mt->ma_pledge.crowding, height };
+}
 
 static unsigned long reach_of(const struct maple_tree *mt, const struct need *n)
 {
-	return highest(n->leaves + mt->ma_pledge.recycling + mt->ma_pledge.strict,
+	unsigned long bound = mt->ma_pledge.bound;
+
+	return highest(bound ? bound : n->leaves + mt->ma_pledge.recycling + mt->ma_pledge.strict,
 		       mt->ma_pledge.reach);
 }
 
-static unsigned long required(const struct maple_tree *mt, const struct need *n,
-			      unsigned long reach)
+/* What a tree with a bound has not got yet, while somebody has credits, and the working set of its one holder. */
+static unsigned long required_of_bound(const struct maple_tree *mt, const struct need *n,
+				       unsigned long reach)
+{
+	unsigned long most = most_nodes(mt->ma_pledge.bound);
+
+	smr_assert(n->nodes <= most);
+	return (mt->ma_pledge.recycling && n->nodes < most ? most - n->nodes : 0) +
+	       smr_working_nodes(mt, mt->ma_pledge.working, reach);
+}
+
+smr_inline unsigned long required(const struct maple_tree *mt, const struct need *n,
+				  unsigned long reach)
 {
 	unsigned long credits = mt->ma_pledge.recycling;
 	unsigned long height = n->height > 1 ? n->height : 1;
@@ -83,6 +138,8 @@ static unsigned long required(const struct maple_tree *mt, const struct need *n,
 			     2 * (reach - height);
 	unsigned long few = credits * reach;
 
+	if (smr_unlikely(mt->ma_pledge.bound))
+		return required_of_bound(mt, n, reach);
 	return (many < few ? many : few) +
 	       (mt->ma_pledge.working + mt->ma_pledge.strict) * smr_store_nodes(reach);
 }
@@ -96,16 +153,19 @@ static unsigned long shortfall(const struct maple_tree *mt, const struct need *n
 
 unsigned long smr_pledge_required(struct maple_tree *mt)
 {
-	struct need n = { mt->ma_pledge.leaves, mt->ma_pledge.crowding - top_crowding(mt->ma_root),
-			  mt_height(mt) };
+	struct need n = need_of(mt, mt_height(mt));
+	unsigned long reach;
 
-	unsigned long reach = reach_of(mt, &n);
-
+	n.crowding -= top_crowding(mt->ma_root);
+	reach = reach_of(mt, &n);
 	smr_store(&mt->ma_pledge.reach, reach, RELAXED);
 	return required(mt, &n, reach);
 }
 
-/* The census after @w, but for the nodes between the edges of its windows: these only make it less. */
+/*
+ * The census after @w, but for the nodes between the edges of its windows: these only make it less, but where the tree has
+ * a bound, and there are none.
+ */
 static void foresee(const struct smr_write *w, struct need *n)
 {
 	for (unsigned int l = 0; l <= w->top; l++) {
@@ -118,12 +178,14 @@ static void foresee(const struct smr_write *w, struct need *n)
 			old[1] = w->left.node[d] != w->right.node[d] ? w->right.node[d] : NULL;
 		}
 		for (unsigned int c = 0; c < lev->parts; c++) {
+			n->nodes++;
 			n->leaves += l == 0;
 			n->crowding += l ? smr_crowding(lev->cut[c + 1] - lev->cut[c]) : 0;
 		}
 		for (unsigned int i = 0; i < 3; i++) {
 			if (!old[i])
 				continue;
+			n->nodes--;
 			n->leaves -= l == 0;
 			n->crowding -= l ? smr_crowding(smr_count(old[i])) : 0;
 		}
@@ -131,6 +193,8 @@ static void foresee(const struct smr_write *w, struct need *n)
 	if (w->to_root) {
 		const struct smr_level *top = &w->level[w->top];
 
+		/* Above what becomes the top there was the old one. */
+		n->nodes -= n->height > w->top + 1;
 		n->height = w->top + 1;
 		n->crowding -= w->top ? smr_crowding(top->cut[1] - top->cut[0]) : 0;
 	} else {
@@ -141,12 +205,12 @@ static void foresee(const struct smr_write *w, struct need *n)
 unsigned long smr_pledge_shortfall(const struct smr_write *w)
 {
 	struct maple_tree *mt = w->mt;
-	struct need n = { mt->ma_pledge.leaves, mt->ma_pledge.crowding, mt_height(mt) };
+	struct need n = need_of(mt, mt_height(mt));
 
 	if (w->what == SMR_SUBTREE)
 		foresee(w, &n);
 	else if (w->what == SMR_ROOT)
-		n = (struct need){ 0, 0, 0 };
+		n = (struct need){ 0, 0, 0, 0 };
 	else
 		return 0;
 	return shortfall(mt, &n);
@@ -154,9 +218,9 @@ unsigned long smr_pledge_shortfall(const struct smr_write *w)
 
 unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root, unsigned int height)
 {
-	struct need n = { mt->ma_pledge.leaves, mt->ma_pledge.crowding - top_crowding(root),
-			  height };
+	struct need n = need_of(mt, height);
 
+	n.crowding -= top_crowding(root);
 	return shortfall(mt, &n);
 }
 
@@ -164,6 +228,7 @@ void smr_pledge_settle(struct maple_tree *mt)
 {
 	unsigned long want = smr_pledge_required(mt);
 
+	smr_assert(want <= mt->ma_pledge.pledged);
 	/* A transaction may yet be aborted, and then needs what the tree had. */
 	if (mt->ma_txn || want >= mt->ma_pledge.pledged)
 		return;

@@ -16,6 +16,18 @@ smr_inline unsigned long smr_store_nodes(unsigned long reach)
 	return SMR_STORE_NODES(reach) - 2;
 }
 
+/* Of @nodes that stores of one transaction take, how many it holds at a time in a tree with a bound. */
+unsigned long smr_pledge_cap(const struct maple_tree *mt, unsigned long nodes, unsigned long reach);
+
+/* The working set for @stores stores that are announced together. */
+smr_inline unsigned long smr_working_nodes(const struct maple_tree *mt, unsigned long stores,
+					   unsigned long reach)
+{
+	unsigned long nodes = stores * smr_store_nodes(reach);
+
+	return smr_likely(!mt->ma_pledge.bound) ? nodes : smr_pledge_cap(mt, nodes, reach);
+}
+
 /* Anybody to think of? */
 smr_inline bool smr_has_credits(const struct maple_tree *mt)
 {
@@ -26,6 +38,7 @@ smr_inline bool smr_has_credits(const struct maple_tree *mt)
 smr_inline void smr_pledge_copy(struct maple_tree *mt, const struct maple_tree *view)
 {
 	mt->ma_pledge.leaves = view->ma_pledge.leaves;
+	mt->ma_pledge.inner = view->ma_pledge.inner;
 	mt->ma_pledge.crowding = view->ma_pledge.crowding;
 	mt->ma_pledge.recycling = view->ma_pledge.recycling;
 	mt->ma_pledge.strict = view->ma_pledge.strict;
@@ -33,6 +46,14 @@ smr_inline void smr_pledge_copy(struct maple_tree *mt, const struct maple_tree *
 	mt->ma_pledge.pledged = view->ma_pledge.pledged;
 	smr_store(&mt->ma_pledge.reach, view->ma_pledge.reach, RELAXED);
 }
+
+/*
+ * From now on @mt never has more than @ranges ranges, gaps included (0: not known). While it has recycling credits, all nodes that
+ * it may then come to are kept for it, so that more credits cost nothing, and none has to be paid for again. Such a tree has one
+ * holder, a recycling one, which announces the stores of one transaction at a time; a store without a credit replaces
+ * no more than neighbours. CONTEXT: HOLDS tree, which has no credits.
+ */
+void smr_pledge_bound(struct maple_tree *mt, unsigned long ranges);
 
 /* Nodes that have to be pledged for the tree as it is. Brings reach up to date. */
 unsigned long smr_pledge_required(struct maple_tree *mt);
