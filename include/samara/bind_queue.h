@@ -127,11 +127,12 @@ struct bind_config {
 	unsigned long max_jobs, max_ops;
 	size_t max_bytes;
 	/*
-	 * Not 0: the strict level. The VM is created with a limit of live mappings; one that could take it beyond gets -ENOSPC, unmap
-	 * included. For them, and for max_jobs and max_ops, which must not be 0 then, mappings, records and credits are paid for now. What
-	 * a submit may still get -ENOMEM for is what belongs to fences and objects (records and fences to wait for or signal; of a map the
-	 * pair, the completion and its slot), jobs of more than MT_CREDITS_BATCH stores, and nodes: credits are paid for max_ops operations at a time,
-	 * not for all that the index may grow by, and others in the same arena may take what comes back.
+	 * Not 0: the strict level. The VM is created with a limit of live mappings, and everything for them, and for max_jobs and max_ops, which must
+	 * not be 0 then, is paid for now: mappings, records, and all nodes that the index can come to. From then on an unmap does not get -ENOMEM,
+	 * whatever others have used up. What gets -ENOSPC is a job that could take the VM beyond the limit, unmap included, unless it has no room
+	 * for more mappings (range / alignment); and one of more than max_ops operations. A submit may sleep until readers let go of mappings
+	 * (BIND_NONBLOCK: -ENOMEM). Not paid for is what belongs to others: of a map the pair, the completion and its
+	 * slot; of in-fences that are values of timelines the fence; more than four fences a job, of max_jobs together; what prepare gets.
 	 */
 	unsigned long max_mappings;
 };

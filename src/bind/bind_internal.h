@@ -80,9 +80,10 @@ struct smri_bind_job {
 	bool cancel;    /* decided when it is begun */
 };
 
-/* What one unmap needs at most, kept for when there is no memory: this, and a credit. GUARD lock. */
+/* What one unmap needs at most, kept for when there is no memory. GUARD lock. */
 struct smri_bind_spare {
 	struct smr_pool_list jobs, ops, vas, syncs;
+	bool credit;
 };
 
 #define smri_bind_for_each(op, list)                                   \
@@ -118,12 +119,12 @@ struct gpuvm_queues {
 	struct bind_workers *workers;
 	const struct bind_ops *ops;
 	void *priv;
-	struct smri_bind_load max; /* 0: no bound; growth: of all live mappings */
+	/* 0: no bound; growth: of all live mappings, not 0 at the strict level, ULONG_MAX where the VM has no room for more */
+	struct smri_bind_load max;
 	size_t va_size;
 	bool shared_workers;
-	struct mt_credits credits;  /* of all jobs that have not got their own, the spare's one, */
-	unsigned long credits_free; /* GUARD lock: and those kept besides */
-	unsigned long credits_keep; /* as many as there should be */
+	struct mt_credits
+		credits; /* of all jobs that have not got their own, and the spare's; strict level: and one more */
 	struct smr_pool vas, jobs, op_records, syncs;
 	unsigned long stamp; /* GUARD the runner */
 
@@ -211,8 +212,11 @@ int smri_bind_refill(struct gpuvm_queues *q);
 void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job);
 /* Takes @va out of the tree, or leaves an empty marker in its place. CONTEXT: HOLDS the VM's lock. Any section. */
 void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va);
-/* Takes the markers out that @op, a BIND_UNMAP_ALL, has left, as far as there are nodes. CONTEXT: the runner. */
-void smri_bind_sweep(struct gpuvm_queues *q, struct smri_bind_op *op);
+/*
+ * Takes out the markers that are left of what was @removed, as far as there is memory, at the strict level all. CONTEXT: the
+ * runner; may block.
+ */
+void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed);
 
 /* Around what leads up to signalling. */
 void smri_bind_section_begin(struct gpuvm_queues *q);

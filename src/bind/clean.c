@@ -37,7 +37,7 @@ static void retire_removed(struct gpuvm_queues *q, struct smri_bind_job *job)
 	smri_bind_for_each(op, &job->ops)
 	{
 		if (op->req.type == BIND_UNMAP_ALL && op->removed.head)
-			smri_bind_sweep(q, op);
+			smri_bind_sweep(q, &op->removed);
 		smr_pool_retire(&q->vas, &op->removed);
 	}
 }

@@ -202,6 +202,7 @@ static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 	struct gpuvm_queues *q = r->q;
 	unsigned long removed = r->removed.nr;
 
+	smri_bind_sweep(q, &r->removed);
 	smr_pool_retire(&q->vas, &r->removed);
 	mt_lock_acquire(&q->lock);
 	if (applied) {

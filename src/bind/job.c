@@ -57,6 +57,8 @@ void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 
 /* ---- Getting it ---- */
 
+/* ---- Credits ---- */
+
 /* The VM's holder of credits serves jobs of one batch; larger ones carry their own. */
 static int get_own_credits(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr)
 {
@@ -74,31 +76,20 @@ static int get_own_credits(struct gpuvm_queues *q, struct smri_bind_job *j, unsi
 	return err;
 }
 
-static bool take_kept_credits(struct gpuvm_queues *q, unsigned int nr)
-{
-	bool enough;
-
-	mt_lock_acquire(&q->lock);
-	/* The last one is the spare's. */
-	enough = q->credits_free > nr;
-	if (enough)
-		q->credits_free -= nr;
-	mt_lock_release(&q->lock);
-	return enough;
-}
-
 static int get_credits(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr)
 {
 	int err = 0;
 
-	if (nr > MT_CREDITS_BATCH)
+	if (nr > q->credits.batch)
 		err = get_own_credits(q, j, nr);
-	else if (nr > 0 && !take_kept_credits(q, nr))
+	else if (nr > 0)
 		err = mt_credits_reserve(&q->credits, nr, GFP_KERNEL);
 	if (!err)
 		j->stores = nr;
 	return err;
 }
+
+/* ---- Records ---- */
 
 /* A pair of @op's object: the one there is, or one to be put on the object's list at commit. */
 static int get_pair(struct gpuvm_queues *q, struct smri_bind_op *op)
@@ -305,8 +296,10 @@ static void fill_spare(struct gpuvm_queues *q, struct parts *parts)
 	fill_up(&spare->ops, 1, &parts->ops);
 	fill_up(&spare->vas, GPUVM_UNMAP_CHANGES, &parts->vas);
 	fill_up(&spare->syncs, SMRI_BIND_SPARE_SYNCS, &parts->syncs);
-	for (; parts->credits > 0 && q->credits_free < q->credits_keep; parts->credits--)
-		q->credits_free++;
+	if (!spare->credit && parts->credits > 0) {
+		spare->credit = true;
+		parts->credits--;
+	}
 	mt_lock_release(&q->lock);
 }
 
@@ -368,33 +361,35 @@ static int top_up(struct gpuvm_queues *q, struct smr_pool *pool, struct smr_pool
 	return err;
 }
 
-static int top_up_credits(struct gpuvm_queues *q)
+static int top_up_credit(struct gpuvm_queues *q)
 {
-	unsigned long nr;
+	bool had;
 	int err;
 
 	mt_lock_acquire(&q->lock);
-	nr = q->credits_keep -
-	     (q->credits_free < q->credits_keep ? q->credits_free : q->credits_keep);
+	had = q->spare.credit;
 	mt_lock_release(&q->lock);
-	if (nr == 0)
+	if (had)
 		return 0;
-	err = mt_credits_reserve(&q->credits, nr, GFP_KERNEL);
+	err = mt_credits_reserve(&q->credits, 1, GFP_KERNEL);
 	if (err)
 		return err;
 	mt_lock_acquire(&q->lock);
-	q->credits_free += nr;
+	had = q->spare.credit;
+	q->spare.credit = true;
 	mt_lock_release(&q->lock);
+	if (had) /* by somebody else meanwhile */
+		mt_credits_return(&q->credits, 1);
 	return 0;
 }
 
 /* CONTEXT: HOLDS q->lock. */
-static bool has_records(const struct gpuvm_queues *q)
+static bool has_all(const struct gpuvm_queues *q)
 {
 	const struct smri_bind_spare *spare = &q->spare;
 
 	return spare->jobs.nr >= 1 && spare->ops.nr >= 1 && spare->vas.nr >= GPUVM_UNMAP_CHANGES &&
-	       spare->syncs.nr >= SMRI_BIND_SPARE_SYNCS;
+	       spare->syncs.nr >= SMRI_BIND_SPARE_SYNCS && spare->credit;
 }
 
 static bool is_whole(struct gpuvm_queues *q)
@@ -402,7 +397,7 @@ static bool is_whole(struct gpuvm_queues *q)
 	bool whole;
 
 	mt_lock_acquire(&q->lock);
-	whole = has_records(q) && q->credits_free >= q->credits_keep;
+	whole = has_all(q);
 	mt_lock_release(&q->lock);
 	return whole;
 }
@@ -421,7 +416,7 @@ int smri_bind_refill(struct gpuvm_queues *q)
 	if (!err)
 		err = top_up(q, &q->syncs, &q->spare.syncs, SMRI_BIND_SPARE_SYNCS);
 	if (!err)
-		err = top_up_credits(q);
+		err = top_up_credit(q);
 	return err;
 }
 
@@ -434,13 +429,13 @@ static bool take_spare(struct gpuvm_queues *q, struct smr_pool_list *jobs,
 	bool whole;
 
 	mt_lock_acquire(&q->lock);
-	whole = has_records(q) && q->credits_free > 0;
+	whole = has_all(q);
 	if (whole) {
 		smr_pool_list_move(jobs, &spare->jobs);
 		smr_pool_list_move(ops, &spare->ops);
 		smr_pool_list_move(vas, &spare->vas);
 		smr_pool_list_move(syncs, &spare->syncs);
-		q->credits_free--;
+		spare->credit = false;
 	}
 	mt_lock_release(&q->lock);
 	return whole;

@@ -48,6 +48,10 @@
  * before anything goes back to the heap, and lets a submitter who finds it gone wait for that. When nothing is outstanding, and so nothing will be returned, the
  * submitter becomes the runner and takes the mappings out one by one, for which it needs no memory unless one has to be cut (inline.c).
  *
+ * At the strict level nothing of this is needed: pools keep what there can be at a time, and the tree is one of known size (tree/pledge.h), whose
+ * credits are always to be had. That size holds because a mapping is counted (vas_live, or growth of its job) until it, its
+ * pieces and their markers are out of the tree.
+ *
  * Rejected
  *
  * - A worker for each queue. Jobs of two queues of a VM would meet at the VM's lock, and wait there for each other's steps.

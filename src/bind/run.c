@@ -274,6 +274,8 @@ static void mark_all(struct gpuvm_queues *q, struct smri_bind_job *job)
 	}
 }
 
+/* ---- Sweeping: with free nodes one by one, and on credits what is left then ---- */
+
 static void sweep_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, void *arg)
 {
 	(void)arg;
@@ -281,15 +283,75 @@ static void sweep_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, voi
 		vm->markers--;
 }
 
-void smri_bind_sweep(struct gpuvm_queues *q, struct smri_bind_op *op)
+static void sweep_free(struct gpuvm *vm, const struct smr_pool_list *removed)
 {
-	gpuvm_lock(q->vm);
-	for (struct smr_pool_obj *obj = op->removed.head; obj; obj = obj->next) {
-		struct gpuva *va = &((struct smri_bind_va *)obj)->va;
+	gpuvm_lock(vm);
+	for (const struct smr_pool_obj *obj = removed->head; obj; obj = obj->next) {
+		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
 
-		for_entries(q->vm, va->va.addr, smr_va_last(va), sweep_piece, NULL);
+		for_entries(vm, va->va.addr, smr_va_last(va), sweep_piece, NULL);
 	}
-	gpuvm_unlock(q->vm);
+	gpuvm_unlock(vm);
+}
+
+/* Few, so that runs of them wait less often for the nodes of those before. */
+enum { SWEEP_CREDITS = MT_CREDITS_BATCH / 4 };
+
+struct sweep {
+	struct gpuvm_queues *q;
+	struct mt_txn txn;
+	unsigned long credits; /* left */
+};
+
+static void sweep_paid_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, void *arg)
+{
+	struct sweep *s = arg;
+	int err;
+
+	if (!xa_is_zero(entry) || vm->markers == 0 || s->credits == 0)
+		return;
+	err = mt_txn_store_credit(&s->txn, mas->index, mas->last, NULL, &s->q->credits);
+	smr_assert(!err);
+	(void)err;
+	s->credits--;
+	vm->markers--;
+}
+
+/* Takes out as many markers as there are credits for. The first mapping with some left, or NULL. */
+static const struct smr_pool_obj *sweep_some(struct sweep *s, const struct smr_pool_obj *obj)
+{
+	struct gpuvm *vm = s->q->vm;
+
+	smr_credits_begin(&s->q->credits, s->credits);
+	gpuvm_lock(vm);
+	mt_txn_begin(&s->txn, &vm->tree);
+	while (obj && s->credits > 0) {
+		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
+
+		for_entries(vm, va->va.addr, smr_va_last(va), sweep_paid_piece, s);
+		if (s->credits > 0)
+			obj = obj->next;
+	}
+	mt_txn_commit(&s->txn);
+	gpuvm_unlock(vm);
+	return obj;
+}
+
+void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed)
+{
+	const struct smr_pool_obj *obj = removed->head;
+	struct sweep s = { .q = q };
+
+	/* Nobody else changes their number. */
+	if (q->vm->markers > 0)
+		sweep_free(q->vm, removed);
+	while (obj && q->vm->markers > 0) {
+		s.credits = removed->nr < SWEEP_CREDITS ? removed->nr : SWEEP_CREDITS;
+		if (mt_credits_reserve(&q->credits, s.credits, GFP_KERNEL))
+			break;
+		obj = sweep_some(&s, obj);
+		mt_credits_return(&q->credits, s.credits);
+	}
 }
 
 void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va)

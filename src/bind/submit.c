@@ -117,7 +117,7 @@ static int try_charge(const struct bind_queue *queue, const struct smri_bind_loa
 
 	if (refuses(queue))
 		return -ENOENT;
-	if (too_many_vas(q, load))
+	if (too_many_vas(q, load) || (q->max.growth && load->ops > q->max.ops))
 		return -ENOSPC;
 	if (has_room(q, load))
 		return 0;

@@ -60,18 +60,19 @@ static void init_pools(struct gpuvm_queues *q, const struct bind_config *c)
 {
 	enum mt_rcu_flavor flavor = mt_rcu_flavor(&q->vm->tree);
 	size_t va = offsetof(struct smri_bind_va, va) + c->va_size;
-	unsigned long vas = 0, jobs = 0, ops = 0; /* kept when nobody has them */
+	unsigned long vas = 0, jobs = 0, ops = 0, syncs = 0; /* kept when nobody has them */
 
 	if (c->max_mappings) {
 		/* And the spare. */
 		vas = c->max_mappings + GPUVM_MAP_CHANGES * c->max_ops + GPUVM_UNMAP_CHANGES;
 		jobs = c->max_jobs + 1;
 		ops = c->max_ops + 1;
+		syncs = SMRI_BIND_SPARE_SYNCS * jobs;
 	}
 	smr_pool_init(&q->vas, va, vas, flavor, vas_expired, q);
 	smr_pool_init(&q->jobs, sizeof(struct smri_bind_job), jobs, flavor, NULL, NULL);
 	smr_pool_init(&q->op_records, sizeof(struct smri_bind_op), ops, flavor, NULL, NULL);
-	smr_pool_init(&q->syncs, sizeof(struct smri_bind_sync), 0, flavor, NULL, NULL);
+	smr_pool_init(&q->syncs, sizeof(struct smri_bind_sync), syncs, flavor, NULL, NULL);
 }
 
 static int fill(struct smr_pool *pool)
@@ -85,18 +86,43 @@ static int fill(struct smr_pool *pool)
 	return err;
 }
 
+static void bound_tree(struct gpuvm *vm, unsigned long ranges)
+{
+	gpuvm_lock(vm);
+	smr_pledge_bound(&vm->tree, ranges);
+	gpuvm_unlock(vm);
+}
+
+/*
+ * The tree never has more ranges than the mappings, the reserved region, and the gaps around them; markers stand where mappings
+ * stood, and are gone before these are no longer counted. So it is told its bound, and one credit that is never used
+ * keeps all nodes for it that it may come to.
+ */
+static int pay_for_nodes(struct gpuvm_queues *q, unsigned long mappings)
+{
+	unsigned long batch = q->max.ops > MT_CREDITS_BATCH ? q->max.ops : MT_CREDITS_BATCH;
+
+	bound_tree(q->vm, 2 * (mappings + 1) + 1);
+	(void)mt_credits_set_batch(&q->credits, batch);
+	return mt_credits_reserve(&q->credits, 1, GFP_KERNEL);
+}
+
 /* The strict level: all there can be at a time is got now. */
-static int pay_for_all(struct gpuvm_queues *q)
+static int pay_for_all(struct gpuvm_queues *q, unsigned long mappings)
 {
 	int err;
 
-	if (q->max.growth == 0)
+	if (mappings == 0)
 		return 0;
 	err = fill(&q->vas);
 	if (!err)
 		err = fill(&q->jobs);
 	if (!err)
 		err = fill(&q->op_records);
+	if (!err)
+		err = fill(&q->syncs);
+	if (!err)
+		err = pay_for_nodes(q, mappings);
 	return err;
 }
 
@@ -105,6 +131,7 @@ static void end_pools(struct gpuvm_queues *q)
 {
 	smri_bind_spare_free(q);
 	mt_credits_release(&q->credits);
+	bound_tree(q->vm, 0);
 	smr_pool_destroy(&q->vas);
 	smr_pool_destroy(&q->jobs);
 	smr_pool_destroy(&q->op_records);
@@ -125,7 +152,8 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	q->priv = c->priv;
 	q->va_size = c->va_size;
 	q->max = (struct smri_bind_load){ c->max_jobs, c->max_ops, c->max_mappings, c->max_bytes };
-	q->credits_keep = 1 + (c->max_mappings ? c->max_ops : 0);
+	if (c->max_mappings >= vm->mm_range / vm->align && c->max_mappings)
+		q->max.growth = ULONG_MAX;
 	smr_lock_init(&q->lock, SMR_RANK_BIND);
 	smr_list_init(&q->queues);
 	smr_list_init(&q->ready);
@@ -145,7 +173,7 @@ int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
 
 	if (err || mt_external_lock(&vm->tree))
 		return -EINVAL;
-	if (vm->queues || vm->nr_vas > 0)
+	if (vm->queues || vm->nr_vas > 0 || gpuvm_reserved(vm) > 0)
 		return -EBUSY;
 	if (!smr_rcu_init(mt_rcu_flavor(&vm->tree)))
 		return -ENOMEM;
@@ -157,7 +185,7 @@ int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
 		err = -ENOMEM;
 	}
 	if (!err)
-		err = pay_for_all(q);
+		err = pay_for_all(q, c.max_mappings);
 	if (!err)
 		err = smri_bind_refill(q);
 	if (err) {

@@ -73,7 +73,7 @@ int gpuvm_set_align(struct gpuvm *vm, uint64_t align)
 {
 	if (align == 0 || (align & (align - 1)))
 		return -EINVAL;
-	if (vm->nr_vas > 0)
+	if (vm->nr_vas > 0 || vm->queues)
 		return -EBUSY;
 	vm->align = align;
 	return 0;

@@ -59,11 +59,11 @@ struct picture {
 	struct bind_stats stats;
 	struct smri_bind_load charged;
 	struct smr_pool_count pools[4];
-	unsigned long credits, credits_free, pledged, submitted, seq;
+	unsigned long credits, pledged, submitted, seq;
 	unsigned int obj_refs[TOY_OBJECTS], pairs[TOY_OBJECTS], vm_refs, resv_fences, resv_reserved;
 	unsigned int extobj;
 	long cookies;
-	bool in_signaled, out_signaled;
+	bool in_signaled, out_signaled, spare_credit;
 	char vm[4096];
 };
 
@@ -89,7 +89,7 @@ static void take_picture(struct picture *p, struct bind_queue *queue, struct fen
 	p->pools[2] = smr_pool_count(&q->op_records);
 	p->pools[3] = smr_pool_count(&q->syncs);
 	p->credits = mt_credits_left(&q->credits);
-	p->credits_free = q->credits_free;
+	p->spare_credit = q->spare.credit;
 	p->pledged = bt.toy.vm.tree.ma_pledge.pledged;
 	p->seq = bt.toy.vm.tree.ma_seq;
 	p->submitted = queue->submitted;

@@ -883,6 +883,14 @@ static void mappings_are_bounded(void **state)
 	/* Of the whole VM nothing can be left over. */
 	assert_int_equal(submit_sync(q, "unmap 0+1000"), 0);
 	expect_vm("[]");
+	/* Nine operations are beyond what was said, though nothing is under way. */
+	assert_int_equal(submit_sync(q, "prefetch 1+1; prefetch 1+1; prefetch 1+1; prefetch 1+1; "
+					"prefetch 1+1; prefetch 1+1; prefetch 1+1; prefetch 1+1"),
+			 0);
+	assert_int_equal(submit_sync(q, "prefetch 1+1; prefetch 1+1; prefetch 1+1; prefetch 1+1; "
+					"prefetch 1+1; prefetch 1+1; prefetch 1+1; prefetch 1+1; "
+					"prefetch 1+1"),
+			 -ENOSPC);
 	fence_put(in);
 	end(q);
 }
