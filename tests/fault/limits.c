@@ -1,112 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory that is really short: arenas with a limit, and what each gfp may touch then. Neither GFP_ATOMIC nor
- * GFP_NOWAIT calls the C allocator (counted, by wrapping it) or the system (a seccomp filter kills).
+ * GFP_NOWAIT calls the C allocator, or the system but for futexes.
  */
 #include "support/cm.h"
 
 #include "support/env.h"
+#include "support/guard.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stdlib.h>
+#include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define HOGS 40
 #define CRUMBS 100
 #define NEW xa_mk_value(7)
-
-/* ---- Counting what asks for memory (the linker sends calls here) */
-
-static unsigned long allocator_calls;
-static bool counting;
-
-static void count(void)
-{
-	if (__atomic_load_n(&counting, __ATOMIC_RELAXED))
-		__atomic_fetch_add(&allocator_calls, 1, __ATOMIC_RELAXED);
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__real_aligned_alloc(size_t align, size_t size);
-int __real_posix_memalign(void **p, size_t align, size_t size);
-void __real_free(void *p);
-void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
-int __real_munmap(void *addr, size_t len);
-int __real_madvise(void *addr, size_t len, int advice);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void *__wrap_aligned_alloc(size_t align, size_t size);
-int __wrap_posix_memalign(void **p, size_t align, size_t size);
-void __wrap_free(void *p);
-void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
-int __wrap_munmap(void *addr, size_t len);
-int __wrap_madvise(void *addr, size_t len, int advice);
-
-void *__wrap_malloc(size_t size)
-{
-	count();
-	return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	count();
-	return __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	count();
-	return __real_realloc(p, size);
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t size)
-{
-	count();
-	return __real_aligned_alloc(align, size);
-}
-
-int __wrap_posix_memalign(void **p, size_t align, size_t size)
-{
-	count();
-	return __real_posix_memalign(p, align, size);
-}
-
-void __wrap_free(void *p)
-{
-	count();
-	__real_free(p);
-}
-
-void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
-{
-	count();
-	return __real_mmap(addr, len, prot, flags, fd, offset);
-}
-
-int __wrap_munmap(void *addr, size_t len)
-{
-	count();
-	return __real_munmap(addr, len);
-}
-
-int __wrap_madvise(void *addr, size_t len, int advice)
-{
-	count();
-	return __real_madvise(addr, len, advice);
-}
 
 /* ---- An arena of one chunk, a tree in it, and trees of one node each that can be let go one by one */
 
@@ -376,90 +287,55 @@ static void roomy(struct maple_tree *tree, struct mt_mem *mem, unsigned int flag
 	mtree_destroy(&big);
 }
 
-static void allocator_is_left_alone(void **state)
+struct guarded {
+	struct maple_tree tree;
+	gfp_t gfp;
+	bool watched;
+};
+
+static void *churn_guarded(void *arg)
+{
+	struct guarded *g = arg;
+
+	/* A thread that has used tree and arena before. */
+	churn(&g->tree, GFP_KERNEL, 500);
+	g->watched = guard_thread();
+	guard_enter();
+	churn(&g->tree, g->gfp, 1000);
+	guard_leave();
+	return NULL;
+}
+
+static void nobody_is_called(void **state)
 {
 	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC };
 
 	(void)state;
 	for (unsigned int i = 0; i < 4; i++) {
 		struct mt_mem *mem = mt_mem_create(0, NULL);
-		struct maple_tree tree;
+		struct guarded g = { .gfp = gfps[i & 1] };
+		pthread_t thread;
 
 		assert_non_null(mem);
-		roomy(&tree, mem, MT_FLAGS_ALLOC_RANGE | (i & 2 ? MT_FLAGS_USE_RCU : 0));
-		if (i & 2)
-			churn(&tree, GFP_KERNEL, 500);
-		allocator_calls = 0;
-		__atomic_store_n(&counting, true, __ATOMIC_RELAXED);
-		churn(&tree, gfps[i & 1], 1000);
-		__atomic_store_n(&counting, false, __ATOMIC_RELAXED);
-		assert_int_equal(allocator_calls, 0);
-		mtree_destroy(&tree);
+		guard_begin();
+		roomy(&g.tree, mem, MT_FLAGS_ALLOC_RANGE | (i & 2 ? MT_FLAGS_USE_RCU : 0));
+		assert_int_equal(pthread_create(&thread, NULL, churn_guarded, &g), 0);
+		pthread_join(thread, NULL);
+		if (guard_faults())
+			fail_msg("%lu calls, the first: %s", guard_faults(), guard_first_fault());
+		if (!g.watched)
+			print_message("system calls were not watched\n");
+		mtree_destroy(&g.tree);
 		mt_mem_destroy(mem);
-	}
-}
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
-/* From here on only exiting is allowed. */
-static bool forbid_system_calls(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-	};
-	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
-
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
-static void system_is_left_alone(void **state)
-{
-	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC };
-	int status;
-
-	(void)state;
-	if (SANITIZED)
-		skip(); /* the sanitizers' own calls would be killed */
-	for (unsigned int i = 0; i < 2; i++) {
-		pid_t pid = fork();
-
-		if (pid == 0) {
-			struct mt_mem *mem = mt_mem_create(0, NULL);
-			struct maple_tree tree;
-
-			roomy(&tree, mem, MT_FLAGS_ALLOC_RANGE);
-			if (!forbid_system_calls())
-				_exit(77);
-			churn(&tree, gfps[i], 1000);
-			_exit(0);
-		}
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
-			skip();
-		assert_true(WIFEXITED(status));
-		assert_int_equal(WEXITSTATUS(status), 0);
 	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		/* First: it forks, which is best done before liburcu has threads. */
-		cmocka_unit_test(system_is_left_alone),
-		cmocka_unit_test(some_nodes_are_not_enough),
-		cmocka_unit_test(on_the_brink),
-		cmocka_unit_test(erase_without_memory),
-		cmocka_unit_test(all_can_be_dropped),
-		cmocka_unit_test(emergency_reserve),
-		cmocka_unit_test(allocator_is_left_alone),
+		cmocka_unit_test(some_nodes_are_not_enough), cmocka_unit_test(on_the_brink),
+		cmocka_unit_test(erase_without_memory),      cmocka_unit_test(all_can_be_dropped),
+		cmocka_unit_test(emergency_reserve),         cmocka_unit_test(nobody_is_called),
 	};
 
 	alarm(240);

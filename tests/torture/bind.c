@@ -12,12 +12,13 @@
  * older one second, whichever comes first: that would be half a job. Other look-ups must find what covers their
  * address, alive, and of an object that its pair agrees with.
  *
- * Now and then an allocation fails, somewhere; and whatever the library allocates or frees in a run ends the program.
+ * Now and then an allocation fails, somewhere; and what the library allocates or frees in a run, or asks of the system, ends the program.
  *
  * Asked for a million operations or more it is the long test: 300,000 mappings to begin with, and 100,000 jobs outstanding at a time.
  */
 #include "support/bind_toy.h"
 #include "support/env.h"
+#include "support/guard.h"
 #include "support/memfault.h"
 #include "support/rng.h"
 
@@ -28,7 +29,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -89,81 +89,6 @@ static struct {
 
 static unsigned int submitting, stop;                      /* atomic */
 static unsigned long refused, looked, checked, steps_seen; /* atomic */
-
-/* ---- Nothing is allocated or freed in a run ---- */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_aligned_alloc(size_t align, size_t size);
-int __real_posix_memalign(void **out, size_t align, size_t size);
-void __real_free(void *old);
-void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
-int __real_munmap(void *addr, size_t len);
-int __real_madvise(void *addr, size_t len, int advice);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_aligned_alloc(size_t align, size_t size);
-int __wrap_posix_memalign(void **out, size_t align, size_t size);
-void __wrap_free(void *old);
-void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
-int __wrap_munmap(void *addr, size_t len);
-int __wrap_madvise(void *addr, size_t len, int advice);
-
-void *__wrap_malloc(size_t size)
-{
-	fail_if(fence_in_signalling());
-	return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	fail_if(fence_in_signalling());
-	return __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	fail_if(fence_in_signalling());
-	return __real_realloc(old, size);
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t size)
-{
-	fail_if(fence_in_signalling());
-	return __real_aligned_alloc(align, size);
-}
-
-int __wrap_posix_memalign(void **out, size_t align, size_t size)
-{
-	fail_if(fence_in_signalling());
-	return __real_posix_memalign(out, align, size);
-}
-
-void __wrap_free(void *old)
-{
-	fail_if(fence_in_signalling());
-	__real_free(old);
-}
-
-void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
-{
-	fail_if(fence_in_signalling());
-	return __real_mmap(addr, len, prot, flags, fd, offset);
-}
-
-int __wrap_munmap(void *addr, size_t len)
-{
-	fail_if(fence_in_signalling());
-	return __real_munmap(addr, len);
-}
-
-int __wrap_madvise(void *addr, size_t len, int advice)
-{
-	fail_if(fence_in_signalling());
-	return __real_madvise(addr, len, advice);
-}
 
 /* ---- The model. Changed by one run at a time ---- */
 
@@ -323,6 +248,8 @@ static void run_begin(struct gpuvm *v, void *priv)
 	(void)v;
 	(void)priv;
 	fail_if(running);
+	(void)guard_thread();
+	guard_enter();
 }
 
 static void run_end(struct gpuvm *v, void *priv)
@@ -332,6 +259,7 @@ static void run_end(struct gpuvm *v, void *priv)
 	if (running)
 		come_to(running, running->nr);
 	running = NULL;
+	guard_leave();
 }
 
 static void va_release(struct gpuva *va, void *priv)
@@ -675,10 +603,19 @@ static void torture(void)
 	fail_if(s.submitted == 0 || checked == 0);
 }
 
+/* Perhaps in a signal handler. */
+static void asked_for(const char *what)
+{
+	fprintf(stderr, "bind: in a run: %s\n", what);
+	abort();
+}
+
 int main(void)
 {
 	uint64_t jobs = env_ops(30000);
 
+	guard_begin();
+	guard_set_fault(asked_for);
 	if (jobs >= LONG)
 		p = (struct params){ .cells = 1 << 21,
 				     .jobs = jobs / 50,

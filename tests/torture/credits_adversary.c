@@ -347,7 +347,7 @@ static void do_stores(void *arg)
 
 static void run(void (*fn)(void *arg), struct job *job)
 {
-	const char *fault = guard_run(fn, job);
+	const char *fault = credits_guard_run(fn, job);
 
 	if (fault) {
 		/* The thread is lost, and the locks it holds with it. */
@@ -643,7 +643,7 @@ int main(void)
 		cmocka_unit_test(large_transactions),
 	};
 
-	if (!guard_start())
+	if (!credits_guard_start())
 		print_message("no seccomp filter here: system calls go unnoticed\n");
 	return cmocka_run_group_tests_name("credits_adversary", tests, NULL, NULL);
 }
