@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* What a job leaves behind: pairs, objects and reservation locks last as long as they must, and no longer. */
+#include "bind_bed.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static void objects_outlive_their_mappings(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct gpuvm_object *a = &bt.toy.objs[0];
+	struct fence *in = fence_create();
+	struct gpuvm_bo *pair;
+
+	(void)state;
+	assert_int_equal(a->refs, 1);
+	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+	gpuvm_object_lock(a);
+	pair = gpuvm_bo_find(&bt.toy.vm, a);
+	gpuvm_object_unlock(a);
+	assert_non_null(pair);
+	gpuvm_bo_put(pair);
+	assert_int_equal(gpuvm_resv_wait(a->resv, GPUVM_USAGE_READ, 0), 0);
+	assert_int_equal(gpuvm_resv_wait(a->resv, GPUVM_USAGE_BOOKKEEP, 0), -ETIMEDOUT);
+	fence_signal(in);
+	settle(q);
+	assert_int_equal(gpuvm_resv_wait(a->resv, GPUVM_USAGE_BOOKKEEP, 0), 0);
+	assert_int_equal(a->refs, 2);
+	assert_int_equal(submit_sync(q, "unmap_all A"), 0);
+	while (stats().vas_limbo > 0 || now(&a->refs) > 1)
+		usleep(100);
+	assert_int_equal(now(&bt.released), 1);
+	fence_put(in);
+	end(q);
+}
+
+static unsigned int freed;
+
+static void free_object(struct gpuvm_object *obj)
+{
+	(void)obj;
+	assert_false(fence_in_signalling());
+	__atomic_fetch_add(&freed, 1, __ATOMIC_SEQ_CST);
+}
+
+/* A12 */
+static void destructors_wait_for_readers(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct gpuvm_object obj;
+	struct bind_op op = { BIND_MAP, 0, 0x10, 0x10, &obj, 0 };
+	struct bind_job job = { .ops = &op, .nr_ops = 1, .flags = BIND_SYNC };
+	struct fence *in = fence_create();
+	struct gpuva *va;
+
+	(void)state;
+	freed = 0;
+	gpuvm_object_init(&obj, 0, NULL, free_object);
+	assert_int_equal(bind_queue_submit(q, &job), 0);
+	gpuvm_object_put(&obj);
+	assert_int_equal(submit(q, "unmap 0+100", in, NULL), 0);
+	gpuvm_read_lock(&bt.toy.vm);
+	va = gpuvm_find(&bt.toy.vm, 0x18);
+	fence_signal(in);
+	while (gpuvm_find(&bt.toy.vm, 0x18) || stats().jobs > 0)
+		usleep(100);
+	usleep(2000);
+	assert_ptr_equal(va->gem.obj, &obj);
+	assert_ptr_equal(va->vm_bo->obj, &obj);
+	assert_int_equal(stats().vas_limbo, 1);
+	assert_int_equal(now(&freed), 0);
+	gpuvm_read_unlock(&bt.toy.vm);
+	while (stats().vas_limbo > 0 || now(&freed) == 0)
+		usleep(100);
+	assert_int_equal(now(&freed), 1);
+	fence_put(in);
+	end(q);
+}
+
+static void external_objects(void **state)
+{
+	for (unsigned int flags = 0; flags < 2; flags++) {
+		struct toy_config config = { .range = 0x1000, .flags = flags, .external = true };
+		struct gpuvm_exec exec;
+		struct bind_queue *q;
+
+		(void)state;
+		bind_toy_init(&bt, &config, NULL);
+		q = bind_queue_create(&bt.toy.vm, "test", NULL);
+		assert_int_equal(submit_sync(q, "map 10+10=A@0; map 20+10=B@0; map 30+10=A@0"), 0);
+		exec = (struct gpuvm_exec){ .vm = &bt.toy.vm, .num_fences = 1 };
+		assert_int_equal(gpuvm_exec_lock(&exec), 0);
+		assert_int_equal(exec.nr, 3);
+		gpuvm_exec_unlock(&exec);
+		assert_int_equal(submit_sync(q, "unmap_all A; unmap 20+10"), 0);
+		end(q);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(objects_outlive_their_mappings),
+		cmocka_unit_test(destructors_wait_for_readers),
+		cmocka_unit_test(external_objects),
+	};
+
+	return cmocka_run_group_tests_name("bind_clean", tests, NULL, NULL);
+}

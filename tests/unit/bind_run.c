@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* What one job does: operations that see those before them, attributes that are carried over. */
+#include "bind_bed.h"
+
+static void operations_see_those_before(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0; map 18+4=B@0; unmap 12+2; prefetch 0+100; "
+					"map 11+8=A@1; prefetch 10+8"),
+			 0);
+	expect_log("M(10+10=A@0) "
+		   "R(10+10=A@0 k0 p:10+8=A@0 n:1c+4=A@c) M(18+4=B@0) "
+		   "R(10+8=A@0 k0 p:10+2=A@0 n:14+4=A@4) "
+		   "P(10+2=A@0) P(14+4=A@4) P(18+4=B@0) P(1c+4=A@c) "
+		   "R(10+2=A@0 k1 p:10+1=A@0) U(14+4=A@4 k1) R(18+4=B@0 k0 n:19+3=B@1) M(11+8=A@1) "
+		   "P(10+1=A@0) P(11+8=A@1)");
+	expect_vm("[10+1=A@0 11+8=A@1 19+3=B@1 1c+4=A@c]");
+	assert_int_equal(gpuvm_find(&bt.toy.vm, 0x12)->gem.offset, 1);
+	end(q);
+}
+
+static void unmap_all_in_one_job(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0; map 20+10=B@0; map 40+10=A@20"), 0);
+	toy_clear_log(&bt.toy);
+	/* Over parts of what has gone, in the middle, at an end and as a whole; and all of that again. */
+	assert_int_equal(submit_sync(q, "unmap_all A; map 14+4=A@80; unmap 18+2; prefetch 0+100; "
+					"map 4c+8=C@0; unmap 10+1; unmap_all A; map 30+1=A@7; "
+					"unmap_all C"),
+			 0);
+	expect_log("U(10+10=A@0 k0) U(40+10=A@20 k0) M(14+4=A@80) P(14+4=A@80) P(20+10=B@0) "
+		   "M(4c+8=C@0) U(14+4=A@80 k0) M(30+1=A@7) U(4c+8=C@0 k0)");
+	expect_vm("[20+10=B@0 30+1=A@7]");
+	assert_int_equal(submit_sync(q, "map 10+40=B@0"), 0);
+	expect_vm("[10+40=B@0]");
+	assert_int_equal(submit_sync(q, "unmap_all B; unmap_all A"), 0);
+	expect_vm("[]");
+	end(q);
+}
+
+static void attributes_are_carried(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct gpuva *va;
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "sparse 10+10; map 30+10=A@0"), 0);
+	va = gpuvm_find(&bt.toy.vm, 0x30);
+	gpuva_invalidate(va, true);
+	assert_int_equal(submit_sync(q, "unmap 14+4; unmap 34+4"), 0);
+	assert_int_equal(gpuvm_find(&bt.toy.vm, 0x10)->flags, GPUVA_SPARSE);
+	assert_int_equal(gpuvm_find(&bt.toy.vm, 0x1f)->flags, GPUVA_SPARSE);
+	va = gpuvm_find(&bt.toy.vm, 0x3f);
+	assert_true(gpuva_invalidated(va));
+	assert_ptr_equal(va->vm_bo->obj, &bt.toy.objs[0]);
+	assert_int_equal(((struct bind_toy_va *)va)->mark, 0);
+	end(q);
+}
+
+/* More operations than the VM's holder of credits serves at once. */
+static void large_jobs(void **state)
+{
+	struct bind_op list[200];
+	struct bind_job job = { .ops = list, .nr_ops = 200, .flags = BIND_SYNC };
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	for (unsigned int i = 0; i < 200; i++)
+		list[i] = (struct bind_op){ BIND_MAP, 0, 8 * i, 4, &bt.toy.objs[i % 3], i };
+	assert_int_equal(bind_queue_submit(q, &job), 0);
+	assert_int_equal(stats().vas_live, 200);
+	for (unsigned int i = 0; i < 200; i++)
+		list[i] = (struct bind_op){ .type = BIND_UNMAP, .addr = 8 * i + 1, .range = 1 };
+	assert_int_equal(bind_queue_submit(q, &job), 0);
+	assert_int_equal(stats().vas_live, 400);
+	assert_int_equal(stats().bytes, 0);
+	end(q);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(operations_see_those_before),
+		cmocka_unit_test(unmap_all_in_one_job),
+		cmocka_unit_test(attributes_are_carried),
+		cmocka_unit_test(large_jobs),
+	};
+
+	return cmocka_run_group_tests_name("bind_run", tests, NULL, NULL);
+}

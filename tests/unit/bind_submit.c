@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* Submitting jobs: what is refused, and that nothing is left of it. */
+#include "bind_bed.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+static void expect_bad(struct bind_queue *q, struct bind_op op)
+{
+	struct bind_op list[2] = { { .type = BIND_UNMAP, .addr = 0x20, .range = 4 }, op };
+	struct bind_job job = { .ops = list, .nr_ops = 2 };
+
+	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
+	assert_int_equal(job.bad_op, 1);
+}
+
+static void refuses_operations(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct gpuvm_object *a = &bt.toy.objs[0];
+
+	(void)state;
+	a->size = 0x100;
+	expect_bad(q, (struct bind_op){ .type = (enum bind_op_type)9, .addr = 1, .range = 1 });
+	expect_bad(q, (struct bind_op){ .type = BIND_MAP, .addr = 1, .obj = a });
+	expect_bad(q, (struct bind_op){ .type = BIND_MAP, .addr = 0xff0, .range = 0x11 });
+	expect_bad(q, (struct bind_op){ .type = BIND_MAP, .addr = ~0UL, .range = 2 });
+	expect_bad(q, (struct bind_op){ BIND_MAP, 0, 0x10, 0x10, a, 0xf1 });
+	expect_bad(q, (struct bind_op){ BIND_MAP, GPUVA_SPARSE, 0x10, 0x10, a, 0 });
+	expect_bad(q, (struct bind_op){ BIND_UNMAP, 0, 0x10, 0x10, a, 0 });
+	expect_bad(q, (struct bind_op){ BIND_UNMAP, 0, 0x10, 0x10, NULL, 1 });
+	expect_bad(q, (struct bind_op){ BIND_UNMAP, 1, 0x10, 0x10, NULL, 0 });
+	expect_bad(q, (struct bind_op){ BIND_UNMAP, 0, 0x10, 0, NULL, 0 });
+	expect_bad(q, (struct bind_op){ BIND_PREFETCH, 0, 0x10, 0x10, a, 0 });
+	expect_bad(q, (struct bind_op){ BIND_PREFETCH, 0, 0x10, 0, NULL, 0 });
+	expect_bad(q, (struct bind_op){ BIND_PREFETCH, 0, 2, ~0UL, NULL, 0 });
+	expect_bad(q, (struct bind_op){ BIND_UNMAP_ALL, 0, 0, 0, NULL, 0 });
+	expect_bad(q, (struct bind_op){ BIND_UNMAP_ALL, 0, 1, 0, a, 0 });
+	expect_bad(q, (struct bind_op){ BIND_UNMAP_ALL, 0, 0, 1, a, 0 });
+	assert_int_equal(stats().submitted, 0);
+	end(q);
+}
+
+static void refuses_jobs(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct fence *f = fence_create();
+	struct timeline *tl = timeline_create("t", 0);
+	struct bind_sync sync = { .fence = f, .timeline = tl };
+	struct bind_job job = { .flags = 4 };
+
+	(void)state;
+	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
+	assert_int_equal(job.bad_op, 0);
+	job = (struct bind_job){ .nr_in = 1 };
+	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
+	job = (struct bind_job){ .nr_in = 1, .in = &sync }; /* both */
+	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
+	sync = (struct bind_sync){ .value = 1 }; /* neither */
+	job = (struct bind_job){ .nr_out = 1, .out = &sync };
+	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
+	sync = (struct bind_sync){ .fence = f };
+	job = (struct bind_job){ .nr_out = UINT_MAX, .out = &sync };
+	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
+	job = (struct bind_job){ .nr_ops = 1 };
+	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
+	assert_int_equal(job.bad_op, 1);
+	/* A7 */
+	sync = (struct bind_sync){ .fence = f };
+	job = (struct bind_job){ .flags = BIND_SYNC, .nr_in = 1, .in = &sync };
+	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
+	job = (struct bind_job){ .flags = BIND_SYNC, .nr_out = 1, .out = &sync };
+	assert_int_equal(bind_queue_submit(q, &job), -EINVAL);
+	assert_false(fence_is_signaled(f));
+	fence_put(f);
+	timeline_put(tl);
+	end(q);
+}
+
+/* A6 */
+static void nothing_of_a_bad_job_is_done(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	assert_int_equal(submit(q, "map 10+10=A@0; map 20+0=A@0", NULL, NULL), -EINVAL);
+	settle(q);
+	expect_vm("[]");
+	end(q);
+}
+
+/* A1 */
+static void refused_when_over(void **state)
+{
+	struct bind_queue *q = begin(NULL), *p = another();
+	struct bind_stats before;
+	int err;
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0"), 0);
+	bind_queue_cancel(p);
+	assert_int_equal(submit(p, "map 10+10=A@0", NULL, NULL), -ENOENT);
+	before = stats();
+	bind_vm_ban(&bt.toy.vm);
+	assert_true(bind_vm_is_banned(&bt.toy.vm));
+	assert_int_equal(submit(q, "map 10+10=A@0", NULL, NULL), -ENOENT);
+	assert_int_equal(submit(q, "unmap 10+10", NULL, NULL), -ENOENT);
+	assert_null(bind_queue_create(&bt.toy.vm, "late", &err));
+	assert_int_equal(err, -ENOENT);
+	assert_int_equal(stats().submitted, before.submitted);
+	assert_int_equal(stats().bytes, 0);
+	assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_DRAIN), 0);
+	assert_int_equal(submit(q, "unmap 10+10", NULL, NULL), -ENOENT);
+	bind_queue_destroy(p);
+	end(q);
+}
+
+/* What the driver says of an operation becomes the answer, and what it has said yes to is finished. */
+static void preparing_may_fail(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct bind_stats before = stats();
+
+	(void)state;
+	bt.prepare_at = 2;
+	bt.prepare_err = -ENOSPC;
+	assert_int_equal(submit(q, "map 1+1=A@0; map 2+1=B@0; map 3+1=A@0", NULL, NULL), -ENOSPC);
+	assert_int_equal(bt.cookies, 0);
+	assert_int_equal(bt.toy.objs[0].refs, 1);
+	before.bytes_peak = stats().bytes_peak;
+	assert_memory_equal(&before, &(struct bind_stats[]){ stats() }, sizeof(before));
+	assert_int_equal(submit_sync(q, "map 1+1=A@0; map 2+1=B@0; map 3+1=A@0"), 0);
+	assert_int_equal(bt.cookies, 0);
+	end(q);
+}
+
+static void mappings_are_bounded(void **state)
+{
+	struct bind_config strict = { .max_mappings = 6, .max_jobs = 4, .max_ops = 8 };
+	struct bind_queue *q = begin(&strict);
+	struct fence *in = fence_create();
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 0+100=A@0"), 0);
+	assert_int_equal(submit(q, "unmap 20+10; unmap 40+10", in, NULL), 0);
+	assert_int_equal(submit(q, "map 80+10=B@0", NULL, NULL), 0);
+	/* 1 is there, 4 may come: one more may, two not. */
+	assert_int_equal(submit(q, "map 90+10=B@0", NULL, NULL), -ENOSPC);
+	assert_int_equal(submit(q, "unmap 90+1", NULL, NULL), 0);
+	assert_int_equal(submit(q, "unmap 90+1", NULL, NULL), -ENOSPC);
+	fence_signal(in);
+	settle(q);
+	expect_vm("[0+20=A@0 30+10=A@30 50+30=A@50 80+10=B@0 91+6f=A@91]");
+	assert_int_equal(submit_sync(q, "map 800+10=B@0"), -ENOSPC);
+	assert_int_equal(submit_sync(q, "unmap 8+1"), 0);
+	assert_int_equal(submit_sync(q, "unmap 10+100"), -ENOSPC);
+	/* Of the whole VM nothing can be left over. */
+	assert_int_equal(submit_sync(q, "unmap 0+1000"), 0);
+	expect_vm("[]");
+	/* Nine operations are beyond what was said, though nothing is under way. */
+	assert_int_equal(submit_sync(q, "prefetch 1+1; prefetch 1+1; prefetch 1+1; prefetch 1+1; "
+					"prefetch 1+1; prefetch 1+1; prefetch 1+1; prefetch 1+1"),
+			 0);
+	assert_int_equal(submit_sync(q, "prefetch 1+1; prefetch 1+1; prefetch 1+1; prefetch 1+1; "
+					"prefetch 1+1; prefetch 1+1; prefetch 1+1; prefetch 1+1; "
+					"prefetch 1+1"),
+			 -ENOSPC);
+	fence_put(in);
+	end(q);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refuses_operations),
+		cmocka_unit_test(refuses_jobs),
+		cmocka_unit_test(nothing_of_a_bad_job_is_done),
+		cmocka_unit_test(refused_when_over),
+		cmocka_unit_test(preparing_may_fail),
+		cmocka_unit_test(mappings_are_bounded),
+	};
+
+	return cmocka_run_group_tests_name("bind_submit", tests, NULL, NULL);
+}

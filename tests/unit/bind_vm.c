@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Driving a VM by bind queues: which, and how it ends, by cancelled queues, a ban, or being closed. */
+#include "bind_bed.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+static void refuses_vms_and_configurations(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000 };
+	struct bind_config c = { .size = sizeof(c) };
+	struct bind_stats s;
+	struct toy toy;
+	int err;
+
+	(void)state;
+	assert_int_equal(toy_init(&toy, &config), 0);
+	assert_null(bind_queue_create(&toy.vm, "none", &err));
+	assert_int_equal(err, -EINVAL);
+	assert_int_equal(bind_vm_close(&toy.vm, BIND_DRAIN), -ENOENT);
+	assert_false(bind_vm_is_banned(&toy.vm));
+	bind_vm_ban(&toy.vm);
+	bind_vm_stats(&toy.vm, &s);
+	assert_int_equal(s.submitted, 0);
+	assert_int_equal(bind_vm_init(&toy.vm, NULL), -EINVAL);
+	c.size = 0;
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	c.size = sizeof(c) + 1;
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	c = (struct bind_config){ .size = sizeof(c), .va_size = sizeof(struct gpuva) - 1 };
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	c = (struct bind_config){ .size = sizeof(c), .va_size = SIZE_MAX };
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	c = (struct bind_config){ .size = sizeof(c), .max_mappings = 10, .max_ops = 10 };
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	c.max_jobs = 1;
+	c.max_mappings = ULONG_MAX;
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	c.max_mappings = 1;
+	c.max_ops = ULONG_MAX;
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	gpuvm_lock(&toy.vm);
+	assert_int_equal(toy_insert(&toy, 1, 1, 0, 0), 0);
+	gpuvm_unlock(&toy.vm);
+	c = (struct bind_config){ .size = sizeof(c) };
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EBUSY);
+	gpuvm_lock(&toy.vm);
+	toy_clear(&toy);
+	gpuvm_unlock(&toy.vm);
+	assert_int_equal(bind_vm_init(&toy.vm, &c), 0); /* threads that VMs share */
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EBUSY);
+	assert_int_equal(gpuvm_set_mem(&toy.vm, NULL), -EBUSY);
+	assert_int_equal(gpuvm_set_lock(&toy.vm, NULL, NULL), -EBUSY);
+	assert_null(bind_queue_create(&toy.vm, NULL, NULL));
+	assert_int_equal(bind_vm_close(&toy.vm, BIND_DRAIN), 0);
+	assert_int_equal(bind_vm_close(&toy.vm, BIND_DRAIN), -ENOENT);
+	assert_null(bind_queue_create(&toy.vm, "late", &err));
+	assert_int_equal(err, -ENOENT);
+	assert_true(toy_destroy(&toy));
+	assert_null(bind_workers_create(0));
+	assert_null(bind_workers_create(1025));
+	bind_workers_destroy(NULL);
+	bind_queue_destroy(NULL);
+}
+
+static void refuses_external_locks(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000 };
+	struct bind_config c = { .size = sizeof(c) };
+	struct toy toy;
+	int lock;
+
+	(void)state;
+	assert_int_equal(toy_init(&toy, &config), 0);
+	assert_int_equal(gpuvm_set_lock(&toy.vm, &lock, NULL), 0);
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EINVAL);
+	gpuvm_put(&toy.vm);
+}
+
+/* A5 */
+static void canceled_jobs_change_nothing(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct fence *in = fence_create(), *a = fence_create(), *b = fence_create();
+	struct bind_stats s;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 10+10=A@0", in, a), 0);
+	assert_int_equal(submit(q, "unmap 14+4", NULL, b), 0);
+	bind_queue_cancel(q);
+	expect_signaled(b, -ECANCELED);
+	assert_true(fence_is_signaled(a));
+	assert_int_equal(fence_error(a), -ECANCELED);
+	settle(q);
+	expect_vm("[]");
+	expect_log("(none)");
+	s = stats();
+	assert_int_equal(s.canceled, 2);
+	assert_int_equal(s.jobs + s.ops + s.bytes + s.vas_reserved + s.vas_used, 0);
+	assert_int_equal(bt.cookies, 0);
+	fence_signal(in); /* nobody listens any more */
+	fence_put(in);
+	fence_put(a);
+	fence_put(b);
+	end(q);
+}
+
+/* A9 */
+static void a_failed_step_bans(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct fence *in = fence_create(), *a = fence_create(), *b = fence_create();
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0"), 0);
+	bt.step_err = -EIO;
+	assert_int_equal(submit(q, "unmap 14+4", in, a), 0);
+	assert_int_equal(submit(q, "unmap 10+10", NULL, b), 0);
+	fence_signal(in);
+	expect_signaled(a, -EIO);
+	expect_signaled(b, -ECANCELED);
+	assert_true(bind_vm_is_banned(&bt.toy.vm));
+	assert_int_equal(submit(q, "unmap 10+10", NULL, NULL), -ENOENT);
+	settle(q);
+	assert_int_equal(stats().failed, 1);
+	assert_int_equal(stats().canceled, 1);
+	fence_put(in);
+	fence_put(a);
+	fence_put(b);
+	end(q);
+}
+
+static void closing(enum bind_close how)
+{
+	struct bind_queue *q = begin(NULL);
+	struct fence *in = fence_create(), *out = fence_create();
+
+	assert_int_equal(submit_sync(q, "map 10+10=A@0; map 800+10=B@0; sparse 900+1"), 0);
+	assert_int_equal(submit(q, "map 20+10=B@0", how == BIND_CANCEL ? in : NULL, out), 0);
+	assert_int_equal(bind_vm_close(&bt.toy.vm, how), 0);
+	expect_signaled(out, how == BIND_CANCEL ? -ECANCELED : 0);
+	expect_vm("[]");
+	assert_int_equal(stats().vas_live + stats().vas_limbo, 0);
+	assert_int_equal(bt.released, how == BIND_CANCEL ? 3 : 4);
+	fence_signal(in);
+	fence_put(in);
+	fence_put(out);
+	end(q);
+}
+
+static void closes(void **state)
+{
+	(void)state;
+	closing(BIND_CANCEL);
+	closing(BIND_DRAIN);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refuses_vms_and_configurations),
+		cmocka_unit_test(refuses_external_locks),
+		cmocka_unit_test(canceled_jobs_change_nothing),
+		cmocka_unit_test(a_failed_step_bans),
+		cmocka_unit_test(closes),
+	};
+
+	return cmocka_run_group_tests_name("bind_vm", tests, NULL, NULL);
+}

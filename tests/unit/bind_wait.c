@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* Submitters that wait, for room below the bounds or for their job: who is let in, who is told of the end, and signals. */
+#include "bind_bed.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+struct blocked {
+	pthread_t thread;
+	struct bind_queue *q;
+	int result;
+	unsigned int done;
+};
+
+static void *submit_blocked(void *arg)
+{
+	struct blocked *b = arg;
+
+	b->result = submit(b->q, "map 20+10=B@0", NULL, NULL);
+	__atomic_store_n(&b->done, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static void start_blocked(struct blocked *b, struct bind_queue *q)
+{
+	*b = (struct blocked){ .q = q };
+	assert_int_equal(pthread_create(&b->thread, NULL, submit_blocked, b), 0);
+	while (stats().blocked == 0)
+		usleep(100);
+}
+
+static int join_blocked(struct blocked *b)
+{
+	pthread_join(b->thread, NULL);
+	return b->result;
+}
+
+static void bounded(const struct bind_config *bounds)
+{
+	struct bind_queue *q = begin(bounds);
+	struct fence *in = fence_create();
+	struct bind_job job = { .flags = BIND_NONBLOCK };
+	struct blocked b;
+
+	/* The first is always let in. */
+	assert_int_equal(submit(q, "map 10+10=A@0; map 11+10=A@0", in, NULL), 0);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "map 20+10=B@0", &job), -ENOSPC);
+	start_blocked(&b, q);
+	assert_int_equal(b.done, 0);
+	fence_signal(in);
+	assert_int_equal(join_blocked(&b), 0);
+	settle(q);
+	expect_vm("[10+1=A@0 11+f=A@0 20+10=B@0]");
+	assert_int_equal(stats().blocked, 1);
+	fence_put(in);
+	end(q);
+}
+
+static void submits_wait_for_room(void **state)
+{
+	(void)state;
+	bounded(&(struct bind_config){ .max_jobs = 1 });
+	bounded(&(struct bind_config){ .max_ops = 2 });
+	bounded(&(struct bind_config){ .max_bytes = 1000 });
+}
+
+static void who_waits_learns_of_the_end(void **state)
+{
+	struct bind_config one = { .max_jobs = 1 };
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		struct bind_queue *q = begin(&one);
+		struct fence *in = fence_create();
+		struct blocked b;
+
+		assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+		start_blocked(&b, q);
+		if (i == 0)
+			bind_queue_cancel(q);
+		else if (i == 1)
+			bind_vm_ban(&bt.toy.vm);
+		else
+			bind_vm_close(&bt.toy.vm, BIND_CANCEL);
+		assert_int_equal(join_blocked(&b), -ENOENT);
+		fence_put(in);
+		end(q);
+	}
+}
+
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+static void kick(pthread_t thread, const unsigned int *done)
+{
+	struct sigaction action = { .sa_handler = nothing, .sa_flags = SA_RESTART };
+
+	sigaction(SIGUSR1, &action, NULL);
+	while (!__atomic_load_n(done, __ATOMIC_SEQ_CST)) {
+		pthread_kill(thread, SIGUSR1);
+		usleep(200);
+	}
+}
+
+static void waiting_for_room_is_interrupted(void **state)
+{
+	struct bind_config one = { .max_jobs = 1 };
+	struct bind_queue *q = begin(&one);
+	struct fence *in = fence_create();
+	struct blocked b;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+	start_blocked(&b, q);
+	kick(b.thread, &b.done);
+	assert_int_equal(join_blocked(&b), -EINTR);
+	fence_signal(in);
+	settle(q);
+	expect_vm("[10+10=A@0]");
+	fence_put(in);
+	end(q);
+}
+
+static void sync_jobs_return_their_result(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	bt.step_err = -EIO;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0"), -EIO);
+	end(q);
+}
+
+struct synced {
+	struct bind_queue *q;
+	struct bind_job job;
+	int result;
+	unsigned int done;
+};
+
+static void *submit_synced(void *arg)
+{
+	struct synced *s = arg;
+
+	s->job = (struct bind_job){ .flags = BIND_SYNC };
+	s->result = bind_toy_submit_job(s->q, &bt, "map 20+10=B@0", &s->job);
+	__atomic_store_n(&s->done, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static void an_interrupted_sync_job_still_runs(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct fence *in = fence_create();
+	struct synced s = { .q = q };
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, submit_synced, &s), 0);
+	while (stats().jobs < 2)
+		usleep(100);
+	kick(thread, &s.done);
+	pthread_join(thread, NULL);
+	assert_int_equal(s.result, -EINTR);
+	assert_int_equal(s.job.bad_op, UINT_MAX);
+	fence_signal(in);
+	settle(q);
+	expect_vm("[10+10=A@0 20+10=B@0]");
+	fence_put(in);
+	end(q);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(submits_wait_for_room),
+		cmocka_unit_test(who_waits_learns_of_the_end),
+		cmocka_unit_test(waiting_for_room_is_interrupted),
+		cmocka_unit_test(sync_jobs_return_their_result),
+		cmocka_unit_test(an_interrupted_sync_job_still_runs),
+	};
+
+	return cmocka_run_group_tests_name("bind_wait", tests, NULL, NULL);
+}
