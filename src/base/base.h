@@ -22,6 +22,9 @@
 
 #define SMR_CACHE_LINE 64
 
+/* Errors are -1 to -SMR_MAX_ERRNO, as the kernel has it. */
+#define SMR_MAX_ERRNO 4095
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 #define container_of(ptr, type, member)                                            \

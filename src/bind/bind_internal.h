@@ -9,6 +9,7 @@
 #include "gpuvm/queues.h"
 #include "mem/pool.h"
 
+#include <errno.h>
 #include <samara/bind_queue.h>
 
 /* ---- Records ---- */
@@ -100,6 +101,15 @@ enum {
 	SMRI_BIND_ALONE = 1, /* nothing is outstanding that could bring memory back */
 	SMRI_BIND_RETRY = 2, /* something is, now */
 };
+
+/* What a callback of the driver has answered. A fence takes nothing else for an error, and would not be signalled. */
+smr_inline int smri_bind_answer(int err)
+{
+	bool good = err <= 0 && err >= -SMR_MAX_ERRNO;
+
+	smr_assert(good);
+	return good ? err : -EINVAL;
+}
 
 /* ---- Queues and VMs ---- */
 

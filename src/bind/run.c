@@ -385,11 +385,7 @@ static void apply(struct gpuvm_queues *q, struct smri_bind_job *job)
 
 static int call_step(struct gpuvm_queues *q, const struct bind_step *step)
 {
-	int err = q->ops && q->ops->step ? q->ops->step(q->vm, step, q->priv) : 0;
-
-	/* A fence takes nothing else for an error, and would not be signalled. */
-	smr_assert(err <= 0);
-	return err > 0 ? -EINVAL : err;
+	return q->ops && q->ops->step ? smri_bind_answer(q->ops->step(q->vm, step, q->priv)) : 0;
 }
 
 int smri_bind_step_unmap(struct gpuvm_queues *q, struct smri_bind_va *v, unsigned int index,

@@ -208,10 +208,7 @@ static struct smri_bind_job *reserve(struct bind_queue *queue, const struct bind
 
 int smri_bind_prepare(struct gpuvm_queues *q, const struct bind_op *op, void **cookie)
 {
-	int err = q->ops->prepare(q->vm, op, cookie, q->priv);
-
-	smr_assert(err <= 0);
-	return err > 0 ? -EINVAL : err;
+	return smri_bind_answer(q->ops->prepare(q->vm, op, cookie, q->priv));
 }
 
 static int prepare(struct gpuvm_queues *q, struct smri_bind_job *j)

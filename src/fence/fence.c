@@ -79,9 +79,6 @@
 #include <errno.h>
 #include <limits.h>
 
-/* The largest errno, as the kernel has it. */
-#define MAX_ERRNO 4095
-
 /* ---- Lifetime ---- */
 
 struct fence *fence_create(void)
@@ -195,7 +192,7 @@ int fence_signal_error(struct fence *f, int error)
 {
 	unsigned int before;
 
-	if (error > 0 || error < -MAX_ERRNO)
+	if (error > 0 || error < -SMR_MAX_ERRNO)
 		return -EINVAL;
 	mt_lock_acquire(&f->lock);
 	if (smr_load(&f->state, RELAXED) == SMRI_FENCE_SIGNALED) {

@@ -30,7 +30,6 @@
 #include <string.h>
 
 #define NAME_SIZE 32
-#define MAX_ERRNO 4095
 
 struct fence_list {
 	struct fence *first, *last;
@@ -136,7 +135,7 @@ int timeline_signal_error(struct timeline *tl, uint64_t value, int error)
 {
 	int err = -EINVAL;
 
-	if (error > 0 || error < -MAX_ERRNO)
+	if (error > 0 || error < -SMR_MAX_ERRNO)
 		return err;
 	mt_lock_acquire(&tl->lock);
 	if (value > tl->value) {
