@@ -218,15 +218,18 @@ struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bin
 /* In protected mode whoever drops a pair's last reference holds the VM's reservation lock. */
 void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair)
 {
-	struct gpuvm_object *r_obj = q->vm->r_obj;
+	struct gpuvm_object *obj;
 
-	if (!pair)
+	if (!pair || !gpuvm_resv_protected(q->vm)) {
+		gpuvm_bo_put(pair);
 		return;
-	if (gpuvm_resv_protected(q->vm))
-		gpuvm_resv_lock(r_obj->resv);
+	}
+	/* Nor may the object go under that lock: its end may take it. */
+	obj = gpuvm_object_get(pair->obj);
+	gpuvm_resv_lock(gpuvm_resv(q->vm));
 	gpuvm_bo_put(pair);
-	if (gpuvm_resv_protected(q->vm))
-		gpuvm_resv_unlock(r_obj->resv);
+	gpuvm_resv_unlock(gpuvm_resv(q->vm));
+	gpuvm_object_put(obj);
 }
 
 static void drop_pairs(struct gpuvm_queues *q, struct smri_bind_job *j)

@@ -77,6 +77,35 @@ static void destructors_wait_for_readers(void **state)
 	end(q);
 }
 
+/* As an object's end may well do. */
+static void free_under_resv(struct gpuvm_object *obj)
+{
+	gpuvm_resv_lock(gpuvm_resv(&bt.toy.vm));
+	gpuvm_resv_unlock(gpuvm_resv(&bt.toy.vm));
+	free_object(obj);
+}
+
+static void objects_end_without_the_reservation_lock(void **state)
+{
+	struct toy_config config = { .range = 0x1000, .flags = GPUVM_RESV_PROTECTED };
+	struct gpuvm_object obj;
+	struct bind_op op = { BIND_MAP, 0, 0x10, 0x10, &obj, 0 };
+	struct bind_job job = { .ops = &op, .nr_ops = 1, .flags = BIND_SYNC };
+	struct bind_queue *q;
+
+	(void)state;
+	freed = 0;
+	bind_toy_init(&bt, &config, NULL);
+	q = bind_queue_create(&bt.toy.vm, "test", NULL);
+	gpuvm_object_init(&obj, 0, gpuvm_resv(&bt.toy.vm), free_under_resv);
+	assert_int_equal(bind_queue_submit(q, &job), 0);
+	gpuvm_object_put(&obj);
+	assert_int_equal(submit_sync(q, "unmap 0+100"), 0);
+	while (now(&freed) == 0)
+		usleep(100);
+	end(q);
+}
+
 static void external_objects(void **state)
 {
 	for (unsigned int flags = 0; flags < 2; flags++) {
@@ -102,6 +131,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects_outlive_their_mappings),
 		cmocka_unit_test(destructors_wait_for_readers),
+		cmocka_unit_test(objects_end_without_the_reservation_lock),
 		cmocka_unit_test(external_objects),
 	};
 
