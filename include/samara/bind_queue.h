@@ -17,7 +17,8 @@
  * job is atomic to all other jobs and, but for what bind_queue_submit() says of BIND_UNMAP_ALL, to readers without a lock: they
  * see none of it or all of it. Operations of one job are applied in order, each seeing the ones before it.
  *
- * Errors: 0 or a negative errno. Everything here is safe to call from any thread.
+ * Errors: 0 or a negative errno. Everything here is safe to call from any thread, but not in a child of fork(): it has no workers, so jobs
+ * do not run there, and whoever waits for one waits for ever. A child that only calls exec need not care.
  */
 #ifndef SAMARA_BIND_QUEUE_H
 #define SAMARA_BIND_QUEUE_H
@@ -99,7 +100,8 @@ struct bind_ops {
 	int (*prepare)(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv);
 	/*
 	 * In the run, after the VM has changed and before the out-fences are signalled, in the order of the operations; without a lock of
-	 * the library. A remap's hole is what gpuva_op_remap_to_unmap_range() says. 0, or a negative errno: the VM is banned.
+	 * the library. A remap's hole is what gpuva_op_remap_to_unmap_range() says. 0, or a negative errno, -1 to -4095: the VM is
+	 * banned. Anything else is taken for -EINVAL, and reported in debug builds; so it is of prepare.
 	 * CONTEXT: a signalling section.
 	 */
 	int (*step)(struct gpuvm *vm, const struct bind_step *step, void *priv);
@@ -139,7 +141,7 @@ struct bind_config {
 
 /*
  * From now on @vm, which has no mappings and whose lock is the internal one, is driven by queues. 0; -EINVAL: a bad config, or an
- * external lock; -EBUSY: it has mappings, or has or had queues; -ENOMEM. Holds a reference to @vm until bind_vm_close().
+ * external lock; -EBUSY: it has mappings, or memory reserved, or has or had queues; -ENOMEM. Holds a reference to @vm until bind_vm_close().
  */
 MT_API int bind_vm_init(struct gpuvm *vm, const struct bind_config *config);
 

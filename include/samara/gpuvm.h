@@ -105,7 +105,11 @@ struct gpuvm_object {
 	 */
 	struct mt_lock lock;
 	struct gpuvm_list pairs;
-	void (*free)(struct gpuvm_object *obj); /* after the last reference; may sleep */
+	/*
+	 * After the last reference; may sleep. With GPUVM_RESV_PROTECTED pairs are put under the VM's resv: who does so for the last time, and
+	 * has no reference to the object, calls this with that lock held. (Bind queues have one, and do not.)
+	 */
+	void (*free)(struct gpuvm_object *obj);
 };
 
 /* One reference. @resv NULL: its own. @size 0: the library does not check offsets against it. */
@@ -287,7 +291,8 @@ MT_API int gpuvm_init(struct gpuvm *vm, const char *name, unsigned int flags, vo
 /*
  * To be called, if at all, between gpuvm_init() and the first other use: every address, range and offset must be a multiple of @align,
  * a power of two (-EINVAL otherwise); nodes come from @mem, which must outlive the VM; the lock is @lock, any pointer, of which @is_held
- * tells whether the calling thread holds it (NULL: not known). -EBUSY once there are mappings.
+ * tells whether the calling thread holds it (NULL: not known). -EBUSY once there are mappings, or bind queues; for the latter two
+ * also while memory is reserved (gpuvm_reserve()).
  */
 MT_API int gpuvm_set_align(struct gpuvm *vm, uint64_t align);
 MT_API int gpuvm_set_mem(struct gpuvm *vm, struct mt_mem *mem);

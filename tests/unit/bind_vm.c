@@ -48,10 +48,14 @@ static void refuses_vms_and_configurations(void **state)
 	gpuvm_lock(&toy.vm);
 	toy_clear(&toy);
 	gpuvm_unlock(&toy.vm);
+	assert_int_equal(gpuvm_reserve(&toy.vm, 1), 0);
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -EBUSY);
+	gpuvm_unreserve(&toy.vm);
 	assert_int_equal(bind_vm_init(&toy.vm, &c), 0); /* threads that VMs share */
 	assert_int_equal(bind_vm_init(&toy.vm, &c), -EBUSY);
 	assert_int_equal(gpuvm_set_mem(&toy.vm, NULL), -EBUSY);
 	assert_int_equal(gpuvm_set_lock(&toy.vm, NULL, NULL), -EBUSY);
+	assert_int_equal(gpuvm_set_align(&toy.vm, 2), -EBUSY);
 	assert_null(bind_queue_create(&toy.vm, NULL, NULL));
 	assert_int_equal(bind_vm_close(&toy.vm, BIND_DRAIN), 0);
 	assert_int_equal(bind_vm_close(&toy.vm, BIND_DRAIN), -ENOENT);
