@@ -55,8 +55,6 @@ void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 			    need->stores * CREDIT_BYTES;
 }
 
-/* ---- Getting it ---- */
-
 /* ---- Credits ---- */
 
 /* The VM's holder of credits serves jobs of one batch; larger ones carry their own. */
