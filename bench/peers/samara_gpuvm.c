@@ -30,8 +30,11 @@ static struct mapping *new_mapping(struct vm *v)
 {
 	struct mapping *m = pool_take(&pool, mapping_size);
 
-	if (m)
-		m->va = (struct gpuva){ 0 };
+	/* The rest is written with the range and when it is linked; the link lies in another cache line. */
+	if (m) {
+		m->va.vm_bo = NULL;
+		m->va.flags = 0;
+	}
 	v->count += m != NULL;
 	return m;
 }

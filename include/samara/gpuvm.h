@@ -137,7 +137,8 @@ enum {
 
 /*
  * One mapping. The user embeds and owns it; it stays allocated until it is out of the VM, unlinked, no list of operations that
- * names it will be used, and every reader that may have found it has left its section. Not reference counted.
+ * names it will be used, and every reader that may have found it has left its section. Not reference counted. Of a new one he writes
+ * vm_bo, NULL, and flags; the functions below write the rest.
  */
 struct gpuva {
 	struct gpuvm *vm;       /* set by gpuva_insert() */
