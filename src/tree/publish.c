@@ -71,7 +71,7 @@ static void raise_gap(void *const *node, const unsigned char *slot, unsigned int
 /* Could a gap that the store covers, wholly or partly, have been the one that figure @before is of? */
 smr_inline bool covers_gap_of(const struct smr_write *w, uint32_t before)
 {
-	if (w->i == w->j && w->former)
+	if (before == 0 || (w->i == w->j && w->former))
 		return false;
 	return smr_gap_figure(w->end - w->begin) >= before;
 }
