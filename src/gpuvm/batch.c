@@ -21,9 +21,14 @@
  * same if a step changes nothing, or fails.
  *
  * Memory. gpuva_remap() must not succeed and then turn out to have no memory, so the first one that is gathered gets the
- * nodes of any one store in a tree of this height, or the one node that it takes if all of it surely stays in one leaf; or there is a change that was paid for beforehand. Unmaps need none: if nothing is to
- * be had for them at the end, each leaves its marker. With credits out that the walk may not use a store can cost more
- * nodes than its own, so nothing is gathered then.
+ * nodes of any one store in a tree of this height, or the one node that it takes if all of it surely stays in one leaf; or
+ * there is a change that was paid for beforehand. Unmaps need none: if nothing is to be had for them at the end, each leaves
+ * its marker. With credits out that the walk may not use a store can cost more nodes than its own, so nothing is gathered then.
+ *
+ * The draft. What leaf a map comes to depends on the request and on the leaf that is there, and not on the mappings, but for the
+ * entries. So where one leaf is all that it takes, that is built before the first step, while the mappings, which have been asked
+ * for, are on their way from memory; the map step only fills in the entries, edges too, and publishes it. Where the walk does not
+ * get there the draft is a free node again, the one that was secured.
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/change.h"
@@ -68,8 +73,8 @@ static void leave_markers(struct smri_batch *b)
 }
 
 /* Stores @entry and the edges, with the nodes that @mas owns or a credit: 0, or -ENOMEM if neither was secured. */
-static int store(struct smri_batch *b, struct ma_state *mas, uint64_t first, uint64_t last,
-		 struct gpuva *entry)
+static int store_parts(struct smri_batch *b, struct ma_state *mas, uint64_t first, uint64_t last,
+		       struct gpuva *entry)
 {
 	int err;
 
@@ -82,6 +87,21 @@ static int store(struct smri_batch *b, struct ma_state *mas, uint64_t first, uin
 		return err;
 	put_edge(mas, -1, b->prev);
 	put_edge(mas, 1, b->next);
+	return 0;
+}
+
+/* The same, with the draft if there is one, and nothing is gathered any more. */
+static int store(struct smri_batch *b, struct ma_state *mas, uint64_t first, uint64_t last,
+		 struct gpuva *entry)
+{
+	int err = 0;
+
+	if (b->draft.leaf)
+		smr_draft_store(&b->draft, mas, first, last, b->prev, entry, b->next);
+	else
+		err = store_parts(b, mas, first, last, entry);
+	if (err)
+		return err;
 	b->any = b->secured = false;
 	b->prev = b->next = NULL;
 	return 0;
@@ -89,8 +109,10 @@ static int store(struct smri_batch *b, struct ma_state *mas, uint64_t first, uin
 
 static void flush(struct smri_batch *b)
 {
-	struct ma_state mas = b->split->mas;
+	struct ma_state mas;
 
+	smr_draft_drop(&b->draft, &b->split->mas);
+	mas = b->split->mas;
 	/* The walk goes on from where it is. */
 	b->split->mas.alloc = NULL;
 	b->split->mas.alloc_nr = 0;
@@ -118,6 +140,12 @@ void smri_batch_store(const struct gpuvm *vm)
 
 /* ---- The walk ---- */
 
+/* Are there holders of credits? */
+static bool owes(const struct gpuvm *vm)
+{
+	return vm->tree.ma_pledge.recycling || vm->tree.ma_pledge.strict;
+}
+
 void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split)
 {
 	smr_gpuvm_settle(vm);
@@ -129,8 +157,19 @@ void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *
 	b->on = true;
 	b->done = b->any = b->secured = false;
 	b->prev = b->next = NULL;
+	b->draft.leaf = NULL;
 	b->left = 0;
 	smri_batch_mine = b;
+}
+
+void smri_batch_draft(struct smri_batch *b)
+{
+	const struct smr_split *s = b->split;
+
+	if (owes(b->vm))
+		return;
+	smr_draft_begin(&b->draft, &b->split->mas, s->addr, s->last);
+	b->secured = b->draft.leaf != NULL;
 }
 
 void smri_batch_step(struct smri_batch *b, const struct gpuva_op *op)
@@ -145,6 +184,7 @@ void smri_batch_end(struct smri_batch *b)
 {
 	struct ma_state *mas = &b->split->mas;
 
+	smr_draft_drop(&b->draft, mas);
 	if (b->any && store(b, mas, b->first, b->last, NULL))
 		leave_markers(b);
 	mas_destroy(mas);
@@ -191,7 +231,6 @@ int smri_batch_unmap(struct gpuva *va)
 /* Memory for one store, whatever it will be: 1; 0: it cannot be had beforehand; -ENOMEM. */
 static int secure(struct smri_batch *b)
 {
-	struct maple_tree *mt = &b->vm->tree;
 	struct ma_state *mas = &b->split->mas;
 	unsigned long nr;
 	int err;
@@ -199,7 +238,7 @@ static int secure(struct smri_batch *b)
 	if (b->secured)
 		return 1;
 	if (!smri_gpuvm_is_paid(b->vm)) {
-		if (mt->ma_pledge.recycling || mt->ma_pledge.strict)
+		if (owes(b->vm))
 			return give_up(b);
 		nr = smr_nodes_within(mas, b->split->addr, b->split->last);
 		err = smr_cursor_fill(mas, nr, GFP_NOWAIT | __GFP_NOWARN);

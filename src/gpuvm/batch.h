@@ -4,6 +4,7 @@
 #define SMR_GPUVM_BATCH_H
 
 #include "gpuvm/split.h"
+#include "tree/known.h"
 
 /* A walk of gpuvm_sm_map() or gpuvm_sm_unmap() that the calling thread is in. */
 struct smri_batch {
@@ -17,6 +18,7 @@ struct smri_batch {
 	uint64_t first, last;      /* vacated, */
 	struct gpuva *prev, *next; /* and to come at its ends */
 	bool secured;              /* there is memory for the store */
+	struct smr_draft draft;    /* of the store that the map step comes to */
 	unsigned long left;        /* references of mappings that have left, for the next to come */
 };
 
@@ -26,6 +28,8 @@ extern __thread struct smri_batch *smri_batch_mine
 /* Around a walk. Ending it stores what has been gathered. CONTEXT: HOLDS the VM's lock. */
 void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split);
 void smri_batch_end(struct smri_batch *b);
+/* For a map, once the walk has looked up where it begins. */
+void smri_batch_draft(struct smri_batch *b);
 /* Before each step. */
 void smri_batch_step(struct smri_batch *b, const struct gpuva_op *op);
 

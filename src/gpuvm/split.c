@@ -108,6 +108,7 @@ void smr_split_begin(struct smr_split *s, const struct gpuvm *vm, struct maple_t
 	s->req = req;
 	s->gone = NULL;
 	s->gone_arg = NULL;
+	s->seen = NULL;
 	s->leaf = NULL;
 	mas_init(&s->mas, mt, addr);
 }
@@ -156,6 +157,11 @@ struct gpuva *smr_split_next_va(struct smr_split *s)
 	return NULL;
 }
 
+void smr_split_look(struct smr_split *s)
+{
+	s->seen = smr_split_next_va(s);
+}
+
 static bool keeps(const struct gpuva *va, const struct gpuva_op_map *req)
 {
 	return req && va->gem.obj && va->gem.obj == req->gem.obj &&
@@ -175,9 +181,10 @@ static struct gpuva_op_map *part(struct gpuva_op_map *map, const struct gpuva *v
 
 struct gpuva_op *smr_split_next(struct smr_split *s)
 {
-	struct gpuva *va = smr_split_next_va(s);
+	struct gpuva *va = s->seen ? s->seen : smr_split_next_va(s);
 	bool front, behind;
 
+	s->seen = NULL;
 	if (!va)
 		return NULL;
 	s->unmap = (struct gpuva_op_unmap){ va, keeps(va, s->req) };
@@ -222,6 +229,9 @@ static int run_steps(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range
 
 	smr_split_begin(&s, vm, &vm->tree, addr, range, map ? &map->map : NULL);
 	smri_batch_begin(&batch, vm, &s);
+	smr_split_look(&s);
+	if (map)
+		smri_batch_draft(&batch);
 	while (!err && (op = smr_split_next(&s)) != NULL) {
 		smri_batch_step(&batch, op);
 		err = run_step(vm, op, priv);

@@ -17,6 +17,7 @@ struct smr_split {
 	bool (*gone)(const struct gpuva *va, void *arg);
 	void *gone_arg;
 	struct ma_state mas;
+	struct gpuva *seen; /* the first mapping, if that has been looked up already */
 	const void *leaf;   /* whose mappings have been asked for */
 	struct gpuva_op op; /* the present step, and what it points to */
 	struct gpuva_op_map prev, next;
@@ -37,6 +38,12 @@ int smr_gpuvm_check(const struct gpuvm *vm, uint64_t addr, uint64_t range,
  */
 void smr_split_begin(struct smr_split *s, const struct gpuvm *vm, struct maple_tree *mt,
 		     uint64_t addr, uint64_t range, const struct gpuva_op_map *req);
+
+/*
+ * Looks up where the walk begins and asks for the mappings there, so that a caller who has something else to do can do it while
+ * they come.
+ */
+void smr_split_look(struct smr_split *s);
 
 /* The next mapping that is overlapped, in part or as a whole; NULL at the end. The reserved region is passed over. */
 struct gpuva *smr_split_next_va(struct smr_split *s);

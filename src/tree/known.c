@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/known.h"
 
+#include "tree/check.h"
 #include "tree/encode.h"
 #include "tree/pledge.h"
 #include "tree/write.h"
 
-/* The range of @key in the cursor's leaf, looked for from the cursor's place on: it is close by. */
-static unsigned int range_of(const struct ma_state *mas, unsigned long key)
+/* The range of @key in the cursor's leaf, looked for from range @i on: it is close by. */
+smr_inline unsigned int range_of(const struct ma_state *mas, unsigned long key, unsigned int i)
 {
-	unsigned int i = mas->offset;
-
 	while (i > 0 && key < smr_start(mas->node, i))
 		i--;
 	while (i < mas->end && key >= smr_start(mas->node, i + 1))
@@ -25,27 +24,31 @@ static bool can_begin(const void *leaf, unsigned long key)
 	       smr_narrow_can_start(node->base, node->shift, key);
 }
 
-/* Does whatever that store may be leave one leaf of it, of the same form? False: perhaps not. */
-static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsigned long last)
+/*
+ * Does whatever that store may be leave one leaf of it, of the same form? False: perhaps not. Then *@i and *@j are the
+ * ranges of @first and @last. Amid a leaf, where neither its first nor its last key is stored, a NULL joins no gap of another.
+ */
+static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsigned long last,
+			  unsigned int *i, unsigned int *j)
 {
-	unsigned int i, j, count;
+	unsigned int count = mas->end + 1u, more;
 
-	if (mas->tree->ma_txn || !smr_path_fresh(mas) || first < mas->min || last >= mas->max)
+	if (mas->tree->ma_txn || !smr_path_fresh(mas) || first <= mas->min || last >= mas->max)
 		return false;
-	i = range_of(mas, first);
-	j = range_of(mas, last);
-	count = mas->end + 1u;
-	/* Two pieces more at most; as many ranges less as there are, and the gaps that a NULL might join. */
-	return i > 0 && j < mas->end && count + 2 <= smr_kind_cap(smr_enode_kind(mas->node)) &&
-	       count - (j - i) >= SMR_LEAF_MIN + 2 && can_begin(mas->node, first) &&
+	*i = range_of(mas, first, mas->offset);
+	*j = range_of(mas, last, *i);
+	/* One piece more at most, or two of the same range; as many ranges less as there are, and the gaps that a NULL joins. */
+	more = *i == *j ? 2 : 1;
+	return count + more <= smr_kind_cap(smr_enode_kind(mas->node)) &&
+	       count - (*j - *i) >= SMR_LEAF_MIN + 2 && can_begin(mas->node, first) &&
 	       can_begin(mas->node, last + 1);
 }
 
 unsigned long smr_nodes_within(const struct ma_state *mas, unsigned long first, unsigned long last)
 {
-	unsigned int height = mt_height(mas->tree);
+	unsigned int height = mt_height(mas->tree), i, j;
 
-	if (height == 0 || stays_in_leaf(mas, first, last))
+	if (height == 0 || stays_in_leaf(mas, first, last, &i, &j))
 		return 1;
 	return SMR_STORE_NODES(height);
 }
@@ -65,4 +68,83 @@ bool smr_swap_beside(const struct ma_state *mas, int by, unsigned long first, un
 		return false;
 	smr_publish(slot, entry);
 	return true;
+}
+
+/* ---- Drafts ---- */
+
+/* What a commit of the cursor's leaf wants to know of a store from range @i to range @j. */
+static void set_write(struct smr_write *w, struct ma_state *mas, unsigned long first,
+		      unsigned long last, unsigned int i, unsigned int j)
+{
+	w->mas = mas;
+	w->mt = mas->tree;
+	w->first = first;
+	w->last = last;
+	w->entry = NULL;
+	w->former = smr_slots(mas->node)[i];
+	w->what = SMR_LEAF;
+	w->i = i;
+	w->j = j;
+	w->begin = smr_leaf_first(mas->node, i, mas->min);
+	w->end = smr_leaf_last(mas->node, j, mas->end, mas->max);
+	w->compact = w->spans = false;
+}
+
+void smr_draft_begin(struct smr_draft *d, struct ma_state *mas, unsigned long first,
+		     unsigned long last)
+{
+	struct smr_node *node;
+	struct smr_write w;
+	unsigned int i, j, x;
+
+	d->leaf = NULL;
+	if (!stays_in_leaf(mas, first, last, &i, &j))
+		return;
+	set_write(&w, mas, first, last, i, j);
+	/* The same range again is a slot that changes, which takes no node. */
+	if (i == j && first == w.begin && last == w.end)
+		return;
+	node = smr_mem_take_one(smr_mem_of(mas->tree), GFP_NOWAIT | __GFP_NOWARN);
+	if (!node)
+		return;
+	/* Its gap figure will be looked at when all is done. */
+	if (mas->depth > 0)
+		smr_prefetch(&smr_gaps(mas->path[mas->depth - 1])[mas->slot[mas->depth - 1]]);
+	d->leaf = smr_build_leaf(&w, node, &x);
+	d->i = (unsigned char)i;
+	d->j = (unsigned char)j;
+	d->x = (unsigned char)x;
+}
+
+void smr_draft_store(struct smr_draft *d, struct ma_state *mas, unsigned long first,
+		     unsigned long last, void *left, void *entry, void *right)
+{
+	void **slot = smr_slots(d->leaf) + d->x;
+	struct smr_write w;
+
+	smr_check_write(mas->tree);
+	smr_assert(mas->seq == mas->tree->ma_seq);
+	slot[0] = entry;
+	if (left)
+		slot[-1] = left;
+	if (right)
+		slot[1] = right;
+	set_write(&w, mas, first, last, d->i, d->j);
+	w.entry = entry;
+	mas->tree->ma_nodes_built++;
+	smr_publish_leaf(&w, d->leaf, d->x);
+	smr_settle(&w);
+	d->leaf = NULL;
+}
+
+void smr_draft_drop(struct smr_draft *d, struct ma_state *mas)
+{
+	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+
+	if (!d->leaf)
+		return;
+	smr_nodes_push(&own, smr_node_of(d->leaf));
+	mas->alloc = own.head;
+	mas->alloc_nr = own.nr;
+	d->leaf = NULL;
 }

@@ -21,4 +21,26 @@ unsigned long smr_nodes_within(const struct ma_state *mas, unsigned long first, 
 bool smr_swap_beside(const struct ma_state *mas, int by, unsigned long first, unsigned long last,
 		     void *entry);
 
+/* A leaf that is to take the place of the cursor's, built but for the entries, which are not known yet. */
+struct smr_draft {
+	void *leaf;         /* NULL: there is none */
+	unsigned char i, j; /* the old leaf's ranges that the store begins and ends in */
+	unsigned char x;    /* the new leaf's that is stored */
+};
+
+/*
+ * Drafts a store over [@first..@last], where the cursor stands, if smr_nodes_within() it is one and a free node is to be had at once;
+ * the draft is that node then. It is good for as long as nothing else changes the tree. CONTEXT: as smr_nodes_within().
+ */
+void smr_draft_begin(struct smr_draft *d, struct ma_state *mas, unsigned long first,
+		     unsigned long last);
+/*
+ * Stores @entry, not NULL, and what is left of the ranges that it cuts in front and behind becomes @left and @right (NULL: as it
+ * was), all at one moment. @mas: the same cursor, in the same leaf. CONTEXT: HOLDS tree lock. ALLOC no.
+ */
+void smr_draft_store(struct smr_draft *d, struct ma_state *mas, unsigned long first,
+		     unsigned long last, void *left, void *entry, void *right);
+/* Makes the draft, if there is one, a node that the cursor owns. */
+void smr_draft_drop(struct smr_draft *d, struct ma_state *mas);
+
 #endif

@@ -176,26 +176,39 @@ static void own_way(struct smr_write *w)
 	}
 }
 
-static void commit_leaf(struct smr_write *w)
+void *smr_build_leaf(const struct smr_write *w, struct smr_node *node, unsigned int *x)
+{
+	void *old = w->mas->node, *leaf = smr_enode_make(node, smr_enode_kind(old));
+
+	*x = smr_splice(w, old, leaf);
+	node->fresh = w->mt->ma_txn != 0;
+	return leaf;
+}
+
+void smr_publish_leaf(struct smr_write *w, void *leaf, unsigned int x)
 {
 	struct ma_state *mas = w->mas;
 	unsigned int d = mas->depth;
-	void *old = mas->node;
 	struct smr_nodes dropped = { NULL, 0 };
-	struct smr_node *node = smr_own_node(mas);
-	void *leaf = smr_enode_make(node, smr_enode_kind(old));
-	unsigned int x;
 
-	if (smr_unlikely(w->mt->ma_txn))
-		own_way(w);
 	update_gaps(w);
-	x = smr_splice(w, old, leaf);
-	node->fresh = w->mt->ma_txn != 0;
 	smr_census(w->mt, leaf, 1);
-	smr_drop_node(w->mt, old, &dropped);
+	smr_drop_node(w->mt, mas->node, &dropped);
 	smr_publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &w->mt->ma_root, leaf);
 	leaf_changed(w, leaf, x);
 	smr_dispose(w->mt, mas, &dropped);
+}
+
+static void commit_leaf(struct smr_write *w)
+{
+	struct smr_node *node = smr_own_node(w->mas);
+	unsigned int x;
+	void *leaf;
+
+	if (smr_unlikely(w->mt->ma_txn))
+		own_way(w);
+	leaf = smr_build_leaf(w, node, &x);
+	smr_publish_leaf(w, leaf, x);
 }
 
 static void commit_subtree(struct smr_write *w)

@@ -103,6 +103,13 @@ void smr_commit(struct smr_write *w);
 /* Puts the cursor where a committed store leaves it. */
 void smr_settle(const struct smr_write *w);
 
+/*
+ * The two halves of a commit that replaces the cursor's leaf by one of the same form: writes the new one into @node, with the new
+ * range at *@x, and puts it in the place of the old.
+ */
+void *smr_build_leaf(const struct smr_write *w, struct smr_node *node, unsigned int *x);
+void smr_publish_leaf(struct smr_write *w, void *leaf, unsigned int x);
+
 /* Publishes @root, of a tree of @height, in place of all there is; what was there is the caller's to drop. */
 void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height);
 
