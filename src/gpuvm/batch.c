@@ -158,7 +158,7 @@ void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *
 	b->done = b->any = b->secured = false;
 	b->prev = b->next = NULL;
 	b->draft.leaf = NULL;
-	b->left = 0;
+	b->in = b->out = 0;
 	smri_batch_mine = b;
 }
 
@@ -189,7 +189,9 @@ void smri_batch_end(struct smri_batch *b)
 		leave_markers(b);
 	mas_destroy(mas);
 	smri_batch_mine = b->outer;
-	for (; b->left > 0; b->left--)
+	for (; b->in > b->out; b->in--)
+		gpuvm_get(b->vm);
+	for (; b->out > b->in; b->out--)
 		gpuvm_put(b->vm);
 }
 
@@ -254,7 +256,6 @@ static int secure(struct smri_batch *b)
 int smri_batch_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op)
 {
 	struct smri_batch *b = at_step(op->unmap->va->vm, GPUVA_OP_REMAP);
-	uint64_t start, range;
 	int err;
 
 	if (!b)
@@ -268,8 +269,8 @@ int smri_batch_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_
 		b->prev = prev;
 	if (op->next)
 		b->next = next;
-	gpuva_op_remap_to_unmap_range(op, &start, &range);
-	vacate(b, start, start + (range - 1));
+	vacate(b, op->prev ? b->split->addr : op->unmap->va->va.addr,
+	       op->next ? b->split->last : smr_va_last(op->unmap->va));
 	return 1;
 }
 

@@ -19,7 +19,7 @@ struct smri_batch {
 	struct gpuva *prev, *next; /* and to come at its ends */
 	bool secured;              /* there is memory for the store */
 	struct smr_draft draft;    /* of the store that the map step comes to */
-	unsigned long left;        /* references of mappings that have left, for the next to come */
+	unsigned long in, out;     /* mappings whose references to the VM are yet to be counted */
 };
 
 extern __thread struct smri_batch *smri_batch_mine

@@ -26,11 +26,10 @@ void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
 
 	smr_store(&vm->nr_vas, vm->nr_vas + in - out, RELAXED);
 	if (b && b->vm == vm) {
-		/* Most often as many come as go, and the count of references stays. */
-		b->left += out;
-		out = 0;
-		for (; in > 0 && b->left > 0; in--)
-			b->left--;
+		/* Most often about as many come as go, and at the end of the walk the difference is made up for. */
+		b->in += in;
+		b->out += out;
+		return;
 	}
 	for (; in > out; in--)
 		gpuvm_get(vm);
@@ -101,11 +100,14 @@ void gpuva_init_from_op(struct gpuva *va, const struct gpuva_op_map *op)
 	gpuva_init(va, op->va.addr, op->va.range, op->gem.obj, op->gem.offset);
 }
 
-/* Into a free place: 0, -EEXIST, -ENOMEM. */
+/* Into a free place: 0, -EINVAL, -EEXIST, -ENOMEM. */
 static int insert_alone(struct gpuvm *vm, struct gpuva *va)
 {
 	struct ma_state mas;
+	int err = smr_gpuvm_check(vm, va->va.addr, va->va.range, va->gem.obj, va->gem.offset);
 
+	if (err)
+		return err;
 	if (smr_gpuvm_first(vm, &vm->tree, va->va.addr, smr_va_last(va)))
 		return -EEXIST;
 	mas_init(&mas, &vm->tree, va->va.addr);
@@ -114,12 +116,10 @@ static int insert_alone(struct gpuvm *vm, struct gpuva *va)
 
 int gpuva_insert(struct gpuvm *vm, struct gpuva *va)
 {
-	int err = smr_gpuvm_check(vm, va->va.addr, va->va.range, va->gem.obj, va->gem.offset);
 	struct gpuvm *before = va->vm;
+	int err;
 
 	smr_assert(gpuvm_is_locked(vm));
-	if (err)
-		return err;
 	va->vm = vm;
 	err = smri_batch_map(vm, va);
 	if (err == 0)

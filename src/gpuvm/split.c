@@ -147,6 +147,9 @@ struct gpuva *smr_split_next_va(struct smr_split *s)
 	struct gpuva *va;
 	void *entry;
 
+	/* A mapping that reaches as far as the request is the last: most often there is one. */
+	if (s->mas.status == ma_active && s->mas.last >= s->last)
+		return NULL;
 	while ((entry = mas_find(&s->mas, s->last)) != NULL) {
 		if (s->mas.node != s->leaf)
 			prefetch_leaf(s);
