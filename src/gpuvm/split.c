@@ -72,7 +72,7 @@
  */
 #include "gpuvm/split.h"
 #include "gpuvm/batch.h"
-#include "tree/node.h"
+#include "tree/walk.h"
 
 #include <errno.h>
 
@@ -124,7 +124,7 @@ static void prefetch_va(const void *entry)
 /*
  * Asks for all mappings of the request that are in the leaf which the cursor has come to, before the first is looked at: in a
  * large VM none of them is in a cache, and so the walk waits once, not for each. Markers are no addresses that
- * anybody has mapped, and asking for them does nothing.
+ * anybody has mapped, and asking for them does nothing. One request in ten goes on into the next leaf.
  */
 static void prefetch_leaf(struct smr_split *s)
 {
@@ -135,6 +135,8 @@ static void prefetch_leaf(struct smr_split *s)
 	if (!mas->node)
 		return;
 	slots = smr_slots(mas->node);
+	if (s->last > mas->max)
+		smr_prefetch_behind(mas);
 	for (unsigned int i = mas->offset;; i++) {
 		prefetch_va(slots[i]);
 		if (i == mas->end || smr_start(mas->node, i + 1) > s->last)

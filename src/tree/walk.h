@@ -64,6 +64,15 @@ void smr_path_to(struct smr_path *path, void *top, unsigned long key);
 bool smr_range_up(struct ma_state *mas);
 bool smr_range_down(struct ma_state *mas);
 
+/* Asks for the leaf behind the cursor's, if they have one parent. */
+smr_inline void smr_prefetch_behind(const struct ma_state *mas)
+{
+	unsigned int d = mas->depth;
+
+	if (d > 0 && mas->slot[d - 1] + 1u < smr_count(mas->path[d - 1]))
+		smr_prefetch_node(smr_slots(mas->path[d - 1])[mas->slot[d - 1] + 1]);
+}
+
 /* Sets index and last to the range at the cursor's offset and returns its entry. */
 smr_inline void *smr_range_here(struct ma_state *mas)
 {
