@@ -34,7 +34,6 @@
 #include "gpuvm/change.h"
 #include "gpuvm/gpuvm_internal.h"
 #include "lock/section.h"
-#include "mem/take.h"
 #include "tree/known.h"
 #include "tree/store.h"
 
@@ -149,7 +148,6 @@ static bool owes(const struct gpuvm *vm)
 void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split)
 {
 	smr_gpuvm_settle(vm);
-	smr_mem_prefetch(smr_mem_of(&vm->tree));
 	b->vm = vm;
 	b->outer = smri_batch_mine;
 	b->split = split;
@@ -162,13 +160,14 @@ void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *
 	smri_batch_mine = b;
 }
 
-void smri_batch_draft(struct smri_batch *b)
+void smri_batch_look(struct smri_batch *b)
 {
-	const struct smr_split *s = b->split;
+	struct smr_split *s = b->split;
 
-	if (owes(b->vm))
+	smr_split_look(s);
+	if (!s->req || owes(b->vm))
 		return;
-	smr_draft_begin(&b->draft, &b->split->mas, s->addr, s->last);
+	smr_draft_begin(&b->draft, &s->mas, s->addr, s->last);
 	b->secured = b->draft.leaf != NULL;
 }
 

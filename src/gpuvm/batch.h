@@ -28,8 +28,8 @@ extern __thread struct smri_batch *smri_batch_mine
 /* Around a walk. Ending it stores what has been gathered. CONTEXT: HOLDS the VM's lock. */
 void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split);
 void smri_batch_end(struct smri_batch *b);
-/* For a map, once the walk has looked up where it begins. */
-void smri_batch_draft(struct smri_batch *b);
+/* Looks up where the walk begins; then there is time for what does not depend on the mappings. */
+void smri_batch_look(struct smri_batch *b);
 /* Before each step. */
 void smri_batch_step(struct smri_batch *b, const struct gpuva_op *op);
 

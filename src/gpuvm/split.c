@@ -234,9 +234,7 @@ static int run_steps(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range
 
 	smr_split_begin(&s, vm, &vm->tree, addr, range, map ? &map->map : NULL);
 	smri_batch_begin(&batch, vm, &s);
-	smr_split_look(&s);
-	if (map)
-		smri_batch_draft(&batch);
+	smri_batch_look(&batch);
 	while (!err && (op = smr_split_next(&s)) != NULL) {
 		smri_batch_step(&batch, op);
 		err = run_step(vm, op, priv);

@@ -53,6 +53,7 @@ smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 	if (smr_unlikely(!node))
 		return smri_take_one_slow(mem, gfp);
 	smri_mag_count(&mag->taken, 1);
+	smri_take_ahead(mag);
 	return node;
 }
 
