@@ -187,19 +187,20 @@ static struct gpuva_op_map *part(struct gpuva_op_map *map, const struct gpuva *v
 struct gpuva_op *smr_split_next(struct smr_split *s)
 {
 	struct gpuva *va = s->seen ? s->seen : smr_split_next_va(s);
-	bool front, behind;
+	bool front, behind, keep;
 
 	s->seen = NULL;
 	if (!va)
 		return NULL;
-	s->unmap = (struct gpuva_op_unmap){ va, keeps(va, s->req) };
+	keep = keeps(va, s->req);
 	front = va->va.addr < s->addr;
 	behind = smr_va_last(va) > s->last;
 	if (!front && !behind) {
 		s->op.op = GPUVA_OP_UNMAP;
-		s->op.unmap = s->unmap;
+		s->op.unmap = (struct gpuva_op_unmap){ va, keep };
 		return &s->op;
 	}
+	s->unmap = (struct gpuva_op_unmap){ va, keep };
 	s->op.op = GPUVA_OP_REMAP;
 	s->op.remap = (struct gpuva_op_remap){
 		.prev = front ? part(&s->prev, va, va->va.addr, s->addr - 1) : NULL,
