@@ -81,7 +81,7 @@ struct maple_tree {
 		unsigned long working;   /* stores that holders may announce at once */
 		unsigned long pledged;   /* nodes */
 		unsigned long reach;     /* levels the tree can come to */
-		unsigned long inner; /* inner nodes in the tree */
+		unsigned long inner;     /* inner nodes in the tree */
 		unsigned long bound; /* leaves that the tree never has more than; 0: not known */
 	} ma_pledge;
 };
