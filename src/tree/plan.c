@@ -568,10 +568,11 @@ smr_inline void choose_form(struct smr_write *w)
 	const struct ma_state *mas = w->mas;
 	bool same = !w->spans && w->i == w->j && w->first == w->begin && w->last == w->end;
 	bool editable = smr_editable(w->mt, mas->node);
+	bool nothing_new = slot_at(mas->node, w->i) == w->entry;
 
 	if (!w->entry && w->first == 0 && w->last == ULONG_MAX) {
 		w->what = SMR_ROOT;
-	} else if (same && (editable || !w->mt->ma_txn)) {
+	} else if (same && (editable || !w->mt->ma_txn || nothing_new)) {
 		w->what = SMR_SLOT;
 	} else if (editable && !w->spans && fits_leaf(w)) {
 		w->what = SMR_EDIT;

@@ -122,10 +122,13 @@ static void commit_root(struct smr_write *w)
 
 static void commit_slot(struct smr_write *w)
 {
-	struct ma_state *mas = w->mas;
+	void **slot = smr_slots(w->mas->node) + w->i;
 
+	/* What is there already may be in a leaf that a transaction must not write to. */
+	if (*slot == w->entry)
+		return;
 	update_gaps(w);
-	smr_publish(smr_slots(mas->node) + w->i, w->entry);
+	smr_publish(slot, w->entry);
 }
 
 /* The cursor's leaf has become @leaf, with the new range at @x. */

@@ -35,7 +35,7 @@
 enum smr_what {
 	SMR_NOTHING, /* it is so already */
 	SMR_ROOT,    /* swap the root for an entry or NULL; frees the whole tree */
-	SMR_SLOT,    /* swap one slot of a leaf */
+	SMR_SLOT,    /* swap one slot of a leaf, if that is not what it holds */
 	SMR_EDIT,    /* change one leaf in place: nobody else can see it */
 	SMR_LEAF, /* one leaf becomes one leaf with the same base and shift, nodes above it are copied at most */
 	SMR_SUBTREE, /* everything else: see the levels */

@@ -548,6 +548,21 @@ static void copies_once(struct bed *bed, unsigned long n, int how)
 	txn_end(bed, &seen, &before, how);
 }
 
+/* What is there already is stored again: nothing has to be copied for that. */
+static void copies_nothing_for_nothing(struct bed *bed, unsigned long n, int how)
+{
+	struct tree_image before;
+	struct range_model seen;
+
+	seen = txn_begin(bed, &before);
+	for (unsigned long i = 0; i < n; i++) {
+		txn_store(bed, &seen, STEP * i, n == 1 ? 0 : STEP * i + STEP / 2 - 1, entry_of(i));
+		txn_store(bed, &seen, STEP * i + STEP / 2, STEP * (i + 1) - 1, NULL);
+	}
+	assert_int_equal(built(bed), 0);
+	txn_end(bed, &seen, &before, how);
+}
+
 static void copies_all_once(struct bed *bed, unsigned long n, int how)
 {
 	struct tree_image before;
@@ -574,6 +589,7 @@ static void a_node_is_copied_once(void **state)
 {
 	(void)state;
 	everywhere(copies_once);
+	everywhere(copies_nothing_for_nothing);
 	everywhere(copies_all_once);
 }
 
@@ -593,7 +609,7 @@ static void an_untouched_leaf_costs_one_leaf(void **state)
 	seen = txn_begin(&bed, &before);
 	for (unsigned long i = 0; i < 5000; i += 100) {
 		first = built(&bed);
-		txn_store(&bed, &seen, STEP * i, STEP * i + STEP / 2 - 1, xa_mk_value(i));
+		txn_store(&bed, &seen, STEP * i, STEP * i + STEP / 2 - 1, xa_mk_value(i + 1));
 		assert_in_range(built(&bed) - first, 1, stats.height);
 	}
 	assert_in_range(built(&bed), 50, 50 + inner);
