@@ -57,7 +57,9 @@ struct store {
 
 static struct store at(unsigned long place)
 {
-	return (struct store){ place * PLACE, random_next() & 1 ? xa_mk_value(place) : NULL };
+	void *entry = xa_mk_value(random_next() >> 1);
+
+	return (struct store){ place * PLACE, random_next() & 1 ? entry : NULL };
 }
 
 static struct store any_store(const struct bench *b)
