@@ -47,6 +47,23 @@ smr_inline void begin_at(struct smr_write *w, unsigned int i)
 	w->spans = false;
 }
 
+/* Most often it is where the cursor stands, or goes on from there: one of so many ranges. */
+#define SMR_RANGES_BEHIND 3
+
+/* @first lies in the cursor's leaf. */
+smr_inline bool locate_behind(struct smr_write *w, unsigned long first)
+{
+	unsigned int i = w->mas->offset, last = i + SMR_RANGES_BEHIND - 1;
+
+	begin_at(w, i);
+	if (first < w->begin)
+		return false;
+	while (first > w->end && i < last)
+		begin_at(w, ++i);
+	w->mas->offset = (unsigned char)i;
+	return first <= w->end;
+}
+
 static void locate(struct smr_write *w, unsigned long first)
 {
 	struct ma_state *mas = w->mas;
@@ -59,9 +76,7 @@ static void locate(struct smr_write *w, unsigned long first)
 	/* Only the number will do here: a leaf may be alive below a parent that is not. */
 	fresh = mas->node && mas->seq == w->mt->ma_seq;
 	if (fresh && near) {
-		/* Most often it is where the cursor stands. */
-		begin_at(w, mas->offset);
-		if (first >= w->begin && first <= w->end)
+		if (locate_behind(w, first))
 			return;
 		mas->offset = (unsigned char)smr_search_leaf(mas->node, first);
 	} else {
