@@ -51,7 +51,7 @@ struct bench_peer {
 	void *(*erase)(void *tree, unsigned long key);
 	/* Leaves nothing in [first..last], whatever was there; 0 or a negative errno. */
 	int (*clear)(void *tree, unsigned long first, unsigned long last);
-	void (*iterate)(void *tree, struct bench_sum *sum);
+	struct bench_sum (*iterate)(void *tree);
 	/* Where the lowest or highest @size free keys in [min..max] begin; ULONG_MAX: nowhere. */
 	unsigned long (*gap)(void *tree, unsigned long size, unsigned long min, unsigned long max,
 			     bool highest);

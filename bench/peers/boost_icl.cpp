@@ -61,12 +61,15 @@ int clear(void *tree, unsigned long first, unsigned long last)
 	return 0;
 }
 
-void iterate(void *tree, bench_sum *sum)
+bench_sum iterate(void *tree)
 {
+	bench_sum sum = {};
+
 	for (const auto &range : of(tree)) {
-		sum->sum += range.second ^ range.first.lower();
-		sum->count++;
+		sum.sum += range.second ^ range.first.lower();
+		sum.count++;
 	}
+	return sum;
 }
 
 std::size_t bytes(void *)

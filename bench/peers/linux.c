@@ -47,9 +47,12 @@ static int clear(void *tree, unsigned long first, unsigned long last)
 	return plugin.store(tree, first, last, NULL);
 }
 
-static void iterate(void *tree, struct bench_sum *sum)
+static struct bench_sum iterate(void *tree)
 {
-	sum->count = plugin.iterate(tree, &sum->sum);
+	struct bench_sum sum;
+
+	sum.count = plugin.iterate(tree, &sum.sum);
+	return sum;
 }
 
 static unsigned long gap(void *tree, unsigned long size, unsigned long min, unsigned long max,

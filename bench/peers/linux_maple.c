@@ -149,16 +149,17 @@ EXPORT void *linux_erase(void *mt, unsigned long key)
 
 EXPORT unsigned long linux_iterate(void *mt, unsigned long *sum)
 {
-	unsigned long count = 0;
+	unsigned long count = 0, total = 0;
 	void *entry;
 	MA_STATE(mas, mt, 0, 0);
 
 	rcu_read_lock();
 	mas_for_each(&mas, entry, ULONG_MAX) {
-		*sum += (unsigned long)entry ^ mas.index;
+		total += (unsigned long)entry ^ mas.index;
 		count++;
 	}
 	rcu_read_unlock();
+	*sum = total;
 	return count;
 }
 

@@ -62,11 +62,11 @@ template <class Base> struct locked {
 		return Base::clear(of(t).base, first, last);
 	}
 
-	static void iterate(void *t, bench_sum *sum)
+	static bench_sum iterate(void *t)
 	{
 		reading guard(of(t).lock);
 
-		Base::iterate(of(t).base, sum);
+		return Base::iterate(of(t).base);
 	}
 
 	static std::size_t bytes(void *t)

@@ -109,13 +109,16 @@ template <class Map, class Tag> struct range_map {
 		return entry;
 	}
 
-	static void iterate(void *tree, bench_sum *sum)
+	static bench_sum iterate(void *tree)
 	{
+		bench_sum sum = {};
+
 		for (const auto &range : of(tree)) {
-			sum->sum += reinterpret_cast<unsigned long>(range.second.entry) ^
-				    range.first;
-			sum->count++;
+			sum.sum += reinterpret_cast<unsigned long>(range.second.entry) ^
+				   range.first;
+			sum.count++;
 		}
+		return sum;
 	}
 
 	static std::size_t bytes(void *)

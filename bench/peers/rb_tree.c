@@ -182,15 +182,17 @@ static void *load(void *tree, unsigned long key)
 	return r ? r->entry : NULL;
 }
 
-static void iterate(void *tree, struct bench_sum *sum)
+static struct bench_sum iterate(void *tree)
 {
+	struct bench_sum sum = { 0, 0 };
 	struct range *r;
 
 	RB_FOREACH(r, tree, (struct tree *)tree)
 	{
-		sum->sum += (unsigned long)r->entry ^ r->first;
-		sum->count++;
+		sum.sum += (unsigned long)r->entry ^ r->first;
+		sum.count++;
 	}
+	return sum;
 }
 
 struct wanted {

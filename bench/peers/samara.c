@@ -132,17 +132,19 @@ static int clear(void *tree, unsigned long first, unsigned long last)
 	return mtree_store_range(tree, first, last, NULL, GFP_KERNEL);
 }
 
-static void iterate(void *tree, struct bench_sum *sum)
+static struct bench_sum iterate(void *tree)
 {
+	struct bench_sum sum = { 0, 0 };
 	MA_STATE(mas, tree, 0, 0);
 	void *entry;
 
 	mt_rcu_read_lock(tree);
 	mas_for_each(&mas, entry, ULONG_MAX) {
-		sum->sum += (unsigned long)entry ^ mas.index;
-		sum->count++;
+		sum.sum += (unsigned long)entry ^ mas.index;
+		sum.count++;
 	}
 	mt_rcu_read_unlock(tree);
+	return sum;
 }
 
 static unsigned long gap(void *tree, unsigned long size, unsigned long min, unsigned long max,

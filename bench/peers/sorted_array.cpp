@@ -56,12 +56,15 @@ void *load(void *tree, unsigned long key)
 	return range.first <= key && key <= range.last ? range.entry : nullptr;
 }
 
-void iterate(void *tree, bench_sum *sum)
+bench_sum iterate(void *tree)
 {
+	bench_sum sum = {};
+
 	for (const auto &range : of(tree).range) {
-		sum->sum += reinterpret_cast<unsigned long>(range.entry) ^ range.first;
-		sum->count++;
+		sum.sum += reinterpret_cast<unsigned long>(range.entry) ^ range.first;
+		sum.count++;
 	}
+	return sum;
 }
 
 std::size_t bytes(void *tree)
