@@ -31,7 +31,7 @@ smr_inline bool stand(struct ma_state *mas, unsigned long key, void **root)
 smr_inline bool hold(struct ma_state *mas, unsigned long key, void **root)
 {
 	smr_check_cursor(mas);
-	if (smr_likely(smr_path_fresh(mas))) {
+	if (smr_likely(smr_path_hold(mas))) {
 		mas->status = ma_active;
 		return true;
 	}

@@ -14,9 +14,21 @@ static bool reads_locklessly(const struct maple_tree *mt)
 	return !mt_lock_is_held(mt);
 }
 
-bool smri_path_alive(const struct ma_state *mas)
+/*
+ * A node is marked before it goes, and the number moves on after that. So if none of the nodes is marked once the number
+ * has been read, the way is the tree's at that number, and the cursor may have it. (ORDER seq, as in smr_walk().)
+ */
+bool smri_path_renew(struct ma_state *mas)
 {
-	return reads_locklessly(mas->tree) && !smr_node_dead(mas->node);
+	unsigned long seq = smr_load(&mas->tree->ma_seq, ORDER(seq, acquire));
+
+	if (!reads_locklessly(mas->tree))
+		return false;
+	for (unsigned int d = 0; d <= mas->depth; d++)
+		if (smr_node_dead(mas->path[d]))
+			return false;
+	mas->seq = seq;
+	return true;
 }
 
 #define DEFINE_DESCEND(isa)                                                                  \

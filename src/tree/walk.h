@@ -86,20 +86,25 @@ smr_inline bool smr_node_dead(const void *enode)
 	return smr_load(&smr_node_of(enode)->dead, RELAXED);
 }
 
-bool smri_path_alive(const struct ma_state *mas);
-
 /*
- * Is the cursor's position still one of the tree's? Under the lock an unchanged sequence number says so, and
- * nothing else may: the nodes may be gone. A reader, whose read section keeps the nodes, goes by the marks
- * in them, for the number changes with every write anywhere.
+ * Is the cursor's position still one of the tree's? An unchanged sequence number says so, if the leaf is not dead: to a
+ * reader the number may come late.
  */
 smr_inline bool smr_path_fresh(const struct ma_state *mas)
 {
-	if (smr_unlikely(!mas->node))
-		return false;
-	if (smr_likely(mas->seq == smr_load(&mas->tree->ma_seq, RELAXED)))
-		return !smr_node_dead(mas->node); /* to a reader the number may come late */
-	return smri_path_alive(mas);
+	return mas->node && mas->seq == smr_load(&mas->tree->ma_seq, RELAXED) &&
+	       !smr_node_dead(mas->node);
+}
+
+bool smri_path_renew(struct ma_state *mas);
+
+/*
+ * The same for a cursor that is to go on from here. Under the lock nothing else may be looked at, for the nodes may be
+ * gone. A reader, whose read section keeps them, goes by the marks in them: the number changes with every write anywhere.
+ */
+smr_inline bool smr_path_hold(struct ma_state *mas)
+{
+	return smr_likely(smr_path_fresh(mas)) || (mas->node && smri_path_renew(mas));
 }
 
 #endif
