@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/compact.h"
 
+#include "tree/walk.h"
+
 static void *set(struct ma_state *mas, enum maple_status status, unsigned long index,
 		 unsigned long last, void *entry)
 {
-	mas->node = NULL;
+	smr_cursor_off(mas);
 	mas->status = status;
 	mas->index = index;
 	mas->last = last;

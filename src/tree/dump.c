@@ -157,7 +157,7 @@ void mas_dump(const struct ma_state *mas)
 	if (mas->status == ma_error)
 		fprintf(stderr, " %d", xa_err(mas->node));
 	else if (mas->node)
-		fprintf(stderr, " in leaf [%lx..%lx] offset %u of %u at depth %u", mas->min,
+		fprintf(stderr, " in leaf [%lx..%lx] offset %lu of %u at depth %u", mas->min,
 			mas->max, mas->offset, mas->end, mas->depth);
 	fprintf(stderr, ", owns %lu nodes, seq %lu of %lu\n", mas->alloc_nr, mas->seq,
 		mas->tree->ma_seq);

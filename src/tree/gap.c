@@ -125,9 +125,8 @@ static void stand_there(struct ma_state *mas, const struct seek *k)
 	memcpy(mas->slot, k->slot, d + 1);
 	mas->seq = mas->tree->ma_seq;
 	mas->depth = (unsigned char)d;
-	mas->node = k->node[d];
+	smr_cursor_on(mas, k->node[d], smr_count(k->node[d]));
 	mas->offset = k->slot[d];
-	mas->end = (unsigned char)(smr_count(mas->node) - 1);
 	mas->min = k->min[d];
 	mas->max = k->max[d];
 	mas->status = ma_active;
@@ -177,7 +176,7 @@ int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, u
 	mas->index = want.found;
 	mas->last = want.found + want.span;
 	if (!smr_is_enode(root)) {
-		mas->node = NULL;
+		smr_cursor_off(mas);
 		mas->status = root ? ma_root : ma_none;
 	}
 	return 0;

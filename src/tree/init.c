@@ -103,7 +103,8 @@ void mas_init(struct ma_state *mas, struct maple_tree *tree, unsigned long addr)
 	mas->alloc = NULL;
 	mas->alloc_nr = mas->alloc_want = 0;
 	mas->status = ma_start;
-	mas->depth = mas->offset = mas->mas_flags = mas->end = 0;
+	mas->depth = mas->mas_flags = mas->end = mas->reach = 0;
+	mas->offset = 0;
 	mas->seq = 0;
 	mas->guard = 0;
 }

@@ -74,37 +74,6 @@ smr_inline void *step_down(struct ma_state *mas, unsigned long min, bool gaps)
 	return entry;
 }
 
-/*
- * The common case of mas_find(): the cursor stands in a narrow leaf of today's tree, and the next entry is in that leaf, behind
- * one gap at most, and within the limit. Otherwise NULL, and nothing has changed. This is what an iteration spends
- * its time in, so it goes without a call and without looking at the node's kind more than once.
- */
-smr_inline void *find_near(struct ma_state *mas, unsigned long max)
-{
-	const struct smr_node *node = smr_node_of(mas->node);
-	void *const *slots;
-	unsigned int i = mas->offset + 1u, end = mas->end;
-	unsigned long first;
-	void *entry;
-
-	if (mas->status != ma_active || smr_enode_kind(mas->node) != SMR_NLEAF || i > end ||
-	    mas->seq != smr_load(&mas->tree->ma_seq, RELAXED) || smr_node_dead(mas->node))
-		return NULL;
-	slots = &node->slot[(SMR_NLEAF_CAP - 1) / 2];
-	entry = smr_slot_read(slots + i);
-	if (!entry && (++i > end || !(entry = smr_slot_read(slots + i))))
-		return NULL;
-	first = node->base + ((unsigned long)node->b32[i - 1] << node->shift);
-	if (first > max || mas->last >= max)
-		return NULL;
-	smr_check_cursor(mas);
-	mas->offset = (unsigned char)i;
-	mas->index = first;
-	mas->last = i < end ? node->base + ((unsigned long)node->b32[i] << node->shift) - 1
-			    : mas->max;
-	return entry;
-}
-
 void *mas_walk(struct ma_state *mas)
 {
 	void *root;
@@ -293,11 +262,74 @@ static smr_noinline void *find_far(struct ma_state *mas, unsigned long max)
 	return find(mas, max, false);
 }
 
+/*
+ * What a plain find nearly always comes to, by the kind of the leaf, which must be of today's tree: the next entry is in
+ * it, behind one gap at most. Else NULL, and nothing has changed.
+ */
+smr_inline void *find_near(struct ma_state *mas, unsigned long max, enum smr_kind kind)
+{
+	struct smr_node *leaf = smri_node_of(mas->node, kind);
+	void *const *slots = smr_kind_slots(leaf, kind);
+	unsigned int i = (unsigned int)mas->offset + 1, end = mas->end;
+	unsigned long first;
+	void *entry;
+
+	if (i > end)
+		return NULL;
+	entry = smr_slot_read(slots + i);
+	if (!entry && (++i > end || !(entry = smr_slot_read(slots + i))))
+		return NULL;
+	first = smr_kind_start(leaf, kind, i);
+	if (first > max || mas->last >= max)
+		return NULL;
+	mas->offset = i;
+	mas->index = first;
+	mas->last = i < end ? smr_kind_start(leaf, kind, i + 1) - 1 : mas->max;
+	return entry;
+}
+
+/* The same where that leaf has no more, and the next one begins with the entry, or with a gap before it. */
+smr_inline void *find_next_leaf(struct ma_state *mas, unsigned long max, enum smr_kind kind)
+{
+	unsigned int left = mas->end - (unsigned int)mas->offset;
+	void *const *slots = smr_kind_slots(smri_node_of(mas->node, kind), kind);
+	struct smr_node *leaf;
+	void *entry;
+
+	if (left > 1 || (left && smr_slot_read(slots + mas->end)) || mas->max >= max ||
+	    mas->last >= max || !smr_leaf_up(mas))
+		return find_far(mas, max);
+	leaf = smri_node_of(mas->node, kind);
+	if (smr_enode_kind(mas->node) == kind && !smr_slot_read(smr_kind_slots(leaf, kind)) &&
+	    smr_kind_start(leaf, kind, 1) <= max)
+		mas->offset = 1;
+	entry = smr_range_here(mas);
+	return smr_likely(entry) ? entry : find_step(mas, max, false);
+}
+
+static smr_noinline void *find_next_nleaf(struct ma_state *mas, unsigned long max)
+{
+	return find_next_leaf(mas, max, SMR_NLEAF);
+}
+
+static smr_noinline void *find_next_wleaf(struct ma_state *mas, unsigned long max)
+{
+	return find_next_leaf(mas, max, SMR_WLEAF);
+}
+
 void *mas_find(struct ma_state *mas, unsigned long max)
 {
-	void *entry = find_near(mas, max);
+	void *entry;
 
-	return smr_likely(entry) ? entry : find_far(mas, max);
+	if (smr_unlikely(mas->status != ma_active || !smr_path_fresh(mas)))
+		return find_far(mas, max);
+	smr_check_cursor(mas);
+	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF)) {
+		entry = find_near(mas, max, SMR_NLEAF);
+		return smr_likely(entry) ? entry : find_next_nleaf(mas, max);
+	}
+	entry = find_near(mas, max, SMR_WLEAF);
+	return smr_likely(entry) ? entry : find_next_wleaf(mas, max);
 }
 
 void *mas_find_range(struct ma_state *mas, unsigned long max)

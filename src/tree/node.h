@@ -91,8 +91,19 @@ struct smr_node {
 
 _Static_assert(sizeof(struct smr_node) == MT_NODE_SIZE, "a node is one slab object");
 
+/* A narrow leaf is what the public header has as struct mt_leaf_. */
+_Static_assert(offsetof(struct smr_node, base) == offsetof(struct mt_leaf_, base) &&
+		       offsetof(struct smr_node, shift) == offsetof(struct mt_leaf_, shift) &&
+		       offsetof(struct smr_node, dead) == offsetof(struct mt_leaf_, dead) &&
+		       offsetof(struct smr_node, b32) == offsetof(struct mt_leaf_, bound) &&
+		       offsetof(struct smr_node, slot[(SMR_NLEAF_CAP - 1) / 2]) ==
+			       offsetof(struct mt_leaf_, slot),
+	       "as the header's inlines read it");
+
 /* Kinds, as bits 3:2 of an enode. */
 enum smr_kind { SMR_NINNER, SMR_NLEAF, SMR_WINNER, SMR_WLEAF };
+
+_Static_assert((SMR_ENODE_TAG | SMR_NLEAF << 2) == MT_LEAF_TAG_, "likewise");
 
 smr_inline enum smr_kind smr_enode_kind(const void *enode)
 {
@@ -213,13 +224,17 @@ smr_inline void smr_census(struct maple_tree *mt, const void *enode, long by)
 }
 
 /* The start of range or child @i, which must not be 0: that start is the parent's to know. */
-smr_inline unsigned long smr_start(const void *enode, unsigned int i)
+smr_inline unsigned long smr_kind_start(const struct smr_node *node, enum smr_kind kind,
+					unsigned long i)
 {
-	const struct smr_node *node = smr_node_of(enode);
-
-	if ((uintptr_t)enode & SMR_ENODE_WIDE)
+	if (smr_kind_wide(kind))
 		return (unsigned long)node->b64[i - 1] ^ SMR_WIDE_SIGN;
 	return node->base + ((unsigned long)node->b32[i - 1] << node->shift);
+}
+
+smr_inline unsigned long smr_start(const void *enode, unsigned int i)
+{
+	return smr_kind_start(smr_node_of(enode), smr_enode_kind(enode), i);
 }
 
 /*

@@ -138,9 +138,9 @@ static void leaf_changed(struct smr_write *w, void *leaf, unsigned int x)
 	unsigned int d = mas->depth;
 
 	advance(w->mt);
-	mas->node = mas->path[d] = leaf;
+	mas->path[d] = leaf;
+	smr_cursor_on(mas, leaf, smr_leaf_ranges(w));
 	mas->offset = mas->slot[d] = (unsigned char)x;
-	mas->end = (unsigned char)(smr_leaf_ranges(w) - 1);
 	mas->seq = w->mt->ma_seq;
 }
 

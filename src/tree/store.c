@@ -9,6 +9,7 @@
 #include "mem/pledge.h"
 #include "tree/check.h"
 #include "tree/pledge.h"
+#include "tree/walk.h"
 
 #include <errno.h>
 
@@ -72,7 +73,7 @@ static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 	err = smr_cursor_fill(mas, nr, gfp);
 	mtree_lock(mt);
 	smr_check_resume(&mt->ma_lock, hold);
-	mas->node = NULL;
+	smr_cursor_off(mas);
 	return err ? err : -EAGAIN;
 }
 
@@ -102,7 +103,7 @@ void smr_settle(const struct smr_write *w)
 	enum maple_status before = mas->status;
 
 	if (w->what == SMR_NOTHING || w->what == SMR_ROOT) {
-		mas->node = NULL;
+		smr_cursor_off(mas);
 		if (w->compact && !w->entry)
 			mas->status = w->what == SMR_ROOT || w->mt->ma_root ? ma_root : ma_none;
 		else
@@ -170,6 +171,7 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
 void smr_fail(struct ma_state *mas, int err)
 {
 	mas->status = ma_error;
+	smr_cursor_off(mas);
 	mas->node = MA_ERROR(err);
 	/* Not a leaf: no key is in it. */
 	mas->min = 1;
@@ -202,7 +204,7 @@ bool mas_nomem(struct ma_state *mas, gfp_t gfp)
 
 	if (mas->status != ma_error || mas->node != MA_ERROR(-ENOMEM))
 		return false;
-	mas->node = NULL;
+	smr_cursor_off(mas);
 	err = smr_cursor_obtain(mas, mas->alloc_want, gfp);
 	if (err && err != -EAGAIN) {
 		smr_fail(mas, -ENOMEM);
@@ -233,7 +235,7 @@ static void stand_prepared(const struct smr_write *w)
 	struct ma_state *mas = w->mas;
 
 	if (w->compact) {
-		mas->node = NULL;
+		smr_cursor_off(mas);
 		mas->status = w->mt->ma_root ? ma_root : ma_none;
 		return;
 	}
@@ -300,7 +302,7 @@ static int find_entry(struct ma_state *mas, const struct smr_where *where)
 		mas->index = where->min;
 		return mas_walk(mas) ? 0 : NOTHING_THERE;
 	}
-	mas->node = NULL;
+	smr_cursor_off(mas);
 	if (root && where->min == 0) {
 		mas->index = mas->last = 0;
 		return 0;

@@ -63,9 +63,8 @@ void smr_path_to(struct smr_path *path, void *top, unsigned long key)
 smr_inline void arrive(struct ma_state *mas, unsigned int d)
 {
 	mas->depth = (unsigned char)d;
-	mas->node = mas->path[d];
+	smr_cursor_on(mas, mas->path[d], smr_count(mas->path[d]));
 	mas->offset = mas->slot[d];
-	mas->end = (unsigned char)(smr_count(mas->node) - 1);
 	mas->min = smr_path_min(mas->path, mas->slot, d);
 	mas->max = smr_path_max(mas->path, mas->slot, d);
 	smr_check_place(mas);
@@ -83,7 +82,7 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 
 	if (!smr_is_enode(top)) {
 		*root = top;
-		mas->node = NULL;
+		smr_cursor_off(mas);
 		return false;
 	}
 	d = descend(mas->path, mas->slot, top, key);
@@ -115,10 +114,8 @@ static void enter_leaf(struct ma_state *mas, unsigned int d, void *leaf, bool at
 {
 	mas->path[d] = leaf;
 	mas->depth = (unsigned char)d;
-	mas->node = leaf;
-	mas->end = (unsigned char)(smr_count(leaf) - 1);
-	mas->offset = at_end ? mas->end : 0;
-	mas->slot[d] = mas->offset;
+	smr_cursor_on(mas, leaf, smr_count(leaf));
+	mas->offset = mas->slot[d] = at_end ? mas->end : 0;
 }
 
 /* The depth of the lowest ancestor that has a child behind (before) the path; false: replaced meanwhile. */
@@ -140,6 +137,26 @@ smr_inline bool turn_down(const struct ma_state *mas, unsigned int *d, bool chec
 	return true;
 }
 
+/* How many leaves ahead an iteration asks for nodes. */
+#define AHEAD 2
+
+/*
+ * Asks for what an iteration comes to soon: child @i of the inner node at depth @d of the path, or, behind the last, first
+ * the node beside that one, then its first child.
+ */
+smr_inline void prefetch_ahead(const struct ma_state *mas, unsigned int d, unsigned int i)
+{
+	const void *inner = mas->path[d];
+	unsigned int count = smr_count(inner), beside = d ? mas->slot[d - 1] + 1u : 0;
+
+	if (smr_likely(i < count)) {
+		smr_prefetch_node(smr_slot_read(smr_slots(inner) + i));
+	} else if (d > 0 && beside < smr_count(mas->path[d - 1])) {
+		inner = smr_slot_read(smr_slots(mas->path[d - 1]) + beside);
+		smr_prefetch_node(i == count ? inner : smr_slot_read(smr_slots(inner)));
+	}
+}
+
 static void first_leaf(struct ma_state *mas, unsigned int d)
 {
 	unsigned long min = mas->max + 1;
@@ -147,13 +164,13 @@ static void first_leaf(struct ma_state *mas, unsigned int d)
 
 	mas->slot[d]++;
 	child = smr_slot_read(smr_slots(mas->path[d]) + mas->slot[d]);
-	if (smr_enode_leaf(child) && mas->slot[d] + 1u < smr_count(mas->path[d]))
-		smr_prefetch_node(smr_slot_read(smr_slots(mas->path[d]) + mas->slot[d] + 1));
 	while (!smr_enode_leaf(child)) {
 		mas->path[++d] = child;
 		mas->slot[d] = 0;
 		child = smr_slot_read(smr_slots(child));
 	}
+	for (unsigned int i = 1; i <= AHEAD; i++)
+		prefetch_ahead(mas, d, mas->slot[d] + i);
 	enter_leaf(mas, d + 1, child, false);
 	mas->min = min;
 	mas->max = smr_path_max(mas->path, mas->slot, d + 1);
@@ -178,6 +195,33 @@ static void last_leaf(struct ma_state *mas, unsigned int d)
 	mas->min = smr_path_min(mas->path, mas->slot, d + 1);
 }
 
+bool smr_leaf_up(struct ma_state *mas)
+{
+	unsigned int d = mas->depth, next, count;
+	const void *inner;
+	void *leaf, **slots;
+
+	if (d == 0)
+		return false;
+	inner = mas->path[d - 1];
+	next = mas->slot[d - 1] + 1u;
+	count = smr_count(inner);
+	if (next >= count || smr_node_dead(inner))
+		return false;
+	slots = smr_slots(inner);
+	leaf = smr_slot_read(slots + next);
+	prefetch_ahead(mas, d - 1, next + AHEAD);
+	mas->slot[d - 1] = (unsigned char)next;
+	mas->path[d] = leaf;
+	mas->slot[d] = 0;
+	mas->offset = 0;
+	smr_cursor_on(mas, leaf, smr_count(leaf));
+	mas->min = mas->max + 1;
+	mas->max = next + 1 < count ? smr_start(inner, next + 1) - 1
+				    : smr_path_max(mas->path, mas->slot, d - 1);
+	return true;
+}
+
 /*
  * Where an ancestor has been replaced, the last key of the leaf is looked up again and the step made from
  * there; the fresh path is followed without a second look, so a reader does this once at most.
@@ -189,6 +233,8 @@ bool smr_range_up(struct ma_state *mas)
 
 	if (mas->max == ULONG_MAX)
 		return false;
+	if (smr_leaf_up(mas))
+		return true;
 	if (smr_unlikely(!turn_up(mas, &d, true))) {
 		if (!smr_walk(mas, mas->max, &root))
 			return false;

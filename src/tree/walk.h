@@ -45,6 +45,27 @@ smr_inline unsigned long smr_leaf_last(const void *leaf, unsigned int i, unsigne
 }
 
 /*
+ * Puts the cursor on @leaf, which has @count ranges, and says how far the header's inlines may go in it: nowhere where the
+ * checker wants to see each step, or the leaf is not such as they know.
+ */
+smr_inline void smr_cursor_on(struct ma_state *mas, void *leaf, unsigned int count)
+{
+	mas->node = leaf;
+	mas->end = (unsigned char)(count - 1);
+#ifdef SMR_LOCKCHECK
+	mas->reach = 0;
+#else
+	mas->reach = smr_enode_kind(leaf) == SMR_NLEAF ? mas->end : 0;
+#endif
+}
+
+smr_inline void smr_cursor_off(struct ma_state *mas)
+{
+	mas->node = NULL;
+	mas->reach = 0;
+}
+
+/*
  * Brings the cursor to the leaf and offset of @key: node, path, min, max, offset, end, seq. Leaves index, last
  * and status alone. False when the tree has no nodes; then *@root is what it has instead.
  * CONTEXT: HOLDS tree lock or read section. ALLOC no. SLEEP no.
@@ -59,6 +80,9 @@ bool smr_walk_near(struct ma_state *mas, unsigned long key);
 
 /* Fills @path with the way to @key. The tree must have nodes. */
 void smr_path_to(struct smr_path *path, void *top, unsigned long key);
+
+/* Moves the cursor to the first range of the next leaf, if that is below the same inner node. False: perhaps not. */
+bool smr_leaf_up(struct ma_state *mas);
 
 /* Moves the cursor from the last (first) range of its leaf to the following (preceding) range. */
 bool smr_range_up(struct ma_state *mas);
