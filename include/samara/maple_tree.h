@@ -322,10 +322,30 @@ struct ma_state {
 	unsigned char slot[MT_PATH_MAX];
 };
 
-#define MA_STATE(name, mt, first, end_)                                               \
-	struct ma_state name = { (mt), (first), (end_),   NULL,     0,    ~0UL, NULL, \
-				 0,    0,       ma_start, 0,        0,    0,    0,    \
-				 0,    0,       0,        { NULL }, { 0 } }
+/* Private: a new cursor. Its path is left as it is: to clear it as well would take longer than many a look-up. */
+static inline struct ma_state mas_state_(struct maple_tree *mt, unsigned long first,
+					 unsigned long last)
+{
+	struct ma_state mas;
+
+	mas.tree = mt;
+	mas.index = first;
+	mas.last = last;
+	mas.node = NULL;
+	mas.min = 0;
+	mas.max = ~0UL;
+	mas.alloc = NULL;
+	mas.alloc_nr = mas.alloc_want = 0;
+	mas.status = ma_start;
+	mas.depth = mas.mas_flags = mas.end = mas.reach = 0;
+	mas.offset = 0;
+	mas.seq = 0;
+	mas.guard = 0;
+	return mas;
+}
+
+/* Declares a cursor inside a function. */
+#define MA_STATE(name, mt, first, last) struct ma_state name = mas_state_((mt), (first), (last))
 
 /* The entry that encodes the negative errno @err. */
 #define MA_ERROR(err) ((void *)(((unsigned long)(long)(err) << 2) | 2UL))

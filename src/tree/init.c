@@ -95,16 +95,5 @@ void mtree_destroy(struct maple_tree *mt)
 
 void mas_init(struct ma_state *mas, struct maple_tree *tree, unsigned long addr)
 {
-	mas->tree = tree;
-	mas->index = mas->last = addr;
-	mas->node = NULL;
-	mas->min = 0;
-	mas->max = ULONG_MAX;
-	mas->alloc = NULL;
-	mas->alloc_nr = mas->alloc_want = 0;
-	mas->status = ma_start;
-	mas->depth = mas->mas_flags = mas->end = mas->reach = 0;
-	mas->offset = 0;
-	mas->seq = 0;
-	mas->guard = 0;
+	*mas = mas_state_(tree, addr, addr);
 }
