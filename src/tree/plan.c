@@ -60,7 +60,7 @@ smr_inline bool locate_behind(struct smr_write *w, unsigned long first)
 		return false;
 	while (first > w->end && i < last)
 		begin_at(w, ++i);
-	w->mas->offset = (unsigned char)i;
+	w->mas->offset = i;
 	return first <= w->end;
 }
 
@@ -78,7 +78,7 @@ static void locate(struct smr_write *w, unsigned long first)
 	if (fresh && near) {
 		if (locate_behind(w, first))
 			return;
-		mas->offset = (unsigned char)smr_search_leaf(mas->node, first);
+		mas->offset = smr_search_leaf(mas->node, first);
 	} else {
 		smr_mem_prefetch(smr_mem_of(w->mt));
 		if (!fresh || !smr_walk_near(mas, first))
@@ -136,7 +136,7 @@ static void widen_left(struct smr_write *w, unsigned long last)
 			locate_last(w, last); /* in the leaf behind */
 		}
 	}
-	mas->offset = (unsigned char)w->i;
+	mas->offset = w->i;
 	w->first = w->begin;
 }
 
