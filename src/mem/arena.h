@@ -25,6 +25,18 @@
 
 #define SMR_RESERVE_DEFAULT 64
 
+/* How many addresses are noted: those of the batch in flight and of what gathers meanwhile, most often. */
+#define SMR_NOTES 4096
+
+/*
+ * Where retired nodes lie, in the order in which they were retired, as far as one thread retires them: hints. Nodes in limbo hang
+ * together by their links, and to follow one to the next is a cache miss each; with these the next ones are asked for ahead.
+ */
+struct smr_notes {
+	unsigned int nr;       /* GUARD relaxed: ever noted; threads that race lose some */
+	void *node[SMR_NOTES]; /* GUARD relaxed */
+};
+
 /* Retired nodes of one arena and one flavour. retire.c explains. */
 struct smr_limbo {
 	void *gathered;     /* GUARD atomic: IDLE, EMPTY or the first of a list; ORDER retire */
@@ -33,6 +45,8 @@ struct smr_limbo {
 	void *batch;        /* GUARD the batch in flight */
 	struct mt_mem *mem; /* GUARD the batch in flight */
 	struct smr_rcu_head rcu; /* GUARD the batch in flight */
+	unsigned int noted;      /* GUARD the batch in flight: notes.nr when it was closed */
+	struct smr_notes notes smr_aligned(SMR_CACHE_LINE);
 } smr_aligned(SMR_CACHE_LINE);
 
 struct mt_mem {

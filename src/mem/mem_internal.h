@@ -20,8 +20,8 @@ struct smr_bundles {
 	unsigned long nr; /* nodes in all */
 };
 
-/* Rolls up the list @nodes, which nobody reads any more. CONTEXT: any. */
-struct smr_bundles smri_slab_roll(void *nodes);
+/* Rolls up the list @nodes, which nobody reads any more; the first was the @noted'th of @notes. CONTEXT: any. */
+struct smr_bundles smri_slab_roll(void *nodes, const struct smr_notes *notes, unsigned int noted);
 /* Makes the nodes of @rolled free without sorting them into their chunks. */
 void smri_slab_adopt(struct mt_mem *mem, const struct smr_bundles *rolled);
 /* Sorts at most @nr of them; false when none are left. */

@@ -71,10 +71,12 @@
 
 static void batch_done(struct smr_rcu_head *rcu);
 
-/* Sends @nodes, of which the caller is the owner now, through a grace period. */
-static void launch(struct smr_limbo *limbo, enum mt_rcu_flavor flavor, void *nodes)
+/* Sends @nodes, of which the caller is the owner now, through a grace period. The last was the @noted'th. */
+static void launch(struct smr_limbo *limbo, enum mt_rcu_flavor flavor, void *nodes,
+		   unsigned int noted)
 {
 	limbo->batch = nodes;
+	limbo->noted = noted;
 	smr_rcu_call(flavor, &limbo->rcu, batch_done);
 }
 
@@ -85,6 +87,25 @@ static void *last_of(const struct smr_nodes *list)
 	for (unsigned long i = 1; i < list->nr; i++)
 		node = *smr_node_link(node);
 	return node;
+}
+
+/* The nodes of a store. Those of a long list, of a transaction, are not looked at for this. */
+#define NOTED_MOST 16
+
+/* In the order in which the list hangs together behind those retired before. */
+static void note(struct smr_notes *notes, const struct smr_nodes *list)
+{
+	unsigned int nr = smr_load(&notes->nr, RELAXED) + (unsigned int)list->nr;
+	void *node = list->head;
+
+	if (list->nr > NOTED_MOST)
+		return;
+	smr_store(&notes->nr, nr, RELAXED);
+	for (unsigned long i = 0; i < list->nr; i++) {
+		smr_store(&notes->node[--nr % SMR_NOTES], node, RELAXED);
+		if (i + 1 < list->nr)
+			node = *smr_node_link(node);
+	}
 }
 
 static void count_retired(struct mt_mem *mem, unsigned long nr)
@@ -111,6 +132,7 @@ void smr_mem_retire_to(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr
 	void *first = list->head;
 
 	count_retired(mem, list->nr);
+	note(&limbo->notes, list);
 	list->head = NULL;
 	list->nr = 0;
 	for (;;) {
@@ -120,7 +142,7 @@ void smr_mem_retire_to(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr
 			 * next_batch(). WITHOUT this one might be overwritten by that one's stores. */
 			if (smr_cas(&limbo->gathered, &seen, EMPTY, ORDER(retire, acquire),
 				    RELAXED)) {
-				launch(limbo, flavor, first);
+				launch(limbo, flavor, first, smr_load(&limbo->notes.nr, RELAXED));
 				return;
 			}
 			continue;
@@ -145,9 +167,10 @@ static void *next_batch(struct smr_limbo *limbo)
 }
 
 /* Gives the nodes of a batch back all at once. */
-static void free_batch(struct mt_mem *mem, void *nodes)
+static void free_batch(const struct smr_limbo *limbo, void *nodes)
 {
-	struct smr_bundles rolled = smri_slab_roll(nodes);
+	struct mt_mem *mem = limbo->mem;
+	struct smr_bundles rolled = smri_slab_roll(nodes, &limbo->notes, limbo->noted);
 
 	mt_lock_acquire(&mem->lock);
 	smri_slab_adopt(mem, &rolled);
@@ -163,13 +186,15 @@ static void batch_done(struct smr_rcu_head *rcu)
 	struct smr_limbo *limbo = container_of(rcu, struct smr_limbo, rcu);
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)(limbo - limbo->mem->limbo);
 	void *nodes = limbo->batch;
+	unsigned int noted;
 
-	free_batch(limbo->mem, nodes);
+	free_batch(limbo, nodes);
 	/* ORDER grace: see base/order.h. PARTNER wait_for(). */
 	smr_add(&limbo->done, 1, ORDER(grace, release));
+	noted = smr_load(&limbo->notes.nr, RELAXED);
 	nodes = next_batch(limbo);
 	if (nodes)
-		launch(limbo, flavor, nodes);
+		launch(limbo, flavor, nodes, noted);
 	else /* a busy writer would only have to map again what it gets back */
 		smri_refill_settle(limbo->mem);
 	/* ORDER grace: the last touch of the arena. PARTNER wait_for(). */

@@ -144,13 +144,24 @@ struct smr_bundle {
 
 _Static_assert(sizeof(struct smr_bundle) <= SMR_NODE_LINK, "the link is not the bundle's");
 
-struct smr_bundles smri_slab_roll(void *nodes)
+/* How many nodes ahead of the one rolled up the links are asked for. */
+#define ROLL_AHEAD 24
+
+/* @node may be anything. */
+static void prefetch_link(const void *node)
+{
+	smr_prefetch((const void *)((uintptr_t)node + SMR_NODE_LINK));
+}
+
+struct smr_bundles smri_slab_roll(void *nodes, const struct smr_notes *notes, unsigned int noted)
 {
 	struct smr_bundles rolled = { NULL, NULL, 0 };
 	struct smr_bundle *b = NULL;
 	void *next;
 
+	noted -= ROLL_AHEAD;
 	for (void *node = nodes; node; node = next, rolled.nr++) {
+		prefetch_link(smr_load(&notes->node[--noted % SMR_NOTES], RELAXED));
 		next = *smr_node_link(node);
 		if (b && b->nr < BUNDLE_NODES) {
 			smri_node_hide(node);
