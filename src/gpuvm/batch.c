@@ -35,6 +35,7 @@
 #include "gpuvm/gpuvm_internal.h"
 #include "lock/section.h"
 #include "tree/known.h"
+#include "tree/pledge.h"
 #include "tree/store.h"
 
 #include <errno.h>
@@ -139,12 +140,6 @@ void smri_batch_store(const struct gpuvm *vm)
 
 /* ---- The walk ---- */
 
-/* Are there holders of credits? */
-static bool owes(const struct gpuvm *vm)
-{
-	return vm->tree.ma_pledge.recycling || vm->tree.ma_pledge.strict;
-}
-
 void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split)
 {
 	smr_gpuvm_settle(vm);
@@ -165,7 +160,7 @@ void smri_batch_look(struct smri_batch *b)
 	struct smr_split *s = b->split;
 
 	smr_split_look(s);
-	if (!s->req || owes(b->vm))
+	if (!s->req || smr_has_credits(&b->vm->tree))
 		return;
 	smr_draft_begin(&b->draft, &s->mas, s->addr, s->last);
 	b->secured = b->draft.leaf != NULL;
@@ -239,7 +234,7 @@ static int secure(struct smri_batch *b)
 	if (b->secured)
 		return 1;
 	if (!smri_gpuvm_is_paid(b->vm)) {
-		if (owes(b->vm))
+		if (smr_has_credits(&b->vm->tree))
 			return give_up(b);
 		nr = smr_nodes_within(mas, b->split->addr, b->split->last);
 		err = smr_cursor_fill(mas, nr, GFP_NOWAIT | __GFP_NOWARN);

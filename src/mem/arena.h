@@ -45,7 +45,8 @@ struct smr_limbo {
 	void *batch;        /* GUARD the batch in flight */
 	struct mt_mem *mem; /* GUARD the batch in flight */
 	struct smr_rcu_head rcu; /* GUARD the batch in flight */
-	unsigned int noted;      /* GUARD the batch in flight: notes.nr when it was closed */
+	unsigned int
+		noted; /* GUARD the batch in flight: notes.nr when it was closed, or a few more */
 	struct smr_notes notes smr_aligned(SMR_CACHE_LINE);
 } smr_aligned(SMR_CACHE_LINE);
 

@@ -71,12 +71,11 @@
 
 static void batch_done(struct smr_rcu_head *rcu);
 
-/* Sends @nodes, of which the caller is the owner now, through a grace period. The last was the @noted'th. */
-static void launch(struct smr_limbo *limbo, enum mt_rcu_flavor flavor, void *nodes,
-		   unsigned int noted)
+/* Sends @nodes, of which the caller is the owner now, through a grace period. */
+static void launch(struct smr_limbo *limbo, enum mt_rcu_flavor flavor, void *nodes)
 {
 	limbo->batch = nodes;
-	limbo->noted = noted;
+	limbo->noted = smr_load(&limbo->notes.nr, RELAXED);
 	smr_rcu_call(flavor, &limbo->rcu, batch_done);
 }
 
@@ -142,7 +141,7 @@ void smr_mem_retire_to(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr
 			 * next_batch(). WITHOUT this one might be overwritten by that one's stores. */
 			if (smr_cas(&limbo->gathered, &seen, EMPTY, ORDER(retire, acquire),
 				    RELAXED)) {
-				launch(limbo, flavor, first, smr_load(&limbo->notes.nr, RELAXED));
+				launch(limbo, flavor, first);
 				return;
 			}
 			continue;
@@ -186,15 +185,13 @@ static void batch_done(struct smr_rcu_head *rcu)
 	struct smr_limbo *limbo = container_of(rcu, struct smr_limbo, rcu);
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)(limbo - limbo->mem->limbo);
 	void *nodes = limbo->batch;
-	unsigned int noted;
 
 	free_batch(limbo, nodes);
 	/* ORDER grace: see base/order.h. PARTNER wait_for(). */
 	smr_add(&limbo->done, 1, ORDER(grace, release));
-	noted = smr_load(&limbo->notes.nr, RELAXED);
 	nodes = next_batch(limbo);
 	if (nodes)
-		launch(limbo, flavor, nodes, noted);
+		launch(limbo, flavor, nodes);
 	else /* a busy writer would only have to map again what it gets back */
 		smri_refill_settle(limbo->mem);
 	/* ORDER grace: the last touch of the arena. PARTNER wait_for(). */

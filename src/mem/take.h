@@ -30,15 +30,6 @@ smr_inline void smri_take_ahead(const struct smr_mag *mag)
 		__builtin_prefetch((const char *)mag->node[nr - 1] + line, 1);
 }
 
-/* The same for who is about to look a place up. */
-smr_inline void smr_mem_prefetch(const struct mt_mem *mem)
-{
-	const struct smr_mag *mag = smri_mag_mine(mem);
-
-	if (mag)
-		smri_take_ahead(mag);
-}
-
 /* One node, or NULL. */
 smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 {

@@ -71,4 +71,13 @@ smr_inline bool smr_narrow_can_start(unsigned long base, unsigned int shift, uns
 	return key >= base && base + (units << shift) == key && units <= SMR_NARROW_MAX;
 }
 
+/* Can a range of that leaf start at @key, as it is written? */
+smr_inline bool smr_can_start(const void *leaf, unsigned long key)
+{
+	const struct smr_node *node = smr_node_of(leaf);
+
+	return ((uintptr_t)leaf & SMR_ENODE_WIDE) ||
+	       smr_narrow_can_start(node->base, node->shift, key);
+}
+
 #endif

@@ -19,14 +19,11 @@ static uint32_t wide_figure(const void *leaf, unsigned long min, unsigned long m
 			    unsigned int from, unsigned int to)
 {
 	unsigned int end = smr_count(leaf) - 1;
-	uint32_t largest = 0, figure;
+	uint32_t largest = 0;
 
-	for (unsigned int i = 0; i <= end; i++) {
-		if (i >= from && i <= to)
-			continue;
-		figure = range_figure(leaf, i, end, min, max);
-		largest = figure > largest ? figure : largest;
-	}
+	for (unsigned int i = 0; i <= end; i++)
+		if (i < from || i > to)
+			largest = smr_gap_larger(largest, range_figure(leaf, i, end, min, max));
 	return largest;
 }
 

@@ -29,6 +29,11 @@ smr_inline uint32_t smr_gap_figure(unsigned long span)
 	return (uint32_t)((exponent << 25) + mantissa + 1);
 }
 
+smr_inline uint32_t smr_gap_larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
 /* The figure of a leaf whose keys are [min..max], were it not for its ranges @i to @j. */
 uint32_t smr_gap_beside(const void *leaf, unsigned long min, unsigned long max, unsigned int i,
 			unsigned int j);

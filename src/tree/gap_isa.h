@@ -11,7 +11,7 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 {
 	const struct smr_node *node = smr_node_of(leaf);
 	unsigned int end = node->count - 1u;
-	uint32_t largest = 0, figure;
+	uint32_t largest = 0;
 	unsigned long units;
 
 	if (smr_unlikely((uintptr_t)leaf & SMR_ENODE_WIDE))
@@ -20,14 +20,10 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 					  i, j);
 	if (units > 0)
 		largest = smr_gap_figure((units << node->shift) - 1);
-	if (i > 0 || j < i) {
-		figure = range_figure(leaf, 0, end, min, max);
-		largest = figure > largest ? figure : largest;
-	}
-	if (j < end) {
-		figure = range_figure(leaf, end, end, min, max);
-		largest = figure > largest ? figure : largest;
-	}
+	if (i > 0)
+		largest = smr_gap_larger(largest, range_figure(leaf, 0, end, min, max));
+	if (j < end)
+		largest = smr_gap_larger(largest, range_figure(leaf, end, end, min, max));
 	return largest;
 }
 

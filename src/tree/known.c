@@ -16,14 +16,6 @@ smr_inline unsigned int range_of(const struct ma_state *mas, unsigned long key, 
 	return i;
 }
 
-static bool can_begin(const void *leaf, unsigned long key)
-{
-	const struct smr_node *node = smr_node_of(leaf);
-
-	return smr_kind_wide(smr_enode_kind(leaf)) ||
-	       smr_narrow_can_start(node->base, node->shift, key);
-}
-
 /*
  * Does whatever that store may be leave one leaf of it, of the same form? False: perhaps not. Then *@i and *@j are the
  * ranges of @first and @last. Amid a leaf, where neither its first nor its last key is stored, a NULL joins no gap of another.
@@ -40,8 +32,8 @@ static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsig
 	/* One piece more at most, or two of the same range; as many ranges less as there are, and the gaps that a NULL joins. */
 	more = *i == *j ? 2 : 1;
 	return count + more <= smr_kind_cap(smr_enode_kind(mas->node)) &&
-	       count - (*j - *i) >= SMR_LEAF_MIN + 2 && can_begin(mas->node, first) &&
-	       can_begin(mas->node, last + 1);
+	       count - (*j - *i) >= SMR_LEAF_MIN + 2 && smr_can_start(mas->node, first) &&
+	       smr_can_start(mas->node, last + 1);
 }
 
 unsigned long smr_nodes_within(const struct ma_state *mas, unsigned long first, unsigned long last)

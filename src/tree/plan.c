@@ -79,10 +79,8 @@ static void locate(struct smr_write *w, unsigned long first)
 		if (locate_behind(w, first))
 			return;
 		mas->offset = smr_search_leaf(mas->node, first);
-	} else {
-		smr_mem_prefetch(smr_mem_of(w->mt));
-		if (!fresh || !smr_walk_near(mas, first))
-			smr_walk(mas, first, &root);
+	} else if (!fresh || !smr_walk_near(mas, first)) {
+		smr_walk(mas, first, &root);
 	}
 	begin_at(w, mas->offset);
 }
@@ -167,14 +165,6 @@ static void widen_right(struct smr_write *w)
 
 /* ---- One leaf that keeps its encoding ---- */
 
-smr_inline bool can_start(const void *leaf, unsigned long key)
-{
-	const struct smr_node *node = smr_node_of(leaf);
-
-	return ((uintptr_t)leaf & SMR_ENODE_WIDE) ||
-	       smr_narrow_can_start(node->base, node->shift, key);
-}
-
 /* New bounds are those of the pieces that stay in front and behind; the others were there before. */
 smr_inline bool fits_leaf(const struct smr_write *w)
 {
@@ -184,8 +174,8 @@ smr_inline bool fits_leaf(const struct smr_write *w)
 
 	if (n > smr_kind_cap(smr_enode_kind(mas->node)) || (n < SMR_LEAF_MIN && mas->depth > 0))
 		return false;
-	return (!front || can_start(mas->node, w->first)) &&
-	       (!behind || can_start(mas->node, w->last + 1));
+	return (!front || smr_can_start(mas->node, w->first)) &&
+	       (!behind || smr_can_start(mas->node, w->last + 1));
 }
 
 /* Nodes above the cursor's leaf that a transaction has to copy before it can swap the leaf. */

@@ -76,11 +76,6 @@ smr_inline bool covers_gap_of(const struct smr_write *w, uint32_t before)
 	return smr_gap_figure(w->end - w->begin) >= before;
 }
 
-smr_inline uint32_t larger(uint32_t a, uint32_t b)
-{
-	return a > b ? a : b;
-}
-
 /* The figure of the cursor's leaf without the ranges that @w replaces, but with the pieces of them that stay. */
 static uint32_t gap_that_stays(const struct smr_write *w)
 {
@@ -89,9 +84,9 @@ static uint32_t gap_that_stays(const struct smr_write *w)
 	uint32_t figure = smr_gap_beside(mas->node, mas->min, mas->max, w->i, w->j);
 
 	if (w->first > w->begin && !slots[w->i])
-		figure = larger(figure, smr_gap_figure(w->first - 1 - w->begin));
+		figure = smr_gap_larger(figure, smr_gap_figure(w->first - 1 - w->begin));
 	if (w->last < w->end && !slots[w->j])
-		figure = larger(figure, smr_gap_figure(w->end - 1 - w->last));
+		figure = smr_gap_larger(figure, smr_gap_figure(w->end - 1 - w->last));
 	return figure;
 }
 
@@ -110,7 +105,7 @@ static void update_gaps(const struct smr_write *w)
 	before = *kept_gap(mas->path, mas->slot, d);
 	if (!w->entry) /* a gap that is made is at least as large as those that go */
 		raise_gap(mas->path, mas->slot, d,
-			  larger(before, smr_gap_figure(w->last - w->first)));
+			  smr_gap_larger(before, smr_gap_figure(w->last - w->first)));
 	else if (covers_gap_of(w, before))
 		raise_gap(mas->path, mas->slot, d, gap_that_stays(w));
 }

@@ -6,7 +6,7 @@
  *   plan     walk to the range and work out what will be: nothing, a slot, a leaf, or a subtree. Pure arithmetic;
  *            afterwards the number of nodes is known.                                            (plan.c)
  *   obtain   exactly that many nodes; the only step that can fail, with nothing changed.         (store.c)
- *   build    the replacement, in nodes that nobody sees yet.                                     (build.c)
+ *   build    the replacement, in nodes that nobody sees yet.                           (build.c, splice.c)
  *   publish  the nodes to be replaced are marked, one release store goes into the lowest slot that
  *            covers all of the change, and the replaced nodes are retired.             (publish.c, drop.c)
  *
