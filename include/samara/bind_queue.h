@@ -130,10 +130,10 @@ struct bind_config {
 	size_t max_bytes;
 	/*
 	 * Not 0: the strict level. The VM is created with a limit of live mappings, and everything for them, and for max_jobs and max_ops, which must
-	 * not be 0 then, is paid for now: mappings, records, and all nodes that the index can come to. From then on an unmap does not get -ENOMEM,
-	 * whatever others have used up. What gets -ENOSPC is a job that could take the VM beyond the limit, unmap included, unless it has no room
-	 * for more mappings (range / alignment); and one of more than max_ops operations. A submit may sleep until readers let go of mappings
-	 * (BIND_NONBLOCK: -ENOMEM). Not paid for is what belongs to others: of a map the pair, the completion and its
+	 * not be 0 then, is paid for now: mappings, records, and all nodes that the index can come to. From then on an unmap does not get -ENOMEM
+	 * for any of these, whatever others have used up. What gets -ENOSPC is a job that could take the VM beyond the limit,
+	 * unmap included, unless it has no room for more mappings (range / alignment); and one of more than max_ops operations. A submit
+	 * may sleep until readers let go of mappings (BIND_NONBLOCK: -ENOMEM). Not paid for is what belongs to others: of a map the pair, the completion and its
 	 * slot; of in-fences that are values of timelines the fence; more than four fences a job, of max_jobs together; what prepare gets.
 	 */
 	unsigned long max_mappings;
