@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* sched_getcpu() */
 #include "base/grace.h"
 
 #include "base/order.h"
 #include "base/park.h"
 #include "base/rcu.h"
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -12,15 +14,16 @@
 struct worker {
 	struct smr_rcu_head *queue; /* GUARD ORDER grace_queue; newest first */
 	unsigned int event;         /* GUARD ORDER grace_queue: the futex; counts wake-ups */
+	int near;                   /* GUARD relaxed: the CPU to run on, as far as that may be */
 	bool started;               /* GUARD writes: start_lock; reads: relaxed */
 	/* Who takes it waits for no grace period while holding it, so that fork() can take it too. */
 	pthread_mutex_t run_lock;
 	struct smr_rcu_head *taken; /* GUARD run_lock: off the queue, not called yet */
 };
 
-#define WORKER                                        \
-	{                                             \
-		.run_lock = PTHREAD_MUTEX_INITIALIZER \
+#define WORKER                                                    \
+	{                                                         \
+		.near = -1, .run_lock = PTHREAD_MUTEX_INITIALIZER \
 	}
 
 static struct worker workers[SMR_RCU_FLAVORS] = { WORKER, WORKER, WORKER, WORKER };
@@ -83,15 +86,39 @@ static void run_taken(struct worker *w)
 	pthread_mutex_unlock(&w->run_lock);
 }
 
+void smr_grace_near(enum mt_rcu_flavor flavor)
+{
+	smr_store(&workers[flavor].near, sched_getcpu(), RELAXED);
+}
+
+/* Moves the calling thread to @cpu, if that is one of those it @may run on. The CPU that it is bound to now. */
+static int move_to(int cpu, const cpu_set_t *may, int bound)
+{
+	cpu_set_t one;
+
+	if (cpu == bound || cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET((size_t)cpu, may))
+		return bound;
+	CPU_ZERO(&one);
+	CPU_SET((size_t)cpu, &one);
+	/* What fails here, a CPU that is gone by now, will be tried again when there is another. */
+	(void)sched_setaffinity(0, sizeof(one), &one);
+	return cpu;
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)(w - workers);
 	const struct timespec gather = { 0, SMR_GRACE_GATHER_US * 1000L };
+	cpu_set_t may;
+	int bound = -1;
 
 	prctl(PR_SET_NAME, "samara-grace");
+	if (sched_getaffinity(0, sizeof(may), &may))
+		CPU_ZERO(&may);
 	for (;;) {
 		wait_for_work(w);
+		bound = move_to(smr_load(&w->near, RELAXED), &may, bound);
 		nanosleep(&gather, NULL);
 		smr_rcu_synchronize(flavor);
 		run_taken(w);

@@ -40,6 +40,13 @@ bool smr_grace_start(enum mt_rcu_flavor flavor);
 void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head);
 
 /*
+ * Whoever is about to queue much says so where it runs: there the worker will run too, if that is one of the CPUs it was started on.
+ * A worker elsewhere may have to put a reader off its CPU, most likely amid a section, and then waits for that very reader: liburcu looks a hundred
+ * times, then sleeps for 10 ms. And what is to be given back is in the caches of that CPU. CONTEXT: any; no system call.
+ */
+void smr_grace_near(enum mt_rcu_flavor flavor);
+
+/*
  * Around fork(). In the child what was queued is still so, and a new worker is started when there is a reason to.
  * CONTEXT: smr_grace_before_fork() before taking any lock that a callback takes; waits for callbacks that
  * run, but for no grace period.

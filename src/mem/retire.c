@@ -134,6 +134,8 @@ void smr_mem_retire_to(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr
 	note(&limbo->notes, list);
 	list->head = NULL;
 	list->nr = 0;
+	if (seen == IDLE || seen == EMPTY) /* once a batch */
+		smr_grace_near(flavor);
 	for (;;) {
 		*smr_node_link(last) = seen == EMPTY ? NULL : seen;
 		if (seen == IDLE) {

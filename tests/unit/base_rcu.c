@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* sched_getcpu() */
 #include "base/rcu.h"
 #include "base/atomic.h"
 #include "base/park.h"
@@ -6,6 +7,9 @@
 #include "support/cm.h"
 #include <errno.h>
 #include <samara/maple_tree.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct note {
 	struct smr_rcu_head head;
@@ -38,6 +42,86 @@ static void callback_runs_after_the_section(enum mt_rcu_flavor flavor)
 		smr_park(&note.calls, 0);
 	assert_int_equal(note.calls, 1);
 	assert_int_equal(note.value, 42);
+}
+
+/* ---- Where callbacks run ---- */
+
+struct place {
+	struct smr_rcu_head head;
+	int cpu;
+	unsigned int known;
+};
+
+static void take_place(struct smr_rcu_head *head)
+{
+	struct place *place = container_of(head, struct place, head);
+
+	place->cpu = sched_getcpu();
+	smr_store(&place->known, 1, ORDER(test, release));
+	smr_wake(&place->known, 1);
+}
+
+/* The CPU that a callback runs on which a thread on @cpu has queued and said so. */
+static int place_near(enum mt_rcu_flavor flavor, int cpu)
+{
+	struct place place = { .cpu = -1 };
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((size_t)cpu, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	smr_grace_near(flavor);
+	smr_rcu_call(flavor, &place.head, take_place);
+	while (smr_load(&place.known, ORDER(test, acquire)) == 0)
+		smr_park(&place.known, 0);
+	return place.cpu;
+}
+
+static int started_free(int a, int b)
+{
+	return smr_grace_start(MT_RCU_BP) && place_near(MT_RCU_BP, a) == a &&
+	       place_near(MT_RCU_BP, b) == b && place_near(MT_RCU_BP, a) == a;
+}
+
+/* Its user has chosen where it may run. */
+static int started_bound(int a, int b)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((size_t)a, &one);
+	return sched_setaffinity(0, sizeof(one), &one) == 0 && smr_grace_start(MT_RCU_BP) &&
+	       place_near(MT_RCU_BP, b) == a;
+}
+
+/* Workers live as long as the process: each case has one of its own. */
+static bool in_child(int (*fn)(int a, int b), int a, int b)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(!fn(a, b));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void the_worker_runs_where_the_work_comes_from(void **state)
+{
+	cpu_set_t may;
+	int a = 0, b;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(may), &may), 0);
+	if (CPU_COUNT(&may) < 2)
+		skip();
+	while (!CPU_ISSET((size_t)a, &may))
+		a++;
+	for (b = a + 1; !CPU_ISSET((size_t)b, &may);)
+		b++;
+	assert_true(in_child(started_free, a, b));
+	assert_true(in_child(started_bound, a, b));
 }
 
 static void every_flavour_calls_back(void **state)
@@ -109,6 +193,7 @@ static void a_trees_flavour(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_worker_runs_where_the_work_comes_from), /* first: it forks */
 		cmocka_unit_test(every_flavour_calls_back),
 		cmocka_unit_test(a_section_is_noticed),
 		cmocka_unit_test(offline_and_online),
