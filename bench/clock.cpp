@@ -2,10 +2,12 @@
 /* The machine: CPUs, and what a cache miss costs on it right now. */
 #include "clock.hpp"
 #include "keys.hpp"
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <sched.h>
 #include <sys/mman.h>
+#include <thread>
 
 std::vector<int> allowed_cpus()
 {
@@ -71,13 +73,41 @@ static double chase_ns(size_t bytes)
 	return ns;
 }
 
-std::vector<chase> calibrate()
+/* Two threads hand a line to and fro. Where two virtual CPUs lie is their host's choice, and it may change. */
+static double line_ns(int other)
 {
-	std::vector<chase> list;
+	constexpr int times = 100000;
+	alignas(64) std::atomic<int> turn{ 0 };
+	std::thread partner([&] {
+		pin_to(other);
+		for (int i = 1; i <= 2 * times; i += 2) {
+			while (turn.load(std::memory_order_acquire) != i)
+				;
+			turn.store(i + 1, std::memory_order_release);
+		}
+	});
+	const double start = now_ns();
+
+	for (int i = 1; i <= 2 * times; i += 2) {
+		turn.store(i, std::memory_order_release);
+		while (turn.load(std::memory_order_acquire) != i + 1)
+			;
+	}
+	const double ns = (now_ns() - start) / (2 * times);
+
+	partner.join();
+	return ns;
+}
+
+calibration calibrate(int other)
+{
+	calibration c = {};
 
 	for (size_t bytes : { 16ul << 10, 256ul << 10, 4ul << 20, 64ul << 20, 256ul << 20 })
-		list.push_back({ bytes, chase_ns(bytes) });
-	return list;
+		c.chases.push_back({ bytes, chase_ns(bytes) });
+	if (other >= 0)
+		c.line_ns = line_ns(other);
+	return c;
 }
 
 std::string cpu_name()

@@ -44,7 +44,13 @@ struct chase {
 	size_t bytes;
 	double ns;
 };
-std::vector<chase> calibrate();
+
+struct calibration {
+	std::vector<chase> chases;
+	double line_ns; /* until another CPU sees a line written; 0: there is none */
+};
+/* @other: that CPU, or -1. */
+calibration calibrate(int other);
 
 /* "model name" of /proc/cpuinfo, or "unknown". */
 std::string cpu_name();

@@ -85,12 +85,14 @@ void run_traces(const options &opt, report &results)
 	}
 }
 
-/* The working sets' sizes, and what a dependent miss costs in each. */
-void print_misses(FILE *out, const char *when, const std::vector<chase> &calibration)
+/* The working sets' sizes, and what a dependent miss costs in each; and a line's way to the reader's CPU. */
+void print_calibration(FILE *out, const char *when, const calibration &c)
 {
 	std::fprintf(out, "ns per dependent miss %s:", when);
-	for (const auto &c : calibration)
-		std::fprintf(out, "  %zu KiB %.1f", c.bytes >> 10, c.ns);
+	for (const auto &chase : c.chases)
+		std::fprintf(out, "  %zu KiB %.1f", chase.bytes >> 10, chase.ns);
+	if (c.line_ns > 0)
+		std::fprintf(out, "; a line from CPU to CPU %.0f", c.line_ns);
 	std::fprintf(out, "\n");
 }
 
@@ -98,7 +100,7 @@ void print_machine(FILE *out, const machine &m)
 {
 	std::fprintf(out, "%s, pinned to CPU %d, clock %.0f ns\n", cpu_name().c_str(), m.cpu,
 		     m.clock_ns);
-	print_misses(out, "before", m.before);
+	print_calibration(out, "before", m.before);
 	if (bench_linux_missing())
 		std::fprintf(out, "linux: left out, %s\n", bench_linux_missing());
 	if (m.reader_cpu < 0)
@@ -124,14 +126,14 @@ int main(int argc, char **argv)
 			m.reader_cpu = other;
 	pin_to(m.cpu);
 	m.clock_ns = clock_cost();
-	m.before = calibrate();
+	m.before = calibrate(m.reader_cpu);
 	print_machine(text, m);
 	for (const auto &dist : opt.dists)
 		for (size_t n : opt.sizes)
 			run_mappings(dist, n, opt, m.reader_cpu, results);
 	run_traces(opt, results);
-	m.after = calibrate();
-	print_misses(text, "after", m.after);
+	m.after = calibrate(m.reader_cpu);
+	print_calibration(text, "after", m.after);
 	if (text == stdout)
 		results.print(opt);
 	const int err = results.write_json(opt, m);

@@ -205,10 +205,11 @@ void report::print_json(FILE *out, const options &opt, const machine &m) const
 		     static_cast<unsigned long>(opt.seed), opt.reps, opt.ops, m.clock_ns,
 		     opt.cpu_time ? "true" : "false");
 	std::fprintf(out, " \"miss_ns\": [");
-	for (size_t i = 0; i < m.before.size(); i++)
+	for (size_t i = 0; i < m.before.chases.size(); i++)
 		std::fprintf(out, "%s{\"bytes\": %zu, \"before\": %.2f, \"after\": %.2f}", chases(),
-			     m.before[i].bytes, m.before[i].ns, m.after[i].ns);
-	std::fprintf(out, "],\n \"peers\": [");
+			     m.before.chases[i].bytes, m.before.chases[i].ns, m.after.chases[i].ns);
+	std::fprintf(out, "],\n \"line_ns\": {\"before\": %.1f, \"after\": %.1f},\n \"peers\": [",
+		     m.before.line_ns, m.after.line_ns);
 	for (const auto &peer : peers)
 		std::fprintf(out, "%s\"%s\"", names(), peer.c_str());
 	std::fprintf(out, "],\n \"workloads\": [");

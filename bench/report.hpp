@@ -29,9 +29,9 @@ struct data_set {
 
 /* Where it was measured. */
 struct machine {
-	int cpu, reader_cpu;              /* reader_cpu -1: there is only one CPU */
-	std::vector<chase> before, after; /* the calibration, at either end of the run */
-	double clock_ns;                  /* what reading the clock costs */
+	int cpu, reader_cpu;       /* reader_cpu -1: there is only one CPU */
+	calibration before, after; /* at either end of the run */
+	double clock_ns;           /* what reading the clock costs */
 };
 
 class report
