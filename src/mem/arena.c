@@ -22,7 +22,9 @@ static void unmap_anonymous(void *ctx, void *chunk, size_t size);
 		map_anonymous, unmap_anonymous, NULL \
 	}
 
-#define LIMBO(flavor) [flavor] = { .mem = &smri_mem_default }
+static struct smr_notes default_notes[SMR_RCU_FLAVORS];
+
+#define LIMBO(flavor) [flavor] = { .mem = &smri_mem_default, .notes = &default_notes[flavor] }
 
 struct mt_mem smri_mem_default = {
 	.lock = SMR_LOCK_INIT(ARENA),
@@ -150,6 +152,12 @@ static void delist(struct mt_mem *mem)
 	smri_mem_unlock_arenas();
 }
 
+static void free_arena(struct mt_mem *mem)
+{
+	smri_retire_exit(mem);
+	free(mem);
+}
+
 struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
 {
 	static const struct mt_mem_ops anonymous = ANONYMOUS;
@@ -166,9 +174,8 @@ struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
 	mem->ops = ops ? *ops : anonymous;
 	mem->limit = limit_in_chunks(limit);
 	mem->reserve_size = SMR_RESERVE_DEFAULT;
-	smri_retire_init(mem);
-	if (limit && smri_refill_ensure(mem, 1)) {
-		free(mem);
+	if (!smri_retire_init(mem) || (limit && smri_refill_ensure(mem, 1))) {
+		free_arena(mem);
 		return NULL;
 	}
 	enlist(mem);
@@ -206,7 +213,7 @@ void mt_mem_destroy(struct mt_mem *mem)
 	report_leaks(mem);
 	mt_lock_release(&mem->lock);
 	smri_refill_release(mem, 0);
-	free(mem);
+	free_arena(mem);
 }
 
 struct mt_mem *mt_mem_default(void)

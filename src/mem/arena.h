@@ -25,8 +25,11 @@
 
 #define SMR_RESERVE_DEFAULT 64
 
-/* How many addresses are noted: those of the batch in flight and of what gathers meanwhile, most often. */
-#define SMR_NOTES 4096
+/*
+ * How many addresses are noted: those of the batch in flight and of what gathers meanwhile, also where a grace period takes the 20 ms
+ * that it does now and then (liburcu sleeps for 10 at a time). What is never written takes no memory.
+ */
+#define SMR_NOTES 65536
 
 /*
  * Where retired nodes lie, in the order in which they were retired, as far as one thread retires them: hints. Nodes in limbo hang
@@ -47,7 +50,7 @@ struct smr_limbo {
 	struct smr_rcu_head rcu; /* GUARD the batch in flight */
 	unsigned int
 		noted; /* GUARD the batch in flight: notes.nr when it was closed, or a few more */
-	struct smr_notes notes smr_aligned(SMR_CACHE_LINE);
+	struct smr_notes *notes; /* constant */
 } smr_aligned(SMR_CACHE_LINE);
 
 struct mt_mem {

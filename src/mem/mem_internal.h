@@ -85,7 +85,10 @@ void smri_refill_settle(struct mt_mem *mem);
 
 /* ---- retire.c ---- */
 
-void smri_retire_init(struct mt_mem *mem);
+/* False: no memory. CONTEXT: ALLOC yes. */
+bool smri_retire_init(struct mt_mem *mem);
+/* CONTEXT: nothing is in limbo, nor will be. */
+void smri_retire_exit(struct mt_mem *mem);
 /* Waits until all nodes have come back and all callbacks have ended. CONTEXT: SLEEP yes, GRACE waits. */
 void smri_retire_wait_idle(struct mt_mem *mem);
 /*

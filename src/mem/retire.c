@@ -64,6 +64,7 @@
 #include "mem/mem_internal.h"
 #include "mem/refill.h"
 #include <limits.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define IDLE NULL
@@ -75,7 +76,7 @@ static void batch_done(struct smr_rcu_head *rcu);
 static void launch(struct smr_limbo *limbo, enum mt_rcu_flavor flavor, void *nodes)
 {
 	limbo->batch = nodes;
-	limbo->noted = smr_load(&limbo->notes.nr, RELAXED);
+	limbo->noted = smr_load(&limbo->notes->nr, RELAXED);
 	smr_rcu_call(flavor, &limbo->rcu, batch_done);
 }
 
@@ -131,7 +132,7 @@ void smr_mem_retire_to(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr
 	void *first = list->head;
 
 	count_retired(mem, list->nr);
-	note(&limbo->notes, list);
+	note(limbo->notes, list);
 	list->head = NULL;
 	list->nr = 0;
 	if (seen == IDLE || seen == EMPTY) /* once a batch */
@@ -171,7 +172,7 @@ static void *next_batch(struct smr_limbo *limbo)
 static void free_batch(const struct smr_limbo *limbo, void *nodes)
 {
 	struct mt_mem *mem = limbo->mem;
-	struct smr_bundles rolled = smri_slab_roll(nodes, &limbo->notes, limbo->noted);
+	struct smr_bundles rolled = smri_slab_roll(nodes, limbo->notes, limbo->noted);
 
 	mt_lock_acquire(&mem->lock);
 	smri_slab_adopt(mem, &rolled);
@@ -201,12 +202,20 @@ static void batch_done(struct smr_rcu_head *rcu)
 	smr_wake(&limbo->event, INT_MAX);
 }
 
-void smri_retire_init(struct mt_mem *mem)
+bool smri_retire_init(struct mt_mem *mem)
 {
-	unsigned int i;
+	struct smr_notes *notes = calloc(SMR_RCU_FLAVORS, sizeof(*notes));
 
-	for (i = 0; i < SMR_RCU_FLAVORS; i++)
+	for (unsigned int i = 0; notes && i < SMR_RCU_FLAVORS; i++) {
 		mem->limbo[i].mem = mem;
+		mem->limbo[i].notes = &notes[i];
+	}
+	return notes;
+}
+
+void smri_retire_exit(struct mt_mem *mem)
+{
+	free(mem->limbo[0].notes);
 }
 
 /* Is no batch in flight and no callback still at it? @event is what was read of limbo->event first. */
