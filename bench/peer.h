@@ -57,11 +57,13 @@ struct bench_peer {
 			     bool highest);
 	/* Memory in nodes, as the allocator hands it out. */
 	size_t (*bytes)(void *tree);
-	/* Waits for deferred frees. May be NULL, as may the two below. */
+	/* Waits for deferred frees. May be NULL, as may the three below. */
 	void (*settle)(void *tree);
 	/* Called by each thread before its first and after its last load. */
 	void (*enter)(void);
 	void (*leave)(void);
+	/* Called by a reader that goes on for long now and then, when it holds nothing. May be NULL. */
+	void (*rest)(void);
 	/* Looks up @n keys at once. May be NULL. */
 	void (*load_batch)(void *tree, const unsigned long *key, void **entry, size_t n);
 };

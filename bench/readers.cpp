@@ -87,8 +87,11 @@ struct reader {
 			peer.enter();
 		go.store(true, std::memory_order_release);
 		const double start = speed_ns(cpu_time);
-		for (; !stop.load(std::memory_order_relaxed); loads += burst)
+		for (; !stop.load(std::memory_order_relaxed); loads += burst) {
 			load_some();
+			if (peer.rest)
+				peer.rest();
+		}
 		ns_per_load = (speed_ns(cpu_time) - start) / static_cast<double>(loads);
 		if (peer.leave)
 			peer.leave();

@@ -87,5 +87,5 @@ extern "C" const bench_peer bench_boost_icl = {
 	iterate,         nullptr,
 	bytes,           nullptr,
 	nullptr,         nullptr,
-	nullptr,
+	nullptr,         nullptr,
 };

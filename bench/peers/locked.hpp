@@ -81,7 +81,7 @@ template <class Base> struct locked {
 			 nullptr, load,    erase,
 			 clear,   iterate, nullptr,
 			 bytes,   nullptr, nullptr,
-			 nullptr, nullptr };
+			 nullptr, nullptr, nullptr };
 	}
 };
 

@@ -130,7 +130,7 @@ template <class Map, class Tag> struct range_map {
 	{
 		return { name,    what,    BENCH_CAN_STORE, create,  destroy, store,
 			 nullptr, load,    erase,           clear,   iterate, nullptr,
-			 bytes,   nullptr, nullptr,         nullptr, nullptr };
+			 bytes,   nullptr, nullptr,         nullptr, nullptr, nullptr };
 	}
 };
 

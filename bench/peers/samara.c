@@ -171,28 +171,29 @@ static size_t bytes(void *tree)
 	return stats.bytes;
 }
 
-#define PEER(name_, what_, can_, create_, enter_, leave_)                                         \
+#define PEER(name_, what_, can_, create_, enter_, leave_, rest_)                                  \
 	{                                                                                         \
 		.name = name_, .what = what_, .can = BENCH_CAN_STORE | (can_), .create = create_, \
 		.destroy = destroy, .store = store, .load = load, .load_batch = load_batch,       \
 		.erase = erase, .clear = clear, .iterate = iterate, .gap = gap, .bytes = bytes,   \
-		.settle = settle, .enter = enter_, .leave = leave_,                               \
+		.settle = settle, .enter = enter_, .leave = leave_, .rest = rest_,                \
 	}
 
 #define WITH_READERS (BENCH_CAN_GAP | BENCH_CAN_READERS)
 
 static const struct bench_peer peers[] = {
-	PEER("samara", "this library, plain mode", 0, create_plain, NULL, NULL),
+	PEER("samara", "this library, plain mode", 0, create_plain, NULL, NULL, NULL),
 	PEER("samara-rcu", "the same in RCU mode (bp), tracking gaps", WITH_READERS, create_bp,
-	     NULL, NULL),
+	     NULL, NULL, NULL),
 	PEER("samara-gap", "plain mode, tracking gaps", BENCH_CAN_GAP | BENCH_ON_REQUEST,
-	     create_gaps, NULL, NULL),
+	     create_gaps, NULL, NULL, NULL),
 	PEER("samara-memb", "RCU mode, flavour memb", WITH_READERS | BENCH_ON_REQUEST, create_memb,
-	     bench_memb_enter, bench_memb_leave),
+	     bench_memb_enter, bench_memb_leave, NULL),
 	PEER("samara-mb", "RCU mode, flavour mb", WITH_READERS | BENCH_ON_REQUEST, create_mb,
-	     enter_mb, leave_mb),
+	     enter_mb, leave_mb, NULL),
 	PEER("samara-qsbr", "RCU mode, flavour qsbr", WITH_READERS | BENCH_ON_REQUEST | BENCH_APART,
-	     create_qsbr, urcu_qsbr_register_thread, urcu_qsbr_unregister_thread),
+	     create_qsbr, urcu_qsbr_register_thread, urcu_qsbr_unregister_thread,
+	     urcu_qsbr_quiescent_state),
 };
 
 size_t bench_samara_peers(const struct bench_peer **list)

@@ -91,4 +91,5 @@ extern "C" const bench_peer bench_sorted_array = {
 	nullptr,
 	nullptr,
 	nullptr,
+	nullptr,
 };
