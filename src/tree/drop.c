@@ -34,24 +34,28 @@ void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *drop
 	smr_drop_node(mt, enode, dropped);
 }
 
+/* The children of @enode in the window of the level below. */
+static void drop_children(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
+			  unsigned long max, struct smr_nodes *dropped)
+{
+	const struct smr_level *below = &w->level[l - 1];
+	bool all = l > w->top; /* only where the top becomes the root */
+	unsigned int i = all || below->min <= min ? 0 : smr_search(enode, below->min);
+	unsigned int end = smr_count(enode) - 1;
+	unsigned long first = smr_leaf_first(enode, i, min), last;
+
+	for (; i <= end && (all || (first >= below->min && first <= below->max)); i++) {
+		last = smr_leaf_last(enode, i, end, max);
+		smr_drop_window(w, smr_slots(enode)[i], l - 1, first, last, dropped);
+		first = last + 1;
+	}
+}
+
 void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
 		     unsigned long max, struct smr_nodes *dropped)
 {
-	unsigned int end = smr_count(enode) - 1;
-
-	if (l > 0) {
-		const struct smr_level *below = &w->level[l - 1];
-		bool all = l > w->top; /* only where the top becomes the root */
-
-		for (unsigned int i = 0; i <= end; i++) {
-			unsigned long first = smr_leaf_first(enode, i, min);
-			unsigned long last = smr_leaf_last(enode, i, end, max);
-
-			if (all || (first >= below->min && last <= below->max))
-				smr_drop_window(w, smr_slots(enode)[i], l - 1, first, last,
-						dropped);
-		}
-	}
+	if (l > 0)
+		drop_children(w, enode, l, min, max, dropped);
 	smr_drop_node(w->mt, enode, dropped);
 }
 
