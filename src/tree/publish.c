@@ -91,10 +91,10 @@ static uint32_t gap_that_stays(const struct smr_write *w)
 }
 
 /*
- * The figure that @w leaves the cursor's leaf with, and above. Told from the leaf as it was: what has just been written to
- * the new one is still on its way to the cache, and to read it back in other pieces means to wait for that.
+ * Told from the leaf as it was: what has just been written to the new one is still on its way to the cache, and to read it
+ * back in other pieces means to wait for that.
  */
-static void update_gaps(const struct smr_write *w)
+void smr_update_gaps(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
 	unsigned int d = mas->depth;
@@ -122,7 +122,7 @@ static void commit_slot(struct smr_write *w)
 	/* What is there already may be in a leaf that a transaction must not write to. */
 	if (*slot == w->entry)
 		return;
-	update_gaps(w);
+	smr_update_gaps(w);
 	smr_publish(slot, w->entry);
 }
 
@@ -143,7 +143,7 @@ static void commit_edit(struct smr_write *w)
 {
 	void *leaf = w->mas->node;
 
-	update_gaps(w);
+	smr_update_gaps(w);
 	leaf_changed(w, leaf, smr_splice(w, leaf, leaf));
 }
 
@@ -189,7 +189,7 @@ void smr_publish_leaf(struct smr_write *w, void *leaf, unsigned int x)
 	unsigned int d = mas->depth;
 	struct smr_nodes dropped = { NULL, 0 };
 
-	update_gaps(w);
+	smr_update_gaps(w);
 	smr_census(w->mt, leaf, 1);
 	smr_drop_node(w->mt, mas->node, &dropped);
 	smr_publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &w->mt->ma_root, leaf);

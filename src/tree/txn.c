@@ -32,7 +32,9 @@
 #include "mem/retire.h"
 #include "tree/check.h"
 #include "tree/credits.h"
+#include "tree/edit.h"
 #include "tree/store.h"
+#include "tree/walk.h"
 
 #include <errno.h>
 #include <samara/txn.h>
@@ -55,18 +57,41 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 	mas_init(&txn->mas, &txn->view, 0);
 }
 
+/*
+ * Brings the cursor to where a store from @first on begins. Stores that have come into the leaf behind the last one's will go
+ * on to the one behind that, too.
+ */
+static void go_to(struct mt_txn *txn, unsigned long first)
+{
+	struct ma_state *mas = &txn->mas;
+	bool placed = mas->node && mas->seq == txn->view.ma_seq;
+	unsigned long max = mas->max;
+	void *root;
+
+	if (placed && first >= mas->min && first <= max)
+		return;
+	if (!(placed && smr_walk_near(mas, first)) && !smr_walk(mas, first, &root))
+		return;
+	if (mas->min == max + 1)
+		smr_prefetch_behind(mas);
+}
+
 int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long last, void *entry,
 		       gfp_t gfp)
 {
-	int err;
+	struct ma_state *mas = &txn->mas;
+	int err = 0;
 
 	if (first > last || xa_is_advanced(entry))
 		return -EINVAL;
 	smr_check_write(txn->mt);
-	txn->mas.index = first;
-	txn->mas.last = last;
-	err = smr_write_entry(&txn->mas, entry, gfp, false, NULL, NULL);
-	mas_destroy(&txn->mas);
+	go_to(txn, first);
+	if (smr_unlikely(!smr_edit_amid(mas, first, last, entry))) {
+		mas->index = first;
+		mas->last = last;
+		err = smr_write_entry(mas, entry, gfp, false, NULL, NULL);
+		mas_destroy(mas);
+	}
 	txn->stores += !err;
 	return err;
 }

@@ -110,6 +110,9 @@ void smr_settle(const struct smr_write *w);
 void *smr_build_leaf(const struct smr_write *w, struct smr_node *node, unsigned int *x);
 void smr_publish_leaf(struct smr_write *w, void *leaf, unsigned int x);
 
+/* Brings the figure of the cursor's leaf, which @w stays within, and those above up to date; before the leaf is. */
+void smr_update_gaps(const struct smr_write *w);
+
 /* Publishes @root, of a tree of @height, in place of all there is; what was there is the caller's to drop. */
 void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height);
 
