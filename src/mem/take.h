@@ -19,15 +19,16 @@ void smri_give_slow(struct mt_mem *mem, void *node);
 int smri_take_refuse(struct mt_mem *mem, gfp_t gfp);
 
 /*
- * Asks for the lines of the node that will be taken next, to be written. It has been out of use for a grace period, and is on its
- * way for as long as the writer is busy with the last one.
+ * Asks for the lines of the nodes that will be taken next, to be written: as many as @took, the last time. They have been out
+ * of use for a grace period, and are on their way for as long as the writer is busy with the last ones.
  */
-smr_inline void smri_take_ahead(const struct smr_mag *mag)
+smr_inline void smri_take_ahead(const struct smr_mag *mag, unsigned long took)
 {
 	unsigned int nr = smr_load(&mag->nr, RELAXED);
 
-	for (unsigned int line = 0; nr > 0 && line < MT_NODE_SIZE; line += SMR_CACHE_LINE)
-		__builtin_prefetch((const char *)mag->node[nr - 1] + line, 1);
+	for (; nr > 0 && took > 0; nr--, took--)
+		for (unsigned int line = 0; line < MT_NODE_SIZE; line += SMR_CACHE_LINE)
+			__builtin_prefetch((const char *)mag->node[nr - 1] + line, 1);
 }
 
 /* One node, or NULL. */
@@ -44,7 +45,7 @@ smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 	if (smr_unlikely(!node))
 		return smri_take_one_slow(mem, gfp);
 	smri_mag_count(&mag->taken, 1);
-	smri_take_ahead(mag);
+	smri_take_ahead(mag, 1);
 	return node;
 }
 
@@ -63,7 +64,7 @@ smr_inline int smr_mem_take(struct mt_mem *mem, struct smr_nodes *out, unsigned 
 	for (i = 0; i < nr; i++)
 		smr_nodes_push(out, smri_mag_pop(mag));
 	smri_mag_count(&mag->taken, nr);
-	smri_take_ahead(mag);
+	smri_take_ahead(mag, nr);
 	return 0;
 }
 
