@@ -42,7 +42,10 @@ struct mt_txn {
 	unsigned long seq;          /* of the tree at begin: tells when somebody else wrote */
 	unsigned long stores;       /* made so far */
 	struct mt_credits *holders; /* that paid for stores of it */
-	struct ma_state mas;        /* in the view, at the last store */
+	void *leaves; /* of the tree that others take the place of, the latest first */
+	void *leaves_last;
+	unsigned long leaves_nr;
+	struct ma_state mas; /* in the view, at the last store */
 };
 
 /* Opens a transaction on @mt. Never fails: nothing is allocated or copied yet. */

@@ -36,7 +36,7 @@
  * together by their links, and to follow one to the next is a cache miss each; with these the next ones are asked for ahead.
  */
 struct smr_notes {
-	unsigned int nr;       /* GUARD relaxed: ever noted; threads that race lose some */
+	unsigned int nr; /* GUARD relaxed: of nodes ever retired; threads that race lose some */
 	void *node[SMR_NOTES]; /* GUARD relaxed */
 };
 

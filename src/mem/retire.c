@@ -80,31 +80,16 @@ static void launch(struct smr_limbo *limbo, enum mt_rcu_flavor flavor, void *nod
 	smr_rcu_call(flavor, &limbo->rcu, batch_done);
 }
 
-static void *last_of(const struct smr_nodes *list)
+/* Notes all of @list, as it hangs together behind those retired before. Its last node. */
+static void *note(struct mt_mem *mem, enum mt_rcu_flavor flavor, const struct smr_nodes *list)
 {
 	void *node = list->head;
 
-	for (unsigned long i = 1; i < list->nr; i++)
+	for (unsigned long i = list->nr - 1;; i--) {
+		smr_mem_note(mem, flavor, i, node);
+		if (i == 0)
+			return node;
 		node = *smr_node_link(node);
-	return node;
-}
-
-/* The nodes of a store. Those of a long list, of a transaction, are not looked at for this. */
-#define NOTED_MOST 16
-
-/* In the order in which the list hangs together behind those retired before. */
-static void note(struct smr_notes *notes, const struct smr_nodes *list)
-{
-	unsigned int nr = smr_load(&notes->nr, RELAXED) + (unsigned int)list->nr;
-	void *node = list->head;
-
-	if (list->nr > NOTED_MOST)
-		return;
-	smr_store(&notes->nr, nr, RELAXED);
-	for (unsigned long i = 0; i < list->nr; i++) {
-		smr_store(&notes->node[--nr % SMR_NOTES], node, RELAXED);
-		if (i + 1 < list->nr)
-			node = *smr_node_link(node);
 	}
 }
 
@@ -121,18 +106,19 @@ static void count_retired(struct mt_mem *mem, unsigned long nr)
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list)
 {
 	if (list->head)
-		smr_mem_retire_to(mem, flavor, list, last_of(list));
+		smr_mem_retire_noted(mem, flavor, list, note(mem, flavor, list));
 }
 
-void smr_mem_retire_to(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
-		       void *last)
+void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
+			  void *last)
 {
 	struct smr_limbo *limbo = &mem->limbo[flavor];
 	void *seen = smr_load(&limbo->gathered, RELAXED);
+	unsigned int noted = smr_load(&limbo->notes->nr, RELAXED);
 	void *first = list->head;
 
 	count_retired(mem, list->nr);
-	note(limbo->notes, list);
+	smr_store(&limbo->notes->nr, noted + (unsigned int)list->nr, RELAXED);
 	list->head = NULL;
 	list->nr = 0;
 	if (seen == IDLE || seen == EMPTY) /* once a batch */

@@ -13,9 +13,34 @@
  * is over only their last word (SMR_NODE_LINK) changes. CONTEXT: any. ALLOC no, SLEEP no, GRACE never.
  */
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list);
-/* The same for a long list, not empty, of which the caller knows the @last. */
-void smr_mem_retire_to(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
-		       void *last);
+/* The same for a long list, not empty, of which the caller knows the @last, and has noted all by smr_mem_note(). */
+void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
+			  void *last);
+
+/*
+ * For who gathers a long list before it is retired: notes that @node is its @nr'th, counted from its end. Notes are hints, and
+ * others make some, too.
+ */
+smr_inline void smr_mem_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned long nr,
+			     void *node)
+{
+	struct smr_notes *notes = mem->limbo[flavor].notes;
+	unsigned int at = smr_load(&notes->nr, RELAXED) + (unsigned int)nr;
+
+	smr_store(&notes->node[at % SMR_NOTES], node, RELAXED);
+}
+
+/* Asks for the first line of the node noted as the @nr'th, to be written, and for that of its link. */
+smr_inline void smr_mem_prefetch_noted(const struct mt_mem *mem, enum mt_rcu_flavor flavor,
+				       unsigned long nr)
+{
+	const struct smr_notes *notes = mem->limbo[flavor].notes;
+	unsigned int at = smr_load(&notes->nr, RELAXED) + (unsigned int)nr;
+	uintptr_t node = (uintptr_t)smr_load(&notes->node[at % SMR_NOTES], RELAXED);
+
+	__builtin_prefetch((const void *)node, 1);
+	__builtin_prefetch((const void *)(node + SMR_NODE_LINK));
+}
 
 /* A mark in time: what was retired before it is free once smr_mem_grace_over() says so of it. */
 unsigned int smr_mem_grace_now(struct mt_mem *mem, enum mt_rcu_flavor flavor);

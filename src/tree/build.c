@@ -31,7 +31,7 @@ static void build_level(struct smr_write *w, unsigned int l)
 
 		node = smr_own_node(w->mas);
 		lev->node[c] = smr_encode(node, &lev->code[c], it, from, lev->cut[c + 1] - from);
-		node->fresh = w->mt->ma_txn != 0;
+		node->txn = w->mt->ma_txn;
 		smr_census(w->mt, lev->node[c], 1);
 		lev->gap[c] = gaps ? part_gap(lev, c, l == 0) : 0;
 	}

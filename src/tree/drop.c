@@ -15,8 +15,8 @@ void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped
 	struct smr_node *node = smr_node_of(enode);
 
 	smr_census(mt, enode, -1);
-	if (smr_unlikely(mt->ma_txn) && !node->fresh) {
-		node->replaced = 1;
+	if (smr_unlikely(mt->ma_txn) && !smr_editable(mt, enode)) {
+		smr_txn_replaced(mt, enode);
 		return;
 	}
 	smr_store(&node->dead, 1, RELAXED);

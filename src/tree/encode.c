@@ -130,7 +130,9 @@ SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
 	node->base = code->base;
 	node->shift = code->shift;
 	node->count = (uint8_t)n;
-	node->dead = node->fresh = node->replaced = node->twin = 0;
+	node->dead = 0;
+	node->mark = SMR_UNMARKED;
+	node->txn = 0;
 	if (smr_kind_wide(code->kind)) {
 		for (unsigned int i = 1; i < n; i++)
 			node->b64[i - 1] = (int64_t)(start[i] ^ SMR_WIDE_SIGN);

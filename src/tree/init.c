@@ -24,6 +24,7 @@ void mt_init_flags(struct maple_tree *mt, unsigned int flags)
 	mt->ma_nodes_built = 0;
 	mt->ma_nodes_retired = 0;
 	mt->ma_txn = 0;
+	mt->ma_txns = 0;
 	memset(&mt->ma_pledge, 0, sizeof(mt->ma_pledge));
 	mt->ma_pledge.reach = 1;
 	if ((flags & MT_FLAGS_LOCK_MASK) != MT_FLAGS_LOCK_EXTERN)

@@ -15,7 +15,7 @@
  *   bit  3    wide
  *
  *            narrow leaf      narrow inner     wide leaf        wide inner
- *   byte   0 base (8), shift (1), count (1), dead (1), fresh (1), replaced (1), twin (1), spare (2)
+ *   byte   0 base (8), shift (1), count (1), dead (1), mark (1), txn (4)
  *         16 40 bounds * 4    30 bounds * 4    30 bounds * 8    24 bounds * 8
  *            41 slots  * 8    31 slots  * 8    31 slots  * 8    25 slots  * 8
  *                             32 gaps   * 4                     26 gaps   * 4
@@ -77,16 +77,20 @@ struct smr_node {
 	uint8_t shift;
 	uint8_t count;
 	uint8_t dead; /* GUARD writes: tree lock; reads: relaxed. Replaced: look the key up again */
-	uint8_t fresh;    /* GUARD tree lock. Made by the open transaction: nobody else sees it */
-	uint8_t replaced; /* GUARD tree lock. The open transaction has another in its place */
-	uint8_t twin; /* GUARD tree lock. Fresh, and like the one it replaced but for what slots hold */
-	uint8_t spare[2];
+	uint8_t mark; /* GUARD tree lock. enum smr_mark, of inner nodes: txn.c */
+	uint32_t txn; /* GUARD tree lock. The transaction that made it, or 0 */
 	union {
 		int32_t b32[124];
 		int64_t b64[62];
 		void *slot[62];    /* GUARD writes: tree lock; reads: RCU, ORDER publish */
 		uint32_t gap[124]; /* GUARD tree lock */
 	};
+};
+
+enum smr_mark {
+	SMR_UNMARKED,
+	SMR_REPLACED, /* the open transaction has another in its place */
+	SMR_TWIN, /* made by a transaction, and like the one it replaced but for what slots hold */
 };
 
 _Static_assert(sizeof(struct smr_node) == MT_NODE_SIZE, "a node is one slab object");
@@ -197,7 +201,7 @@ smr_inline unsigned int smr_count(const void *enode)
 smr_inline bool smr_editable(const struct maple_tree *mt, const void *enode)
 {
 	if (smr_unlikely(mt->ma_txn))
-		return smr_node_of(enode)->fresh;
+		return smr_node_of(enode)->txn == mt->ma_txn;
 	return !(mt->ma_flags & MT_FLAGS_USE_RCU);
 }
 

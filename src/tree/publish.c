@@ -164,7 +164,8 @@ static void own_way(struct smr_write *w)
 			struct smr_node *node = smr_own_node(mas);
 
 			smr_node_copy(node, smr_node_of(old));
-			node->fresh = node->twin = 1;
+			node->mark = SMR_TWIN;
+			node->txn = w->mt->ma_txn;
 			smr_drop_node(w->mt, old, &dropped);
 			mas->path[d] = smr_enode_make(node, smr_enode_kind(old));
 			smr_census(w->mt, mas->path[d], 1);
@@ -179,7 +180,7 @@ void *smr_build_leaf(const struct smr_write *w, struct smr_node *node, unsigned 
 	void *old = w->mas->node, *leaf = smr_enode_make(node, smr_enode_kind(old));
 
 	*x = smr_splice(w, old, leaf);
-	node->fresh = w->mt->ma_txn != 0;
+	node->txn = w->mt->ma_txn;
 	return leaf;
 }
 

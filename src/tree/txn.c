@@ -10,23 +10,31 @@
  *
  * The first store to a leaf therefore copies it and its ancestors up to the root, or up to the first fresh one; later
  * stores find the leaf fresh and edit it. Nodes of the tree that are replaced in the view stay as they are, for
- * readers and for an abort, and are only noted (`replaced`, a byte that readers never look at).
+ * readers and for an abort, and are only noted.
+ *
+ * A fresh node is known by the transaction's number in it, so that a commit need not touch it again. Numbers count the
+ * transactions of a tree; before they begin again all its nodes are gone through, once in 2^32 transactions.
+ *
+ * Replaced leaves hang together by their links (mem/nodes.h), words that no reader looks at. Those of inner nodes lie
+ * over a gap figure, so inner nodes are marked, in a byte that readers never look at either.
  *
  * Invariants, between begin and the end:
  *   1. no node of the tree has changed in anything a reader looks at;
  *   2. every ancestor of a fresh node in the view is fresh, so fresh nodes can be found from the view's root;
- *   3. every ancestor of a replaced node in the tree is replaced, so replaced nodes can be found from the tree's root:
- *      a node that is not replaced is shared with the view, and so is everything below it;
- *   4. a fresh inner node with the note `twin` has as many children as the node whose place it took, with the same
+ *   3. every ancestor of a replaced node in the tree is replaced, so replaced inner nodes can be found from the tree's
+ *      root: a node that is not replaced is shared with the view, and so is everything below it;
+ *   4. a fresh inner node marked as a twin has as many children as the node whose place it took, with the same
  *      first keys: in a slot where the two differ a replaced child has a fresh one in its place, and where they do not
  *      all below is shared.
  *
- * Commit publishes the view's root, makes the fresh nodes ordinary ones, and retires the replaced ones. Abort gives
- * the fresh ones back and takes the notes off. Both walk only what the transaction touched. Most inner nodes are
- * twins, and tell where that is by their slots; at others each child has to be looked at.
+ * Commit marks the replaced nodes dead, publishes the view's root, and retires them. Abort gives the fresh ones back and
+ * takes the marks off. Both walk only what the transaction touched. Most inner nodes are twins, and tell where that is by
+ * their slots; at others each child has to be looked at. Of leaves, which are most, a commit looks at no more than the line
+ * with the mark that readers look at, and the one with the link.
  *
- * Rejected: a list of replaced nodes through their link words, since those of inner nodes lie over a gap figure, which an
- * abort needs; a transaction number in each node instead of one bit, since it would wrap one day.
+ * Rejected: marking leaves dead when they are replaced, which would save the one of these lines: readers in them
+ * would look up their place again at each step until the commit; a bit for fresh nodes in place of the number, since it would have to
+ * be taken back in each of them.
  */
 #include "mem/pledge.h"
 #include "mem/retire.h"
@@ -39,6 +47,27 @@
 #include <errno.h>
 #include <samara/txn.h>
 
+/* Makes all nodes from @enode down no transaction's. */
+static void forget_numbers(void *enode)
+{
+	if (!smr_is_enode(enode))
+		return;
+	if (!smr_enode_leaf(enode))
+		for (unsigned int i = 0; i < smr_count(enode); i++)
+			forget_numbers(smr_slots(enode)[i]);
+	smr_node_of(enode)->txn = 0;
+}
+
+/* One that no node of the tree has: where they begin again, once in 2^32 times, all nodes are gone through. */
+static unsigned int next_number(struct maple_tree *mt)
+{
+	if (++mt->ma_txns == 0) {
+		forget_numbers(mt->ma_root);
+		mt->ma_txns = 1;
+	}
+	return mt->ma_txns;
+}
+
 void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 {
 	unsigned int flags = mt->ma_flags & ~(unsigned int)(MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_MASK);
@@ -48,11 +77,13 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 	txn->seq = mt->ma_seq;
 	txn->stores = 0;
 	txn->holders = NULL;
+	txn->leaves = txn->leaves_last = NULL;
+	txn->leaves_nr = 0;
 	/* The lock of the view is nobody's, and so is never dropped. */
 	mt_init_flags(&txn->view, flags | MT_FLAGS_LOCK_EXTERN);
 	txn->view.ma_root = mt->ma_root;
 	txn->view.ma_mem = mt->ma_mem;
-	txn->view.ma_txn = 1;
+	txn->view.ma_txn = next_number(mt);
 	txn->view.ma_pledge = mt->ma_pledge;
 	mas_init(&txn->mas, &txn->view, 0);
 }
@@ -120,33 +151,70 @@ void *mt_txn_find(struct mt_txn *txn, unsigned long *index, unsigned long max)
 	return mt_find(&txn->view, index, max);
 }
 
+/* ---- Nodes that are replaced ---- */
+
+void smr_txn_replaced(struct maple_tree *view, void *enode)
+{
+	struct mt_txn *txn = container_of(view, struct mt_txn, view);
+	struct maple_tree *mt = txn->mt;
+	struct smr_nodes leaves = { txn->leaves, txn->leaves_nr };
+	struct smr_node *node = smr_node_of(enode);
+
+	if (!smr_enode_leaf(enode)) {
+		node->mark = SMR_REPLACED;
+		return;
+	}
+	if (leaves.nr == 0)
+		txn->leaves_last = node;
+	if (mt_in_rcu(mt))
+		smr_mem_note(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, leaves.nr, node);
+	smr_nodes_push(&leaves, node);
+	txn->leaves = leaves.head;
+	txn->leaves_nr = leaves.nr;
+}
+
+/* How many leaves ahead of the one that is marked the next are asked for. */
+#define MARK_AHEAD 16
+
+/* For a commit: marks the replaced leaves dead. Where nobody reads without the lock there is nobody to tell. */
+static void mark_leaves(const struct mt_txn *txn)
+{
+	struct maple_tree *mt = txn->mt;
+	struct smr_node *node = txn->leaves;
+
+	for (unsigned long i = mt_in_rcu(mt) ? txn->leaves_nr : 0; i-- > 0;) {
+		smr_mem_prefetch_noted(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu,
+				       i - MARK_AHEAD);
+		smr_store(&node->dead, 1, RELAXED);
+		if (i > 0)
+			node = *smr_node_link(node);
+	}
+}
+
 /* ---- The end ---- */
 
 struct ending {
 	struct maple_tree *mt, *view;
 	bool commit;
+	unsigned int lowest; /* level of nodes that end one by one: at a commit leaves do not */
 	struct smr_nodes dropped;
 	void *last; /* of them */
 };
 
-/* Makes a fresh node an ordinary one, or gives it back. */
-static void end_fresh_node(struct ending *e, void *enode)
-{
-	if (e->commit)
-		smr_node_of(enode)->fresh = 0;
-	else
-		smr_drop_node(e->view, enode, &e->dropped);
-}
-
-/* Drops a replaced node, or takes the note off it. */
+/* Drops a replaced inner node, or takes the mark off it. */
 static void end_replaced_node(struct ending *e, void *enode)
 {
-	smr_node_of(enode)->replaced = 0;
+	struct smr_node *node = smr_node_of(enode);
+	struct maple_tree *mt = e->mt;
+
+	node->mark = SMR_UNMARKED;
 	if (!e->commit)
 		return;
-	if (!e->dropped.head)
-		e->last = smr_node_of(enode);
-	smr_drop_node(e->mt, enode, &e->dropped);
+	if (e->dropped.nr == 0)
+		e->last = node;
+	if (mt_in_rcu(mt))
+		smr_mem_note(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, e->dropped.nr, node);
+	smr_drop_node(mt, enode, &e->dropped);
 }
 
 /* Whether a node has been touched says its header: asks for those of all children at once. */
@@ -156,66 +224,72 @@ static void prefetch_headers(const void *enode)
 		__builtin_prefetch(smr_node_of(smr_slots(enode)[i]), 1);
 }
 
-/* The fresh nodes from @enode down. */
+/* For an abort: gives the fresh nodes from @enode down back. */
 static void end_fresh(struct ending *e, void *enode)
 {
-	if (!smr_is_enode(enode) || !smr_node_of(enode)->fresh)
+	if (e->commit || !smr_is_enode(enode) || !smr_editable(e->view, enode))
 		return;
 	if (!smr_enode_leaf(enode)) {
 		prefetch_headers(enode);
 		for (unsigned int i = 0; i < smr_count(enode); i++)
 			end_fresh(e, smr_slots(enode)[i]);
 	}
-	end_fresh_node(e, enode);
+	smr_drop_node(e->view, enode, &e->dropped);
 }
 
-/* The replaced nodes from @enode down. */
-static void end_replaced(struct ending *e, void *enode)
+/* The replaced inner nodes from @enode, of level @l, down. */
+static void end_replaced(struct ending *e, void *enode, unsigned int l)
 {
-	if (!smr_is_enode(enode) || !smr_node_of(enode)->replaced)
+	if (l == 0 || smr_node_of(enode)->mark != SMR_REPLACED)
 		return;
-	if (!smr_enode_leaf(enode)) {
+	if (l > 1) {
 		prefetch_headers(enode);
 		for (unsigned int i = 0; i < smr_count(enode); i++)
-			end_replaced(e, smr_slots(enode)[i]);
+			end_replaced(e, smr_slots(enode)[i], l - 1);
 	}
 	end_replaced_node(e, enode);
 }
 
-static void prefetch_pair(void *old, void *new)
+/* Asks for what end_pair() looks at. */
+static void prefetch_pair(const struct ending *e, void *old, void *new, unsigned int l)
 {
-	if (smr_enode_leaf(old)) {
-		__builtin_prefetch(smr_node_of(old), 1);
-		__builtin_prefetch(smr_node_link(smr_node_of(old)), 1);
-		__builtin_prefetch(smr_node_of(new), 1);
-	} else {
+	struct smr_node *ends = smr_node_of(e->commit ? old : new);
+
+	if (l > e->lowest) {
 		smr_prefetch_node(old);
 		smr_prefetch_node(new);
+	} else {
+		__builtin_prefetch(ends, 1);
+		__builtin_prefetch(smr_node_link(ends), 1);
 	}
 }
 
-/*
- * Those from @old down in the tree and from @new, which took its place, in the view. Where the two are twins, slots
- * that differ lead to further pairs, and nothing else below has been touched.
- */
-static void end_pair(struct ending *e, void *old, void *new)
+smr_inline bool are_twins(const void *new)
 {
-	void **before, **after;
+	return !smr_enode_leaf(new) && smr_node_of(new)->mark == SMR_TWIN;
+}
 
-	if (smr_enode_leaf(new) || !smr_node_of(new)->twin) {
+/*
+ * Those from @old, of level @l, down in the tree and from @new, which took its place, in the view. Where the two are twins,
+ * slots that differ lead to further pairs, and nothing else below has been touched.
+ */
+static void end_pair(struct ending *e, void *old, void *new, unsigned int l)
+{
+	void **before = smr_slots(old), **after = smr_slots(new);
+
+	if (l <= e->lowest || !are_twins(new)) {
 		end_fresh(e, new);
-		end_replaced(e, old);
+		end_replaced(e, old, l);
 		return;
 	}
-	before = smr_slots(old);
-	after = smr_slots(new);
 	for (unsigned int i = 0; i < smr_count(new); i++)
 		if (before[i] != after[i])
-			prefetch_pair(before[i], after[i]);
+			prefetch_pair(e, before[i], after[i], l - 1);
 	for (unsigned int i = 0; i < smr_count(new); i++)
 		if (before[i] != after[i])
-			end_pair(e, before[i], after[i]);
-	end_fresh_node(e, new);
+			end_pair(e, before[i], after[i], l - 1);
+	if (!e->commit)
+		smr_drop_node(e->view, new, &e->dropped);
 	end_replaced_node(e, old);
 }
 
@@ -223,13 +297,15 @@ static void end_all(struct ending *e)
 {
 	void *old = e->mt->ma_root, *new = e->view->ma_root;
 
+	e->lowest = e->commit ? 1 : 0;
 	if (old == new)
 		return;
 	if (smr_is_enode(old) && smr_is_enode(new)) {
-		end_pair(e, old, new);
+		end_pair(e, old, new, mt_height(e->mt) - 1);
 	} else {
 		end_fresh(e, new);
-		end_replaced(e, old);
+		if (smr_is_enode(old))
+			end_replaced(e, old, mt_height(e->mt) - 1);
 	}
 }
 
@@ -243,7 +319,7 @@ static void free_replaced(struct mt_txn *txn, struct ending *e)
 	if (e->dropped.nr == 0)
 		return;
 	if (mt_in_rcu(mt))
-		smr_mem_retire_to(mem, (enum mt_rcu_flavor)mt->ma_rcu, &e->dropped, e->last);
+		smr_mem_retire_noted(mem, (enum mt_rcu_flavor)mt->ma_rcu, &e->dropped, e->last);
 	else if (txn->holders)
 		smr_pledge_give(mem, &e->dropped);
 	else
@@ -253,11 +329,17 @@ static void free_replaced(struct mt_txn *txn, struct ending *e)
 void mt_txn_commit(struct mt_txn *txn)
 {
 	struct maple_tree *mt = txn->mt, *view = &txn->view;
-	struct ending e = { .mt = mt, .view = view, .commit = true };
+	struct ending e = {
+		.mt = mt,
+		.view = view,
+		.commit = true,
+		.dropped = { txn->leaves, txn->leaves_nr },
+		.last = txn->leaves_last,
+	};
 
 	smr_check_write(mt);
 	smr_assert(mt->ma_seq == txn->seq);
-	/* Before they can be seen: afterwards their headers would be written beside readers. */
+	mark_leaves(txn);
 	end_all(&e);
 	smr_replace_root(mt, view->ma_root, mt_height(view));
 	mt->ma_nodes_built += view->ma_nodes_built - view->ma_nodes_retired;

@@ -139,8 +139,10 @@ void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 
 /* ---- Nodes that leave the tree (drop.c) ---- */
 
-/* Adds @enode to @dropped; within a transaction only if that has made it. */
+/* Adds @enode to @dropped; within a transaction only if that has made it, else it is noted as replaced. */
 void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
+/* Notes that @view, a transaction's, has another in the place of the tree's @enode (txn.c). */
+void smr_txn_replaced(struct maple_tree *view, void *enode);
 /* Adds @enode and all nodes below it. */
 void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
 /*

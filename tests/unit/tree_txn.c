@@ -10,6 +10,7 @@
 #include "txn_image.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <samara/txn.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -484,6 +485,51 @@ static void lock_free_cursors_go_on(void **state)
 	bed_free(&bed);
 }
 
+struct nodes {
+	const void *enode[1000];
+	unsigned long nr;
+};
+
+static void add_nodes(struct nodes *nodes, const void *enode)
+{
+	assert_true(nodes->nr < 1000);
+	nodes->enode[nodes->nr++] = enode;
+	for (unsigned int i = 0; !smr_enode_leaf(enode) && i < smr_count(enode); i++)
+		add_nodes(nodes, smr_slots(enode)[i]);
+}
+
+static bool has_node(const struct nodes *nodes, const void *enode)
+{
+	for (unsigned long i = 0; i < nodes->nr; i++)
+		if (nodes->enode[i] == enode)
+			return true;
+	return false;
+}
+
+/* All that have left the tree are dead, whatever a reader on them knows of the tree, and no others. */
+static void replaced_nodes_are_dead(void **state)
+{
+	struct nodes before = { .nr = 0 }, after = { .nr = 0 };
+	struct tree_image image;
+	struct range_model seen;
+	struct bed bed;
+
+	(void)state;
+	bed_make(&bed, MT_FLAGS_USE_RCU, 5000);
+	mt_rcu_read_lock(&bed.tree);
+	add_nodes(&before, bed.tree.ma_root);
+	seen = txn_begin(&bed, &image);
+	for (unsigned long i = 0; i < 5000; i += 90)
+		txn_store(&bed, &seen, STEP * i, STEP * i + 1 + i % 60, NULL);
+	txn_end(&bed, &seen, &image, END_COMMIT);
+	add_nodes(&after, bed.tree.ma_root);
+	for (unsigned long i = 0; i < before.nr; i++)
+		assert_int_equal(smr_node_of(before.enode[i])->dead,
+				 !has_node(&after, before.enode[i]));
+	mt_rcu_read_unlock(&bed.tree);
+	bed_free(&bed);
+}
+
 static void is_copied(struct bed *bed, unsigned long n, int how)
 {
 	struct tree_image before, image;
@@ -504,6 +550,7 @@ static void is_copied(struct bed *bed, unsigned long n, int how)
 	expect_tree(bed, &copy, &bed->model);
 	image = tree_image_of(&copy);
 	assert_int_equal(image.marked, 0);
+	assert_int_equal(image.numbered, 0); /* by a transaction of another tree */
 	__mt_destroy(&copy);
 	if (!mt_external_lock(&copy))
 		mtree_unlock(&copy);
@@ -513,6 +560,38 @@ static void copies_of_the_tree_are_ordinary(void **state)
 {
 	(void)state;
 	everywhere(is_copied);
+}
+
+/* ---- Numbers */
+
+/* Stores all over the tree in one transaction. */
+static void store_everywhere(struct bed *bed, unsigned long n, unsigned long round, int how)
+{
+	struct tree_image before;
+	struct range_model seen = txn_begin(bed, &before);
+
+	for (unsigned long i = 0; i < n; i += 5)
+		txn_store(bed, &seen, STEP * i + 1, STEP * i + 2, xa_mk_value(n * round + i));
+	txn_end(bed, &seen, &before, how);
+}
+
+/* A transaction with the number of an earlier one does not take that one's nodes for its own. */
+static void numbers_begin_again(void **state)
+{
+	struct bed bed;
+
+	(void)state;
+	for (int how = 0; how < NR_ENDS; how++) {
+		bed_make(&bed, MT_FLAGS_USE_RCU | MT_FLAGS_ALLOC_RANGE, 400);
+		store_everywhere(&bed, 400, 1, END_COMMIT);
+		for (unsigned int round = 2; round < 5; round++) {
+			bed.tree.ma_txns = UINT_MAX;
+			store_everywhere(&bed, 400, round, how);
+			assert_int_equal(bed.tree.ma_txns, 1);
+		}
+		store_everywhere(&bed, 400, 5, END_COMMIT);
+		bed_free(&bed);
+	}
 }
 
 /* ---- Once per transaction */
@@ -702,7 +781,9 @@ int main(void)
 		cmocka_unit_test(gaps_are_found_as_before_or_as_stored),
 		cmocka_unit_test(cursors_find_their_place_again),
 		cmocka_unit_test(lock_free_cursors_go_on),
+		cmocka_unit_test(replaced_nodes_are_dead),
 		cmocka_unit_test(copies_of_the_tree_are_ordinary),
+		cmocka_unit_test(numbers_begin_again),
 		cmocka_unit_test(a_node_is_copied_once),
 		cmocka_unit_test(an_untouched_leaf_costs_one_leaf),
 		cmocka_unit_test(replaced_nodes_come_back),

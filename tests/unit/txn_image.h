@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_TXN_IMAGE_H
 #define TESTS_UNIT_TXN_IMAGE_H
 
+#include "mem/nodes.h"
 #include "tree/node.h"
 
 #include <string.h>
@@ -11,7 +12,8 @@
 struct tree_image {
 	uint64_t nodes_sum; /* contents of all nodes, and where they lie */
 	unsigned long nodes;
-	unsigned long marked; /* nodes with a note of a transaction, or dead */
+	unsigned long marked;   /* nodes with a mark of a transaction, or dead */
+	unsigned long numbered; /* nodes that a transaction has made */
 	unsigned int flags;
 	void *root;
 };
@@ -22,8 +24,12 @@ static inline void tree_image_add(struct tree_image *image, const void *enode)
 	uint64_t words[MT_NODE_SIZE / sizeof(uint64_t)], sum = (uintptr_t)enode;
 
 	image->nodes++;
-	image->marked += copy.fresh || copy.replaced || copy.dead;
-	copy.fresh = copy.replaced = 0;
+	image->marked += copy.mark == SMR_REPLACED || copy.dead;
+	image->numbered += copy.txn != 0;
+	copy.mark = SMR_UNMARKED;
+	copy.txn = 0;
+	if (smr_enode_leaf(enode)) /* of inner nodes it is a gap figure */
+		*smr_node_link(&copy) = NULL;
 	memcpy(words, &copy, sizeof(words));
 	for (unsigned int i = 0; i < MT_NODE_SIZE / sizeof(uint64_t); i++)
 		sum = (sum ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15) + (sum >> 29);
@@ -43,7 +49,7 @@ static inline struct tree_image tree_image_of(const struct maple_tree *mt)
 	return image;
 }
 
-/* The same nodes with the same contents? Notes of a transaction do not count. */
+/* The same nodes with the same contents? What transactions note in them does not count. */
 static inline bool tree_image_equal(const struct tree_image *a, const struct tree_image *b)
 {
 	return a->nodes_sum == b->nodes_sum && a->nodes == b->nodes && a->flags == b->flags &&
