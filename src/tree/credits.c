@@ -18,6 +18,7 @@
 #include "mem/refill.h"
 #include "mem/retire.h"
 #include "tree/check.h"
+#include "tree/edit.h"
 #include "tree/store.h"
 
 #include <errno.h>
@@ -319,11 +320,13 @@ static bool may_wait(const struct mt_credits *c, const struct smr_pledge_change 
 static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry)
 {
 	struct maple_tree *mt = mas->tree;
-	struct smr_pledge_change change;
+	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged };
 	struct smr_write w;
 
-	smr_plan_paid(&w, mas, mas->index, mas->last, entry);
-	change = commit(&w);
+	if (!mt->ma_txn || !smr_edit_amid(mas, mas->index, mas->last, entry)) {
+		smr_plan_paid(&w, mas, mas->index, mas->last, entry);
+		change = commit(&w);
+	}
 	count_credits(c, mt, 1, false);
 	c->begun--;
 	change.after = remaining(mt, change.before, change.used);
