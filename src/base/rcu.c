@@ -24,10 +24,13 @@ __thread struct urcu_bp_reader **smri_rcu_place __attribute__((tls_model("initia
 /* Also called when liburcu has dropped the record, late in a thread's exit: then it makes another. */
 smr_noinline struct urcu_bp_reader *smri_rcu_register(void)
 {
-	smri_rcu_place = &URCU_TLS(urcu_bp_reader);
-	if (!*smri_rcu_place)
+	struct urcu_bp_reader **place = &URCU_TLS(urcu_bp_reader);
+
+	if (!*place)
 		urcu_bp_register();
-	return *smri_rcu_place;
+	if (urcu_bp_has_sys_membarrier)
+		smri_rcu_place = place;
+	return *place;
 }
 #endif
 

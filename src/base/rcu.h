@@ -50,7 +50,7 @@ void smri_rcu_other_unlock(enum mt_rcu_flavor flavor);
 #if SMR_RCU_INLINE
 #include "base/atomic.h"
 
-/* Where liburcu keeps the calling thread's record; NULL: not asked for yet. */
+/* Where liburcu keeps the calling thread's record; NULL: not asked for yet, or readers need fences. */
 extern __thread struct urcu_bp_reader **smri_rcu_place
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
@@ -90,7 +90,57 @@ smr_inline unsigned long *smri_rcu_bp_count(void)
 {
 	return &smri_rcu_reader()->ctr;
 }
+
+/*
+ * A section of the default flavour for two stores and without a call: false, and none is entered, where liburcu does not know
+ * the thread yet, or has no membarrier(). What the count was before it is again, for sections nest.
+ */
+struct smr_rcu_quick {
+	unsigned long *count;
+	unsigned long before;
+};
+
+smr_inline bool smr_rcu_quick_enter(struct smr_rcu_quick *section)
+{
+	struct urcu_bp_reader **place = smri_rcu_place;
+	struct urcu_bp_reader *reader = smr_likely(place) ? *place : NULL;
+	unsigned long within;
+
+	if (smr_unlikely(!reader))
+		return false;
+	section->count = &reader->ctr;
+	section->before = within = smr_load(section->count, RELAXED);
+	if (smr_likely(!(within & URCU_BP_GP_CTR_NEST_MASK)))
+		within = smr_load(&urcu_bp_gp.ctr, RELAXED);
+	else
+		within += URCU_BP_GP_COUNT;
+	smr_store(section->count, within, RELAXED);
+	smr_compiler_barrier(); /* membarrier() makes it a fence */
+	return true;
+}
+
+smr_inline void smr_rcu_quick_leave(const struct smr_rcu_quick *section)
+{
+	smr_compiler_barrier(); /* likewise */
+	smr_store(section->count, section->before, RELAXED);
+	smr_compiler_barrier(); /* nor may what follows move in */
+}
 #else
+struct smr_rcu_quick {
+	char none;
+};
+
+smr_inline bool smr_rcu_quick_enter(struct smr_rcu_quick *section)
+{
+	(void)section;
+	return false;
+}
+
+smr_inline void smr_rcu_quick_leave(const struct smr_rcu_quick *section)
+{
+	(void)section;
+}
+
 smr_inline unsigned long *smri_rcu_bp_enter(void)
 {
 	urcu_bp_read_lock();

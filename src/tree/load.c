@@ -30,7 +30,9 @@ smr_inline void read_end(struct section s)
 /* What the normal API returns for @entry. */
 smr_inline void *visible(void *entry)
 {
-	return smr_unlikely(xa_is_zero(entry)) ? NULL : entry;
+	if (smr_unlikely(xa_is_zero(entry)))
+		return NULL;
+	return entry;
 }
 
 /*
@@ -57,16 +59,15 @@ smr_inline void *visible(void *entry)
                                                                                                    \
 	SMR_TARGET_##isa static void *mtree_load_##isa(struct maple_tree *mt, unsigned long index) \
 	{                                                                                          \
-		unsigned long *entered;                                                            \
+		struct smr_rcu_quick section;                                                      \
 		void *entry;                                                                       \
                                                                                                    \
 		if (!mt_in_rcu(mt))                                                                \
 			return load_plain_##isa(mt, index);                                        \
-		if (smr_unlikely(mt->ma_rcu != MT_RCU_BP))                                         \
+		if (smr_unlikely(mt->ma_rcu != MT_RCU_BP || !smr_rcu_quick_enter(&section)))       \
 			return load_other_##isa(mt, index);                                        \
-		entered = smr_rcu_enter(MT_RCU_BP);                                                \
 		entry = smr_lookup_##isa(smr_root(mt), index);                                     \
-		smr_rcu_leave(MT_RCU_BP, entered);                                                 \
+		smr_rcu_quick_leave(&section);                                                     \
 		return visible(entry);                                                             \
 	}
 

@@ -6,6 +6,7 @@
 #include "flavors.h"
 #include "support/cm.h"
 #include <errno.h>
+#include <pthread.h>
 #include <samara/maple_tree.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -156,6 +157,45 @@ static void a_section_is_noticed(void **state)
 	}
 }
 
+static void *quick_in_new_thread(void *arg)
+{
+	struct smr_rcu_quick section;
+
+	(void)arg;
+	assert_false(smr_rcu_quick_enter(&section));
+	assert_false(smr_rcu_read_ongoing(MT_RCU_BP));
+	return NULL;
+}
+
+/* Quick sections and others nest in each other. */
+static void quick_sections(void **state)
+{
+	struct smr_rcu_quick outer = { 0 }, inner = { 0 };
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, quick_in_new_thread, NULL), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	smr_rcu_read_lock(MT_RCU_BP);
+	if (smr_rcu_quick_enter(&outer)) {
+		smr_rcu_quick_leave(&outer);
+		assert_true(smr_rcu_read_ongoing(MT_RCU_BP));
+	}
+	smr_rcu_read_unlock(MT_RCU_BP);
+	assert_false(smr_rcu_read_ongoing(MT_RCU_BP));
+	if (!smr_rcu_quick_enter(&outer))
+		skip(); /* under a sanitizer, or without membarrier() */
+	assert_true(smr_rcu_quick_enter(&inner));
+	smr_rcu_read_lock(MT_RCU_BP);
+	smr_rcu_read_unlock(MT_RCU_BP);
+	assert_true(smr_rcu_read_ongoing(MT_RCU_BP));
+	smr_rcu_quick_leave(&inner);
+	assert_true(smr_rcu_read_ongoing(MT_RCU_BP));
+	smr_rcu_quick_leave(&outer);
+	assert_false(smr_rcu_read_ongoing(MT_RCU_BP));
+	smr_rcu_synchronize(MT_RCU_BP);
+}
+
 static void offline_and_online(void **state)
 {
 	(void)state;
@@ -196,6 +236,7 @@ int main(void)
 		cmocka_unit_test(the_worker_runs_where_the_work_comes_from), /* first: it forks */
 		cmocka_unit_test(every_flavour_calls_back),
 		cmocka_unit_test(a_section_is_noticed),
+		cmocka_unit_test(quick_sections),
 		cmocka_unit_test(offline_and_online),
 		cmocka_unit_test(a_trees_flavour),
 	};
