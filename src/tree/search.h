@@ -5,6 +5,9 @@
  * of independent keys overlap. How many do is a matter of how few instructions each takes: the processor looks a
  * few hundred ahead. So what is here is written for each instruction set (base/isa.h): the counting below, and
  * what is built on it in search_isa.h.
+ *
+ * No vector of a narrow node's bounds is read across the end of a cache line: that is two reads, of which a processor looks
+ * ahead over a limited number, and where both lines miss it asks for the second one late (docs/performance.md).
  */
 #ifndef SMR_TREE_SEARCH_H
 #define SMR_TREE_SEARCH_H
@@ -45,14 +48,56 @@ smr_inline int32_t smri_limits_of_any(int32_t limit)
 	return limit;
 }
 
-smr_inline unsigned int smri_below_inner_any(const int32_t *bound, int32_t limit)
+/* Has the compiler keep them in one register, where they are made anew and where they are not. It moves them else. */
+smr_inline void smri_limits_keep_any(int32_t *limits)
 {
-	return smri_below(bound, SMR_NINNER_CAP - 1, limit);
+	(void)limits;
 }
 
-smr_inline unsigned int smri_below_leaf_any(const int32_t *bound, int32_t limit)
+/* What is read of a narrow node to begin with. Here: nothing yet. */
+typedef const struct smr_node *smri_head_any;
+
+smr_inline const struct smr_node *smri_head_of_any(const struct smr_node *node)
 {
-	return smri_below(bound, SMR_NLEAF_CAP - 1, limit);
+	return node;
+}
+
+/* How a narrow node measures its bounds. */
+struct smri_measure {
+	unsigned long base;
+	uint8_t shift;
+};
+
+typedef struct smri_measure smri_measure_any;
+
+/* No node's. */
+smr_inline struct smri_measure smri_measure_none_any(void)
+{
+	return (struct smri_measure){ 0, UINT8_MAX };
+}
+
+smr_inline struct smri_measure smri_measure_of_any(const struct smr_node *head)
+{
+	return (struct smri_measure){ head->base, head->shift };
+}
+
+smr_inline bool smri_measured_any(struct smri_measure as, const struct smr_node *head)
+{
+	return head->base == as.base && head->shift == as.shift;
+}
+
+smr_inline unsigned int smri_below_inner_any(const struct smr_node *node,
+					     const struct smr_node *head, int32_t limit)
+{
+	(void)head;
+	return smri_below(node->b32, SMR_NINNER_CAP - 1, limit);
+}
+
+smr_inline unsigned int smri_below_leaf_any(const struct smr_node *node,
+					    const struct smr_node *head, int32_t limit)
+{
+	(void)head;
+	return smri_below(node->b32, SMR_NLEAF_CAP - 1, limit);
 }
 
 smr_inline unsigned int smri_upto_inner_any(const int64_t *bound, int64_t key)
@@ -121,10 +166,15 @@ smr_inline struct smr_node *smri_node_of(const void *enode, enum smr_kind kind)
 	return (struct smr_node *)((uintptr_t)enode - (uintptr_t)smr_enode_make(NULL, kind));
 }
 
+/* One test of two bits. */
+smr_inline bool smri_is_kind(const void *enode, enum smr_kind kind)
+{
+	return ((uintptr_t)enode & (SMR_ENODE_LEAF | SMR_ENODE_WIDE)) == (uintptr_t)kind << 2;
+}
+
 /*
  * Asks for the lines of @node that its slots are on. Those of the bounds are asked for by the compares themselves,
- * which wait for nothing but the node's address; so bounds and slot arrive together. An inner node's first two lines are
- * asked for all the same: measured, not understood (docs/performance.md).
+ * which wait for nothing but the node's address; so bounds and slot arrive together.
  */
 smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 {
@@ -132,10 +182,6 @@ smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 	size_t end =
 		(size_t)((const char *)(smr_kind_slots(node, kind) + smr_kind_cap(kind)) - line);
 
-	if (!smr_kind_leaf(kind)) {
-		smr_prefetch(line);
-		smr_prefetch(line + SMR_CACHE_LINE);
-	}
 #pragma GCC unroll 8
 	for (size_t at = 3 * SMR_CACHE_LINE; at < MT_NODE_SIZE; at += SMR_CACHE_LINE)
 		if (at < end)

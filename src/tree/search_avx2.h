@@ -19,9 +19,59 @@ SMR_TARGET_avx2 smr_inline __m256i smri_limits_of_avx2(int32_t limit)
 	return _mm256_set1_epi32(limit);
 }
 
+SMR_TARGET_avx2 smr_inline void smri_limits_keep_avx2(__m256i *limits)
+{
+	__asm__("" : "+x"(*limits));
+}
+
+/* The header. */
+typedef __m128i smri_head_avx2;
+
+SMR_TARGET_avx2 smr_inline __m128i smri_head_of_avx2(const struct smr_node *node)
+{
+	return _mm_load_si128((const __m128i *)(const void *)node);
+}
+
+/* Base and shift are a header's first nine bytes; the others are anything. */
+typedef __m128i smri_measure_avx2;
+
+SMR_TARGET_avx2 smr_inline __m128i smri_measure_none_avx2(void)
+{
+	return _mm_set1_epi32(-1);
+}
+
+SMR_TARGET_avx2 smr_inline __m128i smri_measure_of_avx2(__m128i head)
+{
+	return head;
+}
+
+SMR_TARGET_avx2 smr_inline bool smri_measured_avx2(__m128i as, __m128i head)
+{
+	const __m128i those = _mm_setr_epi32(-1, -1, UINT8_MAX, 0);
+
+	_Static_assert(offsetof(struct smr_node, base) == 0 &&
+			       offsetof(struct smr_node, shift) == 8 &&
+			       offsetof(struct smr_node, b32) == 16,
+		       "where they are");
+	return _mm_testz_si128(_mm_xor_si128(head, as), those);
+}
+
 SMR_TARGET_avx2 smr_inline __m256i smri_lt32(const int32_t *bound, __m256i limit)
 {
-	return _mm256_cmpgt_epi32(limit, _mm256_loadu_si256((const __m256i_u *)bound));
+	return _mm256_cmpgt_epi32(limit, _mm256_load_si256((const __m256i *)(const void *)bound));
+}
+
+SMR_TARGET_avx2 smr_inline __m128i smri_four(const int32_t *bound)
+{
+	return _mm_load_si128((const __m128i *)(const void *)bound);
+}
+
+/* Bounds 28 and 29, and two that are above every limit. */
+SMR_TARGET_avx2 smr_inline __m128i smri_last_two(const struct smr_node *node)
+{
+	__m128 above = _mm_castsi128_ps(_mm_set1_epi32(INT32_MAX));
+
+	return _mm_castps_si128(_mm_loadl_pi(above, (const __m64 *)(const void *)(node->b32 + 28)));
 }
 
 /* One bit for each lane of four vectors of 32-bit lanes. */
@@ -31,25 +81,31 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_bits(__m256i a, __m256i b, __m256i 
 	return (unsigned int)_mm256_movemask_epi8(a);
 }
 
-/* Thirty bounds: the fourth vector begins two before the third one ends, and leaves those out. */
-SMR_TARGET_avx2 smr_inline unsigned int smri_below_inner_avx2(const int32_t *bound, __m256i all)
+/* The header's place in front of the first bounds is taken by the last ones, so that no vector crosses a cache line. */
+SMR_TARGET_avx2 smr_inline unsigned int smri_below_inner_avx2(const struct smr_node *node,
+							      __m128i head, __m256i all)
 {
-	const __m256i rest = _mm256_setr_epi32(0, 0, -1, -1, -1, -1, -1, -1);
-	__m256i last = _mm256_and_si256(smri_lt32(bound + 22, all), rest);
+	const int32_t *bound = node->b32;
+	__m256i ends = _mm256_set_m128i(smri_four(bound), smri_last_two(node));
 
-	_Static_assert(SMR_NINNER_CAP - 1 == 30, "four vectors, two lanes counted twice");
-	return (unsigned int)__builtin_popcount(smri_bits(smri_lt32(bound, all),
-							  smri_lt32(bound + 8, all),
-							  smri_lt32(bound + 16, all), last));
+	_Static_assert(SMR_NINNER_CAP - 1 == 30, "four, three vectors and two");
+	(void)head;
+	return (unsigned int)__builtin_popcount(
+		smri_bits(_mm256_cmpgt_epi32(all, ends), smri_lt32(bound + 4, all),
+			  smri_lt32(bound + 12, all), smri_lt32(bound + 20, all)));
 }
 
-SMR_TARGET_avx2 smr_inline unsigned int smri_below_leaf_avx2(const int32_t *bound, __m256i all)
+SMR_TARGET_avx2 smr_inline unsigned int smri_below_leaf_avx2(const struct smr_node *node,
+							     __m128i head, __m256i all)
 {
-	unsigned int low = smri_bits(smri_lt32(bound, all), smri_lt32(bound + 8, all),
-				     smri_lt32(bound + 16, all), smri_lt32(bound + 24, all));
-	__m256 high = _mm256_castsi256_ps(smri_lt32(bound + 32, all));
+	const int32_t *bound = node->b32;
+	__m256i ends = _mm256_set_m128i(smri_four(bound), smri_four(bound + 36));
+	unsigned int low = smri_bits(smri_lt32(bound + 4, all), smri_lt32(bound + 12, all),
+				     smri_lt32(bound + 20, all), smri_lt32(bound + 28, all));
+	__m256 high = _mm256_castsi256_ps(_mm256_cmpgt_epi32(all, ends));
 
-	_Static_assert(SMR_NLEAF_CAP - 1 == 40, "five vectors");
+	_Static_assert(SMR_NLEAF_CAP - 1 == 40, "four, four vectors and four");
+	(void)head;
 	return (unsigned int)__builtin_popcountl(low | (unsigned long)_mm256_movemask_ps(high)
 							       << 32);
 }

@@ -11,27 +11,26 @@
  */
 struct SMR_ISA(smr_aim) {
 	unsigned long key;
-	unsigned long base;
-	unsigned int shift;
+	SMR_ISA(smri_measure) measure;
 	SMR_ISA(smri_limits) limits;
 };
 
 SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aim_at)(struct SMR_ISA(smr_aim) * aim, unsigned long key)
 {
 	aim->key = key;
-	aim->base = 0;
-	aim->shift = UINT8_MAX; /* no node's */
+	aim->measure = SMR_ISA(smri_measure_none)();
 	aim->limits = SMR_ISA(smri_limits_of)(0);
 }
 
 SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * aim,
-						    const struct smr_node *node)
+						    const struct smr_node *node,
+						    SMR_ISA(smri_head) head)
 {
-	if (smr_likely(node->base == aim->base && node->shift == aim->shift))
-		return;
-	aim->base = node->base;
-	aim->shift = node->shift;
-	aim->limits = SMR_ISA(smri_limits_of)(smri_limit(node, aim->key));
+	if (smr_unlikely(!SMR_ISA(smri_measured)(aim->measure, head))) {
+		aim->measure = SMR_ISA(smri_measure_of)(head);
+		aim->limits = SMR_ISA(smri_limits_of)(smri_limit(node, aim->key));
+	}
+	SMR_ISA(smri_limits_keep)(&aim->limits);
 }
 
 /* ---- The slot of a key's range in one node, by kind ---- */
@@ -39,15 +38,19 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * ai
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_leaf)(struct SMR_ISA(smr_aim) * aim,
 								 const struct smr_node *node)
 {
-	SMR_ISA(smri_adjust)(aim, node);
-	return SMR_ISA(smri_below_leaf)(node->b32, aim->limits);
+	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
+
+	SMR_ISA(smri_adjust)(aim, node, head);
+	return SMR_ISA(smri_below_leaf)(node, head, aim->limits);
 }
 
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_inner)(struct SMR_ISA(smr_aim) * aim,
 								  const struct smr_node *node)
 {
-	SMR_ISA(smri_adjust)(aim, node);
-	return SMR_ISA(smri_below_inner)(node->b32, aim->limits);
+	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
+
+	SMR_ISA(smri_adjust)(aim, node, head);
+	return SMR_ISA(smri_below_inner)(node, head, aim->limits);
 }
 
 /* A range that starts at ULONG_MAX has the padding's value: count decides. */
@@ -75,24 +78,39 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_inner)(const struct SMR
  * path, and branches on them are foreseen.
  */
 
-/* Where an inner node keeps the way to the key: slot *@i. @alone: no other look-up fills the time until it is here. */
-SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_child)(struct SMR_ISA(smr_aim) * aim,
-						    const void *enode, bool alone, unsigned int *i)
+/*
+ * Where an inner node keeps the way to the key: slot *@i. @alone: no other look-up fills the time until it is here.
+ */
+SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_narrow_child)(struct SMR_ISA(smr_aim) * aim,
+							    const void *enode, bool alone,
+							    unsigned int *i)
 {
-	struct smr_node *node;
+	struct smr_node *node = smri_node_of(enode, SMR_NINNER);
 
-	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
-		node = smri_node_of(enode, SMR_WINNER);
-		if (alone)
-			smri_prefetch_slots(node, SMR_WINNER);
-		*i = SMR_ISA(smri_wide_inner)(aim, node);
-		return smr_kind_slots(node, SMR_WINNER) + *i;
-	}
-	node = smri_node_of(enode, SMR_NINNER);
 	if (alone)
 		smri_prefetch_slots(node, SMR_NINNER);
 	*i = SMR_ISA(smri_narrow_inner)(aim, node);
 	return smr_kind_slots(node, SMR_NINNER) + *i;
+}
+
+SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_wide_child)(struct SMR_ISA(smr_aim) * aim,
+							  const void *enode, bool alone,
+							  unsigned int *i)
+{
+	struct smr_node *node = smri_node_of(enode, SMR_WINNER);
+
+	if (alone)
+		smri_prefetch_slots(node, SMR_WINNER);
+	*i = SMR_ISA(smri_wide_inner)(aim, node);
+	return smr_kind_slots(node, SMR_WINNER) + *i;
+}
+
+SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_child)(struct SMR_ISA(smr_aim) * aim,
+						    const void *enode, bool alone, unsigned int *i)
+{
+	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE))
+		return SMR_ISA(smri_wide_child)(aim, enode, alone, i);
+	return SMR_ISA(smri_narrow_child)(aim, enode, alone, i);
 }
 
 /* Where a leaf keeps the key's entry: slot *@i. */
@@ -123,8 +141,13 @@ SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key
 	if (smr_unlikely(!smr_is_enode(top)))
 		return key == 0 ? top : NULL;
 	SMR_ISA(smr_aim_at)(&aim, key);
-	while (!smr_enode_leaf(top))
-		top = smr_slot_read(SMR_ISA(smr_child)(&aim, top, true, &i));
+	for (;;) {
+		while (smr_likely(smri_is_kind(top, SMR_NINNER)))
+			top = smr_slot_read(SMR_ISA(smri_narrow_child)(&aim, top, true, &i));
+		if (smr_likely(smr_enode_leaf(top)))
+			break;
+		top = smr_slot_read(SMR_ISA(smri_wide_child)(&aim, top, true, &i));
+	}
 	return smr_slot_read(SMR_ISA(smr_entry)(&aim, top, true, &i));
 }
 

@@ -24,6 +24,16 @@ static bool have_avx2(void)
 
 /* Keys that lie on, just below and just above each bound are all that can be told apart. */
 #define DEFINE_COUNTS(isa)                                                                      \
+	SMR_TARGET_##isa static unsigned int below_inner_##isa(smri_limits_##isa limits)        \
+	{                                                                                       \
+		return smri_below_inner_##isa(&node, smri_head_of_##isa(&node), limits);        \
+	}                                                                                       \
+                                                                                                \
+	SMR_TARGET_##isa static unsigned int below_leaf_##isa(smri_limits_##isa limits)         \
+	{                                                                                       \
+		return smri_below_leaf_##isa(&node, smri_head_of_##isa(&node), limits);         \
+	}                                                                                       \
+                                                                                                \
 	SMR_TARGET_##isa static void counts_of_##isa(unsigned int used, enum smr_kind kind,     \
 						     int64_t key, unsigned int below,           \
 						     unsigned int upto)                         \
@@ -32,9 +42,9 @@ static bool have_avx2(void)
                                                                                                 \
 		(void)used;                                                                     \
 		if (kind == SMR_NINNER)                                                         \
-			assert_int_equal(smri_below_inner_##isa(node.b32, limits), below);      \
+			assert_int_equal(below_inner_##isa(limits), below);                     \
 		else if (kind == SMR_NLEAF)                                                     \
-			assert_int_equal(smri_below_leaf_##isa(node.b32, limits), below);       \
+			assert_int_equal(below_leaf_##isa(limits), below);                      \
 		else if (kind == SMR_WINNER)                                                    \
 			assert_int_equal(smri_upto_inner_##isa(node.b64, key), upto);           \
 		else                                                                            \
@@ -45,6 +55,12 @@ static bool have_avx2(void)
 	{                                                                                       \
 		return smr_enode_leaf(enode) ? smr_search_leaf_##isa(enode, key)                \
 					     : smr_search_inner_##isa(enode, key);              \
+	}                                                                                       \
+                                                                                                \
+	SMR_TARGET_##isa static bool measured_##isa(const struct smr_node *as)                  \
+	{                                                                                       \
+		return smri_measured_##isa(smri_measure_of_##isa(smri_head_of_##isa(as)),       \
+					   smri_head_of_##isa(&node));                          \
 	}
 
 SMR_EACH_ISA(DEFINE_COUNTS)
@@ -54,9 +70,10 @@ struct isa {
 	void (*counts_of)(unsigned int used, enum smr_kind kind, int64_t key, unsigned int below,
 			  unsigned int upto);
 	unsigned int (*search)(const void *enode, unsigned long key);
+	bool (*measured)(const struct smr_node *as);
 };
 
-#define ISA(isa) { have_##isa, counts_of_##isa, search_##isa },
+#define ISA(isa) { have_##isa, counts_of_##isa, search_##isa, measured_##isa },
 static const struct isa isas[] = { SMR_EACH_ISA(ISA) };
 
 static int64_t bound_of(enum smr_kind kind, unsigned int i)
@@ -291,12 +308,44 @@ static void searches(void **state)
 	}
 }
 
+static void check_measured(const struct smr_node *as, bool want)
+{
+	for (size_t k = 0; k < ARRAY_SIZE(isas); k++)
+		if (isas[k].have())
+			assert_int_equal(isas[k].measured(as), want);
+}
+
+/* A key converted for one node serves another if no bit of base and shift differs, whatever else of it does. */
+static void measures(void **state)
+{
+	static alignas(MT_NODE_SIZE) struct smr_node other;
+	unsigned char *byte = (unsigned char *)&other;
+
+	(void)state;
+	for (uint64_t n = 0; n < 100; n++) {
+		struct rng rng = rng_make(16, n);
+
+		for (size_t i = 0; i < ARRAY_SIZE(node.b64); i++) {
+			node.b64[i] = (int64_t)rng_next(&rng);
+			other.b64[i] = (int64_t)rng_next(&rng);
+		}
+		node.base = other.base = rng_next(&rng);
+		node.shift = other.shift = (uint8_t)rng_below(&rng, 64);
+		for (unsigned int i = 0; i < 8 * offsetof(struct smr_node, b32); i++) {
+			byte[i / 8] ^= (unsigned char)(1u << i % 8);
+			check_measured(&other, i / 8 > offsetof(struct smr_node, shift));
+			byte[i / 8] ^= (unsigned char)(1u << i % 8);
+		}
+		check_measured(&other, true);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts),       cmocka_unit_test(searches),
 		cmocka_unit_test(gap_figures),  cmocka_unit_test(lengths),
-		cmocka_unit_test(largest_gaps),
+		cmocka_unit_test(largest_gaps), cmocka_unit_test(measures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
