@@ -5,7 +5,8 @@
  * The little that gains from vector instructions is written per instruction set, as name_any() in plain C and
  * name_avx2() for x86-64 with AVX2, both of which must give the same answers (tests/unit/tree_search.c). What is inlined
  * calls its own kind by SMR_ISA(); SMR_DISPATCH() makes of the two one function that callers can name, and the loader
- * picks, once, what the machine has.
+ * picks, once, what the machine has. Looking keys up is written a third time, as name_avx512(): SMR_EACH_SEARCH_ISA() and
+ * SMR_DISPATCH_SEARCH().
  *
  * Without dispatch the plain one is taken: where the compiler or the C library cannot do it, in unoptimised builds,
  * and under the sanitizers. Their runtimes are not ready yet when the loader asks, and ThreadSanitizer is to see
@@ -20,6 +21,8 @@
 #define SMR_HAVE_AVX2 1
 /* Unused: where there is no dispatch only the tests call them. */
 #define SMR_TARGET_avx2 __attribute__((target("avx2,bmi,bmi2,popcnt"), unused))
+#define SMR_TARGET_avx512 \
+	__attribute__((target("avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl"), unused))
 #else
 #define SMR_HAVE_AVX2 0
 #endif
@@ -34,9 +37,22 @@ static inline int smr_isa_have_avx2(void)
 	       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
+/*
+ * The same for SMR_TARGET_avx512, and VBMI, which is not used: processors without it (before Ice Lake and Zen 4) lower
+ * their clock for vectors of 512 bits.
+ */
+static inline int smr_isa_have_avx512(void)
+{
+	return smr_isa_have_avx2() && __builtin_cpu_supports("avx512f") &&
+	       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi");
+}
+
 #define SMR_EACH_ISA(define) define(any) define(avx2)
+#define SMR_EACH_SEARCH_ISA(define) SMR_EACH_ISA(define) define(avx512)
 #else
 #define SMR_EACH_ISA(define) define(any)
+#define SMR_EACH_SEARCH_ISA(define) SMR_EACH_ISA(define)
 #endif
 
 #if SMR_HAVE_AVX2 && defined(__GLIBC__) && defined(__OPTIMIZE__) && \
@@ -50,8 +66,20 @@ static inline int smr_isa_have_avx2(void)
 		return name##_any;                                               \
 	}                                                                        \
 	type name params __attribute__((ifunc(#name "_pick")))
+/* The same with name_avx512(). */
+#define SMR_DISPATCH_SEARCH(type, name, params)                                  \
+	__attribute__((unused)) static __typeof__(name##_any) *name##_pick(void) \
+	{                                                                        \
+		if (smr_isa_have_avx512())                                       \
+			return name##_avx512;                                    \
+		if (smr_isa_have_avx2())                                         \
+			return name##_avx2;                                      \
+		return name##_any;                                               \
+	}                                                                        \
+	type name params __attribute__((ifunc(#name "_pick")))
 #else
 #define SMR_DISPATCH(type, name, params) type name params __attribute__((alias(#name "_any")))
+#define SMR_DISPATCH_SEARCH(type, name, params) SMR_DISPATCH(type, name, params)
 #endif
 
 #endif

@@ -71,8 +71,8 @@ smr_inline void *visible(void *entry)
 		return visible(entry);                                                             \
 	}
 
-SMR_EACH_ISA(DEFINE_LOAD)
-SMR_DISPATCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
+SMR_EACH_SEARCH_ISA(DEFINE_LOAD)
+SMR_DISPATCH_SEARCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
 
 /*
  * Loads of many keys go down side by side: while one waits for its node, the others take their step. That is more
@@ -110,9 +110,9 @@ SMR_DISPATCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
 			entry[i] = visible(smr_slot_read(at[i]));                            \
 	}
 
-SMR_EACH_ISA(DEFINE_GROUP)
-SMR_DISPATCH(static void, load_group,
-	     (void *top, const unsigned long *index, void **entry, unsigned int n));
+SMR_EACH_SEARCH_ISA(DEFINE_GROUP)
+SMR_DISPATCH_SEARCH(static void, load_group,
+		    (void *top, const unsigned long *index, void **entry, unsigned int n));
 
 void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *entry[], size_t n)
 {

@@ -145,6 +145,7 @@ smr_inline uint32_t smri_largest_gap_any(const int32_t *bound, void *const *slot
 
 #if SMR_HAVE_AVX2
 #include "tree/search_avx2.h"
+#include "tree/search_avx512.h"
 #endif
 
 /* ---- What is built on it ---- */
@@ -217,6 +218,12 @@ smr_inline void smr_prefetch_node(const void *enode)
 #if SMR_HAVE_AVX2
 #define SMR_ISA(name) name##_avx2
 #define SMR_ISA_TARGET SMR_TARGET_avx2
+#include "tree/search_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
+
+#define SMR_ISA(name) name##_avx512
+#define SMR_ISA_TARGET SMR_TARGET_avx512
 #include "tree/search_isa.h"
 #undef SMR_ISA
 #undef SMR_ISA_TARGET

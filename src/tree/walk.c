@@ -50,9 +50,9 @@ bool smri_path_renew(struct ma_state *mas)
 		return d;                                                                    \
 	}
 
-SMR_EACH_ISA(DEFINE_DESCEND)
-SMR_DISPATCH(static unsigned int, descend,
-	     (void **node, unsigned char *slot, void *top, unsigned long key));
+SMR_EACH_SEARCH_ISA(DEFINE_DESCEND)
+SMR_DISPATCH_SEARCH(static unsigned int, descend,
+		    (void **node, unsigned char *slot, void *top, unsigned long key));
 
 void smr_path_to(struct smr_path *path, void *top, unsigned long key)
 {

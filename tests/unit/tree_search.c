@@ -20,6 +20,11 @@ static bool have_avx2(void)
 {
 	return smr_isa_have_avx2();
 }
+
+static bool have_avx512(void)
+{
+	return smr_isa_have_avx512();
+}
 #endif
 
 /* Keys that lie on, just below and just above each bound are all that can be told apart. */
@@ -63,7 +68,7 @@ static bool have_avx2(void)
 					   smri_head_of_##isa(&node));                          \
 	}
 
-SMR_EACH_ISA(DEFINE_COUNTS)
+SMR_EACH_SEARCH_ISA(DEFINE_COUNTS)
 
 struct isa {
 	bool (*have)(void);
@@ -74,7 +79,7 @@ struct isa {
 };
 
 #define ISA(isa) { have_##isa, counts_of_##isa, search_##isa, measured_##isa },
-static const struct isa isas[] = { SMR_EACH_ISA(ISA) };
+static const struct isa isas[] = { SMR_EACH_SEARCH_ISA(ISA) };
 
 static int64_t bound_of(enum smr_kind kind, unsigned int i)
 {

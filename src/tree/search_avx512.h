@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counting bounds with AVX-512, for search.h: a line of a node at a time. How many look-ups overlap is a matter of
+ * instructions, and on a Zen 4 above all of loads (docs/performance.md), so the header comes with the bounds beside it.
+ */
+#ifndef SMR_TREE_SEARCH_AVX512_H
+#define SMR_TREE_SEARCH_AVX512_H
+
+#include "tree/search_avx2.h"
+
+typedef __m512i smri_limits_avx512;
+
+SMR_TARGET_avx512 smr_inline __m512i smri_limits_of_avx512(int32_t limit)
+{
+	return _mm512_set1_epi32(limit);
+}
+
+SMR_TARGET_avx512 smr_inline void smri_limits_keep_avx512(__m512i *limits)
+{
+	__asm__("" : "+v"(*limits));
+}
+
+SMR_TARGET_avx512 smr_inline __m512i smri_line(const struct smr_node *node, unsigned int line)
+{
+	return _mm512_load_si512((const char *)node + SMR_CACHE_LINE * line);
+}
+
+/* The first line: the header and twelve bounds. */
+typedef __m512i smri_head_avx512;
+
+SMR_TARGET_avx512 smr_inline __m512i smri_head_of_avx512(const struct smr_node *node)
+{
+	return smri_line(node, 0);
+}
+
+typedef __m128i smri_measure_avx512;
+
+SMR_TARGET_avx512 smr_inline __m128i smri_measure_none_avx512(void)
+{
+	return smri_measure_none_avx2();
+}
+
+SMR_TARGET_avx512 smr_inline __m128i smri_measure_of_avx512(__m512i head)
+{
+	return _mm512_castsi512_si128(head);
+}
+
+SMR_TARGET_avx512 smr_inline bool smri_measured_avx512(__m128i as, __m512i head)
+{
+	return smri_measured_avx2(as, _mm512_castsi512_si128(head));
+}
+
+/* The header's place in the first line is taken by the bounds behind the second one. */
+SMR_TARGET_avx512 smr_inline unsigned int smri_below_inner_avx512(const struct smr_node *node,
+								  __m512i head, __m512i all)
+{
+	__m512i ends = _mm512_inserti32x4(head, smri_last_two(node), 0);
+
+	_Static_assert(SMR_NINNER_CAP - 1 == 30, "twelve, a line and two");
+	return (unsigned int)__builtin_popcount(
+		_mm512_kunpackw(_mm512_cmpgt_epi32_mask(all, smri_line(node, 1)),
+				_mm512_cmpgt_epi32_mask(all, ends)));
+}
+
+SMR_TARGET_avx512 smr_inline unsigned int smri_below_leaf_avx512(const struct smr_node *node,
+								 __m512i head, __m512i all)
+{
+	__m512i ends = _mm512_inserti32x4(head, smri_four(node->b32 + 28), 0);
+	__m256i last = _mm256_loadu_si256((const __m256i_u *)(node->b32 + 32));
+	__mmask32 most = _mm512_kunpackw(_mm512_cmpgt_epi32_mask(all, smri_line(node, 1)),
+					 _mm512_cmpgt_epi32_mask(all, ends));
+
+	_Static_assert(SMR_NLEAF_CAP - 1 == 40, "twelve, a line, four and eight");
+	return (unsigned int)__builtin_popcountl(
+		_mm512_kunpackd(_mm256_cmpgt_epi32_mask(_mm512_castsi512_si256(all), last), most));
+}
+
+/* Wide nodes are few, and half of a vector of 512 bits is no great loss. */
+SMR_TARGET_avx512 smr_inline unsigned int smri_upto_inner_avx512(const int64_t *bound, int64_t key)
+{
+	return smri_upto_inner_avx2(bound, key);
+}
+
+SMR_TARGET_avx512 smr_inline unsigned int smri_upto_leaf_avx512(const int64_t *bound, int64_t key)
+{
+	return smri_upto_leaf_avx2(bound, key);
+}
+
+#endif
