@@ -32,7 +32,10 @@ SMR_TARGET_avx2 smr_inline __m128i smri_head_of_avx2(const struct smr_node *node
 	return _mm_load_si128((const __m128i *)(const void *)node);
 }
 
-/* Base and shift are a header's first nine bytes; the others are anything. */
+/*
+ * Base and shift are a header's first nine bytes, and constant; the others are anything. One of them a writer may be about to store: a
+ * vector's load gets the byte as it was or as it is, like any other, and it is left out.
+ */
 typedef __m128i smri_measure_avx2;
 
 SMR_TARGET_avx2 smr_inline __m128i smri_measure_none_avx2(void)
