@@ -100,6 +100,19 @@ smr_inline unsigned int smri_below_leaf_any(const struct smr_node *node,
 	return smri_below(node->b32, SMR_NLEAF_CAP - 1, limit);
 }
 
+/* Bounds on the first two lines of a narrow node. */
+#define SMRI_NEAR_BOUNDS 28
+
+_Static_assert(offsetof(struct smr_node, b32[SMRI_NEAR_BOUNDS]) == 2 * SMR_CACHE_LINE, "two lines");
+
+/* How many of those are below the limits. */
+smr_inline unsigned int smri_below_near_any(const struct smr_node *node,
+					    const struct smr_node *head, int32_t limit)
+{
+	(void)head;
+	return smri_below(node->b32, SMRI_NEAR_BOUNDS, limit);
+}
+
 smr_inline unsigned int smri_upto_inner_any(const int64_t *bound, int64_t key)
 {
 	return smri_upto(bound, SMR_WINNER_CAP - 1, key);
@@ -189,16 +202,17 @@ smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 			smr_prefetch(line + at);
 }
 
-/* Asks for the lines that a search of the node begins with. */
+/* Asks for the lines that a search of the node begins with; of a narrow one, most often all that it needs. */
 smr_inline void smr_prefetch_bounds(const void *enode)
 {
 	const char *node = (const char *)smr_node_of(enode);
 
 	smr_prefetch(node);
 	smr_prefetch(node + SMR_CACHE_LINE);
-	smr_prefetch(node + 2 * SMR_CACHE_LINE);
-	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE))
+	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
+		smr_prefetch(node + 2 * SMR_CACHE_LINE);
 		smr_prefetch(node + 3 * SMR_CACHE_LINE);
+	}
 }
 
 smr_inline void smr_prefetch_node(const void *enode)

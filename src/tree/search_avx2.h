@@ -84,6 +84,19 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_bits(__m256i a, __m256i b, __m256i 
 	return (unsigned int)_mm256_movemask_epi8(a);
 }
 
+SMR_TARGET_avx2 smr_inline unsigned int smri_below_near_avx2(const struct smr_node *node,
+							     __m128i head, __m256i all)
+{
+	const int32_t *bound = node->b32;
+	__m256i first = _mm256_set_m128i(smri_four(bound), _mm_set1_epi32(INT32_MAX));
+
+	_Static_assert(SMRI_NEAR_BOUNDS == 28, "four and three vectors");
+	(void)head;
+	return (unsigned int)__builtin_popcount(
+		smri_bits(_mm256_cmpgt_epi32(all, first), smri_lt32(bound + 4, all),
+			  smri_lt32(bound + 12, all), smri_lt32(bound + 20, all)));
+}
+
 /* The header's place in front of the first bounds is taken by the last ones, so that no vector crosses a cache line. */
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_inner_avx2(const struct smr_node *node,
 							      __m128i head, __m256i all)

@@ -50,6 +50,17 @@ SMR_TARGET_avx512 smr_inline bool smri_measured_avx512(__m128i as, __m512i head)
 	return smri_measured_avx2(as, _mm512_castsi512_si128(head));
 }
 
+SMR_TARGET_avx512 smr_inline unsigned int smri_below_near_avx512(const struct smr_node *node,
+								 __m512i head, __m512i all)
+{
+	const __mmask16 bounds = 0xfff0;
+
+	_Static_assert(SMRI_NEAR_BOUNDS == 28, "twelve and a line");
+	return (unsigned int)__builtin_popcount(
+		_mm512_kunpackw(_mm512_cmpgt_epi32_mask(all, smri_line(node, 1)),
+				_mm512_mask_cmpgt_epi32_mask(bounds, all, head)));
+}
+
 /* The header's place in the first line is taken by the bounds behind the second one. */
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_inner_avx512(const struct smr_node *node,
 								  __m512i head, __m512i all)

@@ -34,23 +34,38 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * ai
 }
 
 /* ---- The slot of a key's range in one node, by kind ---- */
+/*
+ * @alone: no other look-up fills the time until the node is here, so all its lines are asked for at once. Beside others, where
+ * what is waited for is how many lines can come at a time, the third one is left alone as long as the key is in front of it: it is
+ * so in most nodes.
+ */
 
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_leaf)(struct SMR_ISA(smr_aim) * aim,
-								 const struct smr_node *node)
+								 const struct smr_node *node,
+								 bool alone)
 {
 	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
+	unsigned int near;
 
 	SMR_ISA(smri_adjust)(aim, node, head);
-	return SMR_ISA(smri_below_leaf)(node, head, aim->limits);
+	near = alone ? SMRI_NEAR_BOUNDS : SMR_ISA(smri_below_near)(node, head, aim->limits);
+	return smr_likely(near < SMRI_NEAR_BOUNDS)
+		       ? near
+		       : SMR_ISA(smri_below_leaf)(node, head, aim->limits);
 }
 
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_inner)(struct SMR_ISA(smr_aim) * aim,
-								  const struct smr_node *node)
+								  const struct smr_node *node,
+								  bool alone)
 {
 	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
+	unsigned int near;
 
 	SMR_ISA(smri_adjust)(aim, node, head);
-	return SMR_ISA(smri_below_inner)(node, head, aim->limits);
+	near = alone ? SMRI_NEAR_BOUNDS : SMR_ISA(smri_below_near)(node, head, aim->limits);
+	return smr_likely(near < SMRI_NEAR_BOUNDS)
+		       ? near
+		       : SMR_ISA(smri_below_inner)(node, head, aim->limits);
 }
 
 /* A range that starts at ULONG_MAX has the padding's value: count decides. */
@@ -78,9 +93,7 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_inner)(const struct SMR
  * path, and branches on them are foreseen.
  */
 
-/*
- * Where an inner node keeps the way to the key: slot *@i. @alone: no other look-up fills the time until it is here.
- */
+/* Where an inner node keeps the way to the key: slot *@i. */
 SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_narrow_child)(struct SMR_ISA(smr_aim) * aim,
 							    const void *enode, bool alone,
 							    unsigned int *i)
@@ -89,7 +102,7 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_narrow_child)(struct SMR_ISA(smr_a
 
 	if (alone)
 		smri_prefetch_slots(node, SMR_NINNER);
-	*i = SMR_ISA(smri_narrow_inner)(aim, node);
+	*i = SMR_ISA(smri_narrow_inner)(aim, node, alone);
 	return smr_kind_slots(node, SMR_NINNER) + *i;
 }
 
@@ -129,7 +142,7 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * ai
 	node = smri_node_of(enode, SMR_NLEAF);
 	if (alone)
 		smri_prefetch_slots(node, SMR_NLEAF);
-	*i = SMR_ISA(smri_narrow_leaf)(aim, node);
+	*i = SMR_ISA(smri_narrow_leaf)(aim, node, alone);
 	return smr_kind_slots(node, SMR_NLEAF) + *i;
 }
 

@@ -27,6 +27,12 @@ static bool have_avx512(void)
 }
 #endif
 
+/* How many of @below bounds are on a narrow node's first two lines. */
+static unsigned int near_of(unsigned int below)
+{
+	return below < SMRI_NEAR_BOUNDS ? below : SMRI_NEAR_BOUNDS;
+}
+
 /* Keys that lie on, just below and just above each bound are all that can be told apart. */
 #define DEFINE_COUNTS(isa)                                                                      \
 	SMR_TARGET_##isa static unsigned int below_inner_##isa(smri_limits_##isa limits)        \
@@ -39,6 +45,11 @@ static bool have_avx512(void)
 		return smri_below_leaf_##isa(&node, smri_head_of_##isa(&node), limits);         \
 	}                                                                                       \
                                                                                                 \
+	SMR_TARGET_##isa static unsigned int below_near_##isa(smri_limits_##isa limits)         \
+	{                                                                                       \
+		return smri_below_near_##isa(&node, smri_head_of_##isa(&node), limits);         \
+	}                                                                                       \
+                                                                                                \
 	SMR_TARGET_##isa static void counts_of_##isa(unsigned int used, enum smr_kind kind,     \
 						     int64_t key, unsigned int below,           \
 						     unsigned int upto)                         \
@@ -46,6 +57,8 @@ static bool have_avx512(void)
 		smri_limits_##isa limits = smri_limits_of_##isa((int32_t)key);                  \
                                                                                                 \
 		(void)used;                                                                     \
+		if (!smr_kind_wide(kind))                                                       \
+			assert_int_equal(below_near_##isa(limits), near_of(below));             \
 		if (kind == SMR_NINNER)                                                         \
 			assert_int_equal(below_inner_##isa(limits), below);                     \
 		else if (kind == SMR_NLEAF)                                                     \
