@@ -64,17 +64,20 @@ smr_inline struct urcu_bp_reader *smri_rcu_reader(void)
 	return smr_likely(reader) ? reader : smri_rcu_register();
 }
 
-/* A section that is not inside another one is of the grace period's current phase. */
+/* The count within a section, of what it was before: one that is not inside another is of the grace period's current phase. */
+smr_inline unsigned long smri_rcu_bp_within(unsigned long before)
+{
+	if (smr_likely(!(before & URCU_BP_GP_CTR_NEST_MASK)))
+		return smr_load(&urcu_bp_gp.ctr, RELAXED);
+	return before + URCU_BP_GP_COUNT;
+}
+
 smr_inline unsigned long *smri_rcu_bp_enter(void)
 {
 	struct urcu_bp_reader *reader = smri_rcu_reader();
-	unsigned long count = smr_load(&reader->ctr, RELAXED);
+	unsigned long before = smr_load(&reader->ctr, RELAXED);
 
-	if (smr_likely(!(count & URCU_BP_GP_CTR_NEST_MASK)))
-		count = smr_load(&urcu_bp_gp.ctr, RELAXED);
-	else
-		count += URCU_BP_GP_COUNT;
-	smr_store(&reader->ctr, count, RELAXED);
+	smr_store(&reader->ctr, smri_rcu_bp_within(before), RELAXED);
 	urcu_bp_smp_mb_slave();
 	return &reader->ctr;
 }
@@ -104,17 +107,12 @@ smr_inline bool smr_rcu_quick_enter(struct smr_rcu_quick *section)
 {
 	struct urcu_bp_reader **place = smri_rcu_place;
 	struct urcu_bp_reader *reader = smr_likely(place) ? *place : NULL;
-	unsigned long within;
 
 	if (smr_unlikely(!reader))
 		return false;
 	section->count = &reader->ctr;
-	section->before = within = smr_load(section->count, RELAXED);
-	if (smr_likely(!(within & URCU_BP_GP_CTR_NEST_MASK)))
-		within = smr_load(&urcu_bp_gp.ctr, RELAXED);
-	else
-		within += URCU_BP_GP_COUNT;
-	smr_store(section->count, within, RELAXED);
+	section->before = smr_load(section->count, RELAXED);
+	smr_store(section->count, smri_rcu_bp_within(section->before), RELAXED);
 	smr_compiler_barrier(); /* membarrier() makes it a fence */
 	return true;
 }

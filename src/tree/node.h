@@ -19,7 +19,8 @@
  *         16 40 bounds * 4    30 bounds * 4    30 bounds * 8    24 bounds * 8
  *            41 slots  * 8    31 slots  * 8    31 slots  * 8    25 slots  * 8
  *                             32 gaps   * 4                     26 gaps   * 4
- *        504 link (8): the memory layer's, once the node is free or retired
+ *        504 link (8): the memory layer's, once the node is free or retired; of a leaf that the open transaction has
+ *            replaced, the transaction's. No reader looks at it
  *
  * Narrow bounds are 32-bit: the start of range i is base + (bound << shift). shift is an alignment that all
  * starts share relative to base, 12 for pages. Most nodes of a tree share base and shift, too (encode.c), which saves a
@@ -36,7 +37,7 @@
  *      NULL, across leaves too;
  *   2. all leaves are at the same depth; a leaf that is not the top has at least SMR_LEAF_MIN ranges, an inner node
  *      that is not the top at least SMR_INNER_MIN children, the top inner node at least 2;
- *   3. once a node can be reached from the root only three things in it change: a slot, by one release
+ *   3. once a node can be reached from the root only three things in it change that readers look at: a slot, by one release
  *      store; the gap figures, under the lock; and dead, once, when it has been replaced.
  */
 #ifndef SMR_TREE_NODE_H

@@ -84,31 +84,32 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_bits(__m256i a, __m256i b, __m256i 
 	return (unsigned int)_mm256_movemask_epi8(a);
 }
 
-SMR_TARGET_avx2 smr_inline unsigned int smri_below_near_avx2(const struct smr_node *node,
-							     __m128i head, __m256i all)
+/* The bounds on the first two lines and, so that no vector crosses a cache line, four others in the header's place in front of them. */
+SMR_TARGET_avx2 smr_inline unsigned int smri_below_with(const struct smr_node *node, __m128i four,
+							__m256i all)
 {
 	const int32_t *bound = node->b32;
-	__m256i first = _mm256_set_m128i(smri_four(bound), _mm_set1_epi32(INT32_MAX));
+	__m256i first = _mm256_set_m128i(smri_four(bound), four);
 
 	_Static_assert(SMRI_NEAR_BOUNDS == 28, "four and three vectors");
-	(void)head;
 	return (unsigned int)__builtin_popcount(
 		smri_bits(_mm256_cmpgt_epi32(all, first), smri_lt32(bound + 4, all),
 			  smri_lt32(bound + 12, all), smri_lt32(bound + 20, all)));
 }
 
-/* The header's place in front of the first bounds is taken by the last ones, so that no vector crosses a cache line. */
+SMR_TARGET_avx2 smr_inline unsigned int smri_below_near_avx2(const struct smr_node *node,
+							     __m128i head, __m256i all)
+{
+	(void)head;
+	return smri_below_with(node, _mm_set1_epi32(INT32_MAX), all);
+}
+
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_inner_avx2(const struct smr_node *node,
 							      __m128i head, __m256i all)
 {
-	const int32_t *bound = node->b32;
-	__m256i ends = _mm256_set_m128i(smri_four(bound), smri_last_two(node));
-
-	_Static_assert(SMR_NINNER_CAP - 1 == 30, "four, three vectors and two");
+	_Static_assert(SMR_NINNER_CAP - 1 == SMRI_NEAR_BOUNDS + 2, "and two");
 	(void)head;
-	return (unsigned int)__builtin_popcount(
-		smri_bits(_mm256_cmpgt_epi32(all, ends), smri_lt32(bound + 4, all),
-			  smri_lt32(bound + 12, all), smri_lt32(bound + 20, all)));
+	return smri_below_with(node, smri_last_two(node), all);
 }
 
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_leaf_avx2(const struct smr_node *node,
