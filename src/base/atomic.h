@@ -40,6 +40,15 @@
 #define smr_cas(ptr, old, new, succ, fail) \
 	__atomic_compare_exchange_n((ptr), (old), (new), 0, (succ), (fail))
 
+/* Between two looks at what another thread is about to change. */
+#ifdef __x86_64__
+#define smr_pause() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define smr_pause() __asm__ volatile("yield" ::: "memory")
+#else
+#define smr_pause() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#endif
+
 /* Keeps the compiler, and nothing else, from moving accesses across. */
 #define smr_compiler_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 

@@ -60,13 +60,34 @@ smr_inline bool acquire_fast(struct mt_lock *lock)
 	return smr_cas(&lock->word, &free, smr_lock_tid(), ORDER(lock, acquire), RELAXED);
 }
 
+/* Looks before going to sleep: the arena's lock is held for some nanoseconds at a time, a sleep takes microseconds. */
+#define SPINS 100
+
+/* Takes the lock if it becomes free soon and nobody else sleeps for it. */
+static bool spin(struct mt_lock *lock)
+{
+	for (unsigned int i = 0; i < SPINS; i++) {
+		unsigned int seen = smr_load(&lock->word, RELAXED);
+
+		if (seen & WAITERS)
+			return false;
+		if (seen == 0 && acquire_fast(lock))
+			return true;
+		smr_pause();
+	}
+	return false;
+}
+
 /* With @intr, -EINTR when a signal handler runs meanwhile. */
 static smr_noinline int acquire_slow(struct mt_lock *lock, bool intr)
 {
 	unsigned int mine = smr_lock_tid() | WAITERS;
-	unsigned int seen = smr_load(&lock->word, RELAXED);
+	unsigned int seen;
 
-	smr_assert((seen | WAITERS) != mine); /* it would wait for itself for ever */
+	smr_assert(!mt_lock_held(lock)); /* it would wait for itself for ever */
+	if (spin(lock))
+		return 0;
+	seen = smr_load(&lock->word, RELAXED);
 	for (;;) {
 		if (seen == 0) {
 			/* ORDER lock. PARTNER smr_lock_release_unseen(). */
