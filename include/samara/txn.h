@@ -42,7 +42,7 @@ struct mt_txn {
 	unsigned long seq;          /* of the tree at begin: tells when somebody else wrote */
 	unsigned long stores;       /* made so far */
 	struct mt_credits *holders; /* that paid for stores of it */
-	void *leaves; /* of the tree that others take the place of, the latest first */
+	void *leaves; /* of the tree that others take the place of, the first one first */
 	void *leaves_last;
 	unsigned long leaves_nr;
 	struct ma_state mas; /* in the view, at the last store */

@@ -9,16 +9,19 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <time.h>
+
+/* Of two lists: what has no time, and what is patient. */
+enum { SOON, PATIENT, LISTS };
 
 struct worker {
-	struct smr_rcu_head *queue; /* GUARD ORDER grace_queue; newest first */
-	unsigned int event;         /* GUARD ORDER grace_queue: the futex; counts wake-ups */
-	int near;                   /* GUARD relaxed: the CPU to run on, as far as that may be */
-	bool started;               /* GUARD writes: start_lock; reads: relaxed */
+	struct smr_rcu_head *queue[LISTS]; /* GUARD ORDER grace_queue; newest first */
+	unsigned int event; /* GUARD ORDER grace_queue: the futex; counts what there is to notice */
+	bool hurry;         /* GUARD relaxed: what is queued is wanted soon, be it patient or not */
+	int near;           /* GUARD relaxed: the CPU to run on, as far as that may be */
+	bool started;       /* GUARD writes: start_lock; reads: relaxed */
 	/* Who takes it waits for no grace period while holding it, so that fork() can take it too. */
 	pthread_mutex_t run_lock;
-	struct smr_rcu_head *taken; /* GUARD run_lock: off the queue, not called yet */
+	struct smr_rcu_head *taken[LISTS]; /* GUARD run_lock: off the queues, not called yet */
 };
 
 #define WORKER                                                    \
@@ -29,48 +32,96 @@ struct worker {
 static struct worker workers[SMR_RCU_FLAVORS] = { WORKER, WORKER, WORKER, WORKER };
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Puts a chain of heads, from @first to @last, on the queue. */
-static void enqueue(struct worker *w, struct smr_rcu_head *first, struct smr_rcu_head *last)
+static void notify(struct worker *w)
 {
-	struct smr_rcu_head *newest = smr_load(&w->queue, RELAXED);
+	/* ORDER grace_queue: who reads the new event finds what it is about. PARTNER wait_for_work(), gather(). */
+	smr_add(&w->event, 1, ORDER(grace_queue, release));
+	smr_wake(&w->event, 1);
+}
+
+/* False when it was known. */
+static bool note_hurry(struct worker *w)
+{
+	return !smr_load(&w->hurry, RELAXED) && !smr_xchg(&w->hurry, true, RELAXED);
+}
+
+/* Puts a chain of heads, from @first to @last, on a queue. */
+static void enqueue(struct worker *w, unsigned int list, struct smr_rcu_head *first,
+		    struct smr_rcu_head *last)
+{
+	struct smr_rcu_head *newest = smr_load(&w->queue[list], RELAXED);
 
 	/* ORDER grace_queue: the heads are written before the worker can take them. PARTNER wait_for_work(). */
 	do
 		last->next = newest;
-	while (!smr_cas(&w->queue, &newest, first, ORDER(grace_queue, release), RELAXED));
-	if (!newest) {
-		/* ORDER grace_queue: who reads the new event finds the queue filled. PARTNER wait_for_work(). */
-		smr_add(&w->event, 1, ORDER(grace_queue, release));
-		smr_wake(&w->event, 1);
-	}
+	while (!smr_cas(&w->queue[list], &newest, first, ORDER(grace_queue, release), RELAXED));
+	if ((list == SOON && note_hurry(w)) || !newest)
+		notify(w);
 }
 
-void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head)
+void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head, bool patient)
 {
 	struct worker *w = &workers[flavor];
 
-	enqueue(w, head, head);
+	enqueue(w, patient ? PATIENT : SOON, head, head);
 	if (smr_unlikely(!smr_load(&w->started, RELAXED)))
 		(void)smr_grace_start(flavor);
+}
+
+void smr_grace_hurry(enum mt_rcu_flavor flavor)
+{
+	if (note_hurry(&workers[flavor]))
+		notify(&workers[flavor]);
+}
+
+static bool take_work(struct worker *w)
+{
+	bool any = false;
+
+	pthread_mutex_lock(&w->run_lock);
+	for (unsigned int i = 0; i < LISTS; i++) {
+		/* ORDER grace_queue: acquires the heads. PARTNER enqueue(). */
+		w->taken[i] = smr_xchg(&w->queue[i], NULL, ORDER(grace_queue, acquire));
+		any |= w->taken[i] != NULL;
+	}
+	pthread_mutex_unlock(&w->run_lock);
+	return any;
 }
 
 /* Sleeps until something is queued, and takes it. */
 static void wait_for_work(struct worker *w)
 {
-	struct smr_rcu_head *head = NULL;
-
-	while (!head) {
-		/* ORDER grace_queue: read before the queue, lest a wake-up in between be missed. PARTNER enqueue(). */
+	for (;;) {
+		/* ORDER grace_queue: read before the queues, lest a wake-up in between be missed. PARTNER notify(). */
 		unsigned int event = smr_load(&w->event, ORDER(grace_queue, acquire));
 
-		pthread_mutex_lock(&w->run_lock);
-		/* ORDER grace_queue: acquires the heads. PARTNER enqueue(). */
-		head = smr_xchg(&w->queue, NULL, ORDER(grace_queue, acquire));
-		w->taken = head;
-		pthread_mutex_unlock(&w->run_lock);
-		if (!head)
-			smr_park(&w->event, event);
+		if (take_work(w))
+			return;
+		smr_park(&w->event, event);
 	}
+}
+
+/*
+ * Sleeps while more gathers for the next time: longer while nobody is in a hurry. To forget a hurry at the end is right: what is queued
+ * by then and has no time is in the other list the next time.
+ */
+static void gather(struct worker *w)
+{
+	bool patient = !w->taken[SOON]; /* changed by this thread only */
+	uint64_t begin = smr_now(), until;
+	unsigned int event;
+
+	for (;;) {
+		/* ORDER grace_queue: read before the hurry. PARTNER notify(). */
+		event = smr_load(&w->event, ORDER(grace_queue, acquire));
+		until = begin + 1000 * (patient && !smr_load(&w->hurry, RELAXED)
+						? SMR_GRACE_PATIENCE_US
+						: SMR_GRACE_GATHER_US);
+		if (smr_now() >= until)
+			break;
+		(void)smr_park_until(&w->event, event, until);
+	}
+	smr_store(&w->hurry, false, RELAXED);
 }
 
 /* What a callback has been called for is no longer in the list: it may be queued again, or be freed. */
@@ -79,9 +130,11 @@ static void run_taken(struct worker *w)
 	struct smr_rcu_head *head;
 
 	pthread_mutex_lock(&w->run_lock);
-	while ((head = w->taken)) {
-		w->taken = head->next;
-		head->fn(head);
+	for (unsigned int i = 0; i < LISTS; i++) {
+		while ((head = w->taken[i])) {
+			w->taken[i] = head->next;
+			head->fn(head);
+		}
 	}
 	pthread_mutex_unlock(&w->run_lock);
 }
@@ -109,7 +162,6 @@ static void *work(void *arg)
 {
 	struct worker *w = arg;
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)(w - workers);
-	const struct timespec gather = { 0, SMR_GRACE_GATHER_US * 1000L };
 	cpu_set_t may;
 	int bound = -1;
 
@@ -119,7 +171,7 @@ static void *work(void *arg)
 	for (;;) {
 		wait_for_work(w);
 		bound = move_to(smr_load(&w->near, RELAXED), &may, bound);
-		nanosleep(&gather, NULL);
+		gather(w);
 		smr_rcu_synchronize(flavor);
 		run_taken(w);
 	}
@@ -174,21 +226,26 @@ void smr_grace_after_fork_parent(void)
 	pthread_mutex_unlock(&start_lock);
 }
 
+static void queue_again(struct worker *w, unsigned int list)
+{
+	struct smr_rcu_head *last = w->taken[list];
+
+	while (last && last->next)
+		last = last->next;
+	if (last)
+		enqueue(w, list, w->taken[list], last);
+	w->taken[list] = NULL;
+}
+
 /* The worker is gone, with whatever grace period it was waiting for: what it had taken is queued again. */
 void smr_grace_after_fork_child(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < SMR_RCU_FLAVORS; i++) {
-		struct worker *w = &workers[i];
-		struct smr_rcu_head *last = w->taken;
-
-		w->started = false;
-		while (last && last->next)
-			last = last->next;
-		if (last)
-			enqueue(w, w->taken, last);
-		w->taken = NULL;
+		workers[i].started = false;
+		for (unsigned int list = 0; list < LISTS; list++)
+			queue_again(&workers[i], list);
 	}
 	smr_grace_after_fork_parent();
 }

@@ -10,6 +10,9 @@
  * runs what had been queued before. That bounds the rate of grace periods, each of which interrupts the
  * other threads once or twice, to a few thousand a second, and limbo to a few hundred KiB.
  *
+ * Who has a way of his own to learn of grace periods (base/quiet.h), and the worker only for what that leaves, queues patiently:
+ * while nothing else is queued, and nobody waits, the worker sleeps for SMR_GRACE_PATIENCE_US.
+ *
  * Where no thread can be made nothing is lost: the queue stays, and each further call tries again.
  */
 #ifndef SMR_BASE_GRACE_H
@@ -20,7 +23,7 @@
 
 #define SMR_RCU_FLAVORS 4
 
-enum { SMR_GRACE_GATHER_US = 200 };
+enum { SMR_GRACE_GATHER_US = 200, SMR_GRACE_PATIENCE_US = 4000 };
 
 struct smr_rcu_head {
 	struct smr_rcu_head *next;
@@ -34,10 +37,13 @@ struct smr_rcu_head {
 bool smr_grace_start(enum mt_rcu_flavor flavor);
 
 /*
- * Queues @head, to be called after a grace period; starts the worker if nobody has. CONTEXT: any. SLEEP no;
- * may wake the worker (a futex).
+ * Queues @head, to be called after a grace period, or, if @patient, not necessarily after the next; starts the worker if nobody has.
+ * CONTEXT: any. SLEEP no; may wake the worker (a futex).
  */
-void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head);
+void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head, bool patient);
+
+/* All that is queued is wanted soon, be it patient or not. CONTEXT: any. SLEEP no; may wake the worker. */
+void smr_grace_hurry(enum mt_rcu_flavor flavor);
 
 /*
  * Whoever is about to queue much says so where it runs: there the worker will run too, if that is one of the CPUs it was started on.

@@ -19,22 +19,10 @@
  *   The change counter moves on after the nodes have changed, and is read before them. WITHOUT it a cursor
  *   pairs the new number with nodes that have been replaced, and trusts them later.
  *
- * ORDER retire
- *   release: smr_mem_retire(), pushing           acquire: next_batch(), grabbing (both mem/retire.c)
- *   The links of a list of retired nodes are complete before it can be grabbed. WITHOUT it the grabber
- *   follows a link that has not been written. The same word hands the batch in flight from one owner to
- *   the next (next_batch() to smr_mem_retire()), and tells wait_flavor() no older count than its own.
- *
  * ORDER grace_queue
- *   release: enqueue()                           acquire: wait_for_work() (both base/grace.c)
+ *   release: enqueue()                           acquire: wait_for_work(), gather() (all base/grace.c)
  *   A queued callback's head is complete before the worker takes it, and the event is read before the queue.
  *   WITHOUT it the worker calls through a stale pointer, or sleeps on a full queue.
- *
- * ORDER grace
- *   release: batch_done()                        acquire: wait_for() (both mem/retire.c)
- *   The nodes of a batch are free, and its callback is through with the arena, before the counters say so.
- *   WITHOUT it who waited for them may still find the memory in limbo, or free the arena under the
- *   callback's feet.
  *
  * ORDER fence
  *   release: fence_signal_error() (fence/fence.c)

@@ -18,8 +18,31 @@ static const struct rcu_flavor_struct *const flavors[SMR_RCU_FLAVORS] = {
 char smri_rcu_tsan[SMR_RCU_FLAVORS];
 #endif
 
+/* Of a record only the count is looked at by others, and a record is where its count is. */
+_Static_assert(offsetof(struct urcu_bp_reader, ctr) == 0, "a record begins with its count");
+
+static void enter(struct urcu_bp_reader *reader)
+{
+	smr_quiet_enter((const unsigned long *)(const void *)reader);
+}
+
 #if SMR_RCU_INLINE
-__thread struct urcu_bp_reader **smri_rcu_place __attribute__((tls_model("initial-exec")));
+static struct urcu_bp_reader *none; /* stays NULL */
+
+__thread struct smri_rcu_self smri_rcu_self __attribute__((tls_model("initial-exec"))) = {
+	&none, (struct urcu_bp_reader *)&none /* met nobody yet, not even none */
+};
+
+smr_noinline void smri_rcu_meet(void)
+{
+	struct urcu_bp_reader **place = &URCU_TLS(urcu_bp_reader);
+
+	if (urcu_bp_has_sys_membarrier)
+		smri_rcu_self.place = place;
+	if (*smri_rcu_self.place)
+		enter(*smri_rcu_self.place);
+	smri_rcu_self.met = *smri_rcu_self.place;
+}
 
 /* Also called when liburcu has dropped the record, late in a thread's exit: then it makes another. */
 smr_noinline struct urcu_bp_reader *smri_rcu_register(void)
@@ -28,9 +51,21 @@ smr_noinline struct urcu_bp_reader *smri_rcu_register(void)
 
 	if (!*place)
 		urcu_bp_register();
-	if (urcu_bp_has_sys_membarrier)
-		smri_rcu_place = place;
+	smri_rcu_meet();
 	return *place;
+}
+#else
+static __thread struct urcu_bp_reader *met;
+
+void smr_rcu_meet(void)
+{
+	struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
+
+	if (reader == met)
+		return;
+	met = reader;
+	if (reader)
+		enter(reader);
 }
 #endif
 
@@ -69,12 +104,24 @@ bool smr_rcu_init(enum mt_rcu_flavor flavor)
 	return smr_grace_start(flavor);
 }
 
-void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
-		  void (*fn)(struct smr_rcu_head *head))
+static void call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
+		 void (*fn)(struct smr_rcu_head *head), bool patient)
 {
 	head->fn = fn;
 	smri_rcu_release(flavor);
-	smr_grace_queue(flavor, head);
+	smr_grace_queue(flavor, head, patient);
+}
+
+void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
+		  void (*fn)(struct smr_rcu_head *head))
+{
+	call(flavor, head, fn, false);
+}
+
+void smr_rcu_call_patiently(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
+			    void (*fn)(struct smr_rcu_head *head))
+{
+	call(flavor, head, fn, true);
 }
 
 void smr_rcu_synchronize(enum mt_rcu_flavor flavor)

@@ -21,11 +21,13 @@
 
 #include "base/base.h"
 #include "base/grace.h"
+#include "base/quiet.h"
 #include <samara/rcu.h>
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SMR_RCU_INLINE 0
 #include <urcu/urcu-bp.h>
+#include <urcu/static/urcu-bp.h> /* what a record looks like */
 #else
 #define SMR_RCU_INLINE 1
 #define _LGPL_SOURCE
@@ -50,18 +52,43 @@ void smri_rcu_other_unlock(enum mt_rcu_flavor flavor);
 #if SMR_RCU_INLINE
 #include "base/atomic.h"
 
-/* Where liburcu keeps the calling thread's record; NULL: not asked for yet, or readers need fences. */
-extern __thread struct urcu_bp_reader **smri_rcu_place
+/*
+ * Of the calling thread: where liburcu keeps its record, and that record, once it is entered in the table of quiet.c. At first, and
+ * for good where readers need fences, the place is one that holds none.
+ */
+struct smri_rcu_self {
+	struct urcu_bp_reader **place, *met;
+};
+
+extern __thread struct smri_rcu_self smri_rcu_self
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 struct urcu_bp_reader *smri_rcu_register(void);
+void smri_rcu_meet(void);
+
+/* The thread's record, if it has one that is entered. */
+smr_inline struct urcu_bp_reader *smri_rcu_met(void)
+{
+	struct urcu_bp_reader *reader = *smri_rcu_self.place;
+
+	return smr_likely(reader == smri_rcu_self.met) ? reader : NULL;
+}
 
 smr_inline struct urcu_bp_reader *smri_rcu_reader(void)
 {
-	struct urcu_bp_reader **place = smri_rcu_place;
-	struct urcu_bp_reader *reader = smr_likely(place) ? *place : NULL;
+	struct urcu_bp_reader *reader = smri_rcu_met();
 
 	return smr_likely(reader) ? reader : smri_rcu_register();
+}
+
+/*
+ * Before a tree's root is read by a thread that may have entered a section without us: has it a record, it is entered in the
+ * table of quiet.c.
+ */
+smr_inline void smr_rcu_meet(void)
+{
+	if (smr_unlikely(*smri_rcu_self.place != smri_rcu_self.met))
+		smri_rcu_meet();
 }
 
 /* The count within a section, of what it was before: one that is not inside another is of the grace period's current phase. */
@@ -105,8 +132,7 @@ struct smr_rcu_quick {
 
 smr_inline bool smr_rcu_quick_enter(struct smr_rcu_quick *section)
 {
-	struct urcu_bp_reader **place = smri_rcu_place;
-	struct urcu_bp_reader *reader = smr_likely(place) ? *place : NULL;
+	struct urcu_bp_reader *reader = smri_rcu_met();
 
 	if (smr_unlikely(!reader))
 		return false;
@@ -139,9 +165,12 @@ smr_inline void smr_rcu_quick_leave(const struct smr_rcu_quick *section)
 	(void)section;
 }
 
+void smr_rcu_meet(void);
+
 smr_inline unsigned long *smri_rcu_bp_enter(void)
 {
 	urcu_bp_read_lock();
+	smr_rcu_meet();
 	return NULL;
 }
 
@@ -217,6 +246,9 @@ bool smr_rcu_init(enum mt_rcu_flavor flavor);
  */
 void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		  void (*fn)(struct smr_rcu_head *head));
+/* The same for a callback that has time, unless smr_grace_hurry() says that it has not. */
+void smr_rcu_call_patiently(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
+			    void (*fn)(struct smr_rcu_head *head));
 
 /* Waits for a grace period. CONTEXT: not inside a read-side section, nor in a callback. */
 void smr_rcu_synchronize(enum mt_rcu_flavor flavor);

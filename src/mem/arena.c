@@ -24,7 +24,7 @@ static void unmap_anonymous(void *ctx, void *chunk, size_t size);
 
 static struct smr_notes default_notes[SMR_RCU_FLAVORS];
 
-#define LIMBO(flavor) [flavor] = { .mem = &smri_mem_default, .notes = &default_notes[flavor] }
+#define LIMBO(flavor) [flavor] = SMR_LIMBO(&smri_mem_default, &default_notes[flavor])
 
 struct mt_mem smri_mem_default = {
 	.lock = SMR_LOCK_INIT(ARENA),

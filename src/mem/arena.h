@@ -26,32 +26,56 @@
 #define SMR_RESERVE_DEFAULT 64
 
 /*
- * How many addresses are noted: those of the batch in flight and of what gathers meanwhile, also where a grace period takes the 20 ms
+ * How many addresses are noted: those in limbo, also where a grace period takes the 20 ms
  * that it does now and then (liburcu sleeps for 10 at a time). What is never written takes no memory.
  */
 #define SMR_NOTES 65536
 
 /*
- * Where retired nodes lie, in the order in which they were retired, as far as one thread retires them: hints. Nodes in limbo hang
- * together by their links, and to follow one to the next is a cache miss each; with these the next ones are asked for ahead.
+ * Where the nodes in limbo lie, by their number: hints. They hang together by their links, and to follow one to the next may be a cache
+ * miss each; with these the next ones are asked for ahead.
  */
 struct smr_notes {
-	unsigned int nr; /* GUARD relaxed: of nodes ever retired; threads that race lose some */
 	void *node[SMR_NOTES]; /* GUARD relaxed */
+};
+
+/* The nodes in limbo up to one of them. */
+struct smr_limbo_part {
+	void *last;       /* means nothing once nr of them are free */
+	unsigned long nr; /* nodes retired when it was the last */
 };
 
 /* Retired nodes of one arena and one flavour. retire.c explains. */
 struct smr_limbo {
-	void *gathered;     /* GUARD atomic: IDLE, EMPTY or the first of a list; ORDER retire */
-	unsigned int done;  /* GUARD the batch in flight writes, anyone reads; ORDER grace */
-	unsigned int event; /* GUARD atomic, the futex; ORDER grace */
-	void *batch;        /* GUARD the batch in flight */
-	struct mt_mem *mem; /* GUARD the batch in flight */
-	struct smr_rcu_head rcu; /* GUARD the batch in flight */
-	unsigned int
-		noted; /* GUARD the batch in flight: notes.nr when it was closed, or a few more */
+	void *oldest, *newest; /* GUARD lock: they hang together by their links; none: NULL */
+	unsigned long retired; /* GUARD writes: lock; reads: relaxed: nodes, ever */
+	unsigned long freed;   /* GUARD lock: of these, free again */
+	bool called;           /* GUARD lock: rcu is on its way */
+	bool busy;  /* GUARD lock: somebody is finding out what may be freed, or freeing it */
+	bool quiet; /* GUARD lock: it was, the last time that somebody looked */
+	struct smr_limbo_part batch; /* GUARD lock: what rcu is about */
+	struct smr_rcu_head rcu;     /* GUARD called: its setter, then the callback */
+
+	unsigned long
+		look_at; /* GUARD writes: lock; reads: relaxed: nodes retired when to look next */
+	unsigned long stride; /* GUARD lock: from one look to the next */
+	uint64_t looked;      /* GUARD busy: when that was */
+
+	unsigned int event;    /* GUARD writes: lock; the futex */
+	unsigned int sleepers; /* GUARD lock: on it */
+
+	struct mt_mem *mem;      /* constant */
 	struct smr_notes *notes; /* constant */
 } smr_aligned(SMR_CACHE_LINE);
+
+/* Nodes from one look to the next, at least. */
+#define SMR_STRIDE_MIN 256
+
+#define SMR_LIMBO(mem_, notes_)                                              \
+	{                                                                    \
+		.mem = (mem_), .notes = (notes_), .look_at = SMR_STRIDE_MIN, \
+		.stride = SMR_STRIDE_MIN,                                    \
+	}
 
 struct mt_mem {
 	unsigned long id;           /* constant, never used twice */
@@ -76,10 +100,8 @@ struct mt_mem {
 	unsigned long taken;        /* GUARD lock: past the magazines */
 	unsigned long atomic_taken; /* GUARD lock */
 	unsigned long failed;       /* GUARD lock */
-	unsigned long returned;     /* GUARD lock: nodes back from limbo */
-	unsigned long batches;      /* GUARD lock */
+	unsigned long batches;      /* GUARD lock: back from limbo */
 
-	unsigned long retired smr_aligned(SMR_CACHE_LINE); /* GUARD relaxed: past the magazines */
 	struct smr_limbo limbo[SMR_RCU_FLAVORS];
 	struct smr_mag mag[SMR_MAGS];
 };

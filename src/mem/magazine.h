@@ -23,7 +23,6 @@
 struct smr_mag {
 	unsigned int nr;           /* GUARD relaxed */
 	unsigned long taken;       /* GUARD relaxed: nodes ever handed out */
-	unsigned long retired;     /* GUARD relaxed: nodes ever retired */
 	void *node[SMR_MAG_NODES]; /* GUARD owner */
 } smr_aligned(SMR_CACHE_LINE);
 

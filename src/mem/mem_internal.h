@@ -20,8 +20,12 @@ struct smr_bundles {
 	unsigned long nr; /* nodes in all */
 };
 
-/* Rolls up the list @nodes, which nobody reads any more; the first was the @noted'th of @notes. CONTEXT: any. */
-struct smr_bundles smri_slab_roll(void *nodes, const struct smr_notes *notes, unsigned int noted);
+/*
+ * Rolls up @list, not empty, which nobody reads any more, the latest in front; the first of them was noted as the @first'th. The last one's link
+ * may mean nothing. CONTEXT: any.
+ */
+struct smr_bundles smri_slab_roll(const struct smr_nodes *list, const struct smr_notes *notes,
+				  unsigned long first);
 /* Makes the nodes of @rolled free without sorting them into their chunks. */
 void smri_slab_adopt(struct mt_mem *mem, const struct smr_bundles *rolled);
 /* Sorts at most @nr of them; false when none are left. */
@@ -89,6 +93,8 @@ void smri_refill_settle(struct mt_mem *mem);
 bool smri_retire_init(struct mt_mem *mem);
 /* CONTEXT: nothing is in limbo, nor will be. */
 void smri_retire_exit(struct mt_mem *mem);
+/* If it is time to: looks whether it is quiet, so that what is in limbo is free. CONTEXT: SLEEP yes. TAKES arena. */
+void smri_retire_look(struct mt_mem *mem);
 /* Waits until all nodes have come back and all callbacks have ended. CONTEXT: SLEEP yes, GRACE waits. */
 void smri_retire_wait_idle(struct mt_mem *mem);
 /*

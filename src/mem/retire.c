@@ -2,63 +2,55 @@
 /*
  * Retirement: how nodes that a writer has replaced become free again.
  *
- * Waiting for a grace period costs the same for one node as for thousands, and every callback queued costs an
- * atomic exchange on a word that all writers share, and often a futex call to wake the thread at the other
- * end. So nodes gather, for each arena and flavour by itself, in a `struct smr_limbo`, and at most one
- * batch of each is on its way through smr_rcu_call() at a time. While it waits for its grace period the next one
- * gathers. Batches thus form by themselves, and grow with the rate of stores: there is no size to tune, and
- * no node waits for a batch to fill up.
+ * Waiting for a grace period costs the same for one node as for thousands. So nodes gather, for each arena and flavour by
+ * itself, in a queue, the oldest in front, linked through their last words: limbo. Once a grace period has been told to
+ * be over, all that was in the queue when it began is free, which is a number of nodes at its front:
  *
- * One word, `gathered`, holds the whole state:
+ *	   freed              batch.nr                        retired
+ *	     |  oldest ... last  |  ...      ...      newest     |
+ *	     +-------------------+-------------------------------+
+ *	       free after the      came in since its call
+ *	       callback
  *
- *	            retire: list becomes the batch, smr_rcu_call
- *	  IDLE ----------------------------------------------> EMPTY <---+
- *	   ^                                                     |  |    | callback: list becomes the
- *	   |   callback: batch is free, nothing gathered         |  |    | next batch, smr_rcu_call
- *	   +-----------------------------------------------------+  |    |
- *	                                                   retire:  v    |
- *	                                                   push   list --+
- *	                                                          ^  | retire: push
- *	                                                          +--+
+ * A grace period is told in two ways.
  *
- *	IDLE   no batch is in flight
- *	EMPTY  a batch is in flight, nothing has gathered meanwhile
- *	list   a batch is in flight, and this gathered; linked through the nodes' last word
+ *	Looking   A writer that takes free nodes, and may block, looks now and then whether it is quiet, that is whether no
+ *	          reader is in a section that had begun before (base/quiet.h). Where it is, what has
+ *	          come in before the look is free. That costs a hundredth of what the stores cost, and the
+ *	          nodes are used again while they still are in the writer's caches.
+ *	Calling   While the queue is not empty a callback is on its way through a grace period (base/grace.h), about what was in the
+ *	          queue when it set out. It sees to it that nodes come back where no writer looks: when the last store has been made,
+ *	          under other flavours, where nothing may block, and where readers do not rest. Where looking works it has
+ *	          time.
  *
- * Whoever moves the word from IDLE to EMPTY, or takes a list off it, owns the batch in flight: `batch` and
- * `rcu` are its alone, so no lock is needed. The owner is a retiring thread until smr_rcu_call(), and
- * the flavour's thread (base/grace.c) from then on.
+ * How often is looked is worked out: while looks fail, or take more than a 32nd of the time, twice as many nodes
+ * come in before the next one. A look takes 0.3 us, or, where it interrupts running threads, some. Once one is overdue nobody looks any more,
+ * and the callback is in a hurry.
  *
- * Why the nodes of a batch are safe to free: a node is retired after it was cut off the tree. It enters the
- * batch by that same thread, or is pushed (release) and grabbed (acquire) later: in any case before the
- * batch's smr_rcu_call(). A reader that can still be on the node began before it was cut off, hence before that
- * call, and so is waited for. That the nodes of a batch were retired at different times, and by
- * different threads, makes no difference: their grace period begins when the last of them is in.
+ * One frees at a time, `busy`: a callback that finds a writer at it comes again. So nodes come back in the order
+ * in which they were retired, and who waits for some waits until freed is what retired was. The arena's lock guards
+ * it all; what takes long is done without it.
+ *
+ * Why the nodes are safe to free: a node is retired after it was cut off the tree, and is in the queue before the look or the
+ * call. A reader that can still be on it began before it was cut off, hence before that, and so is waited for.
+ * That the nodes of a batch were retired at different times, and by different threads, makes no difference: their
+ * grace period begins when the last of them is in.
  *
  * What a reader may still see: all of the node but its last word. Nobody reads that word but src/mem.
  *
- * Waiting. `done` counts batches whose nodes are free, `event` those whose callback has let go of the arena;
- * both are counted by the one owner of the batch, so `done` goes up in order. Who wants everything
- * back that is in limbo now, and finds the word not IDLE, has to wait for the batch in flight and for the one
- * that gathers. When it then reads `done` as d, the batch in flight is number d + 1, or, if its
- * callback is just moving on, d or d + 1; what has gathered is in number d + 2 at the latest. So it waits until
- * done is d + 2, or until the word is IDLE: two grace periods at most. `event` is the futex. It is
- * counted last, after the word has moved on, so a sleeper that reads it, looks, and goes to sleep on
- * what it read cannot miss a change.
- *
- * An arena may be freed when the word is IDLE and event = done: the callback touches nothing after event,
- * and smr_wake() passes an address without looking at it.
+ * An arena may be freed once its limbo is idle: nothing there, nobody busy, no callback on its way. Whoever has made it so
+ * has let go of the lock, and wakes who waits by an address that it does not look at.
  *
  * Nothing here allocates or fails: giving memory back must never need memory. Only starting the flavour's
- * thread may, once, and where it does the nodes wait in limbo until it succeeds.
+ * thread may, once, and where it does the nodes wait in limbo until it succeeds, or it is quiet.
  *
- * Rejected: synchronize_rcu() in writers (a store would take milliseconds); epochs of our own (the user's
- * sections are liburcu's); liburcu's call_rcu (base/grace.h says why); a batch of fixed size (either too large for a quiet tree, whose last nodes would stay
- * in limbo for ever, or too small for a busy one).
+ * Rejected: synchronize_rcu() in writers (a store would take milliseconds); the callback alone (a fifth of a writer's time where
+ * the flavour's thread shares its CPU, see docs/performance.md); epochs of our own (the user's
+ * sections are liburcu's); liburcu's call_rcu (base/grace.h says why); queues of each thread (nobody could give back what a thread
+ * leaves there when it turns to other things).
  */
 #include "mem/retire.h"
 
-#include "base/order.h"
 #include "base/park.h"
 #include "lock/check.h"
 #include "mem/mem_internal.h"
@@ -67,40 +59,218 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define IDLE NULL
-#define EMPTY ((void *)1)
+/* Nodes from one look to the next, at most. */
+#define STRIDE_MAX 4096
+
+static enum mt_rcu_flavor flavor_of(const struct smr_limbo *limbo)
+{
+	return (enum mt_rcu_flavor)(limbo - limbo->mem->limbo);
+}
+
+/* ---- The queue. CONTEXT: HOLDS the arena's lock. ---- */
+
+static void append(struct smr_limbo *limbo, struct smr_nodes *list, void *last)
+{
+	if (limbo->newest)
+		*smr_node_link(limbo->newest) = list->head;
+	else
+		limbo->oldest = list->head;
+	limbo->newest = last;
+	smr_store(&limbo->retired, limbo->retired + list->nr, RELAXED);
+	list->head = NULL;
+	list->nr = 0;
+}
+
+static struct smr_limbo_part all_of(const struct smr_limbo *limbo)
+{
+	return (struct smr_limbo_part){ limbo->newest, limbo->retired };
+}
+
+/* Takes @part, or what is left of it, off the front. */
+static struct smr_nodes take_off(struct smr_limbo *limbo, struct smr_limbo_part part)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+
+	if ((long)(part.nr - limbo->freed) <= 0)
+		return nodes;
+	nodes.head = limbo->oldest;
+	nodes.nr = part.nr - limbo->freed;
+	if (part.last == limbo->newest)
+		limbo->oldest = limbo->newest = NULL;
+	else
+		limbo->oldest = *smr_node_link(part.last);
+	return nodes;
+}
+
+/* ---- Freeing ---- */
+
+/* Becomes the one who frees. CONTEXT: HOLDS the arena's lock. */
+static bool become_busy(struct smr_limbo *limbo)
+{
+	bool can = !limbo->busy;
+
+	limbo->busy = true;
+	return can;
+}
+
+/* Tells who sleeps. To be woken after the lock has been let go, if true. CONTEXT: HOLDS the arena's lock. */
+static bool tell(struct smr_limbo *limbo)
+{
+	smr_store(&limbo->event, limbo->event + 1, RELAXED);
+	return limbo->sleepers > 0;
+}
+
+/* Gives the nodes of @part back, all at once. CONTEXT: busy. TAKES arena. */
+static void free_part(struct smr_limbo *limbo, struct smr_limbo_part part)
+{
+	struct mt_mem *mem = limbo->mem;
+	struct smr_bundles rolled;
+	struct smr_nodes nodes;
+
+	mt_lock_acquire(&mem->lock);
+	nodes = take_off(limbo, part);
+	mt_lock_release(&mem->lock);
+	if (nodes.nr == 0)
+		return;
+	rolled = smri_slab_roll(&nodes, limbo->notes, part.nr - nodes.nr);
+	mt_lock_acquire(&mem->lock);
+	smri_slab_adopt(mem, &rolled);
+	limbo->freed = part.nr;
+	mem->lent = rolled.nr < mem->lent ? mem->lent - rolled.nr : 0;
+	mem->batches++;
+	mt_lock_release(&mem->lock);
+}
+
+/* ---- Calling ---- */
 
 static void batch_done(struct smr_rcu_head *rcu);
 
-/* Sends @nodes, of which the caller is the owner now, through a grace period. */
-static void launch(struct smr_limbo *limbo, enum mt_rcu_flavor flavor, void *nodes)
+/* CONTEXT: called has just been set. */
+static void call(struct smr_limbo *limbo, bool patient)
 {
-	limbo->batch = nodes;
-	limbo->noted = smr_load(&limbo->notes->nr, RELAXED);
-	smr_rcu_call(flavor, &limbo->rcu, batch_done);
+	if (patient)
+		smr_rcu_call_patiently(flavor_of(limbo), &limbo->rcu, batch_done);
+	else
+		smr_rcu_call(flavor_of(limbo), &limbo->rcu, batch_done);
 }
 
-/* Notes all of @list, as it hangs together behind those retired before. Its last node. */
+/* Nothing is left: what was kept for a busy writer may go. CONTEXT: busy. */
+static void settle_if_idle(struct smr_limbo *limbo)
+{
+	bool idle;
+
+	mt_lock_acquire(&limbo->mem->lock);
+	idle = !limbo->newest;
+	mt_lock_release(&limbo->mem->lock);
+	if (idle) /* a busy writer would only have to map again what it gets back */
+		smri_refill_settle(limbo->mem);
+}
+
+/* CONTEXT: the flavour's thread, after the grace period of limbo->batch. TAKES arena. */
+static void batch_done(struct smr_rcu_head *rcu)
+{
+	struct smr_limbo *limbo = container_of(rcu, struct smr_limbo, rcu);
+	struct mt_mem *mem = limbo->mem;
+	bool mine, again, patient, wake;
+
+	mt_lock_acquire(&mem->lock);
+	mine = become_busy(limbo);
+	mt_lock_release(&mem->lock);
+	if (mine) {
+		free_part(limbo, limbo->batch);
+		settle_if_idle(limbo);
+	}
+	mt_lock_acquire(&mem->lock);
+	limbo->busy = limbo->busy && !mine;
+	limbo->called = again = limbo->newest;
+	limbo->batch = all_of(limbo);
+	patient = limbo->quiet && limbo->sleepers == 0;
+	wake = tell(limbo);
+	mt_lock_release(&mem->lock);
+	if (wake)
+		smr_wake(&limbo->event, INT_MAX);
+	if (again)
+		call(limbo, patient);
+}
+
+/* ---- Looking ---- */
+
+/* How many nodes have been retired since it was time to look; none: not yet. */
+static unsigned long overdue(const struct smr_limbo *limbo)
+{
+	long nr = (long)(smr_load(&limbo->retired, RELAXED) - smr_load(&limbo->look_at, RELAXED));
+
+	return nr > 0 ? (unsigned long)nr : 0;
+}
+
+/* Works out when to look next, after a look since @begin. CONTEXT: HOLDS the arena's lock; busy. */
+static void pace(struct smr_limbo *limbo, uint64_t begin)
+{
+	uint64_t now = smr_now(), took = now - begin, since = begin - limbo->looked;
+
+	if (!limbo->quiet || took > since / 32)
+		limbo->stride *= 2;
+	else if (took < since / 128)
+		limbo->stride /= 2;
+	if (limbo->stride < SMR_STRIDE_MIN)
+		limbo->stride = SMR_STRIDE_MIN;
+	if (limbo->stride > STRIDE_MAX)
+		limbo->stride = STRIDE_MAX;
+	smr_store(&limbo->look_at, limbo->retired + limbo->stride, RELAXED);
+	limbo->looked = now;
+}
+
+/* Frees @part, if it is quiet. CONTEXT: busy, which it ends. TAKES arena. */
+static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
+{
+	enum mt_rcu_flavor flavor = flavor_of(limbo);
+	uint64_t begin = smr_now();
+	bool quiet = smr_rcu_quiet(flavor), hurry, wake;
+
+	if (quiet)
+		free_part(limbo, part);
+	mt_lock_acquire(&limbo->mem->lock);
+	hurry = limbo->quiet && !quiet;
+	limbo->quiet = quiet;
+	pace(limbo, begin);
+	limbo->busy = false;
+	wake = tell(limbo);
+	mt_lock_release(&limbo->mem->lock);
+	if (wake)
+		smr_wake(&limbo->event, INT_MAX);
+	if (hurry)
+		smr_grace_hurry(flavor);
+}
+
+void smri_retire_look(struct mt_mem *mem)
+{
+	struct smr_limbo *limbo = &mem->limbo[MT_RCU_BP];
+	struct smr_limbo_part part;
+	bool looks;
+
+	if (smr_likely(!overdue(limbo)))
+		return;
+	mt_lock_acquire(&mem->lock);
+	looks = overdue(limbo) && limbo->newest && become_busy(limbo);
+	part = all_of(limbo);
+	mt_lock_release(&mem->lock);
+	if (looks)
+		look(limbo, part);
+}
+
+/* ---- Retiring ---- */
+
+/* Notes all of @list. Its last node. */
 static void *note(struct mt_mem *mem, enum mt_rcu_flavor flavor, const struct smr_nodes *list)
 {
 	void *node = list->head;
 
-	for (unsigned long i = list->nr - 1;; i--) {
+	for (unsigned long i = 0;; i++) {
 		smr_mem_note(mem, flavor, i, node);
-		if (i == 0)
+		if (i + 1 == list->nr)
 			return node;
 		node = *smr_node_link(node);
 	}
-}
-
-static void count_retired(struct mt_mem *mem, unsigned long nr)
-{
-	struct smr_mag *mag = smri_mag_mine(mem);
-
-	if (mag)
-		smri_mag_count(&mag->retired, nr);
-	else
-		smr_add(&mem->retired, nr, RELAXED);
 }
 
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list)
@@ -113,89 +283,35 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
 			  void *last)
 {
 	struct smr_limbo *limbo = &mem->limbo[flavor];
-	void *seen = smr_load(&limbo->gathered, RELAXED);
-	unsigned int noted = smr_load(&limbo->notes->nr, RELAXED);
-	void *first = list->head;
-
-	count_retired(mem, list->nr);
-	smr_store(&limbo->notes->nr, noted + (unsigned int)list->nr, RELAXED);
-	list->head = NULL;
-	list->nr = 0;
-	if (seen == IDLE || seen == EMPTY) /* once a batch */
-		smr_grace_near(flavor);
-	for (;;) {
-		*smr_node_link(last) = seen == EMPTY ? NULL : seen;
-		if (seen == IDLE) {
-			/* ORDER retire: the former batch's owner is through with batch and rcu. PARTNER
-			 * next_batch(). WITHOUT this one might be overwritten by that one's stores. */
-			if (smr_cas(&limbo->gathered, &seen, EMPTY, ORDER(retire, acquire),
-				    RELAXED)) {
-				launch(limbo, flavor, first);
-				return;
-			}
-			continue;
-		}
-		/* ORDER retire: the list's links are in place, and the nodes are off the tree, before it
-		 * can be grabbed. PARTNER next_batch(). WITHOUT the grabber follows wild links. */
-		if (smr_cas(&limbo->gathered, &seen, first, ORDER(retire, release), RELAXED))
-			return;
-	}
-}
-
-/* What has gathered, to be the next batch; or NULL, and none is in flight any more. */
-static void *next_batch(struct smr_limbo *limbo)
-{
-	void *seen = EMPTY;
-
-	/* ORDER retire: batch and rcu are the next owner's. PARTNER smr_mem_retire(), from IDLE. */
-	if (smr_cas(&limbo->gathered, &seen, IDLE, ORDER(retire, release), RELAXED))
-		return NULL;
-	/* ORDER retire: acquires the list from smr_mem_retire(); releases done to wait_flavor(). */
-	return smr_xchg(&limbo->gathered, EMPTY, ORDER(retire, acq_rel));
-}
-
-/* Gives the nodes of a batch back all at once. */
-static void free_batch(const struct smr_limbo *limbo, void *nodes)
-{
-	struct mt_mem *mem = limbo->mem;
-	struct smr_bundles rolled = smri_slab_roll(nodes, limbo->notes, limbo->noted);
+	struct smr_limbo_part part;
+	bool calls, patient, hurry;
 
 	mt_lock_acquire(&mem->lock);
-	smri_slab_adopt(mem, &rolled);
-	mem->returned += rolled.nr;
-	mem->lent = rolled.nr < mem->lent ? mem->lent - rolled.nr : 0;
-	mem->batches++;
+	append(limbo, list, last);
+	part = all_of(limbo);
+	/* Nobody looks any more. */
+	hurry = limbo->quiet && overdue(limbo) > limbo->stride;
+	limbo->quiet = patient = limbo->quiet && !hurry;
+	calls = !limbo->called;
+	if (calls) {
+		limbo->called = true;
+		limbo->batch = part;
+	}
 	mt_lock_release(&mem->lock);
-}
-
-/* CONTEXT: the flavour's thread, after the grace period of limbo->batch. TAKES arena. */
-static void batch_done(struct smr_rcu_head *rcu)
-{
-	struct smr_limbo *limbo = container_of(rcu, struct smr_limbo, rcu);
-	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)(limbo - limbo->mem->limbo);
-	void *nodes = limbo->batch;
-
-	free_batch(limbo, nodes);
-	/* ORDER grace: see base/order.h. PARTNER wait_for(). */
-	smr_add(&limbo->done, 1, ORDER(grace, release));
-	nodes = next_batch(limbo);
-	if (nodes)
-		launch(limbo, flavor, nodes);
-	else /* a busy writer would only have to map again what it gets back */
-		smri_refill_settle(limbo->mem);
-	/* ORDER grace: the last touch of the arena. PARTNER wait_for(). */
-	smr_add(&limbo->event, 1, ORDER(grace, release));
-	smr_wake(&limbo->event, INT_MAX);
+	if (calls || hurry)
+		smr_grace_near(flavor);
+	if (calls)
+		call(limbo, patient);
+	else if (hurry)
+		smr_grace_hurry(flavor);
 }
 
 bool smri_retire_init(struct mt_mem *mem)
 {
 	struct smr_notes *notes = calloc(SMR_RCU_FLAVORS, sizeof(*notes));
 
-	for (unsigned int i = 0; notes && i < SMR_RCU_FLAVORS; i++) {
-		mem->limbo[i].mem = mem;
-		mem->limbo[i].notes = &notes[i];
-	}
+	for (unsigned int i = 0; notes && i < SMR_RCU_FLAVORS; i++)
+		mem->limbo[i] = (struct smr_limbo)SMR_LIMBO(mem, &notes[i]);
 	return notes;
 }
 
@@ -204,11 +320,17 @@ void smri_retire_exit(struct mt_mem *mem)
 	free(mem->limbo[0].notes);
 }
 
-/* Is no batch in flight and no callback still at it? @event is what was read of limbo->event first. */
-static bool is_idle(const struct smr_limbo *limbo, unsigned int event)
+/* ---- Waiting ---- */
+
+/* CONTEXT, of these two: HOLDS the arena's lock. */
+static bool is_idle(const struct smr_limbo *limbo)
 {
-	return smr_load(&limbo->gathered, RELAXED) == IDLE &&
-	       smr_load(&limbo->done, RELAXED) == event;
+	return !limbo->newest && !limbo->called && !limbo->busy;
+}
+
+static bool is_freed(const struct smr_limbo *limbo, unsigned long nr)
+{
+	return (long)(limbo->freed - nr) >= 0;
 }
 
 /* Makes sure that there is a thread to run the callbacks that the caller is going to wait for. */
@@ -220,106 +342,111 @@ static void insist_on_worker(enum mt_rcu_flavor flavor)
 		nanosleep(&pause, NULL);
 }
 
-/* Sleeps until @limbo is idle, or until its batch number @target is free if @batch_will_do. */
-static void wait_for(struct smr_limbo *limbo, unsigned int target, bool batch_will_do)
+/* Sleeps until the first @nr nodes that were ever retired are free, and, if so @idle, limbo is. */
+static void wait_for(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
-	for (;;) {
-		/* ORDER grace: what the callbacks did is over. PARTNER batch_done(). */
-		unsigned int event = smr_load(&limbo->event, ORDER(grace, acquire));
-		unsigned int done = smr_load(&limbo->done, ORDER(grace, acquire));
+	struct mt_mem *mem = limbo->mem;
 
-		if (is_idle(limbo, event) || (batch_will_do && (int)(done - target) >= 0))
-			return;
+	mt_lock_acquire(&mem->lock);
+	while (!is_freed(limbo, nr) || (idle && !is_idle(limbo))) {
+		unsigned int event = limbo->event;
+
+		limbo->sleepers++;
+		mt_lock_release(&mem->lock);
+		smr_grace_hurry(flavor_of(limbo));
 		smr_park(&limbo->event, event);
+		mt_lock_acquire(&mem->lock);
+		limbo->sleepers--;
 	}
+	mt_lock_release(&mem->lock);
 }
 
-/* Waits for what is in limbo now. CONTEXT: not inside a section of @flavor. */
-static void wait_flavor(struct smr_limbo *limbo, enum mt_rcu_flavor flavor)
+/* Nodes retired so far. CONTEXT: TAKES arena. */
+static unsigned long retired_so_far(struct smr_limbo *limbo, bool *freed)
 {
-	/* ORDER retire: done is not read before the word. PARTNER next_batch(). WITHOUT d might be too old. */
-	void *seen = smr_load(&limbo->gathered, ORDER(retire, acquire));
-	unsigned int done = smr_load(&limbo->done, RELAXED);
+	unsigned long nr;
+
+	mt_lock_acquire(&limbo->mem->lock);
+	nr = limbo->retired;
+	*freed = is_freed(limbo, nr);
+	mt_lock_release(&limbo->mem->lock);
+	return nr;
+}
+
+/* As wait_for(), where it is not known whether there is anybody to free them. CONTEXT: not inside a section of the flavour. */
+static void insist(struct smr_limbo *limbo, unsigned long nr, bool idle)
+{
+	enum mt_rcu_flavor flavor = flavor_of(limbo);
 	bool online;
 
-	if (seen == IDLE)
-		return;
 	insist_on_worker(flavor);
 	online = smr_rcu_offline(flavor);
-	wait_for(limbo, done + 2, true);
+	wait_for(limbo, nr, idle);
 	if (online)
 		smr_rcu_online(flavor);
 }
 
+/* Waits for what is in limbo now; false when that was nothing. CONTEXT: not inside a section of the flavour. */
+static bool wait_flavor(struct smr_limbo *limbo)
+{
+	bool freed;
+	unsigned long nr = retired_so_far(limbo, &freed);
+
+	if (!freed)
+		insist(limbo, nr, false);
+	return !freed;
+}
+
 unsigned int smr_mem_grace_now(struct mt_mem *mem, enum mt_rcu_flavor flavor)
 {
-	struct smr_limbo *limbo = &mem->limbo[flavor];
-
-	/* ORDER retire: as in wait_flavor(): done is not read before the word. */
-	(void)smr_load(&limbo->gathered, ORDER(retire, acquire));
-	return smr_load(&limbo->done, RELAXED);
+	return (unsigned int)smr_load(&mem->limbo[flavor].retired, RELAXED);
 }
 
 bool smr_mem_grace_over(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned int since)
 {
-	struct smr_limbo *limbo = &mem->limbo[flavor];
+	unsigned int freed;
 
-	/* ORDER retire, grace: as in wait_flavor() and wait_for(). */
-	if (smr_load(&limbo->gathered, ORDER(retire, acquire)) == IDLE)
-		return true;
-	return (int)(smr_load(&limbo->done, ORDER(grace, acquire)) - since) >= 2;
+	mt_lock_acquire(&mem->lock);
+	freed = (unsigned int)mem->limbo[flavor].freed;
+	mt_lock_release(&mem->lock);
+	return (int)(freed - since) >= 0;
 }
 
 void smr_mem_grace_wait(struct mt_mem *mem, enum mt_rcu_flavor flavor)
 {
 	smr_check_grace(flavor);
-	wait_flavor(&mem->limbo[flavor], flavor);
+	wait_flavor(&mem->limbo[flavor]);
 }
 
 bool smri_retire_wait(struct mt_mem *mem)
 {
 	bool waited = false;
-	unsigned int i;
 
-	for (i = 0; i < SMR_RCU_FLAVORS; i++) {
-		struct smr_limbo *limbo = &mem->limbo[i];
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
 		enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)i;
 
-		if (smr_load(&limbo->gathered, RELAXED) == IDLE)
-			continue;
-		if (smr_rcu_read_ongoing(flavor) || !smr_rcu_init(flavor))
-			continue;
-		wait_flavor(limbo, flavor);
-		waited = true;
+		if (!smr_rcu_read_ongoing(flavor) && smr_rcu_init(flavor))
+			waited |= wait_flavor(&mem->limbo[i]);
 	}
 	return waited;
 }
 
 void smri_retire_wait_idle(struct mt_mem *mem)
 {
-	unsigned int i;
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
+		struct smr_limbo *limbo = &mem->limbo[i];
+		bool freed;
+		unsigned long nr = retired_so_far(limbo, &freed);
 
-	for (i = 0; i < SMR_RCU_FLAVORS; i++) {
-		enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)i;
-		bool online;
-
-		if (smr_load(&mem->limbo[i].gathered, RELAXED) == IDLE &&
-		    smr_load(&mem->limbo[i].done, RELAXED) == 0)
-			continue;
-		insist_on_worker(flavor);
-		online = smr_rcu_offline(flavor);
-		wait_for(&mem->limbo[i], 0, false);
-		if (online)
-			smr_rcu_online(flavor);
+		if (nr > 0)
+			insist(limbo, nr, true);
 	}
 }
 
 void mt_mem_barrier(struct mt_mem *mem)
 {
-	unsigned int i;
-
 	smr_check_wait("a grace period");
-	for (i = 0; i < SMR_RCU_FLAVORS; i++)
-		wait_flavor(&mem->limbo[i], (enum mt_rcu_flavor)i);
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
+		wait_flavor(&mem->limbo[i]);
 	smr_mem_reap(mem);
 }

@@ -18,31 +18,33 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
 			  void *last);
 
 /*
- * For who gathers a long list before it is retired: notes that @node is its @nr'th, counted from its end. Notes are hints, and
- * others make some, too.
+ * For who gathers a long list before it is retired: notes that @node is the @nr'th of it. Notes are hints, and others make some, too.
  */
 smr_inline void smr_mem_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned long nr,
 			     void *node)
 {
-	struct smr_notes *notes = mem->limbo[flavor].notes;
-	unsigned int at = smr_load(&notes->nr, RELAXED) + (unsigned int)nr;
+	const struct smr_limbo *limbo = &mem->limbo[flavor];
+	unsigned long at = smr_load(&limbo->retired, RELAXED) + nr;
 
-	smr_store(&notes->node[at % SMR_NOTES], node, RELAXED);
+	smr_store(&limbo->notes->node[at % SMR_NOTES], node, RELAXED);
 }
 
 /* Asks for the first line of the node noted as the @nr'th, to be written, and for that of its link. */
 smr_inline void smr_mem_prefetch_noted(const struct mt_mem *mem, enum mt_rcu_flavor flavor,
 				       unsigned long nr)
 {
-	const struct smr_notes *notes = mem->limbo[flavor].notes;
-	unsigned int at = smr_load(&notes->nr, RELAXED) + (unsigned int)nr;
-	uintptr_t node = (uintptr_t)smr_load(&notes->node[at % SMR_NOTES], RELAXED);
+	const struct smr_limbo *limbo = &mem->limbo[flavor];
+	unsigned long at = smr_load(&limbo->retired, RELAXED) + nr;
+	uintptr_t node = (uintptr_t)smr_load(&limbo->notes->node[at % SMR_NOTES], RELAXED);
 
 	__builtin_prefetch((const void *)node, 1);
 	__builtin_prefetch((const void *)(node + SMR_NODE_LINK));
 }
 
-/* A mark in time: what was retired before it is free once smr_mem_grace_over() says so of it. */
+/*
+ * A mark in time: what was retired before it is free once smr_mem_grace_over() says so of it. Of a mark that is some minutes old, in
+ * which 2^31 nodes have been retired, it may say for a while that it is not over.
+ */
 unsigned int smr_mem_grace_now(struct mt_mem *mem, enum mt_rcu_flavor flavor);
 bool smr_mem_grace_over(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned int since);
 /* Waits for all that was retired before. CONTEXT: SLEEP yes, GRACE waits; not inside a section of @flavor. */

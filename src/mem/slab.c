@@ -145,7 +145,7 @@ struct smr_bundle {
 _Static_assert(sizeof(struct smr_bundle) <= SMR_NODE_LINK, "the link is not the bundle's");
 
 /* How many nodes ahead of the one rolled up the links are asked for. */
-#define ROLL_AHEAD 24
+#define ROLL_AHEAD 8
 
 /* @node may be anything. */
 static void prefetch_link(const void *node)
@@ -153,28 +153,29 @@ static void prefetch_link(const void *node)
 	smr_prefetch((const void *)((uintptr_t)node + SMR_NODE_LINK));
 }
 
-struct smr_bundles smri_slab_roll(void *nodes, const struct smr_notes *notes, unsigned int noted)
+struct smr_bundles smri_slab_roll(const struct smr_nodes *list, const struct smr_notes *notes,
+				  unsigned long first)
 {
 	struct smr_bundles rolled = { NULL, NULL, 0 };
 	struct smr_bundle *b = NULL;
-	void *next;
+	void *node = list->head, *next;
 
-	noted -= ROLL_AHEAD;
-	for (void *node = nodes; node; node = next, rolled.nr++) {
-		prefetch_link(smr_load(&notes->node[--noted % SMR_NOTES], RELAXED));
+	for (rolled.nr = 0; rolled.nr < list->nr; rolled.nr++, node = next) {
+		unsigned long ahead = first + rolled.nr + ROLL_AHEAD;
+
+		prefetch_link(smr_load(&notes->node[ahead % SMR_NOTES], RELAXED));
 		next = *smr_node_link(node);
 		if (b && b->nr < BUNDLE_NODES) {
 			smri_node_hide(node);
 			b->node[b->nr++] = node;
 			continue;
 		}
-		if (b)
-			b->next = node;
-		else
-			rolled.first = node;
-		b = rolled.last = node;
-		b->next = NULL;
+		b = node;
+		b->next = rolled.first;
 		b->nr = 0;
+		rolled.first = b;
+		if (!rolled.last)
+			rolled.last = b;
 	}
 	return rolled;
 }

@@ -5,19 +5,18 @@
 
 /* What the magazines add up to. Their owners go on meanwhile. */
 struct mag_sums {
-	unsigned long nr, taken, retired;
+	unsigned long nr, taken;
 };
 
 static struct mag_sums sum_mags(const struct mt_mem *mem)
 {
-	struct mag_sums sums = { 0, 0, 0 };
+	struct mag_sums sums = { 0, 0 };
 	unsigned int i;
 
 	/* The counts of a magazine stay when its owner goes, and the next owner adds to them. */
 	for (i = 0; i < SMR_MAGS; i++) {
 		sums.nr += smr_load(&mem->mag[i].nr, RELAXED);
 		sums.taken += smr_load(&mem->mag[i].taken, RELAXED);
-		sums.retired += smr_load(&mem->mag[i].retired, RELAXED);
 	}
 	return sums;
 }
@@ -30,18 +29,21 @@ static unsigned long minus(unsigned long a, unsigned long b)
 void mt_mem_stats(struct mt_mem *mem, struct mt_mem_stats *stats)
 {
 	struct mag_sums mags;
-	unsigned long retired;
+	unsigned long retired = 0, freed = 0;
 
 	mt_lock_acquire(&mem->lock);
 	mags = sum_mags(mem);
-	retired = smr_load(&mem->retired, RELAXED) + mags.retired;
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
+		retired += mem->limbo[i].retired;
+		freed += mem->limbo[i].freed;
+	}
 	*stats = (struct mt_mem_stats){
 		.bytes_mapped = mem->chunks * MT_CHUNK_SIZE,
 		.bytes_limit = mem->limit > SIZE_MAX / MT_CHUNK_SIZE ? SIZE_MAX
 								     : mem->limit * MT_CHUNK_SIZE,
 		.chunks = mem->chunks,
 		.nodes_free = smri_mem_spare(mem) + mags.nr,
-		.nodes_limbo = minus(retired, mem->returned),
+		.nodes_limbo = retired - freed,
 		.reserve_size = mem->reserve_size,
 		.reserve_left = smri_mem_reserve_left(mem),
 		.nodes_pledged = mem->pledged,

@@ -63,6 +63,8 @@ int smri_take_slow(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, 
 	struct smr_mag *mag = smri_mag_get(mem, false);
 	int err;
 
+	if (gfpflags_allow_blocking(gfp))
+		smri_retire_look(mem);
 	mt_lock_acquire(&mem->lock);
 	err = take_locked(mem, mag, out, nr, gfp);
 	if (err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Gap figures, and the search for free space by them. */
 #include "tree/gap.h"
+#include "base/rcu.h"
 #include "tree/store.h"
 #include "tree/walk.h"
 
@@ -157,11 +158,13 @@ int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, u
 		   bool high)
 {
 	struct want want = { min, max, size - 1, 0, 0 };
-	void *root = smr_root(mas->tree);
+	void *root;
 	bool found;
 
 	if (min > max || size == 0 || size - 1 > max - min)
 		return -EINVAL;
+	smr_rcu_meet();
+	root = smr_root(mas->tree);
 	if (mas->tree->ma_flags & MT_FLAGS_ALLOC_RANGE)
 		want.figure = smr_gap_figure(want.span);
 	if (smr_is_enode(root))

@@ -80,18 +80,17 @@ static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
 	struct smr_nodes own = own_nodes(mas);
+	int err;
 
 	if (own.nr >= nr)
 		return 0;
 	if (gfpflags_allow_blocking(gfp))
 		smr_check_store_alloc(mas->tree);
-	if (!smr_mem_take(smr_mem_of(mas->tree), &own, nr - own.nr, GFP_NOWAIT | __GFP_NOWARN)) {
-		set_own_nodes(mas, &own);
-		return 0;
-	}
-	if (gfpflags_allow_blocking(gfp))
-		return fill_blocking(mas, nr, gfp);
-	return smr_cursor_fill(mas, nr, gfp);
+	err = smr_mem_take(smr_mem_of(mas->tree), &own, nr - own.nr, gfp);
+	set_own_nodes(mas, &own);
+	if (!err || !gfpflags_allow_blocking(gfp))
+		return err;
+	return fill_blocking(mas, nr, gfp);
 }
 
 /* ---- One store ---- */

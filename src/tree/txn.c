@@ -157,20 +157,19 @@ void smr_txn_replaced(struct maple_tree *view, void *enode)
 {
 	struct mt_txn *txn = container_of(view, struct mt_txn, view);
 	struct maple_tree *mt = txn->mt;
-	struct smr_nodes leaves = { txn->leaves, txn->leaves_nr };
 	struct smr_node *node = smr_node_of(enode);
 
 	if (!smr_enode_leaf(enode)) {
 		node->mark = SMR_REPLACED;
 		return;
 	}
-	if (leaves.nr == 0)
-		txn->leaves_last = node;
 	if (mt_in_rcu(mt))
-		smr_mem_note(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, leaves.nr, node);
-	smr_nodes_push(&leaves, node);
-	txn->leaves = leaves.head;
-	txn->leaves_nr = leaves.nr;
+		smr_mem_note(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, txn->leaves_nr, node);
+	if (txn->leaves_nr++ == 0)
+		txn->leaves = node;
+	else
+		*smr_node_link(txn->leaves_last) = node;
+	txn->leaves_last = node;
 }
 
 /* How many leaves ahead of the one that is marked the next are asked for. */
@@ -181,12 +180,13 @@ static void mark_leaves(const struct mt_txn *txn)
 {
 	struct maple_tree *mt = txn->mt;
 	struct smr_node *node = txn->leaves;
+	unsigned long nr = mt_in_rcu(mt) ? txn->leaves_nr : 0;
 
-	for (unsigned long i = mt_in_rcu(mt) ? txn->leaves_nr : 0; i-- > 0;) {
+	for (unsigned long i = 0; i < nr; i++) {
 		smr_mem_prefetch_noted(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu,
-				       i - MARK_AHEAD);
+				       i + MARK_AHEAD);
 		smr_store(&node->dead, 1, RELAXED);
-		if (i > 0)
+		if (i + 1 < nr)
 			node = *smr_node_link(node);
 	}
 }
@@ -197,24 +197,17 @@ struct ending {
 	struct maple_tree *mt, *view;
 	bool commit;
 	unsigned int lowest; /* level of nodes that end one by one: at a commit leaves do not */
-	struct smr_nodes dropped;
-	void *last; /* of them */
+	struct smr_nodes dropped; /* beside the replaced leaves */
 };
 
 /* Drops a replaced inner node, or takes the mark off it. */
 static void end_replaced_node(struct ending *e, void *enode)
 {
 	struct smr_node *node = smr_node_of(enode);
-	struct maple_tree *mt = e->mt;
 
 	node->mark = SMR_UNMARKED;
-	if (!e->commit)
-		return;
-	if (e->dropped.nr == 0)
-		e->last = node;
-	if (mt_in_rcu(mt))
-		smr_mem_note(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, e->dropped.nr, node);
-	smr_drop_node(mt, enode, &e->dropped);
+	if (e->commit)
+		smr_drop_node(e->mt, enode, &e->dropped);
 }
 
 /* Whether a node has been touched says its header: asks for those of all children at once. */
@@ -310,32 +303,37 @@ static void end_all(struct ending *e)
 }
 
 /* Without lock-free readers they are free at once; a pledge that lent some of them must find them. */
-static void free_replaced(struct mt_txn *txn, struct ending *e)
+static void free_list(struct mt_txn *txn, struct smr_nodes *list)
+{
+	struct mt_mem *mem = smr_mem_of(txn->mt);
+
+	if (txn->holders)
+		smr_pledge_give(mem, list);
+	else
+		smr_mem_give_list(mem, list);
+}
+
+static void free_replaced(struct mt_txn *txn, struct smr_nodes *inner)
 {
 	struct maple_tree *mt = txn->mt;
-	struct mt_mem *mem = smr_mem_of(mt);
+	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+	struct smr_nodes leaves = { txn->leaves, txn->leaves_nr };
 
-	mt->ma_nodes_retired += e->dropped.nr;
-	if (e->dropped.nr == 0)
+	mt->ma_nodes_retired += leaves.nr + inner->nr;
+	if (!mt_in_rcu(mt)) {
+		free_list(txn, &leaves);
+		free_list(txn, inner);
 		return;
-	if (mt_in_rcu(mt))
-		smr_mem_retire_noted(mem, (enum mt_rcu_flavor)mt->ma_rcu, &e->dropped, e->last);
-	else if (txn->holders)
-		smr_pledge_give(mem, &e->dropped);
-	else
-		smr_mem_give_list(mem, &e->dropped);
+	}
+	if (leaves.nr > 0)
+		smr_mem_retire_noted(smr_mem_of(mt), flavor, &leaves, txn->leaves_last);
+	smr_mem_retire(smr_mem_of(mt), flavor, inner);
 }
 
 void mt_txn_commit(struct mt_txn *txn)
 {
 	struct maple_tree *mt = txn->mt, *view = &txn->view;
-	struct ending e = {
-		.mt = mt,
-		.view = view,
-		.commit = true,
-		.dropped = { txn->leaves, txn->leaves_nr },
-		.last = txn->leaves_last,
-	};
+	struct ending e = { .mt = mt, .view = view, .commit = true };
 
 	smr_check_write(mt);
 	smr_assert(mt->ma_seq == txn->seq);
@@ -343,7 +341,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	end_all(&e);
 	smr_replace_root(mt, view->ma_root, mt_height(view));
 	mt->ma_nodes_built += view->ma_nodes_built - view->ma_nodes_retired;
-	free_replaced(txn, &e);
+	free_replaced(txn, &e.dropped);
 	smr_pledge_copy(mt, view);
 	smr_credits_commit(txn);
 	if (mt->ma_pledge.pledged)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/walk.h"
 
+#include "base/rcu.h"
 #include "tree/check.h"
 
 /*
@@ -77,9 +78,11 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 	 * PARTNER publish.c. WITHOUT a path through replaced nodes passes for a fresh one.
 	 */
 	unsigned long seq = smr_load(&mas->tree->ma_seq, ORDER(seq, acquire));
-	void *top = smr_root(mas->tree);
+	void *top;
 	unsigned int d;
 
+	smr_rcu_meet();
+	top = smr_root(mas->tree);
 	if (!smr_is_enode(top)) {
 		*root = top;
 		smr_cursor_off(mas);

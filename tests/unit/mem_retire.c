@@ -97,6 +97,66 @@ static void batches_form(void **state)
 	mt_mem_destroy(mem);
 }
 
+/* Retires @nr nodes one by one. */
+static void retire_singly(struct mt_mem *mem, unsigned int nr)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+
+	while (nr--) {
+		take(mem, &nodes, 1);
+		smr_mem_retire(mem, MT_RCU_BP, &nodes);
+	}
+}
+
+/* Who may block, and needs nodes, looks by himself whether it is quiet. */
+static void a_writer_that_looks(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	if (!smr_rcu_quiet(MT_RCU_BP))
+		skip(); /* there is no membarrier() */
+	smr_rcu_read_lock(MT_RCU_BP);
+	retire_singly(mem, 2 * SMR_STRIDE_MIN);
+	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_NOWAIT), 0);
+	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
+	assert_int_equal(stats_of(mem).nodes_limbo, 2 * SMR_STRIDE_MIN);
+	smr_rcu_read_unlock(MT_RCU_BP);
+	retire_singly(mem, 4 * SMR_STRIDE_MIN); /* that was in vain: the next look comes later */
+	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
+	assert_int_equal(stats_of(mem).nodes_limbo, 0);
+	assert_int_equal(stats_of(mem).nodes_used, nodes.nr);
+	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+/* A callback on its way when a writer frees what it is about finds later ones, or none, and frees none twice. */
+static void lookers_and_callbacks(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+
+	(void)state;
+	for (unsigned int round = 0; round < 200; round++) {
+		struct smr_nodes nodes = { NULL, 0 };
+
+		retire_singly(mem, SMR_STRIDE_MIN + round % 7);
+		assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
+		smr_mem_give_list(mem, &nodes);
+		retire_singly(mem, round % 5);
+		if (round % 3 == 0)
+			mt_mem_barrier(mem);
+	}
+	mt_mem_barrier(mem);
+	assert_int_equal(stats_of(mem).nodes_limbo, 0);
+	assert_int_equal(stats_of(mem).nodes_used, 0);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
 /* Chunks that a grace period has emptied are given back by its callback. */
 static void empty_chunks_are_given_back(void **state)
 {
@@ -231,6 +291,8 @@ int main(void)
 		cmocka_unit_test(nothing_to_wait_for),
 		cmocka_unit_test(every_flavour_waits),
 		cmocka_unit_test(batches_form),
+		cmocka_unit_test(a_writer_that_looks),
+		cmocka_unit_test(lookers_and_callbacks),
 		cmocka_unit_test(empty_chunks_are_given_back),
 		cmocka_unit_test(destroy_waits),
 		cmocka_unit_test(readers_never_see_a_reused_node),

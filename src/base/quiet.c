@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/quiet.h"
+
+#include "base/atomic.h"
+#include "base/rcu.h"
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/*
+ * Filled from the front, never emptied. GUARD relaxed: what was entered after the fence of smr_rcu_quiet() does not
+ * matter to it, and what was before, the fence makes visible.
+ */
+static const unsigned long *table[SMR_QUIET_RECORDS];
+static bool overflowed; /* GUARD relaxed */
+
+/* How often all readers together are looked at again: a section takes less time than that many looks, if its thread runs. */
+#define LOOKS 100
+
+void smr_quiet_enter(const unsigned long *count)
+{
+	for (unsigned int i = 0; i < SMR_QUIET_RECORDS; i++) {
+		const unsigned long *seen = smr_load(&table[i], RELAXED);
+
+		if (seen == count ||
+		    (!seen && smr_cas(&table[i], &seen, count, RELAXED, RELAXED)) || seen == count)
+			return;
+	}
+	smr_store(&overflowed, true, RELAXED);
+}
+
+/* A full fence in every thread of the process that runs. The others have had one when they stopped. */
+static bool fence_everywhere(void)
+{
+	int saved = errno;
+	bool done = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+
+	errno = saved;
+	return done;
+}
+
+/* Is the thread outside of all sections, or leaves them for a moment? */
+static bool rests(const unsigned long *count, unsigned int *looks)
+{
+	while (smr_load(count, RELAXED) & URCU_BP_GP_CTR_NEST_MASK) {
+		if (*looks == 0)
+			return false;
+		--*looks;
+		smr_pause();
+	}
+	return true;
+}
+
+static bool all_rest(void)
+{
+	unsigned int looks = LOOKS;
+
+	for (unsigned int i = 0; i < SMR_QUIET_RECORDS; i++) {
+		const unsigned long *count = smr_load(&table[i], RELAXED);
+
+		if (!count)
+			break;
+		if (!rests(count, &looks))
+			return false;
+	}
+	return true;
+}
+
+/* Loads are not moved behind later stores there, nor stores before earlier loads. */
+#ifdef __x86_64__
+#define ENDS_IN_ORDER true
+#else
+#define ENDS_IN_ORDER false
+#endif
+
+bool smr_rcu_quiet(enum mt_rcu_flavor flavor)
+{
+	bool quiet;
+
+	if (flavor != MT_RCU_BP || !urcu_bp_has_sys_membarrier || smr_rcu_read_ongoing(flavor))
+		return false;
+	if (!fence_everywhere())
+		return false;
+	quiet = all_rest() && !smr_load(&overflowed, RELAXED) &&
+		(ENDS_IN_ORDER || fence_everywhere());
+	smr_compiler_barrier(); /* what is freed now is not written before */
+	if (quiet)
+		smri_rcu_acquire(flavor);
+	return quiet;
+}
