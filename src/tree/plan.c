@@ -67,20 +67,11 @@ smr_inline bool locate_behind(struct smr_write *w, unsigned long first)
 static void locate(struct smr_write *w, unsigned long first)
 {
 	struct ma_state *mas = w->mas;
-	bool near = mas->node && first >= mas->min && first <= mas->max;
-	bool fresh;
-	void *root;
 
-	if (near)
-		smr_check_cursor(mas);
-	/* Only the number will do here: a leaf may be alive below a parent that is not. */
-	fresh = mas->node && mas->seq == w->mt->ma_seq;
-	if (fresh && near) {
+	if (!smr_walk_to(mas, first)) {
 		if (locate_behind(w, first))
 			return;
 		mas->offset = smr_search_leaf(mas->node, first);
-	} else if (!fresh || !smr_walk_near(mas, first)) {
-		smr_walk(mas, first, &root);
 	}
 	begin_at(w, mas->offset);
 }

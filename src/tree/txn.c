@@ -95,15 +95,9 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 static void go_to(struct mt_txn *txn, unsigned long first)
 {
 	struct ma_state *mas = &txn->mas;
-	bool placed = mas->node && mas->seq == txn->view.ma_seq;
 	unsigned long max = mas->max;
-	void *root;
 
-	if (placed && first >= mas->min && first <= max)
-		return;
-	if (!(placed && smr_walk_near(mas, first)) && !smr_walk(mas, first, &root))
-		return;
-	if (mas->min == max + 1)
+	if (smr_walk_to(mas, first) && mas->node && mas->min == max + 1)
 		smr_prefetch_behind(mas);
 }
 

@@ -113,6 +113,23 @@ bool smr_walk_near(struct ma_state *mas, unsigned long key)
 	return false;
 }
 
+bool smr_walk_to(struct ma_state *mas, unsigned long key)
+{
+	bool near = mas->node && key >= mas->min && key <= mas->max;
+	bool fresh;
+	void *root;
+
+	if (near)
+		smr_check_cursor(mas);
+	/* Only the number will do here: a leaf may be alive below a parent that is not. */
+	fresh = mas->node && mas->seq == mas->tree->ma_seq;
+	if (fresh && near)
+		return false;
+	if (!fresh || !smr_walk_near(mas, key))
+		smr_walk(mas, key, &root);
+	return true;
+}
+
 static void enter_leaf(struct ma_state *mas, unsigned int d, void *leaf, bool at_end)
 {
 	mas->path[d] = leaf;

@@ -78,6 +78,12 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root);
  */
 bool smr_walk_near(struct ma_state *mas, unsigned long key);
 
+/*
+ * Brings the cursor to the leaf of @key, from its place if that is fresh and not far. False: it stands there already, and its
+ * offset is what it was. CONTEXT: HOLDS tree lock.
+ */
+bool smr_walk_to(struct ma_state *mas, unsigned long key);
+
 /* Fills @path with the way to @key. The tree must have nodes. */
 void smr_path_to(struct smr_path *path, void *top, unsigned long key);
 
