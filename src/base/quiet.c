@@ -15,8 +15,11 @@
 static const unsigned long *table[SMR_QUIET_RECORDS];
 static bool overflowed; /* GUARD relaxed */
 
-/* How often all readers together are looked at again: a section takes less time than that many looks, if its thread runs. */
-#define LOOKS 100
+/*
+ * How often all readers together are looked at again, some 20 us. A section takes less than that, but the fence has
+ * interrupted the reader, amid one most likely, and in a virtual machine it takes a while to come back from that.
+ */
+#define LOOKS 1000
 
 void smr_quiet_enter(const unsigned long *count)
 {

@@ -51,8 +51,8 @@ struct smr_limbo {
 	unsigned long retired; /* GUARD writes: lock; reads: relaxed: nodes, ever */
 	unsigned long freed;   /* GUARD lock: of these, free again */
 	bool called;           /* GUARD lock: rcu is on its way */
-	bool busy;  /* GUARD lock: somebody is finding out what may be freed, or freeing it */
-	bool quiet; /* GUARD lock: it was, the last time that somebody looked */
+	bool busy; /* GUARD lock: somebody is finding out what may be freed, or freeing it */
+	unsigned int vain;           /* GUARD lock: looks in vain, one after the other */
 	struct smr_limbo_part batch; /* GUARD lock: what rcu is about */
 	struct smr_rcu_head rcu;     /* GUARD called: its setter, then the callback */
 
@@ -70,6 +70,9 @@ struct smr_limbo {
 
 /* Nodes from one look to the next, at least. */
 #define SMR_STRIDE_MIN 256
+
+/* After so many looks in vain nobody relies on the next one; nor before the first. */
+#define SMR_VAIN 2
 
 #define SMR_LIMBO(mem_, notes_)                                              \
 	{                                                                    \

@@ -24,8 +24,8 @@
  *	          time.
  *
  * How often is looked is worked out: while looks fail, or take more than a 32nd of the time, twice as many nodes
- * come in before the next one. A look takes 0.3 us, or, where it interrupts running threads, some. Once one is overdue nobody looks any more,
- * and the callback is in a hurry.
+ * come in before the next one. A look takes 0.3 us, or, where it interrupts running threads, some; 20 where a reader
+ * does not rest. After two in vain, or when one is overdue, for nobody looks any more, the callback is in a hurry.
  *
  * One frees at a time, `busy`: a callback that finds a writer at it comes again. So nodes come back in the order
  * in which they were retired, and who waits for some waits until freed is what retired was. The arena's lock guards
@@ -143,6 +143,12 @@ static void free_part(struct smr_limbo *limbo, struct smr_limbo_part part)
 
 /* ---- Calling ---- */
 
+/* May the callback take its time? CONTEXT: HOLDS the arena's lock. */
+static bool relies_on_looks(const struct smr_limbo *limbo)
+{
+	return limbo->vain < SMR_VAIN;
+}
+
 static void batch_done(struct smr_rcu_head *rcu);
 
 /* CONTEXT: called has just been set. */
@@ -184,7 +190,7 @@ static void batch_done(struct smr_rcu_head *rcu)
 	limbo->busy = limbo->busy && !mine;
 	limbo->called = again = limbo->newest;
 	limbo->batch = all_of(limbo);
-	patient = limbo->quiet && limbo->sleepers == 0;
+	patient = relies_on_looks(limbo) && limbo->sleepers == 0;
 	wake = tell(limbo);
 	mt_lock_release(&mem->lock);
 	if (wake)
@@ -208,7 +214,7 @@ static void pace(struct smr_limbo *limbo, uint64_t begin)
 {
 	uint64_t now = smr_now(), took = now - begin, since = begin - limbo->looked;
 
-	if (!limbo->quiet || took > since / 32)
+	if (limbo->vain >= SMR_VAIN || took > since / 32)
 		limbo->stride *= 2;
 	else if (took < since / 128)
 		limbo->stride /= 2;
@@ -230,8 +236,8 @@ static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 	if (quiet)
 		free_part(limbo, part);
 	mt_lock_acquire(&limbo->mem->lock);
-	hurry = limbo->quiet && !quiet;
-	limbo->quiet = quiet;
+	limbo->vain = quiet ? 0 : limbo->vain + 1;
+	hurry = limbo->vain == SMR_VAIN;
 	pace(limbo, begin);
 	limbo->busy = false;
 	wake = tell(limbo);
@@ -290,8 +296,10 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
 	append(limbo, list, last);
 	part = all_of(limbo);
 	/* Nobody looks any more. */
-	hurry = limbo->quiet && overdue(limbo) > limbo->stride;
-	limbo->quiet = patient = limbo->quiet && !hurry;
+	hurry = relies_on_looks(limbo) && overdue(limbo) > limbo->stride;
+	if (hurry)
+		limbo->vain = SMR_VAIN;
+	patient = relies_on_looks(limbo);
 	calls = !limbo->called;
 	if (calls) {
 		limbo->called = true;
