@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem/arena.h"
+#include "base/hooks.h"
 #include "lock/check.h"
 #include "lock/mutex.h"
 #include "mem/mem_internal.h"
@@ -166,7 +167,7 @@ struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
 	if (limit && limit < MT_CHUNK_SIZE)
 		return NULL;
 	smr_check_alloc("an arena");
-	mem = aligned_alloc(SMR_CACHE_LINE, sizeof(*mem));
+	mem = smr_hook_fail_node(true) ? NULL : aligned_alloc(SMR_CACHE_LINE, sizeof(*mem));
 	if (!mem)
 		return NULL;
 	memset(mem, 0, sizeof(*mem));

@@ -53,10 +53,10 @@
 
 #include "base/park.h"
 #include "lock/check.h"
+#include "mem/heap.h"
 #include "mem/mem_internal.h"
 #include "mem/refill.h"
 #include <limits.h>
-#include <stdlib.h>
 #include <time.h>
 
 /* Nodes from one look to the next, at most. */
@@ -316,7 +316,7 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
 
 bool smri_retire_init(struct mt_mem *mem)
 {
-	struct smr_notes *notes = calloc(SMR_RCU_FLAVORS, sizeof(*notes));
+	struct smr_notes *notes = smr_heap_alloc(SMR_RCU_FLAVORS * sizeof(*notes));
 
 	for (unsigned int i = 0; notes && i < SMR_RCU_FLAVORS; i++)
 		mem->limbo[i] = (struct smr_limbo)SMR_LIMBO(mem, &notes[i]);
@@ -325,7 +325,7 @@ bool smri_retire_init(struct mt_mem *mem)
 
 void smri_retire_exit(struct mt_mem *mem)
 {
-	free(mem->limbo[0].notes);
+	smr_heap_free(mem->limbo[0].notes);
 }
 
 /* ---- Waiting ---- */

@@ -92,6 +92,18 @@ static void an_arena_without_its_first_chunk(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+/* The arena itself, and its notes. */
+static void an_arena_without_memory_for_itself(void **state)
+{
+	(void)state;
+	for (unsigned int n = 1; n <= 2; n++) {
+		smr_hook_set_fail_at(n);
+		assert_null(mt_mem_create(0, NULL));
+		assert_int_equal(smr_hook_failures(), 1);
+	}
+	smr_hook_reset();
+}
+
 static void all_of_a_chunk(struct mt_mem *mem, struct smr_nodes *nodes)
 {
 	assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
@@ -184,6 +196,7 @@ int main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(a_failure_leaves_no_trace),
 		cmocka_unit_test(an_arena_without_its_first_chunk),
+		cmocka_unit_test(an_arena_without_memory_for_itself),
 		cmocka_unit_test(it_waits_for_nodes_in_limbo),
 		cmocka_unit_test(it_does_not_wait_inside_a_section),
 		cmocka_unit_test(threads_together_keep_the_limit),
