@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* A tree, its model and a transaction: what the tests of transactions on one thread stand on. */
+#ifndef TESTS_UNIT_TXN_BED_H
+#define TESTS_UNIT_TXN_BED_H
+
+#include "support/cm.h"
+
+#include "support/env.h"
+#include "support/treecheck.h"
+#include "txn_image.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <samara/txn.h>
+
+#define STEP 16UL /* ranges lie this far apart, and are half as long */
+
+static const unsigned long sizes[] = { 0, 1, 2, 30, 43, 400, 5000 };
+
+#define NR_SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+static struct mt_mem *arena; /* for one tree at a time, so that its nodes can be counted */
+
+/* A tree beside its model. */
+struct bed {
+	struct maple_tree tree;
+	struct mt_mem *mem;
+	struct range_model model;
+	struct mt_txn txn;
+	bool held; /* the external lock */
+};
+
+static inline bool bed_held(void *lock)
+{
+	return ((struct bed *)lock)->held;
+}
+
+static inline void bed_lock(struct bed *bed)
+{
+	if (!mt_external_lock(&bed->tree))
+		mtree_lock(&bed->tree);
+	bed->held = true;
+}
+
+static inline void bed_unlock(struct bed *bed)
+{
+	bed->held = false;
+	if (!mt_external_lock(&bed->tree))
+		mtree_unlock(&bed->tree);
+}
+
+static inline void *entry_of(unsigned long n)
+{
+	return n % 7 == 6 ? XA_ZERO_ENTRY : xa_mk_value(n);
+}
+
+/* A store outside of transactions. CONTEXT: the lock. */
+static inline void plain_store(struct bed *bed, unsigned long first, unsigned long last,
+			       void *entry)
+{
+	MA_STATE(mas, &bed->tree, first, last);
+
+	assert_int_equal(mas_store_gfp(&mas, entry, GFP_KERNEL), 0);
+	assert_int_equal(rm_store(&bed->model, first, last, entry), 0);
+}
+
+/* @n ranges; a single one is an entry at [0..0], for which a tree needs no nodes. The lock is held from here on. */
+static inline void bed_make(struct bed *bed, unsigned int flags, unsigned long n)
+{
+	memset(bed, 0, sizeof(*bed));
+	bed->mem = arena;
+	mt_init_flags(&bed->tree, flags);
+	mt_set_mem(&bed->tree, bed->mem);
+	if (mt_external_lock(&bed->tree))
+		mt_set_external_lock_check(&bed->tree, bed, bed_held);
+	rm_init(&bed->model);
+	bed_lock(bed);
+	for (unsigned long i = 0; i < n; i++)
+		plain_store(bed, STEP * i, n == 1 ? 0 : STEP * i + STEP / 2 - 1, entry_of(i));
+}
+
+static inline void expect_tree(struct bed *bed, struct maple_tree *tree,
+			       const struct range_model *model)
+{
+	char why[WHY_SIZE];
+
+	(void)bed;
+	if (!tree_good(tree, model, why))
+		fail_msg("%s", why);
+}
+
+/* Nothing is marked, lost, left over or counted wrongly. */
+static inline void expect_tidy(struct bed *bed)
+{
+	struct tree_image image = tree_image_of(&bed->tree);
+	struct mt_stats stats;
+
+	expect_tree(bed, &bed->tree, &bed->model);
+	mt_stats(&bed->tree, &stats);
+	assert_int_equal(image.marked, 0);
+	assert_int_equal(image.nodes, stats.nodes);
+	assert_int_equal(nodes_in_use(bed->mem), stats.nodes);
+	assert_int_equal(stats.nodes_built - stats.nodes_retired, stats.nodes);
+}
+
+static inline void bed_free(struct bed *bed)
+{
+	expect_tidy(bed);
+	__mt_destroy(&bed->tree);
+	bed_unlock(bed);
+	assert_int_equal(nodes_in_use(bed->mem), 0);
+	rm_destroy(&bed->model);
+}
+
+/* ---- A transaction beside a model of what it sees */
+
+static inline void txn_store(struct bed *bed, struct range_model *seen, unsigned long first,
+			     unsigned long last, void *entry)
+{
+	assert_int_equal(mt_txn_store_range(&bed->txn, first, last, entry, GFP_KERNEL), 0);
+	assert_int_equal(rm_store(seen, first, last, entry), 0);
+}
+
+/* What load and find say at @key must be what @model does. */
+static inline void expect_at(struct bed *bed, const struct range_model *model, unsigned long key,
+			     bool inside)
+{
+	unsigned long index = key, first, last;
+	void *want = rm_load(model, key), *got;
+
+	want = xa_is_zero(want) ? NULL : want;
+	got = inside ? mt_txn_load(&bed->txn, key) : mtree_load(&bed->tree, key);
+	assert_ptr_equal(got, want);
+	got = inside ? mt_txn_find(&bed->txn, &index, ULONG_MAX)
+		     : mt_find(&bed->tree, &index, ULONG_MAX);
+	rm_range(model, key, &first, &last, &want);
+	while (!want || xa_is_zero(want)) {
+		if (last == ULONG_MAX)
+			break;
+		rm_range(model, last + 1, &first, &last, &want);
+	}
+	assert_ptr_equal(got, xa_is_zero(want) ? NULL : want);
+	if (got)
+		assert_int_equal(index, last + 1);
+}
+
+enum { END_COMMIT, END_ABORT, NR_ENDS };
+
+/* Ends the transaction, which sees @seen, in a tree that was @before. @seen is used up. */
+static inline void txn_end(struct bed *bed, struct range_model *seen,
+			   const struct tree_image *before, int how)
+{
+	struct tree_image image = tree_image_of(&bed->tree);
+
+	assert_true(tree_image_equal(before, &image));
+	expect_tree(bed, &bed->txn.view, seen);
+	if (how == END_COMMIT) {
+		mt_txn_commit(&bed->txn);
+		rm_destroy(&bed->model);
+		bed->model = *seen;
+	} else {
+		mt_txn_abort(&bed->txn);
+		rm_destroy(seen);
+		image = tree_image_of(&bed->tree);
+		assert_true(tree_image_equal(before, &image));
+	}
+	expect_tidy(bed);
+}
+
+static inline struct range_model txn_begin(struct bed *bed, struct tree_image *before)
+{
+	struct range_model seen;
+
+	rm_init(&seen);
+	assert_int_equal(rm_copy(&seen, &bed->model), 0);
+	*before = tree_image_of(&bed->tree);
+	mt_txn_begin(&bed->txn, &bed->tree);
+	return seen;
+}
+
+/* Runs @body for each mode, size of tree and end. */
+static inline void everywhere(void (*body)(struct bed *bed, unsigned long n, int how))
+{
+	struct bed bed;
+
+	for (unsigned int mode = 0; mode < 8; mode++) {
+		unsigned int flags = (mode & 1 ? MT_FLAGS_USE_RCU : 0) |
+				     (mode & 2 ? MT_FLAGS_ALLOC_RANGE : 0) |
+				     (mode & 4 ? MT_FLAGS_LOCK_EXTERN : 0);
+
+		for (size_t s = 0; s < NR_SIZES; s++)
+			for (int how = 0; how < NR_ENDS; how++) {
+				/* Large ones in one mode only where everything takes ten times as long. */
+				if (sizes[s] > 100 && mode != 3 && env_scaled(100) < 100)
+					continue;
+				bed_make(&bed, flags, sizes[s]);
+				body(&bed, sizes[s], how);
+				bed_free(&bed);
+			}
+	}
+}
+
+#endif
