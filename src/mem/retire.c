@@ -248,20 +248,27 @@ static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 		smr_grace_hurry(flavor);
 }
 
-void smri_retire_look(struct mt_mem *mem)
+/* Looks now, unless nothing is there, or somebody else is at it. CONTEXT: TAKES arena. */
+static void try_look(struct smr_limbo *limbo)
 {
-	struct smr_limbo *limbo = &mem->limbo[MT_RCU_BP];
+	struct mt_mem *mem = limbo->mem;
 	struct smr_limbo_part part;
 	bool looks;
 
-	if (smr_likely(!overdue(limbo)))
-		return;
 	mt_lock_acquire(&mem->lock);
-	looks = overdue(limbo) && limbo->newest && become_busy(limbo);
+	looks = limbo->newest && become_busy(limbo);
 	part = all_of(limbo);
 	mt_lock_release(&mem->lock);
 	if (looks)
 		look(limbo, part);
+}
+
+void smri_retire_look(struct mt_mem *mem)
+{
+	struct smr_limbo *limbo = &mem->limbo[MT_RCU_BP];
+
+	if (smr_unlikely(overdue(limbo)))
+		try_look(limbo);
 }
 
 /* ---- Retiring ---- */
@@ -394,15 +401,21 @@ static void insist(struct smr_limbo *limbo, unsigned long nr, bool idle)
 		smr_rcu_online(flavor);
 }
 
-/* Waits for what is in limbo now; false when that was nothing. CONTEXT: not inside a section of the flavour. */
-static bool wait_flavor(struct smr_limbo *limbo)
+/*
+ * Waits for what is in limbo now, after a look if it @may_look; false when that was nothing. CONTEXT: not inside a section of
+ * the flavour.
+ */
+static bool wait_flavor(struct smr_limbo *limbo, bool may_look)
 {
 	bool freed;
 	unsigned long nr = retired_so_far(limbo, &freed);
 
-	if (!freed)
-		insist(limbo, nr, false);
-	return !freed;
+	if (freed)
+		return false;
+	if (may_look)
+		try_look(limbo);
+	insist(limbo, nr, false);
+	return true;
 }
 
 unsigned int smr_mem_grace_now(struct mt_mem *mem, enum mt_rcu_flavor flavor)
@@ -423,7 +436,7 @@ bool smr_mem_grace_over(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned 
 void smr_mem_grace_wait(struct mt_mem *mem, enum mt_rcu_flavor flavor)
 {
 	smr_check_grace(flavor);
-	wait_flavor(&mem->limbo[flavor]);
+	wait_flavor(&mem->limbo[flavor], false);
 }
 
 bool smri_retire_wait(struct mt_mem *mem)
@@ -434,7 +447,7 @@ bool smri_retire_wait(struct mt_mem *mem)
 		enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)i;
 
 		if (!smr_rcu_read_ongoing(flavor) && smr_rcu_init(flavor))
-			waited |= wait_flavor(&mem->limbo[i]);
+			waited |= wait_flavor(&mem->limbo[i], true);
 	}
 	return waited;
 }
@@ -455,6 +468,6 @@ void mt_mem_barrier(struct mt_mem *mem)
 {
 	smr_check_wait("a grace period");
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
-		wait_flavor(&mem->limbo[i]);
+		wait_flavor(&mem->limbo[i], true);
 	smr_mem_reap(mem);
 }

@@ -74,27 +74,35 @@ static void every_flavour_waits(void **state)
 		nodes_stay_while_a_reader_is_in(all_flavors[i]);
 }
 
-/* While one batch waits all that is retired gathers: two batches, however many calls. */
-static void batches_form(void **state)
+/* While one batch waits all that is retired gathers: two batches, however many calls; one, where the wait begins with a look. */
+static void batches_of(enum mt_rcu_flavor flavor, unsigned int batches)
 {
 	struct pages pages = PAGES;
 	struct mt_mem *mem = pages_arena(&pages, 0);
 	struct smr_nodes nodes = { NULL, 0 };
 	unsigned int i;
 
-	(void)state;
-	smr_rcu_read_lock(MT_RCU_BP);
+	register_reader(flavor);
+	smr_rcu_read_lock(flavor);
 	for (i = 0; i < 1000; i++) {
 		take(mem, &nodes, 1 + i % 4);
-		smr_mem_retire(mem, MT_RCU_BP, &nodes);
+		smr_mem_retire(mem, flavor, &nodes);
 	}
 	assert_int_equal(stats_of(mem).nodes_limbo, 2500);
-	smr_rcu_read_unlock(MT_RCU_BP);
+	smr_rcu_read_unlock(flavor);
 	mt_mem_barrier(mem);
-	assert_int_equal(stats_of(mem).grace_periods, 2);
+	unregister_reader(flavor);
+	assert_int_equal(stats_of(mem).grace_periods, batches);
 	assert_int_equal(stats_of(mem).retired, 2500);
 	assert_int_equal(stats_of(mem).nodes_used, 0);
 	mt_mem_destroy(mem);
+}
+
+static void batches_form(void **state)
+{
+	(void)state;
+	batches_of(MT_RCU_MB, 2);
+	batches_of(MT_RCU_BP, smr_rcu_quiet(MT_RCU_BP) ? 1 : 2);
 }
 
 /* Retires @nr nodes one by one. */
