@@ -11,15 +11,16 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 {
 	const struct smr_node *node = smr_node_of(leaf);
 	unsigned int end = node->count - 1u;
-	uint32_t largest = 0;
 	unsigned long units;
+	uint32_t largest;
 
-	if (smr_unlikely((uintptr_t)leaf & SMR_ENODE_WIDE))
-		return wide_figure(leaf, min, max, i, j);
-	units = SMR_ISA(smri_largest_gap)(node->b32, smr_kind_slots((void *)node, SMR_NLEAF), end,
-					  i, j);
-	if (units > 0)
-		largest = smr_gap_figure((units << node->shift) - 1);
+	if ((uintptr_t)leaf & SMR_ENODE_WIDE) {
+		largest = length_figure(wide_gap(node, end, i, j));
+	} else {
+		units = SMR_ISA(smri_largest_gap)(
+			node->b32, smr_kind_slots((void *)node, SMR_NLEAF), end, i, j);
+		largest = length_figure(units << node->shift);
+	}
 	if (i > 0)
 		largest = smr_gap_larger(largest, range_figure(leaf, 0, end, min, max));
 	if (j < end)

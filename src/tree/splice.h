@@ -66,7 +66,7 @@ SMR_TARGET_avx2 smr_inline __m256i smri_load256(const void *at)
 }
 
 /*
- * Narrow leaves, @by up to SMRI_SHIFT_NEAR, not in place. The vectors that begin before the bounds, or end behind the slots, read
+ * Narrow leaves, @by up to SMRI_SHIFT_NEAR either way, not in place. The vectors that begin before the bounds, or end behind the slots, read
  * other words of the node, but for lanes that are then not used, or are padded over.
  */
 SMR_TARGET_avx2 smr_inline void smri_shift_near(struct smr_node *to, const struct smr_node *from,
@@ -104,6 +104,45 @@ SMR_TARGET_avx2 smr_inline void smri_shift_near(struct smr_node *to, const struc
 		to->b32[k] = INT32_MAX;
 }
 
+/* Moves words @k to @k + 3 of a row, of which those before @y stay. */
+SMR_TARGET_avx2 smr_inline void smri_shift_words(void *to, const void *from, int k, __m256i y,
+						 int by)
+{
+	const int64_t *word = from;
+	__m256i lane = _mm256_add_epi64(_mm256_setr_epi64x(0, 1, 2, 3), _mm256_set1_epi64x(k));
+
+	_mm256_storeu_si256((__m256i_u *)((int64_t *)to + k),
+			    _mm256_blendv_epi8(smri_load256(word + k - by), smri_load256(word + k),
+					       _mm256_cmpgt_epi64(y, lane)));
+}
+
+/* The same for wide leaves. The last vector of bounds is two bounds and two slots, which are written next. */
+SMR_TARGET_avx2 smr_inline void smri_shift_near_wide(struct smr_node *to,
+						     const struct smr_node *from, unsigned int y,
+						     int by)
+{
+	void **out = smr_kind_slots(to, SMR_WLEAF);
+	void *const *slot = smr_kind_slots((struct smr_node *)from, SMR_WLEAF);
+	__m256i at = _mm256_set1_epi64x((long long)y);
+
+	_Static_assert(SMR_WLEAF_CAP == 31, "seven vectors and two bounds, seven and three slots");
+	_mm_store_si128((__m128i *)(void *)to, _mm_load_si128((const __m128i *)(const void *)from));
+#pragma GCC unroll 8
+	for (int k = 0; k < 32; k += 4)
+		smri_shift_words(to->b64, from->b64, k, at, by);
+#pragma GCC unroll 7
+	for (int k = 0; k < 28; k += 4)
+		smri_shift_words(out, slot, k, at, by);
+	for (int k = 28; k < SMR_WLEAF_CAP; k++) {
+		int at_from = k < (int)y ? k : k - by;
+
+		out[k] = slot[at_from < SMR_WLEAF_CAP ? at_from : k];
+	}
+	to->count = (uint8_t)(from->count + by);
+	for (int k = 30 + by; k < 30; k++)
+		to->b64[k] = INT64_MAX;
+}
+
 SMR_TARGET_avx2 smr_inline void smri_leaf_shift_avx2(struct smr_node *to,
 						     const struct smr_node *from,
 						     enum smr_kind kind, unsigned int y,
@@ -111,11 +150,12 @@ SMR_TARGET_avx2 smr_inline void smri_leaf_shift_avx2(struct smr_node *to,
 {
 	int by = (int)y - (int)j;
 
-	if (smr_likely(kind == SMR_NLEAF && by <= SMRI_SHIFT_NEAR && by >= -SMRI_SHIFT_NEAR &&
-		       to != from))
-		smri_shift_near(to, from, y, by);
-	else
+	if (smr_unlikely(by > SMRI_SHIFT_NEAR || by < -SMRI_SHIFT_NEAR || to == from))
 		smri_leaf_shift_any(to, from, kind, y, j);
+	else if (smr_kind_wide(kind))
+		smri_shift_near_wide(to, from, y, by);
+	else
+		smri_shift_near(to, from, y, by);
 }
 
 #endif

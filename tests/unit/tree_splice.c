@@ -6,6 +6,8 @@
 #include "tree/splice.h"
 
 #include <stdalign.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 typedef void shift_fn(struct smr_node *to, const struct smr_node *from, enum smr_kind kind,
 		      unsigned int y, unsigned int j);
@@ -22,6 +24,22 @@ SMR_EACH_ISA(DEFINE_SHIFT)
 
 /* The old leaf, the new one, and on either side of them what belongs to others. */
 static alignas(MT_NODE_SIZE) struct smr_node old[3], new[3];
+
+/* A place for a leaf that ends, and one that begins, where memory does: nothing beside it may be read, either. */
+static struct smr_node *edge[2];
+
+static int map_edges(void **state)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *map = mmap(NULL, 3 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	if (map == MAP_FAILED || mprotect(map + page, page, PROT_READ | PROT_WRITE))
+		return -1;
+	edge[0] = (struct smr_node *)(void *)(map + page);
+	edge[1] = (struct smr_node *)(void *)(map + 2 * page - sizeof(struct smr_node));
+	return 0;
+}
 
 static void fill(struct smr_node *node, struct rng *rng)
 {
@@ -80,6 +98,11 @@ static void check_shift(shift_fn *shift, enum smr_kind kind, unsigned int count,
 	assert_memory_equal(&new[0], &beside[0], sizeof(beside[0]));
 	assert_memory_equal(&new[2], &beside[2], sizeof(beside[2]));
 	check_leaf(&old[1], &new[1], kind, y, j);
+	for (unsigned int i = 0; i < ARRAY_SIZE(edge); i++) {
+		memcpy(edge[i], &old[1], sizeof(old[1]));
+		shift(&new[1], edge[i], kind, y, j);
+		check_leaf(&old[1], &new[1], kind, y, j);
+	}
 	shift(&old[1], &old[1], kind, y, j);
 	check_leaf(&before[1], &old[1], kind, y, j);
 }
@@ -121,5 +144,5 @@ int main(void)
 		cmocka_unit_test(shifts_avx2),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, map_edges, NULL);
 }
