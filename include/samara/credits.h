@@ -86,7 +86,8 @@ MT_API size_t mt_credits_bytes(const struct mt_credits *c);
 /*
  * Announces @nr stores, which the holder must have the credits for, and no more than its batch. In recycling mode
  * waits, if nodes of its own last stores are still in limbo and are needed, and the arena has no others to spare, for
- * their grace period; never for memory, and never for another holder. CONTEXT: no lock held, not in a read-side section. SLEEP yes in recycling mode.
+ * their grace period; never for memory, and never for another holder. Now and then, in either mode, if the caller is in no section (fence.h), it makes a
+ * system call to learn that a grace period is over already. CONTEXT: no lock held, not in a read-side section. SLEEP yes in recycling mode.
  */
 MT_API void mt_credits_begin(struct mt_credits *c, unsigned long nr);
 

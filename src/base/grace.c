@@ -172,7 +172,8 @@ static void *work(void *arg)
 		wait_for_work(w);
 		bound = move_to(smr_load(&w->near, RELAXED), &may, bound);
 		gather(w);
-		smr_rcu_synchronize(flavor);
+		if (!smr_rcu_quiet(flavor))
+			smr_rcu_synchronize(flavor);
 		run_taken(w);
 	}
 	return NULL;

@@ -93,8 +93,6 @@ void smri_refill_settle(struct mt_mem *mem);
 bool smri_retire_init(struct mt_mem *mem);
 /* CONTEXT: nothing is in limbo, nor will be. */
 void smri_retire_exit(struct mt_mem *mem);
-/* If it is time to: looks whether it is quiet, so that what is in limbo is free. CONTEXT: SLEEP yes. TAKES arena. */
-void smri_retire_look(struct mt_mem *mem);
 /* Waits until all nodes have come back and all callbacks have ended. CONTEXT: SLEEP yes, GRACE waits. */
 void smri_retire_wait_idle(struct mt_mem *mem);
 /*

@@ -263,7 +263,7 @@ static void try_look(struct smr_limbo *limbo)
 		look(limbo, part);
 }
 
-void smri_retire_look(struct mt_mem *mem)
+void smr_mem_look(struct mt_mem *mem)
 {
 	struct smr_limbo *limbo = &mem->limbo[MT_RCU_BP];
 
@@ -303,7 +303,7 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
 	append(limbo, list, last);
 	part = all_of(limbo);
 	/* Nobody looks any more. */
-	hurry = relies_on_looks(limbo) && overdue(limbo) > limbo->stride;
+	hurry = relies_on_looks(limbo) && overdue(limbo) > STRIDE_MAX;
 	if (hurry)
 		limbo->vain = SMR_VAIN;
 	patient = relies_on_looks(limbo);

@@ -18,6 +18,12 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
 			  void *last);
 
 /*
+ * If it is time to: looks whether it is quiet, so that what is in limbo is free. CONTEXT: where a system call may be made. SLEEP no but for
+ * the arena's lock.
+ */
+void smr_mem_look(struct mt_mem *mem);
+
+/*
  * For who gathers a long list before it is retired: notes that @node is the @nr'th of it. Notes are hints, and others make some, too.
  */
 smr_inline void smr_mem_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned long nr,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem/take.h"
 #include "mem/mem_internal.h"
+#include "mem/retire.h"
 #include <errno.h>
 
 /* Nodes given back under one hold of the arena's lock: others wait no longer than for these. */
@@ -64,7 +65,7 @@ int smri_take_slow(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, 
 	int err;
 
 	if (gfpflags_allow_blocking(gfp))
-		smri_retire_look(mem);
+		smr_mem_look(mem);
 	mt_lock_acquire(&mem->lock);
 	err = take_locked(mem, mag, out, nr, gfp);
 	if (err)

@@ -14,6 +14,7 @@
 
 #include "base/rcu.h"
 #include "lock/check.h"
+#include "lock/section.h"
 #include "mem/pledge.h"
 #include "mem/refill.h"
 #include "mem/retire.h"
@@ -223,6 +224,8 @@ bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 
 	smr_assert(nr <= left && (c->mode == MT_CREDITS_STRICT || nr <= c->batch));
 	c->begun = nr < left ? nr : left;
+	if (mt_in_rcu(mt) && !smr_in_section())
+		smr_mem_look(mem);
 	if (c->mode == MT_CREDITS_STRICT)
 		return false;
 	if (mt_in_rcu(mt))

@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <samara/credits.h>
+#include <samara/fence.h>
 #include <stdlib.h>
 
 enum { TREES = 2, HOLDERS = 5 };
@@ -345,9 +346,25 @@ static void do_stores(void *arg)
 	mtree_unlock(mt);
 }
 
+struct guarded {
+	void (*fn)(void *arg);
+	struct job *job;
+};
+
+/* In a section, where nothing may be asked for, announcing stores does not do so either. */
+static void in_section(void *arg)
+{
+	struct guarded *g = arg;
+
+	fence_begin_signalling();
+	g->fn(g->job);
+	fence_end_signalling();
+}
+
 static void run(void (*fn)(void *arg), struct job *job)
 {
-	const char *fault = credits_guard_run(fn, job);
+	struct guarded guarded = { fn, job };
+	const char *fault = credits_guard_run(in_section, &guarded);
 
 	if (fault) {
 		/* The thread is lost, and the locks it holds with it. */
