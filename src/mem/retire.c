@@ -14,7 +14,7 @@
  *
  * A grace period is told in two ways.
  *
- *	Looking   A writer that takes free nodes, and may block, looks now and then whether it is quiet, that is whether no
+ *	Looking   A writer that takes free nodes, and may block, or announces guaranteed stores, looks now and then whether it is quiet, that is whether no
  *	          reader is in a section that had begun before (base/quiet.h). Where it is, what has
  *	          come in before the look is free. That costs a hundredth of what the stores cost, and the
  *	          nodes are used again while they still are in the writer's caches.
