@@ -10,18 +10,16 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
-/* Of two lists: what has no time, and what is patient. */
-enum { SOON, PATIENT, LISTS };
-
 struct worker {
-	struct smr_rcu_head *queue[LISTS]; /* GUARD ORDER grace_queue; newest first */
+	struct smr_rcu_head *queue[SMR_GRACE_LISTS]; /* GUARD ORDER grace_queue; newest first */
 	unsigned int event; /* GUARD ORDER grace_queue: the futex; counts what there is to notice */
 	bool hurry;         /* GUARD relaxed: what is queued is wanted soon, be it patient or not */
 	int near;           /* GUARD relaxed: the CPU to run on, as far as that may be */
 	bool started;       /* GUARD writes: start_lock; reads: relaxed */
 	/* Who takes it waits for no grace period while holding it, so that fork() can take it too. */
 	pthread_mutex_t run_lock;
-	struct smr_rcu_head *taken[LISTS]; /* GUARD run_lock: off the queues, not called yet */
+	struct smr_rcu_head
+		*taken[SMR_GRACE_LISTS]; /* GUARD run_lock: off the queues, not called yet */
 };
 
 #define WORKER                                                    \
@@ -55,15 +53,15 @@ static void enqueue(struct worker *w, unsigned int list, struct smr_rcu_head *fi
 	do
 		last->next = newest;
 	while (!smr_cas(&w->queue[list], &newest, first, ORDER(grace_queue, release), RELAXED));
-	if ((list == SOON && note_hurry(w)) || !newest)
+	if ((list != SMR_GRACE_PATIENT && note_hurry(w)) || !newest)
 		notify(w);
 }
 
-void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head, bool patient)
+void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head, enum smr_grace_list list)
 {
 	struct worker *w = &workers[flavor];
 
-	enqueue(w, patient ? PATIENT : SOON, head, head);
+	enqueue(w, list, head, head);
 	if (smr_unlikely(!smr_load(&w->started, RELAXED)))
 		(void)smr_grace_start(flavor);
 }
@@ -79,7 +77,7 @@ static bool take_work(struct worker *w)
 	bool any = false;
 
 	pthread_mutex_lock(&w->run_lock);
-	for (unsigned int i = 0; i < LISTS; i++) {
+	for (unsigned int i = 0; i < SMR_GRACE_LISTS; i++) {
 		/* ORDER grace_queue: acquires the heads. PARTNER enqueue(). */
 		w->taken[i] = smr_xchg(&w->queue[i], NULL, ORDER(grace_queue, acquire));
 		any |= w->taken[i] != NULL;
@@ -103,11 +101,12 @@ static void wait_for_work(struct worker *w)
 
 /*
  * Sleeps while more gathers for the next time: longer while nobody is in a hurry. To forget a hurry at the end is right: what is queued
- * by then and has no time is in the other list the next time.
+ * by then and has no time is in another list the next time.
  */
 static void gather(struct worker *w)
 {
-	bool patient = !w->taken[SOON]; /* changed by this thread only */
+	/* Changed by this thread only. */
+	bool patient = !w->taken[SMR_GRACE_ANY] && !w->taken[SMR_GRACE_NODES];
 	uint64_t begin = smr_now(), until;
 	unsigned int event;
 
@@ -130,7 +129,7 @@ static void run_taken(struct worker *w)
 	struct smr_rcu_head *head;
 
 	pthread_mutex_lock(&w->run_lock);
-	for (unsigned int i = 0; i < LISTS; i++) {
+	for (unsigned int i = 0; i < SMR_GRACE_LISTS; i++) {
 		while ((head = w->taken[i])) {
 			w->taken[i] = head->next;
 			head->fn(head);
@@ -172,7 +171,8 @@ static void *work(void *arg)
 		wait_for_work(w);
 		bound = move_to(smr_load(&w->near, RELAXED), &may, bound);
 		gather(w);
-		if (!smr_rcu_quiet(flavor))
+		/* Who has read no root is not known to be in a section. */
+		if (w->taken[SMR_GRACE_ANY] || !smr_rcu_quiet(flavor))
 			smr_rcu_synchronize(flavor);
 		run_taken(w);
 	}
@@ -245,7 +245,7 @@ void smr_grace_after_fork_child(void)
 
 	for (i = 0; i < SMR_RCU_FLAVORS; i++) {
 		workers[i].started = false;
-		for (unsigned int list = 0; list < LISTS; list++)
+		for (unsigned int list = 0; list < SMR_GRACE_LISTS; list++)
 			queue_again(&workers[i], list);
 	}
 	smr_grace_after_fork_parent();

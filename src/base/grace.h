@@ -36,11 +36,20 @@ struct smr_rcu_head {
  */
 bool smr_grace_start(enum mt_rcu_flavor flavor);
 
+/* What a callback is about. */
+enum smr_grace_list {
+	SMR_GRACE_ANY, /* whatever a reader may have found in a section: liburcu is asked for a grace period */
+	SMR_GRACE_NODES, /* tree nodes, which are found by roots only: it may do that it is quiet (base/quiet.h) */
+	SMR_GRACE_PATIENT, /* likewise, and it has time */
+	SMR_GRACE_LISTS,
+};
+
 /*
- * Queues @head, to be called after a grace period, or, if @patient, not necessarily after the next; starts the worker if nobody has.
- * CONTEXT: any. SLEEP no; may wake the worker (a futex).
+ * Queues @head, to be called after a grace period; starts the worker if nobody has. CONTEXT: any. SLEEP no;
+ * may wake the worker (a futex).
  */
-void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head, bool patient);
+void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
+		     enum smr_grace_list list);
 
 /* All that is queued is wanted soon, be it patient or not. CONTEXT: any. SLEEP no; may wake the worker. */
 void smr_grace_hurry(enum mt_rcu_flavor flavor);

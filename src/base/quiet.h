@@ -19,6 +19,9 @@
  * thread's count, and the thread in the table, until it ends; and each count is seen to be none after the
  * fence. On the way back the fence is once more needed where loads of a section may come after the store that ends it.
  *
+ * All this is about tree nodes, which only who has read a root can be on. A thread in a section that has found other things by other ways need
+ * not be in the table: whatever is not a node is waited for by liburcu.
+ *
  * For the default flavour only. Records of memb and mb lie in the threads themselves and go with them, and
  * those of qsbr say nothing of who rests.
  */
@@ -35,7 +38,7 @@
 void smr_quiet_enter(const unsigned long *count);
 
 /*
- * Are all read-side sections of @flavor over that had begun before the call? False also when that cannot be told.
+ * Are all read-side sections of @flavor over in which a root was read before the call? False also when that cannot be told.
  * CONTEXT: any. SLEEP no. A system call that interrupts the program's other threads.
  */
 bool smr_rcu_quiet(enum mt_rcu_flavor flavor);

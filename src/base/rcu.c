@@ -105,23 +105,23 @@ bool smr_rcu_init(enum mt_rcu_flavor flavor)
 }
 
 static void call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
-		 void (*fn)(struct smr_rcu_head *head), bool patient)
+		 void (*fn)(struct smr_rcu_head *head), enum smr_grace_list list)
 {
 	head->fn = fn;
 	smri_rcu_release(flavor);
-	smr_grace_queue(flavor, head, patient);
+	smr_grace_queue(flavor, head, list);
 }
 
 void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		  void (*fn)(struct smr_rcu_head *head))
 {
-	call(flavor, head, fn, false);
+	call(flavor, head, fn, SMR_GRACE_ANY);
 }
 
-void smr_rcu_call_patiently(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
-			    void (*fn)(struct smr_rcu_head *head))
+void smr_rcu_call_nodes(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
+			void (*fn)(struct smr_rcu_head *head), bool patient)
 {
-	call(flavor, head, fn, true);
+	call(flavor, head, fn, patient ? SMR_GRACE_PATIENT : SMR_GRACE_NODES);
 }
 
 void smr_rcu_synchronize(enum mt_rcu_flavor flavor)

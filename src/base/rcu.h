@@ -246,9 +246,9 @@ bool smr_rcu_init(enum mt_rcu_flavor flavor);
  */
 void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		  void (*fn)(struct smr_rcu_head *head));
-/* The same for a callback that has time, unless smr_grace_hurry() says that it has not. */
-void smr_rcu_call_patiently(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
-			    void (*fn)(struct smr_rcu_head *head));
+/* The same for a callback that is about tree nodes only. If it is @patient it has time, unless smr_grace_hurry() says that it has not. */
+void smr_rcu_call_nodes(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
+			void (*fn)(struct smr_rcu_head *head), bool patient);
 
 /* Waits for a grace period. CONTEXT: not inside a read-side section, nor in a callback. */
 void smr_rcu_synchronize(enum mt_rcu_flavor flavor);

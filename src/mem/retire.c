@@ -154,10 +154,7 @@ static void batch_done(struct smr_rcu_head *rcu);
 /* CONTEXT: called has just been set. */
 static void call(struct smr_limbo *limbo, bool patient)
 {
-	if (patient)
-		smr_rcu_call_patiently(flavor_of(limbo), &limbo->rcu, batch_done);
-	else
-		smr_rcu_call(flavor_of(limbo), &limbo->rcu, batch_done);
+	smr_rcu_call_nodes(flavor_of(limbo), &limbo->rcu, batch_done, patient);
 }
 
 /* Nothing is left: what was kept for a busy writer may go. CONTEXT: busy. */

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <samara/maple_tree.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 void urcu_bp_read_lock(void);
@@ -145,6 +146,33 @@ static void another_reads(void **state)
 	assert_true(quiet());
 }
 
+static unsigned int called;
+
+static void note_call(struct smr_rcu_head *head)
+{
+	(void)head;
+	reach(&called, 1);
+}
+
+/* Who has read no root has no node, and is not known; callbacks about anything else wait for him all the same. */
+static void a_section_that_nobody_knows(void **state)
+{
+	const struct timespec while_it_might_be_called = { 0, 5 * 1000 * 1000 };
+	struct reader r = { .step = { urcu_bp_read_lock, urcu_bp_read_unlock } };
+	struct smr_rcu_head head;
+
+	(void)state;
+	begin(&r);
+	next(&r);
+	assert_true(quiet());
+	smr_rcu_call(MT_RCU_BP, &head, note_call);
+	nanosleep(&while_it_might_be_called, NULL);
+	assert_int_equal(smr_load(&called, RELAXED), 0);
+	next(&r);
+	await(&called, 1);
+	end(&r);
+}
+
 /* Who has entered without us is known once he has read a root. Each of the three has a record that nobody had before. */
 static void sections_entered_without_us(void **state)
 {
@@ -250,8 +278,9 @@ int main(void)
 		cmocka_unit_test(a_full_table), /* first: it forks */
 		cmocka_unit_test(nobody_reads),
 		cmocka_unit_test(one_who_asks_reads_himself),
-		cmocka_unit_test(
-			sections_entered_without_us), /* before other threads have records */
+		/* These two before other threads have records. */
+		cmocka_unit_test(a_section_that_nobody_knows),
+		cmocka_unit_test(sections_entered_without_us),
 		cmocka_unit_test(another_reads),
 		cmocka_unit_test(records_are_handed_on),
 		cmocka_unit_test(a_busy_reader),
