@@ -6,8 +6,8 @@
  * has some 30 MiB of them in limbo and writes every new node to memory that no cache holds: measured with 64k
  * mappings, an erase and a store together took 1400 ns against 400 without RCU. And it ends the program
  * when it finds no memory. So each flavour has a worker thread of its own here. It waits
- * SMR_GRACE_GATHER_US for more to gather, then for a grace period of liburcu (synchronize_rcu()), and then
- * runs what had been queued before. That bounds the rate of grace periods, each of which interrupts the
+ * SMR_GRACE_GATHER_US for more to gather, then for a grace period of liburcu (synchronize_rcu()), which it is spared if only
+ * nodes are queued and it is quiet (base/quiet.h), and then runs what had been queued before. That bounds the rate of grace periods, each of which interrupts the
  * other threads once or twice, to a few thousand a second, and limbo to a few hundred KiB.
  *
  * Who has a way of his own to learn of grace periods (base/quiet.h), and the worker only for what that leaves, queues patiently:
@@ -36,7 +36,7 @@ struct smr_rcu_head {
  */
 bool smr_grace_start(enum mt_rcu_flavor flavor);
 
-/* What a callback is about. */
+/* What a callback is about: each sort has a queue. */
 enum smr_grace_list {
 	SMR_GRACE_ANY, /* whatever a reader may have found in a section: liburcu is asked for a grace period */
 	SMR_GRACE_NODES, /* tree nodes, which are found by roots only: it may do that it is quiet (base/quiet.h) */

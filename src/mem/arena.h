@@ -74,10 +74,10 @@ struct smr_limbo {
 /* After so many looks in vain nobody relies on the next one; nor before the first. */
 #define SMR_VAIN 2
 
-#define SMR_LIMBO(mem_, notes_)                                              \
-	{                                                                    \
-		.mem = (mem_), .notes = (notes_), .look_at = SMR_STRIDE_MIN, \
-		.stride = SMR_STRIDE_MIN,                                    \
+#define SMR_LIMBO(mem_, notes_)                                                                \
+	{                                                                                      \
+		.mem = (mem_), .notes = (notes_), .vain = SMR_VAIN, .look_at = SMR_STRIDE_MIN, \
+		.stride = SMR_STRIDE_MIN,                                                      \
 	}
 
 struct mt_mem {

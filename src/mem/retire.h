@@ -10,7 +10,8 @@
 
 /*
  * Retires all of @list, which is empty then. No new reader can reach them any more; until the grace period
- * is over only their last word (SMR_NODE_LINK) changes. CONTEXT: any. ALLOC no, SLEEP no, GRACE never.
+ * is over only their last word (SMR_NODE_LINK) changes. CONTEXT: any. TAKES arena. ALLOC no. SLEEP no, but for
+ * that lock. GRACE never.
  */
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list);
 /* The same for a long list, not empty, of which the caller knows the @last, and has noted all by smr_mem_note(). */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Taking nodes that are free, and giving nodes back. CONTEXT of everything here: any, also with a tree's
- * lock held. ALLOC no. SLEEP no, but for the arena's lock. No system call but that lock's futex.
+ * lock held. ALLOC no. SLEEP no, but for the arena's lock. No system call but that lock's futex, unless the @gfp may block: then it
+ * is looked now and then whether retired nodes are free (mem/retire.h).
  *
  * What may be taken: free nodes, and with __GFP_HIGH (GFP_ATOMIC) the emergency reserve. A @gfp that may
  * block is accepted too and means: free nodes, and who finds none goes on to mem/refill.h. A node taken

@@ -126,6 +126,9 @@ static void a_writer_that_looks(void **state)
 	(void)state;
 	if (!smr_rcu_quiet(MT_RCU_BP))
 		skip(); /* there is no membarrier() */
+	/* Until one has told something no callback takes its time, of no flavour. */
+	for (unsigned int i = 0; i < ARRAY_SIZE(all_flavors); i++)
+		assert_int_equal(mem->limbo[all_flavors[i]].vain, SMR_VAIN);
 	smr_rcu_read_lock(MT_RCU_BP);
 	retire_singly(mem, 2 * SMR_STRIDE_MIN);
 	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_NOWAIT), 0);
@@ -135,6 +138,7 @@ static void a_writer_that_looks(void **state)
 	retire_singly(mem, 4 * SMR_STRIDE_MIN); /* that was in vain: the next look comes later */
 	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
 	assert_int_equal(stats_of(mem).nodes_limbo, 0);
+	assert_int_equal(mem->limbo[MT_RCU_BP].vain, 0);
 	assert_int_equal(stats_of(mem).nodes_used, nodes.nr);
 	smr_mem_give_list(mem, &nodes);
 	mt_mem_destroy(mem);

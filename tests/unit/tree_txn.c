@@ -414,13 +414,5 @@ int main(void)
 		cmocka_unit_test(other_writes_meanwhile_are_caught),
 	};
 
-	int failed;
-
-	arena = mt_mem_create(0, NULL);
-	if (!arena)
-		return 99;
-	failed = cmocka_run_group_tests_name("tree_txn", tests, NULL, NULL);
-	if (!failed)
-		mt_mem_destroy(arena);
-	return failed;
+	return bed_run("tree_txn", tests, ARRAY_SIZE(tests));
 }

@@ -191,13 +191,5 @@ int main(void)
 		cmocka_unit_test(aborts_wait_for_nobody),
 	};
 
-	int failed;
-
-	arena = mt_mem_create(0, NULL);
-	if (!arena)
-		return 99;
-	failed = cmocka_run_group_tests_name("tree_txn_nodes", tests, NULL, NULL);
-	if (!failed)
-		mt_mem_destroy(arena);
-	return failed;
+	return bed_run("tree_txn_nodes", tests, ARRAY_SIZE(tests));
 }
