@@ -3,6 +3,7 @@
 
 #include "base/hooks.h"
 #include "mem/mem_internal.h"
+#include "mem/take.h"
 
 /*
  * Lends @nr nodes more, or less. What is pledged no longer counts as what was lent first, since whose it was is not
@@ -52,8 +53,9 @@ unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigne
 
 	if (smr_likely(mag && smr_load(&mag->nr, RELAXED) >= nr)) {
 		smri_mag_count(&mag->taken, nr);
-		while (nr--)
+		for (unsigned long i = 0; i < nr; i++)
 			smr_nodes_push(out, smri_mag_pop(mag));
+		smri_take_ahead(mag, nr);
 		return 0;
 	}
 	mt_lock_acquire(&mem->lock);
