@@ -289,6 +289,14 @@ void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_no
 		smr_mem_retire_noted(mem, flavor, list, note(mem, flavor, list));
 }
 
+void smr_mem_retire_one(struct mt_mem *mem, enum mt_rcu_flavor flavor, void *node)
+{
+	struct smr_nodes one = { node, 1 };
+
+	smr_mem_note(mem, flavor, 0, node);
+	smr_mem_retire_noted(mem, flavor, &one, node);
+}
+
 void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
 			  void *last)
 {

@@ -14,6 +14,8 @@
  * that lock. GRACE never.
  */
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list);
+/* The same for one node. */
+void smr_mem_retire_one(struct mt_mem *mem, enum mt_rcu_flavor flavor, void *node);
 /* The same for a long list, not empty, of which the caller knows the @last, and has noted all by smr_mem_note(). */
 void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
 			  void *last);

@@ -19,7 +19,7 @@
 #include "mem/refill.h"
 #include "mem/retire.h"
 #include "tree/check.h"
-#include "tree/edit.h"
+#include "tree/plan.h"
 #include "tree/store.h"
 
 #include <errno.h>
@@ -297,7 +297,6 @@ static struct smr_pledge_change commit(struct smr_write *w)
 	mas->alloc_nr = own.nr;
 	mas->mas_flags |= SMR_MAS_CREDIT;
 	smr_commit(w);
-	smr_settle(w);
 	mas->mas_flags &= (unsigned char)~SMR_MAS_CREDIT;
 	if (!mt_in_rcu(mt)) /* they are free at once */
 		change.used -= (long)(mt->ma_nodes_retired - retired);
@@ -326,10 +325,8 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged };
 	struct smr_write w;
 
-	if (!mt->ma_txn || !smr_edit_amid(mas, mas->index, mas->last, entry)) {
-		smr_plan_paid(&w, mas, mas->index, mas->last, entry);
-		change = commit(&w);
-	}
+	smr_plan_paid(&w, mas, mas->index, mas->last, entry);
+	change = commit(&w);
 	count_credits(c, mt, 1, false);
 	c->begun--;
 	change.after = remaining(mt, change.before, change.used);

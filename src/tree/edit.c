@@ -1,142 +1,289 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What plan.c works out for any store is told here for those that stay amid a narrow leaf of the transaction's own, and
- * touch neither its first nor its last range. Then no other leaf has to be looked at, no nodes are needed, what holders of
- * credits are owed stays the same, and all can be compared as bounds are, in units of the leaf.
- *
- * What a store meets is anybody's guess, the processor's too. So there are sums where branches would depend on it.
- */
+/* All of it is compiled twice, for narrow leaves and for wide ones: @kind is a constant. */
 #include "tree/edit.h"
 
-#include "tree/check.h"
+#include "mem/retire.h"
+#include "tree/gap.h"
 #include "tree/splice.h"
 #include "tree/write.h"
 
-/* An edit: ranges [i..j] of a leaf go, but for what they have in front of bound @from and from bound @to on. */
-struct edit {
-	unsigned int i, j;
-	int32_t from, to;
-	bool front, behind; /* is that anything? */
-};
+/* ---- Bounds, as a leaf has them ---- */
 
-/* Do the cursor's place and the leaf there allow it? */
-smr_inline bool may_edit(const struct ma_state *mas, unsigned long first, unsigned long last)
+/* Where range @i begins, which is not the first. */
+smr_inline int64_t bound_of(const struct smr_node *node, enum smr_kind kind, unsigned int i)
 {
-	return mas->node && mas->seq == mas->tree->ma_seq && first > mas->min && last < mas->max &&
-	       smr_enode_kind(mas->node) == SMR_NLEAF && smr_editable(mas->tree, mas->node);
+	return smr_kind_wide(kind) ? node->b64[i - 1] : node->b32[i - 1];
 }
 
+smr_inline void set_bound(struct smr_node *node, enum smr_kind kind, unsigned int i, int64_t bound)
+{
+	if (smr_kind_wide(kind))
+		node->b64[i - 1] = bound;
+	else
+		node->b32[i - 1] = (int32_t)bound;
+}
+
+smr_inline unsigned long key_of(const struct smr_node *node, enum smr_kind kind, int64_t bound)
+{
+	if (smr_kind_wide(kind))
+		return (unsigned long)bound ^ SMR_WIDE_SIGN;
+	return node->base + ((unsigned long)bound << node->shift);
+}
+
+/* The figure of a gap between two bounds; no gap, if they are one. */
+smr_inline uint32_t figure_of(const struct smr_node *node, int64_t from, int64_t to)
+{
+	unsigned long length = ((unsigned long)to - (unsigned long)from) << node->shift;
+
+	return length > 0 ? smr_gap_figure(length - 1) : 0;
+}
+
+/* ---- Planning ---- */
+
 /* False if one of the store's ends cannot be written as a bound of @node. */
-smr_inline bool set_ends(struct edit *e, const struct smr_node *node, unsigned long first,
-			 unsigned long last)
+smr_inline bool set_ends(struct smr_edit *e, const struct smr_node *node, enum smr_kind kind,
+			 unsigned long first, unsigned long last)
 {
 	unsigned long from = first - node->base, to = last + 1 - node->base;
 
-	e->from = (int32_t)(from >> node->shift);
-	e->to = (int32_t)(to >> node->shift);
+	if (smr_kind_wide(kind)) {
+		e->from = (int64_t)(first ^ SMR_WIDE_SIGN);
+		e->to = (int64_t)((last + 1) ^ SMR_WIDE_SIGN);
+		return last < ULONG_MAX;
+	}
+	e->from = (int64_t)(from >> node->shift);
+	e->to = (int64_t)(to >> node->shift);
 	return first >= node->base && ((from | to) & ((1UL << node->shift) - 1)) == 0 &&
-	       to >> node->shift <= SMR_NARROW_MAX;
+	       to >> node->shift <= SMR_NARROW_MAX && from < to;
 }
 
-/* Bounds behind the cursor that are counted all at once. */
-#define BOUNDS_BEHIND 3
-
-/* The ranges in which the store begins and ends: most often the same, close behind the cursor. */
-smr_inline void find_ranges(struct edit *e, const struct ma_state *mas, const int32_t *bound)
+smr_inline bool amid(const struct smr_edit *e, const struct ma_state *mas)
 {
-	unsigned int i = (unsigned int)mas->offset, end = mas->end;
+	return e->i > 0 && e->j < mas->end;
+}
 
-	while (i > 0 && bound[i - 1] > e->from)
-		i--;
-	if (smr_likely(i + BOUNDS_BEHIND <= end))
-		i += (unsigned int)(bound[i] <= e->from) + (bound[i + 1] <= e->from) +
-		     (bound[i + 2] <= e->from);
-	while (i < end && bound[i] <= e->from)
-		i++;
-	e->i = e->j = i;
-	while (e->j < end && bound[e->j] < e->to)
+/* Gaps are always whole: NULL takes in what is left of those that it cuts, and those beside it. False: not amid the leaf. */
+smr_inline bool join_gaps(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
+{
+	struct smr_node *node = smr_node_of(mas->node);
+	void *const *slots = smr_kind_slots(node, kind);
+
+	e->front &= slots[e->i] != NULL;
+	e->behind &= slots[e->j] != NULL;
+	e->i -= !e->front & !slots[e->i - 1];
+	e->j += !e->behind & !slots[e->j + 1];
+	if (!amid(e, mas))
+		return false;
+	e->from = e->front ? e->from : bound_of(node, kind, e->i);
+	e->to = e->behind ? e->to : bound_of(node, kind, e->j + 1);
+	e->first = key_of(node, kind, e->from);
+	e->last = key_of(node, kind, e->to) - 1;
+	return true;
+}
+
+/* What is known now, i, j, front and behind, says the rest. False: the leaf is too small for it, or would be too empty. */
+smr_inline bool fits(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
+{
+	bool swaps = e->i == e->j && !e->front && !e->behind;
+
+	e->nodes = !swaps && !smr_editable(mas->tree, mas->node);
+	e->ranges = mas->end + 1u - (e->j - e->i) + e->front + e->behind;
+	return e->ranges <= smr_kind_cap(kind) && (e->ranges >= SMR_LEAF_MIN || mas->depth == 0);
+}
+
+smr_inline bool plan_store(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind,
+			   unsigned long first, unsigned long last, const void *entry)
+{
+	const struct smr_node *node = smr_node_of(mas->node);
+
+	if (!set_ends(e, node, kind, first, last))
+		return false;
+	e->first = first;
+	e->last = last;
+	e->i = e->j = (unsigned int)mas->offset;
+	while (e->j < mas->end && bound_of(node, kind, e->j + 1) < e->to)
 		e->j++;
-	e->front = i > 0 && bound[i - 1] < e->from;
-	e->behind = e->j < end && bound[e->j] > e->to;
+	if (!amid(e, mas))
+		return false;
+	e->front = bound_of(node, kind, e->i) < e->from;
+	e->behind = bound_of(node, kind, e->j + 1) > e->to;
+	return (entry || join_gaps(e, mas, kind)) && fits(e, mas, kind);
 }
 
-/* Gaps are always whole: NULL takes in what is left of those that it cuts, and those beside it. */
-smr_inline void join_gaps(struct edit *e, void *const *slots, bool null)
+smr_inline bool plan_erase(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
 {
-	e->front &= !(null & !slots[e->i]);
-	e->behind &= !(null & !slots[e->j]);
-	e->i -= null & !e->front & !slots[e->i - 1];
-	e->j += null & !e->behind & !slots[e->j + 1];
+	e->i = e->j = (unsigned int)mas->offset;
+	e->front = e->behind = false;
+	return amid(e, mas) && join_gaps(e, mas, kind) && fits(e, mas, kind);
 }
 
-smr_inline bool amid(const struct edit *e, unsigned int end)
+/* A transaction copies leaves that are not its own with all that is above them: that is more than an edit. */
+smr_inline bool may_edit(const struct ma_state *mas)
 {
-	return e->i > 0 && e->j < end;
+	return smr_likely(!mas->tree->ma_txn) || smr_editable(mas->tree, mas->node);
+}
+
+bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
+		    unsigned long last, const void *entry)
+{
+	if (!may_edit(mas))
+		return false;
+	if (smr_enode_kind(mas->node) == SMR_NLEAF)
+		return plan_store(e, mas, SMR_NLEAF, first, last, entry);
+	return plan_store(e, mas, SMR_WLEAF, first, last, entry);
+}
+
+bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas)
+{
+	if (!may_edit(mas))
+		return false;
+	if (smr_enode_kind(mas->node) == SMR_NLEAF)
+		return plan_erase(e, mas, SMR_NLEAF);
+	return plan_erase(e, mas, SMR_WLEAF);
+}
+
+/* ---- Gap figures: what smr_update_gaps() does for any store ---- */
+
+/* The figure of the leaf but for ranges [i..j]. */
+smr_inline uint32_t gap_beside(const struct smr_edit *e, const struct ma_state *mas,
+			       enum smr_kind kind)
+{
+	const struct smr_node *node = smr_node_of(mas->node);
+	void *const *slots = smr_slots(mas->node);
+	unsigned int end = mas->end;
+	unsigned long first, last;
+	uint32_t figure;
+
+	figure = figure_of(node, 0,
+			   smr_kind_wide(kind)
+				   ? (int64_t)smr_gap_wide(node, end, e->i, e->j)
+				   : (int64_t)smr_gap_units(node->b32, slots, end, e->i, e->j));
+	if (!slots[0]) {
+		first = mas->min;
+		last = key_of(node, kind, bound_of(node, kind, 1)) - 1;
+		figure = smr_gap_larger(figure, smr_gap_figure(last - first));
+	}
+	if (!slots[end]) {
+		first = key_of(node, kind, bound_of(node, kind, end));
+		last = mas->max;
+		figure = smr_gap_larger(figure, smr_gap_figure(last - first));
+	}
+	return figure;
 }
 
 /* To be called before the leaf changes. */
-static smr_noinline void update_gaps(struct ma_state *mas, const struct edit *e, void *entry)
-{
-	const struct smr_node *node = smr_node_of(mas->node);
-	struct smr_write w;
-
-	w.mas = mas;
-	w.mt = mas->tree;
-	w.entry = entry;
-	w.i = e->i;
-	w.j = e->j;
-	w.former = smr_slots(mas->node)[e->i];
-	w.begin = smr_start(mas->node, e->i);
-	w.end = smr_start(mas->node, e->j + 1) - 1;
-	w.first = node->base + ((unsigned long)e->from << node->shift);
-	w.last = node->base + ((unsigned long)e->to << node->shift) - 1;
-	smr_update_gaps(&w);
-}
-
-/* The leaf has @ranges ranges then. */
-smr_inline void do_edit(struct ma_state *mas, const struct edit *e, unsigned int ranges)
+smr_inline void update_gaps(const struct smr_edit *e, struct ma_state *mas, enum smr_kind kind,
+			    const void *entry)
 {
 	struct smr_node *node = smr_node_of(mas->node);
-	unsigned int x = e->i + e->front;
+	void *const *slots = smr_kind_slots(node, kind);
+	int64_t begin = bound_of(node, kind, e->i), end = bound_of(node, kind, e->j + 1);
+	unsigned int d = mas->depth;
+	uint32_t before, figure;
 
-	mas->offset = x;
-	if (e->i == e->j && !e->front && !e->behind)
+	if (!smr_tracks_gaps(mas->tree) || d == 0) /* nobody keeps the figure of the top */
 		return;
-	smri_leaf_shift_any(node, node, SMR_NLEAF, x + e->behind, e->j);
-	node->b32[x - 1] = e->from;
-	node->b32[x] = e->to;
-	smr_cursor_on(mas, mas->node, ranges);
-	mas->seq = ++mas->tree->ma_seq;
+	before = *smr_kept_gap(mas->path, mas->slot, d);
+	if (!entry) {
+		figure = smr_gap_larger(before, figure_of(node, e->from, e->to));
+	} else {
+		if (before == 0 || (e->i == e->j && slots[e->i]) ||
+		    figure_of(node, begin, end) < before)
+			return;
+		figure = gap_beside(e, mas, kind);
+		if (e->front && !slots[e->i])
+			figure = smr_gap_larger(figure, figure_of(node, begin, e->from));
+		if (e->behind && !slots[e->j])
+			figure = smr_gap_larger(figure, figure_of(node, e->to, end));
+	}
+	if (figure != before)
+		smr_raise_gap(mas->path, mas->slot, d, figure);
 }
 
-bool smr_edit_amid(struct ma_state *mas, unsigned long first, unsigned long last, void *entry)
-{
-	unsigned int end = mas->end, ranges;
-	struct smr_node *node;
-	struct edit e;
-	void **slots;
+/* ---- The edit ---- */
 
-	if (!may_edit(mas, first, last))
+/* Puts @leaf in the place of the cursor's, which is retired. */
+smr_inline void replace(struct ma_state *mas, void *leaf)
+{
+	struct maple_tree *mt = mas->tree;
+	struct smr_node *old = smr_node_of(mas->node);
+	unsigned int d = mas->depth;
+
+	smr_node_of(leaf)->txn = 0;
+	smr_store(&old->dead, 1, RELAXED);
+	smr_publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &mt->ma_root, leaf);
+	mas->path[d] = leaf;
+	mt->ma_nodes_retired++;
+	smr_mem_retire_one(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, old);
+}
+
+/* Makes @to, which may be @from, what the leaf becomes. */
+smr_inline void build(const struct smr_edit *e, struct smr_node *to, struct smr_node *from,
+		      enum smr_kind kind, void *entry)
+{
+	unsigned int x = e->i + e->front;
+
+	smr_shift(to, from, kind, x + e->behind, e->j);
+	set_bound(to, kind, x, e->from);
+	set_bound(to, kind, x + 1, e->to);
+	smr_kind_slots(to, kind)[x] = entry;
+}
+
+smr_inline void commit(const struct smr_edit *e, struct ma_state *mas, enum smr_kind kind,
+		       void *entry)
+{
+	struct smr_node *old = smr_node_of(mas->node), *node;
+	unsigned int x = e->i + e->front;
+
+	mas->index = e->first;
+	mas->last = e->last;
+	mas->status = ma_active;
+	mas->offset = x;
+	mas->slot[mas->depth] = (unsigned char)x;
+	if (e->nodes) {
+		node = smr_own_node(mas);
+		build(e, node, old, kind, entry);
+		update_gaps(e, mas, kind, entry);
+		smr_advance(mas->tree);
+		replace(mas, smr_enode_make(node, kind));
+		smr_cursor_on(mas, smr_enode_make(node, kind), e->ranges);
+	} else if (e->i == e->j && !e->front && !e->behind) {
+		update_gaps(e, mas, kind, entry);
+		smr_publish(smr_kind_slots(old, kind) + x, entry);
+		return;
+	} else {
+		update_gaps(e, mas, kind, entry);
+		smr_advance(mas->tree);
+		build(e, old, old, kind, entry);
+		smr_cursor_on(mas, smr_enode_make(old, kind), e->ranges);
+	}
+	mas->seq = mas->tree->ma_seq;
+}
+
+void smr_edit_commit(const struct smr_edit *e, struct ma_state *mas, void *entry)
+{
+	if (smr_enode_kind(mas->node) == SMR_NLEAF)
+		commit(e, mas, SMR_NLEAF, entry);
+	else
+		commit(e, mas, SMR_WLEAF, entry);
+}
+
+smr_inline bool within(struct ma_state *mas, enum smr_kind kind, unsigned long first,
+		       unsigned long last, void *entry)
+{
+	struct smr_edit e;
+
+	if (!plan_store(&e, mas, kind, first, last, entry))
 		return false;
-	node = smr_node_of(mas->node);
-	slots = smr_kind_slots(node, SMR_NLEAF);
-	if (!set_ends(&e, node, first, last))
-		return false;
-	smr_check_cursor(mas);
-	find_ranges(&e, mas, node->b32);
-	if (!amid(&e, end))
-		return false;
-	join_gaps(&e, slots, !entry);
-	if (!amid(&e, end))
-		return false;
-	e.from = e.front ? e.from : node->b32[e.i - 1];
-	e.to = e.behind ? e.to : node->b32[e.j];
-	ranges = end + 1 - (e.j - e.i) + e.front + e.behind;
-	if (ranges > SMR_NLEAF_CAP || (ranges < SMR_LEAF_MIN && mas->depth > 0))
-		return false;
-	if (smr_tracks_gaps(mas->tree))
-		update_gaps(mas, &e, entry);
-	do_edit(mas, &e, ranges);
-	slots[mas->offset] = entry;
+	commit(&e, mas, kind, entry);
 	return true;
+}
+
+bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long last, void *entry)
+{
+	if (!smr_editable(mas->tree, mas->node))
+		return false;
+	if (smr_enode_kind(mas->node) == SMR_NLEAF)
+		return within(mas, SMR_NLEAF, first, last, entry);
+	return within(mas, SMR_WLEAF, first, last, entry);
 }

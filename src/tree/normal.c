@@ -18,7 +18,7 @@ static int store(struct maple_tree *mt, unsigned long first, unsigned long last,
 	mas_init(&mas, mt, first);
 	mas.last = last;
 	mtree_lock(mt);
-	err = smr_write_entry(&mas, entry, gfp, free_only, NULL, NULL);
+	err = smr_write_entry(&mas, entry, gfp, free_only, NULL);
 	mtree_unlock(mt);
 	mas_destroy(&mas);
 	if (!entry && mtree_empty(mt))
@@ -99,7 +99,7 @@ static int try_release(struct ma_state *mas, unsigned long first, unsigned long 
 	while (!err && next_reserved(mas, first, last)) {
 		unsigned long end = mas->last;
 
-		err = smr_write_entry(mas, NULL, GFP_NOWAIT, false, NULL, NULL);
+		err = smr_write_entry(mas, NULL, GFP_NOWAIT, false, NULL);
 		mas_set(mas, end);
 	}
 	mas->tree = mt;
@@ -156,7 +156,7 @@ static int alloc(struct maple_tree *mt, unsigned long *startp, void *entry,
 		return -EINVAL;
 	mas_init(&mas, mt, 0);
 	mtree_lock(mt);
-	err = smr_write_entry(&mas, entry, gfp, false, where, NULL);
+	err = smr_write_entry(&mas, entry, gfp, false, where);
 	mtree_unlock(mt);
 	mas_destroy(&mas);
 	if (!err)
@@ -212,7 +212,7 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 
 	if (range_lo > range_hi)
 		return -EINVAL;
-	err = smr_write_entry(mas, entry, gfp, false, &where, NULL);
+	err = smr_write_entry(mas, entry, gfp, false, &where);
 	mas_destroy(mas);
 	if (err) {
 		__mas_set_range(mas, index, last);

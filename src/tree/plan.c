@@ -9,10 +9,7 @@
  * (31 and 25 when wide). So three nodes a level are enough, and the next level again gets at most three.
  * At the top there is no neighbour: two parts at most, and a new top. A store builds 3h nodes at most.
  */
-#include "tree/check.h"
-#include "tree/pledge.h"
-
-#include <errno.h>
+#include "tree/plan.h"
 
 /*
  * Room left in leaves that are dealt out anew, so that the next store does not have to do it again. Inner nodes are
@@ -45,35 +42,6 @@ smr_inline void begin_at(struct smr_write *w, unsigned int i)
 	w->begin = first_of(w->mas, i);
 	w->end = last_of(w->mas, i);
 	w->spans = false;
-}
-
-/* Most often it is where the cursor stands, or goes on from there: one of so many ranges. */
-#define SMR_RANGES_BEHIND 3
-
-/* @first lies in the cursor's leaf. */
-smr_inline bool locate_behind(struct smr_write *w, unsigned long first)
-{
-	unsigned int i = w->mas->offset, last = i + SMR_RANGES_BEHIND - 1;
-
-	begin_at(w, i);
-	if (first < w->begin)
-		return false;
-	while (first > w->end && i < last)
-		begin_at(w, ++i);
-	w->mas->offset = i;
-	return first <= w->end;
-}
-
-static void locate(struct smr_write *w, unsigned long first)
-{
-	struct ma_state *mas = w->mas;
-
-	if (!smr_walk_to(mas, first)) {
-		if (locate_behind(w, first))
-			return;
-		mas->offset = smr_search_leaf(mas->node, first);
-	}
-	begin_at(w, mas->offset);
 }
 
 static void *right_leaf(const struct smr_write *w)
@@ -536,7 +504,7 @@ static smr_noinline void plan_subtree(struct smr_write *w)
 
 /* ---- The plan ---- */
 
-static smr_noinline int plan_compact(struct smr_write *w, bool free_only)
+int smri_plan_compact(struct smr_write *w, bool free_only)
 {
 	void *root = w->mt->ma_root;
 	bool covers = w->first == 0;
@@ -571,7 +539,7 @@ smr_inline void choose_form(struct smr_write *w)
 	} else if (same && (editable || !w->mt->ma_txn || nothing_new)) {
 		w->what = SMR_SLOT;
 	} else if (editable && !w->spans && fits_leaf(w)) {
-		w->what = SMR_EDIT;
+		w->what = SMR_INPLACE;
 	} else if (!w->spans && fits_leaf(w)) {
 		w->what = SMR_LEAF;
 		w->nodes = 1 + stale_above(w);
@@ -580,28 +548,16 @@ smr_inline void choose_form(struct smr_write *w)
 	}
 }
 
-static int make_plan(struct smr_write *w, struct ma_state *mas, unsigned long first,
-		     unsigned long last, void *entry, bool free_only)
+int smri_plan_beyond(struct smr_write *w, bool free_only)
 {
-	smr_check_write(mas->tree);
-	w->mas = mas;
-	w->mt = mas->tree;
-	w->first = first;
-	w->last = last;
-	w->entry = entry;
-	w->nodes = 0;
-	w->pledge = 0;
-	w->compact = false;
-	if (!smr_is_enode(w->mt->ma_root))
-		return plan_compact(w, free_only);
+	unsigned long last = w->last;
 
-	locate(w, first);
-	w->former = slot_at(mas->node, w->i);
+	begin_at(w, (unsigned int)w->mas->offset);
 	if (free_only && (w->former || last > w->end))
 		return -EEXIST;
 	if (smr_unlikely(last > w->end))
 		locate_last(w, last);
-	if (!entry) {
+	if (!w->entry) {
 		widen_left(w, last);
 		widen_right(w);
 	}
@@ -609,18 +565,20 @@ static int make_plan(struct smr_write *w, struct ma_state *mas, unsigned long fi
 	return 0;
 }
 
-void smr_plan_paid(struct smr_write *w, struct ma_state *mas, unsigned long first,
-		   unsigned long last, void *entry)
+int smri_plan_erase(struct smr_write *w, struct ma_state *mas)
 {
-	(void)make_plan(w, mas, first, last, entry, false);
-}
+	void *root;
 
-int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, unsigned long last,
-	     void *entry, bool free_only)
-{
-	int err = make_plan(w, mas, first, last, entry, free_only);
-
-	if (!err && smr_has_credits(w->mt))
-		w->pledge = smr_pledge_shortfall(w);
-	return err;
+	if (smr_walk(mas, mas->index, &root)) {
+		mas->status = ma_active;
+		if (!smr_range_here(mas))
+			return -ENOENT;
+	} else if (root && mas->index == 0) {
+		mas->last = 0;
+	} else {
+		smr_cursor_off(mas);
+		mas->status = root ? ma_root : ma_none;
+		return -ENOENT;
+	}
+	return smr_plan(w, mas, mas->index, mas->last, NULL, false);
 }

@@ -12,16 +12,7 @@
  * retired, to be used again after a grace period, or at once in a tree that has no lock-free readers.
  */
 #include "tree/gap.h"
-#include "tree/write.h"
-
-/*
- * ORDER seq: the new number comes after the new nodes. PARTNER walk.c, smr_walk(). WITHOUT a cursor takes the
- * number of nodes it has not seen.
- */
-static void advance(struct maple_tree *mt)
-{
-	smr_store(&mt->ma_seq, mt->ma_seq + 1, ORDER(seq, release));
-}
+#include "tree/plan.h"
 
 static void set_height(struct maple_tree *mt, unsigned int height)
 {
@@ -36,28 +27,22 @@ void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height)
 {
 	smr_publish(&mt->ma_root, root);
 	set_height(mt, height);
-	advance(mt);
-}
-
-/* Where the figure of the node at depth @d of a path is kept, which must not be the top. */
-smr_inline uint32_t *kept_gap(void *const *node, const unsigned char *slot, unsigned int d)
-{
-	return smr_gaps(node[d - 1]) + slot[d - 1];
+	smr_advance(mt);
 }
 
 /*
  * The figure of the node at depth @d has become @figure: brings what is kept of it, and above, up to date. A node's own
  * figure is the largest of its children's, so it is looked for only where the largest has become smaller.
  */
-static void raise_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure)
+void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure)
 {
-	uint32_t *kept = kept_gap(node, slot, d), before = *kept, own;
+	uint32_t *kept = smr_kept_gap(node, slot, d), before = *kept, own;
 
 	while (figure != before) {
 		*kept = figure;
 		if (--d == 0)
 			return;
-		kept = kept_gap(node, slot, d);
+		kept = smr_kept_gap(node, slot, d);
 		own = *kept;
 		if (figure < own) {
 			if (before < own)
@@ -102,12 +87,12 @@ void smr_update_gaps(const struct smr_write *w)
 
 	if (!smr_tracks_gaps(w->mt) || d == 0) /* nobody keeps the figure of the top */
 		return;
-	before = *kept_gap(mas->path, mas->slot, d);
+	before = *smr_kept_gap(mas->path, mas->slot, d);
 	if (!w->entry) /* a gap that is made is at least as large as those that go */
-		raise_gap(mas->path, mas->slot, d,
-			  smr_gap_larger(before, smr_gap_figure(w->last - w->first)));
+		smr_raise_gap(mas->path, mas->slot, d,
+			      smr_gap_larger(before, smr_gap_figure(w->last - w->first)));
 	else if (covers_gap_of(w, before))
-		raise_gap(mas->path, mas->slot, d, gap_that_stays(w));
+		smr_raise_gap(mas->path, mas->slot, d, gap_that_stays(w));
 }
 
 static void commit_root(struct smr_write *w)
@@ -132,14 +117,14 @@ static void leaf_changed(struct smr_write *w, void *leaf, unsigned int x)
 	struct ma_state *mas = w->mas;
 	unsigned int d = mas->depth;
 
-	advance(w->mt);
+	smr_advance(w->mt);
 	mas->path[d] = leaf;
 	smr_cursor_on(mas, leaf, smr_leaf_ranges(w));
 	mas->offset = mas->slot[d] = (unsigned char)x;
 	mas->seq = w->mt->ma_seq;
 }
 
-static void commit_edit(struct smr_write *w)
+static void commit_inplace(struct smr_write *w)
 {
 	void *leaf = w->mas->node;
 
@@ -229,19 +214,42 @@ static void commit_subtree(struct smr_write *w)
 		smr_drop_window(w, w->left.node[d], w->top, top->min, top->max, &dropped);
 		smr_publish(smr_slots(w->left.node[d - 1]) + w->left.slot[d - 1], top->node[0]);
 		if (smr_tracks_gaps(mt))
-			raise_gap(w->left.node, w->left.slot, d, top->gap[0]);
+			smr_raise_gap(w->left.node, w->left.slot, d, top->gap[0]);
 	}
-	advance(mt);
+	smr_advance(mt);
 	smr_dispose(mt, mas, &dropped);
 	smr_walk(mas, w->first, &root);
 }
 
-void smr_commit(struct smr_write *w)
+/* Puts the cursor where the specification says a store leaves it. */
+void smr_settle(const struct smr_write *w)
 {
-	smr_assert(w->mas->alloc_nr >= w->nodes);
-	w->mt->ma_nodes_built += w->nodes;
+	struct ma_state *mas = w->mas;
+	enum maple_status before = mas->status;
+
+	if (w->what == SMR_NOTHING || w->what == SMR_ROOT) {
+		smr_cursor_off(mas);
+		if (w->compact && !w->entry)
+			mas->status = w->what == SMR_ROOT || w->mt->ma_root ? ma_root : ma_none;
+		else
+			mas->status = before == ma_root ? ma_root : ma_start;
+		if (!w->compact) {
+			mas->index = 0;
+			mas->last = ULONG_MAX;
+		}
+		return;
+	}
+	mas->status = ma_active;
+	mas->index = w->first;
+	mas->last = w->last;
+	smr_check_place(mas);
+}
+
+void smri_commit(struct smr_write *w)
+{
 	switch (w->what) {
 	case SMR_NOTHING:
+	case SMR_EDIT:
 		break;
 	case SMR_ROOT:
 		commit_root(w);
@@ -249,8 +257,8 @@ void smr_commit(struct smr_write *w)
 	case SMR_SLOT:
 		commit_slot(w);
 		break;
-	case SMR_EDIT:
-		commit_edit(w);
+	case SMR_INPLACE:
+		commit_inplace(w);
 		break;
 	case SMR_LEAF:
 		commit_leaf(w);
@@ -259,4 +267,5 @@ void smr_commit(struct smr_write *w)
 		commit_subtree(w);
 		break;
 	}
+	smr_settle(w);
 }

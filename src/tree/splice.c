@@ -3,9 +3,10 @@
 
 #include "tree/write.h"
 
-SMR_DISPATCH(static void, smri_leaf_shift,
-	     (struct smr_node * to, const struct smr_node *from, enum smr_kind kind, unsigned int y,
-	      unsigned int j));
+SMR_DISPATCH(void, smr_shift_narrow,
+	     (struct smr_node * to, const struct smr_node *from, unsigned int y, unsigned int j));
+SMR_DISPATCH(void, smr_shift_wide,
+	     (struct smr_node * to, const struct smr_node *from, unsigned int y, unsigned int j));
 
 SMR_CLONES void smr_node_copy(struct smr_node *to, const struct smr_node *from)
 {
@@ -29,7 +30,7 @@ unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to)
 	unsigned int x = w->i + (w->first > w->begin);
 	bool piece_behind = w->last < w->end;
 
-	smri_leaf_shift(node, from, kind, x + piece_behind, w->j);
+	smr_shift(node, from, kind, x + piece_behind, w->j);
 	smr_kind_slots(node, kind)[x] = w->entry;
 	if (x > w->i)
 		set_start(node, from, kind, x, w->first);

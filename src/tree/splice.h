@@ -33,27 +33,50 @@ smr_inline void smri_node_copy(struct smr_node *to, const struct smr_node *from)
 		dst[i] = src[i];
 }
 
-/*
- * Makes @to, a copy of @from or @from itself, a leaf whose ranges from @y on are those of @from from @j on. Range @y - 1, if
- * that is not one of @from's own, and the bound before it and behind it are the caller's to write. At least one range
- * is left behind @y.
- */
-smr_inline void smri_leaf_shift_any(struct smr_node *to, const struct smr_node *from,
-				    enum smr_kind kind, unsigned int y, unsigned int j)
+/* Ranges @j to @count - 1 become those from @y on; the bounds behind the last one are padded. */
+smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned int y, unsigned int j,
+			  unsigned int count)
 {
-	unsigned int count = from->count, rest = count - j;
-	void **slots = smr_kind_slots(to, kind);
+	unsigned int rest = count - j;
+	void **slots = smr_kind_slots(node, kind);
 
-	if (to != from)
-		smri_node_copy(to, from);
 	if (smr_kind_wide(kind))
-		memmove(to->b64 + y, from->b64 + j, (rest - 1) * sizeof(int64_t));
+		memmove(node->b64 + y, node->b64 + j, (rest - 1) * sizeof(int64_t));
 	else
-		memmove(to->b32 + y, from->b32 + j, (rest - 1) * sizeof(int32_t));
-	memmove(slots + y, smr_kind_slots((struct smr_node *)from, kind) + j,
-		rest * sizeof(void *));
-	to->count = (uint8_t)(y + rest);
-	smr_bounds_pad(to, kind, to->count - 1u, count - 1);
+		memmove(node->b32 + y, node->b32 + j, (rest - 1) * sizeof(int32_t));
+	memmove(slots + y, slots + j, rest * sizeof(void *));
+	node->count = (uint8_t)(y + rest);
+	smr_bounds_pad(node, kind, node->count - 1u, count - 1);
+}
+
+/*
+ * Makes @node, which nobody else can see, a leaf whose ranges from @y on are those from @j on. Range @y - 1, if that is not one
+ * of its own, and the bound before it and behind it are the caller's to write. At least one range is left behind @y.
+ */
+smr_inline void smr_shift_within(struct smr_node *node, enum smr_kind kind, unsigned int y,
+				 unsigned int j)
+{
+	smri_move(node, kind, y, j, node->count);
+}
+
+/* The same, of what @from is, in a new node. */
+smr_inline void smri_shift(struct smr_node *to, const struct smr_node *from, enum smr_kind kind,
+			   unsigned int y, unsigned int j)
+{
+	smri_node_copy(to, from);
+	smri_move(to, kind, y, j, from->count);
+}
+
+smr_inline void smr_shift_narrow_any(struct smr_node *to, const struct smr_node *from,
+				     unsigned int y, unsigned int j)
+{
+	smri_shift(to, from, SMR_NLEAF, y, j);
+}
+
+smr_inline void smr_shift_wide_any(struct smr_node *to, const struct smr_node *from, unsigned int y,
+				   unsigned int j)
+{
+	smri_shift(to, from, SMR_WLEAF, y, j);
 }
 
 #if SMR_HAVE_AVX2
@@ -66,7 +89,7 @@ SMR_TARGET_avx2 smr_inline __m256i smri_load256(const void *at)
 }
 
 /*
- * Narrow leaves, @by up to SMRI_SHIFT_NEAR either way, not in place. The vectors that begin before the bounds, or end behind the slots, read
+ * Narrow leaves, @by up to SMRI_SHIFT_NEAR either way. The vectors that begin before the bounds, or end behind the slots, read
  * other words of the node, but for lanes that are then not used, or are padded over.
  */
 SMR_TARGET_avx2 smr_inline void smri_shift_near(struct smr_node *to, const struct smr_node *from,
@@ -143,21 +166,54 @@ SMR_TARGET_avx2 smr_inline void smri_shift_near_wide(struct smr_node *to,
 		to->b64[k] = INT64_MAX;
 }
 
-SMR_TARGET_avx2 smr_inline void smri_leaf_shift_avx2(struct smr_node *to,
-						     const struct smr_node *from,
-						     enum smr_kind kind, unsigned int y,
-						     unsigned int j)
+/* Is it such a shift? */
+smr_inline bool smri_is_near(int by)
+{
+	return by <= SMRI_SHIFT_NEAR && by >= -SMRI_SHIFT_NEAR;
+}
+
+SMR_TARGET_avx2 smr_inline void smr_shift_narrow_avx2(struct smr_node *to,
+						      const struct smr_node *from, unsigned int y,
+						      unsigned int j)
 {
 	int by = (int)y - (int)j;
 
-	if (smr_unlikely(by > SMRI_SHIFT_NEAR || by < -SMRI_SHIFT_NEAR || to == from))
-		smri_leaf_shift_any(to, from, kind, y, j);
-	else if (smr_kind_wide(kind))
+	if (smr_likely(smri_is_near(by)))
+		smri_shift_near(to, from, y, by);
+	else
+		smr_shift_narrow_any(to, from, y, j);
+}
+
+SMR_TARGET_avx2 smr_inline void smr_shift_wide_avx2(struct smr_node *to,
+						    const struct smr_node *from, unsigned int y,
+						    unsigned int j)
+{
+	int by = (int)y - (int)j;
+
+	if (smr_likely(smri_is_near(by)))
 		smri_shift_near_wide(to, from, y, by);
 	else
-		smri_shift_near(to, from, y, by);
+		smr_shift_wide_any(to, from, y, j);
 }
 
 #endif
+
+/* The shift of narrow leaves and of wide ones, into a new node. */
+void smr_shift_narrow(struct smr_node *to, const struct smr_node *from, unsigned int y,
+		      unsigned int j);
+void smr_shift_wide(struct smr_node *to, const struct smr_node *from, unsigned int y,
+		    unsigned int j);
+
+/* Either, or within @from if @to is the same. */
+smr_inline void smr_shift(struct smr_node *to, struct smr_node *from, enum smr_kind kind,
+			  unsigned int y, unsigned int j)
+{
+	if (to == from)
+		smr_shift_within(from, kind, y, j);
+	else if (smr_kind_wide(kind))
+		smr_shift_wide(to, from, y, j);
+	else
+		smr_shift_narrow(to, from, y, j);
+}
 
 #endif

@@ -7,8 +7,7 @@
 #include "lock/check.h"
 #include "mem/refill.h"
 #include "mem/pledge.h"
-#include "tree/check.h"
-#include "tree/pledge.h"
+#include "tree/plan.h"
 #include "tree/walk.h"
 
 #include <errno.h>
@@ -86,38 +85,20 @@ int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 		return 0;
 	if (gfpflags_allow_blocking(gfp))
 		smr_check_store_alloc(mas->tree);
-	err = smr_mem_take(smr_mem_of(mas->tree), &own, nr - own.nr, gfp);
-	set_own_nodes(mas, &own);
+	if (smr_likely(nr == 1)) { /* nearly always */
+		mas->alloc = smr_mem_take_one(smr_mem_of(mas->tree), gfp);
+		mas->alloc_nr = mas->alloc != NULL;
+		err = mas->alloc ? 0 : -ENOMEM;
+	} else {
+		err = smr_mem_take(smr_mem_of(mas->tree), &own, nr - own.nr, gfp);
+		set_own_nodes(mas, &own);
+	}
 	if (!err || !gfpflags_allow_blocking(gfp))
 		return err;
 	return fill_blocking(mas, nr, gfp);
 }
 
 /* ---- One store ---- */
-
-/* Puts the cursor where the specification says a store leaves it. */
-void smr_settle(const struct smr_write *w)
-{
-	struct ma_state *mas = w->mas;
-	enum maple_status before = mas->status;
-
-	if (w->what == SMR_NOTHING || w->what == SMR_ROOT) {
-		smr_cursor_off(mas);
-		if (w->compact && !w->entry)
-			mas->status = w->what == SMR_ROOT || w->mt->ma_root ? ma_root : ma_none;
-		else
-			mas->status = before == ma_root ? ma_root : ma_start;
-		if (!w->compact) {
-			mas->index = 0;
-			mas->last = ULONG_MAX;
-		}
-		return;
-	}
-	mas->status = ma_active;
-	mas->index = w->first;
-	mas->last = w->last;
-	smr_check_place(mas);
-}
 
 /* All that is to be obtained before the commit. */
 static unsigned long needed(const struct smr_write *w)
@@ -141,13 +122,12 @@ smr_inline void commit(struct smr_write *w)
 {
 	pay_pledge(w);
 	smr_commit(w);
-	smr_settle(w);
 	if (smr_has_credits(w->mt))
 		smr_pledge_settle(w->mt);
 }
 
 int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
-		    const struct smr_where *where, void **former)
+		    const struct smr_where *where)
 {
 	struct smr_write w;
 	int err;
@@ -162,8 +142,6 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
 	if (err)
 		return err;
 	commit(&w);
-	if (former)
-		*former = w.former;
 	return 0;
 }
 
@@ -219,8 +197,7 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 
 	if (mas->status == ma_error)
 		return xa_err(mas->node);
-	err = mas->index > mas->last ? -EINVAL
-				     : smr_write_entry(mas, entry, gfp, false, NULL, NULL);
+	err = mas->index > mas->last ? -EINVAL : smr_write_entry(mas, entry, gfp, false, NULL);
 	mas_destroy(mas);
 	if (err)
 		smr_fail(mas, err);
@@ -289,39 +266,24 @@ void mas_destroy(struct ma_state *mas)
 		smr_cursor_trim(mas, 0);
 }
 
-/* ---- Erasing ---- */
-
-enum { NOTHING_THERE = 1 };
-
-static int find_entry(struct ma_state *mas, const struct smr_where *where)
-{
-	void *root = mas->tree->ma_root;
-
-	if (smr_is_enode(root)) {
-		mas->index = where->min;
-		return mas_walk(mas) ? 0 : NOTHING_THERE;
-	}
-	smr_cursor_off(mas);
-	if (root && where->min == 0) {
-		mas->index = mas->last = 0;
-		return 0;
-	}
-	mas->status = root ? ma_root : ma_none;
-	return NOTHING_THERE;
-}
-
 void *mas_erase(struct ma_state *mas)
 {
-	struct smr_where where = { .find = find_entry, .min = mas->index };
-	unsigned long last = mas->last;
-	void *entry = NULL;
-	int err = smr_write_entry(mas, NULL, GFP_KERNEL, false, &where, &entry);
+	unsigned long index = mas->index, last = mas->last;
+	struct smr_write w;
+	int err;
 
+	do {
+		err = smr_plan_erase(&w, mas, index);
+		if (!err)
+			err = smr_cursor_obtain(mas, needed(&w), GFP_KERNEL);
+	} while (err == -EAGAIN);
+	if (!err)
+		commit(&w);
 	mas_destroy(mas);
-	if (err < 0) {
-		mas->index = where.min;
+	if (err == -ENOMEM) {
+		mas->index = index;
 		mas->last = last;
 		smr_fail(mas, err);
 	}
-	return entry;
+	return err ? NULL : w.former;
 }

@@ -18,11 +18,11 @@ struct smr_where {
 /*
  * Stores @entry where @where says (NULL: over [index..last]); with @free_only, -EEXIST unless all of it is free.
  * Nodes are obtained as the specification's order of attempts has it: free ones first; if @gfp may
- * block, the internal lock is dropped and retaken. On error nothing has changed but the position. *@former
- * (if not NULL) gets what the range's first key held. CONTEXT: HOLDS tree lock; may drop it.
+ * block, the internal lock is dropped and retaken. On error nothing has changed but the position.
+ * CONTEXT: HOLDS tree lock; may drop it.
  */
 int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
-		    const struct smr_where *where, void **former);
+		    const struct smr_where *where);
 
 /* Lowest (highest) gap of @size keys in [min..max]; as mas_empty_area(). */
 int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size,

@@ -40,7 +40,6 @@
 #include "mem/retire.h"
 #include "tree/check.h"
 #include "tree/credits.h"
-#include "tree/edit.h"
 #include "tree/store.h"
 #include "tree/walk.h"
 
@@ -89,16 +88,18 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 }
 
 /*
- * Brings the cursor to where a store from @first on begins. Stores that have come into the leaf behind the last one's will go
- * on to the one behind that, too.
+ * Most stores are edits of leaves that are the transaction's own, one behind the other: those that have come into the leaf
+ * behind the last one's will go on to the one behind that, too.
  */
-static void go_to(struct mt_txn *txn, unsigned long first)
+static bool edit(struct ma_state *mas, unsigned long first, unsigned long last, void *entry)
 {
-	struct ma_state *mas = &txn->mas;
 	unsigned long max = mas->max;
 
-	if (smr_walk_to(mas, first) && mas->node && mas->min == max + 1)
+	if (!smr_walk_to(mas, first))
+		return false;
+	if (mas->min == max + 1)
 		smr_prefetch_behind(mas);
+	return smr_edit_within(mas, first, last, entry);
 }
 
 int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long last, void *entry,
@@ -110,11 +111,10 @@ int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long la
 	if (first > last || xa_is_advanced(entry))
 		return -EINVAL;
 	smr_check_write(txn->mt);
-	go_to(txn, first);
-	if (smr_unlikely(!smr_edit_amid(mas, first, last, entry))) {
+	if (smr_unlikely(!edit(mas, first, last, entry))) {
 		mas->index = first;
 		mas->last = last;
-		err = smr_write_entry(mas, entry, gfp, false, NULL, NULL);
+		err = smr_write_entry(mas, entry, gfp, false, NULL);
 		mas_destroy(mas);
 	}
 	txn->stores += !err;

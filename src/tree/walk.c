@@ -113,14 +113,17 @@ bool smr_walk_near(struct ma_state *mas, unsigned long key)
 	return false;
 }
 
-bool smr_walk_to(struct ma_state *mas, unsigned long key)
+/* Brings the cursor to the leaf of @key. False: it stands there already, and its offset is what it was. */
+smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 {
 	bool near = mas->node && key >= mas->min && key <= mas->max;
 	bool fresh;
 	void *root;
 
-	if (near)
+	if (near) {
 		smr_check_cursor(mas);
+		smr_check_place(mas); /* said once is enough */
+	}
 	/* Only the number will do here: a leaf may be alive below a parent that is not. */
 	fresh = mas->node && mas->seq == mas->tree->ma_seq;
 	if (fresh && near)
@@ -128,6 +131,38 @@ bool smr_walk_to(struct ma_state *mas, unsigned long key)
 	if (!fresh || !smr_walk_near(mas, key))
 		smr_walk(mas, key, &root);
 	return true;
+}
+
+/* Most often the range of @key is the cursor's, or close behind it: one of so many. */
+#define RANGES_BEHIND 4
+
+/* Which of them is it? The processor could not guess either, so bounds are counted. RANGES_BEHIND: none. */
+smr_inline unsigned int count_behind(const struct ma_state *mas, unsigned long key)
+{
+	const struct smr_node *node = smr_node_of(mas->node);
+	unsigned int i = (unsigned int)mas->offset, n = 0;
+	int32_t limit;
+
+	if (smr_enode_kind(mas->node) != SMR_NLEAF || i + RANGES_BEHIND >= SMR_NLEAF_CAP)
+		return RANGES_BEHIND;
+	limit = smri_limit(node, key);
+	if (i > 0 && node->b32[i - 1] >= limit)
+		return RANGES_BEHIND;
+	for (unsigned int k = 0; k < RANGES_BEHIND; k++)
+		n += node->b32[i + k] < limit;
+	return n;
+}
+
+bool smr_walk_to(struct ma_state *mas, unsigned long key)
+{
+	unsigned int behind;
+
+	if (!walk_to_leaf(mas, key)) {
+		behind = count_behind(mas, key);
+		mas->offset = behind < RANGES_BEHIND ? mas->offset + behind
+						     : smr_search_leaf(mas->node, key);
+	}
+	return mas->node;
 }
 
 static void enter_leaf(struct ma_state *mas, unsigned int d, void *leaf, bool at_end)

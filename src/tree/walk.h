@@ -79,8 +79,8 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root);
 bool smr_walk_near(struct ma_state *mas, unsigned long key);
 
 /*
- * Brings the cursor to the leaf of @key, from its place if that is fresh and not far. False: it stands there already, and its
- * offset is what it was. CONTEXT: HOLDS tree lock.
+ * Brings the cursor to the range of @key, from its place if that is fresh and not far. False: the tree has no nodes.
+ * CONTEXT: HOLDS tree lock.
  */
 bool smr_walk_to(struct ma_state *mas, unsigned long key);
 

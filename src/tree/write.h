@@ -3,10 +3,10 @@
  * The one way to write. Whatever is stored, erased or allocated, one range is replaced by another entry, in
  * these steps:
  *
- *   plan     walk to the range and work out what will be: nothing, a slot, a leaf, or a subtree. Pure arithmetic;
- *            afterwards the number of nodes is known.                                            (plan.c)
+ *   plan     walk to the range and work out what will be: most often an edit amid a leaf, else nothing, a slot, a leaf, or
+ *            a subtree. Pure arithmetic; afterwards the number of nodes is known.        (edit.c, plan.c)
  *   obtain   exactly that many nodes; the only step that can fail, with nothing changed.         (store.c)
- *   build    the replacement, in nodes that nobody sees yet.                           (build.c, splice.c)
+ *   build    the replacement, in nodes that nobody sees yet.                   (edit.c, build.c, splice.c)
  *   publish  the nodes to be replaced are marked, one release store goes into the lowest slot that
  *            covers all of the change, and the replaced nodes are retired.             (publish.c, drop.c)
  *
@@ -26,6 +26,7 @@
 #define SMR_TREE_WRITE_H
 
 #include "mem/take.h"
+#include "tree/edit.h"
 #include "tree/encode.h"
 #include "tree/walk.h"
 
@@ -36,7 +37,8 @@ enum smr_what {
 	SMR_NOTHING, /* it is so already */
 	SMR_ROOT,    /* swap the root for an entry or NULL; frees the whole tree */
 	SMR_SLOT,    /* swap one slot of a leaf, if that is not what it holds */
-	SMR_EDIT,    /* change one leaf in place: nobody else can see it */
+	SMR_EDIT,    /* amid one leaf: edit.h */
+	SMR_INPLACE, /* change one leaf in place: nobody else can see it */
 	SMR_LEAF, /* one leaf becomes one leaf with the same base and shift, nodes above it are copied at most */
 	SMR_SUBTREE, /* everything else: see the levels */
 };
@@ -67,8 +69,9 @@ struct smr_write {
 	unsigned int i, j;    /* offsets of first and last in their leaves */
 	unsigned long begin,
 		end; /* the old ranges there begin and end here: what is beyond first and last stays */
-	bool spans;   /* those leaves are two, the second at the end of right */
-	bool compact; /* the tree has no nodes yet */
+	bool spans;           /* those leaves are two, the second at the end of right */
+	bool compact;         /* the tree has no nodes yet */
+	struct smr_edit edit; /* SMR_EDIT: all that counts */
 	/* SMR_SUBTREE only: */
 	bool to_root;     /* the top part becomes the root */
 	unsigned int top; /* level whose only part is published */
@@ -76,17 +79,6 @@ struct smr_write {
 	struct smr_items ranges; /* of level 0: it is gathered once */
 	struct smr_level level[MT_PATH_MAX + 1];
 };
-
-/*
- * Plans storing @entry over [first..last]. Moves the cursor to the leaf of first. With @free_only, -EEXIST unless
- * every key is free. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
- */
-int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first, unsigned long last,
-	     void *entry, bool free_only);
-
-/* The same for a store on a credit, which owes holders of credits nothing. CONTEXT: as smr_plan(). */
-void smr_plan_paid(struct smr_write *w, struct ma_state *mas, unsigned long first,
-		   unsigned long last, void *entry);
 
 /*
  * ORDER publish: everything the new value leads to has been written. PARTNER node.h, smr_slot_read() and
@@ -97,8 +89,14 @@ smr_inline void smr_publish(void **slot, void *value)
 	smr_store(slot, value, ORDER(publish, release));
 }
 
-/* Carries the plan out with the w->nodes nodes at the head of mas->alloc. CONTEXT: as smr_plan(). */
-void smr_commit(struct smr_write *w);
+/*
+ * ORDER seq: the new number comes after the new nodes. PARTNER walk.c, smr_walk(). WITHOUT a cursor takes the
+ * number of nodes it has not seen.
+ */
+smr_inline void smr_advance(struct maple_tree *mt)
+{
+	smr_store(&mt->ma_seq, mt->ma_seq + 1, ORDER(seq, release));
+}
 
 /* Puts the cursor where a committed store leaves it. */
 void smr_settle(const struct smr_write *w);
@@ -112,6 +110,15 @@ void smr_publish_leaf(struct smr_write *w, void *leaf, unsigned int x);
 
 /* Brings the figure of the cursor's leaf, which @w stays within, and those above up to date; before the leaf is. */
 void smr_update_gaps(const struct smr_write *w);
+
+/* Where the figure of the node at depth @d of a path is kept, which must not be the top. */
+smr_inline uint32_t *smr_kept_gap(void *const *node, const unsigned char *slot, unsigned int d)
+{
+	return smr_gaps(node[d - 1]) + slot[d - 1];
+}
+
+/* The figure of the node at depth @d of a path has become @figure: so are those above. */
+void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure);
 
 /* Publishes @root, of a tree of @height, in place of all there is; what was there is the caller's to drop. */
 void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height);

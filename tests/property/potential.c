@@ -15,7 +15,7 @@
 #include "support/rng.h"
 #include "support/treecheck.h"
 
-#include "tree/write.h"
+#include "tree/plan.h"
 
 #include <samara/txn.h>
 #include <stdio.h>

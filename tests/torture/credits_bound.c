@@ -8,7 +8,7 @@
 #include "support/env.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
-#include "tree/write.h"
+#include "tree/plan.h"
 
 #include <samara/credits.h>
 

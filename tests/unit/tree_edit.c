@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Edits amid a leaf: they come to what any store would, gap figures included, and build nothing; and whatever is more than that is
- * left alone. Beside a model, in dense and in holey trees of pages, of bytes, and of keys that fit no narrow leaf.
+ * Edits amid a leaf: they come to what any store would, gap figures included, and build a node at most; and whatever is more than
+ * that is left alone. Beside a model, in dense and in holey trees of pages, of bytes, and of keys that fit no narrow
+ * leaf; in trees with and without lock-free readers, and in transactions.
  */
 #include "support/cm.h"
 
+#include "mem/take.h"
 #include "support/env.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
@@ -16,14 +18,19 @@
 
 enum { RANGES = 200, UNITS = 8 * RANGES, STORES = 4000, CHECK = 8 };
 
+#define WIDE_UNIT ((1UL << 40) + 1) /* starts so far apart, and without an alignment */
+
 static struct mt_mem *arena;
 
 struct bed {
 	struct maple_tree tree;
-	struct range_model model; /* of the transaction's view */
+	struct range_model model; /* of what is edited */
+	bool in_txn;
 	struct mt_txn txn;
-	unsigned long unit; /* of keys */
-	unsigned long edits;
+	struct maple_tree *edited; /* the tree, or the view of txn */
+	struct ma_state own, *mas; /* of that */
+	unsigned long unit;        /* of keys */
+	unsigned long edits, copies;
 	struct rng rng;
 };
 
@@ -32,42 +39,61 @@ static void *entry_of(struct bed *b)
 	return xa_mk_value(rng_below(&b->rng, 1UL << 40));
 }
 
-static void txn_store(struct bed *b, unsigned long first, unsigned long last, void *entry)
+static void store(struct bed *b, unsigned long first, unsigned long last, void *entry)
 {
-	assert_int_equal(mt_txn_store_range(&b->txn, first, last, entry, GFP_KERNEL), 0);
+	if (b->in_txn) {
+		assert_int_equal(mt_txn_store_range(&b->txn, first, last, entry, GFP_KERNEL), 0);
+	} else {
+		mas_set_range(&b->own, first, last);
+		assert_int_equal(mas_store_gfp(&b->own, entry, GFP_KERNEL), 0);
+	}
 	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
 }
 
-/* One in @holes ranges is none; 0: all are. The lock is held, and a transaction open, from here on. */
-static void bed_make(struct bed *b, unsigned int flags, unsigned long unit, unsigned int holes)
+/* The lock is held from here on. */
+static void bed_begin(struct bed *b, unsigned int flags, unsigned long unit)
 {
 	memset(b, 0, sizeof(*b));
 	b->unit = unit;
-	b->rng = rng_make(env_seed(), unit + holes + flags);
+	b->rng = rng_make(env_seed(), unit + flags);
 	mt_init_flags(&b->tree, flags);
 	mt_set_mem(&b->tree, arena);
 	rm_init(&b->model);
 	mtree_lock(&b->tree);
-	mt_txn_begin(&b->txn, &b->tree);
+	mas_init(&b->own, &b->tree, 0);
+	b->edited = &b->tree;
+	b->mas = &b->own;
+}
+
+/* One in @holes ranges is none; 0: all are. */
+static void bed_fill(struct bed *b, unsigned int holes)
+{
 	for (unsigned long i = 0; i < RANGES; i++)
 		if (holes == 0 || !rng_one_in(&b->rng, holes))
-			txn_store(b, 8 * i * unit, 8 * (i + 1) * unit - 1, entry_of(b));
-	/* What there is belongs to the tree, and not to the transaction that is open now. */
-	mt_txn_commit(&b->txn);
+			store(b, 8 * i * b->unit, 8 * (i + 1) * b->unit - 1, entry_of(b));
+}
+
+/* A transaction is open then, and what there is belongs to the tree, and not to it. */
+static void bed_open_txn(struct bed *b)
+{
 	mt_txn_begin(&b->txn, &b->tree);
+	b->in_txn = true;
+	b->edited = &b->txn.view;
+	b->mas = &b->txn.mas;
 }
 
 static void bed_check(struct bed *b)
 {
 	char why[WHY_SIZE];
 
-	if (!tree_good(&b->txn.view, &b->model, why))
+	if (!tree_good(b->edited, &b->model, why))
 		fail_msg("%s", why);
 }
 
 static void bed_free(struct bed *b)
 {
-	mt_txn_commit(&b->txn);
+	if (b->in_txn)
+		mt_txn_commit(&b->txn);
 	mtree_unlock(&b->tree);
 	mtree_destroy(&b->tree);
 	rm_destroy(&b->model);
@@ -81,45 +107,108 @@ static void random_range(struct bed *b, unsigned long *first, unsigned long *las
 	unsigned long from = rng_below(&b->rng, UNITS), nr = 1 + rng_below(&b->rng, 12);
 
 	if (!rng_one_in(&b->rng, 4))
-		from = b->txn.mas.index / b->unit + rng_below(&b->rng, 40);
+		from = b->mas->index / b->unit + rng_below(&b->rng, 40);
 	*first = from * b->unit + (rng_one_in(&b->rng, 16) ? rng_below(&b->rng, b->unit) : 0);
 	*last = (from + nr) * b->unit - 1;
 }
 
-static void try_edit(struct bed *b, unsigned long first, unsigned long last, void *entry)
+/* Carries @e out with the nodes it says. */
+static void commit(struct bed *b, const struct smr_edit *e, void *entry)
 {
-	struct ma_state *mas = &b->txn.mas;
-	unsigned long built = b->txn.view.ma_nodes_built;
+	unsigned long retired = b->edited->ma_nodes_retired;
 
-	if (!smr_edit_amid(mas, first, last, entry))
-		return;
+	assert_int_equal(b->mas->alloc_nr, 0);
+	if (e->nodes) {
+		b->mas->alloc = smr_mem_take_one(arena, GFP_ATOMIC);
+		b->mas->alloc_nr = 1;
+		assert_non_null(b->mas->alloc);
+	}
+	smr_edit_commit(e, b->mas, entry);
+	assert_int_equal(b->mas->alloc_nr, 0);
+	assert_int_equal(b->edited->ma_nodes_retired, retired + e->nodes);
+	b->copies += e->nodes;
+}
+
+/* The cursor stands on the range as it is now: [first..last], or the gap that takes that in. */
+static void edited(struct bed *b, unsigned long first, unsigned long last, void *entry)
+{
+	struct ma_state *mas = b->mas;
+
 	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
-	assert_int_equal(b->txn.view.ma_nodes_built, built);
 	assert_true(smr_path_fresh(mas));
+	assert_int_equal(mas->status, ma_active);
 	assert_int_equal(mas->end + 1, smr_count(mas->node));
 	assert_ptr_equal(smr_slots(mas->node)[mas->offset], entry);
+	assert_true(mas->index <= first && mas->last >= last);
+	assert_true(!entry || (mas->index == first && mas->last == last));
+	assert_int_equal(mas->index,
+			 smr_leaf_first(mas->node, (unsigned int)mas->offset, mas->min));
 	b->edits++;
 }
 
+static bool try_store(struct bed *b, unsigned long first, unsigned long last, void *entry)
+{
+	struct smr_edit e;
+
+	if (!smr_walk_to(b->mas, first))
+		return false;
+	if (b->in_txn) {
+		if (!smr_edit_within(b->mas, first, last, entry))
+			return false;
+	} else {
+		if (!smr_edit_store(&e, b->mas, first, last, entry))
+			return false;
+		commit(b, &e, entry);
+	}
+	edited(b, first, last, entry);
+	return true;
+}
+
+/* The range of @key, if it is one. */
+static bool try_erase(struct bed *b, unsigned long key)
+{
+	unsigned long first, last;
+	struct smr_edit e;
+
+	if (!smr_walk_to(b->mas, key) || !smr_slots(b->mas->node)[b->mas->offset])
+		return false;
+	smr_range_here(b->mas);
+	first = b->mas->index;
+	last = b->mas->last;
+	if (!smr_edit_erase(&e, b->mas))
+		return false;
+	commit(b, &e, NULL);
+	edited(b, first, last, NULL);
+	return true;
+}
+
 /* Of @STORES stores, some of which any store's way takes, how many were edits. */
-static unsigned long edits_in(unsigned int flags, unsigned long unit, unsigned int holes)
+static unsigned long edits_in(bool in_txn, unsigned int flags, unsigned long unit,
+			      unsigned int holes)
 {
 	unsigned long first, last;
 	struct bed b;
 
-	bed_make(&b, flags, unit, holes);
+	bed_begin(&b, flags, unit);
+	bed_fill(&b, holes);
+	if (in_txn)
+		bed_open_txn(&b);
 	for (unsigned int i = 0; i < STORES; i++) {
 		void *entry = rng_one_in(&b.rng, 2) ? NULL : entry_of(&b);
 
 		random_range(&b, &first, &last);
 		if (rng_one_in(&b.rng, 3))
-			txn_store(&b, first, last, entry);
+			store(&b, first, last, entry);
+		else if (rng_one_in(&b.rng, 4))
+			try_erase(&b, first);
 		else
-			try_edit(&b, first, last, entry);
+			try_store(&b, first, last, entry);
 		if (i % CHECK == 0)
 			bed_check(&b);
 	}
 	bed_check(&b);
+	/* Copies are for readers, which a transaction's own leaves have not got. */
+	assert_int_equal(b.copies > 0, !in_txn && (flags & MT_FLAGS_USE_RCU));
 	bed_free(&b);
 	return b.edits;
 }
@@ -129,60 +218,67 @@ static void edits_come_to_stores(void **state)
 {
 	static const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU, MT_FLAGS_ALLOC_RANGE,
 					      MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU };
+	static const unsigned long unit[] = { 1, 4096, WIDE_UNIT };
 
 	(void)state;
 	for (unsigned int f = 0; f < 4; f++)
-		for (unsigned int holes = 0; holes < 4; holes += 3) {
-			assert_true(edits_in(flags[f], 1, holes) > STORES / 8);
-			assert_true(edits_in(flags[f], 4096, holes) > STORES / 8);
-		}
-}
-
-/* Starts so far apart, and without an alignment, that leaves are wide: these are not edited. */
-static void leaves_wide_leaves_alone(void **state)
-{
-	(void)state;
-	assert_int_equal(edits_in(MT_FLAGS_ALLOC_RANGE, (1UL << 40) + 1, 0), 0);
+		for (unsigned int holes = 0; holes < 4; holes += 3)
+			for (unsigned int u = 0; u < 3; u++) {
+				assert_true(edits_in(false, flags[f], unit[u], holes) > STORES / 8);
+				assert_true(edits_in(true, flags[f], unit[u], holes) > STORES / 8);
+			}
 }
 
 /* ---- What it leaves alone ---- */
 
-static void stand_at(struct bed *b, unsigned long key)
-{
-	void *root;
-
-	assert_true(smr_walk(&b->txn.mas, key, &root));
-}
-
 static void refuses(struct bed *b, unsigned long first, unsigned long last, void *entry)
 {
-	assert_false(smr_edit_amid(&b->txn.mas, first, last, entry));
+	assert_false(try_store(b, first, last, entry));
 	bed_check(b);
 }
 
-/* A place that is not known, or not in a leaf of the transaction's own, or where the store does not lie. */
-static void edits_where_the_cursor_stands(void **state)
+/* The leaf that @key is in, amid others. */
+static void limits_at(struct bed *b, unsigned long key, unsigned long *min, unsigned long *max)
+{
+	assert_true(smr_walk_to(b->mas, key));
+	*min = b->mas->min;
+	*max = b->mas->max;
+	assert_true(*min > 0 && *max < ULONG_MAX);
+}
+
+/* A transaction's stores into leaves that it has not made itself. */
+static void leaves_the_trees_own_leaves_alone(void **state)
 {
 	struct bed b;
-	unsigned long min, max;
 
 	(void)state;
-	bed_make(&b, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU, 1, 0);
+	bed_begin(&b, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU, 1);
+	bed_fill(&b, 0);
+	bed_open_txn(&b);
 	refuses(&b, 808, 815, entry_of(&b));
-	stand_at(&b, 800);
-	refuses(&b, 808, 815, entry_of(&b));
-	txn_store(&b, 802, 804, entry_of(&b)); /* now the leaf is */
-	min = b.txn.mas.min;
-	max = b.txn.mas.max;
-	try_edit(&b, 808, 815, entry_of(&b));
-	assert_int_equal(b.edits, 1);
-	refuses(&b, min - 8, min - 1, entry_of(&b));
-	refuses(&b, max + 1, max + 8, entry_of(&b));
-	refuses(&b, 800, max + 8, entry_of(&b));
-	b.txn.mas.seq--;
-	refuses(&b, 808, 815, entry_of(&b));
-	b.txn.mas.seq++;
+	store(&b, 802, 804, entry_of(&b)); /* now the leaf is one */
+	assert_true(try_store(&b, 808, 815, entry_of(&b)));
+	bed_check(&b);
 	bed_free(&b);
+}
+
+/* Stores that go on in the leaf behind. */
+static void stays_in_one_leaf(void **state)
+{
+	static const unsigned long unit[] = { 1, WIDE_UNIT };
+	unsigned long min, max;
+	struct bed b;
+
+	(void)state;
+	for (unsigned int u = 0; u < 2; u++) {
+		bed_begin(&b, MT_FLAGS_ALLOC_RANGE, unit[u]);
+		bed_fill(&b, 0);
+		limits_at(&b, 800 * unit[u], &min, &max);
+		refuses(&b, min + 8 * unit[u], max + 8 * unit[u], entry_of(&b));
+		refuses(&b, min + 8 * unit[u], ULONG_MAX, entry_of(&b));
+		refuses(&b, max + 1 - 8 * unit[u], max + 8 * unit[u], entry_of(&b));
+		bed_free(&b);
+	}
 }
 
 /* Keys that are so far behind a leaf's others that no bound of it reaches them. */
@@ -192,10 +288,11 @@ static void leaves_far_keys_alone(void **state)
 	struct bed b;
 
 	(void)state;
-	bed_make(&b, MT_FLAGS_ALLOC_RANGE, 1, 0);
-	txn_store(&b, UNITS - 14, UNITS - 13, entry_of(&b));
-	assert_int_equal(b.txn.mas.max, ULONG_MAX);
-	start = smr_start(b.txn.mas.node, 2);
+	bed_begin(&b, MT_FLAGS_ALLOC_RANGE, 1);
+	bed_fill(&b, 0);
+	assert_true(smr_walk_to(b.mas, UNITS - 14));
+	assert_int_equal(b.mas->max, ULONG_MAX);
+	start = smr_start(b.mas->node, 2);
 	refuses(&b, start, start + far + 7, entry_of(&b));
 	refuses(&b, start + far, start + far + 7, entry_of(&b));
 	bed_free(&b);
@@ -204,53 +301,80 @@ static void leaves_far_keys_alone(void **state)
 /* The first and the last range of a leaf, to which a gap beside it may belong. */
 static void leaves_the_ends_alone(void **state)
 {
-	struct bed b;
+	static const unsigned long unit[] = { 1, WIDE_UNIT };
 	unsigned long min, max;
+	struct bed b;
 
 	(void)state;
-	bed_make(&b, MT_FLAGS_ALLOC_RANGE, 1, 0);
-	txn_store(&b, 802, 804, entry_of(&b));
-	min = b.txn.mas.min;
-	max = b.txn.mas.max;
-	refuses(&b, min, min + 7, NULL);
-	refuses(&b, min + 1, min + 2, entry_of(&b));
-	refuses(&b, max - 7, max, NULL);
-	refuses(&b, max - 3, max - 2, entry_of(&b));
-	/* A gap beside a gap at the end is one with it. */
-	txn_store(&b, min, min + 7, NULL);
-	stand_at(&b, min + 8);
-	assert_int_equal(b.txn.mas.offset, 1);
-	refuses(&b, min + 8, min + 15, NULL);
-	bed_free(&b);
+	for (unsigned int u = 0; u < 2; u++) {
+		bed_begin(&b, MT_FLAGS_ALLOC_RANGE, unit[u]);
+		bed_fill(&b, 0);
+		limits_at(&b, 800 * unit[u], &min, &max);
+		refuses(&b, min, min + 8 * unit[u] - 1, NULL);
+		refuses(&b, min + unit[u], min + 2 * unit[u] - 1, entry_of(&b));
+		refuses(&b, max + 1 - 8 * unit[u], max, NULL);
+		refuses(&b, max + 1 - 3 * unit[u], max - unit[u], entry_of(&b));
+		assert_false(try_erase(&b, min));
+		assert_false(try_erase(&b, max));
+		/* A gap beside a gap at the end is one with it. */
+		store(&b, min, min + 8 * unit[u] - 1, NULL);
+		limits_at(&b, min + 8 * unit[u], &min, &max);
+		if (b.mas->offset == 1) {
+			refuses(&b, min + 8 * unit[u], min + 16 * unit[u] - 1, NULL);
+			assert_false(try_erase(&b, min + 8 * unit[u]));
+		}
+		bed_free(&b);
+	}
 }
 
 /* Stores two ranges more each time for as long as it may, then one less. */
 static void stays_between_full_and_empty(void **state)
 {
+	static const unsigned long unit[] = { 1, WIDE_UNIT };
+	unsigned int ranges, cap;
 	struct ma_state *mas;
-	unsigned long key, edits;
-	unsigned int ranges;
+	unsigned long key;
 	struct bed b;
 
 	(void)state;
-	bed_make(&b, MT_FLAGS_ALLOC_RANGE, 1, 0);
-	mas = &b.txn.mas;
-	txn_store(&b, 802, 804, entry_of(&b));
-	key = mas->min + 8 + 3;
-	do {
-		edits = b.edits;
-		ranges = mas->end + 1u;
-		try_edit(&b, key, key + 1, entry_of(&b));
-		key += 8;
-	} while (b.edits > edits);
-	assert_true(edits > 0 && ranges + 2 > SMR_NLEAF_CAP);
-	bed_check(&b);
-	do {
-		edits = b.edits;
-		ranges = mas->end + 1u;
-		try_edit(&b, smr_start(mas->node, 1), smr_start(mas->node, 3) - 1, entry_of(&b));
-	} while (b.edits > edits);
-	assert_int_equal(ranges, SMR_LEAF_MIN);
+	for (unsigned int u = 0; u < 2; u++) {
+		bed_begin(&b, MT_FLAGS_ALLOC_RANGE, unit[u]);
+		bed_fill(&b, 0);
+		mas = b.mas;
+		store(&b, 802 * unit[u], 804 * unit[u], entry_of(&b));
+		cap = smr_kind_cap(smr_enode_kind(mas->node));
+		key = mas->min + 11 * unit[u];
+		do {
+			ranges = mas->end + 1u;
+			key += 8 * unit[u];
+		} while (try_store(&b, key, key + unit[u] - 1, entry_of(&b)));
+		assert_true(b.edits > 0 && ranges + 2 > cap);
+		bed_check(&b);
+		do
+			ranges = mas->end + 1u;
+		while (try_store(&b, smr_start(mas->node, 1), smr_start(mas->node, 3) - 1,
+				 entry_of(&b)));
+		assert_int_equal(ranges, SMR_LEAF_MIN);
+		bed_free(&b);
+	}
+}
+
+/* What an insertion asks: is all of it one gap? */
+static void tells_what_is_free(void **state)
+{
+	struct smr_edit e;
+	struct bed b;
+
+	(void)state;
+	bed_begin(&b, MT_FLAGS_ALLOC_RANGE, 1);
+	bed_fill(&b, 0);
+	store(&b, 803, 806, NULL);
+	for (unsigned long first = 800; first < 808; first++)
+		for (unsigned long last = first; last < 808; last++) {
+			assert_true(smr_walk_to(b.mas, first));
+			assert_true(smr_edit_store(&e, b.mas, first, last, entry_of(&b)));
+			assert_int_equal(smr_edit_is_free(&e, b.mas), first >= 803 && last <= 806);
+		}
 	bed_free(&b);
 }
 
@@ -258,11 +382,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(edits_come_to_stores),
-		cmocka_unit_test(leaves_wide_leaves_alone),
-		cmocka_unit_test(edits_where_the_cursor_stands),
+		cmocka_unit_test(leaves_the_trees_own_leaves_alone),
+		cmocka_unit_test(stays_in_one_leaf),
 		cmocka_unit_test(leaves_far_keys_alone),
 		cmocka_unit_test(leaves_the_ends_alone),
 		cmocka_unit_test(stays_between_full_and_empty),
+		cmocka_unit_test(tells_what_is_free),
 	};
 	int failed;
 

@@ -17,7 +17,10 @@ typedef void shift_fn(struct smr_node *to, const struct smr_node *from, enum smr
 						 enum smr_kind kind, unsigned int y,               \
 						 unsigned int j)                                   \
 	{                                                                                          \
-		smri_leaf_shift_##isa(to, from, kind, y, j);                                       \
+		if (smr_kind_wide(kind))                                                           \
+			smr_shift_wide_##isa(to, from, y, j);                                      \
+		else                                                                               \
+			smr_shift_narrow_##isa(to, from, y, j);                                    \
 	}
 
 SMR_EACH_ISA(DEFINE_SHIFT)
@@ -103,7 +106,7 @@ static void check_shift(shift_fn *shift, enum smr_kind kind, unsigned int count,
 		shift(&new[1], edge[i], kind, y, j);
 		check_leaf(&old[1], &new[1], kind, y, j);
 	}
-	shift(&old[1], &old[1], kind, y, j);
+	smr_shift_within(&old[1], kind, y, j);
 	check_leaf(&before[1], &old[1], kind, y, j);
 }
 

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Planning and committing (write.h): most plans are edits, and short enough to be made on the way. The others are left to plan.c and
+ * publish.c.
+ */
+#ifndef SMR_TREE_PLAN_H
+#define SMR_TREE_PLAN_H
+
+#include "tree/check.h"
+#include "tree/pledge.h"
+#include "tree/write.h"
+
+#include <errno.h>
+
+/* Of a tree without nodes, and of more than an edit, with the cursor in the range of w->first. */
+int smri_plan_compact(struct smr_write *w, bool free_only);
+int smri_plan_beyond(struct smr_write *w, bool free_only);
+
+smr_inline void smri_plan_begin(struct smr_write *w, struct ma_state *mas, void *entry)
+{
+	smr_check_write(mas->tree);
+	w->mas = mas;
+	w->mt = mas->tree;
+	w->entry = entry;
+	w->nodes = 0;
+	w->pledge = 0;
+	w->compact = false;
+}
+
+/* It is w->edit. */
+smr_inline void smri_plan_edit(struct smr_write *w)
+{
+	w->what = SMR_EDIT;
+	w->nodes = w->edit.nodes;
+	w->first = w->edit.first;
+	w->last = w->edit.last;
+}
+
+smr_inline int smri_plan(struct smr_write *w, struct ma_state *mas, unsigned long first,
+			 unsigned long last, void *entry, bool free_only)
+{
+	smri_plan_begin(w, mas, entry);
+	w->first = first;
+	w->last = last;
+	if (smr_unlikely(!smr_walk_to(mas, first)))
+		return smri_plan_compact(w, free_only);
+	w->former = smr_slots(mas->node)[mas->offset];
+	if (smr_unlikely(!smr_edit_store(&w->edit, mas, first, last, entry)) ||
+	    (free_only && !smr_edit_is_free(&w->edit, mas)))
+		return smri_plan_beyond(w, free_only);
+	smri_plan_edit(w);
+	return 0;
+}
+
+/*
+ * Plans storing @entry over [first..last]. Moves the cursor to the leaf of first. With @free_only, -EEXIST unless
+ * every key is free. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
+ */
+smr_inline int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first,
+			unsigned long last, void *entry, bool free_only)
+{
+	int err = smri_plan(w, mas, first, last, entry, free_only);
+
+	if (!err && smr_has_credits(w->mt))
+		w->pledge = smr_pledge_shortfall(w);
+	return err;
+}
+
+/* The same for a store on a credit, which owes holders of credits nothing. CONTEXT: as smr_plan(). */
+smr_inline void smr_plan_paid(struct smr_write *w, struct ma_state *mas, unsigned long first,
+			      unsigned long last, void *entry)
+{
+	(void)smri_plan(w, mas, first, last, entry, false);
+}
+
+int smri_plan_erase(struct smr_write *w, struct ma_state *mas);
+
+/*
+ * Plans storing NULL over the range that @index is in, with the cursor there, wherever it was before. -ENOENT: there is no
+ * entry, and the cursor is where a look-up leaves it. CONTEXT: as smr_plan().
+ */
+smr_inline int smr_plan_erase(struct smr_write *w, struct ma_state *mas, unsigned long index)
+{
+	void *root;
+
+	mas->index = index;
+	if (smr_unlikely(!smr_walk(mas, index, &root)))
+		return smri_plan_erase(w, mas);
+	w->former = smr_slots(mas->node)[mas->offset];
+	if (smr_unlikely(!w->former || !smr_edit_erase(&w->edit, mas)))
+		return smri_plan_erase(w, mas);
+	smri_plan_begin(w, mas, NULL);
+	smri_plan_edit(w);
+	return 0;
+}
+
+void smri_commit(struct smr_write *w);
+
+/*
+ * Carries the plan out with the w->nodes nodes at the head of mas->alloc, and leaves the cursor where the specification says a store
+ * does. CONTEXT: as smr_plan().
+ */
+smr_inline void smr_commit(struct smr_write *w)
+{
+	smr_assert(w->mas->alloc_nr >= w->nodes);
+	w->mt->ma_nodes_built += w->nodes;
+	if (smr_likely(w->what == SMR_EDIT))
+		smr_edit_commit(&w->edit, w->mas, w->entry);
+	else
+		smri_commit(w);
+}
+
+#endif
