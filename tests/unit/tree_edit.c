@@ -110,12 +110,16 @@ static void random_range(struct bed *b, unsigned long *first, unsigned long *las
 		from = b->mas->index / b->unit + rng_below(&b->rng, 40);
 	*first = from * b->unit + (rng_one_in(&b->rng, 16) ? rng_below(&b->rng, b->unit) : 0);
 	*last = (from + nr) * b->unit - 1;
+	if (rng_one_in(&b->rng, 16))
+		*last += rng_below(&b->rng, b->unit);
 }
 
 /* Carries @e out with the nodes it says. */
 static void commit(struct bed *b, const struct smr_edit *e, void *entry)
 {
-	unsigned long retired = b->edited->ma_nodes_retired;
+	unsigned long retired = b->edited->ma_nodes_retired, seq = b->edited->ma_seq;
+	void *leaf = b->mas->node;
+	unsigned int ranges = smr_count(leaf);
 
 	assert_int_equal(b->mas->alloc_nr, 0);
 	if (e->nodes) {
@@ -126,6 +130,11 @@ static void commit(struct bed *b, const struct smr_edit *e, void *entry)
 	smr_edit_commit(e, b->mas, entry);
 	assert_int_equal(b->mas->alloc_nr, 0);
 	assert_int_equal(b->edited->ma_nodes_retired, retired + e->nodes);
+	/* Readers and cursors can tell whether their place is as it was. */
+	assert_int_equal(smr_node_dead(leaf), e->nodes);
+	assert_int_equal(b->mas->node != leaf, e->nodes);
+	assert_true(b->edited->ma_seq > seq || smr_count(b->mas->node) == ranges);
+	assert_true(b->edited->ma_seq > seq || !e->nodes);
 	b->copies += e->nodes;
 }
 
@@ -136,6 +145,8 @@ static void edited(struct bed *b, unsigned long first, unsigned long last, void 
 
 	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
 	assert_true(smr_path_fresh(mas));
+	assert_ptr_equal(mas->path[mas->depth], mas->node);
+	assert_int_equal(mas->slot[mas->depth], mas->offset);
 	assert_int_equal(mas->status, ma_active);
 	assert_int_equal(mas->end + 1, smr_count(mas->node));
 	assert_ptr_equal(smr_slots(mas->node)[mas->offset], entry);
@@ -237,6 +248,15 @@ static void refuses(struct bed *b, unsigned long first, unsigned long last, void
 	bed_check(b);
 }
 
+/* Leaves of which those around range 100 are not full, and one of these. */
+static void bed_fill_loosely(struct bed *b)
+{
+	bed_fill(b, 0);
+	store(b, 802 * b->unit, 804 * b->unit - 1, entry_of(b));
+	assert_true(smr_walk_to(b->mas, 802 * b->unit));
+	assert_true(smr_count(b->mas->node) + 2 <= smr_kind_cap(smr_enode_kind(b->mas->node)));
+}
+
 /* The leaf that @key is in, amid others. */
 static void limits_at(struct bed *b, unsigned long key, unsigned long *min, unsigned long *max)
 {
@@ -272,7 +292,7 @@ static void stays_in_one_leaf(void **state)
 	(void)state;
 	for (unsigned int u = 0; u < 2; u++) {
 		bed_begin(&b, MT_FLAGS_ALLOC_RANGE, unit[u]);
-		bed_fill(&b, 0);
+		bed_fill_loosely(&b);
 		limits_at(&b, 800 * unit[u], &min, &max);
 		refuses(&b, min + 8 * unit[u], max + 8 * unit[u], entry_of(&b));
 		refuses(&b, min + 8 * unit[u], ULONG_MAX, entry_of(&b));
@@ -308,7 +328,7 @@ static void leaves_the_ends_alone(void **state)
 	(void)state;
 	for (unsigned int u = 0; u < 2; u++) {
 		bed_begin(&b, MT_FLAGS_ALLOC_RANGE, unit[u]);
-		bed_fill(&b, 0);
+		bed_fill_loosely(&b);
 		limits_at(&b, 800 * unit[u], &min, &max);
 		refuses(&b, min, min + 8 * unit[u] - 1, NULL);
 		refuses(&b, min + unit[u], min + 2 * unit[u] - 1, entry_of(&b));
@@ -339,9 +359,8 @@ static void stays_between_full_and_empty(void **state)
 	(void)state;
 	for (unsigned int u = 0; u < 2; u++) {
 		bed_begin(&b, MT_FLAGS_ALLOC_RANGE, unit[u]);
-		bed_fill(&b, 0);
+		bed_fill_loosely(&b);
 		mas = b.mas;
-		store(&b, 802 * unit[u], 804 * unit[u], entry_of(&b));
 		cap = smr_kind_cap(smr_enode_kind(mas->node));
 		key = mas->min + 11 * unit[u];
 		do {
@@ -357,6 +376,33 @@ static void stays_between_full_and_empty(void **state)
 		assert_int_equal(ranges, SMR_LEAF_MIN);
 		bed_free(&b);
 	}
+}
+
+/* The same range again is a slot that changes, in whose leaf readers may go on. */
+static void swaps_take_no_node(void **state)
+{
+	struct smr_edit e;
+	struct bed b;
+	void *leaf;
+
+	(void)state;
+	bed_begin(&b, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU, 1);
+	bed_fill(&b, 0);
+	assert_true(smr_walk_to(b.mas, 808));
+	leaf = b.mas->node;
+	assert_true(smr_edit_store(&e, b.mas, 808, 815, entry_of(&b)));
+	assert_int_equal(e.nodes, 0);
+	assert_true(smr_edit_erase(&e, b.mas));
+	assert_int_equal(e.nodes, 0);
+	assert_true(try_store(&b, 808, 815, entry_of(&b)));
+	assert_true(try_erase(&b, 808));
+	assert_ptr_equal(b.mas->node, leaf);
+	bed_check(&b);
+	/* Beside the gap that is there now, it is one range less. */
+	assert_true(smr_walk_to(b.mas, 816));
+	assert_true(smr_edit_erase(&e, b.mas));
+	assert_int_equal(e.nodes, 1);
+	bed_free(&b);
 }
 
 /* What an insertion asks: is all of it one gap? */
@@ -387,6 +433,7 @@ int main(void)
 		cmocka_unit_test(leaves_far_keys_alone),
 		cmocka_unit_test(leaves_the_ends_alone),
 		cmocka_unit_test(stays_between_full_and_empty),
+		cmocka_unit_test(swaps_take_no_node),
 		cmocka_unit_test(tells_what_is_free),
 	};
 	int failed;
