@@ -15,7 +15,7 @@
  *   WITHOUT it a lock-free reader follows an uninitialised node, or sees an object before its contents.
  *
  * ORDER seq
- *   release: advance() (tree/publish.c), __mt_destroy()    acquire: smr_walk() (tree/walk.c)
+ *   release: smr_advance() (tree/write.h), __mt_destroy()    acquire: smr_walk() (tree/walk.c)
  *   The change counter moves on after the nodes have changed, and is read before them. WITHOUT it a cursor
  *   pairs the new number with nodes that have been replaced, and trusts them later.
  *

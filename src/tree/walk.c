@@ -75,7 +75,7 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 {
 	/*
 	 * ORDER seq: the number is read before the nodes, so that it is never newer than they are.
-	 * PARTNER publish.c. WITHOUT a path through replaced nodes passes for a fresh one.
+	 * PARTNER write.h, smr_advance(). WITHOUT a path through replaced nodes passes for a fresh one.
 	 */
 	unsigned long seq = smr_load(&mas->tree->ma_seq, ORDER(seq, acquire));
 	void *top;
@@ -100,7 +100,11 @@ smr_inline bool amid(const void *inner, unsigned long key)
 	return key >= smr_start(inner, 1) && key < smr_start(inner, smr_count(inner) - 1);
 }
 
-bool smr_walk_near(struct ma_state *mas, unsigned long key)
+/*
+ * Brings the cursor to the leaf of @key from its place, which must be fresh, if that is not far: false, and nothing has changed, if
+ * it may be.
+ */
+static bool walk_near(struct ma_state *mas, unsigned long key)
 {
 	unsigned int up = mas->depth < 2 ? mas->depth : 2;
 
@@ -128,7 +132,7 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 	fresh = mas->node && mas->seq == mas->tree->ma_seq;
 	if (fresh && near)
 		return false;
-	if (!fresh || !smr_walk_near(mas, key))
+	if (!fresh || !walk_near(mas, key))
 		smr_walk(mas, key, &root);
 	return true;
 }

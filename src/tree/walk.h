@@ -73,12 +73,6 @@ smr_inline void smr_cursor_off(struct ma_state *mas)
 bool smr_walk(struct ma_state *mas, unsigned long key, void **root);
 
 /*
- * The same from the cursor's place, which must be fresh, if that is not far: false, and nothing has changed, if it may
- * be. CONTEXT: HOLDS tree lock.
- */
-bool smr_walk_near(struct ma_state *mas, unsigned long key);
-
-/*
  * Brings the cursor to the range of @key, from its place if that is fresh and not far. False: the tree has no nodes.
  * CONTEXT: HOLDS tree lock.
  */
