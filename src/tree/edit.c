@@ -212,6 +212,7 @@ smr_inline void replace(struct ma_state *mas, void *leaf)
 	smr_node_of(leaf)->txn = 0;
 	smr_store(&old->dead, 1, RELAXED);
 	smr_publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &mt->ma_root, leaf);
+	smr_advance(mt);
 	mas->path[d] = leaf;
 	mt->ma_nodes_retired++;
 	smr_mem_retire_one(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, old);
@@ -244,7 +245,6 @@ smr_inline void commit(const struct smr_edit *e, struct ma_state *mas, enum smr_
 		node = smr_own_node(mas);
 		build(e, node, old, kind, entry);
 		update_gaps(e, mas, kind, entry);
-		smr_advance(mas->tree);
 		replace(mas, smr_enode_make(node, kind));
 		smr_cursor_on(mas, smr_enode_make(node, kind), e->ranges);
 	} else if (e->i == e->j && !e->front && !e->behind) {
@@ -253,8 +253,8 @@ smr_inline void commit(const struct smr_edit *e, struct ma_state *mas, enum smr_
 		return;
 	} else {
 		update_gaps(e, mas, kind, entry);
-		smr_advance(mas->tree);
 		build(e, old, old, kind, entry);
+		smr_advance(mas->tree);
 		smr_cursor_on(mas, smr_enode_make(old, kind), e->ranges);
 	}
 	mas->seq = mas->tree->ma_seq;
