@@ -144,33 +144,6 @@ bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas)
 
 /* ---- Gap figures: what smr_update_gaps() does for any store ---- */
 
-/* The figure of the leaf but for ranges [i..j]. */
-smr_inline uint32_t gap_beside(const struct smr_edit *e, const struct ma_state *mas,
-			       enum smr_kind kind)
-{
-	const struct smr_node *node = smr_node_of(mas->node);
-	void *const *slots = smr_slots(mas->node);
-	unsigned int end = mas->end;
-	unsigned long first, last;
-	uint32_t figure;
-
-	figure = figure_of(node, 0,
-			   smr_kind_wide(kind)
-				   ? (int64_t)smr_gap_wide(node, end, e->i, e->j)
-				   : (int64_t)smr_gap_units(node->b32, slots, end, e->i, e->j));
-	if (!slots[0]) {
-		first = mas->min;
-		last = key_of(node, kind, bound_of(node, kind, 1)) - 1;
-		figure = smr_gap_larger(figure, smr_gap_figure(last - first));
-	}
-	if (!slots[end]) {
-		first = key_of(node, kind, bound_of(node, kind, end));
-		last = mas->max;
-		figure = smr_gap_larger(figure, smr_gap_figure(last - first));
-	}
-	return figure;
-}
-
 /* To be called before the leaf changes. */
 smr_inline void update_gaps(const struct smr_edit *e, struct ma_state *mas, enum smr_kind kind,
 			    const void *entry)
@@ -190,7 +163,7 @@ smr_inline void update_gaps(const struct smr_edit *e, struct ma_state *mas, enum
 		if (before == 0 || (e->i == e->j && slots[e->i]) ||
 		    figure_of(node, begin, end) < before)
 			return;
-		figure = gap_beside(e, mas, kind);
+		figure = smr_gap_beside(mas->node, mas->min, mas->max, e->i, e->j);
 		if (e->front && !slots[e->i])
 			figure = smr_gap_larger(figure, figure_of(node, begin, e->from));
 		if (e->behind && !slots[e->j])

@@ -21,8 +21,8 @@ static uint32_t range_figure(const void *leaf, unsigned int i, unsigned int end,
  * The length of the largest gap of a wide leaf, none if 0, but for its first and last range, and those from @from to @to. Of
  * constant length and without a branch that depends on what is where.
  */
-SMR_CLONES unsigned long smr_gap_wide(const struct smr_node *node, unsigned int end,
-				      unsigned int from, unsigned int to)
+SMR_CLONES static unsigned long wide_gap(const struct smr_node *node, unsigned int end,
+					 unsigned int from, unsigned int to)
 {
 	void *const *slot = smr_kind_slots((struct smr_node *)node, SMR_WLEAF);
 	unsigned long largest = 0, length;
@@ -123,9 +123,6 @@ smr_inline unsigned int take_place(uint64_t *left, bool high)
 
 SMR_DISPATCH(uint32_t, smr_gap_beside,
 	     (const void *leaf, unsigned long min, unsigned long max, unsigned int i,
-	      unsigned int j));
-SMR_DISPATCH(uint32_t, smr_gap_units,
-	     (const int32_t *bound, void *const *slots, unsigned int end, unsigned int i,
 	      unsigned int j));
 SMR_DISPATCH(static bool, seek_low, (struct want * want, struct seek *k));
 SMR_DISPATCH(static bool, seek_high, (struct want * want, struct seek *k));

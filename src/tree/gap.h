@@ -38,14 +38,6 @@ smr_inline uint32_t smr_gap_larger(uint32_t a, uint32_t b)
 uint32_t smr_gap_beside(const void *leaf, unsigned long min, unsigned long max, unsigned int i,
 			unsigned int j);
 
-/* The length of the largest gap among ranges 1 to @end - 1 of a narrow leaf, @i to @j left out, in units of the leaf. */
-uint32_t smr_gap_units(const int32_t *bound, void *const *slots, unsigned int end, unsigned int i,
-		       unsigned int j);
-
-/* The same of a wide leaf, in keys. */
-unsigned long smr_gap_wide(const struct smr_node *node, unsigned int end, unsigned int i,
-			   unsigned int j);
-
 /* The figure of a leaf whose keys are [min..max]. */
 smr_inline uint32_t smr_gap_leaf(const void *leaf, unsigned long min, unsigned long max)
 {

@@ -4,13 +4,6 @@
  * lengths are compared all at once; what comes of it is a word with a bit for each child, or range, worth a look.
  */
 
-SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_units)(const int32_t *bound, void *const *slots,
-						      unsigned int end, unsigned int i,
-						      unsigned int j)
-{
-	return SMR_ISA(smri_largest_gap)(bound, slots, end, i, j);
-}
-
 /* The first range begins and the last one ends where only the parent knows: the others are compared as they are written. */
 SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigned long min,
 						       unsigned long max, unsigned int i,
@@ -22,7 +15,7 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 	uint32_t largest;
 
 	if ((uintptr_t)leaf & SMR_ENODE_WIDE) {
-		largest = length_figure(smr_gap_wide(node, end, i, j));
+		largest = length_figure(wide_gap(node, end, i, j));
 	} else {
 		units = SMR_ISA(smri_largest_gap)(
 			node->b32, smr_kind_slots((void *)node, SMR_NLEAF), end, i, j);

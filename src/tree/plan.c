@@ -565,18 +565,15 @@ int smri_plan_beyond(struct smr_write *w, bool free_only)
 	return 0;
 }
 
-int smri_plan_erase(struct smr_write *w, struct ma_state *mas)
+int smri_plan_erase(struct smr_write *w, struct ma_state *mas, const void *root)
 {
-	void *root;
-
-	if (smr_walk(mas, mas->index, &root)) {
+	if (mas->node) {
 		mas->status = ma_active;
 		if (!smr_range_here(mas))
 			return -ENOENT;
 	} else if (root && mas->index == 0) {
 		mas->last = 0;
 	} else {
-		smr_cursor_off(mas);
 		mas->status = root ? ma_root : ma_none;
 		return -ENOENT;
 	}

@@ -73,7 +73,8 @@ smr_inline void smr_plan_paid(struct smr_write *w, struct ma_state *mas, unsigne
 	(void)smri_plan(w, mas, first, last, entry, false);
 }
 
-int smri_plan_erase(struct smr_write *w, struct ma_state *mas);
+/* No edit: the cursor is in the range of its index, or the tree has @root and no nodes. */
+int smri_plan_erase(struct smr_write *w, struct ma_state *mas, const void *root);
 
 /*
  * Plans storing NULL over the range that @index is in, with the cursor there, wherever it was before. -ENOENT: there is no
@@ -85,10 +86,10 @@ smr_inline int smr_plan_erase(struct smr_write *w, struct ma_state *mas, unsigne
 
 	mas->index = index;
 	if (smr_unlikely(!smr_walk(mas, index, &root)))
-		return smri_plan_erase(w, mas);
+		return smri_plan_erase(w, mas, root);
 	w->former = smr_slots(mas->node)[mas->offset];
 	if (smr_unlikely(!w->former || !smr_edit_erase(&w->edit, mas)))
-		return smri_plan_erase(w, mas);
+		return smri_plan_erase(w, mas, NULL);
 	smri_plan_begin(w, mas, NULL);
 	smri_plan_edit(w);
 	return 0;
