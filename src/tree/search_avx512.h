@@ -86,15 +86,37 @@ SMR_TARGET_avx512 smr_inline unsigned int smri_below_leaf_avx512(const struct sm
 		_mm512_kunpackd(_mm256_cmpgt_epi32_mask(_mm512_castsi512_si256(all), last), most));
 }
 
-/* Wide nodes are few, and half of a vector of 512 bits is no great loss. */
+/* A line's eight words: one bit for each that is not above the keys. */
+SMR_TARGET_avx512 smr_inline __mmask8 smri_upto_line(const char *node, unsigned int line,
+						     __m512i keys)
+{
+	return _mm512_cmple_epi64_mask(_mm512_load_si512(node + SMR_CACHE_LINE * line), keys);
+}
+
+/* Of lines 0 to 3 of a wide node; the first two bits are the header's. */
+SMR_TARGET_avx512 smr_inline __mmask32 smri_upto_lines(const int64_t *bound, int64_t key)
+{
+	const char *node = (const char *)bound - offsetof(struct smr_node, b64);
+	__m512i keys = _mm512_set1_epi64(key);
+	__mmask16 low = _mm512_kunpackb(smri_upto_line(node, 1, keys), smri_upto_line(node, 0, keys));
+	__mmask16 high =
+		_mm512_kunpackb(smri_upto_line(node, 3, keys), smri_upto_line(node, 2, keys));
+
+	return _mm512_kunpackw(high, low);
+}
+
 SMR_TARGET_avx512 smr_inline unsigned int smri_upto_inner_avx512(const int64_t *bound, int64_t key)
 {
-	return smri_upto_inner_avx2(bound, key);
+	const uint32_t bounds = ((1u << (SMR_WINNER_CAP - 1)) - 1) << 2;
+
+	_Static_assert(offsetof(struct smr_node, b64) == 2 * sizeof(int64_t), "the header");
+	return (unsigned int)__builtin_popcount(smri_upto_lines(bound, key) & bounds);
 }
 
 SMR_TARGET_avx512 smr_inline unsigned int smri_upto_leaf_avx512(const int64_t *bound, int64_t key)
 {
-	return smri_upto_leaf_avx2(bound, key);
+	_Static_assert(SMR_WLEAF_CAP - 1 == 30, "all that is behind the header");
+	return (unsigned int)__builtin_popcount(smri_upto_lines(bound, key) & ~3u);
 }
 
 #endif
