@@ -421,50 +421,84 @@ MT_API void *mas_prev_range(struct ma_state *mas, unsigned long min);
  * Private: a leaf as mas_for_each() knows it. Should the library come to have others, a cursor's reach is 0 in them, and each step
  * is left to mas_find(), as it is where the checker of the locking rules is built in.
  */
-struct mt_leaf_ {
-	unsigned long base;
-	unsigned char shift, count, dead, other[5];
+struct mt_narrow_ {
 	int bound[40]; /* ranges 1, 2, ... start at base + (bound << shift) */
 	void *slot[41];
 };
 
-#define MT_LEAF_TAG_ 6 /* what mas->node is above the leaf's address */
+struct mt_wide_ {
+	unsigned long
+		bound[30]; /* they start there, but for the sign bit, which is the other one */
+	void *slot[31];
+};
+
+struct mt_leaf_ {
+	unsigned long base;
+	unsigned char shift, count, dead, other[5];
+	union {
+		struct mt_narrow_ narrow;
+		struct mt_wide_ wide;
+	};
+};
+
+#define MT_LEAF_TAG_ 6  /* what mas->node is above the leaf's address; */
+#define MT_LEAF_WIDE_ 8 /* if that is wide, so much more */
+
+/* Private: where range @i of a leaf begins, which is not the first. */
+static inline unsigned long mt_leaf_start_(const struct mt_leaf_ *leaf, int wide, unsigned long i)
+{
+	if (wide)
+		return leaf->wide.bound[i - 1] ^ ~(~0UL >> 1);
+	return leaf->base + ((unsigned long)leaf->narrow.bound[i - 1] << leaf->shift);
+}
 
 /*
- * Private: mas_find() where the cursor stands in a leaf of today's tree, and the next entry is in the same leaf, behind one gap
+ * Private: mas_find() in a leaf of known form, of today's tree, if the next entry is in the same leaf, behind one gap
  * at most. Else NULL, and nothing has changed. This is what an iteration spends its time in.
  */
-static inline void *mas_find_near_(struct ma_state *mas, unsigned long max)
+static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
+				   const struct mt_leaf_ *leaf, int wide)
 {
+	void *const *slot = wide ? leaf->wide.slot : leaf->narrow.slot;
 	unsigned long i = mas->offset + 1, reach = mas->reach, first;
-	const struct mt_leaf_ *leaf;
 	void *entry;
 
-	if (mas->status != ma_active || i > reach ||
-	    mas->seq != __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_RELAXED))
-		return NULL;
-	leaf = (const struct mt_leaf_ *)(const void *)((const char *)mas->node - MT_LEAF_TAG_);
 	if (__atomic_load_n(&leaf->dead, __ATOMIC_RELAXED))
 		return NULL;
 	/* ORDER publish, as everywhere that a slot is read: whoever gets an entry sees what it points at. */
-	entry = __atomic_load_n(&leaf->slot[i], __ATOMIC_ACQUIRE);
+	entry = __atomic_load_n(&slot[i], __ATOMIC_ACQUIRE);
 	if (!entry) {
 		if (++i > reach)
 			return NULL;
-		entry = __atomic_load_n(&leaf->slot[i], __ATOMIC_ACQUIRE);
+		entry = __atomic_load_n(&slot[i], __ATOMIC_ACQUIRE);
 		if (!entry)
 			return NULL;
 	}
-	first = leaf->base + ((unsigned long)leaf->bound[i - 1] << leaf->shift);
+	first = mt_leaf_start_(leaf, wide, i);
 	if (first > max || mas->last >= max)
 		return NULL;
 	mas->offset = i;
 	mas->index = first;
-	if (i < reach)
-		mas->last = leaf->base + ((unsigned long)leaf->bound[i] << leaf->shift) - 1;
-	else
-		mas->last = mas->max;
+	mas->last = i < reach ? mt_leaf_start_(leaf, wide, i + 1) - 1 : mas->max;
 	return entry;
+}
+
+/* Private: the leaf that @mas stands in. */
+static inline const struct mt_leaf_ *mt_leaf_of_(const struct ma_state *mas, int wide)
+{
+	return (const struct mt_leaf_ *)(const void *)((const char *)mas->node - MT_LEAF_TAG_ -
+						       (wide ? MT_LEAF_WIDE_ : 0));
+}
+
+/* Private: the same where the cursor stands, whatever there is. */
+static inline void *mas_find_near_(struct ma_state *mas, unsigned long max)
+{
+	if (mas->status != ma_active || mas->offset + 1 > mas->reach ||
+	    mas->seq != __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_RELAXED))
+		return NULL;
+	if ((unsigned long)mas->node & MT_LEAF_WIDE_)
+		return mas_find_leaf_(mas, max, mt_leaf_of_(mas, 1), 1);
+	return mas_find_leaf_(mas, max, mt_leaf_of_(mas, 0), 0);
 }
 
 /* Private: mas_find(), without a call if possible. */

@@ -96,19 +96,24 @@ enum smr_mark {
 
 _Static_assert(sizeof(struct smr_node) == MT_NODE_SIZE, "a node is one slab object");
 
-/* A narrow leaf is what the public header has as struct mt_leaf_. */
+/* A leaf is what the public header has as struct mt_leaf_. */
 _Static_assert(offsetof(struct smr_node, base) == offsetof(struct mt_leaf_, base) &&
 		       offsetof(struct smr_node, shift) == offsetof(struct mt_leaf_, shift) &&
 		       offsetof(struct smr_node, dead) == offsetof(struct mt_leaf_, dead) &&
-		       offsetof(struct smr_node, b32) == offsetof(struct mt_leaf_, bound) &&
+		       offsetof(struct smr_node, b32) == offsetof(struct mt_leaf_, narrow.bound) &&
 		       offsetof(struct smr_node, slot[(SMR_NLEAF_CAP - 1) / 2]) ==
-			       offsetof(struct mt_leaf_, slot),
+			       offsetof(struct mt_leaf_, narrow.slot) &&
+		       offsetof(struct smr_node, b64) == offsetof(struct mt_leaf_, wide.bound) &&
+		       offsetof(struct smr_node, slot[SMR_WLEAF_CAP - 1]) ==
+			       offsetof(struct mt_leaf_, wide.slot),
 	       "as the header's inlines read it");
 
 /* Kinds, as bits 3:2 of an enode. */
 enum smr_kind { SMR_NINNER, SMR_NLEAF, SMR_WINNER, SMR_WLEAF };
 
-_Static_assert((SMR_ENODE_TAG | SMR_NLEAF << 2) == MT_LEAF_TAG_, "likewise");
+_Static_assert((SMR_ENODE_TAG | SMR_NLEAF << 2) == MT_LEAF_TAG_ &&
+		       (SMR_ENODE_TAG | SMR_WLEAF << 2) == MT_LEAF_TAG_ + MT_LEAF_WIDE_,
+	       "likewise");
 
 smr_inline enum smr_kind smr_enode_kind(const void *enode)
 {

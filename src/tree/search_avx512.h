@@ -98,9 +98,10 @@ SMR_TARGET_avx512 smr_inline __mmask32 smri_upto_lines(const int64_t *bound, int
 {
 	const char *node = (const char *)bound - offsetof(struct smr_node, b64);
 	__m512i keys = _mm512_set1_epi64(key);
-	__mmask16 low = _mm512_kunpackb(smri_upto_line(node, 1, keys), smri_upto_line(node, 0, keys));
-	__mmask16 high =
-		_mm512_kunpackb(smri_upto_line(node, 3, keys), smri_upto_line(node, 2, keys));
+	__mmask16 low = _mm512_kunpackb(smri_upto_line(node, 1, keys),
+					smri_upto_line(node, 0, keys));
+	__mmask16 high = _mm512_kunpackb(smri_upto_line(node, 3, keys),
+					 smri_upto_line(node, 2, keys));
 
 	return _mm512_kunpackw(high, low);
 }

@@ -46,7 +46,7 @@ smr_inline unsigned long smr_leaf_last(const void *leaf, unsigned int i, unsigne
 
 /*
  * Puts the cursor on @leaf, which has @count ranges, and says how far the header's inlines may go in it: nowhere where the
- * checker wants to see each step, or the leaf is not such as they know.
+ * checker wants to see each step.
  */
 smr_inline void smr_cursor_on(struct ma_state *mas, void *leaf, unsigned int count)
 {
@@ -55,7 +55,7 @@ smr_inline void smr_cursor_on(struct ma_state *mas, void *leaf, unsigned int cou
 #ifdef SMR_LOCKCHECK
 	mas->reach = 0;
 #else
-	mas->reach = smr_enode_kind(leaf) == SMR_NLEAF ? mas->end : 0;
+	mas->reach = mas->end;
 #endif
 }
 
