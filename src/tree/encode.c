@@ -53,11 +53,11 @@ smr_inline bool narrow_common(struct smr_code *code, const unsigned long *start,
 	unsigned long base = n > 1 ? start[1] : start[0], any = 0;
 
 	base &= ~0UL << (31 + shift);
+	if (n > 1 && (start[n - 1] - base) >> shift > SMR_NARROW_MAX)
+		return false;
 	for (unsigned int i = 1; i < n; i++)
 		any |= start[i];
 	if (any & ((1UL << shift) - 1))
-		return false;
-	if (n > 1 && (start[n - 1] - base) >> shift > SMR_NARROW_MAX)
 		return false;
 	code->base = base;
 	code->shift = (uint8_t)shift;
@@ -72,16 +72,19 @@ smr_inline bool narrow_from(struct smr_code *code, const unsigned long *start, u
 			    unsigned long max, unsigned long base)
 {
 	unsigned int reach = bit_length(max - base), align, shift;
-	unsigned long any = 0;
+	unsigned long any = 0, span = start[n - 1] - base;
 
+	/* By the last start's own alignment already: so it is where keys lie far apart. */
+	if (span && span >> __builtin_ctzl(span) > SMR_NARROW_MAX)
+		return false;
 	for (unsigned int i = 1; i < n; i++)
 		any |= start[i] - base;
 	align = any ? (unsigned int)__builtin_ctzl(any) : 63;
 	shift = reach > 31 ? reach - 31 : 0;
 	if (shift > align)
 		shift = align;
-	if (n > 1 && (start[n - 1] - base) >> shift > SMR_NARROW_MAX) {
-		if (++shift > align || (start[n - 1] - base) >> shift > SMR_NARROW_MAX)
+	if (span >> shift > SMR_NARROW_MAX) {
+		if (++shift > align || span >> shift > SMR_NARROW_MAX)
 			return false;
 	}
 	code->base = base;

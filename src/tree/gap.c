@@ -17,24 +17,6 @@ static uint32_t range_figure(const void *leaf, unsigned int i, unsigned int end,
 	return smr_gap_figure(smr_leaf_last(leaf, i, end, max) - smr_leaf_first(leaf, i, min));
 }
 
-/*
- * The length of the largest gap of a wide leaf, none if 0, but for its first and last range, and those from @from to @to. Of
- * constant length and without a branch that depends on what is where.
- */
-SMR_CLONES static unsigned long wide_gap(const struct smr_node *node, unsigned int end,
-					 unsigned int from, unsigned int to)
-{
-	void *const *slot = smr_kind_slots((struct smr_node *)node, SMR_WLEAF);
-	unsigned long largest = 0, length;
-
-	for (unsigned int i = 1; i < SMR_WLEAF_CAP - 1; i++) {
-		length = (unsigned long)node->b64[i] - (unsigned long)node->b64[i - 1];
-		length = (slot[i] != NULL) | (i >= end) | ((i >= from) & (i <= to)) ? 0 : length;
-		largest = length > largest ? length : largest;
-	}
-	return largest;
-}
-
 /* The figure of the largest gap that is @length keys long. */
 smr_inline uint32_t length_figure(unsigned long length)
 {

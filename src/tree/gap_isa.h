@@ -15,7 +15,8 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 	uint32_t largest;
 
 	if ((uintptr_t)leaf & SMR_ENODE_WIDE) {
-		largest = length_figure(wide_gap(node, end, i, j));
+		largest = length_figure(SMR_ISA(smri_largest_wide_gap)(
+			node->b64, smr_kind_slots((void *)node, SMR_WLEAF), end, i, j));
 	} else {
 		units = SMR_ISA(smri_largest_gap)(
 			node->b32, smr_kind_slots((void *)node, SMR_NLEAF), end, i, j);

@@ -156,6 +156,20 @@ smr_inline uint32_t smri_largest_gap_any(const int32_t *bound, void *const *slot
 	return (uint32_t)largest;
 }
 
+/* The same of a wide leaf: a length. */
+smr_inline unsigned long smri_largest_wide_gap_any(const int64_t *bound, void *const *slots,
+						   unsigned int end, unsigned int i, unsigned int j)
+{
+	unsigned long largest = 0, length;
+
+	for (unsigned int k = 1; k < end; k++) {
+		length = (unsigned long)bound[k] - (unsigned long)bound[k - 1];
+		length = slots[k] || (k >= i && k <= j) ? 0 : length;
+		largest = length > largest ? length : largest;
+	}
+	return largest;
+}
+
 #if SMR_HAVE_AVX2
 #include "tree/search_avx2.h"
 #include "tree/search_avx512.h"

@@ -247,4 +247,52 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_largest_gap_avx2(const int32_t *bound, 
 	return smri_largest32(largest);
 }
 
+/* The larger of lanes that are unsigned but for the sign bit, which is the other one. */
+SMR_TARGET_avx2 smr_inline __m256i smri_larger64(__m256i a, __m256i b)
+{
+	return _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi64(b, a));
+}
+
+SMR_TARGET_avx2 smr_inline unsigned long smri_largest64(__m256i v)
+{
+	v = smri_larger64(v, _mm256_permute4x64_epi64(v, 0x4e));
+	v = smri_larger64(v, _mm256_permute4x64_epi64(v, 0xb1));
+	return (unsigned long)_mm_cvtsi128_si64(_mm256_castsi256_si128(v)) ^ SMR_WIDE_SIGN;
+}
+
+/* The lengths of ranges @k to @k + 3 of a wide leaf, those left out that are no gap or have no bit. */
+SMR_TARGET_avx2 smr_inline __m256i smri_wide_gaps(const int64_t *bound, void *const *slots,
+						  unsigned int k, uint32_t ranges)
+{
+	const __m256i bit = _mm256_setr_epi64x(1, 2, 4, 8);
+	__m256i from = _mm256_loadu_si256((const __m256i_u *)(bound + k - 1));
+	__m256i to = _mm256_loadu_si256((const __m256i_u *)(bound + k));
+	__m256i slot = _mm256_loadu_si256((const __m256i_u *)(const void *)(slots + k));
+	__m256i in = _mm256_and_si256(_mm256_set1_epi64x(ranges >> k), bit);
+	__m256i is = _mm256_and_si256(_mm256_cmpeq_epi64(in, bit),
+				      _mm256_cmpeq_epi64(slot, _mm256_setzero_si256()));
+
+	return _mm256_and_si256(_mm256_sub_epi64(to, from), is);
+}
+
+/* Seven vectors, and one that has three of the seventh's, for the last range there can be. */
+SMR_TARGET_avx2 smr_inline unsigned long
+smri_largest_wide_gap_avx2(const int64_t *bound, void *const *slots, unsigned int end,
+			   unsigned int i, unsigned int j)
+{
+	const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
+	uint32_t amid = (1u << end) - 1, left_out = (2u << j) - (1u << i);
+	uint32_t ranges = i <= j ? amid & ~left_out : amid;
+	__m256i largest = sign;
+
+	_Static_assert(SMR_WLEAF_CAP == 31, "ranges 1 to 29");
+#pragma GCC unroll 7
+	for (unsigned int k = 1; k < 29; k += 4)
+		largest = smri_larger64(
+			largest, _mm256_xor_si256(smri_wide_gaps(bound, slots, k, ranges), sign));
+	largest = smri_larger64(largest,
+				_mm256_xor_si256(smri_wide_gaps(bound, slots, 26, ranges), sign));
+	return smri_largest64(largest);
+}
+
 #endif

@@ -142,11 +142,14 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 		return smri_lengths_from_##isa(node.b32, units);                                   \
 	}                                                                                          \
                                                                                                    \
-	SMR_TARGET_##isa static uint32_t largest_gap_##isa(unsigned int end, unsigned int from,    \
-							   unsigned int to)                        \
+	SMR_TARGET_##isa static uint64_t largest_gap_##isa(enum smr_kind kind, unsigned int end,   \
+							   unsigned int from, unsigned int to)     \
 	{                                                                                          \
-		return smri_largest_gap_##isa(node.b32, smr_kind_slots(&node, SMR_NLEAF), end,     \
-					      from, to);                                           \
+		void **slots = smr_kind_slots(&node, kind);                                        \
+                                                                                                   \
+		return smr_kind_wide(kind)                                                         \
+			       ? smri_largest_wide_gap_##isa(node.b64, slots, end, from, to)       \
+			       : smri_largest_gap_##isa(node.b32, slots, end, from, to);           \
 	}
 
 SMR_EACH_ISA(DEFINE_BITS)
@@ -155,7 +158,8 @@ struct bits {
 	bool (*have)(void);
 	uint64_t (*gaps_from)(enum smr_kind kind, uint32_t figure);
 	uint64_t (*lengths_from)(int32_t units);
-	uint32_t (*largest_gap)(unsigned int end, unsigned int from, unsigned int to);
+	uint64_t (*largest_gap)(enum smr_kind kind, unsigned int end, unsigned int from,
+				unsigned int to);
 };
 
 #define BITS(isa) { have_##isa, gaps_from_##isa, lengths_from_##isa, largest_gap_##isa },
@@ -222,39 +226,51 @@ static void lengths(void **state)
 	}
 }
 
-static void check_largest_gap(unsigned int end, unsigned int from, unsigned int to)
+static void check_largest_gap(enum smr_kind kind, unsigned int end, unsigned int from,
+			      unsigned int to)
 {
-	void **slots = smr_kind_slots(&node, SMR_NLEAF);
-	int32_t want = 0;
+	void **slots = smr_kind_slots(&node, kind);
+	uint64_t want = 0, length;
 
-	for (unsigned int i = 1; i < end; i++)
-		if (!slots[i] && (i < from || i > to) && node.b32[i] - node.b32[i - 1] > want)
-			want = node.b32[i] - node.b32[i - 1];
+	for (unsigned int i = 1; i < end; i++) {
+		length = (uint64_t)bound_of(kind, i) - (uint64_t)bound_of(kind, i - 1);
+		if (!slots[i] && (i < from || i > to) && length > want)
+			want = length;
+	}
 	for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
 		if (bits[k].have())
-			assert_int_equal(bits[k].largest_gap(end, from, to), want);
+			assert_int_equal(bits[k].largest_gap(kind, end, from, to), want);
 }
 
 /* Leaves of all sizes, with few gaps or many; slots behind the last one hold anything. */
-static void largest_gaps(void **state)
+static void check_largest_gaps(enum smr_kind kind)
 {
-	void **slots = smr_kind_slots(&node, SMR_NLEAF);
+	void **slots = smr_kind_slots(&node, kind);
 
-	(void)state;
-	for (unsigned int end = 0; end < SMR_NLEAF_CAP; end++) {
+	for (unsigned int end = 0; end < smr_kind_cap(kind); end++) {
 		struct rng rng = rng_make(15, end);
 
 		for (unsigned int n = 1; n < 50; n++) {
-			make_bounds(SMR_NLEAF, end, &rng);
-			for (unsigned int i = 0; i < SMR_NLEAF_CAP; i++)
+			make_bounds(kind, end, &rng);
+			/* The last of them is longer than half of all keys. */
+			if (kind == SMR_WLEAF && end > 0 && n % 2)
+				node.b64[end - 1] = INT64_MAX - 1;
+			for (unsigned int i = 0; i < smr_kind_cap(kind); i++)
 				slots[i] = rng_below(&rng, 50) < n ? NULL : &node;
-			check_largest_gap(end, 1, 0);
+			check_largest_gap(kind, end, 1, 0);
 			for (unsigned int from = 0; from <= end; from++)
 				check_largest_gap(
-					end, from,
+					kind, end, from,
 					from + (unsigned int)rng_below(&rng, end - from + 1));
 		}
 	}
+}
+
+static void largest_gaps(void **state)
+{
+	(void)state;
+	check_largest_gaps(SMR_NLEAF);
+	check_largest_gaps(SMR_WLEAF);
 }
 
 static void counts(void **state)
