@@ -276,9 +276,10 @@ SMR_TARGET_avx2 smr_inline __m256i smri_wide_gaps(const int64_t *bound, void *co
 }
 
 /* Seven vectors, and one that has three of the seventh's, for the last range there can be. */
-SMR_TARGET_avx2 smr_inline unsigned long
-smri_largest_wide_gap_avx2(const int64_t *bound, void *const *slots, unsigned int end,
-			   unsigned int i, unsigned int j)
+SMR_TARGET_avx2 smr_inline unsigned long smri_largest_wide_gap_avx2(const int64_t *bound,
+								    void *const *slots,
+								    unsigned int end,
+								    unsigned int i, unsigned int j)
 {
 	const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
 	uint32_t amid = (1u << end) - 1, left_out = (2u << j) - (1u << i);

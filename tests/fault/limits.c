@@ -58,7 +58,9 @@ static void use_up(struct small_world *w)
 	assert_int_equal(err, -ENOMEM);
 }
 
-static void begin(struct small_world *w, unsigned int flags, unsigned long ranges)
+/* Ten units in twenty are mapped. */
+static void begin_spread(struct small_world *w, unsigned int flags, unsigned long ranges,
+			 unsigned long unit)
 {
 	memset(w, 0, sizeof(*w));
 	rm_init(&w->model);
@@ -71,10 +73,15 @@ static void begin(struct small_world *w, unsigned int flags, unsigned long range
 		assert_int_equal(mtree_store_range(&w->hogs[i], 5, 9, NEW, GFP_KERNEL), 0);
 	}
 	for (unsigned long i = 0; i < ranges; i++)
-		both_store(w, 20 * i, 20 * i + 9, xa_mk_value(i));
+		both_store(w, 20 * i * unit, (20 * i + 10) * unit - 1, xa_mk_value(i));
 	if (flags & MT_FLAGS_USE_RCU)
 		mt_mem_barrier(w->mem);
 	use_up(w);
+}
+
+static void begin(struct small_world *w, unsigned int flags, unsigned long ranges)
+{
+	begin_spread(w, flags, ranges, 1);
 }
 
 static void end(struct small_world *w)
@@ -200,6 +207,61 @@ static void erase_without_memory(void **state)
 	assert_ptr_equal(rm_erase(&w.model, 205), xa_mk_value(10));
 	expect_good(&w);
 	end(&w);
+}
+
+/* Stores @entry over a range that is one already. That is so, too, while nothing can be had. */
+static void store_same(struct small_world *w, unsigned long first, unsigned long last, void *entry)
+{
+	MA_STATE(mas, &w->tree, first, last);
+
+	mtree_lock(&w->tree);
+	assert_int_equal(mas_preallocate(&mas, entry, GFP_NOWAIT), 0);
+	assert_int_equal(mas_allocated(&mas), 0);
+	mas_destroy(&mas);
+	mtree_unlock(&w->tree);
+	assert_int_equal(mtree_store_range(&w->tree, first, last, entry, GFP_NOWAIT), 0);
+	assert_int_equal(rm_store(&w->model, first, last, entry), 0);
+}
+
+static void same_ranges(unsigned int flags, unsigned long unit)
+{
+	const unsigned long ranges = 800;
+	struct small_world w;
+
+	begin_spread(&w, flags, ranges, unit);
+	for (unsigned long i = 0; i < ranges; i++)
+		store_same(&w, 20 * i * unit, (20 * i + 10) * unit - 1, NEW);
+	/* Gaps are ranges, too: each leaf comes to be full of entries, ... */
+	for (unsigned long i = 0; i + 1 < ranges; i++)
+		store_same(&w, (20 * i + 10) * unit, (20 * i + 20) * unit - 1, NEW);
+	expect_good(&w);
+	/* ... and to be as it was. */
+	for (unsigned long i = 0; i + 1 < ranges; i++) {
+		unsigned long first = (20 * i + 10) * unit;
+
+		if (i % 2) {
+			store_same(&w, first, first + 10 * unit - 1, NULL);
+			continue;
+		}
+		assert_ptr_equal(mtree_erase(&w.tree, first), NEW);
+		assert_ptr_equal(rm_erase(&w.model, first), NEW);
+	}
+	expect_good(&w);
+	end(&w);
+}
+
+/* A store over exactly one range, be it a gap, and of NULL over one between two entries, never needs memory. */
+static void the_same_range_needs_none(void **state)
+{
+	const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU, MT_FLAGS_ALLOC_RANGE,
+				       MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU };
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		same_ranges(flags[i], 1);
+		same_ranges(flags[i], 4096);
+		same_ranges(flags[i], (1UL << 40) + 1);
+	}
 }
 
 /* Erasing everything gives memory back even when there is none to begin with. */
@@ -333,9 +395,13 @@ static void nobody_is_called(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(some_nodes_are_not_enough), cmocka_unit_test(on_the_brink),
-		cmocka_unit_test(erase_without_memory),      cmocka_unit_test(all_can_be_dropped),
-		cmocka_unit_test(emergency_reserve),         cmocka_unit_test(nobody_is_called),
+		cmocka_unit_test(some_nodes_are_not_enough),
+		cmocka_unit_test(on_the_brink),
+		cmocka_unit_test(erase_without_memory),
+		cmocka_unit_test(the_same_range_needs_none),
+		cmocka_unit_test(all_can_be_dropped),
+		cmocka_unit_test(emergency_reserve),
+		cmocka_unit_test(nobody_is_called),
 	};
 
 	alarm(240);
