@@ -6,18 +6,67 @@
 /* Keys are addresses of pages more often than not. */
 #define SMR_COMMON_SHIFT 12
 
-smr_inline void add_starts(unsigned long *out, const void *enode, unsigned int from, unsigned int n)
+/*
+ * How many items there are no processor can foresee, and a branch on it, in each of a dozen loops, was most of what a split took. So loops
+ * run for as many as a node can have, whatever there are: these numbers make whole vectors.
+ */
+#define MOST_NARROW 40 /* bounds of a narrow leaf, and its slots but the last one */
+#define MOST 32        /* bounds and slots of all others */
+
+_Static_assert(MOST_NARROW == SMR_NLEAF_CAP - 1 && MOST > SMR_WLEAF_CAP && MOST > SMR_NINNER_CAP &&
+		       MOST > SMR_WINNER_CAP && MOST_NARROW + 2 <= SMR_ITEMS_SPARE,
+	       "all that a node can have");
+
+/* ---- Reading ---- */
+
+/* The bounds from @bound on, and what is behind them in the node. */
+smr_inline void add_narrow(unsigned long *restrict out, const int32_t *restrict bound,
+			   unsigned long base, unsigned int shift)
+{
+	for (unsigned int i = 0; i < MOST_NARROW; i++)
+		out[i] = base + ((unsigned long)bound[i] << shift);
+}
+
+smr_inline void add_wide(unsigned long *restrict out, const int64_t *restrict bound)
+{
+	for (unsigned int i = 0; i < MOST; i++)
+		out[i] = (unsigned long)bound[i] ^ SMR_WIDE_SIGN;
+}
+
+smr_inline void add_starts(unsigned long *out, const void *enode, unsigned int from)
 {
 	const struct smr_node *node = smr_node_of(enode);
 
-	if ((uintptr_t)enode & SMR_ENODE_WIDE) {
-		for (unsigned int i = 0; i < n; i++)
-			out[i] = (unsigned long)node->b64[from - 1 + i] ^ SMR_WIDE_SIGN;
-	} else {
-		for (unsigned int i = 0; i < n; i++)
-			out[i] = node->base +
-				 ((unsigned long)node->b32[from - 1 + i] << node->shift);
+	if ((uintptr_t)enode & SMR_ENODE_WIDE)
+		add_wide(out, node->b64 + from - 1);
+	else
+		add_narrow(out, node->b32 + from - 1, node->base, node->shift);
+}
+
+smr_inline void copy_slots(void **restrict out, void *const *restrict slots, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		out[i] = slots[i];
+}
+
+/* All that a node of @kind can have; of kinds that have less, some of what is behind them, too. */
+smr_inline void copy_most(void **out, void *const *slots, enum smr_kind kind)
+{
+	if (kind != SMR_NLEAF) {
+		copy_slots(out, slots, MOST);
+		return;
 	}
+	copy_slots(out, slots, MOST_NARROW);
+	out[MOST_NARROW] = slots[MOST_NARROW];
+}
+
+/* Most often a whole node, or the front of one. */
+smr_inline void add_slots(void **out, const void *enode, unsigned int from, unsigned int n)
+{
+	if (from > 0)
+		memcpy(out, smr_slots(enode) + from, n * sizeof(void *));
+	else
+		copy_most(out, smr_slots(enode), smr_enode_kind(enode));
 }
 
 SMR_CLONES void smr_items_add_node(struct smr_items *it, const void *enode, unsigned int from,
@@ -29,18 +78,29 @@ SMR_CLONES void smr_items_add_node(struct smr_items *it, const void *enode, unsi
 	if (from >= to)
 		return;
 	smr_assert(it->n + n <= SMR_ITEMS_MAX);
-	if (from == 0)
-		start[0] = min;
-	add_starts(start + (from == 0), enode, from + (from == 0), n - (from == 0));
-	memcpy(it->slot + it->n, smr_slots(enode) + from, n * sizeof(void *));
+	start[0] = min;
+	add_starts(start + (from == 0), enode, from + (from == 0));
+	add_slots(it->slot + it->n, enode, from, n);
 	if (!smr_enode_leaf(enode))
 		memcpy(it->gap + it->n, smr_gaps(enode) + from, n * sizeof(uint32_t));
 	it->n += n;
 }
 
+/* ---- Choosing ---- */
+
 smr_inline unsigned int bit_length(unsigned long v)
 {
 	return v ? 64 - (unsigned int)__builtin_clzl(v) : 0;
+}
+
+/* The bits that any of starts 1 to @n - 1 has, less @base. */
+smr_inline unsigned long bits_of(const unsigned long *start, unsigned int n, unsigned long base)
+{
+	unsigned long any = 0;
+
+	for (unsigned long i = 1; i <= MOST_NARROW; i++)
+		any |= i < n ? start[i] - base : 0;
+	return any;
 }
 
 /*
@@ -48,15 +108,13 @@ smr_inline unsigned int bit_length(unsigned long v)
  * written alike unless such a multiple lies between them: then a look-up converts its key once for all of them.
  */
 smr_inline bool narrow_common(struct smr_code *code, const unsigned long *start, unsigned int n,
-			      unsigned int shift)
+			      unsigned long any, unsigned int shift)
 {
-	unsigned long base = n > 1 ? start[1] : start[0], any = 0;
+	unsigned long base = n > 1 ? start[1] : start[0];
 
 	base &= ~0UL << (31 + shift);
 	if (n > 1 && (start[n - 1] - base) >> shift > SMR_NARROW_MAX)
 		return false;
-	for (unsigned int i = 1; i < n; i++)
-		any |= start[i];
 	if (any & ((1UL << shift) - 1))
 		return false;
 	code->base = base;
@@ -72,13 +130,12 @@ smr_inline bool narrow_from(struct smr_code *code, const unsigned long *start, u
 			    unsigned long max, unsigned long base)
 {
 	unsigned int reach = bit_length(max - base), align, shift;
-	unsigned long any = 0, span = start[n - 1] - base;
+	unsigned long any, span = start[n - 1] - base;
 
 	/* By the last start's own alignment already: so it is where keys lie far apart. */
 	if (span && span >> __builtin_ctzl(span) > SMR_NARROW_MAX)
 		return false;
-	for (unsigned int i = 1; i < n; i++)
-		any |= start[i] - base;
+	any = bits_of(start, n, base);
 	align = any ? (unsigned int)__builtin_ctzl(any) : 63;
 	shift = reach > 31 ? reach - 31 : 0;
 	if (shift > align)
@@ -97,11 +154,14 @@ SMR_CLONES bool smr_code_choose(struct smr_code *code, const unsigned long *star
 {
 	enum smr_kind narrow = leaf ? SMR_NLEAF : SMR_NINNER;
 	enum smr_kind wide = leaf ? SMR_WLEAF : SMR_WINNER;
+	unsigned long any;
 
 	if (n + slack > smr_kind_cap(narrow))
 		return false;
 	code->kind = narrow;
-	if (narrow_common(code, start, n, SMR_COMMON_SHIFT) || narrow_common(code, start, n, 0))
+	any = bits_of(start, n, 0);
+	if (narrow_common(code, start, n, any, SMR_COMMON_SHIFT) ||
+	    narrow_common(code, start, n, any, 0))
 		return true;
 	if (narrow_from(code, start, n, max, start[0]))
 		return true;
@@ -114,20 +174,37 @@ SMR_CLONES bool smr_code_choose(struct smr_code *code, const unsigned long *star
 	return n + slack <= smr_kind_cap(wide);
 }
 
-smr_inline void set_gaps(void *enode, const uint32_t *figure, unsigned int n)
-{
-	uint32_t *gap = smr_gaps(enode);
+/* ---- Writing ---- */
 
-	for (unsigned int i = 0; i < n; i++)
-		gap[i] = figure[i];
-	while (n < smr_gaps_kept(enode))
-		gap[n++] = 0;
+/* Bounds of the ranges that begin at @start, @n - 1 of them, and padding. */
+smr_inline void set_narrow(int32_t *restrict bound, const unsigned long *restrict start,
+			   unsigned int n, const struct smr_code *code, unsigned int most)
+{
+	unsigned long base = code->base;
+	unsigned int shift = code->shift;
+
+	for (unsigned int i = 0; i < most; i++)
+		bound[i] = i + 1 < n ? (int32_t)((start[i + 1] - base) >> shift) : INT32_MAX;
 }
 
+smr_inline void set_wide(int64_t *restrict bound, const unsigned long *restrict start,
+			 unsigned int n)
+{
+	for (unsigned long i = 0; i < MOST; i++)
+		bound[i] = i + 1 < n ? (int64_t)(start[i + 1] ^ SMR_WIDE_SIGN) : INT64_MAX;
+}
+
+smr_inline void set_gaps(uint32_t *restrict gap, const uint32_t *restrict figure, unsigned int n,
+			 unsigned int kept)
+{
+	for (unsigned int i = 0; i < kept; i++)
+		gap[i] = i < n ? figure[i] : 0;
+}
+
+/* One after the other, as they lie in the node: what is too much of one is written over by the next. */
 SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
 			    const struct smr_items *it, unsigned int from, unsigned int n)
 {
-	const unsigned long *start = it->start + from;
 	void *enode = smr_enode_make(node, code->kind);
 
 	node->base = code->base;
@@ -136,16 +213,16 @@ SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
 	node->dead = 0;
 	node->mark = SMR_UNMARKED;
 	node->txn = 0;
-	if (smr_kind_wide(code->kind)) {
-		for (unsigned int i = 1; i < n; i++)
-			node->b64[i - 1] = (int64_t)(start[i] ^ SMR_WIDE_SIGN);
-	} else {
-		for (unsigned int i = 1; i < n; i++)
-			node->b32[i - 1] = (int32_t)((start[i] - code->base) >> code->shift);
-	}
-	smr_bounds_pad(node, code->kind, n - 1, smr_kind_bounds(code->kind));
-	memcpy(smr_slots(enode), it->slot + from, n * sizeof(void *));
-	if (!smr_kind_leaf(code->kind))
-		set_gaps(enode, it->gap + from, n);
+	if (smr_kind_wide(code->kind))
+		set_wide(node->b64, it->start + from, n);
+	else if (smr_kind_leaf(code->kind))
+		set_narrow(node->b32, it->start + from, n, code, MOST_NARROW);
+	else
+		set_narrow(node->b32, it->start + from, n, code, MOST);
+	copy_most(smr_slots(enode), it->slot + from, code->kind);
+	if (code->kind == SMR_NINNER)
+		set_gaps(smr_gaps(enode), it->gap + from, n, SMR_NINNER_GAPS);
+	else if (code->kind == SMR_WINNER)
+		set_gaps(smr_gaps(enode), it->gap + from, n, SMR_WINNER_GAPS);
 	return enode;
 }

@@ -13,12 +13,15 @@
  */
 #define SMR_ITEMS_MAX 96
 
+/* Behind the items may be anything, up to as many as a node has: to be read or written by loops of constant length. */
+#define SMR_ITEMS_SPARE 44
+
 /* Decoded ranges in ascending order. start[0] is where the first node made of them begins. */
 struct smr_items {
 	unsigned int n;
-	unsigned long start[SMR_ITEMS_MAX];
-	void *slot[SMR_ITEMS_MAX];
-	uint32_t gap[SMR_ITEMS_MAX]; /* of children; unused for ranges */
+	unsigned long start[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+	void *slot[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+	uint32_t gap[SMR_ITEMS_MAX + SMR_ITEMS_SPARE]; /* of children; unused for ranges */
 };
 
 struct smr_code {
@@ -41,8 +44,8 @@ void smr_items_add_node(struct smr_items *it, const void *enode, unsigned int fr
 			unsigned long min);
 
 /*
- * How to write @n items beginning at @start[0] into a node whose last key is @max, leaving room for @slack more.
- * False when they are too many for one node.
+ * How to write @n items beginning at @start[0], starts of a struct smr_items, into a node whose last key is @max, leaving room for @slack
+ * more. False when they are too many for one node.
  */
 bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned int n,
 		     unsigned long max, bool leaf, unsigned int slack);

@@ -12,9 +12,10 @@
 static uint32_t range_figure(const void *leaf, unsigned int i, unsigned int end, unsigned long min,
 			     unsigned long max)
 {
-	if (smr_slots(leaf)[i])
-		return 0;
-	return smr_gap_figure(smr_leaf_last(leaf, i, end, max) - smr_leaf_first(leaf, i, min));
+	unsigned long span = smr_leaf_last(leaf, i, end, max) - smr_leaf_first(leaf, i, min);
+
+	/* Is it one? Nobody can foresee. */
+	return smr_gap_figure(span) & -(uint32_t)(smr_slots(leaf)[i] == NULL);
 }
 
 /* The figure of the largest gap that is @length keys long. */
