@@ -14,27 +14,39 @@ static uint32_t part_gap(const struct smr_level *lev, unsigned int c, bool leaf)
 		    : smr_gap_inner(lev->node[c]);
 }
 
-static void build_level(struct smr_write *w, unsigned int l)
+/* Part @c has been written into its node. */
+static void finish_part(struct smr_write *w, unsigned int l, unsigned int c, void *enode)
 {
 	struct smr_level *lev = &w->level[l];
-	bool gaps = smr_tracks_gaps(w->mt);
+
+	lev->node[c] = enode;
+	smr_node_of(enode)->txn = w->mt->ma_txn;
+	smr_census(w->mt, enode, 1);
+	lev->gap[c] = smr_tracks_gaps(w->mt) ? part_gap(lev, c, l == 0) : 0;
+}
+
+static void deal_level(struct smr_write *w, unsigned int l)
+{
+	struct smr_level *lev = &w->level[l];
 	struct smr_items children;
 	const struct smr_items *it = &w->ranges;
-	struct smr_node *node;
 
 	if (l > 0) {
 		smr_gather(w, l, &children);
 		it = &children;
 	}
-	for (unsigned int c = 0; c < lev->parts; c++) {
-		unsigned int from = lev->cut[c];
+	for (unsigned int c = 0; c < lev->parts; c++)
+		finish_part(w, l, c,
+			    smr_encode(smr_own_node(w->mas), &lev->code[c], it, lev->cut[c],
+				       lev->cut[c + 1] - (unsigned int)lev->cut[c]));
+}
 
-		node = smr_own_node(w->mas);
-		lev->node[c] = smr_encode(node, &lev->code[c], it, from, lev->cut[c + 1] - from);
-		node->txn = w->mt->ma_txn;
-		smr_census(w->mt, lev->node[c], 1);
-		lev->gap[c] = gaps ? part_gap(lev, c, l == 0) : 0;
-	}
+static void build_level(struct smr_write *w, unsigned int l)
+{
+	if (w->level[l].spliced)
+		finish_part(w, l, 0, smr_splice_inner(w, l, smr_own_node(w->mas)));
+	else
+		deal_level(w, l);
 }
 
 void smr_build(struct smr_write *w)

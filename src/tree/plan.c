@@ -391,6 +391,7 @@ static void open_window(struct smr_write *w, unsigned int l)
 	unsigned int d = w->mas->depth - l;
 
 	lev->neighbour = NULL;
+	lev->spliced = false;
 	lev->left_min = lev->min = 0;
 	lev->max = ULONG_MAX;
 	if (w->compact || l > w->mas->depth)
@@ -434,12 +435,40 @@ static const struct smr_items *gather(struct smr_write *w, unsigned int l, struc
 	return it;
 }
 
+/*
+ * Of inner nodes most keep their encoding, and nearly all of their children. With @n of these now: does that go for the only one of
+ * level @l? Then nothing has to be gathered and dealt.
+ */
+static bool splice(struct smr_write *w, unsigned int l, unsigned int n)
+{
+	const struct smr_level *below = &w->level[l - 1];
+	struct smr_level *lev = &w->level[l];
+	const void *inner = w->left.node[w->mas->depth - l];
+
+	if (n > smr_kind_cap(smr_enode_kind(inner)))
+		return false;
+	for (unsigned int c = 1; c < below->parts; c++)
+		if (!smr_can_start(inner, below->start[c]))
+			return false;
+	lev->spliced = true;
+	lev->start[0] = lev->min;
+	lev->cut[0] = 0;
+	lev->cut[1] = (unsigned char)n;
+	lev->parts = 1;
+	return true;
+}
+
 /* A window that ends at both ends of the tree has no neighbour. */
 static bool plan_top(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
+	bool old_top = !w->compact && l > 0 && l == w->mas->depth;
 	struct smr_items it;
 
+	if (old_top && splice(w, l, count_items(w, l))) {
+		w->to_root = true;
+		return true;
+	}
 	deal(lev, gather(w, l, &it), l == 0, l == 0 && ends_with_new(w, l), 0);
 	w->to_root = lev->parts == 1;
 	return w->to_root;
@@ -461,6 +490,8 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	n = count_items(w, l);
 	enough = n >= (l ? SMR_INNER_MIN : SMR_LEAF_MIN);
 	if (enough && (!single || n <= smr_kind_cap(l ? SMR_NINNER : SMR_NLEAF))) {
+		if (l > 0 && single && splice(w, l, n))
+			return can_publish(w, w->left.node, d);
 		it = gather(w, l, &buffer);
 		if (deal_part(lev, it, 0, 0, n, l == 0, 0))
 			return single && can_publish(w, w->left.node, d);

@@ -38,3 +38,43 @@ unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to)
 		set_start(node, from, kind, x + 1, w->last + 1);
 	return x;
 }
+
+/* Of @node, a copy of @old: the children behind child @b are those from @to on. What comes before is written by the caller. */
+static void move_children(struct smr_node *node, const void *old, unsigned int b, unsigned int to)
+{
+	enum smr_kind kind = smr_enode_kind(old);
+	const struct smr_node *from = smr_node_of(old);
+	void *enode = smr_enode_make(node, kind);
+	unsigned int rest = from->count - 1u - b, count = to + rest;
+
+	if (smr_kind_wide(kind))
+		memmove(node->b64 + to - 1, from->b64 + b, rest * sizeof(int64_t));
+	else
+		memmove(node->b32 + to - 1, from->b32 + b, rest * sizeof(int32_t));
+	memmove(smr_slots(enode) + to, smr_slots(old) + b + 1, rest * sizeof(void *));
+	memmove(smr_gaps(enode) + to, smr_gaps(old) + b + 1, rest * sizeof(uint32_t));
+	smr_bounds_pad(node, kind, count - 1, from->count - 1u);
+	for (unsigned int i = count; i < from->count; i++)
+		smr_gaps(enode)[i] = 0;
+	node->count = (uint8_t)count;
+}
+
+void *smr_splice_inner(const struct smr_write *w, unsigned int l, struct smr_node *node)
+{
+	const struct smr_level *below = &w->level[l - 1];
+	unsigned int d = w->mas->depth - l, first = w->left.slot[d];
+	void *old = w->left.node[d];
+	enum smr_kind kind = smr_enode_kind(old);
+	void *enode = smr_enode_make(node, kind);
+
+	smr_node_copy(node, smr_node_of(old));
+	node->mark = SMR_UNMARKED;
+	move_children(node, old, w->right.slot[d], first + below->parts);
+	for (unsigned int c = 0; c < below->parts; c++) {
+		if (c > 0)
+			set_start(node, node, kind, first + c, below->start[c]);
+		smr_slots(enode)[first + c] = below->node[c];
+		smr_gaps(enode)[first + c] = below->gap[c];
+	}
+	return enode;
+}

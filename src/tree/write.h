@@ -49,6 +49,7 @@ struct smr_level {
 	void *neighbour;        /* joined to the window, or NULL */
 	unsigned long neighbour_min;
 	bool neighbour_left;
+	bool spliced; /* its only part is its only node, written as it was, but for the children that change */
 	unsigned char parts;
 	unsigned char cut[SMR_PARTS_MAX + 1]; /* part i gets items [cut[i], cut[i + 1]) */
 	struct smr_code code[SMR_PARTS_MAX];
@@ -128,7 +129,7 @@ void smr_build(struct smr_write *w);
 /* Collects the items of one level. Before the level below is built its nodes are NULL. */
 void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
 
-/* ---- A leaf with a new middle (splice.c) ---- */
+/* ---- A node with a new middle (splice.c) ---- */
 
 /* How many ranges the cursor's leaf comes to. */
 smr_inline unsigned int smr_leaf_ranges(const struct smr_write *w)
@@ -141,6 +142,8 @@ smr_inline unsigned int smr_leaf_ranges(const struct smr_write *w)
  * those behind j. The offset of the new range. All flags of a new leaf are those of @leaf.
  */
 unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to);
+/* Makes @node what the only inner node of level @l becomes, whose children are built. */
+void *smr_splice_inner(const struct smr_write *w, unsigned int l, struct smr_node *node);
 /* A copy, flags and all. */
 void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 
