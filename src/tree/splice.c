@@ -39,37 +39,29 @@ unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to)
 	return x;
 }
 
-/* Of @node, a copy of @old: the children behind child @b are those from @to on. What comes before is written by the caller. */
-static void move_children(struct smr_node *node, const void *old, unsigned int b, unsigned int to)
+/* Figures @from to @count - 1 become those from @to on; unused ones are 0. */
+static void move_gaps(uint32_t *gap, unsigned int to, unsigned int from, unsigned int count)
 {
-	enum smr_kind kind = smr_enode_kind(old);
-	const struct smr_node *from = smr_node_of(old);
-	void *enode = smr_enode_make(node, kind);
-	unsigned int rest = from->count - 1u - b, count = to + rest;
+	unsigned int rest = count - from;
 
-	if (smr_kind_wide(kind))
-		memmove(node->b64 + to - 1, from->b64 + b, rest * sizeof(int64_t));
-	else
-		memmove(node->b32 + to - 1, from->b32 + b, rest * sizeof(int32_t));
-	memmove(smr_slots(enode) + to, smr_slots(old) + b + 1, rest * sizeof(void *));
-	memmove(smr_gaps(enode) + to, smr_gaps(old) + b + 1, rest * sizeof(uint32_t));
-	smr_bounds_pad(node, kind, count - 1, from->count - 1u);
-	for (unsigned int i = count; i < from->count; i++)
-		smr_gaps(enode)[i] = 0;
-	node->count = (uint8_t)count;
+	memmove(gap + to, gap + from, rest * sizeof(*gap));
+	for (unsigned int i = to + rest; i < count; i++)
+		gap[i] = 0;
 }
 
 void *smr_splice_inner(const struct smr_write *w, unsigned int l, struct smr_node *node)
 {
 	const struct smr_level *below = &w->level[l - 1];
-	unsigned int d = w->mas->depth - l, first = w->left.slot[d];
+	unsigned int d = w->mas->depth - l, first = w->left.slot[d], last = w->right.slot[d];
+	unsigned int behind = first + below->parts;
 	void *old = w->left.node[d];
 	enum smr_kind kind = smr_enode_kind(old);
 	void *enode = smr_enode_make(node, kind);
 
 	smr_node_copy(node, smr_node_of(old));
 	node->mark = SMR_UNMARKED;
-	move_children(node, old, w->right.slot[d], first + below->parts);
+	smr_shift_within(node, kind, behind - 1, last);
+	move_gaps(smr_gaps(enode), behind, last + 1, smr_count(old));
 	for (unsigned int c = 0; c < below->parts; c++) {
 		if (c > 0)
 			set_start(node, node, kind, first + c, below->start[c]);

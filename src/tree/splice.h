@@ -51,7 +51,8 @@ smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned in
 
 /*
  * Makes @node, which nobody else can see, a leaf whose ranges from @y on are those from @j on. Range @y - 1, if that is not one
- * of its own, and the bound before it and behind it are the caller's to write. At least one range is left behind @y.
+ * of its own, and the bound before it and behind it are the caller's to write. At least one range is left behind @y. (Or an inner node
+ * with its children, but for their gap figures.)
  */
 smr_inline void smr_shift_within(struct smr_node *node, enum smr_kind kind, unsigned int y,
 				 unsigned int j)
