@@ -262,33 +262,7 @@ static smr_noinline void *find_far(struct ma_state *mas, unsigned long max)
 	return find(mas, max, false);
 }
 
-/*
- * What a plain find nearly always comes to, by the kind of the leaf, which must be of today's tree: the next entry is in
- * it, behind one gap at most. Else NULL, and nothing has changed.
- */
-smr_inline void *find_near(struct ma_state *mas, unsigned long max, enum smr_kind kind)
-{
-	struct smr_node *leaf = smri_node_of(mas->node, kind);
-	void *const *slots = smr_kind_slots(leaf, kind);
-	unsigned int i = (unsigned int)mas->offset + 1, end = mas->end;
-	unsigned long first;
-	void *entry;
-
-	if (i > end)
-		return NULL;
-	entry = smr_slot_read(slots + i);
-	if (!entry && (++i > end || !(entry = smr_slot_read(slots + i))))
-		return NULL;
-	first = smr_kind_start(leaf, kind, i);
-	if (first > max || mas->last >= max)
-		return NULL;
-	mas->offset = i;
-	mas->index = first;
-	mas->last = i < end ? smr_kind_start(leaf, kind, i + 1) - 1 : mas->max;
-	return entry;
-}
-
-/* The same where that leaf has no more, and the next one begins with the entry, or with a gap before it. */
+/* Of a cursor in a leaf of @kind, of today's tree, that has no more: the next one begins with the entry, or with a gap before it. */
 smr_inline void *find_next_leaf(struct ma_state *mas, unsigned long max, enum smr_kind kind)
 {
 	unsigned int left = mas->end - (unsigned int)mas->offset;
@@ -317,19 +291,18 @@ static smr_noinline void *find_next_wleaf(struct ma_state *mas, unsigned long ma
 	return find_next_leaf(mas, max, SMR_WLEAF);
 }
 
+/* The header's step is what it nearly always comes to. Where the checker wants to see each, there is no reach. */
 void *mas_find(struct ma_state *mas, unsigned long max)
 {
-	void *entry;
+	void *entry = mas_find_near_(mas, max);
 
-	if (smr_unlikely(mas->status != ma_active || !smr_path_fresh(mas)))
+	if (smr_likely(entry))
+		return entry;
+	if (smr_unlikely(mas->status != ma_active || !mas->reach || !smr_path_fresh(mas)))
 		return find_far(mas, max);
-	smr_check_cursor(mas);
-	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF)) {
-		entry = find_near(mas, max, SMR_NLEAF);
-		return smr_likely(entry) ? entry : find_next_nleaf(mas, max);
-	}
-	entry = find_near(mas, max, SMR_WLEAF);
-	return smr_likely(entry) ? entry : find_next_wleaf(mas, max);
+	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF))
+		return find_next_nleaf(mas, max);
+	return find_next_wleaf(mas, max);
 }
 
 void *mas_find_range(struct ma_state *mas, unsigned long max)
