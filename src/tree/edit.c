@@ -81,12 +81,16 @@ smr_inline bool join_gaps(struct smr_edit *e, const struct ma_state *mas, enum s
 	return true;
 }
 
+/* Is it the same range again? */
+smr_inline bool swaps(const struct smr_edit *e)
+{
+	return e->i == e->j && !e->front && !e->behind;
+}
+
 /* What is known now, i, j, front and behind, says the rest. False: the leaf is too small for it, or would be too empty. */
 smr_inline bool fits(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
 {
-	bool swaps = e->i == e->j && !e->front && !e->behind;
-
-	e->nodes = !swaps && !smr_editable(mas->tree, mas->node);
+	e->nodes = !swaps(e) && !smr_editable(mas->tree, mas->node);
 	e->ranges = mas->end + 1u - (e->j - e->i) + e->front + e->behind;
 	return e->ranges <= smr_kind_cap(kind) && (e->ranges >= SMR_LEAF_MIN || mas->depth == 0);
 }
@@ -220,7 +224,7 @@ smr_inline void commit(const struct smr_edit *e, struct ma_state *mas, enum smr_
 		update_gaps(e, mas, kind, entry);
 		replace(mas, smr_enode_make(node, kind));
 		smr_cursor_on(mas, smr_enode_make(node, kind), e->ranges);
-	} else if (e->i == e->j && !e->front && !e->behind) {
+	} else if (swaps(e)) {
 		update_gaps(e, mas, kind, entry);
 		smr_publish(smr_kind_slots(old, kind) + x, entry);
 		return;
