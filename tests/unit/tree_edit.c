@@ -282,23 +282,35 @@ static void leaves_the_trees_own_leaves_alone(void **state)
 	bed_free(&b);
 }
 
-/* Stores that go on in the leaf behind. */
-static void stays_in_one_leaf(void **state)
+/* Of narrow leaves, then of wide ones: @check gets the limits of one amid others that is not full. */
+static void each_kind(void (*check)(struct bed *b, unsigned long unit, unsigned long min,
+				    unsigned long max))
 {
 	static const unsigned long unit[] = { 1, WIDE_UNIT };
 	unsigned long min, max;
 	struct bed b;
 
-	(void)state;
 	for (unsigned int u = 0; u < 2; u++) {
 		bed_begin(&b, MT_FLAGS_ALLOC_RANGE, unit[u]);
 		bed_fill_loosely(&b);
 		limits_at(&b, 800 * unit[u], &min, &max);
-		refuses(&b, min + 8 * unit[u], max + 8 * unit[u], entry_of(&b));
-		refuses(&b, min + 8 * unit[u], ULONG_MAX, entry_of(&b));
-		refuses(&b, max + 1 - 8 * unit[u], max + 8 * unit[u], entry_of(&b));
+		check(&b, unit[u], min, max);
 		bed_free(&b);
 	}
+}
+
+static void refuses_further(struct bed *b, unsigned long unit, unsigned long min, unsigned long max)
+{
+	refuses(b, min + 8 * unit, max + 8 * unit, entry_of(b));
+	refuses(b, min + 8 * unit, ULONG_MAX, entry_of(b));
+	refuses(b, max + 1 - 8 * unit, max + 8 * unit, entry_of(b));
+}
+
+/* Stores that go on in the leaf behind. */
+static void stays_in_one_leaf(void **state)
+{
+	(void)state;
+	each_kind(refuses_further);
 }
 
 /* Keys that are so far behind a leaf's others that no bound of it reaches them. */
@@ -318,33 +330,28 @@ static void leaves_far_keys_alone(void **state)
 	bed_free(&b);
 }
 
+static void refuses_ends(struct bed *b, unsigned long unit, unsigned long min, unsigned long max)
+{
+	refuses(b, min, min + 8 * unit - 1, NULL);
+	refuses(b, min + unit, min + 2 * unit - 1, entry_of(b));
+	refuses(b, max + 1 - 8 * unit, max, NULL);
+	refuses(b, max + 1 - 3 * unit, max - unit, entry_of(b));
+	assert_false(try_erase(b, min));
+	assert_false(try_erase(b, max));
+	/* A gap beside a gap at the end is one with it. */
+	store(b, min, min + 8 * unit - 1, NULL);
+	limits_at(b, min + 8 * unit, &min, &max);
+	if (b->mas->offset == 1) {
+		refuses(b, min + 8 * unit, min + 16 * unit - 1, NULL);
+		assert_false(try_erase(b, min + 8 * unit));
+	}
+}
+
 /* The first and the last range of a leaf, to which a gap beside it may belong. */
 static void leaves_the_ends_alone(void **state)
 {
-	static const unsigned long unit[] = { 1, WIDE_UNIT };
-	unsigned long min, max;
-	struct bed b;
-
 	(void)state;
-	for (unsigned int u = 0; u < 2; u++) {
-		bed_begin(&b, MT_FLAGS_ALLOC_RANGE, unit[u]);
-		bed_fill_loosely(&b);
-		limits_at(&b, 800 * unit[u], &min, &max);
-		refuses(&b, min, min + 8 * unit[u] - 1, NULL);
-		refuses(&b, min + unit[u], min + 2 * unit[u] - 1, entry_of(&b));
-		refuses(&b, max + 1 - 8 * unit[u], max, NULL);
-		refuses(&b, max + 1 - 3 * unit[u], max - unit[u], entry_of(&b));
-		assert_false(try_erase(&b, min));
-		assert_false(try_erase(&b, max));
-		/* A gap beside a gap at the end is one with it. */
-		store(&b, min, min + 8 * unit[u] - 1, NULL);
-		limits_at(&b, min + 8 * unit[u], &min, &max);
-		if (b.mas->offset == 1) {
-			refuses(&b, min + 8 * unit[u], min + 16 * unit[u] - 1, NULL);
-			assert_false(try_erase(&b, min + 8 * unit[u]));
-		}
-		bed_free(&b);
-	}
+	each_kind(refuses_ends);
 }
 
 /* Stores two ranges more each time for as long as it may, then one less. */
