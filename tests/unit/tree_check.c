@@ -138,6 +138,29 @@ static void cursor_after_its_lock(void **state)
 	mtree_destroy(&mt);
 }
 
+/* The step from leaf to leaf has a way of its own. */
+static void cursor_after_its_lock_at_the_end_of_a_leaf(void **state)
+{
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	for (unsigned long i = 0; i < 500; i++)
+		assert_int_equal(mtree_store(&mt, i, xa_mk_value(i), GFP_KERNEL), 0);
+	locks(&mt);
+	assert_non_null(mas_walk(&mas));
+	assert_true(mas.max < 499);
+	mas_set(&mas, mas.max);
+	assert_non_null(mas_walk(&mas));
+	unlocks(&mt);
+	locks(&mt);
+	finds(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "finds", "unlocks");
+	assert_int_equal(mas.index, mas.min);
+	unlocks(&mt);
+	mtree_destroy(&mt);
+}
+
 /* The lock that a blocking store drops for a while was never left by the user. */
 static void cursor_across_a_blocking_store(void **state)
 {
@@ -230,10 +253,15 @@ static void cursor_after_its_read_section(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(write_without_the_lock),          TEST(write_under_another_threads_lock),
-		TEST(write_without_the_external_lock), TEST(other_writes_without_the_lock),
-		TEST(cursor_after_its_lock),           TEST(cursor_across_a_blocking_store),
-		TEST(cursor_after_its_external_lock),  TEST(cursor_after_its_read_section),
+		TEST(write_without_the_lock),
+		TEST(write_under_another_threads_lock),
+		TEST(write_without_the_external_lock),
+		TEST(other_writes_without_the_lock),
+		TEST(cursor_after_its_lock),
+		TEST(cursor_after_its_lock_at_the_end_of_a_leaf),
+		TEST(cursor_across_a_blocking_store),
+		TEST(cursor_after_its_external_lock),
+		TEST(cursor_after_its_read_section),
 	};
 
 	alarm(120);
