@@ -73,7 +73,10 @@ static double chase_ns(size_t bytes)
 	return ns;
 }
 
-/* Two threads hand a line to and fro. Where two virtual CPUs lie is their host's choice, and it may change. */
+/*
+ * Two threads hand a line to and fro. Where two virtual CPUs lie is their host's choice, and it may
+ * change.
+ */
 static double line_ns(int other)
 {
 	constexpr int times = 100000;

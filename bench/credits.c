@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What credits and transactions cost, in time beside ordinary stores of the same run, and in memory beside the other
- * ways to be sure of a store. Each figure is the median over several turns, in which the ways take turns too.
+ * What credits and transactions cost, in time beside ordinary stores of the same run, and in memory
+ * beside the other ways to be sure of a store. Each figure is the median over several turns, in
+ * which the ways take turns too.
  *
  *	bench-credits [MAPPINGS [TURNS]]
  */
@@ -140,7 +141,9 @@ static double guaranteed_strict(struct bench *b, unsigned long nr)
 	       ((double)nr / (double)(nr < 4096 ? nr : 4096));
 }
 
-/* Where the stores of a transaction go: anywhere, near each other in mixed order, or side by side. */
+/*
+ * Where the stores of a transaction go: anywhere, near each other in mixed order, or side by side.
+ */
 enum where { FAR, NEAR, ROW };
 
 static struct store next_store(const struct bench *b, enum where where, unsigned long base,

@@ -32,8 +32,8 @@ void show_progress(const data_set &data, size_t rep, const options &opt, const c
 }
 
 /*
- * Calls @run(peer, sink, warming up) for each peer in turn, and that as often as there are repetitions, and once before
- * them, which does not count.
+ * Calls @run(peer, sink, warming up) for each peer in turn, and that as often as there are
+ * repetitions, and once before them, which does not count.
  */
 template <class Run>
 void take_turns(const data_set &data, const options &opt, report &results, const Run &run)
@@ -85,7 +85,10 @@ void run_traces(const options &opt, report &results)
 	}
 }
 
-/* The working sets' sizes, and what a dependent miss costs in each; and a line's way to the reader's CPU. */
+/*
+ * The working sets' sizes, and what a dependent miss costs in each; and a line's way to the
+ * reader's CPU.
+ */
 void print_calibration(FILE *out, const char *when, const calibration &c)
 {
 	std::fprintf(out, "ns per dependent miss %s:", when);

@@ -62,7 +62,10 @@ struct bench_peer {
 	/* Called by each thread before its first and after its last load. */
 	void (*enter)(void);
 	void (*leave)(void);
-	/* Called by a reader that goes on for long now and then, when it holds nothing. May be NULL. */
+	/*
+	 * Called by a reader that goes on for long now and then, when it holds nothing. May be
+	 * NULL.
+	 */
 	void (*rest)(void);
 	/* Looks up @n keys at once. May be NULL. */
 	void (*load_batch)(void *tree, const unsigned long *key, void **entry, size_t n);

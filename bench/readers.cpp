@@ -59,8 +59,8 @@ struct reader {
 	}
 
 	/*
-	 * A burst in which the scheduler gave this CPU to somebody else is left out: that says nothing of the tree. Waiting
-	 * for a lock, also one whose owner does not run, is not that.
+	 * A burst in which the scheduler gave this CPU to somebody else is left out: that says
+	 * nothing of the tree. Waiting for a lock, also one whose owner does not run, is not that.
 	 */
 	void time_some()
 	{

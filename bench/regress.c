@@ -156,7 +156,10 @@ static unsigned long walk_back(void)
 	return count;
 }
 
-/* Erases and stores again. Now and then what was replaced is waited for, so that it comes back alike. */
+/*
+ * Erases and stores again. Now and then what was replaced is waited for, so that it comes back
+ * alike.
+ */
 static unsigned long churn(void)
 {
 	for (unsigned int i = 0; i < N; i++) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Maps of random ranges into a GPU's address space that is full: each cuts what it meets at its ends, drops what it covers,
- * and takes its place. Samara's manager and two built on red-black trees get the same requests, a slice at a time in
- * turn, in one process on one CPU; after each slice all must have taken the same steps.
+ * Maps of random ranges into a GPU's address space that is full: each cuts what it meets at its
+ * ends, drops what it covers, and takes its place. Samara's manager and two built on red-black
+ * trees get the same requests, a slice at a time in turn, in one process on one CPU; after each
+ * slice all must have taken the same steps.
  *
  *	samara-bench-sm-map [MAPPINGS [SLICES]]
  */
@@ -64,8 +65,8 @@ static void die(const struct vm *v, const char *what)
 /* ---- Requests ---- */
 
 /*
- * Each object is mapped where its offsets are the addresses, so a map over a mapping of the same object continues it: one in
- * four does.
+ * Each object is mapped where its offsets are the addresses, so a map over a mapping of the same
+ * object continues it: one in four does.
  */
 static struct sm_map request(uint64_t page, uint64_t nr)
 {
@@ -89,8 +90,8 @@ static void map(struct vm *v, const struct sm_map *r)
 }
 
 /*
- * Where random ranges have been laid over each other for long, mappings are half as long as ranges, on average: of EACH
- * pages, with PAGES_MAX. They begin so, and their number stays.
+ * Where random ranges have been laid over each other for long, mappings are half as long as ranges,
+ * on average: of EACH pages, with PAGES_MAX. They begin so, and their number stays.
  */
 static void fill(struct vm *v, uint64_t mappings)
 {
@@ -127,7 +128,9 @@ static void compare_steps(const struct vm *v)
 	}
 }
 
-/* The space is full: a look-up finds a mapping around its address, at the same place of its object. */
+/*
+ * The space is full: a look-up finds a mapping around its address, at the same place of its object.
+ */
 static void check_finds(const struct vm *v)
 {
 	for (unsigned int k = 0; k < FINDS; k++) {

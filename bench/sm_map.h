@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What bench/sm_map.c asks of a GPU VA manager: maps and unmaps with split and merge, each under one lock that nobody
- * contends for, each step told to the driver's page tables, which here are a running sum.
+ * What bench/sm_map.c asks of a GPU VA manager: maps and unmaps with split and merge, each under
+ * one lock that nobody contends for, each step told to the driver's page tables, which here are a
+ * running sum.
  */
 #ifndef BENCH_SM_MAP_H
 #define BENCH_SM_MAP_H

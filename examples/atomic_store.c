@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stores where nothing may block. GFP_ATOMIC may fall back on the arena's emergency reserve, GFP_NOWAIT may
- * not. When the reserve is empty too the store fails, cleanly; a blocking store fills it up again.
+ * Stores where nothing may block. GFP_ATOMIC may fall back on the arena's emergency reserve,
+ * GFP_NOWAIT may not. When the reserve is empty too the store fails, cleanly; a blocking store
+ * fills it up again.
  */
 #include "expect.h"
 #include <errno.h>

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accept now, commit later. Requests to map or unmap any range come from several threads and are carried out in
- * the order they came in, by a worker on whose progress the freeing of memory may depend: it must not allocate and
- * cannot fail. Requests overlap one another, and what the tree looks like when one is carried out, nobody
- * knows when it is accepted. Others use the tree at the same time, with and without a lock.
+ * Accept now, commit later. Requests to map or unmap any range come from several threads and are
+ * carried out in the order they came in, by a worker on whose progress the freeing of memory may
+ * depend: it must not allocate and cannot fail. Requests overlap one another, and what the tree
+ * looks like when one is carried out, nobody knows when it is accepted. Others use the tree at the
+ * same time, with and without a lock.
  *
  *   submit   takes two credits for each request: may sleep, may fail, and then nothing has happened
- *   run      makes both stores, in one transaction, so that a reader sees the mapping in the old place or in the
- *            new one, never in both or neither
+ *   run      makes both stores, in one transaction, so that a reader sees the mapping in the old
+ *            place or in the new one, never in both or neither
  *
- * All credits are one holder's, the worker's: the working set is there once, and a request costs little more than
- * two nodes while it waits.
+ * All credits are one holder's, the worker's: the working set is there once, and a request costs
+ * little more than two nodes while it waits.
  */
 #include "expect.h"
 #include <pthread.h>

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three maps that overlap, [1, 10), [10, 20) and [5, 15), are queued while the first has to wait for a fence. When they are accepted there is
- * nothing in the VM, so nobody can tell what they will come to. When the fence is signalled they run one after the other, in a section
- * in which nothing allocates and nothing can fail: the third cuts what the first two have mapped.
+ * Three maps that overlap, [1, 10), [10, 20) and [5, 15), are queued while the first has to wait
+ * for a fence. When they are accepted there is nothing in the VM, so nobody can tell what they will
+ * come to. When the fence is signalled they run one after the other, in a section in which nothing
+ * allocates and nothing can fail: the third cuts what the first two have mapped.
  */
 #include "expect.h"
 #include <samara/bind_queue.h>
 
-/* What a driver would write into page tables; here it is printed. Called in the section: printf() is for the example's sake. */
+/*
+ * What a driver would write into page tables; here it is printed. Called in the section: printf()
+ * is for the example's sake.
+ */
 static int step(struct gpuvm *vm, const struct bind_step *step, void *priv)
 {
 	const struct gpuva_op *op = step->op;

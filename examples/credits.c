@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Credits: reserve where sleeping is fine, store where nothing may fail, wherever that turns out to be. */
+/*
+ * Credits: reserve where sleeping is fine, store where nothing may fail, wherever that turns out to
+ * be.
+ */
 #include "expect.h"
 #include <samara/credits.h>
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Identifiers that are not used again before the others have had their turn, such as process ids. */
+/*
+ * Identifiers that are not used again before the others have had their turn, such as process ids.
+ */
 #include "expect.h"
 #include <errno.h>
 #include <samara/maple_tree.h>

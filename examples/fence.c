@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A device that works for us, in a thread of its own: each job has a fence that is signalled when it is done. Four
- * ways to learn of it: a wait, a callback, an eventfd in an event loop, and a timeline that counts jobs.
+ * A device that works for us, in a thread of its own: each job has a fence that is signalled when
+ * it is done. Four ways to learn of it: a wait, a callback, an eventfd in an event loop, and a
+ * timeline that counts jobs.
  */
 #include "expect.h"
 #include <errno.h>
@@ -20,7 +21,10 @@ struct job {
 static struct job jobs[JOBS];
 static struct timeline *progress;
 
-/* Others wait for what happens here: between begin and end nothing is allocated, freed or waited for. */
+/*
+ * Others wait for what happens here: between begin and end nothing is allocated, freed or waited
+ * for.
+ */
 static void *device(void *unused)
 {
 	for (int i = 0; i < JOBS; i++) {

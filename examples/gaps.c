@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Find room: the lowest or the highest place of a size, in limits; with a cursor, also look before storing. */
+/*
+ * Find room: the lowest or the highest place of a size, in limits; with a cursor, also look before
+ * storing.
+ */
 #include "expect.h"
 #include <errno.h>
 #include <samara/maple_tree.h>
@@ -21,7 +24,9 @@ int main(void)
 	EXPECT(mtree_alloc_range(&mt, &at, &a, 0x1000, 0x1000, 0x3fff, GFP_KERNEL) == -EBUSY);
 	EXPECT(at == 0xf000);
 
-	/* A place aligned to 64 KiB: search for more than is needed, then store the aligned part. */
+	/*
+	 * A place aligned to 64 KiB: search for more than is needed, then store the aligned part.
+	 */
 	mas_lock(&mas);
 	EXPECT(mas_empty_area(&mas, 0x1000, ULONG_MAX, 0x1000 + 0xffff) == 0);
 	at = (mas.index + 0xffff) & ~0xfffful;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A GPU address space driven by its user: buffers are mapped over each other, the library says what that comes to, and
- * the steps carry it out and tell the (here imaginary) page tables. A fault handler looks addresses up without a lock.
+ * A GPU address space driven by its user: buffers are mapped over each other, the library says what
+ * that comes to, and the steps carry it out and tell the (here imaginary) page tables. A fault
+ * handler looks addresses up without a lock.
  */
 #include <samara/gpuvm.h>
 #include <stdlib.h>
@@ -92,7 +93,10 @@ static int step_unmap(struct gpuva_op *op, void *priv)
 	return 0;
 }
 
-/* What is left of the old mapping gets new ones, linked before the old one goes, lest the pair goes with it. */
+/*
+ * What is left of the old mapping gets new ones, linked before the old one goes, lest the pair goes
+ * with it.
+ */
 static int step_remap(struct gpuva_op *op, void *priv)
 {
 	struct gpuva *old = op->remap.unmap->va;

@@ -36,7 +36,10 @@ int main(void)
 		stored++;
 	EXPECT(err == -ENOMEM);
 
-	/* Two chunks are full, the failed store has left no trace, and everything is still readable. */
+	/*
+	 * Two chunks are full, the failed store has left no trace, and everything is still
+	 * readable.
+	 */
 	mt_mem_stats(mem, &stats);
 	EXPECT(stats.bytes_mapped == 2 * MT_CHUNK_SIZE && chunks == 2);
 	EXPECT(stored > 10000);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Translate many addresses at once: look-ups that wait for memory side by side take a fraction of the time. */
+/*
+ * Translate many addresses at once: look-ups that wait for memory side by side take a fraction of
+ * the time.
+ */
 #include "expect.h"
 #include <samara/maple_tree.h>
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program's own locks, allocator and sections, made known to the checker: a pthread mutex that protects a tree,
- * and a section in which others wait for this thread. Then two mistakes, and what the checker says of them. Where
- * the library has none (lockcheck_enabled()) the annotations do nothing, and the mistakes go unseen.
+ * The program's own locks, allocator and sections, made known to the checker: a pthread mutex that
+ * protects a tree, and a section in which others wait for this thread. Then two mistakes, and what
+ * the checker says of them. Where the library has none (lockcheck_enabled()) the annotations do
+ * nothing, and the mistakes go unseen.
  */
 #include "expect.h"
 #include <pthread.h>
@@ -85,7 +86,10 @@ static void tell_wrongly(struct space *space)
 	unlock(&log_lock);
 }
 
-/* Others wait for what happens in here, perhaps in order to free memory: it must not wait for memory itself. */
+/*
+ * Others wait for what happens in here, perhaps in order to free memory: it must not wait for
+ * memory itself.
+ */
 static void finish(bool wrongly)
 {
 	lockcheck_section_begin("finishing a job");

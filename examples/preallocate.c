@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Get the memory for a store first, do something that must not be undone, then store without a way to
- * fail. The lock is held from beginning to end.
+ * Get the memory for a store first, do something that must not be undone, then store without a way
+ * to fail. The lock is held from beginning to end.
  */
 #include "expect.h"
 #include <samara/maple_tree.h>

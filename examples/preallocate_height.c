@@ -2,9 +2,11 @@
 /*
  * The two compromises between exact preallocation, which any other store makes void, and credits:
  *
- *   nodes for any store in a tree of so many levels. Others may store in between; the tree must not grow higher.
- *   a few nodes, fewer than the largest store needs, then what is free, then the emergency reserve. Nearly always
- *   enough; if not, -ENOMEM, with nothing changed and the cursor's nodes given back.
+ *   nodes for any store in a tree of so many levels. Others may store in between; the tree must
+ *   not grow higher.
+ *
+ *   a few nodes, fewer than the largest store needs, then what is free, then the emergency reserve.
+ *   Nearly always enough; if not, -ENOMEM, with nothing changed and the cursor's nodes given back.
  */
 #include "expect.h"
 #include <errno.h>
@@ -59,7 +61,10 @@ int main(void)
 	EXPECT(a_few_and_the_reserve() == 0);
 	EXPECT(mtree_load(&mt, 150025) == &b);
 
-	/* Watch this figure: when it rises, the reserve was needed; when it is short, make it larger. */
+	/*
+	 * Watch this figure: when it rises, the reserve was needed; when it is short, make it
+	 * larger.
+	 */
 	mt_mem_stats(mt_mem_default(), &stats);
 	EXPECT(stats.atomic_taken == 0 && stats.reserve_left == stats.reserve_size);
 

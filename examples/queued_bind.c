@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Map and unmap requests that are accepted now and carried out later, by a worker that must neither block
- * nor fail (a GPU driver's, say, on whose progress the freeing of memory may depend). Submitting may do both.
+ * Map and unmap requests that are accepted now and carried out later, by a worker that must neither
+ * block nor fail (a GPU driver's, say, on whose progress the freeing of memory may depend).
+ * Submitting may do both.
  *
  *   submit map     reserves the range: takes its memory and its place in the tree
  *   run map        stores over exactly the reserved range: no memory, no failure

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A tree with another RCU flavour: its threads register, and with qsbr they say when they hold nothing. */
+/*
+ * A tree with another RCU flavour: its threads register, and with qsbr they say when they hold
+ * nothing.
+ */
 #include "expect.h"
 #include <errno.h>
 #include <samara/maple_tree.h>

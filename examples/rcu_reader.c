@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reader that never waits beside a writer. The reader keeps a cursor and follows the entries, so it is
- * in a read-side section; the writer frees an object only when no reader can still be looking at it.
+ * A reader that never waits beside a writer. The reader keeps a cursor and follows the entries, so
+ * it is in a read-side section; the writer frees an object only when no reader can still be looking
+ * at it.
  */
 #include "expect.h"
 #include <pthread.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Move a mapping to and fro: a reader finds it in one place or in the other, never in neither or in both. */
+/*
+ * Move a mapping to and fro: a reader finds it in one place or in the other, never in neither or in
+ * both.
+ */
 #include "expect.h"
 #include <errno.h>
 #include <pthread.h>
@@ -35,7 +38,10 @@ static int move(unsigned long from, unsigned long to, unsigned long nr)
 	return err;
 }
 
-/* Without a lock. Several look-ups are of one version if the count is the same before and after them. */
+/*
+ * Without a lock. Several look-ups are of one version if the count is the same before and after
+ * them.
+ */
 static void *look(void *unused)
 {
 	void *before, *home, *away;

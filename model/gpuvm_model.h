@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a GPU VA space means, page by page: each page knows which mapping it belongs to and which page of which object it
- * shows. Requests are answered by looking at every page. It is the oracle for split and merge, and shares nothing
- * with the library.
+ * What a GPU VA space means, page by page: each page knows which mapping it belongs to and which
+ * page of which object it shows. Requests are answered by looking at every page. It is the oracle
+ * for split and merge, and shares nothing with the library.
  *
- * Objects are small numbers, GM_NONE is none. A mapping is a run of pages with one number; numbers are never used twice.
+ * Objects are small numbers, GM_NONE is none. A mapping is a run of pages with one number; numbers
+ * are never used twice.
  */
 #ifndef MODEL_GPUVM_MODEL_H
 #define MODEL_GPUVM_MODEL_H
@@ -50,8 +51,8 @@ struct gm_step {
 void gm_init(struct gpuvm_model *m, unsigned int pages);
 
 /*
- * The steps of mapping (unmapping, prefetching) [addr, addr + range), how many there are, or -1 for a request that is not
- * valid. Nothing changes.
+ * The steps of mapping (unmapping, prefetching) [addr, addr + range), how many there are, or -1 for
+ * a request that is not valid. Nothing changes.
  */
 int gm_map(const struct gpuvm_model *m, uint64_t addr, uint64_t range, int obj, uint64_t offset,
 	   struct gm_step steps[GM_STEPS]);
@@ -72,7 +73,8 @@ struct gm_part gm_first(const struct gpuvm_model *m, uint64_t addr, uint64_t ran
 unsigned int gm_mappings(const struct gpuvm_model *m);
 
 /*
- * The lowest (highest) multiple of @align in [start, end) from which @size pages are free; false: none.
+ * The lowest (highest) multiple of @align in [start, end) from which @size pages are free; false:
+ * none.
  */
 bool gm_hole(const struct gpuvm_model *m, uint64_t size, uint64_t align, uint64_t start,
 	     uint64_t end, bool high, uint64_t *addr);

@@ -109,8 +109,9 @@ struct kmem_cache *kmem_cache_create(const char *name, unsigned int size, unsign
 }
 
 /*
- * The thread that makes the first tree must make, change and free all others too. It must be registered with liburcu-memb, as
- * every thread that reads; the program does that, for other peers of it may want the same.
+ * The thread that makes the first tree must make, change and free all others too. It must be
+ * registered with liburcu-memb, as every thread that reads; the program does that, for other peers
+ * of it may want the same.
  */
 EXPORT void *linux_create(int gaps_and_rcu)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The allocator of all peers that bring none of their own: blocks of one size from a free list over
- * 2 MiB chunks advised to huge pages. It is what suits trees best that one thread changes at a time:
- * no header, no lock, the block freed last is the next one taken, and few TLB misses. A block of
- * half to one cache line has one to itself. Chunks are kept for ever.
+ * 2 MiB chunks advised to huge pages. It is what suits trees best that one thread changes at a
+ * time: no header, no lock, the block freed last is the next one taken, and few TLB misses. A block
+ * of half to one cache line has one to itself. Chunks are kept for ever.
  */
 #ifndef BENCH_POOL_H
 #define BENCH_POOL_H

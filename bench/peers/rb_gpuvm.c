@@ -41,7 +41,10 @@ static void update_max(struct rb_va *va)
 
 RB_GENERATE_INTERNAL(rb_va_tree, rb_va, node, compare, __attribute__((unused)) static)
 
-/* The macros bring up to date what they move about, and none above that but where two nodes change places. */
+/*
+ * The macros bring up to date what they move about, and none above that but where two nodes change
+ * places.
+ */
 static void take_out(struct rb_vm *vm, struct rb_va *va)
 {
 	struct rb_va *up = RB_PARENT(va, node);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A GPU VA manager as drivers have had them: a red-black tree of mappings by address, out of a package (libbsd), one mutex,
- * mappings from a free list. There are two of them:
+ * A GPU VA manager as drivers have had them: a red-black tree of mappings by address, out of a
+ * package (libbsd), one mutex, mappings from a free list. There are two of them:
  *
- *   rb tree            mappings do not overlap, so the tree does without a largest end per subtree; a mapping that is cut
- *                      stays where it is and only changes its bounds, and a new one is put beside its neighbour
- *   rb interval tree   with the largest end per subtree, by which overlaps are found, kept up at each insertion and
- *                      removal; what is left of a mapping that is cut comes in anew, in its place
+ *   rb tree            mappings do not overlap, so the tree does without a largest end per subtree;
+ *                      a mapping that is cut stays where it is and only changes its bounds, and a
+ *                      new one is put beside its neighbour
+ *   rb interval tree   with the largest end per subtree, by which overlaps are found, kept up at
+ *                      each insertion and removal; what is left of a mapping that is cut comes in
+ *                      anew, in its place
  */
 #ifndef BENCH_RB_GPUVM_H
 #define BENCH_RB_GPUVM_H

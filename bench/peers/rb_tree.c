@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A red-black interval tree: libbsd's tree of ranges by first key, each of which knows where its subtree's ranges begin and
- * end and the largest gap between them. It is what address spaces were commonly kept in before. Ranges that
- * are cut stay where they are in the tree.
+ * A red-black interval tree: libbsd's tree of ranges by first key, each of which knows where its
+ * subtree's ranges begin and end and the largest gap between them. It is what address spaces were
+ * commonly kept in before. Ranges that are cut stay where they are in the tree.
  */
 #include "../peer.h"
 #include "pool.h"

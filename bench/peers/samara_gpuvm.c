@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Samara's GPU VA manager as a driver uses it: its internal lock, steps that do with the index what their operations say, mappings
- * from a free list. What is taken out goes back to the list when the request is done: nobody here reads without the lock.
+ * Samara's GPU VA manager as a driver uses it: its internal lock, steps that do with the index what
+ * their operations say, mappings from a free list. What is taken out goes back to the list when the
+ * request is done: nobody here reads without the lock.
  */
 #include "../sm_map.h"
 #include "pool.h"
@@ -30,7 +31,10 @@ static struct mapping *new_mapping(struct vm *v)
 {
 	struct mapping *m = pool_take(&pool, mapping_size);
 
-	/* The rest is written with the range and when it is linked; the link lies in another cache line. */
+	/*
+	 * The rest is written with the range and when it is linked; the link lies in another cache
+	 * line.
+	 */
 	if (m) {
 		m->va.vm_bo = NULL;
 		m->va.flags = 0;

@@ -2,8 +2,9 @@
 /*
  * What engines do: fill, copy and sum up memory, page by page, through GPU addresses.
  *
- * Each access to a page is in a read-side section. The invalidation of a translation precedes the grace period after
- * which its object may go, so an access that has begun with the old one ends before that.
+ * Each access to a page is in a read-side section. The invalidation of a translation precedes the
+ * grace period after which its object may go, so an access that has begun with the old one ends
+ * before that.
  */
 #include "engine.h"
 #include <assert.h>
@@ -33,7 +34,9 @@ uint64_t sg_checksum(uint64_t sum, const void *bytes, size_t len)
 	return sum;
 }
 
-/* Upwards in words, which is what happens to those that overlap by way of two mappings of one page. */
+/*
+ * Upwards in words, which is what happens to those that overlap by way of two mappings of one page.
+ */
 static void copy(char *to, const char *from, size_t len)
 {
 	uint64_t word;
@@ -91,8 +94,8 @@ static int translate(struct sg_engine *e, uint64_t addr, struct sg_translation *
 /* ---- Commands ---- */
 
 /*
- * Where @addr is in memory. NULL: nowhere, with @cmd->error; or, of a write to sparse memory, to be left out.
- * CONTEXT: in a read-side section.
+ * Where @addr is in memory. NULL: nowhere, with @cmd->error; or, of a write to sparse memory, to be
+ * left out. CONTEXT: in a read-side section.
  */
 static char *memory_at(struct sg_engine *e, struct sg_cmd *cmd, uint64_t addr,
 		       struct sg_reserve *frames)

@@ -2,16 +2,19 @@
 /*
  * Engines: threads that run commands on GPU addresses.
  *
- * A job is accepted together with all that it can need: a copy of what it waits for, and the frames that it could
- * be the first to write to. Then it waits for its in-fences, and from there to its out-fences it is in a signalling
- * section: translations come from the TLB, from the page tables, or by way of a fault from the VM without a lock,
- * and none of these allocates.
+ * A job is accepted together with all that it can need: a copy of what it waits for, and the frames
+ * that it could be the first to write to. Then it waits for its in-fences, and from there to its
+ * out-fences it is in a signalling section: translations come from the TLB, from the page tables,
+ * or by way of a fault from the VM without a lock, and none of these allocates.
  */
 #include "engine.h"
 #include <errno.h>
 #include <stdlib.h>
 
-/* Tables that an engine keeps ready for faults. Without one a fault is answered all the same, and not entered. */
+/*
+ * Tables that an engine keeps ready for faults. Without one a fault is answered all the same, and
+ * not entered.
+ */
 #define SPARE_TABLES (2 * SG_LEVELS)
 
 /* A job that was accepted. */

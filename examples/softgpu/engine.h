@@ -27,7 +27,9 @@ static inline bool sg_writes(const struct sg_cmd *cmd)
 	return cmd->type == SG_FILL || cmd->type == SG_COPY;
 }
 
-/* Runs a command, with @frames to write to. CONTEXT: the engine's thread, in a signalling section. */
+/*
+ * Runs a command, with @frames to write to. CONTEXT: the engine's thread, in a signalling section.
+ */
 void sg_cmd_run(struct sg_engine *e, struct sg_cmd *cmd, struct sg_reserve *frames);
 
 #endif

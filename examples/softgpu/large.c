@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Large mappings: 64 TiB take no more tables than the two ends need, a page unmapped in the middle costs no memory, and
- * what lay beside it in the same large entry comes back by faults.
+ * Large mappings: 64 TiB take no more tables than the two ends need, a page unmapped in the middle
+ * costs no memory, and what lay beside it in the same large entry comes back by faults.
  */
 #include "../expect.h"
 #include "shadow.h"
@@ -83,7 +83,10 @@ static void check(struct sg_object *obj)
 	bind(&unmap);
 	EXPECT(tables() <= 6);
 	EXPECT(verify(HOLE, 1) == -EFAULT);
-	/* What the TLB knows beside it is as true as before; the rest is not in the page tables any more. */
+	/*
+	 * What the TLB knows beside it is as true as before; the rest is not in the page tables any
+	 * more.
+	 */
 	EXPECT(verify(HOLE - 8, 1234) == 0 && verify(HOLE + SG_PAGE, 5678) == 0);
 	EXPECT(verify(HOLE - 2 * SG_PAGE, 0) == 0 && verify(HOLE + 2 * SG_PAGE, 0) == 0);
 	sg_engine_stats(engine, &stats);

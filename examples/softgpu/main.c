@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Binds and executions at random, on several queues and engines at once, ordered by nothing but fences, with every byte
- * checked. Usage: softgpu [STEPS [SEED]]
+ * Binds and executions at random, on several queues and engines at once, ordered by nothing but
+ * fences, with every byte checked. Usage: softgpu [STEPS [SEED]]
  *
- * Each step is a bind of a part of a region, or a job for an engine. Before it is submitted a model (shadow.c) does the
- * same at once, so that results are known. What must not overtake what is told by fences: a region and an object each
- * have the fence of whoever used them last. A bind waits for the last use of its region: no memory is taken
- * away while an engine may be at it. A job waits for the last use of the regions it goes through and of the objects
- * that are mapped there.
+ * Each step is a bind of a part of a region, or a job for an engine. Before it is submitted a model
+ * (shadow.c) does the same at once, so that results are known. What must not overtake what is told
+ * by fences: a region and an object each have the fence of whoever used them last. A bind waits for
+ * the last use of its region: no memory is taken away while an engine may be at it. A job waits for
+ * the last use of the regions it goes through and of the objects that are mapped there.
  */
 #include "../expect.h"
 #include "shadow.h"

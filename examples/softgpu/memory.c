@@ -2,8 +2,9 @@
 /*
  * Blocks of memory, and objects made of them.
  *
- * A block goes from the pool into a reservation, where sleeping and failing are allowed; from the reservation into
- * use, where neither is; and back the same way. Page tables, frames and the nodes of objects all go through here.
+ * A block goes from the pool into a reservation, where sleeping and failing are allowed; from the
+ * reservation into use, where neither is; and back the same way. Page tables, frames and the nodes
+ * of objects all go through here.
  */
 #include "softgpu.h"
 #include <assert.h>
@@ -128,9 +129,9 @@ void sg_pool_release(struct sg_pool *pool, struct sg_reserve *r)
 /* ---- Objects */
 
 /*
- * The slot that leads to page @page is a pointer to its frame, or to a node: SG_ENTRIES such slots. A slot is filled
- * once, by compare and swap; who comes second keeps his block. Release and acquire: a block is zeroed before it
- * can be seen.
+ * The slot that leads to page @page is a pointer to its frame, or to a node: SG_ENTRIES such slots.
+ * A slot is filled once, by compare and swap; who comes second keeps his block. Release and
+ * acquire: a block is zeroed before it can be seen.
  */
 typedef void *slot_t;
 

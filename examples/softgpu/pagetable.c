@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Page tables: four levels of SG_ENTRIES entries. An entry at level 0 covers a page, at level 1 2 MiB, then 1 GiB and
- * 512 GiB. A range is entered with the largest entries that lie within it:
+ * Page tables: four levels of SG_ENTRIES entries. An entry at level 0 covers a page, at level 1 2
+ * MiB, then 1 GiB and 512 GiB. A range is entered with the largest entries that lie within it:
  *
  *	level 1   |         leaf | leaf | leaf | table  |
  *	level 0   |  ..leaves                  | leaves.. |
  *	             ^ addr                             ^ addr + range
  *
- * so that tables are only needed where one of its two ends lies inside an entry: at most one for each end and level.
- * That bound, sg_pt_tables(), does not depend on what is in the tables when the range is entered, which nobody can
- * know when the tables are reserved.
+ * so that tables are only needed where one of its two ends lies inside an entry: at most one for
+ * each end and level. That bound, sg_pt_tables(), does not depend on what is in the tables when the
+ * range is entered, which nobody can know when the tables are reserved.
  *
- * Clearing never needs a table: a leaf that is cut goes as a whole, and what was mapped beside the cut comes back by
- * faults. A table whose last entry goes is taken out, and put aside until somebody may free it.
+ * Clearing never needs a table: a leaf that is cut goes as a whole, and what was mapped beside the
+ * cut comes back by faults. A table whose last entry goes is taken out, and put aside until
+ * somebody may free it.
  *
- * Who clears also says so to the TLBs: the generation moves on, and the range is noted in a log. An engine compares
- * the generation before each access, and reads the log if it has changed (tlb.c). A fault remembers
- * the generation from before it asked the VM: if it has moved, the answer may be about a mapping that is gone.
+ * Who clears also says so to the TLBs: the generation moves on, and the range is noted in a log. An
+ * engine compares the generation before each access, and reads the log if it has changed (tlb.c). A
+ * fault remembers the generation from before it asked the VM: if it has moved, the answer may be
+ * about a mapping that is gone.
  */
 #include "softgpu.h"
 #include <assert.h>
@@ -234,7 +236,10 @@ uint64_t sg_pt_generation(const struct sg_pagetable *pt)
 	return __atomic_load_n(&pt->generation, __ATOMIC_ACQUIRE);
 }
 
-/* The entry around @addr that is the largest within [first, last], unless finer ones are there already. */
+/*
+ * The entry around @addr that is the largest within [first, last], unless finer ones are there
+ * already.
+ */
 static struct range entry_around(struct sg_pagetable *pt, uint64_t addr, uint64_t first,
 				 uint64_t last)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the software GPU should do, done in the simplest way: page by page and byte by byte, at once, in the order in which
- * things are asked for.
+ * What the software GPU should do, done in the simplest way: page by page and byte by byte, at
+ * once, in the order in which things are asked for.
  */
 #ifndef SOFTGPU_SHADOW_H
 #define SOFTGPU_SHADOW_H
@@ -30,10 +30,15 @@ struct shadow {
 };
 
 void shadow_init(struct shadow *s);
-/* Object @obj from page @from on is now at VA page @at, @nr pages of it; or nothing is, or sparse memory. */
+/*
+ * Object @obj from page @from on is now at VA page @at, @nr pages of it; or nothing is, or sparse
+ * memory.
+ */
 void shadow_map(struct shadow *s, unsigned int at, unsigned int nr, int obj, unsigned int from);
 void shadow_unmap_all(struct shadow *s, int obj);
-/* Runs @cmd: its error, fault and sum become what they should be. SG_VERIFY counts as SG_CHECKSUM. */
+/*
+ * Runs @cmd: its error, fault and sum become what they should be. SG_VERIFY counts as SG_CHECKSUM.
+ */
 void shadow_run(struct shadow *s, struct sg_cmd *cmd);
 
 /* large.c: another check, without the shadow. */

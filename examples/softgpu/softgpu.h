@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A GPU in software, as a client of the library would drive a real one: objects that live in (simulated) device
- * memory, page tables, engines with TLBs that copy, fill and check memory through GPU addresses, and binds that
- * run in signalling sections. It uses the public headers only, and is meant to be read.
+ * A GPU in software, as a client of the library would drive a real one: objects that live in
+ * (simulated) device memory, page tables, engines with TLBs that copy, fill and check memory
+ * through GPU addresses, and binds that run in signalling sections. It uses the public headers
+ * only, and is meant to be read.
  *
  *	memory.c     blocks of memory that are got before they are needed; objects made of them
  *	pagetable.c  four levels of tables, large entries, invalidation
@@ -12,13 +13,15 @@
  *	command.c    what jobs are made of: copy, fill, check; and how an address is translated
  *	main.c       a program that checks all of it against a model
  *
- * The rule that shapes it: from the moment a job is accepted until its fences are signalled nothing allocates. So
- * a bind reserves page tables when it is submitted, an execution the frames that it may write to first, and an
- * engine keeps a few tables ready for faults. What is left over goes back afterwards.
+ * The rule that shapes it: from the moment a job is accepted until its fences are signalled nothing
+ * allocates. So a bind reserves page tables when it is submitted, an execution the frames that it
+ * may write to first, and an engine keeps a few tables ready for faults. What is left over goes
+ * back afterwards.
  *
- * The page tables are a cache of the VM. Any entry may be missing at any time; then the engine faults, asks
- * gpuvm_find(), and fills it in. Hence unmapping needs no memory: where it cuts through a large entry it drops all of
- * that. And hence a VM may be SG_LAZY, and leave everything to faults.
+ * The page tables are a cache of the VM. Any entry may be missing at any time; then the engine
+ * faults, asks gpuvm_find(), and fills it in. Hence unmapping needs no memory: where it cuts
+ * through a large entry it drops all of that. And hence a VM may be SG_LAZY, and leave everything
+ * to faults.
  *
  * Errors are 0 or a negative errno.
  */
@@ -42,7 +45,9 @@
 #define SG_VA_BITS (SG_PAGE_SHIFT + SG_LEVELS * SG_LEVEL_BITS)
 #define SG_VA_END ((uint64_t)1 << SG_VA_BITS)
 
-/* ---- Memory (memory.c) ------------------------------------------------------------------------ */
+/*
+ * ---- Memory (memory.c) ------------------------------------------------------------------------
+ */
 
 /* A block that is not in use. */
 struct sg_block {
@@ -77,8 +82,8 @@ void *sg_reserve_take(struct sg_reserve *r);
 void sg_reserve_put(struct sg_reserve *r, void *block);
 
 /*
- * An object: up to SG_VA_END bytes, zero until written. Its frames hang in a radix tree, one level for each 9 bits of
- * page number, and are put there by whoever writes to them first.
+ * An object: up to SG_VA_END bytes, zero until written. Its frames hang in a radix tree, one level
+ * for each 9 bits of page number, and are put there by whoever writes to them first.
  */
 struct sg_object {
 	struct gpuvm_object base; /* first */
@@ -91,8 +96,8 @@ struct sg_object {
 #define SG_BLOCKS_PER_PAGE (SG_LEVELS + 1)
 
 /*
- * @size is rounded up to pages. One reference, to be dropped with gpuvm_object_put(), the last of which calls @free; that
- * is to call sg_object_fini(). -EINVAL: 0, or more than SG_VA_END.
+ * @size is rounded up to pages. One reference, to be dropped with gpuvm_object_put(), the last of
+ * which calls @free; that is to call sg_object_fini(). -EINVAL: 0, or more than SG_VA_END.
  */
 int sg_object_init(struct sg_object *obj, struct sg_pool *frames, uint64_t size,
 		   void (*free)(struct gpuvm_object *base));
@@ -101,12 +106,14 @@ void sg_object_fini(struct sg_object *obj);
 /* One that frees itself; NULL: no memory, or a bad size. */
 struct sg_object *sg_object_create(struct sg_pool *frames, uint64_t size);
 /*
- * The 4 KiB of page @page. Never written: NULL, or with @r a new, zeroed one made of its blocks. CONTEXT: any. The object's
- * size is not checked.
+ * The 4 KiB of page @page. Never written: NULL, or with @r a new, zeroed one made of its blocks.
+ * CONTEXT: any. The object's size is not checked.
  */
 void *sg_object_frame(struct sg_object *obj, uint64_t page, struct sg_reserve *r);
 
-/* ---- Page tables (pagetable.c) ---------------------------------------------------------------- */
+/*
+ * ---- Page tables (pagetable.c) ----------------------------------------------------------------
+ */
 
 /* Where an address leads. */
 struct sg_translation {
@@ -120,11 +127,14 @@ enum sg_kind {
 	SG_LEAF,
 };
 
-/* An entry maps a page, or at higher levels 2 MiB, 1 GiB or 512 GiB; or leads to a table that does it more finely. */
+/*
+ * An entry maps a page, or at higher levels 2 MiB, 1 GiB or 512 GiB; or leads to a table that does
+ * it more finely.
+ */
 struct sg_entry {
 	void *to; /* the table, or the object (NULL: sparse) */
-	uint64_t
-		info; /* the kind, and: of a leaf the offset, of a table the entries in use << SG_PAGE_SHIFT */
+	/* The kind, and: of a leaf the offset, of a table the entries in use << SG_PAGE_SHIFT. */
+	uint64_t info;
 };
 
 struct sg_table {
@@ -150,12 +160,15 @@ void sg_pt_fini(struct sg_pagetable *pt);
 /* So many tables mapping the range can take at most, whatever is there: 6. */
 unsigned int sg_pt_tables(uint64_t addr, uint64_t range);
 /*
- * Enters the range, sparse if @obj is NULL. Tables come from @r; where there are too few, pages are left out.
- * CONTEXT: any. TAKES pt.
+ * Enters the range, sparse if @obj is NULL. Tables come from @r; where there are too few, pages are
+ * left out. CONTEXT: any. TAKES pt.
  */
 void sg_pt_map(struct sg_pagetable *pt, uint64_t addr, uint64_t range, struct sg_object *obj,
 	       uint64_t offset, struct sg_reserve *r);
-/* Drops what is entered there, and from the TLBs. Neighbours may lose entries, too. CONTEXT: any. TAKES pt. */
+/*
+ * Drops what is entered there, and from the TLBs. Neighbours may lose entries, too. CONTEXT: any.
+ * TAKES pt.
+ */
 void sg_pt_clear(struct sg_pagetable *pt, uint64_t addr, uint64_t range);
 /* Gives dead tables back. CONTEXT: frees. TAKES pt. */
 void sg_pt_trim(struct sg_pagetable *pt);
@@ -163,13 +176,16 @@ void sg_pt_trim(struct sg_pagetable *pt);
 bool sg_pt_walk(struct sg_pagetable *pt, uint64_t addr, struct sg_translation *tr);
 uint64_t sg_pt_generation(const struct sg_pagetable *pt);
 /*
- * Enters what a fault has found: as much of mapping @va around @addr as one entry can hold. False if anything has been
- * invalidated since @generation: look again, @va may be history. CONTEXT: any. TAKES pt.
+ * Enters what a fault has found: as much of mapping @va around @addr as one entry can hold. False
+ * if anything has been invalidated since @generation: look again, @va may be history. CONTEXT: any.
+ * TAKES pt.
  */
 bool sg_pt_fill(struct sg_pagetable *pt, const struct gpuva *va, uint64_t addr, uint64_t generation,
 		struct sg_reserve *r);
 
-/* ---- TLBs (tlb.c) ----------------------------------------------------------------------------- */
+/*
+ * ---- TLBs (tlb.c) -----------------------------------------------------------------------------
+ */
 
 #define SG_TLB_SETS 64
 #define SG_TLB_WAYS 4
@@ -190,7 +206,9 @@ void sg_tlb_refresh(struct sg_tlb *tlb, struct sg_pagetable *pt);
 bool sg_tlb_find(struct sg_tlb *tlb, uint64_t addr, struct sg_translation *tr);
 void sg_tlb_enter(struct sg_tlb *tlb, uint64_t addr, const struct sg_translation *tr);
 
-/* ---- Address spaces (vm.c) -------------------------------------------------------------------- */
+/*
+ * ---- Address spaces (vm.c) --------------------------------------------------------------------
+ */
 
 enum sg_mode {
 	SG_EAGER, /* binds enter mappings into the page tables */
@@ -208,7 +226,10 @@ struct sg_vm {
 	struct sg_pagetable pt;
 	const struct bind_ops *more; /* the user's: run_begin, run_end and va_release are called */
 	void *more_priv;
-	/* For tests, or NULL: called where an engine knows something that may become history just then. */
+	/*
+	 * For tests, or NULL: called where an engine knows something that may become history just
+	 * then.
+	 */
 	void (*interlude)(void);
 };
 
@@ -216,15 +237,17 @@ void sg_device_init(struct sg_device *dev);
 /* All VMs, engines and objects are gone. */
 void sg_device_fini(struct sg_device *dev);
 /*
- * An address space [SG_PAGE, SG_VA_END) that bind queues drive. @config: workers, bounds and so on; NULL for none. Its
- * size is set here; of its ops run_begin, run_end and va_release are called.
+ * An address space [SG_PAGE, SG_VA_END) that bind queues drive. @config: workers, bounds and so on;
+ * NULL for none. Its size is set here; of its ops run_begin, run_end and va_release are called.
  */
 int sg_vm_create(struct sg_device *dev, const char *name, enum sg_mode mode,
 		 const struct bind_config *config, struct sg_vm **vm);
 /* Lets all binds run and forgets everything. Engines and queues are gone, or idle for good. */
 void sg_vm_destroy(struct sg_vm *vm);
 
-/* ---- Engines (engine.c) ----------------------------------------------------------------------- */
+/*
+ * ---- Engines (engine.c) -----------------------------------------------------------------------
+ */
 
 enum sg_cmd_type {
 	SG_FILL,     /* [dst, dst + len) becomes the pattern, again and again */
@@ -262,13 +285,17 @@ struct sg_engine_stats {
 
 struct sg_engine;
 
-/* An engine of @vm: a thread that runs jobs in order, each when its in-fences are signalled. NULL: no memory. */
+/*
+ * An engine of @vm: a thread that runs jobs in order, each when its in-fences are signalled. NULL:
+ * no memory.
+ */
 struct sg_engine *sg_engine_create(struct sg_vm *vm);
 /* Waits until all jobs are over. */
 void sg_engine_destroy(struct sg_engine *e);
 /*
- * 0; -EINVAL: misaligned; -ENOMEM. Accepted, it will run, and signal its out-fences with the error of the first command
- * that has one. In-fences with an error count as signalled. CONTEXT: allocates.
+ * 0; -EINVAL: misaligned; -ENOMEM. Accepted, it will run, and signal its out-fences with the error
+ * of the first command that has one. In-fences with an error count as signalled. CONTEXT:
+ * allocates.
  */
 int sg_engine_submit(struct sg_engine *e, const struct sg_job *job);
 /* Of jobs that are over. */

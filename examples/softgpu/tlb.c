@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What one engine remembers of the page tables: SG_TLB_SETS sets of SG_TLB_WAYS pages, the oldest goes first. */
+/*
+ * What one engine remembers of the page tables: SG_TLB_SETS sets of SG_TLB_WAYS pages, the oldest
+ * goes first.
+ */
 #include "softgpu.h"
 #include <string.h>
 
@@ -33,7 +36,9 @@ void sg_tlb_enter(struct sg_tlb *tlb, uint64_t addr, const struct sg_translation
 	tlb->victim[set] = (unsigned char)((way + 1) % SG_TLB_WAYS);
 }
 
-/* Forgets the pages from @first to @last. One by one if they are few, else by a look at each entry. */
+/*
+ * Forgets the pages from @first to @last. One by one if they are few, else by a look at each entry.
+ */
 static void forget(struct sg_tlb *tlb, uint64_t first, uint64_t last)
 {
 	bool few = last - first < SG_TLB_SETS;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver's side of an address space: what happens to the page tables when bind queues change it.
+ * The driver's side of an address space: what happens to the page tables when bind queues change
+ * it.
  *
  *	prepare   at submit: reserves the tables that a map can need. May sleep, may fail
- *	step      in the run, after the VM has changed: clears what is gone, enters what is new. In a signalling section
+ *	step      in the run, after the VM has changed: clears what is gone, enters what is new. In
+ *	          a signalling section
  *	finish    afterwards: gives back what was not needed, and tables that have become empty
  *
- * A step that removes something clears and logs it before the job's out-fences are signalled, so an engine whose job
- * waits for these cannot use the old translation. An engine that does not wait may, for one access; it makes each in a
- * read-side section, so that the mapping's object outlives it.
+ * A step that removes something clears and logs it before the job's out-fences are signalled, so an
+ * engine whose job waits for these cannot use the old translation. An engine that does not wait
+ * may, for one access; it makes each in a read-side section, so that the mapping's object outlives
+ * it.
  */
 #include "softgpu.h"
 #include <errno.h>

@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bind queues: map and unmap requests that are accepted now and run later, where nothing may allocate, wait for memory, or fail.
+ * Bind queues: map and unmap requests that are accepted now and run later, where nothing may
+ * allocate, wait for memory, or fail.
  *
- *	submit   validates everything, reserves everything, and queues. May sleep, may fail; then nothing has changed.
- *	run      later, on a worker thread, once the job's in-fences are signalled and the jobs before it in its queue are
- *	         done: in a signalling section (fence.h) all operations are applied to the VM in one transaction, the
- *	         driver's steps are called, and the out-fences are signalled.
- *	clean up afterwards, where sleeping is fine again: what was reserved and not used goes back, mappings that were
- *	         removed are freed after a grace period, references are dropped.
+ *	submit   validates everything, reserves everything, and queues. May sleep, may fail; then
+ *	         nothing has changed.
+ *	run      later, on a worker thread, once the job's in-fences are signalled and the jobs
+ *	         before it in its queue are done: in a signalling section (fence.h) all operations
+ *	         are applied to the VM in one transaction, the driver's steps are called, and the
+ *	         out-fences are signalled.
+ *	clean up afterwards, where sleeping is fine again: what was reserved and not used goes back,
+ *	         mappings that were removed are freed after a grace period, references are dropped.
  *
- * The operations of a job are a function of the VM as it is when the job runs, whatever ran before it. What they can need at most is known
- * from their kinds alone, and that is reserved: mappings, a pair of VM and object, tree nodes (a credit for each), the job
- * itself. So an accepted job never fails for lack of resources.
+ * The operations of a job are a function of the VM as it is when the job runs, whatever ran before
+ * it. What they can need at most is known from their kinds alone, and that is reserved: mappings, a
+ * pair of VM and object, tree nodes (a credit for each), the job itself. So an accepted job never
+ * fails for lack of resources.
  *
- * Order. Jobs of one queue start and complete in the order of submission. Jobs of different queues are unordered but for fences. Each
- * job is atomic to all other jobs and, but for what bind_queue_submit() says of BIND_UNMAP_ALL, to readers without a lock: they
- * see none of it or all of it. Operations of one job are applied in order, each seeing the ones before it.
+ * Order. Jobs of one queue start and complete in the order of submission. Jobs of different queues
+ * are unordered but for fences. Each job is atomic to all other jobs and, but for what
+ * bind_queue_submit() says of BIND_UNMAP_ALL, to readers without a lock: they see none of it or all
+ * of it. Operations of one job are applied in order, each seeing the ones before it.
  *
- * Errors: 0 or a negative errno. Everything here is safe to call from any thread, but not in a child of fork(): it has no workers, so jobs
- * do not run there, and whoever waits for one waits for ever. A child that only calls exec need not care.
+ * Errors: 0 or a negative errno. Everything here is safe to call from any thread, but not in a
+ * child of fork(): it has no workers, so jobs do not run there, and whoever waits for one waits for
+ * ever. A child that only calls exec need not care.
  */
 #ifndef SAMARA_BIND_QUEUE_H
 #define SAMARA_BIND_QUEUE_H
@@ -28,19 +34,24 @@
 
 MT_BEGIN_DECLS
 
-/* ---- Workers ---------------------------------------------------------------------------------- */
+/*
+ * ---- Workers ----------------------------------------------------------------------------------
+ */
 
 struct bind_workers;
 
 /*
- * A pool of @nr threads (1 to 1024) that run jobs, of any number of VMs. At most one works for a VM at a time, so one more than
- * there may be VMs with a callback that blocks keeps all others going. NULL when out of memory or threads.
+ * A pool of @nr threads (1 to 1024) that run jobs, of any number of VMs. At most one works for a VM
+ * at a time, so one more than there may be VMs with a callback that blocks keeps all others going.
+ * NULL when out of memory or threads.
  */
 MT_API struct bind_workers *bind_workers_create(unsigned int nr);
 /* Ends the threads. No VM uses the pool any more. NULL is fine. */
 MT_API void bind_workers_destroy(struct bind_workers *workers);
 
-/* ---- Requests --------------------------------------------------------------------------------- */
+/*
+ * ---- Requests ---------------------------------------------------------------------------------
+ */
 
 enum bind_op_type {
 	BIND_MAP,   /* [addr, addr + range) becomes obj from offset on, over whatever is there */
@@ -66,7 +77,10 @@ struct bind_sync {
 
 enum {
 	BIND_SYNC = 1 << 0, /* return when it is done, with its result; no in- or out-fences */
-	/* -ENOSPC instead of waiting for room below the VM's bounds, -ENOMEM instead of waiting for memory */
+	/*
+	 * -ENOSPC instead of waiting for room below the VM's bounds, -ENOMEM instead of waiting for
+	 * memory
+	 */
 	BIND_NONBLOCK = 1 << 1,
 };
 
@@ -77,13 +91,18 @@ struct bind_job {
 	unsigned int nr_in, nr_out;
 	const struct bind_sync *in, *out;
 	unsigned int flags;
-	unsigned int
-		bad_op; /* out: with -EINVAL, the index of the operation; nr_ops: the job itself */
+	/* Out: with -EINVAL, the index of the operation; nr_ops: the job itself. */
+	unsigned int bad_op;
 };
 
-/* ---- The driver's side ------------------------------------------------------------------------ */
+/*
+ * ---- The driver's side ------------------------------------------------------------------------
+ */
 
-/* One step of an operation, in the order of the specification: remaps and unmaps ascending, then the map. */
+/*
+ * One step of an operation, in the order of the specification: remaps and unmaps ascending, then
+ * the map.
+ */
 struct bind_step {
 	const struct gpuva_op *op;       /* lives for the call */
 	struct gpuva *map, *prev, *next; /* the new mappings it names, where it has them */
@@ -94,54 +113,70 @@ struct bind_step {
 /* All are optional. */
 struct bind_ops {
 	/*
-	 * At submit, for each operation: reserves what its steps will need, page-table memory say, and notes it in *@cookie. May sleep.
-	 * 0; -ENOMEM, -ENOSPC or another errno, which becomes the result of the submit.
+	 * At submit, for each operation: reserves what its steps will need, page-table memory say,
+	 * and notes it in *@cookie. May sleep. 0; -ENOMEM, -ENOSPC or another errno, which becomes
+	 * the result of the submit.
 	 */
 	int (*prepare)(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv);
 	/*
-	 * In the run, after the VM has changed and before the out-fences are signalled, in the order of the operations; without a lock of
-	 * the library. A remap's hole is what gpuva_op_remap_to_unmap_range() says. 0, or a negative errno, -1 to -4095: the VM is
-	 * banned. Anything else is taken for -EINVAL, and reported in debug builds; so it is of prepare.
-	 * CONTEXT: a signalling section.
+	 * In the run, after the VM has changed and before the out-fences are signalled, in the
+	 * order of the operations; without a lock of the library. A remap's hole is what
+	 * gpuva_op_remap_to_unmap_range() says. 0, or a negative errno, -1 to -4095: the VM is
+	 * banned. Anything else is taken for -EINVAL, and reported in debug builds; so it is of
+	 * prepare. CONTEXT: a signalling section.
 	 */
 	int (*step)(struct gpuvm *vm, const struct bind_step *step, void *priv);
-	/* For each *@cookie that prepare gave, when the job is over, or was not accepted or cancelled. May sleep. */
+	/*
+	 * For each *@cookie that prepare gave, when the job is over, or was not accepted or
+	 * cancelled. May sleep.
+	 */
 	void (*finish)(struct gpuvm *vm, void *cookie, void *priv);
 	/* First and last in the signalling section of a run, on the worker's thread. */
 	void (*run_begin)(struct gpuvm *vm, void *priv);
 	void (*run_end)(struct gpuvm *vm, void *priv);
-	/* No reader can see the mapping any more, and its memory is about to be used again: the driver's part of it ends. May sleep. */
+	/*
+	 * No reader can see the mapping any more, and its memory is about to be used again: the
+	 * driver's part of it ends. May sleep.
+	 */
 	void (*va_release)(struct gpuva *va, void *priv);
 };
 
-/* ---- The VM ----------------------------------------------------------------------------------- */
+/*
+ * ---- The VM -----------------------------------------------------------------------------------
+ */
 
 struct bind_config {
 	size_t size;                  /* of this struct: sizeof(struct bind_config) */
 	struct bind_workers *workers; /* NULL: two threads that all VMs without workers share */
 	const struct bind_ops *ops;   /* NULL: none. Stays the caller's and must last */
 	void *priv;
-	size_t va_size; /* of a mapping; it begins with a struct gpuva; 0: just that. The rest begins zeroed */
+	/* Of a mapping; it begins with a struct gpuva; 0: just that. The rest begins zeroed. */
+	size_t va_size;
 	/*
-	 * Back-pressure: submit waits while more jobs, operations or bytes (of memory reserved for jobs that are not over) than these would
-	 * be outstanding, unless none is. 0: no bound.
+	 * Back-pressure: submit waits while more jobs, operations or bytes (of memory reserved for
+	 * jobs that are not over) than these would be outstanding, unless none is. 0: no bound.
 	 */
 	unsigned long max_jobs, max_ops;
 	size_t max_bytes;
 	/*
-	 * Not 0: the strict level. The VM is created with a limit of live mappings, and everything for them, and for max_jobs and max_ops, which must
-	 * not be 0 then, is paid for now: mappings, records, and all nodes that the index can come to. From then on an unmap does not get -ENOMEM
-	 * for any of these, whatever others have used up. What gets -ENOSPC is a job that could take the VM beyond the limit,
-	 * unmap included, unless it has no room for more mappings (range / alignment); and one of more than max_ops operations. A submit
-	 * may sleep until readers let go of mappings (BIND_NONBLOCK: -ENOMEM). Not paid for is what belongs to others: of a map the pair, the completion and its
-	 * slot; of in-fences that are values of timelines the fence; more than four fences a job, of max_jobs together; what prepare gets.
+	 * Not 0: the strict level. The VM is created with a limit of live mappings, and everything
+	 * for them, and for max_jobs and max_ops, which must not be 0 then, is paid for now:
+	 * mappings, records, and all nodes that the index can come to. From then on an unmap does
+	 * not get -ENOMEM for any of these, whatever others have used up. What gets -ENOSPC is a
+	 * job that could take the VM beyond the limit, unmap included, unless it has no room for
+	 * more mappings (range / alignment); and one of more than max_ops operations. A submit may
+	 * sleep until readers let go of mappings (BIND_NONBLOCK: -ENOMEM). Not paid for is what
+	 * belongs to others: of a map the pair, the completion and its slot; of in-fences that are
+	 * values of timelines the fence; more than four fences a job, of max_jobs together; what
+	 * prepare gets.
 	 */
 	unsigned long max_mappings;
 };
 
 /*
- * From now on @vm, which has no mappings and whose lock is the internal one, is driven by queues. 0; -EINVAL: a bad config, or an
- * external lock; -EBUSY: it has mappings, or memory reserved, or has or had queues; -ENOMEM. Holds a reference to @vm until bind_vm_close().
+ * From now on @vm, which has no mappings and whose lock is the internal one, is driven by queues.
+ * 0; -EINVAL: a bad config, or an external lock; -EBUSY: it has mappings, or memory reserved, or
+ * has or had queues; -ENOMEM. Holds a reference to @vm until bind_vm_close().
  */
 MT_API int bind_vm_init(struct gpuvm *vm, const struct bind_config *config);
 
@@ -151,21 +186,24 @@ enum bind_close {
 };
 
 /*
- * Refuses new submits (-ENOENT), lets jobs finish as @how says, removes all mappings (without steps: the driver drops its page tables as a whole),
- * waits until their memory is free, and drops the reference. Queues stay, to be destroyed by their owners before the VM's last
- * reference goes. 0, or -ENOENT when it is closed already. CONTEXT: SLEEP yes; not within a callback.
+ * Refuses new submits (-ENOENT), lets jobs finish as @how says, removes all mappings (without
+ * steps: the driver drops its page tables as a whole), waits until their memory is free, and drops
+ * the reference. Queues stay, to be destroyed by their owners before the VM's last reference goes.
+ * 0, or -ENOENT when it is closed already. CONTEXT: SLEEP yes; not within a callback.
  */
 MT_API int bind_vm_close(struct gpuvm *vm, enum bind_close how);
 
 /*
- * Banned: a step failed, or the user says so. Every submit, unmaps included, returns -ENOENT; jobs that have not begun complete in
- * order, with -ECANCELED, and do not touch the VM; all they had reserved comes back; close works.
+ * Banned: a step failed, or the user says so. Every submit, unmaps included, returns -ENOENT; jobs
+ * that have not begun complete in order, with -ECANCELED, and do not touch the VM; all they had
+ * reserved comes back; close works.
  */
 MT_API void bind_vm_ban(struct gpuvm *vm);
 MT_API bool bind_vm_is_banned(const struct gpuvm *vm);
 
 /*
- * Figures of a VM. Units are mappings ("vas"), operations and bytes; each is exact at some moment of the call.
+ * Figures of a VM. Units are mappings ("vas"), operations and bytes; each is exact at some moment
+ * of the call.
  */
 struct bind_stats {
 	unsigned long jobs, jobs_peak; /* outstanding: accepted and not yet cleaned up */
@@ -179,51 +217,66 @@ struct bind_stats {
 		vas_returned;      /* ever; reserved ones that became mappings, and that did not */
 	unsigned long grace_waits; /* runs that waited for a grace period before they began */
 	unsigned long blocked;     /* submits that waited for room */
-	unsigned long
-		unmaps_inline; /* unmaps that the submitter had to run itself, for want of memory */
+	/* Unmaps that the submitter had to run itself, for want of memory. */
+	unsigned long unmaps_inline;
 };
 
 MT_API void bind_vm_stats(struct gpuvm *vm, struct bind_stats *stats);
 
-/* ---- Queues ----------------------------------------------------------------------------------- */
+/*
+ * ---- Queues -----------------------------------------------------------------------------------
+ */
 
 struct bind_queue;
 
-/* A queue on @vm, which it refers to. @name is copied, cut to 31 bytes. NULL and *@err (unless NULL) -ENOENT, -ENOMEM, -EINVAL. */
+/*
+ * A queue on @vm, which it refers to. @name is copied, cut to 31 bytes. NULL and *@err (unless
+ * NULL) -ENOENT, -ENOMEM, -EINVAL.
+ */
 MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, int *err);
 
 /*
  * Accepts @job, or not:
  *
- *   0           it will run, or (BIND_SYNC) has run; its out-fences will be signalled, with its error if it has one
- *   -EINVAL     malformed: job->bad_op says which operation. Also what gpuva_insert() refuses, a range that touches the
- *               reserved region or goes outside the VM (but for prefetch), range 0, an object with a sparse map or with an
- *               unmap, fences with BIND_SYNC
+ *   0           it will run, or (BIND_SYNC) has run; its out-fences will be signalled, with its
+ *               error if it has one
+ *   -EINVAL     malformed: job->bad_op says which operation. Also what gpuva_insert() refuses, a
+ *               range that touches the reserved region or goes outside the VM (but for prefetch),
+ *               range 0, an object with a sparse map or with an unmap, fences with BIND_SYNC
  *   -ENOENT     the VM is banned or closed, the queue cancelled
  *   -ENOMEM     no memory for what it may need
- *   -ENOSPC     BIND_NONBLOCK and no room below the VM's bounds; the limit of live mappings; or as prepare said
- *   -EINTR      a signal handler ran while it waited. Without BIND_SYNC nothing has changed; with it, if the job was accepted, it
- *               stays queued and will run: job->bad_op is UINT_MAX then
+ *   -ENOSPC     BIND_NONBLOCK and no room below the VM's bounds; the limit of live mappings; or as
+ *               prepare said
+ *   -EINTR      a signal handler ran while it waited. Without BIND_SYNC nothing has changed; with
+ *               it, if the job was accepted, it stays queued and will run: job->bad_op is UINT_MAX
+ *               then
  *
- * On every error but that last one nothing has changed: no mapping, pair, fence, sequence or other job's reservation.
- * With BIND_SYNC the result of the job is returned, -ECANCELED or a step's error.
+ * On every error but that last one nothing has changed: no mapping, pair, fence, sequence or other
+ * job's reservation. With BIND_SYNC the result of the job is returned, -ECANCELED or a step's
+ * error.
  *
- * A job without operations is legal: its out-fences follow its in-fences and the jobs before it. An in-fence with an error counts as
- * signalled. Ranges with nothing mapped are fine for unmap and prefetch.
+ * A job without operations is legal: its out-fences follow its in-fences and the jobs before it. An
+ * in-fence with an error counts as signalled. Ranges with nothing mapped are fine for unmap and
+ * prefetch.
  *
- * The job's completion is added to the reservation lock of each object that a BIND_MAP names (GPUVM_USAGE_BOOKKEEP), so that
- * whoever moves the object waits for it. The caller keeps its references; the job has its own.
+ * The job's completion is added to the reservation lock of each object that a BIND_MAP names
+ * (GPUVM_USAGE_BOOKKEEP), so that whoever moves the object waits for it. The caller keeps its
+ * references; the job has its own.
  *
- * An unmap is never refused for lack of memory as long as others give theirs back: each VM keeps what one needs, and waits for that to
- * return. If nothing is outstanding and there still is none, the submitter waits for the in-fences and runs it itself, and readers may see
- * one mapping go after the other; -ENOMEM only if it then really has to cut a mapping and cannot, or is a job of more than 16 operations, or
- * for the fence of a timeline's value. Jobs of BIND_UNMAPs alone count as such.
+ * An unmap is never refused for lack of memory as long as others give theirs back: each VM keeps
+ * what one needs, and waits for that to return. If nothing is outstanding and there still is none,
+ * the submitter waits for the in-fences and runs it itself, and readers may see one mapping go
+ * after the other; -ENOMEM only if it then really has to cut a mapping and cannot, or is a job of
+ * more than 16 operations, or for the fence of a timeline's value. Jobs of BIND_UNMAPs alone count
+ * as such.
  *
- * BIND_UNMAP_ALL makes all mappings of the object invisible at one moment, without needing memory. Combined with
- * other operations that moment comes directly before the one in which these become visible.
+ * BIND_UNMAP_ALL makes all mappings of the object invisible at one moment, without needing memory.
+ * Combined with other operations that moment comes directly before the one in which these become
+ * visible.
  *
- * CONTEXT: SLEEP yes, ALLOC yes. TAKES the reservation locks of objects named (and, if its lists are protected by it, the VM's); not
- * within a read-side or signalling section, nor with a lock held that a step takes.
+ * CONTEXT: SLEEP yes, ALLOC yes. TAKES the reservation locks of objects named (and, if its lists
+ * are protected by it, the VM's); not within a read-side or signalling section, nor with a lock
+ * held that a step takes.
  */
 MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
 
@@ -231,11 +284,15 @@ MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
 MT_API int bind_queue_wait(struct bind_queue *q, int64_t timeout_ns);
 
 /*
- * Jobs that have not begun complete, in order, with -ECANCELED; the running one finishes. Later submits get -ENOENT. Does not wait.
+ * Jobs that have not begun complete, in order, with -ECANCELED; the running one finishes. Later
+ * submits get -ENOENT. Does not wait.
  */
 MT_API void bind_queue_cancel(struct bind_queue *q);
 
-/* Cancels, waits until all jobs are over, and frees. NULL is fine. CONTEXT: SLEEP yes; not within a callback. */
+/*
+ * Cancels, waits until all jobs are over, and frees. NULL is fine. CONTEXT: SLEEP yes; not within a
+ * callback.
+ */
 MT_API void bind_queue_destroy(struct bind_queue *q);
 
 MT_API const char *bind_queue_name(const struct bind_queue *q);

@@ -2,8 +2,9 @@
 /*
  * Credits: stores that cannot fail, whatever happens in between.
  *
- * Where sleeping is fine a holder takes credits. Much later, where nothing may sleep or allocate, it makes as many
- * stores of any ranges, in a tree that others have changed meanwhile, and none of them can fail:
+ * Where sleeping is fine a holder takes credits. Much later, where nothing may sleep or allocate,
+ * it makes as many stores of any ranges, in a tree that others have changed meanwhile, and none of
+ * them can fail:
  *
  *	struct mt_credits credits;
  *
@@ -19,18 +20,20 @@
  *
  * What a credit costs in memory, and why it is enough, is proven in docs/credits.md. In short:
  *
- *   MT_CREDITS_RECYCLING  a little over one node (544 bytes) a credit, plus a share for how full the tree is, plus one
- *                         working set for each holder. Nodes that a store replaces serve the next one after
- *                         a grace period, so mt_credits_begin() may have to wait for one.
- *   MT_CREDITS_STRICT     all nodes of the largest store, for each credit: 3 nodes (1.5 KiB) for every level the tree
- *                         can reach, less 2. Never waits for anything.
+ *   MT_CREDITS_RECYCLING  a little over one node (544 bytes) a credit, plus a share for how full
+ *                         the tree is, plus one working set for each holder. Nodes that a store
+ *                         replaces serve the next one after a grace period, so mt_credits_begin()
+ *                         may have to wait for one.
+ *   MT_CREDITS_STRICT     all nodes of the largest store, for each credit: 3 nodes (1.5 KiB) for
+ *                         every level the tree can reach, less 2. Never waits for anything.
  *
- * Holders never pay for others: any other store in the same tree that would use up what the credits rely on pays the
- * difference itself, or fails with -ENOMEM and has changed nothing. Any number of holders may share a tree, and any
- * number of trees an arena.
+ * Holders never pay for others: any other store in the same tree that would use up what the credits
+ * rely on pays the difference itself, or fails with -ENOMEM and has changed nothing. Any number of
+ * holders may share a tree, and any number of trees an arena.
  *
- * A holder belongs to one tree and is used by one thread at a time, from mt_credits_begin() to the last of the
- * stores it announced. The tree must outlive it, and must not change its arena or flavour while credits are out.
+ * A holder belongs to one tree and is used by one thread at a time, from mt_credits_begin() to the
+ * last of the stores it announced. The tree must outlive it, and must not change its arena or
+ * flavour while credits are out.
  */
 #ifndef SAMARA_CREDITS_H
 #define SAMARA_CREDITS_H
@@ -67,15 +70,16 @@ struct mt_credits {
 MT_API void mt_credits_init(struct mt_credits *c, struct maple_tree *mt, enum mt_credits_mode mode);
 
 /*
- * How many stores one mt_credits_begin() of this holder may announce at most: the working set is for as many. In
- * strict mode there is no limit and nothing to set. 0, -EBUSY while the holder has credits, -EINVAL for 0.
+ * How many stores one mt_credits_begin() of this holder may announce at most: the working set is
+ * for as many. In strict mode there is no limit and nothing to set. 0, -EBUSY while the holder has
+ * credits, -EINVAL for 0.
  */
 MT_API int mt_credits_set_batch(struct mt_credits *c, unsigned long nr);
 
 /*
- * Adds @nr credits, all or none: 0, -ENOMEM, -EINVAL (nr is 0), -EOVERFLOW. CONTEXT: TAKES the tree's internal lock, and
- * holds none while it allocates; with an external lock the caller holds it. @gfp says what may be done for
- * memory, as in a store.
+ * Adds @nr credits, all or none: 0, -ENOMEM, -EINVAL (nr is 0), -EOVERFLOW. CONTEXT: TAKES the
+ * tree's internal lock, and holds none while it allocates; with an external lock the caller holds
+ * it. @gfp says what may be done for memory, as in a store.
  */
 MT_API int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp);
 
@@ -84,17 +88,19 @@ MT_API unsigned long mt_credits_left(const struct mt_credits *c);
 MT_API size_t mt_credits_bytes(const struct mt_credits *c);
 
 /*
- * Announces @nr stores, which the holder must have the credits for, and no more than its batch. In recycling mode
- * waits, if nodes of its own last stores are still in limbo and are needed, and the arena has no others to spare, for
- * their grace period; never for memory, and never for another holder. Now and then, in either mode, if the caller is in no section (fence.h), it makes a
- * system call to learn that a grace period is over already. CONTEXT: no lock held, not in a read-side section. SLEEP yes in recycling mode.
+ * Announces @nr stores, which the holder must have the credits for, and no more than its batch. In
+ * recycling mode waits, if nodes of its own last stores are still in limbo and are needed, and the
+ * arena has no others to spare, for their grace period; never for memory, and never for another
+ * holder. Now and then, in either mode, if the caller is in no section (fence.h), it makes a system
+ * call to learn that a grace period is over already. CONTEXT: no lock held, not in a read-side
+ * section. SLEEP yes in recycling mode.
  */
 MT_API void mt_credits_begin(struct mt_credits *c, unsigned long nr);
 
 /*
- * mas_store_gfp() on a credit: 0; -EINVAL for index > last; -ENOSPC when no announced credit is left, which is the
- * caller's mistake. On an error nothing has changed and no credit is used. CONTEXT: HOLDS the tree's write lock.
- * ALLOC no. SLEEP no.
+ * mas_store_gfp() on a credit: 0; -EINVAL for index > last; -ENOSPC when no announced credit is
+ * left, which is the caller's mistake. On an error nothing has changed and no credit is used.
+ * CONTEXT: HOLDS the tree's write lock. ALLOC no. SLEEP no.
  */
 MT_API int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c);
 
@@ -103,19 +109,23 @@ MT_API int mtree_store_range_credit(struct mt_credits *c, unsigned long first, u
 				    void *entry);
 
 /*
- * mt_txn_store_range() on a credit, of a holder on the transaction's tree. mt_txn_abort() gives the credits back. After an
- * abort or commit the holder may be used for other stores.
+ * mt_txn_store_range() on a credit, of a holder on the transaction's tree. mt_txn_abort() gives the
+ * credits back. After an abort or commit the holder may be used for other stores.
  */
 MT_API int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long last,
 			       void *entry, struct mt_credits *c);
 
 /*
- * Gives @nr credits back that are not needed after all; the holder has as many. Others may announce and make stores of the
- * holder meanwhile, with the credits it keeps. CONTEXT: as mt_credits_release().
+ * Gives @nr credits back that are not needed after all; the holder has as many. Others may announce
+ * and make stores of the holder meanwhile, with the credits it keeps. CONTEXT: as
+ * mt_credits_release().
  */
 MT_API void mt_credits_return(struct mt_credits *c, unsigned long nr);
 
-/* Gives back what is left. Idempotent. CONTEXT: as mt_credits_reserve(), but never fails or blocks for memory. */
+/*
+ * Gives back what is left. Idempotent. CONTEXT: as mt_credits_reserve(), but never fails or blocks
+ * for memory.
+ */
 MT_API void mt_credits_release(struct mt_credits *c);
 
 MT_END_DECLS

@@ -2,12 +2,14 @@
 /*
  * Fences: one-shot events that others wait for.
  *
- * A fence is signalled once, with or without an error, and stays so. Whoever holds a reference may ask, wait, be called
- * back, or have an eventfd made readable, and also signal it. Timelines are counters whose values can be
- * waited for as fences. The idea and most names are those of Linux's dma-fences; differences are said here.
+ * A fence is signalled once, with or without an error, and stays so. Whoever holds a reference may
+ * ask, wait, be called back, or have an eventfd made readable, and also signal it. Timelines are
+ * counters whose values can be waited for as fences. The idea and most names are those of Linux's
+ * dma-fences; differences are said here.
  *
- * Everything is safe to call from any thread at any time unless its CONTEXT says otherwise. What a thread did before
- * it signalled a fence is visible to every thread that has seen it signalled, by whichever call.
+ * Everything is safe to call from any thread at any time unless its CONTEXT says otherwise. What a
+ * thread did before it signalled a fence is visible to every thread that has seen it signalled, by
+ * whichever call.
  *
  * Errors are 0 or a negative errno. Times are nanoseconds of CLOCK_MONOTONIC.
  */
@@ -29,8 +31,8 @@ struct timeline;
 /* ---- Lifetime ---- */
 
 /*
- * A new fence that is not signalled, with one reference; NULL when out of memory. CONTEXT: allocates, so not within
- * a signalling section.
+ * A new fence that is not signalled, with one reference; NULL when out of memory. CONTEXT:
+ * allocates, so not within a signalling section.
  */
 MT_API struct fence *fence_create(void);
 
@@ -38,20 +40,21 @@ MT_API struct fence *fence_create(void);
 MT_API struct fence *fence_get(struct fence *f);
 
 /*
- * One reference less; NULL is fine. The last one frees the fence. A fence that dies unsignalled is signalled first, with
- * -ECANCELED, so that its callbacks run. CONTEXT: the last reference frees memory, and closes the fence's duplicates of
- * eventfds: not within a signalling section. Any other: anywhere.
+ * One reference less; NULL is fine. The last one frees the fence. A fence that dies unsignalled is
+ * signalled first, with -ECANCELED, so that its callbacks run. CONTEXT: the last reference frees
+ * memory, and closes the fence's duplicates of eventfds: not within a signalling section. Any
+ * other: anywhere.
  */
 MT_API void fence_put(struct fence *f);
 
 /* ---- Signalling ---- */
 
 /*
- * Signals @f: its callbacks run, its waiters wake, its eventfds become readable. 0, or -EALREADY when it was signalled
- * before (then nothing changes: the first one counts; its callbacks may be running still). @error is 0 or a
- * negative errno, else -EINVAL. The caller's reference must last until the call is over.
- * CONTEXT: any, also a signalling section. ALLOC no. SLEEP no, but for the fence's own lock and what callbacks do. No
- * lock is held while callbacks run. Keeps errno.
+ * Signals @f: its callbacks run, its waiters wake, its eventfds become readable. 0, or -EALREADY
+ * when it was signalled before (then nothing changes: the first one counts; its callbacks may be
+ * running still). @error is 0 or a negative errno, else -EINVAL. The caller's reference must last
+ * until the call is over. CONTEXT: any, also a signalling section. ALLOC no. SLEEP no, but for the
+ * fence's own lock and what callbacks do. No lock is held while callbacks run. Keeps errno.
  */
 MT_API int fence_signal(struct fence *f);
 MT_API int fence_signal_error(struct fence *f, int error);
@@ -68,44 +71,50 @@ MT_API uint64_t fence_timestamp(const struct fence *f);
 struct fence_cb;
 typedef void (*fence_fn)(struct fence *f, struct fence_cb *cb);
 
-/* The caller's memory, private fields; it stays until fn is called (which may free it) or the callback is removed. */
+/*
+ * The caller's memory, private fields; it stays until fn is called (which may free it) or the
+ * callback is removed.
+ */
 struct fence_cb {
 	struct fence_cb *next, **pprev;
 	fence_fn fn;
 };
 
 /*
- * @fn(@f, @cb) is called once, when @f is signalled, by the thread that signals it, before fence_signal() returns and
- * before sleeping waiters are woken; in the order in which callbacks were added. 0; or -ENOENT when @f is signalled already,
- * and @fn will not be called. In @fn: nothing may be asked of @f but whether it is signalled, its error and its
- * timestamp; a reference to @f that was held for the callback may be dropped (it is not the last one); the thread may be in
- * a signalling section. The callback needs no reference: if all go before @f is signalled, that signals it.
+ * @fn(@f, @cb) is called once, when @f is signalled, by the thread that signals it, before
+ * fence_signal() returns and before sleeping waiters are woken; in the order in which callbacks
+ * were added. 0; or -ENOENT when @f is signalled already, and @fn will not be called. In @fn:
+ * nothing may be asked of @f but whether it is signalled, its error and its timestamp; a reference
+ * to @f that was held for the callback may be dropped (it is not the last one); the thread may be
+ * in a signalling section. The callback needs no reference: if all go before @f is signalled, that
+ * signals it.
  */
 MT_API int fence_add_callback(struct fence *f, struct fence_cb *cb, fence_fn fn);
 
 /*
- * True: removed, and its function will not be called. False: it has run (and has returned), or was never added to @f (@cb
- * is all zero then, or fence_add_callback() has refused it). CONTEXT: waits for @cb's function if that is
- * running; not within a callback of @f.
+ * True: removed, and its function will not be called. False: it has run (and has returned), or was
+ * never added to @f (@cb is all zero then, or fence_add_callback() has refused it). CONTEXT: waits
+ * for @cb's function if that is running; not within a callback of @f.
  */
 MT_API bool fence_remove_callback(struct fence *f, struct fence_cb *cb);
 
 /*
- * A new eventfd that becomes readable when @f is signalled, or is so already; the caller closes it, at any time. For
- * epoll, poll and io_uring loops; reading it is not needed, and does not block (EFD_NONBLOCK, EFD_CLOEXEC). The
- * fence has a second descriptor for it until its last reference goes. Negative errno: -ENOMEM, -EMFILE, -ENFILE.
- * CONTEXT: allocates.
+ * A new eventfd that becomes readable when @f is signalled, or is so already; the caller closes it,
+ * at any time. For epoll, poll and io_uring loops; reading it is not needed, and does not block
+ * (EFD_NONBLOCK, EFD_CLOEXEC). The fence has a second descriptor for it until its last reference
+ * goes. Negative errno: -ENOMEM, -EMFILE, -ENFILE. CONTEXT: allocates.
  */
 MT_API int fence_eventfd(struct fence *f);
 
 /* ---- Waiting ---- */
 /*
- * @timeout_ns: how long, 0 to look only, FENCE_FOREVER (or anything negative). 0: signalled (fence_error() says how);
- * -ETIMEDOUT; -EINTR: a signal handler of this thread ran, SA_RESTART or not; nothing is lost, call again.
- * fence_wait_any() says in *@which (unless NULL) the first of @f that is signalled, and leaves it alone otherwise; of no
- * fences any is -EINVAL, all is 0 at once. Who is not asleep when a fence is signalled may return before its callbacks.
- * CONTEXT: SLEEP yes, unless @timeout_ns is 0. Not within a read-side section, nor a signalling section, nor a callback.
- * ALLOC no (fence_wait_any(): of more than 16 fences it allocates, -ENOMEM).
+ * @timeout_ns: how long, 0 to look only, FENCE_FOREVER (or anything negative). 0: signalled
+ * (fence_error() says how); -ETIMEDOUT; -EINTR: a signal handler of this thread ran, SA_RESTART or
+ * not; nothing is lost, call again. fence_wait_any() says in *@which (unless NULL) the first of @f
+ * that is signalled, and leaves it alone otherwise; of no fences any is -EINVAL, all is 0 at once.
+ * Who is not asleep when a fence is signalled may return before its callbacks. CONTEXT: SLEEP yes,
+ * unless @timeout_ns is 0. Not within a read-side section, nor a signalling section, nor a
+ * callback. ALLOC no (fence_wait_any(): of more than 16 fences it allocates, -ENOMEM).
  */
 MT_API int fence_wait(struct fence *f, int64_t timeout_ns);
 MT_API int fence_wait_any(struct fence *const f[], unsigned int nr, int64_t timeout_ns,
@@ -114,9 +123,10 @@ MT_API int fence_wait_all(struct fence *const f[], unsigned int nr, int64_t time
 
 /* ---- Timelines ---- */
 /*
- * A 64-bit value that only grows, from @value on. The fence of a value is signalled once the timeline has reached it, and
- * not before those that were waiting for lower values. @name is copied, cut to 31 bytes. Create, get and put as for fences; a timeline
- * that dies signals the fences it still owes with -ECANCELED.
+ * A 64-bit value that only grows, from @value on. The fence of a value is signalled once the
+ * timeline has reached it, and not before those that were waiting for lower values. @name is
+ * copied, cut to 31 bytes. Create, get and put as for fences; a timeline that dies signals the
+ * fences it still owes with -ECANCELED.
  */
 MT_API struct timeline *timeline_create(const char *name, uint64_t value);
 MT_API struct timeline *timeline_get(struct timeline *tl);
@@ -125,28 +135,31 @@ MT_API const char *timeline_name(const struct timeline *tl);
 MT_API uint64_t timeline_value(const struct timeline *tl);
 
 /*
- * A fence for @value, the caller's reference; signalled already, without an error, if the value is reached. Two calls may
- * return the same fence or two. The timeline keeps it until the value is reached, whether or not the caller does. NULL when out of
- * memory. CONTEXT: allocates, and may free.
+ * A fence for @value, the caller's reference; signalled already, without an error, if the value is
+ * reached. Two calls may return the same fence or two. The timeline keeps it until the value is
+ * reached, whether or not the caller does. NULL when out of memory. CONTEXT: allocates, and may
+ * free.
  */
 MT_API struct fence *timeline_fence(struct timeline *tl, uint64_t value);
 
 /*
- * Moves the value on to @value, and signals the fences of all values up to it, lower values first; (with error) with that
- * error. 0; -EINVAL when @value is not above the present one, or @error no errno, and nothing changes. The value is the
- * new one before the first fence is signalled. When it returns, the fences are signalled, unless another thread was
- * signalling fences of @tl, or this is a callback of one of them: then that call does it, for the sake of the order.
- * CONTEXT: as fence_signal().
+ * Moves the value on to @value, and signals the fences of all values up to it, lower values first;
+ * (with error) with that error. 0; -EINVAL when @value is not above the present one, or @error no
+ * errno, and nothing changes. The value is the new one before the first fence is signalled. When it
+ * returns, the fences are signalled, unless another thread was signalling fences of @tl, or this is
+ * a callback of one of them: then that call does it, for the sake of the order. CONTEXT: as
+ * fence_signal().
  */
 MT_API int timeline_signal(struct timeline *tl, uint64_t value);
 MT_API int timeline_signal_error(struct timeline *tl, uint64_t value, int error);
 
 /* ---- Signalling sections ---- */
 /*
- * Around the code that leads up to signalling a fence that others may be waiting for already, perhaps in order to free memory. In
- * between the thread must not allocate or free memory, wait for a fence, a grace period or memory, nor take a lock that is
- * anywhere held while memory is allocated. Sections nest. Debug builds (lockcheck.h) report every breach; in all
- * builds functions of this library whose CONTEXT says so behave differently inside, gpuva_insert() for one.
+ * Around the code that leads up to signalling a fence that others may be waiting for already,
+ * perhaps in order to free memory. In between the thread must not allocate or free memory, wait for
+ * a fence, a grace period or memory, nor take a lock that is anywhere held while memory is
+ * allocated. Sections nest. Debug builds (lockcheck.h) report every breach; in all builds functions
+ * of this library whose CONTEXT says so behave differently inside, gpuva_insert() for one.
  */
 MT_API void fence_begin_signalling(void);
 MT_API void fence_end_signalling(void);

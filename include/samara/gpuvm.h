@@ -1,28 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The GPU virtual-address manager: which part of which object is mapped where in a GPU's address space, with the steps that a map
- * or an unmap comes to when it meets what is there already (split and merge).
+ * The GPU virtual-address manager: which part of which object is mapped where in a GPU's address
+ * space, with the steps that a map or an unmap comes to when it meets what is there already (split
+ * and merge).
  *
- * Names and behaviour are those of Linux's drm_gpuvm, without "drm_" and without its quirks. What is new here says so: the
- * index is a maple tree, so look-ups need no lock, and changes may need memory (see "Memory").
+ * Names and behaviour are those of Linux's drm_gpuvm, without "drm_" and without its quirks. What
+ * is new here says so: the index is a maple tree, so look-ups need no lock, and changes may need
+ * memory (see "Memory").
  *
- * Numbers. Addresses, ranges and offsets are 64-bit in any unit the owner chooses; nothing is scaled. [addr, addr + range) is
- * half-open and its end must itself be a number, so the last unit of the space is never mapped. Offsets wrap modulo 2^64.
+ * Numbers. Addresses, ranges and offsets are 64-bit in any unit the owner chooses; nothing is
+ * scaled. [addr, addr + range) is half-open and its end must itself be a number, so the last unit
+ * of the space is never mapped. Offsets wrap modulo 2^64.
  *
- * Who drives a VM. Either its user, with the functions below, under a lock of the VM: the internal one (gpuvm_lock()), or one of
- * the user's own (gpuvm_set_lock()). Or bind queues (bind_queue.h), which then are the only ones to change it; what the
- * user may still call is marked "also with queues". Debug builds check both.
+ * Who drives a VM. Either its user, with the functions below, under a lock of the VM: the internal
+ * one (gpuvm_lock()), or one of the user's own (gpuvm_set_lock()). Or bind queues (bind_queue.h),
+ * which then are the only ones to change it; what the user may still call is marked "also with
+ * queues". Debug builds check both.
  *
- * Reading. gpuvm_find(), the gpuva_find functions and iteration work under the VM's lock, or without it inside a
- * read-side section (gpuvm_read_lock()), beside any change. A mapping found so stays allocated until the section ends, if its owner
- * frees it only after a grace period (bind queues do; a user calls gpuvm_synchronize() or waits in another way). Its va and gem
- * fields never change while it is in the VM.
+ * Reading. gpuvm_find(), the gpuva_find functions and iteration work under the VM's lock, or
+ * without it inside a read-side section (gpuvm_read_lock()), beside any change. A mapping found so
+ * stays allocated until the section ends, if its owner frees it only after a grace period (bind
+ * queues do; a user calls gpuvm_synchronize() or waits in another way). Its va and gem fields never
+ * change while it is in the VM.
  *
- * Memory. A change of the index may need nodes. Each is paid for, in this order, by what gpuvm_reserve() has reserved; else by
- * free nodes; else, outside signalling sections (fence.h), by memory got as with GFP_KERNEL, keeping the lock. So a user
- * who changes the VM in a section reserves before it; others need not care. Removing uses nothing that is reserved, and
- * never fails: without memory the place is held by an empty marker, which reads as nothing and goes with the next change there or
- * gpuvm_sweep().
+ * Memory. A change of the index may need nodes. Each is paid for, in this order, by what
+ * gpuvm_reserve() has reserved; else by free nodes; else, outside signalling sections (fence.h), by
+ * memory got as with GFP_KERNEL, keeping the lock. So a user who changes the VM in a section
+ * reserves before it; others need not care. Removing uses nothing that is reserved, and never
+ * fails: without memory the place is held by an empty marker, which reads as nothing and goes with
+ * the next change there or gpuvm_sweep().
  *
  * Errors: 0 or a negative errno; on an error nothing has changed.
  */
@@ -46,11 +52,13 @@ struct gpuvm_list {
 	struct gpuvm_list *next, *prev;
 };
 
-/* ---- Reservation locks ------------------------------------------------------------------------ */
 /*
- * What an object's users lock before they depend on where its memory is, and the fences that whoever moves it must wait
- * for. Objects may share one; a VM has one through its r_obj. CONTEXT: sleeping locks that are held while memory is
- * allocated: never within a signalling section.
+ * ---- Reservation locks ------------------------------------------------------------------------
+ */
+/*
+ * What an object's users lock before they depend on where its memory is, and the fences that
+ * whoever moves it must wait for. Objects may share one; a VM has one through its r_obj. CONTEXT:
+ * sleeping locks that are held while memory is allocated: never within a signalling section.
  */
 enum gpuvm_usage {
 	GPUVM_USAGE_KERNEL,   /* moves and clears of the memory itself: everybody waits */
@@ -80,19 +88,21 @@ MT_API bool gpuvm_resv_trylock(struct gpuvm_resv *resv);
 MT_API void gpuvm_resv_unlock(struct gpuvm_resv *resv);
 MT_API bool gpuvm_resv_is_held(const struct gpuvm_resv *resv);
 /*
- * Makes room for @nr fences more, which gpuvm_resv_add() then cannot fail for: 0 or -ENOMEM. Promises add up, and end when
- * the lock is released. Lock held.
+ * Makes room for @nr fences more, which gpuvm_resv_add() then cannot fail for: 0 or -ENOMEM.
+ * Promises add up, and end when the lock is released. Lock held.
  */
 MT_API int gpuvm_resv_reserve(struct gpuvm_resv *resv, unsigned int nr);
 /* Takes a reference to @f. Signalled fences give their slots up first. Lock held, slot reserved. */
 MT_API void gpuvm_resv_add(struct gpuvm_resv *resv, struct fence *f, enum gpuvm_usage usage);
 /*
- * Waits for all fences of @usage or a stronger (smaller) one, also those added while it waits; as fence_wait(). Lock held or
- * not.
+ * Waits for all fences of @usage or a stronger (smaller) one, also those added while it waits; as
+ * fence_wait(). Lock held or not.
  */
 MT_API int gpuvm_resv_wait(struct gpuvm_resv *resv, enum gpuvm_usage usage, int64_t timeout_ns);
 
-/* ---- Objects ---------------------------------------------------------------------------------- */
+/*
+ * ---- Objects ----------------------------------------------------------------------------------
+ */
 /* What can be mapped. The user embeds it; counted references. */
 struct gpuvm_object {
 	unsigned int refs;       /* GUARD atomic */
@@ -100,14 +110,15 @@ struct gpuvm_object {
 	struct gpuvm_resv *resv; /* own, or another's */
 	struct gpuvm_resv own_resv;
 	/*
-	 * GUARDs the list of pairs and, of each pair, the list of mappings. Never held while memory is allocated, so it may be
-	 * taken in a signalling section.
+	 * GUARDs the list of pairs and, of each pair, the list of mappings. Never held while memory
+	 * is allocated, so it may be taken in a signalling section.
 	 */
 	struct mt_lock lock;
 	struct gpuvm_list pairs;
 	/*
-	 * After the last reference; may sleep. With GPUVM_RESV_PROTECTED pairs are put under the VM's resv: who does so for the last time, and
-	 * has no reference to the object, calls this with that lock held. (Bind queues have one, and do not.)
+	 * After the last reference; may sleep. With GPUVM_RESV_PROTECTED pairs are put under the
+	 * VM's resv: who does so for the last time, and has no reference to the object, calls this
+	 * with that lock held. (Bind queues have one, and do not.)
 	 */
 	void (*free)(struct gpuvm_object *obj);
 };
@@ -127,7 +138,9 @@ static inline void gpuvm_object_unlock(struct gpuvm_object *obj)
 	mt_lock_release(&obj->lock);
 }
 
-/* ---- Mappings --------------------------------------------------------------------------------- */
+/*
+ * ---- Mappings ---------------------------------------------------------------------------------
+ */
 
 enum {
 	GPUVA_INVALIDATED = 1 << 0, /* the backing is not in the page tables just now */
@@ -136,15 +149,16 @@ enum {
 };
 
 /*
- * One mapping. The user embeds and owns it; it stays allocated until it is out of the VM, unlinked, no list of operations that
- * names it will be used, and every reader that may have found it has left its section. Not reference counted. Of a new one he writes
- * vm_bo, NULL, and flags; the functions below write the rest.
+ * One mapping. The user embeds and owns it; it stays allocated until it is out of the VM, unlinked,
+ * no list of operations that names it will be used, and every reader that may have found it has
+ * left its section. Not reference counted. Of a new one he writes vm_bo, NULL, and flags; the
+ * functions below write the rest.
  */
 struct gpuva {
 	struct gpuvm *vm;       /* set by gpuva_insert() */
 	struct gpuvm_bo *vm_bo; /* the pair it is linked to, or NULL */
-	unsigned int
-		flags; /* GUARD atomic; of these the library reads none but GPUVA_SPARSE of a request */
+	/* GUARD atomic; of these the library reads none but GPUVA_SPARSE of a request. */
+	unsigned int flags;
 	unsigned int epoch; /* of the pair, when linked by a queue: private */
 	struct {
 		uint64_t addr, range;
@@ -169,7 +183,9 @@ static inline bool gpuva_invalidated(const struct gpuva *va)
 	return __atomic_load_n(&va->flags, __ATOMIC_RELAXED) & GPUVA_INVALIDATED;
 }
 
-/* ---- Operations ------------------------------------------------------------------------------- */
+/*
+ * ---- Operations -------------------------------------------------------------------------------
+ */
 
 enum gpuva_op_type {
 	GPUVA_OP_MAP,
@@ -189,15 +205,18 @@ struct gpuva_op_map {
 };
 
 /*
- * @keep: the new mapping continues the old one in the same object, so the page-table entries of what they share may
- * stay as they are.
+ * @keep: the new mapping continues the old one in the same object, so the page-table entries of
+ * what they share may stay as they are.
  */
 struct gpuva_op_unmap {
 	struct gpuva *va;
 	bool keep;
 };
 
-/* Cut: @unmap goes, and what is left of it in front, @prev, and behind, @next, comes. Either may be NULL, not both. */
+/*
+ * Cut: @unmap goes, and what is left of it in front, @prev, and behind, @next, comes. Either may be
+ * NULL, not both.
+ */
 struct gpuva_op_remap {
 	struct gpuva_op_map *prev, *next;
 	struct gpuva_op_unmap *unmap;
@@ -222,7 +241,9 @@ struct gpuva_ops {
 	struct gpuvm_list list;
 };
 
-/* ---- Callbacks -------------------------------------------------------------------------------- */
+/*
+ * ---- Callbacks --------------------------------------------------------------------------------
+ */
 
 struct gpuvm_exec;
 
@@ -231,22 +252,30 @@ struct gpuvm_ops {
 	/* The last reference is gone; the user frees what the VM is part of. May sleep. */
 	void (*vm_free)(struct gpuvm *vm);
 	/*
-	 * Let a user embed operations, and pairs, at the beginning of his own structure. NULL: no memory. The memory need not be
-	 * zeroed. vm_bo_free comes after a grace period, on a thread of the library; the VM and the object may be gone by then.
+	 * Let a user embed operations, and pairs, at the beginning of his own structure. NULL: no
+	 * memory. The memory need not be zeroed. vm_bo_free comes after a grace period, on a thread
+	 * of the library; the VM and the object may be gone by then.
 	 */
 	struct gpuva_op *(*op_alloc)(void);
 	void (*op_free)(struct gpuva_op *op);
 	struct gpuvm_bo *(*vm_bo_alloc)(void);
 	void (*vm_bo_free)(struct gpuvm_bo *vm_bo);
-	/* Makes the object resident again and calls gpuvm_bo_evict(vm_bo, false). 0 or a negative errno. */
+	/*
+	 * Makes the object resident again and calls gpuvm_bo_evict(vm_bo, false). 0 or a negative
+	 * errno.
+	 */
 	int (*vm_bo_validate)(struct gpuvm_bo *vm_bo, struct gpuvm_exec *exec);
-	/* The steps of gpuvm_sm_map() and gpuvm_sm_unmap(); the operation lives for the call only. */
+	/*
+	 * The steps of gpuvm_sm_map() and gpuvm_sm_unmap(); the operation lives for the call only.
+	 */
 	int (*sm_step_map)(struct gpuva_op *op, void *priv);
 	int (*sm_step_remap)(struct gpuva_op *op, void *priv);
 	int (*sm_step_unmap)(struct gpuva_op *op, void *priv);
 };
 
-/* ---- The VM ----------------------------------------------------------------------------------- */
+/*
+ * ---- The VM -----------------------------------------------------------------------------------
+ */
 
 enum {
 	GPUVM_RESV_PROTECTED =
@@ -279,29 +308,32 @@ struct gpuvm {
 };
 
 /*
- * Makes @vm ready, with one reference: [start, start + range), of which [reserve_start, + reserve_range) (range 0: none) is kept
- * for the user's own purposes: it counts as occupied, and no mapping or request may overlap it. It need not lie inside.
- * @name is not copied; NULL becomes "unknown". @r_obj, whose reservation lock becomes the VM's, gets a reference.
- * 0; -EINVAL for a range that overflows, for no ops or no vm_free; -ENOMEM (a reserved region needs a node). On an error nothing
- * is initialised. Look-ups need no lock from the start (RCU, the default flavour).
+ * Makes @vm ready, with one reference: [start, start + range), of which [reserve_start, +
+ * reserve_range) (range 0: none) is kept for the user's own purposes: it counts as occupied, and no
+ * mapping or request may overlap it. It need not lie inside. @name is not copied; NULL becomes
+ * "unknown". @r_obj, whose reservation lock becomes the VM's, gets a reference. 0; -EINVAL for a
+ * range that overflows, for no ops or no vm_free; -ENOMEM (a reserved region needs a node). On an
+ * error nothing is initialised. Look-ups need no lock from the start (RCU, the default flavour).
  */
 MT_API int gpuvm_init(struct gpuvm *vm, const char *name, unsigned int flags, void *dev,
 		      struct gpuvm_object *r_obj, uint64_t start, uint64_t range,
 		      uint64_t reserve_start, uint64_t reserve_range, const struct gpuvm_ops *ops);
 
 /*
- * To be called, if at all, between gpuvm_init() and the first other use: every address, range and offset must be a multiple of @align,
- * a power of two (-EINVAL otherwise); nodes come from @mem, which must outlive the VM; the lock is @lock, any pointer, of which @is_held
- * tells whether the calling thread holds it (NULL: not known). -EBUSY once there are mappings, or bind queues; for the latter two
- * also while memory is reserved (gpuvm_reserve()).
+ * To be called, if at all, between gpuvm_init() and the first other use: every address, range and
+ * offset must be a multiple of @align, a power of two (-EINVAL otherwise); nodes come from @mem,
+ * which must outlive the VM; the lock is @lock, any pointer, of which @is_held tells whether the
+ * calling thread holds it (NULL: not known). -EBUSY once there are mappings, or bind queues; for
+ * the latter two also while memory is reserved (gpuvm_reserve()).
  */
 MT_API int gpuvm_set_align(struct gpuvm *vm, uint64_t align);
 MT_API int gpuvm_set_mem(struct gpuvm *vm, struct mt_mem *mem);
 MT_API int gpuvm_set_lock(struct gpuvm *vm, void *lock, bool (*is_held)(void *lock));
 
 /*
- * Counted references. Each mapping in the VM, each pair and each queue holds one, so whoever created it must remove and unlink all
- * mappings first. The last put calls ops->vm_free and may sleep. NULL is fine. Also with queues.
+ * Counted references. Each mapping in the VM, each pair and each queue holds one, so whoever
+ * created it must remove and unlink all mappings first. The last put calls ops->vm_free and may
+ * sleep. NULL is fine. Also with queues.
  */
 MT_API struct gpuvm *gpuvm_get(struct gpuvm *vm);
 MT_API void gpuvm_put(struct gpuvm *vm);
@@ -314,10 +346,16 @@ MT_API bool gpuvm_is_locked(const struct gpuvm *vm);
 /* A read-side section of the VM. Nests. Never blocks. Also with queues. */
 MT_API void gpuvm_read_lock(const struct gpuvm *vm);
 MT_API void gpuvm_read_unlock(const struct gpuvm *vm);
-/* Waits until all read-side sections that are open now are left. CONTEXT: SLEEP yes; not within one. */
+/*
+ * Waits until all read-side sections that are open now are left. CONTEXT: SLEEP yes; not within
+ * one.
+ */
 MT_API void gpuvm_synchronize(const struct gpuvm *vm);
 
-/* Is it free of overflow, inside the managed interval and clear of the reserved region? Range 0 is not valid. */
+/*
+ * Is it free of overflow, inside the managed interval and clear of the reserved region? Range 0 is
+ * not valid.
+ */
 MT_API bool gpuvm_range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range);
 
 static inline bool gpuvm_resv_protected(const struct gpuvm *vm)
@@ -346,28 +384,40 @@ static inline bool gpuvm_is_extobj(const struct gpuvm *vm, const struct gpuvm_ob
 /* A dummy of size 0 to be an r_obj, with one reference; NULL when out of memory. */
 MT_API struct gpuvm_object *gpuvm_resv_object_alloc(void *dev);
 
-/* ---- Memory for changes ----------------------------------------------------------------------- */
+/*
+ * ---- Memory for changes -----------------------------------------------------------------------
+ */
 
-/* Changes of the index that a map and an unmap come to at most, done step by step with the functions below. */
+/*
+ * Changes of the index that a map and an unmap come to at most, done step by step with the
+ * functions below.
+ */
 #define GPUVM_MAP_CHANGES 3
 #define GPUVM_UNMAP_CHANGES 2
 
 /*
- * Reserves nodes for @nr changes of the index more, whatever happens to it in between: 0 or -ENOMEM. gpuva_insert(), gpuva_map() and
- * gpuva_remap() each use one, or none; removing uses none. gpuvm_unreserve() gives back what is left.
- * CONTEXT: SLEEP yes, lock not held (with gpuvm_set_lock(): held). Recycling credits (credits.h): call
- * gpuvm_begin(vm, nr) before taking the lock to use up to @nr of them, MT_CREDITS_BATCH (64) at most; it may wait for a grace
- * period. With an external lock it is called before that lock is taken, too. What is reserved and not begun is left alone.
- * From gpuvm_begin() to the last of the changes the reserve is one thread's: where several change a VM they agree on whose.
+ * Reserves nodes for @nr changes of the index more, whatever happens to it in between: 0 or
+ * -ENOMEM. gpuva_insert(), gpuva_map() and gpuva_remap() each use one, or none; removing uses none.
+ * gpuvm_unreserve() gives back what is left. CONTEXT: SLEEP yes, lock not held (with
+ * gpuvm_set_lock(): held). Recycling credits (credits.h): call gpuvm_begin(vm, nr) before taking
+ * the lock to use up to @nr of them, MT_CREDITS_BATCH (64) at most; it may wait for a grace period.
+ * With an external lock it is called before that lock is taken, too. What is reserved and not begun
+ * is left alone. From gpuvm_begin() to the last of the changes the reserve is one thread's: where
+ * several change a VM they agree on whose.
  */
 MT_API int gpuvm_reserve(struct gpuvm *vm, unsigned long nr);
 MT_API void gpuvm_begin(struct gpuvm *vm, unsigned long nr);
 MT_API void gpuvm_unreserve(struct gpuvm *vm);
 MT_API unsigned long gpuvm_reserved(const struct gpuvm *vm);
-/* Removes empty markers as far as there is memory: 0, or -ENOMEM with some left. CONTEXT: lock held; may allocate. */
+/*
+ * Removes empty markers as far as there is memory: 0, or -ENOMEM with some left. CONTEXT: lock
+ * held; may allocate.
+ */
 MT_API int gpuvm_sweep(struct gpuvm *vm);
 
-/* ---- Changing the index ----------------------------------------------------------------------- */
+/*
+ * ---- Changing the index -----------------------------------------------------------------------
+ */
 /* CONTEXT: HOLDS the VM's lock. None of these sleeps, outside what "Memory" above says. */
 
 /* Write addr, range, obj and offset, nothing else. */
@@ -376,46 +426,57 @@ MT_API void gpuva_init(struct gpuva *va, uint64_t addr, uint64_t range, struct g
 MT_API void gpuva_init_from_op(struct gpuva *va, const struct gpuva_op_map *op);
 
 /*
- * Into the VM, which it takes a reference to: 0; -EINVAL: the range is not valid, or not aligned, or offset + range is beyond the size that
- * the object states; -EEXIST: something overlaps; -ENOMEM.
+ * Into the VM, which it takes a reference to: 0; -EINVAL: the range is not valid, or not aligned,
+ * or offset + range is beyond the size that the object states; -EEXIST: something overlaps;
+ * -ENOMEM.
  */
 MT_API int gpuva_insert(struct gpuvm *vm, struct gpuva *va);
 /*
- * Out of the VM, whose reference it drops (hold one of your own: it may be the last). Its fields stay. Does not unlink. On the
- * reserved region: reported in debug builds, no effect.
+ * Out of the VM, whose reference it drops (hold one of your own: it may be the last). Its fields
+ * stay. Does not unlink. On the reserved region: reported in debug builds, no effect.
  */
 MT_API void gpuva_remove(struct gpuva *va);
 /* gpuva_init_from_op() and gpuva_insert(). */
 MT_API int gpuva_map(struct gpuvm *vm, struct gpuva *va, const struct gpuva_op_map *op);
 /*
- * Takes op->unmap->va out and puts @prev and @next in where the operation has them; the other argument is not looked at. Readers
- * see all of it at once. 0 or -ENOMEM, and nothing has changed.
+ * Takes op->unmap->va out and puts @prev and @next in where the operation has them; the other
+ * argument is not looked at. Readers see all of it at once. 0 or -ENOMEM, and nothing has changed.
  */
 MT_API int gpuva_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op);
 /* gpuva_remove(op->va). */
 MT_API void gpuva_unmap(const struct gpuva_op_unmap *op);
 
-/* ---- Looking things up ------------------------------------------------------------------------ */
 /*
- * CONTEXT: HOLDS the VM's lock, or inside a read-side section, where each call sees some state between its beginning and its end.
- * Also with queues. [addr, range) is not checked; range 0 finds nothing.
+ * ---- Looking things up ------------------------------------------------------------------------
+ */
+/*
+ * CONTEXT: HOLDS the VM's lock, or inside a read-side section, where each call sees some state
+ * between its beginning and its end. Also with queues. [addr, range) is not checked; range 0 finds
+ * nothing.
  */
 
-/* The mapping that covers @addr, or NULL: how a page fault is answered. Never the reserved region. Never waits. */
+/*
+ * The mapping that covers @addr, or NULL: how a page fault is answered. Never the reserved region.
+ * Never waits.
+ */
 MT_API struct gpuva *gpuvm_find(struct gpuvm *vm, uint64_t addr);
 /* The mapping with exactly this address and range, the reserved region included. */
 MT_API struct gpuva *gpuva_find(struct gpuvm *vm, uint64_t addr, uint64_t range);
 /* The lowest mapping that overlaps, the reserved region included. */
 MT_API struct gpuva *gpuva_find_first(struct gpuvm *vm, uint64_t addr, uint64_t range);
-/* The mapping that covers @start - 1, and the one that covers @end; NULL for a gap, outside, or reserved. */
+/*
+ * The mapping that covers @start - 1, and the one that covers @end; NULL for a gap, outside, or
+ * reserved.
+ */
 MT_API struct gpuva *gpuva_find_prev(struct gpuvm *vm, uint64_t start);
 MT_API struct gpuva *gpuva_find_next(struct gpuvm *vm, uint64_t end);
 /* Does nothing overlap? The reserved region does. */
 MT_API bool gpuvm_interval_empty(struct gpuvm *vm, uint64_t addr, uint64_t range);
 
 /*
- * Iteration: the lowest mapping that overlaps [start, end), then the next above @va that begins below @end. The reserved region is skipped.
- * The safe forms know the next one before the body, which may then remove the current one and insert others.
+ * Iteration: the lowest mapping that overlaps [start, end), then the next above @va that begins
+ * below @end. The reserved region is skipped. The safe forms know the next one before the body,
+ * which may then remove the current one and insert others.
  */
 MT_API struct gpuva *gpuvm_first_va(struct gpuvm *vm, uint64_t start, uint64_t end);
 MT_API struct gpuva *gpuvm_next_va(struct gpuvm *vm, const struct gpuva *va, uint64_t end);
@@ -437,24 +498,29 @@ enum gpuvm_hole {
 };
 
 /*
- * Finds @size free units at a multiple of @align (0 and 1: any) inside [start, end) and the managed interval, and says where in
- * *@addr. Nothing is taken: insert a mapping there under the same lock. 0; -ENOSPC; -EINVAL: size 0, align no power of two.
- * CONTEXT: HOLDS the VM's lock (with queues: takes it, and what is queued may take the place first).
+ * Finds @size free units at a multiple of @align (0 and 1: any) inside [start, end) and the managed
+ * interval, and says where in *@addr. Nothing is taken: insert a mapping there under the same lock.
+ * 0; -ENOSPC; -EINVAL: size 0, align no power of two. CONTEXT: HOLDS the VM's lock (with queues:
+ * takes it, and what is queued may take the place first).
  */
 MT_API int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint64_t align,
 			   uint64_t start, uint64_t end, enum gpuvm_hole where);
 
-/* ---- Split and merge -------------------------------------------------------------------------- */
+/*
+ * ---- Split and merge --------------------------------------------------------------------------
+ */
 /* CONTEXT of all: HOLDS the VM's lock. Rules and drawings: docs/gpuvm.md. */
 
 /*
- * Calls the steps that make [addr, addr + range) a mapping of @obj from @offset: a remap or an unmap for every mapping that is
- * overlapped, ascending, then one map. They are to do it with the functions above. The first result that is not 0 ends the walk and is
- * returned; what earlier steps did stays. -EINVAL: a step callback is missing, or what gpuva_insert() would refuse.
+ * Calls the steps that make [addr, addr + range) a mapping of @obj from @offset: a remap or an
+ * unmap for every mapping that is overlapped, ascending, then one map. They are to do it with the
+ * functions above. The first result that is not 0 ends the walk and is returned; what earlier steps
+ * did stays. -EINVAL: a step callback is missing, or what gpuva_insert() would refuse.
  *
- * Where the steps do what their operations say, with gpuva_unmap(), gpuva_remap() and gpuva_map() on these very operations, all of
- * them come to one change of the index (and use one of those reserved), made by the map step or at the end. So a reader without the
- * lock may find what a step has taken out until this function returns: the grace period for its memory begins then. The
+ * Where the steps do what their operations say, with gpuva_unmap(), gpuva_remap() and gpuva_map()
+ * on these very operations, all of them come to one change of the index (and use one of those
+ * reserved), made by the map step or at the end. So a reader without the lock may find what a step
+ * has taken out until this function returns: the grace period for its memory begins then. The
  * thread itself sees what its steps have done.
  */
 MT_API int gpuvm_sm_map(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range,
@@ -463,8 +529,9 @@ MT_API int gpuvm_sm_map(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t ra
 MT_API int gpuvm_sm_unmap(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range);
 
 /*
- * The same steps as a list, to be worked off in order before another list is made. It names mappings, which it only borrows. NULL and
- * *@err (unless NULL) -EINVAL or -ENOMEM. Every list wants one gpuva_ops_free(). CONTEXT: allocates.
+ * The same steps as a list, to be worked off in order before another list is made. It names
+ * mappings, which it only borrows. NULL and *@err (unless NULL) -EINVAL or -ENOMEM. Every list
+ * wants one gpuva_ops_free(). CONTEXT: allocates.
  */
 MT_API struct gpuva_ops *gpuvm_sm_map_ops_create(struct gpuvm *vm, uint64_t addr, uint64_t range,
 						 struct gpuvm_object *obj, uint64_t offset,
@@ -474,7 +541,10 @@ MT_API struct gpuva_ops *gpuvm_sm_unmap_ops_create(struct gpuvm *vm, uint64_t ad
 /* One prefetch for each mapping that overlaps, whole, ascending; the reserved region is skipped. */
 MT_API struct gpuva_ops *gpuvm_prefetch_ops_create(struct gpuvm *vm, uint64_t addr, uint64_t range,
 						   int *err);
-/* One unmap for each mapping linked to the pair, in the order of linking. HOLDS the object's lock, too. */
+/*
+ * One unmap for each mapping linked to the pair, in the order of linking. HOLDS the object's lock,
+ * too.
+ */
 MT_API struct gpuva_ops *gpuvm_bo_unmap_ops_create(struct gpuvm_bo *vm_bo, int *err);
 MT_API void gpuva_ops_free(struct gpuvm *vm, struct gpuva_ops *ops);
 
@@ -497,19 +567,22 @@ MT_API struct gpuva_op *gpuva_prev_op(const struct gpuva_ops *ops, const struct 
 	for ((op) = gpuva_last_op(ops); (op); (op) = gpuva_prev_op((ops), (op)))
 #define gpuva_for_each_op_from_reverse(op, ops) for (; (op); (op) = gpuva_prev_op((ops), (op)))
 
-/* ---- Pairs of a VM and an object -------------------------------------------------------------- */
 /*
- * A pair holds a reference to its VM and one to its object, and each mapping linked to it holds one to the pair. Its last put
- * takes it off all lists, frees it after a grace period and drops the two, so it may sleep: not within a signalling section. With
- * GPUVM_RESV_PROTECTED the last put wants the VM's resv held, and so does gpuva_unlink(), whose put may be the last.
+ * ---- Pairs of a VM and an object --------------------------------------------------------------
+ */
+/*
+ * A pair holds a reference to its VM and one to its object, and each mapping linked to it holds one
+ * to the pair. Its last put takes it off all lists, frees it after a grace period and drops the
+ * two, so it may sleep: not within a signalling section. With GPUVM_RESV_PROTECTED the last put
+ * wants the VM's resv held, and so does gpuva_unlink(), whose put may be the last.
  */
 struct gpuvm_bo {
 	struct gpuvm *vm;
 	struct gpuvm_object *obj;
 	unsigned int refs; /* GUARD atomic */
 	bool evicted;      /* GUARD object's resv */
-	unsigned int
-		epoch; /* GUARD writes: VM lock; ORDER epoch: mappings linked before it are gone */
+	/* GUARD writes: VM lock; ORDER epoch: mappings linked before it are gone. */
+	unsigned int epoch;
 	struct {
 		struct gpuvm_list gpuva; /* GUARD object lock: mappings, in the order of linking */
 		struct gpuvm_list gem;   /* GUARD object lock: in the object's list */
@@ -520,38 +593,56 @@ struct gpuvm_bo {
 
 /* A new pair on no list, one reference; NULL when out of memory. */
 MT_API struct gpuvm_bo *gpuvm_bo_create(struct gpuvm *vm, struct gpuvm_object *obj);
-/* One reference more; and one less: true if that was the last. NULL is fine. CONTEXT of put: TAKES the object's lock. */
+/*
+ * One reference more; and one less: true if that was the last. NULL is fine. CONTEXT of put: TAKES
+ * the object's lock.
+ */
 MT_API struct gpuvm_bo *gpuvm_bo_get(struct gpuvm_bo *vm_bo);
 MT_API bool gpuvm_bo_put(struct gpuvm_bo *vm_bo);
 /* The pair on the object's list, with a reference, or NULL. CONTEXT: HOLDS the object's lock. */
 MT_API struct gpuvm_bo *gpuvm_bo_find(struct gpuvm *vm, struct gpuvm_object *obj);
-/* The same, or a new one put on the list; NULL when out of memory. CONTEXT: takes the object's lock. */
+/*
+ * The same, or a new one put on the list; NULL when out of memory. CONTEXT: takes the object's
+ * lock.
+ */
 MT_API struct gpuvm_bo *gpuvm_bo_obtain(struct gpuvm *vm, struct gpuvm_object *obj);
 /*
- * With a pair made by gpuvm_bo_create(): puts it on the object's list and returns it; or, where there is one already, returns that with a
- * reference, and *@spare is the one given, for the caller to put where that is allowed. Never fails, allocates nothing.
- * CONTEXT: takes the object's lock; any, also a signalling section.
+ * With a pair made by gpuvm_bo_create(): puts it on the object's list and returns it; or, where
+ * there is one already, returns that with a reference, and *@spare is the one given, for the caller
+ * to put where that is allowed. Never fails, allocates nothing. CONTEXT: takes the object's lock;
+ * any, also a signalling section.
  */
 MT_API struct gpuvm_bo *gpuvm_bo_obtain_prealloc(struct gpuvm_bo *vm_bo, struct gpuvm_bo **spare);
 
-/* Puts the pair on the list of external objects, if its object is one. With GPUVM_RESV_PROTECTED: VM's resv held. */
+/*
+ * Puts the pair on the list of external objects, if its object is one. With GPUVM_RESV_PROTECTED:
+ * VM's resv held.
+ */
 MT_API void gpuvm_bo_extobj_add(struct gpuvm_bo *vm_bo);
 /*
  * Notes that the object's memory is (not) away, to be validated. CONTEXT: object's resv held. With
- * GPUVM_RESV_PROTECTED an external object joins, and leaves, the VM's list only when the VM is next locked or validated.
+ * GPUVM_RESV_PROTECTED an external object joins, and leaves, the VM's list only when the VM is next
+ * locked or validated.
  */
 MT_API void gpuvm_bo_evict(struct gpuvm_bo *vm_bo, bool evict);
 /* The same for every pair of the object, in all VMs. */
 MT_API void gpuvm_bo_gem_evict(struct gpuvm_object *obj, bool evict);
 
-/* Links @va to the pair of its object: appended to the list, a reference. No object: nothing. HOLDS the object's lock. */
+/*
+ * Links @va to the pair of its object: appended to the list, a reference. No object: nothing. HOLDS
+ * the object's lock.
+ */
 MT_API void gpuva_link(struct gpuva *va, struct gpuvm_bo *vm_bo);
 /*
- * Unlinks it and drops the pair's reference; if that is the last the pair goes. CONTEXT: HOLDS the object's lock, which is released and
- * retaken then (the caller holds a reference to the object); not within a signalling section.
+ * Unlinks it and drops the pair's reference; if that is the last the pair goes. CONTEXT: HOLDS the
+ * object's lock, which is released and retaken then (the caller holds a reference to the object);
+ * not within a signalling section.
  */
 MT_API void gpuva_unlink(struct gpuva *va);
-/* Unlinks it and hands the pair to the caller, to be put where that is allowed; NULL if it was not linked. Any section. */
+/*
+ * Unlinks it and hands the pair to the caller, to be put where that is allowed; NULL if it was not
+ * linked. Any section.
+ */
 MT_API struct gpuvm_bo *gpuva_unlink_defer(struct gpuva *va);
 
 /* The first mapping of the pair, and the one linked after @va. HOLDS the object's lock. */
@@ -565,10 +656,13 @@ MT_API struct gpuva *gpuvm_bo_next_va(const struct gpuvm_bo *vm_bo, const struct
 	    (next) = (va) ? gpuvm_bo_next_va((pair), (va)) : NULL; \
 	     (va); (va) = (next), (next) = (va) ? gpuvm_bo_next_va((pair), (va)) : NULL)
 
-/* ---- Locking a whole VM ----------------------------------------------------------------------- */
 /*
- * A transaction that locks the reservation locks of a VM and of its objects, in any order, without deadlock: when one is contended it lets
- * go of all and begins again with that one. Set vm, num_fences, flags and extra, zero the rest.
+ * ---- Locking a whole VM -----------------------------------------------------------------------
+ */
+/*
+ * A transaction that locks the reservation locks of a VM and of its objects, in any order, without
+ * deadlock: when one is contended it lets go of all and begins again with that one. Set vm,
+ * num_fences, flags and extra, zero the rest.
  */
 enum {
 	GPUVM_EXEC_INTERRUPTIBLE = 1 << 0,     /* -EINTR when a signal handler runs meanwhile */
@@ -596,24 +690,34 @@ MT_API int gpuvm_exec_lock_array(struct gpuvm_exec *exec, struct gpuvm_object *c
 /* Only the objects mapped in the range. CONTEXT: HOLDS the VM's lock. */
 MT_API int gpuvm_exec_lock_range(struct gpuvm_exec *exec, uint64_t addr, uint64_t range);
 MT_API void gpuvm_exec_unlock(struct gpuvm_exec *exec);
-/* For extra.fn: locks @obj and reserves @nr slots. Returns what extra.fn must return if it is not 0. */
+/*
+ * For extra.fn: locks @obj and reserves @nr slots. Returns what extra.fn must return if it is not
+ * 0.
+ */
 MT_API int gpuvm_exec_prepare_obj(struct gpuvm_exec *exec, struct gpuvm_object *obj,
 				  unsigned int nr);
-/* The parts of gpuvm_exec_lock(), for extra.fn: the VM's r_obj; all external objects; a range's objects. */
+/*
+ * The parts of gpuvm_exec_lock(), for extra.fn: the VM's r_obj; all external objects; a range's
+ * objects.
+ */
 MT_API int gpuvm_prepare_vm(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr);
 MT_API int gpuvm_prepare_objects(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr);
 MT_API int gpuvm_prepare_range(struct gpuvm *vm, struct gpuvm_exec *exec, uint64_t addr,
 			       uint64_t range, unsigned int nr);
 /*
- * Calls ops->vm_bo_validate for every evicted pair, in list order, up to the first error, which it returns; pairs not reached or
- * not cleared stay listed. -EOPNOTSUPP without the callback. CONTEXT: all objects locked.
+ * Calls ops->vm_bo_validate for every evicted pair, in list order, up to the first error, which it
+ * returns; pairs not reached or not cleared stay listed. -EOPNOTSUPP without the callback. CONTEXT:
+ * all objects locked.
  */
 MT_API int gpuvm_validate(struct gpuvm *vm, struct gpuvm_exec *exec);
 static inline int gpuvm_exec_validate(struct gpuvm_exec *exec)
 {
 	return gpuvm_validate(exec->vm, exec);
 }
-/* Adds the fence to all that is locked, with @ext_usage for external objects. The slots are reserved: cannot fail. */
+/*
+ * Adds the fence to all that is locked, with @ext_usage for external objects. The slots are
+ * reserved: cannot fail.
+ */
 MT_API void gpuvm_resv_add_fence(struct gpuvm *vm, struct gpuvm_exec *exec, struct fence *f,
 				 enum gpuvm_usage usage, enum gpuvm_usage ext_usage);
 static inline void gpuvm_exec_resv_add_fence(struct gpuvm_exec *exec, struct fence *f,

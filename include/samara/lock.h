@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lock inside every tree: a futex-backed mutex that knows its owner. It sleeps when it must wait,
- * for user space has no business spinning while the holder is preempted. Not recursive. A zeroed
- * struct is an unlocked lock; nothing needs destroying.
+ * The lock inside every tree: a futex-backed mutex that knows its owner. It sleeps when it must
+ * wait, for user space has no business spinning while the holder is preempted. Not recursive. A
+ * zeroed struct is an unlocked lock; nothing needs destroying.
  */
 #ifndef SAMARA_LOCK_H
 #define SAMARA_LOCK_H
@@ -25,8 +25,9 @@ struct mt_lock {
 MT_API void mt_lock_init(struct mt_lock *lock);
 MT_API void mt_lock_acquire(struct mt_lock *lock);
 /*
- * The same for a lock taken while another of its kind is held; the caller sees to it that such locks are always taken in one
- * order. @subclass tells the checker (lockcheck.h) the second, 1, from the third, 2, and so on, and does nothing else.
+ * The same for a lock taken while another of its kind is held; the caller sees to it that such
+ * locks are always taken in one order. @subclass tells the checker (lockcheck.h) the second, 1,
+ * from the third, 2, and so on, and does nothing else.
  */
 MT_API void mt_lock_acquire_nested(struct mt_lock *lock, unsigned int subclass);
 MT_API bool mt_lock_try(struct mt_lock *lock);

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker of the locking rules. A library built with it watches every lock, read-side section, must-not-allocate
- * section and cursor as the program runs, and reports a broken rule the first time the parts of a mistake have been
- * seen, not the one time in a thousand that they meet: with two stacks, the one of what is wrong and the one of what it
- * contradicts. docs/lockcheck.md has a section for each rule.
+ * The checker of the locking rules. A library built with it watches every lock, read-side section,
+ * must-not-allocate section and cursor as the program runs, and reports a broken rule the first
+ * time the parts of a mistake have been seen, not the one time in a thousand that they meet: with
+ * two stacks, the one of what is wrong and the one of what it contradicts. docs/lockcheck.md has a
+ * section for each rule.
  *
- * Trees and everything else of the library need nothing from the program. Its own locks, allocators and waits become
- * part of the picture by the annotations below. They exist in every build of the library; where the checker is off
- * (lockcheck_enabled() tells; -Dlockcheck= chooses) they do nothing.
+ * Trees and everything else of the library need nothing from the program. Its own locks, allocators
+ * and waits become part of the picture by the annotations below. They exist in every build of the
+ * library; where the checker is off (lockcheck_enabled() tells; -Dlockcheck= chooses) they do
+ * nothing.
  *
- * CONTEXT of everything here: any, but for signal handlers. Nothing blocks, allocates or makes a system call, but to
- * report. Annotations are for the calling thread; what it holds is gone from view when it ends.
+ * CONTEXT of everything here: any, but for signal handlers. Nothing blocks, allocates or makes a
+ * system call, but to report. Annotations are for the calling thread; what it holds is gone from
+ * view when it ends.
  */
 #ifndef SAMARA_LOCKCHECK_H
 #define SAMARA_LOCKCHECK_H
@@ -24,7 +27,9 @@ MT_BEGIN_DECLS
 /* Does this library check? False too once it has stopped because one of its tables was full. */
 MT_API bool lockcheck_enabled(void);
 
-/* ---- Reports ----------------------------------------------------------------------------------- */
+/*
+ * ---- Reports -----------------------------------------------------------------------------------
+ */
 
 enum lockcheck_rule {
 	LOCKCHECK_WRITE_WITHOUT_LOCK,
@@ -56,10 +61,10 @@ struct lockcheck_report {
 };
 
 /*
- * @fn(report, @arg) is called, by the thread that broke the rule, in place of printing the report and aborting; then
- * execution goes on. It must return, and what it does is not checked. NULL: print and abort, as at first. One
- * mistake, that is one rule broken at one place or between the same two classes of locks, is reported once;
- * setting a handler forgets which have been.
+ * @fn(report, @arg) is called, by the thread that broke the rule, in place of printing the report
+ * and aborting; then execution goes on. It must return, and what it does is not checked. NULL:
+ * print and abort, as at first. One mistake, that is one rule broken at one place or between the
+ * same two classes of locks, is reported once; setting a handler forgets which have been.
  */
 MT_API void lockcheck_set_handler(void (*fn)(const struct lockcheck_report *report, void *arg),
 				  void *arg);
@@ -67,11 +72,13 @@ MT_API void lockcheck_set_handler(void (*fn)(const struct lockcheck_report *repo
 /* Prints a report to stderr, without allocating: for handlers. */
 MT_API void lockcheck_print(const struct lockcheck_report *report);
 
-/* ---- Locks of the program ---------------------------------------------------------------------- */
+/*
+ * ---- Locks of the program ----------------------------------------------------------------------
+ */
 
 /*
- * What a lock is for. Order, nesting and allocations are judged by class: all inodes' locks, say, are one. Static, or
- * alive as long as the program; one per kind of lock.
+ * What a lock is for. Order, nesting and allocations are judged by class: all inodes' locks, say,
+ * are one. Static, or alive as long as the program; one per kind of lock.
  */
 struct lockcheck_class {
 	const char *name;
@@ -88,37 +95,43 @@ struct lockcheck_class {
 #define LOCKCHECK_NESTED 4 /* another of the class may be held: the caller sees to their order */
 
 /*
- * The calling thread takes @lock, any pointer that stands for the lock: call it right before waiting for the lock, or right
- * after trying it has succeeded. It lets go of it: call it right before.
+ * The calling thread takes @lock, any pointer that stands for the lock: call it right before
+ * waiting for the lock, or right after trying it has succeeded. It lets go of it: call it right
+ * before.
  */
 MT_API void lockcheck_acquire(const void *lock, struct lockcheck_class *lock_class,
 			      unsigned int flags);
 MT_API void lockcheck_release(const void *lock);
 
 /*
- * Does the calling thread hold @lock, by what lockcheck_acquire() was told? Made for mt_set_external_lock_check().
- * True where the checker is off: nothing is known there.
+ * Does the calling thread hold @lock, by what lockcheck_acquire() was told? Made for
+ * mt_set_external_lock_check(). True where the checker is off: nothing is known there.
  */
 MT_API bool lockcheck_held(void *lock);
 
 /*
- * Gives a tree's lock, or another struct mt_lock, a class of its own; all trees are one class otherwise. Call it
- * after mt_init() and before the lock is used.
+ * Gives a tree's lock, or another struct mt_lock, a class of its own; all trees are one class
+ * otherwise. Call it after mt_init() and before the lock is used.
  */
 MT_API void lockcheck_set_class(struct mt_lock *lock, struct lockcheck_class *lock_class);
 
-/* ---- Sections, allocations, waits -------------------------------------------------------------- */
+/*
+ * ---- Sections, allocations, waits --------------------------------------------------------------
+ */
 
 /*
- * Enter and leave a section in which the calling thread must not allocate, because others wait for what it is about to do.
- * They nest. Fence signalling sections are the same thing. @name: for reports; it must stay.
+ * Enter and leave a section in which the calling thread must not allocate, because others wait for
+ * what it is about to do. They nest. Fence signalling sections are the same thing. @name: for
+ * reports; it must stay.
  */
 MT_API void lockcheck_section_begin(const char *name);
 MT_API void lockcheck_section_end(void);
 
 /* An allocation that may block happens here, or may: for the program's own allocators. */
 MT_API void lockcheck_alloc(const char *what);
-/* The thread waits here, or may, for something that others may have to allocate or take locks for. */
+/*
+ * The thread waits here, or may, for something that others may have to allocate or take locks for.
+ */
 MT_API void lockcheck_wait(const char *what);
 
 MT_END_DECLS

@@ -3,19 +3,20 @@
  * The maple tree: a map from ranges of unsigned long to pointers, with readers that never wait.
  *
  * Every key 0..ULONG_MAX has an entry, NULL where nothing was stored. The tree presents this as
- * non-overlapping inclusive ranges [first..last]. Storing a non-NULL entry makes exactly its range one
- * range, cutting or dropping what was there; neighbours with the same entry are not merged. Storing
- * NULL erases; neighbouring gaps always are one gap.
+ * non-overlapping inclusive ranges [first..last]. Storing a non-NULL entry makes exactly its range
+ * one range, cutting or dropping what was there; neighbours with the same entry are not merged.
+ * Storing NULL erases; neighbouring gaps always are one gap.
  *
- * Names and behaviour are those of Linux's maple tree, so that code and knowledge carry over. What is
- * new here says so: mtree_reserve(), mtree_release(), mt_set_mem(), mt_stats(), the RCU flavours.
+ * Names and behaviour are those of Linux's maple tree, so that code and knowledge carry over. What
+ * is new here says so: mtree_reserve(), mtree_release(), mt_set_mem(), mt_stats(), the RCU
+ * flavours.
  *
- * Two interfaces. The normal one (mtree_*, mt_*) takes the locks itself. The advanced one (mas_*) works
- * on a cursor, struct ma_state, and leaves locking to the caller. docs/locking.md is the guide to who may
- * call what under which lock; the short of it stands in each section below.
+ * Two interfaces. The normal one (mtree_*, mt_*) takes the locks itself. The advanced one (mas_*)
+ * works on a cursor, struct ma_state, and leaves locking to the caller. docs/locking.md is the
+ * guide to who may call what under which lock; the short of it stands in each section below.
  *
- * Units: keys are plain integers, sizes count keys. Errors: 0 or a negative errno; after any error the
- * tree, out-parameters and what readers see are as before, and nothing has leaked.
+ * Units: keys are plain integers, sizes count keys. Errors: 0 or a negative errno; after any error
+ * the tree, out-parameters and what readers see are as before, and nothing has leaked.
  */
 #ifndef SAMARA_MAPLE_TREE_H
 #define SAMARA_MAPLE_TREE_H
@@ -31,7 +32,10 @@ MT_BEGIN_DECLS
 
 /* ---- Constants ------------------------------------------------------------------------------- */
 
-/* Linux's layout figures, kept for code that names them; this library's nodes are laid out otherwise. */
+/*
+ * Linux's layout figures, kept for code that names them; this library's nodes are laid out
+ * otherwise.
+ */
 #define MAPLE_NODE_SLOTS 31
 #define MAPLE_RANGE64_SLOTS 16
 #define MAPLE_ARANGE64_SLOTS 10
@@ -104,8 +108,8 @@ struct maple_tree {
 MT_API void maple_tree_init(void);
 
 /*
- * Makes @mt an empty tree, whatever it held: nothing is freed. With MT_FLAGS_LOCK_EXTERN the lock is
- * left alone.
+ * Makes @mt an empty tree, whatever it held: nothing is freed. With MT_FLAGS_LOCK_EXTERN the lock
+ * is left alone.
  */
 MT_API void mt_init_flags(struct maple_tree *mt, unsigned int flags);
 
@@ -116,8 +120,8 @@ static inline void mt_init(struct maple_tree *mt)
 
 /*
  * Says which lock protects a tree made with MT_FLAGS_LOCK_EXTERN. @lock is any pointer; the library
- * never takes or releases it. With @is_held, which tells whether the calling thread holds @lock, debug
- * builds check every write.
+ * never takes or releases it. With @is_held, which tells whether the calling thread holds @lock,
+ * debug builds check every write.
  */
 static inline void mt_set_external_lock_check(struct maple_tree *mt, void *lock,
 					      bool (*is_held)(void *lock))
@@ -131,8 +135,8 @@ static inline void mt_set_external_lock_check(struct maple_tree *mt, void *lock,
 #define mt_on_stack(mt) ((void)&(mt))
 
 /*
- * Chooses the arena of an empty tree: 0, or -EBUSY when the tree holds nodes. NULL: the default one.
- * CONTEXT: before the tree is shared, or with the lock held.
+ * Chooses the arena of an empty tree: 0, or -EBUSY when the tree holds nodes. NULL: the default
+ * one. CONTEXT: before the tree is shared, or with the lock held.
  */
 MT_API int mt_set_mem(struct maple_tree *mt, struct mt_mem *mem);
 
@@ -174,56 +178,68 @@ static inline bool mtree_empty(const struct maple_tree *mt)
 }
 
 /*
- * Switch RCU mode on, before the first lock-free reader, and off, when none can be left. Contents stay.
- * CONTEXT: takes the internal lock; an external one must be held.
+ * Switch RCU mode on, before the first lock-free reader, and off, when none can be left. Contents
+ * stay. CONTEXT: takes the internal lock; an external one must be held.
  */
 MT_API void mt_set_in_rcu(struct maple_tree *mt);
 MT_API void mt_clear_in_rcu(struct maple_tree *mt);
 
-/* ---- Normal API: reading ---------------------------------------------------------------------- */
 /*
- * CONTEXT: no lock needed in RCU mode (a read-side section is entered inside); otherwise hold the lock, or
- * exclude writers. Never waits, retries or writes. The object an entry points to is the caller's affair:
- * to keep using it, be in a read-side section yourself, hold the lock, or own a reference.
+ * ---- Normal API: reading ----------------------------------------------------------------------
+ */
+/*
+ * CONTEXT: no lock needed in RCU mode (a read-side section is entered inside); otherwise hold the
+ * lock, or exclude writers. Never waits, retries or writes. The object an entry points to is the
+ * caller's affair: to keep using it, be in a read-side section yourself, hold the lock, or own a
+ * reference.
  */
 
 /* The entry of @index; NULL for a gap and for a zero entry. */
 MT_API void *mtree_load(struct maple_tree *mt, unsigned long index);
 
 /*
- * Loads @n keys at once: @entry[i] becomes what mtree_load() of @index[i] returns, for each key on its own; between
- * two of them a writer may come. Keys may be in any order and repeat. Several times as fast as single loads where the
- * tree is larger than the caches. In RCU mode a section is held for 64 keys at a time. (Samara's own.)
+ * Loads @n keys at once: @entry[i] becomes what mtree_load() of @index[i] returns, for each key on
+ * its own; between two of them a writer may come. Keys may be in any order and repeat. Several
+ * times as fast as single loads where the tree is larger than the caches. In RCU mode a section is
+ * held for 64 keys at a time. (Samara's own.)
  */
 MT_API void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *entry[],
 			     size_t n);
 
 /*
- * The first entry whose range contains *@index or lies above it and starts at or below @max, zero entries
- * skipped; then *@index is one past its range (0 past ULONG_MAX). NULL when there is none.
+ * The first entry whose range contains *@index or lies above it and starts at or below @max, zero
+ * entries skipped; then *@index is one past its range (0 past ULONG_MAX). NULL when there is none.
  */
 MT_API void *mt_find(struct maple_tree *mt, unsigned long *index, unsigned long max);
 /* The same, but NULL when *@index is 0, so that a loop ends where the key space does. */
 MT_API void *mt_find_after(struct maple_tree *mt, unsigned long *index, unsigned long max);
-/* The entry of the next range above the one containing @index that starts at or below @max, or NULL. */
+/*
+ * The entry of the next range above the one containing @index that starts at or below @max, or
+ * NULL.
+ */
 MT_API void *mt_next(struct maple_tree *mt, unsigned long index, unsigned long max);
-/* The entry of the next range below the one containing @index that ends at or above @min, or NULL. */
+/*
+ * The entry of the next range below the one containing @index that ends at or above @min, or NULL.
+ */
 MT_API void *mt_prev(struct maple_tree *mt, unsigned long index, unsigned long min);
 
 /*
- * Visits the entries from @index up to @max. In the body no lock is held, anything may be called, and
- * @index is already past the current range.
+ * Visits the entries from @index up to @max. In the body no lock is held, anything may be called,
+ * and @index is already past the current range.
  */
 #define mt_for_each(mt, entry, index, max)                      \
 	for ((entry) = mt_find((mt), &(index), (max)); (entry); \
 	     (entry) = mt_find_after((mt), &(index), (max)))
 
-/* ---- Normal API: writing ---------------------------------------------------------------------- */
 /*
- * CONTEXT: TAKES the internal lock, which the caller must not hold; forbidden with an external lock. With
- * a @gfp that may block the lock is dropped while memory is got, and the operation starts over, so another
- * writer may come between; the result is still that of the operation done at one moment. Returns 0 or
- * -EINVAL (first > last, or a reserved entry), -ENOMEM, and what is named below. See docs/locking.md.
+ * ---- Normal API: writing ----------------------------------------------------------------------
+ */
+/*
+ * CONTEXT: TAKES the internal lock, which the caller must not hold; forbidden with an external
+ * lock. With a @gfp that may block the lock is dropped while memory is got, and the operation
+ * starts over, so another writer may come between; the result is still that of the operation done
+ * at one moment. Returns 0 or -EINVAL (first > last, or a reserved entry), -ENOMEM, and what is
+ * named below. See docs/locking.md.
  */
 
 MT_API int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp);
@@ -235,50 +251,54 @@ MT_API int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry,
 MT_API int mtree_insert_range(struct maple_tree *mt, unsigned long first, unsigned long last,
 			      void *entry, gfp_t gfp);
 /*
- * Erases the whole range around @index and returns its entry; NULL when there was none, or when there was
- * no memory to erase it (then it is still there). May block.
+ * Erases the whole range around @index and returns its entry; NULL when there was none, or when
+ * there was no memory to erase it (then it is still there). May block.
  */
 MT_API void *mtree_erase(struct maple_tree *mt, unsigned long index);
 
 /*
- * Stores @entry over the lowest (rrange: highest) free @size keys inside [min..max] and says where in
- * *@startp. Trees with MT_FLAGS_ALLOC_RANGE only. -EBUSY: no gap fits; -EINVAL: size is 0 or more than
- * the limits hold.
+ * Stores @entry over the lowest (rrange: highest) free @size keys inside [min..max] and says where
+ * in *@startp. Trees with MT_FLAGS_ALLOC_RANGE only. -EBUSY: no gap fits; -EINVAL: size is 0 or
+ * more than the limits hold.
  */
 MT_API int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry,
 			     unsigned long size, unsigned long min, unsigned long max, gfp_t gfp);
 MT_API int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void *entry,
 			      unsigned long size, unsigned long min, unsigned long max, gfp_t gfp);
 /*
- * Stores @entry at the lowest free key of [max(lo, *next)..hi], else of [lo..hi]; *@next is then one past
- * it. Returns 0, or 1 when the search wrapped, -EBUSY, -EINVAL, -ENOMEM.
+ * Stores @entry at the lowest free key of [max(lo, *next)..hi], else of [lo..hi]; *@next is then
+ * one past it. Returns 0, or 1 when the search wrapped, -EBUSY, -EINVAL, -ENOMEM.
  */
 MT_API int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry,
 			      unsigned long range_lo, unsigned long range_hi, unsigned long *next,
 			      gfp_t gfp);
 
 /*
- * Reserves [first..last]: every key must be free (-EEXIST). The range then reads as NULL through the
- * normal API, but is no gap, and a later mtree_store_range() of exactly this range needs no memory and
- * cannot fail. mtree_release() makes what is still reserved of [first..last] free again and leaves
- * entries stored meanwhile alone. (Samara's own; Linux has it for the XArray only.)
+ * Reserves [first..last]: every key must be free (-EEXIST). The range then reads as NULL through
+ * the normal API, but is no gap, and a later mtree_store_range() of exactly this range needs no
+ * memory and cannot fail. mtree_release() makes what is still reserved of [first..last] free again
+ * and leaves entries stored meanwhile alone. (Samara's own; Linux has it for the XArray only.)
  */
 MT_API int mtree_reserve(struct maple_tree *mt, unsigned long first, unsigned long last, gfp_t gfp);
 MT_API int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last);
 
 /*
- * Makes the empty tree @dst a copy of @mt, node by node; entries are copied as pointers. -EINVAL when @dst
- * is not empty or the flags differ. mtree_dup() TAKES both locks, @dst's first, and keeps them while it
- * allocates; __mt_dup() takes none: the caller holds both.
+ * Makes the empty tree @dst a copy of @mt, node by node; entries are copied as pointers. -EINVAL
+ * when @dst is not empty or the flags differ. mtree_dup() TAKES both locks, @dst's first, and keeps
+ * them while it allocates; __mt_dup() takes none: the caller holds both.
  */
 MT_API int mtree_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp);
 MT_API int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp);
 
-/* Frees the nodes; the tree is empty and ready for use. Entries are not touched. __: caller locks. */
+/*
+ * Frees the nodes; the tree is empty and ready for use. Entries are not touched. __: caller locks.
+ */
 MT_API void mtree_destroy(struct maple_tree *mt);
 MT_API void __mt_destroy(struct maple_tree *mt);
 
-/* ---- Cursors ----------------------------------------------------------------------------------- */
+/*
+ * ---- Cursors -----------------------------------------------------------------------------------
+ */
 
 enum maple_status {
 	ma_active,    /* on the range [index..last], an entry or a gap */
@@ -295,10 +315,11 @@ enum maple_status {
 #define MT_PATH_MAX 16
 
 /*
- * A cursor: a position in a tree, and memory for the next store (mas_preallocate()). It belongs to one
- * thread and takes no lock. A position is valid while the lock or read-side section it was made under is held;
- * mas_pause() before letting go. A cursor that was left behind by other writers notices and looks its
- * index up again. Users may read and write tree, index, last and status; the rest is private.
+ * A cursor: a position in a tree, and memory for the next store (mas_preallocate()). It belongs to
+ * one thread and takes no lock. A position is valid while the lock or read-side section it was made
+ * under is held; mas_pause() before letting go. A cursor that was left behind by other writers
+ * notices and looks its index up again. Users may read and write tree, index, last and status; the
+ * rest is private.
  */
 struct ma_state {
 	struct maple_tree *tree;
@@ -315,15 +336,18 @@ struct ma_state {
 	unsigned char mas_flags;
 	unsigned char end;   /* the leaf's last offset */
 	unsigned char reach; /* the same where mas_for_each() may step by itself, else 0 */
-	unsigned long
-		offset;    /* of the range in the leaf; a word, which is the fastest to read back */
-	unsigned long seq; /* ma_seq when the position was made */
+	/* Of the range in the leaf; a word, which is the fastest to read back. */
+	unsigned long offset;
+	unsigned long seq;   /* ma_seq when the position was made */
 	unsigned long guard; /* what protected it then, to the checker (lockcheck.h) */
 	void *path[MT_PATH_MAX];
 	unsigned char slot[MT_PATH_MAX];
 };
 
-/* Private: a new cursor. Its path is left as it is: to clear it as well would take longer than many a look-up. */
+/*
+ * Private: a new cursor. Its path is left as it is: to clear it as well would take longer than many
+ * a look-up.
+ */
 static inline struct ma_state mas_state_(struct maple_tree *mt, unsigned long first,
 					 unsigned long last)
 {
@@ -378,7 +402,9 @@ static inline void mas_set(struct ma_state *mas, unsigned long index)
 	mas_set_range(mas, index, index);
 }
 
-/* Gives the position up, so that the lock may be released; the next call goes on behind the range. */
+/*
+ * Gives the position up, so that the lock may be released; the next call goes on behind the range.
+ */
 static inline void mas_pause(struct ma_state *mas)
 {
 	mas->status = ma_pause;
@@ -396,11 +422,13 @@ static inline bool mas_is_err(const struct ma_state *mas)
 	return mas->status == ma_error;
 }
 
-/* ---- Cursors: reading --------------------------------------------------------------------------- */
 /*
- * CONTEXT: the lock, or in RCU mode a read-side section (mt_rcu_read_lock()). Zero entries are returned
- * like any other. A range returned starts at or below @max (ends at or above @min) and may go beyond it.
- * [index..last] is the range found.
+ * ---- Cursors: reading ---------------------------------------------------------------------------
+ */
+/*
+ * CONTEXT: the lock, or in RCU mode a read-side section (mt_rcu_read_lock()). Zero entries are
+ * returned like any other. A range returned starts at or below @max (ends at or above @min) and may
+ * go beyond it. [index..last] is the range found.
  */
 
 /* The entry at index, whatever the status was. */
@@ -418,8 +446,9 @@ MT_API void *mas_prev(struct ma_state *mas, unsigned long min);
 MT_API void *mas_prev_range(struct ma_state *mas, unsigned long min);
 
 /*
- * Private: a leaf as mas_for_each() knows it. Should the library come to have others, a cursor's reach is 0 in them, and each step
- * is left to mas_find(), as it is where the checker of the locking rules is built in.
+ * Private: a leaf as mas_for_each() knows it. Should the library come to have others, a cursor's
+ * reach is 0 in them, and each step is left to mas_find(), as it is where the checker of the
+ * locking rules is built in.
  */
 struct mt_narrow_ {
 	int bound[40]; /* ranges 1, 2, ... start at base + (bound << shift) */
@@ -427,8 +456,8 @@ struct mt_narrow_ {
 };
 
 struct mt_wide_ {
-	unsigned long
-		bound[30]; /* they start there, but for the sign bit, which is the other one */
+	/* They start there, but for the sign bit, which is the other one. */
+	unsigned long bound[30];
 	void *slot[31];
 };
 
@@ -453,8 +482,9 @@ static inline unsigned long mt_leaf_start_(const struct mt_leaf_ *leaf, int wide
 }
 
 /*
- * Private: mas_find() in a leaf of known form, of today's tree, if the next entry is in the same leaf, behind one gap
- * at most. Else NULL, and nothing has changed. This is what an iteration spends its time in.
+ * Private: mas_find() in a leaf of known form, of today's tree, if the next entry is in the same
+ * leaf, behind one gap at most. Else NULL, and nothing has changed. This is what an iteration
+ * spends its time in.
  */
 static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
 				   const struct mt_leaf_ *leaf, int wide)
@@ -465,7 +495,10 @@ static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
 
 	if (__atomic_load_n(&leaf->dead, __ATOMIC_RELAXED))
 		return NULL;
-	/* ORDER publish, as everywhere that a slot is read: whoever gets an entry sees what it points at. */
+	/*
+	 * ORDER publish, as everywhere that a slot is read: whoever gets an entry sees what it
+	 * points at.
+	 */
 	entry = __atomic_load_n(&slot[i], __ATOMIC_ACQUIRE);
 	if (!entry) {
 		if (++i > reach)
@@ -512,40 +545,49 @@ static inline void *mas_find_inline_(struct ma_state *mas, unsigned long max)
 #define mas_for_each(mas, entry, max) while (((entry) = mas_find_inline_((mas), (max))) != NULL)
 
 /*
- * The lowest (rev: highest) gap of @size keys in [min..max]: 0 and [index..last] is the place found, ready
- * for a store; -EBUSY; -EINVAL. CONTEXT: the lock.
+ * The lowest (rev: highest) gap of @size keys in [min..max]: 0 and [index..last] is the place
+ * found, ready for a store; -EBUSY; -EINVAL. CONTEXT: the lock.
  */
 MT_API int mas_empty_area(struct ma_state *mas, unsigned long min, unsigned long max,
 			  unsigned long size);
 MT_API int mas_empty_area_rev(struct ma_state *mas, unsigned long min, unsigned long max,
 			      unsigned long size);
 
-/* ---- Cursors: writing --------------------------------------------------------------------------- */
 /*
- * CONTEXT: the write lock. The range written is [index..last]. After a store the cursor is on the range
- * as it now is (after NULL: the whole gap); other cursors find their place again by themselves.
+ * ---- Cursors: writing ---------------------------------------------------------------------------
+ */
+/*
+ * CONTEXT: the write lock. The range written is [index..last]. After a store the cursor is on the
+ * range as it now is (after NULL: the whole gap); other cursors find their place again by
+ * themselves.
  */
 
 /* Stores with what can be had without blocking; the former entry of index. Errors: mas_is_err(). */
 MT_API void *mas_store(struct ma_state *mas, void *entry);
-/* 0, -ENOMEM, -EINVAL. Drops and retakes an internal lock when @gfp may block and memory is short. */
+/*
+ * 0, -ENOMEM, -EINVAL. Drops and retakes an internal lock when @gfp may block and memory is short.
+ */
 MT_API int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
-/* Erases the range around index and returns its entry; NULL for a gap or without memory (mas_is_err()). */
+/*
+ * Erases the range around index and returns its entry; NULL for a gap or without memory
+ * (mas_is_err()).
+ */
 MT_API void *mas_erase(struct ma_state *mas);
 
 /*
- * Gets exactly the nodes that storing @entry over [index..last] will use into the cursor. Holds only while the
- * lock is held and the tree stays as it is: nothing else may write to it before mas_store_prealloc(), which
- * never allocates and cannot fail. mas_destroy() gives the nodes back instead. 0, -ENOMEM, -EINVAL.
- * docs/locking.md explains what this does not promise.
+ * Gets exactly the nodes that storing @entry over [index..last] will use into the cursor. Holds
+ * only while the lock is held and the tree stays as it is: nothing else may write to it before
+ * mas_store_prealloc(), which never allocates and cannot fail. mas_destroy() gives the nodes back
+ * instead. 0, -ENOMEM, -EINVAL. docs/locking.md explains what this does not promise.
  */
 MT_API int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp);
 MT_API void mas_store_prealloc(struct ma_state *mas, void *entry);
 /*
- * Gets the cursor nodes for any one store in a tree of up to @height levels (MAPLE_HEIGHT_MAX: of any): 3 a level. Unlike
- * those of mas_preallocate() they stay valid however the tree changes, as long as it does not grow higher; the
- * lock may be released in between. Store with mas_store_prealloc(); or with mas_store_gfp() and GFP_ATOMIC, which uses
- * the cursor's nodes first, then free ones, then the emergency reserve, so that fewer may do. 0, -ENOMEM, -EINVAL.
+ * Gets the cursor nodes for any one store in a tree of up to @height levels (MAPLE_HEIGHT_MAX: of
+ * any): 3 a level. Unlike those of mas_preallocate() they stay valid however the tree changes, as
+ * long as it does not grow higher; the lock may be released in between. Store with
+ * mas_store_prealloc(); or with mas_store_gfp() and GFP_ATOMIC, which uses the cursor's nodes
+ * first, then free ones, then the emergency reserve, so that fewer may do. 0, -ENOMEM, -EINVAL.
  * CONTEXT: none needed. (Samara's own.)
  */
 MT_API int mas_preallocate_height(struct ma_state *mas, unsigned int height, gfp_t gfp);
@@ -555,12 +597,17 @@ static inline unsigned long mas_allocated(const struct ma_state *mas)
 	return mas->alloc_nr;
 }
 
-/* After mas_store(): is it to be tried again? Gets the memory it lacked, dropping the lock if it may. */
+/*
+ * After mas_store(): is it to be tried again? Gets the memory it lacked, dropping the lock if it
+ * may.
+ */
 MT_API bool mas_nomem(struct ma_state *mas, gfp_t gfp);
 /* Frees the memory the cursor owns and ends a bulk load. Position and range stay. */
 MT_API void mas_destroy(struct ma_state *mas);
 
-/* Gets nodes for about @nr_entries ascending mas_store()s on this cursor. 0 or -ENOMEM. May block. */
+/*
+ * Gets nodes for about @nr_entries ascending mas_store()s on this cursor. 0 or -ENOMEM. May block.
+ */
 MT_API int mas_expected_entries(struct ma_state *mas, unsigned long nr_entries);
 
 /* mtree_alloc_cyclic() for a cursor. */
@@ -568,7 +615,10 @@ MT_API int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *e
 			    unsigned long range_lo, unsigned long range_hi, unsigned long *next,
 			    gfp_t gfp);
 
-/* ---- Looking inside ------------------------------------------------------------------------------ */
+/*
+ * ---- Looking inside
+ * ------------------------------------------------------------------------------
+ */
 
 enum mt_dump_format {
 	mt_dump_dec,
@@ -583,9 +633,9 @@ MT_API void mt_dump_dot(const struct maple_tree *mt, FILE *out);
 MT_API void mas_dump(const struct ma_state *mas);
 
 /*
- * Checks every invariant of the tree: order, coverage, merged gaps, gap figures, fill, encoding, height.
- * 0, or -EUCLEAN, and then the first fault is described in @why (if not NULL) of @size bytes.
- * CONTEXT: the lock.
+ * Checks every invariant of the tree: order, coverage, merged gaps, gap figures, fill, encoding,
+ * height. 0, or -EUCLEAN, and then the first fault is described in @why (if not NULL) of @size
+ * bytes. CONTEXT: the lock.
  */
 MT_API int mt_check(const struct maple_tree *mt, char *why, size_t size);
 /* The same with Linux's name; prints the fault to stderr. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where the memory of trees comes from. An arena (struct mt_mem) hands out tree nodes, all of
- * MT_NODE_SIZE bytes, cut from chunks of MT_CHUNK_SIZE. Every tree belongs to one arena; unless told
- * otherwise (mt_set_mem()) to the default one. Trees may share an arena.
+ * MT_NODE_SIZE bytes, cut from chunks of MT_CHUNK_SIZE. Every tree belongs to one arena; unless
+ * told otherwise (mt_set_mem()) to the default one. Trees may share an arena.
  *
- * An arena's nodes are, at any moment, either in a tree, or waiting for a grace period, or free, or in
- * the emergency reserve, or promised (preallocated in a cursor). What a caller's gfp allows:
+ * An arena's nodes are, at any moment, either in a tree, or waiting for a grace period, or free, or
+ * in the emergency reserve, or promised (preallocated in a cursor). What a caller's gfp allows:
  *
  *   GFP_KERNEL  free nodes; else a new chunk from the page source, which may block and may fail
  *   GFP_ATOMIC  free nodes; else the emergency reserve; never the C allocator, never a system call
@@ -46,9 +46,10 @@ static inline bool gfpflags_allow_blocking(gfp_t gfp)
 struct mt_mem;
 
 /*
- * A page source: how an arena gets and gives back its chunks. Both are called from contexts that may
- * block, and from the thread that runs RCU callbacks, without any lock of the library held but for a tree's:
- * mas_preallocate(), mas_expected_entries(), mtree_dup() and transactions keep that while they allocate.
+ * A page source: how an arena gets and gives back its chunks. Both are called from contexts that
+ * may block, and from the thread that runs RCU callbacks, without any lock of the library held but
+ * for a tree's: mas_preallocate(), mas_expected_entries(), mtree_dup() and transactions keep that
+ * while they allocate.
  */
 struct mt_mem_ops {
 	/* @size bytes aligned to @align, zeroed or not, or NULL when there are none. */
@@ -76,16 +77,17 @@ struct mt_mem_stats {
 
 /*
  * A new arena holding at most @limit bytes of chunks (0: no limit; otherwise rounded down to whole
- * chunks, of which the first is mapped at once), which come from @ops (NULL: anonymous memory advised
- * to huge pages). @ops is copied. CONTEXT: may block. Returns NULL when out of memory, or when @limit
- * is not 0 and less than MT_CHUNK_SIZE.
+ * chunks, of which the first is mapped at once), which come from @ops (NULL: anonymous memory
+ * advised to huge pages). @ops is copied. CONTEXT: may block. Returns NULL when out of memory, or
+ * when @limit is not 0 and less than MT_CHUNK_SIZE.
  */
 MT_API struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops);
 
 /*
- * Waits for all retired nodes, then gives all memory back. No tree may use the arena any more (nodes
- * still in use are reported to stderr in debug builds and their chunks leaked rather than freed under
- * somebody's feet). Not for the default arena. CONTEXT: may block; not inside a read-side section.
+ * Waits for all retired nodes, then gives all memory back. No tree may use the arena any more
+ * (nodes still in use are reported to stderr in debug builds and their chunks leaked rather than
+ * freed under somebody's feet). Not for the default arena. CONTEXT: may block; not inside a
+ * read-side section.
  */
 MT_API void mt_mem_destroy(struct mt_mem *mem);
 
@@ -96,8 +98,9 @@ MT_API struct mt_mem *mt_mem_default(void);
 MT_API void mt_mem_set_limit(struct mt_mem *mem, size_t limit);
 
 /*
- * Sets how many nodes the emergency reserve is to hold (64 at first) and fills it, which may block: 0 or
- * -ENOMEM, then the size is set but the reserve is short; every blocking allocation tops it up.
+ * Sets how many nodes the emergency reserve is to hold (64 at first) and fills it, which may block:
+ * 0 or -ENOMEM, then the size is set but the reserve is short; every blocking allocation tops it
+ * up.
  */
 MT_API int mt_mem_set_reserve(struct mt_mem *mem, unsigned long nodes);
 

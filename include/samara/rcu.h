@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Read-side sections. A tree in RCU mode is read without a lock; a reader that keeps a cursor, or an
- * entry's object, over more than one call does so inside a read-side section of the tree's flavour.
- * The flavours are liburcu's:
+ * Read-side sections. A tree in RCU mode is read without a lock; a reader that keeps a cursor, or
+ * an entry's object, over more than one call does so inside a read-side section of the tree's
+ * flavour. The flavours are liburcu's:
  *
  *   flavour       threads register themselves?      read lock + unlock     grace period
  *   MT_RCU_BP     no (first use registers)          a TLS look-up          milliseconds
  *   MT_RCU_MEMB   yes, urcu_memb_register_thread()  compiler barriers      milliseconds
  *   MT_RCU_MB     yes, urcu_mb_register_thread()    two full fences        milliseconds
- *   MT_RCU_QSBR   yes, urcu_qsbr_register_thread()  nothing                until every thread has
- *                                                                          announced a quiescent state
+ *   MT_RCU_QSBR   yes, urcu_qsbr_register_thread()  nothing                until all threads have
+ *                                                                          been quiescent
  *
  * A program that already uses liburcu directly may take the section itself (urcu_bp_read_lock() and
  * so on): it is the same section. docs/locking.md tells what each flavour costs and demands.
@@ -31,8 +31,8 @@ enum mt_rcu_flavor {
 };
 
 /*
- * Enter / leave a read-side section of @mt's flavour. Sections nest. Never blocks. In a tree that is
- * not in RCU mode the section protects nothing (hold the lock instead).
+ * Enter / leave a read-side section of @mt's flavour. Sections nest. Never blocks. In a tree that
+ * is not in RCU mode the section protects nothing (hold the lock instead).
  */
 MT_API void mt_rcu_read_lock(const struct maple_tree *mt);
 MT_API void mt_rcu_read_unlock(const struct maple_tree *mt);

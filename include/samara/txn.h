@@ -15,14 +15,14 @@
  *		mt_txn_commit(&txn);
  *	mtree_unlock(&tree);
  *
- * The transaction works on a view of the tree: nodes that it changes are copied, once, and changed in place from then
- * on. What a lock-free reader finds is the tree as it was at mt_txn_begin(), until mt_txn_commit() replaces the
- * root by one release store; from then on it is all of the new. A cursor that stands in the tree across a commit
- * notices, as after any store.
+ * The transaction works on a view of the tree: nodes that it changes are copied, once, and changed
+ * in place from then on. What a lock-free reader finds is the tree as it was at mt_txn_begin(),
+ * until mt_txn_commit() replaces the root by one release store; from then on it is all of the new.
+ * A cursor that stands in the tree across a commit notices, as after any store.
  *
- * The write lock is held from begin to commit or abort, without a break: also a @gfp that may block does not drop it
- * here, but allocates with it held. Nothing else may write to the tree meanwhile, nor switch its RCU mode. A tree has one transaction
- * at a time.
+ * The write lock is held from begin to commit or abort, without a break: also a @gfp that may block
+ * does not drop it here, but allocates with it held. Nothing else may write to the tree meanwhile,
+ * nor switch its RCU mode. A tree has one transaction at a time.
  *
  * CONTEXT of every function: HOLDS the tree's write lock.
  */
@@ -52,15 +52,15 @@ struct mt_txn {
 MT_API void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt);
 
 /*
- * mtree_store_range() within the transaction: 0, -EINVAL, -ENOMEM. After an error the transaction is as before the
- * call: go on, commit what there is, or abort.
+ * mtree_store_range() within the transaction: 0, -EINVAL, -ENOMEM. After an error the transaction
+ * is as before the call: go on, commit what there is, or abort.
  */
 MT_API int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long last,
 			      void *entry, gfp_t gfp);
 
 /*
- * Erases the whole range around @index as the transaction sees it: 0, also where nothing was, or -ENOMEM. What
- * was there goes to *@entry unless that is NULL.
+ * Erases the whole range around @index as the transaction sees it: 0, also where nothing was, or
+ * -ENOMEM. What was there goes to *@entry unless that is NULL.
  */
 MT_API int mt_txn_erase(struct mt_txn *txn, unsigned long index, void **entry, gfp_t gfp);
 
@@ -75,8 +75,8 @@ static inline unsigned long mt_txn_stores(const struct mt_txn *txn)
 }
 
 /*
- * Makes everything visible at once. Cannot fail and allocates nothing. The work is in proportion to the nodes that were
- * replaced.
+ * Makes everything visible at once. Cannot fail and allocates nothing. The work is in proportion to
+ * the nodes that were replaced.
  */
 MT_API void mt_txn_commit(struct mt_txn *txn);
 

@@ -3,9 +3,9 @@
  * Atomic access to plain variables, and named memory orders.
  *
  * Every access that two threads may make to one variable goes through here. Its order is either
- * RELAXED or ORDER(name, order) with order one of acquire, release, acq_rel, seq_cst. The name stands
- * for one pairing, is written on both of its sides and is explained in base/order.h. A build with
- * -Dweaken=name makes every access of that name relaxed: its test must then fail.
+ * RELAXED or ORDER(name, order) with order one of acquire, release, acq_rel, seq_cst. The name
+ * stands for one pairing, is written on both of its sides and is explained in base/order.h. A build
+ * with -Dweaken=name makes every access of that name relaxed: its test must then fail.
  */
 #ifndef SMR_BASE_ATOMIC_H
 #define SMR_BASE_ATOMIC_H
@@ -18,8 +18,9 @@
 #define SMR_MO_seq_cst __ATOMIC_SEQ_CST
 
 /*
- * A weakened name is a macro with the value 1, which makes the pasted identifier below expand to two
- * arguments, of which the second is taken; any other name leaves one, and the second is the order.
+ * A weakened name is a macro with the value 1, which makes the pasted identifier below expand to
+ * two arguments, of which the second is taken; any other name leaves one, and the second is the
+ * order.
  */
 #define SMR_WEAK_1 0, __ATOMIC_RELAXED
 #define SMR_ORDER_SECOND_(first, second, ...) second

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every file of the library may use: branch hints, assertions, checked arithmetic, vector clones.
+ * What every file of the library may use: branch hints, assertions, checked arithmetic, vector
+ * clones.
  *
- * Assertions come in three tiers. _Static_assert for what the compiler can know. smr_assert() for O(1)
- * checks, active in debug builds (SMR_DEBUG). smr_assert_slow() for checks that walk something, active
- * with SMR_DEBUG_SLOW. An inactive one still compiles its expression, but does not evaluate it.
+ * Assertions come in three tiers. _Static_assert for what the compiler can know. smr_assert() for
+ * O(1) checks, active in debug builds (SMR_DEBUG). smr_assert_slow() for checks that walk
+ * something, active with SMR_DEBUG_SLOW. An inactive one still compiles its expression, but does
+ * not evaluate it.
  */
 #ifndef SMR_BASE_BASE_H
 #define SMR_BASE_BASE_H
@@ -53,9 +55,9 @@ __attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const cha
 #endif
 
 /*
- * A function marked SMR_CLONES is compiled once per instruction set, and the loader picks the best for
- * the machine it runs on. Off where the compiler cannot do it, in unoptimised builds, and under the
- * sanitizers, whose runtimes are not ready yet when the loader calls resolvers.
+ * A function marked SMR_CLONES is compiled once per instruction set, and the loader picks the best
+ * for the machine it runs on. Off where the compiler cannot do it, in unoptimised builds, and under
+ * the sanitizers, whose runtimes are not ready yet when the loader calls resolvers.
  */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && \
 	!defined(SMR_DEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -76,8 +78,9 @@ smr_inline bool smr_checked_mul(unsigned long a, unsigned long b, unsigned long 
 }
 
 /*
- * The last key of @size keys from @first on. False when there is none: @size is 0, or the range would
- * run past ULONG_MAX. (A range that ends exactly there is fine: its end, last + 1, would wrap to 0.)
+ * The last key of @size keys from @first on. False when there is none: @size is 0, or the range
+ * would run past ULONG_MAX. (A range that ends exactly there is fine: its end, last + 1, would wrap
+ * to 0.)
  */
 smr_inline bool smr_range_last(unsigned long first, unsigned long size, unsigned long *last)
 {

@@ -16,7 +16,9 @@ struct worker {
 	bool hurry;         /* GUARD relaxed: what is queued is wanted soon, be it patient or not */
 	int near;           /* GUARD relaxed: the CPU to run on, as far as that may be */
 	bool started;       /* GUARD writes: start_lock; reads: relaxed */
-	/* Who takes it waits for no grace period while holding it, so that fork() can take it too. */
+	/*
+	 * Who takes it waits for no grace period while holding it, so that fork() can take it too.
+	 */
 	pthread_mutex_t run_lock;
 	struct smr_rcu_head
 		*taken[SMR_GRACE_LISTS]; /* GUARD run_lock: off the queues, not called yet */
@@ -32,7 +34,10 @@ static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void notify(struct worker *w)
 {
-	/* ORDER grace_queue: who reads the new event finds what it is about. PARTNER wait_for_work(), gather(). */
+	/*
+	 * ORDER grace_queue: who reads the new event finds what it is about. PARTNER
+	 * wait_for_work(), gather().
+	 */
 	smr_add(&w->event, 1, ORDER(grace_queue, release));
 	smr_wake(&w->event, 1);
 }
@@ -49,7 +54,10 @@ static void enqueue(struct worker *w, unsigned int list, struct smr_rcu_head *fi
 {
 	struct smr_rcu_head *newest = smr_load(&w->queue[list], RELAXED);
 
-	/* ORDER grace_queue: the heads are written before the worker can take them. PARTNER wait_for_work(). */
+	/*
+	 * ORDER grace_queue: the heads are written before the worker can take them. PARTNER
+	 * wait_for_work().
+	 */
 	do
 		last->next = newest;
 	while (!smr_cas(&w->queue[list], &newest, first, ORDER(grace_queue, release), RELAXED));
@@ -90,7 +98,10 @@ static bool take_work(struct worker *w)
 static void wait_for_work(struct worker *w)
 {
 	for (;;) {
-		/* ORDER grace_queue: read before the queues, lest a wake-up in between be missed. PARTNER notify(). */
+		/*
+		 * ORDER grace_queue: read before the queues, lest a wake-up in between be missed.
+		 * PARTNER notify().
+		 */
 		unsigned int event = smr_load(&w->event, ORDER(grace_queue, acquire));
 
 		if (take_work(w))
@@ -100,8 +111,8 @@ static void wait_for_work(struct worker *w)
 }
 
 /*
- * Sleeps while more gathers for the next time: longer while nobody is in a hurry. To forget a hurry at the end is right: what is queued
- * by then and has no time is in another list the next time.
+ * Sleeps while more gathers for the next time: longer while nobody is in a hurry. To forget a hurry
+ * at the end is right: what is queued by then and has no time is in another list the next time.
  */
 static void gather(struct worker *w)
 {
@@ -123,7 +134,10 @@ static void gather(struct worker *w)
 	smr_store(&w->hurry, false, RELAXED);
 }
 
-/* What a callback has been called for is no longer in the list: it may be queued again, or be freed. */
+/*
+ * What a callback has been called for is no longer in the list: it may be queued again, or be
+ * freed.
+ */
 static void run_taken(struct worker *w)
 {
 	struct smr_rcu_head *head;
@@ -143,7 +157,10 @@ void smr_grace_near(enum mt_rcu_flavor flavor)
 	smr_store(&workers[flavor].near, sched_getcpu(), RELAXED);
 }
 
-/* Moves the calling thread to @cpu, if that is one of those it @may run on. The CPU that it is bound to now. */
+/*
+ * Moves the calling thread to @cpu, if that is one of those it @may run on. The CPU that it is
+ * bound to now.
+ */
 static int move_to(int cpu, const cpu_set_t *may, int bound)
 {
 	cpu_set_t one;
@@ -238,7 +255,10 @@ static void queue_again(struct worker *w, unsigned int list)
 	w->taken[list] = NULL;
 }
 
-/* The worker is gone, with whatever grace period it was waiting for: what it had taken is queued again. */
+/*
+ * The worker is gone, with whatever grace period it was waiting for: what it had taken is queued
+ * again.
+ */
 void smr_grace_after_fork_child(void)
 {
 	unsigned int i;

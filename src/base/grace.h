@@ -2,16 +2,19 @@
 /*
  * Callbacks after grace periods, soon.
  *
- * liburcu's call_rcu() sleeps 10 ms between batches. A writer that replaces three million nodes a second then
- * has some 30 MiB of them in limbo and writes every new node to memory that no cache holds: measured with 64k
- * mappings, an erase and a store together took 1400 ns against 400 without RCU. And it ends the program
- * when it finds no memory. So each flavour has a worker thread of its own here. It waits
- * SMR_GRACE_GATHER_US for more to gather, then for a grace period of liburcu (synchronize_rcu()), which it is spared if only
- * nodes are queued and it is quiet (base/quiet.h), and then runs what had been queued before. That bounds the rate of grace periods, each of which interrupts the
- * other threads once or twice, to a few thousand a second, and limbo to a few hundred KiB.
+ * liburcu's call_rcu() sleeps 10 ms between batches. A writer that replaces three million nodes a
+ * second then has some 30 MiB of them in limbo and writes every new node to memory that no cache
+ * holds: measured with 64k mappings, an erase and a store together took 1400 ns against 400 without
+ * RCU. And it ends the program when it finds no memory. So each flavour has a worker thread of its
+ * own here. It waits SMR_GRACE_GATHER_US for more to gather, then for a grace period of liburcu
+ * (synchronize_rcu()), which it is spared if only nodes are queued and it is quiet (base/quiet.h),
+ * and then runs what had been queued before. That bounds the rate of grace periods, each of which
+ * interrupts the other threads once or twice, to a few thousand a second, and limbo to a few
+ * hundred KiB.
  *
- * Who has a way of his own to learn of grace periods (base/quiet.h), and the worker only for what that leaves, queues patiently:
- * while nothing else is queued, and nobody waits, the worker sleeps for SMR_GRACE_PATIENCE_US.
+ * Who has a way of his own to learn of grace periods (base/quiet.h), and the worker only for what
+ * that leaves, queues patiently: while nothing else is queued, and nobody waits, the worker sleeps
+ * for SMR_GRACE_PATIENCE_US.
  *
  * Where no thread can be made nothing is lost: the queue stays, and each further call tries again.
  */
@@ -31,40 +34,48 @@ struct smr_rcu_head {
 };
 
 /*
- * Starts the flavour's worker unless it runs: false when there is no memory for a thread. CONTEXT: any;
- * allocates and makes a system call the first time.
+ * Starts the flavour's worker unless it runs: false when there is no memory for a thread. CONTEXT:
+ * any; allocates and makes a system call the first time.
  */
 bool smr_grace_start(enum mt_rcu_flavor flavor);
 
 /* What a callback is about: each sort has a queue. */
 enum smr_grace_list {
-	SMR_GRACE_ANY, /* whatever a reader may have found in a section: liburcu is asked for a grace period */
-	SMR_GRACE_NODES, /* tree nodes, which are found by roots only: it may do that it is quiet (base/quiet.h) */
-	SMR_GRACE_PATIENT, /* likewise, and it has time */
+	/* Whatever a reader may have found in a section: liburcu is asked for a grace period. */
+	SMR_GRACE_ANY,
+	/* Tree nodes, which are found by roots only: it may do that it is quiet (base/quiet.h). */
+	SMR_GRACE_NODES,
+	/* Likewise, and it has time. */
+	SMR_GRACE_PATIENT,
 	SMR_GRACE_LISTS,
 };
 
 /*
- * Queues @head, to be called after a grace period; starts the worker if nobody has. CONTEXT: any. SLEEP no;
- * may wake the worker (a futex).
+ * Queues @head, to be called after a grace period; starts the worker if nobody has. CONTEXT: any.
+ * SLEEP no; may wake the worker (a futex).
  */
 void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		     enum smr_grace_list list);
 
-/* All that is queued is wanted soon, be it patient or not. CONTEXT: any. SLEEP no; may wake the worker. */
+/*
+ * All that is queued is wanted soon, be it patient or not. CONTEXT: any. SLEEP no; may wake the
+ * worker.
+ */
 void smr_grace_hurry(enum mt_rcu_flavor flavor);
 
 /*
- * Whoever is about to queue much says so where it runs: there the worker will run too, if that is one of the CPUs it was started on.
- * A worker elsewhere may have to put a reader off its CPU, most likely amid a section, and then waits for that very reader: liburcu looks a hundred
- * times, then sleeps for 10 ms. And what is to be given back is in the caches of that CPU. CONTEXT: any; no system call.
+ * Whoever is about to queue much says so where it runs: there the worker will run too, if that is
+ * one of the CPUs it was started on. A worker elsewhere may have to put a reader off its CPU, most
+ * likely amid a section, and then waits for that very reader: liburcu looks a hundred times, then
+ * sleeps for 10 ms. And what is to be given back is in the caches of that CPU. CONTEXT: any; no
+ * system call.
  */
 void smr_grace_near(enum mt_rcu_flavor flavor);
 
 /*
- * Around fork(). In the child what was queued is still so, and a new worker is started when there is a reason to.
- * CONTEXT: smr_grace_before_fork() before taking any lock that a callback takes; waits for callbacks that
- * run, but for no grace period.
+ * Around fork(). In the child what was queued is still so, and a new worker is started when there
+ * is a reason to. CONTEXT: smr_grace_before_fork() before taking any lock that a callback takes;
+ * waits for callbacks that run, but for no grace period.
  */
 void smr_grace_before_fork(void);
 void smr_grace_after_fork_parent(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Points at which a test may interfere. Only the internal build (SMR_HOOKS) has them; elsewhere they
- * compile to nothing.
+ * Points at which a test may interfere. Only the internal build (SMR_HOOKS) has them; elsewhere
+ * they compile to nothing.
  *
  * The settings are meant for tests that drive the tree from one thread; they are atomic, so that
  * other threads may allocate meanwhile, but which thread then meets the failure is not determined.
@@ -31,8 +31,8 @@ unsigned long smr_hook_allocations(void);
 unsigned long smr_hook_failures(void);
 
 /*
- * @fn is called, with no lock of the library held, each time a store has dropped the internal lock to get
- * memory and has not retaken it yet: here another writer might come between. NULL: nobody.
+ * @fn is called, with no lock of the library held, each time a store has dropped the internal lock
+ * to get memory and has not retaken it yet: here another writer might come between. NULL: nobody.
  */
 void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg);
 

@@ -2,15 +2,16 @@
 /*
  * Code for more than one instruction set in one library.
  *
- * The little that gains from vector instructions is written per instruction set, as name_any() in plain C and
- * name_avx2() for x86-64 with AVX2, both of which must give the same answers (tests/unit/tree_search.c). What is inlined
- * calls its own kind by SMR_ISA(); SMR_DISPATCH() makes of the two one function that callers can name, and the loader
- * picks, once, what the machine has. Looking keys up is written a third time, as name_avx512(): SMR_EACH_SEARCH_ISA() and
+ * The little that gains from vector instructions is written per instruction set, as name_any() in
+ * plain C and name_avx2() for x86-64 with AVX2, both of which must give the same answers
+ * (tests/unit/tree_search.c). What is inlined calls its own kind by SMR_ISA(); SMR_DISPATCH() makes
+ * of the two one function that callers can name, and the loader picks, once, what the machine has.
+ * Looking keys up is written a third time, as name_avx512(): SMR_EACH_SEARCH_ISA() and
  * SMR_DISPATCH_SEARCH().
  *
- * Without dispatch the plain one is taken: where the compiler or the C library cannot do it, in unoptimised builds,
- * and under the sanitizers. Their runtimes are not ready yet when the loader asks, and ThreadSanitizer is to see
- * each access as it is written in plain C.
+ * Without dispatch the plain one is taken: where the compiler or the C library cannot do it, in
+ * unoptimised builds, and under the sanitizers. Their runtimes are not ready yet when the loader
+ * asks, and ThreadSanitizer is to see each access as it is written in plain C.
  */
 #ifndef SMR_BASE_ISA_H
 #define SMR_BASE_ISA_H
@@ -38,8 +39,8 @@ static inline int smr_isa_have_avx2(void)
 }
 
 /*
- * The same for SMR_TARGET_avx512, and VBMI, which is not used: processors without it (before Ice Lake and Zen 4) lower
- * their clock for vectors of 512 bits.
+ * The same for SMR_TARGET_avx512, and VBMI, which is not used: processors without it (before Ice
+ * Lake and Zen 4) lower their clock for vectors of 512 bits.
  */
 static inline int smr_isa_have_avx512(void)
 {

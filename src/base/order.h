@@ -1,34 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The memory orders of the library, by name: what each pairing guarantees, its two sides, and what goes
- * wrong without it. scripts/check-order holds this list and the uses of ORDER() together: each name used
- * is listed, each name listed is used, on at least two sides.
+ * The memory orders of the library, by name: what each pairing guarantees, its two sides, and what
+ * goes wrong without it. scripts/check-order holds this list and the uses of ORDER() together: each
+ * name used is listed, each name listed is used, on at least two sides.
  *
  * ORDER lock
- *   release: smr_lock_release_unseen() (lock/mutex.c)    acquire: acquire_fast(), acquire_slow() (same file)
- *   What one holder of a mutex did is visible to the next. WITHOUT it the next holder works on data as
- *   they were before.
+ *   release: smr_lock_release_unseen() (lock/mutex.c)
+ *   acquire: acquire_fast(), acquire_slow() (same file)
+ *   What one holder of a mutex did is visible to the next. WITHOUT it the next holder works on data
+ *   as they were before.
  *
  * ORDER publish
- *   release: smr_publish() (tree/write.h), __mt_dup()    acquire: smr_slot_read(), smr_root() (tree/node.h)
- *   What a slot leads to, nodes and the user's object alike, is complete before the slot points at it.
- *   WITHOUT it a lock-free reader follows an uninitialised node, or sees an object before its contents.
+ *   release: smr_publish() (tree/write.h), __mt_dup()
+ *   acquire: smr_slot_read(), smr_root() (tree/node.h)
+ *   What a slot leads to, nodes and the user's object alike, is complete before the slot points at
+ *   it. WITHOUT it a lock-free reader follows an uninitialised node, or sees an object before its
+ *   contents.
  *
  * ORDER seq
  *   release: smr_advance() (tree/write.h), __mt_destroy()    acquire: smr_walk() (tree/walk.c)
- *   The change counter moves on after the nodes have changed, and is read before them. WITHOUT it a cursor
- *   pairs the new number with nodes that have been replaced, and trusts them later.
+ *   The change counter moves on after the nodes have changed, and is read before them. WITHOUT it a
+ *   cursor pairs the new number with nodes that have been replaced, and trusts them later.
  *
  * ORDER grace_queue
- *   release: enqueue()                           acquire: wait_for_work(), gather() (all base/grace.c)
- *   A queued callback's head is complete before the worker takes it, and the event is read before the queue.
- *   WITHOUT it the worker calls through a stale pointer, or sleeps on a full queue.
+ *   release: enqueue(), notify()    acquire: wait_for_work(), gather() (all base/grace.c)
+ *   A queued callback's head is complete before the worker takes it, and the event is read before
+ *   the queue. WITHOUT it the worker calls through a stale pointer, or sleeps on a full queue.
  *
  * ORDER fence
  *   release: fence_signal_error() (fence/fence.c)
  *   acquire: smri_fence_signaled() (fence/fence_internal.h), wait_for() (fence/wait.c)
- *   A fence's error and timestamp, and whatever its signaller did before, are complete before it is signalled. WITHOUT
- *   it who was told, or has waited, works on data that are not written yet.
+ *   A fence's error and timestamp, and whatever its signaller did before, are complete before it is
+ *   signalled. WITHOUT it who was told, or has waited, works on data that are not written yet.
  *
  * ORDER timeline
  *   release: timeline_signal_error()             acquire: timeline_value() (both fence/timeline.c)
@@ -36,13 +39,14 @@
  *
  * ORDER ref
  *   release: smr_ref_put(), smr_ref_put_unless_last()    acquire: smr_ref_put() (all base/ref.h)
- *   What others did with an object while they had a reference is over before the last one frees it. WITHOUT it
- *   the memory is given away while they still read it.
+ *   What others did with an object while they had a reference is over before the last one frees it.
+ *   WITHOUT it the memory is given away while they still read it.
  *
  * ORDER epoch
  *   release: smr_gpuvm_bo_hide() (gpuvm/object.c)    acquire: smr_gpuva_gone() (gpuvm/vm.h)
- *   Who finds a mapping gone sees whatever was done before it was declared so. WITHOUT it a reader acts on the unmap before
- *   what preceded it: it sees a place empty, and data from when it was not.
+ *   Who finds a mapping gone sees whatever was done before it was declared so. WITHOUT it a reader
+ *   acts on the unmap before what preceded it: it sees a place empty, and data from when it was
+ *   not.
  */
 #ifndef SMR_BASE_ORDER_H
 #define SMR_BASE_ORDER_H

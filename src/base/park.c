@@ -12,8 +12,8 @@
 #define FAR_OFF ((uint64_t)INT64_MAX)
 
 /*
- * 0 or a negative errno. Locking must not disturb errno: a caller may look at it after an operation of its
- * own.
+ * 0 or a negative errno. Locking must not disturb errno: a caller may look at it after an operation
+ * of its own.
  */
 static int futex(const unsigned int *word, int op, unsigned int value, const struct timespec *until)
 {
@@ -33,7 +33,10 @@ void smr_park(const unsigned int *word, unsigned int value)
 
 int smr_park_until(const unsigned int *word, unsigned int value, uint64_t deadline)
 {
-	/* Always with a time: without one the kernel goes on sleeping after a handler with SA_RESTART. */
+	/*
+	 * Always with a time: without one the kernel goes on sleeping after a handler with
+	 * SA_RESTART.
+	 */
 	uint64_t at = deadline < FAR_OFF ? deadline : FAR_OFF;
 	const struct timespec until = { .tv_sec = (time_t)(at / NS_PER_S),
 					.tv_nsec = (long)(at % NS_PER_S) };

@@ -9,15 +9,16 @@
 #include <unistd.h>
 
 /*
- * Filled from the front, never emptied. GUARD relaxed: what was entered after the fence of smr_rcu_quiet() does not
- * matter to it, and what was before, the fence makes visible.
+ * Filled from the front, never emptied. GUARD relaxed: what was entered after the fence of
+ * smr_rcu_quiet() does not matter to it, and what was before, the fence makes visible.
  */
 static const unsigned long *table[SMR_QUIET_RECORDS];
 static bool overflowed; /* GUARD relaxed */
 
 /*
- * How often all readers together are looked at again, some 20 us. A section takes less than that, but the fence has
- * interrupted the reader, amid one most likely, and in a virtual machine it takes a while to come back from that.
+ * How often all readers together are looked at again, some 20 us. A section takes less than that,
+ * but the fence has interrupted the reader, amid one most likely, and in a virtual machine it takes
+ * a while to come back from that.
  */
 #define LOOKS 1000
 
@@ -33,7 +34,9 @@ void smr_quiet_enter(const unsigned long *count)
 	smr_store(&overflowed, true, RELAXED);
 }
 
-/* A full fence in every thread of the process that runs. The others have had one when they stopped. */
+/*
+ * A full fence in every thread of the process that runs. The others have had one when they stopped.
+ */
 static bool fence_everywhere(void)
 {
 	int saved = errno;

@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <samara/maple_tree.h>
 
-/* liburcu's headers declare a table only for the flavour included first; the others exist all the same. */
+/*
+ * liburcu's headers declare a table only for the flavour included first; the others exist all the
+ * same.
+ */
 extern const struct rcu_flavor_struct urcu_memb_flavor, urcu_mb_flavor, urcu_qsbr_flavor;
 
 static const struct rcu_flavor_struct *const flavors[SMR_RCU_FLAVORS] = {
@@ -44,7 +47,9 @@ smr_noinline void smri_rcu_meet(void)
 	smri_rcu_self.met = *smri_rcu_self.place;
 }
 
-/* Also called when liburcu has dropped the record, late in a thread's exit: then it makes another. */
+/*
+ * Also called when liburcu has dropped the record, late in a thread's exit: then it makes another.
+ */
 smr_noinline struct urcu_bp_reader *smri_rcu_register(void)
 {
 	struct urcu_bp_reader **place = &URCU_TLS(urcu_bp_reader);

@@ -2,19 +2,21 @@
 /*
  * The one place that knows liburcu. Above it a flavour is a value of enum mt_rcu_flavor.
  *
- * The default flavour's read side is on every load's path, and written out here: liburcu's inlines find the thread's record in
- * a variable of liburcu's that is local to the thread, which costs a shared library a call each time. The
- * variable's address is the thread's for good, so we look it up once and keep it where it costs nothing to find.
- * Licence: of liburcu's headers this uses the layout of that record, some numbers and one inline of five lines
- * (urcu_bp_smp_mb_slave()), which LGPL 2.1, section 5, lets code under any licence be compiled with. The other
- * flavours are called through their tables, in rcu.c.
+ * The default flavour's read side is on every load's path, and written out here: liburcu's inlines
+ * find the thread's record in a variable of liburcu's that is local to the thread, which costs a
+ * shared library a call each time. The variable's address is the thread's for good, so we look it
+ * up once and keep it where it costs nothing to find. Licence: of liburcu's headers this uses the
+ * layout of that record, some numbers and one inline of five lines (urcu_bp_smp_mb_slave()), which
+ * LGPL 2.1, section 5, lets code under any licence be compiled with. The other flavours are called
+ * through their tables, in rcu.c.
  *
- * ThreadSanitizer does not see inside liburcu, so each edge that a grace period makes is announced to it:
- * what a thread did before it left a read-side section (release, in smr_rcu_read_unlock()), or before it
- * called smr_rcu_call(), is over before a callback runs or smr_rcu_synchronize() returns (acquire). It
- * also gets liburcu's own functions, since liburcu hands a dead thread's record to
- * a new thread in a way that it cannot follow; and so does UndefinedBehaviorSanitizer (which has no macro,
- * but goes with AddressSanitizer here), since those records are aligned less than their type says.
+ * ThreadSanitizer does not see inside liburcu, so each edge that a grace period makes is announced
+ * to it: what a thread did before it left a read-side section (release, in smr_rcu_read_unlock()),
+ * or before it called smr_rcu_call(), is over before a callback runs or smr_rcu_synchronize()
+ * returns (acquire). It also gets liburcu's own functions, since liburcu hands a dead thread's
+ * record to a new thread in a way that it cannot follow; and so does UndefinedBehaviorSanitizer
+ * (which has no macro, but goes with AddressSanitizer here), since those records are aligned less
+ * than their type says.
  */
 #ifndef SMR_BASE_RCU_H
 #define SMR_BASE_RCU_H
@@ -53,8 +55,9 @@ void smri_rcu_other_unlock(enum mt_rcu_flavor flavor);
 #include "base/atomic.h"
 
 /*
- * Of the calling thread: where liburcu keeps its record, and that record, once it is entered in the table of quiet.c. At first, and
- * for good where readers need fences, the place is one that holds none.
+ * Of the calling thread: where liburcu keeps its record, and that record, once it is entered in the
+ * table of quiet.c. At first, and for good where readers need fences, the place is one that holds
+ * none.
  */
 struct smri_rcu_self {
 	struct urcu_bp_reader **place, *met;
@@ -82,8 +85,8 @@ smr_inline struct urcu_bp_reader *smri_rcu_reader(void)
 }
 
 /*
- * Before a tree's root is read by a thread that may have entered a section without us: has it a record, it is entered in the
- * table of quiet.c.
+ * Before a tree's root is read by a thread that may have entered a section without us: has it a
+ * record, it is entered in the table of quiet.c.
  */
 smr_inline void smr_rcu_meet(void)
 {
@@ -91,7 +94,10 @@ smr_inline void smr_rcu_meet(void)
 		smri_rcu_meet();
 }
 
-/* The count within a section, of what it was before: one that is not inside another is of the grace period's current phase. */
+/*
+ * The count within a section, of what it was before: one that is not inside another is of the grace
+ * period's current phase.
+ */
 smr_inline unsigned long smri_rcu_bp_within(unsigned long before)
 {
 	if (smr_likely(!(before & URCU_BP_GP_CTR_NEST_MASK)))
@@ -122,8 +128,9 @@ smr_inline unsigned long *smri_rcu_bp_count(void)
 }
 
 /*
- * A section of the default flavour for two stores and without a call: false, and none is entered, where liburcu does not know
- * the thread yet, or has no membarrier(). What the count was before it is again, for sections nest.
+ * A section of the default flavour for two stores and without a call: false, and none is entered,
+ * where liburcu does not know the thread yet, or has no membarrier(). What the count was before it
+ * is again, for sections nest.
  */
 struct smr_rcu_quick {
 	unsigned long *count;
@@ -187,8 +194,8 @@ smr_inline unsigned long *smri_rcu_bp_count(void)
 #endif
 
 /*
- * Enters a read-side section; they nest. What is returned is for smr_rcu_leave(), by the same thread, in the same
- * function. CONTEXT: any. Never blocks.
+ * Enters a read-side section; they nest. What is returned is for smr_rcu_leave(), by the same
+ * thread, in the same function. CONTEXT: any. Never blocks.
  */
 smr_inline unsigned long *smr_rcu_enter(enum mt_rcu_flavor flavor)
 {
@@ -219,34 +226,38 @@ smr_inline void smr_rcu_read_unlock(enum mt_rcu_flavor flavor)
 }
 
 /*
- * Is the calling thread inside a read-side section, so that it must not wait for a grace period? Of a
- * QSBR thread nobody can know: it counts as inside whenever it is registered and online, because waiting
- * would announce a quiescent state that the thread has not declared.
+ * Is the calling thread inside a read-side section, so that it must not wait for a grace period? Of
+ * a QSBR thread nobody can know: it counts as inside whenever it is registered and online, because
+ * waiting would announce a quiescent state that the thread has not declared.
  */
 bool smr_rcu_read_ongoing(enum mt_rcu_flavor flavor);
 
 /*
- * Around a sleep that ends only after a grace period: a QSBR thread that is online would keep that period
- * from ending. smr_rcu_offline() says whether the thread was online and has to be put so again; for the other
- * flavours it never was. CONTEXT: not inside a read-side section.
+ * Around a sleep that ends only after a grace period: a QSBR thread that is online would keep that
+ * period from ending. smr_rcu_offline() says whether the thread was online and has to be put so
+ * again; for the other flavours it never was. CONTEXT: not inside a read-side section.
  */
 bool smr_rcu_offline(enum mt_rcu_flavor flavor);
 void smr_rcu_online(enum mt_rcu_flavor flavor);
 
 /*
- * Starts the flavour's thread for callbacks, if it does not run yet: false when there is no memory for
- * one. Optional, but otherwise the first smr_rcu_call() does it, in a context where that may be less welcome.
- * CONTEXT: may block.
+ * Starts the flavour's thread for callbacks, if it does not run yet: false when there is no memory
+ * for one. Optional, but otherwise the first smr_rcu_call() does it, in a context where that may be
+ * less welcome. CONTEXT: may block.
  */
 bool smr_rcu_init(enum mt_rcu_flavor flavor);
 
 /*
- * Calls @fn(@head) after a grace period, from the flavour's thread. @head is not the caller's until then.
- * CONTEXT: any, also inside a read-side section and in a callback. Never blocks; may wake a thread.
+ * Calls @fn(@head) after a grace period, from the flavour's thread. @head is not the caller's until
+ * then. CONTEXT: any, also inside a read-side section and in a callback. Never blocks; may wake a
+ * thread.
  */
 void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		  void (*fn)(struct smr_rcu_head *head));
-/* The same for a callback that is about tree nodes only. If it is @patient it has time, unless smr_grace_hurry() says that it has not. */
+/*
+ * The same for a callback that is about tree nodes only. If it is @patient it has time, unless
+ * smr_grace_hurry() says that it has not.
+ */
 void smr_rcu_call_nodes(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 			void (*fn)(struct smr_rcu_head *head), bool patient);
 

@@ -15,7 +15,10 @@ smr_inline void smr_ref_get(unsigned int *refs)
 	(void)before;
 }
 
-/* One more unless there is none left; false then. CONTEXT: the memory is there, a reference need not be. */
+/*
+ * One more unless there is none left; false then. CONTEXT: the memory is there, a reference need
+ * not be.
+ */
 smr_inline bool smr_ref_try_get(unsigned int *refs)
 {
 	unsigned int count = smr_load(refs, RELAXED);

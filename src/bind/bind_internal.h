@@ -17,7 +17,10 @@
 /* What precedes a mapping of ours. */
 struct smri_bind_va {
 	struct smr_pool_obj obj; /* in a job's list of mappings reserved, or removed */
-	/* GUARD the VM's runner: stamp of the operation that made it; the request continues it; it has been removed */
+	/*
+	 * GUARD the VM's runner: stamp of the operation that made it; the request continues it; it
+	 * has been removed
+	 */
 	unsigned long born : 62, keep : 1, gone : 1;
 	struct gpuva va; /* va_size bytes */
 };
@@ -102,7 +105,10 @@ enum {
 	SMRI_BIND_RETRY = 2, /* something is, now */
 };
 
-/* What a callback of the driver has answered. A fence takes nothing else for an error, and would not be signalled. */
+/*
+ * What a callback of the driver has answered. A fence takes nothing else for an error, and would
+ * not be signalled.
+ */
 smr_inline int smri_bind_answer(int err)
 {
 	bool good = err <= 0 && err >= -SMR_MAX_ERRNO;
@@ -129,12 +135,15 @@ struct gpuvm_queues {
 	struct bind_workers *workers;
 	const struct bind_ops *ops;
 	void *priv;
-	/* 0: no bound; growth: of all live mappings, not 0 at the strict level, ULONG_MAX where the VM has no room for more */
+	/*
+	 * 0: no bound; growth: of all live mappings, not 0 at the strict level, ULONG_MAX where the
+	 * VM has no room for more
+	 */
 	struct smri_bind_load max;
 	size_t va_size;
 	bool shared_workers;
-	struct mt_credits
-		credits; /* of all jobs that have not got their own, and the spare's; strict level: and one more */
+	/* Of all jobs that have not got their own, and the spare's; strict level: and one more. */
+	struct mt_credits credits;
 	struct smr_pool vas, jobs, op_records, syncs;
 	unsigned long stamp; /* GUARD the runner */
 
@@ -168,19 +177,26 @@ void smri_bind_workers_put(void);
 
 /* ---- queue.c ---- */
 
-/* Looks again whether the queue's first job can run, and calls for a worker. CONTEXT: HOLDS q->lock. Any section. */
+/*
+ * Looks again whether the queue's first job can run, and calls for a worker. CONTEXT: HOLDS
+ * q->lock. Any section.
+ */
 void smri_bind_look(struct bind_queue *queue);
 /* The same for all of a VM's queues. */
 void smri_bind_look_all(struct gpuvm_queues *q);
 /* One turn: runs some jobs, and ends what has expired. CONTEXT: a worker. */
 void smri_bind_work(struct gpuvm_queues *q);
-/* Becomes the one who runs jobs of @q; or no longer is. CONTEXT: HOLDS q->lock; own may sleep, without it meanwhile. */
+/*
+ * Becomes the one who runs jobs of @q; or no longer is. CONTEXT: HOLDS q->lock; own may sleep,
+ * without it meanwhile.
+ */
 void smri_bind_own(struct gpuvm_queues *q);
 void smri_bind_disown(struct gpuvm_queues *q);
 /* Tells who sleeps in smri_bind_sleep() that something is over. CONTEXT: HOLDS q->lock. */
 void smri_bind_tell(struct gpuvm_queues *q);
 /*
- * Lets go of q->lock and sleeps until smri_bind_tell(), to @deadline (of smr_now()) at most; retakes it. 0, -EINTR, -ETIMEDOUT.
+ * Lets go of q->lock and sleeps until smri_bind_tell(), to @deadline (of smr_now()) at most;
+ * retakes it. 0, -EINTR, -ETIMEDOUT.
  */
 int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline);
 /* The same, and goes on sleeping when signals arrive. */
@@ -218,13 +234,18 @@ int smri_bind_refill(struct gpuvm_queues *q);
 
 /* ---- run.c ---- */
 
-/* Runs @job, or cancels it, up to its out-fences. CONTEXT: the runner; opens a signalling section. */
+/*
+ * Runs @job, or cancels it, up to its out-fences. CONTEXT: the runner; opens a signalling section.
+ */
 void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job);
-/* Takes @va out of the tree, or leaves an empty marker in its place. CONTEXT: HOLDS the VM's lock. Any section. */
+/*
+ * Takes @va out of the tree, or leaves an empty marker in its place. CONTEXT: HOLDS the VM's lock.
+ * Any section.
+ */
 void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va);
 /*
- * Takes out the markers that are left of what was @removed, as far as there is memory, at the strict level all. CONTEXT: the
- * runner; may block.
+ * Takes out the markers that are left of what was @removed, as far as there is memory, at the
+ * strict level all. CONTEXT: the runner; may block.
  */
 void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed);
 
@@ -242,8 +263,9 @@ void smri_bind_unlist(struct smr_pool_list *removed);
 /* ---- inline.c ---- */
 
 /*
- * Runs @job, of unmaps that cut nothing, on the submitter's thread, where it waits for its in-fences. What bind_queue_submit() is to
- * return (-ENOMEM: one has to cut, or there are too many); or SMRI_BIND_RETRY.
+ * Runs @job, of unmaps that cut nothing, on the submitter's thread, where it waits for its
+ * in-fences. What bind_queue_submit() is to return (-ENOMEM: one has to cut, or there are too
+ * many); or SMRI_BIND_RETRY.
  */
 int smri_bind_inline(struct bind_queue *queue, const struct bind_job *job);
 

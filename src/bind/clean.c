@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* After a run, where sleeping is fine: what was not used goes back, what was removed waits for its readers, and then ends. */
+/*
+ * After a run, where sleeping is fine: what was not used goes back, what was removed waits for its
+ * readers, and then ends.
+ */
 #include "bind/bind_internal.h"
 
 #include <errno.h>

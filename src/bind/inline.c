@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Unmaps that the submitter runs itself, because there is no memory to make a job of them, and nothing outstanding that could bring any. They cut
- * nothing, so no mapping is made, and each that goes is replaced by an empty marker at worst: nothing is needed
- * but the stack. Each mapping goes by itself, as readers without a lock see it.
+ * Unmaps that the submitter runs itself, because there is no memory to make a job of them, and
+ * nothing outstanding that could bring any. They cut nothing, so no mapping is made, and each that
+ * goes is replaced by an empty marker at worst: nothing is needed but the stack. Each mapping goes
+ * by itself, as readers without a lock see it.
  */
 #include "bind/bind_internal.h"
 
@@ -61,7 +62,10 @@ static void in_signaled(struct fence *f, struct fence_cb *cb)
 	mt_lock_release(&q->lock);
 }
 
-/* Until @f is signalled, or the queue takes no jobs any more: who closes the VM waits for this submit. 0, -ENOENT, -EINTR. */
+/*
+ * Until @f is signalled, or the queue takes no jobs any more: who closes the VM waits for this
+ * submit. 0, -ENOENT, -EINTR.
+ */
 static int wait_for(struct bind_queue *queue, struct fence *f)
 {
 	struct gpuvm_queues *q = queue->vm;

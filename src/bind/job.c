@@ -2,12 +2,13 @@
 /*
  * What a job holds while it waits: how much that is, where it comes from, and how it goes back.
  *
- * How much follows from the kinds of its operations and nothing else, so it is right whatever the VM looks like when the job runs:
+ * How much follows from the kinds of its operations and nothing else, so it is right whatever the
+ * VM looks like when the job runs:
  *
- *	              mappings   stores   live mappings more
- *	map                  3        1                    2     itself, and what is left of one that it cuts in two
- *	unmap                2        1                    1     what is left
- *	unmap all, prefetch  0        0                    0
+ *	              mappings  stores  live mappings more
+ *	map                  3       1                   2  itself, and the rests of one that is cut
+ *	unmap                2       1                   1  what is left
+ *	unmap all, prefetch  0       0                   0
  *
  * The spare is what one unmap needs, kept by each VM for when memory has run out.
  */

@@ -7,59 +7,79 @@
  *	bind_queue       jobs in the order they were accepted                             here
  *	smri_bind_job    a job, with all that its run may need                            job.c
  *
- *	                                caller's thread                            a worker
- *	 job   validate  charge  reserve  enter publish arm  ->  wait  ->  run (section)  clean up  ->  limbo  ->  drained
- *	       `------ may fail -------'  `-- cannot ------'     fences    apply steps    what is   mappings that   a grace period
- *	                submit.c                                 and jobs  signal run.c   left      were removed    later: clean.c
- *	                                                         before
+ *	 job   caller's thread: submit.c
+ *	  |      validate, charge, reserve     may fail
+ *	  |      enter, publish, arm           cannot
+ *	  |    nobody's: it waits for its fences, and for the jobs before it
+ *	  |    a worker's thread
+ *	  |      run, in a section             apply, call steps, signal: run.c
+ *	  |      clean up                      what is left goes back
+ *	  v    limbo: the mappings that were removed, until a grace period is over: clean.c
+ *	drained
  *
- * The VM is the unit of work. A worker takes one off the list, becomes its *runner*, begins a few jobs of it, one after another, and lets go of it. So jobs of a
- * VM never run beside one another, which makes each of them atomic to the others, and no worker waits for a lock that another holds for
- * long: what a callback waits for keeps one thread and one VM from their work, and nobody else. There is a runner at most once
- * (`running`); a VM with something to do is in the list, or has one (`listed`). A submitter that has to run an unmap itself, and
- * bind_vm_close(), become runners in the same way.
+ * The VM is the unit of work. A worker takes one off the list, becomes its *runner*, begins a few
+ * jobs of it, one after another, and lets go of it. So jobs of a VM never run beside one another,
+ * which makes each of them atomic to the others, and no worker waits for a lock that another holds
+ * for long: what a callback waits for keeps one thread and one VM from their work, and nobody else.
+ * There is a runner at most once (`running`); a VM with something to do is in the list, or has one
+ * (`listed`). A submitter that has to run an unmap itself, and bind_vm_close(), become runners in
+ * the same way.
  *
- * A job can begin when it is the first of its queue, committed, and no in-fence is to come; or when it is to be cancelled, fences or not.
- * Whatever may make that true calls smri_bind_look(): a signalled fence, a commit, the end of a job, a cancellation. It puts the queue
- * into the VM's ready list, from which runners take in turn.
+ * A job can begin when it is the first of its queue, committed, and no in-fence is to come; or when
+ * it is to be cancelled, fences or not. Whatever may make that true calls smri_bind_look(): a
+ * signalled fence, a commit, the end of a job, a cancellation. It puts the queue into the VM's
+ * ready list, from which runners take in turn.
  *
  * Invariants
  *
- *	1  What a job may use is its own from before it is accepted: its list of mappings, its pairs, its credits. Nobody takes any of it
- *	   away, and the run cannot get more. How much it needs is known from the kinds of its operations (job.c).
- *	2  The tree of a VM with queues is changed by the runner alone, under the VM's lock. So what the runner has read stays true
- *	   between two holdings of it, and steps may be called without.
- *	3  A mapping is in one of: a list of a job (reserved), the tree (live), a list of an operation that removed it, the pool's limbo.
- *	   It leaves the last one after a grace period; only then its pair's reference is dropped, so whoever found it in a read-side
- *	   section may use its object and pair.
- *	4  Between the commit of a submit and the signal nobody waits for memory: the runner because of 1, the workers and those who signal
- *	   in-fences because the locks below are never held while memory is got or freed.
- *	5  `charged` counts jobs accepted and submits under way; stats.jobs accepted ones alone. Both fall when a job has been cleaned up,
- *	   when also `event` moves on, for whoever waits for room, memory, or the end.
+ *	1  What a job may use is its own from before it is accepted: its list of mappings, its
+ *	   pairs, its credits. Nobody takes any of it away, and the run cannot get more. How much it
+ *	   needs is known from the kinds of its operations (job.c).
+ *	2  The tree of a VM with queues is changed by the runner alone, under the VM's lock. So what
+ *	   the runner has read stays true between two holdings of it, and steps may be called
+ *	   without.
+ *	3  A mapping is in one of: a list of a job (reserved), the tree (live), a list of an
+ *	   operation that removed it, the pool's limbo. It leaves the last one after a grace period;
+ *	   only then its pair's reference is dropped, so whoever found it in a read-side section may
+ *	   use its object and pair.
+ *	4  Between the commit of a submit and the signal nobody waits for memory: the runner because
+ *	   of 1, the workers and those who signal in-fences because the locks below are never held
+ *	   while memory is got or freed.
+ *	5  `charged` counts jobs accepted and submits under way; stats.jobs accepted ones alone.
+ *	   Both fall when a job has been cleaned up, when also `event` moves on, for whoever waits
+ *	   for room, memory, or the end.
  *
- * Locks, outermost first: reservation locks of objects (submit, clean up); a pool's (never in a run); the VM's tree; an object's list;
- * `lock` of the VM's queues; the workers'. Under the last two nothing is called but futexes.
+ * Locks, outermost first: reservation locks of objects (submit, clean up); a pool's (never in a
+ * run); the VM's tree; an object's list; `lock` of the VM's queues; the workers'. Under the last
+ * two nothing is called but futexes.
  *
- * The credits of all jobs of a VM are in one holder: its working set is there once, and a credit costs little more than one node. A holder
- * serves one thread at a time, which the runner is. It announces a job's stores before the section begins, for that may mean to wait for a
- * grace period; a job of more stores than a batch has a strict holder of its own, which never waits.
+ * The credits of all jobs of a VM are in one holder: its working set is there once, and a credit
+ * costs little more than one node. A holder serves one thread at a time, which the runner is. It
+ * announces a job's stores before the section begins, for that may mean to wait for a grace period;
+ * a job of more stores than a batch has a strict holder of its own, which never waits.
  *
- * The spare. An unmap that cuts a mapping needs memory, and must not be refused for lack of it. So a VM keeps what one needs, takes it from what jobs return
- * before anything goes back to the heap, and lets a submitter who finds it gone wait for that. When nothing is outstanding, and so nothing will be returned, the
- * submitter becomes the runner and takes the mappings out one by one, for which it needs no memory unless one has to be cut (inline.c).
+ * The spare. An unmap that cuts a mapping needs memory, and must not be refused for lack of it. So
+ * a VM keeps what one needs, takes it from what jobs return before anything goes back to the heap,
+ * and lets a submitter who finds it gone wait for that. When nothing is outstanding, and so nothing
+ * will be returned, the submitter becomes the runner and takes the mappings out one by one, for
+ * which it needs no memory unless one has to be cut (inline.c).
  *
- * At the strict level nothing of this is needed: pools keep what there can be at a time, and the tree is one of known size (tree/pledge.h), whose
- * credits are always to be had. That size holds because a mapping is counted (vas_live, or growth of its job) until it, its
- * pieces and their markers are out of the tree.
+ * At the strict level nothing of this is needed: pools keep what there can be at a time, and the
+ * tree is one of known size (tree/pledge.h), whose credits are always to be had. That size holds
+ * because a mapping is counted (vas_live, or growth of its job) until it, its pieces and their
+ * markers are out of the tree.
  *
  * Rejected
  *
- * - A worker for each queue. Jobs of two queues of a VM would meet at the VM's lock, and wait there for each other's steps.
- * - Applying an operation, calling its steps, applying the next. Readers would see half a job, and steps would be called under the lock.
- * - Epochs for every removal, as BIND_UNMAP_ALL has them. Readers would have to look at the pair of each mapping for ever; as it is
- *   they do so only in VMs with queues, and an epoch is behind for no longer than one holding of the lock.
- * - A counted reference from each job to its queue. A queue waits for its jobs before it goes, and a job's end is the last that
- *   is told, so there is nothing to count.
+ * - A worker for each queue. Jobs of two queues of a VM would meet at the VM's lock, and wait there
+ *   for each other's steps.
+ * - Applying an operation, calling its steps, applying the next. Readers would see half a job, and
+ *   steps would be called under the lock.
+ * - Epochs for every removal, as BIND_UNMAP_ALL has them. Readers would have to look at the pair of
+ *   each mapping for ever; as it is they do so only in VMs with queues, and an epoch is behind for
+ *   no longer than one holding of the lock.
+ * - A counted reference from each job to its queue. A queue waits for its jobs before it goes, and
+ *   a job's end is the last that is told, so there is nothing to count.
  */
 #include "bind/bind_internal.h"
 

@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The run of a job, all of it within a signalling section: nothing here allocates, frees, waits for anything but locks under which nobody
- * does, or fails for want of anything.
+ * The run of a job, all of it within a signalling section: nothing here allocates, frees, waits for
+ * anything but locks under which nobody does, or fails for want of anything.
  *
- *   apply    under the VM's lock, all operations in one transaction: what each removes, makes and leaves over is noted in its record
+ *   apply    under the VM's lock, all operations in one transaction: what each removes, makes and
+ *            leaves over is noted in its record
  *   steps    the driver's, without a lock, from these notes
  *   unlist   what was removed leaves the objects' lists
  *   signal   the out-fences
  *
- * An object's list holds what a driver has to look after when the object's memory moves. So a new mapping is on it before its step is called, and
- * an old one until its step is over: in between both are, and whoever moves the object invalidates both. Flags are carried to
- * what is left of a mapping under the same hold of the object's lock that puts it on the list, or an invalidation could be lost.
+ * An object's list holds what a driver has to look after when the object's memory moves. So a new
+ * mapping is on it before its step is called, and an old one until its step is over: in between
+ * both are, and whoever moves the object invalidates both. Flags are carried to what is left of a
+ * mapping under the same hold of the object's lock that puts it on the list, or an invalidation
+ * could be lost.
  *
- * BIND_UNMAP_ALL removes any number of mappings, of which each would take a store. Instead the pair's epoch is moved on, which hides
- * them all from readers at once, right before the transaction is committed, and then their entries are replaced by
- * empty markers, one slot each, before the VM's lock is let go of. The job's own later operations pass them over meanwhile
- * because of `gone`. Where one of these has overwritten a part, the rest is in pieces that still name the mapping; each
- * piece gets a marker. New mappings of the pair get the epoch to come.
+ * BIND_UNMAP_ALL removes any number of mappings, of which each would take a store. Instead the
+ * pair's epoch is moved on, which hides them all from readers at once, right before the transaction
+ * is committed, and then their entries are replaced by empty markers, one slot each, before the
+ * VM's lock is let go of. The job's own later operations pass them over meanwhile because of
+ * `gone`. Where one of these has overwritten a part, the rest is in pieces that still name the
+ * mapping; each piece gets a marker. New mappings of the pair get the epoch to come.
  */
 #include "bind/bind_internal.h"
 
@@ -131,7 +135,10 @@ static void split(struct apply *a, struct smri_bind_op *op, const struct gpuva_o
 	}
 }
 
-/* Puts @va over what the store has left of its predecessor: exactly its range, a slot of a leaf that is fresh. */
+/*
+ * Puts @va over what the store has left of its predecessor: exactly its range, a slot of a leaf
+ * that is fresh.
+ */
 static void put_edge(struct apply *a, struct gpuva *va)
 {
 	int err;
@@ -474,7 +481,10 @@ static struct gpuva *prefetch_in_tree(struct gpuvm_queues *q, const struct smri_
 	return va;
 }
 
-/* The lowest one in [first, last] of the VM as it was after @op: in the tree, or removed by a later operation. */
+/*
+ * The lowest one in [first, last] of the VM as it was after @op: in the tree, or removed by a later
+ * operation.
+ */
 static struct gpuva *prefetch_next(struct gpuvm_queues *q, const struct smri_bind_op *op,
 				   uint64_t first, uint64_t last)
 {
@@ -588,7 +598,10 @@ static int change(struct gpuvm_queues *q, struct smri_bind_job *job)
 
 void smri_bind_section_begin(struct gpuvm_queues *q)
 {
-	/* The first time that a thread reads, it is registered, for which memory is got: not within the section. */
+	/*
+	 * The first time that a thread reads, it is registered, for which memory is got: not within
+	 * the section.
+	 */
 	gpuvm_read_lock(q->vm);
 	gpuvm_read_unlock(q->vm);
 	fence_begin_signalling();

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Submitting: validate, reserve, commit, in this order. Whatever fails does so before the job is in its queue, and is undone. From there on nothing
- * can fail.
+ * Submitting: validate, reserve, commit, in this order. Whatever fails does so before the job is in
+ * its queue, and is undone. From there on nothing can fail.
  *
  *	validate   the request alone
  *	charge     room below the VM's bounds: may wait
- *	reserve    records, mappings, pairs, credits; the driver's part; slots in the reservation locks of objects, which stay
- *	           locked from here on
+ *	reserve    records, mappings, pairs, credits; the driver's part; slots in the reservation
+ *	           locks of objects, which stay locked from here on
  *	enter      into the queue, if VM and queue still take jobs
- *	publish    pairs onto their objects' lists, the job's fence into the reservation locks; these are released
+ *	publish    pairs onto their objects' lists, the job's fence into the reservation locks;
+ *	           these are released
  *	arm        callbacks of in-fences; the job may begin
  */
 #include "bind/bind_internal.h"
@@ -158,8 +159,8 @@ static void uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
 /* ---- Reserve ---- */
 
 /*
- * Waits until something is over that was not when @event was read: 0 to try again; SMRI_BIND_ALONE: nothing is outstanding that could
- * bring memory back; -ENOENT, -EINTR.
+ * Waits until something is over that was not when @event was read: 0 to try again; SMRI_BIND_ALONE:
+ * nothing is outstanding that could bring memory back; -ENOENT, -EINTR.
  */
 static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 {
@@ -283,8 +284,8 @@ static void unlock_but(struct resvs *r, unsigned int nr, unsigned int first)
 }
 
 /*
- * Waits for number @first and tries the others, for elsewhere they are taken in any order (gpuvm_exec_lock()). The number of one that
- * somebody has, and none is locked; or r->nr: all are.
+ * Waits for number @first and tries the others, for elsewhere they are taken in any order
+ * (gpuvm_exec_lock()). The number of one that somebody has, and none is locked; or r->nr: all are.
  */
 static unsigned int try_resvs(struct resvs *r, unsigned int first)
 {
@@ -366,7 +367,10 @@ static int enter(struct bind_queue *queue, struct smri_bind_job *j)
 	return err;
 }
 
-/* Pairs that others have made meanwhile take the place of the job's own, which it keeps to put later. */
+/*
+ * Pairs that others have made meanwhile take the place of the job's own, which it keeps to put
+ * later.
+ */
 static void publish(struct smri_bind_job *j, struct resvs *r)
 {
 	struct smri_bind_op *op;
@@ -382,7 +386,9 @@ static void publish(struct smri_bind_job *j, struct resvs *r)
 		gpuvm_resv_add(r->resv[i], j->done, GPUVM_USAGE_BOOKKEEP);
 }
 
-/* Called by whoever signals; after the lock is let go of the job may be over. CONTEXT: any section. */
+/*
+ * Called by whoever signals; after the lock is let go of the job may be over. CONTEXT: any section.
+ */
 static void in_signaled(struct fence *f, struct fence_cb *cb)
 {
 	struct smri_bind_sync *sync = container_of(cb, struct smri_bind_sync, cb);

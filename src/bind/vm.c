@@ -94,9 +94,9 @@ static void bound_tree(struct gpuvm *vm, unsigned long ranges)
 }
 
 /*
- * The tree never has more ranges than the mappings, the reserved region, and the gaps around them; markers stand where mappings
- * stood, and are gone before these are no longer counted. So it is told its bound, and one credit that is never used
- * keeps all nodes for it that it may come to.
+ * The tree never has more ranges than the mappings, the reserved region, and the gaps around them;
+ * markers stand where mappings stood, and are gone before these are no longer counted. So it is
+ * told its bound, and one credit that is never used keeps all nodes for it that it may come to.
  */
 static int pay_for_nodes(struct gpuvm_queues *q, unsigned long mappings)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Workers: threads that take a VM off a list, work for it a turn, and take the next. The VM is off the list meanwhile, so no
- * two of them work for the same one, and none ever waits for another: whatever a callback of one VM waits for, it keeps
- * one thread from the others and no more.
+ * Workers: threads that take a VM off a list, work for it a turn, and take the next. The VM is off
+ * the list meanwhile, so no two of them work for the same one, and none ever waits for another:
+ * whatever a callback of one VM waits for, it keeps one thread from the others and no more.
  */
 #include "bind/bind_internal.h"
 

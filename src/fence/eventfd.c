@@ -2,9 +2,10 @@
 /*
  * Eventfds that become readable with a fence.
  *
- * The caller closes its descriptor whenever it likes, and its number may be another file's by the time the fence
- * is signalled. So the fence writes to a duplicate of its own. Closing that, and freeing the record, has to wait for
- * the fence's last reference, since neither is allowed where a fence may be signalled.
+ * The caller closes its descriptor whenever it likes, and its number may be another file's by the
+ * time the fence is signalled. So the fence writes to a duplicate of its own. Closing that, and
+ * freeing the record, has to wait for the fence's last reference, since neither is allowed where a
+ * fence may be signalled.
  */
 #include "fence/fence_internal.h"
 
@@ -19,7 +20,10 @@ struct smri_eventfd {
 	int fd;                    /* constant */
 };
 
-/* Cannot fail: the count is at most 1 unless the caller has written to it, and then it is readable anyway. */
+/*
+ * Cannot fail: the count is at most 1 unless the caller has written to it, and then it is readable
+ * anyway.
+ */
 static void ring(int fd)
 {
 	const uint64_t one = 1;

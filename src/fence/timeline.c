@@ -2,25 +2,31 @@
 /*
  * Timelines: a value that grows, and fences that are signalled when it has come far enough.
  *
- *	pending   fences of values not reached, lowest first; equal ones in the order in which they were made
- *	due       reached and not signalled yet, in the order in which they will be; value holds the error
+ *	pending   fences of values not reached, lowest first; equal ones in the order in which they
+ *	          were made
+ *	due       reached and not signalled yet, in the order in which they will be; value holds the
+ *	          error
  *	dead      signalled, and the timeline has the last reference
  *
- * The timeline has one reference to each fence in these lists, so a fence whose maker has let go of it stays until
- * its value is reached.
+ * The timeline has one reference to each fence in these lists, so a fence whose maker has let go of
+ * it stays until its value is reached.
  *
- * Order. Whoever sees a fence signalled that was pending must find those of all lower values signalled too, also
- * when two threads move the timeline on. (One that is made for a value already reached never was pending: it says
- * what timeline_value() says, which is the new value before anything is signalled.) So one thread at a time signals, the one that has set `signalling`;
- * another moves the value and what is due, and leaves the rest to the first, which goes on until nothing is
- * due. The same holds for a callback that moves the timeline which is signalling its fence. No lock is held
- * while fences are signalled, so callbacks may do with the timeline whatever they may do at all.
+ * Order. Whoever sees a fence signalled that was pending must find those of all lower values
+ * signalled too, also when two threads move the timeline on. (One that is made for a value already
+ * reached never was pending: it says what timeline_value() says, which is the new value before
+ * anything is signalled.) So one thread at a time signals, the one that has set `signalling`;
+ * another moves the value and what is due, and leaves the rest to the first, which goes on until
+ * nothing is due. The same holds for a callback that moves the timeline which is signalling its
+ * fence. No lock is held while fences are signalled, so callbacks may do with the timeline whatever
+ * they may do at all.
  *
- * Memory. timeline_signal() runs in signalling sections, where nothing may be freed. A reference that is not
- * the last is simply dropped; a last one is kept in `dead`, and goes when somebody calls timeline_fence(), which
- * allocates anyway, or with the timeline. That is no more memory than the fences took while they were pending.
+ * Memory. timeline_signal() runs in signalling sections, where nothing may be freed. A reference
+ * that is not the last is simply dropped; a last one is kept in `dead`, and goes when somebody
+ * calls timeline_fence(), which allocates anyway, or with the timeline. That is no more memory than
+ * the fences took while they were pending.
  *
- * A new fence usually has the highest value and is appended; otherwise its place is searched from the lowest on.
+ * A new fence usually has the highest value and is appended; otherwise its place is searched from
+ * the lowest on.
  */
 #include "fence/fence_internal.h"
 
@@ -139,8 +145,10 @@ int timeline_signal_error(struct timeline *tl, uint64_t value, int error)
 		return err;
 	mt_lock_acquire(&tl->lock);
 	if (value > tl->value) {
-		/* ORDER timeline: what was done before precedes the value. PARTNER timeline_value().
-		 * WITHOUT who reads the value works on data not yet written. */
+		/*
+		 * ORDER timeline: what was done before precedes the value. PARTNER
+		 * timeline_value(). WITHOUT who reads the value works on data not yet written.
+		 */
 		smr_store(&tl->value, value, ORDER(timeline, release));
 		make_due(tl, value, error);
 		signal_due(tl);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting for fences. One fence is waited for on its own state, the futex. Several are waited for on a word of the
- * waiter's, which a callback on each of them sets.
+ * Waiting for fences. One fence is waited for on its own state, the futex. Several are waited for
+ * on a word of the waiter's, which a callback on each of them sets.
  */
 #include "fence/fence_internal.h"
 

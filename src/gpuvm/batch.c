@@ -2,33 +2,38 @@
 /*
  * One store for one request.
  *
- * A step at a time, a request over k mappings is up to k + 1 changes of the index, and a remap is a transaction. But what they come
- * to is one store: of the new mapping, or of nothing, over the whole of the request; which cuts the mappings at its ends,
- * whose rests are then given to prev and next, one slot each. So while the steps of gpuvm_sm_map() and gpuvm_sm_unmap() run,
- * gpuva_unmap() and gpuva_remap() of what the walk is at only note what they do, and gpuva_map() of the request, or the end of the
- * walk, makes that store:
+ * A step at a time, a request over k mappings is up to k + 1 changes of the index, and a remap is a
+ * transaction. But what they come to is one store: of the new mapping, or of nothing, over the
+ * whole of the request; which cuts the mappings at its ends, whose rests are then given to prev and
+ * next, one slot each. So while the steps of gpuvm_sm_map() and gpuvm_sm_unmap() run, gpuva_unmap()
+ * and gpuva_remap() of what the walk is at only note what they do, and gpuva_map() of the request,
+ * or the end of the walk, makes that store:
  *
  *      before    |===1===|==2==|  |===3===|
  *      request       |###############|
  *      store     |=1=|###############|=3==|        1 and 3 still name the old mappings, whole
  *      edges     |=p=|###############|=n==|
  *
- * Readers without the lock see each address as it was or as it is to be. They see it later than the step did it, so what a step
- * takes out may be found until the walk is over.
+ * Readers without the lock see each address as it was or as it is to be. They see it later than the
+ * step did it, so what a step takes out may be found until the walk is over.
  *
- * The thread that walks must not be able to tell: whatever it asks of the VM in a step, and whatever it changes otherwise than the
- * step asks, is done after what was gathered has been stored. From there on each step of the walk is a change of its own. The
- * same if a step changes nothing, or fails.
+ * The thread that walks must not be able to tell: whatever it asks of the VM in a step, and
+ * whatever it changes otherwise than the step asks, is done after what was gathered has been
+ * stored. From there on each step of the walk is a change of its own. The same if a step changes
+ * nothing, or fails.
  *
- * Memory. gpuva_remap() must not succeed and then turn out to have no memory, so the first one that is gathered gets the
- * nodes of any one store in a tree of this height, or the one node that it takes if all of it surely stays in one leaf; or
- * there is a change that was paid for beforehand. Unmaps need none: if nothing is to be had for them at the end, each leaves
- * its marker. With credits out that the walk may not use a store can cost more nodes than its own, so nothing is gathered then.
+ * Memory. gpuva_remap() must not succeed and then turn out to have no memory, so the first one that
+ * is gathered gets the nodes of any one store in a tree of this height, or the one node that it
+ * takes if all of it surely stays in one leaf; or there is a change that was paid for beforehand.
+ * Unmaps need none: if nothing is to be had for them at the end, each leaves its marker. With
+ * credits out that the walk may not use a store can cost more nodes than its own, so nothing is
+ * gathered then.
  *
- * The draft. What leaf a map comes to depends on the request and on the leaf that is there, and not on the mappings, but for the
- * entries. So where one leaf is all that it takes, that is built before the first step, while the mappings, which have been asked
- * for, are on their way from memory; the map step only fills in the entries, edges too, and publishes it. Where the walk does not
- * get there the draft is a free node again, the one that was secured.
+ * The draft. What leaf a map comes to depends on the request and on the leaf that is there, and not
+ * on the mappings, but for the entries. So where one leaf is all that it takes, that is built
+ * before the first step, while the mappings, which have been asked for, are on their way from
+ * memory; the map step only fills in the entries, edges too, and publishes it. Where the walk does
+ * not get there the draft is a free node again, the one that was secured.
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/change.h"
@@ -72,7 +77,10 @@ static void leave_markers(struct smri_batch *b)
 			smr_gpuvm_leave_marker(b->vm, mas.index, mas.last);
 }
 
-/* Stores @entry and the edges, with the nodes that @mas owns or a credit: 0, or -ENOMEM if neither was secured. */
+/*
+ * Stores @entry and the edges, with the nodes that @mas owns or a credit: 0, or -ENOMEM if neither
+ * was secured.
+ */
 static int store_parts(struct smri_batch *b, struct ma_state *mas, uint64_t first, uint64_t last,
 		       struct gpuva *entry)
 {

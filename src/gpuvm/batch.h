@@ -34,8 +34,9 @@ void smri_batch_look(struct smri_batch *b);
 void smri_batch_step(struct smri_batch *b, const struct gpuva_op *op);
 
 /*
- * Gathers a change if it is what the present step asks for: 1; else 0, what has been gathered is stored, and it is to be made by itself.
- * -ENOMEM: no memory for it, and nothing has changed. A map is stored at once, with all that was gathered.
+ * Gathers a change if it is what the present step asks for: 1; else 0, what has been gathered is
+ * stored, and it is to be made by itself. -ENOMEM: no memory for it, and nothing has changed. A map
+ * is stored at once, with all that was gathered.
  */
 int smri_batch_unmap(struct gpuva *va);
 int smri_batch_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op);
@@ -43,7 +44,10 @@ int smri_batch_map(struct gpuvm *vm, struct gpuva *va);
 
 void smri_batch_store(const struct gpuvm *vm);
 
-/* Before the thread looks at @vm's index otherwise than through its walk, so that it sees what its steps have done. */
+/*
+ * Before the thread looks at @vm's index otherwise than through its walk, so that it sees what its
+ * steps have done.
+ */
 smr_inline void smr_gpuvm_settle(const struct gpuvm *vm)
 {
 	if (smr_unlikely(smri_batch_mine))

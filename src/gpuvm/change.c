@@ -2,14 +2,15 @@
 /*
  * Changing the index.
  *
- * Each change is one store, but for a remap: that one takes what is vacated out of the middle, which leaves the edges of the old mapping
- * as entries of their own, still naming it, and then puts the new mappings over exactly these. In between no reader may
- * look, so the three stores are one transaction. Only the first of them needs nodes: it copies the leaves that it changes, and
- * both edges are in them, so the others are a slot each of a leaf that nobody else can see.
+ * Each change is one store, but for a remap: that one takes what is vacated out of the middle,
+ * which leaves the edges of the old mapping as entries of their own, still naming it, and then puts
+ * the new mappings over exactly these. In between no reader may look, so the three stores are one
+ * transaction. Only the first of them needs nodes: it copies the leaves that it changes, and both
+ * edges are in them, so the others are a slot each of a leaf that nobody else can see.
  *
- * A removal that finds no node replaces the value instead, by an empty marker over exactly the same range: one slot of a leaf, which
- * needs none. What it costs is that gaps beside it are not merged, and with that a slot, until gpuvm_sweep() or a change
- * over the same place.
+ * A removal that finds no node replaces the value instead, by an empty marker over exactly the same
+ * range: one slot of a leaf, which needs none. What it costs is that gaps beside it are not merged,
+ * and with that a slot, until gpuvm_sweep() or a change over the same place.
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/change.h"
@@ -26,7 +27,10 @@ void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
 
 	smr_store(&vm->nr_vas, vm->nr_vas + in - out, RELAXED);
 	if (b && b->vm == vm) {
-		/* Most often about as many come as go, and at the end of the walk the difference is made up for. */
+		/*
+		 * Most often about as many come as go, and at the end of the walk the difference is
+		 * made up for.
+		 */
 		b->in += in;
 		b->out += out;
 		return;

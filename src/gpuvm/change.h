@@ -6,24 +6,25 @@
 #include "gpuvm/vm.h"
 
 /*
- * Counts @in mappings that come into the VM and @out that leave it, each with its reference to the VM. Whoever calls this
- * with more @out than @in holds a reference of his own. CONTEXT: HOLDS the VM's lock.
+ * Counts @in mappings that come into the VM and @out that leave it, each with its reference to the
+ * VM. Whoever calls this with more @out than @in holds a reference of his own. CONTEXT: HOLDS the
+ * VM's lock.
  */
 void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out);
 
 /* For this layer alone: is the next change paid for beforehand? */
 bool smri_gpuvm_is_paid(const struct gpuvm *vm);
 /*
- * Stores @entry over [first, last] through @mas, which may stand anywhere and own nodes: as the head of samara/gpuvm.h has it (free: but
- * for what is paid for beforehand). 0 or -ENOMEM.
+ * Stores @entry over [first, last] through @mas, which may stand anywhere and own nodes: as the
+ * head of samara/gpuvm.h has it (free: but for what is paid for beforehand). 0 or -ENOMEM.
  */
 int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
 		     void *entry);
 int smri_gpuvm_store_free(struct ma_state *mas, uint64_t first, uint64_t last, void *entry);
 
 /*
- * Puts an empty marker over [first, last], exactly an entry's range, for gpuvm_sweep() to take out. One slot: needs no memory and cannot
- * fail. CONTEXT: HOLDS the VM's lock.
+ * Puts an empty marker over [first, last], exactly an entry's range, for gpuvm_sweep() to take out.
+ * One slot: needs no memory and cannot fail. CONTEXT: HOLDS the VM's lock.
  */
 void smr_gpuvm_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last);
 

@@ -2,9 +2,10 @@
 /*
  * Locking many reservation locks without an order among them.
  *
- * Only the first lock of a transaction is waited for; every other is tried. One that somebody else has is *contended*: everything is let
- * go, that one is waited for, with nothing held, and the whole begins again with it in hand. So nobody ever waits while others
- * wait for him, and no deadlock can be. Locks are told apart by resv, since objects may share one.
+ * Only the first lock of a transaction is waited for; every other is tried. One that somebody else
+ * has is *contended*: everything is let go, that one is waited for, with nothing held, and the
+ * whole begins again with it in hand. So nobody ever waits while others wait for him, and no
+ * deadlock can be. Locks are told apart by resv, since objects may share one.
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/gpuvm_internal.h"
@@ -15,7 +16,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* For the library's own use between the parts of a transaction: something is contended, begin again. */
+/*
+ * For the library's own use between the parts of a transaction: something is contended, begin
+ * again.
+ */
 enum { CONTENDED = -EDEADLK };
 
 /* ---- Locks held ---- */
@@ -106,7 +110,10 @@ int gpuvm_prepare_vm(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr)
 	return gpuvm_exec_prepare_obj(exec, vm->r_obj, nr);
 }
 
-/* Under the VM's resv the list does not change; external pairs that have been evicted join the other one. */
+/*
+ * Under the VM's resv the list does not change; external pairs that have been evicted join the
+ * other one.
+ */
 static int prepare_protected(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr)
 {
 	struct gpuvm_list *link;
@@ -186,7 +193,9 @@ static int lock_wanted(struct gpuvm_exec *exec, const struct want *want)
 	return err;
 }
 
-/* Lets go of everything and takes what was contended. Its reference becomes that of a locked one. */
+/*
+ * Lets go of everything and takes what was contended. Its reference becomes that of a locked one.
+ */
 static int begin_again(struct gpuvm_exec *exec)
 {
 	struct gpuvm_object *obj = exec->contended;

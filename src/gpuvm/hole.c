@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Free places. The tree knows its largest gaps, so the search goes from one gap that is large enough to the next, until one holds
- * an aligned place. A gap is a place without an entry: markers are swept first. Where there is no memory to sweep them, what
- * is free is what lies between mappings, one after the other.
+ * Free places. The tree knows its largest gaps, so the search goes from one gap that is large
+ * enough to the next, until one holds an aligned place. A gap is a place without an entry: markers
+ * are swept first. Where there is no memory to sweep them, what is free is what lies between
+ * mappings, one after the other.
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/gpuvm_internal.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Circular lists, linked both ways, of what the user embeds. A link that is on no list points at itself. */
+/*
+ * Circular lists, linked both ways, of what the user embeds. A link that is on no list points at
+ * itself.
+ */
 #ifndef SMR_GPUVM_LIST_H
 #define SMR_GPUVM_LIST_H
 

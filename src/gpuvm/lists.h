@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lists of a VM, of external and of evicted pairs. They are under a lock of their own, which is not to be held while a pair is
- * worked on; or, with GPUVM_RESV_PROTECTED, under the VM's resv, which may.
+ * The lists of a VM, of external and of evicted pairs. They are under a lock of their own, which is
+ * not to be held while a pair is worked on; or, with GPUVM_RESV_PROTECTED, under the VM's resv,
+ * which may.
  *
- * A walk without the resv moves what it has passed to a list of its own, and when it is over back to the front, in the same order. Meanwhile pairs
- * may be added and removed. There is one walk of a list at a time.
+ * A walk without the resv moves what it has passed to a list of its own, and when it is over back
+ * to the front, in the same order. Meanwhile pairs may be added and removed. There is one walk of a
+ * list at a time.
  */
 #ifndef SMR_GPUVM_LISTS_H
 #define SMR_GPUVM_LISTS_H
@@ -25,7 +27,10 @@ struct smri_walk {
 	struct gpuvm_list passed; /* GUARD lists lock */
 };
 
-/* A walk of the extobj or the evict list: each pair once, with a reference until the next call. Every begin wants an end. */
+/*
+ * A walk of the extobj or the evict list: each pair once, with a reference until the next call.
+ * Every begin wants an end.
+ */
 void smri_walk_begin(struct smri_walk *w, struct gpuvm *vm, bool evict);
 struct gpuvm_bo *smri_walk_next(struct smri_walk *w);
 void smri_walk_end(struct smri_walk *w);

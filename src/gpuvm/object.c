@@ -2,19 +2,22 @@
 /*
  * Objects, and the pairs of a VM and an object.
  *
- *   object.pairs    every pair of the object, at most one for each VM        object lock
- *   pair.gpuva      the mappings linked to the pair, in the order of linking  object lock
- *   vm.extobj       pairs whose object has a resv of its own                  list lock, or the VM's resv
- *   vm.evict        pairs whose object is to be made resident again           list lock, or the VM's resv
+ *   list          of what                                                   lock
+ *   object.pairs  every pair of the object, at most one for each VM         object
+ *   pair.gpuva    the mappings linked to the pair, in the order of linking  object
+ *   vm.extobj     pairs whose object has a resv of its own                  list, or the VM's resv
+ *   vm.evict      pairs whose object is to be made resident again           list, or the VM's resv
  *
- * A pair dies with its last reference. That is dropped under the object's lock and the pair leaves the object's list under the same hold, so
- * whoever finds it there can take one. On the VM's two lists it may stay for a moment longer; those who walk them take a
- * reference only if there is one left. Its memory stays for a grace period, for the sake of readers that have found a mapping
- * of it and ask whether it is gone.
+ * A pair dies with its last reference. That is dropped under the object's lock and the pair leaves
+ * the object's list under the same hold, so whoever finds it there can take one. On the VM's two
+ * lists it may stay for a moment longer; those who walk them take a reference only if there is one
+ * left. Its memory stays for a grace period, for the sake of readers that have found a mapping of
+ * it and ask whether it is gone.
  *
- * The epoch of a pair. A queue's job may unmap everything of an object at one moment, though its mappings are many and to take each out of
- * the tree is a store of its own. So the pair counts such moments, a mapping notes at linking how many there have been, and one
- * that is behind its pair is gone.
+ * The epoch of a pair. A queue's job may unmap everything of an object at one moment, though its
+ * mappings are many and to take each out of the tree is a store of its own. So the pair counts such
+ * moments, a mapping notes at linking how many there have been, and one that is behind its pair is
+ * gone.
  */
 #include "base/rcu.h"
 #include "gpuvm/gpuvm_internal.h"
@@ -78,7 +81,10 @@ struct gpuvm_bo *gpuvm_bo_get(struct gpuvm_bo *vm_bo)
 	return vm_bo;
 }
 
-/* What a dead pair's own space for it keeps until the grace period is over: there is no VM to ask any more. */
+/*
+ * What a dead pair's own space for it keeps until the grace period is over: there is no VM to ask
+ * any more.
+ */
 struct dying {
 	struct smr_rcu_head head;
 	void (*free)(struct gpuvm_bo *vm_bo);
@@ -99,7 +105,10 @@ static void free_pair(struct smr_rcu_head *head)
 		smr_heap_free(vm_bo);
 }
 
-/* Drops a reference; if that was the last the pair is off the object's list: true. CONTEXT: HOLDS object lock. */
+/*
+ * Drops a reference; if that was the last the pair is off the object's list: true. CONTEXT: HOLDS
+ * object lock.
+ */
 static bool drop(struct gpuvm_bo *vm_bo)
 {
 	if (!smr_ref_put(&vm_bo->refs))

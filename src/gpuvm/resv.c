@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reservation locks. The fences are an array, in no order; those that have been signalled are dropped when room is wanted. A slot
- * promised is room in the array that nobody else gets; the promise ends when the lock is released.
+ * Reservation locks. The fences are an array, in no order; those that have been signalled are
+ * dropped when room is wanted. A slot promised is room in the array that nobody else gets; the
+ * promise ends when the lock is released.
  */
 #include "base/park.h"
 #include "gpuvm/gpuvm_internal.h"
@@ -124,7 +125,10 @@ static struct fence *next_fence(struct gpuvm_resv *resv, enum gpuvm_usage usage)
 	return f;
 }
 
-/* Fences that come while it waits are waited for, too: to note those there at first would take memory. */
+/*
+ * Fences that come while it waits are waited for, too: to note those there at first would take
+ * memory.
+ */
 int gpuvm_resv_wait(struct gpuvm_resv *resv, enum gpuvm_usage usage, int64_t timeout_ns)
 {
 	uint64_t begin = smr_now(), gone;

@@ -79,7 +79,10 @@ int gpuvm_set_align(struct gpuvm *vm, uint64_t align)
 	return 0;
 }
 
-/* Puts a lock of its own into a tree that nobody else uses: the user's need not be held, and may be gone. */
+/*
+ * Puts a lock of its own into a tree that nobody else uses: the user's need not be held, and may be
+ * gone.
+ */
 static void forget_lock(struct maple_tree *mt)
 {
 	if (!mt_external_lock(mt))

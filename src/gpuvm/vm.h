@@ -2,9 +2,10 @@
 /*
  * What the tree of a VM holds, and how to read it.
  *
- * An entry is a struct gpuva over exactly its range, the reserved region included; or an empty marker (a zero entry), left by a removal
- * that had no memory for more; or, for a short while in a VM with queues, a mapping that is gone though its entry is still there,
- * because its pair's epoch has moved on (object.c). The latter two read as nothing.
+ * An entry is a struct gpuva over exactly its range, the reserved region included; or an empty
+ * marker (a zero entry), left by a removal that had no memory for more; or, for a short while in a
+ * VM with queues, a mapping that is gone though its entry is still there, because its pair's epoch
+ * has moved on (object.c). The latter two read as nothing.
  */
 #ifndef SMR_GPUVM_VM_H
 #define SMR_GPUVM_VM_H
@@ -34,8 +35,9 @@ smr_inline bool smr_gpuva_gone(const struct gpuva *va)
 	const struct gpuvm_bo *vm_bo = smr_load(&va->vm_bo, RELAXED);
 
 	/*
-	 * ORDER epoch: see base/order.h. PARTNER smr_gpuvm_bo_hide(). Counts modulo 2^32: a mapping is never that far
-	 * behind, for what is gone is taken out before its pair can move on again.
+	 * ORDER epoch: see base/order.h. PARTNER smr_gpuvm_bo_hide(). Counts modulo 2^32: a mapping
+	 * is never that far behind, for what is gone is taken out before its pair can move on
+	 * again.
 	 */
 	return vm_bo && (int)(va->epoch - smr_load(&vm_bo->epoch, ORDER(epoch, acquire))) < 0;
 }
@@ -51,8 +53,8 @@ smr_inline struct gpuva *smr_gpuva_seen(const struct gpuvm *vm, void *entry)
 }
 
 /*
- * The lowest mapping, or the reserved region, that overlaps [first, last] in @mt, which is the VM's tree or a transaction's view of
- * it. CONTEXT: the VM's lock, or a read-side section.
+ * The lowest mapping, or the reserved region, that overlaps [first, last] in @mt, which is the VM's
+ * tree or a transaction's view of it. CONTEXT: the VM's lock, or a read-side section.
  */
 struct gpuva *smr_gpuvm_first(const struct gpuvm *vm, struct maple_tree *mt, uint64_t first,
 			      uint64_t last);

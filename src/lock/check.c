@@ -2,27 +2,30 @@
 /*
  * The checker of the locking rules.
  *
- * Two kinds of rules. Some are broken by one thread at one moment: a write without the lock, an allocation in a section, a
- * wait in a read-side section, a cursor that has outlived what protected it. For those the checker keeps, for each
- * thread, what it holds and is in, each with the stack of where it came into it (struct smri_thread). The others are
- * broken by two pieces of code that meet: one takes B under A and the other A under B; one holds L while it
- * allocates and the other takes L where nothing may wait for memory. They are judged by *classes* of locks, in
- * check_graph.c: once each half has been seen, at any time, in any thread, they are reported, whether or not the
- * deadlock has ever come about.
+ * Two kinds of rules. Some are broken by one thread at one moment: a write without the lock, an
+ * allocation in a section, a wait in a read-side section, a cursor that has outlived what protected
+ * it. For those the checker keeps, for each thread, what it holds and is in, each with the stack of
+ * where it came into it (struct smri_thread). The others are broken by two pieces of code that
+ * meet: one takes B under A and the other A under B; one holds L while it allocates and the other
+ * takes L where nothing may wait for memory. They are judged by *classes* of locks, in
+ * check_graph.c: once each half has been seen, at any time, in any thread, they are reported,
+ * whether or not the deadlock has ever come about.
  *
- * What that costs. Taking a lock goes through the thread's holds, of which there are few, and looks one bit up for each; the
- * stack is taken along frame pointers, some ten loads. Only what has not been seen before takes the lock of the
- * tables, unwinds its stack and looks for cycles. Nothing allocates: all tables have fixed sizes, and when one is
- * full the checker says so and stops. The stack of a report itself is unwound, and so complete.
+ * What that costs. Taking a lock goes through the thread's holds, of which there are few, and looks
+ * one bit up for each; the stack is taken along frame pointers, some ten loads. Only what has not
+ * been seen before takes the lock of the tables, unwinds its stack and looks for cycles. Nothing
+ * allocates: all tables have fixed sizes, and when one is full the checker says so and stops. The
+ * stack of a report itself is unwound, and so complete.
  *
- * The identity of a hold or section is a number that no other hold of the thread has had for long. A cursor
- * keeps the numbers of what protected it when it got its position: of the tree's lock in the lower half of
- * ma_state.guard, of a noted read-side section in the upper half. The position is good as long as one of the two lasts.
+ * The identity of a hold or section is a number that no other hold of the thread has had for long.
+ * A cursor keeps the numbers of what protected it when it got its position: of the tree's lock in
+ * the lower half of ma_state.guard, of a noted read-side section in the upper half. The position is
+ * good as long as one of the two lasts.
  *
- * Rejected: stacks of all holds by unwinding (a microsecond or more for each lock taken); a class for each
- * tree (no rule would ever be found broken by two trees of the same kind); a shadow of what liburcu knows (its sections
- * are entered by inlines in the program: what is not entered by mt_rcu_read_lock() is asked of liburcu
- * when it matters, and has no stack).
+ * Rejected: stacks of all holds by unwinding (a microsecond or more for each lock taken); a class
+ * for each tree (no rule would ever be found broken by two trees of the same kind); a shadow of
+ * what liburcu knows (its sections are entered by inlines in the program: what is not entered by
+ * mt_rcu_read_lock() is asked of liburcu when it matters, and has no stack).
  */
 #include "lock/check.h"
 
@@ -104,7 +107,10 @@ unsigned int smri_next_serial(void)
 	return t->last_serial;
 }
 
-/* The library's inner locks are taken often and briefly, and seldom part of a mistake: less is kept of them. */
+/*
+ * The library's inner locks are taken often and briefly, and seldom part of a mistake: less is kept
+ * of them.
+ */
 static bool is_inner(unsigned int lock_class)
 {
 	return lock_class >= SMR_RANK_ARENAS && lock_class < SMR_RANKS_NR;
@@ -308,8 +314,8 @@ bool smr_check_guarded(unsigned long guard)
 }
 
 /*
- * Where the thread let go of a hold of @lock or section of @guard. When that is too long ago, where @lock was let go of
- * last, in *@latest. Or NULL.
+ * Where the thread let go of a hold of @lock or section of @guard. When that is too long ago, where
+ * @lock was let go of last, in *@latest. Or NULL.
  */
 static const struct smri_stack *where_left(const void *lock, unsigned long guard,
 					   struct smri_stack *latest)

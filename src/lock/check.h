@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library tells the checker of the locking rules (samara/lockcheck.h; check.c says how it works). All of it
- * compiles to nothing in a build without the checker (SMR_LOCKCHECK).
+ * What the library tells the checker of the locking rules (samara/lockcheck.h; check.c says how it
+ * works). All of it compiles to nothing in a build without the checker (SMR_LOCKCHECK).
  *
- * A struct mt_lock needs none of this: mt_lock_acquire() and its like tell the checker themselves, and the lock
- * knows its rank (lock/rank.h). For other locks: smr_check_acquire() right before taking one, or right after a
- * successful try, and smr_check_release() right before letting go. Whatever may get memory from the system or give it
- * back says smr_check_alloc() first, whether it will have to or not; whatever may wait for a fence or the like,
- * smr_check_wait(). Sections: lock/section.h. Trees and cursors: tree/check.h.
+ * A struct mt_lock needs none of this: mt_lock_acquire() and its like tell the checker themselves,
+ * and the lock knows its rank (lock/rank.h). For other locks: smr_check_acquire() right before
+ * taking one, or right after a successful try, and smr_check_release() right before letting go.
+ * Whatever may get memory from the system or give it back says smr_check_alloc() first, whether it
+ * will have to or not; whatever may wait for a fence or the like, smr_check_wait(). Sections:
+ * lock/section.h. Trees and cursors: tree/check.h.
  */
 #ifndef SMR_LOCK_CHECK_H
 #define SMR_LOCK_CHECK_H
@@ -17,22 +18,39 @@
 
 #ifdef SMR_LOCKCHECK
 
-/* CONTEXT, of everything here: any. Never blocks, allocates or makes a system call, but to report. */
+/*
+ * CONTEXT, of everything here: any. Never blocks, allocates or makes a system call, but to report.
+ */
 void smr_check_acquire(const void *lock, enum smr_lock_rank rank);
 void smr_check_release(const void *lock);
-/* @what completes the sentence "... allocates ..." or "... waits for ...": "heap memory", "a fence". */
+/*
+ * @what completes the sentence "... allocates ..." or "... waits for ...": "heap memory", "a
+ * fence".
+ */
 void smr_check_alloc(const char *what);
 void smr_check_wait(const char *what);
-/* The same when @lock will not be held while memory is got: the caller drops it first, if it has to. */
+/*
+ * The same when @lock will not be held while memory is got: the caller drops it first, if it has
+ * to.
+ */
 void smr_check_alloc_without(const char *what, const void *lock);
-/* A wait for a grace period of one flavour. Sections do not mind: no reader may wait for what they do. */
+/*
+ * A wait for a grace period of one flavour. Sections do not mind: no reader may wait for what they
+ * do.
+ */
 void smr_check_grace(enum mt_rcu_flavor flavor);
 
-/* ---- For mutex.c: of a struct mt_lock. False: leave the lock alone, it is a mistake that has been reported. ---- */
+/*
+ * ---- For mutex.c: of a struct mt_lock. False: leave the lock alone, it is a mistake that has been
+ * reported. ----
+ */
 
 bool smr_check_lock(const struct mt_lock *lock, unsigned int flags, unsigned int subclass);
 bool smr_check_unlock(const struct mt_lock *lock);
-/* In the child of fork(): its thread holds no struct mt_lock, for it has another id than their owner. */
+/*
+ * In the child of fork(): its thread holds no struct mt_lock, for it has another id than their
+ * owner.
+ */
 void smr_check_forked(void);
 
 /* ---- For section.c and read.c ---- */
@@ -48,13 +66,17 @@ void smr_check_read_left(enum mt_rcu_flavor flavor);
 /* ---- For tree/check.c ---- */
 
 /*
- * The identity of what protects the calling thread's view of a tree now: its hold of @lock (NULL: none) and, with @rcu,
- * its noted read-side section of @flavor. 0: nothing that the checker knows of.
+ * The identity of what protects the calling thread's view of a tree now: its hold of @lock (NULL:
+ * none) and, with @rcu, its noted read-side section of @flavor. 0: nothing that the checker knows
+ * of.
  */
 unsigned long smr_check_guard(const void *lock, bool rcu, enum mt_rcu_flavor flavor);
 /* Does any of @guard last still? */
 bool smr_check_guarded(unsigned long guard);
-/* Reports, of a tree under @lock. @owner: who holds it instead, 0 if not known. @frame: whose caller to begin with. */
+/*
+ * Reports, of a tree under @lock. @owner: who holds it instead, 0 if not known. @frame: whose
+ * caller to begin with.
+ */
 void smr_check_report_write(const void *lock, unsigned int owner, void *frame);
 void smr_check_report_cursor(const void *lock, unsigned long guard, void *frame);
 /* Is @lock held by this thread, as far as the checker knows, and only for reading? */

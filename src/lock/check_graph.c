@@ -2,10 +2,11 @@
 /*
  * Classes of locks, and what has been seen of each.
  *
- * `dealt` has a bit for each pair of classes of which the second has been taken under the first, whatever came of it;
- * so has `facts` for each class. Both are looked at without the tables' lock, and only a clear bit leads further: so
- * everything below happens once. The graph itself is the list of edges, with the stack of the first time. An
- * edge is added only if it closes no circle, so that one mistake is not found again in every circle through it.
+ * `dealt` has a bit for each pair of classes of which the second has been taken under the first,
+ * whatever came of it; so has `facts` for each class. Both are looked at without the tables' lock,
+ * and only a clear bit leads further: so everything below happens once. The graph itself is the
+ * list of edges, with the stack of the first time. An edge is added only if it closes no circle, so
+ * that one mistake is not found again in every circle through it.
  */
 #include "lock/check_internal.h"
 
@@ -90,8 +91,8 @@ static void set_dealt(unsigned int from, unsigned int to)
 }
 
 /*
- * Looks for a way along edges from @from to @to, in breadth. step[] gets, for each class reached, the edge to take
- * next towards @to. CONTEXT: HOLDS tables.
+ * Looks for a way along edges from @from to @to, in breadth. step[] gets, for each class reached,
+ * the edge to take next towards @to. CONTEXT: HOLDS tables.
  */
 static bool find_way(unsigned int from, unsigned int to, const struct edge **step)
 {
@@ -158,7 +159,10 @@ static void report_ranks(const struct smri_hold *held, unsigned int to, void *fr
 		smri_class_name(to), smri_class_name(held->lock_class));
 }
 
-/* Sees the pair for the first time: true, and *@stack and @way say what it contradicts, or adds it to the graph. */
+/*
+ * Sees the pair for the first time: true, and *@stack and @way say what it contradicts, or adds it
+ * to the graph.
+ */
 static bool contradicts(unsigned int held, unsigned int to, const struct smri_stack *now,
 			struct smri_stack *stack, char *way, size_t size)
 {

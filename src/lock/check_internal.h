@@ -70,9 +70,14 @@ extern __thread struct smri_thread smri_check_me __attribute__((visibility("hidd
 
 /* ---- check.c ---- */
 
-/* lockcheck_acquire(), smr_check_lock() and all: false when the thread holds it already, which has been reported. */
+/*
+ * lockcheck_acquire(), smr_check_lock() and all: false when the thread holds it already, which has
+ * been reported.
+ */
 bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int flags, void *frame);
-/* False when it is not held, or was taken wrongly before: then the lock itself is to be left alone. */
+/*
+ * False when it is not held, or was taken wrongly before: then the lock itself is to be left alone.
+ */
 bool smri_check_drop(const void *lock, void *frame);
 bool smri_check_holds(const void *lock);
 /* An identity that no hold or section of this thread has had for long. Never 0. */
@@ -106,8 +111,8 @@ void smri_check_enter(void);
 void smri_check_leave(void);
 
 /*
- * The stack from the caller of the function with @frame outwards, as far as frame pointers lead. Cheap. Frames of code
- * that is compiled without frame pointers may be missing, but for the first.
+ * The stack from the caller of the function with @frame outwards, as far as frame pointers lead.
+ * Cheap. Frames of code that is compiled without frame pointers may be missing, but for the first.
  */
 void smri_stack_keep(struct smri_stack *stack, void *frame, unsigned int max);
 /* The same by unwinding: complete, and dear. */
@@ -115,8 +120,8 @@ void smri_stack_unwind(struct smri_stack *stack, void *frame);
 
 struct smri_found {
 	enum lockcheck_rule rule;
-	unsigned int a,
-		b; /* classes, or 0: with @rule and, if both are 0, the stack, what is reported once */
+	/* Classes, or 0: with @rule and, if both are 0, the stack, what is reported once. */
+	unsigned int a, b;
 	const char *here; /* captions */
 	const char *other_caption;
 	const struct smri_stack *other; /* NULL: not known */

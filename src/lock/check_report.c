@@ -90,7 +90,10 @@ static uintptr_t stack_end(uintptr_t from)
 	return thread > from ? thread : (uintptr_t)__libc_stack_end;
 }
 
-/* A caller without a frame pointer has left anything in its place: it must at least lead up the stack. */
+/*
+ * A caller without a frame pointer has left anything in its place: it must at least lead up the
+ * stack.
+ */
 __attribute__((no_sanitize("address"), no_sanitize("thread"))) void smri_stack_keep(
 	struct smri_stack *stack, void *frame, unsigned int max)
 {
@@ -151,7 +154,10 @@ static uint64_t identity(const struct smri_found *found, const struct lockcheck_
 	return hash ? hash : 1;
 }
 
-/* Notes @id; false when it has been noted before. With the table full all is news. CONTEXT: HOLDS tables. */
+/*
+ * Notes @id; false when it has been noted before. With the table full all is news. CONTEXT: HOLDS
+ * tables.
+ */
 static bool is_news(uint64_t id)
 {
 	for (unsigned int i = 0; i < SEEN; i++) {

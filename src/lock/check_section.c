@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Sections: those in which nothing may be allocated, those of readers, and what must not be done in either. */
+/*
+ * Sections: those in which nothing may be allocated, those of readers, and what must not be done in
+ * either.
+ */
 #include "lock/section.h"
 
 #ifdef SMR_LOCKCHECK
@@ -86,7 +89,10 @@ static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
 				    .other_caption = "the read-side section was entered here",
 				    .other = read->depth ? &read->entered : NULL };
 
-	/* One that was entered without the checker's knowing has no stack; one may have been left so, too. */
+	/*
+	 * One that was entered without the checker's knowing has no stack; one may have been left
+	 * so, too.
+	 */
 	if (!may_be_reading(flavor)) {
 		read->depth = 0;
 		return false;

@@ -6,9 +6,9 @@
  *   tid             held by the thread of that id, nobody waits
  *   tid | WAITERS   held, and somebody may be asleep on the word
  *
- * Who finds the lock held sets WAITERS before going to sleep, so the holder learns of it in the exchange
- * that frees the lock, and wakes one. The one woken cannot know whether others sleep still: it takes
- * the lock with WAITERS set. That costs at most one wake-up too many.
+ * Who finds the lock held sets WAITERS before going to sleep, so the holder learns of it in the
+ * exchange that frees the lock, and wakes one. The one woken cannot know whether others sleep
+ * still: it takes the lock with WAITERS set. That costs at most one wake-up too many.
  */
 #include <samara/lock.h>
 
@@ -42,7 +42,9 @@ static void forget_tid(void)
 
 __attribute__((constructor)) static void watch_forks(void)
 {
-	/* Fails only for want of memory at start-up; then a forked child would see its parent's id. */
+	/*
+	 * Fails only for want of memory at start-up; then a forked child would see its parent's id.
+	 */
 	(void)pthread_atfork(NULL, NULL, forget_tid);
 }
 
@@ -60,7 +62,10 @@ smr_inline bool acquire_fast(struct mt_lock *lock)
 	return smr_cas(&lock->word, &free, smr_lock_tid(), ORDER(lock, acquire), RELAXED);
 }
 
-/* Looks before going to sleep: the arena's lock is held for some nanoseconds at a time, a sleep takes microseconds. */
+/*
+ * Looks before going to sleep: the arena's lock is held for some nanoseconds at a time, a sleep
+ * takes microseconds.
+ */
 #define SPINS 100
 
 /* Takes the lock if it becomes free soon and nobody else sleeps for it. */
@@ -117,8 +122,11 @@ void smr_lock_release_unseen(struct mt_lock *lock)
 	unsigned int word;
 
 	smr_assert(mt_lock_held(lock));
-	/* ORDER lock: what the holder did precedes the next holder's doings. PARTNER acquire_fast(),
-	 * acquire_slow(). WITHOUT the next holder may see the protected data as they were before. */
+	/*
+	 * ORDER lock: what the holder did precedes the next holder's doings. PARTNER
+	 * acquire_fast(), acquire_slow(). WITHOUT the next holder may see the protected data as
+	 * they were before.
+	 */
 	word = smr_xchg(&lock->word, 0, ORDER(lock, release));
 	if (smr_unlikely(word & WAITERS))
 		smr_wake(&lock->word, 1);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All locks of the library, outermost first: a thread that holds one may take those further down only.
- * Two locks of one rank are never held together, except around fork() (every arena's, in the order of their
- * list, unseen by the checker). mtree_lock_nested() and mtree_dup(), which takes the copy's lock and then the
- * original's, have ranks of their own.
+ * All locks of the library, outermost first: a thread that holds one may take those further down
+ * only. Two locks of one rank are never held together, except around fork() (every arena's, in the
+ * order of their list, unseen by the checker). mtree_lock_nested() and mtree_dup(), which takes the
+ * copy's lock and then the original's, have ranks of their own.
  *
- * While any of them from SMR_RANK_OBJECT down is held nothing is called that could block: no page source,
- * no allocator, no grace period. Of many reservation locks only the first is waited for, the others are tried (gpuvm/exec.c).
+ * While any of them from SMR_RANK_OBJECT down is held nothing is called that could block: no page
+ * source, no allocator, no grace period. Of many reservation locks only the first is waited for,
+ * the others are tried (gpuvm/exec.c).
  *
- * A rank is one line here: the checker (lock/check.h) takes its name for reports from it. A struct mt_lock carries
- * its rank; one that mt_lock_init() or MT_LOCK_INIT made has rank TREE.
+ * A rank is one line here: the checker (lock/check.h) takes its name for reports from it. A struct
+ * mt_lock carries its rank; one that mt_lock_init() or MT_LOCK_INIT made has rank TREE.
  */
 #ifndef SMR_LOCK_RANK_H
 #define SMR_LOCK_RANK_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sections of a thread in which nothing may allocate, wait for memory or wait for a fence: others wait for what the
- * thread is about to do. fence_begin_signalling() opens one, and a user's own sections are the same (lockcheck.h).
- * They nest, and belong to the thread.
+ * Sections of a thread in which nothing may allocate, wait for memory or wait for a fence: others
+ * wait for what the thread is about to do. fence_begin_signalling() opens one, and a user's own
+ * sections are the same (lockcheck.h). They nest, and belong to the thread.
  */
 #ifndef SMR_LOCK_SECTION_H
 #define SMR_LOCK_SECTION_H

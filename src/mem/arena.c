@@ -61,9 +61,10 @@ struct mt_mem *smri_mem_by_id(unsigned long id)
 }
 
 /*
- * fork() in a program with threads: the child must find every lock free and what it protects in order, so
- * they are all taken around it. There the owner's id is that of the parent's thread, so the child does
- * not release but renews them. What other threads had in their magazines stays there.
+ * fork() in a program with threads: the child must find every lock free and what it protects in
+ * order, so they are all taken around it. There the owner's id is that of the parent's thread, so
+ * the child does not release but renews them. What other threads had in their magazines stays
+ * there.
  */
 static void before_fork(void)
 {
@@ -204,7 +205,10 @@ void mt_mem_destroy(struct mt_mem *mem)
 	smr_check_alloc("an arena");
 	smr_check_wait("a grace period");
 	smri_retire_wait_idle(mem);
-	/* From here on other threads' magazines of this arena are nobody's: its id is never looked up again. */
+	/*
+	 * From here on other threads' magazines of this arena are nobody's: its id is never looked
+	 * up again.
+	 */
 	delist(mem);
 	mt_lock_acquire(&mem->lock);
 	for (i = 0; i < SMR_MAGS; i++)

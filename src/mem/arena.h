@@ -26,14 +26,14 @@
 #define SMR_RESERVE_DEFAULT 64
 
 /*
- * How many addresses are noted: those in limbo, also where a grace period takes the 20 ms
- * that it does now and then (liburcu sleeps for 10 at a time). What is never written takes no memory.
+ * How many addresses are noted: those in limbo, also where a grace period takes the 20 ms that it
+ * does now and then (liburcu sleeps for 10 at a time). What is never written takes no memory.
  */
 #define SMR_NOTES 65536
 
 /*
- * Where the nodes in limbo lie, by their number: hints. They hang together by their links, and to follow one to the next may be a cache
- * miss each; with these the next ones are asked for ahead.
+ * Where the nodes in limbo lie, by their number: hints. They hang together by their links, and to
+ * follow one to the next may be a cache miss each; with these the next ones are asked for ahead.
  */
 struct smr_notes {
 	void *node[SMR_NOTES]; /* GUARD relaxed */
@@ -56,8 +56,8 @@ struct smr_limbo {
 	struct smr_limbo_part batch; /* GUARD lock: what rcu is about */
 	struct smr_rcu_head rcu;     /* GUARD called: its setter, then the callback */
 
-	unsigned long
-		look_at; /* GUARD writes: lock; reads: relaxed: nodes retired when to look next */
+	/* GUARD writes: lock; reads: relaxed: nodes retired when to look next. */
+	unsigned long look_at;
 	unsigned long stride; /* GUARD lock: from one look to the next */
 	uint64_t looked;      /* GUARD busy: when that was */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory of the library that is not a tree's: fences, jobs, mappings, lists of operations. It is the C allocator's, got
- * and given back only where blocking is fine: both tell the checker (lock/check.h).
+ * Memory of the library that is not a tree's: fences, jobs, mappings, lists of operations. It is
+ * the C allocator's, got and given back only where blocking is fine: both tell the checker
+ * (lock/check.h).
  */
 #ifndef SMR_MEM_HEAP_H
 #define SMR_MEM_HEAP_H

@@ -3,7 +3,10 @@
 #include "mem/mem_internal.h"
 #include <pthread.h>
 
-/* glibc keeps a thread's values of this many keys in the thread itself; for later ones it allocates. */
+/*
+ * glibc keeps a thread's values of this many keys in the thread itself; for later ones it
+ * allocates.
+ */
 #define KEYS_WITHOUT_MALLOC 32
 
 __thread struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS] __attribute__((tls_model("initial-exec")));
@@ -34,7 +37,10 @@ void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr)
 		smri_mag_push(mag, smri_slab_pop(mem));
 }
 
-/* Gives the magazine that @way knows back to its arena, if that still exists. CONTEXT: HOLDS arenas. */
+/*
+ * Gives the magazine that @way knows back to its arena, if that still exists. CONTEXT: HOLDS
+ * arenas.
+ */
 static void release_way(struct smr_mag_way *way)
 {
 	struct mt_mem *mem = smri_mem_by_id(way->id);

@@ -21,8 +21,8 @@ struct smr_bundles {
 };
 
 /*
- * Rolls up @list, not empty, which nobody reads any more, the latest in front; the first of them was noted as the @first'th. The last one's link
- * may mean nothing. CONTEXT: any.
+ * Rolls up @list, not empty, which nobody reads any more, the latest in front; the first of them
+ * was noted as the @first'th. The last one's link may mean nothing. CONTEXT: any.
  */
 struct smr_bundles smri_slab_roll(const struct smr_nodes *list, const struct smr_notes *notes,
 				  unsigned long first);
@@ -84,7 +84,10 @@ void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr);
 int smri_refill_ensure(struct mt_mem *mem, unsigned long nr);
 /* Gives chunks without a used node back until @keep are left. CONTEXT: SLEEP yes, no lock held. */
 void smri_refill_release(struct mt_mem *mem, unsigned long keep);
-/* The same after a grace period, for an arena that may be needed again at once. CONTEXT: SLEEP yes, no lock held. */
+/*
+ * The same after a grace period, for an arena that may be needed again at once. CONTEXT: SLEEP yes,
+ * no lock held.
+ */
 void smri_refill_settle(struct mt_mem *mem);
 
 /* ---- retire.c ---- */
@@ -93,11 +96,14 @@ void smri_refill_settle(struct mt_mem *mem);
 bool smri_retire_init(struct mt_mem *mem);
 /* CONTEXT: nothing is in limbo, nor will be. */
 void smri_retire_exit(struct mt_mem *mem);
-/* Waits until all nodes have come back and all callbacks have ended. CONTEXT: SLEEP yes, GRACE waits. */
+/*
+ * Waits until all nodes have come back and all callbacks have ended. CONTEXT: SLEEP yes, GRACE
+ * waits.
+ */
 void smri_retire_wait_idle(struct mt_mem *mem);
 /*
- * Waits for the nodes now in limbo, leaving out flavours inside whose read-side section the caller is.
- * False when there was nothing to wait for. CONTEXT: SLEEP yes, GRACE waits.
+ * Waits for the nodes now in limbo, leaving out flavours inside whose read-side section the caller
+ * is. False when there was nothing to wait for. CONTEXT: SLEEP yes, GRACE waits.
  */
 bool smri_retire_wait(struct mt_mem *mem);
 

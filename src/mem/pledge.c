@@ -6,8 +6,9 @@
 #include "mem/take.h"
 
 /*
- * Lends @nr nodes more, or less. What is pledged no longer counts as what was lent first, since whose it was is not
- * known: then more free nodes are kept than need be, until those in limbo come back, but never fewer.
+ * Lends @nr nodes more, or less. What is pledged no longer counts as what was lent first, since
+ * whose it was is not known: then more free nodes are kept than need be, until those in limbo come
+ * back, but never fewer.
  */
 static void lend(struct mt_mem *mem, long nr)
 {

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pledges: nodes that an arena keeps for the holders of credits (tree/pledge.c knows how many they need).
+ * Pledges: nodes that an arena keeps for the holders of credits (tree/pledge.c knows how many they
+ * need).
  *
  *	pledged   nodes that must be there for them, free or lent
- *	lent      of these, how many are in limbo: they were used, and what they replaced has not come back yet
+ *	lent      of these, how many are in limbo: they were used, and what they replaced has not
+ *	          come back yet
  *
- * pledged - lent free nodes are nobody else's: neither GFP_KERNEL nor GFP_ATOMIC can have them. Whatever comes back from a
- * grace period makes good what is lent first. Which nodes they are does not matter, so a pledge pins no chunk.
+ * pledged - lent free nodes are nobody else's: neither GFP_KERNEL nor GFP_ATOMIC can have them.
+ * Whatever comes back from a grace period makes good what is lent first. Which nodes they are does
+ * not matter, so a pledge pins no chunk.
  *
  * CONTEXT of everything here: any. TAKES arena. ALLOC no. SLEEP no but for the arena's lock.
  */
@@ -17,17 +20,24 @@
 
 /* Pledges @nr more nodes: those at the head of @list, which the caller has got for it. */
 void smr_pledge_add(struct mt_mem *mem, struct smr_nodes *list, unsigned long nr);
-/* Pledges @nr more of those that are free and nobody's; false, and nothing has changed, if they are too few. */
+/*
+ * Pledges @nr more of those that are free and nobody's; false, and nothing has changed, if they are
+ * too few.
+ */
 bool smr_pledge_grow(struct mt_mem *mem, unsigned long nr);
 /* Takes the pledge of @nr nodes back. */
 void smr_unpledge(struct mt_mem *mem, unsigned long nr);
 
 /*
- * Takes @nr nodes for a store on a credit, in front of @out: those of the thread's magazine, if it has as many, without
- * the arena's lock; else out of the pledge, which has them. How many are the pledge's.
+ * Takes @nr nodes for a store on a credit, in front of @out: those of the thread's magazine, if it
+ * has as many, without the arena's lock; else out of the pledge, which has them. How many are the
+ * pledge's.
  */
 unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
-/* Gives nodes back that no reader can see: to the arena, not to a magazine, where the pledge would not find them. */
+/*
+ * Gives nodes back that no reader can see: to the arena, not to a magazine, where the pledge would
+ * not find them.
+ */
 void smr_pledge_give(struct mt_mem *mem, struct smr_nodes *list);
 
 /* What a change of the tree means for a pledge of @before nodes. */
@@ -38,7 +48,10 @@ struct smr_pledge_change {
 	struct smr_nodes back; /* given back now, and counted so in @used */
 };
 
-/* Makes the change. What is missing until the nodes that were replaced come back is lent: how many that is. */
+/*
+ * Makes the change. What is missing until the nodes that were replaced come back is lent: how many
+ * that is.
+ */
 unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *change);
 /* Makes good what is lent, @nr nodes at most, out of free nodes that are nobody's: how many. */
 unsigned long smr_pledge_repay(struct mt_mem *mem, unsigned long nr);

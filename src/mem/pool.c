@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One batch is in flight at a time: it has its grace period while the next one gathers, as in retire.c, but under a lock:
- * objects are retired by the list, not by the node, and where sleeping is fine.
+ * One batch is in flight at a time: it has its grace period while the next one gathers, as in
+ * retire.c, but under a lock: objects are retired by the list, not by the node, and where sleeping
+ * is fine.
  */
 #include "mem/pool.h"
 
@@ -128,8 +129,8 @@ static void send_batch(struct smr_pool *pool)
 }
 
 /*
- * The owner is told under the lock: whoever finds the expired ones afterwards may then free the pool with all there is, for this
- * thread touches it no more.
+ * The owner is told under the lock: whoever finds the expired ones afterwards may then free the
+ * pool with all there is, for this thread touches it no more.
  */
 static void grace_over(struct smr_rcu_head *head)
 {

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pools of objects of one size, for what is needed where nothing may allocate, and may be seen by lock-free readers.
+ * Pools of objects of one size, for what is needed where nothing may allocate, and may be seen by
+ * lock-free readers.
  *
- * Getting has two halves. smr_pool_prepare() may block and may fail: it puts objects on the caller's list, which are his
- * alone from then on. smr_pool_get() takes one off that list, in any context: it does not know the pool, and so
- * cannot ask it for more. What is not used goes back with smr_pool_put(); what readers may still see, with
- * smr_pool_retire(): after a grace period it is *expired*, and the pool's owner, who is told, takes it from there
- * with smr_pool_expired(), where sleeping is fine, ends what the object refers to, and puts it back.
+ * Getting has two halves. smr_pool_prepare() may block and may fail: it puts objects on the
+ * caller's list, which are his alone from then on. smr_pool_get() takes one off that list, in any
+ * context: it does not know the pool, and so cannot ask it for more. What is not used goes back
+ * with smr_pool_put(); what readers may still see, with smr_pool_retire(): after a grace period it
+ * is *expired*, and the pool's owner, who is told, takes it from there with smr_pool_expired(),
+ * where sleeping is fine, ends what the object refers to, and puts it back.
  *
- * Objects are allocated one by one, so that all that nobody needs can go back to the heap, whatever lived beside it: a pool is
- * as large as it was, to the byte, once what was taken out of it has come back.
+ * Objects are allocated one by one, so that all that nobody needs can go back to the heap, whatever
+ * lived beside it: a pool is as large as it was, to the byte, once what was taken out of it has
+ * come back.
  */
 #ifndef SMR_MEM_POOL_H
 #define SMR_MEM_POOL_H
@@ -78,24 +81,33 @@ smr_inline void *smr_pool_get(struct smr_pool_list *list)
 	return obj;
 }
 
-/* @size: of an object, its struct smr_pool_obj included. @notify may be NULL where nothing is retired. */
+/*
+ * @size: of an object, its struct smr_pool_obj included. @notify may be NULL where nothing is
+ * retired.
+ */
 void smr_pool_init(struct smr_pool *pool, size_t size, unsigned long keep,
 		   enum mt_rcu_flavor flavor, void (*notify)(void *arg), void *arg);
 /* Everything has come back. Frees it. */
 void smr_pool_destroy(struct smr_pool *pool);
 
-/* Appends @nr zeroed objects to @list: 0, or -ENOMEM and nothing has changed. CONTEXT: may block. TAKES pool. */
+/*
+ * Appends @nr zeroed objects to @list: 0, or -ENOMEM and nothing has changed. CONTEXT: may block.
+ * TAKES pool.
+ */
 int smr_pool_prepare(struct smr_pool *pool, struct smr_pool_list *list, unsigned long nr);
 /* Makes all of @list as if it came from smr_pool_prepare(). CONTEXT: any. */
 void smr_pool_clear(const struct smr_pool *pool, struct smr_pool_list *list);
 /* Takes all of @list back, which no reader sees. CONTEXT: frees memory. TAKES pool. */
 void smr_pool_put(struct smr_pool *pool, struct smr_pool_list *list);
 /*
- * Takes all of @list back that readers may have found before they could not find it any more. All but the link stays as it
- * is until it expires. CONTEXT: any. TAKES pool.
+ * Takes all of @list back that readers may have found before they could not find it any more. All
+ * but the link stays as it is until it expires. CONTEXT: any. TAKES pool.
  */
 void smr_pool_retire(struct smr_pool *pool, struct smr_pool_list *list);
-/* Appends what has expired to @list. It counts as in limbo until smr_pool_ended(). CONTEXT: any. TAKES pool. */
+/*
+ * Appends what has expired to @list. It counts as in limbo until smr_pool_ended(). CONTEXT: any.
+ * TAKES pool.
+ */
 void smr_pool_expired(struct smr_pool *pool, struct smr_pool_list *list);
 /* What @nr of these referred to has ended. CONTEXT: any. TAKES pool. */
 void smr_pool_ended(struct smr_pool *pool, unsigned long nr);

@@ -18,8 +18,9 @@ static void *map_chunk(const struct mt_mem_ops *ops)
 }
 
 /*
- * Batches back from a grace period before a chunk just got is given up again. How many nodes are in limbo at a time varies
- * with when the thread that waits for grace periods gets to run; what was too little for a moment will be again.
+ * Batches back from a grace period before a chunk just got is given up again. How many nodes are in
+ * limbo at a time varies with when the thread that waits for grace periods gets to run; what was
+ * too little for a moment will be again.
  */
 #define WARM_BATCHES 64
 
@@ -32,7 +33,9 @@ static int ensure_locked(struct mt_mem *mem, unsigned long nr)
 		void *chunk = NULL;
 
 		if (mem->chunks + mem->mapping < mem->limit) {
-			/* Counted before it is there, so that threads together respect the limit. */
+			/*
+			 * Counted before it is there, so that threads together respect the limit.
+			 */
 			mem->mapping++;
 			mt_lock_release(&mem->lock);
 			chunk = map_chunk(&mem->ops);
@@ -92,10 +95,11 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 }
 
 /*
- * A writer that replaces many nodes at a time, a transaction's, has them all in limbo, and soon needs as many again.
- * So an arena keeps as much in hand as an eighth of what is in use. Nor is it sorted, which takes a node of those that
- * come back out of the writer's caches, while it has but a few to sort, unless next to nothing is in use any more. And
- * a chunk that was got lately stays for some batches.
+ * A writer that replaces many nodes at a time, a transaction's, has them all in limbo, and soon
+ * needs as many again. So an arena keeps as much in hand as an eighth of what is in use. Nor is it
+ * sorted, which takes a node of those that come back out of the writer's caches, while it has but a
+ * few to sort, unless next to nothing is in use any more. And a chunk that was got lately stays for
+ * some batches.
  */
 void smri_refill_settle(struct mt_mem *mem)
 {
@@ -121,8 +125,8 @@ static int refill_once(struct mt_mem *mem, struct smr_nodes *out, unsigned long 
 
 	mt_lock_acquire(&mem->lock);
 	/*
-	 * That the reserve may have stayed short is no reason to fail. In one hold of the lock with the taking: a
-	 * callback might give the chunks back in between.
+	 * That the reserve may have stayed short is no reason to fail. In one hold of the lock with
+	 * the taking: a callback might give the chunks back in between.
 	 */
 	(void)ensure_locked(mem, nr);
 	if (smri_mem_spare(mem) >= nr) {

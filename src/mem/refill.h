@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Getting nodes where blocking is fine. CONTEXT of everything here: SLEEP yes, ALLOC yes (the arena's page
- * source). Never with a tree's internal lock held, nor with any other lock of the library.
+ * Getting nodes where blocking is fine. CONTEXT of everything here: SLEEP yes, ALLOC yes (the
+ * arena's page source). Never with a tree's internal lock held, nor with any other lock of the
+ * library.
  */
 #ifndef SMR_MEM_REFILL_H
 #define SMR_MEM_REFILL_H
@@ -9,16 +10,16 @@
 #include "mem/take.h"
 
 /*
- * Adds @nr nodes to @out, mapping chunks as needed, and tops up the emergency reserve: 0, or -ENOMEM and
- * @out is as before. When no chunk can be had and nodes are in limbo, waits for their grace period, unless
- * the caller is in a read-side section of that flavour, and tries once more.
+ * Adds @nr nodes to @out, mapping chunks as needed, and tops up the emergency reserve: 0, or
+ * -ENOMEM and @out is as before. When no chunk can be had and nodes are in limbo, waits for their
+ * grace period, unless the caller is in a read-side section of that flavour, and tries once more.
  */
 int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
 
 /*
- * Gives chunks without a used node back, all but one. The callback of a grace period does so by itself;
- * where nodes are given back at once, a writer does it after dropping its lock. In a section
- * (lock/section.h) they are left for the next time.
+ * Gives chunks without a used node back, all but one. The callback of a grace period does so by
+ * itself; where nodes are given back at once, a writer does it after dropping its lock. In a
+ * section (lock/section.h) they are left for the next time.
  */
 void smr_mem_reap(struct mt_mem *mem);
 

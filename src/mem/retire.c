@@ -2,9 +2,10 @@
 /*
  * Retirement: how nodes that a writer has replaced become free again.
  *
- * Waiting for a grace period costs the same for one node as for thousands. So nodes gather, for each arena and flavour by
- * itself, in a queue, the oldest in front, linked through their last words: limbo. Once a grace period has been told to
- * be over, all that was in the queue when it began is free, which is a number of nodes at its front:
+ * Waiting for a grace period costs the same for one node as for thousands. So nodes gather, for
+ * each arena and flavour by itself, in a queue, the oldest in front, linked through their last
+ * words: limbo. Once a grace period has been told to be over, all that was in the queue when it
+ * began is free, which is a number of nodes at its front:
  *
  *	   freed              batch.nr                        retired
  *	     |  oldest ... last  |  ...      ...      newest     |
@@ -14,40 +15,48 @@
  *
  * A grace period is told in two ways.
  *
- *	Looking   A writer that takes free nodes, and may block, or announces guaranteed stores, looks now and then whether it is quiet, that is whether no
- *	          reader is in a section that had begun before (base/quiet.h). Where it is, what has
- *	          come in before the look is free. That costs a hundredth of what the stores cost, and the
- *	          nodes are used again while they still are in the writer's caches.
- *	Calling   While the queue is not empty a callback is on its way through a grace period (base/grace.h), about what was in the
- *	          queue when it set out. It sees to it that nodes come back where no writer looks: when the last store has been made,
- *	          under other flavours, where nothing may block, and where readers do not rest. Where looking works it has
- *	          time.
+ *	Looking   A writer that takes free nodes, and may block, or announces guaranteed stores,
+ *	          looks now and then whether it is quiet, that is whether no reader is in a section
+ *	          that had begun before (base/quiet.h). Where it is, what has come in before the
+ *	          look is free. That costs a hundredth of what the stores cost, and the nodes are
+ *	          used again while they still are in the writer's caches.
+ *	Calling   While the queue is not empty a callback is on its way through a grace period
+ *	          (base/grace.h), about what was in the queue when it set out. It sees to it that
+ *	          nodes come back where no writer looks: when the last store has been made, under
+ *	          other flavours, where nothing may block, and where readers do not rest. Where
+ *	          looking works it has time.
  *
- * How often is looked is worked out: while looks fail, or take more than a 32nd of the time, twice as many nodes
- * come in before the next one. A look takes 0.3 us, or, where it interrupts running threads, some; 20 where a reader
- * does not rest. After two in vain, or when one is overdue, for nobody looks any more, the callback is in a hurry.
+ * How often is looked is worked out: while looks fail, or take more than a 32nd of the time, twice
+ * as many nodes come in before the next one. A look takes 0.3 us, or, where it interrupts running
+ * threads, some; 20 where a reader does not rest. After two in vain, or when one is overdue, for
+ * nobody looks any more, the callback is in a hurry.
  *
- * One frees at a time, `busy`: a callback that finds a writer at it comes again. So nodes come back in the order
- * in which they were retired, and who waits for some waits until freed is what retired was. The arena's lock guards
- * it all; what takes long is done without it.
+ * One frees at a time, `busy`: a callback that finds a writer at it comes again. So nodes come back
+ * in the order in which they were retired, and who waits for some waits until freed is what retired
+ * was. The arena's lock guards it all; what takes long is done without it.
  *
- * Why the nodes are safe to free: a node is retired after it was cut off the tree, and is in the queue before the look or the
- * call. A reader that can still be on it began before it was cut off, hence before that, and so is waited for.
- * That the nodes of a batch were retired at different times, and by different threads, makes no difference: their
- * grace period begins when the last of them is in.
+ * Why the nodes are safe to free: a node is retired after it was cut off the tree, and is in the
+ * queue before the look or the call. A reader that can still be on it began before it was cut off,
+ * hence before that, and so is waited for. That the nodes of a batch were retired at different
+ * times, and by different threads, makes no difference: their grace period begins when the last of
+ * them is in.
  *
- * What a reader may still see: all of the node but its last word. Nobody reads that word but src/mem.
+ * What a reader may still see: all of the node but its last word. Nobody reads that word but
+ * src/mem.
  *
- * An arena may be freed once its limbo is idle: nothing there, nobody busy, no callback on its way. Whoever has made it so
- * has let go of the lock, and wakes who waits by an address that it does not look at.
+ * An arena may be freed once its limbo is idle: nothing there, nobody busy, no callback on its way.
+ * Whoever has made it so has let go of the lock, and wakes who waits by an address that it does not
+ * look at.
  *
- * Nothing here allocates or fails: giving memory back must never need memory. Only starting the flavour's
- * thread may, once, and where it does the nodes wait in limbo until it succeeds, or it is quiet.
+ * Nothing here allocates or fails: giving memory back must never need memory. Only starting the
+ * flavour's thread may, once, and where it does the nodes wait in limbo until it succeeds, or it is
+ * quiet.
  *
- * Rejected: synchronize_rcu() in writers (a store would take milliseconds); the callback alone (a fifth of a writer's time where
- * the flavour's thread shares its CPU, see docs/performance.md); epochs of our own (the user's
- * sections are liburcu's); liburcu's call_rcu (base/grace.h says why); queues of each thread (nobody could give back what a thread
- * leaves there when it turns to other things).
+ * Rejected: synchronize_rcu() in writers (a store would take milliseconds); the callback alone (a
+ * fifth of a writer's time where the flavour's thread shares its CPU, see docs/performance.md);
+ * epochs of our own (the user's sections are liburcu's); liburcu's call_rcu (base/grace.h says
+ * why); queues of each thread (nobody could give back what a thread leaves there when it turns to
+ * other things).
  */
 #include "mem/retire.h"
 
@@ -113,7 +122,10 @@ static bool become_busy(struct smr_limbo *limbo)
 	return can;
 }
 
-/* Tells who sleeps. To be woken after the lock has been let go, if true. CONTEXT: HOLDS the arena's lock. */
+/*
+ * Tells who sleeps. To be woken after the lock has been let go, if true. CONTEXT: HOLDS the arena's
+ * lock.
+ */
 static bool tell(struct smr_limbo *limbo)
 {
 	smr_store(&limbo->event, limbo->event + 1, RELAXED);
@@ -393,7 +405,10 @@ static unsigned long retired_so_far(struct smr_limbo *limbo, bool *freed)
 	return nr;
 }
 
-/* As wait_for(), where it is not known whether there is anybody to free them. CONTEXT: not inside a section of the flavour. */
+/*
+ * As wait_for(), where it is not known whether there is anybody to free them. CONTEXT: not inside a
+ * section of the flavour.
+ */
 static void insist(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
 	enum mt_rcu_flavor flavor = flavor_of(limbo);
@@ -407,8 +422,8 @@ static void insist(struct smr_limbo *limbo, unsigned long nr, bool idle)
 }
 
 /*
- * Waits for what is in limbo now, after a look if it @may_look; false when that was nothing. CONTEXT: not inside a section of
- * the flavour.
+ * Waits for what is in limbo now, after a look if it @may_look; false when that was nothing.
+ * CONTEXT: not inside a section of the flavour.
  */
 static bool wait_flavor(struct smr_limbo *limbo, bool may_look)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Retiring nodes: they are out of the tree, but a reader may be on them, so they become free only after a
- * grace period of the readers' flavour.
+ * Retiring nodes: they are out of the tree, but a reader may be on them, so they become free only
+ * after a grace period of the readers' flavour.
  */
 #ifndef SMR_MEM_RETIRE_H
 #define SMR_MEM_RETIRE_H
@@ -9,25 +9,29 @@
 #include "mem/arena.h"
 
 /*
- * Retires all of @list, which is empty then. No new reader can reach them any more; until the grace period
- * is over only their last word (SMR_NODE_LINK) changes. CONTEXT: any. TAKES arena. ALLOC no. SLEEP no, but for
- * that lock. GRACE never.
+ * Retires all of @list, which is empty then. No new reader can reach them any more; until the grace
+ * period is over only their last word (SMR_NODE_LINK) changes. CONTEXT: any. TAKES arena. ALLOC no.
+ * SLEEP no, but for that lock. GRACE never.
  */
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list);
 /* The same for one node. */
 void smr_mem_retire_one(struct mt_mem *mem, enum mt_rcu_flavor flavor, void *node);
-/* The same for a long list, not empty, of which the caller knows the @last, and has noted all by smr_mem_note(). */
+/*
+ * The same for a long list, not empty, of which the caller knows the @last, and has noted all by
+ * smr_mem_note().
+ */
 void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
 			  void *last);
 
 /*
- * If it is time to: looks whether it is quiet, so that what is in limbo is free. CONTEXT: where a system call may be made. SLEEP no but for
- * the arena's lock.
+ * If it is time to: looks whether it is quiet, so that what is in limbo is free. CONTEXT: where a
+ * system call may be made. SLEEP no but for the arena's lock.
  */
 void smr_mem_look(struct mt_mem *mem);
 
 /*
- * For who gathers a long list before it is retired: notes that @node is the @nr'th of it. Notes are hints, and others make some, too.
+ * For who gathers a long list before it is retired: notes that @node is the @nr'th of it. Notes are
+ * hints, and others make some, too.
  */
 smr_inline void smr_mem_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned long nr,
 			     void *node)
@@ -38,7 +42,9 @@ smr_inline void smr_mem_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsi
 	smr_store(&limbo->notes->node[at % SMR_NOTES], node, RELAXED);
 }
 
-/* Asks for the first line of the node noted as the @nr'th, to be written, and for that of its link. */
+/*
+ * Asks for the first line of the node noted as the @nr'th, to be written, and for that of its link.
+ */
 smr_inline void smr_mem_prefetch_noted(const struct mt_mem *mem, enum mt_rcu_flavor flavor,
 				       unsigned long nr)
 {
@@ -51,12 +57,16 @@ smr_inline void smr_mem_prefetch_noted(const struct mt_mem *mem, enum mt_rcu_fla
 }
 
 /*
- * A mark in time: what was retired before it is free once smr_mem_grace_over() says so of it. Of a mark that is some minutes old, in
- * which 2^31 nodes have been retired, it may say for a while that it is not over.
+ * A mark in time: what was retired before it is free once smr_mem_grace_over() says so of it. Of a
+ * mark that is some minutes old, in which 2^31 nodes have been retired, it may say for a while that
+ * it is not over.
  */
 unsigned int smr_mem_grace_now(struct mt_mem *mem, enum mt_rcu_flavor flavor);
 bool smr_mem_grace_over(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned int since);
-/* Waits for all that was retired before. CONTEXT: SLEEP yes, GRACE waits; not inside a section of @flavor. */
+/*
+ * Waits for all that was retired before. CONTEXT: SLEEP yes, GRACE waits; not inside a section of
+ * @flavor.
+ */
 void smr_mem_grace_wait(struct mt_mem *mem, enum mt_rcu_flavor flavor);
 
 #endif

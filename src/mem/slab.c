@@ -2,40 +2,43 @@
 /*
  * Chunks: where nodes are cut from.
  *
- * A chunk is MT_CHUNK_SIZE bytes at a multiple of MT_CHUNK_SIZE. Its first MT_NODE_SIZE bytes are the
- * header; the rest are nodes. So the chunk of a node is found by masking the node's address, and nothing
- * else records where a node belongs.
+ * A chunk is MT_CHUNK_SIZE bytes at a multiple of MT_CHUNK_SIZE. Its first MT_NODE_SIZE bytes are
+ * the header; the rest are nodes. So the chunk of a node is found by masking the node's address,
+ * and nothing else records where a node belongs.
  *
  *	0        512      1024               fresh*512                       2 MiB
  *	+--------+--------+--------+-- ... --+--------+-- ... ---------------+
  *	| header |  used  |  free --> free --> NULL   |  never handed out    |
  *	+--------+--------+--------+-- ... --+--------+-- ... ---------------+
  *
- * Nodes from number `fresh` on have never been handed out since the chunk was last empty. They are in no
- * list, so a new chunk costs one write to its header, not 4095 page touches.
+ * Nodes from number `fresh` on have never been handed out since the chunk was last empty. They are
+ * in no list, so a new chunk costs one write to its header, not 4095 page touches.
  *
- * All chunks of an arena are in one of SMR_CHUNK_CLASSES lists, by how many free nodes they have: none, 1,
- * 2 to 3, 4 to 7, ..., 2048 to 4094, all. A bit per list says whether it is empty, so the fullest chunk that
- * has a free node, within a factor of two, is one bit scan away. Nodes are taken from there: chunks that are nearly
- * empty are left to drain and can be given back, and the tree's nodes gather on few huge pages. An
- * exact order would cost a heap for nothing that can be measured.
+ * All chunks of an arena are in one of SMR_CHUNK_CLASSES lists, by how many free nodes they have:
+ * none, 1, 2 to 3, 4 to 7, ..., 2048 to 4094, all. A bit per list says whether it is empty, so the
+ * fullest chunk that has a free node, within a factor of two, is one bit scan away. Nodes are taken
+ * from there: chunks that are nearly empty are left to drain and can be given back, and the tree's
+ * nodes gather on few huge pages. An exact order would cost a heap for nothing that can be
+ * measured.
  *
- * What a grace period gives back is rolled up in bundles (mem->ready) and handed out first, see struct smr_bundle. Only
- * what is left of it when the writers pause is sorted into chunks (smri_slab_sort()), for only then can a chunk be
- * seen to be without a used node.
+ * What a grace period gives back is rolled up in bundles (mem->ready) and handed out first, see
+ * struct smr_bundle. Only what is left of it when the writers pause is sorted into chunks
+ * (smri_slab_sort()), for only then can a chunk be seen to be without a used node.
  *
  * Invariants, under the arena's lock:
  *	1. chunk->free_nr = length of chunk->free + (SMR_CHUNK_END - chunk->fresh).
- *	2. mem->free = sum of free_nr + nodes ready; mem->chunks = number of chunks; mem->idle = length of
- *	   the last list.
- *	3. A chunk is in the list of class_of(free_nr), and the bit of a list is set iff it is not empty.
+ *	2. mem->free = sum of free_nr + nodes ready; mem->chunks = number of chunks; mem->idle =
+ *	   length of the last list.
+ *	3. A chunk is in the list of class_of(free_nr), and the bit of a list is set iff it is not
+ *	   empty.
  *	4. A chunk without a used node has an empty list and fresh = 1: it is as if new.
  *
- * A node is linked through its last word (nodes.h), also here, so that AddressSanitizer can watch over the rest.
+ * A node is linked through its last word (nodes.h), also here, so that AddressSanitizer can watch
+ * over the rest.
  *
- * Rejected: a bitmap per chunk (a scan and a write to the header on each give, no better locality); size
- * classes (all nodes have one size, that is the point); giving single pages of a chunk back (breaks
- * huge pages, which are worth more than the memory).
+ * Rejected: a bitmap per chunk (a scan and a write to the header on each give, no better locality);
+ * size classes (all nodes have one size, that is the point); giving single pages of a chunk back
+ * (breaks huge pages, which are worth more than the memory).
  */
 #include "mem/mem_internal.h"
 
@@ -129,10 +132,11 @@ void smri_slab_add(struct mt_mem *mem, void *memory)
 }
 
 /*
- * A free node that lists others. What a grace period gives back is handed out again from bundles, the latest first: the
- * writer that retired the nodes has them in its caches, and gets their addresses without touching them. A list linked
- * through the nodes would be a cache miss for each of them; sorting them into their chunks would besides move each node's
- * line to another core and back.
+ * A free node that lists others. What a grace period gives back is handed out again from bundles,
+ * the latest first: the writer that retired the nodes has them in its caches, and gets their
+ * addresses without touching them. A list linked through the nodes would be a cache miss for each
+ * of them; sorting them into their chunks would besides move each node's line to another core and
+ * back.
  */
 struct smr_bundle {
 	struct smr_bundle *next;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Taking nodes that are free, and giving nodes back. CONTEXT of everything here: any, also with a tree's
- * lock held. ALLOC no. SLEEP no, but for the arena's lock. No system call but that lock's futex, unless the @gfp may block: then it
- * is looked now and then whether retired nodes are free (mem/retire.h).
+ * Taking nodes that are free, and giving nodes back. CONTEXT of everything here: any, also with a
+ * tree's lock held. ALLOC no. SLEEP no, but for the arena's lock. No system call but that lock's
+ * futex, unless the @gfp may block: then it is looked now and then whether retired nodes are free
+ * (mem/retire.h).
  *
- * What may be taken: free nodes, and with __GFP_HIGH (GFP_ATOMIC) the emergency reserve. A @gfp that may
- * block is accepted too and means: free nodes, and who finds none goes on to mem/refill.h. A node taken
- * has arbitrary contents. A node given goes back to the arena it came from, and no reader may look at it.
+ * What may be taken: free nodes, and with __GFP_HIGH (GFP_ATOMIC) the emergency reserve. A @gfp
+ * that may block is accepted too and means: free nodes, and who finds none goes on to mem/refill.h.
+ * A node taken has arbitrary contents. A node given goes back to the arena it came from, and no
+ * reader may look at it.
  */
 #ifndef SMR_MEM_TAKE_H
 #define SMR_MEM_TAKE_H
@@ -20,8 +22,9 @@ void smri_give_slow(struct mt_mem *mem, void *node);
 int smri_take_refuse(struct mt_mem *mem, gfp_t gfp);
 
 /*
- * Asks for the lines of the nodes that will be taken next, to be written: as many as @took, the last time. They have been out
- * of use for a grace period, and are on their way for as long as the writer is busy with the last ones.
+ * Asks for the lines of the nodes that will be taken next, to be written: as many as @took, the
+ * last time. They have been out of use for a grace period, and are on their way for as long as the
+ * writer is busy with the last ones.
  */
 smr_inline void smri_take_ahead(const struct smr_mag *mag, unsigned long took)
 {
@@ -82,8 +85,8 @@ smr_inline void smr_mem_give(struct mt_mem *mem, void *node)
 void smr_mem_give_list(struct mt_mem *mem, struct smr_nodes *list);
 
 /*
- * Empties the calling thread's magazine into the arena. A tree that has become empty calls this, lest a
- * handful of free nodes keep whole chunks from being given back.
+ * Empties the calling thread's magazine into the arena. A tree that has become empty calls this,
+ * lest a handful of free nodes keep whole chunks from being given back.
  */
 void smr_mem_flush_local(struct mt_mem *mem);
 

@@ -5,9 +5,10 @@
 #include "tree/write.h"
 
 /*
- * Nodes for @ranges ranges in ascending order. Leaves are left full behind ascending stores (31 ranges where
- * keys are wide), inner nodes too; descending or jumping ones leave them half full, for which there is room.
- * A store that replaces nodes gives them back to the cursor, so a few are enough for what is under way.
+ * Nodes for @ranges ranges in ascending order. Leaves are left full behind ascending stores (31
+ * ranges where keys are wide), inner nodes too; descending or jumping ones leave them half full,
+ * for which there is room. A store that replaces nodes gives them back to the cursor, so a few are
+ * enough for what is under way.
  */
 static unsigned long nodes_for(unsigned long ranges)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What trees and cursors tell the checker of the locking rules (lock/check.h). Nothing, where it is off. */
+/*
+ * What trees and cursors tell the checker of the locking rules (lock/check.h). Nothing, where it is
+ * off.
+ */
 #ifndef SMR_TREE_CHECK_H
 #define SMR_TREE_CHECK_H
 
@@ -22,7 +25,10 @@ smr_inline void smr_check_cursor(const struct ma_state *mas)
 		smri_check_cursor(mas);
 }
 
-/* Memory that storing takes is got, or may be: the internal lock is dropped if it has to come from the system. */
+/*
+ * Memory that storing takes is got, or may be: the internal lock is dropped if it has to come from
+ * the system.
+ */
 void smr_check_store_alloc(const struct maple_tree *mt);
 
 #else

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Holders of credits. What they rely on is a pledge of the arena, whose size pledge.c works out; here it is got,
- * drawn on and given back.
+ * Holders of credits. What they rely on is a pledge of the arena, whose size pledge.c works out;
+ * here it is got, drawn on and given back.
  *
- * A store on a credit takes its nodes out of the thread's magazine, or, where that has too few, out of the pledge. That then
- * is for one credit less. Where what it gave leaves less in it than the rest needs, the difference is *lent*: it is in the
- * nodes that the store replaced, and comes back with them after a grace period. A holder may have as many nodes lent as
- * its working set has; mt_credits_begin() sees to it that the stores it announces stay within that: it makes good what
- * is lent with nodes that are nobody's, or waits for the holder's own former nodes. So of pledged - lent nodes each
- * holder always finds the working set it announced, whatever the others do.
+ * A store on a credit takes its nodes out of the thread's magazine, or, where that has too few, out
+ * of the pledge. That then is for one credit less. Where what it gave leaves less in it than the
+ * rest needs, the difference is *lent*: it is in the nodes that the store replaced, and comes back
+ * with them after a grace period. A holder may have as many nodes lent as its working set has;
+ * mt_credits_begin() sees to it that the stores it announces stay within that: it makes good what
+ * is lent with nodes that are nobody's, or waits for the holder's own former nodes. So of pledged -
+ * lent nodes each holder always finds the working set it announced, whatever the others do.
  */
 #include "tree/credits.h"
 
@@ -25,7 +26,10 @@
 #include <errno.h>
 #include <samara/credits.h>
 
-/* Nodes that a tree may keep pledged beyond need, until one of its stores has to lock the arena anyway. */
+/*
+ * Nodes that a tree may keep pledged beyond need, until one of its stores has to lock the arena
+ * anyway.
+ */
 #define SPARE_MAX 16
 
 void mt_credits_init(struct mt_credits *c, struct maple_tree *mt, enum mt_credits_mode mode)
@@ -43,7 +47,10 @@ int mt_credits_set_batch(struct mt_credits *c, unsigned long nr)
 	return 0;
 }
 
-/* Counts @nr credits of @c more (less) in the tree, and with the first (last) of them its working set. */
+/*
+ * Counts @nr credits of @c more (less) in the tree, and with the first (last) of them its working
+ * set.
+ */
 static void count_credits(struct mt_credits *c, struct maple_tree *mt, unsigned long nr, bool more)
 {
 	unsigned long *credits = c->mode == MT_CREDITS_STRICT ? &mt->ma_pledge.strict
@@ -74,7 +81,10 @@ static void unlock_tree(struct maple_tree *mt)
 		mtree_unlock(mt);
 }
 
-/* Adds the credits if @nodes has what they take; else how many nodes that is. CONTEXT: HOLDS tree lock. */
+/*
+ * Adds the credits if @nodes has what they take; else how many nodes that is. CONTEXT: HOLDS tree
+ * lock.
+ */
 static unsigned long try_reserve(struct mt_credits *c, unsigned long nr, struct smr_nodes *nodes)
 {
 	struct maple_tree *mt = c->mt;
@@ -200,7 +210,9 @@ static void forget_returned(struct mt_credits *c, struct mt_mem *mem, enum mt_rc
 			c->limbo[i] = 0;
 }
 
-/* Makes good what @c has lent, the oldest first, as far as the arena has nodes that are nobody's. */
+/*
+ * Makes good what @c has lent, the oldest first, as far as the arena has nodes that are nobody's.
+ */
 static void repay(struct mt_credits *c, struct mt_mem *mem)
 {
 	unsigned long nr = smr_pledge_repay(mem, c->limbo[0] + c->limbo[1]);
@@ -269,8 +281,9 @@ static void note_lent(struct mt_credits *c, struct maple_tree *mt, unsigned long
 }
 
 /*
- * What is to be pledged after a store that used @used of @pledged nodes, or gave as many back. A transaction lets
- * nothing go but what it has used: it may be aborted, and then owes all of it again.
+ * What is to be pledged after a store that used @used of @pledged nodes, or gave as many back. A
+ * transaction lets nothing go but what it has used: it may be aborted, and then owes all of it
+ * again.
  */
 static unsigned long remaining(struct maple_tree *mt, unsigned long pledged, long used)
 {
@@ -309,8 +322,8 @@ static struct smr_pledge_change commit(struct smr_write *w)
 }
 
 /*
- * May what a store has left over stay pledged until another store? It may if the pledge gave and got nothing. Most
- * stores are such, and do without the arena's lock.
+ * May what a store has left over stay pledged until another store? It may if the pledge gave and
+ * got nothing. Most stores are such, and do without the arena's lock.
  */
 static bool may_wait(const struct mt_credits *c, const struct smr_pledge_change *change)
 {
@@ -318,7 +331,10 @@ static bool may_wait(const struct mt_credits *c, const struct smr_pledge_change 
 	       change->after <= change->before && change->before - change->after < SPARE_MAX;
 }
 
-/* One store on a credit into the holder's tree or a view of it. The nodes of the working set that it took. */
+/*
+ * One store on a credit into the holder's tree or a view of it. The nodes of the working set that
+ * it took.
+ */
 static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry)
 {
 	struct maple_tree *mt = mas->tree;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the end of a transaction means for the holders of credits that paid for it, and what a driver of many needs to know. */
+/*
+ * What the end of a transaction means for the holders of credits that paid for it, and what a
+ * driver of many needs to know.
+ */
 #ifndef SMR_TREE_CREDITS_H
 #define SMR_TREE_CREDITS_H
 

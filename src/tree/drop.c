@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nodes that leave the tree. They are marked, so that readers standing on them look up their place again, and are
- * retired; where there are no lock-free readers they are free at once.
+ * Nodes that leave the tree. They are marked, so that readers standing on them look up their place
+ * again, and are retired; where there are no lock-free readers they are free at once.
  *
- * A transaction's view is not the tree yet. Nodes that it has made itself are given back at once when it
- * replaces them; those of the tree are only noted as replaced, for readers go on in them, and the
- * transaction may be aborted. txn.c collects them at the commit.
+ * A transaction's view is not the tree yet. Nodes that it has made itself are given back at once
+ * when it replaces them; those of the tree are only noted as replaced, for readers go on in them,
+ * and the transaction may be aborted. txn.c collects them at the commit.
  */
 #include "mem/retire.h"
 #include "tree/write.h"

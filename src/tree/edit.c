@@ -62,7 +62,10 @@ smr_inline bool amid(const struct smr_edit *e, const struct ma_state *mas)
 	return e->i > 0 && e->j < mas->end;
 }
 
-/* Gaps are always whole: NULL takes in what is left of those that it cuts, and those beside it. False: not amid the leaf. */
+/*
+ * Gaps are always whole: NULL takes in what is left of those that it cuts, and those beside it.
+ * False: not amid the leaf.
+ */
 smr_inline bool join_gaps(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
 {
 	struct smr_node *node = smr_node_of(mas->node);
@@ -87,7 +90,10 @@ smr_inline bool swaps(const struct smr_edit *e)
 	return e->i == e->j && !e->front && !e->behind;
 }
 
-/* What is known now, i, j, front and behind, says the rest. False: the leaf is too small for it, or would be too empty. */
+/*
+ * What is known now, i, j, front and behind, says the rest. False: the leaf is too small for it, or
+ * would be too empty.
+ */
 smr_inline bool fits(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
 {
 	e->nodes = !swaps(e) && !smr_editable(mas->tree, mas->node);
@@ -121,7 +127,10 @@ smr_inline bool plan_erase(struct smr_edit *e, const struct ma_state *mas, enum 
 	return amid(e, mas) && join_gaps(e, mas, kind) && fits(e, mas, kind);
 }
 
-/* A transaction copies leaves that are not its own with all that is above them: that is more than an edit. */
+/*
+ * A transaction copies leaves that are not its own with all that is above them: that is more than
+ * an edit.
+ */
 smr_inline bool may_edit(const struct ma_state *mas)
 {
 	return smr_likely(!mas->tree->ma_txn) || smr_editable(mas->tree, mas->node);

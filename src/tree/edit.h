@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Most stores, by a shorter way than that of any store (write.h): those that stay amid one leaf, and touch neither its
- * first nor its last range. Then no other leaf has to be looked at, one node is needed at most, what holders of credits
- * are owed stays the same, and all can be compared as bounds are.
+ * Most stores, by a shorter way than that of any store (write.h): those that stay amid one leaf,
+ * and touch neither its first nor its last range. Then no other leaf has to be looked at, one node
+ * is needed at most, what holders of credits are owed stays the same, and all can be compared as
+ * bounds are.
  */
 #ifndef SMR_TREE_EDIT_H
 #define SMR_TREE_EDIT_H
 
 #include "tree/walk.h"
 
-/* Ranges [i..j] of the cursor's leaf go, but for what they have in front of @from and from @to on. */
+/*
+ * Ranges [i..j] of the cursor's leaf go, but for what they have in front of @from and from @to on.
+ */
 struct smr_edit {
 	unsigned int i, j;
 	int64_t from, to;          /* as the leaf's bounds are written */
@@ -20,8 +23,8 @@ struct smr_edit {
 };
 
 /*
- * Works out what storing @entry over [@first..@last] comes to, of a cursor on the range of @first. False: perhaps it is more than an
- * edit. CONTEXT: HOLDS tree lock. ALLOC no.
+ * Works out what storing @entry over [@first..@last] comes to, of a cursor on the range of @first.
+ * False: perhaps it is more than an edit. CONTEXT: HOLDS tree lock. ALLOC no.
  */
 bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
 		    unsigned long last, const void *entry);
@@ -36,12 +39,15 @@ smr_inline bool smr_edit_is_free(const struct smr_edit *e, const struct ma_state
 }
 
 /*
- * Does it, with the node at the head of mas->alloc if it takes one, and leaves the cursor where a store does. CONTEXT: HOLDS tree
- * lock.
+ * Does it, with the node at the head of mas->alloc if it takes one, and leaves the cursor where a
+ * store does. CONTEXT: HOLDS tree lock.
  */
 void smr_edit_commit(const struct smr_edit *e, struct ma_state *mas, void *entry);
 
-/* Both at once, where the leaf may be changed in place. False: nothing has changed. CONTEXT: as these. */
+/*
+ * Both at once, where the leaf may be changed in place. False: nothing has changed. CONTEXT: as
+ * these.
+ */
 bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long last, void *entry);
 
 #endif

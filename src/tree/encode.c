@@ -7,8 +7,9 @@
 #define SMR_COMMON_SHIFT 12
 
 /*
- * How many items there are no processor can foresee, and a branch on it, in each of a dozen loops, was most of what a split took. So loops
- * run for as many as a node can have, whatever there are: these numbers make whole vectors.
+ * How many items there are no processor can foresee, and a branch on it, in each of a dozen loops,
+ * was most of what a split took. So loops run for as many as a node can have, whatever there are:
+ * these numbers make whole vectors.
  */
 #define MOST_NARROW 40 /* bounds of a narrow leaf, and its slots but the last one */
 #define MOST 32        /* bounds and slots of all others */
@@ -104,8 +105,9 @@ smr_inline unsigned long bits_of(const unsigned long *start, unsigned int n, uns
 }
 
 /*
- * Tries narrow bounds in units of @shift, measured from the next lower multiple of 2^31 units. Nodes that are written so are
- * written alike unless such a multiple lies between them: then a look-up converts its key once for all of them.
+ * Tries narrow bounds in units of @shift, measured from the next lower multiple of 2^31 units.
+ * Nodes that are written so are written alike unless such a multiple lies between them: then a
+ * look-up converts its key once for all of them.
  */
 smr_inline bool narrow_common(struct smr_code *code, const unsigned long *start, unsigned int n,
 			      unsigned long any, unsigned int shift)
@@ -123,8 +125,9 @@ smr_inline bool narrow_common(struct smr_code *code, const unsigned long *start,
 }
 
 /*
- * Tries narrow bounds relative to @base. The shift is the smallest that reaches @max, if the ranges' alignment
- * allows that: then every range of the same alignment that is stored later can be added as it is.
+ * Tries narrow bounds relative to @base. The shift is the smallest that reaches @max, if the
+ * ranges' alignment allows that: then every range of the same alignment that is stored later can be
+ * added as it is.
  */
 smr_inline bool narrow_from(struct smr_code *code, const unsigned long *start, unsigned int n,
 			    unsigned long max, unsigned long base)
@@ -201,7 +204,10 @@ smr_inline void set_gaps(uint32_t *restrict gap, const uint32_t *restrict figure
 		gap[i] = i < n ? figure[i] : 0;
 }
 
-/* One after the other, as they lie in the node: what is too much of one is written over by the next. */
+/*
+ * One after the other, as they lie in the node: what is too much of one is written over by the
+ * next.
+ */
 SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
 			    const struct smr_items *it, unsigned int from, unsigned int n)
 {

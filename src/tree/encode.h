@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Turning a run of ranges (or children) into a node: which kind, which base and shift, and the writing of it.
+ * Turning a run of ranges (or children) into a node: which kind, which base and shift, and the
+ * writing of it.
  */
 #ifndef SMR_TREE_ENCODE_H
 #define SMR_TREE_ENCODE_H
@@ -8,12 +9,15 @@
 #include "tree/node.h"
 
 /*
- * The most a rewrite of one level gathers: a node cut in two places with something new in between, and a
- * neighbour (see plan.c); or what is left of two nodes and something new.
+ * The most a rewrite of one level gathers: a node cut in two places with something new in between,
+ * and a neighbour (see plan.c); or what is left of two nodes and something new.
  */
 #define SMR_ITEMS_MAX 96
 
-/* Behind the items may be anything, up to as many as a node has: to be read or written by loops of constant length. */
+/*
+ * Behind the items may be anything, up to as many as a node has: to be read or written by loops of
+ * constant length.
+ */
 #define SMR_ITEMS_SPARE 44
 
 /* Decoded ranges in ascending order. start[0] is where the first node made of them begins. */
@@ -44,8 +48,8 @@ void smr_items_add_node(struct smr_items *it, const void *enode, unsigned int fr
 			unsigned long min);
 
 /*
- * How to write @n items beginning at @start[0], starts of a struct smr_items, into a node whose last key is @max, leaving room for @slack
- * more. False when they are too many for one node.
+ * How to write @n items beginning at @start[0], starts of a struct smr_items, into a node whose
+ * last key is @max, leaving room for @slack more. False when they are too many for one node.
  */
 bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned int n,
 		     unsigned long max, bool leaf, unsigned int slack);

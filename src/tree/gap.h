@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gap figures. An inner node keeps, for each child, a figure for the largest gap below it, so that a search
- * for free space skips subtrees that cannot serve it.
+ * Gap figures. An inner node keeps, for each child, a figure for the largest gap below it, so that
+ * a search for free space skips subtrees that cannot serve it.
  *
- * A figure is a 32-bit float of the gap's last key minus its first, rounded up: 0 stands for "no gap", gaps of
- * up to 2^26 keys are exact, larger ones to 25 bits (page-aligned ones are exact up to 2^37). Figures compare
- * like the gaps they stand for, so a subtree whose figure is below the request's surely holds nothing, and
- * one that passes nearly always does; the leaf decides.
+ * A figure is a 32-bit float of the gap's last key minus its first, rounded up: 0 stands for "no
+ * gap", gaps of up to 2^26 keys are exact, larger ones to 25 bits (page-aligned ones are exact up
+ * to 2^37). Figures compare like the gaps they stand for, so a subtree whose figure is below the
+ * request's surely holds nothing, and one that passes nearly always does; the leaf decides.
  *
- * Only trees with MT_FLAGS_ALLOC_RANGE keep the figures true. Others leave them at whatever they were built.
+ * Only trees with MT_FLAGS_ALLOC_RANGE keep the figures true. Others leave them at whatever they
+ * were built.
  */
 #ifndef SMR_TREE_GAP_H
 #define SMR_TREE_GAP_H

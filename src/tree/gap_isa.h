@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The search for free space: gap.c includes this once for each instruction set, as search.h does search_isa.h. Figures and
- * lengths are compared all at once; what comes of it is a word with a bit for each child, or range, worth a look.
+ * The search for free space: gap.c includes this once for each instruction set, as search.h does
+ * search_isa.h. Figures and lengths are compared all at once; what comes of it is a word with a bit
+ * for each child, or range, worth a look.
  */
 
-/* The first range begins and the last one ends where only the parent knows: the others are compared as they are written. */
+/*
+ * The first range begins and the last one ends where only the parent knows: the others are compared
+ * as they are written.
+ */
 SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigned long min,
 						       unsigned long max, unsigned int i,
 						       unsigned int j)
@@ -49,8 +53,9 @@ SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const struct want *want, 
 }
 
 /*
- * Ranges [from, to) of a leaf, none of them its first or last. In a narrow leaf lengths are compared as they are
- * written; what is long enough is looked at again, for its slot and the limits.
+ * Ranges [from, to) of a leaf, none of them its first or last. In a narrow leaf lengths are
+ * compared as they are written; what is long enough is looked at again, for its slot and the
+ * limits.
  */
 SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_middle)(struct want *want, const void *leaf,
 						    unsigned int from, unsigned int to, bool high,
@@ -112,8 +117,9 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(struct want *want, struct seek 
 }
 
 /*
- * Tries the next child of the node at depth @d that is left: one more level down, or, where nothing is left, up. Once
- * a child lies beyond the limit that the search runs towards, so does all that is left further up.
+ * Tries the next child of the node at depth @d that is left: one more level down, or, where nothing
+ * is left, up. Once a child lies beyond the limit that the search runs towards, so does all that is
+ * left further up.
  */
 SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek *k, bool high)
 {
@@ -143,7 +149,10 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek 
 		k->slot[d] = (unsigned char)i;
 		k->node[d + 1] = smr_slots(node)[i];
 		smr_prefetch_node(k->node[d + 1]);
-		/* One that the limit cuts may well have its gap on the far side of it: have the next ready. */
+		/*
+		 * One that the limit cuts may well have its gap on the far side of it: have the
+		 * next ready.
+		 */
 		if (left && (high ? want->max < k->max[d + 1] : want->min > k->min[d + 1]))
 			smr_prefetch_node(smr_slots(node)[take_place(&left, high)]);
 		if (smr_enode_leaf(k->node[d + 1])) {

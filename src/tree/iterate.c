@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moving a cursor. Every operation is: the guard of its limit; a decision, by status, whether to look the index
- * up and whether an entry found there is the answer; then the step. Trees without nodes have their own
- * short rules in compact.c.
+ * Moving a cursor. Every operation is: the guard of its limit; a decision, by status, whether to
+ * look the index up and whether an entry found there is the answer; then the step. Trees without
+ * nodes have their own short rules in compact.c.
  *
- * A position may have been overtaken by a writer. Then the way is looked up again by key: from the last key of
- * the range when going up, from the first when going down, so that what was returned once is never returned
- * again and nothing is left out.
+ * A position may have been overtaken by a writer. Then the way is looked up again by key: from the
+ * last key of the range when going up, from the first when going down, so that what was returned
+ * once is never returned again and nothing is left out.
  */
 #include "tree/check.h"
 #include "tree/compact.h"
@@ -170,7 +170,9 @@ static bool find_begin(struct ma_state *mas, unsigned long max)
 	}
 }
 
-/* A plain find that runs into its limit stays active, so that raising the limit goes on behind it. */
+/*
+ * A plain find that runs into its limit stays active, so that raising the limit goes on behind it.
+ */
 smr_inline void *find_step(struct ma_state *mas, unsigned long max, bool gaps)
 {
 	void *entry = step_up(mas, max, gaps);
@@ -262,7 +264,10 @@ static smr_noinline void *find_far(struct ma_state *mas, unsigned long max)
 	return find(mas, max, false);
 }
 
-/* Of a cursor in a leaf of @kind, of today's tree, that has no more: the next one begins with the entry, or with a gap before it. */
+/*
+ * Of a cursor in a leaf of @kind, of today's tree, that has no more: the next one begins with the
+ * entry, or with a gap before it.
+ */
 smr_inline void *find_next_leaf(struct ma_state *mas, unsigned long max, enum smr_kind kind)
 {
 	unsigned int left = mas->end - (unsigned int)mas->offset;
@@ -291,7 +296,10 @@ static smr_noinline void *find_next_wleaf(struct ma_state *mas, unsigned long ma
 	return find_next_leaf(mas, max, SMR_WLEAF);
 }
 
-/* The header's step is what it nearly always comes to. Where the checker wants to see each, there is no reach. */
+/*
+ * The header's step is what it nearly always comes to. Where the checker wants to see each, there
+ * is no reach.
+ */
 void *mas_find(struct ma_state *mas, unsigned long max)
 {
 	void *entry = mas_find_near_(mas, max);

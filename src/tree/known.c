@@ -17,8 +17,9 @@ smr_inline unsigned int range_of(const struct ma_state *mas, unsigned long key, 
 }
 
 /*
- * Does whatever that store may be leave one leaf of it, of the same form? False: perhaps not. Then *@i and *@j are the
- * ranges of @first and @last. Amid a leaf, where neither its first nor its last key is stored, a NULL joins no gap of another.
+ * Does whatever that store may be leave one leaf of it, of the same form? False: perhaps not. Then
+ * *@i and *@j are the ranges of @first and @last. Amid a leaf, where neither its first nor its last
+ * key is stored, a NULL joins no gap of another.
  */
 static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsigned long last,
 			  unsigned int *i, unsigned int *j)
@@ -29,7 +30,10 @@ static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsig
 		return false;
 	*i = range_of(mas, first, mas->offset);
 	*j = range_of(mas, last, *i);
-	/* One piece more at most, or two of the same range; as many ranges less as there are, and the gaps that a NULL joins. */
+	/*
+	 * One piece more at most, or two of the same range; as many ranges less as there are, and
+	 * the gaps that a NULL joins.
+	 */
 	more = *i == *j ? 2 : 1;
 	return count + more <= smr_kind_cap(smr_enode_kind(mas->node)) &&
 	       count - (*j - *i) >= SMR_LEAF_MIN + 2 && smr_can_start(mas->node, first) &&

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Stores of which much is known beforehand, where the cursor stands: for those who know what they come to. */
+/*
+ * Stores of which much is known beforehand, where the cursor stands: for those who know what they
+ * come to.
+ */
 #ifndef SMR_TREE_KNOWN_H
 #define SMR_TREE_KNOWN_H
 
@@ -7,21 +10,25 @@
 #include <samara/maple_tree.h>
 
 /*
- * The most nodes that one store takes, be it of an entry or of NULL, over whichever range whose ends are ends of
- * [@first..@last] or of ranges that lie in it: one, most often, if the cursor stands close by; otherwise what any store
- * does in a tree of this height. Outside of transactions, in a tree that owes holders of credits nothing. CONTEXT: HOLDS tree
- * lock. ALLOC no.
+ * The most nodes that one store takes, be it of an entry or of NULL, over whichever range whose
+ * ends are ends of [@first..@last] or of ranges that lie in it: one, most often, if the cursor
+ * stands close by; otherwise what any store does in a tree of this height. Outside of transactions,
+ * in a tree that owes holders of credits nothing. CONTEXT: HOLDS tree lock. ALLOC no.
  */
 unsigned long smr_nodes_within(const struct ma_state *mas, unsigned long first, unsigned long last);
 
 /*
- * Puts @entry, not NULL, in the place of another over [@first..@last], which lies right before the cursor's range (@by -1) or
- * behind it (@by 1). False, and nothing has changed: that is not for sure, so store it. CONTEXT: HOLDS tree lock. ALLOC no.
+ * Puts @entry, not NULL, in the place of another over [@first..@last], which lies right before the
+ * cursor's range (@by -1) or behind it (@by 1). False, and nothing has changed: that is not for
+ * sure, so store it. CONTEXT: HOLDS tree lock. ALLOC no.
  */
 bool smr_swap_beside(const struct ma_state *mas, int by, unsigned long first, unsigned long last,
 		     void *entry);
 
-/* A leaf that is to take the place of the cursor's, built but for the entries, which are not known yet. */
+/*
+ * A leaf that is to take the place of the cursor's, built but for the entries, which are not known
+ * yet.
+ */
 struct smr_draft {
 	void *leaf;         /* NULL: there is none */
 	unsigned char i, j; /* the old leaf's ranges that the store begins and ends in */
@@ -29,14 +36,16 @@ struct smr_draft {
 };
 
 /*
- * Drafts a store over [@first..@last], where the cursor stands, if smr_nodes_within() it is one and a free node is to be had at once;
- * the draft is that node then. It is good for as long as nothing else changes the tree. CONTEXT: as smr_nodes_within().
+ * Drafts a store over [@first..@last], where the cursor stands, if smr_nodes_within() it is one and
+ * a free node is to be had at once; the draft is that node then. It is good for as long as nothing
+ * else changes the tree. CONTEXT: as smr_nodes_within().
  */
 void smr_draft_begin(struct smr_draft *d, struct ma_state *mas, unsigned long first,
 		     unsigned long last);
 /*
- * Stores @entry, not NULL, and what is left of the ranges that it cuts in front and behind becomes @left and @right (NULL: as it
- * was), all at one moment. @mas: the same cursor, in the same leaf. CONTEXT: HOLDS tree lock. ALLOC no.
+ * Stores @entry, not NULL, and what is left of the ranges that it cuts in front and behind becomes
+ * @left and @right (NULL: as it was), all at one moment. @mas: the same cursor, in the same leaf.
+ * CONTEXT: HOLDS tree lock. ALLOC no.
  */
 void smr_draft_store(struct smr_draft *d, struct ma_state *mas, unsigned long first,
 		     unsigned long last, void *left, void *entry, void *right);

@@ -36,8 +36,9 @@ smr_inline void *visible(void *entry)
 }
 
 /*
- * The default flavour has a way of its own, without a branch between entering and leaving and without a call: the fewer
- * instructions a load takes, the more loads overlap. So has a tree that needs no section, which then saves no registers.
+ * The default flavour has a way of its own, without a branch between entering and leaving and
+ * without a call: the fewer instructions a load takes, the more loads overlap. So has a tree that
+ * needs no section, which then saves no registers.
  */
 #define DEFINE_LOAD(isa)                                                                           \
 	SMR_TARGET_##isa static smr_noinline void *load_plain_##isa(struct maple_tree *mt,         \
@@ -75,11 +76,11 @@ SMR_EACH_SEARCH_ISA(DEFINE_LOAD)
 SMR_DISPATCH_SEARCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
 
 /*
- * Loads of many keys go down side by side: while one waits for its node, the others take their step. That is more
- * than the processor finds to do by itself, which sees two or three loads ahead.
+ * Loads of many keys go down side by side: while one waits for its node, the others take their
+ * step. That is more than the processor finds to do by itself, which sees two or three loads ahead.
  *
- * All leaves below one root are at the same depth, whatever writers do: a slot is only ever swapped for a subtree of
- * the same height.
+ * All leaves below one root are at the same depth, whatever writers do: a slot is only ever swapped
+ * for a subtree of the same height.
  */
 #define GROUP 64
 

@@ -2,13 +2,13 @@
 /*
  * What a node looks like.
  *
- * The tree is a B+-tree over ranges. A leaf holds up to 41 consecutive ranges, an inner node up to 31
- * children. Range (child) i of a node begins where range i - 1 ends; only the starts of ranges 1, 2, ... are
- * kept, as the node's *bounds*. Where range 0 begins and the last range ends is known from the parent,
- * and is 0 and ULONG_MAX at the top.
+ * The tree is a B+-tree over ranges. A leaf holds up to 41 consecutive ranges, an inner node up to
+ * 31 children. Range (child) i of a node begins where range i - 1 ends; only the starts of ranges
+ * 1, 2, ... are kept, as the node's *bounds*. Where range 0 begins and the last range ends is known
+ * from the parent, and is 0 and ULONG_MAX at the top.
  *
- * All nodes are MT_NODE_SIZE bytes. A pointer to one (an *enode*) carries its kind in its low bits, so that a
- * walk knows how to read it before it has touched it:
+ * All nodes are MT_NODE_SIZE bytes. A pointer to one (an *enode*) carries its kind in its low bits,
+ * so that a walk knows how to read it before it has touched it:
  *
  *   bits 1:0  10, which sets it apart from an entry at the root (such an entry has other low bits)
  *   bit  2    leaf
@@ -19,26 +19,29 @@
  *         16 40 bounds * 4    30 bounds * 4    30 bounds * 8    24 bounds * 8
  *            41 slots  * 8    31 slots  * 8    31 slots  * 8    25 slots  * 8
  *                             32 gaps   * 4                     26 gaps   * 4
- *        504 link (8): the memory layer's, once the node is free or retired; of a leaf that the open transaction has
- *            replaced, the transaction's. No reader looks at it
+ *        504 link (8): the memory layer's, once the node is free or retired; of a leaf that the
+ *            open transaction has replaced, the transaction's. No reader looks at it
  *
- * Narrow bounds are 32-bit: the start of range i is base + (bound << shift). shift is an alignment that all
- * starts share relative to base, 12 for pages. Most nodes of a tree share base and shift, too (encode.c), which saves a
- * look-up converting its key at each level. What cannot be written so (byte-granular ranges spread
- * over more than 2^31) goes into a wide node, whose bounds are the starts themselves with the sign bit
- * flipped, so that signed vector compares order them. Unused bounds hold the largest value, above every
- * key, so that a search compares all of them and needs no count.
+ * Narrow bounds are 32-bit: the start of range i is base + (bound << shift). shift is an alignment
+ * that all starts share relative to base, 12 for pages. Most nodes of a tree share base and shift,
+ * too (encode.c), which saves a look-up converting its key at each level. What cannot be written so
+ * (byte-granular ranges spread over more than 2^31) goes into a wide node, whose bounds are the
+ * starts themselves with the sign bit flipped, so that signed vector compares order them. Unused
+ * bounds hold the largest value, above every key, so that a search compares all of them and needs
+ * no count.
  *
- * Slots hold entries in leaves, enodes in inner nodes. A gap figure stands for the largest gap below its child
- * (gap.h); the figures of a node's own children are kept, its own is in its parent.
+ * Slots hold entries in leaves, enodes in inner nodes. A gap figure stands for the largest gap
+ * below its child (gap.h); the figures of a node's own children are kept, its own is in its parent.
  *
  * Invariants:
- *   1. bounds strictly increase; every range is non-empty; no two neighbouring ranges of the tree are both
- *      NULL, across leaves too;
- *   2. all leaves are at the same depth; a leaf that is not the top has at least SMR_LEAF_MIN ranges, an inner node
- *      that is not the top at least SMR_INNER_MIN children, the top inner node at least 2;
- *   3. once a node can be reached from the root only three things in it change that readers look at: a slot, by one release
- *      store; the gap figures, under the lock; and dead, once, when it has been replaced.
+ *   1. bounds strictly increase; every range is non-empty; no two neighbouring ranges of the tree
+ *      are both NULL, across leaves too;
+ *   2. all leaves are at the same depth; a leaf that is not the top has at least SMR_LEAF_MIN
+ *      ranges, an inner node that is not the top at least SMR_INNER_MIN children, the top inner
+ *      node at least 2;
+ *   3. once a node can be reached from the root only three things in it change that readers look
+ *      at: a slot, by one release store; the gap figures, under the lock; and dead, once, when it
+ *      has been replaced.
  */
 #ifndef SMR_TREE_NODE_H
 #define SMR_TREE_NODE_H
@@ -65,7 +68,10 @@ enum {
 	SMR_NINNER_GAPS = 32,
 	SMR_WINNER_GAPS = 26,
 
-	/* Fewer than this, and a node shares with a neighbour. At most half of the smallest capacity. */
+	/*
+	 * Fewer than this, and a node shares with a neighbour. At most half of the smallest
+	 * capacity.
+	 */
 	SMR_LEAF_MIN = 14,
 	SMR_INNER_MIN = 11,
 };
@@ -201,8 +207,8 @@ smr_inline unsigned int smr_count(const void *enode)
 }
 
 /*
- * May the node be changed in place? In a transaction if that has made it itself; elsewhere if there are no
- * lock-free readers.
+ * May the node be changed in place? In a transaction if that has made it itself; elsewhere if there
+ * are no lock-free readers.
  */
 smr_inline bool smr_editable(const struct maple_tree *mt, const void *enode)
 {
@@ -212,8 +218,8 @@ smr_inline bool smr_editable(const struct maple_tree *mt, const void *enode)
 }
 
 /*
- * How full an inner node is beyond what it is after a split: the children that are to blame for the next one. See
- * pledge.c.
+ * How full an inner node is beyond what it is after a split: the children that are to blame for the
+ * next one. See pledge.c.
  */
 #define SMR_CROWD_FROM 17
 
@@ -248,9 +254,9 @@ smr_inline unsigned long smr_start(const void *enode, unsigned int i)
 }
 
 /*
- * A slot as a lock-free reader sees it.
- * ORDER publish: what the slot leads to was complete before it was stored. PARTNER write.h, smr_publish(), and the
- * user's own stores to an object before its entry. WITHOUT a reader follows an uninitialised node.
+ * A slot as a lock-free reader sees it. ORDER publish: what the slot leads to was complete before
+ * it was stored. PARTNER write.h, smr_publish(), and the user's own stores to an object before its
+ * entry. WITHOUT a reader follows an uninitialised node.
  */
 smr_inline void *smr_slot_read(void *const *slot)
 {

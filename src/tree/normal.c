@@ -86,7 +86,10 @@ static bool next_reserved(struct ma_state *mas, unsigned long first, unsigned lo
 	return true;
 }
 
-/* Releases what is reserved in [first..last], all or nothing, with the cursor's nodes and what else is free. */
+/*
+ * Releases what is reserved in [first..last], all or nothing, with the cursor's nodes and what else
+ * is free.
+ */
 static int try_release(struct ma_state *mas, unsigned long first, unsigned long last)
 {
 	struct maple_tree *mt = mas->tree;
@@ -223,7 +226,9 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 	key = *startp = mas->index;
 	wrapped = key < *next;
 	*next = key + 1;
-	/* A wrap at the end of the key space is told to the next call that did not wrap by itself. */
+	/*
+	 * A wrap at the end of the key space is told to the next call that did not wrap by itself.
+	 */
 	if (!wrapped && (mt->ma_flags & MT_FLAGS_ALLOC_WRAPPED)) {
 		wrapped = true;
 		mark_wrapped(mt, false);

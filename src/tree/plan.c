@@ -2,18 +2,20 @@
 /*
  * How many parts a level can come to. A window's items are at most
  *
- *   one node cut in two places, 41 + 2 ranges or 31 - 2 + 3 children, and a neighbour of 41 or 31; or
- *   what is left of two nodes, at most 40 + 40 ranges or 30 + 30 children, and 3 new ones;
+ *   one node cut in two places, 41 + 2 ranges or 31 - 2 + 3 children, and a neighbour of 41 or 31;
+ *   or what is left of two nodes, at most 40 + 40 ranges or 30 + 30 children, and 3 new ones;
  *
- * 84 ranges, 63 children. Dealt out evenly to three nodes that is 28 or 21 each, which fits a node of any kind
- * (31 and 25 when wide). So three nodes a level are enough, and the next level again gets at most three.
- * At the top there is no neighbour: two parts at most, and a new top. A store builds 3h nodes at most.
+ * 84 ranges, 63 children. Dealt out evenly to three nodes that is 28 or 21 each, which fits a node
+ * of any kind (31 and 25 when wide). So three nodes a level are enough, and the next level again
+ * gets at most three. At the top there is no neighbour: two parts at most, and a new top. A store
+ * builds 3h nodes at most.
  */
 #include "tree/plan.h"
 
 /*
- * Room left in leaves that are dealt out anew, so that the next store does not have to do it again. Inner nodes are
- * dealt without, and never packed: what credits promise rests on how full they are after that (pledge.c).
+ * Room left in leaves that are dealt out anew, so that the next store does not have to do it again.
+ * Inner nodes are dealt without, and never packed: what credits promise rests on how full they are
+ * after that (pledge.c).
  */
 #define DEAL_SLACK 4
 
@@ -70,7 +72,10 @@ static smr_noinline void locate_last(struct smr_write *w, unsigned long last)
 	end_at(w, w->spans ? w->right.slot[w->right.depth] : smr_search_leaf(w->mas->node, last));
 }
 
-/* Gaps are always whole: a NULL store takes in the gap that ends where it begins, also in the leaf before. */
+/*
+ * Gaps are always whole: a NULL store takes in the gap that ends where it begins, also in the leaf
+ * before.
+ */
 static void widen_left(struct smr_write *w, unsigned long last)
 {
 	struct ma_state *mas = w->mas;
@@ -124,7 +129,9 @@ static void widen_right(struct smr_write *w)
 
 /* ---- One leaf that keeps its encoding ---- */
 
-/* New bounds are those of the pieces that stay in front and behind; the others were there before. */
+/*
+ * New bounds are those of the pieces that stay in front and behind; the others were there before.
+ */
 smr_inline bool fits_leaf(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
@@ -151,8 +158,8 @@ smr_inline unsigned int stale_above(const struct smr_write *w)
 }
 
 /*
- * May the slot above the node at depth @d be swapped? Within a transaction only if that changes nothing that others
- * see; else the way up is replaced too, as far as the first node of its own.
+ * May the slot above the node at depth @d be swapped? Within a transaction only if that changes
+ * nothing that others see; else the way up is replaced too, as far as the first node of its own.
  */
 static bool can_publish(const struct smr_write *w, void *const *path, unsigned int d)
 {
@@ -312,7 +319,9 @@ static void deal(struct smr_level *lev, const struct smr_items *it, bool leaf, b
 
 /* ---- Neighbours ---- */
 
-/* Moves the left edge of all levels above depth @d to the node before it; that node, at depth @d. */
+/*
+ * Moves the left edge of all levels above depth @d to the node before it; that node, at depth @d.
+ */
 static void *extend_left(struct smr_path *path, unsigned int d)
 {
 	unsigned int e = d;
@@ -350,8 +359,8 @@ static void *extend_right(struct smr_path *path, unsigned int d)
 }
 
 /*
- * Left or right? A brother (under the same parent) before a cousin, for a cousin makes the window wider above;
- * behind an ascending store the left one, which is full; else the emptier one.
+ * Left or right? A brother (under the same parent) before a cousin, for a cousin makes the window
+ * wider above; behind an ascending store the left one, which is full; else the emptier one.
  */
 static bool choose_left(const struct smr_write *w, const struct smr_level *lev, unsigned int d,
 			bool ascending)
@@ -436,8 +445,8 @@ static const struct smr_items *gather(struct smr_write *w, unsigned int l, struc
 }
 
 /*
- * Of inner nodes most keep their encoding, and nearly all of their children. With @n of these now: does that go for the only one of
- * level @l? Then nothing has to be gathered and dealt.
+ * Of inner nodes most keep their encoding, and nearly all of their children. With @n of these now:
+ * does that go for the only one of level @l? Then nothing has to be gathered and dealt.
  */
 static bool splice(struct smr_write *w, unsigned int l, unsigned int n)
 {

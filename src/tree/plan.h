@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Planning and committing (write.h): most plans are edits, and short enough to be made on the way. The others are left to plan.c and
- * publish.c.
+ * Planning and committing (write.h): most plans are edits, and short enough to be made on the way.
+ * The others are left to plan.c and publish.c.
  */
 #ifndef SMR_TREE_PLAN_H
 #define SMR_TREE_PLAN_H
@@ -53,8 +53,8 @@ smr_inline int smri_plan(struct smr_write *w, struct ma_state *mas, unsigned lon
 }
 
 /*
- * Plans storing @entry over [first..last]. Moves the cursor to the leaf of first. With @free_only, -EEXIST unless
- * every key is free. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
+ * Plans storing @entry over [first..last]. Moves the cursor to the leaf of first. With @free_only,
+ * -EEXIST unless every key is free. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
  */
 smr_inline int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first,
 			unsigned long last, void *entry, bool free_only)
@@ -66,7 +66,9 @@ smr_inline int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long
 	return err;
 }
 
-/* The same for a store on a credit, which owes holders of credits nothing. CONTEXT: as smr_plan(). */
+/*
+ * The same for a store on a credit, which owes holders of credits nothing. CONTEXT: as smr_plan().
+ */
 smr_inline void smr_plan_paid(struct smr_write *w, struct ma_state *mas, unsigned long first,
 			      unsigned long last, void *entry)
 {
@@ -77,8 +79,9 @@ smr_inline void smr_plan_paid(struct smr_write *w, struct ma_state *mas, unsigne
 int smri_plan_erase(struct smr_write *w, struct ma_state *mas, const void *root);
 
 /*
- * Plans storing NULL over the range that @index is in, with the cursor there, wherever it was before. -ENOENT: there is no
- * entry, and the cursor is where a look-up leaves it. CONTEXT: as smr_plan().
+ * Plans storing NULL over the range that @index is in, with the cursor there, wherever it was
+ * before. -ENOENT: there is no entry, and the cursor is where a look-up leaves it. CONTEXT: as
+ * smr_plan().
  */
 smr_inline int smr_plan_erase(struct smr_write *w, struct ma_state *mas, unsigned long index)
 {
@@ -98,8 +101,8 @@ smr_inline int smr_plan_erase(struct smr_write *w, struct ma_state *mas, unsigne
 void smri_commit(struct smr_write *w);
 
 /*
- * Carries the plan out with the w->nodes nodes at the head of mas->alloc, and leaves the cursor where the specification says a store
- * does. CONTEXT: as smr_plan().
+ * Carries the plan out with the w->nodes nodes at the head of mas->alloc, and leaves the cursor
+ * where the specification says a store does. CONTEXT: as smr_plan().
  */
 smr_inline void smr_commit(struct smr_write *w)
 {

@@ -2,20 +2,23 @@
 /*
  * The bound.
  *
- * Let every inner node but the top have a *crowding*: its children beyond 17, which is what the parts of the smallest
- * window dealt to three nodes have. Take
+ * Let every inner node but the top have a *crowding*: its children beyond 17, which is what the
+ * parts of the smallest window dealt to three nodes have. Take
  *
  *	M = nodes + crowding / 16 - 2 * height.
  *
- * Any store raises M by 17/16 at most: one leaf more, and its place in the parent. A level that splits pays for its
- * new node with the crowding it loses (16 or more), and hands its child's charge on to the level above; one that
- * merges two nodes has the node to spare that the crowding it gains (14 at most) costs; a new top, two nodes, is paid
- * for by the height. So c stores need (17 c + crowding) / 16 + 2 * (reach - height) nodes more than the tree has,
- * whatever they are; and no more than reach each, which is less when they are few.
+ * Any store raises M by 17/16 at most: one leaf more, and its place in the parent. A level that
+ * splits pays for its new node with the crowding it loses (16 or more), and hands its child's
+ * charge on to the level above; one that merges two nodes has the node to spare that the crowding
+ * it gains (14 at most) costs; a new top, two nodes, is paid for by the height. So c stores need
+ * (17 c + crowding) / 16 + 2 * (reach - height) nodes more than the tree has, whatever they are;
+ * and no more than reach each, which is less when they are few.
  *
- * A tree of which somebody knows how large it gets at most needs the nodes it has not got yet, and no more.
+ * A tree of which somebody knows how large it gets at most needs the nodes it has not got yet, and
+ * no more.
  *
- * docs/credits.md has the cases. plan.c must keep dealing inner nodes evenly, to as few as hold them, for this to hold.
+ * docs/credits.md has the cases. plan.c must keep dealing inner nodes evenly, to as few as hold
+ * them, for this to hold.
  */
 #include "tree/pledge.h"
 
@@ -23,7 +26,10 @@
 
 enum { CHARGE = 17, UNIT = 16 }; /* M rises by CHARGE / UNIT */
 
-/* The fewest leaves of a tree of that many levels: the top has two children at least, other inner nodes eleven. */
+/*
+ * The fewest leaves of a tree of that many levels: the top has two children at least, other inner
+ * nodes eleven.
+ */
 static const unsigned long fewest[] = {
 	0,
 	0,
@@ -68,7 +74,10 @@ static unsigned long top_crowding(const void *root)
 
 /* ---- Trees with a bound ---- */
 
-/* Nodes of the largest tree with @leaves leaves: the top is one, other inner nodes have eleven children at least. */
+/*
+ * Nodes of the largest tree with @leaves leaves: the top is one, other inner nodes have eleven
+ * children at least.
+ */
 static unsigned long most_nodes(unsigned long leaves)
 {
 	unsigned long nodes = leaves, level = leaves;
@@ -80,7 +89,10 @@ static unsigned long most_nodes(unsigned long leaves)
 	return nodes;
 }
 
-/* What a transaction replaces of its own it has again, so it never holds more than a tree, and what one store builds. */
+/*
+ * What a transaction replaces of its own it has again, so it never holds more than a tree, and what
+ * one store builds.
+ */
 unsigned long smr_pledge_cap(const struct maple_tree *mt, unsigned long nodes, unsigned long reach)
 {
 	unsigned long most = most_nodes(mt->ma_pledge.bound) + smr_store_nodes(reach);
@@ -118,7 +130,10 @@ static unsigned long reach_of(const struct maple_tree *mt, const struct need *n)
 		       mt->ma_pledge.reach);
 }
 
-/* What a tree with a bound has not got yet, while somebody has credits, and the working set of its one holder. */
+/*
+ * What a tree with a bound has not got yet, while somebody has credits, and the working set of its
+ * one holder.
+ */
 static unsigned long required_of_bound(const struct maple_tree *mt, const struct need *n,
 				       unsigned long reach)
 {
@@ -163,8 +178,8 @@ unsigned long smr_pledge_required(struct maple_tree *mt)
 }
 
 /*
- * The census after @w, but for the nodes between the edges of its windows: these only make it less, but where the tree has
- * a bound, and there are none.
+ * The census after @w, but for the nodes between the edges of its windows: these only make it less,
+ * but where the tree has a bound, and there are none.
  */
 static void foresee(const struct smr_write *w, struct need *n)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many nodes the holders of credits on a tree rely on. docs/credits.md proves the bound; this is the sum of it.
+ * How many nodes the holders of credits on a tree rely on. docs/credits.md proves the bound; this
+ * is the sum of it.
  */
 #ifndef SMR_TREE_PLEDGE_H
 #define SMR_TREE_PLEDGE_H
@@ -10,13 +11,19 @@
 /* Nodes that the largest store builds in a tree of that many levels, a new top included: plan.c. */
 #define SMR_STORE_NODES(levels) (SMR_PARTS_MAX * (levels))
 
-/* The same in a tree that has @reach levels at most afterwards: where all are there already the top is one node. */
+/*
+ * The same in a tree that has @reach levels at most afterwards: where all are there already the top
+ * is one node.
+ */
 smr_inline unsigned long smr_store_nodes(unsigned long reach)
 {
 	return SMR_STORE_NODES(reach) - 2;
 }
 
-/* Of @nodes that stores of one transaction take, how many it holds at a time in a tree with a bound. */
+/*
+ * Of @nodes that stores of one transaction take, how many it holds at a time in a tree with a
+ * bound.
+ */
 unsigned long smr_pledge_cap(const struct maple_tree *mt, unsigned long nodes, unsigned long reach);
 
 /* The working set for @stores stores that are announced together. */
@@ -34,7 +41,10 @@ smr_inline bool smr_has_credits(const struct maple_tree *mt)
 	return smr_unlikely(mt->ma_pledge.recycling | mt->ma_pledge.strict);
 }
 
-/* Takes over what a transaction's view has come to. Holders read reach without the lock, hence the parts. */
+/*
+ * Takes over what a transaction's view has come to. Holders read reach without the lock, hence the
+ * parts.
+ */
 smr_inline void smr_pledge_copy(struct maple_tree *mt, const struct maple_tree *view)
 {
 	mt->ma_pledge.leaves = view->ma_pledge.leaves;
@@ -48,27 +58,36 @@ smr_inline void smr_pledge_copy(struct maple_tree *mt, const struct maple_tree *
 }
 
 /*
- * From now on @mt never has more than @ranges ranges, gaps included (0: not known). While it has recycling credits, all nodes that
- * it may then come to are kept for it, so that more credits cost nothing, and none has to be paid for again. Such a tree has one
- * holder, a recycling one, which announces the stores of one transaction at a time; a store without a credit replaces
- * no more than neighbours. CONTEXT: HOLDS tree, which has no credits.
+ * From now on @mt never has more than @ranges ranges, gaps included (0: not known). While it has
+ * recycling credits, all nodes that it may then come to are kept for it, so that more credits cost
+ * nothing, and none has to be paid for again. Such a tree has one holder, a recycling one, which
+ * announces the stores of one transaction at a time; a store without a credit replaces no more than
+ * neighbours. CONTEXT: HOLDS tree, which has no credits.
  */
 void smr_pledge_bound(struct maple_tree *mt, unsigned long ranges);
 
 /* Nodes that have to be pledged for the tree as it is. Brings reach up to date. */
 unsigned long smr_pledge_required(struct maple_tree *mt);
 
-/* Nodes that have to be pledged in addition before @w, of somebody without credits, is committed. */
+/*
+ * Nodes that have to be pledged in addition before @w, of somebody without credits, is committed.
+ */
 unsigned long smr_pledge_shortfall(const struct smr_write *w);
 
-/* The same for a tree of @height under @root that is about to become @mt's, and is counted in its census already. */
+/*
+ * The same for a tree of @height under @root that is about to become @mt's, and is counted in its
+ * census already.
+ */
 unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root,
 				 unsigned int height);
 
 /* After a store of somebody without credits: lets go of what is pledged beyond need. */
 void smr_pledge_settle(struct maple_tree *mt);
 
-/* After the tree was emptied by force: pledges what that lacks, out of the @dropped nodes that now come back. */
+/*
+ * After the tree was emptied by force: pledges what that lacks, out of the @dropped nodes that now
+ * come back.
+ */
 void smr_pledge_emptied(struct maple_tree *mt, unsigned long dropped);
 
 #endif

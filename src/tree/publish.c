@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Publication. A change becomes visible by one release store, into the root or into the lowest slot that covers all
- * of it. A reader that has read that slot before goes on in the old nodes, one that reads it later in
- * the new ones; no reader sees a mixture, and none waits.
+ * Publication. A change becomes visible by one release store, into the root or into the lowest slot
+ * that covers all of it. A reader that has read that slot before goes on in the old nodes, one that
+ * reads it later in the new ones; no reader sees a mixture, and none waits.
  *
- * Before that the old nodes are marked dead, so that a reader inside them who has met the new ones, by another look-up,
- * does not go on in the old: the marks are ordered by publish too. Until the new ones are there such a reader just
- * looks its place up again, and finds the old.
+ * Before that the old nodes are marked dead, so that a reader inside them who has met the new ones,
+ * by another look-up, does not go on in the old: the marks are ordered by publish too. Until the
+ * new ones are there such a reader just looks its place up again, and finds the old.
  *
- * Then the sequence number moves on, so that cursors under the lock look up their place again, and the old nodes are
- * retired, to be used again after a grace period, or at once in a tree that has no lock-free readers.
+ * Then the sequence number moves on, so that cursors under the lock look up their place again, and
+ * the old nodes are retired, to be used again after a grace period, or at once in a tree that has
+ * no lock-free readers.
  */
 #include "tree/gap.h"
 #include "tree/plan.h"
@@ -31,8 +32,9 @@ void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height)
 }
 
 /*
- * The figure of the node at depth @d has become @figure: brings what is kept of it, and above, up to date. A node's own
- * figure is the largest of its children's, so it is looked for only where the largest has become smaller.
+ * The figure of the node at depth @d has become @figure: brings what is kept of it, and above, up
+ * to date. A node's own figure is the largest of its children's, so it is looked for only where the
+ * largest has become smaller.
  */
 void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure)
 {
@@ -53,7 +55,9 @@ void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d,
 	}
 }
 
-/* Could a gap that the store covers, wholly or partly, have been the one that figure @before is of? */
+/*
+ * Could a gap that the store covers, wholly or partly, have been the one that figure @before is of?
+ */
 smr_inline bool covers_gap_of(const struct smr_write *w, uint32_t before)
 {
 	if (before == 0 || (w->i == w->j && w->former))
@@ -61,7 +65,10 @@ smr_inline bool covers_gap_of(const struct smr_write *w, uint32_t before)
 	return smr_gap_figure(w->end - w->begin) >= before;
 }
 
-/* The figure of the cursor's leaf without the ranges that @w replaces, but with the pieces of them that stay. */
+/*
+ * The figure of the cursor's leaf without the ranges that @w replaces, but with the pieces of them
+ * that stay.
+ */
 static uint32_t gap_that_stays(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
@@ -76,8 +83,8 @@ static uint32_t gap_that_stays(const struct smr_write *w)
 }
 
 /*
- * Told from the leaf as it was: what has just been written to the new one is still on its way to the cache, and to read it
- * back in other pieces means to wait for that.
+ * Told from the leaf as it was: what has just been written to the new one is still on its way to
+ * the cache, and to read it back in other pieces means to wait for that.
  */
 void smr_update_gaps(const struct smr_write *w)
 {
@@ -133,8 +140,9 @@ static void commit_inplace(struct smr_write *w)
 }
 
 /*
- * In a transaction: copies those above the cursor's leaf that are not the transaction's own yet. Nobody sees the slots
- * that lead to the copies. Below each all is as it was, so the copies are twins, by which txn.c finds its way.
+ * In a transaction: copies those above the cursor's leaf that are not the transaction's own yet.
+ * Nobody sees the slots that lead to the copies. Below each all is as it was, so the copies are
+ * twins, by which txn.c finds its way.
  */
 static void own_way(struct smr_write *w)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding a key's range within one node: counting the bounds that are not above it. All bounds are compared, the
- * unused ones too (they pad with the largest value), so there is no branch that depends on data, and look-ups
- * of independent keys overlap. How many do is a matter of how few instructions each takes: the processor looks a
- * few hundred ahead. So what is here is written for each instruction set (base/isa.h): the counting below, and
- * what is built on it in search_isa.h.
+ * Finding a key's range within one node: counting the bounds that are not above it. All bounds are
+ * compared, the unused ones too (they pad with the largest value), so there is no branch that
+ * depends on data, and look-ups of independent keys overlap. How many do is a matter of how few
+ * instructions each takes: the processor looks a few hundred ahead. So what is here is written for
+ * each instruction set (base/isa.h): the counting below, and what is built on it in search_isa.h.
  *
- * No vector of a narrow node's bounds is read across the end of a cache line: that is two reads, of which a processor looks
- * ahead over a limited number, and where both lines miss it asks for the second one late (docs/performance.md).
+ * No vector of a narrow node's bounds is read across the end of a cache line: that is two reads, of
+ * which a processor looks ahead over a limited number, and where both lines miss it asks for the
+ * second one late (docs/performance.md).
  */
 #ifndef SMR_TREE_SEARCH_H
 #define SMR_TREE_SEARCH_H
@@ -17,7 +18,10 @@
 
 /* ---- Counting, in plain C ---- */
 
-/* How many of @n bounds are below @limit. Four at a time, for compilers that make vectors of whole multiples only. */
+/*
+ * How many of @n bounds are below @limit. Four at a time, for compilers that make vectors of whole
+ * multiples only.
+ */
 smr_inline unsigned int smri_below(const int32_t *bound, unsigned int n, int32_t limit)
 {
 	unsigned int whole = n & ~3u;
@@ -48,7 +52,10 @@ smr_inline int32_t smri_limits_of_any(int32_t limit)
 	return limit;
 }
 
-/* Has the compiler keep them in one register, where they are made anew and where they are not. It moves them else. */
+/*
+ * Has the compiler keep them in one register, where they are made anew and where they are not. It
+ * moves them else.
+ */
 smr_inline void smri_limits_keep_any(int32_t *limits)
 {
 	(void)limits;
@@ -123,7 +130,10 @@ smr_inline unsigned int smri_upto_leaf_any(const int64_t *bound, int64_t key)
 	return smri_upto(bound, SMR_WLEAF_CAP - 1, key);
 }
 
-/* For gap.c: a bit for each gap figure of @figure or more; those behind the node's count mean nothing. */
+/*
+ * For gap.c: a bit for each gap figure of @figure or more; those behind the node's count mean
+ * nothing.
+ */
 smr_inline uint32_t smri_gaps_from_any(const uint32_t *gap, enum smr_kind kind, uint32_t figure)
 {
 	uint32_t bits = 0;
@@ -133,7 +143,10 @@ smr_inline uint32_t smri_gaps_from_any(const uint32_t *gap, enum smr_kind kind, 
 	return bits;
 }
 
-/* For gap.c: a bit for each range of a narrow leaf, its first and last left out, that is @units long or longer. */
+/*
+ * For gap.c: a bit for each range of a narrow leaf, its first and last left out, that is @units
+ * long or longer.
+ */
 smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units)
 {
 	uint64_t bits = 0;
@@ -143,7 +156,10 @@ smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units)
 	return bits;
 }
 
-/* For gap.c: the largest gap among ranges 1 to @end - 1 of a narrow leaf, @i to @j left out, in units. */
+/*
+ * For gap.c: the largest gap among ranges 1 to @end - 1 of a narrow leaf, @i to @j left out, in
+ * units.
+ */
 smr_inline uint32_t smri_largest_gap_any(const int32_t *bound, void *const *slots, unsigned int end,
 					 unsigned int i, unsigned int j)
 {
@@ -188,7 +204,10 @@ smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 	return (int32_t)((units + 1) & (below - 1));
 }
 
-/* An enode of a known kind is told apart from its node by a constant, which costs nothing to take off. */
+/*
+ * An enode of a known kind is told apart from its node by a constant, which costs nothing to take
+ * off.
+ */
 smr_inline struct smr_node *smri_node_of(const void *enode, enum smr_kind kind)
 {
 	return (struct smr_node *)((uintptr_t)enode - (uintptr_t)smr_enode_make(NULL, kind));
@@ -201,8 +220,9 @@ smr_inline bool smri_is_kind(const void *enode, enum smr_kind kind)
 }
 
 /*
- * Asks for the lines of @node that its slots are on. Those of the bounds are asked for by the compares themselves,
- * which wait for nothing but the node's address; so bounds and slot arrive together.
+ * Asks for the lines of @node that its slots are on. Those of the bounds are asked for by the
+ * compares themselves, which wait for nothing but the node's address; so bounds and slot arrive
+ * together.
  */
 smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 {
@@ -216,7 +236,10 @@ smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 			smr_prefetch(line + at);
 }
 
-/* Asks for the lines that a search of the node begins with; of a narrow one, most often all that it needs. */
+/*
+ * Asks for the lines that a search of the node begins with; of a narrow one, most often all that it
+ * needs.
+ */
 smr_inline void smr_prefetch_bounds(const void *enode)
 {
 	const char *node = (const char *)smr_node_of(enode);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting bounds with AVX2, for search.h. Compares yield lanes of ones; of narrow bounds they are packed to bytes and
- * gathered into a word of bits to count, of wide ones they are summed. The order that packing leaves the lanes in is
- * of no account to a count.
+ * Counting bounds with AVX2, for search.h. Compares yield lanes of ones; of narrow bounds they are
+ * packed to bytes and gathered into a word of bits to count, of wide ones they are summed. The
+ * order that packing leaves the lanes in is of no account to a count.
  */
 #ifndef SMR_TREE_SEARCH_AVX2_H
 #define SMR_TREE_SEARCH_AVX2_H
@@ -33,8 +33,9 @@ SMR_TARGET_avx2 smr_inline __m128i smri_head_of_avx2(const struct smr_node *node
 }
 
 /*
- * Base and shift are a header's first nine bytes, and constant; the others are anything. One of them a writer may be about to store: a
- * vector's load gets the byte as it was or as it is, like any other, and it is left out.
+ * Base and shift are a header's first nine bytes, and constant; the others are anything. One of
+ * them a writer may be about to store: a vector's load gets the byte as it was or as it is, like
+ * any other, and it is left out.
  */
 typedef __m128i smri_measure_avx2;
 
@@ -84,7 +85,10 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_bits(__m256i a, __m256i b, __m256i 
 	return (unsigned int)_mm256_movemask_epi8(a);
 }
 
-/* The bounds on the first two lines and, so that no vector crosses a cache line, four others in the header's place in front of them. */
+/*
+ * The bounds on the first two lines and, so that no vector crosses a cache line, four others in the
+ * header's place in front of them.
+ */
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_with(const struct smr_node *node, __m128i four,
 							__m256i all)
 {
@@ -132,7 +136,9 @@ SMR_TARGET_avx2 smr_inline __m256i smri_gt64(const int64_t *bound, __m256i key)
 	return _mm256_cmpgt_epi64(_mm256_loadu_si256((const __m256i_u *)bound), key);
 }
 
-/* The sum of @n whole vectors of compares and @sum: lanes of minus the number of bounds above @key. */
+/*
+ * The sum of @n whole vectors of compares and @sum: lanes of minus the number of bounds above @key.
+ */
 SMR_TARGET_avx2 smr_inline unsigned int smri_sum64(const int64_t *bound, unsigned int n,
 						   __m256i key, __m256i sum)
 {
@@ -222,7 +228,10 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_largest32(__m256i v)
 	return (uint32_t)_mm_cvtsi128_si32(half);
 }
 
-/* All ranges that a leaf can have are looked at; the last vector's last length is none and never counts. */
+/*
+ * All ranges that a leaf can have are looked at; the last vector's last length is none and never
+ * counts.
+ */
 SMR_TARGET_avx2 smr_inline uint32_t smri_largest_gap_avx2(const int32_t *bound, void *const *slots,
 							  unsigned int end, unsigned int i,
 							  unsigned int j)
@@ -260,7 +269,9 @@ SMR_TARGET_avx2 smr_inline unsigned long smri_largest64(__m256i v)
 	return (unsigned long)_mm_cvtsi128_si64(_mm256_castsi256_si128(v)) ^ SMR_WIDE_SIGN;
 }
 
-/* The lengths of ranges @k to @k + 3 of a wide leaf, those left out that are no gap or have no bit. */
+/*
+ * The lengths of ranges @k to @k + 3 of a wide leaf, those left out that are no gap or have no bit.
+ */
 SMR_TARGET_avx2 smr_inline __m256i smri_wide_gaps(const int64_t *bound, void *const *slots,
 						  unsigned int k, uint32_t ranges)
 {

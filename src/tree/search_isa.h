@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Searching nodes and the tree: search.h includes this once for each instruction set, with SMR_ISA() for the names and
- * SMR_ISA_TARGET for the functions. So it has no guard.
+ * Searching nodes and the tree: search.h includes this once for each instruction set, with
+ * SMR_ISA() for the names and SMR_ISA_TARGET for the functions. So it has no guard.
  */
 
 /*
- * A key on its way down. As a rule the nodes it passes measure their bounds alike (encode.c sees to it), and the
- * limit made for one serves the next. The test for it is foreseen, so that the next node's bounds are compared
- * without waiting for its header, and with a third of the instructions.
+ * A key on its way down. As a rule the nodes it passes measure their bounds alike (encode.c sees to
+ * it), and the limit made for one serves the next. The test for it is foreseen, so that the next
+ * node's bounds are compared without waiting for its header, and with a third of the instructions.
  */
 struct SMR_ISA(smr_aim) {
 	unsigned long key;
@@ -35,9 +35,9 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * ai
 
 /* ---- The slot of a key's range in one node, by kind ---- */
 /*
- * @alone: no other look-up fills the time until the node is here, so all its lines are asked for at once. Beside others, where
- * what is waited for is how many lines can come at a time, the third one is left alone as long as the key is in front of it: it is
- * so in most nodes.
+ * @alone: no other look-up fills the time until the node is here, so all its lines are asked for at
+ * once. Beside others, where what is waited for is how many lines can come at a time, the third one
+ * is left alone as long as the key is in front of it: it is so in most nodes.
  */
 
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_leaf)(struct SMR_ISA(smr_aim) * aim,
@@ -89,8 +89,8 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_inner)(const struct SMR
 
 /* ---- One step down, and all the way ---- */
 /*
- * Each kind has an arm of its own, so that where its slots are is a constant. A tree's kinds hardly vary from path to
- * path, and branches on them are foreseen.
+ * Each kind has an arm of its own, so that where its slots are is a constant. A tree's kinds hardly
+ * vary from path to path, and branches on them are foreseen.
  */
 
 /* Where an inner node keeps the way to the key: slot *@i. */

@@ -13,7 +13,10 @@ SMR_CLONES void smr_node_copy(struct smr_node *to, const struct smr_node *from)
 	smri_node_copy(to, from);
 }
 
-/* Range @i of @node begins at @key. @from has the same base and shift, and has had them for longer: they can be read. */
+/*
+ * Range @i of @node begins at @key. @from has the same base and shift, and has had them for longer:
+ * they can be read.
+ */
 smr_inline void set_start(struct smr_node *node, const struct smr_node *from, enum smr_kind kind,
 			  unsigned int i, unsigned long key)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One leaf into another of the same encoding: the ranges in front stay, those behind move up or down, and what comes between
- * is written over by the caller. That is what nearly every store comes to, so there is a way of it for each instruction
- * set (base/isa.h).
+ * One leaf into another of the same encoding: the ranges in front stay, those behind move up or
+ * down, and what comes between is written over by the caller. That is what nearly every store comes
+ * to, so there is a way of it for each instruction set (base/isa.h).
  *
- * Most stores move what is behind by two ranges at most. With AVX2 that takes neither a branch that depends on where the
- * place is, nor a loop of unknown length: each vector of the new leaf is made of the same one of the old and of
- * the one that lies so much further on, lane by lane.
+ * Most stores move what is behind by two ranges at most. With AVX2 that takes neither a branch that
+ * depends on where the place is, nor a loop of unknown length: each vector of the new leaf is made
+ * of the same one of the old and of the one that lies so much further on, lane by lane.
  */
 #ifndef SMR_TREE_SPLICE_H
 #define SMR_TREE_SPLICE_H
@@ -20,7 +20,10 @@
 #include <immintrin.h>
 #endif
 
-/* In lines: for a copy of this size the compiler would use a string instruction, which starts slowly. */
+/*
+ * In lines: for a copy of this size the compiler would use a string instruction, which starts
+ * slowly.
+ */
 smr_inline void smri_node_copy(struct smr_node *to, const struct smr_node *from)
 {
 	struct line {
@@ -50,9 +53,10 @@ smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned in
 }
 
 /*
- * Makes @node, which nobody else can see, a leaf whose ranges from @y on are those from @j on. Range @y - 1, if that is not one
- * of its own, and the bound before it and behind it are the caller's to write. At least one range is left behind @y. (Or an inner node
- * with its children, but for their gap figures.)
+ * Makes @node, which nobody else can see, a leaf whose ranges from @y on are those from @j on.
+ * Range @y - 1, if that is not one of its own, and the bound before it and behind it are the
+ * caller's to write. At least one range is left behind @y. (Or an inner node with its children, but
+ * for their gap figures.)
  */
 smr_inline void smr_shift_within(struct smr_node *node, enum smr_kind kind, unsigned int y,
 				 unsigned int j)
@@ -90,8 +94,9 @@ SMR_TARGET_avx2 smr_inline __m256i smri_load256(const void *at)
 }
 
 /*
- * Narrow leaves, @by up to SMRI_SHIFT_NEAR either way. The vectors that begin before the bounds, or end behind the slots, read
- * other words of the node, but for lanes that are then not used, or are padded over.
+ * Narrow leaves, @by up to SMRI_SHIFT_NEAR either way. The vectors that begin before the bounds, or
+ * end behind the slots, read other words of the node, but for lanes that are then not used, or are
+ * padded over.
  */
 SMR_TARGET_avx2 smr_inline void smri_shift_near(struct smr_node *to, const struct smr_node *from,
 						unsigned int y, int by)
@@ -140,7 +145,10 @@ SMR_TARGET_avx2 smr_inline void smri_shift_words(void *to, const void *from, int
 					       _mm256_cmpgt_epi64(y, lane)));
 }
 
-/* The same for wide leaves. The last vector of bounds is two bounds and two slots, which are written next. */
+/*
+ * The same for wide leaves. The last vector of bounds is two bounds and two slots, which are
+ * written next.
+ */
 SMR_TARGET_avx2 smr_inline void smri_shift_near_wide(struct smr_node *to,
 						     const struct smr_node *from, unsigned int y,
 						     int by)

@@ -53,8 +53,8 @@ int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 }
 
 /*
- * What may block is done with the internal lock dropped, if it is this thread's to drop: then -EAGAIN, for
- * the plan is void.
+ * What may block is done with the internal lock dropped, if it is this thread's to drop: then
+ * -EAGAIN, for the plan is void.
  */
 static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The writing operations under their entry points: where to write is found, memory obtained, then one commit. */
+/*
+ * The writing operations under their entry points: where to write is found, memory obtained, then
+ * one commit.
+ */
 #ifndef SMR_TREE_STORE_H
 #define SMR_TREE_STORE_H
 
 #include <samara/maple_tree.h>
 
 /*
- * Where an operation writes: sets mas->index and last, or returns what the operation is to return. It is asked
- * again whenever the lock has been dropped, for then everything may have changed.
+ * Where an operation writes: sets mas->index and last, or returns what the operation is to return.
+ * It is asked again whenever the lock has been dropped, for then everything may have changed.
  */
 struct smr_where {
 	int (*find)(struct ma_state *mas, const struct smr_where *where);
@@ -16,10 +19,10 @@ struct smr_where {
 };
 
 /*
- * Stores @entry where @where says (NULL: over [index..last]); with @free_only, -EEXIST unless all of it is free.
- * Nodes are obtained as the specification's order of attempts has it: free ones first; if @gfp may
- * block, the internal lock is dropped and retaken. On error nothing has changed but the position.
- * CONTEXT: HOLDS tree lock; may drop it.
+ * Stores @entry where @where says (NULL: over [index..last]); with @free_only, -EEXIST unless all
+ * of it is free. Nodes are obtained as the specification's order of attempts has it: free ones
+ * first; if @gfp may block, the internal lock is dropped and retaken. On error nothing has changed
+ * but the position. CONTEXT: HOLDS tree lock; may drop it.
  */
 int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
 		    const struct smr_where *where);
@@ -38,8 +41,9 @@ void smr_cursor_trim(struct ma_state *mas, unsigned long keep);
 int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp);
 
 /*
- * The same in the order of attempts that stores have: free nodes; then, if @gfp may block, what can be got with
- * the internal lock dropped. -EAGAIN: it was dropped, so plan again; the nodes are there now.
+ * The same in the order of attempts that stores have: free nodes; then, if @gfp may block, what can
+ * be got with the internal lock dropped. -EAGAIN: it was dropped, so plan again; the nodes are
+ * there now.
  */
 int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp);
 

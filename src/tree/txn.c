@@ -2,39 +2,45 @@
 /*
  * Transactions.
  *
- * The view is a struct maple_tree of its own that begins with the tree's root. All of the writing code works on it
- * unchanged but for two questions, which it asks when the tree it works on is a view (ma_txn):
+ * The view is a struct maple_tree of its own that begins with the tree's root. All of the writing
+ * code works on it unchanged but for two questions, which it asks when the tree it works on is a
+ * view (ma_txn):
  *
  *   May this node be changed in place?      If it is fresh, that is, made by this transaction.
  *   May this slot be swapped?               If it is in a fresh node, or is the view's own root.
  *
- * The first store to a leaf therefore copies it and its ancestors up to the root, or up to the first fresh one; later
- * stores find the leaf fresh and edit it. Nodes of the tree that are replaced in the view stay as they are, for
- * readers and for an abort, and are only noted.
+ * The first store to a leaf therefore copies it and its ancestors up to the root, or up to the
+ * first fresh one; later stores find the leaf fresh and edit it. Nodes of the tree that are
+ * replaced in the view stay as they are, for readers and for an abort, and are only noted.
  *
- * A fresh node is known by the transaction's number in it, so that a commit need not touch it again. Numbers count the
- * transactions of a tree; before they begin again all its nodes are gone through, once in 2^32 transactions.
+ * A fresh node is known by the transaction's number in it, so that a commit need not touch it
+ * again. Numbers count the transactions of a tree; before they begin again all its nodes are gone
+ * through, once in 2^32 transactions.
  *
- * Replaced leaves hang together by their links (mem/nodes.h), words that no reader looks at. Those of inner nodes lie
- * over a gap figure, so inner nodes are marked, in a byte that readers never look at either.
+ * Replaced leaves hang together by their links (mem/nodes.h), words that no reader looks at. Those
+ * of inner nodes lie over a gap figure, so inner nodes are marked, in a byte that readers never
+ * look at either.
  *
  * Invariants, between begin and the end:
  *   1. no node of the tree has changed in anything a reader looks at;
- *   2. every ancestor of a fresh node in the view is fresh, so fresh nodes can be found from the view's root;
- *   3. every ancestor of a replaced node in the tree is replaced, so replaced inner nodes can be found from the tree's
- *      root: a node that is not replaced is shared with the view, and so is everything below it;
- *   4. a fresh inner node marked as a twin has as many children as the node whose place it took, with the same
- *      first keys: in a slot where the two differ a replaced child has a fresh one in its place, and where they do not
- *      all below is shared.
+ *   2. every ancestor of a fresh node in the view is fresh, so fresh nodes can be found from the
+ *      view's root;
+ *   3. every ancestor of a replaced node in the tree is replaced, so replaced inner nodes can be
+ *      found from the tree's root: a node that is not replaced is shared with the view, and so is
+ *      everything below it;
+ *   4. a fresh inner node marked as a twin has as many children as the node whose place it took,
+ *      with the same first keys: in a slot where the two differ a replaced child has a fresh one in
+ *      its place, and where they do not all below is shared.
  *
- * Commit marks the replaced nodes dead, publishes the view's root, and retires them. Abort gives the fresh ones back and
- * takes the marks off. Both walk only what the transaction touched. Most inner nodes are twins, and tell where that is by
- * their slots; at others each child has to be looked at. Of leaves, which are most, a commit looks at no more than the line
- * with the mark that readers look at, and the one with the link.
+ * Commit marks the replaced nodes dead, publishes the view's root, and retires them. Abort gives
+ * the fresh ones back and takes the marks off. Both walk only what the transaction touched. Most
+ * inner nodes are twins, and tell where that is by their slots; at others each child has to be
+ * looked at. Of leaves, which are most, a commit looks at no more than the line with the mark that
+ * readers look at, and the one with the link.
  *
- * Rejected: marking leaves dead when they are replaced, which would save the one of these lines: readers in them
- * would look up their place again at each step until the commit; a bit for fresh nodes in place of the number, since it would have to
- * be taken back in each of them.
+ * Rejected: marking leaves dead when they are replaced, which would save the one of these lines:
+ * readers in them would look up their place again at each step until the commit; a bit for fresh
+ * nodes in place of the number, since it would have to be taken back in each of them.
  */
 #include "mem/pledge.h"
 #include "mem/retire.h"
@@ -57,7 +63,10 @@ static void forget_numbers(void *enode)
 	smr_node_of(enode)->txn = 0;
 }
 
-/* One that no node of the tree has: where they begin again, once in 2^32 times, all nodes are gone through. */
+/*
+ * One that no node of the tree has: where they begin again, once in 2^32 times, all nodes are gone
+ * through.
+ */
 static unsigned int next_number(struct maple_tree *mt)
 {
 	if (++mt->ma_txns == 0) {
@@ -88,8 +97,8 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 }
 
 /*
- * Most stores are edits of leaves that are the transaction's own, one behind the other: those that have come into the leaf
- * behind the last one's will go on to the one behind that, too.
+ * Most stores are edits of leaves that are the transaction's own, one behind the other: those that
+ * have come into the leaf behind the last one's will go on to the one behind that, too.
  */
 static bool edit(struct ma_state *mas, unsigned long first, unsigned long last, void *entry)
 {
@@ -169,7 +178,10 @@ void smr_txn_replaced(struct maple_tree *view, void *enode)
 /* How many leaves ahead of the one that is marked the next are asked for. */
 #define MARK_AHEAD 16
 
-/* For a commit: marks the replaced leaves dead. Where nobody reads without the lock there is nobody to tell. */
+/*
+ * For a commit: marks the replaced leaves dead. Where nobody reads without the lock there is nobody
+ * to tell.
+ */
 static void mark_leaves(const struct mt_txn *txn)
 {
 	struct maple_tree *mt = txn->mt;
@@ -257,8 +269,9 @@ smr_inline bool are_twins(const void *new)
 }
 
 /*
- * Those from @old, of level @l, down in the tree and from @new, which took its place, in the view. Where the two are twins,
- * slots that differ lead to further pairs, and nothing else below has been touched.
+ * Those from @old, of level @l, down in the tree and from @new, which took its place, in the view.
+ * Where the two are twins, slots that differ lead to further pairs, and nothing else below has been
+ * touched.
  */
 static void end_pair(struct ending *e, void *old, void *new, unsigned int l)
 {
@@ -296,7 +309,9 @@ static void end_all(struct ending *e)
 	}
 }
 
-/* Without lock-free readers they are free at once; a pledge that lent some of them must find them. */
+/*
+ * Without lock-free readers they are free at once; a pledge that lent some of them must find them.
+ */
 static void free_list(struct mt_txn *txn, struct smr_nodes *list)
 {
 	struct mt_mem *mem = smr_mem_of(txn->mt);

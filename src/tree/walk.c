@@ -5,8 +5,8 @@
 #include "tree/check.h"
 
 /*
- * Does the calling thread read without the lock? Only then does its read section keep dead nodes readable.
- * Of an external lock nothing may be known: then assume the worst.
+ * Does the calling thread read without the lock? Only then does its read section keep dead nodes
+ * readable. Of an external lock nothing may be known: then assume the worst.
  */
 static bool reads_locklessly(const struct maple_tree *mt)
 {
@@ -16,8 +16,9 @@ static bool reads_locklessly(const struct maple_tree *mt)
 }
 
 /*
- * A node is marked before it goes, and the number moves on after that. So if none of the nodes is marked once the number
- * has been read, the way is the tree's at that number, and the cursor may have it. (ORDER seq, as in smr_walk().)
+ * A node is marked before it goes, and the number moves on after that. So if none of the nodes is
+ * marked once the number has been read, the way is the tree's at that number, and the cursor may
+ * have it. (ORDER seq, as in smr_walk().)
  */
 bool smri_path_renew(struct ma_state *mas)
 {
@@ -75,7 +76,8 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 {
 	/*
 	 * ORDER seq: the number is read before the nodes, so that it is never newer than they are.
-	 * PARTNER write.h, smr_advance(). WITHOUT a path through replaced nodes passes for a fresh one.
+	 * PARTNER write.h, smr_advance(). WITHOUT a path through replaced nodes passes for a fresh
+	 * one.
 	 */
 	unsigned long seq = smr_load(&mas->tree->ma_seq, ORDER(seq, acquire));
 	void *top;
@@ -101,8 +103,8 @@ smr_inline bool amid(const void *inner, unsigned long key)
 }
 
 /*
- * Brings the cursor to the leaf of @key from its place, which must be fresh, if that is not far: false, and nothing has changed, if
- * it may be.
+ * Brings the cursor to the leaf of @key from its place, which must be fresh, if that is not far:
+ * false, and nothing has changed, if it may be.
  */
 static bool walk_near(struct ma_state *mas, unsigned long key)
 {
@@ -117,7 +119,10 @@ static bool walk_near(struct ma_state *mas, unsigned long key)
 	return false;
 }
 
-/* Brings the cursor to the leaf of @key. False: it stands there already, and its offset is what it was. */
+/*
+ * Brings the cursor to the leaf of @key. False: it stands there already, and its offset is what it
+ * was.
+ */
 smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 {
 	bool near = mas->node && key >= mas->min && key <= mas->max;
@@ -140,7 +145,10 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 /* Most often the range of @key is the cursor's, or close behind it: one of so many. */
 #define RANGES_BEHIND 4
 
-/* Which of them is it? The processor could not guess either, so bounds are counted. RANGES_BEHIND: none. */
+/*
+ * Which of them is it? The processor could not guess either, so bounds are counted. RANGES_BEHIND:
+ * none.
+ */
 smr_inline unsigned int count_behind(const struct ma_state *mas, unsigned long key)
 {
 	const struct smr_node *node = smr_node_of(mas->node);
@@ -177,7 +185,10 @@ static void enter_leaf(struct ma_state *mas, unsigned int d, void *leaf, bool at
 	mas->offset = mas->slot[d] = at_end ? mas->end : 0;
 }
 
-/* The depth of the lowest ancestor that has a child behind (before) the path; false: replaced meanwhile. */
+/*
+ * The depth of the lowest ancestor that has a child behind (before) the path; false: replaced
+ * meanwhile.
+ */
 smr_inline bool turn_up(const struct ma_state *mas, unsigned int *d, bool check)
 {
 	do {
@@ -200,8 +211,8 @@ smr_inline bool turn_down(const struct ma_state *mas, unsigned int *d, bool chec
 #define AHEAD 2
 
 /*
- * Asks for what an iteration comes to soon: child @i of the inner node at depth @d of the path, or, behind the last, first
- * the node beside that one, then its first child.
+ * Asks for what an iteration comes to soon: child @i of the inner node at depth @d of the path, or,
+ * behind the last, first the node beside that one, then its first child.
  */
 smr_inline void prefetch_ahead(const struct ma_state *mas, unsigned int d, unsigned int i)
 {
@@ -282,8 +293,9 @@ bool smr_leaf_up(struct ma_state *mas)
 }
 
 /*
- * Where an ancestor has been replaced, the last key of the leaf is looked up again and the step made from
- * there; the fresh path is followed without a second look, so a reader does this once at most.
+ * Where an ancestor has been replaced, the last key of the leaf is looked up again and the step
+ * made from there; the fresh path is followed without a second look, so a reader does this once at
+ * most.
  */
 bool smr_range_up(struct ma_state *mas)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Paths. There are no parent pointers: a cursor keeps the nodes and slots it came down through, the top
- * at depth 0, its leaf at mas->depth. Bounds never change in a node, so a path stays true as long as its nodes
- * are in the tree; smr_path_fresh() tells.
+ * Paths. There are no parent pointers: a cursor keeps the nodes and slots it came down through, the
+ * top at depth 0, its leaf at mas->depth. Bounds never change in a node, so a path stays true as
+ * long as its nodes are in the tree; smr_path_fresh() tells.
  */
 #ifndef SMR_TREE_WALK_H
 #define SMR_TREE_WALK_H
@@ -45,8 +45,8 @@ smr_inline unsigned long smr_leaf_last(const void *leaf, unsigned int i, unsigne
 }
 
 /*
- * Puts the cursor on @leaf, which has @count ranges, and says how far the header's inlines may go in it: nowhere where the
- * checker wants to see each step.
+ * Puts the cursor on @leaf, which has @count ranges, and says how far the header's inlines may go
+ * in it: nowhere where the checker wants to see each step.
  */
 smr_inline void smr_cursor_on(struct ma_state *mas, void *leaf, unsigned int count)
 {
@@ -66,22 +66,25 @@ smr_inline void smr_cursor_off(struct ma_state *mas)
 }
 
 /*
- * Brings the cursor to the leaf and offset of @key: node, path, min, max, offset, end, seq. Leaves index, last
- * and status alone. False when the tree has no nodes; then *@root is what it has instead.
- * CONTEXT: HOLDS tree lock or read section. ALLOC no. SLEEP no.
+ * Brings the cursor to the leaf and offset of @key: node, path, min, max, offset, end, seq. Leaves
+ * index, last and status alone. False when the tree has no nodes; then *@root is what it has
+ * instead. CONTEXT: HOLDS tree lock or read section. ALLOC no. SLEEP no.
  */
 bool smr_walk(struct ma_state *mas, unsigned long key, void **root);
 
 /*
- * Brings the cursor to the range of @key, from its place if that is fresh and not far. False: the tree has no nodes.
- * CONTEXT: HOLDS tree lock.
+ * Brings the cursor to the range of @key, from its place if that is fresh and not far. False: the
+ * tree has no nodes. CONTEXT: HOLDS tree lock.
  */
 bool smr_walk_to(struct ma_state *mas, unsigned long key);
 
 /* Fills @path with the way to @key. The tree must have nodes. */
 void smr_path_to(struct smr_path *path, void *top, unsigned long key);
 
-/* Moves the cursor to the first range of the next leaf, if that is below the same inner node. False: perhaps not. */
+/*
+ * Moves the cursor to the first range of the next leaf, if that is below the same inner node.
+ * False: perhaps not.
+ */
 bool smr_leaf_up(struct ma_state *mas);
 
 /* Moves the cursor from the last (first) range of its leaf to the following (preceding) range. */
@@ -111,8 +114,8 @@ smr_inline bool smr_node_dead(const void *enode)
 }
 
 /*
- * Is the cursor's position still one of the tree's? An unchanged sequence number says so, if the leaf is not dead: to a
- * reader the number may come late.
+ * Is the cursor's position still one of the tree's? An unchanged sequence number says so, if the
+ * leaf is not dead: to a reader the number may come late.
  */
 smr_inline bool smr_path_fresh(const struct ma_state *mas)
 {
@@ -123,8 +126,9 @@ smr_inline bool smr_path_fresh(const struct ma_state *mas)
 bool smri_path_renew(struct ma_state *mas);
 
 /*
- * The same for a cursor that is to go on from here. Under the lock nothing else may be looked at, for the nodes may be
- * gone. A reader, whose read section keeps them, goes by the marks in them: the number changes with every write anywhere.
+ * The same for a cursor that is to go on from here. Under the lock nothing else may be looked at,
+ * for the nodes may be gone. A reader, whose read section keeps them, goes by the marks in them:
+ * the number changes with every write anywhere.
  */
 smr_inline bool smr_path_hold(struct ma_state *mas)
 {

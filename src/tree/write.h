@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one way to write. Whatever is stored, erased or allocated, one range is replaced by another entry, in
- * these steps:
+ * The one way to write. Whatever is stored, erased or allocated, one range is replaced by another
+ * entry, in these steps:
  *
- *   plan     walk to the range and work out what will be: most often an edit amid a leaf, else nothing, a slot, a leaf, or
- *            a subtree. Pure arithmetic; afterwards the number of nodes is known.        (edit.c, plan.c)
- *   obtain   exactly that many nodes; the only step that can fail, with nothing changed.         (store.c)
- *   build    the replacement, in nodes that nobody sees yet.                   (edit.c, build.c, splice.c)
+ *   plan     walk to the range and work out what will be: most often an edit amid a leaf, else
+ *            nothing, a slot, a leaf, or a subtree. Pure arithmetic; afterwards the number of nodes
+ *            is known. (edit.c, plan.c)
+ *   obtain   exactly that many nodes; the only step that can fail, with nothing changed. (store.c)
+ *   build    the replacement, in nodes that nobody sees yet. (edit.c, build.c, splice.c)
  *   publish  the nodes to be replaced are marked, one release store goes into the lowest slot that
- *            covers all of the change, and the replaced nodes are retired.             (publish.c, drop.c)
+ *            covers all of the change, and the replaced nodes are retired. (publish.c, drop.c)
  *
- * Levels count from the leaves, 0, upwards; depths, as in paths, from the top. Planning goes level by level. On each
- * level there is a *window*: the nodes that are to be replaced, from the left one, of which the first items are
- * kept, to the right one, of which the last are kept; all nodes between go. What becomes of the level below,
- * one to three nodes, goes between:
+ * Levels count from the leaves, 0, upwards; depths, as in paths, from the top. Planning goes level
+ * by level. On each level there is a *window*: the nodes that are to be replaced, from the left
+ * one, of which the first items are kept, to the right one, of which the last are kept; all nodes
+ * between go. What becomes of the level below, one to three nodes, goes between:
  *
  *      left node                    new                  right node
  *   [ kept kept | .... ]     ( one to three )      [ .... | kept kept kept ]
  *
- * If the left and the right node are one and the result fits in one node, its parent's slot is where to publish,
- * and the levels above stay as they are. If the result is too much or too little for one node, a neighbour joins
- * the window and all is dealt out evenly: that is splitting, sharing and merging in one.
+ * If the left and the right node are one and the result fits in one node, its parent's slot is
+ * where to publish, and the levels above stay as they are. If the result is too much or too little
+ * for one node, a neighbour joins the window and all is dealt out evenly: that is splitting,
+ * sharing and merging in one.
  */
 #ifndef SMR_TREE_WRITE_H
 #define SMR_TREE_WRITE_H
@@ -39,7 +41,7 @@ enum smr_what {
 	SMR_SLOT,    /* swap one slot of a leaf, if that is not what it holds */
 	SMR_EDIT,    /* amid one leaf: edit.h */
 	SMR_INPLACE, /* change one leaf in place: nobody else can see it */
-	SMR_LEAF, /* one leaf becomes one leaf with the same base and shift, nodes above it are copied at most */
+	SMR_LEAF,    /* one leaf becomes one of the same encoding; copies above it, at most */
 	SMR_SUBTREE, /* everything else: see the levels */
 };
 
@@ -49,7 +51,7 @@ struct smr_level {
 	void *neighbour;        /* joined to the window, or NULL */
 	unsigned long neighbour_min;
 	bool neighbour_left;
-	bool spliced; /* its only part is its only node, written as it was, but for the children that change */
+	bool spliced; /* its only part is its only node, but for the children that change */
 	unsigned char parts;
 	unsigned char cut[SMR_PARTS_MAX + 1]; /* part i gets items [cut[i], cut[i + 1]) */
 	struct smr_code code[SMR_PARTS_MAX];
@@ -68,8 +70,8 @@ struct smr_write {
 	unsigned int nodes;   /* needed */
 	unsigned long pledge; /* needed besides, for holders of credits: pledge.h */
 	unsigned int i, j;    /* offsets of first and last in their leaves */
-	unsigned long begin,
-		end; /* the old ranges there begin and end here: what is beyond first and last stays */
+	/* The old ranges there begin and end here: what is beyond first and last stays. */
+	unsigned long begin, end;
 	bool spans;           /* those leaves are two, the second at the end of right */
 	bool compact;         /* the tree has no nodes yet */
 	struct smr_edit edit; /* SMR_EDIT: all that counts */
@@ -82,8 +84,9 @@ struct smr_write {
 };
 
 /*
- * ORDER publish: everything the new value leads to has been written. PARTNER node.h, smr_slot_read() and
- * smr_root(). WITHOUT a reader follows an uninitialised node, or sees an object before its contents.
+ * ORDER publish: everything the new value leads to has been written. PARTNER node.h,
+ * smr_slot_read() and smr_root(). WITHOUT a reader follows an uninitialised node, or sees an object
+ * before its contents.
  */
 smr_inline void smr_publish(void **slot, void *value)
 {
@@ -91,8 +94,8 @@ smr_inline void smr_publish(void **slot, void *value)
 }
 
 /*
- * ORDER seq: the new number comes after the new nodes. PARTNER walk.c, smr_walk(). WITHOUT a cursor takes the
- * number of nodes it has not seen.
+ * ORDER seq: the new number comes after the new nodes. PARTNER walk.c, smr_walk(). WITHOUT a cursor
+ * takes the number of nodes it has not seen.
  */
 smr_inline void smr_advance(struct maple_tree *mt)
 {
@@ -103,13 +106,16 @@ smr_inline void smr_advance(struct maple_tree *mt)
 void smr_settle(const struct smr_write *w);
 
 /*
- * The two halves of a commit that replaces the cursor's leaf by one of the same form: writes the new one into @node, with the new
- * range at *@x, and puts it in the place of the old.
+ * The two halves of a commit that replaces the cursor's leaf by one of the same form: writes the
+ * new one into @node, with the new range at *@x, and puts it in the place of the old.
  */
 void *smr_build_leaf(const struct smr_write *w, struct smr_node *node, unsigned int *x);
 void smr_publish_leaf(struct smr_write *w, void *leaf, unsigned int x);
 
-/* Brings the figure of the cursor's leaf, which @w stays within, and those above up to date; before the leaf is. */
+/*
+ * Brings the figure of the cursor's leaf, which @w stays within, and those above up to date; before
+ * the leaf is.
+ */
 void smr_update_gaps(const struct smr_write *w);
 
 /* Where the figure of the node at depth @d of a path is kept, which must not be the top. */
@@ -121,7 +127,10 @@ smr_inline uint32_t *smr_kept_gap(void *const *node, const unsigned char *slot, 
 /* The figure of the node at depth @d of a path has become @figure: so are those above. */
 void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure);
 
-/* Publishes @root, of a tree of @height, in place of all there is; what was there is the caller's to drop. */
+/*
+ * Publishes @root, of a tree of @height, in place of all there is; what was there is the caller's
+ * to drop.
+ */
 void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height);
 
 /* For smr_commit(): build all levels of a subtree. */
@@ -138,8 +147,9 @@ smr_inline unsigned int smr_leaf_ranges(const struct smr_write *w)
 }
 
 /*
- * Makes @to, a new leaf or @leaf itself, what @leaf becomes: ranges [0, i), a piece of range i, the new range, a piece of j, and
- * those behind j. The offset of the new range. All flags of a new leaf are those of @leaf.
+ * Makes @to, a new leaf or @leaf itself, what @leaf becomes: ranges [0, i), a piece of range i, the
+ * new range, a piece of j, and those behind j. The offset of the new range. All flags of a new leaf
+ * are those of @leaf.
  */
 unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to);
 /* Makes @node what the only inner node of level @l becomes, whose children are built. */
@@ -149,15 +159,18 @@ void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 
 /* ---- Nodes that leave the tree (drop.c) ---- */
 
-/* Adds @enode to @dropped; within a transaction only if that has made it, else it is noted as replaced. */
+/*
+ * Adds @enode to @dropped; within a transaction only if that has made it, else it is noted as
+ * replaced.
+ */
 void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
 /* Notes that @view, a transaction's, has another in the place of the tree's @enode (txn.c). */
 void smr_txn_replaced(struct maple_tree *view, void *enode);
 /* Adds @enode and all nodes below it. */
 void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
 /*
- * Drops @enode of level @l with keys [min..max], and below it whatever lies in the windows of the levels
- * below. Windows begin and end where nodes do.
+ * Drops @enode of level @l with keys [min..max], and below it whatever lies in the windows of the
+ * levels below. Windows begin and end where nodes do.
  */
 void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
 		     unsigned long max, struct smr_nodes *dropped);

@@ -35,7 +35,10 @@ static void trees_without_nodes(void **state)
 	mtree_destroy(&tree);
 }
 
-/* Every length around the size of a group, keys in no order and twice, narrow nodes (@unit 1) and wide ones. */
+/*
+ * Every length around the size of a group, keys in no order and twice, narrow nodes (@unit 1) and
+ * wide ones.
+ */
 static void any_length(unsigned long unit, unsigned int flags)
 {
 	unsigned long index[KEYS];

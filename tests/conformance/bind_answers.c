@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a driver's callbacks must not answer, with the library as users have it: debug builds stop there. It is taken for -EINVAL,
- * and in the end every fence is signalled.
+ * What a driver's callbacks must not answer, with the library as users have it: debug builds stop
+ * there. It is taken for -EINVAL, and in the end every fence is signalled.
  */
 #include "support/cm.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs the examples and tables of the data files named on the command line, each row (each cell) as a test
- * of its own name. Rows that do not depend on the tree's flags run in RCU mode and with gap tracking too.
+ * Runs the examples and tables of the data files named on the command line, each row (each cell) as
+ * a test of its own name. Rows that do not depend on the tree's flags run in RCU mode and with gap
+ * tracking too.
  */
 #include "interp.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A store that may block drops the internal lock to get memory, and another writer may come between. Here
- * allocations under the lock fail, and a racer writes in the gap.
+ * A store that may block drops the internal lock to get memory, and another writer may come
+ * between. Here allocations under the lock fail, and a racer writes in the gap.
  */
 #include "support/cm.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which words may be entries, which interface refuses which, and the helpers that make and read them. */
+/*
+ * Which words may be entries, which interface refuses which, and the helpers that make and read
+ * them.
+ */
 #include "support/cm.h"
 
 #include <errno.h>
@@ -198,7 +201,9 @@ static void cursors_take_everything(void **state)
 	mtree_destroy(&tree);
 }
 
-/* An entry that looks like an encoded error is an entry; the cursor's status alone tells of errors. */
+/*
+ * An entry that looks like an encoded error is an entry; the cursor's status alone tells of errors.
+ */
 static void error_lookalikes(void **state)
 {
 	DEFINE_MTREE(tree);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mas_for_each(), whose steps the public header makes itself where it can: all ends and limits, what the body may do, and
- * a reader beside a writer. Built twice: against the library as programs have it, and against the internal one, whose
- * checker leaves every step to mas_find().
+ * mas_for_each(), whose steps the public header makes itself where it can: all ends and limits,
+ * what the body may do, and a reader beside a writer. Built twice: against the library as programs
+ * have it, and against the internal one, whose checker leaves every step to mas_find().
  */
 #include "support/cm.h"
 
@@ -12,7 +12,9 @@
 
 #define KEYS 4000UL
 
-/* What the tree should hold: the value of each key, 0 for a gap; units of @step keys from @base on. */
+/*
+ * What the tree should hold: the value of each key, 0 for a gap; units of @step keys from @base on.
+ */
 struct world {
 	struct maple_tree tree;
 	unsigned long base, step;
@@ -44,7 +46,10 @@ static void begin(struct world *w, unsigned int flags, unsigned long base, unsig
 		w->value[i] = 0;
 }
 
-/* Ranges of 1 to 4 units in random order, @gaps in ten of them left out, on top of each other or not. */
+/*
+ * Ranges of 1 to 4 units in random order, @gaps in ten of them left out, on top of each other or
+ * not.
+ */
 static void scatter(struct world *w, unsigned int gaps, unsigned int seed)
 {
 	for (unsigned int n = 1; n <= KEYS; n++) {
@@ -140,7 +145,9 @@ static void every_limit(void **state)
 	}
 }
 
-/* The four units behind @unit, of which the first has an entry: it goes, or some of the rest come. */
+/*
+ * The four units behind @unit, of which the first has an entry: it goes, or some of the rest come.
+ */
 static void change(struct world *w, struct ma_state *mas, unsigned long unit, unsigned int n)
 {
 	unsigned long first = n % 3 == 2 ? unit : unit + 1;
@@ -154,8 +161,8 @@ static void change(struct world *w, struct ma_state *mas, unsigned long unit, un
 }
 
 /*
- * Another cursor changes what lies ahead while the loop stands in the leaf: a gap is filled exactly, which swaps one slot,
- * or in part, and an entry is erased, which replace the leaf.
+ * Another cursor changes what lies ahead while the loop stands in the leaf: a gap is filled
+ * exactly, which swaps one slot, or in part, and an entry is erased, which replace the leaf.
  */
 static void changes_ahead(unsigned int flags)
 {
@@ -276,7 +283,10 @@ static void *write_odd(void *arg)
 	return NULL;
 }
 
-/* Every fourth key has its entry all the time. Whatever happens between them, a walk meets each once, in order. */
+/*
+ * Every fourth key has its entry all the time. Whatever happens between them, a walk meets each
+ * once, in order.
+ */
 static void beside_a_writer(void **state)
 {
 	unsigned long walked = 0;

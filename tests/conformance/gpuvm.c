@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs gpuvm.txt, of which the head explains the lines: requests as callbacks, applied as they come, and as lists. */
+/*
+ * Runs gpuvm.txt, of which the head explains the lines: requests as callbacks, applied as they
+ * come, and as lists.
+ */
 #include "support/gpuvm_toy.h"
 
 #include <errno.h>

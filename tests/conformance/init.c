@@ -105,7 +105,10 @@ static void heights_and_flags(void **state)
 	expect_fresh(&tree, 0);
 }
 
-/* The form without nodes depends on the tree's past: once it had nodes it keeps one until it is empty. */
+/*
+ * The form without nodes depends on the tree's past: once it had nodes it keeps one until it is
+ * empty.
+ */
 static void compact_form_is_history(void **state)
 {
 	DEFINE_MTREE(tree);

@@ -30,8 +30,8 @@ struct call {
 };
 
 /*
- * signature: k a key, e an entry, s a status, w free text; "g" at the end allows a gfp there; '?' makes the
- * next one optional. lock says what the call needs of t's lock.
+ * signature: k a key, e an entry, s a status, w free text; "g" at the end allows a gfp there; '?'
+ * makes the next one optional. lock says what the call needs of t's lock.
  */
 enum op_lock {
 	OP_TAKES, /* takes it itself */

@@ -197,7 +197,10 @@ static void ascending_without_reset(void **state)
 
 	(void)state;
 	mtree_lock(&tree);
-	/* Not from 0: an entry there alone needs no node, and the cursor of such a tree is not active. */
+	/*
+	 * Not from 0: an entry there alone needs no node, and the cursor of such a tree is not
+	 * active.
+	 */
 	for (unsigned long i = 1; i < 2000; i++) {
 		mas.index = 7 * i;
 		mas.last = 7 * i + i % 7;
@@ -222,8 +225,8 @@ static void count_report(const struct lockcheck_report *report, void *arg)
 }
 
 /*
- * A cursor that other writers have left behind looks its key up again rather than reading freed nodes. (The checker
- * complains all the same.)
+ * A cursor that other writers have left behind looks its key up again rather than reading freed
+ * nodes. (The checker complains all the same.)
  */
 static void stale_cursor(void **state)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mas_preallocate() is exact: over every kind of store, in small and tall trees, the cursor then owns just
- * the nodes that the store consumes. All allocations are made to fail between the two calls.
+ * mas_preallocate() is exact: over every kind of store, in small and tall trees, the cursor then
+ * owns just the nodes that the store consumes. All allocations are made to fail between the two
+ * calls.
  */
 #include "support/cm.h"
 

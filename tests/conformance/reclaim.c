@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one thread can show of RCU mode: readers inside a section keep the nodes they may stand on, all of
- * them come back after a grace period, plain mode frees at once, and a finished write is seen by all.
+ * What one thread can show of RCU mode: readers inside a section keep the nodes they may stand on,
+ * all of them come back after a grace period, plain mode frees at once, and a finished write is
+ * seen by all.
  */
 #include "support/cm.h"
 
@@ -93,7 +94,9 @@ static void *reader(void *arg)
 	visit->good = entry == xa_mk_value(0);
 	pthread_barrier_wait(&visit->in);
 	pthread_barrier_wait(&visit->out);
-	/* The old nodes are still there to walk on, or the cursor finds the new ones: none is junk. */
+	/*
+	 * The old nodes are still there to walk on, or the cursor finds the new ones: none is junk.
+	 */
 	while ((entry = mas_find(&mas, ULONG_MAX)) != NULL) {
 		visit->good &= xa_is_value(entry);
 		seen++;

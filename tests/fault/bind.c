@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bind queues without memory: a submit that fails has changed nothing, whichever of its allocations it was; an accepted job needs
- * none; and unmaps are not refused.
+ * Bind queues without memory: a submit that fails has changed nothing, whichever of its allocations
+ * it was; an accepted job needs none; and unmaps are not refused.
  */
 #include "support/cm.h"
 
@@ -265,7 +265,10 @@ static void every_allocation_of_a_vm(void **state)
 
 /* ---- Unmaps ---- */
 
-/* A13: the spare serves the first, which is found to need nothing; the second waits for it to come back. */
+/*
+ * A13: the spare serves the first, which is found to need nothing; the second waits for it to come
+ * back.
+ */
 struct waiting {
 	struct bind_queue *q;
 	const char *text;
@@ -407,7 +410,10 @@ static void cutting_comes_to_an_end(void **state)
 
 static const struct bind_config strict = { .max_mappings = 40, .max_jobs = 1, .max_ops = 2 };
 
-/* What was paid for at the beginning is enough for as many operations as were said, the spare aside. */
+/*
+ * What was paid for at the beginning is enough for as many operations as were said, the spare
+ * aside.
+ */
 static void strict_unmaps_have_all_they_need(void **state)
 {
 	struct bind_queue *q = begin(NULL, &strict);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The strict level: all that mappings, jobs and the index can come to is paid for when the VM is created. Then its arena is used up by
- * others to the last node, and nothing is refused but what goes beyond the limits that were said: neither one unmap for
- * each mapping in whatever order, nor unmaps of pieces, nor maps.
+ * The strict level: all that mappings, jobs and the index can come to is paid for when the VM is
+ * created. Then its arena is used up by others to the last node, and nothing is refused but what
+ * goes beyond the limits that were said: neither one unmap for each mapping in whatever order, nor
+ * unmaps of pieces, nor maps.
  */
 #include "support/cm.h"
 
@@ -20,7 +21,10 @@
 enum { CRUMBS = 64, OPS = 200, OBJECTS = 2 };
 #define ENTRY xa_mk_value(7)
 
-/* What a page is part of: no mapping, or one that begins there, or before. The offset is the page's number. */
+/*
+ * What a page is part of: no mapping, or one that begins there, or before. The offset is the page's
+ * number.
+ */
 enum { NOTHING, BEGINS, GOES_ON };
 
 static struct {
@@ -240,7 +244,10 @@ static void fill(unsigned long mappings)
 		ops[nr++] = map_of(2 * (i * 7919 % mappings), 1, 0);
 		if (nr < 64 && i + 1 < mappings)
 			continue;
-		/* What a job may come to counts while it is under way: here no more than it comes to. */
+		/*
+		 * What a job may come to counts while it is under way: here no more than it comes
+		 * to.
+		 */
 		for (int err = -ENOSPC; err;) {
 			err = submit(ops, nr);
 			assert_true(err == 0 || err == -ENOSPC);
@@ -271,7 +278,9 @@ static unsigned long nth(enum order order, unsigned long i, unsigned long n)
 
 static void every_mapping_goes(void **state)
 {
-	/* A prime, so that any step reaches all; and room for what the jobs under way may come to. */
+	/*
+	 * A prime, so that any step reaches all; and room for what the jobs under way may come to.
+	 */
 	const unsigned long n = env_scaled(100) >= 100 ? 5003 : 1009;
 
 	(void)state;
@@ -336,7 +345,10 @@ static unsigned long growth_of(const struct bind_op *ops, unsigned int nr)
 	return growth;
 }
 
-/* Never for want of memory; and with nothing under way, for the limit if and only if it could be passed. */
+/*
+ * Never for want of memory; and with nothing under way, for the limit if and only if it could be
+ * passed.
+ */
 static void only_limits_refuse(void **state)
 {
 	const unsigned long mappings = 1500, n = env_scaled(30000);
@@ -373,7 +385,10 @@ static void only_limits_refuse(void **state)
 	end();
 }
 
-/* Maps and unmaps of all of an object, whose markers must not stay: at no time is there memory to clear them with. */
+/*
+ * Maps and unmaps of all of an object, whose markers must not stay: at no time is there memory to
+ * clear them with.
+ */
 static void objects_come_and_go(void **state)
 {
 	const unsigned long n = 3001;
@@ -445,7 +460,10 @@ static void a_vm_of_so_many_pages(void **state)
 	for (unsigned long i = 0; i < n; i++)
 		submit_good(map_of(i, 1, 0));
 	compare();
-	/* Each could cut a mapping, as far as is known; but there cannot be more mappings than pages. */
+	/*
+	 * Each could cut a mapping, as far as is known; but there cannot be more mappings than
+	 * pages.
+	 */
 	for (unsigned long i = 0; i < n; i++)
 		submit_good(unmap_of(nth(FROM_BOTH_ENDS, i, n), 1));
 	end();

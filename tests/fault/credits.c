@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reserving credits with the allocation of nodes failing, at every point where it can: no trace is left. */
+/*
+ * Reserving credits with the allocation of nodes failing, at every point where it can: no trace is
+ * left.
+ */
 #include "support/cm.h"
 
 #include "support/memfault.h"
@@ -21,7 +24,10 @@ static struct state state_of(struct maple_tree *mt, struct mt_mem *mem, const st
 
 	memset(&s, 0, sizeof(s));
 	mt_mem_stats(mem, &s.mem);
-	/* What was asked for in vain is counted, and chunks may have been mapped; nothing of them is used. */
+	/*
+	 * What was asked for in vain is counted, and chunks may have been mapped; nothing of them
+	 * is used.
+	 */
 	s.mem = (struct mt_mem_stats){ .nodes_used = s.mem.nodes_used,
 				       .nodes_pledged = s.mem.nodes_pledged };
 	s.c = *c;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every operation, on trees of many sizes, with its 1st, 2nd, ... allocation refused until it passes: after
- * each failure the tree is as it was, sound, nothing has leaked, and the cursor says what it should.
+ * Every operation, on trees of many sizes, with its 1st, 2nd, ... allocation refused until it
+ * passes: after each failure the tree is as it was, sound, nothing has leaked, and the cursor says
+ * what it should.
  */
 #include "support/cm.h"
 
@@ -29,7 +30,8 @@ struct fixture {
 enum { NO_CURSOR = -1 };
 
 /*
- * run: 0 or a negative errno. after: changes the model as a success does. needs: flags the tree must have.
+ * run: 0 or a negative errno. after: changes the model as a success does. needs: flags the tree
+ * must have.
  */
 struct operation {
 	const char *name;
@@ -477,7 +479,9 @@ static void every_operation(void **state)
 		if ((flags & op->needs) != op->needs)
 			continue;
 		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
-			/* Tall ones in one mode, and not where everything takes ten times as long. */
+			/*
+			 * Tall ones in one mode, and not where everything takes ten times as long.
+			 */
 			if (sizes[s] > 100 && (mode == 1 || mode == 2 || env_scaled(100) < 100))
 				continue;
 			if (sizes[s] > 1000 && mode != 3)

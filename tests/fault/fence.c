@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fences short of memory: each allocation of a scenario refused in turn, then all of them. Calls fail cleanly, and
- * nothing is left in the end: no memory (what the library asks for and gives back is counted, by wrapping the
- * allocator) and no descriptor. Signalling asks for nothing at all.
+ * Fences short of memory: each allocation of a scenario refused in turn, then all of them. Calls
+ * fail cleanly, and nothing is left in the end: no memory (what the library asks for and gives back
+ * is counted, by wrapping the allocator) and no descriptor. Signalling asks for nothing at all.
  */
 #include "support/cm.h"
 

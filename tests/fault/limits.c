@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that is really short: arenas with a limit, and what each gfp may touch then. Neither GFP_ATOMIC nor
- * GFP_NOWAIT calls the C allocator, or the system but for futexes.
+ * Memory that is really short: arenas with a limit, and what each gfp may touch then. Neither
+ * GFP_ATOMIC nor GFP_NOWAIT calls the C allocator, or the system but for futexes.
  */
 #include "support/cm.h"
 
@@ -19,7 +19,10 @@
 #define CRUMBS 100
 #define NEW xa_mk_value(7)
 
-/* ---- An arena of one chunk, a tree in it, and trees of one node each that can be let go one by one */
+/*
+ * ---- An arena of one chunk, a tree in it, and trees of one node each that can be let go one by
+ * one
+ */
 
 struct small_world {
 	struct mt_mem *mem;
@@ -108,8 +111,8 @@ static void expect_good(struct small_world *w)
 }
 
 /*
- * A store that needs several nodes, with 0, 1, 2, ... of them to be had: it is refused, at once and without a
- * trace, until there are enough.
+ * A store that needs several nodes, with 0, 1, 2, ... of them to be had: it is refused, at once and
+ * without a trace, until there are enough.
  */
 static void some_nodes_are_not_enough(void **state)
 {
@@ -143,7 +146,10 @@ static void some_nodes_are_not_enough(void **state)
 	}
 }
 
-/* Insertions, gap allocations and erasures with next to nothing free: each is done or refused, never half. */
+/*
+ * Insertions, gap allocations and erasures with next to nothing free: each is done or refused,
+ * never half.
+ */
 static void on_the_brink(void **state)
 {
 	struct small_world w;
@@ -190,7 +196,10 @@ static void on_the_brink(void **state)
 	end(&w);
 }
 
-/* mtree_erase() that cannot get a node (in RCU mode it takes one) returns NULL and leaves the entry. */
+/*
+ * mtree_erase() that cannot get a node (in RCU mode it takes one) returns NULL and leaves the
+ * entry.
+ */
 static void erase_without_memory(void **state)
 {
 	struct small_world w;
@@ -250,7 +259,10 @@ static void same_ranges(unsigned int flags, unsigned long unit)
 	end(&w);
 }
 
-/* A store over exactly one range, be it a gap, and of NULL over one between two entries, never needs memory. */
+/*
+ * A store over exactly one range, be it a gap, and of NULL over one between two entries, never
+ * needs memory.
+ */
 static void the_same_range_needs_none(void **state)
 {
 	const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU, MT_FLAGS_ALLOC_RANGE,
@@ -279,7 +291,10 @@ static void all_can_be_dropped(void **state)
 	end(&w);
 }
 
-/* The emergency reserve serves GFP_ATOMIC alone, down to its last node, and is filled again when possible. */
+/*
+ * The emergency reserve serves GFP_ATOMIC alone, down to its last node, and is filled again when
+ * possible.
+ */
 static void emergency_reserve(void **state)
 {
 	struct mt_mem_stats before, after;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transactions short of memory: each store with its 1st, 2nd, ... allocation refused, and with all of them. After a
- * failure the transaction is as before the call, to the byte, and so is the tree; it can go on, be committed,
- * or be aborted, and then nothing is left of it. Neither end of a transaction asks for memory at all.
+ * Transactions short of memory: each store with its 1st, 2nd, ... allocation refused, and with all
+ * of them. After a failure the transaction is as before the call, to the byte, and so is the tree;
+ * it can go on, be committed, or be aborted, and then nothing is left of it. Neither end of a
+ * transaction asks for memory at all.
  */
 #include "support/cm.h"
 
@@ -244,7 +245,9 @@ static void erasing_without_memory(void **state)
 	end(&f, ABORT);
 }
 
-/* Memory that has really run out, in an arena with a limit, in the middle of a large transaction. */
+/*
+ * Memory that has really run out, in an arena with a limit, in the middle of a large transaction.
+ */
 static void a_full_arena(void **state)
 {
 	static const gfp_t gfps[] = { GFP_KERNEL, GFP_ATOMIC, GFP_NOWAIT };

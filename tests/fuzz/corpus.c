@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver of every test run: feeds each file named, and each file in each folder named, to the target, then
- * inputs of its own making: random bytes, and the corpus with bytes changed. With one file as argument it
- * repeats what a fuzzer found; AFL runs it so, with @@ for the file.
+ * The driver of every test run: feeds each file named, and each file in each folder named, to the
+ * target, then inputs of its own making: random bytes, and the corpus with bytes changed. With one
+ * file as argument it repeats what a fuzzer found; AFL runs it so, with @@ for the file.
  */
 #include "support/env.h"
 #include "support/rng.h"

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 /*
- * One byte of flags, then steps: a byte says which, and one number per number that the kind has follows. Numbers
- * are a byte of form, and as many bytes of value as the form says; so small changes of the input are small
- * changes of the steps.
+ * One byte of flags, then steps: a byte says which, and one number per number that the kind has
+ * follows. Numbers are a byte of form, and as many bytes of value as the form says; so small
+ * changes of the input are small changes of the steps.
  */
 struct input {
 	const uint8_t *at;
@@ -23,7 +23,10 @@ static uint8_t take_byte(struct input *in)
 	return *in->at++;
 }
 
-/* Bits 1:0: bytes of value. Bits 4:2: shift it by 0, 4, 12, 21, 31, 40, 52, 60. Bit 5: count from the top. */
+/*
+ * Bits 1:0: bytes of value. Bits 4:2: shift it by 0, 4, 12, 21, 31, 40, 52, 60. Bit 5: count from
+ * the top.
+ */
 static unsigned long take_number(struct input *in)
 {
 	static const unsigned char shifts[] = { 0, 4, 12, 21, 31, 40, 52, 60 };

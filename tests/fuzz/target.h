@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * Takes @size bytes for steps (at most FUZZ_STEPS), does them to a tree and the model, and aborts after printing
- * them, as a file for tests/regress, when the two differ.
+ * Takes @size bytes for steps (at most FUZZ_STEPS), does them to a tree and the model, and aborts
+ * after printing them, as a file for tests/regress, when the two differ.
  */
 void fuzz_tree(const uint8_t *data, size_t size);
 

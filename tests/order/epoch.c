@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* ORDER epoch: who finds that a mapping is gone looks at what was done before it was declared so. */
+/*
+ * ORDER epoch: who finds that a mapping is gone looks at what was done before it was declared so.
+ */
 #include "two.h"
 
 #include "gpuvm/object.h"

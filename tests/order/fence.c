@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* ORDER fence: one thread fills in a result and signals, the other has seen the fence signalled and reads. */
+/*
+ * ORDER fence: one thread fills in a result and signals, the other has seen the fence signalled and
+ * reads.
+ */
 #include "two.h"
 
 #include <samara/fence.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* ORDER publish: a reader looks into the objects, and through the nodes, that a writer has just made. */
+/*
+ * ORDER publish: a reader looks into the objects, and through the nodes, that a writer has just
+ * made.
+ */
 #include "two.h"
 
 #include <samara/maple_tree.h>

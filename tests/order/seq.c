@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ORDER seq: a reader that finds the change counter moved on sees what the writer did before. It looks up a key whose
- * leaf the writer leaves alone, so that no pointer it loads tells it anything new.
+ * ORDER seq: a reader that finds the change counter moved on sees what the writer did before. It
+ * looks up a key whose leaf the writer leaves alone, so that no pointer it loads tells it anything
+ * new.
  */
 #include "two.h"
 
@@ -20,7 +21,10 @@ static void *change(void *unused)
 	(void)unused;
 	for (unsigned long i = 0; i < TURNS; i++) {
 		message[i] = i + 1;
-		/* Another number of ranges each time, so that a leaf is replaced and the counter moves. */
+		/*
+		 * Another number of ranges each time, so that a leaf is replaced and the counter
+		 * moves.
+		 */
 		if (mtree_store(&tree, 10 * RANGES - 4, i % 2 ? NULL : xa_mk_value(i), GFP_KERNEL))
 			exit(99);
 		while (relaxed_load(&seen) <= i)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* ORDER timeline: one thread fills in results and moves the value on, the other has read the value. */
+/*
+ * ORDER timeline: one thread fills in results and moves the value on, the other has read the value.
+ */
 #include "two.h"
 
 #include <samara/fence.h>

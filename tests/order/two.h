@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The programs of this folder show one named memory order each: two threads share plain data that nothing but that
- * order protects. As it stands the library must run them without a report of ThreadSanitizer; with the order
- * made relaxed it must get one. What else would order the two threads (a lock both take, another load with
- * acquire) is therefore avoided, and what they tell each other to stop is relaxed.
+ * The programs of this folder show one named memory order each: two threads share plain data that
+ * nothing but that order protects. As it stands the library must run them without a report of
+ * ThreadSanitizer; with the order made relaxed it must get one. What else would order the two
+ * threads (a lock both take, another load with acquire) is therefore avoided, and what they tell
+ * each other to stop is relaxed.
  */
 #ifndef TESTS_ORDER_TWO_H
 #define TESTS_ORDER_TWO_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every sequence of a few stores over a few keys, through the normal API and through a cursor, compared with
- * the model after the last (those before it are the last of a shorter sequence).
+ * Every sequence of a few stores over a few keys, through the normal API and through a cursor,
+ * compared with the model after the last (those before it are the last of a shorter sequence).
  */
 #include "support/cm.h"
 
@@ -77,7 +77,9 @@ static bool run_normal(struct maple_tree *tree, struct range_model *model,
 	return true;
 }
 
-/* By mas_store() on one cursor, which must return what was at the first key and know where it is. */
+/*
+ * By mas_store() on one cursor, which must return what was at the first key and know where it is.
+ */
 static bool run_cursor(struct maple_tree *tree, struct range_model *model,
 		       const struct space *space, const unsigned int *sequence, unsigned int n,
 		       char *why)

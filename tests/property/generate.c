@@ -66,7 +66,10 @@ static struct span span_sparse(struct draw *d)
 	return (struct span){ key, rng_next(&d->rng) >> below(d, 64) >> 3 };
 }
 
-/* Single keys next to one another, astronomically far from the next such group: no common alignment. */
+/*
+ * Single keys next to one another, astronomically far from the next such group: no common
+ * alignment.
+ */
 static struct span span_wide(struct draw *d)
 {
 	return (struct span){ (below(d, 256) << 56) + below(d, 9), below(d, 4) };
@@ -154,7 +157,10 @@ static void take_run(struct draw *d, unsigned long *first, unsigned long *last)
 	size_t at = below(d, d->model->count), over = one_in(d, 10) ? 60 : 3;
 	const struct rm_range *from = &d->model->ranges[at], *to;
 
-	/* What takes a good part of the tree away must be as rare as that part is large, or none grows. */
+	/*
+	 * What takes a good part of the tree away must be as rare as that part is large, or none
+	 * grows.
+	 */
 	if (one_in(d, 20 + d->model->count))
 		over = d->model->count / 4;
 	at += below(d, over + 1);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A toy VM set beside the model: requests made of both, and the steps and what is mapped afterwards compared. */
+/*
+ * A toy VM set beside the model: requests made of both, and the steps and what is mapped afterwards
+ * compared.
+ */
 #ifndef TESTS_PROPERTY_GPUVM_COMPARE_H
 #define TESTS_PROPERTY_GPUVM_COMPARE_H
 
@@ -39,7 +42,10 @@ bool compare_destroy(struct compare *c);
 /* Nothing mapped on either side. */
 void compare_clear(struct compare *c);
 
-/* Makes the request, of the model too unless dry, or as far as it came; false: they differ, and c->why says where. VM lock held. */
+/*
+ * Makes the request, of the model too unless dry, or as far as it came; false: they differ, and
+ * c->why says where. VM lock held.
+ */
 bool compare_request(struct compare *c, const struct request *r, enum form form);
 /* A place of the same size is found on both sides, or none. VM lock held. */
 bool compare_hole(struct compare *c, uint64_t size, uint64_t align, uint64_t start, uint64_t end,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every geometric case of split and merge: all sets of up to a few mappings on a few pages, of two objects at two places in
- * each or of none, and for each set all requests, compared with the model. All are made with callbacks that change
- * nothing; every so many (SAMARA_TEST_SCALE) also with callbacks that do and as a list, which takes the set being made again.
+ * Every geometric case of split and merge: all sets of up to a few mappings on a few pages, of two
+ * objects at two places in each or of none, and for each set all requests, compared with the model.
+ * All are made with callbacks that change nothing; every so many (SAMARA_TEST_SCALE) also with
+ * callbacks that do and as a list, which takes the set being made again.
  */
 #include "gpuvm_compare.h"
 

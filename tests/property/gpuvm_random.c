@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random requests of a VM beside the model: as callbacks and as lists, with steps that fail, that look around, with
- * allocations that fail, and with changes paid for beforehand and no memory at all. After each every page and every look-up is compared.
+ * Random requests of a VM beside the model: as callbacks and as lists, with steps that fail, that
+ * look around, with allocations that fail, and with changes paid for beforehand and no memory at
+ * all. After each every page and every look-up is compared.
  */
 #include "gpuvm_compare.h"
 
@@ -38,7 +39,10 @@ static struct request random_request(struct rng *rng)
 	return r;
 }
 
-/* Nothing to be had, in a section, but what was reserved: as many changes as the kind of request can need. */
+/*
+ * Nothing to be had, in a section, but what was reserved: as many changes as the kind of request
+ * can need.
+ */
 static bool run_paid(const struct request *r)
 {
 	unsigned long nr = r->kind == REQUEST_MAP ? GPUVM_MAP_CHANGES : GPUVM_UNMAP_CHANGES;

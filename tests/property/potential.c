@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bound that credits rest on (docs/credits.md), store by store: very many stores, chosen to hurt, and after each the
- * tree is walked and compared with what it was before. What one store may do at most:
+ * The bound that credits rest on (docs/credits.md), store by store: very many stores, chosen to
+ * hurt, and after each the tree is walked and compared with what it was before. What one store may
+ * do at most:
  *
- *   one leaf more, net; one node more on each level below the top; two at the top, and then the tree is higher;
+ *   one leaf more, net; one node more on each level below the top; two at the top, and then the
+ *   tree is higher;
  *   3h - 2 nodes built in a tree of h levels, afterwards or before;
- *   M = nodes + crowding / unit - 2 * height up by 1 + 1 / unit, and not up at all if no leaf was added.
+ *   M = nodes + crowding / unit - 2 * height up by 1 + 1 / unit, and not up at all if no leaf was
+ *   added.
  *
- * The last holds for every unit from 14 to 16; all three are checked. So is what the tree itself keeps count of.
+ * The last holds for every unit from 14 to 16; all three are checked. So is what the tree itself
+ * keeps count of.
  */
 #include "support/cm.h"
 
@@ -202,7 +206,10 @@ static struct mood new_mood(struct rng *rng, unsigned long leaves, unsigned long
 	return mood;
 }
 
-/* Half the time by the way through the nodes, the first steps of which stay the same: so that places get crowded. */
+/*
+ * Half the time by the way through the nodes, the first steps of which stay the same: so that
+ * places get crowded.
+ */
 static unsigned long some_key(struct maple_tree *mt, struct rng *rng, const struct mood *mood)
 {
 	unsigned long width = mood->hi - mood->lo;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random steps against the model, in rounds of their own process: a crash or a hang fails a round like a
- * wrong answer does. The steps of a round that failed are thinned out until none can be spared, and
- * printed as a file for tests/regress.
+ * Random steps against the model, in rounds of their own process: a crash or a hang fails a round
+ * like a wrong answer does. The steps of a round that failed are thinned out until none can be
+ * spared, and printed as a file for tests/regress.
  */
 #include "generate.h"
 #include "support/env.h"
@@ -101,7 +101,10 @@ static bool round_passes(const struct profile *profile, uint64_t seed, uint64_t 
 	return wait_child(pid);
 }
 
-/* Do these steps pass, with a check after the last? Quiet, since most trials of a shrinking say the same. */
+/*
+ * Do these steps pass, with a check after the last? Quiet, since most trials of a shrinking say the
+ * same.
+ */
 static bool list_passes(const struct op_list *list)
 {
 	struct rig rig;

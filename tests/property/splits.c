@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stores at every place of nodes that are nearly full, nearly too empty, or swallowed whole: trees of each size
- * around the capacities, then every position and many widths, each on a fresh copy of the tree.
+ * Stores at every place of nodes that are nearly full, nearly too empty, or swallowed whole: trees
+ * of each size around the capacities, then every position and many widths, each on a fresh copy of
+ * the tree.
  */
 #include "support/cm.h"
 

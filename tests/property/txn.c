@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random transactions against the model, in trees that live an ordinary life between them. Inside, the transaction
- * must be what the model says; outside, the tree must stay what it was, until the commit; after an abort,
- * for good. Each round is a process of its own, so that a crash fails it like a wrong answer does.
+ * Random transactions against the model, in trees that live an ordinary life between them. Inside,
+ * the transaction must be what the model says; outside, the tree must stay what it was, until the
+ * commit; after an abort, for good. Each round is a process of its own, so that a crash fails it
+ * like a wrong answer does.
  */
 #include "generate.h"
 #include "support/env.h"
@@ -30,7 +31,9 @@ struct report {
 
 static struct report *report;
 
-/* One round; a transaction, while one is open, works on rig.model, and the tree is still @outside. */
+/*
+ * One round; a transaction, while one is open, works on rig.model, and the tree is still @outside.
+ */
 struct play {
 	struct rig rig;
 	const struct profile *profile;
@@ -147,7 +150,9 @@ static bool txn_step(struct play *p, const struct op *op)
 	}
 }
 
-/* To compare all ranges costs their number; done as often, it costs about as much as the steps do. */
+/*
+ * To compare all ranges costs their number; done as often, it costs about as much as the steps do.
+ */
 static bool due(struct play *p)
 {
 	if (p->since < 30 + p->rig.model.count / 2)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Preloaded into the tool, breaks the tree as SAMARA_BROKEN says, so that a test can see whether the
- * tool's checks notice:
+ * Preloaded into the tool, breaks the tree as SAMARA_BROKEN says, so that a test can see whether
+ * the tool's checks notice:
  *
  *   load   now and then mtree_load() finds nothing where there is something
  *   lost   now and then mas_store_gfp() stores nothing

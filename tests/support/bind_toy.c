@@ -52,14 +52,20 @@ static void run_begin(struct gpuvm *vm, void *priv)
 	struct fence *block = get(&bt->block);
 
 	(void)vm;
-	/* A first read-side section registers the thread, which allocates: that has been done before. */
+	/*
+	 * A first read-side section registers the thread, which allocates: that has been done
+	 * before.
+	 */
 	if (!fence_in_signalling() || !URCU_TLS(urcu_bp_reader))
 		abort();
 	add(&bt->runs, 1);
 	if (!block)
 		return;
 	add(&bt->blocked, 1);
-	/* Waiting here is against the rules; that is the test's point, and this is not fence_wait(). */
+	/*
+	 * Waiting here is against the rules; that is the test's point, and this is not
+	 * fence_wait().
+	 */
 	while (!fence_is_signaled(block))
 		;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The toy driver of gpuvm_toy.h on bind queues, with jobs as text: "map 10+10=A@0; unmap 14+4; prefetch 0+100; unmap_all A;
- * sparse 20+8". Steps are written down in the toy's notation.
+ * The toy driver of gpuvm_toy.h on bind queues, with jobs as text: "map 10+10=A@0; unmap 14+4;
+ * prefetch 0+100; unmap_all A; sparse 20+8". Steps are written down in the toy's notation.
  */
 #ifndef TESTS_SUPPORT_BIND_TOY_H
 #define TESTS_SUPPORT_BIND_TOY_H

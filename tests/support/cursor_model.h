@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a cursor does, written down as the transition tables have it, over the model of the ranges. It holds for
- * one cursor on a tree that nobody else changes.
+ * What a cursor does, written down as the transition tables have it, over the model of the ranges.
+ * It holds for one cursor on a tree that nobody else changes.
  */
 #ifndef TESTS_SUPPORT_CURSOR_MODEL_H
 #define TESTS_SUPPORT_CURSOR_MODEL_H

@@ -186,8 +186,9 @@ bool guard_thread(void)
 #include <ucontext.h>
 
 /*
- * A filter cannot be taken off again. So outside sections, too, all calls but a few raise SIGSYS, and its handler makes them, from
- * the one place that the filter lets pass. Its arguments are in the order in which the kernel wants them.
+ * A filter cannot be taken off again. So outside sections, too, all calls but a few raise SIGSYS,
+ * and its handler makes them, from the one place that the filter lets pass. Its arguments are in
+ * the order in which the kernel wants them.
  */
 long guard_gate(long number, const long args[6]);
 extern const char guard_gate_end[];
@@ -247,7 +248,10 @@ static void on_sigsys(int sig, siginfo_t *info, void *arg)
 		fault(what);
 	}
 	regs[REG_RAX] = guard_gate(info->si_syscall, args);
-	/* The return from here puts that mask in place; and a signal that is blocked would end the process. */
+	/*
+	 * The return from here puts that mask in place; and a signal that is blocked would end the
+	 * process.
+	 */
 	if (info->si_syscall == SYS_rt_sigprocmask) {
 		guard_gate(SYS_rt_sigprocmask, mask);
 		sigdelset(&context->uc_sigmask, SIGSYS);

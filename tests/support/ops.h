@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One step of a random test, as plain numbers: it can be kept, left out, written to a file and run again.
- * What each kind does with them is told in rig.c.
+ * One step of a random test, as plain numbers: it can be kept, left out, written to a file and run
+ * again. What each kind does with them is told in rig.c.
  *
- * As text, one step is one line: its name and five hexadecimal numbers, trailing zeros left out. A file of
- * steps begins with a line "tree FLAGS" where FLAGS is the number to make the tree with; # begins a comment.
+ * As text, one step is one line: its name and five hexadecimal numbers, trailing zeros left out. A
+ * file of steps begins with a line "tree FLAGS" where FLAGS is the number to make the tree with; #
+ * begins a comment.
  */
 #ifndef TESTS_SUPPORT_OPS_H
 #define TESTS_SUPPORT_OPS_H
@@ -53,7 +54,10 @@ struct op_list {
 };
 
 void op_list_print(const struct op_list *list, FILE *out);
-/* 0, or the number of the line at fault (the last one when memory ran out). Free with op_list_free(). */
+/*
+ * 0, or the number of the line at fault (the last one when memory ran out). Free with
+ * op_list_free().
+ */
 unsigned int op_list_read(struct op_list *list, FILE *in);
 void op_list_free(struct op_list *list);
 

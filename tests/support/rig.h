@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A tree and its model, side by side: every step is done to both, and what they answer is compared. One
- * cursor lives on from step to step with a model of its own.
+ * A tree and its model, side by side: every step is done to both, and what they answer is compared.
+ * One cursor lives on from step to step with a model of its own.
  */
 #ifndef TESTS_SUPPORT_RIG_H
 #define TESTS_SUPPORT_RIG_H
@@ -28,7 +28,10 @@ struct rig {
 	char why[WHY_SIZE];
 };
 
-/* With its nodes in @mem, or, when NULL, in an arena of its own. False when there is no memory for it. */
+/*
+ * With its nodes in @mem, or, when NULL, in an arena of its own. False when there is no memory for
+ * it.
+ */
 bool rig_init_in(struct rig *rig, unsigned int flags, struct mt_mem *mem);
 bool rig_init(struct rig *rig, unsigned int flags);
 /* Does one step; false and why, when the tree did something else than the model. */
@@ -38,7 +41,10 @@ bool rig_check(struct rig *rig);
 /* Frees everything; false and why, when something was left over. */
 bool rig_fini(struct rig *rig);
 
-/* The entry that number @n stands for: small ones make NULL, the zero entry, pointers, values, words. */
+/*
+ * The entry that number @n stands for: small ones make NULL, the zero entry, pointers, values,
+ * words.
+ */
 void *rig_entry(unsigned long n);
 
 #endif

@@ -103,8 +103,8 @@ static const char *const move_names[NR_MOVES] = { "walk",       "next",       "n
 						  "find_range", "find_rev",   "find_range_rev" };
 
 /*
- * A cursor that was overtaken notices: under the lock it comes to stand on a range of today's tree, and an active
- * one on the far side of where it was.
+ * A cursor that was overtaken notices: under the lock it comes to stand on a range of today's tree,
+ * and an active one on the far side of where it was.
  */
 static bool stale_move(struct rig *rig, enum cursor_move how, unsigned long limit)
 {
@@ -158,7 +158,9 @@ static bool step_move(struct rig *rig, const struct op *op)
 
 /* ---- Writing */
 
-/* The range to write: assigned to the cursor where it stands, when that is allowed and asked for. */
+/*
+ * The range to write: assigned to the cursor where it stands, when that is allowed and asked for.
+ */
 static void aim(struct rig *rig, unsigned long first, unsigned long last, bool keep)
 {
 	enum maple_status status = rig->cursor.status;

@@ -13,7 +13,10 @@ struct rng {
 	uint64_t state;
 };
 
-/* A counter pushed through a 64-bit finaliser: passes as random, and any state is as good as another. */
+/*
+ * A counter pushed through a 64-bit finaliser: passes as random, and any state is as good as
+ * another.
+ */
 static inline uint64_t rng_next(struct rng *rng)
 {
 	uint64_t x = rng->state += UINT64_C(0x9e3779b97f4a7c15);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Is a tree sound, and is it what the model says? Each check returns false and describes the first fault
- * in @why, so that callers with a sequence to shrink or to print can go on.
+ * Is a tree sound, and is it what the model says? Each check returns false and describes the first
+ * fault in @why, so that callers with a sequence to shrink or to print can go on.
  */
 #ifndef TESTS_SUPPORT_TREECHECK_H
 #define TESTS_SUPPORT_TREECHECK_H
@@ -15,8 +15,8 @@
 bool tree_sound(struct maple_tree *mt, char why[WHY_SIZE]);
 
 /*
- * The same ranges, gaps included, seen forwards and backwards, and a tree that knows when it is empty.
- * CONTEXT: the lock, or nobody writing.
+ * The same ranges, gaps included, seen forwards and backwards, and a tree that knows when it is
+ * empty. CONTEXT: the lock, or nobody writing.
  */
 bool tree_equal(struct maple_tree *mt, const struct range_model *model, char why[WHY_SIZE]);
 

@@ -2,19 +2,23 @@
 /*
  * Submitters, queues, readers and a releaser of fences on one VM, for a number of jobs.
  *
- * The model is a cell for each unit of the address space: which object is mapped there, and where in it. It is changed by the driver's steps
- * alone, in the order in which they are called, and each step is checked against it first: what goes must be what the
- * cells say, must be what the operation named asks for, and nothing of that may be left when the next operation begins. In the end
- * the VM is compared with the cells.
+ * The model is a cell for each unit of the address space: which object is mapped there, and where
+ * in it. It is changed by the driver's steps alone, in the order in which they are called, and each
+ * step is checked against it first: what goes must be what the cells say, must be what the
+ * operation named asks for, and nothing of that may be left when the next operation begins. In the
+ * end the VM is compared with the cells.
  *
- * Readers. Each pair of submitter and queue has two *twins*, far apart, which all its jobs map anew with the number of the job as the
- * offset, the one early in the job and the other late. So whoever looks at one and then at the other must not find an
- * older one second, whichever comes first: that would be half a job. Other look-ups must find what covers their
- * address, alive, and of an object that its pair agrees with.
+ * Readers. Each pair of submitter and queue has two *twins*, far apart, which all its jobs map anew
+ * with the number of the job as the offset, the one early in the job and the other late. So whoever
+ * looks at one and then at the other must not find an older one second, whichever comes first: that
+ * would be half a job. Other look-ups must find what covers their address, alive, and of an object
+ * that its pair agrees with.
  *
- * Now and then an allocation fails, somewhere; and what the library allocates or frees in a run, or asks of the system, ends the program.
+ * Now and then an allocation fails, somewhere; and what the library allocates or frees in a run, or
+ * asks of the system, ends the program.
  *
- * Asked for a million operations or more it is the long test: 300,000 mappings to begin with, and 100,000 jobs outstanding at a time.
+ * Asked for a million operations or more it is the long test: 300,000 mappings to begin with, and
+ * 100,000 jobs outstanding at a time.
  */
 #include "support/bind_toy.h"
 #include "support/env.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a job costs while it waits, in a large VM: counted by what the C allocator and the arena have given out. */
+/*
+ * What a job costs while it waits, in a large VM: counted by what the C allocator and the arena
+ * have given out.
+ */
 #include "support/bind_toy.h"
 #include "support/env.h"
 

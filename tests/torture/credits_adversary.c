@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Credits against an adversary. It knows the tree, picks the stores that cost most, and has taken every node of the
- * arena that is not pledged, also in the middle of transactions: a guaranteed store that needs one node more than is
- * pledged for it stops the test. All guaranteed stores are made by a thread that may neither allocate nor call the
- * system (credits_guard.h).
+ * Credits against an adversary. It knows the tree, picks the stores that cost most, and has taken
+ * every node of the arena that is not pledged, also in the middle of transactions: a guaranteed
+ * store that needs one node more than is pledged for it stops the test. All guaranteed stores are
+ * made by a thread that may neither allocate nor call the system (credits_guard.h).
  *
- * A round: holders announce stores; half the time a reader then pins everything in limbo, so that nothing a store
- * replaces comes back before the round is over; the stores are made one by one, in batches and in transactions that are
- * committed or aborted; in between others write, with little memory, much, or none.
+ * A round: holders announce stores; half the time a reader then pins everything in limbo, so that
+ * nothing a store replaces comes back before the round is over; the stores are made one by one, in
+ * batches and in transactions that are committed or aborted; in between others write, with little
+ * memory, much, or none.
  */
 #include "support/cm.h"
 
@@ -63,7 +64,10 @@ static void feed(struct world *w, unsigned long nr)
 		smr_mem_give(w->mem, smr_nodes_pop(&w->hoard));
 }
 
-/* After a guaranteed store. Its nodes come out of the thread's magazine at times, and out of the pledge at others. */
+/*
+ * After a guaranteed store. Its nodes come out of the thread's magazine at times, and out of the
+ * pledge at others.
+ */
 static void hoard_again(struct world *w)
 {
 	hoard(w);
@@ -156,7 +160,10 @@ static struct store think_cut(struct world *w, struct maple_tree *mt)
 	return s;
 }
 
-/* From within the last range before a boundary, between children of the top or further down, to behind it. */
+/*
+ * From within the last range before a boundary, between children of the top or further down, to
+ * behind it.
+ */
 static struct store think_astride(struct world *w, struct maple_tree *mt)
 {
 	unsigned int depth = (unsigned int)rng_below(&w->rng, mt_height(mt));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * That the bound is no padding, and what it comes to: trees in which every node below the top is full, stores that
- * cost as much as stores can, and nothing coming back meanwhile. How much of what was pledged is then really used?
+ * That the bound is no padding, and what it comes to: trees in which every node below the top is
+ * full, stores that cost as much as stores can, and nothing coming back meanwhile. How much of what
+ * was pledged is then really used?
  */
 #include "support/cm.h"
 
@@ -174,7 +175,10 @@ static void recycling_is_tight(void **state)
 		mtree_lock(&mt);
 		mas_walk(&mas);
 		first = mas.index + (mas.last - mas.index) / 2;
-		/* What the two leaves become, this store included, ends where the second of them does. */
+		/*
+		 * What the two leaves become, this store included, ends where the second of them
+		 * does.
+		 */
 		max = mas.max;
 		mas_set(&mas, max + 1);
 		mas_walk(&mas);

@@ -75,7 +75,10 @@ static void *guarded_thread(void *arg)
 	/* A thread asks for its id once, when it takes its first lock. */
 	mtree_lock(&tree);
 	mtree_unlock(&tree);
-	/* Assertions about read-side sections make liburcu register the thread, which asks the system. */
+	/*
+	 * Assertions about read-side sections make liburcu register the thread, which asks the
+	 * system.
+	 */
 	mt_rcu_read_lock(&tree);
 	mt_rcu_read_unlock(&tree);
 	guard.filtered = guard_thread();

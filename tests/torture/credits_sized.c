@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Trees that have been told how many ranges they never have more than, in an arena that others have used up: credits cost nothing, any
- * number of times, whatever becomes of the tree below its bound, and with them it goes from end to end of what it may come to.
+ * Trees that have been told how many ranges they never have more than, in an arena that others have
+ * used up: credits cost nothing, any number of times, whatever becomes of the tree below its bound,
+ * and with them it goes from end to end of what it may come to.
  */
 #include "support/cm.h"
 
@@ -26,7 +27,10 @@ struct world {
 	unsigned long entries, keys, step, all; /* all: nodes, pledged or in the tree */
 };
 
-/* How a tree is treated for a while: of a hundred stores, those of nothing, and the keys that each covers. */
+/*
+ * How a tree is treated for a while: of a hundred stores, those of nothing, and the keys that each
+ * covers.
+ */
 struct mood {
 	unsigned int erase, width;
 };
@@ -117,7 +121,8 @@ static void one_store(struct world *w, struct mt_txn *txn, struct rng *rng, cons
 
 	first *= w->step;
 	last = (last + 1) * w->step - 1;
-	if (full) { /* a whole one goes, or all up to there: in pieces an erasure can leave one more, too */
+	/* A whole one goes, or all up to there: in pieces an erasure can leave one more, too. */
+	if (full) {
 		const struct rm_range *range = &w->model.ranges[rng_below(rng, w->model.count)];
 
 		first = rng_one_in(rng, 1000) ? 0 : range->first;
@@ -214,7 +219,9 @@ static void any_number_of_times(void **state)
 	}
 }
 
-/* What has no credit takes from the tree what it finds: in small pieces too the pledge stays whole. */
+/*
+ * What has no credit takes from the tree what it finds: in small pieces too the pledge stays whole.
+ */
 static void others_erase_beside(void **state)
 {
 	struct world w;
@@ -251,7 +258,10 @@ static void others_erase_beside(void **state)
 
 /* ---- As large as it gets ---- */
 
-/* Makes one of the first ranges of each leaf, so that as few are left as a leaf has at least: how many leaves. */
+/*
+ * Makes one of the first ranges of each leaf, so that as few are left as a leaf has at least: how
+ * many leaves.
+ */
 static unsigned long thin_out(struct maple_tree *mt)
 {
 	unsigned long key = 0, leaves = 0, end;

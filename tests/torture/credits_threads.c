@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Holders on threads of their own, in one tree, beside writers without credits and readers without locks, and a second
- * tree that shares the arena. Each thread owns a slice of the keys, so that it knows what must be found there.
+ * Holders on threads of their own, in one tree, beside writers without credits and readers without
+ * locks, and a second tree that shares the arena. Each thread owns a slice of the keys, so that it
+ * knows what must be found there.
  */
 #include "support/cm.h"
 

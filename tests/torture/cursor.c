@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cursors that look their place up without the lock, and then take it. With the lock only the change number tells whether a
- * place is the tree's still, so it must not be younger than the nodes: as long as it is the tree's, so is the way, in
- * whatever order the writer's stores come to the reader.
+ * Cursors that look their place up without the lock, and then take it. With the lock only the
+ * change number tells whether a place is the tree's still, so it must not be younger than the
+ * nodes: as long as it is the tree's, so is the way, in whatever order the writer's stores come to
+ * the reader.
  */
 #include "support/cm.h"
 

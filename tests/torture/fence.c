@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fences under fire. Threads share a board of fences and do, at random, all that can be done with one: signal, with
- * and without an error, wait for one, any or all, add callbacks and leave or remove them, attach eventfds, replace
- * the fence and drop references. It must hold that
+ * Fences under fire. Threads share a board of fences and do, at random, all that can be done with
+ * one: signal, with and without an error, wait for one, any or all, add callbacks and leave or
+ * remove them, attach eventfds, replace the fence and drop references. It must hold that
  *
- *   - a callback that was added runs once, or was removed and does not run; if it could not be removed it has returned;
- *   - of all who signal a fence one is told 0, and who has waited finds it signalled, with a time and a known error;
+ *   - a callback that was added runs once, or was removed and does not run; if it could not be
+ *     removed it has returned;
+ *   - of all who signal a fence one is told 0, and who has waited finds it signalled, with a time
+ *     and a known error;
  *   - eventfds are readable from then on.
  *
- * On a timeline several threads move the value on while all hold fences for values ahead: one that is signalled
- * means that those of lower values are, and none is signalled before its time.
+ * On a timeline several threads move the value on while all hold fences for values ahead: one that
+ * is signalled means that those of lower values are, and none is signalled before its time.
  */
 #include "support/cm.h"
 

@@ -281,7 +281,10 @@ struct tour {
 	unsigned long done[AHEAD];
 };
 
-/* Notes the versions of the keys that the next step can lead to, lest it return what had been replaced. */
+/*
+ * Notes the versions of the keys that the next step can lead to, lest it return what had been
+ * replaced.
+ */
 static void look_ahead(struct tour *t, unsigned long edge)
 {
 	unsigned long keys = t->f->stripes * STRIPE;
@@ -308,7 +311,9 @@ static void fresh(struct tour *t, void *entry, unsigned long first, unsigned lon
 static void visit(struct tour *t, void *entry, unsigned long first, unsigned long last)
 {
 	struct field *f = t->f;
-	/* After a pause a range comes again when it has been extended over the next key meanwhile. */
+	/*
+	 * After a pause a range comes again when it has been extended over the next key meanwhile.
+	 */
 	bool behind = t->any && (t->down ? (t->paused ? first : last) >= t->edge
 					 : (t->paused ? last : first) <= t->edge);
 
@@ -404,7 +409,10 @@ static void tour_next(struct field *f, unsigned long from, unsigned long to)
 	arrive(&t, to);
 }
 
-/* mt_for_each() gives no range, and none of its steps needs a section: only fixed entries are looked into. */
+/*
+ * mt_for_each() gives no range, and none of its steps needs a section: only fixed entries are
+ * looked into.
+ */
 static void tour_normal(struct field *f, unsigned long from, unsigned long to)
 {
 	unsigned long index = STRIPE * from, expect = from;
@@ -462,7 +470,10 @@ void field_read(struct field *f, struct rng *rng)
 	mt_rcu_read_unlock(&f->tree);
 }
 
-/* Objects stay while the lock is held, and for as long as a section is: the ager knows of sections only. */
+/*
+ * Objects stay while the lock is held, and for as long as a section is: the ager knows of sections
+ * only.
+ */
 void field_read_locked(struct field *f, struct rng *rng)
 {
 	mt_rcu_read_lock(&f->tree);

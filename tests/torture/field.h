@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The keys that are fought over. They come in stripes of 64: the first eight hold a fixed entry that nobody
- * ever touches, the others are one writer's to store into. For each key two version numbers are kept, so
- * that a reader can tell whether what it saw was there at some moment of its look-up: done, the version of
- * the last store over the key that has returned, and begun, of the last that has begun.
+ * The keys that are fought over. They come in stripes of 64: the first eight hold a fixed entry
+ * that nobody ever touches, the others are one writer's to store into. For each key two version
+ * numbers are kept, so that a reader can tell whether what it saw was there at some moment of its
+ * look-up: done, the version of the last store over the key that has returned, and begun, of the
+ * last that has begun.
  */
 #ifndef TESTS_TORTURE_FIELD_H
 #define TESTS_TORTURE_FIELD_H
@@ -34,7 +35,9 @@ struct field {
 
 bool field_start(struct field *f, unsigned int flags, enum mt_rcu_flavor flavor,
 		 unsigned long stripes, unsigned long writers);
-/* Checks the tree against what the writers know of it, then frees all. False and why on a failure. */
+/*
+ * Checks the tree against what the writers know of it, then frees all. False and why on a failure.
+ */
 bool field_stop(struct field *f);
 /* Stores the fixed entries. */
 bool field_plant(struct field *f);

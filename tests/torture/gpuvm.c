@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readers without a lock beside a writer that maps and unmaps at random. A reader checks that what it finds covers the address,
- * has not been freed, and that addresses which are mapped throughout are never found empty. Mappings are freed by the
- * writer after a grace period; a freed one is poisoned first.
+ * Readers without a lock beside a writer that maps and unmaps at random. A reader checks that what
+ * it finds covers the address, has not been freed, and that addresses which are mapped throughout
+ * are never found empty. Mappings are freed by the writer after a grace period; a freed one is
+ * poisoned first.
  */
 #include "support/gpuvm_toy.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tortured tree points at. An object says over which keys it was stored and in which version, and
- * after it has left the tree how many grace periods it has outlived that: a reader in a read-side section that
- * meets one older than 0 has got hold of memory that could have been freed.
+ * What the tortured tree points at. An object says over which keys it was stored and in which
+ * version, and after it has left the tree how many grace periods it has outlived that: a reader in
+ * a read-side section that meets one older than 0 has got hold of memory that could have been
+ * freed.
  */
 #ifndef TESTS_TORTURE_OBJECTS_H
 #define TESTS_TORTURE_OBJECTS_H

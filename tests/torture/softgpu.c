@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software GPU without any order between binds and executions: mappings go while engines are in the middle of them,
- * and so do objects. What a job reads is anybody's guess then, but memory must not be touched after it has been given
- * back. Each player has objects, a region of the address space and an engine of its own, and writes nothing but
- * its own mark. Memory goes round between players; when an object dies, and in the end, it must
- * hold its player's mark or zeroes, and TSan watches the rest.
+ * The software GPU without any order between binds and executions: mappings go while engines are in
+ * the middle of them, and so do objects. What a job reads is anybody's guess then, but memory must
+ * not be touched after it has been given back. Each player has objects, a region of the address
+ * space and an engine of its own, and writes nothing but its own mark. Memory goes round between
+ * players; when an object dies, and in the end, it must hold its player's mark or zeroes, and TSan
+ * watches the rest.
  */
 #include "softgpu.h"
 #include "support/cm.h"

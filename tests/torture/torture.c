@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Readers and writers at once, in every RCU flavour and in the other ways that a tree may be shared. */
+/*
+ * Readers and writers at once, in every RCU flavour and in the other ways that a tree may be
+ * shared.
+ */
 #include "support/cm.h"
 
 #include "field.h"
@@ -62,7 +65,10 @@ static void *writer(void *arg)
 	for (uint64_t n = 0; n < run->s->writes && !field_failed(&run->field); n++) {
 		struct rng rng = rng_make(run->seed + 1000 * w->id, n);
 
-		/* Where to wait for a free object may take a grace period: not one to stand in the way of. */
+		/*
+		 * Where to wait for a free object may take a grace period: not one to stand in the
+		 * way of.
+		 */
 		if (run->s->flavor == MT_RCU_QSBR)
 			urcu_qsbr_thread_offline();
 		if (run->s->raze && n % 3000 == 2999)
@@ -181,7 +187,9 @@ static void many_writers(void **state)
 	torture(&s);
 }
 
-/* Each store gets its memory with the lock dropped, so that the writers come between one another. */
+/*
+ * Each store gets its memory with the lock dropped, so that the writers come between one another.
+ */
 static void dropped_locks(void **state)
 {
 	struct scenario s = { .flags = MT_FLAGS_USE_RCU,
@@ -258,7 +266,10 @@ static void duplicated_under_readers(void **state)
 	torture(&s);
 }
 
-/* On and off, with lock-free readers only while it is on, over one tree that lives through all of it. */
+/*
+ * On and off, with lock-free readers only while it is on, over one tree that lives through all of
+ * it.
+ */
 static void switched_on_and_off(void **state)
 {
 	struct scenario on = {

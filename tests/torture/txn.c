@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transactions under lock-free readers. Each commit makes the next version of the tree; each moves amounts
- * between accounts that lie far apart, and writes its number into stamps all over the key space, so:
+ * Transactions under lock-free readers. Each commit makes the next version of the tree; each moves
+ * amounts between accounts that lie far apart, and writes its number into stamps all over the key
+ * space, so:
  *
  *   - what a reader finds in two stamps, one after the other, never goes down;
- *   - when the stamp read before a look at all accounts and the one read after it are the same, all of what lies
- *     between was read from that one version, and the amounts add up to what they always do. (Looking takes
- *     many calls, each of which may see another version: that is what the two stamps are for.)
+ *   - when the stamp read before a look at all accounts and the one read after it are the same, all
+ *     of what lies between was read from that one version, and the amounts add up to what they
+ *     always do. (Looking takes many calls, each of which may see another version: that is what the
+ *     two stamps are for.)
  *
- * Aborted transactions write what no reader may ever see. Between the accounts lies filler that comes and goes, so
- * that commits replace anything from one leaf to a tree of another height.
+ * Aborted transactions write what no reader may ever see. Between the accounts lies filler that
+ * comes and goes, so that commits replace anything from one leaf to a tree of another height.
  */
 #include "support/cm.h"
 
@@ -32,8 +34,8 @@ enum { READERS = 2, WRITERS_MAX = 2, ACCOUNTS = 24, FILLERS = 150, OPENING = 100
 #define FILLER xa_mk_value(1UL << 51)
 
 /*
- * Account @i owns BLOCK keys: its stamp at the start, its amount behind it, over a few keys more or less, and then the
- * filler, up to the block's end.
+ * Account @i owns BLOCK keys: its stamp at the start, its amount behind it, over a few keys more or
+ * less, and then the filler, up to the block's end.
  */
 #define BLOCK (1UL << 16)
 #define STAMP_KEYS 8UL
@@ -272,7 +274,10 @@ static void tour(struct bank *bank, unsigned long *least, bool down)
 		fail_bank(bank, "%s: saw %lu stamps", how, stamps);
 }
 
-/* A cursor that stood in the tree already, and look-ups between its steps: also then nothing goes back. */
+/*
+ * A cursor that stood in the tree already, and look-ups between its steps: also then nothing goes
+ * back.
+ */
 static void tour_with_looks(struct bank *bank, unsigned long *least, struct rng *rng)
 {
 	MA_STATE(mas, &bank->tree, 0, 0);

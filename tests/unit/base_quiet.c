@@ -154,7 +154,10 @@ static void note_call(struct smr_rcu_head *head)
 	reach(&called, 1);
 }
 
-/* Who has read no root has no node, and is not known; callbacks about anything else wait for him all the same. */
+/*
+ * Who has read no root has no node, and is not known; callbacks about anything else wait for him
+ * all the same.
+ */
 static void a_section_that_nobody_knows(void **state)
 {
 	const struct timespec while_it_might_be_called = { 0, 5 * 1000 * 1000 };
@@ -173,7 +176,10 @@ static void a_section_that_nobody_knows(void **state)
 	end(&r);
 }
 
-/* Who has entered without us is known once he has read a root. Each of the three has a record that nobody had before. */
+/*
+ * Who has entered without us is known once he has read a root. Each of the three has a record that
+ * nobody had before.
+ */
 static void sections_entered_without_us(void **state)
 {
 	static void (*const first_contact[])(void) = { load, walk, search };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A VM of the toy driver with a queue on it, and what tests of bind queues ask of it again and again. */
+/*
+ * A VM of the toy driver with a queue on it, and what tests of bind queues ask of it again and
+ * again.
+ */
 #ifndef TESTS_UNIT_BIND_BED_H
 #define TESTS_UNIT_BIND_BED_H
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a job leaves behind: pairs, objects and reservation locks last as long as they must, and no longer. */
+/*
+ * What a job leaves behind: pairs, objects and reservation locks last as long as they must, and no
+ * longer.
+ */
 #include "bind_bed.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What jobs find that were submitted before and after others, in one queue and in several; and callbacks that block. */
+/*
+ * What jobs find that were submitted before and after others, in one queue and in several; and
+ * callbacks that block.
+ */
 #include "bind_bed.h"
 
 #include <errno.h>

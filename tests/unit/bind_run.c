@@ -28,7 +28,10 @@ static void unmap_all_in_one_job(void **state)
 	(void)state;
 	assert_int_equal(submit_sync(q, "map 10+10=A@0; map 20+10=B@0; map 40+10=A@20"), 0);
 	toy_clear_log(&bt.toy);
-	/* Over parts of what has gone, in the middle, at an end and as a whole; and all of that again. */
+	/*
+	 * Over parts of what has gone, in the middle, at an end and as a whole; and all of that
+	 * again.
+	 */
 	assert_int_equal(submit_sync(q, "unmap_all A; map 14+4=A@80; unmap 18+2; prefetch 0+100; "
 					"map 4c+8=C@0; unmap 10+1; unmap_all A; map 30+1=A@7; "
 					"unmap_all C"),

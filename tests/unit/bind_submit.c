@@ -116,7 +116,9 @@ static void refused_when_over(void **state)
 	end(q);
 }
 
-/* What the driver says of an operation becomes the answer, and what it has said yes to is finished. */
+/*
+ * What the driver says of an operation becomes the answer, and what it has said yes to is finished.
+ */
 static void preparing_may_fail(void **state)
 {
 	struct bind_queue *q = begin(NULL);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Driving a VM by bind queues: which, and how it ends, by cancelled queues, a ban, or being closed. */
+/*
+ * Driving a VM by bind queues: which, and how it ends, by cancelled queues, a ban, or being closed.
+ */
 #include "bind_bed.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Submitters that wait, for room below the bounds or for their job: who is let in, who is told of the end, and signals. */
+/*
+ * Submitters that wait, for room below the bounds or for their job: who is let in, who is told of
+ * the end, and signals.
+ */
 #include "bind_bed.h"
 
 #include <errno.h>

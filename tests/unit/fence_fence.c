@@ -251,7 +251,9 @@ static void signal_next(struct fence *f, struct fence_cb *cb)
 	c->signal = fence_signal(c->next);
 }
 
-/* A ring of fences, each of which signals the next: the second time round it is signalled already. */
+/*
+ * A ring of fences, each of which signals the next: the second time round it is signalled already.
+ */
 static void callbacks_may_signal_in_a_ring(void **state)
 {
 	struct chain c[3] = { 0 };

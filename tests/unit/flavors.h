@@ -7,7 +7,10 @@
 
 static const enum mt_rcu_flavor all_flavors[] = { MT_RCU_BP, MT_RCU_MEMB, MT_RCU_MB, MT_RCU_QSBR };
 
-/* liburcu's headers of several flavours do not go well together; this is all that is needed of them. */
+/*
+ * liburcu's headers of several flavours do not go well together; this is all that is needed of
+ * them.
+ */
 void urcu_memb_register_thread(void);
 void urcu_memb_unregister_thread(void);
 void urcu_mb_register_thread(void);

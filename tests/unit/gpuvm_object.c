@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Pairs: how many there are, who counts them, what they are linked to, and the lists of external and evicted ones. */
+/*
+ * Pairs: how many there are, who counts them, what they are linked to, and the lists of external
+ * and evicted ones.
+ */
 #include "support/cm.h"
 
 #include "gpuvm/object.h"

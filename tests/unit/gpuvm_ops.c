@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Lists of operations: walking them, a user's own operations and pairs, and every allocation that may fail. */
+/*
+ * Lists of operations: walking them, a user's own operations and pairs, and every allocation that
+ * may fail.
+ */
 #include "support/cm.h"
 
 #include "support/gpuvm_toy.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker of the locking rules: each rule about locks is broken, and reported with both stacks; and its nearest
- * correct neighbour is not.
+ * The checker of the locking rules: each rule about locks is broken, and reported with both stacks;
+ * and its nearest correct neighbour is not.
  */
 #include "reported.h"
 
@@ -48,7 +48,9 @@ static void order_of_four(void **state)
 	expect(LOCKCHECK_LOCK_ORDER, "takes_again", "takes_again");
 }
 
-/* Who only tries holds nobody up; but what it then waits for is waited for under the lock it got. */
+/*
+ * Who only tries holds nobody up; but what it then waits for is waited for under the lock it got.
+ */
 static void order_of_tries(void **state)
 {
 	(void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker of the locking rules: each rule about sections is broken, and reported with both stacks; and its nearest
- * correct neighbour is not.
+ * The checker of the locking rules: each rule about sections is broken, and reported with both
+ * stacks; and its nearest correct neighbour is not.
  */
 #include "reported.h"
 
@@ -42,7 +42,9 @@ static void allocation_in_a_section(void **state)
 	mtree_destroy(&mt);
 }
 
-/* A store over exactly one range needs no memory whatever its gfp; others may do with what is free. */
+/*
+ * A store over exactly one range needs no memory whatever its gfp; others may do with what is free.
+ */
 static void stores_that_a_section_allows(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -233,7 +235,10 @@ static void wait_in_every_flavour(void **state)
 	}
 }
 
-/* Holders of credits may wait for a grace period in must-not-allocate sections, but not in read-side ones. */
+/*
+ * Holders of credits may wait for a grace period in must-not-allocate sections, but not in
+ * read-side ones.
+ */
 static void credits_wait_for_grace_periods(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);

@@ -27,8 +27,8 @@ static void *churn(void *arg)
 }
 
 /*
- * Nodes can be taken, given and retired, and what is retired comes back, be it from before the fork. As liburcu
- * wants it, the fork is bracketed with its own handlers.
+ * Nodes can be taken, given and retired, and what is retired comes back, be it from before the
+ * fork. As liburcu wants it, the fork is bracketed with its own handlers.
  */
 static int child(struct mt_mem *mem)
 {
@@ -98,8 +98,9 @@ int main(void)
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 	/*
-	 * ThreadSanitizer cannot follow a child of a program with threads; and of AddressSanitizer's allocator another
-	 * thread may have held a lock at the fork, which nobody releases in the child.
+	 * ThreadSanitizer cannot follow a child of a program with threads; and of
+	 * AddressSanitizer's allocator another thread may have held a lock at the fork, which
+	 * nobody releases in the child.
 	 */
 	return 77;
 #endif

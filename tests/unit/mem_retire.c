@@ -74,7 +74,10 @@ static void every_flavour_waits(void **state)
 		nodes_stay_while_a_reader_is_in(all_flavors[i]);
 }
 
-/* While one batch waits all that is retired gathers: two batches, however many calls; one, where the wait begins with a look. */
+/*
+ * While one batch waits all that is retired gathers: two batches, however many calls; one, where
+ * the wait begins with a look.
+ */
 static void batches_of(enum mt_rcu_flavor flavor, unsigned int batches)
 {
 	struct pages pages = PAGES;
@@ -145,7 +148,10 @@ static void a_writer_that_looks(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* A callback on its way when a writer frees what it is about finds later ones, or none, and frees none twice. */
+/*
+ * A callback on its way when a writer frees what it is about finds later ones, or none, and frees
+ * none twice.
+ */
 static void lookers_and_callbacks(void **state)
 {
 	struct pages pages = PAGES;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of the checker: what it reported last, and functions for its stacks to name. These are visible to dladdr(),
- * and so not static.
+ * For tests of the checker: what it reported last, and functions for its stacks to name. These are
+ * visible to dladdr(), and so not static.
  */
 #ifndef TESTS_UNIT_REPORTED_H
 #define TESTS_UNIT_REPORTED_H
@@ -35,7 +35,10 @@ void note(const struct lockcheck_report *report, void *arg);
 int begin(void **state);
 #define TEST(name) cmocka_unit_test_setup(name, begin)
 
-/* One report, of @rule, with a stack through @here and one through @other (NULL: not known). Forgets it. */
+/*
+ * One report, of @rule, with a stack through @here and one through @other (NULL: not known).
+ * Forgets it.
+ */
 void expect(enum lockcheck_rule rule, const char *here, const char *other);
 void expect_nothing(void);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software GPU's memory, page tables and TLBs, each beside a plain model: an array of pages. The page tables may
- * lack any entry, so what is found must be right, and what has just been entered must be found.
+ * The software GPU's memory, page tables and TLBs, each beside a plain model: an array of pages.
+ * The page tables may lack any entry, so what is found must be right, and what has just been
+ * entered must be found.
  */
 #include "softgpu.h"
 #include "support/cm.h"

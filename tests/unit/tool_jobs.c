@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Traces as jobs: what is asked for, in which order it must happen, and what readers may see meanwhile. */
+/*
+ * Traces as jobs: what is asked for, in which order it must happen, and what readers may see
+ * meanwhile.
+ */
 #include "support/cm.h"
 
 #include <string.h>
@@ -170,7 +173,10 @@ static void test_order(void **state)
 			 EXIT_OK);
 	for (size_t job = 0; job < 3; job++)
 		assert_int_equal(after(job, !(job % 2)), 0);
-	/* 3 waits for 0, the first of its lane; 4 for 1, and for 2 in its own lane; 5 for 4, the third. */
+	/*
+	 * 3 waits for 0, the first of its lane; 4 for 1, and for 2 in its own lane; 5 for 4, the
+	 * third.
+	 */
 	assert_int_equal(after(3, 0), 1);
 	assert_int_equal(after(4, 1), 1);
 	assert_int_equal(after(5, 0), 3);

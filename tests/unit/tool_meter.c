@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Does the meter see what is done in a section, whoever does it, and nothing of what is done outside? */
+/*
+ * Does the meter see what is done in a section, whoever does it, and nothing of what is done
+ * outside?
+ */
 #include "support/cm.h"
 
 #include <pthread.h>

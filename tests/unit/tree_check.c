@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker of the locking rules: each rule about trees and cursors is broken, and reported with both stacks; and its nearest
- * correct neighbour is not.
+ * The checker of the locking rules: each rule about trees and cursors is broken, and reported with
+ * both stacks; and its nearest correct neighbour is not.
  */
 #include "reported.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Credits on one thread: what the calls answer, what they keep of memory and give back, and what everybody else may
- * and may not do meanwhile. Every test runs in each mode of the tree and of the holder.
+ * Credits on one thread: what the calls answer, what they keep of memory and give back, and what
+ * everybody else may and may not do meanwhile. Every test runs in each mode of the tree and of the
+ * holder.
  */
 #include "support/cm.h"
 #include "support/env.h"
@@ -378,8 +379,8 @@ static void stayer_end(struct stayer *s)
 }
 
 /*
- * A reader that stays holds all up that is replaced. As long as there are nodes that are nobody's they make that good, and
- * nobody waits: it would be for ever.
+ * A reader that stays holds all up that is replaced. As long as there are nodes that are nobody's
+ * they make that good, and nobody waits: it would be for ever.
  */
 static void begins_in(struct bed *bed, unsigned long n)
 {
@@ -480,7 +481,10 @@ static void outlive_the_contents(void **state)
 	everywhere(destroyed_in);
 }
 
-/* Several holders of both modes on the tree, and on a second one beside it, which a copy is made of. */
+/*
+ * Several holders of both modes on the tree, and on a second one beside it, which a copy is made
+ * of.
+ */
 static void shares_in(struct bed *bed, unsigned long n)
 {
 	struct mt_credits more[4];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Edits amid a leaf: they come to what any store would, gap figures included, and build a node at most; and whatever is more than
- * that is left alone. Beside a model, in dense and in holey trees of pages, of bytes, and of keys that fit no narrow
- * leaf; in trees with and without lock-free readers, and in transactions.
+ * Edits amid a leaf: they come to what any store would, gap figures included, and build a node at
+ * most; and whatever is more than that is left alone. Beside a model, in dense and in holey trees
+ * of pages, of bytes, and of keys that fit no narrow leaf; in trees with and without lock-free
+ * readers, and in transactions.
  */
 #include "support/cm.h"
 
@@ -282,7 +283,9 @@ static void leaves_the_trees_own_leaves_alone(void **state)
 	bed_free(&b);
 }
 
-/* Of narrow leaves, then of wide ones: @check gets the limits of one amid others that is not full. */
+/*
+ * Of narrow leaves, then of wide ones: @check gets the limits of one amid others that is not full.
+ */
 static void each_kind(void (*check)(struct bed *b, unsigned long unit, unsigned long min,
 				    unsigned long max))
 {

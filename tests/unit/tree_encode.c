@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Nodes written and read back: whatever kind is chosen, its starts, slots and searches are what went in. */
+/*
+ * Nodes written and read back: whatever kind is chosen, its starts, slots and searches are what
+ * went in.
+ */
 #include "support/cm.h"
 
 #include "support/rng.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stores of which much is known beforehand: what is promised of nodes holds for whatever the store turns out to be, and drafts
- * and swaps come to what plain stores would. Beside a model, in dense and in holey trees of pages and of bytes.
+ * Stores of which much is known beforehand: what is promised of nodes holds for whatever the store
+ * turns out to be, and drafts and swaps come to what plain stores would. Beside a model, in dense
+ * and in holey trees of pages and of bytes.
  */
 #include "support/cm.h"
 
@@ -129,7 +130,10 @@ static void model_edge(struct bed *b, unsigned long key, void *entry)
 	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
 }
 
-/* Entries for the rests of what [first..last] cuts; NULL where there is none, and sometimes otherwise. */
+/*
+ * Entries for the rests of what [first..last] cuts; NULL where there is none, and sometimes
+ * otherwise.
+ */
 static void pick_edges(struct bed *b, unsigned long first, unsigned long last, void **left,
 		       void **right)
 {

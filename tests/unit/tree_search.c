@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Searching a node gives what looking at each range gives, with every instruction set that this machine has. */
+/*
+ * Searching a node gives what looking at each range gives, with every instruction set that this
+ * machine has.
+ */
 #include "support/cm.h"
 
 #include "support/rng.h"
@@ -304,7 +307,10 @@ static void check_search(const struct smr_items *it, const void *enode, unsigned
 			assert_int_equal(isas[k].search(enode, key), expected);
 }
 
-/* Nodes as they are written, of any spread and alignment, and any key that such a node may be asked for. */
+/*
+ * Nodes as they are written, of any spread and alignment, and any key that such a node may be asked
+ * for.
+ */
 static void searches(void **state)
 {
 	struct smr_items it;
@@ -349,7 +355,10 @@ static void check_measured(const struct smr_node *as, bool want)
 			assert_int_equal(isas[k].measured(as), want);
 }
 
-/* A key converted for one node serves another if no bit of base and shift differs, whatever else of it does. */
+/*
+ * A key converted for one node serves another if no bit of base and shift differs, whatever else of
+ * it does.
+ */
 static void measures(void **state)
 {
 	static alignas(MT_NODE_SIZE) struct smr_node other;

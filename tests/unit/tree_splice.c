@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What moves in a leaf moves whole, and what does not stays, with every instruction set that this machine has. */
+/*
+ * What moves in a leaf moves whole, and what does not stays, with every instruction set that this
+ * machine has.
+ */
 #include "support/cm.h"
 
 #include "support/rng.h"
@@ -28,7 +31,10 @@ SMR_EACH_ISA(DEFINE_SHIFT)
 /* The old leaf, the new one, and on either side of them what belongs to others. */
 static alignas(MT_NODE_SIZE) struct smr_node old[3], new[3];
 
-/* A place for a leaf that ends, and one that begins, where memory does: nothing beside it may be read, either. */
+/*
+ * A place for a leaf that ends, and one that begins, where memory does: nothing beside it may be
+ * read, either.
+ */
 static struct smr_node *edge[2];
 
 static int map_edges(void **state)
@@ -63,7 +69,10 @@ static int64_t bound_of(const struct smr_node *node, enum smr_kind kind, unsigne
 	return smr_kind_wide(kind) ? node->b64[i] : node->b32[i];
 }
 
-/* Whatever lies in front of @y and has been there before stays; what lies behind comes from @j on; the rest is padding. */
+/*
+ * Whatever lies in front of @y and has been there before stays; what lies behind comes from @j on;
+ * the rest is padding.
+ */
 static void check_leaf(const struct smr_node *from, struct smr_node *to, enum smr_kind kind,
 		       unsigned int y, unsigned int j)
 {

@@ -111,7 +111,10 @@ static void erasing_one_by_one(void **state)
 	everywhere(erases_each);
 }
 
-/* From all to nothing, to much, to one entry without a node, to a little, to nothing, in one transaction. */
+/*
+ * From all to nothing, to much, to one entry without a node, to a little, to nothing, in one
+ * transaction.
+ */
 static void turns_over(struct bed *bed, unsigned long n, int how)
 {
 	struct tree_image before;
@@ -314,7 +317,9 @@ static bool has_node(const struct nodes *nodes, const void *enode)
 	return false;
 }
 
-/* All that have left the tree are dead, whatever a reader on them knows of the tree, and no others. */
+/*
+ * All that have left the tree are dead, whatever a reader on them knows of the tree, and no others.
+ */
 static void replaced_nodes_are_dead(void **state)
 {
 	struct nodes before = { .nr = 0 }, after = { .nr = 0 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Transactions and nodes: what numbers tell of them, how many are copied, and when their memory comes back. */
+/*
+ * Transactions and nodes: what numbers tell of them, how many are copied, and when their memory
+ * comes back.
+ */
 #include "txn_bed.h"
 
 /* ---- Numbers */
@@ -112,7 +115,10 @@ static void a_node_is_copied_once(void **state)
 	everywhere(copies_all_once);
 }
 
-/* A store in a leaf that was not touched yet: that leaf, and what of the way to it is not yet the transaction's. */
+/*
+ * A store in a leaf that was not touched yet: that leaf, and what of the way to it is not yet the
+ * transaction's.
+ */
 static void an_untouched_leaf_costs_one_leaf(void **state)
 {
 	struct tree_image before;

@@ -182,7 +182,10 @@ static void nothing_but_a_gap(void **state)
 	node = smr_node_of(leaf);
 	count = node->count;
 	assert_int_equal(count, 2); /* [0..4] and what is above */
-	/* One range, the gap: the bound that is unused then must be padding, or that is what is found. */
+	/*
+	 * One range, the gap: the bound that is unused then must be padding, or that is what is
+	 * found.
+	 */
 	node->count = 1;
 	node->b32[0] = INT32_MAX;
 	smr_slots(leaf)[0] = NULL;

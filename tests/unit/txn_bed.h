@@ -64,7 +64,10 @@ static inline void plain_store(struct bed *bed, unsigned long first, unsigned lo
 	assert_int_equal(rm_store(&bed->model, first, last, entry), 0);
 }
 
-/* @n ranges; a single one is an entry at [0..0], for which a tree needs no nodes. The lock is held from here on. */
+/*
+ * @n ranges; a single one is an entry at [0..0], for which a tree needs no nodes. The lock is held
+ * from here on.
+ */
 static inline void bed_make(struct bed *bed, unsigned int flags, unsigned long n)
 {
 	memset(bed, 0, sizeof(*bed));
@@ -190,7 +193,10 @@ static inline void everywhere(void (*body)(struct bed *bed, unsigned long n, int
 
 		for (size_t s = 0; s < NR_SIZES; s++)
 			for (int how = 0; how < NR_ENDS; how++) {
-				/* Large ones in one mode only where everything takes ten times as long. */
+				/*
+				 * Large ones in one mode only where everything takes ten times as
+				 * long.
+				 */
 				if (sizes[s] > 100 && mode != 3 && env_scaled(100) < 100)
 					continue;
 				bed_make(&bed, flags, sizes[s]);

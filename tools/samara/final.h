@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What is mapped at the end: written, and compared with a file, as --dump-final and --expect-final ask. */
+/*
+ * What is mapped at the end: written, and compared with a file, as --dump-final and --expect-final
+ * ask.
+ */
 #ifndef SAMARA_TOOL_FINAL_H
 #define SAMARA_TOOL_FINAL_H
 

@@ -41,7 +41,10 @@ static uint64_t next_random(struct gpu_work *work)
 
 /* ---- Memory ---- */
 
-/* A number for the memory at the page of @addr, which the model has mapped; NO_MEMORY: not to be used. */
+/*
+ * A number for the memory at the page of @addr, which the model has mapped; NO_MEMORY: not to be
+ * used.
+ */
 static uint64_t memory_at(const struct gpu_work *work, const struct address_space *model,
 			  uint64_t addr)
 {
@@ -59,7 +62,10 @@ static uint64_t memory_at(const struct gpu_work *work, const struct address_spac
 	return number * (SG_VA_END / SG_PAGE) + offset / SG_PAGE;
 }
 
-/* The page that @memory is, which is given room if it has none and there is some; NULL: there is none. */
+/*
+ * The page that @memory is, which is given room if it has none and there is some; NULL: there is
+ * none.
+ */
 static struct gpu_page *page_of(struct gpu_work *work, uint64_t memory)
 {
 	void *entry = mtree_load(&work->known, memory);
@@ -73,7 +79,10 @@ static struct gpu_page *page_of(struct gpu_work *work, uint64_t memory)
 	return &work->pages[work->nr_pages++];
 }
 
-/* A page whose contents are known and which is mapped where it was when written; NULL: none was found. */
+/*
+ * A page whose contents are known and which is mapped where it was when written; NULL: none was
+ * found.
+ */
 static const struct gpu_page *known_page(struct gpu_work *work, const struct address_space *model)
 {
 	for (unsigned int tries = 0; work->nr_pages && tries < 4; tries++) {

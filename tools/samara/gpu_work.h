@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work for the engines of the software GPU, made of a trace beforehand. After every so many jobs there is a task: pages that are mapped
- * at this point of the trace are filled, copied and read back, where they are mapped; or a page that has just been unmapped
- * is read, which must fault. Memory keeps what was written to it, through whatever address, until something else is written, so it is
- * known what must be found: a translation that is outdated, or in force too early, or wrong, reads something else.
+ * Work for the engines of the software GPU, made of a trace beforehand. After every so many jobs
+ * there is a task: pages that are mapped at this point of the trace are filled, copied and read
+ * back, where they are mapped; or a page that has just been unmapped is read, which must fault.
+ * Memory keeps what was written to it, through whatever address, until something else is written,
+ * so it is known what must be found: a translation that is outdated, or in force too early, or
+ * wrong, reads something else.
  *
- * Tasks take part in the order of all work (order.h): by the addresses they use, so that no bind changes what is mapped there too early
- * or too late, and by the memory, for two addresses may lead to the same.
+ * Tasks take part in the order of all work (order.h): by the addresses they use, so that no bind
+ * changes what is mapped there too early or too late, and by the memory, for two addresses may lead
+ * to the same.
  */
 #ifndef SAMARA_TOOL_GPU_WORK_H
 #define SAMARA_TOOL_GPU_WORK_H

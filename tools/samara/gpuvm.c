@@ -477,7 +477,10 @@ static void look(struct machine *m, const struct script_line *line)
 	}
 }
 
-/* Runs one line; what the library refuses is printed. False, with *@why: the line makes no sense here. */
+/*
+ * Runs one line; what the library refuses is printed. False, with *@why: the line makes no sense
+ * here.
+ */
 static bool run_line(struct machine *m, const struct script_line *line, const char **why)
 {
 	struct object *o = *line->object ? find_object(m, line->object) : NULL;

@@ -2,9 +2,9 @@
 /*
  * How the mappings of a trace are kept in a GPU VM, and how they are read back.
  *
- * Addresses and offsets are bytes. An object of the trace is a gpuvm_object. So is private anonymous memory, all of it one, in which
- * each address has the offset that is its own number: so pieces of it go on where others end. The trace's flags are the
- * VM's user bits.
+ * Addresses and offsets are bytes. An object of the trace is a gpuvm_object. So is private
+ * anonymous memory, all of it one, in which each address has the offset that is its own number: so
+ * pieces of it go on where others end. The trace's flags are the VM's user bits.
  */
 #ifndef SAMARA_TOOL_MAPPED_H
 #define SAMARA_TOOL_MAPPED_H
@@ -48,8 +48,8 @@ struct vm_objects {
 };
 
 /*
- * One for each id that @trace maps, and for 0: 0 or -ENOMEM. With @frames they have memory, which the software GPU can
- * write to; NULL: they are but names.
+ * One for each id that @trace maps, and for 0: 0 or -ENOMEM. With @frames they have memory, which
+ * the software GPU can write to; NULL: they are but names.
  */
 int vm_objects_init(struct vm_objects *objects, const struct trace *trace, struct sg_pool *frames);
 /* CONTEXT: no VM has mappings of them. */
@@ -67,13 +67,14 @@ bool content_equal(const struct content *a, const struct content *b);
 const char *content_text(const struct content *content, char *text, size_t size);
 
 /*
- * Compares the whole VM with the model: 0, or -EUCLEAN and the first difference in @why of @size bytes. CONTEXT: nobody changes the
- * VM meanwhile; as for look-ups.
+ * Compares the whole VM with the model: 0, or -EUCLEAN and the first difference in @why of @size
+ * bytes. CONTEXT: nobody changes the VM meanwhile; as for look-ups.
  */
 int mapped_check_all(struct gpuvm *vm, const struct address_space *model, size_t *live, char *why,
 		     size_t size);
 /*
- * Compares [first..last] alone, of which @pieces, cut at its ends, are all that is to be mapped there. Allocates nothing.
+ * Compares [first..last] alone, of which @pieces, cut at its ends, are all that is to be mapped
+ * there. Allocates nothing.
  */
 int mapped_check(struct gpuvm *vm, uint64_t first, uint64_t last, const struct as_mapping *pieces,
 		 size_t nr, char *why, size_t size);

@@ -30,7 +30,10 @@ struct mapping {
 struct mapping *mapping_new(const struct as_mapping *what);
 /* For a record that was never published. NULL is fine. */
 void mapping_discard(struct mapping *mapping);
-/* Marks a record that nobody can see any more, so that a reader who still does notices, and frees it. */
+/*
+ * Marks a record that nobody can see any more, so that a reader who still does notices, and frees
+ * it.
+ */
 void mapping_bury(void *mapping);
 
 #endif

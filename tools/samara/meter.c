@@ -39,8 +39,8 @@ void meter_heap_used(void)
 static _Thread_local volatile unsigned char selector = SYSCALL_DISPATCH_FILTER_ALLOW;
 
 /*
- * The one place from which system calls always get through: those that the handler makes, and its return. The
- * arguments are in the kernel's order.
+ * The one place from which system calls always get through: those that the handler makes, and its
+ * return. The arguments are in the kernel's order.
  */
 long meter_gate_call(long number, const greg_t args[6]);
 void meter_gate_return(void);
@@ -81,7 +81,9 @@ static void count_call(long number)
 	}
 }
 
-/* In place of a system call: counts it, makes it, and puts its result where the caller will look. */
+/*
+ * In place of a system call: counts it, makes it, and puts its result where the caller will look.
+ */
 static void on_call(int signal, siginfo_t *info, void *arg)
 {
 	ucontext_t *context = arg;
@@ -90,7 +92,10 @@ static void on_call(int signal, siginfo_t *info, void *arg)
 				 regs[REG_R10], regs[REG_R8],  regs[REG_R9] };
 
 	(void)signal;
-	/* Another handler's return, in a section: it takes its frame from the stack, so it is made to happen there. */
+	/*
+	 * Another handler's return, in a section: it takes its frame from the stack, so it is made
+	 * to happen there.
+	 */
 	if (info->si_syscall == SYS_rt_sigreturn) {
 		regs[REG_RIP] = (greg_t)(uintptr_t)meter_gate_return;
 		return;
@@ -101,7 +106,10 @@ static void on_call(int signal, siginfo_t *info, void *arg)
 
 static atomic_bool caught; /* SIGSYS is ours */
 
-/* sigaction() would have the handler return by way of the C library, from where no call gets through. */
+/*
+ * sigaction() would have the handler return by way of the C library, from where no call gets
+ * through.
+ */
 static void catch_calls(void)
 {
 	struct {

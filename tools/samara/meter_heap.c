@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The functions that allocate and free, defined by the program so that the whole process uses them: each tells the meter and
- * passes the call on to the C library, or to the kernel.
+ * The functions that allocate and free, defined by the program so that the whole process uses them:
+ * each tells the meter and passes the call on to the C library, or to the kernel.
  */
 #include "meter.h"
 

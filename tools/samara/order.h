@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What must wait for what. Items of work, of whatever kind, are added in an order that gives the right result. Each belongs to a lane,
- * whose items run one after another, and touches ranges of keys: addresses, say. The order that is kept is: an item runs after
- * the last item before it that touched each of its keys, so, by way of that one, after all of them. It is told as numbers:
+ * What must wait for what. Items of work, of whatever kind, are added in an order that gives the
+ * right result. Each belongs to a lane, whose items run one after another, and touches ranges of
+ * keys: addresses, say. The order that is kept is: an item runs after the last item before it that
+ * touched each of its keys, so, by way of that one, after all of them. It is told as numbers:
  * before an item of one lane runs, so and so many items of another are over.
  */
 #ifndef SAMARA_TOOL_ORDER_H
@@ -39,7 +40,10 @@ void order_destroy(struct order *order);
 
 /* A new item of @lane, *@item its number, from 0 on: 0 or -ENOMEM. */
 int order_add(struct order *order, unsigned int lane, uint32_t *item);
-/* The newest item waits for those before it that touched [first..last]; all of that before the first order_touch(). */
+/*
+ * The newest item waits for those before it that touched [first..last]; all of that before the
+ * first order_touch().
+ */
 void order_depend(struct order *order, enum order_kind kind, uint64_t first, uint64_t last);
 /* The newest item touches it: 0 or -ENOMEM. */
 int order_touch(struct order *order, enum order_kind kind, uint64_t first, uint64_t last);

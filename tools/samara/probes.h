@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a reader without locks can know that an answer was true, when jobs change a VM in an order that is known beforehand.
+ * How a reader without locks can know that an answer was true, when jobs change a VM in an order
+ * that is known beforehand.
  *
- * For a fixed set of addresses, the probes, everything that each will ever hold is written down before the first job runs, with the
- * number of the job that brings it. Jobs that touch the same address run in the order of their numbers; no order is
- * needed between others. Whoever runs a job says probes_done() for what it touched after its changes can be seen and
- * before any later job that touches the same addresses may begin. Then a look-up of a probe that began with d0 of its
+ * For a fixed set of addresses, the probes, everything that each will ever hold is written down
+ * before the first job runs, with the number of the job that brings it. Jobs that touch the same
+ * address run in the order of their numbers; no order is needed between others. Whoever runs a job
+ * says probes_done() for what it touched after its changes can be seen and before any later job
+ * that touches the same addresses may begin. Then a look-up of a probe that began with d0 of its
  * entries done, and ended with d1 done, may have met
  *
  *   the entries from d0 to d1, for all of them were there in the meantime or at its beginning,
  *   and those of the job after that of entry d1, which may be at work,
  *
- * and nothing else. No false alarm: entries beyond belong to jobs that cannot have begun. Nothing slips through: an answer that was
- * never there is in no entry, one that is outdated is below d0.
+ * and nothing else. No false alarm: entries beyond belong to jobs that cannot have begun. Nothing
+ * slips through: an answer that was never there is in no entry, one that is outdated is below d0.
  *
- * A VM that its user drives shows the steps of a job: where it maps over something there is nothing for a moment. With @steps
- * the entries say so.
+ * A VM that its user drives shows the steps of a job: where it maps over something there is nothing
+ * for a moment. With @steps the entries say so.
  */
 #ifndef SAMARA_TOOL_PROBES_H
 #define SAMARA_TOOL_PROBES_H

@@ -2,15 +2,18 @@
 /*
  * A run of a trace through bind queues: what its parts share.
  *
- * A number of threads, the submitters, each with a queue of its own, take the jobs in turns (jobs.h: lanes) and submit them
- * without waiting for more than room: the order that must be is made by fences. A job signals value seq of its queue's timeline,
- * and waits for those values of the other timelines on which it depends.
+ * A number of threads, the submitters, each with a queue of its own, take the jobs in turns
+ * (jobs.h: lanes) and submit them without waiting for more than room: the order that must be is
+ * made by fences. A job signals value seq of its queue's timeline, and waits for those values of
+ * the other timelines on which it depends.
  *
- * Every submitter has its part of --in-flight for itself. If they shared it, one could fill it with jobs that wait for one which
- * another has no room to submit; so the earliest job that is not over can always be submitted, and then run. (The VM's bound, too, is
- * --in-flight. It counts jobs until they are cleaned up, which a submitter may have to wait for.)
+ * Every submitter has its part of --in-flight for itself. If they shared it, one could fill it with
+ * jobs that wait for one which another has no room to submit; so the earliest job that is not over
+ * can always be submitted, and then run. (The VM's bound, too, is --in-flight. It counts jobs until
+ * they are cleaned up, which a submitter may have to wait for.)
  *
- * The engines of a software GPU are fed in the same way (gpu_work.h): each is a lane, with a submitter and a timeline.
+ * The engines of a software GPU are fed in the same way (gpu_work.h): each is a lane, with a
+ * submitter and a timeline.
  *
  *   through_queue.c  sets all up, hands out the jobs, judges what came of it
  *   queue_vm.c       the VM, plain or that of the software GPU
@@ -90,14 +93,17 @@ struct queue_run {
 /* What the VM's queues call; priv is the run. */
 extern const struct bind_ops queue_section_ops;
 /*
- * The callback of a job's out-fence, that of a slot. When it runs the VM is as the job left it, and stays so until the callbacks of the
- * fence are through: the same thread runs all of it, and works at no other job of the VM. Here the job is checked, its
- * loads are answered, and the readers' probes moved on. CONTEXT: a signalling section, so nothing here allocates or waits.
+ * The callback of a job's out-fence, that of a slot. When it runs the VM is as the job left it, and
+ * stays so until the callbacks of the fence are through: the same thread runs all of it, and works
+ * at no other job of the VM. Here the job is checked, its loads are answered, and the readers'
+ * probes moved on. CONTEXT: a signalling section, so nothing here allocates or waits.
  */
 void queue_job_done(struct fence *fence, struct fence_cb *callback);
 /* The same for a task of an engine. */
 void queue_task_done(struct fence *fence, struct fence_cb *callback);
-/* Notes the first fault, that of @job; from then on no more is submitted. Any thread, any section. */
+/*
+ * Notes the first fault, that of @job; from then on no more is submitted. Any thread, any section.
+ */
 void queue_fail(struct queue_run *run, size_t job, const char *what, const char *why);
 
 /* ---- queue_vm.c ---- */
@@ -112,7 +118,10 @@ void queue_vm_tear_down(struct queue_run *run);
 /* 0 or a negative errno; to be torn down in either case, when its thread is no more. */
 int submitter_set_up(struct submitter *submitter, struct queue_run *run, unsigned int lane);
 void submitter_tear_down(struct submitter *submitter);
-/* What its thread runs: does its share of the jobs up to run->until, again and again, until run->stop. */
+/*
+ * What its thread runs: does its share of the jobs up to run->until, again and again, until
+ * run->stop.
+ */
 void *submitter_main(void *submitter);
 
 #endif

@@ -15,7 +15,10 @@ void queue_fail(struct queue_run *run, size_t job, const char *what, const char 
 
 /* ---- The queues' calls ---- */
 
-/* A thread's first read-side section registers it with liburcu, which allocates: before the counting begins. */
+/*
+ * A thread's first read-side section registers it with liburcu, which allocates: before the
+ * counting begins.
+ */
 static void run_begin(struct gpuvm *vm, void *priv)
 {
 	static _Thread_local bool registered;

@@ -29,7 +29,10 @@ static const struct order_item *item_of(const struct submitter *submitter, uint3
 	return &submitter->run->jobs.order.items[item];
 }
 
-/* The slot for @item, which is job or task number @job, with a fence that calls @fn; NULL without memory. */
+/*
+ * The slot for @item, which is job or task number @job, with a fence that calls @fn; NULL without
+ * memory.
+ */
 static struct slot *take_slot(struct submitter *submitter, uint32_t item, size_t job, fence_fn fn)
 {
 	struct slot *slot = &submitter->slots[item_of(submitter, item)->seq % submitter->nr_slots];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frees things that readers may still see: at once, or in RCU mode in batches after a grace period, for one call_rcu per thing
- * would cost more than the tree does.
+ * Frees things that readers may still see: at once, or in RCU mode in batches after a grace period,
+ * for one call_rcu per thing would cost more than the tree does.
  */
 #ifndef SAMARA_TOOL_RECLAIM_H
 #define SAMARA_TOOL_RECLAIM_H
@@ -25,12 +25,13 @@ struct reclaimer {
 
 void reclaimer_init(struct reclaimer *reclaimer, bool rcu, void (*bury)(void *thing));
 /*
- * Takes a thing that new readers cannot find; never fails. CONTEXT: one thread, not in a read section (without memory for a
- * batch it waits for a grace period).
+ * Takes a thing that new readers cannot find; never fails. CONTEXT: one thread, not in a read
+ * section (without memory for a batch it waits for a grace period).
  */
 void reclaimer_retire(struct reclaimer *reclaimer, void *thing);
 /*
- * Buries everything retired and ends @reclaimer. CONTEXT: waits for a grace period in RCU mode; not in a read section.
+ * Buries everything retired and ends @reclaimer. CONTEXT: waits for a grace period in RCU mode; not
+ * in a read section.
  */
 void reclaimer_finish(struct reclaimer *reclaimer);
 

@@ -14,8 +14,8 @@ struct summary {
 	uint64_t repeats;
 	double best; /* operations a second, loads included */
 	double mean;
-	struct run_result
-		sum; /* seconds, checks, readers and latencies are added up, the rest is the last run's */
+	/* Seconds, checks, readers and latencies are added up, the rest is the last run's. */
+	struct run_result sum;
 };
 
 /* "tree", "gpuvm" or "queue". */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One run of a trace, through a tree or a GPU VM, with checks and readers: the engine room of `samara replay`.
+ * One run of a trace, through a tree or a GPU VM, with checks and readers: the engine room of
+ * `samara replay`.
  */
 #ifndef SAMARA_TOOL_RUN_H
 #define SAMARA_TOOL_RUN_H

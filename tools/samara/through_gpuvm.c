@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A trace through a GPU VM that its user drives, as a driver with synchronous binds would: each job is a few calls of gpuvm_sm_map()
- * and gpuvm_sm_unmap() under the VM's lock, whose steps are done at once. Mappings that go are freed after a grace period, since faults
- * are answered without a lock.
+ * A trace through a GPU VM that its user drives, as a driver with synchronous binds would: each job
+ * is a few calls of gpuvm_sm_map() and gpuvm_sm_unmap() under the VM's lock, whose steps are done
+ * at once. Mappings that go are freed after a grace period, since faults are answered without a
+ * lock.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -63,7 +64,10 @@ static void bury(void *va)
 	free(mapped);
 }
 
-/* Takes a mapping that is out of the VM off its object's list, and frees it when no reader can have it. */
+/*
+ * Takes a mapping that is out of the VM off its object's list, and frees it when no reader can have
+ * it.
+ */
 static void retire(struct run *run, struct gpuva *va)
 {
 	struct gpuvm_object *obj = va->gem.obj;

@@ -38,7 +38,10 @@ static void do_jobs(struct queue_run *run, size_t until, struct progress *progre
 	run->result->seconds += now_seconds() - begin;
 }
 
-/* Compares everything with the model. CONTEXT: all jobs before @done are over, and no other has begun. */
+/*
+ * Compares everything with the model. CONTEXT: all jobs before @done are over, and no other has
+ * begun.
+ */
 static void compare_all(struct queue_run *run, size_t done)
 {
 	size_t until = done < run->jobs.nr ? run->jobs.job[done].op : run->trace->count, live;

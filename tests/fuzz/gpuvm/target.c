@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as lines of a script for a GPU VA space: refused with a reason, or read, and then written and read again as the same. */
+/*
+ * Any bytes as lines of a script for a GPU VA space: refused with a reason, or read, and then
+ * written and read again as the same.
+ */
 #include "../trace/fuzz.h"
 
 #include <stdlib.h>

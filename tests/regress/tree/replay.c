@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs files of steps (support/ops.h), each of which once showed a fault, and checks after every step. */
+/*
+ * Runs files of steps (support/ops.h), each of which once showed a fault, and checks after every
+ * step.
+ */
 #include "support/rig.h"
 
 #include <stdio.h>
