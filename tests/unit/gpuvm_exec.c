@@ -150,7 +150,100 @@ static void transactions(void **state)
 	assert_true(toy_destroy(&toy));
 }
 
-/* Two threads lock the same objects in opposite order. */
+/* ---- Many objects ---- */
+
+enum { MANY = 20 };
+
+static struct gpuvm_object many[MANY];
+
+static void expect_free(const struct gpuvm_object *objs, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		assert_false(gpuvm_resv_is_held(objs[i].resv));
+		assert_int_equal(objs[i].resv->reserved, 0);
+		assert_int_equal(objs[i].refs, 1);
+	}
+}
+
+/* What is locked is remembered in an array that grows; where it cannot, all is let go of. */
+static void as_many_as_one_likes(void **state)
+{
+	struct gpuvm_exec exec = { .vm = &toy.vm };
+	struct gpuvm_object *objs[MANY];
+	unsigned int n;
+	int err = -ENOMEM;
+
+	(void)state;
+	set_up();
+	for (unsigned int i = 0; i < MANY; i++) {
+		gpuvm_object_init(&many[i], 0, NULL, NULL);
+		objs[i] = &many[i];
+	}
+	for (n = 1; err; n++) {
+		memfault_nth(n);
+		err = gpuvm_exec_lock_array(&exec, objs, MANY);
+		memfault_ok();
+		if (!err)
+			break;
+		assert_int_equal(err, -ENOMEM);
+		assert_false(gpuvm_resv_held(&toy.vm));
+		expect_free(many, MANY);
+	}
+	assert_true(n > 3);
+	assert_int_equal(exec.nr, 1 + MANY);
+	for (unsigned int i = 0; i < MANY; i++)
+		assert_true(gpuvm_resv_is_held(many[i].resv));
+	gpuvm_exec_unlock(&exec);
+	assert_false(gpuvm_resv_held(&toy.vm));
+	expect_free(many, MANY);
+	for (unsigned int i = 0; i < MANY; i++)
+		gpuvm_object_put(&many[i]);
+	assert_true(toy_destroy(&toy));
+}
+
+/* ---- Two VMs at once ---- */
+
+static struct toy other;
+
+static int lock_other(struct gpuvm_exec *exec)
+{
+	int err = gpuvm_prepare_vm(&other.vm, exec, 3);
+
+	return err ? err : gpuvm_prepare_objects(&other.vm, exec, 1);
+}
+
+static void another_vm_too(void **state)
+{
+	struct toy_config config = { .range = 0x1000, .external = true };
+	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 1 };
+
+	(void)state;
+	set_up();
+	assert_int_equal(toy_init(&other, &config), 0);
+	gpuvm_lock(&toy.vm);
+	assert_int_equal(toy_insert(&toy, 0, 8, 0, 0), 0);
+	gpuvm_unlock(&toy.vm);
+	gpuvm_lock(&other.vm);
+	assert_int_equal(toy_insert(&other, 0, 8, 2, 0), 0);
+	gpuvm_unlock(&other.vm);
+	exec.extra.fn = lock_other;
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(exec.nr, 4);
+	assert_true(gpuvm_resv_held(&other.vm));
+	assert_int_equal(other.r_obj.resv->reserved, 3);
+	assert_true(gpuvm_resv_is_held(other.objs[2].resv));
+	assert_int_equal(other.objs[2].resv->reserved, 1);
+	assert_false(gpuvm_resv_is_held(other.objs[0].resv));
+	gpuvm_exec_unlock(&exec);
+	assert_false(gpuvm_resv_held(&toy.vm));
+	assert_false(gpuvm_resv_held(&other.vm));
+	assert_false(gpuvm_resv_is_held(other.objs[2].resv));
+	assert_true(toy_destroy(&toy));
+	assert_true(toy_destroy(&other));
+}
+
+/* ---- Two threads lock the same objects in opposite order ---- */
+
 static struct gpuvm_object shared[4];
 static unsigned long counted; /* GUARD all their locks */
 
@@ -171,8 +264,6 @@ static void *lock_them(void *backwards)
 	}
 	return NULL;
 }
-
-static struct toy other;
 
 static void *lock_them_from_another(void *unused)
 {
@@ -219,6 +310,8 @@ static void opposite_orders(void **state)
 	assert_true(toy_destroy(&other));
 }
 
+/* ---- Signals ---- */
+
 static void nothing(int number)
 {
 	(void)number;
@@ -229,22 +322,25 @@ static int interrupted;
 static void *wait_for_lock(void *unused)
 {
 	struct gpuvm_exec exec = { .vm = &toy.vm, .flags = GPUVM_EXEC_INTERRUPTIBLE };
+	struct gpuvm_object *objs[] = { &toy.objs[0], &toy.objs[1], &toy.objs[2] };
+	int err = gpuvm_exec_lock_array(&exec, objs, 3);
 
 	(void)unused;
-	__atomic_store_n(&interrupted, gpuvm_exec_lock(&exec), __ATOMIC_RELAXED);
+	if (exec.nr > 0 || exec.locked)
+		err = 0;
+	__atomic_store_n(&interrupted, err, __ATOMIC_RELAXED);
 	return NULL;
 }
 
-static void signals(void **state)
+/* Of a thread that waits for @contended, with nothing else locked, and keeps nothing. */
+static void interrupts(struct gpuvm_object *contended)
 {
 	struct sigaction action = { .sa_handler = nothing }, before;
 	pthread_t thread;
 
-	(void)state;
-	set_up();
 	sigaction(SIGUSR1, &action, &before);
 	interrupted = 1;
-	gpuvm_resv_lock(toy.r_obj.resv);
+	gpuvm_resv_lock(contended->resv);
 	pthread_create(&thread, NULL, wait_for_lock, NULL);
 	/* Until one arrives while it waits. */
 	while (__atomic_load_n(&interrupted, __ATOMIC_RELAXED) == 1) {
@@ -253,8 +349,22 @@ static void signals(void **state)
 	}
 	pthread_join(thread, NULL);
 	assert_int_equal(interrupted, -EINTR);
-	gpuvm_resv_unlock(toy.r_obj.resv);
+	gpuvm_resv_unlock(contended->resv);
 	sigaction(SIGUSR1, &before, NULL);
+	for (unsigned int i = 0; i < TOY_OBJECTS; i++) {
+		assert_int_equal(toy.objs[i].refs, 1);
+		assert_true(gpuvm_resv_trylock(toy.objs[i].resv));
+		gpuvm_resv_unlock(toy.objs[i].resv);
+	}
+}
+
+static void signals(void **state)
+{
+	(void)state;
+	set_up();
+	interrupts(&toy.r_obj);   /* the first, which is waited for at once */
+	interrupts(&toy.objs[0]); /* the second, and the last: contended */
+	interrupts(&toy.objs[2]);
 	assert_true(toy_destroy(&toy));
 }
 
@@ -263,6 +373,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fences),
 		cmocka_unit_test(transactions),
+		cmocka_unit_test(as_many_as_one_likes),
+		cmocka_unit_test(another_vm_too),
 		cmocka_unit_test(opposite_orders),
 		cmocka_unit_test(signals),
 	};

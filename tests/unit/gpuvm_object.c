@@ -249,6 +249,27 @@ static void evict_protected(void **state)
 	tear_down_pairs();
 }
 
+/* One of the external ones cannot be had: then none is, and none has joined the evicted. */
+static void locking_stops_protected(void **state)
+{
+	(void)state;
+	set_up_pairs(GPUVM_RESV_PROTECTED);
+	evict_all(true);
+	gpuvm_resv_lock(toy.objs[1].resv);
+	assert_int_equal(gpuvm_exec_lock(&exec), -EALREADY);
+	assert_int_equal(exec.nr, 0);
+	assert_false(gpuvm_resv_held(&toy.vm));
+	assert_true(gpuvm_resv_is_held(toy.objs[1].resv));
+	assert_false(gpuvm_resv_is_held(toy.objs[2].resv));
+	assert_int_equal(on_list(&toy.vm.evict.list), 1);
+	gpuvm_resv_unlock(toy.objs[1].resv);
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(exec.nr, 3);
+	assert_int_equal(on_list(&toy.vm.evict.list), 3);
+	gpuvm_exec_unlock(&exec);
+	tear_down_pairs();
+}
+
 static void validate_default(void **state)
 {
 	(void)state;
@@ -259,6 +280,30 @@ static void validate_protected(void **state)
 {
 	(void)state;
 	validate_stops_and_goes_on(GPUVM_RESV_PROTECTED);
+}
+
+/*
+ * A pair whose last reference is gone stays on the lists until whoever dropped it has got to them.
+ * Who locks the VM at this moment passes it over. (The moment is made by hand.)
+ */
+static void dying_pairs_are_passed_over(void **state)
+{
+	(void)state;
+	set_up_pairs(0);
+	evict_all(true);
+	pairs[1]->refs = 0;
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(exec.nr, 2); /* the VM with the first, and the third */
+	assert_false(gpuvm_resv_is_held(toy.objs[1].resv));
+	assert_true(gpuvm_resv_is_held(toy.objs[2].resv));
+	assert_int_equal(gpuvm_exec_validate(&exec), 0);
+	assert_int_equal(validated, 2);
+	assert_int_equal(pairs[1]->refs, 0);
+	assert_true(pairs[1]->evicted);
+	gpuvm_exec_unlock(&exec);
+	assert_int_equal(on_list(&toy.vm.extobj.list), 1);
+	pairs[1]->refs = 1;
+	tear_down_pairs();
 }
 
 /* With queues what was linked before the pair moved on is gone, for every look-up. */
@@ -298,10 +343,16 @@ static void hiding(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_pair),           cmocka_unit_test(links),
-		cmocka_unit_test(external),           cmocka_unit_test(evict_default),
-		cmocka_unit_test(evict_protected),    cmocka_unit_test(validate_default),
-		cmocka_unit_test(validate_protected), cmocka_unit_test(hiding),
+		cmocka_unit_test(one_pair),
+		cmocka_unit_test(links),
+		cmocka_unit_test(external),
+		cmocka_unit_test(evict_default),
+		cmocka_unit_test(evict_protected),
+		cmocka_unit_test(locking_stops_protected),
+		cmocka_unit_test(validate_default),
+		cmocka_unit_test(validate_protected),
+		cmocka_unit_test(dying_pairs_are_passed_over),
+		cmocka_unit_test(hiding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
