@@ -7,6 +7,7 @@
 
 #include "support/gpuvm_toy.h"
 #include "support/memfault.h"
+#include "lock/section.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -189,6 +190,45 @@ static void own_operations_and_pairs(void **state)
 		;
 }
 
+/* Of a list, where each operation is a change of its own. */
+static void a_remap_without_memory(void **state)
+{
+	const char *before = "[10+10=A@0 20+10=B@0 30+10=A@20]";
+	struct gpuva_ops *list;
+	char text[256];
+	int err;
+
+	(void)state;
+	set_up(false);
+	list = gpuvm_sm_unmap_ops_create(&toy.vm, 0x24, 4, &err);
+	assert_non_null(list);
+	for (unsigned int i = 0; i < 2; i++) {
+		unsigned int refs = toy.vm.refs;
+		bool in_section = i > 0; /* where memory is not waited for */
+
+		if (in_section) {
+			memfault_nowait();
+			smr_section_enter("test");
+		} else {
+			memfault_none();
+		}
+		assert_int_equal(toy_apply_list(&toy, list), -ENOMEM);
+		if (in_section)
+			smr_section_leave();
+		memfault_ok();
+		toy_dump(&toy, text, sizeof(text));
+		assert_string_equal(text, before);
+		assert_int_equal(toy.vm.nr_vas, 3);
+		assert_int_equal(toy.vm.refs, refs);
+		assert_int_equal(mt_check(&toy.vm.tree, NULL, 0), 0);
+	}
+	assert_int_equal(toy_apply_list(&toy, list), 0);
+	toy_dump(&toy, text, sizeof(text));
+	assert_string_equal(text, "[10+10=A@0 20+4=B@0 28+8=B@8 30+10=A@20]");
+	gpuva_ops_free(&toy.vm, list);
+	tear_down();
+}
+
 static void missing_steps(void **state)
 {
 	(void)state;
@@ -207,6 +247,7 @@ int main(void)
 		cmocka_unit_test(walking),
 		cmocka_unit_test(each_allocation),
 		cmocka_unit_test(own_operations_and_pairs),
+		cmocka_unit_test(a_remap_without_memory),
 		cmocka_unit_test(missing_steps),
 	};
 
