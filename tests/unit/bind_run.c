@@ -62,6 +62,14 @@ static void attributes_are_carried(void **state)
 	assert_true(gpuva_invalidated(va));
 	assert_ptr_equal(va->vm_bo->obj, &bt.toy.objs[0]);
 	assert_int_equal(((struct bind_toy_va *)va)->mark, 0);
+	/* The backing is in place again, of this one. */
+	__atomic_fetch_or(&va->flags, GPUVA_USERBITS, __ATOMIC_RELAXED);
+	gpuva_invalidate(va, false);
+	assert_int_equal(va->flags, GPUVA_USERBITS);
+	assert_int_equal(submit_sync(q, "unmap 39+2"), 0);
+	assert_int_equal(gpuvm_find(&bt.toy.vm, 0x38)->flags, GPUVA_USERBITS);
+	assert_int_equal(gpuvm_find(&bt.toy.vm, 0x3f)->flags, GPUVA_USERBITS);
+	assert_true(gpuva_invalidated(gpuvm_find(&bt.toy.vm, 0x30)));
 	end(q);
 }
 

@@ -84,6 +84,29 @@ static void refuses_external_locks(void **state)
 	gpuvm_put(&toy.vm);
 }
 
+/* The search takes the VM's lock, unless the caller has it, and lets go of what it has taken. */
+static void holes_with_and_without_the_lock(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	uint64_t addr = 77;
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0; map 30+fc8=A@0"), 0);
+	assert_int_equal(gpuvm_find_hole(&bt.toy.vm, &addr, 0x11, 0, 0, 0x1000, GPUVM_HOLE_LOW),
+			 -ENOSPC);
+	assert_int_equal(addr, 77);
+	assert_false(gpuvm_is_locked(&bt.toy.vm));
+	assert_int_equal(gpuvm_find_hole(&bt.toy.vm, &addr, 0x10, 0, 8, 0x1000, GPUVM_HOLE_LOW), 0);
+	assert_int_equal(addr, 0x20);
+	assert_false(gpuvm_is_locked(&bt.toy.vm));
+	gpuvm_lock(&bt.toy.vm);
+	assert_int_equal(gpuvm_find_hole(&bt.toy.vm, &addr, 8, 0, 0, 0x1000, GPUVM_HOLE_HIGH), 0);
+	assert_int_equal(addr, 0xff8);
+	assert_true(gpuvm_is_locked(&bt.toy.vm));
+	gpuvm_unlock(&bt.toy.vm);
+	end(q);
+}
+
 /* A5 */
 static void canceled_jobs_change_nothing(void **state)
 {
@@ -167,6 +190,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refuses_vms_and_configurations),
 		cmocka_unit_test(refuses_external_locks),
+		cmocka_unit_test(holes_with_and_without_the_lock),
 		cmocka_unit_test(canceled_jobs_change_nothing),
 		cmocka_unit_test(a_failed_step_bans),
 		cmocka_unit_test(closes),
