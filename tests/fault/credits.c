@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reserving credits with the allocation of nodes failing, at every point where it can: no trace is
- * left.
+ * Reserving credits, and copying into a tree that has some out, with the allocation of nodes
+ * failing, at every point where it can: no trace is left.
  */
 #include "support/cm.h"
 
@@ -165,11 +165,93 @@ static void stores_need_no_memory(void **state)
 	each_mode(without_memory);
 }
 
+/* ---- Copies ---- */
+
+static unsigned long dropped; /* copies that were complete, but for what holders are owed */
+
+static void expect_copy(struct maple_tree *mt, struct maple_tree *copy)
+{
+	unsigned long a = 0, b = 0;
+	char why[WHY_SIZE];
+	void *entry;
+
+	do {
+		entry = mt_find(mt, &a, ULONG_MAX);
+		assert_ptr_equal(mt_find(copy, &b, ULONG_MAX), entry);
+		assert_int_equal(a, b);
+	} while (entry);
+	mtree_lock(copy);
+	if (!tree_sound(copy, why))
+		fail_msg("%s", why);
+	mtree_unlock(copy);
+}
+
+/* With the n-th request failing: the copy is there, or nothing of it. True: there was an n-th. */
+static bool copy_fails_at(struct maple_tree *mt, struct maple_tree *copy, struct mt_mem *mem,
+			  const struct mt_credits *c, unsigned long n, gfp_t gfp)
+{
+	struct state before = state_of(copy, mem, c), after;
+	bool met;
+	int err;
+
+	memfault_nth(n);
+	err = mtree_dup(mt, copy, gfp);
+	met = memfault_count() >= n;
+	memfault_ok();
+	if (!err) {
+		expect_copy(mt, copy);
+		return false;
+	}
+	assert_int_equal(err, -ENOMEM);
+	assert_null(copy->ma_root);
+	assert_int_equal(mt_height(copy), 0);
+	after = state_of(copy, mem, c);
+	expect_same(&before, &after);
+	dropped += met && n > 1;
+	return met;
+}
+
+static void copy_into_credits(struct maple_tree *mt, struct mt_mem *mem, struct mt_credits *c,
+			      gfp_t gfp)
+{
+	struct maple_tree copy;
+	struct mt_credits own;
+	unsigned long n = 1;
+
+	mt_init_flags(&copy, mt->ma_flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK);
+	assert_int_equal(mt_set_mem(&copy, mem), 0);
+	mt_credits_init(&own, &copy, c->mode);
+	assert_int_equal(mt_credits_reserve(&own, 9, GFP_KERNEL), 0);
+	while (copy_fails_at(mt, &copy, mem, &own, n, gfp))
+		n++;
+	/* There may be less free than a copy takes. */
+	if (!copy.ma_root && mt->ma_root)
+		assert_int_equal(mtree_dup(mt, &copy, GFP_KERNEL), 0);
+	memfault_none();
+	for (unsigned long i = 0; i < 9; i++)
+		assert_int_equal(
+			mtree_store_range_credit(&own, 997 * i, 997 * i + 2 * i, xa_mk_value(i)),
+			0);
+	memfault_ok();
+	assert_int_equal(copy.ma_pledge.pledged, 0);
+	mtree_destroy(&copy);
+}
+
+/* What holders of credits on the copy's tree need beside the copy is paid for, or it is dropped. */
+static void copies_pay_for_holders(void **state)
+{
+	(void)state;
+	dropped = 0;
+	each_mode(copy_into_credits);
+	assert_true(dropped > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(failing_leaves_no_trace),
 		cmocka_unit_test(stores_need_no_memory),
+		cmocka_unit_test(copies_pay_for_holders),
 	};
 
 	return cmocka_run_group_tests_name("credits", tests, NULL, NULL);
