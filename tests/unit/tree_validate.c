@@ -104,10 +104,17 @@ static void bounds(void **state)
 	DAMAGE(node->b32[3], node->b32[2], "starts at");
 	DAMAGE(node->b32[3], node->b32[5], "starts at");
 	DAMAGE(node->b32[node->count - 2], INT32_MAX - 5, "starts at");
-	if (node->count < SMR_NLEAF_CAP)
-		DAMAGE(node->b32[SMR_NLEAF_CAP - 2], 7, "padding");
 	node = smr_node_of(parent);
 	DAMAGE(node->b32[0], node->b32[1], "starts at");
+	DAMAGE(node->b32[node->count - 1], 7, "padding");
+	DAMAGE(node->b32[SMR_NINNER_CAP - 2], INT32_MAX - 1, "padding");
+	/* The last leaf has all the keys above, so its last bound may be any in ascending order. */
+	find_leaf(4990, &leaf, &parent);
+	node = smr_node_of(leaf);
+	assert_in_range(node->count, 2, SMR_NLEAF_CAP - 1);
+	DAMAGE(node->b32[node->count - 2], INT32_MAX, "out of range");
+	DAMAGE(node->b32[node->count - 1], 7, "padding");
+	DAMAGE(node->b32[SMR_NLEAF_CAP - 2], INT32_MIN, "padding");
 }
 
 static void wide_bounds(void **state)
@@ -121,8 +128,12 @@ static void wide_bounds(void **state)
 	assert_true((uintptr_t)leaf & SMR_ENODE_WIDE);
 	node = smr_node_of(leaf);
 	DAMAGE(node->b64[3], node->b64[4], "starts at");
-	if (node->count < SMR_WLEAF_CAP)
-		DAMAGE(node->b64[SMR_WLEAF_CAP - 2], 7, "padding");
+	find_leaf(99 * ((1UL << 56) + 1), &leaf, &parent);
+	assert_true((uintptr_t)leaf & SMR_ENODE_WIDE);
+	node = smr_node_of(leaf);
+	assert_in_range(node->count, 2, SMR_WLEAF_CAP - 1);
+	DAMAGE(node->b64[node->count - 1], 7, "padding");
+	DAMAGE(node->b64[SMR_WLEAF_CAP - 2], INT64_MAX - 1, "padding");
 }
 
 static void gaps_that_meet(void **state)
@@ -152,6 +163,9 @@ static void gap_figures(void **state)
 		DAMAGE(smr_gaps(parent)[i], smr_gaps(parent)[i] + 1, "gap figure");
 		DAMAGE(smr_gaps(parent)[i], 0, "gap figure");
 	}
+	assert_true(smr_count(parent) < smr_gaps_kept(parent));
+	DAMAGE(smr_gaps(parent)[smr_count(parent)], 1, "unused gap figure");
+	DAMAGE(smr_gaps(parent)[smr_gaps_kept(parent) - 1], 1, "unused gap figure");
 }
 
 static void heights(void **state)
