@@ -132,6 +132,76 @@ static void dumping(void **state)
 	mtree_destroy(&tree);
 }
 
+static void expect_line(const char *text, const char *format, ...)
+{
+	char line[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	if (!strstr(text, line))
+		fail_msg("\"%s\" is not in\n%s", line, text);
+}
+
+/* Entries of every kind, each by its own name. */
+static void dumping_entries(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 40, 49);
+	char *text;
+
+	(void)state;
+	assert_int_equal(mtree_store_range(&tree, 10, 19, xa_mk_value(33), GFP_KERNEL), 0);
+	assert_int_equal(mtree_store_range(&tree, 20, 29, &tree, GFP_KERNEL), 0);
+	assert_int_equal(mtree_reserve(&tree, 30, 39, GFP_KERNEL), 0);
+	mtree_lock(&tree);
+	mas_store(&mas, xa_mk_internal(255));
+	mtree_unlock(&tree);
+	text = dump_of(&tree, mt_dump_dec);
+	expect_line(text, "  0-9: -\n");
+	expect_line(text, "  10-19: value 33\n");
+	expect_line(text, "  20-29: %p\n", (void *)&tree);
+	expect_line(text, "  30-39: zero\n");
+	expect_line(text, "  40-49: internal 255\n");
+	free(text);
+	text = dump_of(&tree, mt_dump_hex);
+	expect_line(text, "  a-13: value 21\n");
+	expect_line(text, "  1e-27: zero\n");
+	free(text);
+	text = dump_of(&tree, -1);
+	expect_line(text, "1e-27: zero");
+	expect_line(text, "28-31: internal 255");
+	free(text);
+	mtree_destroy(&tree);
+}
+
+/* Only trees that keep gap figures say them: one for each child, the last of them rounded up. */
+static void dumping_gaps(void **state)
+{
+	(void)state;
+	for (unsigned int flags = 0; flags <= MT_FLAGS_ALLOC_RANGE; flags += MT_FLAGS_ALLOC_RANGE) {
+		struct maple_tree tree = MTREE_INIT(tree, flags);
+		struct mt_stats stats;
+		char *text;
+
+		for (unsigned long i = 0; i < 100; i++)
+			assert_int_equal(mtree_store_range(&tree, 10 * i, 10 * i + 5,
+							   xa_mk_value(i), GFP_KERNEL),
+					 0);
+		stats = stats_of(&tree);
+		assert_int_equal(stats.height, 2);
+		text = dump_of(&tree, mt_dump_dec);
+		assert_int_equal(count(text, "largest gap"), flags ? stats.level_nodes[0] : 0);
+		assert_int_equal(count(text, "  (largest gap: figure 4)\n"),
+				 flags ? stats.level_nodes[0] - 1 : 0);
+		assert_int_equal(count(text, "  (largest gap: figure 1342177281)\n"),
+				 flags ? 1 : 0);
+		free(text);
+		mtree_destroy(&tree);
+	}
+}
+
 /* Trees without nodes can be dumped as well. */
 static void dumping_little(void **state)
 {
@@ -154,8 +224,8 @@ static void dumping_little(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counting),
-		cmocka_unit_test(dumping),
+		cmocka_unit_test(counting),        cmocka_unit_test(dumping),
+		cmocka_unit_test(dumping_entries), cmocka_unit_test(dumping_gaps),
 		cmocka_unit_test(dumping_little),
 	};
 
