@@ -9,6 +9,7 @@
 #include "support/env.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
+#include "tree/walk.h"
 
 #include <stdio.h>
 
@@ -248,12 +249,55 @@ static void four_levels(void **state)
 	across_leaves(&layout, 40000, 1, env_scaled(30));
 }
 
+/* ---- Whole subtrees ---- */
+
+/*
+ * All keys below the first node of each level become one range: too little for a leaf, and what it
+ * is put together with lies below another inner node, however high up the two meet.
+ */
+static void first_subtrees(const struct layout *layout, unsigned long n, unsigned int order)
+{
+	struct range_model model;
+	struct base base;
+
+	make_base(&base, layout, n, order);
+	rm_init(&model);
+	assert_true(mt_height(&base.tree) >= 4);
+	for (unsigned int d = 1; d + 1 < mt_height(&base.tree); d++) {
+		MA_STATE(mas, &base.tree, 0, 0);
+		unsigned long last;
+
+		mtree_lock(&base.tree);
+		mas_walk(&mas);
+		last = smr_path_max(mas.path, mas.slot, d);
+		mtree_unlock(&base.tree);
+		assert_true(last > mas.max && last < ULONG_MAX);
+		try_store(&base, &model, 0, last, (void *)0x88UL);
+		try_store(&base, &model, 0, last, NULL);
+		try_store(&base, &model, 0, last - layout->step, (void *)0x88UL);
+		try_store(&base, &model, 0, last + layout->step, (void *)0x88UL);
+	}
+	rm_destroy(&model);
+	drop_base(&base);
+}
+
+static void subtrees_to_one_range(void **state)
+{
+	static const struct layout bytes = { "apart", 100, 20, 10, MT_FLAGS_ALLOC_RANGE };
+	static const struct layout wide = { "wide", 7, (1UL << 48) + 3, 9, MT_FLAGS_USE_RCU };
+
+	(void)state;
+	first_subtrees(&bytes, 20000, 0);
+	first_subtrees(&bytes, 20000, 1);
+	first_subtrees(&wide, 10000, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(around_full_leaves), cmocka_unit_test(tall_pages),
 		cmocka_unit_test(tall_bytes),         cmocka_unit_test(tall_wide),
-		cmocka_unit_test(four_levels),
+		cmocka_unit_test(four_levels),        cmocka_unit_test(subtrees_to_one_range),
 	};
 
 	return cmocka_run_group_tests_name("splits", tests, NULL, NULL);
