@@ -250,6 +250,36 @@ static void answers(void **state)
 	everywhere(answers_in);
 }
 
+/* A cursor with an error stores nothing, and its holder keeps the credit. */
+static void errors_in(struct bed *bed, unsigned long n)
+{
+	MA_STATE(mas, &bed->tree, STEP * n + 1, STEP * n);
+
+	assert_int_equal(reserve(bed, &bed->c, 2, GFP_KERNEL), 0);
+	mt_credits_begin(&bed->c, 2);
+	bed_lock(bed);
+	assert_int_equal(mas_store_gfp(&mas, xa_mk_value(1), GFP_KERNEL), -EINVAL);
+	mas.last = mas.index;
+	assert_int_equal(mas_store_credit(&mas, xa_mk_value(1), &bed->c), -EINVAL);
+	assert_true(mas_is_err(&mas));
+	bed_unlock(bed);
+	assert_int_equal(mt_credits_left(&bed->c), 2);
+	assert_int_equal(bed->c.begun, 2);
+	expect_good(bed);
+	bed_lock(bed);
+	mas_reset(&mas);
+	assert_int_equal(mas_store_credit(&mas, xa_mk_value(1), &bed->c), 0);
+	bed_unlock(bed);
+	assert_int_equal(rm_store(&bed->model, mas.index, mas.last, xa_mk_value(1)), 0);
+	assert_int_equal(mt_credits_left(&bed->c), 1);
+}
+
+static void cursors_with_errors(void **state)
+{
+	(void)state;
+	everywhere(errors_in);
+}
+
 /* A child makes a store it has no credit for: caught in a debug build, as this is one. */
 static void spending_too_much_is_caught(void **state)
 {
@@ -673,6 +703,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spending_too_much_is_caught), /* forks, before there are threads */
 		cmocka_unit_test(answers),
+		cmocka_unit_test(cursors_with_errors),
 		cmocka_unit_test(stores_need_what_is_pledged),
 		cmocka_unit_test(in_every_flavor),
 		cmocka_unit_test(free_nodes_save_waiting),
