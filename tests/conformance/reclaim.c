@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <samara/fence.h>
 
 static struct mt_mem *mem;
 
@@ -188,6 +189,28 @@ static void erase_to_nothing(void **state)
 	mtree_destroy(&tree);
 }
 
+/* The default arena: chunks that a section has left for the next time, which is this one. */
+static void the_cache_shrinks(void **state)
+{
+	DEFINE_MTREE(tree);
+	struct mt_mem_stats s;
+
+	(void)state;
+	for (unsigned long i = 0; i < 100000; i++)
+		assert_int_equal(
+			mtree_store_range(&tree, 20 * i, 20 * i + 9, xa_mk_value(i), GFP_KERNEL),
+			0);
+	fence_begin_signalling();
+	mtree_destroy(&tree);
+	fence_end_signalling();
+	mt_mem_stats(mt_mem_default(), &s);
+	assert_true(s.chunks > 1);
+	mt_cache_shrink();
+	mt_mem_stats(mt_mem_default(), &s);
+	assert_int_equal(s.nodes_used, 0);
+	assert_int_equal(s.chunks, 1);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, make_arena, drop_arena)
 
 int main(void)
@@ -195,7 +218,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test(plain_frees_at_once), test(grace_period_gives_all_back),
 		test(reader_keeps_nodes),  test(switching_modes),
-		test(erase_to_nothing),
+		test(erase_to_nothing),    cmocka_unit_test(the_cache_shrinks),
 	};
 
 	return cmocka_run_group_tests_name("reclaim", tests, NULL, NULL);
