@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/atomic.h"
+#include "lock/mutex.h"
 #include "lock/thread.h"
 #include "support/cm.h"
 #include "support/env.h"
 #include <errno.h>
 #include <pthread.h>
 #include <samara/lock.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -120,6 +122,55 @@ static void sleepers_get_the_lock(void **state)
 	assert_int_equal(counter, THREADS);
 }
 
+static void nothing(int number)
+{
+	(void)number;
+}
+
+static int interrupted; /* what the wait has come to; 1: not yet */
+
+static void *lock_interruptibly(void *unused)
+{
+	int err = smr_lock_acquire_intr(&lock);
+
+	(void)unused;
+	if (!err)
+		mt_lock_release(&lock);
+	else if (mt_lock_held(&lock))
+		err = 1 << 30;
+	smr_store(&interrupted, err, RELAXED);
+	return lock_once(NULL);
+}
+
+/* A signal ends the wait: the thread has not got the lock, and may try again. */
+static void a_wait_is_interrupted(void **state)
+{
+	struct sigaction action = { .sa_handler = nothing }, before;
+	pthread_t thread;
+
+	(void)state;
+	sigaction(SIGUSR1, &action, &before);
+	counter = 0;
+	interrupted = 1;
+	mt_lock_acquire(&lock);
+	assert_int_equal(pthread_create(&thread, NULL, lock_interruptibly, NULL), 0);
+	/* Until one arrives while it sleeps. */
+	while (smr_load(&interrupted, RELAXED) == 1) {
+		usleep(500);
+		pthread_kill(thread, SIGUSR1);
+	}
+	assert_int_equal(smr_load(&interrupted, RELAXED), -EINTR);
+	assert_true(mt_lock_held(&lock));
+	mt_lock_release(&lock);
+	pthread_join(thread, NULL);
+	assert_int_equal(counter, 1);
+	assert_int_equal(smr_lock_acquire_intr(&lock), 0);
+	assert_true(mt_lock_held(&lock));
+	mt_lock_release(&lock);
+	assert_int_equal(lock.word, 0);
+	sigaction(SIGUSR1, &before, NULL);
+}
+
 static void a_child_is_somebody_else(void **state)
 {
 	struct mt_lock mine = MT_LOCK_INIT;
@@ -145,6 +196,7 @@ int main(void)
 		cmocka_unit_test(another_thread_does_not_hold_it),
 		cmocka_unit_test(one_at_a_time),
 		cmocka_unit_test(sleepers_get_the_lock),
+		cmocka_unit_test(a_wait_is_interrupted),
 		cmocka_unit_test(a_child_is_somebody_else),
 	};
 
