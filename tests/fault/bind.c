@@ -9,8 +9,10 @@
 #include "support/bind_toy.h"
 #include "support/memfault.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -229,6 +231,39 @@ static void every_allocation_of_a_large_job(void **state)
 	scene_end(&s);
 }
 
+/*
+ * One of more stores than a batch has credits of its own. The VM's arena, which has a limit, has
+ * too few nodes for those, and enough for everything else.
+ */
+static void a_job_too_large_for_its_arena(void **state)
+{
+	enum { OPS = 20000 };
+	struct mt_mem *mem = mt_mem_create(MT_CHUNK_SIZE, NULL);
+	struct toy_config config = { .range = 0x100000, .mem = mem };
+	struct bind_queue *q = begin(&config, NULL);
+	struct bind_op *ops = calloc(OPS, sizeof(*ops));
+	struct bind_job job = { .ops = ops, .nr_ops = OPS };
+	struct picture before, after;
+
+	(void)state;
+	assert_non_null(ops);
+	for (unsigned int i = 0; i < OPS; i++)
+		ops[i] = (struct bind_op){
+			.type = BIND_MAP, .flags = GPUVA_SPARSE, .addr = 8 * i, .range = 4
+		};
+	take_picture(&before, q, NULL, NULL);
+	assert_int_equal(bind_queue_submit(q, &job), -ENOMEM);
+	take_picture(&after, q, NULL, NULL);
+	expect_same(&before, &after, 0);
+	job.nr_ops = 200;
+	assert_int_equal(bind_queue_submit(q, &job), 0);
+	settle(q);
+	assert_int_equal(stats().vas_live, 200);
+	free(ops);
+	end(q);
+	mt_mem_destroy(mem);
+}
+
 /* A11: what was reserved for a tree of one level is enough when others have made it grow. */
 static void trees_grow_between(void **state)
 {
@@ -297,6 +332,74 @@ static void every_allocation_of_a_vm(void **state)
 			assert_true(toy_destroy(&toy));
 		}
 	}
+}
+
+/* ---- Threads ---- */
+
+static long threads_to_come = -1; /* after so many there are none; -1: as many as one likes */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+			  void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+			  void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+			  void *arg)
+{
+	if (threads_to_come == 0)
+		return EAGAIN;
+	threads_to_come -= threads_to_come > 0;
+	return __real_pthread_create(thread, attr, fn, arg);
+}
+
+static unsigned int count_threads(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	unsigned int n = 0;
+
+	assert_non_null(tasks);
+	while (readdir(tasks))
+		n++;
+	closedir(tasks);
+	return n;
+}
+
+/* Who has been joined may be seen for a moment more. */
+static void expect_threads(unsigned int nr)
+{
+	for (unsigned int i = 0; i < 1000 && count_threads() > nr; i++)
+		usleep(1000);
+	assert_int_equal(count_threads(), nr);
+}
+
+/* A pool with fewer threads than it should have is none, and those that were started end. */
+static void too_few_threads(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000 };
+	struct bind_config c = { .size = sizeof(c) };
+	unsigned int before = count_threads();
+	struct bind_workers *workers;
+	struct toy toy;
+
+	(void)state;
+	for (long n = 0; n < 4; n++) {
+		threads_to_come = n;
+		assert_null(bind_workers_create(4));
+		expect_threads(before);
+	}
+	threads_to_come = 4;
+	workers = bind_workers_create(4);
+	assert_non_null(workers);
+	bind_workers_destroy(workers);
+	/* The pool that VMs share has two. */
+	assert_int_equal(toy_init(&toy, &config), 0);
+	threads_to_come = 1;
+	assert_int_equal(bind_vm_init(&toy.vm, &c), -ENOMEM);
+	assert_null(toy.vm.queues);
+	threads_to_come = -1;
+	assert_int_equal(bind_vm_init(&toy.vm, &c), 0);
+	assert_int_equal(bind_vm_close(&toy.vm, BIND_DRAIN), 0);
+	assert_true(toy_destroy(&toy));
 }
 
 /* ---- Unmaps ---- */
@@ -376,6 +479,174 @@ static void unmaps_are_run_inline(void **state)
 	assert_int_equal(submit(q, "map 208+20=D@0; unmap 10+1", NULL, NULL), 0);
 	settle(q);
 	assert_string_equal(bind_toy_dump(&bt), "[0+10=A@0 11+2f=A@11 50+b0=A@50 208+20=D@0]");
+	timeline_put(tl);
+	end(q);
+}
+
+/* Uses the spare up for a cut, so that what comes next has no memory at all. */
+static struct bind_queue *begin_without_memory(const char *maps)
+{
+	struct bind_queue *q = begin(NULL, NULL);
+
+	assert_int_equal(submit(q, maps, NULL, NULL), 0);
+	settle(q);
+	memfault_none();
+	assert_int_equal(submit(q, "unmap 40+10", NULL, NULL), 0);
+	settle(q);
+	toy_clear_log(&bt.toy);
+	return q;
+}
+
+/* A step that fails bans the VM here, too; it is the job's error, and no longer the submit's. */
+static void a_failed_step_inline(void **state)
+{
+	(void)state;
+	for (unsigned int sync = 0; sync < 2; sync++) {
+		struct bind_queue *q = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
+		struct bind_sync out = { .value = 3 };
+		struct bind_job job = { .nr_out = !sync, .out = &out };
+		struct fence *f;
+
+		memfault_ok();
+		out.timeline = timeline_create("t", 0);
+		f = timeline_fence(out.timeline, 3);
+		memfault_none();
+		job.flags = sync ? BIND_SYNC : 0;
+		bt.step_err = -EIO;
+		assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+20", &job),
+				 sync ? -EIO : 0);
+		assert_int_equal(stats().unmaps_inline, 1);
+		assert_int_equal(stats().failed, 1);
+		assert_true(bind_vm_is_banned(&bt.toy.vm));
+		assert_int_equal(submit(q, "unmap 0+10", NULL, NULL), -ENOENT);
+		assert_string_equal(bind_toy_dump(&bt), "[0+40=A@0 50+b0=A@50]");
+		assert_int_equal(fence_is_signaled(f), !sync);
+		if (!sync)
+			assert_int_equal(fence_error(f), -EIO);
+		assert_int_equal(bt.cookies, 0);
+		memfault_ok();
+		fence_put(f);
+		timeline_put(out.timeline);
+		end(q);
+	}
+}
+
+/* ---- What happens while a driver prepares an unmap that is to run inline ---- */
+
+static const struct bind_ops *toy_bind_ops;
+static struct bind_ops meddling;
+static struct bind_queue *victim, *helper;
+static struct fence *helper_in;
+static unsigned int prepared;
+
+static int cancel_and_prepare(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv)
+{
+	bind_queue_cancel(victim);
+	return toy_bind_ops->prepare(vm, op, cookie, priv);
+}
+
+/* There is another job all of a sudden, and memory while it is submitted. */
+static int submit_and_prepare(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv)
+{
+	int err = toy_bind_ops->prepare(vm, op, cookie, priv);
+
+	if (prepared++ == 0) {
+		memfault_ok();
+		assert_int_equal(submit(helper, "map 800+10=C@0", helper_in, NULL), 0);
+		memfault_none();
+	}
+	return err;
+}
+
+static void meddle(struct bind_queue *queue,
+		   int (*prepare)(struct gpuvm *vm, const struct bind_op *op, void **cookie,
+				  void *priv))
+{
+	struct gpuvm_queues *q = queue->vm;
+
+	victim = queue;
+	prepared = 0;
+	toy_bind_ops = q->ops;
+	meddling = *q->ops;
+	meddling.prepare = prepare;
+	q->ops = &meddling;
+}
+
+static void canceled_before_it_runs_inline(void **state)
+{
+	struct bind_queue *q = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
+	struct picture before, after;
+
+	(void)state;
+	take_picture(&before, q, NULL, NULL);
+	meddle(q, cancel_and_prepare);
+	assert_int_equal(submit(q, "unmap 200+20", NULL, NULL), -ENOENT);
+	take_picture(&after, q, NULL, NULL);
+	expect_same(&before, &after, 0);
+	assert_false(q->vm->running);
+	assert_string_equal(toy_log(&bt.toy), "(none)");
+	end(q);
+}
+
+/* Then it is not run inline, beside the other: it waits for memory anew, and is a job. */
+static void not_alone_any_more(void **state)
+{
+	struct bind_queue *q = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
+
+	(void)state;
+	memfault_ok();
+	helper = bind_queue_create(&bt.toy.vm, "helper", NULL);
+	helper_in = fence_create();
+	assert_non_null(helper);
+	memfault_none();
+	meddle(q, submit_and_prepare);
+	assert_int_equal(submit(q, "unmap 200+20", NULL, NULL), 0);
+	settle(q);
+	assert_int_equal(prepared, 3); /* once more than there are operations */
+	assert_int_equal(stats().unmaps_inline, 0);
+	assert_int_equal(stats().jobs, 1);
+	assert_int_equal(bt.cookies, 1); /* the helper's */
+	fence_signal(helper_in);
+	settle(helper);
+	assert_string_equal(bind_toy_dump(&bt), "[0+40=A@0 50+b0=A@50 800+10=C@0]");
+	assert_int_equal(bt.cookies, 0);
+	memfault_ok();
+	fence_put(helper_in);
+	bind_queue_destroy(helper);
+	end(q);
+}
+
+/* ---- The spare is whole, but not enough ---- */
+
+/* A value of a timeline to wait for needs a fence, which is not part of the spare. */
+static void the_spare_comes_back_whole(void **state)
+{
+	struct bind_queue *q = begin(NULL, NULL);
+	struct timeline *tl = timeline_create("t", 0);
+	struct bind_sync in[2] = { { .fence = fence_create() }, { .timeline = tl, .value = 3 } };
+	struct bind_job job = { .nr_in = 2, .in = in };
+	struct picture before, after;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 0+100=A@0", NULL, NULL), 0);
+	settle(q);
+	fence_signal(in[0].fence);
+	take_picture(&before, q, NULL, NULL);
+	assert_true(before.spare_credit);
+	memfault_none();
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 40+10", &job), -ENOMEM);
+	memfault_ok();
+	take_picture(&after, q, NULL, NULL);
+	expect_same(&before, &after, 0);
+	/* So it serves one that needs no more. */
+	memfault_none();
+	job.nr_in = 1;
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 40+10", &job), 0);
+	settle(q);
+	assert_string_equal(bind_toy_dump(&bt), "[0+40=A@0 50+b0=A@50]");
+	assert_int_equal(stats().unmaps_inline, 0);
+	memfault_ok();
+	fence_put(in[0].fence);
 	timeline_put(tl);
 	end(q);
 }
@@ -465,18 +736,47 @@ static void strict_unmaps_have_all_they_need(void **state)
 	end(q);
 }
 
+/* What is not paid for, the pair of a map, is waited for, but not when nobody could bring it. */
+static void strict_maps_may_find_no_memory(void **state)
+{
+	struct bind_queue *q = begin(NULL, &strict);
+	struct picture before, after;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 0+100=A@0", NULL, NULL), 0);
+	settle(q);
+	take_picture(&before, q, NULL, NULL);
+	memfault_none();
+	/* It cuts nothing: as an unmap it could be done at once. */
+	assert_int_equal(submit(q, "map 0+100=B@0", NULL, NULL), -ENOMEM);
+	memfault_ok();
+	take_picture(&after, q, NULL, NULL);
+	expect_same(&before, &after, 0);
+	assert_int_equal(submit(q, "map 0+100=B@0", NULL, NULL), 0);
+	settle(q);
+	assert_string_equal(bind_toy_dump(&bt), "[0+100=B@0]");
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_allocation_of_maps),
 		cmocka_unit_test(every_allocation_of_a_large_job),
+		cmocka_unit_test(a_job_too_large_for_its_arena),
 		cmocka_unit_test(trees_grow_between),
 		cmocka_unit_test(every_allocation_of_a_vm),
+		cmocka_unit_test(too_few_threads),
 		cmocka_unit_test(unmaps_live_on_the_spare),
 		cmocka_unit_test(unmaps_are_run_inline),
+		cmocka_unit_test(a_failed_step_inline),
+		cmocka_unit_test(canceled_before_it_runs_inline),
+		cmocka_unit_test(not_alone_any_more),
+		cmocka_unit_test(the_spare_comes_back_whole),
 		cmocka_unit_test(what_runs_inline_is_canceled),
 		cmocka_unit_test(cutting_comes_to_an_end),
 		cmocka_unit_test(strict_unmaps_have_all_they_need),
+		cmocka_unit_test(strict_maps_may_find_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("bind", tests, NULL, NULL);
