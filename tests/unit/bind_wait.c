@@ -179,6 +179,51 @@ static void an_interrupted_sync_job_still_runs(void **state)
 	end(q);
 }
 
+/* ---- Reservation locks ---- */
+
+static void *map_both(void *q)
+{
+	return submit(q, "map 10+10=A@0; map 30+10=B@0", NULL, NULL) ? q : NULL;
+}
+
+/* Whoever waits for one has none meanwhile: elsewhere they are taken in another order. */
+static void nothing_is_held_while_one_is_waited_for(void **state)
+{
+	static const struct toy_config external = { .range = 0x1000, .external = true };
+
+	(void)state;
+	for (unsigned int held = 0; held < 2; held++) {
+		struct gpuvm_resv *theirs, *other;
+		struct bind_queue *q;
+		pthread_t thread;
+		void *failed;
+
+		bind_toy_init(&bt, &external, NULL);
+		q = bind_queue_create(&bt.toy.vm, "test", NULL);
+		theirs = bt.toy.objs[held].resv;
+		other = bt.toy.objs[!held].resv;
+		gpuvm_resv_lock(theirs);
+		assert_int_equal(pthread_create(&thread, NULL, map_both, q), 0);
+		/* Until somebody sleeps for it. */
+		while (!(__atomic_load_n(&theirs->lock.word, __ATOMIC_RELAXED) & 0x80000000u))
+			usleep(100);
+		assert_true(gpuvm_resv_trylock(other));
+		gpuvm_resv_unlock(other);
+		assert_int_equal(stats().submitted, 0);
+		gpuvm_resv_unlock(theirs);
+		pthread_join(thread, &failed);
+		assert_null(failed);
+		settle(q);
+		expect_vm("[10+10=A@0 30+10=B@0]");
+		for (unsigned int i = 0; i < 2; i++) {
+			assert_int_equal(bt.toy.objs[i].resv->lock.word, 0);
+			assert_int_equal(bt.toy.objs[i].resv->nr, 1);
+			assert_int_equal(bt.toy.objs[i].resv->reserved, 0);
+		}
+		end(q);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +232,7 @@ int main(void)
 		cmocka_unit_test(waiting_for_room_is_interrupted),
 		cmocka_unit_test(sync_jobs_return_their_result),
 		cmocka_unit_test(an_interrupted_sync_job_still_runs),
+		cmocka_unit_test(nothing_is_held_while_one_is_waited_for),
 	};
 
 	return cmocka_run_group_tests_name("bind_wait", tests, NULL, NULL);
