@@ -6,6 +6,7 @@
  */
 #include "support/cm.h"
 
+#include "fence/fence_internal.h"
 #include "support/memfault.h"
 
 #include <errno.h>
@@ -18,6 +19,8 @@
 #define FENCES 20
 #define ATTEMPTS 200
 
+static struct fence *on_calloc; /* is signalled when the library next asks for memory */
+
 static long held; /* blocks that the library has got and not given back */
 
 void *__real_calloc(size_t n, size_t size);
@@ -28,8 +31,12 @@ void __wrap_free(void *p);
 void *__wrap_calloc(size_t n, size_t size)
 {
 	void *p = __real_calloc(n, size);
+	struct fence *f = on_calloc;
 
 	held += p != NULL;
+	on_calloc = NULL;
+	if (f)
+		assert_int_equal(fence_signal_error(f, -EIO), 0);
 	return p;
 }
 
@@ -177,12 +184,35 @@ static void a_timeline_goes_on(void **state)
 	timeline_put(tl);
 }
 
+/* One of many is signalled when all have been looked at, and not all have a callback yet. */
+static void signalled_before_the_wait_is_set_up(void **state)
+{
+	struct fence *f[FENCES];
+	unsigned int which = FENCES;
+
+	(void)state;
+	for (int i = 0; i < FENCES; i++)
+		assert_non_null(f[i] = fence_create());
+	held = 0;
+	on_calloc = f[FENCES / 2];
+	assert_int_equal(fence_wait_any(f, FENCES, FENCE_FOREVER, &which), 0);
+	assert_null(on_calloc);
+	assert_int_equal(which, FENCES / 2);
+	assert_int_equal(held, 0);
+	/* The callbacks of those before it are off again: their memory is gone. */
+	for (int i = 0; i < FENCES; i++) {
+		assert_null(f[i]->first);
+		fence_put(f[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_refusal_is_clean),
 		cmocka_unit_test(without_any_memory),
 		cmocka_unit_test(a_timeline_goes_on),
+		cmocka_unit_test(signalled_before_the_wait_is_set_up),
 	};
 
 	alarm(100);
