@@ -11,6 +11,8 @@
 #ifndef SMR_BASE_BASE_H
 #define SMR_BASE_BASE_H
 
+#include "base/sanitizer.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,7 +62,7 @@ __attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const cha
  * the sanitizers, whose runtimes are not ready yet when the loader calls resolvers.
  */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && \
-	!defined(SMR_DEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	!defined(SMR_DEBUG) && !SMR_ASAN && !SMR_TSAN
 #define SMR_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define SMR_CLONES

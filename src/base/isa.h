@@ -16,6 +16,8 @@
 #ifndef SMR_BASE_ISA_H
 #define SMR_BASE_ISA_H
 
+#include "base/sanitizer.h"
+
 #include <stdint.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -56,8 +58,7 @@ static inline int smr_isa_have_avx512(void)
 #define SMR_EACH_SEARCH_ISA(define) SMR_EACH_ISA(define)
 #endif
 
-#if SMR_HAVE_AVX2 && defined(__GLIBC__) && defined(__OPTIMIZE__) && \
-	!defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if SMR_HAVE_AVX2 && defined(__GLIBC__) && defined(__OPTIMIZE__) && !SMR_ASAN && !SMR_TSAN
 /* @name(@params) is name_any() or name_avx2(), which are static and stand above. */
 #define SMR_DISPATCH(type, name, params)                                         \
 	__attribute__((unused)) static __typeof__(name##_any) *name##_pick(void) \

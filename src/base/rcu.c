@@ -17,7 +17,7 @@ static const struct rcu_flavor_struct *const flavors[SMR_RCU_FLAVORS] = {
 	[MT_RCU_QSBR] = &urcu_qsbr_flavor,
 };
 
-#ifdef __SANITIZE_THREAD__
+#if SMR_TSAN
 char smri_rcu_tsan[SMR_RCU_FLAVORS];
 #endif
 

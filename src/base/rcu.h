@@ -24,9 +24,10 @@
 #include "base/base.h"
 #include "base/grace.h"
 #include "base/quiet.h"
+#include "base/sanitizer.h"
 #include <samara/rcu.h>
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if SMR_TSAN || SMR_ASAN
 #define SMR_RCU_INLINE 0
 #include <urcu/urcu-bp.h>
 #include <urcu/static/urcu-bp.h> /* what a record looks like */
@@ -37,7 +38,7 @@
 #undef _LGPL_SOURCE
 #endif
 
-#ifdef __SANITIZE_THREAD__
+#if SMR_TSAN
 extern char smri_rcu_tsan[SMR_RCU_FLAVORS];
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);

@@ -8,6 +8,7 @@
 #define SMR_MEM_NODES_H
 
 #include "base/base.h"
+#include "base/sanitizer.h"
 #include <samara/mem.h>
 
 #define SMR_NODE_LINK 504
@@ -46,7 +47,7 @@ smr_inline void *smr_nodes_pop(struct smr_nodes *list)
  * AddressSanitizer learns which nodes are free, so that touching one is reported. Their link stays
  * accessible, for it is what free nodes hang together by.
  */
-#ifdef __SANITIZE_ADDRESS__
+#if SMR_ASAN
 void __asan_poison_memory_region(void const volatile *addr, size_t size);
 void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
 #define smri_node_hide(node) __asan_poison_memory_region((node), SMR_NODE_LINK)

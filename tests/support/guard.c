@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* names of registers */
 #include "guard.h"
+#include "base/sanitizer.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -155,15 +156,7 @@ int __wrap_madvise(void *addr, size_t len, int advice)
 
 /* ---- System calls ---- */
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#endif
-
-#if defined(SANITIZED) || !defined(__x86_64__)
+#if SMR_ASAN || SMR_TSAN || !defined(__x86_64__)
 
 void guard_begin(void)
 {

@@ -3,6 +3,7 @@
  * What a job costs while it waits, in a large VM: counted by what the C allocator and the arena
  * have given out.
  */
+#include "base/sanitizer.h"
 #include "support/bind_toy.h"
 #include "support/env.h"
 
@@ -81,7 +82,7 @@ int main(void)
 	printf("%lu mappings, %lu jobs of one map and one in-fence: %zu bytes each, %zu by the VM's own "
 	       "figures\n",
 	       mappings, jobs, each, stats.bytes / stats.jobs);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !SMR_ASAN && !SMR_TSAN
 	need(each <= AT_MOST);
 #endif
 	fence_signal(in);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* fork() while other threads use an arena: the child can go on. */
+#include "base/sanitizer.h"
 #include "mem/refill.h"
 #include "mem/retire.h"
 #include "pages.h"
@@ -96,7 +97,7 @@ int main(void)
 		cmocka_unit_test(the_child_goes_on),
 	};
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if SMR_TSAN || SMR_ASAN
 	/*
 	 * ThreadSanitizer cannot follow a child of a program with threads; and of
 	 * AddressSanitizer's allocator another thread may have held a lock at the fork, which

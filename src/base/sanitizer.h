@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which sanitizers this is compiled for: SMR_ASAN and SMR_TSAN, 1 or 0. GCC says it by macros of
+ * its own, Clang by __has_feature().
+ */
+#ifndef SMR_BASE_SANITIZER_H
+#define SMR_BASE_SANITIZER_H
+
+#ifdef __has_feature
+#define SMRI_HAS_FEATURE(name) __has_feature(name)
+#else
+#define SMRI_HAS_FEATURE(name) 0
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || SMRI_HAS_FEATURE(address_sanitizer)
+#define SMR_ASAN 1
+#else
+#define SMR_ASAN 0
+#endif
+
+#if defined(__SANITIZE_THREAD__) || SMRI_HAS_FEATURE(thread_sanitizer)
+#define SMR_TSAN 1
+#else
+#define SMR_TSAN 0
+#endif
+
+#endif
