@@ -6,6 +6,7 @@
  * plain C and name_avx2() for x86-64 with AVX2, both of which must give the same answers
  * (tests/unit/tree_search.c). What is inlined calls its own kind by SMR_ISA(); SMR_DISPATCH() makes
  * of the two one function that callers can name, and the loader picks, once, what the machine has.
+ * Its name has a prefix even where it is static, for Clang makes such a name a global one.
  * Looking keys up is written a third time, as name_avx512(): SMR_EACH_SEARCH_ISA() and
  * SMR_DISPATCH_SEARCH().
  *

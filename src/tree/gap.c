@@ -107,8 +107,8 @@ smr_inline unsigned int take_place(uint64_t *left, bool high)
 SMR_DISPATCH(uint32_t, smr_gap_beside,
 	     (const void *leaf, unsigned long min, unsigned long max, unsigned int i,
 	      unsigned int j));
-SMR_DISPATCH(static bool, seek_low, (struct want * want, struct seek *k));
-SMR_DISPATCH(static bool, seek_high, (struct want * want, struct seek *k));
+SMR_DISPATCH(static bool, smri_seek_low, (struct want * want, struct seek *k));
+SMR_DISPATCH(static bool, smri_seek_high, (struct want * want, struct seek *k));
 
 /* The cursor on the range in which the search has ended. */
 static void stand_there(struct ma_state *mas, const struct seek *k)
@@ -135,7 +135,7 @@ static bool search_nodes(struct ma_state *mas, struct want *want, void *root, bo
 	k.node[0] = root;
 	k.min[0] = 0;
 	k.max[0] = ULONG_MAX;
-	if (!(high ? seek_high(want, &k) : seek_low(want, &k)))
+	if (!(high ? smri_seek_high(want, &k) : smri_seek_low(want, &k)))
 		return false;
 	stand_there(mas, &k);
 	return true;

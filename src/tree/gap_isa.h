@@ -166,12 +166,12 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek 
 	}
 }
 
-SMR_ISA_TARGET static bool SMR_ISA(seek_low)(struct want *want, struct seek *k)
+SMR_ISA_TARGET static bool SMR_ISA(smri_seek_low)(struct want *want, struct seek *k)
 {
 	return SMR_ISA(seek_gap)(want, k, false);
 }
 
-SMR_ISA_TARGET static bool SMR_ISA(seek_high)(struct want *want, struct seek *k)
+SMR_ISA_TARGET static bool SMR_ISA(smri_seek_high)(struct want *want, struct seek *k)
 {
 	return SMR_ISA(seek_gap)(want, k, true);
 }

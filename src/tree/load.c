@@ -84,35 +84,35 @@ SMR_DISPATCH_SEARCH(void *, mtree_load, (struct maple_tree * mt, unsigned long i
  */
 #define GROUP 64
 
-#define DEFINE_GROUP(isa)                                                                    \
-	SMR_TARGET_##isa static void load_group_##isa(void *top, const unsigned long *index, \
-						      void **entry, unsigned int n)          \
-	{                                                                                    \
-		struct smr_aim_##isa aim;                                                    \
-		void *node[GROUP], **at[GROUP];                                              \
-		unsigned int slot;                                                           \
-                                                                                             \
-		for (unsigned int i = 0; i < GROUP; i++)                                     \
-			node[i] = top;                                                       \
-		while (!smr_enode_leaf(node[0])) {                                           \
-			for (unsigned int i = 0; i < n; i++) {                               \
-				smr_aim_at_##isa(&aim, index[i]);                            \
-				node[i] = smr_slot_read(                                     \
-					smr_child_##isa(&aim, node[i], false, &slot));       \
-				smr_prefetch_bounds(node[i]);                                \
-			}                                                                    \
-		}                                                                            \
-		for (unsigned int i = 0; i < n; i++) {                                       \
-			smr_aim_at_##isa(&aim, index[i]);                                    \
-			at[i] = smr_entry_##isa(&aim, node[i], false, &slot);                \
-			smr_prefetch(at[i]);                                                 \
-		}                                                                            \
-		for (unsigned int i = 0; i < n; i++)                                         \
-			entry[i] = visible(smr_slot_read(at[i]));                            \
+#define DEFINE_GROUP(isa)                                                                         \
+	SMR_TARGET_##isa static void smri_load_group_##isa(void *top, const unsigned long *index, \
+							   void **entry, unsigned int n)          \
+	{                                                                                         \
+		struct smr_aim_##isa aim;                                                         \
+		void *node[GROUP], **at[GROUP];                                                   \
+		unsigned int slot;                                                                \
+                                                                                                  \
+		for (unsigned int i = 0; i < GROUP; i++)                                          \
+			node[i] = top;                                                            \
+		while (!smr_enode_leaf(node[0])) {                                                \
+			for (unsigned int i = 0; i < n; i++) {                                    \
+				smr_aim_at_##isa(&aim, index[i]);                                 \
+				node[i] = smr_slot_read(                                          \
+					smr_child_##isa(&aim, node[i], false, &slot));            \
+				smr_prefetch_bounds(node[i]);                                     \
+			}                                                                         \
+		}                                                                                 \
+		for (unsigned int i = 0; i < n; i++) {                                            \
+			smr_aim_at_##isa(&aim, index[i]);                                         \
+			at[i] = smr_entry_##isa(&aim, node[i], false, &slot);                     \
+			smr_prefetch(at[i]);                                                      \
+		}                                                                                 \
+		for (unsigned int i = 0; i < n; i++)                                              \
+			entry[i] = visible(smr_slot_read(at[i]));                                 \
 	}
 
 SMR_EACH_SEARCH_ISA(DEFINE_GROUP)
-SMR_DISPATCH_SEARCH(static void, load_group,
+SMR_DISPATCH_SEARCH(static void, smri_load_group,
 		    (void *top, const unsigned long *index, void **entry, unsigned int n));
 
 void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *entry[], size_t n)
@@ -126,7 +126,7 @@ void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *
 		s = read_begin(mt);
 		top = smr_root(mt);
 		if (smr_likely(smr_is_enode(top)))
-			load_group(top, index, entry, part);
+			smri_load_group(top, index, entry, part);
 		else
 			for (unsigned int i = 0; i < part; i++)
 				entry[i] = index[i] == 0 ? visible(top) : NULL;

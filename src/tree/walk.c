@@ -33,32 +33,32 @@ bool smri_path_renew(struct ma_state *mas)
 	return true;
 }
 
-#define DEFINE_DESCEND(isa)                                                                  \
-	SMR_TARGET_##isa static unsigned int descend_##isa(void **node, unsigned char *slot, \
-							   void *top, unsigned long key)     \
-	{                                                                                    \
-		struct smr_aim_##isa aim;                                                    \
-		unsigned int d, i;                                                           \
-                                                                                             \
-		smr_aim_at_##isa(&aim, key);                                                 \
-		for (d = 0; !smr_enode_leaf(top); d++) {                                     \
-			node[d] = top;                                                       \
-			top = smr_slot_read(smr_child_##isa(&aim, top, true, &i));           \
-			slot[d] = (unsigned char)i;                                          \
-		}                                                                            \
-		node[d] = top;                                                               \
-		smr_entry_##isa(&aim, top, true, &i);                                        \
-		slot[d] = (unsigned char)i;                                                  \
-		return d;                                                                    \
+#define DEFINE_DESCEND(isa)                                                                       \
+	SMR_TARGET_##isa static unsigned int smri_descend_##isa(void **node, unsigned char *slot, \
+								void *top, unsigned long key)     \
+	{                                                                                         \
+		struct smr_aim_##isa aim;                                                         \
+		unsigned int d, i;                                                                \
+                                                                                                  \
+		smr_aim_at_##isa(&aim, key);                                                      \
+		for (d = 0; !smr_enode_leaf(top); d++) {                                          \
+			node[d] = top;                                                            \
+			top = smr_slot_read(smr_child_##isa(&aim, top, true, &i));                \
+			slot[d] = (unsigned char)i;                                               \
+		}                                                                                 \
+		node[d] = top;                                                                    \
+		smr_entry_##isa(&aim, top, true, &i);                                             \
+		slot[d] = (unsigned char)i;                                                       \
+		return d;                                                                         \
 	}
 
 SMR_EACH_SEARCH_ISA(DEFINE_DESCEND)
-SMR_DISPATCH_SEARCH(static unsigned int, descend,
+SMR_DISPATCH_SEARCH(static unsigned int, smri_descend,
 		    (void **node, unsigned char *slot, void *top, unsigned long key));
 
 void smr_path_to(struct smr_path *path, void *top, unsigned long key)
 {
-	path->depth = descend(path->node, path->slot, top, key);
+	path->depth = smri_descend(path->node, path->slot, top, key);
 }
 
 /* The path is at the leaf at depth @d. */
@@ -90,7 +90,7 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 		smr_cursor_off(mas);
 		return false;
 	}
-	d = descend(mas->path, mas->slot, top, key);
+	d = smri_descend(mas->path, mas->slot, top, key);
 	mas->seq = seq;
 	arrive(mas, d);
 	return true;
@@ -113,7 +113,7 @@ static bool walk_near(struct ma_state *mas, unsigned long key)
 	for (unsigned int d = mas->depth; up > 0; up--) {
 		if (!amid(mas->path[--d], key))
 			continue;
-		arrive(mas, d + descend(mas->path + d, mas->slot + d, mas->path[d], key));
+		arrive(mas, d + smri_descend(mas->path + d, mas->slot + d, mas->path[d], key));
 		return true;
 	}
 	return false;
