@@ -120,12 +120,13 @@ void smr_split_begin(struct smr_split *s, const struct gpuvm *vm, struct maple_t
 	mas_init(&s->mas, mt, addr);
 }
 
+/* @entry may be anything. */
 static void prefetch_va(const void *entry)
 {
-	const char *va = entry;
+	uintptr_t va = (uintptr_t)entry;
 
-	smr_prefetch(va);
-	smr_prefetch(va + offsetof(struct gpuva, gem.entry) - 1);
+	smr_prefetch((const void *)va);
+	smr_prefetch((const void *)(va + offsetof(struct gpuva, gem.entry) - 1));
 }
 
 /*

@@ -196,7 +196,7 @@ static void gather_compact(const struct smr_write *w, struct smr_items *it)
 
 static void gather_new(const struct smr_write *w, unsigned int l, struct smr_items *it)
 {
-	const struct smr_level *below = &w->level[l - 1];
+	const struct smr_level *below;
 
 	if (l == 0) {
 		add_left_piece(w, it);
@@ -204,6 +204,7 @@ static void gather_new(const struct smr_write *w, unsigned int l, struct smr_ite
 		add_right_piece(w, it);
 		return;
 	}
+	below = &w->level[l - 1];
 	for (unsigned int c = 0; c < below->parts; c++)
 		smr_items_add(it, below->start[c], below->node[c], below->gap[c]);
 }
