@@ -47,7 +47,12 @@ void in_thread(void *(*body)(void *), void *arg);
 extern struct lockcheck_class class_a, class_b, class_c, class_d;
 extern char a, a2, b, c, d, e; /* locks: all that counts is where they are */
 
+/* Clang knows no clones. */
+#if defined(__has_attribute) && !__has_attribute(noclone)
+#define NAMED __attribute__((noinline)) void
+#else
 #define NAMED __attribute__((noinline, noclone)) void
+#endif
 
 NAMED takes(const void *lock, struct lockcheck_class *lock_class, unsigned int flags);
 NAMED takes_again(const void *lock, struct lockcheck_class *lock_class, unsigned int flags);
