@@ -61,18 +61,11 @@ void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 /* The VM's holder of credits serves jobs of one batch; larger ones carry their own. */
 static int get_own_credits(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr)
 {
-	int err;
-
 	j->credits = smr_heap_alloc(sizeof(*j->credits));
 	if (!j->credits)
 		return -ENOMEM;
 	mt_credits_init(j->credits, &q->vm->tree, MT_CREDITS_STRICT);
-	err = mt_credits_reserve(j->credits, nr, GFP_KERNEL);
-	if (err) {
-		smr_heap_free(j->credits);
-		j->credits = NULL;
-	}
-	return err;
+	return mt_credits_reserve(j->credits, nr, GFP_KERNEL);
 }
 
 static int get_credits(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr)
