@@ -6,7 +6,9 @@
  * plain C and name_avx2() for x86-64 with AVX2, both of which must give the same answers
  * (tests/unit/tree_search.c). What is inlined calls its own kind by SMR_ISA(); SMR_DISPATCH() makes
  * of the two one function that callers can name, and the loader picks, once, what the machine has.
- * Its name has a prefix even where it is static, for Clang makes such a name a global one.
+ * Its name has a prefix even where it is static, for Clang makes such a name a global one. And who
+ * picks is marked as used: Clang 14 does not see that the loader calls it, nor then whom it picks
+ * from, and leaves all that is only called from there without inlining.
  * Looking keys up is written a third time, as name_avx512(): SMR_EACH_SEARCH_ISA() and
  * SMR_DISPATCH_SEARCH().
  *
@@ -61,24 +63,24 @@ static inline int smr_isa_have_avx512(void)
 
 #if SMR_HAVE_AVX2 && defined(__GLIBC__) && defined(__OPTIMIZE__) && !SMR_ASAN && !SMR_TSAN
 /* @name(@params) is name_any() or name_avx2(), which are static and stand above. */
-#define SMR_DISPATCH(type, name, params)                                         \
-	__attribute__((unused)) static __typeof__(name##_any) *name##_pick(void) \
-	{                                                                        \
-		if (smr_isa_have_avx2())                                         \
-			return name##_avx2;                                      \
-		return name##_any;                                               \
-	}                                                                        \
+#define SMR_DISPATCH(type, name, params)                                       \
+	__attribute__((used)) static __typeof__(name##_any) *name##_pick(void) \
+	{                                                                      \
+		if (smr_isa_have_avx2())                                       \
+			return name##_avx2;                                    \
+		return name##_any;                                             \
+	}                                                                      \
 	type name params __attribute__((ifunc(#name "_pick")))
 /* The same with name_avx512(). */
-#define SMR_DISPATCH_SEARCH(type, name, params)                                  \
-	__attribute__((unused)) static __typeof__(name##_any) *name##_pick(void) \
-	{                                                                        \
-		if (smr_isa_have_avx512())                                       \
-			return name##_avx512;                                    \
-		if (smr_isa_have_avx2())                                         \
-			return name##_avx2;                                      \
-		return name##_any;                                               \
-	}                                                                        \
+#define SMR_DISPATCH_SEARCH(type, name, params)                                \
+	__attribute__((used)) static __typeof__(name##_any) *name##_pick(void) \
+	{                                                                      \
+		if (smr_isa_have_avx512())                                     \
+			return name##_avx512;                                  \
+		if (smr_isa_have_avx2())                                       \
+			return name##_avx2;                                    \
+		return name##_any;                                             \
+	}                                                                      \
 	type name params __attribute__((ifunc(#name "_pick")))
 #else
 #define SMR_DISPATCH(type, name, params) type name params __attribute__((alias(#name "_any")))
