@@ -175,10 +175,23 @@ smr_inline unsigned int smr_kind_bounds(enum smr_kind kind)
 	return smr_kind_cap(kind) - 1;
 }
 
+/* Where its slots begin, as an index of slot. */
+smr_inline unsigned int smr_kind_slot0(enum smr_kind kind)
+{
+	return SMR_BY_KIND(kind, (SMR_NINNER_CAP - 1) / 2, (SMR_NLEAF_CAP - 1) / 2,
+			   SMR_WINNER_CAP - 1, SMR_WLEAF_CAP - 1);
+}
+
 smr_inline void **smr_kind_slots(struct smr_node *node, enum smr_kind kind)
 {
-	return &node->slot[SMR_BY_KIND(kind, (SMR_NINNER_CAP - 1) / 2, (SMR_NLEAF_CAP - 1) / 2,
-				       SMR_WINNER_CAP - 1, SMR_WLEAF_CAP - 1)];
+	return &node->slot[smr_kind_slot0(kind)];
+}
+
+/* How many bytes into the node its slots end: compilers that know @kind know the number. */
+smr_inline size_t smr_kind_end(enum smr_kind kind)
+{
+	return offsetof(struct smr_node, slot) +
+	       sizeof(void *) * (smr_kind_slot0(kind) + smr_kind_cap(kind));
 }
 
 smr_inline void **smr_slots(const void *enode)

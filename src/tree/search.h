@@ -227,8 +227,7 @@ smr_inline bool smri_is_kind(const void *enode, enum smr_kind kind)
 smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 {
 	const char *line = (const char *)node;
-	size_t end =
-		(size_t)((const char *)(smr_kind_slots(node, kind) + smr_kind_cap(kind)) - line);
+	size_t end = smr_kind_end(kind);
 
 #pragma GCC unroll 8
 	for (size_t at = 3 * SMR_CACHE_LINE; at < MT_NODE_SIZE; at += SMR_CACHE_LINE)
