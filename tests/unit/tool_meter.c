@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tools/samara/meter.h"
+#include "tools/samara/sanitizer.h"
 
 static struct meter meter;
 static void *volatile kept;
@@ -92,7 +93,7 @@ static void test_allocations(void **state)
 	measure(release); /* of NULL */
 	assert_int_equal(meter.allocations, 0);
 	/* Sanitizers' hooks are told of the plain functions alone. */
-#ifndef METER_SANITIZER
+#if !TOOL_ASAN && !TOOL_TSAN
 	measure(allocate_aligned);
 	assert_int_equal(meter.allocations, 1);
 	release();
@@ -126,7 +127,7 @@ static void test_other_sections(void **state)
 static void test_mappings(void **state)
 {
 	(void)state;
-#ifdef METER_SANITIZER
+#if TOOL_ASAN || TOOL_TSAN
 	skip();
 #endif
 	measure(map_memory);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sanitizer.h"
 #include "tsan.h"
 
 /* ---- The probes ---- */
@@ -172,7 +173,7 @@ uint64_t history_begun(const struct history *history)
 	 * them. Without it a reader could see a store's result and miss that its step had begun.
 	 * ThreadSanitizer knows no fences; the processors it runs on do not reorder loads.
 	 */
-#ifndef SAMARA_TOOL_TSAN
+#if !TOOL_TSAN
 	atomic_thread_fence(memory_order_acquire);
 #endif
 	return atomic_load_explicit(&history->begun, memory_order_acquire);

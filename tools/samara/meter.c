@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "meter.h"
+#include "sanitizer.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -31,7 +32,7 @@ void meter_heap_used(void)
 
 /* ---- System calls ---- */
 
-#if defined(__x86_64__) && defined(PR_SET_SYSCALL_USER_DISPATCH) && !defined(METER_SANITIZER)
+#if defined(__x86_64__) && defined(PR_SET_SYSCALL_USER_DISPATCH) && !TOOL_ASAN && !TOOL_TSAN
 
 #define SA_RESTORER 0x04000000
 

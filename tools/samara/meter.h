@@ -23,15 +23,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define METER_SANITIZER 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define METER_SANITIZER 1
-#endif
-
 struct meter {
 	uint64_t sections;
 	uint64_t allocations;  /* and what frees */

@@ -4,8 +4,9 @@
  * each tells the meter and passes the call on to the C library, or to the kernel.
  */
 #include "meter.h"
+#include "sanitizer.h"
 
-#if defined(METER_SANITIZER)
+#if TOOL_ASAN || TOOL_TSAN
 
 #include <stddef.h>
 

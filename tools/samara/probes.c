@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "history.h"
+#include "sanitizer.h"
 #include "tsan.h"
 
 /* ---- Beforehand ---- */
@@ -129,7 +130,7 @@ uint32_t probe_before(const struct fixed_probe *probe)
 uint32_t probe_after(const struct fixed_probe *probe)
 {
 	/* The look-up's loads may be ordered by dependency alone: see history_begun(). */
-#ifndef SAMARA_TOOL_TSAN
+#if !TOOL_TSAN
 	atomic_thread_fence(memory_order_acquire);
 #endif
 	return atomic_load_explicit(&probe->done, memory_order_acquire);

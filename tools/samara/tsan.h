@@ -7,16 +7,9 @@
 #ifndef SAMARA_TOOL_TSAN_H
 #define SAMARA_TOOL_TSAN_H
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SAMARA_TOOL_TSAN 1
-#endif
-#endif
-#ifdef __SANITIZE_THREAD__
-#define SAMARA_TOOL_TSAN 1
-#endif
+#include "sanitizer.h"
 
-#ifdef SAMARA_TOOL_TSAN
+#if TOOL_TSAN
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
 #define tsan_acquire(addr) __tsan_acquire(addr)
