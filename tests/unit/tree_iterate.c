@@ -35,65 +35,53 @@ static void end(void)
 	mtree_destroy(&tree);
 }
 
-static void nothing_follows(void **state)
+/* A step from the end of a leaf that lies that way. */
+static const struct step {
+	void *(*take)(struct ma_state *mas, unsigned long limit);
+	bool up;
+	enum maple_status status; /* afterwards */
+} steps[] = {
+	{ mas_next, true, ma_overflow },
+	{ mas_next_range, true, ma_overflow },
+	{ mas_find, true, ma_active },
+	{ mas_find_range, true, ma_overflow },
+	{ mas_prev, false, ma_underflow },
+	{ mas_prev_range, false, ma_underflow },
+	/* These look at the root first, as in a tree without nodes. */
+	{ mas_find_rev, false, ma_root },
+	{ mas_find_range_rev, false, ma_root },
+};
+
+static void overtaken(const struct step *step)
 {
+	unsigned long limit = step->up ? ULONG_MAX : 0;
 	struct ma_state mas;
 
-	(void)state;
-	for (unsigned int how = 0; how < 4; how++) {
-		begin(&mas, 250);
-		mas_set(&mas, mas.max);
-		assert_non_null(mas_walk(&mas));
-		overtake(&mas);
-		if (how == 0)
-			assert_null(mas_next(&mas, ULONG_MAX));
-		else if (how == 1)
-			assert_null(mas_next_range(&mas, ULONG_MAX));
-		else if (how == 2)
-			assert_null(mas_find(&mas, ULONG_MAX));
-		else
-			assert_null(mas_find_range(&mas, ULONG_MAX));
-		assert_int_equal(mas.status, how == 2 ? ma_active : ma_overflow);
-		/* It has no place any more, and finds that there is nothing. */
-		assert_null(mas.node);
-		assert_null(mas_find(&mas, ULONG_MAX));
-		mas_reset(&mas);
-		assert_null(mas_find(&mas, ULONG_MAX));
-		end();
-	}
+	begin(&mas, 250);
+	mas_set(&mas, step->up ? mas.max : mas.min);
+	assert_non_null(mas_walk(&mas));
+	overtake(&mas);
+	assert_null(step->take(&mas, limit));
+	assert_int_equal(mas.status, step->status);
+	/* It has no place any more, and finds that there is nothing. */
+	assert_null(mas.node);
+	assert_null(step->take(&mas, limit));
+	mas_reset(&mas);
+	assert_null(mas_find(&mas, ULONG_MAX));
+	end();
 }
 
-static void nothing_precedes(void **state)
+static void nothing_is_there_any_more(void **state)
 {
-	struct ma_state mas;
-
 	(void)state;
-	for (unsigned int how = 0; how < 4; how++) {
-		begin(&mas, 250);
-		mas_set(&mas, mas.min);
-		assert_non_null(mas_walk(&mas));
-		overtake(&mas);
-		if (how == 0)
-			assert_null(mas_prev(&mas, 0));
-		else if (how == 1)
-			assert_null(mas_prev_range(&mas, 0));
-		else if (how == 2)
-			assert_null(mas_find_rev(&mas, 0));
-		else
-			assert_null(mas_find_range_rev(&mas, 0));
-		/* The latter two look at the root first, as in a tree without nodes. */
-		assert_int_equal(mas.status, how < 2 ? ma_underflow : ma_root);
-		assert_null(mas.node);
-		assert_null(mas_find_rev(&mas, 0));
-		end();
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+		overtaken(&steps[i]);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_follows),
-		cmocka_unit_test(nothing_precedes),
+		cmocka_unit_test(nothing_is_there_any_more),
 	};
 
 	return cmocka_run_group_tests_name("tree_iterate", tests, NULL, NULL);
