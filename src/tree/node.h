@@ -267,9 +267,10 @@ smr_inline unsigned long smr_start(const void *enode, unsigned int i)
 }
 
 /*
- * A slot as a lock-free reader sees it. ORDER publish: what the slot leads to was complete before
- * it was stored. PARTNER write.h, smr_publish(), and the user's own stores to an object before its
- * entry. WITHOUT a reader follows an uninitialised node.
+ * A slot as a lock-free reader sees it.
+ * ORDER publish: what the slot leads to was complete before it was stored. PARTNER write.h,
+ * smr_publish(), and the user's own stores to an object before its entry. WITHOUT a reader follows
+ * an uninitialised node.
  */
 smr_inline void *smr_slot_read(void *const *slot)
 {
