@@ -252,7 +252,7 @@ MT_API int mtree_insert_range(struct maple_tree *mt, unsigned long first, unsign
 			      void *entry, gfp_t gfp);
 /*
  * Erases the whole range around @index and returns its entry; NULL when there was none, or when
- * there was no memory to erase it (then it is still there). May block.
+ * there was no memory to erase it (then it is still there). Most erases need none. May block.
  */
 MT_API void *mtree_erase(struct maple_tree *mt, unsigned long index);
 
@@ -493,11 +493,9 @@ static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
 	unsigned long i = mas->offset + 1, reach = mas->reach, first;
 	void *entry;
 
-	if (__atomic_load_n(&leaf->dead, __ATOMIC_RELAXED))
-		return NULL;
 	/*
 	 * ORDER publish, as everywhere that a slot is read: whoever gets an entry sees what it
-	 * points at.
+	 * points at, and that the leaf is no longer one for inlines.
 	 */
 	entry = __atomic_load_n(&slot[i], __ATOMIC_ACQUIRE);
 	if (!entry) {
@@ -507,6 +505,8 @@ static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
 		if (!entry)
 			return NULL;
 	}
+	if (__atomic_load_n(&leaf->dead, __ATOMIC_RELAXED))
+		return NULL;
 	first = mt_leaf_start_(leaf, wide, i);
 	if (first > max || mas->last >= max)
 		return NULL;

@@ -19,7 +19,7 @@ void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped
 		smr_txn_replaced(mt, enode);
 		return;
 	}
-	smr_store(&node->dead, 1, RELAXED);
+	smr_mark_dead(node);
 	smr_nodes_push(dropped, node);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Trees in print. */
 #include "tree/gap.h"
-#include "tree/node.h"
+#include "tree/run.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,6 +27,8 @@ static void put_entry(const struct dump *d, const void *entry)
 		fprintf(d->out, d->dec ? "value %lu" : "value %lx", xa_to_value(entry));
 	else if (xa_is_zero(entry))
 		fprintf(d->out, "zero");
+	else if (smr_is_joined(entry))
+		fprintf(d->out, "joined");
 	else if (xa_is_internal(entry))
 		fprintf(d->out, "internal %lu", xa_to_internal(entry));
 	else if (!entry)

@@ -29,7 +29,8 @@ static void *copy_nodes(struct maple_tree *dst, const void *enode, struct smr_no
 	void **slots = smr_slots(copy);
 
 	memcpy(node, smr_node_of(enode), MT_NODE_SIZE);
-	node->mark = SMR_UNMARKED;
+	if (!smr_enode_leaf(enode))
+		node->mark = SMR_UNMARKED;
 	node->txn = 0;
 	smr_census(dst, copy, 1);
 	if (!smr_enode_leaf(enode))

@@ -30,14 +30,6 @@ smr_inline unsigned long key_of(const struct smr_node *node, enum smr_kind kind,
 	return node->base + ((unsigned long)bound << node->shift);
 }
 
-/* The figure of a gap between two bounds; no gap, if they are one. */
-smr_inline uint32_t figure_of(const struct smr_node *node, int64_t from, int64_t to)
-{
-	unsigned long length = ((unsigned long)to - (unsigned long)from) << node->shift;
-
-	return length > 0 ? smr_gap_figure(length - 1) : 0;
-}
-
 /* ---- Planning ---- */
 
 /* False if one of the store's ends cannot be written as a bound of @node. */
@@ -62,32 +54,72 @@ smr_inline bool amid(const struct smr_edit *e, const struct ma_state *mas)
 	return e->i > 0 && e->j < mas->end;
 }
 
+/* Is it the same range again? */
+smr_inline bool swaps(const struct smr_edit *e)
+{
+	return e->i == e->j && !e->front && !e->behind;
+}
+
+/* As smr_run_from() and smr_run_to(), of a leaf without joined ranges. */
+smr_inline unsigned int run_from(void *const *slots, unsigned int i)
+{
+	while (i > 0 && !slots[i - 1])
+		i--;
+	return i;
+}
+
+smr_inline unsigned int run_to(void *const *slots, unsigned int i, unsigned int end)
+{
+	while (i < end && !slots[i + 1])
+		i++;
+	return i;
+}
+
+/* The first, and the last, key of range @i, which may be the leaf's first or last. */
+smr_inline unsigned long first_of(const struct ma_state *mas, enum smr_kind kind, unsigned int i)
+{
+	struct smr_node *node = smr_node_of(mas->node);
+
+	return i > 0 ? key_of(node, kind, bound_of(node, kind, i)) : mas->min;
+}
+
+smr_inline unsigned long last_of(const struct ma_state *mas, enum smr_kind kind, unsigned int i)
+{
+	return i < mas->end ? first_of(mas, kind, i + 1) - 1 : mas->max;
+}
+
 /*
- * Gaps are always whole: NULL takes in what is left of those that it cuts, and those beside it.
- * False: not amid the leaf.
+ * What NULL meets of gaps is NULL already, so only entries count. One of them, all of it, between
+ * gaps that it may share a run with, is a slot that changes; so is nothing at all. Else one range
+ * takes in what is beside it, too. False: not amid the leaf.
  */
 smr_inline bool join_gaps(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
 {
 	struct smr_node *node = smr_node_of(mas->node);
 	void *const *slots = smr_kind_slots(node, kind);
+	unsigned int from, to;
 
 	e->front &= slots[e->i] != NULL;
 	e->behind &= slots[e->j] != NULL;
-	e->i -= !e->front & !slots[e->i - 1];
-	e->j += !e->behind & !slots[e->j + 1];
+	while (e->i < e->j && !slots[e->i])
+		e->i++;
+	while (e->i < e->j && !slots[e->j])
+		e->j--;
+	from = e->front ? e->i : run_from(slots, e->i);
+	to = e->behind ? e->j : run_to(slots, e->j, mas->end);
+	e->first = e->front ? e->first : first_of(mas, kind, from);
+	e->last = e->behind ? e->last : last_of(mas, kind, to);
+	e->stand = to;
+	if (swaps(e) && (!slots[e->i] || smr_may_run(mas->tree, from, to, mas->end)))
+		return true;
+	e->i = from;
+	e->j = to;
 	if (!amid(e, mas))
 		return false;
-	e->from = e->front ? e->from : bound_of(node, kind, e->i);
-	e->to = e->behind ? e->to : bound_of(node, kind, e->j + 1);
-	e->first = key_of(node, kind, e->from);
-	e->last = key_of(node, kind, e->to) - 1;
+	e->from = e->front ? e->from : bound_of(node, kind, from);
+	e->to = e->behind ? e->to : bound_of(node, kind, to + 1);
+	e->stand = from + e->front;
 	return true;
-}
-
-/* Is it the same range again? */
-smr_inline bool swaps(const struct smr_edit *e)
-{
-	return e->i == e->j && !e->front && !e->behind;
 }
 
 /*
@@ -99,6 +131,15 @@ smr_inline bool fits(struct smr_edit *e, const struct ma_state *mas, enum smr_ki
 	e->nodes = !swaps(e) && !smr_editable(mas->tree, mas->node);
 	e->ranges = mas->end + 1u - (e->j - e->i) + e->front + e->behind;
 	return e->ranges <= smr_kind_cap(kind) && (e->ranges >= SMR_LEAF_MIN || mas->depth == 0);
+}
+
+/* Does an entry take the place of a run, all of it? That may be better than an edit (plan.c). */
+smr_inline bool fills_run(const struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
+{
+	void *const *slots = smr_kind_slots(smr_node_of(mas->node), kind);
+
+	return e->i < e->j && !e->front && !e->behind && !slots[e->i] &&
+	       run_to(slots, e->i, e->j) == e->j;
 }
 
 smr_inline bool plan_store(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind,
@@ -117,7 +158,10 @@ smr_inline bool plan_store(struct smr_edit *e, const struct ma_state *mas, enum 
 		return false;
 	e->front = bound_of(node, kind, e->i) < e->from;
 	e->behind = bound_of(node, kind, e->j + 1) > e->to;
-	return (entry || join_gaps(e, mas, kind)) && fits(e, mas, kind);
+	e->stand = e->i + e->front;
+	if (!entry)
+		return join_gaps(e, mas, kind) && fits(e, mas, kind);
+	return !fills_run(e, mas, kind) && fits(e, mas, kind);
 }
 
 smr_inline bool plan_erase(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
@@ -129,11 +173,12 @@ smr_inline bool plan_erase(struct smr_edit *e, const struct ma_state *mas, enum 
 
 /*
  * A transaction copies leaves that are not its own with all that is above them: that is more than
- * an edit.
+ * an edit. So is to put the pieces of joined ranges together.
  */
 smr_inline bool may_edit(const struct ma_state *mas)
 {
-	return smr_likely(!mas->tree->ma_txn) || smr_editable(mas->tree, mas->node);
+	return smr_likely(!mas->tree->ma_txn || smr_editable(mas->tree, mas->node)) &&
+	       smr_likely(!smr_has_joined(mas->node));
 }
 
 bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
@@ -163,7 +208,7 @@ smr_inline void update_gaps(const struct smr_edit *e, struct ma_state *mas, enum
 {
 	struct smr_node *node = smr_node_of(mas->node);
 	void *const *slots = smr_kind_slots(node, kind);
-	int64_t begin = bound_of(node, kind, e->i), end = bound_of(node, kind, e->j + 1);
+	unsigned long begin, last;
 	unsigned int d = mas->depth;
 	uint32_t before, figure;
 
@@ -171,16 +216,19 @@ smr_inline void update_gaps(const struct smr_edit *e, struct ma_state *mas, enum
 		return;
 	before = *smr_kept_gap(mas->path, mas->slot, d);
 	if (!entry) {
-		figure = smr_gap_larger(before, figure_of(node, e->from, e->to));
+		figure = smr_gap_larger(before, smr_gap_figure(e->last - e->first));
 	} else {
-		if (before == 0 || (e->i == e->j && slots[e->i]) ||
-		    figure_of(node, begin, end) < before)
+		if (before == 0 || (e->i == e->j && slots[e->i]))
+			return;
+		begin = first_of(mas, kind, slots[e->i] ? e->i : run_from(slots, e->i));
+		last = last_of(mas, kind, slots[e->j] ? e->j : run_to(slots, e->j, mas->end));
+		if (smr_gap_figure(last - begin) < before)
 			return;
 		figure = smr_gap_beside(mas->node, mas->min, mas->max, e->i, e->j);
 		if (e->front && !slots[e->i])
-			figure = smr_gap_larger(figure, figure_of(node, begin, e->from));
+			figure = smr_gap_larger(figure, smr_gap_figure(e->first - 1 - begin));
 		if (e->behind && !slots[e->j])
-			figure = smr_gap_larger(figure, figure_of(node, e->to, end));
+			figure = smr_gap_larger(figure, smr_gap_figure(last - 1 - e->last));
 	}
 	if (figure != before)
 		smr_raise_gap(mas->path, mas->slot, d, figure);
@@ -196,7 +244,7 @@ smr_inline void replace(struct ma_state *mas, void *leaf)
 	unsigned int d = mas->depth;
 
 	smr_node_of(leaf)->txn = 0;
-	smr_store(&old->dead, 1, RELAXED);
+	smr_mark_dead(old);
 	smr_publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &mt->ma_root, leaf);
 	smr_advance(mt);
 	mas->path[d] = leaf;
@@ -220,13 +268,12 @@ smr_inline void commit(const struct smr_edit *e, struct ma_state *mas, enum smr_
 		       void *entry)
 {
 	struct smr_node *old = smr_node_of(mas->node), *node;
-	unsigned int x = e->i + e->front;
 
 	mas->index = e->first;
 	mas->last = e->last;
 	mas->status = ma_active;
-	mas->offset = x;
-	mas->slot[mas->depth] = (unsigned char)x;
+	mas->offset = e->stand;
+	mas->slot[mas->depth] = (unsigned char)e->stand;
 	if (e->nodes) {
 		node = smr_own_node(mas);
 		build(e, node, old, kind, entry);
@@ -234,8 +281,10 @@ smr_inline void commit(const struct smr_edit *e, struct ma_state *mas, enum smr_
 		replace(mas, smr_enode_make(node, kind));
 		smr_cursor_on(mas, smr_enode_make(node, kind), e->ranges);
 	} else if (swaps(e)) {
+		if (!entry)
+			smr_mark_pieces(old);
 		update_gaps(e, mas, kind, entry);
-		smr_publish(smr_kind_slots(old, kind) + x, entry);
+		smr_publish(smr_kind_slots(old, kind) + e->i, entry);
 		return;
 	} else {
 		update_gaps(e, mas, kind, entry);
@@ -267,7 +316,7 @@ smr_inline bool within(struct ma_state *mas, enum smr_kind kind, unsigned long f
 
 bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long last, void *entry)
 {
-	if (!smr_editable(mas->tree, mas->node))
+	if (!smr_editable(mas->tree, mas->node) || smr_has_joined(mas->node))
 		return false;
 	if (smr_enode_kind(mas->node) == SMR_NLEAF)
 		return within(mas, SMR_NLEAF, first, last, entry);

@@ -8,6 +8,7 @@
 #ifndef SMR_TREE_EDIT_H
 #define SMR_TREE_EDIT_H
 
+#include "tree/run.h"
 #include "tree/walk.h"
 
 /*
@@ -18,6 +19,7 @@ struct smr_edit {
 	int64_t from, to;          /* as the leaf's bounds are written */
 	unsigned long first, last; /* the same as keys */
 	bool front, behind;        /* is that anything? */
+	unsigned int stand;        /* the cursor's offset then */
 	unsigned int ranges;       /* that the leaf has then */
 	unsigned int nodes; /* needed: 0 where the leaf may be changed in place, or a slot is all */
 };
@@ -35,7 +37,7 @@ bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas);
 /* Does the store meet nothing but a gap? */
 smr_inline bool smr_edit_is_free(const struct smr_edit *e, const struct ma_state *mas)
 {
-	return e->j == mas->offset && !smr_slots(mas->node)[e->j];
+	return !smr_slots(mas->node)[e->i] && smr_run_to(smr_slots(mas->node), e->i, e->j) == e->j;
 }
 
 /*

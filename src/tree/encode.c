@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/encode.h"
 
+#include "tree/run.h"
+
 #include <string.h>
 
 /* Keys are addresses of pages more often than not. */
@@ -79,12 +81,35 @@ SMR_CLONES void smr_items_add_node(struct smr_items *it, const void *enode, unsi
 	if (from >= to)
 		return;
 	smr_assert(it->n + n <= SMR_ITEMS_MAX);
+	it->pieces |= smr_node_of(enode)->mark == SMR_PIECES;
 	start[0] = min;
 	add_starts(start + (from == 0), enode, from + (from == 0));
 	add_slots(it->slot + it->n, enode, from, n);
 	if (!smr_enode_leaf(enode))
 		memcpy(it->gap + it->n, smr_gaps(enode) + from, n * sizeof(uint32_t));
 	it->n += n;
+}
+
+/* Is item @i a piece of the range of item @before, the one in front? */
+smr_inline bool is_piece(const struct smr_items *it, unsigned int before, unsigned int i)
+{
+	return it->slot[i] == smr_joined() || !(it->slot[i] || it->slot[before]);
+}
+
+void smr_items_join(struct smr_items *it)
+{
+	unsigned int n = 1;
+
+	if (smr_likely(!it->pieces))
+		return;
+	for (unsigned int i = 1; i < it->n; i++) {
+		if (is_piece(it, n - 1, i))
+			continue;
+		it->start[n] = it->start[i];
+		it->slot[n] = it->slot[i];
+		n++;
+	}
+	it->n = n;
 }
 
 /* ---- Choosing ---- */

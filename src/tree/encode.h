@@ -23,6 +23,7 @@
 /* Decoded ranges in ascending order. start[0] is where the first node made of them begins. */
 struct smr_items {
 	unsigned int n;
+	bool pieces; /* were any of them marked so? */
 	unsigned long start[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
 	void *slot[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
 	uint32_t gap[SMR_ITEMS_MAX + SMR_ITEMS_SPARE]; /* of children; unused for ranges */
@@ -46,6 +47,9 @@ smr_inline void smr_items_add(struct smr_items *it, unsigned long start, void *s
 /* Appends items [from, to) of a node; @min is the start of its item 0. */
 void smr_items_add_node(struct smr_items *it, const void *enode, unsigned int from, unsigned int to,
 			unsigned long min);
+
+/* Makes one item of each range in pieces (run.h), if there are any. */
+void smr_items_join(struct smr_items *it);
 
 /*
  * How to write @n items beginning at @start[0], starts of a struct smr_items, into a node whose

@@ -9,13 +9,41 @@
 #include <errno.h>
 #include <string.h>
 
+/* A bit for each range that is a gap or a piece of one, of a leaf that has joined ones. */
+static uint64_t gaps_of_joined(const void *leaf)
+{
+	uint64_t gaps = 0;
+
+	for (unsigned int i = 0; i < smr_count(leaf); i++)
+		gaps |= (uint64_t)!smr_value(smr_slots(leaf), i) << i;
+	return gaps;
+}
+
+/* The figure of range @i, if that is one of the @gaps. */
 static uint32_t range_figure(const void *leaf, unsigned int i, unsigned int end, unsigned long min,
-			     unsigned long max)
+			     unsigned long max, uint64_t gaps)
 {
 	unsigned long span = smr_leaf_last(leaf, i, end, max) - smr_leaf_first(leaf, i, min);
 
 	/* Is it one? Nobody can foresee. */
-	return smr_gap_figure(span) & -(uint32_t)(smr_slots(leaf)[i] == NULL);
+	return smr_gap_figure(span) & -(uint32_t)(gaps >> i & 1);
+}
+
+/* The figure of the largest of those gaps that are in pieces (run.h). */
+static uint32_t runs_figure(const void *leaf, unsigned int end, unsigned long min,
+			    unsigned long max, uint64_t gaps)
+{
+	uint32_t largest = 0, figure;
+	unsigned int i, j;
+
+	for (uint64_t left = gaps & gaps >> 1; left; left &= ~UINT64_C(0) << j) {
+		i = (unsigned int)__builtin_ctzl(left);
+		j = i + (unsigned int)__builtin_ctzl(~(gaps >> i));
+		figure = smr_gap_figure(smr_leaf_last(leaf, j - 1, end, max) -
+					smr_leaf_first(leaf, i, min));
+		largest = smr_gap_larger(largest, figure);
+	}
+	return largest;
 }
 
 /* The figure of the largest gap that is @length keys long. */
@@ -67,15 +95,19 @@ smr_inline bool holds(const struct want *want, unsigned long first, unsigned lon
 	return *lo <= *hi && *hi - *lo >= want->span;
 }
 
-/* Is range @i of @leaf a gap that holds what is wanted? Then the place for it is found. */
+/* Is range @i of @leaf of a gap that holds what is wanted? Then the place for it is found. */
 smr_inline bool try_gap(struct want *want, const void *leaf, unsigned int i, unsigned long min,
 			unsigned long max, bool high)
 {
 	unsigned int end = smr_count(leaf) - 1;
-	unsigned long lo, hi;
+	void *const *slots = smr_slots(leaf);
+	unsigned long first, last, lo, hi;
 
-	if (smr_slots(leaf)[i] ||
-	    !holds(want, smr_leaf_first(leaf, i, min), smr_leaf_last(leaf, i, end, max), &lo, &hi))
+	if (smr_value(slots, i))
+		return false;
+	first = smr_leaf_first(leaf, smr_run_from(slots, smr_head(slots, i)), min);
+	last = smr_leaf_last(leaf, smr_run_to(slots, i, end), end, max);
+	if (!holds(want, first, last, &lo, &hi))
 		return false;
 	want->found = high ? hi - want->span : lo;
 	return true;
@@ -102,13 +134,19 @@ smr_inline unsigned int take_place(uint64_t *left, bool high)
 #include "tree/gap_isa.h"
 #undef SMR_ISA
 #undef SMR_ISA_TARGET
+
+#define SMR_ISA(name) name##_avx512
+#define SMR_ISA_TARGET SMR_TARGET_avx512
+#include "tree/gap_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
 #endif
 
-SMR_DISPATCH(uint32_t, smr_gap_beside,
-	     (const void *leaf, unsigned long min, unsigned long max, unsigned int i,
-	      unsigned int j));
-SMR_DISPATCH(static bool, smri_seek_low, (struct want * want, struct seek *k));
-SMR_DISPATCH(static bool, smri_seek_high, (struct want * want, struct seek *k));
+SMR_DISPATCH_SEARCH(uint32_t, smr_gap_beside,
+		    (const void *leaf, unsigned long min, unsigned long max, unsigned int i,
+		     unsigned int j));
+SMR_DISPATCH_SEARCH(static bool, smri_seek_low, (struct want * want, struct seek *k));
+SMR_DISPATCH_SEARCH(static bool, smri_seek_high, (struct want * want, struct seek *k));
 
 /* The cursor on the range in which the search has ended. */
 static void stand_there(struct ma_state *mas, const struct seek *k)
@@ -120,7 +158,7 @@ static void stand_there(struct ma_state *mas, const struct seek *k)
 	mas->seq = mas->tree->ma_seq;
 	mas->depth = (unsigned char)d;
 	smr_cursor_on(mas, k->node[d], smr_count(k->node[d]));
-	mas->offset = k->slot[d];
+	mas->offset = smr_run_to(smr_slots(k->node[d]), k->slot[d], mas->end);
 	mas->min = k->min[d];
 	mas->max = k->max[d];
 	mas->status = ma_active;

@@ -5,6 +5,20 @@
  * for each child, or range, worth a look.
  */
 
+/* A bit for each range of a leaf that is a gap or a piece of one. */
+SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(gaps_of)(const void *leaf)
+{
+	struct smr_node *node = smr_node_of(leaf);
+	uint64_t nulls;
+
+	if (smr_unlikely(smr_has_joined(leaf)))
+		return gaps_of_joined(leaf);
+	nulls = (uintptr_t)leaf & SMR_ENODE_WIDE
+			? SMR_ISA(smri_nulls)(smr_kind_slots(node, SMR_WLEAF), SMR_WLEAF)
+			: SMR_ISA(smri_nulls)(smr_kind_slots(node, SMR_NLEAF), SMR_NLEAF);
+	return nulls & ((UINT64_C(2) << (node->count - 1)) - 1);
+}
+
 /*
  * The first range begins and the last one ends where only the parent knows: the others are compared
  * as they are written.
@@ -15,21 +29,23 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 {
 	const struct smr_node *node = smr_node_of(leaf);
 	unsigned int end = node->count - 1u;
+	uint64_t gaps = SMR_ISA(gaps_of)(leaf), middle;
 	unsigned long units;
 	uint32_t largest;
 
+	if (i <= j)
+		gaps &= ~((UINT64_C(2) << j) - (UINT64_C(1) << i));
+	middle = gaps & ~(UINT64_C(1) << end) & ~UINT64_C(1);
 	if ((uintptr_t)leaf & SMR_ENODE_WIDE) {
-		largest = length_figure(SMR_ISA(smri_largest_wide_gap)(
-			node->b64, smr_kind_slots((void *)node, SMR_WLEAF), end, i, j));
+		largest = length_figure(SMR_ISA(smri_longest_wide)(node->b64, middle));
 	} else {
-		units = SMR_ISA(smri_largest_gap)(
-			node->b32, smr_kind_slots((void *)node, SMR_NLEAF), end, i, j);
+		units = SMR_ISA(smri_longest)(node->b32, middle);
 		largest = length_figure(units << node->shift);
 	}
-	if (i > 0)
-		largest = smr_gap_larger(largest, range_figure(leaf, 0, end, min, max));
-	if (j < end)
-		largest = smr_gap_larger(largest, range_figure(leaf, end, end, min, max));
+	largest = smr_gap_larger(largest, range_figure(leaf, 0, end, min, max, gaps));
+	largest = smr_gap_larger(largest, range_figure(leaf, end, end, min, max, gaps));
+	if (smr_unlikely(gaps & gaps >> 1))
+		largest = smr_gap_larger(largest, runs_figure(leaf, end, min, max, gaps));
 	return largest;
 }
 
@@ -53,24 +69,30 @@ SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const struct want *want, 
 }
 
 /*
- * Ranges [from, to) of a leaf, none of them its first or last. In a narrow leaf lengths are
- * compared as they are written; what is long enough is looked at again, for its slot and the
- * limits.
+ * The gaps that begin, or go on, with one of ranges [from, to) of a leaf, none of them its first or
+ * last. In a narrow leaf lengths are compared as they are written, those of as many pieces as a gap
+ * can have; what is long enough is looked at again, for the limits.
  */
 SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_middle)(struct want *want, const void *leaf,
+						    unsigned long min, unsigned long max,
 						    unsigned int from, unsigned int to, bool high,
 						    unsigned char *slot)
 {
 	const struct smr_node *node = smr_node_of(leaf);
 	unsigned long units = (want->span >> node->shift) + 1;
-	uint64_t left = from < to ? (UINT64_C(1) << to) - (UINT64_C(1) << from) : 0;
+	uint64_t gaps = SMR_ISA(gaps_of)(leaf), left = gaps;
 
-	if (!((uintptr_t)leaf & SMR_ENODE_WIDE))
-		left &= units <= INT32_MAX ? SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units)
-					   : 0;
+	if (!((uintptr_t)leaf & SMR_ENODE_WIDE)) {
+		if (units > INT32_MAX)
+			return false;
+		left &= SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units, 0);
+		for (unsigned int more = 1; (gaps &= gaps >> 1) != 0; more++)
+			left |= gaps & SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units, more);
+	}
+	left &= from < to ? (UINT64_C(1) << to) - (UINT64_C(1) << from) : 0;
 	while (left) {
 		*slot = (unsigned char)take_place(&left, high);
-		if (try_gap(want, leaf, *slot, 0, 0, high))
+		if (try_gap(want, leaf, *slot, min, max, high))
 			return true;
 	}
 	return false;
@@ -86,7 +108,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_low)(struct want *want, const void *
 	*slot = 0;
 	if (from == 0 && try_gap(want, leaf, 0, min, max, false))
 		return true;
-	if (SMR_ISA(leaf_middle)(want, leaf, from ? from : 1, end, false, slot))
+	if (SMR_ISA(leaf_middle)(want, leaf, min, max, from ? from : 1, end, false, slot))
 		return true;
 	*slot = (unsigned char)end;
 	return end > 0 && try_gap(want, leaf, end, min, max, false);
@@ -102,7 +124,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_high)(struct want *want, const void 
 	*slot = (unsigned char)end;
 	if (from == end && try_gap(want, leaf, end, min, max, true))
 		return true;
-	if (SMR_ISA(leaf_middle)(want, leaf, 1, from < end ? from + 1 : end, true, slot))
+	if (SMR_ISA(leaf_middle)(want, leaf, min, max, 1, from < end ? from + 1 : end, true, slot))
 		return true;
 	*slot = 0;
 	return end > 0 && try_gap(want, leaf, 0, min, max, true);

@@ -41,36 +41,93 @@ smr_inline bool hold(struct ma_state *mas, unsigned long key, void **root)
 	return true;
 }
 
-/* The range above the current one, or, without @gaps, the next that has an entry. */
-smr_inline void *step_up(struct ma_state *mas, unsigned long max, bool gaps)
+/*
+ * To the next piece above; false: its last key is not below @max, or there is none. What has become
+ * joined to the cursor's range since it came there is not passed over.
+ */
+smr_inline bool piece_up(struct ma_state *mas, unsigned long max)
 {
-	void *entry;
+	if (smr_leaf_last(mas->node, (unsigned int)mas->offset, mas->end, mas->max) >= max)
+		return false;
+	if (mas->offset == mas->end)
+		return smr_range_up(mas);
+	mas->offset++;
+	return true;
+}
+
+smr_inline void *read_here(const struct ma_state *mas)
+{
+	return smr_slot_read(smr_slots(mas->node) + mas->offset);
+}
+
+/*
+ * The range above the current one, or, without @gaps, the next that has an entry. @shown: index and
+ * last are those of the current range. Where there is no other, they become those of the last gap
+ * that was passed.
+ */
+smr_inline void *step_up(struct ma_state *mas, unsigned long max, bool gaps, bool shown)
+{
+	unsigned int at, to;
+	void *entry, **slots;
+
+	for (; piece_up(mas, max); shown = false) {
+		slots = smr_slots(mas->node);
+		at = (unsigned int)mas->offset;
+		entry = smr_read_range(slots, at, mas->end, &to);
+		if (smr_is_joined(entry) || (!entry && !gaps))
+			continue;
+		smr_stand_on(mas, at, entry ? to : smr_run_to(slots, to, mas->end));
+		return entry;
+	}
+	if (!shown)
+		smr_range_here(mas);
+	return stop(mas, ma_overflow);
+}
+
+/*
+ * To the next piece below that is not of the current range, which begins at index, nor has become
+ * joined to that; false, and the cursor stays: the current one reaches down to @min, or there is
+ * none.
+ */
+smr_inline bool range_down(struct ma_state *mas, unsigned long min)
+{
+	unsigned long offset = mas->offset;
+	bool joined;
 
 	do {
-		if (smr_leaf_last(mas->node, mas->offset, mas->end, mas->max) >= max)
-			return stop(mas, ma_overflow);
-		if (mas->offset < mas->end)
-			mas->offset++;
-		else if (!smr_range_up(mas))
-			return stop(mas, ma_overflow);
-		entry = smr_range_here(mas);
-	} while (!entry && !gaps);
-	return entry;
+		if (smr_leaf_first(mas->node, (unsigned int)mas->offset, mas->min) <= min) {
+			mas->offset = offset;
+			return false;
+		}
+		joined = smr_is_joined(read_here(mas));
+		if (mas->offset > 0)
+			mas->offset--;
+		else if (!smr_range_down(mas))
+			return false;
+	} while (joined ||
+		 smr_leaf_first(mas->node, (unsigned int)mas->offset, mas->min) >= mas->index);
+	return true;
 }
 
 smr_inline void *step_down(struct ma_state *mas, unsigned long min, bool gaps)
 {
-	void *entry;
+	unsigned int from, to, tail;
+	void *entry, **slots;
 
 	do {
-		if (smr_leaf_first(mas->node, mas->offset, mas->min) <= min)
+		if (!range_down(mas, min))
 			return stop(mas, ma_underflow);
-		if (mas->offset > 0)
-			mas->offset--;
-		else if (!smr_range_down(mas))
-			return stop(mas, ma_underflow);
-		entry = smr_range_here(mas);
-	} while (!entry && !gaps);
+		slots = smr_slots(mas->node);
+		from = to = (unsigned int)mas->offset;
+		entry = smr_slot_read(slots + from);
+		while (smr_is_joined(entry))
+			entry = smr_slot_read(slots + --from);
+		/* What it has come from may have become joined to this just now. */
+		tail = smr_tail(slots, to, mas->end);
+		if (!entry)
+			from = smr_run_from(slots, from);
+		smr_stand_on(mas, from, to);
+	} while (tail > to || (!entry && !gaps));
 	return entry;
 }
 
@@ -98,7 +155,7 @@ smr_inline void *next(struct ma_state *mas, unsigned long max, bool gaps)
 		if (smr_likely(mas->node)) {
 			if (!hold(mas, mas->last, &root))
 				return smr_compact_next(mas, root, before);
-			return step_up(mas, max, gaps);
+			return step_up(mas, max, gaps, true);
 		}
 		break;
 	default:
@@ -109,7 +166,7 @@ smr_inline void *next(struct ma_state *mas, unsigned long max, bool gaps)
 	entry = smr_range_here(mas);
 	if (before == ma_underflow && entry)
 		return entry;
-	return step_up(mas, max, gaps);
+	return step_up(mas, max, gaps, true);
 }
 
 smr_inline void *prev(struct ma_state *mas, unsigned long min, bool gaps)
@@ -173,9 +230,9 @@ static bool find_begin(struct ma_state *mas, unsigned long max)
 /*
  * A plain find that runs into its limit stays active, so that raising the limit goes on behind it.
  */
-smr_inline void *find_step(struct ma_state *mas, unsigned long max, bool gaps)
+smr_inline void *find_step(struct ma_state *mas, unsigned long max, bool gaps, bool shown)
 {
-	void *entry = step_up(mas, max, gaps);
+	void *entry = step_up(mas, max, gaps, shown);
 
 	if (!gaps && mas->status == ma_overflow)
 		mas->status = ma_active;
@@ -192,7 +249,7 @@ smr_inline void *find(struct ma_state *mas, unsigned long max, bool gaps)
 			return NULL;
 		if (!hold(mas, mas->last, &root))
 			return smr_compact_find(mas, root, max);
-		return find_step(mas, max, gaps);
+		return find_step(mas, max, gaps, true);
 	}
 	root = smr_root(mas->tree);
 	if (!smr_is_enode(root))
@@ -201,10 +258,13 @@ smr_inline void *find(struct ma_state *mas, unsigned long max, bool gaps)
 		return NULL;
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_find(mas, root, max);
+	/* In a gap that begins at max the search ends; from another it just goes on. */
+	if (!gaps && mas->index < max && !read_here(mas))
+		return find_step(mas, max, false, false);
 	entry = smr_range_here(mas);
 	if (entry || (before != ma_overflow && before != ma_underflow && mas->index == max))
 		return entry;
-	return find_step(mas, max, gaps);
+	return find_step(mas, max, gaps, true);
 }
 
 /* The guards of mas_find*_rev(); false: return NULL as things stand. */
@@ -283,7 +343,7 @@ smr_inline void *find_next_leaf(struct ma_state *mas, unsigned long max, enum sm
 	    smr_kind_start(leaf, kind, 1) <= max)
 		mas->offset = 1;
 	entry = smr_range_here(mas);
-	return smr_likely(entry) ? entry : find_step(mas, max, false);
+	return smr_likely(entry) ? entry : find_step(mas, max, false, true);
 }
 
 static smr_noinline void *find_next_nleaf(struct ma_state *mas, unsigned long max)

@@ -24,10 +24,13 @@ smr_inline unsigned int range_of(const struct ma_state *mas, unsigned long key, 
 static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsigned long last,
 			  unsigned int *i, unsigned int *j)
 {
-	unsigned int count = mas->end + 1u, more;
+	unsigned int count = mas->end + 1u, more, less;
+	void *const *slots;
 
-	if (mas->tree->ma_txn || !smr_path_fresh(mas) || first <= mas->min || last >= mas->max)
+	if (mas->tree->ma_txn || !smr_path_fresh(mas) || smr_has_joined(mas->node) ||
+	    first <= mas->min || last >= mas->max)
 		return false;
+	slots = smr_slots(mas->node);
 	*i = range_of(mas, first, mas->offset);
 	*j = range_of(mas, last, *i);
 	/*
@@ -35,8 +38,9 @@ static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsig
 	 * the gaps that a NULL joins.
 	 */
 	more = *i == *j ? 2 : 1;
+	less = smr_run_to(slots, *j, mas->end) - smr_run_from(slots, *i);
 	return count + more <= smr_kind_cap(smr_enode_kind(mas->node)) &&
-	       count - (*j - *i) >= SMR_LEAF_MIN + 2 && smr_can_start(mas->node, first) &&
+	       count - less >= SMR_LEAF_MIN && smr_can_start(mas->node, first) &&
 	       smr_can_start(mas->node, last + 1);
 }
 
@@ -60,7 +64,7 @@ bool smr_swap_beside(const struct ma_state *mas, int by, unsigned long first, un
 	    smr_leaf_last(mas->node, (unsigned int)i, mas->end, mas->max) != last)
 		return false;
 	slot = smr_slots(mas->node) + i;
-	if (!*slot)
+	if (!*slot || smr_is_joined(*slot))
 		return false;
 	smr_publish(slot, entry);
 	return true;

@@ -27,14 +27,6 @@ smr_inline void read_end(struct section s)
 		smr_rcu_leave(s.flavor, s.entered);
 }
 
-/* What the normal API returns for @entry. */
-smr_inline void *visible(void *entry)
-{
-	if (smr_unlikely(xa_is_zero(entry)))
-		return NULL;
-	return entry;
-}
-
 /*
  * The default flavour has a way of its own, without a branch between entering and leaving and
  * without a call: the fewer instructions a load takes, the more loads overlap. So has a tree that
@@ -44,7 +36,7 @@ smr_inline void *visible(void *entry)
 	SMR_TARGET_##isa static smr_noinline void *load_plain_##isa(struct maple_tree *mt,         \
 								    unsigned long index)           \
 	{                                                                                          \
-		return visible(smr_lookup_##isa(smr_root(mt), index));                             \
+		return smr_lookup_##isa(smr_root(mt), index);                                      \
 	}                                                                                          \
                                                                                                    \
 	SMR_TARGET_##isa static smr_noinline void *load_other_##isa(struct maple_tree *mt,         \
@@ -55,7 +47,7 @@ smr_inline void *visible(void *entry)
 		void *entry = smr_lookup_##isa(smr_root(mt), index);                               \
                                                                                                    \
 		smr_rcu_leave(flavor, entered);                                                    \
-		return visible(entry);                                                             \
+		return entry;                                                                      \
 	}                                                                                          \
                                                                                                    \
 	SMR_TARGET_##isa static void *mtree_load_##isa(struct maple_tree *mt, unsigned long index) \
@@ -69,7 +61,7 @@ smr_inline void *visible(void *entry)
 			return load_other_##isa(mt, index);                                        \
 		entry = smr_lookup_##isa(smr_root(mt), index);                                     \
 		smr_rcu_quick_leave(&section);                                                     \
-		return visible(entry);                                                             \
+		return entry;                                                                      \
 	}
 
 SMR_EACH_SEARCH_ISA(DEFINE_LOAD)
@@ -108,7 +100,7 @@ SMR_DISPATCH_SEARCH(void *, mtree_load, (struct maple_tree * mt, unsigned long i
 			smr_prefetch(at[i]);                                                      \
 		}                                                                                 \
 		for (unsigned int i = 0; i < n; i++)                                              \
-			entry[i] = visible(smr_slot_read(at[i]));                                 \
+			entry[i] = smr_visible(at[i]);                                            \
 	}
 
 SMR_EACH_SEARCH_ISA(DEFINE_GROUP)
@@ -129,7 +121,7 @@ void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *
 			smri_load_group(top, index, entry, part);
 		else
 			for (unsigned int i = 0; i < part; i++)
-				entry[i] = index[i] == 0 ? visible(top) : NULL;
+				entry[i] = index[i] == 0 && !xa_is_zero(top) ? top : NULL;
 		read_end(s);
 	}
 }

@@ -34,14 +34,14 @@
  * below its child (gap.h); the figures of a node's own children are kept, its own is in its parent.
  *
  * Invariants:
- *   1. bounds strictly increase; every range is non-empty; no two neighbouring ranges of the tree
- *      are both NULL, across leaves too;
+ *   1. bounds strictly increase; every range is non-empty; neighbouring ranges that are both NULL,
+ *      or joined, are pieces of one, and lie in one leaf (run.h);
  *   2. all leaves are at the same depth; a leaf that is not the top has at least SMR_LEAF_MIN
  *      ranges, an inner node that is not the top at least SMR_INNER_MIN children, the top inner
  *      node at least 2;
  *   3. once a node can be reached from the root only three things in it change that readers look
- *      at: a slot, by one release store; the gap figures, under the lock; and dead, once, when it
- *      has been replaced.
+ *      at: slots, each by a release store; the gap figures, under the lock; and dead, when ranges
+ *      of it are joined, and when it has been replaced.
  */
 #ifndef SMR_TREE_NODE_H
 #define SMR_TREE_NODE_H
@@ -83,8 +83,8 @@ struct smr_node {
 	unsigned long base;
 	uint8_t shift;
 	uint8_t count;
-	uint8_t dead; /* GUARD writes: tree lock; reads: relaxed. Replaced: look the key up again */
-	uint8_t mark; /* GUARD tree lock. enum smr_mark, of inner nodes: txn.c */
+	uint8_t dead; /* GUARD writes: tree lock; reads: relaxed. enum smr_dead */
+	uint8_t mark; /* GUARD tree lock. enum smr_mark */
 	uint32_t txn; /* GUARD tree lock. The transaction that made it, or 0 */
 	union {
 		int32_t b32[124];
@@ -94,8 +94,16 @@ struct smr_node {
 	};
 };
 
+enum smr_dead {
+	SMR_DEAD = 1,   /* replaced: look the key up again */
+	SMR_JOINED = 2, /* a leaf with ranges in joined pieces (run.h), which inlines leave alone */
+};
+
 enum smr_mark {
 	SMR_UNMARKED,
+	/* Of leaves: some ranges may be in pieces (run.h); it stays until they are put together. */
+	SMR_PIECES,
+	/* Of inner nodes (txn.c): */
 	SMR_REPLACED, /* the open transaction has another in its place */
 	SMR_TWIN, /* made by a transaction, and like the one it replaced but for what slots hold */
 };
@@ -228,6 +236,18 @@ smr_inline bool smr_editable(const struct maple_tree *mt, const void *enode)
 	if (smr_unlikely(mt->ma_txn))
 		return smr_node_of(enode)->txn == mt->ma_txn;
 	return !(mt->ma_flags & MT_FLAGS_USE_RCU);
+}
+
+/* Has the leaf joined ranges? CONTEXT: HOLDS tree lock. */
+smr_inline bool smr_has_joined(const void *leaf)
+{
+	return smr_node_of(leaf)->dead & SMR_JOINED;
+}
+
+/* The node is being replaced. */
+smr_inline void smr_mark_dead(struct smr_node *node)
+{
+	smr_store(&node->dead, node->dead | SMR_DEAD, RELAXED);
 }
 
 /*

@@ -21,9 +21,10 @@
 
 /* ---- Where the new range goes ---- */
 
-smr_inline void *slot_at(const void *leaf, unsigned int i)
+/* What range @i holds, be it in joined pieces or not. */
+smr_inline void *value_at(const void *leaf, unsigned int i)
 {
-	return smr_slots(leaf)[i];
+	return smr_value(smr_slots(leaf), i);
 }
 
 /* The first key of range @i of the cursor's leaf. */
@@ -40,9 +41,12 @@ smr_inline unsigned long last_of(const struct ma_state *mas, unsigned int i)
 /* The store begins in range @i, and ends there too for all that is known yet. */
 smr_inline void begin_at(struct smr_write *w, unsigned int i)
 {
-	w->i = w->j = i;
-	w->begin = first_of(w->mas, i);
-	w->end = last_of(w->mas, i);
+	void *const *slots = smr_slots(w->mas->node);
+
+	w->i = smr_head(slots, i);
+	w->j = smr_tail(slots, i, w->mas->end);
+	w->begin = first_of(w->mas, w->i);
+	w->end = last_of(w->mas, w->j);
 	w->spans = false;
 }
 
@@ -57,7 +61,7 @@ static void end_at(struct smr_write *w, unsigned int j)
 	const struct smr_path *r = &w->right;
 	void *leaf = right_leaf(w);
 
-	w->j = j;
+	w->j = j = smr_tail(smr_slots(leaf), j, smr_count(leaf) - 1);
 	w->end = w->spans ? smr_leaf_last(leaf, j, smr_count(leaf) - 1,
 					  smr_path_max(r->node, r->slot, r->depth))
 			  : last_of(w->mas, j);
@@ -72,25 +76,22 @@ static smr_noinline void locate_last(struct smr_write *w, unsigned long last)
 	end_at(w, w->spans ? w->right.slot[w->right.depth] : smr_search_leaf(w->mas->node, last));
 }
 
-/*
- * Gaps are always whole: a NULL store takes in the gap that ends where it begins, also in the leaf
- * before.
- */
+/* A NULL store takes in the gap that ends where it begins, also in the leaf before. */
 static void widen_left(struct smr_write *w, unsigned long last)
 {
 	struct ma_state *mas = w->mas;
 
-	if (slot_at(mas->node, w->i)) {
+	if (value_at(mas->node, w->i)) {
 		if (w->first > w->begin || w->first == 0)
 			return;
 		if (w->i > 0) {
-			if (slot_at(mas->node, w->i - 1))
+			if (value_at(mas->node, w->i - 1))
 				return;
-			w->i--;
+			w->i = smr_head(smr_slots(mas->node), w->i - 1);
 			w->begin = first_of(mas, w->i);
 		} else {
 			smr_range_down(mas);
-			if (slot_at(mas->node, mas->offset)) {
+			if (value_at(mas->node, mas->offset)) {
 				smr_range_up(mas);
 				return;
 			}
@@ -98,6 +99,8 @@ static void widen_left(struct smr_write *w, unsigned long last)
 			locate_last(w, last); /* in the leaf behind */
 		}
 	}
+	w->i = smr_run_from(smr_slots(mas->node), w->i);
+	w->begin = first_of(mas, w->i);
 	mas->offset = w->i;
 	w->first = w->begin;
 }
@@ -106,24 +109,26 @@ static void widen_right(struct smr_write *w)
 {
 	void *leaf = right_leaf(w);
 
-	if (slot_at(leaf, w->j)) {
+	if (value_at(leaf, w->j)) {
 		if (w->last < w->end || w->last == ULONG_MAX)
 			return;
 		if (w->j + 1 < smr_count(leaf)) {
-			if (slot_at(leaf, w->j + 1))
+			if (value_at(leaf, w->j + 1))
 				return;
 			end_at(w, w->j + 1);
 		} else {
 			struct smr_path next;
 
 			smr_path_to(&next, w->mt->ma_root, w->last + 1);
-			if (slot_at(next.node[next.depth], 0))
+			if (value_at(next.node[next.depth], 0))
 				return;
 			w->right = next;
 			w->spans = true;
 			end_at(w, 0);
+			leaf = right_leaf(w);
 		}
 	}
+	end_at(w, smr_run_to(smr_slots(leaf), w->j, smr_count(leaf) - 1));
 	w->last = w->end;
 }
 
@@ -157,6 +162,12 @@ smr_inline unsigned int stale_above(const struct smr_write *w)
 	return mas->depth - own;
 }
 
+/* May slots of the cursor's leaf be swapped? A transaction must not let others see it. */
+static bool may_swap(const struct smr_write *w)
+{
+	return !w->mt->ma_txn || smr_editable(w->mt, w->mas->node);
+}
+
 /*
  * May the slot above the node at depth @d be swapped? Within a transaction only if that changes
  * nothing that others see; else the way up is replaced too, as far as the first node of its own.
@@ -171,13 +182,13 @@ static bool can_publish(const struct smr_write *w, void *const *path, unsigned i
 static void add_left_piece(const struct smr_write *w, struct smr_items *it)
 {
 	if (w->first > w->begin)
-		smr_items_add(it, w->begin, slot_at(w->mas->node, w->i), 0);
+		smr_items_add(it, w->begin, value_at(w->mas->node, w->i), 0);
 }
 
 static void add_right_piece(const struct smr_write *w, struct smr_items *it)
 {
 	if (w->last < w->end)
-		smr_items_add(it, w->last + 1, slot_at(right_leaf(w), w->j), 0);
+		smr_items_add(it, w->last + 1, value_at(right_leaf(w), w->j), 0);
 }
 
 /* A tree without nodes is one leaf in disguise: [0..0] and what lies behind it. */
@@ -217,6 +228,7 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 	const void *right;
 
 	it->n = 0;
+	it->pieces = false;
 	if (w->compact && l == 0) {
 		gather_compact(w, it);
 		return;
@@ -233,6 +245,8 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 	smr_items_add_node(it, right, (l ? w->right.slot[d] : w->j) + 1, smr_count(right), 0);
 	if (nb && !lev->neighbour_left)
 		smr_items_add_node(it, nb, 0, smr_count(nb), lev->neighbour_min);
+	if (l == 0)
+		smr_items_join(it);
 }
 
 /* ---- Dealing a window out ---- */
@@ -425,7 +439,10 @@ static bool ends_with_new(const struct smr_write *w, unsigned int l)
 	return (l ? w->right.slot[d] : w->j) + 1u == smr_count(w->right.node[d]);
 }
 
-/* How many items the window of this level comes to before a neighbour joins it. */
+/*
+ * How many items the window of this level comes to before a neighbour joins it, and before gaps in
+ * pieces are put together.
+ */
 static unsigned int count_items(const struct smr_write *w, unsigned int l)
 {
 	unsigned int d = w->mas->depth - l;
@@ -488,7 +505,7 @@ static bool plan_top(struct smr_write *w, unsigned int l)
 static bool plan_level(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
-	unsigned int d = w->mas->depth - l, n;
+	unsigned int d = w->mas->depth - l, n, least = l ? SMR_INNER_MIN : SMR_LEAF_MIN;
 	bool single, enough, ascending;
 	struct smr_items buffer;
 	const struct smr_items *it;
@@ -498,14 +515,15 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 		return plan_top(w, l);
 	single = w->left.node[d] == w->right.node[d];
 	n = count_items(w, l);
-	enough = n >= (l ? SMR_INNER_MIN : SMR_LEAF_MIN);
+	enough = n >= least;
 	if (enough && (!single || n <= smr_kind_cap(l ? SMR_NINNER : SMR_NLEAF))) {
 		if (l > 0 && single && splice(w, l, n))
 			return can_publish(w, w->left.node, d);
 		it = gather(w, l, &buffer);
-		if (deal_part(lev, it, 0, 0, n, l == 0, 0))
+		enough = it->n >= least;
+		if (enough && deal_part(lev, it, 0, 0, it->n, l == 0, 0))
 			return single && can_publish(w, w->left.node, d);
-		if (!single) {
+		if (enough && !single) {
 			deal(lev, it, l == 0, false, 0);
 			return false;
 		}
@@ -567,21 +585,80 @@ int smri_plan_compact(struct smr_write *w, bool free_only)
 	return 0;
 }
 
+/* Does the store find nothing but NULL? A gap is in one leaf. */
+static bool is_free(const struct smr_write *w)
+{
+	const struct ma_state *mas = w->mas;
+	unsigned int i = w->i;
+
+	for (; !value_at(mas->node, i); i++) {
+		if (w->last <= last_of(mas, i))
+			return true;
+		if (i == mas->end)
+			return false;
+	}
+	return false;
+}
+
+/*
+ * NULL over one entry and gaps beside it, or over nothing but gaps, as edits have it (edit.c), but
+ * also where these gaps begin or end a leaf.
+ */
+static bool erases_slot(struct smr_write *w)
+{
+	struct ma_state *mas = w->mas;
+	void *const *slots = smr_slots(mas->node);
+	unsigned int i = w->i, j = w->j, end = mas->end, from, to;
+
+	if (w->spans || !may_swap(w))
+		return false;
+	while (!slots[i] && smr_tail(slots, i, end) < j)
+		i = smr_tail(slots, i, end) + 1;
+	while (!value_at(mas->node, j) && smr_head(slots, j) > i)
+		j = smr_head(slots, j) - 1;
+	from = smr_run_from(slots, i);
+	to = smr_run_to(slots, j, end);
+	if (slots[i] &&
+	    (i == 0 || j == end || smr_tail(slots, i, end) < j || first_of(mas, i) < w->first ||
+	     last_of(mas, j) > w->last || !smr_may_run(w->mt, from, to, end)))
+		return false;
+	w->what = SMR_SLOT;
+	w->i = i;
+	w->j = j;
+	w->first = first_of(mas, from);
+	w->last = last_of(mas, to);
+	mas->offset = to;
+	return true;
+}
+
+/* Does the store take the place of a gap in pieces, and of nothing else? */
+static bool fills_run(const struct smr_write *w)
+{
+	void *const *slots = smr_slots(w->mas->node);
+
+	return w->entry && !slots[w->i] && smr_run_to(slots, w->i, w->j) == w->j;
+}
+
 /* The cheapest form that does it. */
 smr_inline void choose_form(struct smr_write *w)
 {
-	const struct ma_state *mas = w->mas;
-	bool same = !w->spans && w->i == w->j && w->first == w->begin && w->last == w->end;
-	bool editable = smr_editable(w->mt, mas->node);
-	bool nothing_new = slot_at(mas->node, w->i) == w->entry;
+	struct ma_state *mas = w->mas;
+	void *const *slots = smr_slots(mas->node);
+	bool exact = !w->spans && w->first == w->begin && w->last == w->end;
+	bool same = exact && smr_tail(slots, w->i, w->j) == w->j;
+	bool fits = !w->spans && !smr_has_joined(mas->node) && fits_leaf(w);
 
 	if (!w->entry && w->first == 0 && w->last == ULONG_MAX) {
 		w->what = SMR_ROOT;
-	} else if (same && (editable || !w->mt->ma_txn || nothing_new)) {
+	} else if (same && (may_swap(w) || slots[w->i] == w->entry)) {
 		w->what = SMR_SLOT;
-	} else if (editable && !w->spans && fits_leaf(w)) {
+		mas->offset = w->j;
+	} else if (fits && smr_editable(w->mt, mas->node)) {
 		w->what = SMR_INPLACE;
-	} else if (!w->spans && fits_leaf(w)) {
+	} else if (exact && may_swap(w) && fills_run(w)) {
+		w->what = SMR_JOIN;
+		mas->offset = w->j;
+	} else if (fits) {
 		w->what = SMR_LEAF;
 		w->nodes = 1 + stale_above(w);
 	} else {
@@ -594,11 +671,14 @@ int smri_plan_beyond(struct smr_write *w, bool free_only)
 	unsigned long last = w->last;
 
 	begin_at(w, (unsigned int)w->mas->offset);
-	if (free_only && (w->former || last > w->end))
+	w->former = value_at(w->mas->node, w->i);
+	if (free_only && !is_free(w))
 		return -EEXIST;
 	if (smr_unlikely(last > w->end))
 		locate_last(w, last);
 	if (!w->entry) {
+		if (erases_slot(w))
+			return 0;
 		widen_left(w, last);
 		widen_right(w);
 	}

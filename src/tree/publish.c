@@ -56,29 +56,29 @@ void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d,
 }
 
 /*
- * Could a gap that the store covers, wholly or partly, have been the one that figure @before is of?
+ * The figure of the cursor's leaf, which was @before, once an entry is stored: without the ranges
+ * that @w replaces, but with what stays of the gaps it cuts.
  */
-smr_inline bool covers_gap_of(const struct smr_write *w, uint32_t before)
-{
-	if (before == 0 || (w->i == w->j && w->former))
-		return false;
-	return smr_gap_figure(w->end - w->begin) >= before;
-}
-
-/*
- * The figure of the cursor's leaf without the ranges that @w replaces, but with the pieces of them
- * that stay.
- */
-static uint32_t gap_that_stays(const struct smr_write *w)
+static uint32_t gap_that_stays(const struct smr_write *w, uint32_t before)
 {
 	const struct ma_state *mas = w->mas;
-	void *const *slots = smr_slots(mas->node);
-	uint32_t figure = smr_gap_beside(mas->node, mas->min, mas->max, w->i, w->j);
+	const void *leaf = mas->node;
+	void *const *slots = smr_slots(leaf);
+	unsigned int i = slots[w->i] ? w->i : smr_run_from(slots, w->i);
+	unsigned int j = smr_value(slots, w->j) ? w->j : smr_run_to(slots, w->j, mas->end);
+	unsigned long begin = smr_leaf_first(leaf, i, mas->min);
+	unsigned long end = smr_leaf_last(leaf, j, mas->end, mas->max);
+	uint32_t figure;
 
+	/* Could one of those gaps have been the one that the figure is of? */
+	if (before == 0 || (slots[w->i] && smr_tail(slots, w->i, mas->end) == w->j) ||
+	    smr_gap_figure(end - begin) < before)
+		return before;
+	figure = smr_gap_beside(leaf, mas->min, mas->max, w->i, w->j);
 	if (w->first > w->begin && !slots[w->i])
-		figure = smr_gap_larger(figure, smr_gap_figure(w->first - 1 - w->begin));
-	if (w->last < w->end && !slots[w->j])
-		figure = smr_gap_larger(figure, smr_gap_figure(w->end - 1 - w->last));
+		figure = smr_gap_larger(figure, smr_gap_figure(w->first - 1 - begin));
+	if (w->last < w->end && !smr_value(slots, w->j))
+		figure = smr_gap_larger(figure, smr_gap_figure(end - 1 - w->last));
 	return figure;
 }
 
@@ -95,11 +95,10 @@ void smr_update_gaps(const struct smr_write *w)
 	if (!smr_tracks_gaps(w->mt) || d == 0) /* nobody keeps the figure of the top */
 		return;
 	before = *smr_kept_gap(mas->path, mas->slot, d);
-	if (!w->entry) /* a gap that is made is at least as large as those that go */
-		smr_raise_gap(mas->path, mas->slot, d,
-			      smr_gap_larger(before, smr_gap_figure(w->last - w->first)));
-	else if (covers_gap_of(w, before))
-		smr_raise_gap(mas->path, mas->slot, d, gap_that_stays(w));
+	/* A gap that is made is at least as large as those that go. */
+	smr_raise_gap(mas->path, mas->slot, d,
+		      w->entry ? gap_that_stays(w, before)
+			       : smr_gap_larger(before, smr_gap_figure(w->last - w->first)));
 }
 
 static void commit_root(struct smr_write *w)
@@ -114,8 +113,26 @@ static void commit_slot(struct smr_write *w)
 	/* What is there already may be in a leaf that a transaction must not write to. */
 	if (*slot == w->entry)
 		return;
+	if (!w->entry)
+		smr_mark_pieces(smr_node_of(w->mas->node));
 	smr_update_gaps(w);
 	smr_publish(slot, w->entry);
+}
+
+/*
+ * ORDER publish: whoever finds a piece joined, or the entry, finds the leaf marked, and finds what
+ * is joined behind the entry. PARTNER run.h, smr_slot_value(), and the header's inlines.
+ */
+static void commit_join(struct smr_write *w)
+{
+	struct smr_node *leaf = smr_node_of(w->mas->node);
+	void **slots = smr_slots(w->mas->node);
+
+	smr_update_gaps(w);
+	smr_store(&leaf->dead, leaf->dead | SMR_JOINED, RELAXED);
+	for (unsigned int i = w->i + 1; i <= w->j; i++)
+		smr_publish(slots + i, smr_joined());
+	smr_publish(slots + w->i, w->entry);
 }
 
 /* The cursor's leaf has become @leaf, with the new range at @x. */
@@ -264,6 +281,9 @@ void smri_commit(struct smr_write *w)
 		break;
 	case SMR_SLOT:
 		commit_slot(w);
+		break;
+	case SMR_JOIN:
+		commit_join(w);
 		break;
 	case SMR_INPLACE:
 		commit_inplace(w);

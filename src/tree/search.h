@@ -14,7 +14,7 @@
 #define SMR_TREE_SEARCH_H
 
 #include "base/isa.h"
-#include "tree/node.h"
+#include "tree/run.h"
 
 /* ---- Counting, in plain C ---- */
 
@@ -144,46 +144,55 @@ smr_inline uint32_t smri_gaps_from_any(const uint32_t *gap, enum smr_kind kind, 
 }
 
 /*
- * For gap.c: a bit for each range of a narrow leaf, its first and last left out, that is @units
- * long or longer.
+ * For gap.c: a bit for each range of a narrow leaf that is, with the @more behind it, @units long
+ * or longer. That of its first means nothing, nor do those of which the last range is one.
  */
-smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units)
+smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units, unsigned int more)
 {
 	uint64_t bits = 0;
 
-	for (unsigned int i = 1; i < SMR_NLEAF_CAP - 1; i++)
-		bits |= (uint64_t)(bound[i] - bound[i - 1] >= units) << i;
+	for (unsigned int i = 1; i + more < SMR_NLEAF_CAP - 1; i++)
+		bits |= (uint64_t)(bound[i + more] - bound[i - 1] >= units) << i;
+	return bits;
+}
+
+/* For gap.c: a bit for each slot of a leaf that holds NULL; those behind its count mean nothing. */
+smr_inline uint64_t smri_nulls_any(void *const *slots, enum smr_kind kind)
+{
+	unsigned int cap = smr_kind_wide(kind) ? SMR_WLEAF_CAP : SMR_NLEAF_CAP;
+	uint64_t bits = 0;
+
+	for (unsigned int i = 0; i < cap; i++)
+		bits |= (uint64_t)!slots[i] << i;
 	return bits;
 }
 
 /*
- * For gap.c: the largest gap among ranges 1 to @end - 1 of a narrow leaf, @i to @j left out, in
- * units.
+ * For gap.c: the longest of those ranges of a narrow leaf that have a bit, its first and last left
+ * out, in units.
  */
-smr_inline uint32_t smri_largest_gap_any(const int32_t *bound, void *const *slots, unsigned int end,
-					 unsigned int i, unsigned int j)
+smr_inline uint32_t smri_longest_any(const int32_t *bound, uint64_t ranges)
 {
-	int32_t largest = 0, length;
+	int32_t longest = 0, length;
 
-	for (unsigned int k = 1; k < end; k++) {
-		length = slots[k] || (k >= i && k <= j) ? 0 : bound[k] - bound[k - 1];
-		largest = length > largest ? length : largest;
+	for (unsigned int k = 1; k < SMR_NLEAF_CAP - 1; k++) {
+		length = ranges >> k & 1 ? bound[k] - bound[k - 1] : 0;
+		longest = length > longest ? length : longest;
 	}
-	return (uint32_t)largest;
+	return (uint32_t)longest;
 }
 
 /* The same of a wide leaf: a length. */
-smr_inline unsigned long smri_largest_wide_gap_any(const int64_t *bound, void *const *slots,
-						   unsigned int end, unsigned int i, unsigned int j)
+smr_inline unsigned long smri_longest_wide_any(const int64_t *bound, uint64_t ranges)
 {
-	unsigned long largest = 0, length;
+	unsigned long longest = 0, length;
 
-	for (unsigned int k = 1; k < end; k++) {
+	for (unsigned int k = 1; k < SMR_WLEAF_CAP - 1; k++) {
 		length = (unsigned long)bound[k] - (unsigned long)bound[k - 1];
-		length = slots[k] || (k >= i && k <= j) ? 0 : length;
-		largest = length > largest ? length : largest;
+		length = ranges >> k & 1 ? length : 0;
+		longest = length > longest ? length : longest;
 	}
-	return largest;
+	return longest;
 }
 
 #if SMR_HAVE_AVX2
@@ -257,6 +266,19 @@ smr_inline void smr_prefetch_node(const void *enode)
 
 	for (unsigned int line = 0; line < MT_NODE_SIZE; line += SMR_CACHE_LINE)
 		smr_prefetch(node + line);
+}
+
+/* What the normal API returns of what that slot of a leaf holds. */
+smr_inline void *smr_visible(void *const *slot)
+{
+	void *entry = smr_slot_read(slot);
+
+	if (smr_is_special(entry)) {
+		entry = smr_slot_value(slot);
+		if (xa_is_zero(entry))
+			return NULL;
+	}
+	return entry;
 }
 
 #define SMR_ISA(name) name##_any

@@ -192,31 +192,40 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_gaps_from_avx2(const uint32_t *gap, enu
 	return bits | smri_bits_gt32(gap + 24, than) << 24;
 }
 
-/* Lengths of ranges 1 to 39 that are at least @units. */
-SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_from_avx2(const int32_t *bound, int32_t units)
+/* Reads as far as @more bounds beyond the last, for bits that mean nothing. */
+SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_from_avx2(const int32_t *bound, int32_t units,
+							   unsigned int more)
 {
 	__m256i than = _mm256_set1_epi32(units - 1), from, to;
 	uint64_t bits = 0;
 
+	_Static_assert(SMR_NLEAF_CAP - 1 == 40, "five vectors");
 #pragma GCC unroll 5
 	for (unsigned int i = 0; i < 5; i++) {
 		from = _mm256_loadu_si256((const __m256i_u *)(bound + 8 * i));
-		to = _mm256_loadu_si256((const __m256i_u *)(bound + 8 * i + 1));
+		to = _mm256_loadu_si256((const __m256i_u *)(bound + 8 * i + 1 + more));
 		to = _mm256_cmpgt_epi32(_mm256_sub_epi32(to, from), than);
 		bits |= (uint64_t)(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(to)) << 8 * i;
 	}
-	return bits << 1 & ((UINT64_C(1) << (SMR_NLEAF_CAP - 1)) - 1);
+	return bits << 1;
 }
 
-/* Eight 32-bit lanes of ones where eight slots hold NULL. */
-SMR_TARGET_avx2 smr_inline __m256i smri_null8(void *const *slots)
+SMR_TARGET_avx2 smr_inline uint64_t smri_nulls_avx2(void *const *slots, enum smr_kind kind)
 {
-	const __m256i_u *at = (const __m256i_u *)(const void *)slots;
-	__m256i low = _mm256_cmpeq_epi64(_mm256_loadu_si256(at), _mm256_setzero_si256());
-	__m256i high = _mm256_cmpeq_epi64(_mm256_loadu_si256(at + 1), _mm256_setzero_si256());
-	__m256 even = _mm256_shuffle_ps(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high), 0x88);
+	unsigned int cap = smr_kind_wide(kind) ? SMR_WLEAF_CAP : SMR_NLEAF_CAP, whole = cap & ~3u;
+	uint64_t bits = 0;
+	__m256i null;
 
-	return _mm256_permute4x64_epi64(_mm256_castps_si256(even), 0xd8);
+	_Static_assert(SMR_NLEAF_CAP == 41 && SMR_WLEAF_CAP == 31, "vectors, and one or three");
+#pragma GCC unroll 10
+	for (unsigned int i = 0; i < whole; i += 4) {
+		null = _mm256_loadu_si256((const __m256i_u *)(const void *)(slots + i));
+		null = _mm256_cmpeq_epi64(null, _mm256_setzero_si256());
+		bits |= (uint64_t)(uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(null)) << i;
+	}
+	for (unsigned int i = whole; i < cap; i++)
+		bits |= (uint64_t)!slots[i] << i;
+	return bits;
 }
 
 SMR_TARGET_avx2 smr_inline uint32_t smri_largest32(__m256i v)
@@ -228,32 +237,25 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_largest32(__m256i v)
 	return (uint32_t)_mm_cvtsi128_si32(half);
 }
 
-/*
- * All ranges that a leaf can have are looked at; the last vector's last length is none and never
- * counts.
- */
-SMR_TARGET_avx2 smr_inline uint32_t smri_largest_gap_avx2(const int32_t *bound, void *const *slots,
-							  unsigned int end, unsigned int i,
-							  unsigned int j)
+/* Bit 0 and the one of the last range that there can be do not count. */
+SMR_TARGET_avx2 smr_inline uint32_t smri_longest_avx2(const int32_t *bound, uint64_t ranges)
 {
-	__m256i range = _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 8);
-	__m256i behind = _mm256_set1_epi32((int)end), first = _mm256_set1_epi32((int)i);
-	__m256i last = _mm256_set1_epi32((int)j), largest = _mm256_setzero_si256();
-	__m256i from, to, length, beside;
+	const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+	__m256i longest = _mm256_setzero_si256(), from, to, in;
 
 	_Static_assert(SMR_NLEAF_CAP == 41, "five vectors");
+	ranges &= (UINT64_C(1) << (SMR_NLEAF_CAP - 1)) - 1;
+	ranges >>= 1;
 #pragma GCC unroll 5
 	for (unsigned int k = 0; k < 40; k += 8) {
 		from = _mm256_loadu_si256((const __m256i_u *)(bound + k));
 		to = _mm256_loadu_si256((const __m256i_u *)(bound + k + 1));
-		beside = _mm256_or_si256(_mm256_cmpgt_epi32(first, range),
-					 _mm256_cmpgt_epi32(range, last));
-		beside = _mm256_and_si256(beside, _mm256_cmpgt_epi32(behind, range));
-		length = _mm256_and_si256(_mm256_sub_epi32(to, from), smri_null8(slots + k + 1));
-		largest = _mm256_max_epi32(largest, _mm256_and_si256(length, beside));
-		range = _mm256_add_epi32(range, _mm256_set1_epi32(8));
+		in = _mm256_and_si256(_mm256_set1_epi32((int)(ranges >> k)), bit);
+		in = _mm256_cmpeq_epi32(in, bit);
+		longest = _mm256_max_epi32(longest,
+					   _mm256_and_si256(_mm256_sub_epi32(to, from), in));
 	}
-	return smri_largest32(largest);
+	return smri_largest32(longest);
 }
 
 /* The larger of lanes that are unsigned but for the sign bit, which is the other one. */
@@ -269,42 +271,33 @@ SMR_TARGET_avx2 smr_inline unsigned long smri_largest64(__m256i v)
 	return (unsigned long)_mm_cvtsi128_si64(_mm256_castsi256_si128(v)) ^ SMR_WIDE_SIGN;
 }
 
-/*
- * The lengths of ranges @k to @k + 3 of a wide leaf, those left out that are no gap or have no bit.
- */
-SMR_TARGET_avx2 smr_inline __m256i smri_wide_gaps(const int64_t *bound, void *const *slots,
-						  unsigned int k, uint32_t ranges)
+/* The lengths of those of ranges @k to @k + 3 of a wide leaf that have a bit. */
+SMR_TARGET_avx2 smr_inline __m256i smri_wide_lengths(const int64_t *bound, unsigned int k,
+						     uint64_t ranges)
 {
 	const __m256i bit = _mm256_setr_epi64x(1, 2, 4, 8);
 	__m256i from = _mm256_loadu_si256((const __m256i_u *)(bound + k - 1));
 	__m256i to = _mm256_loadu_si256((const __m256i_u *)(bound + k));
-	__m256i slot = _mm256_loadu_si256((const __m256i_u *)(const void *)(slots + k));
-	__m256i in = _mm256_and_si256(_mm256_set1_epi64x(ranges >> k), bit);
-	__m256i is = _mm256_and_si256(_mm256_cmpeq_epi64(in, bit),
-				      _mm256_cmpeq_epi64(slot, _mm256_setzero_si256()));
+	__m256i in = _mm256_and_si256(_mm256_set1_epi64x((long long)(ranges >> k)), bit);
 
-	return _mm256_and_si256(_mm256_sub_epi64(to, from), is);
+	return _mm256_and_si256(_mm256_sub_epi64(to, from), _mm256_cmpeq_epi64(in, bit));
 }
 
 /* Seven vectors, and one that has three of the seventh's, for the last range there can be. */
-SMR_TARGET_avx2 smr_inline unsigned long smri_largest_wide_gap_avx2(const int64_t *bound,
-								    void *const *slots,
-								    unsigned int end,
-								    unsigned int i, unsigned int j)
+SMR_TARGET_avx2 smr_inline unsigned long smri_longest_wide_avx2(const int64_t *bound,
+								uint64_t ranges)
 {
 	const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
-	uint32_t amid = (1u << end) - 1, left_out = (2u << j) - (1u << i);
-	uint32_t ranges = i <= j ? amid & ~left_out : amid;
-	__m256i largest = sign;
+	__m256i longest = sign;
 
 	_Static_assert(SMR_WLEAF_CAP == 31, "ranges 1 to 29");
 #pragma GCC unroll 7
 	for (unsigned int k = 1; k < 29; k += 4)
-		largest = smri_larger64(
-			largest, _mm256_xor_si256(smri_wide_gaps(bound, slots, k, ranges), sign));
-	largest = smri_larger64(largest,
-				_mm256_xor_si256(smri_wide_gaps(bound, slots, 26, ranges), sign));
-	return smri_largest64(largest);
+		longest = smri_larger64(
+			longest, _mm256_xor_si256(smri_wide_lengths(bound, k, ranges), sign));
+	longest = smri_larger64(longest,
+				_mm256_xor_si256(smri_wide_lengths(bound, 26, ranges), sign));
+	return smri_largest64(longest);
 }
 
 #endif

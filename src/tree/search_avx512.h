@@ -121,4 +121,104 @@ SMR_TARGET_avx512 smr_inline unsigned int smri_upto_leaf_avx512(const int64_t *b
 	return (unsigned int)__builtin_popcount(smri_upto_lines(bound, key) & ~3u);
 }
 
+/* ---- For gap.c ---- */
+
+SMR_TARGET_avx512 smr_inline uint32_t smri_gaps_from_avx512(const uint32_t *gap, enum smr_kind kind,
+							    uint32_t figure)
+{
+	const __mmask16 rest = smr_kind_wide(kind) ? (1 << (SMR_WINNER_CAP - 16)) - 1 : 0xffff;
+	__m512i least = _mm512_set1_epi32((int32_t)figure);
+	__mmask16 low = _mm512_cmpge_epu32_mask(_mm512_loadu_si512(gap), least);
+
+	_Static_assert(SMR_NINNER_GAPS == 32, "two lines");
+	return _mm512_kunpackw(
+		_mm512_mask_cmpge_epu32_mask(rest, _mm512_maskz_loadu_epi32(rest, gap + 16), least),
+		low);
+}
+
+/* The lengths of sixteen ranges from @k on, with the @more behind each. */
+SMR_TARGET_avx512 smr_inline __m512i smri_lengths16(const int32_t *bound, unsigned int k,
+						    unsigned int more)
+{
+	return _mm512_sub_epi32(_mm512_loadu_si512(bound + k + more),
+				_mm512_loadu_si512(bound + k - 1));
+}
+
+SMR_TARGET_avx512 smr_inline uint64_t smri_lengths_from_avx512(const int32_t *bound, int32_t units,
+							       unsigned int more)
+{
+	__m512i least = _mm512_set1_epi32(units);
+	__mmask16 a = _mm512_cmpge_epi32_mask(smri_lengths16(bound, 1, more), least);
+	__mmask16 b = _mm512_cmpge_epi32_mask(smri_lengths16(bound, 17, more), least);
+	__mmask16 c = _mm512_cmpge_epi32_mask(smri_lengths16(bound, 33, more), least);
+
+	_Static_assert(SMR_NLEAF_CAP - 1 == 40, "all bounds, and slots that mean nothing");
+	return (_mm512_kunpackw(b, a) | (uint64_t)c << 32) << 1;
+}
+
+/* One bit for each word of a line that is 0. */
+SMR_TARGET_avx512 smr_inline __mmask8 smri_null_line(const void *node, unsigned int line)
+{
+	__m512i words = _mm512_load_si512((const char *)node + SMR_CACHE_LINE * line);
+
+	return _mm512_testn_epi64_mask(words, words);
+}
+
+/* Slots begin on the third line of a narrow leaf, on the fifth of a wide one. */
+SMR_TARGET_avx512 smr_inline uint64_t smri_nulls_avx512(void *const *slots, enum smr_kind kind)
+{
+	const char *node = (const char *)(slots - smr_kind_slot0(kind)) -
+			   offsetof(struct smr_node, slot);
+	__mmask16 low = _mm512_kunpackb(smri_null_line(node, 5), smri_null_line(node, 4));
+	__mmask16 high = _mm512_kunpackb(smri_null_line(node, 7), smri_null_line(node, 6));
+	uint64_t bits = _mm512_kunpackw(high, low);
+	__mmask16 before;
+
+	_Static_assert(2 + (SMR_NLEAF_CAP - 1) / 2 == 16 + 6 && 2 + SMR_WLEAF_CAP - 1 == 32,
+		       "with the header, in words");
+	if (smr_kind_wide(kind))
+		return bits;
+	before = _mm512_kunpackb(smri_null_line(node, 3), smri_null_line(node, 2));
+	return (bits << 16 | before) >> 6;
+}
+
+SMR_TARGET_avx512 smr_inline uint32_t smri_longest_avx512(const int32_t *bound, uint64_t ranges)
+{
+	__m512i a, b, c;
+
+	ranges &= (UINT64_C(1) << (SMR_NLEAF_CAP - 1)) - 1;
+	ranges >>= 1;
+	a = _mm512_maskz_mov_epi32((__mmask16)ranges, smri_lengths16(bound, 1, 0));
+	b = _mm512_maskz_mov_epi32((__mmask16)(ranges >> 16), smri_lengths16(bound, 17, 0));
+	c = _mm512_maskz_mov_epi32((__mmask16)(ranges >> 32), smri_lengths16(bound, 33, 0));
+	a = _mm512_max_epi32(_mm512_max_epi32(a, b), c);
+	return smri_largest32(
+		_mm256_max_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)));
+}
+
+/* The lengths of eight ranges of a wide leaf from @k on, those left out that have no bit. */
+SMR_TARGET_avx512 smr_inline __m512i smri_lengths8(const int64_t *bound, unsigned int k,
+						   uint64_t ranges)
+{
+	return _mm512_maskz_sub_epi64((__mmask8)(ranges >> k), _mm512_loadu_si512(bound + k),
+				      _mm512_loadu_si512(bound + k - 1));
+}
+
+SMR_TARGET_avx512 smr_inline unsigned long smri_longest_wide_avx512(const int64_t *bound,
+								    uint64_t ranges)
+{
+	__m512i v;
+	__m256i half;
+
+	ranges &= (UINT64_C(1) << (SMR_WLEAF_CAP - 1)) - 1;
+	v = _mm512_max_epu64(
+		_mm512_max_epu64(smri_lengths8(bound, 1, ranges), smri_lengths8(bound, 9, ranges)),
+		_mm512_max_epu64(smri_lengths8(bound, 17, ranges),
+				 smri_lengths8(bound, 25, ranges)));
+	half = _mm256_max_epu64(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+	half = _mm256_max_epu64(half, _mm256_permute4x64_epi64(half, 0x4e));
+	half = _mm256_max_epu64(half, _mm256_permute4x64_epi64(half, 0xb1));
+	return (unsigned long)_mm_cvtsi128_si64(_mm256_castsi256_si128(half));
+}
+
 #endif

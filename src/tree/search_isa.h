@@ -146,13 +146,14 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * ai
 	return smr_kind_slots(node, SMR_NLEAF) + *i;
 }
 
+/* What the normal API returns for @key, within the section that @top was read in. */
 SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key)
 {
 	struct SMR_ISA(smr_aim) aim;
 	unsigned int i;
 
 	if (smr_unlikely(!smr_is_enode(top)))
-		return key == 0 ? top : NULL;
+		return key == 0 && !xa_is_zero(top) ? top : NULL;
 	SMR_ISA(smr_aim_at)(&aim, key);
 	for (;;) {
 		while (smr_likely(smri_is_kind(top, SMR_NINNER)))
@@ -161,7 +162,7 @@ SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key
 			break;
 		top = smr_slot_read(SMR_ISA(smri_wide_child)(&aim, top, true, &i));
 	}
-	return smr_slot_read(SMR_ISA(smr_entry)(&aim, top, true, &i));
+	return smr_visible(SMR_ISA(smr_entry)(&aim, top, true, &i));
 }
 
 /* The slot of @key's range, as an index into smr_slots(). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Counting what a tree consists of. */
 #include "mem/arena.h"
-#include "tree/node.h"
+#include "tree/run.h"
 
 #include <string.h>
 
@@ -18,9 +18,11 @@ static void count(struct mt_stats *st, const void *enode, unsigned int level)
 	for (unsigned int i = 0; i < n; i++) {
 		if (!smr_kind_leaf(kind))
 			count(st, slots[i], level - 1);
+		else if (smr_is_joined(slots[i]))
+			continue;
 		else if (slots[i])
 			st->entries++;
-		else
+		else if (i == 0 || smr_value(slots, i - 1)) /* of pieces the first (run.h) */
 			st->gaps++;
 	}
 }

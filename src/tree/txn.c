@@ -191,7 +191,7 @@ static void mark_leaves(const struct mt_txn *txn)
 	for (unsigned long i = 0; i < nr; i++) {
 		smr_mem_prefetch_noted(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu,
 				       i + MARK_AHEAD);
-		smr_store(&node->dead, 1, RELAXED);
+		smr_mark_dead(node);
 		if (i + 1 < nr)
 			node = *smr_node_link(node);
 	}

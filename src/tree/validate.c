@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Checking every invariant of node.h, by other means than the code that keeps them. */
 #include "tree/gap.h"
-#include "tree/node.h"
+#include "tree/run.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -12,7 +12,6 @@ struct check {
 	char *why;
 	size_t size;
 	unsigned int height;
-	bool any;     /* has a range been seen yet? */
 	bool was_gap; /* was the last range seen a gap? */
 };
 
@@ -40,7 +39,7 @@ static int check_shape(struct check *c, const void *enode, unsigned int level)
 	if (smr_kind_leaf(kind) != (level == 0))
 		return fault(c, "node %p: a %s at level %u", enode,
 			     smr_kind_leaf(kind) ? "leaf" : "inner node", level);
-	if (node->dead)
+	if (node->dead & SMR_DEAD)
 		return fault(c, "node %p: in the tree, but marked dead", enode);
 	if (node->count < least || node->count > smr_kind_cap(kind))
 		return fault(c, "node %p: %u items at level %u, of %u to %u", enode, node->count,
@@ -70,25 +69,37 @@ static int check_bounds(struct check *c, const void *enode, unsigned long min, u
 	return 0;
 }
 
-/* The figure of a run of gaps seen one by one, to compare the kept ones with. */
+/* Gaps, which may be in pieces, and the figure of the largest, to compare the kept one with. */
 static int check_leaf(struct check *c, const void *enode, unsigned long min, unsigned long max,
 		      uint32_t *figure)
 {
-	unsigned int end = smr_count(enode) - 1;
-	unsigned long first = min, last;
+	unsigned int end = smr_count(enode) - 1, pieces = 0;
+	unsigned long first = min, last, begin = min;
 
 	*figure = 0;
-	for (unsigned int i = 0; i <= end; i++) {
-		bool gap = !smr_slots(enode)[i];
-
+	for (unsigned int i = 0; i <= end; i++, first = last + 1) {
 		last = i < end ? smr_start(enode, i + 1) - 1 : max;
-		if (gap && c->any && c->was_gap)
+		if (smr_is_joined(smr_slots(enode)[i]) && (i == 0 || !smr_has_joined(enode)))
+			return fault(c, "node %p: range %u is joined to none", enode, i);
+		if (smr_value(smr_slots(enode), i)) {
+			c->was_gap = false;
+			pieces = 0;
+			continue;
+		}
+		if (pieces++ == 0)
+			begin = first;
+		if (c->was_gap && pieces == 1)
 			return fault(c, "node %p: two gaps meet at %#lx", enode, first);
-		if (gap && smr_gap_figure(last - first) > *figure)
-			*figure = smr_gap_figure(last - first);
-		c->any = true;
-		c->was_gap = gap;
-		first = last + 1;
+		if (pieces > smr_run_max(c->mt))
+			return fault(c, "node %p: the gap at %#lx is in more than %u pieces", enode,
+				     begin, smr_run_max(c->mt));
+		if (pieces > 1 && pieces == end + 1)
+			return fault(c, "node %p: it has no entry", enode);
+		if (pieces > 1 && smr_node_of(enode)->mark != SMR_PIECES)
+			return fault(c, "node %p: has pieces, and is not marked so", enode);
+		if (smr_gap_figure(last - begin) > *figure)
+			*figure = smr_gap_figure(last - begin);
+		c->was_gap = true;
 	}
 	return 0;
 }

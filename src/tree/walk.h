@@ -7,6 +7,7 @@
 #ifndef SMR_TREE_WALK_H
 #define SMR_TREE_WALK_H
 
+#include "tree/run.h"
 #include "tree/search.h"
 
 struct smr_path {
@@ -100,17 +101,33 @@ smr_inline void smr_prefetch_behind(const struct ma_state *mas)
 		smr_prefetch_node(smr_slots(mas->path[d - 1])[mas->slot[d - 1] + 1]);
 }
 
-/* Sets index and last to the range at the cursor's offset and returns its entry. */
+/* The cursor is on the range, or gap, that is pieces [from..to] of its leaf. */
+smr_inline void smr_stand_on(struct ma_state *mas, unsigned int from, unsigned int to)
+{
+	mas->offset = to;
+	mas->index = smr_leaf_first(mas->node, from, mas->min);
+	mas->last = smr_leaf_last(mas->node, to, mas->end, mas->max);
+}
+
+/* Puts the cursor on the range, or the gap, that its offset is in, and returns the entry. */
 smr_inline void *smr_range_here(struct ma_state *mas)
 {
-	mas->index = smr_leaf_first(mas->node, mas->offset, mas->min);
-	mas->last = smr_leaf_last(mas->node, mas->offset, mas->end, mas->max);
-	return smr_slot_read(smr_slots(mas->node) + mas->offset);
+	void *const *slots = smr_slots(mas->node);
+	unsigned int from = (unsigned int)mas->offset, to;
+	void *entry = smr_read_range(slots, from, mas->end, &to);
+
+	while (smr_is_joined(entry))
+		entry = smr_read_range(slots, --from, mas->end, &to);
+	if (entry)
+		smr_stand_on(mas, from, to);
+	else
+		smr_stand_on(mas, smr_run_from(slots, from), smr_run_to(slots, to, mas->end));
+	return entry;
 }
 
 smr_inline bool smr_node_dead(const void *enode)
 {
-	return smr_load(&smr_node_of(enode)->dead, RELAXED);
+	return smr_load(&smr_node_of(enode)->dead, RELAXED) & SMR_DEAD;
 }
 
 /*

@@ -39,6 +39,7 @@ enum smr_what {
 	SMR_NOTHING, /* it is so already */
 	SMR_ROOT,    /* swap the root for an entry or NULL; frees the whole tree */
 	SMR_SLOT,    /* swap one slot of a leaf, if that is not what it holds */
+	SMR_JOIN,    /* an entry over all of a gap in pieces, which become joined ranges: run.h */
 	SMR_EDIT,    /* amid one leaf: edit.h */
 	SMR_INPLACE, /* change one leaf in place: nobody else can see it */
 	SMR_LEAF,    /* one leaf becomes one of the same encoding; copies above it, at most */

@@ -174,12 +174,13 @@ static void store_writes_its_range(void **state)
 static void null_is_not_widened_over_others(void **state)
 {
 	(void)state;
-	put(5, 9, A);
+	put(2, 9, A);
 	put(20, 24, B);
 	arm(race, 12, 14, C);
 	assert_int_equal(mtree_store_range(&tree, 5, 9, NULL, GFP_KERNEL), 0);
 	disarm();
-	expect(7, NULL, 0, 11);
+	expect(4, A, 2, 4);
+	expect(7, NULL, 5, 11);
 	expect(12, C, 12, 14);
 	expect(20, B, 20, 24);
 }
@@ -189,24 +190,25 @@ static void cursor_null_is_not_widened_over_others(void **state)
 	MA_STATE(mas, &tree, 5, 9);
 
 	(void)state;
-	put(5, 9, A);
+	put(2, 9, A);
 	put(20, 24, B);
 	arm(race, 12, 14, C);
 	mtree_lock(&tree);
 	assert_int_equal(mas_store_gfp(&mas, NULL, GFP_KERNEL), 0);
 	assert_true(mt_lock_is_held(&tree));
-	assert_int_equal(mas.index, 0);
+	assert_int_equal(mas.index, 5);
 	assert_int_equal(mas.last, 11);
 	mtree_unlock(&tree);
 	disarm();
 	expect(12, C, 12, 14);
 }
 
+/* To erase a leaf's first or last range takes a node. */
 static void erase_looks_up_again(void **state)
 {
 	(void)state;
-	put(5, 9, A);
-	put(20, 24, B);
+	put(0, 9, A);
+	put(20, ULONG_MAX, B);
 	arm(race, 8, 8, C); /* what is left around the key is smaller */
 	assert_ptr_equal(mtree_erase(&tree, 7), A);
 	disarm();
@@ -217,9 +219,10 @@ static void erase_looks_up_again(void **state)
 	assert_ptr_equal(mtree_erase(&tree, 22), C);
 	disarm();
 	expect(20, B, 20, 20);
-	expect(23, B, 23, 24);
-	put(40, 50, B);
-	arm(race_erase, 40, 40, B); /* nothing is there any more */
+	expect(23, B, 23, ULONG_MAX);
+	put(30, 39, NULL);
+	put(40, ULONG_MAX, C);
+	arm(race_erase, 40, 40, C); /* nothing is there any more */
 	assert_null(mtree_erase(&tree, 45));
 	disarm();
 }
@@ -229,7 +232,7 @@ static void cursor_erase_looks_up_again(void **state)
 	MA_STATE(mas, &tree, 7, 7);
 
 	(void)state;
-	put(5, 9, A);
+	put(0, 9, A);
 	put(20, 24, B);
 	arm(race, 8, 8, C);
 	mtree_lock(&tree);
@@ -281,7 +284,7 @@ static void nomem_drops_the_lock(void **state)
 	MA_STATE(mas, &tree, 5, 9);
 
 	(void)state;
-	put(5, 9, A);
+	put(2, 9, A);
 	put(20, 24, B);
 	arm(race, 12, 14, C);
 	mtree_lock(&tree);
@@ -298,7 +301,7 @@ static void nomem_drops_the_lock(void **state)
 	mtree_unlock(&tree);
 	disarm();
 	expect(12, C, 12, 14);
-	expect(7, NULL, 0, 11);
+	expect(7, NULL, 5, 11);
 }
 
 static void reserve_checks_again(void **state)

@@ -197,8 +197,8 @@ static void on_the_brink(void **state)
 }
 
 /*
- * mtree_erase() that cannot get a node (in RCU mode it takes one) returns NULL and leaves the
- * entry.
+ * An erase beside gaps takes no node, unless the gap would be in too many pieces. One that cannot
+ * get the node that it takes in RCU mode then returns NULL and leaves the entry.
  */
 static void erase_without_memory(void **state)
 {
@@ -206,6 +206,8 @@ static void erase_without_memory(void **state)
 
 	(void)state;
 	begin(&w, MT_FLAGS_USE_RCU, 100);
+	assert_ptr_equal(mtree_erase(&w.tree, 185), xa_mk_value(9));
+	assert_ptr_equal(rm_erase(&w.model, 185), xa_mk_value(9));
 	assert_null(mtree_erase(&w.tree, 205));
 	assert_ptr_equal(mtree_load(&w.tree, 205), xa_mk_value(10));
 	expect_good(&w);
@@ -232,6 +234,25 @@ static void store_same(struct small_world *w, unsigned long first, unsigned long
 	assert_int_equal(rm_store(&w->model, first, last, entry), 0);
 }
 
+/* Every other entry is erased between its gaps, if that takes no node: they are one range then. */
+static void gaps_in_pieces(struct small_world *w, unsigned long ranges, unsigned long unit)
+{
+	unsigned long made = 0, first, last;
+
+	for (unsigned long i = 1; i + 1 < ranges; i += 2) {
+		if (!mtree_erase(&w->tree, 20 * i * unit))
+			continue;
+		assert_ptr_equal(rm_erase(&w->model, 20 * i * unit), NEW);
+		first = (20 * i - 10) * unit;
+		last = (20 * i + 20) * unit - 1;
+		store_same(w, first, last, NEW);
+		store_same(w, first, last, NULL);
+		store_same(w, first, last, xa_mk_value(i));
+		made++;
+	}
+	assert_true(made > ranges / 3);
+}
+
 static void same_ranges(unsigned int flags, unsigned long unit)
 {
 	const unsigned long ranges = 800;
@@ -256,12 +277,14 @@ static void same_ranges(unsigned int flags, unsigned long unit)
 		assert_ptr_equal(rm_erase(&w.model, first), NEW);
 	}
 	expect_good(&w);
+	gaps_in_pieces(&w, ranges, unit);
+	expect_good(&w);
 	end(&w);
 }
 
 /*
- * A store over exactly one range, be it a gap, and of NULL over one between two entries, never
- * needs memory.
+ * A store over exactly one range, be it a gap, in pieces or not, and of NULL over one between two
+ * entries, never needs memory.
  */
 static void the_same_range_needs_none(void **state)
 {

@@ -25,7 +25,8 @@ static void *change(void *unused)
 		 * Another number of ranges each time, so that a leaf is replaced and the counter
 		 * moves.
 		 */
-		if (mtree_store(&tree, 10 * RANGES - 4, i % 2 ? NULL : xa_mk_value(i), GFP_KERNEL))
+		if (mtree_store_range(&tree, 10 * (RANGES - 1), 10 * RANGES - 4 - i % 2,
+				      xa_mk_value(i), GFP_KERNEL))
 			exit(99);
 		while (relaxed_load(&seen) <= i)
 			;

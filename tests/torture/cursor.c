@@ -23,7 +23,7 @@ struct bed {
 	unsigned long same; /* looks after which the number was the same */
 };
 
-/* One range in the middle comes and goes, so that its leaf is another each time. */
+/* One range in the middle has another end each time, so that its leaf is another one, too. */
 static void *change(void *arg)
 {
 	struct bed *b = arg;
@@ -31,10 +31,10 @@ static void *change(void *arg)
 	struct rng rng = rng_make(env_seed(), b->unit);
 
 	for (unsigned long i = 0; !__atomic_load_n(&b->stop, __ATOMIC_RELAXED); i++) {
-		void *entry = i % 2 ? xa_mk_value(i) : NULL;
+		unsigned long last = key + b->unit / 2 - i % 2;
 
-		assert_int_equal(
-			mtree_store_range(&b->tree, key, key + b->unit / 2, entry, GFP_KERNEL), 0);
+		assert_int_equal(mtree_store_range(&b->tree, key, last, xa_mk_value(i), GFP_KERNEL),
+				 0);
 		/* Leaves the lock to the other for a while, at times. */
 		for (unsigned long n = rng_below(&rng, 400); n > 0; n--)
 			__asm__ volatile("");

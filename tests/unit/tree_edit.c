@@ -153,8 +153,8 @@ static void edited(struct bed *b, unsigned long first, unsigned long last, void 
 	assert_ptr_equal(smr_slots(mas->node)[mas->offset], entry);
 	assert_true(mas->index <= first && mas->last >= last);
 	assert_true(!entry || (mas->index == first && mas->last == last));
-	assert_int_equal(mas->index,
-			 smr_leaf_first(mas->node, (unsigned int)mas->offset, mas->min));
+	assert_int_equal(mas->last,
+			 smr_leaf_last(mas->node, (unsigned int)mas->offset, mas->end, mas->max));
 	b->edits++;
 }
 
@@ -341,12 +341,13 @@ static void refuses_ends(struct bed *b, unsigned long unit, unsigned long min, u
 	refuses(b, max + 1 - 3 * unit, max - unit, entry_of(b));
 	assert_false(try_erase(b, min));
 	assert_false(try_erase(b, max));
-	/* A gap beside a gap at the end is one with it. */
+	/* A gap beside a gap at the end is a piece of it. */
 	store(b, min, min + 8 * unit - 1, NULL);
 	limits_at(b, min + 8 * unit, &min, &max);
 	if (b->mas->offset == 1) {
-		refuses(b, min + 8 * unit, min + 16 * unit - 1, NULL);
-		assert_false(try_erase(b, min + 8 * unit));
+		assert_true(try_erase(b, min + 8 * unit));
+		assert_int_equal(b->mas->index, min);
+		bed_check(b);
 	}
 }
 
@@ -408,10 +409,20 @@ static void swaps_take_no_node(void **state)
 	assert_true(try_erase(&b, 808));
 	assert_ptr_equal(b.mas->node, leaf);
 	bed_check(&b);
-	/* Beside the gap that is there now, it is one range less. */
-	assert_true(smr_walk_to(b.mas, 816));
+	/* So are those beside the gap that is there now, until it has as many pieces as may be. */
+	assert_true(try_erase(&b, 816));
+	assert_true(try_erase(&b, 800));
+	assert_ptr_equal(b.mas->node, leaf);
+	assert_int_equal(b.mas->index, 800);
+	assert_int_equal(b.mas->last, 823);
+	bed_check(&b);
+	assert_true(smr_walk_to(b.mas, 824));
 	assert_true(smr_edit_erase(&e, b.mas));
 	assert_int_equal(e.nodes, 1);
+	/* Each is a range that can be stored again. */
+	assert_true(try_store(&b, 816, 823, entry_of(&b)));
+	assert_true(try_store(&b, 800, 807, entry_of(&b)));
+	assert_ptr_equal(b.mas->node, leaf);
 	bed_free(&b);
 }
 

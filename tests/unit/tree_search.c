@@ -7,6 +7,7 @@
 
 #include "support/rng.h"
 #include "tree/encode.h"
+#include "tree/run.h"
 #include "tree/search.h"
 
 #include <stdalign.h>
@@ -140,33 +141,34 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 		       ((1UL << smr_kind_cap(kind)) - 1);                                          \
 	}                                                                                          \
                                                                                                    \
-	SMR_TARGET_##isa static uint64_t lengths_from_##isa(int32_t units)                         \
+	SMR_TARGET_##isa static uint64_t lengths_from_##isa(int32_t units, unsigned int more)      \
 	{                                                                                          \
-		return smri_lengths_from_##isa(node.b32, units);                                   \
+		return smri_lengths_from_##isa(node.b32, units, more);                             \
 	}                                                                                          \
                                                                                                    \
-	SMR_TARGET_##isa static uint64_t largest_gap_##isa(enum smr_kind kind, unsigned int end,   \
-							   unsigned int from, unsigned int to)     \
+	SMR_TARGET_##isa static uint64_t nulls_##isa(enum smr_kind kind)                           \
 	{                                                                                          \
-		void **slots = smr_kind_slots(&node, kind);                                        \
+		return smri_nulls_##isa(smr_kind_slots(&node, kind), kind);                        \
+	}                                                                                          \
                                                                                                    \
-		return smr_kind_wide(kind)                                                         \
-			       ? smri_largest_wide_gap_##isa(node.b64, slots, end, from, to)       \
-			       : smri_largest_gap_##isa(node.b32, slots, end, from, to);           \
+	SMR_TARGET_##isa static uint64_t longest_##isa(enum smr_kind kind, uint64_t ranges)        \
+	{                                                                                          \
+		return smr_kind_wide(kind) ? smri_longest_wide_##isa(node.b64, ranges)             \
+					   : smri_longest_##isa(node.b32, ranges);                 \
 	}
 
-SMR_EACH_ISA(DEFINE_BITS)
+SMR_EACH_SEARCH_ISA(DEFINE_BITS)
 
 struct bits {
 	bool (*have)(void);
 	uint64_t (*gaps_from)(enum smr_kind kind, uint32_t figure);
-	uint64_t (*lengths_from)(int32_t units);
-	uint64_t (*largest_gap)(enum smr_kind kind, unsigned int end, unsigned int from,
-				unsigned int to);
+	uint64_t (*lengths_from)(int32_t units, unsigned int more);
+	uint64_t (*nulls)(enum smr_kind kind);
+	uint64_t (*longest)(enum smr_kind kind, uint64_t ranges);
 };
 
-#define BITS(isa) { have_##isa, gaps_from_##isa, lengths_from_##isa, largest_gap_##isa },
-static const struct bits bits[] = { SMR_EACH_ISA(BITS) };
+#define BITS(isa) { have_##isa, gaps_from_##isa, lengths_from_##isa, nulls_##isa, longest_##isa },
+static const struct bits bits[] = { SMR_EACH_SEARCH_ISA(BITS) };
 
 static void check_gaps(enum smr_kind kind, uint32_t figure)
 {
@@ -202,18 +204,19 @@ static void gap_figures(void **state)
 	}
 }
 
-static void check_lengths(unsigned int used, int32_t units)
+static void check_lengths(unsigned int used, int32_t units, unsigned int more)
 {
-	uint64_t want = 0, in_use = (1UL << used) - 1;
+	uint64_t want = 0, known = used > more ? (1UL << (used - more)) - 2 : 0;
 
-	for (unsigned int i = 1; i < used; i++)
-		if (node.b32[i] - node.b32[i - 1] >= units)
+	for (unsigned int i = 1; i + more < used; i++)
+		if (node.b32[i + more] - node.b32[i - 1] >= units)
 			want |= 1UL << i;
 	for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
 		if (bits[k].have())
-			assert_int_equal(bits[k].lengths_from(units) & in_use, want);
+			assert_int_equal(bits[k].lengths_from(units, more) & known, want);
 }
 
+/* Of ranges by themselves, and of as many of them together as gaps can have pieces. */
 static void lengths(void **state)
 {
 	(void)state;
@@ -221,59 +224,82 @@ static void lengths(void **state)
 		struct rng rng = rng_make(14, used);
 
 		make_bounds(SMR_NLEAF, used, &rng);
-		for (int32_t units = 1; units < 6; units++)
-			check_lengths(used, units);
-		for (unsigned int i = 1; i < used; i++)
-			check_lengths(used, node.b32[i] - node.b32[i - 1]);
-		check_lengths(used, INT32_MAX);
-	}
-}
-
-static void check_largest_gap(enum smr_kind kind, unsigned int end, unsigned int from,
-			      unsigned int to)
-{
-	void **slots = smr_kind_slots(&node, kind);
-	uint64_t want = 0, length;
-
-	for (unsigned int i = 1; i < end; i++) {
-		length = (uint64_t)bound_of(kind, i) - (uint64_t)bound_of(kind, i - 1);
-		if (!slots[i] && (i < from || i > to) && length > want)
-			want = length;
-	}
-	for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
-		if (bits[k].have())
-			assert_int_equal(bits[k].largest_gap(kind, end, from, to), want);
-}
-
-/* Leaves of all sizes, with few gaps or many; slots behind the last one hold anything. */
-static void check_largest_gaps(enum smr_kind kind)
-{
-	void **slots = smr_kind_slots(&node, kind);
-
-	for (unsigned int end = 0; end < smr_kind_cap(kind); end++) {
-		struct rng rng = rng_make(15, end);
-
-		for (unsigned int n = 1; n < 50; n++) {
-			make_bounds(kind, end, &rng);
-			/* The last of them is longer than half of all keys. */
-			if (kind == SMR_WLEAF && end > 0 && n % 2)
-				node.b64[end - 1] = INT64_MAX - 1;
-			for (unsigned int i = 0; i < smr_kind_cap(kind); i++)
-				slots[i] = rng_below(&rng, 50) < n ? NULL : &node;
-			check_largest_gap(kind, end, 1, 0);
-			for (unsigned int from = 0; from <= end; from++)
-				check_largest_gap(
-					kind, end, from,
-					from + (unsigned int)rng_below(&rng, end - from + 1));
+		for (unsigned int more = 0; more < SMR_RUN_MAX; more++) {
+			for (int32_t units = 1; units < 6; units++)
+				check_lengths(used, units, more);
+			for (unsigned int i = 1; i + more < used; i++)
+				check_lengths(used, node.b32[i + more] - node.b32[i - 1], more);
+			check_lengths(used, INT32_MAX, more);
 		}
 	}
 }
 
-static void largest_gaps(void **state)
+static void check_nulls(enum smr_kind kind)
+{
+	void **slots = smr_kind_slots(&node, kind);
+	unsigned int cap = smr_kind_cap(kind);
+	uint64_t all = (1UL << cap) - 1, want;
+
+	for (uint64_t n = 0; n < 2000; n++) {
+		struct rng rng = rng_make(16, n);
+
+		want = rng_next(&rng) & all;
+		for (unsigned int i = 0; i < cap;
+		     i++) /* low words are 0 in some, high ones in others */
+			slots[i] = want >> i & 1 ? NULL
+						 : (void *)(rng_one_in(&rng, 2) ? 8UL : 8UL << 40);
+		for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
+			if (bits[k].have())
+				assert_int_equal(bits[k].nulls(kind) & all, want);
+	}
+}
+
+static void nulls(void **state)
 {
 	(void)state;
-	check_largest_gaps(SMR_NLEAF);
-	check_largest_gaps(SMR_WLEAF);
+	check_nulls(SMR_NLEAF);
+	check_nulls(SMR_WLEAF);
+}
+
+static void check_longest(enum smr_kind kind, unsigned int end, uint64_t ranges)
+{
+	uint64_t want = 0, length;
+
+	for (unsigned int i = 1; i < end; i++) {
+		length = (uint64_t)bound_of(kind, i) - (uint64_t)bound_of(kind, i - 1);
+		if (ranges >> i & 1 && length > want)
+			want = length;
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
+		if (bits[k].have())
+			assert_int_equal(bits[k].longest(kind, ranges), want);
+}
+
+/* Leaves of all sizes, with few ranges asked for or many. */
+static void check_longests(enum smr_kind kind)
+{
+	for (unsigned int end = 1; end < smr_kind_cap(kind); end++) {
+		struct rng rng = rng_make(15, end);
+
+		for (unsigned int n = 1; n < 200; n++) {
+			uint64_t ranges = rng_next(&rng);
+
+			if (n % 3 == 0)
+				ranges &= rng_next(&rng) & rng_next(&rng);
+			make_bounds(kind, end, &rng);
+			/* The last of them is longer than half of all keys. */
+			if (kind == SMR_WLEAF && n % 2)
+				node.b64[end - 1] = INT64_MAX - 1;
+			check_longest(kind, end, ranges & ((1UL << end) - 2));
+		}
+	}
+}
+
+static void longests(void **state)
+{
+	(void)state;
+	check_longests(SMR_NLEAF);
+	check_longests(SMR_WLEAF);
 }
 
 static void counts(void **state)
@@ -386,9 +412,10 @@ static void measures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counts),       cmocka_unit_test(searches),
-		cmocka_unit_test(gap_figures),  cmocka_unit_test(lengths),
-		cmocka_unit_test(largest_gaps), cmocka_unit_test(measures),
+		cmocka_unit_test(counts),      cmocka_unit_test(searches),
+		cmocka_unit_test(gap_figures), cmocka_unit_test(lengths),
+		cmocka_unit_test(nulls),       cmocka_unit_test(longests),
+		cmocka_unit_test(measures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

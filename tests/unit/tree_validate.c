@@ -4,7 +4,7 @@
 
 #include "support/treecheck.h"
 #include "tree/gap.h"
-#include "tree/node.h"
+#include "tree/run.h"
 
 #include <errno.h>
 #include <string.h>
@@ -136,19 +136,58 @@ static void wide_bounds(void **state)
 	DAMAGE(node->b64[SMR_WLEAF_CAP - 2], INT64_MAX - 1, "padding");
 }
 
+/* Both hold NULL: the last range of a leaf, and the first of the next. */
 static void gaps_that_meet(void **state)
 {
-	void *leaf, *parent, **slots;
+	void *leaf, *parent, **last, **first;
+
+	(void)state;
+	make(0, 500, 10);
+	find_leaf(2, &leaf, &parent);
+	last = smr_slots(leaf) + smr_count(leaf) - 1;
+	first = smr_slots(smr_slots(parent)[1]);
+	assert_true(!*last != !*first);
+	smr_node_of(leaf)->mark = SMR_PIECES;
+	smr_node_of(smr_slots(parent)[1])->mark = SMR_PIECES;
+	if (*last)
+		DAMAGE(*last, NULL, "two gaps");
+	else
+		DAMAGE(*first, NULL, "two gaps");
+}
+
+/* One entry may be missing between gaps, not two. */
+static void gaps_in_pieces(void **state)
+{
+	void *leaf, *parent, **slots, *entry;
+	struct smr_node *node;
 	unsigned int last;
 
 	(void)state;
 	make(0, 500, 10);
 	find_leaf(2000, &leaf, &parent);
+	node = smr_node_of(leaf);
 	slots = smr_slots(leaf);
 	last = smr_count(leaf) - 1;
-	for (unsigned int i = 0; i <= last; i++)
-		if (slots[i])
-			DAMAGE(slots[i], NULL, "two gaps");
+	for (unsigned int i = 1; i + 2 < last; i++) {
+		entry = slots[i];
+		if (!entry)
+			continue;
+		DAMAGE(slots[i], NULL, "not marked");
+		slots[i] = NULL;
+		node->mark = SMR_PIECES;
+		expect_sound();
+		DAMAGE(slots[i + 2], NULL, "pieces");
+		slots[i] = entry;
+		/* What is joined lies in a leaf that says so. */
+		DAMAGE(slots[i + 1], smr_joined(), "joined");
+		node->dead = SMR_JOINED;
+		slots[i + 1] = smr_joined();
+		expect_sound();
+		slots[i + 1] = NULL;
+		DAMAGE(slots[0], smr_joined(), "joined");
+		node->dead = 0;
+		node->mark = SMR_UNMARKED;
+	}
 }
 
 static void gap_figures(void **state)
@@ -206,6 +245,7 @@ static void nothing_but_a_gap(void **state)
 	expect_fault("empty tree");
 	node->count = (uint8_t)count;
 	node->b32[0] = 5;
+	expect_fault("no entry");
 	smr_slots(leaf)[0] = xa_mk_value(0);
 }
 
@@ -215,7 +255,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		test(shape),       test(bounds),  test(wide_bounds),       test(gaps_that_meet),
-		test(gap_figures), test(heights), test(nothing_but_a_gap),
+		test(gap_figures), test(heights), test(nothing_but_a_gap), test(gaps_in_pieces),
 	};
 
 	return cmocka_run_group_tests_name("tree_validate", tests, NULL, NULL);
