@@ -32,7 +32,7 @@
 enum { READERS = 2, CELL = 4, GROUP = 5 * CELL, GROUPS = 13, UNITS = GROUPS * GROUP + CELL };
 
 /* The writer stays with a group for some time, so that one store follows the other in it. */
-enum { WRITES = 700000, STAY = 40, BATCH = 48, TRIES = 100 };
+enum { WRITES = 500000, STAY = 40, BATCH = 48, TRIES = 100 };
 
 struct object {
 	unsigned long first, last;

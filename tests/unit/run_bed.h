@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A tree with ranges in pieces beside its model: what the tests of these stand on.
+ *
+ * Everything is measured in units: of one key, of a page, or so large that no narrow leaf has them.
+ * Ranges are eight units long, with an entry each, or, in a sparse tree, every other one. The lock
+ * is held all the time.
+ */
+#ifndef TESTS_UNIT_RUN_BED_H
+#define TESTS_UNIT_RUN_BED_H
+
+#include "support/cm.h"
+
+#include "support/env.h"
+#include "support/rng.h"
+#include "support/treecheck.h"
+#include "tree/walk.h"
+#include "txn_image.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <samara/txn.h>
+#include <stdlib.h>
+
+enum { LEN = 8, HALF = LEN / 2 };
+
+#define WIDE_UNIT ((1UL << 40) + 1) /* starts so far apart, and without an alignment */
+#define RCU_TREE (MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU)
+
+static struct mt_mem *arena;
+
+struct bed {
+	struct maple_tree tree;
+	struct range_model model;
+	struct ma_state mas;
+	unsigned long unit;
+	unsigned long values; /* entries made so far: each is another one */
+	unsigned long at;     /* the unit at which a range with an entry begins, amid a leaf */
+	unsigned int variant; /* of the test */
+	bool held;            /* stores must not drop the lock */
+	struct rng rng;
+	/* What note() has seen. */
+	void *leaf;
+	unsigned int count;
+	unsigned long built;
+};
+
+static inline bool in_rcu(const struct bed *b)
+{
+	return b->tree.ma_flags & MT_FLAGS_USE_RCU;
+}
+
+static inline unsigned long first_key(const struct bed *b, unsigned long unit)
+{
+	return unit * b->unit;
+}
+
+static inline unsigned long last_key(const struct bed *b, unsigned long unit)
+{
+	return (unit + 1) * b->unit - 1;
+}
+
+static inline void *new_entry(struct bed *b)
+{
+	return xa_mk_value(++b->values);
+}
+
+/* The cursor is where a store, or an erase, of what is around @key leaves it. */
+static inline void expect_cursor(struct bed *b, unsigned long key)
+{
+	unsigned long first, last;
+	void *entry;
+
+	rm_range(&b->model, key, &first, &last, &entry);
+	assert_int_equal(b->mas.status, ma_active);
+	assert_int_equal(b->mas.index, first);
+	assert_int_equal(b->mas.last, last);
+	assert_true(smr_path_fresh(&b->mas));
+	assert_ptr_equal(smr_value(smr_slots(b->mas.node), (unsigned int)b->mas.offset), entry);
+}
+
+/* Keeps the lock. */
+static inline void store_prealloc(struct bed *b, unsigned long first, unsigned long last,
+				  void *entry)
+{
+	unsigned long built = b->tree.ma_nodes_built, end, nr;
+	void *before;
+
+	mas_set_range(&b->mas, first, last);
+	assert_int_equal(mas_preallocate(&b->mas, entry, GFP_KERNEL), 0);
+	nr = mas_allocated(&b->mas);
+	rm_range(&b->model, first, NULL, &end, &before);
+	if (!entry && !before && end >= last)
+		assert_int_equal(nr, 0); /* it is so already */
+	mas_store_prealloc(&b->mas, entry);
+	assert_int_equal(b->tree.ma_nodes_built, built + nr);
+	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
+	expect_cursor(b, first);
+}
+
+static inline void store_keys(struct bed *b, unsigned long first, unsigned long last, void *entry)
+{
+	if (b->held) {
+		store_prealloc(b, first, last, entry);
+		return;
+	}
+	mas_set_range(&b->mas, first, last);
+	assert_int_equal(mas_store_gfp(&b->mas, entry, GFP_KERNEL), 0);
+	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
+	expect_cursor(b, first);
+}
+
+static inline void store(struct bed *b, unsigned long from, unsigned long to, void *entry)
+{
+	store_keys(b, first_key(b, from), last_key(b, to), entry);
+}
+
+/* A new entry over units [@from..@to]. */
+static inline void fill(struct bed *b, unsigned long from, unsigned long to)
+{
+	store(b, from, to, new_entry(b));
+}
+
+static inline void erase(struct bed *b, unsigned long unit)
+{
+	unsigned long key = first_key(b, unit) + b->unit / 2, first, last;
+	void *entry;
+
+	rm_range(&b->model, key, &first, &last, &entry);
+	if (b->held) {
+		if (entry)
+			store_prealloc(b, first, last, NULL);
+		return;
+	}
+	mas_set(&b->mas, key);
+	assert_ptr_equal(mas_erase(&b->mas), rm_erase(&b->model, key));
+	expect_cursor(b, key);
+}
+
+/* The cursor on @unit, in its leaf. */
+static inline void *leaf_of(struct bed *b, unsigned long unit)
+{
+	mas_set(&b->mas, first_key(b, unit));
+	mas_walk(&b->mas);
+	return b->mas.node;
+}
+
+/* In how many pieces is the range of @unit? */
+static inline unsigned int pieces(struct bed *b, unsigned long unit)
+{
+	void *const *slots = smr_slots(leaf_of(b, unit));
+	unsigned int i = (unsigned int)b->mas.offset, end = b->mas.end;
+
+	if (smr_value(slots, i))
+		return smr_tail(slots, i, end) - smr_head(slots, i) + 1;
+	return smr_run_to(slots, i, end) - smr_run_from(slots, smr_head(slots, i)) + 1;
+}
+
+/* The lock is held from here on. @dense: without gaps. */
+static inline void bed_make(struct bed *b, unsigned int flags, unsigned long unit,
+			    unsigned long ranges, bool dense)
+{
+	*b = (struct bed){ .unit = unit, .rng = rng_make(env_seed(), unit + flags) };
+	mt_init_flags(&b->tree, flags);
+	mt_set_mem(&b->tree, arena);
+	rm_init(&b->model);
+	mas_init(&b->mas, &b->tree, 0);
+	mtree_lock(&b->tree);
+	for (unsigned long n = dense ? 0 : 1; n < ranges; n += dense ? 1 : 2)
+		fill(b, LEN * n, LEN * n + LEN - 1);
+	leaf_of(b, LEN * ranges / 2);
+	b->at = smr_start(b->mas.node, b->mas.end / 2u) / unit;
+	if (!mtree_load(&b->tree, first_key(b, b->at)))
+		b->at += LEN;
+}
+
+static inline void bed_free(struct bed *b)
+{
+	mtree_unlock(&b->tree);
+	mtree_destroy(&b->tree);
+	rm_destroy(&b->model);
+}
+
+static inline void expect_no_nodes(void)
+{
+	mt_mem_barrier(arena);
+	assert_int_equal(nodes_in_use(arena), 0);
+}
+
+/* ---- What is there ---- */
+
+static inline void check_good(struct bed *b, struct maple_tree *mt, const struct range_model *model)
+{
+	char why[WHY_SIZE];
+
+	if (!tree_good(mt, model, why))
+		fail_msg("seed %llu, unit %#lx, flags %x: %s", (unsigned long long)env_seed(),
+			 b->unit, b->tree.ma_flags, why);
+}
+
+static inline void expect(struct bed *b)
+{
+	check_good(b, &b->tree, &b->model);
+}
+
+typedef void *step_fn(struct ma_state *mas, unsigned long limit);
+
+/* The entries one by one, beginning on the first (last). */
+static inline void expect_steps(struct bed *b, step_fn *step, bool down)
+{
+	size_t n = rm_count(&b->model);
+	const struct rm_range *r = b->model.ranges + (down ? n - 1 : 0);
+	MA_STATE(mas, &b->tree, r->first, r->first);
+	void *entry = mas_walk(&mas);
+
+	for (size_t i = 0; i < n; i++, r += down ? -1 : 1) {
+		assert_ptr_equal(entry, r->entry);
+		assert_int_equal(mas.index, r->first);
+		assert_int_equal(mas.last, r->last);
+		entry = step(&mas, down ? 0 : ULONG_MAX);
+	}
+	assert_null(entry);
+}
+
+/* The library under test has its checker see each step; without, the header makes most of them. */
+static inline void let_inlines(struct ma_state *mas)
+{
+	if (mas->status == ma_active && mas->node)
+		mas->reach = mas->end;
+}
+
+static inline void *find_inline(struct ma_state *mas, unsigned long max)
+{
+	let_inlines(mas);
+	return mas_find_inline_(mas, max);
+}
+
+static inline void expect_loop(struct bed *b)
+{
+	const struct rm_range *r = b->model.ranges;
+	MA_STATE(mas, &b->tree, 0, 0);
+	void *entry;
+
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		assert_ptr_equal(entry, r->entry);
+		assert_int_equal(mas.index, r->first);
+		assert_int_equal(mas.last, r->last);
+		let_inlines(&mas);
+		r++;
+	}
+	assert_int_equal(r - b->model.ranges, rm_count(&b->model));
+}
+
+/* What the normal API's readers say of @key. */
+static inline void expect_reads(struct bed *b, unsigned long key)
+{
+	unsigned long index = key, first, last, end;
+	void *here, *entry;
+
+	rm_range(&b->model, key, &first, &last, &here);
+	assert_ptr_equal(mtree_load(&b->tree, key), here);
+	if (!rm_next(&b->model, last, NULL, &end, &entry))
+		entry = NULL;
+	assert_ptr_equal(mt_next(&b->tree, key, ULONG_MAX), entry);
+	assert_ptr_equal(mt_find(&b->tree, &index, ULONG_MAX), here ? here : entry);
+	if (here || entry)
+		assert_int_equal(index, (here ? last : end) + 1);
+	if (!rm_prev(&b->model, first, NULL, NULL, &entry))
+		entry = NULL;
+	assert_ptr_equal(mt_prev(&b->tree, key, 0), entry);
+}
+
+/* The same at both ends of all units [@from..@to], and as a batch. */
+static inline void expect_units(struct bed *b, unsigned long from, unsigned long to)
+{
+	size_t n = 2 * (to - from + 1);
+	unsigned long *key = malloc(n * sizeof(*key));
+	void **entry = malloc(n * sizeof(*entry));
+
+	assert_true(key && entry);
+	for (size_t i = 0; i < n; i++) {
+		key[i] = i % 2 ? last_key(b, from + i / 2) : first_key(b, from + i / 2);
+		expect_reads(b, key[i]);
+		mas_set(&b->mas, key[i]);
+		assert_ptr_equal(mas_walk(&b->mas), rm_load(&b->model, key[i]));
+		expect_cursor(b, key[i]);
+	}
+	mtree_load_batch(&b->tree, key, entry, n);
+	for (size_t i = 0; i < n; i++)
+		assert_ptr_equal(entry[i], rm_load(&b->model, key[i]));
+	free(key);
+	free(entry);
+}
+
+/* In all ways to look at it, and around @unit at each key that may make a difference. */
+static inline void expect_all(struct bed *b, unsigned long unit)
+{
+	expect(b);
+	expect_steps(b, mas_next, false);
+	expect_steps(b, mas_find, false);
+	expect_steps(b, find_inline, false);
+	expect_steps(b, mas_prev, true);
+	expect_steps(b, mas_find_rev, true);
+	expect_loop(b);
+	expect_units(b, unit > 3 * LEN ? unit - 3 * LEN : 0, unit + 6 * LEN);
+}
+
+/* From here on until expect_quiet() only slots of the leaf of b->at change. */
+static inline void note(struct bed *b)
+{
+	b->leaf = leaf_of(b, b->at);
+	b->count = smr_count(b->leaf);
+	b->built = b->tree.ma_nodes_built;
+}
+
+static inline void expect_quiet(struct bed *b)
+{
+	assert_ptr_equal(leaf_of(b, b->at), b->leaf);
+	assert_int_equal(smr_count(b->leaf), b->count);
+	assert_int_equal(b->tree.ma_nodes_built, b->built);
+	assert_int_equal(b->mas.alloc_nr, 0);
+}
+
+/* The three ranges from b->at on are a gap, each of them a piece. */
+static inline void make_gap(struct bed *b)
+{
+	note(b);
+	erase(b, b->at);
+	erase(b, b->at + 2 * LEN);
+	erase(b, b->at + LEN);
+	expect_quiet(b);
+	assert_int_equal(pieces(b, b->at), 3);
+}
+
+/* ---- Ways to store ---- */
+
+enum way { WAY_STORE, WAY_INSERT, WAY_PREALLOC, WAY_COMMIT, WAY_ABORT, NR_WAYS };
+
+static inline void insert(struct bed *b, unsigned long first, unsigned long last, void *entry)
+{
+	int want = rm_insert(&b->model, first, last, entry), got;
+	unsigned long built = b->tree.ma_nodes_built;
+
+	mtree_unlock(&b->tree);
+	got = mtree_insert_range(&b->tree, first, last, entry, GFP_KERNEL);
+	mtree_lock(&b->tree);
+	assert_int_equal(got, want);
+	if (got)
+		assert_int_equal(b->tree.ma_nodes_built, built);
+}
+
+static inline void txn_store(struct bed *b, struct mt_txn *txn, struct range_model *seen,
+			     unsigned long first, unsigned long last, void *entry)
+{
+	assert_int_equal(mt_txn_store_range(txn, first, last, entry, GFP_KERNEL), 0);
+	assert_int_equal(rm_store(seen, first, last, entry), 0);
+	check_good(b, &txn->view, seen);
+}
+
+/* Two stores, of which the second is one into a leaf of the transaction's own. */
+static inline void store_in_txn(struct bed *b, unsigned long first, unsigned long last, void *entry,
+				bool keep)
+{
+	struct tree_image before = tree_image_of(&b->tree), after;
+	struct range_model seen;
+	struct mt_txn txn;
+
+	rm_init(&seen);
+	assert_int_equal(rm_copy(&seen, &b->model), 0);
+	mt_txn_begin(&txn, &b->tree);
+	txn_store(b, &txn, &seen, first, last, entry);
+	txn_store(b, &txn, &seen, first_key(b, b->at + LEN), last_key(b, b->at + 2 * LEN - 1),
+		  entry ? NULL : new_entry(b));
+	after = tree_image_of(&b->tree);
+	assert_true(tree_image_equal(&before, &after));
+	if (keep) {
+		mt_txn_commit(&txn);
+		rm_destroy(&b->model);
+		b->model = seen;
+		return;
+	}
+	mt_txn_abort(&txn);
+	rm_destroy(&seen);
+	after = tree_image_of(&b->tree);
+	assert_true(tree_image_equal(&before, &after));
+}
+
+static inline void store_by(struct bed *b, enum way way, unsigned long first, unsigned long last,
+			    void *entry)
+{
+	switch (way) {
+	case WAY_INSERT:
+		if (entry)
+			insert(b, first, last, entry);
+		break;
+	case WAY_PREALLOC:
+		store_prealloc(b, first, last, entry);
+		break;
+	case WAY_COMMIT:
+	case WAY_ABORT:
+		store_in_txn(b, first, last, entry, way == WAY_COMMIT);
+		break;
+	default:
+		store_keys(b, first, last, entry);
+	}
+}
+
+/* A group of tests, in an arena of theirs. */
+static inline int bed_run(const char *name, const struct CMUnitTest *tests, size_t nr)
+{
+	int failed;
+
+	arena = mt_mem_create(0, NULL);
+	if (!arena)
+		return 99;
+	failed = _cmocka_run_group_tests(name, tests, nr, NULL, NULL);
+	if (!failed)
+		mt_mem_destroy(arena);
+	return failed;
+}
+
+#endif
