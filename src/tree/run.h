@@ -34,7 +34,7 @@ smr_inline unsigned int smr_run_max(const struct maple_tree *mt)
 	return smr_unlikely(mt->ma_pledge.bound) ? 1 : SMR_RUN_MAX;
 }
 
-/* A slot of @leaf comes to hold NULL, and the gaps beside it may be in the same leaf. */
+/* A slot of @leaf comes to hold NULL: with what is beside it, a gap may be in pieces then. */
 smr_inline void smr_mark_pieces(struct smr_node *leaf)
 {
 	if (smr_unlikely(leaf->mark == SMR_UNMARKED))
