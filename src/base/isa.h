@@ -9,8 +9,8 @@
  * Its name has a prefix even where it is static, for Clang makes such a name a global one. And who
  * picks is marked as used: Clang 14 does not see that the loader calls it, nor then whom it picks
  * from, and leaves all that is only called from there without inlining.
- * Looking keys up is written a third time, as name_avx512(): SMR_EACH_SEARCH_ISA() and
- * SMR_DISPATCH_SEARCH().
+ * Looking for keys, and for gaps, is written a third time, as name_avx512():
+ * SMR_EACH_SEARCH_ISA() and SMR_DISPATCH_SEARCH().
  *
  * Without dispatch the plain one is taken: where the compiler or the C library cannot do it, in
  * unoptimised builds, and under the sanitizers. Their runtimes are not ready yet when the loader

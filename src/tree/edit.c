@@ -60,21 +60,6 @@ smr_inline bool swaps(const struct smr_edit *e)
 	return e->i == e->j && !e->front && !e->behind;
 }
 
-/* As smr_run_from() and smr_run_to(), of a leaf without joined ranges. */
-smr_inline unsigned int run_from(void *const *slots, unsigned int i)
-{
-	while (i > 0 && !slots[i - 1])
-		i--;
-	return i;
-}
-
-smr_inline unsigned int run_to(void *const *slots, unsigned int i, unsigned int end)
-{
-	while (i < end && !slots[i + 1])
-		i++;
-	return i;
-}
-
 /* The first, and the last, key of range @i, which may be the leaf's first or last. */
 smr_inline unsigned long first_of(const struct ma_state *mas, enum smr_kind kind, unsigned int i)
 {
@@ -105,8 +90,8 @@ smr_inline bool join_gaps(struct smr_edit *e, const struct ma_state *mas, enum s
 		e->i++;
 	while (e->i < e->j && !slots[e->j])
 		e->j--;
-	from = e->front ? e->i : run_from(slots, e->i);
-	to = e->behind ? e->j : run_to(slots, e->j, mas->end);
+	from = e->front ? e->i : smr_run_from(slots, e->i);
+	to = e->behind ? e->j : smr_run_to(slots, e->j, mas->end);
 	e->first = e->front ? e->first : first_of(mas, kind, from);
 	e->last = e->behind ? e->last : last_of(mas, kind, to);
 	e->stand = to;
@@ -139,7 +124,7 @@ smr_inline bool fills_run(const struct smr_edit *e, const struct ma_state *mas, 
 	void *const *slots = smr_kind_slots(smr_node_of(mas->node), kind);
 
 	return e->i < e->j && !e->front && !e->behind && !slots[e->i] &&
-	       run_to(slots, e->i, e->j) == e->j;
+	       smr_run_to(slots, e->i, e->j) == e->j;
 }
 
 smr_inline bool plan_store(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind,
@@ -220,8 +205,8 @@ smr_inline void update_gaps(const struct smr_edit *e, struct ma_state *mas, enum
 	} else {
 		if (before == 0 || (e->i == e->j && slots[e->i]))
 			return;
-		begin = first_of(mas, kind, slots[e->i] ? e->i : run_from(slots, e->i));
-		last = last_of(mas, kind, slots[e->j] ? e->j : run_to(slots, e->j, mas->end));
+		begin = first_of(mas, kind, slots[e->i] ? e->i : smr_run_from(slots, e->i));
+		last = last_of(mas, kind, slots[e->j] ? e->j : smr_run_to(slots, e->j, mas->end));
 		if (smr_gap_figure(last - begin) < before)
 			return;
 		figure = smr_gap_beside(mas->node, mas->min, mas->max, e->i, e->j);

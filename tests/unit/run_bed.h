@@ -11,6 +11,7 @@
 
 #include "support/cm.h"
 
+#include "support/arena.h"
 #include "support/env.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
@@ -408,15 +409,7 @@ static inline void store_by(struct bed *b, enum way way, unsigned long first, un
 /* A group of tests, in an arena of theirs. */
 static inline int bed_run(const char *name, const struct CMUnitTest *tests, size_t nr)
 {
-	int failed;
-
-	arena = mt_mem_create(0, NULL);
-	if (!arena)
-		return 99;
-	failed = _cmocka_run_group_tests(name, tests, nr, NULL, NULL);
-	if (!failed)
-		mt_mem_destroy(arena);
-	return failed;
+	return arena_run(&arena, name, tests, nr);
 }
 
 #endif

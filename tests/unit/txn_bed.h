@@ -5,6 +5,7 @@
 
 #include "support/cm.h"
 
+#include "support/arena.h"
 #include "support/env.h"
 #include "support/treecheck.h"
 #include "txn_image.h"
@@ -209,15 +210,7 @@ static inline void everywhere(void (*body)(struct bed *bed, unsigned long n, int
 /* A group of tests, in an arena of theirs. */
 static inline int bed_run(const char *name, const struct CMUnitTest *tests, size_t nr)
 {
-	int failed;
-
-	arena = mt_mem_create(0, NULL);
-	if (!arena)
-		return 99;
-	failed = _cmocka_run_group_tests(name, tests, nr, NULL, NULL);
-	if (!failed)
-		mt_mem_destroy(arena);
-	return failed;
+	return arena_run(&arena, name, tests, nr);
 }
 
 #endif
