@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <thread>
 
-std::vector<int> allowed_cpus()
+static std::vector<int> ask_cpus()
 {
 	std::vector<int> list;
 	cpu_set_t set;
@@ -19,6 +19,13 @@ std::vector<int> allowed_cpus()
 		for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
 			if (CPU_ISSET(cpu, &set))
 				list.push_back(cpu);
+	return list;
+}
+
+const std::vector<int> &allowed_cpus()
+{
+	static const std::vector<int> list = ask_cpus();
+
 	return list;
 }
 

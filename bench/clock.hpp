@@ -35,8 +35,8 @@ inline uint64_t clock_ticks()
 /* ns that reading the clock adds to a time measured so. */
 double clock_cost();
 
-/* CPUs this process may run on. */
-std::vector<int> allowed_cpus();
+/* CPUs that this process could run on when it was asked first, which is before it is pinned. */
+const std::vector<int> &allowed_cpus();
 void pin_to(int cpu);
 
 /* The time of one dependent load that misses, in a working set of some bytes on huge pages. */

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <unistd.h>
 
 namespace
@@ -52,15 +53,15 @@ void take_turns(const data_set &data, const options &opt, report &results, const
 		std::fprintf(stderr, "\r\033[K");
 }
 
-void run_mappings(const std::string &dist, size_t n, const options &opt, int reader_cpu,
-		  report &results)
+void run_mappings(const std::string &dist, size_t n, const options &opt,
+		  const std::vector<int> &reader_cpus, report &results)
 {
 	const key_set keys = make_keys(dist, n, opt.ops, opt.seed);
 	/* Gaps are searched in a space made for it, and but once whatever the distributions. */
 	const bool gap = wanted_any(opt, { "gap-first", "gap-last" }) && dist == opt.dists.front();
 	const bool single = gap || wanted_any(opt, { "build", "load", "load-dep", "load-batch",
 						     "iterate", "churn", "bytes", "bytes-churn" });
-	const bool readers = reader_cpu >= 0 && wanted_group(opt, { "2", "3" });
+	const bool readers = !reader_cpus.empty() && wanted_group(opt, { "2", "3", "4", "5" });
 	const key_set gaps = gap ? make_keys("fragmented", n, opt.ops, opt.seed) : key_set();
 
 	take_turns({ dist, n }, opt, results,
@@ -68,7 +69,7 @@ void run_mappings(const std::string &dist, size_t n, const options &opt, int rea
 			   if (single && !(peer.can & BENCH_LOCKS))
 				   run_single(peer, keys, gap ? &gaps : nullptr, opt, sink);
 			   if (readers && !warming_up && peer.can & BENCH_CAN_READERS)
-				   run_readers(peer, keys, opt, reader_cpu, sink);
+				   run_readers(peer, keys, opt, reader_cpus, sink);
 		   });
 }
 
@@ -118,22 +119,21 @@ int main(int argc, char **argv)
 	bench_peers(); /* finds out which there are, before names are checked */
 	const options opt = parse_options(argc, argv);
 	FILE *text = opt.json == "-" ? stderr : stdout; /* standard output has one or the other */
-	const std::vector<int> cpus = allowed_cpus();
+	const std::vector<int> &cpus = allowed_cpus();
+	std::vector<int> reader_cpus;
 	machine m = {};
 	report results;
 
 	m.cpu = opt.cpu >= 0 || cpus.empty() ? opt.cpu : cpus.back();
-	m.reader_cpu = -1;
-	for (int other : cpus)
-		if (other != m.cpu)
-			m.reader_cpu = other;
+	std::remove_copy(cpus.rbegin(), cpus.rend(), std::back_inserter(reader_cpus), m.cpu);
+	m.reader_cpu = reader_cpus.empty() ? -1 : reader_cpus.front();
 	pin_to(m.cpu);
 	m.clock_ns = clock_cost();
 	m.before = calibrate(m.reader_cpu);
 	print_machine(text, m);
 	for (const auto &dist : opt.dists)
 		for (size_t n : opt.sizes)
-			run_mappings(dist, n, opt, m.reader_cpu, results);
+			run_mappings(dist, n, opt, reader_cpus, results);
 	run_traces(opt, results);
 	m.after = calibrate(m.reader_cpu);
 	print_calibration(text, "after", m.after);

@@ -22,7 +22,7 @@ void print_list()
 		std::printf("  %-14s  %s\n", "linux", bench_linux_missing());
 	std::printf("\nWorkloads:\n");
 	for (const auto &w : workload_infos())
-		std::printf("  %-14s  %s (%s)\n", w.name, w.what, w.unit);
+		std::printf("  %-14s  %s (%s)\n", w.name.c_str(), w.what, w.unit);
 	std::printf("\nDistributions:\n");
 	for (const auto &d : distributions())
 		std::printf("  %-14s  %s\n", d.name, d.what);

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Draws what samara-bench has measured: one SVG for each workload and distribution, against the
-number of mappings; one for each histogram of waits; and one for each number of mappings that
-compares distributions, and one that compares traces.
+number of mappings; one for each histogram of waits; one of many readers beside a writer; and one
+for each number of mappings that compares distributions, and one that compares traces.
 
 Usage: bench/plot.py FILE.json FOLDER
 """
@@ -34,7 +34,8 @@ OTHER = ('#c02080', 'triangle')
 TEXT = '#222222'
 GRID = '#e4e4e4'
 FONT = 'font-family="DejaVu Sans, Helvetica, Arial, sans-serif"'
-UNITS = {'ns': 'ns per operation', 'B': 'bytes per mapping', '%': '% of its speed alone'}
+UNITS = {'ns': 'ns per operation', 'B': 'bytes per mapping', '%': '% of its speed alone',
+         'M/s': 'million a second'}
 
 
 def style(peer):
@@ -336,10 +337,37 @@ def plot_waits(data, dist, n, shapes):
     return svg
 
 
+def plot_crowds(data, dist, n):
+    """Above, the look-ups of more and more readers beside a writer; below, what the writer takes."""
+    crowds = [int(w.split('-')[1]) for w, info in data.workloads.items() if info['unit'] == 'M/s']
+    shown = {what: {p: [(c, r['median']) for c in crowds if (r := data.get(dist, n, f'{what}-{c}', p))]
+                    for p in data.peers} for what in ('reads', 'writes')}
+    if not any(shown['reads'].values()):
+        return None
+    svg = Svg(860, 760, f'Many readers beside a writer that never rests: {count(n)} mappings, {dist}',
+              data.subtitle('medians'))
+    legend(svg, [p for p in data.peers if shown['reads'][p]], 100, 68)
+    x = Axis(crowds, 92, 830, True)
+    x.low, x.high = crowds[0] / 1.1, crowds[-1] * 1.1
+    for what, bottom, top, title in (('reads', 370, 90, 'million look-ups a second'),
+                                     ('writes', 700, 440, 'ns per erase and store')):
+        y = Axis([v for line in shown[what].values() for _, v in line], bottom, top, True)
+        frame(svg, x, y, [(c, str(c)) for c in crowds], [(v, number(v)) for v in y.ticks()],
+              'readers (logarithmic)', title)
+        for peer, line in shown[what].items():
+            svg.path([(x.at(c), y.at(v)) for c, v in line], style(peer)[0],
+                     3 if peer.startswith('samara') else 1.7)
+            for c, v in line:
+                svg.mark(x.at(c), y.at(v), peer)
+    return svg
+
+
 def pictures(data):
     """Yields (name, picture or None)."""
     dists, traces = data.sets(False), data.sets(True)
     for workload, info in data.workloads.items():
+        if info['group'] in ('4', '5'):
+            continue
         for dist, sizes in dists.items():
             yield f'{workload}-{dist}', plot_sizes(data, dist, sizes, workload)
         for n in sorted({n for sizes in dists.values() for n in sizes}):
@@ -351,6 +379,9 @@ def pictures(data):
             rows = [(f"{dist.split(':')[1]}, {n:,}", dist, n)
                     for dist, sizes in traces.items() for n in sizes]
             yield workload, plot_rows(data, f"{workload}: {info['what']}", rows, workload)
+    for dist, sizes in dists.items():
+        for n in sizes:
+            yield f'readers-{dist}-{count(n)}', plot_crowds(data, dist, n)
     for (dist, n), shapes in data.histograms.items():
         yield f'waits-{dist}-{count(n)}', plot_waits(data, dist, n, shapes)
 

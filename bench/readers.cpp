@@ -2,6 +2,7 @@
 #include "readers.hpp"
 #include "clock.hpp"
 #include <atomic>
+#include <memory>
 #include <sys/resource.h>
 #include <thread>
 
@@ -26,15 +27,15 @@ long preemptions()
 	return usage.ru_nivcsw;
 }
 
-/* A thread that looks keys up until told to stop. */
-struct reader {
+/* A thread that looks keys up until told to stop. Two of them share no cache line. */
+struct alignas(128) reader {
 	const bench_peer &peer;
 	void *tree;
 	const std::vector<probe> &probes;
 	bool cpu_time;
 	histogram
 		*times; /* of single look-ups, or NULL: not wanted, for the clock takes time too */
-	size_t at = 0;
+	size_t at;
 	std::atomic<bool> go{ false }, stop{ false };
 	double ns_per_load = 0;
 	bool ok = true;
@@ -104,7 +105,6 @@ struct stage {
 	void *tree;
 	const key_set &keys;
 	double seconds; /* of a phase */
-	int reader_cpu;
 	bool cpu_time;
 	size_t reads = 0, writes = 0; /* places in keys where the next phase begins */
 
@@ -119,34 +119,51 @@ struct stage {
 		return (speed_ns(cpu_time) - start) / static_cast<double>(changes);
 	}
 
-	/* ns per look-up; those of single ones go to @times, unless it is NULL. */
-	double read(bool write, double *write_ns, histogram *times)
+	/*
+	 * Look-ups per ns of a reader on each of @cpus, all together. With @write_ns this thread
+	 * writes meanwhile, and takes that long for a pair. The times of single look-ups, of one
+	 * reader, go to @times, unless it is NULL.
+	 */
+	double read(const std::vector<int> &cpus, double *write_ns, histogram *times)
 	{
-		reader r{ peer, tree, keys.probes, cpu_time, times, reads };
-		std::thread thread([&] { r.run(reader_cpu); });
+		std::vector<std::unique_ptr<reader>> readers;
+		std::vector<std::thread> threads;
+		double rate = 0;
 
-		while (!r.go.load(std::memory_order_acquire))
-			std::this_thread::yield();
-		if (write)
+		for (size_t i = 0; i < cpus.size(); i++) {
+			const size_t at = reads + i * keys.probes.size() / cpus.size();
+
+			readers.emplace_back(new reader{ peer, tree, keys.probes, cpu_time, times,
+							 at % keys.probes.size() });
+			threads.emplace_back(&reader::run, readers.back().get(), cpus[i]);
+		}
+		for (const auto &r : readers)
+			while (!r->go.load(std::memory_order_acquire))
+				std::this_thread::yield();
+		if (write_ns)
 			*write_ns = write_for(1e9 * seconds);
 		else
 			std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-		r.stop.store(true, std::memory_order_relaxed);
-		thread.join();
-		if (!r.ok)
-			wrong_answer(peer, "a look-up beside a writer");
-		reads = r.at;
-		return r.ns_per_load;
+		for (const auto &r : readers)
+			r->stop.store(true, std::memory_order_relaxed);
+		for (size_t i = 0; i < cpus.size(); i++) {
+			threads[i].join();
+			if (!readers[i]->ok)
+				wrong_answer(peer, "a look-up beside a writer");
+			rate += 1 / readers[i]->ns_per_load;
+		}
+		reads = readers.front()->at;
+		return rate;
 	}
 };
 
-void measure_speeds(stage &s, const report::sink &sink)
+void measure_speeds(stage &s, int cpu, const report::sink &sink)
 {
-	double write_beside, unused;
+	double write_beside;
 
 	for (int i = 0; i < turns; i++) {
-		const double read_alone = s.read(false, &unused, nullptr);
-		const double read_beside = s.read(true, &write_beside, nullptr);
+		const double read_alone = 1 / s.read({ cpu }, nullptr, nullptr);
+		const double read_beside = 1 / s.read({ cpu }, &write_beside, nullptr);
 		const double write_alone = s.write_for(1e9 * s.seconds);
 
 		sink("read-alone", read_alone);
@@ -158,14 +175,14 @@ void measure_speeds(stage &s, const report::sink &sink)
 	}
 }
 
-void measure_waits(stage &s, const report::sink &sink)
+void measure_waits(stage &s, int cpu, const report::sink &sink)
 {
 	histogram alone, beside;
 	double unused;
 
 	for (int i = 0; i < turns; i++) {
-		s.read(false, &unused, &alone);
-		s.read(true, &unused, &beside);
+		s.read({ cpu }, nullptr, &alone);
+		s.read({ cpu }, &unused, &beside);
 	}
 	sink("wait-alone", alone);
 	sink("wait-beside", beside);
@@ -177,19 +194,32 @@ void measure_waits(stage &s, const report::sink &sink)
 	sink("wait-max", static_cast<double>(beside.largest()));
 }
 
+void measure_crowds(stage &s, const std::vector<int> &cpus, const report::sink &sink)
+{
+	for (size_t n : crowds(cpus.size())) {
+		const std::vector<int> some(cpus.begin(), cpus.begin() + static_cast<long>(n));
+		double write_ns;
+
+		for (int i = 0; i < turns; i++) {
+			sink(crowd_name("reads", n), 1e3 * s.read(some, &write_ns, nullptr));
+			sink(crowd_name("writes", n), write_ns);
+		}
+	}
+}
+
 } // namespace
 
-void run_readers(const bench_peer &peer, const key_set &keys, const options &opt, int reader_cpu,
-		 const report::sink &sink)
+void run_readers(const bench_peer &peer, const key_set &keys, const options &opt,
+		 const std::vector<int> &cpus, const report::sink &sink)
 {
 	double unused;
-	stage s{ peer,       build(peer, keys, &unused),
-		 keys,       opt.reader_seconds / turns,
-		 reader_cpu, opt.cpu_time };
+	stage s{ peer, build(peer, keys, &unused), keys, opt.reader_seconds / turns, opt.cpu_time };
 
 	if (wanted_group(opt, { "2" }))
-		measure_speeds(s, sink);
+		measure_speeds(s, cpus.front(), sink);
 	if (wanted_group(opt, { "3" }))
-		measure_waits(s, sink);
+		measure_waits(s, cpus.front(), sink);
+	if (wanted_group(opt, { "4", "5" }))
+		measure_crowds(s, cpus, sink);
 	peer.destroy(s.tree);
 }

@@ -36,7 +36,7 @@ class comma
 
 } // namespace
 
-void report::sink::operator()(const char *workload, double value) const
+void report::sink::operator()(const std::string &workload, double value) const
 {
 	if (!wanted(opt, workload))
 		return;
@@ -66,12 +66,14 @@ report::spread report::spread_of(std::vector<double> v)
 	return { v.size() % 2 ? v[mid] : (v[mid - 1] + v[mid]) / 2, v.front(), v.back() };
 }
 
-/* Best is least, but for a percentage of what could be had. */
+/* Best is least, but for rates and for a percentage of what could be had. */
 double report::spread::shown(bool best, const std::string &workload) const
 {
 	if (!best)
 		return median;
-	return workload_of(workload).unit == std::string("%") ? high : low;
+	const std::string unit = workload_of(workload).unit;
+
+	return unit == "%" || unit == "M/s" ? high : low;
 }
 
 /* The figure and its spread, or with @ratio the multiple of that peer's figure. */
@@ -130,7 +132,8 @@ void report::print(const options &opt) const
 {
 	std::printf(
 		"\nEach figure: the %s of %zu repetitions, ~ half the distance of the extremes. "
-		"ns per operation; bytes per mapping; %% of the speed alone.\n",
+		"ns per operation; bytes per mapping; %% of the speed alone; reads-: million "
+		"look-ups a second.\n",
 		opt.best ? "best" : "median", opt.reps);
 	for (const auto &data : sets) {
 		std::map<std::string, std::vector<std::string>> groups;
@@ -217,7 +220,7 @@ void report::print_json(FILE *out, const options &opt, const machine &m) const
 		std::fprintf(out,
 			     "%s\n  {\"name\": \"%s\", \"unit\": \"%s\", \"group\": \"%s\", "
 			     "\"what\": \"%s\"}",
-			     infos(), w.name, w.unit, w.group, w.what);
+			     infos(), w.name.c_str(), w.unit, w.group, w.what);
 	std::fprintf(out, "\n ],\n \"results\": [");
 	print_results(out);
 	std::fprintf(out, "\n ],\n \"histograms\": [");

@@ -41,7 +41,7 @@ class report
 	class sink
 	{
 	      public:
-		void operator()(const char *workload, double value) const;
+		void operator()(const std::string &workload, double value) const;
 		void operator()(const char *workload, const histogram &times) const;
 
 	      private:

@@ -194,9 +194,26 @@ void run_loads(const bench_peer &peer, void *tree, const key_set &keys, const op
 
 } // namespace
 
-const std::vector<workload_info> &workload_infos()
+std::vector<size_t> crowds(size_t most)
 {
-	static const std::vector<workload_info> list = {
+	std::vector<size_t> list;
+
+	if (most < 2)
+		return list;
+	for (size_t n = 1; n < most; n *= 2)
+		list.push_back(n);
+	list.push_back(most);
+	return list;
+}
+
+std::string crowd_name(const char *what, size_t n)
+{
+	return what + ("-" + std::to_string(n));
+}
+
+static std::vector<workload_info> make_infos()
+{
+	std::vector<workload_info> list = {
 		{ "build", "ns", "1", "stores in random order into an empty tree, per store" },
 		{ "load", "ns", "1", "random look-ups, all of which can overlap" },
 		{ "load-dep", "ns", "1",
@@ -223,10 +240,23 @@ const std::vector<workload_info> &workload_infos()
 		{ "wait-p99.9", "ns", "3", "one in 1000 takes longer" },
 		{ "wait-p99.99", "ns", "3", "one in 10,000 takes longer" },
 		{ "wait-max", "ns", "3", "the longest of them" },
-		{ "replay", "ns", "4",
+		{ "replay", "ns", "6",
 		  "a recorded trace from its begin to its end, per operation" },
-		{ "replay-changes", "ns", "4", "the same without the trace's look-ups" },
+		{ "replay-changes", "ns", "6", "the same without the trace's look-ups" },
 	};
+
+	for (size_t n : crowds(std::max<size_t>(allowed_cpus().size(), 1) - 1)) {
+		list.push_back({ crowd_name("reads", n), "M/s", "4",
+				 "look-ups of that many readers beside the writer" });
+		list.push_back({ crowd_name("writes", n), "ns", "5",
+				 "erase and store beside that many readers, per pair" });
+	}
+	return list;
+}
+
+const std::vector<workload_info> &workload_infos()
+{
+	static const std::vector<workload_info> list = make_infos();
 
 	return list;
 }

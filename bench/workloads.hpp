@@ -11,7 +11,7 @@
 #include <vector>
 
 struct workload_info {
-	const char *name;
+	std::string name;
 	const char *unit;
 	const char *group; /* those of a group share a table; sorted by name */
 	const char *what;
@@ -22,6 +22,11 @@ const workload_info &workload_of(const std::string &name);
 
 /* Is any workload of these groups to be run? */
 bool wanted_group(const options &opt, std::initializer_list<const char *> groups);
+
+/* Numbers of readers to measure where there are CPUs for @most: none if that is one. */
+std::vector<size_t> crowds(size_t most);
+/* What is told of @n readers: @what is "reads" or "writes". */
+std::string crowd_name(const char *what, size_t n);
 
 [[noreturn]] void wrong_answer(const bench_peer &peer, const char *what);
 
