@@ -140,12 +140,15 @@ struct stage {
 		for (const auto &r : readers)
 			while (!r->go.load(std::memory_order_acquire))
 				std::this_thread::yield();
+		/* A thread of its own ends it: many readers may keep a writer out for good. */
+		std::thread end([&] {
+			std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+			for (const auto &r : readers)
+				r->stop.store(true, std::memory_order_relaxed);
+		});
 		if (write_ns)
 			*write_ns = write_for(1e9 * seconds);
-		else
-			std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-		for (const auto &r : readers)
-			r->stop.store(true, std::memory_order_relaxed);
+		end.join();
 		for (size_t i = 0; i < cpus.size(); i++) {
 			threads[i].join();
 			if (!readers[i]->ok)
