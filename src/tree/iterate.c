@@ -63,7 +63,7 @@ smr_inline void *read_here(const struct ma_state *mas)
 /*
  * The range above the current one, or, without @gaps, the next that has an entry. @shown: index and
  * last are those of the current range. Where there is no other, they become those of the last gap
- * that was passed.
+ * that was passed, unless the tree has lost its nodes meanwhile.
  */
 smr_inline void *step_up(struct ma_state *mas, unsigned long max, bool gaps, bool shown)
 {
@@ -79,7 +79,7 @@ smr_inline void *step_up(struct ma_state *mas, unsigned long max, bool gaps, boo
 		smr_stand_on(mas, at, entry ? to : smr_run_to(slots, to, mas->end));
 		return entry;
 	}
-	if (!shown)
+	if (!shown && mas->node)
 		smr_range_here(mas);
 	return stop(mas, ma_overflow);
 }
