@@ -534,12 +534,15 @@ static inline void *mas_find_near_(struct ma_state *mas, unsigned long max)
 	return mas_find_leaf_(mas, max, mt_leaf_of_(mas, 0), 0);
 }
 
+/* Private: mas_find() where that is not. */
+MT_API void *mas_find_beyond_(struct ma_state *mas, unsigned long max);
+
 /* Private: mas_find(), without a call if possible. */
 static inline void *mas_find_inline_(struct ma_state *mas, unsigned long max)
 {
 	void *entry = mas_find_near_(mas, max);
 
-	return entry ? entry : mas_find(mas, max);
+	return entry ? entry : mas_find_beyond_(mas, max);
 }
 
 #define mas_for_each(mas, entry, max) while (((entry) = mas_find_inline_((mas), (max))) != NULL)

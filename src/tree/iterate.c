@@ -330,29 +330,41 @@ static smr_noinline void *find_far(struct ma_state *mas, unsigned long max)
  */
 smr_inline void *find_next_leaf(struct ma_state *mas, unsigned long max, enum smr_kind kind)
 {
-	unsigned int left = mas->end - (unsigned int)mas->offset;
+	unsigned int left = mas->end - (unsigned int)mas->offset, i = 0;
 	void *const *slots = smr_kind_slots(smri_node_of(mas->node, kind), kind);
-	struct smr_node *leaf;
-	void *entry;
+	unsigned long first = mas->max + 1;
+	struct smr_node *node;
+	void *leaf, *entry;
 
 	if (left > 1 || (left && smr_slot_read(slots + mas->end)) || mas->max >= max ||
-	    mas->last >= max || !smr_leaf_up(mas))
+	    mas->last >= max)
 		return find_far(mas, max);
-	leaf = smri_node_of(mas->node, kind);
-	if (smr_enode_kind(mas->node) == kind && !smr_slot_read(smr_kind_slots(leaf, kind)) &&
-	    smr_kind_start(leaf, kind, 1) <= max)
-		mas->offset = 1;
-	entry = smr_range_here(mas);
-	return smr_likely(entry) ? entry : find_step(mas, max, false, true);
+	leaf = smr_leaf_behind(mas);
+	if (smr_unlikely(!leaf || smr_enode_kind(leaf) != kind))
+		return find_far(mas, max);
+	node = smri_node_of(leaf, kind);
+	slots = smr_kind_slots(node, kind);
+	entry = smr_slot_read(slots);
+	if (!entry) {
+		entry = smr_slot_read(slots + ++i);
+		first = smr_kind_start(node, kind, i);
+	}
+	/* As in the header: dead is looked at after the slot. */
+	if (smr_unlikely(!entry || smr_load(&node->dead, RELAXED) || first > max))
+		return find_far(mas, max);
+	smr_leaf_enter(mas, leaf);
+	mas->offset = i;
+	mas->index = first;
+	mas->last = smr_kind_start(node, kind, i + 1) - 1;
+	return entry;
 }
 
-static smr_noinline void *find_next_nleaf(struct ma_state *mas, unsigned long max)
+void *mas_find_beyond_(struct ma_state *mas, unsigned long max)
 {
-	return find_next_leaf(mas, max, SMR_NLEAF);
-}
-
-static smr_noinline void *find_next_wleaf(struct ma_state *mas, unsigned long max)
-{
+	if (smr_unlikely(mas->status != ma_active || !mas->reach || !smr_path_fresh(mas)))
+		return find_far(mas, max);
+	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF))
+		return find_next_leaf(mas, max, SMR_NLEAF);
 	return find_next_leaf(mas, max, SMR_WLEAF);
 }
 
@@ -364,13 +376,7 @@ void *mas_find(struct ma_state *mas, unsigned long max)
 {
 	void *entry = mas_find_near_(mas, max);
 
-	if (smr_likely(entry))
-		return entry;
-	if (smr_unlikely(mas->status != ma_active || !mas->reach || !smr_path_fresh(mas)))
-		return find_far(mas, max);
-	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF))
-		return find_next_nleaf(mas, max);
-	return find_next_wleaf(mas, max);
+	return smr_likely(entry) ? entry : mas_find_beyond_(mas, max);
 }
 
 void *mas_find_range(struct ma_state *mas, unsigned long max)

@@ -207,24 +207,16 @@ smr_inline bool turn_down(const struct ma_state *mas, unsigned int *d, bool chec
 	return true;
 }
 
-/* How many leaves ahead an iteration asks for nodes. */
-#define AHEAD 2
-
-/*
- * Asks for what an iteration comes to soon: child @i of the inner node at depth @d of the path, or,
- * behind the last, first the node beside that one, then its first child.
- */
-smr_inline void prefetch_ahead(const struct ma_state *mas, unsigned int d, unsigned int i)
+/* The node beside that at depth @d, or, from 1 on, its children. */
+void smri_prefetch_beside(const struct ma_state *mas, unsigned int d, unsigned int i)
 {
-	const void *inner = mas->path[d];
-	unsigned int count = smr_count(inner), beside = d ? mas->slot[d - 1] + 1u : 0;
+	unsigned int beside = d ? mas->slot[d - 1] + 1u : 0;
+	const void *inner;
 
-	if (smr_likely(i < count)) {
-		smr_prefetch_node(smr_slot_read(smr_slots(inner) + i));
-	} else if (d > 0 && beside < smr_count(mas->path[d - 1])) {
-		inner = smr_slot_read(smr_slots(mas->path[d - 1]) + beside);
-		smr_prefetch_node(i == count ? inner : smr_slot_read(smr_slots(inner)));
-	}
+	if (d == 0 || beside >= smr_count(mas->path[d - 1]))
+		return;
+	inner = smr_slot_read(smr_slots(mas->path[d - 1]) + beside);
+	smr_prefetch_node(i ? smr_slot_read(smr_slots(inner) + i - 1) : inner);
 }
 
 static void first_leaf(struct ma_state *mas, unsigned int d)
@@ -239,8 +231,8 @@ static void first_leaf(struct ma_state *mas, unsigned int d)
 		mas->slot[d] = 0;
 		child = smr_slot_read(smr_slots(child));
 	}
-	for (unsigned int i = 1; i <= AHEAD; i++)
-		prefetch_ahead(mas, d, mas->slot[d] + i);
+	for (unsigned int i = 1; i <= SMR_AHEAD; i++)
+		smr_prefetch_ahead(mas, d, mas->slot[d] + i);
 	enter_leaf(mas, d + 1, child, false);
 	mas->min = min;
 	mas->max = smr_path_max(mas->path, mas->slot, d + 1);
@@ -265,33 +257,6 @@ static void last_leaf(struct ma_state *mas, unsigned int d)
 	mas->min = smr_path_min(mas->path, mas->slot, d + 1);
 }
 
-bool smr_leaf_up(struct ma_state *mas)
-{
-	unsigned int d = mas->depth, next, count;
-	const void *inner;
-	void *leaf, **slots;
-
-	if (d == 0)
-		return false;
-	inner = mas->path[d - 1];
-	next = mas->slot[d - 1] + 1u;
-	count = smr_count(inner);
-	if (next >= count || smr_node_dead(inner))
-		return false;
-	slots = smr_slots(inner);
-	leaf = smr_slot_read(slots + next);
-	prefetch_ahead(mas, d - 1, next + AHEAD);
-	mas->slot[d - 1] = (unsigned char)next;
-	mas->path[d] = leaf;
-	mas->slot[d] = 0;
-	mas->offset = 0;
-	smr_cursor_on(mas, leaf, smr_count(leaf));
-	mas->min = mas->max + 1;
-	mas->max = next + 1 < count ? smr_start(inner, next + 1) - 1
-				    : smr_path_max(mas->path, mas->slot, d - 1);
-	return true;
-}
-
 /*
  * Where an ancestor has been replaced, the last key of the leaf is looked up again and the step
  * made from there; the fresh path is followed without a second look, so a reader does this once at
@@ -299,13 +264,15 @@ bool smr_leaf_up(struct ma_state *mas)
  */
 bool smr_range_up(struct ma_state *mas)
 {
+	void *leaf = smr_leaf_behind(mas), *root;
 	unsigned int d = mas->depth;
-	void *root;
 
 	if (mas->max == ULONG_MAX)
 		return false;
-	if (smr_leaf_up(mas))
+	if (leaf) {
+		smr_leaf_enter(mas, leaf);
 		return true;
+	}
 	if (smr_unlikely(!turn_up(mas, &d, true))) {
 		if (!smr_walk(mas, mas->max, &root))
 			return false;

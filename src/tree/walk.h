@@ -82,23 +82,76 @@ bool smr_walk_to(struct ma_state *mas, unsigned long key);
 /* Fills @path with the way to @key. The tree must have nodes. */
 void smr_path_to(struct smr_path *path, void *top, unsigned long key);
 
-/*
- * Moves the cursor to the first range of the next leaf, if that is below the same inner node.
- * False: perhaps not.
- */
-bool smr_leaf_up(struct ma_state *mas);
-
 /* Moves the cursor from the last (first) range of its leaf to the following (preceding) range. */
 bool smr_range_up(struct ma_state *mas);
 bool smr_range_down(struct ma_state *mas);
 
-/* Asks for the leaf behind the cursor's, if they have one parent. */
+smr_inline bool smr_node_dead(const void *enode)
+{
+	return smr_load(&smr_node_of(enode)->dead, RELAXED) & SMR_DEAD;
+}
+
+/* The leaf behind the cursor's, if they have one parent, which has not been replaced; or NULL. */
+smr_inline void *smr_leaf_behind(const struct ma_state *mas)
+{
+	unsigned int d = mas->depth, next;
+	const void *inner;
+
+	if (d == 0)
+		return NULL;
+	inner = mas->path[d - 1];
+	next = mas->slot[d - 1] + 1u;
+	if (next >= smr_count(inner) || smr_node_dead(inner))
+		return NULL;
+	return smr_slot_read(smr_slots(inner) + next);
+}
+
 smr_inline void smr_prefetch_behind(const struct ma_state *mas)
 {
-	unsigned int d = mas->depth;
+	const void *leaf = smr_leaf_behind(mas);
 
-	if (d > 0 && mas->slot[d - 1] + 1u < smr_count(mas->path[d - 1]))
-		smr_prefetch_node(smr_slots(mas->path[d - 1])[mas->slot[d - 1] + 1]);
+	if (leaf)
+		smr_prefetch_node(leaf);
+}
+
+/* How many leaves ahead an iteration asks for nodes. */
+#define SMR_AHEAD 3
+
+void smri_prefetch_beside(const struct ma_state *mas, unsigned int d, unsigned int i);
+
+/*
+ * Asks for what an iteration comes to soon: child @i of the inner node at depth @d of the path, or,
+ * behind the last, first the node beside that one, then its children.
+ */
+smr_inline void smr_prefetch_ahead(const struct ma_state *mas, unsigned int d, unsigned int i)
+{
+	const void *inner = mas->path[d];
+	unsigned int count = smr_count(inner);
+
+	if (smr_likely(i < count))
+		smr_prefetch_node(smr_slot_read(smr_slots(inner) + i));
+	else
+		smri_prefetch_beside(mas, d, i - count);
+}
+
+/*
+ * Moves the cursor to the first range of @leaf, which smr_leaf_behind() has given. What lies ahead
+ * is asked for last: in front of this leaf's lines, it would keep them waiting.
+ */
+smr_inline void smr_leaf_enter(struct ma_state *mas, void *leaf)
+{
+	unsigned int d = mas->depth, next = mas->slot[d - 1] + 1u;
+	const void *inner = mas->path[d - 1];
+
+	mas->slot[d - 1] = (unsigned char)next;
+	mas->path[d] = leaf;
+	mas->slot[d] = 0;
+	mas->offset = 0;
+	smr_cursor_on(mas, leaf, smr_count(leaf));
+	mas->min = mas->max + 1;
+	mas->max = next + 1 < smr_count(inner) ? smr_start(inner, next + 1) - 1
+					       : smr_path_max(mas->path, mas->slot, d - 1);
+	smr_prefetch_ahead(mas, d - 1, next + SMR_AHEAD);
 }
 
 /* The cursor is on the range, or gap, that is pieces [from..to] of its leaf. */
@@ -123,11 +176,6 @@ smr_inline void *smr_range_here(struct ma_state *mas)
 	else
 		smr_stand_on(mas, smr_run_from(slots, from), smr_run_to(slots, to, mas->end));
 	return entry;
-}
-
-smr_inline bool smr_node_dead(const void *enode)
-{
-	return smr_load(&smr_node_of(enode)->dead, RELAXED) & SMR_DEAD;
 }
 
 /*
