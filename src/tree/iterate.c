@@ -112,11 +112,16 @@ smr_inline bool range_down(struct ma_state *mas, unsigned long min)
 smr_inline void *step_down(struct ma_state *mas, unsigned long min, bool gaps)
 {
 	unsigned int from, to, tail;
-	void *entry, **slots;
+	void *entry, **slots, *root;
 
 	do {
-		if (!range_down(mas, min))
-			return stop(mas, ma_underflow);
+		while (smr_unlikely(!range_down(mas, min))) {
+			if (mas->node)
+				return stop(mas, ma_underflow);
+			/* The tree has lost its nodes meanwhile, but may have an entry at 0. */
+			if (!stand(mas, mas->index, &root))
+				return smr_compact_prev(mas, root, min);
+		}
 		slots = smr_slots(mas->node);
 		from = to = (unsigned int)mas->offset;
 		entry = smr_slot_read(slots + from);

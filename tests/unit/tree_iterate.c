@@ -6,7 +6,10 @@
  */
 #include "support/cm.h"
 
-#include "tree/node.h"
+#include "model/range_model.h"
+#include "support/env.h"
+#include "support/rng.h"
+#include "tree/walk.h"
 
 static struct maple_tree tree;
 
@@ -47,8 +50,8 @@ static const struct step {
 	{ mas_next_range, true, ma_overflow },
 	{ mas_find, true, ma_active },
 	{ mas_find_range, true, ma_overflow },
-	{ mas_prev, false, ma_underflow },
-	{ mas_prev_range, false, ma_underflow },
+	{ mas_prev, false, ma_none },
+	{ mas_prev_range, false, ma_none },
 	/* These look at the root first, as in a tree without nodes. */
 	{ mas_find_rev, false, ma_root },
 	{ mas_find_range_rev, false, ma_root },
@@ -99,7 +102,7 @@ static void nothing_is_there_behind_a_gap(void **state)
 	static const struct step passing[] = {
 		{ mas_next, true, ma_overflow },
 		{ mas_find, true, ma_active },
-		{ mas_prev, false, ma_underflow },
+		{ mas_prev, false, ma_none },
 	};
 
 	(void)state;
@@ -117,11 +120,168 @@ static void nothing_is_there_behind_a_gap(void **state)
 	}
 }
 
+/* ---- At random ---- */
+
+enum { UNITS = 1600, ROUNDS = 600, NEAR = 40 };
+
+#define WIDE_UNIT ((1UL << 40) + 1)
+
+struct chase {
+	struct range_model model; /* of the tree as it is */
+	struct ma_state mas;
+	struct rng rng;
+	unsigned long unit;
+};
+
+static void put(struct chase *c, unsigned long from, unsigned long units, void *entry)
+{
+	unsigned long first = from * c->unit, last = (from + units) * c->unit - 1;
+
+	assert_int_equal(mtree_store_range(&tree, first, last, entry, GFP_KERNEL), 0);
+	assert_int_equal(rm_store(&c->model, first, last, entry), 0);
+}
+
+/* Half of all stores are erases, of a range or of some. */
+static void change(struct chase *c, unsigned long from)
+{
+	unsigned long units = 1 + rng_below(&c->rng, 4);
+
+	switch (rng_below(&c->rng, 4)) {
+	case 0:
+		assert_ptr_equal(mtree_erase(&tree, from * c->unit),
+				 rm_erase(&c->model, from * c->unit));
+		break;
+	case 1:
+		put(c, from, units, NULL);
+		break;
+	default:
+		put(c, from, units, xa_mk_value(rng_below(&c->rng, 1 << 30)));
+	}
+}
+
+/* What others do while the reader is amid its step: a little there, or everything. */
+static void others(struct chase *c)
+{
+	unsigned long at = c->mas.min / c->unit, n = 1 + rng_below(&c->rng, 60);
+
+	if (rng_one_in(&c->rng, 8)) { /* what is left is at 0, if anything: no nodes */
+		void *entry = rng_one_in(&c->rng, 2) ? NULL : xa_mk_value(1);
+
+		mtree_destroy(&tree);
+		rm_destroy(&c->model);
+		assert_int_equal(mtree_store(&tree, 0, entry, GFP_KERNEL), 0);
+		assert_int_equal(rm_store(&c->model, 0, 0, entry), 0);
+		return;
+	}
+	while (n-- > 0) {
+		if (rng_one_in(&c->rng, 4))
+			at = rng_below(&c->rng, UNITS);
+		change(c, at + rng_below(&c->rng, NEAR));
+	}
+}
+
+/* The next entry on the way that the leaf has, whether or not it is the tree's still. */
+static bool leaf_has(const struct ma_state *mas, bool up, struct rm_range *found)
+{
+	void *const *slots = smr_slots(mas->node);
+	unsigned int end = mas->end, i = up ? (unsigned int)mas->offset + 1 : 0, tail;
+	bool any = false;
+
+	for (; i <= end && !(up && any); i = tail + 1) {
+		tail = smr_tail(slots, i, end);
+		if (!smr_slot_read(slots + i) || smr_is_joined(smr_slot_read(slots + i)))
+			continue;
+		if (!up && smr_leaf_last(mas->node, tail, end, mas->max) >= mas->index)
+			break;
+		*found = (struct rm_range){ smr_leaf_first(mas->node, i, mas->min),
+					    smr_leaf_last(mas->node, tail, end, mas->max),
+					    smr_slot_read(slots + i) };
+		any = true;
+	}
+	return any;
+}
+
+/* The next entry on the way that the tree has, wholly beyond @key. */
+static bool tree_has(const struct chase *c, bool up, unsigned long key, struct rm_range *found)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < c->model.count && !(up && any); i++) {
+		if (up ? c->model.ranges[i].first <= key : c->model.ranges[i].last >= key)
+			continue;
+		*found = c->model.ranges[i];
+		any = true;
+	}
+	return any;
+}
+
+static void follow(struct chase *c, const struct step *step)
+{
+	struct ma_state *mas = &c->mas;
+	void *leaf = mas->node, *entry;
+	unsigned long key;
+	struct rm_range due;
+	bool any;
+
+	do {
+		key = step->up ? mas->last : mas->index;
+		if (mas->node == leaf)
+			key = step->up ? mas->max : mas->min;
+		any = (mas->node == leaf && leaf_has(mas, step->up, &due)) ||
+		      tree_has(c, step->up, key, &due);
+		entry = step->take(mas, step->up ? ULONG_MAX : 0);
+		assert_ptr_equal(entry, any ? due.entry : NULL);
+		if (any) {
+			assert_int_equal(mas->index, due.first);
+			assert_int_equal(mas->last, due.last);
+		}
+	} while (entry);
+}
+
+static void chase(struct chase *c, const struct step *step)
+{
+	mt_init_flags(&tree, MT_FLAGS_USE_RCU | MT_FLAGS_ALLOC_RANGE);
+	rm_init(&c->model);
+	for (unsigned long n = 0; n < UNITS; n++)
+		change(c, rng_below(&c->rng, UNITS));
+	mt_rcu_read_lock(&tree);
+	mas_init(&c->mas, &tree, rng_below(&c->rng, UNITS) * c->unit);
+	mas_walk(&c->mas);
+	if (rng_one_in(&c->rng, 2)) { /* near the end of the leaf */
+		mas_set(&c->mas, step->up ? c->mas.max : c->mas.min);
+		mas_walk(&c->mas);
+	}
+	others(c);
+	smr_node_of(c->mas.node)->dead &= (uint8_t)~SMR_DEAD;
+	c->mas.seq = tree.ma_seq;
+	follow(c, step);
+	end();
+	rm_destroy(&c->model);
+}
+
+static void overtaken_at_random(void **state)
+{
+	static const struct step entries[] = {
+		{ mas_next, true, 0 },
+		{ mas_find, true, 0 },
+		{ mas_prev, false, 0 },
+	};
+	static const unsigned long units[] = { 1, 4096, WIDE_UNIT };
+
+	(void)state;
+	for (uint64_t n = env_scaled(ROUNDS); n-- > 0;) {
+		struct chase c = { .rng = rng_make(env_seed(), n), .unit = units[n % 3] };
+
+		chase(&c, &entries[n / 3 % ARRAY_SIZE(entries)]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_there_any_more),
 		cmocka_unit_test(nothing_is_there_behind_a_gap),
+		cmocka_unit_test(overtaken_at_random),
 	};
 
 	return cmocka_run_group_tests_name("tree_iterate", tests, NULL, NULL);
