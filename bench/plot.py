@@ -366,7 +366,7 @@ def pictures(data):
     """Yields (name, picture or None)."""
     dists, traces = data.sets(False), data.sets(True)
     for workload, info in data.workloads.items():
-        if info['group'] in ('4', '5'):
+        if info['group'] in ('4', '5'):  # many readers: plot_crowds() draws them together
             continue
         for dist, sizes in dists.items():
             yield f'{workload}-{dist}', plot_sizes(data, dist, sizes, workload)

@@ -331,7 +331,7 @@ static smr_noinline void *find_far(struct ma_state *mas, unsigned long max)
 
 /*
  * Of a cursor in a leaf of @kind, of today's tree, that has no more: the next one begins with the
- * entry, or with a gap before it.
+ * entry, or with a gap before it. Leaves that are not the top have more than two ranges.
  */
 smr_inline void *find_next_leaf(struct ma_state *mas, unsigned long max, enum smr_kind kind)
 {
