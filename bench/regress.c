@@ -142,18 +142,41 @@ static unsigned long walk(void)
 	return count;
 }
 
-static unsigned long walk_back(void)
+/* From @start on, until @step says that there is no more. */
+static unsigned long walk_by(void *(*step)(struct ma_state *mas, unsigned long limit),
+			     unsigned long start, unsigned long limit)
 {
-	MA_STATE(mas, &tree, ULONG_MAX, ULONG_MAX);
+	MA_STATE(mas, &tree, start, start);
 	unsigned long count = 0;
 
 	mt_rcu_read_lock(&tree);
-	while (mas_find_rev(&mas, 0)) {
+	while (step(&mas, limit) || mas.status == ma_active) {
 		sink += mas.index;
 		count++;
 	}
 	mt_rcu_read_unlock(&tree);
 	return count;
+}
+
+static unsigned long walk_back(void)
+{
+	return walk_by(mas_prev, ULONG_MAX, 0);
+}
+
+static unsigned long walk_next(void)
+{
+	return walk_by(mas_next, 0, ULONG_MAX);
+}
+
+/* Gaps, too. */
+static unsigned long walk_ranges(void)
+{
+	return walk_by(mas_next_range, 0, ULONG_MAX);
+}
+
+static unsigned long walk_ranges_back(void)
+{
+	return walk_by(mas_prev_range, ULONG_MAX, 0);
 }
 
 /*
@@ -323,6 +346,9 @@ static const struct workload {
 	{ "load-bytes", 0, bytes, load },
 	{ "iterate", 0, pages, walk },
 	{ "iterate-back", 0, pages, walk_back },
+	{ "next", 0, pages, walk_next },
+	{ "ranges", 0, pages, walk_ranges },
+	{ "ranges-back", 0, pages, walk_ranges_back },
 	{ "churn", 0, pages, churn },
 	{ "churn-rcu", RCU, pages, churn },
 	{ "churn-bytes", 0, bytes, churn },

@@ -324,16 +324,19 @@ smr_inline void *find_rev(struct ma_state *mas, unsigned long min, bool gaps)
 	return step_down(mas, min, gaps);
 }
 
-static smr_noinline void *find_far(struct ma_state *mas, unsigned long max)
-{
-	return find(mas, max, false);
-}
+/*
+ * ---- Short ways ----
+ *
+ * Steps as the header makes them (mas_find_near_()): NULL, or false, and nothing has changed, if
+ * what comes next is not where it most often is. Where the checker wants to see each step, there is
+ * no reach. A leaf's mark is looked at after the slots.
+ */
 
 /*
- * Of a cursor in a leaf of @kind, of today's tree, that has no more: the next one begins with the
- * entry, or with a gap before it. Leaves that are not the top have more than two ranges.
+ * Of a cursor in a leaf of @kind that has no more: the next one begins with the entry, or with a
+ * gap before it. Leaves that are not the top have more than two ranges.
  */
-smr_inline void *find_next_leaf(struct ma_state *mas, unsigned long max, enum smr_kind kind)
+smr_inline void *up_to_leaf(struct ma_state *mas, unsigned long max, enum smr_kind kind)
 {
 	unsigned int left = mas->end - (unsigned int)mas->offset, i = 0;
 	void *const *slots = smr_kind_slots(smri_node_of(mas->node, kind), kind);
@@ -343,10 +346,10 @@ smr_inline void *find_next_leaf(struct ma_state *mas, unsigned long max, enum sm
 
 	if (left > 1 || (left && smr_slot_read(slots + mas->end)) || mas->max >= max ||
 	    mas->last >= max)
-		return find_far(mas, max);
+		return NULL;
 	leaf = smr_leaf_behind(mas);
 	if (smr_unlikely(!leaf || smr_enode_kind(leaf) != kind))
-		return find_far(mas, max);
+		return NULL;
 	node = smri_node_of(leaf, kind);
 	slots = smr_kind_slots(node, kind);
 	entry = smr_slot_read(slots);
@@ -354,9 +357,8 @@ smr_inline void *find_next_leaf(struct ma_state *mas, unsigned long max, enum sm
 		entry = smr_slot_read(slots + ++i);
 		first = smr_kind_start(node, kind, i);
 	}
-	/* As in the header: dead is looked at after the slot. */
 	if (smr_unlikely(!entry || smr_load(&node->dead, RELAXED) || first > max))
-		return find_far(mas, max);
+		return NULL;
 	smr_leaf_enter(mas, leaf);
 	mas->offset = i;
 	mas->index = first;
@@ -364,19 +366,89 @@ smr_inline void *find_next_leaf(struct ma_state *mas, unsigned long max, enum sm
 	return entry;
 }
 
-void *mas_find_beyond_(struct ma_state *mas, unsigned long max)
+/* Of a cursor in a leaf of @kind: the entry below, behind one gap at most, is there as well. */
+smr_inline void *down_in_leaf(struct ma_state *mas, unsigned long min, enum smr_kind kind)
 {
-	if (smr_unlikely(mas->status != ma_active || !mas->reach || !smr_path_fresh(mas)))
-		return find_far(mas, max);
-	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF))
-		return find_next_leaf(mas, max, SMR_NLEAF);
-	return find_next_leaf(mas, max, SMR_WLEAF);
+	const struct smr_node *node = smri_node_of(mas->node, kind);
+	void *const *slots = smr_kind_slots(smri_node_of(mas->node, kind), kind);
+	unsigned int at = (unsigned int)mas->offset, i = at - 1;
+	void *entry;
+
+	if (at == 0)
+		return NULL;
+	entry = smr_slot_read(slots + i);
+	if (!entry && i > 0)
+		entry = smr_slot_read(slots + --i);
+	if (!entry || smr_load(&node->dead, RELAXED) ||
+	    smr_kind_start(node, kind, at) != mas->index ||
+	    smr_kind_start(node, kind, i + 1) <= min)
+		return NULL;
+	mas->offset = i;
+	mas->index = i > 0 ? smr_kind_start(node, kind, i) : mas->min;
+	mas->last = smr_kind_start(node, kind, i + 1) - 1;
+	return entry;
 }
 
-/*
- * The header's step is what it nearly always comes to. Where the checker wants to see each, there
- * is no reach.
- */
+/* Does the cursor stand in a leaf that its parent leads to? */
+smr_inline bool may_step(const struct ma_state *mas)
+{
+	return mas->status == ma_active && mas->reach && smr_path_fresh(mas);
+}
+
+smr_inline void *up_near(struct ma_state *mas, unsigned long max)
+{
+	if (smr_unlikely(!may_step(mas)))
+		return NULL;
+	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF))
+		return up_to_leaf(mas, max, SMR_NLEAF);
+	return up_to_leaf(mas, max, SMR_WLEAF);
+}
+
+smr_inline void *down_near(struct ma_state *mas, unsigned long min)
+{
+	if (smr_unlikely(!may_step(mas)))
+		return NULL;
+	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF))
+		return down_in_leaf(mas, min, SMR_NLEAF);
+	return down_in_leaf(mas, min, SMR_WLEAF);
+}
+
+/* To the range above or below, entry or gap, if that is one piece, and in the same leaf. */
+smr_inline bool to_range(struct ma_state *mas, unsigned long limit, bool up, void **entry)
+{
+	unsigned int at = (unsigned int)mas->offset, i = up ? at + 1 : at - 1;
+	void *const *slots;
+	unsigned long edge; /* where the upper one of the two begins */
+
+	if (smr_unlikely(!may_step(mas)) || (up ? at == mas->end : at == 0))
+		return false;
+	slots = smr_slots(mas->node);
+	*entry = smr_slot_read(slots + i);
+	if (!*entry && (up ? i < mas->end && !smr_slot_read(slots + i + 1)
+			   : i > 0 && !smr_slot_read(slots + i - 1)))
+		return false;
+	edge = smr_start(mas->node, up ? i : at);
+	if (smr_load(&smr_node_of(mas->node)->dead, RELAXED) ||
+	    (up ? mas->last >= limit || edge > limit : edge != mas->index || edge <= limit))
+		return false;
+	smr_stand_on(mas, i, i);
+	return true;
+}
+
+/* ---- */
+
+static smr_noinline void *find_far(struct ma_state *mas, unsigned long max)
+{
+	return find(mas, max, false);
+}
+
+void *mas_find_beyond_(struct ma_state *mas, unsigned long max)
+{
+	void *entry = up_near(mas, max);
+
+	return smr_likely(entry) ? entry : find_far(mas, max);
+}
+
 void *mas_find(struct ma_state *mas, unsigned long max)
 {
 	void *entry = mas_find_near_(mas, max);
@@ -386,35 +458,66 @@ void *mas_find(struct ma_state *mas, unsigned long max)
 
 void *mas_find_range(struct ma_state *mas, unsigned long max)
 {
-	return find(mas, max, true);
+	void *entry;
+
+	return to_range(mas, max, true, &entry) ? entry : find(mas, max, true);
 }
 
-void *mas_find_rev(struct ma_state *mas, unsigned long min)
+static smr_noinline void *find_rev_far(struct ma_state *mas, unsigned long min)
 {
 	return find_rev(mas, min, false);
 }
 
+void *mas_find_rev(struct ma_state *mas, unsigned long min)
+{
+	void *entry = down_near(mas, min);
+
+	return smr_likely(entry) ? entry : find_rev_far(mas, min);
+}
+
 void *mas_find_range_rev(struct ma_state *mas, unsigned long min)
 {
-	return find_rev(mas, min, true);
+	void *entry;
+
+	return to_range(mas, min, false, &entry) ? entry : find_rev(mas, min, true);
+}
+
+static smr_noinline void *next_far(struct ma_state *mas, unsigned long max)
+{
+	void *entry = up_near(mas, max);
+
+	return smr_likely(entry) ? entry : next(mas, max, false);
 }
 
 void *mas_next(struct ma_state *mas, unsigned long max)
 {
-	return next(mas, max, false);
+	void *entry = mas_find_near_(mas, max);
+
+	return smr_likely(entry) ? entry : next_far(mas, max);
 }
 
 void *mas_next_range(struct ma_state *mas, unsigned long max)
 {
-	return next(mas, max, true);
+	void *entry;
+
+	return to_range(mas, max, true, &entry) ? entry : next(mas, max, true);
 }
 
-void *mas_prev(struct ma_state *mas, unsigned long min)
+static smr_noinline void *prev_far(struct ma_state *mas, unsigned long min)
 {
 	return prev(mas, min, false);
 }
 
+void *mas_prev(struct ma_state *mas, unsigned long min)
+{
+	void *entry = down_near(mas, min);
+
+	return smr_likely(entry) ? entry : prev_far(mas, min);
+}
+
 void *mas_prev_range(struct ma_state *mas, unsigned long min)
 {
-	return prev(mas, min, true);
+	void *entry;
+
+	return to_range(mas, min, false, &entry) ? entry : prev(mas, min, true);
 }

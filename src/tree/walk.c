@@ -240,21 +240,24 @@ static void first_leaf(struct ma_state *mas, unsigned int d)
 
 static void last_leaf(struct ma_state *mas, unsigned int d)
 {
+	unsigned int ahead = SMR_AHEAD; /* the first leaf that has not been asked for yet */
 	unsigned long max = mas->min - 1;
-	void *child;
+	void *child, **slots;
 
 	mas->slot[d]--;
 	child = smr_slot_read(smr_slots(mas->path[d]) + mas->slot[d]);
-	if (smr_enode_leaf(child) && mas->slot[d] > 0)
-		smr_prefetch_node(smr_slot_read(smr_slots(mas->path[d]) + mas->slot[d] - 1));
 	while (!smr_enode_leaf(child)) {
 		mas->path[++d] = child;
 		mas->slot[d] = (unsigned char)(smr_count(child) - 1);
 		child = smr_slot_read(smr_slots(child) + mas->slot[d]);
+		ahead = 1;
 	}
 	enter_leaf(mas, d + 1, child, true);
 	mas->max = max;
 	mas->min = smr_path_min(mas->path, mas->slot, d + 1);
+	slots = smr_slots(mas->path[d]);
+	for (; ahead <= SMR_AHEAD && ahead <= mas->slot[d]; ahead++)
+		smr_prefetch_node(smr_slot_read(slots + mas->slot[d] - ahead));
 }
 
 /*

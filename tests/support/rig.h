@@ -21,6 +21,7 @@ struct rig {
 	unsigned long nodes; /* in use in mem before */
 	struct ma_state mas;
 	struct cursor_model cursor;
+	unsigned int moves; /* of the cursor, so far */
 	bool stay; /* others' writes leave the cursor as it is, though its user ought to pause it */
 	bool stale;         /* and they have */
 	bool wrapped;       /* the cyclic allocator's mark */

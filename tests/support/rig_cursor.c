@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The steps that go through a cursor, above all the one that lives on from step to step. */
+#include "inlines.h"
 #include "rig_internal.h"
 
 #include <errno.h>
@@ -74,8 +75,13 @@ static bool step_reset(struct rig *rig, const struct op *op)
 	return true;
 }
 
-static void *move(struct ma_state *mas, enum cursor_move how, unsigned long limit)
+/* Every other time by the short ways, if that is possible. */
+static void *move(struct rig *rig, enum cursor_move how, unsigned long limit)
 {
+	struct ma_state *mas = &rig->mas;
+
+	if (rig->moves++ & 1)
+		let_inlines(mas);
 	switch (how) {
 	case MOVE_NEXT:
 		return mas_next(mas, limit);
@@ -114,7 +120,7 @@ static bool stale_move(struct rig *rig, enum cursor_move how, unsigned long limi
 	void *got, *want;
 
 	rig_lock(rig);
-	got = move(&rig->mas, how, limit);
+	got = move(rig, how, limit);
 	rig_unlock(rig);
 	rm_range(&rig->model, mas->index, &first, &end, &want);
 	good = !got || (got == want && mas->index == first && mas->last == end);
@@ -143,7 +149,7 @@ static bool step_move(struct rig *rig, const struct op *op)
 		return stale_move(rig, how, op->n[1]);
 	want = cursor_model_move(&rig->cursor, how, op->n[1]);
 	lock_to_read(rig);
-	got = move(&rig->mas, how, op->n[1]);
+	got = move(rig, how, op->n[1]);
 	unlock_read(rig);
 	if (got != want)
 		return rig_fault(rig, "%s from %#lx..%#lx status %d: %p, should be %p",
@@ -447,6 +453,7 @@ static bool step_each(struct rig *rig, const struct op *op)
 		if (!good)
 			break;
 		more = rm_next(&rig->model, last, &first, &last, &want) && first <= max;
+		let_inlines(&mas);
 	}
 	unlock_read(rig);
 	return (good && !more) || rig_fault(rig, "each: at %#lx..%#lx, model at %#lx..%#lx",
@@ -469,6 +476,7 @@ static bool step_each_rev(struct rig *rig, const struct op *op)
 		if (!good)
 			break;
 		more = rm_prev(&rig->model, first, &first, &last, &want) && last >= min;
+		let_inlines(&mas);
 	}
 	unlock_read(rig);
 	return (good && !more) || rig_fault(rig, "each_rev: at %#lx..%#lx, model at %#lx..%#lx",

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "field.h"
 
+#include "support/inlines.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -368,7 +370,9 @@ static void tour_up(struct field *f, unsigned long from, unsigned long to, bool 
 		visit(&t, entry, mas.index, mas.last);
 		if (field_failed(f))
 			return;
-		if (locked && ++n % 3 == 0)
+		if (++n % 2)
+			let_inlines(&mas);
+		if (locked && n % 3 == 0)
 			let_in(&mas);
 	}
 	arrive(&t, to);
@@ -390,7 +394,9 @@ static void tour_down(struct field *f, unsigned long from, unsigned long to, boo
 		visit(&t, entry, mas.index, mas.last);
 		if (field_failed(f))
 			return;
-		if (locked && ++n % 3 == 0)
+		if (++n % 2)
+			let_inlines(&mas);
+		if (locked && n % 3 == 0)
 			let_in(&mas);
 	}
 	arrive(&t, from);
@@ -401,11 +407,15 @@ static void tour_next(struct field *f, unsigned long from, unsigned long to)
 {
 	struct tour t = { .f = f, .stripe = from, .name = "next" };
 	MA_STATE(mas, &f->tree, STRIPE * from, STRIPE * from);
+	unsigned long n = 0;
 	void *entry;
 
 	look_ahead(&t, STRIPE * from);
-	for (entry = mas_walk(&mas); entry; entry = mas_next(&mas, STRIPE * to + FIXED - 1))
+	for (entry = mas_walk(&mas); entry; entry = mas_next(&mas, STRIPE * to + FIXED - 1)) {
 		visit(&t, entry, mas.index, mas.last);
+		if (++n % 2)
+			let_inlines(&mas);
+	}
 	arrive(&t, to);
 }
 

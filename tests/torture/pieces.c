@@ -15,6 +15,7 @@
 #include "support/cm.h"
 
 #include "support/env.h"
+#include "support/inlines.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
 #include "tree/walk.h"
@@ -506,14 +507,6 @@ struct pass {
 	bool down, gaps;
 };
 
-/* The library under test has its checker see each step; without, the header makes most of them. */
-static void *find_inline(struct ma_state *mas, unsigned long max)
-{
-	if (mas->status == ma_active && mas->node)
-		mas->reach = mas->end;
-	return mas_find_inline_(mas, max);
-}
-
 /* The entry that a step has come to, behind the last one's keys. Sees all of its units. */
 static bool visit(struct worker *w, const struct pass *p, const struct ma_state *mas, void *entry,
 		  struct object **seen)
@@ -544,6 +537,8 @@ static void go(struct worker *w, const struct pass *p, unsigned long start, unsi
 		to = mas.last;
 		if (steps == 0 || (p->down ? from == 0 : to == ULONG_MAX))
 			return;
+		if (steps % 4)
+			let_inlines(&mas);
 		entry = p->step(&mas, p->down ? 0 : ULONG_MAX);
 		if (!entry && (!p->gaps || mas.status != ma_active))
 			return;

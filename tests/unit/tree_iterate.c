@@ -8,6 +8,7 @@
 
 #include "model/range_model.h"
 #include "support/env.h"
+#include "support/inlines.h"
 #include "support/rng.h"
 #include "tree/walk.h"
 
@@ -58,7 +59,7 @@ static const struct step {
 	{ mas_find_range_rev, false, true, ma_root, true },
 };
 
-static void overtaken(const struct step *step)
+static void overtaken(const struct step *step, bool inlines)
 {
 	unsigned long limit = step->up ? ULONG_MAX : 0;
 	struct ma_state mas;
@@ -67,6 +68,8 @@ static void overtaken(const struct step *step)
 	mas_set(&mas, step->up ? mas.max : mas.min);
 	assert_non_null(mas_walk(&mas));
 	overtake(&mas);
+	if (inlines)
+		let_inlines(&mas);
 	assert_null(step->take(&mas, limit));
 	assert_int_equal(mas.status, step->status);
 	/* It has no place any more, and finds that there is nothing. */
@@ -80,8 +83,10 @@ static void overtaken(const struct step *step)
 static void nothing_is_there_any_more(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-		overtaken(&steps[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		overtaken(&steps[i], false);
+		overtaken(&steps[i], true);
+	}
 }
 
 /* Puts the cursor on an entry that has nothing but a gap between it and that end of its leaf. */
@@ -236,6 +241,8 @@ static void follow(struct chase *c, const struct step *step)
 			key = step->up ? mas->max : mas->min;
 		any = (mas->node == leaf && leaf_has(mas, step->up, &due)) ||
 		      tree_has(c, step->up, key, &due);
+		if (rng_one_in(&c->rng, 2))
+			let_inlines(mas);
 		entry = step->take(mas, step->up ? ULONG_MAX : 0);
 		if (!entry && step->gaps && at_gap(mas, &before, step->up))
 			continue;

@@ -253,9 +253,13 @@ static void stayer_step(struct hunt *h, struct stayer *s)
 	struct bed *b = h->b;
 	unsigned long any = first_key(b, hunted(h));
 	struct step t = step_of(b, s, rng_one_in(&b->rng, 2) ? any : s->down ? 0 : ULONG_MAX);
-	void *entry = s->step(&s->mas, t.limit);
-	bool good = entry == t.want;
+	void *entry;
+	bool good;
 
+	if (rng_one_in(&b->rng, 2))
+		let_inlines(&s->mas);
+	entry = s->step(&s->mas, t.limit);
+	good = entry == t.want;
 	if (entry)
 		good = good && s->mas.index == t.first && s->mas.last == t.last;
 	else if (s->gaps)
