@@ -197,15 +197,19 @@ void measure_waits(stage &s, int cpu, const report::sink &sink)
 	sink("wait-max", static_cast<double>(beside.largest()));
 }
 
-void measure_crowds(stage &s, const std::vector<int> &cpus, const report::sink &sink)
+void measure_crowds(stage &s, const std::vector<int> &cpus, const options &opt,
+		    const report::sink &sink)
 {
 	for (size_t n : crowds(cpus.size())) {
 		const std::vector<int> some(cpus.begin(), cpus.begin() + static_cast<long>(n));
+		const std::string reads = crowd_name("reads", n), writes = crowd_name("writes", n);
 		double write_ns;
 
+		if (!wanted(opt, reads) && !wanted(opt, writes))
+			continue;
 		for (int i = 0; i < turns; i++) {
-			sink(crowd_name("reads", n), 1e3 * s.read(some, &write_ns, nullptr));
-			sink(crowd_name("writes", n), write_ns);
+			sink(reads, 1e3 * s.read(some, &write_ns, nullptr));
+			sink(writes, write_ns);
 		}
 	}
 }
@@ -223,6 +227,6 @@ void run_readers(const bench_peer &peer, const key_set &keys, const options &opt
 	if (wanted_group(opt, { "3" }))
 		measure_waits(s, cpus.front(), sink);
 	if (wanted_group(opt, { "4", "5" }))
-		measure_crowds(s, cpus, sink);
+		measure_crowds(s, cpus, opt, sink);
 	peer.destroy(s.tree);
 }

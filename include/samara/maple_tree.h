@@ -335,7 +335,7 @@ struct ma_state {
 	unsigned char depth; /* of the leaf; the top is at 0 */
 	unsigned char mas_flags;
 	unsigned char end;   /* the leaf's last offset */
-	unsigned char reach; /* the same where mas_for_each() may step by itself, else 0 */
+	unsigned char reach; /* the same where a step may take a short way, else 0 */
 	/* Of the range in the leaf; a word, which is the fastest to read back. */
 	unsigned long offset;
 	unsigned long seq;   /* ma_seq when the position was made */
@@ -534,7 +534,7 @@ static inline void *mas_find_near_(struct ma_state *mas, unsigned long max)
 	return mas_find_leaf_(mas, max, mt_leaf_of_(mas, 0), 0);
 }
 
-/* Private: mas_find() where that is not. */
+/* Private: mas_find() where mas_find_near_() has found nothing. */
 MT_API void *mas_find_beyond_(struct ma_state *mas, unsigned long max);
 
 /* Private: mas_find(), without a call if possible. */

@@ -145,7 +145,7 @@ void *mas_walk(struct ma_state *mas)
 	return smr_range_here(mas);
 }
 
-smr_inline void *next(struct ma_state *mas, unsigned long max, bool gaps)
+static smr_noinline void *next(struct ma_state *mas, unsigned long max, bool gaps)
 {
 	enum maple_status before = mas->status;
 	void *root, *entry;
@@ -174,7 +174,7 @@ smr_inline void *next(struct ma_state *mas, unsigned long max, bool gaps)
 	return step_up(mas, max, gaps, true);
 }
 
-smr_inline void *prev(struct ma_state *mas, unsigned long min, bool gaps)
+static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gaps)
 {
 	enum maple_status before = mas->status;
 	void *root, *entry;
@@ -244,7 +244,7 @@ smr_inline void *find_step(struct ma_state *mas, unsigned long max, bool gaps, b
 	return entry;
 }
 
-smr_inline void *find(struct ma_state *mas, unsigned long max, bool gaps)
+static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gaps)
 {
 	enum maple_status before = mas->status;
 	void *root, *entry;
@@ -301,7 +301,7 @@ static bool find_rev_begin(struct ma_state *mas, unsigned long min)
 	return true;
 }
 
-smr_inline void *find_rev(struct ma_state *mas, unsigned long min, bool gaps)
+static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool gaps)
 {
 	enum maple_status before = mas->status;
 	void *root, *entry;
@@ -329,7 +329,8 @@ smr_inline void *find_rev(struct ma_state *mas, unsigned long min, bool gaps)
  *
  * Steps as the header makes them (mas_find_near_()): NULL, or false, and nothing has changed, if
  * what comes next is not where it most often is. Where the checker wants to see each step, there is
- * no reach. A leaf's mark is looked at after the slots.
+ * no reach. A leaf's mark is looked at after the slots. The long way is not inlined behind a short
+ * one, which then saves no registers.
  */
 
 /*
@@ -395,22 +396,14 @@ smr_inline bool may_step(const struct ma_state *mas)
 	return mas->status == ma_active && mas->reach && smr_path_fresh(mas);
 }
 
-smr_inline void *up_near(struct ma_state *mas, unsigned long max)
+/* To the next entry on the way; in the cursor's own leaf, on the way up, the header looks. */
+smr_inline void *to_entry(struct ma_state *mas, unsigned long limit, bool up)
 {
 	if (smr_unlikely(!may_step(mas)))
 		return NULL;
 	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF))
-		return up_to_leaf(mas, max, SMR_NLEAF);
-	return up_to_leaf(mas, max, SMR_WLEAF);
-}
-
-smr_inline void *down_near(struct ma_state *mas, unsigned long min)
-{
-	if (smr_unlikely(!may_step(mas)))
-		return NULL;
-	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF))
-		return down_in_leaf(mas, min, SMR_NLEAF);
-	return down_in_leaf(mas, min, SMR_WLEAF);
+		return up ? up_to_leaf(mas, limit, SMR_NLEAF) : down_in_leaf(mas, limit, SMR_NLEAF);
+	return up ? up_to_leaf(mas, limit, SMR_WLEAF) : down_in_leaf(mas, limit, SMR_WLEAF);
 }
 
 /* To the range above or below, entry or gap, if that is one piece, and in the same leaf. */
@@ -435,18 +428,13 @@ smr_inline bool to_range(struct ma_state *mas, unsigned long limit, bool up, voi
 	return true;
 }
 
-/* ---- */
-
-static smr_noinline void *find_far(struct ma_state *mas, unsigned long max)
-{
-	return find(mas, max, false);
-}
+/* ---- The interface ---- */
 
 void *mas_find_beyond_(struct ma_state *mas, unsigned long max)
 {
-	void *entry = up_near(mas, max);
+	void *entry = to_entry(mas, max, true);
 
-	return smr_likely(entry) ? entry : find_far(mas, max);
+	return smr_likely(entry) ? entry : find(mas, max, false);
 }
 
 void *mas_find(struct ma_state *mas, unsigned long max)
@@ -463,16 +451,11 @@ void *mas_find_range(struct ma_state *mas, unsigned long max)
 	return to_range(mas, max, true, &entry) ? entry : find(mas, max, true);
 }
 
-static smr_noinline void *find_rev_far(struct ma_state *mas, unsigned long min)
-{
-	return find_rev(mas, min, false);
-}
-
 void *mas_find_rev(struct ma_state *mas, unsigned long min)
 {
-	void *entry = down_near(mas, min);
+	void *entry = to_entry(mas, min, false);
 
-	return smr_likely(entry) ? entry : find_rev_far(mas, min);
+	return smr_likely(entry) ? entry : find_rev(mas, min, false);
 }
 
 void *mas_find_range_rev(struct ma_state *mas, unsigned long min)
@@ -482,9 +465,9 @@ void *mas_find_range_rev(struct ma_state *mas, unsigned long min)
 	return to_range(mas, min, false, &entry) ? entry : find_rev(mas, min, true);
 }
 
-static smr_noinline void *next_far(struct ma_state *mas, unsigned long max)
+static smr_noinline void *next_beyond(struct ma_state *mas, unsigned long max)
 {
-	void *entry = up_near(mas, max);
+	void *entry = to_entry(mas, max, true);
 
 	return smr_likely(entry) ? entry : next(mas, max, false);
 }
@@ -493,7 +476,7 @@ void *mas_next(struct ma_state *mas, unsigned long max)
 {
 	void *entry = mas_find_near_(mas, max);
 
-	return smr_likely(entry) ? entry : next_far(mas, max);
+	return smr_likely(entry) ? entry : next_beyond(mas, max);
 }
 
 void *mas_next_range(struct ma_state *mas, unsigned long max)
@@ -503,16 +486,11 @@ void *mas_next_range(struct ma_state *mas, unsigned long max)
 	return to_range(mas, max, true, &entry) ? entry : next(mas, max, true);
 }
 
-static smr_noinline void *prev_far(struct ma_state *mas, unsigned long min)
-{
-	return prev(mas, min, false);
-}
-
 void *mas_prev(struct ma_state *mas, unsigned long min)
 {
-	void *entry = down_near(mas, min);
+	void *entry = to_entry(mas, min, false);
 
-	return smr_likely(entry) ? entry : prev_far(mas, min);
+	return smr_likely(entry) ? entry : prev(mas, min, false);
 }
 
 void *mas_prev_range(struct ma_state *mas, unsigned long min)

@@ -106,6 +106,7 @@ smr_inline void *smr_leaf_behind(const struct ma_state *mas)
 	return smr_slot_read(smr_slots(inner) + next);
 }
 
+/* Asks for that leaf. */
 smr_inline void smr_prefetch_behind(const struct ma_state *mas)
 {
 	const void *leaf = smr_leaf_behind(mas);

@@ -268,14 +268,10 @@ static void chase(struct chase *c, const struct step *step)
 		mas_walk(&c->mas);
 	}
 	others(c);
-	if (step->root && !smr_is_enode(smr_root(&tree))) { /* that is no step then */
-		end();
-		rm_destroy(&c->model);
-		return;
-	}
 	smr_node_of(c->mas.node)->dead &= (uint8_t)~SMR_DEAD;
 	c->mas.seq = tree.ma_seq;
-	follow(c, step);
+	if (!step->root || smr_is_enode(smr_root(&tree))) /* it is no step else */
+		follow(c, step);
 	end();
 	rm_destroy(&c->model);
 }
