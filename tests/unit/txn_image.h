@@ -24,7 +24,7 @@ static inline void tree_image_add(struct tree_image *image, const void *enode)
 	uint64_t words[MT_NODE_SIZE / sizeof(uint64_t)], sum = (uintptr_t)enode;
 
 	image->nodes++;
-	image->marked += copy.mark == SMR_REPLACED || copy.dead;
+	image->marked += copy.mark == SMR_REPLACED || (copy.dead & SMR_DEAD);
 	image->numbered += copy.txn != 0;
 	copy.mark = SMR_UNMARKED;
 	copy.txn = 0;
