@@ -335,7 +335,7 @@ static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool
 
 /*
  * Of a cursor in a leaf of @kind that has no more: the next one begins with the entry, or with a
- * gap before it. Leaves that are not the top have more than two ranges.
+ * gap before it, and has another range behind that.
  */
 smr_inline void *up_to_leaf(struct ma_state *mas, unsigned long max, enum smr_kind kind)
 {
@@ -358,7 +358,8 @@ smr_inline void *up_to_leaf(struct ma_state *mas, unsigned long max, enum smr_ki
 		entry = smr_slot_read(slots + ++i);
 		first = smr_kind_start(node, kind, i);
 	}
-	if (smr_unlikely(!entry || smr_load(&node->dead, RELAXED) || first > max))
+	if (smr_unlikely(!entry || smr_load(&node->dead, RELAXED) || first > max ||
+			 node->count < i + 2))
 		return NULL;
 	smr_leaf_enter(mas, leaf);
 	mas->offset = i;

@@ -37,8 +37,8 @@
  *   1. bounds strictly increase; every range is non-empty; neighbouring ranges that are both NULL,
  *      or joined, are pieces of one, and lie in one leaf (run.h);
  *   2. all leaves are at the same depth; a leaf that is not the top has at least SMR_LEAF_MIN
- *      ranges, an inner node that is not the top at least SMR_INNER_MIN children, the top inner
- *      node at least 2;
+ *      ranges, or fewer where pieces have been put together, and a mark; an inner node that is not
+ *      the top has at least SMR_INNER_MIN children, the top inner node at least 2;
  *   3. once a node can be reached from the root only three things in it change that readers look
  *      at: slots, each by a release store; the gap figures, under the lock; and dead, when ranges
  *      of it are joined, and when it has been replaced.
@@ -101,7 +101,10 @@ enum smr_dead {
 
 enum smr_mark {
 	SMR_UNMARKED,
-	/* Of leaves: some ranges may be in pieces (run.h); it stays until they are put together. */
+	/*
+	 * Of leaves: some ranges may be in pieces (run.h), which stays so until they are put
+	 * together; or they were, and fewer than SMR_LEAF_MIN are left.
+	 */
 	SMR_PIECES,
 	/* Of inner nodes (txn.c): */
 	SMR_REPLACED, /* the open transaction has another in its place */

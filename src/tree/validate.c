@@ -32,7 +32,8 @@ static int check_shape(struct check *c, const void *enode, unsigned int level)
 	const struct smr_node *node = smr_node_of(enode);
 	enum smr_kind kind = smr_enode_kind(enode);
 	bool top = level + 1 == c->height;
-	unsigned int least = top ? (level ? 2 : 1) : level ? SMR_INNER_MIN : SMR_LEAF_MIN;
+	bool few = top || node->mark == SMR_PIECES; /* a leaf may have any number then */
+	unsigned int least = level ? (top ? 2 : SMR_INNER_MIN) : few ? 1 : SMR_LEAF_MIN;
 
 	if (((uintptr_t)enode & SMR_ENODE_MASK) >> 4)
 		return fault(c, "node %p: unknown bits in its pointer", enode);
