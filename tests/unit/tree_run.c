@@ -574,6 +574,63 @@ static void moves(struct bed *b)
 	move_about(b, 3000);
 }
 
+/* Makes the leaf of @unit as small as a leaf may be, with half of its entries erased. */
+static void thin(struct bed *b, unsigned long unit)
+{
+	unsigned long low, high;
+	void *leaf = leaf_of(b, unit);
+	unsigned int n = smr_count(leaf);
+
+	low = b->mas.min / b->unit;
+	if (n > 20) { /* one entry takes the place of those amid the leaf */
+		high = smr_start(leaf, n - 9) / b->unit;
+		fill(b, smr_start(leaf, 9) / b->unit, high - 1);
+		leaf_of(b, low);
+	}
+	high = b->mas.max / b->unit;
+	for (bool odd = false; low < high; low++) {
+		leaf_of(b, low);
+		if (!mtree_load(&b->tree, first_key(b, low)) || b->mas.offset == 0 ||
+		    b->mas.offset == b->mas.end)
+			continue;
+		odd = !odd;
+		if (odd)
+			erase(b, low);
+		low = b->mas.last / b->unit;
+	}
+}
+
+static void few_are_left_when_put_together(void **state)
+{
+	static const unsigned int flags[] = { RCU_TREE, MT_FLAGS_ALLOC_RANGE };
+	static const unsigned long unit[] = { 1, WIDE_UNIT };
+	struct bed b;
+
+	(void)state;
+	for (unsigned int k = 0; k < 4; k++) {
+		unsigned long low, high;
+		unsigned int n;
+
+		bed_make(&b, flags[k / 2], unit[k % 2], 400, false);
+		leaf_of(&b, b.at);
+		low = b.mas.min / b.unit;
+		high = b.mas.max / b.unit;
+		thin(&b, low - 1);
+		thin(&b, high + 1);
+		expect(&b);
+		fill(&b, low, high); /* one range is left of this leaf */
+		n = smr_count(leaf_of(&b, low));
+		print_message("unit %#lx, flags %x: %u ranges\n", b.unit, flags[k / 2], n);
+		assert_true(n < SMR_LEAF_MIN);
+		expect_all(&b, low);
+		fill(&b, low + 1, low + 1); /* and joins another at the next store */
+		assert_true(smr_count(leaf_of(&b, low)) >= SMR_LEAF_MIN);
+		expect_all(&b, low);
+		bed_free(&b);
+	}
+	expect_no_nodes();
+}
+
 static void cursors_stop_and_go_on(void **state)
 {
 	(void)state;
@@ -769,6 +826,7 @@ int main(void)
 		cmocka_unit_test(at_the_ends_of_the_tree),
 		cmocka_unit_test(the_last_entry_is_no_piece),
 		cmocka_unit_test(leaves_split_and_merge),
+		cmocka_unit_test(few_are_left_when_put_together),
 		cmocka_unit_test(cursors_stop_and_go_on),
 		cmocka_unit_test(every_store),
 		cmocka_unit_test(places_in_all_pieces_together),
