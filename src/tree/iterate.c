@@ -18,6 +18,17 @@ static void *stop(struct ma_state *mas, enum maple_status status)
 	return NULL;
 }
 
+/*
+ * The limit is reached, and nothing has been looked at. These statuses say that the cursor stands
+ * somewhere, which is so only if it did.
+ */
+static void *stop_at_once(struct ma_state *mas, enum maple_status status)
+{
+	if (!smr_stands(mas))
+		smr_cursor_off(mas);
+	return stop(mas, status);
+}
+
 /* Looks @key up; false when the tree has no nodes. */
 smr_inline bool stand(struct ma_state *mas, unsigned long key, void **root)
 {
@@ -151,7 +162,7 @@ static smr_noinline void *next(struct ma_state *mas, unsigned long max, bool gap
 	void *root, *entry;
 
 	if (mas->last >= max)
-		return stop(mas, ma_overflow);
+		return stop_at_once(mas, ma_overflow);
 	switch (before) {
 	case ma_error:
 		return NULL;
@@ -180,7 +191,7 @@ static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gap
 	void *root, *entry;
 
 	if (mas->index <= min)
-		return stop(mas, ma_underflow);
+		return stop_at_once(mas, ma_underflow);
 	switch (before) {
 	case ma_error:
 		return NULL;
@@ -284,7 +295,7 @@ static bool find_rev_begin(struct ma_state *mas, unsigned long min)
 	case ma_overflow:
 		if (mas->index > min)
 			break;
-		mas->status = ma_underflow;
+		stop_at_once(mas, ma_underflow);
 		return false;
 	case ma_none:
 		if (mas->index <= min)

@@ -150,9 +150,6 @@ void smr_fail(struct ma_state *mas, int err)
 	mas->status = ma_error;
 	smr_cursor_off(mas);
 	mas->node = MA_ERROR(err);
-	/* Not a leaf: no key is in it. */
-	mas->min = 1;
-	mas->max = 0;
 }
 
 void *mas_store(struct ma_state *mas, void *entry)

@@ -125,7 +125,7 @@ static bool walk_near(struct ma_state *mas, unsigned long key)
  */
 smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 {
-	bool near = mas->node && key >= mas->min && key <= mas->max;
+	bool stands = smr_stands(mas), near = stands && key >= mas->min && key <= mas->max;
 	bool fresh;
 	void *root;
 
@@ -134,7 +134,7 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 		smr_check_place(mas); /* said once is enough */
 	}
 	/* Only the number will do here: a leaf may be alive below a parent that is not. */
-	fresh = mas->node && mas->seq == mas->tree->ma_seq;
+	fresh = stands && mas->seq == mas->tree->ma_seq;
 	if (fresh && near)
 		return false;
 	if (!fresh || !walk_near(mas, key))

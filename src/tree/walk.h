@@ -67,6 +67,17 @@ smr_inline void smr_cursor_off(struct ma_state *mas)
 }
 
 /*
+ * Does the cursor stand in a leaf? Its status decides, which users may assign: its node is an errno
+ * after an error, and what it was before they did.
+ */
+smr_inline bool smr_stands(const struct ma_state *mas)
+{
+	const unsigned int standing = 1u << ma_active | 1u << ma_overflow | 1u << ma_underflow;
+
+	return mas->node && standing >> mas->status & 1;
+}
+
+/*
  * Brings the cursor to the leaf and offset of @key: node, path, min, max, offset, end, seq. Leaves
  * index, last and status alone. False when the tree has no nodes; then *@root is what it has
  * instead. CONTEXT: HOLDS tree lock or read section. ALLOC no. SLEEP no.

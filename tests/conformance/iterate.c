@@ -4,6 +4,7 @@
 
 #include "support/treecheck.h"
 
+#include <errno.h>
 #include <samara/lockcheck.h>
 
 static void put(struct maple_tree *tree, unsigned long first, unsigned long last,
@@ -260,6 +261,71 @@ static void stale_cursor(void **state)
 	assert_int_equal(reports, 2);
 }
 
+/* A store that is refused takes the cursor's place; a limit reached right after gives it none. */
+static void refused_and_at_its_limit(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 5, 5);
+
+	(void)state;
+	put(&tree, 5, 9, 1);
+	put(&tree, 20, 20, 2);
+	mtree_lock(&tree);
+	for (unsigned int i = 0; i < 3; i++) {
+		mas_set_range(&mas, 6, 5);
+		assert_int_equal(mas_store_gfp(&mas, xa_mk_value(3), GFP_KERNEL), -EINVAL);
+		assert_true(mas_is_err(&mas));
+		mas.index = mas.last = 6;
+		if (i == 0) {
+			assert_null(mas_next(&mas, 6));
+			assert_int_equal(mas.status, ma_overflow);
+			assert_ptr_equal(mas_next(&mas, ULONG_MAX), xa_mk_value(2));
+		} else {
+			mas.index = mas.last = 21;
+			assert_null(mas_prev(&mas, 21));
+			assert_int_equal(mas.status, ma_underflow);
+			assert_ptr_equal(i == 1 ? mas_prev(&mas, 0) : mas_find_rev(&mas, 0),
+					 xa_mk_value(2));
+		}
+	}
+	mtree_unlock(&tree);
+	mtree_destroy(&tree);
+}
+
+/* Who assigns the status, and perhaps the tree, has a cursor that has not been anywhere. */
+static void the_status_assigned(void **state)
+{
+	DEFINE_MTREE(tree);
+	DEFINE_MTREE(other);
+	MA_STATE(mas, &tree, 5, 5);
+
+	(void)state;
+	for (unsigned long i = 0; i < 3; i++) {
+		put(&tree, 10 * i, 10 * i + 9, i);
+		put(&other, 10 * i, 10 * i + 9, i + 3);
+	}
+	assert_int_equal(tree.ma_seq, other.ma_seq);
+	mtree_lock(&tree);
+	mtree_lock_nested(&other, 1);
+	assert_ptr_equal(mas_walk(&mas), xa_mk_value(0));
+	mas.tree = &other;
+	mas.status = ma_start;
+	mas.index = mas.last = 6;
+	assert_int_equal(mas_store_gfp(&mas, xa_mk_value(9), GFP_KERNEL), 0);
+	assert_ptr_equal(mtree_load(&tree, 6), xa_mk_value(0));
+	assert_ptr_equal(mtree_load(&other, 6), xa_mk_value(9));
+	mas_set(&mas, 25);
+	assert_ptr_equal(mas_walk(&mas), xa_mk_value(5));
+	mas.status = ma_start;
+	mas.index = mas.last = 5;
+	assert_null(mas_next(&mas, 5));
+	assert_ptr_equal(mas_next(&mas, ULONG_MAX), xa_mk_value(9));
+	mtree_unlock(&other);
+	mtree_unlock(&tree);
+	mtree_destroy(&other);
+	mtree_destroy(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +338,8 @@ int main(void)
 		cmocka_unit_test(store_inside_a_compact_loop),
 		cmocka_unit_test(ascending_without_reset),
 		cmocka_unit_test(stale_cursor),
+		cmocka_unit_test(refused_and_at_its_limit),
+		cmocka_unit_test(the_status_assigned),
 	};
 
 	return cmocka_run_group_tests_name("iterate", tests, NULL, NULL);
