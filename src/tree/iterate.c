@@ -95,6 +95,15 @@ smr_inline void *step_up(struct ma_state *mas, unsigned long max, bool gaps, boo
 	return stop(mas, ma_overflow);
 }
 
+/* The first piece of the gap that the cursor is in, maybe on a part of it; or else its piece. */
+smr_inline unsigned int first_piece(const struct ma_state *mas)
+{
+	void *const *slots = smr_slots(mas->node);
+	unsigned int at = (unsigned int)mas->offset;
+
+	return smr_value(slots, at) ? at : smr_run_from(slots, smr_head(slots, at));
+}
+
 /*
  * To the next piece below that is not of the current range, which begins at index, nor has become
  * joined to that; false, and the cursor stays: the current one reaches down to @min, or there is
@@ -105,6 +114,7 @@ smr_inline bool range_down(struct ma_state *mas, unsigned long min)
 	unsigned long offset = mas->offset;
 	bool joined;
 
+	mas->offset = first_piece(mas);
 	do {
 		if (smr_leaf_first(mas->node, (unsigned int)mas->offset, mas->min) <= min) {
 			mas->offset = offset;
@@ -429,8 +439,9 @@ smr_inline bool to_range(struct ma_state *mas, unsigned long limit, bool up, voi
 		return false;
 	slots = smr_slots(mas->node);
 	*entry = smr_slot_read(slots + i);
-	if (!*entry && (up ? i < mas->end && !smr_slot_read(slots + i + 1)
-			   : i > 0 && !smr_slot_read(slots + i - 1)))
+	if (!*entry &&
+	    (up ? i < mas->end && !smr_slot_read(slots + i + 1)
+		: !smr_slot_read(slots + at) || (i > 0 && !smr_slot_read(slots + i - 1))))
 		return false;
 	edge = smr_start(mas->node, up ? i : at);
 	if (smr_load(&smr_node_of(mas->node)->dead, RELAXED) ||

@@ -124,6 +124,45 @@ static void move_about(struct bed *b, unsigned int moves)
 	}
 }
 
+/* Down from a part of a gap in pieces, which may begin where a piece does: not into the gap. */
+static void down_from_a_part(struct bed *b)
+{
+	static step_fn *const step[] = { mas_prev, mas_prev_range, mas_find_rev,
+					 mas_find_range_rev };
+	struct ma_state *mas = &b->mas;
+	unsigned long below = first_key(b, b->at) - 1, low = b->at * b->unit;
+	void *before = rm_load(&b->model, below);
+
+	make_gap(b);
+	for (unsigned int i = 0; i < 4 * 2 * ARRAY_SIZE(step); i++) {
+		unsigned long from = first_key(b, b->at + LEN * (1 + i / 4 % 2)) + i / 8 % 4;
+
+		mas_set(mas, from);
+		assert_null(mas_walk(mas));
+		__mas_set_range(mas, from, mas->last - 1);
+		let_inlines(mas);
+		assert_null(step[i % 4](mas, i % 4 < 2 ? from - 1 : from));
+		mas_set(mas, from);
+		assert_null(mas_walk(mas));
+		__mas_set_range(mas, from, mas->last - 1);
+		let_inlines(mas);
+		assert_ptr_equal(step[i % 4](mas, 0), before);
+		assert_int_equal(mas->last, low - 1);
+		if (i % 4 > 1 || from == low)
+			continue;
+		mas_set(mas, from);
+		assert_int_equal(mas_empty_area(mas, from, from + 1, 1), 0);
+		assert_ptr_equal(step[i % 4](mas, 0), before);
+		assert_int_equal(mas->last, low - 1);
+	}
+}
+
+static void down_from_a_part_of_a_gap(void **state)
+{
+	(void)state;
+	on_beds(true, 1, down_from_a_part);
+}
+
 /* A fourth piece is one too many: the gap becomes one range, be that by a new leaf or in place. */
 static void refuses_fourth(struct bed *b)
 {
@@ -815,6 +854,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_erase_beside_gaps_takes_no_node),
 		cmocka_unit_test(a_gap_in_pieces_is_one_range),
+		cmocka_unit_test(down_from_a_part_of_a_gap),
 		cmocka_unit_test(a_fourth_piece_is_refused),
 		cmocka_unit_test(the_same_range_again_is_a_slot),
 		cmocka_unit_test(null_over_a_gap_is_nothing),
