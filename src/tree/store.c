@@ -246,6 +246,11 @@ void mas_store_prealloc(struct ma_state *mas, void *entry)
 {
 	struct smr_write w;
 
+	if (smr_unlikely(mas->index > mas->last)) {
+		smr_fail(mas, -EINVAL);
+		mas_destroy(mas);
+		return;
+	}
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
 	smr_assert(w.nodes <= mas->alloc_nr);
 	/* A caller that broke the rules above is served from what is free, or not at all. */

@@ -145,12 +145,35 @@ static void another_store_than_preallocated(void **state)
 	mt_mem_destroy(mem);
 }
 
+/* Nodes by the height of the tree are for any range, but for none that ends before it begins. */
+static void a_range_the_wrong_way_round(void **state)
+{
+	struct maple_tree tree;
+	MA_STATE(mas, &tree, 55, 52);
+
+	(void)state;
+	mt_init(&tree);
+	for (unsigned long i = 0; i < 30; i++)
+		assert_int_equal(mtree_store_range(&tree, 10 * i, 10 * i + 9, ENTRY, GFP_KERNEL),
+				 0);
+	mtree_lock(&tree);
+	assert_int_equal(mas_preallocate_height(&mas, 3, GFP_KERNEL), 0);
+	mas_store_prealloc(&mas, ENTRY);
+	assert_true(mas_is_err(&mas));
+	assert_int_equal(xa_err(mas.node), -EINVAL);
+	assert_int_equal(mas.alloc_nr, 0);
+	mtree_unlock(&tree);
+	expect_sound(&tree);
+	mtree_destroy(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(more_than_is_reserved),
 		cmocka_unit_test(more_than_a_batch),
 		cmocka_unit_test(another_store_than_preallocated),
+		cmocka_unit_test(a_range_the_wrong_way_round),
 	};
 
 	return cmocka_run_group_tests_name("misuse", tests, NULL, NULL);
