@@ -149,8 +149,8 @@ static bool is_reserved(const void *entry)
 	return xa_is_internal(entry) && (unsigned long)entry < MAPLE_RESERVED_RANGE;
 }
 
-static int alloc(struct maple_tree *mt, unsigned long *startp, void *entry,
-		 const struct smr_where *where, gfp_t gfp)
+static int alloc(struct maple_tree *mt, unsigned long *startp, void *entry, struct smr_where *where,
+		 gfp_t gfp)
 {
 	struct ma_state mas;
 	int err;
@@ -163,14 +163,14 @@ static int alloc(struct maple_tree *mt, unsigned long *startp, void *entry,
 	mtree_unlock(mt);
 	mas_destroy(&mas);
 	if (!err)
-		*startp = mas.index;
+		*startp = where->found;
 	return err;
 }
 
 int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry, unsigned long size,
 		      unsigned long min, unsigned long max, gfp_t gfp)
 {
-	struct smr_where where = { find_gap, min, max, size, false };
+	struct smr_where where = { find_gap, min, max, size, false, 0 };
 
 	return alloc(mt, startp, entry, &where, gfp);
 }
@@ -178,7 +178,7 @@ int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry,
 int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void *entry,
 		       unsigned long size, unsigned long min, unsigned long max, gfp_t gfp)
 {
-	struct smr_where where = { find_gap, min, max, size, true };
+	struct smr_where where = { find_gap, min, max, size, true, 0 };
 
 	return alloc(mt, startp, entry, &where, gfp);
 }
@@ -208,7 +208,7 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 		     unsigned long range_lo, unsigned long range_hi, unsigned long *next, gfp_t gfp)
 {
 	struct maple_tree *mt = mas->tree;
-	struct smr_where where = { find_cyclic, range_lo, range_hi, *next, false };
+	struct smr_where where = { find_cyclic, range_lo, range_hi, *next, false, 0 };
 	unsigned long key, index = mas->index, last = mas->last;
 	bool wrapped;
 	int err;
@@ -223,7 +223,7 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 			smr_fail(mas, err);
 		return err;
 	}
-	key = *startp = mas->index;
+	key = *startp = where.found;
 	wrapped = key < *next;
 	*next = key + 1;
 	/*

@@ -127,13 +127,15 @@ smr_inline void commit(struct smr_write *w)
 }
 
 int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
-		    const struct smr_where *where)
+		    struct smr_where *where)
 {
 	struct smr_write w;
 	int err;
 
 	do {
 		err = where ? where->find(mas, where) : 0;
+		if (where)
+			where->found = mas->index;
 		if (!err)
 			err = smr_plan(&w, mas, mas->index, mas->last, entry, free_only);
 		if (!err)

@@ -16,6 +16,7 @@ struct smr_where {
 	int (*find)(struct ma_state *mas, const struct smr_where *where);
 	unsigned long min, max, size;
 	bool high;
+	unsigned long found; /* the first key there: storing NULL widens the cursor's range */
 };
 
 /*
@@ -25,7 +26,7 @@ struct smr_where {
  * but the position. CONTEXT: HOLDS tree lock; may drop it.
  */
 int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
-		    const struct smr_where *where);
+		    struct smr_where *where);
 
 /* Lowest (highest) gap of @size keys in [min..max]; as mas_empty_area(). */
 int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size,
