@@ -118,16 +118,25 @@ static inline void mt_init(struct maple_tree *mt)
 	mt_init_flags(mt, 0);
 }
 
+static inline bool mt_external_lock(const struct maple_tree *mt)
+{
+	unsigned int flags = __atomic_load_n(&mt->ma_flags, __ATOMIC_RELAXED);
+
+	return (flags & MT_FLAGS_LOCK_MASK) == MT_FLAGS_LOCK_EXTERN;
+}
+
 /*
  * Says which lock protects a tree made with MT_FLAGS_LOCK_EXTERN. @lock is any pointer; the library
  * never takes or releases it. With @is_held, which tells whether the calling thread holds @lock,
- * debug builds check every write.
+ * debug builds check every write. Nothing happens to a tree that has its own lock.
  */
 static inline void mt_set_external_lock_check(struct maple_tree *mt, void *lock,
 					      bool (*is_held)(void *lock))
 {
-	mt->ma_external_lock = lock;
-	mt->ma_lock_is_held = is_held;
+	if (mt_external_lock(mt)) {
+		mt->ma_external_lock = lock;
+		mt->ma_lock_is_held = is_held;
+	}
 }
 
 #define mt_set_external_lock(mt, lock) mt_set_external_lock_check((mt), (void *)(lock), NULL)
@@ -152,13 +161,6 @@ MT_API bool mt_lock_is_held(const struct maple_tree *mt);
 #define mas_lock_nested(mas, subclass) mtree_lock_nested((mas)->tree, subclass)
 #define mas_lock_irqsave(mas, flags) ((void)((flags) = 0), mtree_lock((mas)->tree))
 #define mas_unlock_irqrestore(mas, flags) ((void)(flags), mtree_unlock((mas)->tree))
-
-static inline bool mt_external_lock(const struct maple_tree *mt)
-{
-	unsigned int flags = __atomic_load_n(&mt->ma_flags, __ATOMIC_RELAXED);
-
-	return (flags & MT_FLAGS_LOCK_MASK) == MT_FLAGS_LOCK_EXTERN;
-}
 
 static inline bool mt_in_rcu(const struct maple_tree *mt)
 {

@@ -80,7 +80,7 @@ static void external_init_keeps_lock(void **state)
 
 	(void)state;
 	memset(&tree, 0, sizeof(tree));
-	mt_set_external_lock(&tree, &user_lock);
+	tree.ma_external_lock = &user_lock;
 	mt_init_flags(&tree, MT_FLAGS_LOCK_EXTERN);
 	assert_ptr_equal(tree.ma_external_lock, &user_lock);
 }
@@ -186,6 +186,21 @@ static void external_lock(void **state)
 	assert_true(mtree_empty(&tree));
 	assert_ptr_equal(tree.ma_external_lock, &user_lock);
 	held = false;
+}
+
+/* To say which lock protects it changes nothing of a tree that has its own. */
+static void external_lock_of_another(void **state)
+{
+	DEFINE_MTREE(tree);
+
+	(void)state;
+	mt_set_external_lock_check(&tree, &user_lock, is_held);
+	assert_int_equal(mtree_store(&tree, 5, &object, GFP_KERNEL), 0);
+	assert_false(mt_lock_is_held(&tree));
+	mtree_lock(&tree);
+	assert_true(mt_lock_is_held(&tree));
+	mtree_unlock(&tree);
+	mtree_destroy(&tree);
 }
 
 static void rcu_switch(void **state)
@@ -313,6 +328,7 @@ int main(void)
 		cmocka_unit_test(compact_form_is_history),
 		cmocka_unit_test(lock_macros),
 		cmocka_unit_test(external_lock),
+		cmocka_unit_test(external_lock_of_another),
 		cmocka_unit_test(rcu_switch),
 		cmocka_unit_test(flavours),
 		cmocka_unit_test(arenas),
