@@ -13,13 +13,27 @@
 #ifndef SAMARA_XARRAY_H
 #define SAMARA_XARRAY_H
 
+#include <samara/export.h>
+
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The entry that holds the integer @v. Bit 63 of @v is lost: only LONG_MAX + 1 values exist. */
+MT_BEGIN_DECLS
+
+/* Private: says so. */
+MT_API void mt_warn_value_(unsigned long v);
+
+MT_END_DECLS
+
+/*
+ * The entry that holds the integer @v. Bit 63 of @v is lost, for only LONG_MAX + 1 values exist; a
+ * warning on stderr tells of the first time that it was set.
+ */
 static inline void *xa_mk_value(unsigned long v)
 {
+	if (v > LONG_MAX)
+		mt_warn_value_(v);
 	return (void *)((v << 1) | 1);
 }
 

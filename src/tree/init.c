@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The beginning and the end of trees and cursors, and their modes. */
 #include "base/rcu.h"
+#include "base/warn.h"
 #include "mem/refill.h"
 #include "tree/check.h"
 #include "tree/pledge.h"
@@ -97,4 +98,9 @@ void mtree_destroy(struct maple_tree *mt)
 void mas_init(struct ma_state *mas, struct maple_tree *tree, unsigned long addr)
 {
 	*mas = mas_state_(tree, addr, addr);
+}
+
+void mt_warn_value_(unsigned long v)
+{
+	smr_warn_once("xa_mk_value(%#lx): the highest bit is lost", v);
 }

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The normal API's writers: check the arguments, take the lock, store, give it back. */
+#include "base/warn.h"
 #include "mem/refill.h"
 #include "tree/store.h"
 #include "tree/pledge.h"
 
 #include <errno.h>
 #include <samara/txn.h>
+
+static int refuse(const char *function, const void *entry)
+{
+	smr_warn_once("%s() of %p, which is reserved for the library", function, entry);
+	return -EINVAL;
+}
 
 static int store(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry,
 		 gfp_t gfp, bool free_only)
@@ -29,7 +36,9 @@ static int store(struct maple_tree *mt, unsigned long first, unsigned long last,
 int mtree_store_range(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry,
 		      gfp_t gfp)
 {
-	return xa_is_advanced(entry) ? -EINVAL : store(mt, first, last, entry, gfp, false);
+	if (smr_unlikely(xa_is_advanced(entry)))
+		return refuse("mtree_store", entry);
+	return store(mt, first, last, entry, gfp, false);
 }
 
 int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp)
@@ -40,7 +49,9 @@ int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t g
 int mtree_insert_range(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry,
 		       gfp_t gfp)
 {
-	return xa_is_advanced(entry) ? -EINVAL : store(mt, first, last, entry, gfp, true);
+	if (smr_unlikely(xa_is_advanced(entry)))
+		return refuse("mtree_insert", entry);
+	return store(mt, first, last, entry, gfp, true);
 }
 
 int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp)
@@ -149,14 +160,22 @@ static bool is_reserved(const void *entry)
 	return xa_is_internal(entry) && (unsigned long)entry < MAPLE_RESERVED_RANGE;
 }
 
+/* May the normal API put @entry somewhere in @mt? 0, or what to return. */
+static int check_alloc(const struct maple_tree *mt, const void *entry)
+{
+	if (is_reserved(entry))
+		return refuse("mtree_alloc", entry);
+	return mt->ma_flags & MT_FLAGS_ALLOC_RANGE ? 0 : -EINVAL;
+}
+
 static int alloc(struct maple_tree *mt, unsigned long *startp, void *entry, struct smr_where *where,
 		 gfp_t gfp)
 {
 	struct ma_state mas;
-	int err;
+	int err = check_alloc(mt, entry);
 
-	if (!(mt->ma_flags & MT_FLAGS_ALLOC_RANGE) || is_reserved(entry))
-		return -EINVAL;
+	if (err)
+		return err;
 	mas_init(&mas, mt, 0);
 	mtree_lock(mt);
 	err = smr_write_entry(&mas, entry, gfp, false, where);
@@ -243,10 +262,10 @@ int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry
 		       gfp_t gfp)
 {
 	struct ma_state mas;
-	int err;
+	int err = check_alloc(mt, entry);
 
-	if (!(mt->ma_flags & MT_FLAGS_ALLOC_RANGE) || is_reserved(entry))
-		return -EINVAL;
+	if (err)
+		return err;
 	mas_init(&mas, mt, 0);
 	mtree_lock(mt);
 	err = mas_alloc_cyclic(&mas, startp, entry, range_lo, range_hi, next, gfp);

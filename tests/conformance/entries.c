@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <samara/maple_tree.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #define INTERNAL_FIRST 2UL
 #define INTERNAL_LAST 4094UL
@@ -226,9 +228,39 @@ static void error_lookalikes(void **state)
 	mtree_destroy(&tree);
 }
 
+/* How many lines a refused entry, and a value too large, bring to stderr: the first time one. */
+static void warns_once(void **state)
+{
+	struct maple_tree tree = MTREE_INIT(tree, MT_FLAGS_ALLOC_RANGE);
+	FILE *said = tmpfile();
+	int before = dup(STDERR_FILENO), lines = 0;
+	unsigned long start, next = 0;
+
+	(void)state;
+	assert_non_null(said);
+	fflush(stderr);
+	dup2(fileno(said), STDERR_FILENO);
+	for (unsigned int i = 0; i < 3; i++) {
+		(void)mtree_store(&tree, 5, XA_RETRY_ENTRY, GFP_KERNEL);
+		(void)mtree_insert(&tree, 5, XA_RETRY_ENTRY, GFP_KERNEL);
+		(void)mtree_alloc_range(&tree, &start, XA_ZERO_ENTRY, 1, 0, 9, GFP_KERNEL);
+		(void)mtree_alloc_cyclic(&tree, &start, XA_ZERO_ENTRY, 0, 9, &next, GFP_KERNEL);
+		(void)xa_mk_value(ULONG_MAX - i);
+	}
+	dup2(before, STDERR_FILENO);
+	close(before);
+	rewind(said);
+	for (int c; (c = fgetc(said)) != EOF;)
+		lines += c == '\n';
+	assert_int_equal(lines, 2);
+	fclose(said);
+	assert_true(mtree_empty(&tree));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(warns_once), /* before others have warned */
 		cmocka_unit_test(helpers_values),
 		cmocka_unit_test(helpers_tags),
 		cmocka_unit_test(helpers_internal),

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Complaints about what a caller cannot have meant, but is refused or lost rather than wrong. */
+#ifndef SMR_BASE_WARN_H
+#define SMR_BASE_WARN_H
+
+#include "base/atomic.h"
+
+#include <stdbool.h>
+
+/* Prints it to stderr, as a line. */
+__attribute__((cold, format(printf, 1, 2))) void smr_warn(const char *format, ...);
+
+/* Each place says it once in the life of a process. */
+#define smr_warn_once(...)                           \
+	do {                                         \
+		static bool said;                    \
+		if (!smr_xchg(&said, true, RELAXED)) \
+			smr_warn(__VA_ARGS__);       \
+	} while (0)
+
+#endif
