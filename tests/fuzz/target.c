@@ -48,7 +48,7 @@ static const unsigned char numbers[NR_OPS] = {
 	[OP_cur_abandon] = 4, [OP_cur_erase] = 2,    [OP_area] = 4,          [OP_area_rev] = 4,
 	[OP_cur_cyclic] = 4,  [OP_each] = 2,         [OP_each_rev] = 2,      [OP_dup] = 1,
 	[OP_bulk] = 4,        [OP_fill] = 4,         [OP_rcu] = 1,           [OP_destroy] = 0,
-	[OP_check] = 0,       [OP_cur_stay] = 1,
+	[OP_check] = 0,       [OP_cur_stay] = 1,     [OP_cur_part] = 2,      [OP_cur_fail] = 2,
 };
 
 static struct op take_op(struct input *in)

@@ -233,7 +233,8 @@ static const struct {
 	{ OP_cur_reset, 2, 2 },     { OP_cur_move, 30, 30 },   { OP_cur_store, 8, 8 },
 	{ OP_cur_store_gfp, 8, 8 }, { OP_cur_prealloc, 8, 8 }, { OP_cur_abandon, 2, 2 },
 	{ OP_cur_erase, 3, 16 },    { OP_area, 3, 2 },         { OP_area_rev, 3, 2 },
-	{ OP_cur_cyclic, 2, 2 },    { OP_cur_stay, 1, 1 },
+	{ OP_cur_cyclic, 2, 2 },    { OP_cur_stay, 1, 1 },     { OP_cur_part, 6, 6 },
+	{ OP_cur_fail, 1, 1 },
 };
 
 #define NR_WEIGHTS (sizeof(weights) / sizeof(weights[0]))

@@ -41,16 +41,18 @@ static void *walk(struct cursor_model *c)
 	return stand(c, first, last, first ? ma_none : ma_root, entry);
 }
 
-/* ---- Trees with nodes */
+/* ---- Trees with nodes: from the range that the cursor's is, or is a part of */
 
 static void *step_up(struct cursor_model *c, unsigned long max, bool gaps)
 {
+	unsigned long first, last;
 	void *entry;
 
 	do {
-		if (c->last >= max)
+		rm_range(c->ranges, c->index, &first, &last, NULL);
+		if (last >= max)
 			return stop(c, ma_overflow);
-		c->index = c->last + 1;
+		c->index = last + 1;
 		entry = walk(c);
 	} while (!entry && !gaps);
 	return entry;
@@ -58,12 +60,14 @@ static void *step_up(struct cursor_model *c, unsigned long max, bool gaps)
 
 static void *step_down(struct cursor_model *c, unsigned long min, bool gaps)
 {
+	unsigned long first, last;
 	void *entry;
 
 	do {
-		if (c->index <= min)
+		rm_range(c->ranges, c->index, &first, &last, NULL);
+		if (first <= min)
 			return stop(c, ma_underflow);
-		c->index--;
+		c->index = first - 1;
 		entry = walk(c);
 	} while (!entry && !gaps);
 	return entry;

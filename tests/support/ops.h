@@ -20,7 +20,7 @@
 	X(release) X(load) X(find) X(find_after) X(next) X(prev) X(cur_set) X(cur_pause)       \
 	X(cur_reset) X(cur_move) X(cur_store) X(cur_store_gfp) X(cur_prealloc) X(cur_abandon)  \
 	X(cur_erase) X(area) X(area_rev) X(cur_cyclic) X(each) X(each_rev) X(dup) X(bulk)      \
-	X(fill) X(rcu) X(destroy) X(check) X(cur_stay)
+	X(fill) X(rcu) X(destroy) X(check) X(cur_stay) X(cur_part) X(cur_fail)
 /* clang-format on */
 
 enum op_kind {

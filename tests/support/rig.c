@@ -133,6 +133,7 @@ void rig_leave_cursor(struct rig *rig)
 	}
 	mas_pause(&rig->mas);
 	rig->cursor.status = ma_pause;
+	rig->part = false;
 }
 
 bool rig_refused(const struct op *op, int got, int want)

@@ -24,6 +24,7 @@ struct rig {
 	unsigned int moves; /* of the cursor, so far */
 	bool stay; /* others' writes leave the cursor as it is, though its user ought to pause it */
 	bool stale;         /* and they have */
+	bool part;          /* its range is a part of the one that it stands on */
 	bool wrapped;       /* the cyclic allocator's mark */
 	unsigned int locks; /* how often the lock has been taken and not given back */
 	char why[WHY_SIZE];

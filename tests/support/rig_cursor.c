@@ -40,14 +40,69 @@ static void set_cursor(struct rig *rig, unsigned long first, unsigned long last)
 	rig->cursor.index = first;
 	rig->cursor.last = last;
 	rig->cursor.status = ma_start;
-	rig->stale = false;
+	rig->stale = rig->part = false;
 }
 
+/* With an odd third number the fields are assigned, as users may, which resets nothing else. */
 static bool step_set(struct rig *rig, const struct op *op)
 {
-	if (op->n[0] <= op->n[1])
-		set_cursor(rig, op->n[0], op->n[1]);
+	struct ma_state *mas = &rig->mas;
+
+	if (op->n[0] > op->n[1])
+		return true;
+	if (op->n[2] & 1) {
+		mas->status = ma_start;
+		mas->index = op->n[0];
+		mas->last = op->n[1];
+	} else {
+		mas_set_range(mas, op->n[0], op->n[1]);
+	}
+	rig->cursor.index = op->n[0];
+	rig->cursor.last = op->n[1];
+	rig->cursor.status = ma_start;
+	rig->stale = rig->part = false;
 	return true;
+}
+
+/* Narrows the cursor's range to a part of it, which keeps its position. */
+static bool step_part(struct rig *rig, const struct op *op)
+{
+	struct cursor_model *c = &rig->cursor;
+	unsigned long span = c->last - c->index, from = op->n[0], to = op->n[1];
+
+	if (c->form != FORM_NODES || c->status != ma_active || rig->stale)
+		return true;
+	if (span < ULONG_MAX) {
+		from %= span + 1;
+		to %= span + 1;
+	}
+	__mas_set_range(&rig->mas, c->index + (from < to ? from : to),
+			c->index + (from < to ? to : from));
+	c->index = rig->mas.index;
+	c->last = rig->mas.last;
+	rig->part = true;
+	return true;
+}
+
+/* Has the cursor be refused a store, and then points somewhere. */
+static bool step_fail(struct rig *rig, const struct op *op)
+{
+	struct ma_state *mas = &rig->mas;
+	int err;
+
+	if (rig->cursor.form != FORM_NODES || op->n[0] > op->n[1] || rig->cursor.status == ma_error)
+		return true;
+	rig_lock(rig);
+	mas->index = 1;
+	mas->last = 0;
+	err = mas_store_gfp(mas, xa_mk_value(1), GFP_KERNEL);
+	rig_unlock(rig);
+	mas->index = rig->cursor.index = op->n[0];
+	mas->last = rig->cursor.last = op->n[1];
+	rig->cursor.status = ma_error;
+	rig->stale = rig->part = false;
+	return (err == -EINVAL && mas_is_err(mas)) ||
+	       rig_fault(rig, "a store of [1..0]: %d, status %d", err, (int)mas->status);
 }
 
 static bool step_pause(struct rig *rig, const struct op *op)
@@ -55,7 +110,7 @@ static bool step_pause(struct rig *rig, const struct op *op)
 	(void)op;
 	mas_pause(&rig->mas);
 	rig->cursor.status = ma_pause;
-	rig->stale = false;
+	rig->stale = rig->part = false;
 	return true;
 }
 
@@ -70,7 +125,7 @@ static bool step_reset(struct rig *rig, const struct op *op)
 {
 	(void)op;
 	mas_reset(&rig->mas);
-	rig->stale = false;
+	rig->stale = rig->part = false;
 	rig->cursor.status = ma_start;
 	return true;
 }
@@ -159,7 +214,13 @@ static bool step_move(struct rig *rig, const struct op *op)
 		set_cursor(rig, before.index, before.index);
 		return true;
 	}
-	return same_place(rig, move_names[how]);
+	if (!same_place(rig, move_names[how]))
+		return false;
+	/* What a limit leaves of a part is not told. */
+	if (rig->part && rig->cursor.status != ma_active)
+		set_cursor(rig, before.index, before.index);
+	rig->part = rig->part && rig->cursor.index == before.index;
+	return true;
 }
 
 /* ---- Writing */
@@ -202,7 +263,7 @@ static bool after_store(struct rig *rig, const char *what, enum tree_form before
 	}
 	if (!same_place(rig, what))
 		return false;
-	rig->stale = false;
+	rig->stale = rig->part = false;
 	/* Not a position to go on from. */
 	if (before != FORM_NODES && !entry)
 		set_cursor(rig, c->index, c->last);
@@ -357,7 +418,12 @@ static bool step_area(struct rig *rig, const struct op *op)
 		return (err == 0 || rig_fault(rig, "store into a gap: %d", err)) &&
 		       store_in_model(rig, "store into a gap", &store, rig_entry(op->n[3]));
 	}
-	set_cursor(rig, start, start);
+	if (c->form == FORM_NODES) {
+		rig->stale = false;
+		rig->part = true;
+	} else {
+		set_cursor(rig, start, start);
+	}
 	return true;
 }
 
@@ -401,8 +467,7 @@ static bool step_cyclic(struct rig *rig, const struct op *op)
 		   !tracks;
 	int got, want;
 
-	if (!entry || (normal && mt_external_lock(&rig->tree)) ||
-	    (!normal && (bad || op->n[0] > op->n[1])))
+	if ((normal && mt_external_lock(&rig->tree)) || (!normal && (bad || op->n[0] > op->n[1])))
 		return true;
 	if (normal) {
 		got = mtree_alloc_cyclic(&rig->tree, &got_start, entry, op->n[0], op->n[1],
@@ -494,6 +559,10 @@ bool rig_cursor_step(struct rig *rig, const struct op *op)
 		return step_reset(rig, op);
 	case OP_cur_stay:
 		return step_stay(rig, op);
+	case OP_cur_part:
+		return step_part(rig, op);
+	case OP_cur_fail:
+		return step_fail(rig, op);
 	case OP_cur_move:
 		return step_move(rig, op);
 	case OP_cur_store:
