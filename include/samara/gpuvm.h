@@ -681,6 +681,7 @@ struct gpuvm_exec {
 	struct gpuvm_object **locked;
 	unsigned int nr, room;
 	struct gpuvm_object *contended;
+	struct gpuvm_object *unasked; /* waited for in vain: not locked, put at the end */
 };
 
 /* 0; -ENOMEM, -EINTR, -EALREADY, or what extra.fn returned: then nothing is locked. */

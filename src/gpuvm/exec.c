@@ -212,19 +212,38 @@ static int begin_again(struct gpuvm_exec *exec)
 	return 0;
 }
 
+/*
+ * Lets go of what has been waited for, and was then not asked for again: an external object, say,
+ * whose pair went meanwhile. It has no slots, so it must not count as locked. The reference may be
+ * the last, and is kept until nothing is locked.
+ */
+static void drop_unasked(struct gpuvm_exec *exec)
+{
+	exec->unasked = exec->locked[0];
+	exec->locked[0] = exec->locked[--exec->nr];
+	gpuvm_resv_unlock(exec->unasked->resv);
+}
+
+static void begin(struct gpuvm_exec *exec)
+{
+	exec->locked = NULL;
+	exec->nr = exec->room = 0;
+	exec->contended = exec->unasked = NULL;
+}
+
 static int lock_all(struct gpuvm_exec *exec, const struct want *want)
 {
 	int err;
 
-	exec->locked = NULL;
-	exec->nr = exec->room = 0;
-	exec->contended = NULL;
+	begin(exec);
 	do {
 		err = lock_wanted(exec, want);
 		if (!is_contended(exec))
 			break;
 		err = begin_again(exec);
 	} while (!err);
+	if (exec->contended && !err)
+		drop_unasked(exec);
 	exec->contended = NULL;
 	if (err)
 		gpuvm_exec_unlock(exec);
@@ -246,17 +265,16 @@ int gpuvm_exec_lock_range(struct gpuvm_exec *exec, uint64_t addr, uint64_t range
 {
 	if (range > 0)
 		return lock_all(exec, &(struct want){ .addr = addr, .range = range });
-	exec->locked = NULL;
-	exec->nr = exec->room = 0;
+	begin(exec);
 	return 0;
 }
 
 void gpuvm_exec_unlock(struct gpuvm_exec *exec)
 {
 	unlock_all(exec);
+	gpuvm_object_put(exec->unasked);
 	smr_heap_free(exec->locked);
-	exec->locked = NULL;
-	exec->room = 0;
+	begin(exec);
 }
 
 /* ---- With all locked ---- */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -310,6 +311,107 @@ static void opposite_orders(void **state)
 	assert_true(toy_destroy(&other));
 }
 
+/* ---- What was waited for, and is not asked for again ---- */
+
+/* Its last reference is that of the transaction, and with the VM locked it must not go. */
+static struct gpuvm_object lost;
+static struct gpuvm_bo *lost_pair; /* or NULL: extra.fn asks for it */
+static unsigned int lost_gone;
+static bool gone_under_lock;
+static sem_t lost_taken;
+
+static void lost_free(struct gpuvm_object *obj)
+{
+	(void)obj;
+	lost_gone++;
+	gone_under_lock |= gpuvm_resv_held(&toy.vm);
+}
+
+/*
+ * Has the lock until somebody waits for it, to whom the reference counted tells. Nobody asks for
+ * the object after that.
+ */
+static void *take_away(void *unused)
+{
+	unsigned int before = lost.refs;
+
+	(void)unused;
+	gpuvm_resv_lock(lost.resv);
+	sem_post(&lost_taken);
+	while (__atomic_load_n(&lost.refs, __ATOMIC_RELAXED) == before)
+		usleep(100);
+	if (lost_pair) {
+		while (!gpuvm_resv_trylock(toy.r_obj.resv))
+			usleep(100);
+		gpuvm_bo_put(lost_pair);
+		gpuvm_resv_unlock(toy.r_obj.resv);
+	}
+	gpuvm_object_put(&lost);
+	gpuvm_resv_unlock(lost.resv);
+	return NULL;
+}
+
+static int ask_once(struct gpuvm_exec *exec)
+{
+	bool *asked = exec->extra.priv;
+
+	if (*asked)
+		return 0;
+	*asked = true;
+	return gpuvm_exec_prepare_obj(exec, &lost, exec->num_fences);
+}
+
+static void lost_is_let_go_of(unsigned int flags, bool listed)
+{
+	struct toy_config config = { .range = 0x1000, .flags = flags };
+	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 1 };
+	struct fence *f = fence_create();
+	bool asked = false;
+	pthread_t thread;
+
+	assert_int_equal(toy_init(&toy, &config), 0);
+	gpuvm_object_init(&lost, 0, NULL, lost_free);
+	lost_gone = 0;
+	gone_under_lock = false;
+	lost_pair = listed ? gpuvm_bo_obtain(&toy.vm, &lost) : NULL;
+	if (listed) {
+		gpuvm_resv_lock(toy.r_obj.resv);
+		gpuvm_bo_extobj_add(lost_pair);
+		gpuvm_resv_unlock(toy.r_obj.resv);
+	} else {
+		exec.extra.fn = ask_once;
+		exec.extra.priv = &asked;
+	}
+	sem_init(&lost_taken, 0, 0);
+	pthread_create(&thread, NULL, take_away, NULL);
+	sem_wait(&lost_taken);
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	pthread_join(thread, NULL);
+	/* The VM alone is locked, so that every lock has its slot. */
+	assert_int_equal(exec.nr, 1);
+	assert_true(gpuvm_resv_held(&toy.vm));
+	assert_false(gpuvm_resv_is_held(lost.resv));
+	assert_int_equal(lost_gone, 0);
+	gpuvm_exec_resv_add_fence(&exec, f, GPUVM_USAGE_BOOKKEEP, GPUVM_USAGE_WRITE);
+	assert_int_equal(toy.r_obj.resv->nr, 1);
+	assert_int_equal(lost.resv->nr, 0);
+	gpuvm_exec_unlock(&exec);
+	assert_int_equal(lost_gone, 1);
+	assert_false(gone_under_lock);
+	fence_signal(f);
+	fence_put(f);
+	sem_destroy(&lost_taken);
+	assert_true(toy_destroy(&toy));
+}
+
+static void not_asked_for_again(void **state)
+{
+	(void)state;
+	lost_is_let_go_of(0, true);
+	lost_is_let_go_of(GPUVM_RESV_PROTECTED, true);
+	lost_is_let_go_of(0, false);
+}
+
 /* ---- Signals ---- */
 
 static void nothing(int number)
@@ -376,6 +478,7 @@ int main(void)
 		cmocka_unit_test(as_many_as_one_likes),
 		cmocka_unit_test(another_vm_too),
 		cmocka_unit_test(opposite_orders),
+		cmocka_unit_test(not_asked_for_again),
 		cmocka_unit_test(signals),
 	};
 
