@@ -262,7 +262,8 @@ struct gpuvm_ops {
 	void (*vm_bo_free)(struct gpuvm_bo *vm_bo);
 	/*
 	 * Makes the object resident again and calls gpuvm_bo_evict(vm_bo, false). 0 or a negative
-	 * errno.
+	 * errno. May do the same for other pairs, and put any: the one it is about lasts for the
+	 * call.
 	 */
 	int (*vm_bo_validate)(struct gpuvm_bo *vm_bo, struct gpuvm_exec *exec);
 	/*

@@ -279,24 +279,17 @@ void gpuvm_exec_unlock(struct gpuvm_exec *exec)
 
 /* ---- With all locked ---- */
 
-/* An external pair leaves the list only here, where its VM's resv is held as well as its own. */
-static int validate_protected(struct gpuvm *vm, struct gpuvm_exec *exec)
+/*
+ * With GPUVM_RESV_PROTECTED an external pair leaves the list only here, where its VM's resv is held
+ * as well as its own.
+ */
+static int validate_pair(struct gpuvm_bo *vm_bo, struct gpuvm_exec *exec)
 {
-	struct gpuvm_list *link, *next;
-	int err;
+	int err = vm_bo->vm->ops->vm_bo_validate(vm_bo, exec);
 
-	gpuvm_resv_assert_held(vm);
-	smr_list_for_each_safe(link, next, &vm->evict.list)
-	{
-		struct gpuvm_bo *vm_bo = smr_list_entry(link, struct gpuvm_bo, list.evict);
-
-		err = vm->ops->vm_bo_validate(vm_bo, exec);
-		if (err)
-			return err;
-		if (!vm_bo->evicted)
-			smr_list_remove(link);
-	}
-	return 0;
+	if (!err && gpuvm_resv_protected(vm_bo->vm) && !vm_bo->evicted)
+		smr_list_remove(&vm_bo->list.evict);
+	return err;
 }
 
 int gpuvm_validate(struct gpuvm *vm, struct gpuvm_exec *exec)
@@ -307,11 +300,9 @@ int gpuvm_validate(struct gpuvm *vm, struct gpuvm_exec *exec)
 
 	if (!vm->ops->vm_bo_validate)
 		return -EOPNOTSUPP;
-	if (gpuvm_resv_protected(vm))
-		return validate_protected(vm, exec);
 	smri_walk_begin(&walk, vm, true);
 	while (!err && (vm_bo = smri_walk_next(&walk)) != NULL)
-		err = vm->ops->vm_bo_validate(vm_bo, exec);
+		err = validate_pair(vm_bo, exec);
 	smri_walk_end(&walk);
 	return err;
 }

@@ -4,9 +4,9 @@
  * not to be held while a pair is worked on; or, with GPUVM_RESV_PROTECTED, under the VM's resv,
  * which may.
  *
- * A walk without the resv moves what it has passed to a list of its own, and when it is over back
- * to the front, in the same order. Meanwhile pairs may be added and removed. There is one walk of a
- * list at a time.
+ * A walk moves what it has passed to a list of its own, and when it is over back to the front, in
+ * the same order. Meanwhile pairs may be added and removed: by other threads, or, under the resv,
+ * by what is done with each. There is one walk of a list at a time.
  */
 #ifndef SMR_GPUVM_LISTS_H
 #define SMR_GPUVM_LISTS_H

@@ -152,18 +152,19 @@ static int validate(struct gpuvm_bo *vm_bo, struct gpuvm_exec *exec)
 	return 0;
 }
 
-/* Three pairs, of which the first is local; all locks held. */
+/* Three pairs, of which the first ones are local; all locks held. */
 static struct gpuvm_exec exec;
 static struct gpuvm_bo *pairs[3];
 static struct gpuvm_ops ops;
 
-static void set_up_pairs(unsigned int flags)
+static void set_up_local_pairs(unsigned int flags, unsigned int nr_local)
 {
 	set_up(flags, true);
 	ops = toy_ops;
 	ops.vm_bo_validate = validate;
 	toy.vm.ops = &ops;
-	toy.objs[0].resv = toy.r_obj.resv;
+	for (unsigned int i = 0; i < nr_local; i++)
+		toy.objs[i].resv = toy.r_obj.resv;
 	for (unsigned int i = 0; i < 3; i++)
 		pairs[i] = gpuvm_bo_obtain(&toy.vm, &toy.objs[i]);
 	gpuvm_resv_lock(toy.r_obj.resv);
@@ -174,6 +175,11 @@ static void set_up_pairs(unsigned int flags)
 	validated = 0;
 	fail_at = -1;
 	leave_evicted = false;
+}
+
+static void set_up_pairs(unsigned int flags)
+{
+	set_up_local_pairs(flags, 1);
 }
 
 static void tear_down_pairs(void)
@@ -216,6 +222,106 @@ static void validate_stops_and_goes_on(unsigned int flags)
 	assert_int_equal(gpuvm_validate(&toy.vm, &exec), -EOPNOTSUPP);
 	gpuvm_exec_unlock(&exec);
 	tear_down_pairs();
+}
+
+/* Are @first, @second and @third (or NULL) on the list of evicted pairs, and in this order? */
+static void expect_evicted(struct gpuvm_bo *first, struct gpuvm_bo *second, struct gpuvm_bo *third)
+{
+	struct gpuvm_bo *expected[] = { first, second, third };
+	const struct gpuvm_list *link = &toy.vm.evict.list;
+
+	for (unsigned int i = 0; i < 3 && expected[i]; i++) {
+		assert_true(on_list(&toy.vm.evict.list) > i);
+		link = link->next;
+		assert_ptr_equal(link, &expected[i]->list.evict);
+	}
+	assert_ptr_equal(link->next, &toy.vm.evict.list);
+}
+
+/* An error leaves those before it, the one it is about and those behind it where they were. */
+static void validate_keeps_the_order(unsigned int flags)
+{
+	set_up_pairs(flags);
+	evict_all(true);
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	leave_evicted = true;
+	for (fail_at = 0; fail_at < 3; fail_at++) {
+		validated = 0;
+		assert_int_equal(gpuvm_validate(&toy.vm, &exec), -EIO);
+		assert_int_equal(validated, fail_at);
+		expect_evicted(pairs[0], pairs[1], pairs[2]);
+	}
+	gpuvm_exec_unlock(&exec);
+	tear_down_pairs();
+}
+
+static void failed_validation(void **state)
+{
+	(void)state;
+	validate_keeps_the_order(0);
+	validate_keeps_the_order(GPUVM_RESV_PROTECTED);
+}
+
+/* Makes all resident at once. A walk that comes back to what has left the list never ends. */
+static int validate_all(struct gpuvm_bo *vm_bo, struct gpuvm_exec *transaction)
+{
+	(void)vm_bo;
+	(void)transaction;
+	if (++validated > 8)
+		return -ELOOP;
+	for (unsigned int i = 0; i < 3; i++)
+		gpuvm_bo_evict(pairs[i], false);
+	return 0;
+}
+
+static void others_made_resident(void **state)
+{
+	(void)state;
+	for (unsigned int flags = 0; flags <= GPUVM_RESV_PROTECTED; flags++) {
+		set_up_local_pairs(flags, 3);
+		ops.vm_bo_validate = validate_all;
+		evict_all(true);
+		assert_int_equal(gpuvm_exec_lock(&exec), 0);
+		expect_evicted(pairs[0], pairs[1], pairs[2]);
+		assert_int_equal(gpuvm_validate(&toy.vm, &exec), 0);
+		assert_int_equal(validated, 1);
+		expect_evicted(NULL, NULL, NULL);
+		gpuvm_exec_unlock(&exec);
+		tear_down_pairs();
+	}
+}
+
+/* The first time it drops the pair that it is about, and the next on the list. */
+static int validate_and_put(struct gpuvm_bo *vm_bo, struct gpuvm_exec *transaction)
+{
+	(void)transaction;
+	if (++validated > 8)
+		return -ELOOP;
+	gpuvm_bo_evict(vm_bo, false);
+	for (unsigned int i = 0; validated == 1 && i < 2; i++) {
+		gpuvm_bo_put(pairs[i]);
+		pairs[i] = NULL;
+	}
+	return 0;
+}
+
+static void pairs_dropped(void **state)
+{
+	(void)state;
+	for (unsigned int flags = 0; flags <= GPUVM_RESV_PROTECTED; flags++) {
+		set_up_pairs(flags);
+		ops.vm_bo_validate = validate_and_put;
+		evict_all(true);
+		assert_int_equal(gpuvm_exec_lock(&exec), 0);
+		assert_int_equal(gpuvm_validate(&toy.vm, &exec), 0);
+		assert_int_equal(validated, 2);
+		assert_false(pairs[2]->evicted);
+		expect_evicted(NULL, NULL, NULL);
+		assert_int_equal(on_list(&toy.vm.extobj.list), 1);
+		gpuvm_exec_unlock(&exec);
+		assert_int_equal(toy.vm.refs, 2);
+		tear_down_pairs();
+	}
 }
 
 static void evict_default(void **state)
@@ -351,6 +457,9 @@ int main(void)
 		cmocka_unit_test(locking_stops_protected),
 		cmocka_unit_test(validate_default),
 		cmocka_unit_test(validate_protected),
+		cmocka_unit_test(failed_validation),
+		cmocka_unit_test(others_made_resident),
+		cmocka_unit_test(pairs_dropped),
 		cmocka_unit_test(dying_pairs_are_passed_over),
 		cmocka_unit_test(hiding),
 	};
