@@ -249,7 +249,11 @@ struct gpuvm_exec;
 
 /* All are optional but vm_free; op_alloc and op_free, vm_bo_alloc and vm_bo_free only together. */
 struct gpuvm_ops {
-	/* The last reference is gone; the user frees what the VM is part of. May sleep. */
+	/*
+	 * The last reference is gone; the user frees what the VM is part of. May sleep. The VM has
+	 * put its r_obj before, so this may free that with it; and to look at it, or at
+	 * gpuvm_resv(), wants a reference of one's own.
+	 */
 	void (*vm_free)(struct gpuvm *vm);
 	/*
 	 * Let a user embed operations, and pairs, at the beginning of his own structure. NULL: no
@@ -333,8 +337,8 @@ MT_API int gpuvm_set_lock(struct gpuvm *vm, void *lock, bool (*is_held)(void *lo
 
 /*
  * Counted references. Each mapping in the VM, each pair and each queue holds one, so whoever
- * created it must remove and unlink all mappings first. The last put calls ops->vm_free and may
- * sleep. NULL is fine. Also with queues.
+ * created it must remove and unlink all mappings first. The last put drops r_obj, whose free must
+ * leave the VM alone, then calls ops->vm_free. It may sleep. NULL is fine. Also with queues.
  */
 MT_API struct gpuvm *gpuvm_get(struct gpuvm *vm);
 MT_API void gpuvm_put(struct gpuvm *vm);

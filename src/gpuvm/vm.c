@@ -134,11 +134,12 @@ static struct gpuvm_queues_head *queues_head(struct gpuvm *vm)
 	return (struct gpuvm_queues_head *)vm->queues;
 }
 
-/* All that is left in the tree is the reserved region and markers. */
+/*
+ * All that is left in the tree is the reserved region and markers. Nothing is touched after
+ * vm_free: it may free r_obj's memory with the VM's.
+ */
 static void free_vm(struct gpuvm *vm)
 {
-	struct gpuvm_object *r_obj = vm->r_obj;
-
 	smr_assert(vm->nr_vas == 0);
 	smr_assert(smr_list_empty(&vm->extobj.list) && smr_list_empty(&vm->evict.list));
 	forget_lock(&vm->tree);
@@ -146,8 +147,8 @@ static void free_vm(struct gpuvm *vm)
 	mtree_destroy(&vm->tree);
 	if (vm->queues)
 		queues_head(vm)->free(queues_head(vm));
+	gpuvm_object_put(vm->r_obj);
 	vm->ops->vm_free(vm);
-	gpuvm_object_put(r_obj);
 }
 
 void gpuvm_put(struct gpuvm *vm)

@@ -7,6 +7,7 @@
 #include "lock/section.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 static struct toy toy;
 
@@ -54,6 +55,43 @@ static void init_refuses(void **state)
 	gpuvm_object_put(obj);
 	gpuvm_put(NULL);
 	gpuvm_object_put(NULL);
+}
+
+/* A VM with its r_obj beside it, to which it has the only reference. */
+struct both {
+	struct gpuvm vm;
+	struct gpuvm_object r_obj;
+};
+
+static struct gpuvm_object *r_obj_gone;
+static unsigned int both_freed;
+
+static void note_gone(struct gpuvm_object *obj)
+{
+	r_obj_gone = obj;
+}
+
+static void free_both(struct gpuvm *vm)
+{
+	struct both *both = (struct both *)vm;
+
+	both_freed += r_obj_gone == &both->r_obj;
+	free(both);
+}
+
+static void r_obj_goes_before_the_vm(void **state)
+{
+	static const struct gpuvm_ops ops = { .vm_free = free_both };
+	struct both *both = malloc(sizeof(*both));
+
+	(void)state;
+	assert_non_null(both);
+	gpuvm_object_init(&both->r_obj, 0, NULL, note_gone);
+	assert_int_equal(gpuvm_init(&both->vm, NULL, 0, NULL, &both->r_obj, 0, 8, 4, 4, &ops), 0);
+	gpuvm_object_put(&both->r_obj);
+	assert_null(r_obj_gone);
+	gpuvm_put(&both->vm);
+	assert_int_equal(both_freed, 1);
 }
 
 static void settings(void **state)
@@ -280,6 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(init_refuses),
+		cmocka_unit_test(r_obj_goes_before_the_vm),
 		cmocka_unit_test(settings),
 		cmocka_unit_test(own_lock),
 		cmocka_unit_test(counts),
