@@ -116,9 +116,11 @@ struct gpuvm_object {
 	struct mt_lock lock;
 	struct gpuvm_list pairs;
 	/*
-	 * After the last reference; may sleep. With GPUVM_RESV_PROTECTED pairs are put under the
-	 * VM's resv: who does so for the last time, and has no reference to the object, calls this
-	 * with that lock held. (Bind queues have one, and do not.)
+	 * After the last reference; may sleep. A transaction has unlocked all when it drops its
+	 * own. But pairs are put under reservation locks: with GPUVM_RESV_PROTECTED by whoever puts
+	 * one for the last time, under the VM's; and by gpuvm_exec_lock() and gpuvm_validate(),
+	 * which hold one after the other. If that is the last of a pair, and nobody has a reference
+	 * to the object, this is called with these locks held. (Bind queues have one, and do not.)
 	 */
 	void (*free)(struct gpuvm_object *obj);
 };
@@ -695,6 +697,7 @@ MT_API int gpuvm_exec_lock_array(struct gpuvm_exec *exec, struct gpuvm_object *c
 				 unsigned int nr);
 /* Only the objects mapped in the range. CONTEXT: HOLDS the VM's lock. */
 MT_API int gpuvm_exec_lock_range(struct gpuvm_exec *exec, uint64_t addr, uint64_t range);
+/* Unlocks all, and then drops its references to the objects. */
 MT_API void gpuvm_exec_unlock(struct gpuvm_exec *exec);
 /*
  * For extra.fn: locks @obj and reserves @nr slots. Returns what extra.fn must return if it is not

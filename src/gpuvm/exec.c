@@ -42,14 +42,13 @@ static int make_room(struct gpuvm_exec *exec)
 	return 0;
 }
 
+/* Puts none before all are unlocked: the last put of an object frees it, which may take locks. */
 static void unlock_all(struct gpuvm_exec *exec)
 {
-	while (exec->nr > 0) {
-		struct gpuvm_object *obj = exec->locked[--exec->nr];
-
-		gpuvm_resv_unlock(obj->resv);
-		gpuvm_object_put(obj);
-	}
+	for (unsigned int i = exec->nr; i > 0; i--)
+		gpuvm_resv_unlock(exec->locked[i - 1]->resv);
+	while (exec->nr > 0)
+		gpuvm_object_put(exec->locked[--exec->nr]);
 }
 
 /* Waits for a lock while holding none. */

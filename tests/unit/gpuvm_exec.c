@@ -202,6 +202,41 @@ static void as_many_as_one_likes(void **state)
 	assert_true(toy_destroy(&toy));
 }
 
+/* ---- Objects that go with the transaction ---- */
+
+static unsigned int gone, gone_locked;
+
+/* What is freed may take any lock: those of the transaction, too. */
+static void count_gone(struct gpuvm_object *obj)
+{
+	(void)obj;
+	gone++;
+	gone_locked += gpuvm_resv_held(&toy.vm);
+	for (unsigned int i = 0; i < MANY; i++)
+		gone_locked += gpuvm_resv_is_held(many[i].resv);
+}
+
+static void last_references(void **state)
+{
+	struct gpuvm_exec exec = { .vm = &toy.vm };
+	struct gpuvm_object *objs[MANY];
+
+	(void)state;
+	set_up();
+	for (unsigned int i = 0; i < MANY; i++) {
+		gpuvm_object_init(&many[i], 0, NULL, count_gone);
+		objs[i] = &many[i];
+	}
+	assert_int_equal(gpuvm_exec_lock_array(&exec, objs, MANY), 0);
+	for (unsigned int i = 0; i < MANY; i++)
+		gpuvm_object_put(&many[i]);
+	assert_int_equal(gone, 0);
+	gpuvm_exec_unlock(&exec);
+	assert_int_equal(gone, MANY);
+	assert_int_equal(gone_locked, 0);
+	assert_true(toy_destroy(&toy));
+}
+
 /* ---- Two VMs at once ---- */
 
 static struct toy other;
@@ -476,6 +511,7 @@ int main(void)
 		cmocka_unit_test(fences),
 		cmocka_unit_test(transactions),
 		cmocka_unit_test(as_many_as_one_likes),
+		cmocka_unit_test(last_references),
 		cmocka_unit_test(another_vm_too),
 		cmocka_unit_test(opposite_orders),
 		cmocka_unit_test(not_asked_for_again),
