@@ -580,8 +580,9 @@ MT_API struct gpuva_op *gpuva_prev_op(const struct gpuva_ops *ops, const struct 
 /*
  * A pair holds a reference to its VM and one to its object, and each mapping linked to it holds one
  * to the pair. Its last put takes it off all lists, frees it after a grace period and drops the
- * two, so it may sleep: not within a signalling section. With GPUVM_RESV_PROTECTED the last put
- * wants the VM's resv held, and so does gpuva_unlink(), whose put may be the last.
+ * two, so it may sleep: not within a signalling section. With GPUVM_RESV_PROTECTED the last put of
+ * a pair that is on a list of the VM wants the VM's resv held, and so does gpuva_unlink(), whose
+ * put may be the last.
  */
 struct gpuvm_bo {
 	struct gpuvm *vm;
@@ -610,14 +611,14 @@ MT_API bool gpuvm_bo_put(struct gpuvm_bo *vm_bo);
 MT_API struct gpuvm_bo *gpuvm_bo_find(struct gpuvm *vm, struct gpuvm_object *obj);
 /*
  * The same, or a new one put on the list; NULL when out of memory. CONTEXT: takes the object's
- * lock.
+ * lock; the VM's resv need not be held.
  */
 MT_API struct gpuvm_bo *gpuvm_bo_obtain(struct gpuvm *vm, struct gpuvm_object *obj);
 /*
  * With a pair made by gpuvm_bo_create(): puts it on the object's list and returns it; or, where
  * there is one already, returns that with a reference, and *@spare is the one given, for the caller
- * to put where that is allowed. Never fails, allocates nothing. CONTEXT: takes the object's lock;
- * any, also a signalling section.
+ * to put where that may sleep; it is on no list, so the VM's resv need not be held. Never fails,
+ * allocates nothing. CONTEXT: takes the object's lock; any, also a signalling section.
  */
 MT_API struct gpuvm_bo *gpuvm_bo_obtain_prealloc(struct gpuvm_bo *vm_bo, struct gpuvm_bo **spare);
 

@@ -118,6 +118,25 @@ static bool drop(struct gpuvm_bo *vm_bo)
 	return true;
 }
 
+/*
+ * Takes a dead pair off its VM's lists. With GPUVM_RESV_PROTECTED one that is on neither, such as
+ * one made in vain, does not want the VM's resv: only who has a reference, or finds the pair on its
+ * object's list, can put it there. Otherwise the lock is taken in any case, or a walk that is about
+ * to take the pair off might still write to it.
+ */
+static void unlist(struct gpuvm_bo *vm_bo)
+{
+	struct gpuvm *vm = vm_bo->vm;
+
+	if (gpuvm_resv_protected(vm) && smr_list_empty(&vm_bo->list.extobj) &&
+	    smr_list_empty(&vm_bo->list.evict))
+		return;
+	smri_lists_lock(vm);
+	smr_list_remove(&vm_bo->list.extobj);
+	smr_list_remove(&vm_bo->list.evict);
+	smri_lists_unlock(vm);
+}
+
 /* The rest of it. CONTEXT: may sleep; no object lock held. */
 static void destroy(struct gpuvm_bo *vm_bo)
 {
@@ -125,10 +144,7 @@ static void destroy(struct gpuvm_bo *vm_bo)
 	struct gpuvm_object *obj = vm_bo->obj;
 	struct gpuvm *vm = vm_bo->vm;
 
-	smri_lists_lock(vm);
-	smr_list_remove(&vm_bo->list.extobj);
-	smr_list_remove(&vm_bo->list.evict);
-	smri_lists_unlock(vm);
+	unlist(vm_bo);
 	dying->free = vm->ops->vm_bo_free;
 	smr_rcu_call(MT_RCU_BP, &dying->head, free_pair);
 	gpuvm_put(vm);

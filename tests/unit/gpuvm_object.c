@@ -10,6 +10,7 @@
 #include "support/memfault.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 static struct toy toy;
 
@@ -53,6 +54,50 @@ static void one_pair(void **state)
 	assert_null(spare);
 	assert_true(gpuvm_bo_put(a));
 	assert_true(toy_destroy(&toy));
+}
+
+/* ---- Another thread comes between: made by hand ---- */
+
+static struct gpuvm_bo *first_there;
+static unsigned int pairs_allocated;
+
+static struct gpuvm_bo *alloc_after_another(void)
+{
+	if (pairs_allocated++ == 0)
+		first_there = gpuvm_bo_obtain(&toy.vm, &toy.objs[0]);
+	return malloc(sizeof(struct gpuvm_bo));
+}
+
+static void free_allocated(struct gpuvm_bo *vm_bo)
+{
+	free(vm_bo);
+}
+
+/* A pair made in vain is on no list, so whoever puts it need not hold what protects the lists. */
+static void spare_pairs(void **state)
+{
+	static struct gpuvm_ops racing;
+	struct gpuvm_bo *pair;
+
+	(void)state;
+	for (unsigned int flags = 0; flags <= GPUVM_RESV_PROTECTED; flags++) {
+		set_up(flags, true);
+		racing = toy_ops;
+		racing.vm_bo_alloc = alloc_after_another;
+		racing.vm_bo_free = free_allocated;
+		toy.vm.ops = &racing;
+		pairs_allocated = 0;
+		pair = gpuvm_bo_obtain(&toy.vm, &toy.objs[0]);
+		assert_int_equal(pairs_allocated, 2);
+		assert_ptr_equal(pair, first_there);
+		assert_int_equal(pair->refs, 2);
+		assert_int_equal(toy.vm.refs, 2);
+		assert_int_equal(toy.objs[0].refs, 2);
+		/* Neither has it been listed. */
+		assert_false(gpuvm_bo_put(pair));
+		assert_true(gpuvm_bo_put(pair));
+		assert_true(toy_destroy(&toy));
+	}
 }
 
 static void links(void **state)
@@ -450,6 +495,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_pair),
+		cmocka_unit_test(spare_pairs),
 		cmocka_unit_test(links),
 		cmocka_unit_test(external),
 		cmocka_unit_test(evict_default),
