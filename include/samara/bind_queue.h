@@ -62,7 +62,7 @@ enum bind_op_type {
 
 struct bind_op {
 	enum bind_op_type type;
-	unsigned int flags; /* BIND_MAP: of the new mapping; GPUVA_SPARSE has no object */
+	unsigned int flags; /* BIND_MAP: of the new mapping; GPUVA_SPARSE: no object, offset 0 */
 	uint64_t addr, range;
 	struct gpuvm_object *obj; /* BIND_MAP: NULL for sparse, or the user's own memory */
 	uint64_t offset;
@@ -242,7 +242,8 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  *               error if it has one
  *   -EINVAL     malformed: job->bad_op says which operation. Also what gpuva_insert() refuses, a
  *               range that touches the reserved region or goes outside the VM (but for prefetch),
- *               range 0, an object with a sparse map or with an unmap, fences with BIND_SYNC
+ *               range 0, an object or an offset with a sparse map, an object with an unmap, fences
+ *               with BIND_SYNC
  *   -ENOENT     the VM is banned or closed, the queue cancelled
  *   -ENOMEM     no memory for what it may need
  *   -ENOSPC     BIND_NONBLOCK and no room below the VM's bounds; the limit of live mappings; or as

@@ -38,7 +38,7 @@ static int check_op(const struct gpuvm *vm, const struct bind_op *op)
 		return -EINVAL;
 	switch (op->type) {
 	case BIND_MAP:
-		if ((op->flags & GPUVA_SPARSE) && op->obj)
+		if ((op->flags & GPUVA_SPARSE) && (op->obj || op->offset))
 			return -EINVAL;
 		break;
 	case BIND_UNMAP:

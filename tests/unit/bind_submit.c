@@ -28,6 +28,7 @@ static void refuses_operations(void **state)
 	expect_bad(q, (struct bind_op){ .type = BIND_MAP, .addr = ~0UL, .range = 2 });
 	expect_bad(q, (struct bind_op){ BIND_MAP, 0, 0x10, 0x10, a, 0xf1 });
 	expect_bad(q, (struct bind_op){ BIND_MAP, GPUVA_SPARSE, 0x10, 0x10, a, 0 });
+	expect_bad(q, (struct bind_op){ BIND_MAP, GPUVA_SPARSE, 0x10, 0x10, NULL, 7 });
 	expect_bad(q, (struct bind_op){ BIND_UNMAP, 0, 0x10, 0x10, a, 0 });
 	expect_bad(q, (struct bind_op){ BIND_UNMAP, 0, 0x10, 0x10, NULL, 1 });
 	expect_bad(q, (struct bind_op){ BIND_UNMAP, 1, 0x10, 0x10, NULL, 0 });
@@ -39,6 +40,9 @@ static void refuses_operations(void **state)
 	expect_bad(q, (struct bind_op){ BIND_UNMAP_ALL, 0, 1, 0, a, 0 });
 	expect_bad(q, (struct bind_op){ BIND_UNMAP_ALL, 0, 0, 1, a, 0 });
 	assert_int_equal(stats().submitted, 0);
+	/* The user's own memory is where the offset says. */
+	assert_int_equal(submit_sync(q, "map 10+10=-@7"), 0);
+	expect_vm("[10+10=-@7]");
 	end(q);
 }
 
