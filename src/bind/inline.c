@@ -115,13 +115,43 @@ static int own(struct bind_queue *queue)
 	return err;
 }
 
-static bool cuts(struct gpuvm *vm, const struct bind_op *req)
+/* The operations of a job before one of them. */
+struct before {
+	const struct bind_op *ops;
+	unsigned int nr;
+};
+
+static bool covers(const struct bind_op *req, const struct gpuva *va)
 {
+	return req->addr <= va->va.addr && req->addr + (req->range - 1) >= smr_va_last(va);
+}
+
+/*
+ * Does one of them take @va out as a whole? One that would leave some of it has been found to cut
+ * it.
+ */
+static bool is_gone(const struct gpuva *va, void *arg)
+{
+	const struct before *before = arg;
+
+	for (unsigned int i = 0; i < before->nr; i++)
+		if (covers(&before->ops[i], va))
+			return true;
+	return false;
+}
+
+/* Does that operation have to cut a mapping, where none before it does? */
+static bool cuts(struct gpuvm *vm, const struct bind_job *job, unsigned int index)
+{
+	struct before before = { job->ops, index };
+	const struct bind_op *req = &job->ops[index];
 	struct smr_split s;
 	struct gpuva_op *op;
 	bool cut = false;
 
 	smr_split_begin(&s, vm, &vm->tree, req->addr, req->range, NULL);
+	s.gone = is_gone;
+	s.gone_arg = &before;
 	while (!cut && (op = smr_split_next(&s)))
 		cut = op->op == GPUVA_OP_REMAP;
 	return cut;
@@ -154,7 +184,7 @@ static int apply(struct run *r)
 
 	gpuvm_lock(vm);
 	for (unsigned int i = 0; i < r->job->nr_ops && !cut; i++)
-		cut = cuts(vm, &r->job->ops[i]);
+		cut = cuts(vm, r->job, i);
 	for (unsigned int i = 0; i < r->job->nr_ops && !cut; i++)
 		take_out(r, i);
 	smr_gpuvm_count(vm, 0, r->removed.nr);

@@ -497,6 +497,25 @@ static struct bind_queue *begin_without_memory(const char *maps)
 	return q;
 }
 
+/* What an operation before has taken out as a whole need not be cut; but what comes later does. */
+static void inline_unmaps_see_those_before(void **state)
+{
+	struct bind_queue *q =
+		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
+
+	(void)state;
+	assert_int_equal(submit(q, "unmap 224+4; unmap 220+10", NULL, NULL), -ENOMEM);
+	assert_int_equal(submit(q, "unmap 200+10; unmap 208+20", NULL, NULL), -ENOMEM);
+	assert_int_equal(stats().unmaps_inline, 0);
+	assert_string_equal(toy_log(&bt.toy), "(none)");
+	assert_int_equal(
+		submit(q, "unmap 200+10; unmap 204+4; unmap 220+40; unmap 208+20", NULL, NULL), 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	assert_string_equal(toy_log(&bt.toy), "U(200+10=B@0 k0) U(220+10=C@0 k0)");
+	assert_string_equal(bind_toy_dump(&bt), "[0+40=A@0 50+b0=A@50]");
+	end(q);
+}
+
 /* A step that fails bans the VM here, too; it is the job's error, and no longer the submit's. */
 static void a_failed_step_inline(void **state)
 {
@@ -769,6 +788,7 @@ int main(void)
 		cmocka_unit_test(too_few_threads),
 		cmocka_unit_test(unmaps_live_on_the_spare),
 		cmocka_unit_test(unmaps_are_run_inline),
+		cmocka_unit_test(inline_unmaps_see_those_before),
 		cmocka_unit_test(a_failed_step_inline),
 		cmocka_unit_test(canceled_before_it_runs_inline),
 		cmocka_unit_test(not_alone_any_more),
