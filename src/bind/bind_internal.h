@@ -146,6 +146,8 @@ struct gpuvm_queues {
 	struct mt_credits credits;
 	struct smr_pool vas, jobs, op_records, syncs;
 	unsigned long stamp; /* GUARD the runner */
+	/* GUARD the runner: where a clean-up had to leave markers; first > last: nowhere */
+	uint64_t left_first, left_last;
 
 	struct mt_lock lock; /* RANK bind */
 	struct gpuvm_list queues, ready;
@@ -235,7 +237,8 @@ int smri_bind_refill(struct gpuvm_queues *q);
 /* ---- run.c ---- */
 
 /*
- * Runs @job, or cancels it, up to its out-fences. CONTEXT: the runner; opens a signalling section.
+ * Runs @job, or cancels it, up to its out-fences; then takes out markers that had to be left, if
+ * there is memory again. CONTEXT: the runner; opens a signalling section.
  */
 void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job);
 /*
@@ -245,7 +248,7 @@ void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job);
 void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va);
 /*
  * Takes out the markers that are left of what was @removed, as far as there is memory, at the
- * strict level all. CONTEXT: the runner; may block.
+ * strict level all. What it has to leave goes after a later run. CONTEXT: the runner; may block.
  */
 void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed);
 

@@ -154,13 +154,15 @@ static void put_edge(struct apply *a, struct gpuva *va)
 static void store(struct apply *a, const struct smri_bind_op *op)
 {
 	struct mt_credits *credits = a->job->credits ? a->job->credits : &a->q->credits;
+	uint64_t first = op->req.addr, last = op->req.addr + (op->req.range - 1);
+	struct gpuvm *vm = a->q->vm;
 	int err;
 
 	/* Nothing there, and nothing to put there. */
 	if (!op->map && !op->removed.head)
 		return;
-	err = mt_txn_store_credit(&a->txn, op->req.addr, op->req.addr + (op->req.range - 1),
-				  op->map, credits);
+	vm->markers -= (unsigned long)smr_gpuvm_markers_under(vm, &a->txn.view, first, last);
+	err = mt_txn_store_credit(&a->txn, first, last, op->map, credits);
 	smr_assert(!err);
 	(void)err;
 	a->job->stores--;
@@ -283,11 +285,20 @@ static void mark_all(struct gpuvm_queues *q, struct smri_bind_job *job)
 
 /* ---- Sweeping: with free nodes one by one, and on credits what is left then ---- */
 
+/* Takes out a marker; false: it needs a node, and there is none. */
+static bool clear_marker(struct gpuvm *vm, const struct ma_state *mas)
+{
+	bool done = clear(vm, mas->index, mas->last);
+
+	vm->markers -= done;
+	return done;
+}
+
 static void sweep_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, void *arg)
 {
 	(void)arg;
-	if (xa_is_zero(entry) && vm->markers > 0 && clear(vm, mas->index, mas->last))
-		vm->markers--;
+	if (xa_is_zero(entry))
+		(void)clear_marker(vm, mas);
 }
 
 static void sweep_free(struct gpuvm *vm, const struct smr_pool_list *removed)
@@ -315,7 +326,7 @@ static void sweep_paid_piece(struct gpuvm *vm, struct ma_state *mas, void *entry
 	struct sweep *s = arg;
 	int err;
 
-	if (!xa_is_zero(entry) || vm->markers == 0 || s->credits == 0)
+	if (!xa_is_zero(entry) || s->credits == 0)
 		return;
 	err = mt_txn_store_credit(&s->txn, mas->index, mas->last, NULL, &s->q->credits);
 	smr_assert(!err);
@@ -344,6 +355,19 @@ static const struct smr_pool_obj *sweep_some(struct sweep *s, const struct smr_p
 	return obj;
 }
 
+/* Markers of mappings from @obj on are left. */
+static void note_left(struct gpuvm_queues *q, const struct smr_pool_obj *obj)
+{
+	for (; obj; obj = obj->next) {
+		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
+
+		if (va->va.addr < q->left_first)
+			q->left_first = va->va.addr;
+		if (smr_va_last(va) > q->left_last)
+			q->left_last = smr_va_last(va);
+	}
+}
+
 void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed)
 {
 	const struct smr_pool_obj *obj = removed->head;
@@ -354,10 +378,53 @@ void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed
 		sweep_free(q->vm, removed);
 	while (obj && q->vm->markers > 0) {
 		s.credits = removed->nr < SWEEP_CREDITS ? removed->nr : SWEEP_CREDITS;
-		if (mt_credits_reserve(&q->credits, s.credits, GFP_KERNEL))
+		if (mt_credits_reserve(&q->credits, s.credits, GFP_KERNEL)) {
+			note_left(q, obj);
 			break;
+		}
 		obj = sweep_some(&s, obj);
 		mt_credits_return(&q->credits, s.credits);
+	}
+}
+
+/* ---- Sweeping what had to be left ---- */
+
+/* Entries that are looked at under one hold of the lock. */
+enum { SWEEP_LOOKS = 256 };
+
+/* Goes on for a while; false: nothing is left, or what comes next needs memory. */
+static bool sweep_on(struct gpuvm_queues *q)
+{
+	struct gpuvm *vm = q->vm;
+	unsigned int looks = SWEEP_LOOKS;
+	struct ma_state mas;
+	void *entry;
+
+	mas_init(&mas, &vm->tree, q->left_first);
+	while (vm->markers > 0 && (entry = mas_find(&mas, q->left_last))) {
+		q->left_first = mas.index;
+		if (looks-- == 0)
+			return true;
+		if (xa_is_zero(entry) && !clear_marker(vm, &mas))
+			return false;
+	}
+	q->left_first = UINT64_MAX;
+	q->left_last = 0;
+	return false;
+}
+
+/*
+ * Takes out what clean-ups had to leave, with free nodes alone: jobs that come next may be waited
+ * for. As long as there are none it stops where it stopped before, and so costs next to nothing.
+ */
+static void sweep_left(struct gpuvm_queues *q)
+{
+	bool more = q->left_first <= q->left_last;
+
+	while (more) {
+		gpuvm_lock(q->vm);
+		more = sweep_on(q);
+		gpuvm_unlock(q->vm);
 	}
 }
 
@@ -624,4 +691,6 @@ void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job)
 	job->error = job->cancel ? -ECANCELED : change(q, job);
 	signal_out(job);
 	smri_bind_section_end(q);
+	if (!job->cancel)
+		sweep_left(q);
 }

@@ -151,6 +151,7 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	q->ops = c->ops;
 	q->priv = c->priv;
 	q->va_size = c->va_size;
+	q->left_first = UINT64_MAX;
 	q->max = (struct smri_bind_load){ c->max_jobs, c->max_ops, c->max_mappings, c->max_bytes };
 	if (c->max_mappings >= vm->mm_range / vm->align && c->max_mappings)
 		q->max.growth = ULONG_MAX;
@@ -165,6 +166,17 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	return q;
 }
 
+/* Markers of the time before have nobody to look after them: 0 or -ENOMEM. */
+static int sweep(struct gpuvm *vm)
+{
+	int err;
+
+	gpuvm_lock(vm);
+	err = gpuvm_sweep(vm);
+	gpuvm_unlock(vm);
+	return err;
+}
+
 int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
 {
 	struct gpuvm_queues *q;
@@ -175,7 +187,7 @@ int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
 		return -EINVAL;
 	if (vm->queues || vm->nr_vas > 0 || gpuvm_reserved(vm) > 0)
 		return -EBUSY;
-	if (!smr_rcu_init(mt_rcu_flavor(&vm->tree)))
+	if (!smr_rcu_init(mt_rcu_flavor(&vm->tree)) || sweep(vm))
 		return -ENOMEM;
 	q = new_queues(vm, &c);
 	if (!q)

@@ -89,13 +89,23 @@ static int store_parts(struct smri_batch *b, struct ma_state *mas, uint64_t firs
 	if (entry || b->secured)
 		err = smri_gpuvm_store(b->vm, mas, first, last, entry);
 	else
-		err = smri_gpuvm_store_free(mas, first, last, NULL);
+		err = smri_gpuvm_store_free(b->vm, mas, first, last, NULL);
 	smr_assert(!err || !b->secured);
 	if (err)
 		return err;
 	put_edge(mas, -1, b->prev);
 	put_edge(mas, 1, b->next);
 	return 0;
+}
+
+/* The same with the draft, which cannot fail. */
+static void store_draft(struct smri_batch *b, struct ma_state *mas, uint64_t first, uint64_t last,
+			struct gpuva *entry)
+{
+	long markers = smr_gpuvm_markers_under(b->vm, &b->vm->tree, first, last);
+
+	smr_draft_store(&b->draft, mas, first, last, b->prev, entry, b->next);
+	b->vm->markers -= (unsigned long)markers;
 }
 
 /* The same, with the draft if there is one, and nothing is gathered any more. */
@@ -105,7 +115,7 @@ static int store(struct smri_batch *b, struct ma_state *mas, uint64_t first, uin
 	int err = 0;
 
 	if (b->draft.leaf)
-		smr_draft_store(&b->draft, mas, first, last, b->prev, entry, b->next);
+		store_draft(b, mas, first, last, entry);
 	else
 		err = store_parts(b, mas, first, last, entry);
 	if (err)

@@ -10,7 +10,8 @@
  *
  * A removal that finds no node replaces the value instead, by an empty marker over exactly the same
  * range: one slot of a leaf, which needs none. What it costs is that gaps beside it are not merged,
- * and with that a slot, until gpuvm_sweep() or a change over the same place.
+ * and with that a slot, until gpuvm_sweep() or a change over the same place. markers is how many
+ * there are, exactly: a store takes those off that it covers.
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/change.h"
@@ -44,7 +45,7 @@ void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
 /* ---- One store ---- */
 
 /* What blocks keeps the lock: the cursor is given the nodes first. */
-int smri_gpuvm_store_free(struct ma_state *mas, uint64_t first, uint64_t last, void *entry)
+static int store_free(struct ma_state *mas, uint64_t first, uint64_t last, void *entry)
 {
 	int err;
 
@@ -61,6 +62,17 @@ int smri_gpuvm_store_free(struct ma_state *mas, uint64_t first, uint64_t last, v
 	return err;
 }
 
+int smri_gpuvm_store_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
+			  void *entry)
+{
+	long markers = smr_gpuvm_markers_under(vm, &vm->tree, first, last);
+	int err = store_free(mas, first, last, entry);
+
+	if (!err)
+		vm->markers -= (unsigned long)markers;
+	return err;
+}
+
 bool smri_gpuvm_is_paid(const struct gpuvm *vm)
 {
 	return vm->credits.begun > 0 && vm->credits.left > 0;
@@ -69,13 +81,21 @@ bool smri_gpuvm_is_paid(const struct gpuvm *vm)
 int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
 		     void *entry)
 {
-	if (!smri_gpuvm_is_paid(vm))
-		return smri_gpuvm_store_free(mas, first, last, entry);
-	__mas_set_range(mas, first, last);
-	return mas_store_credit(mas, entry, &vm->credits);
+	long markers = smr_gpuvm_markers_under(vm, &vm->tree, first, last);
+	int err;
+
+	if (smri_gpuvm_is_paid(vm)) {
+		__mas_set_range(mas, first, last);
+		err = mas_store_credit(mas, entry, &vm->credits);
+	} else {
+		err = store_free(mas, first, last, entry);
+	}
+	if (!err)
+		vm->markers -= (unsigned long)markers;
+	return err;
 }
 
-/* The same as the first store of a transaction. */
+/* The same as the first store of a transaction, within a mapping: no markers are there. */
 static int txn_store(struct gpuvm *vm, struct mt_txn *txn, uint64_t first, uint64_t last)
 {
 	int err;
@@ -156,7 +176,7 @@ static void remove_alone(struct gpuvm *vm, uint64_t first, uint64_t last)
 	struct ma_state mas;
 
 	mas_init(&mas, &vm->tree, first);
-	if (smri_gpuvm_store_free(&mas, first, last, NULL))
+	if (smri_gpuvm_store_free(vm, &mas, first, last, NULL))
 		smr_gpuvm_leave_marker(vm, first, last);
 }
 
@@ -243,6 +263,23 @@ void gpuva_unmap(const struct gpuva_op_unmap *op)
 
 /* ---- Markers ---- */
 
+long smri_gpuvm_count_markers(struct maple_tree *mt, uint64_t first, uint64_t last)
+{
+	struct ma_state mas;
+	void *entry;
+	long nr = 0;
+
+	mas_init(&mas, mt, first);
+	while ((entry = mas_find(&mas, last)) != NULL) {
+		if (!xa_is_zero(entry))
+			continue;
+		/* Of one that reaches beyond both ends two are left, beyond one end one. */
+		nr += mas.index >= first && mas.last <= last;
+		nr -= mas.index < first && mas.last > last;
+	}
+	return nr;
+}
+
 int gpuvm_sweep(struct gpuvm *vm)
 {
 	struct ma_state mas, clear;
@@ -251,15 +288,11 @@ int gpuvm_sweep(struct gpuvm *vm)
 
 	smr_assert(gpuvm_is_locked(vm));
 	smr_gpuvm_settle(vm);
-	if (vm->markers == 0)
-		return 0;
 	mas_init(&mas, &vm->tree, 0);
-	while (!err && (entry = mas_find(&mas, UINT64_MAX)) != NULL)
+	while (!err && vm->markers > 0 && (entry = mas_find(&mas, UINT64_MAX)) != NULL)
 		if (xa_is_zero(entry)) {
 			mas_init(&clear, &vm->tree, mas.index);
-			err = smri_gpuvm_store_free(&clear, mas.index, mas.last, NULL);
+			err = smri_gpuvm_store_free(vm, &clear, mas.index, mas.last, NULL);
 		}
-	if (!err)
-		vm->markers = 0;
 	return err;
 }

@@ -20,12 +20,26 @@ bool smri_gpuvm_is_paid(const struct gpuvm *vm);
  */
 int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
 		     void *entry);
-int smri_gpuvm_store_free(struct ma_state *mas, uint64_t first, uint64_t last, void *entry);
+int smri_gpuvm_store_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
+			  void *entry);
 
 /*
  * Puts an empty marker over [first, last], exactly an entry's range, for gpuvm_sweep() to take out.
  * One slot: needs no memory and cannot fail. CONTEXT: HOLDS the VM's lock.
  */
 void smr_gpuvm_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last);
+
+long smri_gpuvm_count_markers(struct maple_tree *mt, uint64_t first, uint64_t last);
+
+/*
+ * How many markers fewer a store over [first, last] leaves in @mt, which is the VM's tree or a
+ * transaction's view of it: -1 if it comes to lie within one. Whoever makes the store takes that
+ * off vm->markers. CONTEXT: HOLDS the VM's lock. Any section.
+ */
+smr_inline long smr_gpuvm_markers_under(const struct gpuvm *vm, struct maple_tree *mt,
+					uint64_t first, uint64_t last)
+{
+	return smr_likely(vm->markers == 0) ? 0 : smri_gpuvm_count_markers(mt, first, last);
+}
 
 #endif

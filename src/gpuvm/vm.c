@@ -109,6 +109,7 @@ int gpuvm_set_mem(struct gpuvm *vm, struct mt_mem *mem)
 	forget_lock(mt);
 	mtree_destroy(mt);
 	*mt = fresh;
+	vm->markers = 0;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "bind/bind_internal.h"
 #include "support/env.h"
+#include "support/gpuvm_toy.h"
 #include "support/memfault.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
@@ -175,6 +176,7 @@ static void compare(void)
 		nr++;
 	}
 	assert_int_equal(w.vm.markers, 0);
+	assert_true(toy_markers_counted(&w.vm));
 	assert_int_equal(mt_check(&w.vm.tree, NULL, 0), 0);
 	gpuvm_unlock(&w.vm);
 	assert_int_equal(nr, w.live);

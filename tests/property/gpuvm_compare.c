@@ -249,6 +249,8 @@ bool compare_all(struct compare *c)
 
 	if (mt_check(&c->toy.vm.tree, why, sizeof(why)))
 		return differ(c, why, 0);
+	if (!toy_markers_counted(&c->toy.vm))
+		return differ(c, "markers", c->toy.vm.markers);
 	for (uint64_t at = 0; at < c->model.pages; at++)
 		if (!same_lookups(c, at))
 			return false;

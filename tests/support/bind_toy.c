@@ -116,7 +116,9 @@ bool bind_toy_destroy(struct bind_toy *bt)
 	bool clean;
 
 	bind_vm_close(&bt->toy.vm, BIND_CANCEL);
-	clean = bt->cookies == 0 && bt->toy.vm.refs == 1;
+	gpuvm_lock(&bt->toy.vm);
+	clean = bt->cookies == 0 && bt->toy.vm.refs == 1 && toy_markers_counted(&bt->toy.vm);
+	gpuvm_unlock(&bt->toy.vm);
 	clean &= toy_destroy(&bt->toy);
 	bind_workers_destroy(bt->workers);
 	return clean;

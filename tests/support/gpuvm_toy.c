@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +96,17 @@ void toy_clear_log(struct toy *toy)
 	toy->log_len = 0;
 	toy->log[0] = 0;
 	toy->steps = 0;
+}
+
+bool toy_markers_counted(const struct gpuvm *vm)
+{
+	MA_STATE(mas, (struct maple_tree *)(uintptr_t)&vm->tree, 0, 0);
+	unsigned long nr = 0;
+	void *entry;
+
+	mas_for_each(&mas, entry, ULONG_MAX)
+		nr += xa_is_zero(entry);
+	return nr == vm->markers;
 }
 
 void toy_dump(struct toy *toy, char *text, size_t size)

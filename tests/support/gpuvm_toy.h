@@ -78,6 +78,8 @@ void toy_log_op(struct toy *toy, const struct gpuva_op *op);
 /* The log of steps, "(none)" if there were none, and a new one begun. */
 const char *toy_log(struct toy *toy);
 void toy_clear_log(struct toy *toy);
+/* Is vm->markers how many there are in the tree? VM lock held. */
+bool toy_markers_counted(const struct gpuvm *vm);
 /* All mappings, ascending: "[10+8=A@100 20+8=-@0]". VM lock or read-side section held. */
 void toy_dump(struct toy *toy, char *text, size_t size);
 /* One mapping, "NULL", or "K" for the reserved region. */

@@ -541,6 +541,7 @@ static void compare(void)
 			     va->gem.offset - va->va.addr);
 		covered += va->va.range;
 	}
+	fail_if(!toy_markers_counted(&vm));
 	gpuvm_unlock(&vm);
 	for (uint64_t i = 0; i < nr_cells; i++)
 		mapped += cells[i].obj > 0;

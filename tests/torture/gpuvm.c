@@ -118,6 +118,8 @@ int main(void)
 		gpuvm_lock(&toy.vm);
 		if (request(&rng))
 			fail("a request", n);
+		if (n % 512 == 0 && !toy_markers_counted(&toy.vm))
+			fail("markers miscounted", n);
 		gpuvm_unlock(&toy.vm);
 		if (n % 512 == 0)
 			toy_reap(&toy);

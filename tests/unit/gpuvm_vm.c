@@ -246,7 +246,9 @@ static void removal_without_memory(void **state)
 	assert_int_equal(gpuvm_sweep(&toy.vm), -ENOMEM);
 	memfault_ok();
 	/* One goes with a change over it, the others when they are swept. */
+	assert_true(toy_markers_counted(&toy.vm));
 	assert_int_equal(toy_insert(&toy, 0x11, 2, 1, 0), 0);
+	assert_true(toy_markers_counted(&toy.vm));
 	assert_int_equal(gpuvm_sweep(&toy.vm), 0);
 	assert_int_equal(toy.vm.markers, 0);
 	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0, 0x10), 0);
