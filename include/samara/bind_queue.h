@@ -252,6 +252,11 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  *               it, if the job was accepted, it stays queued and will run: job->bad_op is UINT_MAX
  *               then
  *
+ * A wait for room, for an in-fence or for the job is one sleep, whatever else goes on in the VM,
+ * and a handler that runs during it ends it. One that runs before it has begun, or when what is
+ * waited for has come, is not noticed. A submit that waits for memory looks for some each time
+ * something is over, and a handler that runs just then is not noticed either.
+ *
  * On every error but that last one nothing has changed: no mapping, pair, fence, sequence or other
  * job's reservation. With BIND_SYNC the result of the job is returned, -ECANCELED or a step's
  * error.
@@ -281,7 +286,10 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  */
 MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
 
-/* Waits until all jobs submitted before the call are over and cleaned up: 0, -ETIMEDOUT, -EINTR. */
+/*
+ * Waits until all jobs submitted before the call are over and cleaned up: 0, -ETIMEDOUT, -EINTR
+ * (one sleep, as above).
+ */
 MT_API int bind_queue_wait(struct bind_queue *q, int64_t timeout_ns);
 
 /*

@@ -59,8 +59,21 @@ struct smri_bind_load {
 	size_t bytes;
 };
 
-/* Who waits for a BIND_SYNC job, on the waiter's stack. GUARD VM's lock. */
+/*
+ * Who waits for one thing, on his own stack. He sleeps on a word that changes when that has come,
+ * and for nothing else that goes on in the VM: so he sleeps once, and a signal handler that runs
+ * meanwhile ends the sleep. GUARD VM's lock.
+ */
+struct smri_bind_wait {
+	struct gpuvm_list link; /* among those of the VM, until it has come */
+	/* Has it come? May take it for him, and is then not asked again. CONTEXT: HOLDS q->lock. */
+	bool (*over)(struct gpuvm_queues *q, struct smri_bind_wait *w);
+	unsigned int word; /* a futex; 1: it has */
+};
+
+/* Who waits for a BIND_SYNC job. GUARD VM's lock. */
 struct smri_bind_waiter {
+	struct smri_bind_wait wait;
 	struct smri_bind_job *job; /* NULL: it is over, or about to be */
 	bool over;
 	int error;
@@ -159,6 +172,7 @@ struct gpuvm_queues {
 	bool expired;                  /* GUARD lock: the pool of mappings has expired ones */
 	unsigned int event;            /* GUARD lock; a futex: something is over */
 	unsigned int sleepers;         /* GUARD lock: on event */
+	struct gpuvm_list waits;       /* GUARD lock: struct smri_bind_wait, longest first */
 	struct smri_bind_load charged; /* GUARD lock: by jobs accepted, and submits under way */
 	struct smri_bind_spare spare;
 	struct bind_stats stats; /* GUARD lock */
@@ -194,11 +208,19 @@ void smri_bind_work(struct gpuvm_queues *q);
  */
 void smri_bind_own(struct gpuvm_queues *q);
 void smri_bind_disown(struct gpuvm_queues *q);
-/* Tells who sleeps in smri_bind_sleep() that something is over. CONTEXT: HOLDS q->lock. */
+/*
+ * Tells that something is over: who sleeps in smri_bind_sleep(), and of those in smri_bind_wait()
+ * the ones for whom it has come. CONTEXT: HOLDS q->lock.
+ */
 void smri_bind_tell(struct gpuvm_queues *q);
 /*
- * Lets go of q->lock and sleeps until smri_bind_tell(), to @deadline (of smr_now()) at most;
- * retakes it. 0, -EINTR, -ETIMEDOUT.
+ * Lets go of q->lock and sleeps until smri_bind_tell() finds w->over, to @deadline (of smr_now())
+ * at most; retakes it. 0: it has come; -EINTR, -ETIMEDOUT: it has not.
+ */
+int smri_bind_wait(struct gpuvm_queues *q, struct smri_bind_wait *w, uint64_t deadline);
+/*
+ * Likewise until anything at all is over. For those who look for themselves what has become of it,
+ * with the lock let go of: a signal that finds them at that is not noticed.
  */
 int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline);
 /* The same, and goes on sleeping when signals arrive. */

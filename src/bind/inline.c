@@ -48,13 +48,15 @@ static bool refuses(const struct bind_queue *queue)
 
 /* An in-fence that is waited for, on the waiter's stack. */
 struct waited {
+	struct smri_bind_wait wait;
 	struct fence_cb cb;
-	struct gpuvm_queues *q;
+	struct fence *fence;
+	const struct bind_queue *queue;
 };
 
 static void in_signaled(struct fence *f, struct fence_cb *cb)
 {
-	struct gpuvm_queues *q = container_of(cb, struct waited, cb)->q;
+	struct gpuvm_queues *q = container_of(cb, struct waited, cb)->queue->vm;
 
 	(void)f;
 	mt_lock_acquire(&q->lock);
@@ -62,27 +64,36 @@ static void in_signaled(struct fence *f, struct fence_cb *cb)
 	mt_lock_release(&q->lock);
 }
 
+static bool need_not_wait(struct gpuvm_queues *q, struct smri_bind_wait *w)
+{
+	const struct waited *waited = container_of(w, struct waited, wait);
+
+	(void)q;
+	return fence_is_signaled(waited->fence) || refuses(waited->queue);
+}
+
 /*
  * Until @f is signalled, or the queue takes no jobs any more: who closes the VM waits for this
  * submit. 0, -ENOENT, -EINTR.
  */
-static int wait_for(struct bind_queue *queue, struct fence *f)
+static int wait_for(const struct bind_queue *queue, struct fence *f)
 {
+	struct waited w = { .wait.over = need_not_wait, .fence = f, .queue = queue };
 	struct gpuvm_queues *q = queue->vm;
-	struct waited w = { .q = q };
-	int err = 0;
+	int err;
 
 	if (fence_add_callback(f, &w.cb, in_signaled))
 		return 0;
 	mt_lock_acquire(&q->lock);
-	while (!err && !fence_is_signaled(f))
-		err = refuses(queue) ? -ENOENT : smri_bind_sleep(q, SMR_NEVER);
+	err = smri_bind_wait(q, &w.wait, SMR_NEVER);
+	if (!err && !fence_is_signaled(f))
+		err = -ENOENT;
 	mt_lock_release(&q->lock);
 	(void)fence_remove_callback(f, &w.cb);
 	return err;
 }
 
-static int wait_for_in(struct bind_queue *queue, const struct bind_job *job)
+static int wait_for_in(const struct bind_queue *queue, const struct bind_job *job)
 {
 	int err = 0;
 

@@ -46,8 +46,8 @@
  *	   of 1, the workers and those who signal in-fences because the locks below are never held
  *	   while memory is got or freed.
  *	5  `charged` counts jobs accepted and submits under way; stats.jobs accepted ones alone.
- *	   Both fall when a job has been cleaned up, when also `event` moves on, for whoever waits
- *	   for room, memory, or the end.
+ *	   Both fall when a job has been cleaned up, which is told to whoever waits for room,
+ *	   memory, or the end.
  *
  * Locks, outermost first: reservation locks of objects (submit, clean up); a pool's (never in a
  * run); the VM's tree; an object's list; `lock` of the VM's queues; the workers'. Under the last
@@ -95,11 +95,48 @@ enum { JOBS_A_TURN = 8 };
 
 /* ---- Telling and waiting ---- */
 
+static void tell_waits(struct gpuvm_queues *q)
+{
+	struct gpuvm_list *link, *next;
+
+	smr_list_for_each_safe(link, next, &q->waits)
+	{
+		struct smri_bind_wait *w = smr_list_entry(link, struct smri_bind_wait, link);
+
+		if (!w->over(q, w))
+			continue;
+		smr_list_remove(link);
+		smr_store(&w->word, 1, RELAXED);
+		smr_wake(&w->word, 1);
+	}
+}
+
 void smri_bind_tell(struct gpuvm_queues *q)
 {
 	smr_store(&q->event, q->event + 1, RELAXED);
 	if (q->sleepers)
 		smr_wake(&q->event, INT_MAX);
+	tell_waits(q);
+}
+
+int smri_bind_wait(struct gpuvm_queues *q, struct smri_bind_wait *w, uint64_t deadline)
+{
+	int err = 0;
+
+	if (w->over(q, w))
+		return 0;
+	smr_check_wait("jobs of a bind queue");
+	smr_list_append(&q->waits, &w->link);
+	w->word = 0;
+	while (!w->word && !err) {
+		mt_lock_release(&q->lock);
+		err = smr_park_until(&w->word, 0, deadline);
+		mt_lock_acquire(&q->lock);
+	}
+	if (w->word) /* perhaps at the last moment */
+		return 0;
+	smr_list_remove(&w->link);
+	return err;
 }
 
 int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
@@ -273,19 +310,30 @@ void bind_queue_cancel(struct bind_queue *queue)
 	mt_lock_release(&q->lock);
 }
 
+struct waited {
+	struct smri_bind_wait wait;
+	const struct bind_queue *queue;
+	unsigned long until; /* so many jobs are over */
+};
+
+static bool have_finished(struct gpuvm_queues *q, struct smri_bind_wait *w)
+{
+	const struct waited *waited = container_of(w, struct waited, wait);
+
+	(void)q;
+	return waited->queue->finished >= waited->until;
+}
+
 int bind_queue_wait(struct bind_queue *queue, int64_t timeout_ns)
 {
 	uint64_t deadline = timeout_ns < 0 ? SMR_NEVER : smr_now() + (uint64_t)timeout_ns;
+	struct waited w = { .wait.over = have_finished, .queue = queue };
 	struct gpuvm_queues *q = queue->vm;
-	unsigned long until;
-	int err = 0;
+	int err;
 
 	mt_lock_acquire(&q->lock);
-	until = queue->submitted;
-	while (queue->finished < until && !err)
-		err = smri_bind_sleep(q, deadline);
-	if (queue->finished >= until)
-		err = 0;
+	w.until = queue->submitted;
+	err = smri_bind_wait(q, &w.wait, deadline);
 	mt_lock_release(&q->lock);
 	return err;
 }

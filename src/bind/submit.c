@@ -125,28 +125,42 @@ static int try_charge(const struct bind_queue *queue, const struct smri_bind_loa
 	return wait ? -EAGAIN : -ENOSPC;
 }
 
-static int charge(struct bind_queue *queue, const struct smri_bind_load *load, bool wait)
+struct charge {
+	struct smri_bind_wait wait;
+	const struct bind_queue *queue;
+	const struct smri_bind_load *load;
+	bool waits;
+	int err; /* once it is over */
+};
+
+/* Room that is there is taken at once, for one who sleeps too: when he is awake it may be gone. */
+static bool take_room(struct gpuvm_queues *q, struct smri_bind_wait *w)
 {
+	struct charge *c = container_of(w, struct charge, wait);
+
+	c->err = try_charge(c->queue, c->load, c->waits);
+	if (!c->err) {
+		q->charged.jobs += c->load->jobs;
+		q->charged.ops += c->load->ops;
+		q->charged.growth += c->load->growth;
+		q->charged.bytes += c->load->bytes;
+	}
+	return c->err != -EAGAIN;
+}
+
+static int charge(const struct bind_queue *queue, const struct smri_bind_load *load, bool wait)
+{
+	struct charge c = { .wait.over = take_room, .queue = queue, .load = load, .waits = wait };
 	struct gpuvm_queues *q = queue->vm;
-	bool waited = false;
-	int err;
+	int err = 0;
 
 	mt_lock_acquire(&q->lock);
-	while ((err = try_charge(queue, load, wait)) == -EAGAIN) {
-		q->stats.blocked += !waited;
-		waited = true;
-		err = smri_bind_sleep(q, SMR_NEVER);
-		if (err)
-			break;
-	}
-	if (!err) {
-		q->charged.jobs += load->jobs;
-		q->charged.ops += load->ops;
-		q->charged.growth += load->growth;
-		q->charged.bytes += load->bytes;
+	if (!take_room(q, &c.wait)) {
+		q->stats.blocked++;
+		err = smri_bind_wait(q, &c.wait, SMR_NEVER);
 	}
 	mt_lock_release(&q->lock);
-	return err;
+	return err ? err : c.err;
 }
 
 static void uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
@@ -439,18 +453,22 @@ static int commit(struct bind_queue *queue, struct smri_bind_job *j)
 
 /* ---- The whole ---- */
 
+static bool is_over(struct gpuvm_queues *q, struct smri_bind_wait *w)
+{
+	(void)q;
+	return container_of(w, struct smri_bind_waiter, wait)->over;
+}
+
 /* The result of the job; -EINTR: it will run all the same. */
 static int wait_for_job(struct gpuvm_queues *q, struct smri_bind_waiter *w, struct bind_job *job)
 {
-	int err = 0;
+	int err;
 
 	mt_lock_acquire(&q->lock);
-	while (!w->over && !err) {
-		err = smri_bind_sleep(q, SMR_NEVER);
-		if (!w->job)
-			err = 0; /* about to be over */
-	}
-	if (w->over) {
+	do
+		err = smri_bind_wait(q, &w->wait, SMR_NEVER);
+	while (err && !w->job); /* it is about to be over */
+	if (!err) {
 		err = w->error;
 	} else {
 		w->job->waiter = NULL;
@@ -463,7 +481,7 @@ static int wait_for_job(struct gpuvm_queues *q, struct smri_bind_waiter *w, stru
 static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bind_need *need)
 {
 	struct gpuvm_queues *q = queue->vm;
-	struct smri_bind_waiter waiter = { .over = false };
+	struct smri_bind_waiter waiter = { .wait.over = is_over };
 	struct smri_bind_job *j;
 	int err;
 

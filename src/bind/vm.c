@@ -158,6 +158,7 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	smr_lock_init(&q->lock, SMR_RANK_BIND);
 	smr_list_init(&q->queues);
 	smr_list_init(&q->ready);
+	smr_list_init(&q->waits);
 	smri_bind_spare_init(q);
 	mt_credits_init(&q->credits, &vm->tree, MT_CREDITS_RECYCLING);
 	init_pools(q, c);

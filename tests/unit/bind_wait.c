@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Submitters that wait, for room below the bounds or for their job: who is let in, who is told of
- * the end, and signals.
+ * Who waits, for room below the bounds, for a job or for a queue: who is let in, who is told of the
+ * end, and signals.
  */
 #include "bind_bed.h"
 
@@ -9,6 +9,9 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct blocked {
@@ -99,11 +102,16 @@ static void nothing(int sig)
 	(void)sig;
 }
 
-static void kick(pthread_t thread, const unsigned int *done)
+static void handle_signals(void)
 {
 	struct sigaction action = { .sa_handler = nothing, .sa_flags = SA_RESTART };
 
 	sigaction(SIGUSR1, &action, NULL);
+}
+
+static void kick(pthread_t thread, const unsigned int *done)
+{
+	handle_signals();
 	while (!__atomic_load_n(done, __ATOMIC_SEQ_CST)) {
 		pthread_kill(thread, SIGUSR1);
 		usleep(200);
@@ -179,6 +187,158 @@ static void an_interrupted_sync_job_still_runs(void **state)
 	end(q);
 }
 
+/* ---- Beside a queue that is busy ---- */
+
+enum kind { FOR_QUEUE, FOR_JOB, FOR_ROOM, KINDS };
+
+struct sleeper {
+	enum kind kind;
+	struct bind_queue *q, *other;
+	struct fence *in;
+	pthread_t thread;
+	int tid, result;
+	unsigned int done;
+};
+
+static void *sleep_in(void *arg)
+{
+	struct sleeper *s = arg;
+
+	__atomic_store_n(&s->tid, (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+	if (s->kind == FOR_QUEUE)
+		s->result = bind_queue_wait(s->q, FENCE_FOREVER);
+	else if (s->kind == FOR_JOB)
+		s->result = submit_sync(s->q, "map 20+10=B@0");
+	else
+		s->result = submit(s->q, "map 20+10=B@0; prefetch 1+1", NULL, NULL);
+	__atomic_store_n(&s->done, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* How often has the thread gone to sleep? *@asleep: it is so now. */
+static unsigned long sleeps(int tid, bool *asleep)
+{
+	char path[64], line[256];
+	unsigned long nr = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	*asleep = false;
+	while (fgets(line, sizeof(line), f)) {
+		*asleep |= strncmp(line, "State:\tS", 8) == 0;
+		sscanf(line, "voluntary_ctxt_switches: %lu", &nr);
+	}
+	fclose(f);
+	return nr;
+}
+
+/* Until it sleeps, and goes on sleeping; the same number. */
+static unsigned long until_asleep(const struct sleeper *s)
+{
+	unsigned long before, nr = 0;
+	bool asleep = false;
+
+	while (__atomic_load_n(&s->tid, __ATOMIC_SEQ_CST) == 0)
+		usleep(100);
+	do {
+		before = nr;
+		usleep(2000);
+		nr = sleeps(s->tid, &asleep);
+	} while (!asleep || nr != before);
+	return nr;
+}
+
+/* Three operations are outstanding; four may be. */
+static unsigned long start_sleeper(struct sleeper *s, enum kind kind)
+{
+	static const struct bind_config four = { .max_ops = 4 };
+
+	*s = (struct sleeper){ .kind = kind, .in = fence_create() };
+	s->q = begin(kind == FOR_ROOM ? &four : NULL);
+	s->other = another();
+	assert_int_equal(submit(s->q, "map 10+10=A@0; prefetch 1+1; prefetch 1+1", s->in, NULL), 0);
+	assert_int_equal(pthread_create(&s->thread, NULL, sleep_in, s), 0);
+	return until_asleep(s);
+}
+
+static void end_sleeper(struct sleeper *s)
+{
+	fence_signal(s->in);
+	pthread_join(s->thread, NULL);
+	settle(s->q);
+	fence_put(s->in);
+	bind_queue_destroy(s->other);
+	end(s->q);
+}
+
+static void who_waits_sleeps_on_beside_others(void **state)
+{
+	(void)state;
+	for (enum kind kind = 0; kind < KINDS; kind++) {
+		struct sleeper s;
+		unsigned long nr = start_sleeper(&s, kind);
+
+		for (unsigned int i = 0; i < 50; i++)
+			assert_int_equal(submit_sync(s.other, "prefetch 1+1"), 0);
+		assert_int_equal(until_asleep(&s), nr);
+		end_sleeper(&s);
+		assert_int_equal(s.result, 0);
+	}
+}
+
+struct storm {
+	struct bind_queue *q;
+	pthread_t thread;
+	unsigned int jobs, stop;
+};
+
+static void *storm(void *arg)
+{
+	struct storm *st = arg;
+
+	while (!now(&st->stop)) {
+		submit_sync(st->q, "prefetch 1+1");
+		__atomic_fetch_add(&st->jobs, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+static void start_storm(struct storm *st, struct bind_queue *q)
+{
+	*st = (struct storm){ .q = q };
+	assert_int_equal(pthread_create(&st->thread, NULL, storm, st), 0);
+	while (now(&st->jobs) < 10)
+		usleep(100);
+}
+
+static void end_storm(struct storm *st)
+{
+	__atomic_store_n(&st->stop, 1, __ATOMIC_SEQ_CST);
+	pthread_join(st->thread, NULL);
+}
+
+/* One signal is enough, while jobs of another queue come and go. */
+static void one_signal_ends_a_wait(void **state)
+{
+	(void)state;
+	handle_signals();
+	for (unsigned int round = 0; round < 10 * KINDS; round++) {
+		struct sleeper s;
+		struct storm st;
+
+		start_sleeper(&s, round % KINDS);
+		start_storm(&st, s.other);
+		pthread_kill(s.thread, SIGUSR1);
+		for (unsigned int i = 0; i < 5000 && !now(&s.done); i++)
+			usleep(1000);
+		end_storm(&st);
+		end_sleeper(&s);
+		assert_int_equal(s.result, -EINTR);
+	}
+}
+
 /* ---- Reservation locks ---- */
 
 static void *map_both(void *q)
@@ -232,6 +392,8 @@ int main(void)
 		cmocka_unit_test(waiting_for_room_is_interrupted),
 		cmocka_unit_test(sync_jobs_return_their_result),
 		cmocka_unit_test(an_interrupted_sync_job_still_runs),
+		cmocka_unit_test(who_waits_sleeps_on_beside_others),
+		cmocka_unit_test(one_signal_ends_a_wait),
 		cmocka_unit_test(nothing_is_held_while_one_is_waited_for),
 	};
 
