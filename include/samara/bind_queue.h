@@ -217,7 +217,7 @@ struct bind_stats {
 		vas_returned;      /* ever; reserved ones that became mappings, and that did not */
 	unsigned long grace_waits; /* runs that waited for a grace period before they began */
 	unsigned long blocked;     /* submits that waited for room */
-	/* Unmaps that the submitter had to run itself, for want of memory. */
+	/* Jobs of unmaps or of nothing that the submitter had to run, for want of memory. */
 	unsigned long unmaps_inline;
 };
 
@@ -273,8 +273,9 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  * what one needs, and waits for that to return. If nothing is outstanding and there still is none,
  * the submitter waits for the in-fences and runs it itself, and readers may see one mapping go
  * after the other; -ENOMEM only if it then really has to cut a mapping and cannot, or is a job of
- * more than 16 operations, or for the fence of a timeline's value. Jobs of BIND_UNMAPs alone count
- * as such.
+ * more than 16 operations, or for the fence of a timeline's value. With BIND_NONBLOCK the same, but
+ * -ENOMEM where it would wait for a job or an in-fence. Jobs of BIND_UNMAPs and BIND_UNMAP_ALLs
+ * alone count as such, and those without operations.
  *
  * BIND_UNMAP_ALL makes all mappings of the object invisible at one moment, without needing memory.
  * Combined with other operations that moment comes directly before the one in which these become

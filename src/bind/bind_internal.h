@@ -232,7 +232,7 @@ void smri_bind_sleep_on(struct gpuvm_queues *q);
 struct smri_bind_need {
 	struct smri_bind_load load;
 	unsigned int vas, stores, syncs;
-	bool unmaps_only; /* and at least one */
+	bool unmaps_only; /* of ranges or of objects; or there is no operation */
 	bool maps_object;
 };
 
@@ -241,7 +241,7 @@ void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 /* Gets all of it: the job, or NULL and *@err. CONTEXT: may block. */
 struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bind_job *job,
 					const struct smri_bind_need *need, int *err);
-/* The same out of the spare, for one unmap: NULL if that is gone. Asks for no memory. */
+/* The same out of the spare, for unmaps: NULL if it has not got as much. Asks for no memory. */
 struct smri_bind_job *smri_bind_job_spare(struct gpuvm_queues *q, const struct bind_job *job,
 					  const struct smri_bind_need *need);
 /* Gives everything back that is still the job's, and the job. CONTEXT: may block. */
@@ -288,9 +288,9 @@ void smri_bind_unlist(struct smr_pool_list *removed);
 /* ---- inline.c ---- */
 
 /*
- * Runs @job, of unmaps that cut nothing, on the submitter's thread, where it waits for its
- * in-fences. What bind_queue_submit() is to return (-ENOMEM: one has to cut, or there are too
- * many); or SMRI_BIND_RETRY.
+ * Runs @job, of unmaps that cut nothing or of nothing, on the submitter's thread, where it waits
+ * for its in-fences, unless it has BIND_NONBLOCK. What bind_queue_submit() is to return (-ENOMEM:
+ * one has to cut, or there are too many); or SMRI_BIND_RETRY.
  */
 int smri_bind_inline(struct bind_queue *queue, const struct bind_job *job);
 

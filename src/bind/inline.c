@@ -3,12 +3,14 @@
  * Unmaps that the submitter runs itself, because there is no memory to make a job of them, and
  * nothing outstanding that could bring any. They cut nothing, so no mapping is made, and each that
  * goes is replaced by an empty marker at worst: nothing is needed but the stack. Each mapping goes
- * by itself, as readers without a lock see it.
+ * by itself, as readers without a lock see it; those of an object, where all of them go, at one
+ * moment, as in a run.
  */
 #include "bind/bind_internal.h"
 
 #include "base/park.h"
 #include "gpuvm/change.h"
+#include "gpuvm/object.h"
 #include "gpuvm/split.h"
 
 #include <errno.h>
@@ -18,8 +20,14 @@ struct run {
 	const struct bind_job *job;
 	unsigned int prepared;
 	void *cookie[SMRI_BIND_INLINE_OPS];
+	struct gpuvm_bo *pair[SMRI_BIND_INLINE_OPS]; /* of BIND_UNMAP_ALLs, with a reference */
 	struct smr_pool_list removed;
 };
+
+static bool waits(const struct bind_job *job)
+{
+	return !(job->flags & BIND_NONBLOCK);
+}
 
 static int prepare(struct run *r)
 {
@@ -39,6 +47,8 @@ static void finish(struct run *r)
 
 	for (unsigned int i = 0; ops && ops->finish && i < r->prepared; i++)
 		ops->finish(r->q->vm, r->cookie[i], r->q->priv);
+	for (unsigned int i = 0; i < r->job->nr_ops; i++)
+		smri_bind_put_pair(r->q, r->pair[i]);
 }
 
 static bool refuses(const struct bind_queue *queue)
@@ -102,26 +112,33 @@ static int wait_for_in(const struct bind_queue *queue, const struct bind_job *jo
 		struct fence *f = in->fence ? fence_get(in->fence)
 					    : timeline_fence(in->timeline, in->value);
 
-		err = f ? wait_for(queue, f) : -ENOMEM;
+		if (!f || (!waits(job) && !fence_is_signaled(f)))
+			err = -ENOMEM;
+		else
+			err = wait_for(queue, f);
 		fence_put(f);
 	}
 	return err;
 }
 
-/* Becomes the runner; SMRI_BIND_RETRY if there is anybody to wait for after all. */
+/*
+ * Becomes the runner; SMRI_BIND_RETRY if there is anybody to wait for after all. A runner without
+ * jobs is about to end, and is waited for.
+ */
 static int own(struct bind_queue *queue)
 {
 	struct gpuvm_queues *q = queue->vm;
 	int err = 0;
 
 	mt_lock_acquire(&q->lock);
-	smri_bind_own(q);
+	while (q->stats.jobs == 0 && (q->listed || q->running))
+		smri_bind_sleep_on(q);
 	if (refuses(queue))
 		err = -ENOENT;
 	else if (q->stats.jobs > 0)
 		err = SMRI_BIND_RETRY;
-	if (err)
-		smri_bind_disown(q);
+	else
+		smri_bind_own(q);
 	mt_lock_release(&q->lock);
 	return err;
 }
@@ -132,8 +149,10 @@ struct before {
 	unsigned int nr;
 };
 
-static bool covers(const struct bind_op *req, const struct gpuva *va)
+static bool takes(const struct bind_op *req, const struct gpuva *va)
 {
+	if (req->type == BIND_UNMAP_ALL)
+		return req->obj == va->gem.obj;
 	return req->addr <= va->va.addr && req->addr + (req->range - 1) >= smr_va_last(va);
 }
 
@@ -146,7 +165,7 @@ static bool is_gone(const struct gpuva *va, void *arg)
 	const struct before *before = arg;
 
 	for (unsigned int i = 0; i < before->nr; i++)
-		if (covers(&before->ops[i], va))
+		if (takes(&before->ops[i], va))
 			return true;
 	return false;
 }
@@ -168,7 +187,17 @@ static bool cuts(struct gpuvm *vm, const struct bind_job *job, unsigned int inde
 	return cut;
 }
 
-static void take_out(struct run *r, unsigned int index)
+static void note(struct smr_pool_list *removed, struct gpuva *va, unsigned int index)
+{
+	struct smri_bind_va *v = smri_bind_va_of(va);
+
+	v->gone = 1;
+	v->keep = 0;
+	v->born = index; /* nobody asks any more who made it */
+	smr_pool_list_add(removed, &v->obj);
+}
+
+static void take_range(struct run *r, unsigned int index)
 {
 	const struct bind_op *req = &r->job->ops[index];
 	struct gpuvm *vm = r->q->vm;
@@ -177,27 +206,59 @@ static void take_out(struct run *r, unsigned int index)
 
 	smr_split_begin(&s, vm, &vm->tree, req->addr, req->range, NULL);
 	while ((va = smr_split_next_va(&s))) {
-		struct smri_bind_va *v = smri_bind_va_of(va);
-
-		v->gone = 1;
-		v->keep = 0;
-		v->born = index; /* nobody asks any more who made it */
-		smr_pool_list_add(&r->removed, &v->obj);
+		note(&r->removed, va, index);
 		smri_bind_erase(r->q, va);
 	}
+}
+
+/* Those taken out before are on the object's list still. */
+static void hide_all(struct run *r, unsigned int index, struct smr_pool_list *removed)
+{
+	struct gpuvm_object *obj = r->job->ops[index].obj;
+	struct gpuvm_bo *pair;
+	struct gpuva *va;
+
+	gpuvm_object_lock(obj);
+	pair = gpuvm_bo_find(r->q->vm, obj);
+	if (pair) {
+		gpuvm_bo_for_each_va(va, pair)
+		{
+			if (!smri_bind_va_of(va)->gone)
+				note(removed, va, index);
+		}
+		smr_gpuvm_bo_hide(pair);
+	}
+	gpuvm_object_unlock(obj);
+	r->pair[index] = pair;
+}
+
+static void take_object(struct run *r, unsigned int index)
+{
+	struct smr_pool_list removed;
+
+	smr_pool_list_init(&removed);
+	hide_all(r, index, &removed);
+	for (struct smr_pool_obj *obj = removed.head; obj; obj = obj->next)
+		smri_bind_erase(r->q, &((struct smri_bind_va *)obj)->va);
+	smr_pool_list_move(&r->removed, &removed);
 }
 
 /* 0, or -ENOMEM and nothing has changed. */
 static int apply(struct run *r)
 {
+	const struct bind_job *job = r->job;
 	struct gpuvm *vm = r->q->vm;
 	bool cut = false;
 
 	gpuvm_lock(vm);
-	for (unsigned int i = 0; i < r->job->nr_ops && !cut; i++)
-		cut = cuts(vm, r->job, i);
-	for (unsigned int i = 0; i < r->job->nr_ops && !cut; i++)
-		take_out(r, i);
+	for (unsigned int i = 0; i < job->nr_ops && !cut; i++)
+		cut = job->ops[i].type == BIND_UNMAP && cuts(vm, job, i);
+	for (unsigned int i = 0; i < job->nr_ops && !cut; i++) {
+		if (job->ops[i].type == BIND_UNMAP)
+			take_range(r, i);
+		else
+			take_object(r, i);
+	}
 	smr_gpuvm_count(vm, 0, r->removed.nr);
 	gpuvm_unlock(vm);
 	return cut ? -ENOMEM : 0;

@@ -10,7 +10,8 @@
  *	unmap                2       1                   1  what is left
  *	unmap all, prefetch  0       0                   0
  *
- * The spare is what one unmap needs, kept by each VM for when memory has run out.
+ * The spare is what one unmap needs, kept by each VM for when memory has run out. One of all of an
+ * object, or a job without operations, takes of it the records alone.
  */
 #include "bind/bind_internal.h"
 
@@ -40,13 +41,13 @@ static void add_op(const struct gpuvm_queues *q, const struct bind_op *op,
 		need->maps_object = true;
 		need->load.bytes += sizeof(struct gpuvm_bo) + sizeof(struct gpuvm_resv_fence);
 	}
-	need->unmaps_only &= unmap;
+	need->unmaps_only &= unmap || op->type == BIND_UNMAP_ALL;
 }
 
 void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 		    struct smri_bind_need *need)
 {
-	*need = (struct smri_bind_need){ .unmaps_only = job->nr_ops > 0 };
+	*need = (struct smri_bind_need){ .unmaps_only = true };
 	for (unsigned int i = 0; i < job->nr_ops; i++)
 		add_op(q, &job->ops[i], need);
 	need->syncs = job->nr_in + job->nr_out;
@@ -268,12 +269,18 @@ struct parts {
 	unsigned long credits;
 };
 
-static void take_apart(struct smri_bind_job *j, struct parts *parts)
+static void init_parts(struct parts *parts)
 {
 	smr_pool_list_init(&parts->jobs);
 	smr_pool_list_init(&parts->ops);
 	smr_pool_list_init(&parts->vas);
 	smr_pool_list_init(&parts->syncs);
+	parts->credits = 0;
+}
+
+static void take_apart(struct smri_bind_job *j, struct parts *parts)
+{
+	init_parts(parts);
 	smr_pool_list_move(&parts->ops, &j->ops);
 	smr_pool_list_move(&parts->vas, &j->vas);
 	smr_pool_list_move(&parts->syncs, &j->in);
@@ -415,47 +422,53 @@ int smri_bind_refill(struct gpuvm_queues *q)
 	return err;
 }
 
-/* All of the spare, or nothing: false. */
-static bool take_spare(struct gpuvm_queues *q, struct smr_pool_list *jobs,
-		       struct smr_pool_list *ops, struct smr_pool_list *vas,
-		       struct smr_pool_list *syncs)
+/* CONTEXT: HOLDS q->lock. */
+static bool has(const struct gpuvm_queues *q, const struct smri_bind_need *need)
 {
-	struct smri_bind_spare *spare = &q->spare;
-	bool whole;
+	const struct smri_bind_spare *spare = &q->spare;
 
-	mt_lock_acquire(&q->lock);
-	whole = has_all(q);
-	if (whole) {
-		smr_pool_list_move(jobs, &spare->jobs);
-		smr_pool_list_move(ops, &spare->ops);
-		smr_pool_list_move(vas, &spare->vas);
-		smr_pool_list_move(syncs, &spare->syncs);
-		spare->credit = false;
-	}
-	mt_lock_release(&q->lock);
-	return whole;
+	return spare->jobs.nr >= 1 && spare->ops.nr >= need->load.ops &&
+	       spare->vas.nr >= need->vas && spare->syncs.nr >= need->syncs &&
+	       (spare->credit || need->stores == 0);
 }
 
-/* A job made of the spare, and what is left over for @syncs; NULL if it is not all there. */
-static struct smri_bind_job *spare_job(struct gpuvm_queues *q, struct smr_pool_list *syncs)
+/* What a job needs out of the spare, or nothing: false. It has one credit, as it has one record. */
+static bool take_spare(struct gpuvm_queues *q, const struct smri_bind_need *need,
+		       struct parts *parts)
 {
-	struct smr_pool_list jobs, ops, vas;
+	struct smri_bind_spare *spare = &q->spare;
+	bool there;
+
+	init_parts(parts);
+	mt_lock_acquire(&q->lock);
+	there = has(q, need);
+	if (there) {
+		fill_up(&parts->jobs, 1, &spare->jobs);
+		fill_up(&parts->ops, need->load.ops, &spare->ops);
+		fill_up(&parts->vas, need->vas, &spare->vas);
+		fill_up(&parts->syncs, need->syncs, &spare->syncs);
+		if (need->stores)
+			spare->credit = false;
+		parts->credits = need->stores;
+	}
+	mt_lock_release(&q->lock);
+	return there;
+}
+
+/* A job made of these, but for @parts->syncs. */
+static struct smri_bind_job *put_together(struct gpuvm_queues *q, struct parts *parts)
+{
 	struct smri_bind_job *j;
 
-	smr_pool_list_init(&jobs);
-	smr_pool_list_init(&ops);
-	smr_pool_list_init(&vas);
-	if (!take_spare(q, &jobs, &ops, &vas, syncs))
-		return NULL;
-	smr_pool_clear(&q->jobs, &jobs);
-	smr_pool_clear(&q->op_records, &ops);
-	smr_pool_clear(&q->vas, &vas);
-	smr_pool_clear(&q->syncs, syncs);
-	j = smr_pool_get(&jobs);
+	smr_pool_clear(&q->jobs, &parts->jobs);
+	smr_pool_clear(&q->op_records, &parts->ops);
+	smr_pool_clear(&q->vas, &parts->vas);
+	smr_pool_clear(&q->syncs, &parts->syncs);
+	j = smr_pool_get(&parts->jobs);
 	init_job(j);
-	j->stores = 1;
-	smr_pool_list_move(&j->ops, &ops);
-	smr_pool_list_move(&j->vas, &vas);
+	j->stores = (unsigned int)parts->credits;
+	smr_pool_list_move(&j->ops, &parts->ops);
+	smr_pool_list_move(&j->vas, &parts->vas);
 	return j;
 }
 
@@ -470,22 +483,19 @@ static void give_spare(struct gpuvm_queues *q, struct smr_pool_list *syncs)
 struct smri_bind_job *smri_bind_job_spare(struct gpuvm_queues *q, const struct bind_job *job,
 					  const struct smri_bind_need *need)
 {
-	struct smr_pool_list syncs;
 	struct smri_bind_job *j;
+	struct parts parts;
 	int err;
 
-	if (!need->unmaps_only || job->nr_ops != 1 || need->syncs > SMRI_BIND_SPARE_SYNCS)
+	if (!need->unmaps_only || !take_spare(q, need, &parts))
 		return NULL;
-	smr_pool_list_init(&syncs);
-	j = spare_job(q, &syncs);
-	if (!j)
-		return NULL;
+	j = put_together(q, &parts);
 	j->load = need->load;
 	j->nr_vas = need->vas;
-	err = set_syncs(j, &syncs, job); /* the value of a timeline needs a fence */
+	err = set_syncs(j, &parts.syncs, job); /* the value of a timeline needs a fence */
 	if (!err)
 		err = set_ops(q, j, job->ops);
-	give_spare(q, &syncs);
+	give_spare(q, &parts.syncs);
 	if (err) {
 		smri_bind_job_free(q, j);
 		j = NULL;

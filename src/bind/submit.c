@@ -193,12 +193,23 @@ static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 	return err;
 }
 
+/* For one who does not wait: what is in limbo is nothing to him. SMRI_BIND_ALONE or -ENOMEM. */
+static int look_for_jobs(struct gpuvm_queues *q)
+{
+	int err;
+
+	mt_lock_acquire(&q->lock);
+	err = q->stats.jobs == 0 ? SMRI_BIND_ALONE : -ENOMEM;
+	mt_lock_release(&q->lock);
+	return err;
+}
+
 /* The job with all it needs; NULL and *@err: SMRI_BIND_ALONE: unmaps that the caller is to run. */
 static struct smri_bind_job *reserve(struct bind_queue *queue, const struct bind_job *job,
 				     const struct smri_bind_need *need, int *err)
 {
 	struct gpuvm_queues *q = queue->vm;
-	bool waits = (need->unmaps_only || q->max.growth) && !(job->flags & BIND_NONBLOCK);
+	bool waits = !(job->flags & BIND_NONBLOCK);
 	struct smri_bind_job *j = NULL;
 	unsigned int event;
 
@@ -213,8 +224,8 @@ static struct smri_bind_job *reserve(struct bind_queue *queue, const struct bind
 			j = smri_bind_job_spare(q, job, need);
 		if (j)
 			*err = 0;
-		else if (*err == -ENOMEM && waits)
-			*err = wait_for_memory(queue, event);
+		else if (*err == -ENOMEM && (need->unmaps_only || q->max.growth))
+			*err = waits ? wait_for_memory(queue, event) : look_for_jobs(q);
 	} while (!j && !*err);
 	if (*err == SMRI_BIND_ALONE && !need->unmaps_only)
 		*err = -ENOMEM;

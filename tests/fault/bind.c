@@ -516,6 +516,111 @@ static void inline_unmaps_see_those_before(void **state)
 	end(q);
 }
 
+/* Unmaps of all of an object count as unmaps, and need of the spare only the records. */
+static void unmaps_of_objects_live_on_the_spare(void **state)
+{
+	struct bind_queue *q = begin(NULL, NULL);
+	struct fence *in = fence_create(), *out = fence_create();
+	struct bind_job now = { .flags = BIND_NONBLOCK };
+
+	(void)state;
+	assert_int_equal(submit(q, "map 10+10=A@0; map 38+10=B@0; map 80+10=A@0", NULL, NULL), 0);
+	settle(q);
+	memfault_none();
+	assert_int_equal(submit(q, "unmap_all A", in, NULL), 0);
+	assert_int_equal(stats().jobs, 1);
+	assert_true(q->vm->spare.credit);
+	assert_int_equal(q->vm->spare.vas.nr, GPUVM_UNMAP_CHANGES);
+	/* It has the record of a job, and is outstanding. */
+	assert_int_equal(bind_toy_submit_job(q, &bt, "", &now), -ENOMEM);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 38+10", &now), -ENOMEM);
+	fence_signal(in);
+	settle(q);
+	assert_string_equal(bind_toy_dump(&bt), "[38+10=B@0]");
+	assert_int_equal(submit(q, "", NULL, out), 0);
+	settle(q);
+	assert_true(fence_is_signaled(out));
+	assert_int_equal(submit(q, "unmap 40+4", NULL, NULL), 0);
+	settle(q);
+	assert_string_equal(bind_toy_dump(&bt), "[38+8=B@0 44+4=B@c]");
+	assert_int_equal(stats().unmaps_inline, 0);
+	assert_int_equal(stats().vas_reserved, 0);
+	fence_put(in);
+	fence_put(out);
+	end(q);
+}
+
+static void unmaps_of_objects_are_run_inline(void **state)
+{
+	struct bind_queue *q =
+		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
+
+	(void)state;
+	assert_int_equal(submit(q, "unmap_all B; unmap 10+4", NULL, NULL), -ENOMEM);
+	assert_string_equal(toy_log(&bt.toy), "(none)");
+	assert_int_equal(submit(q, "unmap_all B; unmap 204+4; unmap 0+40; unmap_all A; unmap_all B",
+				NULL, NULL),
+			 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	assert_string_equal(toy_log(&bt.toy), "U(200+10=B@0 k0) U(0+40=A@0 k0) U(50+b0=A@50 k0)");
+	assert_string_equal(bind_toy_dump(&bt), "[220+10=C@0]");
+	settle(q);
+	assert_int_equal(bt.toy.objs[0].refs, 1);
+	assert_int_equal(bt.cookies, 0);
+	memfault_ok();
+	assert_int_equal(submit(q, "map 0+100=A@0; unmap_all A; map 200+10=B@0", NULL, NULL), 0);
+	settle(q);
+	assert_string_equal(bind_toy_dump(&bt), "[200+10=B@0 220+10=C@0]");
+	end(q);
+}
+
+/* More fences than the spare has records for. */
+static void empty_jobs_are_run_inline(void **state)
+{
+	struct bind_sync out[SMRI_BIND_SPARE_SYNCS + 1];
+	struct bind_job job = { .nr_out = ARRAY_SIZE(out), .out = out };
+	struct bind_queue *q = begin(NULL, NULL);
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(out); i++)
+		out[i] = (struct bind_sync){ .fence = fence_create() };
+	memfault_none();
+	assert_int_equal(bind_toy_submit_job(q, &bt, "", &job), 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	assert_int_equal(stats().completed, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(out); i++) {
+		assert_true(fence_is_signaled(out[i].fence));
+		fence_put(out[i].fence);
+	}
+	end(q);
+}
+
+/* What is not to wait is run inline all the same, if there is nothing to wait for. */
+static void inline_without_waiting(void **state)
+{
+	struct bind_queue *q =
+		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
+	struct bind_sync in = { .value = 1 };
+	struct bind_job job = { .flags = BIND_NONBLOCK, .in = &in };
+
+	(void)state;
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 10+4", &job), -ENOMEM);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+10", &job), 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	memfault_ok();
+	in.fence = fence_create();
+	memfault_none();
+	job.nr_in = 1;
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), -ENOMEM);
+	assert_string_equal(bind_toy_dump(&bt), "[0+40=A@0 50+b0=A@50 220+10=C@0]");
+	fence_signal(in.fence);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);
+	assert_int_equal(stats().unmaps_inline, 2);
+	assert_string_equal(bind_toy_dump(&bt), "[0+40=A@0 50+b0=A@50]");
+	fence_put(in.fence);
+	end(q);
+}
+
 /* A step that fails bans the VM here, too; it is the job's error, and no longer the submit's. */
 static void a_failed_step_inline(void **state)
 {
@@ -855,8 +960,10 @@ static void cutting_comes_to_an_end(void **state)
 	assert_int_equal(stats().vas_live, 1 + cuts);
 	assert_true(cuts >= 1 && cuts < 20);
 	assert_int_equal(bind_toy_submit_job(q, &bt, text, &job), -ENOMEM);
-	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), -ENOMEM);
-	assert_int_equal(submit(q, "unmap 0+800", NULL, NULL), 0);
+	assert_int_equal(submit(q, "unmap 0+3", NULL, NULL), 0);
+	assert_int_equal(stats().vas_live, cuts);
+	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), 0);
+	settle(q);
 	assert_string_equal(bind_toy_dump(&bt), "[]");
 	end(q);
 }
@@ -918,6 +1025,10 @@ int main(void)
 		cmocka_unit_test(unmaps_live_on_the_spare),
 		cmocka_unit_test(unmaps_are_run_inline),
 		cmocka_unit_test(inline_unmaps_see_those_before),
+		cmocka_unit_test(unmaps_of_objects_live_on_the_spare),
+		cmocka_unit_test(unmaps_of_objects_are_run_inline),
+		cmocka_unit_test(empty_jobs_are_run_inline),
+		cmocka_unit_test(inline_without_waiting),
 		cmocka_unit_test(a_failed_step_inline),
 		cmocka_unit_test(canceled_before_it_runs_inline),
 		cmocka_unit_test(not_alone_any_more),
