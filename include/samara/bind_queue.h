@@ -9,8 +9,9 @@
  *	         before it in its queue are done: in a signalling section (fence.h) all operations
  *	         are applied to the VM in one transaction, the driver's steps are called, and the
  *	         out-fences are signalled.
- *	clean up afterwards, where sleeping is fine again: what was reserved and not used goes back,
- *	         mappings that were removed are freed after a grace period, references are dropped.
+ *	clean up afterwards, on a thread where sleeping is fine again: what was reserved and not
+ *	         used goes back, mappings that were removed are freed after a grace period,
+ *	         references are dropped. In the order of the runs; no run and no fence waits for it.
  *
  * The operations of a job are a function of the VM as it is when the job runs, whatever ran before
  * it. What they can need at most is known from their kinds alone, and that is reserved: mappings, a
@@ -41,9 +42,9 @@ MT_BEGIN_DECLS
 struct bind_workers;
 
 /*
- * A pool of @nr threads (1 to 1024) that run jobs, of any number of VMs. At most one works for a VM
- * at a time, so one more than there may be VMs with a callback that blocks keeps all others going.
- * NULL when out of memory or threads.
+ * A pool of @nr threads (1 to 1024) that run jobs, of any number of VMs, and of as many that clean
+ * up after them. At most one of each works for a VM at a time, so one more than there may be VMs
+ * with a callback that blocks keeps all others going. NULL when out of memory or threads.
  */
 MT_API struct bind_workers *bind_workers_create(unsigned int nr);
 /* Ends the threads. No VM uses the pool any more. NULL is fine. */
@@ -110,7 +111,7 @@ struct bind_step {
 	void *cookie;                    /* what prepare said of the operation */
 };
 
-/* All are optional. */
+/* All are optional. finish and va_release may be called beside a later job's run. */
 struct bind_ops {
 	/*
 	 * At submit, for each operation: reserves what its steps will need, page-table memory say,
@@ -147,7 +148,7 @@ struct bind_ops {
 
 struct bind_config {
 	size_t size;                  /* of this struct: sizeof(struct bind_config) */
-	struct bind_workers *workers; /* NULL: two threads that all VMs without workers share */
+	struct bind_workers *workers; /* NULL: a pool of two, which all VMs without workers share */
 	const struct bind_ops *ops;   /* NULL: none. Stays the caller's and must last */
 	void *priv;
 	/* Of a mapping; it begins with a struct gpuva; 0: just that. The rest begins zeroed. */
@@ -289,7 +290,8 @@ MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
 
 /*
  * Waits until all jobs submitted before the call are over and cleaned up: 0, -ETIMEDOUT, -EINTR
- * (one sleep, as above).
+ * (one sleep, as above). CONTEXT: SLEEP yes; not with a lock held that clean-up may take: a
+ * reservation lock, or one of the driver's. (Whoever holds one waits for the job's fence.)
  */
 MT_API int bind_queue_wait(struct bind_queue *q, int64_t timeout_ns);
 

@@ -132,6 +132,20 @@ smr_inline int smri_bind_answer(int err)
 
 /* ---- Queues and VMs ---- */
 
+/* What there is to do for a VM; one thread at a time does either. */
+enum smri_bind_duty {
+	SMRI_BIND_RUN,
+	SMRI_BIND_CLEAN,
+	SMRI_BIND_DUTIES,
+};
+
+struct smri_bind_turn {
+	struct gpuvm_queues *next; /* GUARD workers' lock: in their list */
+	bool listed;               /* GUARD lock: waits for a worker */
+	bool busy;                 /* GUARD lock: somebody is at it */
+	unsigned int claims;       /* GUARD lock: of others who wait for it, without a worker */
+};
+
 struct bind_queue {
 	struct gpuvm_list link;  /* GUARD lock: among the VM's queues */
 	struct gpuvm_list ready; /* GUARD lock: its first job can run */
@@ -164,11 +178,10 @@ struct gpuvm_queues {
 
 	struct mt_lock lock; /* RANK bind */
 	struct gpuvm_list queues, ready;
-	struct gpuvm_queues *next;     /* GUARD workers' lock: in their list */
+	struct smri_bind_turn turn[SMRI_BIND_DUTIES];
+	struct smr_pool_list over;     /* GUARD lock: jobs that have run, to be cleaned up */
 	bool closed, canceled;         /* GUARD lock */
 	bool banned;                   /* GUARD writes: lock; relaxed */
-	bool listed;                   /* GUARD lock: waits for a worker */
-	bool running;                  /* GUARD lock: somebody runs jobs of it, or cleans up */
 	bool expired;                  /* GUARD lock: the pool of mappings has expired ones */
 	unsigned int event;            /* GUARD lock; a futex: something is over */
 	unsigned int sleepers;         /* GUARD lock: on event */
@@ -185,8 +198,11 @@ smr_inline bool smri_bind_refuses(const struct gpuvm_queues *q)
 
 /* ---- worker.c ---- */
 
-/* A worker is to run smri_bind_work(@q). CONTEXT: HOLDS q->lock. Any section. */
-void smri_bind_enlist(struct gpuvm_queues *q);
+/*
+ * A worker is to call smri_bind_work(@q, @duty). @wake: unless the caller is one, and about to look
+ * for something to do. CONTEXT: HOLDS q->lock. Any section.
+ */
+void smri_bind_enlist(struct gpuvm_queues *q, enum smri_bind_duty duty, bool wake);
 /* The pool that all VMs share that have not named one, and back. NULL: no memory or threads. */
 struct bind_workers *smri_bind_workers_get(void);
 void smri_bind_workers_put(void);
@@ -200,14 +216,16 @@ void smri_bind_workers_put(void);
 void smri_bind_look(struct bind_queue *queue);
 /* The same for all of a VM's queues. */
 void smri_bind_look_all(struct gpuvm_queues *q);
-/* One turn: runs some jobs, and ends what has expired. CONTEXT: a worker. */
-void smri_bind_work(struct gpuvm_queues *q);
+/* Calls for a worker, if there is something to do and nobody does it. The same CONTEXT. */
+void smri_bind_call(struct gpuvm_queues *q, enum smri_bind_duty duty);
+/* One turn: runs some jobs, or cleans up after some. CONTEXT: a worker. */
+void smri_bind_work(struct gpuvm_queues *q, enum smri_bind_duty duty);
 /*
- * Becomes the one who runs jobs of @q; or no longer is. CONTEXT: HOLDS q->lock; own may sleep,
- * without it meanwhile.
+ * Becomes the runner (the cleaner) of @q; or no longer is. Who is both has become the cleaner
+ * first. CONTEXT: HOLDS q->lock; own may sleep, without it meanwhile.
  */
-void smri_bind_own(struct gpuvm_queues *q);
-void smri_bind_disown(struct gpuvm_queues *q);
+void smri_bind_own(struct gpuvm_queues *q, enum smri_bind_duty duty);
+void smri_bind_disown(struct gpuvm_queues *q, enum smri_bind_duty duty);
 /*
  * Tells that something is over: who sleeps in smri_bind_sleep(), and of those in smri_bind_wait()
  * the ones for whom it has come. CONTEXT: HOLDS q->lock.
@@ -270,7 +288,8 @@ void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job);
 void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va);
 /*
  * Takes out the markers that are left of what was @removed, as far as there is memory, at the
- * strict level all. What it has to leave goes after a later run. CONTEXT: the runner; may block.
+ * strict level all. What it has to leave goes after a later run. CONTEXT: the cleaner, and not the
+ * runner, which it becomes for moments; may block.
  */
 void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed);
 
@@ -301,9 +320,9 @@ void smri_bind_uncharge(struct gpuvm_queues *q, const struct smri_bind_load *loa
 /* A job that was not accepted: everything back. CONTEXT: may block. */
 void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job);
 
-/* After the run. CONTEXT: the runner; may block. */
+/* After the run. CONTEXT: the cleaner; may block. */
 void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job);
-/* Ends the mappings that no reader sees any more. CONTEXT: the runner; may block. */
+/* Ends the mappings that no reader sees any more. CONTEXT: the cleaner; may block. */
 void smri_bind_drain(struct gpuvm_queues *q);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * After a run, where sleeping is fine: what was not used goes back, what was removed waits for its
- * readers, and then ends.
+ * readers, and then ends. That may take memory and locks of any kind, and so as long as it likes:
+ * jobs run meanwhile, and no fence waits for it. One job after the other, in the order of the runs.
  */
 #include "bind/bind_internal.h"
 
@@ -94,7 +95,6 @@ static void account(struct gpuvm_queues *q, const struct over *over)
 	else
 		stats->completed++;
 	over->queue->finished++;
-	smri_bind_look(over->queue);
 	if (over->waiter) {
 		over->waiter->error = over->error;
 		over->waiter->over = true;

@@ -121,9 +121,15 @@ static int wait_for_in(const struct bind_queue *queue, const struct bind_job *jo
 	return err;
 }
 
+static bool is_taken(const struct gpuvm_queues *q, enum smri_bind_duty duty)
+{
+	return q->turn[duty].listed || q->turn[duty].busy;
+}
+
 /*
- * Becomes the runner; SMRI_BIND_RETRY if there is anybody to wait for after all. A runner without
- * jobs is about to end, and is waited for.
+ * Becomes the cleaner, so that no later job is over before this one, and the runner;
+ * SMRI_BIND_RETRY if there is anybody to wait for after all. One of these without jobs is about to
+ * end, and is waited for.
  */
 static int own(struct bind_queue *queue)
 {
@@ -131,14 +137,16 @@ static int own(struct bind_queue *queue)
 	int err = 0;
 
 	mt_lock_acquire(&q->lock);
-	while (q->stats.jobs == 0 && (q->listed || q->running))
+	while (q->stats.jobs == 0 && (is_taken(q, SMRI_BIND_CLEAN) || is_taken(q, SMRI_BIND_RUN)))
 		smri_bind_sleep_on(q);
 	if (refuses(queue))
 		err = -ENOENT;
 	else if (q->stats.jobs > 0)
 		err = SMRI_BIND_RETRY;
-	else
-		smri_bind_own(q);
+	if (!err) {
+		smri_bind_own(q, SMRI_BIND_CLEAN);
+		smri_bind_own(q, SMRI_BIND_RUN);
+	}
 	mt_lock_release(&q->lock);
 	return err;
 }
@@ -302,12 +310,15 @@ static int run(struct run *r, bool *applied)
 	return err;
 }
 
-/* CONTEXT: the runner, which it no longer is then. */
+/* CONTEXT: the runner, which it is no longer when it may block, and the cleaner. */
 static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 {
 	struct gpuvm_queues *q = r->q;
 	unsigned long removed = r->removed.nr;
 
+	mt_lock_acquire(&q->lock);
+	smri_bind_disown(q, SMRI_BIND_RUN);
+	mt_lock_release(&q->lock);
 	smri_bind_sweep(q, &r->removed);
 	smr_pool_retire(&q->vas, &r->removed);
 	mt_lock_acquire(&q->lock);
@@ -320,7 +331,7 @@ static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 		q->stats.failed += err != 0;
 		q->stats.vas_live -= removed;
 	}
-	smri_bind_disown(q);
+	smri_bind_disown(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 }
 

@@ -11,19 +11,29 @@
  *	  |      validate, charge, reserve     may fail
  *	  |      enter, publish, arm           cannot
  *	  |    nobody's: it waits for its fences, and for the jobs before it
- *	  |    a worker's thread
+ *	  |    the runner's thread
  *	  |      run, in a section             apply, call steps, signal: run.c
+ *	  |    the cleaner's thread: clean.c
  *	  |      clean up                      what is left goes back
- *	  v    limbo: the mappings that were removed, until a grace period is over: clean.c
+ *	  v    limbo: the mappings that were removed, until a grace period is over
  *	drained
  *
  * The VM is the unit of work. A worker takes one off the list, becomes its *runner*, begins a few
  * jobs of it, one after another, and lets go of it. So jobs of a VM never run beside one another,
  * which makes each of them atomic to the others, and no worker waits for a lock that another holds
  * for long: what a callback waits for keeps one thread and one VM from their work, and nobody else.
- * There is a runner at most once (`running`); a VM with something to do is in the list, or has one
- * (`listed`). A submitter that has to run an unmap itself, and bind_vm_close(), become runners in
- * the same way.
+ * There is one runner at most (`busy`); a VM with jobs to run is in the list, or has one
+ * (`listed`), or somebody waits to become it.
+ *
+ * What has run is left to the *cleaner*, of which there also is one at most: another thread, or the
+ * same when it is no longer the runner. It may wait for memory and for any lock, and whoever could
+ * give these may wait for jobs that are still to run. So the runner never waits for the cleaner,
+ * and finds a thread whatever cleaners wait for (worker.c). Jobs are cleaned up in the order of
+ * their runs, so figures and bounds fall in that order, too.
+ *
+ * A submitter that has to run an unmap itself, and bind_vm_close(), become cleaner and runner in
+ * the same way; and so does the cleaner become the runner for the moments in which it changes the
+ * tree.
  *
  * A job can begin when it is the first of its queue, committed, and no in-fence is to come; or when
  * it is to be cancelled, fences or not. Whatever may make that true calls smri_bind_look(): a
@@ -42,9 +52,11 @@
  *	   operation that removed it, the pool's limbo. It leaves the last one after a grace period;
  *	   only then its pair's reference is dropped, so whoever found it in a read-side section may
  *	   use its object and pair.
- *	4  Between the commit of a submit and the signal nobody waits for memory: the runner because
- *	   of 1, the workers and those who signal in-fences because the locks below are never held
- *	   while memory is got or freed.
+ *	4  Between the commit of a submit and the signal nobody waits for memory, nor for anybody
+ *	   who may: the runner because of 1, and because all it does between two jobs is to choose
+ *	   the next; whoever else becomes the runner because it has got by then what it needs; the
+ *	   workers and those who signal in-fences because the locks below are never held while
+ *	   memory is got or freed.
  *	5  `charged` counts jobs accepted and submits under way; stats.jobs accepted ones alone.
  *	   Both fall when a job has been cleaned up, which is told to whoever waits for room,
  *	   memory, or the end.
@@ -67,10 +79,13 @@
  * At the strict level nothing of this is needed: pools keep what there can be at a time, and the
  * tree is one of known size (tree/pledge.h), whose credits are always to be had. That size holds
  * because a mapping is counted (vas_live, or growth of its job) until it, its pieces and their
- * markers are out of the tree.
+ * markers are out of the tree. A job may cut a marker that is still there, as it would have cut the
+ * mapping, and is cleaned up after the job that left it.
  *
  * Rejected
  *
+ * - Cleaning up between two runs, by the runner. The next job's fences would wait for memory, and
+ *   for reservation locks, whose holders may wait for these fences.
  * - A worker for each queue. Jobs of two queues of a VM would meet at the VM's lock, and wait there
  *   for each other's steps.
  * - Applying an operation, calling its steps, applying the next. Readers would see half a job, and
@@ -179,20 +194,32 @@ static bool can_begin(const struct bind_queue *queue)
 	return job && job->committed && (job->waits == 0 || cancels(queue));
 }
 
-/* Asks for a worker, if there is something to do and nobody does it. CONTEXT: HOLDS q->lock. */
-static void call_worker(struct gpuvm_queues *q)
+static bool has_to_do(const struct gpuvm_queues *q, enum smri_bind_duty duty)
 {
-	if (q->listed || q->running || (smr_list_empty(&q->ready) && !q->expired))
+	return duty == SMRI_BIND_RUN ? !smr_list_empty(&q->ready) : q->over.head || q->expired;
+}
+
+/* Who has claimed the turn comes first: under load a worker would always be there before. */
+static void call(struct gpuvm_queues *q, enum smri_bind_duty duty, bool wake)
+{
+	struct smri_bind_turn *turn = &q->turn[duty];
+
+	if (turn->listed || turn->busy || turn->claims > 0 || !has_to_do(q, duty))
 		return;
-	q->listed = true;
-	smri_bind_enlist(q);
+	turn->listed = true;
+	smri_bind_enlist(q, duty, wake);
+}
+
+void smri_bind_call(struct gpuvm_queues *q, enum smri_bind_duty duty)
+{
+	call(q, duty, true);
 }
 
 void smri_bind_look(struct bind_queue *queue)
 {
 	if (can_begin(queue) && smr_list_empty(&queue->ready))
 		smr_list_append(&queue->vm->ready, &queue->ready);
-	call_worker(queue->vm);
+	smri_bind_call(queue->vm, SMRI_BIND_RUN);
 }
 
 void smri_bind_look_all(struct gpuvm_queues *q)
@@ -201,7 +228,6 @@ void smri_bind_look_all(struct gpuvm_queues *q)
 
 	smr_list_for_each(link, &q->queues)
 		smri_bind_look(smr_list_entry(link, struct bind_queue, link));
-	call_worker(q);
 }
 
 /* The job to begin now, off its queue; or NULL. CONTEXT: HOLDS q->lock. */
@@ -219,44 +245,70 @@ static struct smri_bind_job *begin_job(struct gpuvm_queues *q)
 	return job;
 }
 
-void smri_bind_own(struct gpuvm_queues *q)
+void smri_bind_own(struct gpuvm_queues *q, enum smri_bind_duty duty)
 {
-	while (q->listed || q->running)
+	struct smri_bind_turn *turn = &q->turn[duty];
+
+	turn->claims++;
+	while (turn->listed || turn->busy)
 		smri_bind_sleep_on(q);
-	q->running = true;
+	turn->claims--;
+	turn->busy = true;
 }
 
-void smri_bind_disown(struct gpuvm_queues *q)
+void smri_bind_disown(struct gpuvm_queues *q, enum smri_bind_duty duty)
 {
-	q->running = false;
-	call_worker(q);
+	q->turn[duty].busy = false;
+	smri_bind_call(q, duty);
 	smri_bind_tell(q);
 }
 
-void smri_bind_work(struct gpuvm_queues *q)
+/* CONTEXT, of these two: HOLDS q->lock, but drops it meanwhile. False: nothing to do. */
+static bool run_one(struct gpuvm_queues *q)
 {
-	struct smri_bind_job *job;
-	bool expired;
+	struct smri_bind_job *job = begin_job(q);
+
+	if (!job)
+		return false;
+	smri_bind_call(q, SMRI_BIND_CLEAN); /* after those before it, not at the end of the turn */
+	mt_lock_release(&q->lock);
+	smri_bind_run(q, job);
+	mt_lock_acquire(&q->lock);
+	smr_pool_list_add(&q->over, &job->obj);
+	smri_bind_look(job->queue);
+	return true;
+}
+
+static bool clean_one(struct gpuvm_queues *q)
+{
+	struct smri_bind_job *job = smr_pool_get(&q->over);
+	bool expired = q->expired;
+
+	if (!job && !expired)
+		return false;
+	q->expired = false;
+	mt_lock_release(&q->lock);
+	if (job)
+		smri_bind_clean(q, job);
+	if (expired)
+		smri_bind_drain(q);
+	mt_lock_acquire(&q->lock);
+	return true;
+}
+
+void smri_bind_work(struct gpuvm_queues *q, enum smri_bind_duty duty)
+{
+	bool more = true;
 
 	mt_lock_acquire(&q->lock);
-	q->listed = false;
-	q->running = true;
-	for (unsigned int i = 0; i < JOBS_A_TURN; i++) {
-		job = begin_job(q);
-		expired = q->expired;
-		q->expired = false;
-		if (!job && !expired)
-			break;
-		mt_lock_release(&q->lock);
-		if (job) {
-			smri_bind_run(q, job);
-			smri_bind_clean(q, job);
-		}
-		if (expired)
-			smri_bind_drain(q);
-		mt_lock_acquire(&q->lock);
-	}
-	smri_bind_disown(q);
+	q->turn[duty].listed = false;
+	q->turn[duty].busy = true;
+	for (unsigned int i = 0; i < JOBS_A_TURN && more; i++)
+		more = duty == SMRI_BIND_RUN ? run_one(q) : clean_one(q);
+	q->turn[duty].busy = false;
+	call(q, SMRI_BIND_RUN, false);
+	call(q, SMRI_BIND_CLEAN, false);
+	smri_bind_tell(q);
 	/* From here on the VM may be closed and gone. */
 	mt_lock_release(&q->lock);
 }

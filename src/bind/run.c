@@ -301,15 +301,20 @@ static void sweep_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, voi
 		(void)clear_marker(vm, mas);
 }
 
-static void sweep_free(struct gpuvm *vm, const struct smr_pool_list *removed)
+/* False: none is left. CONTEXT: the runner. */
+static bool sweep_free(struct gpuvm *vm, const struct smr_pool_list *removed)
 {
+	bool left;
+
 	gpuvm_lock(vm);
-	for (const struct smr_pool_obj *obj = removed->head; obj; obj = obj->next) {
+	for (const struct smr_pool_obj *obj = removed->head; obj && vm->markers; obj = obj->next) {
 		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
 
 		for_entries(vm, va->va.addr, smr_va_last(va), sweep_piece, NULL);
 	}
+	left = vm->markers > 0;
 	gpuvm_unlock(vm);
+	return left;
 }
 
 /* Few, so that runs of them wait less often for the nodes of those before. */
@@ -335,7 +340,10 @@ static void sweep_paid_piece(struct gpuvm *vm, struct ma_state *mas, void *entry
 	vm->markers--;
 }
 
-/* Takes out as many markers as there are credits for. The first mapping with some left, or NULL. */
+/*
+ * Takes out as many markers as there are credits for. The first mapping with some left, or NULL.
+ * CONTEXT: the runner.
+ */
 static const struct smr_pool_obj *sweep_some(struct sweep *s, const struct smr_pool_obj *obj)
 {
 	struct gpuvm *vm = s->q->vm;
@@ -351,6 +359,8 @@ static const struct smr_pool_obj *sweep_some(struct sweep *s, const struct smr_p
 			obj = obj->next;
 	}
 	mt_txn_commit(&s->txn);
+	if (vm->markers == 0)
+		obj = NULL;
 	gpuvm_unlock(vm);
 	return obj;
 }
@@ -368,21 +378,42 @@ static void note_left(struct gpuvm_queues *q, const struct smr_pool_obj *obj)
 	}
 }
 
+static void become_runner(struct gpuvm_queues *q)
+{
+	mt_lock_acquire(&q->lock);
+	smri_bind_own(q, SMRI_BIND_RUN);
+	mt_lock_release(&q->lock);
+}
+
+static void end_as_runner(struct gpuvm_queues *q)
+{
+	mt_lock_acquire(&q->lock);
+	smri_bind_disown(q, SMRI_BIND_RUN);
+	mt_lock_release(&q->lock);
+}
+
 void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed)
 {
 	const struct smr_pool_obj *obj = removed->head;
 	struct sweep s = { .q = q };
+	int err;
 
-	/* Nobody else changes their number. */
-	if (q->vm->markers > 0)
-		sweep_free(q->vm, removed);
-	while (obj && q->vm->markers > 0) {
+	become_runner(q);
+	if (!sweep_free(q->vm, removed))
+		obj = NULL;
+	end_as_runner(q);
+	while (obj) {
 		s.credits = removed->nr < SWEEP_CREDITS ? removed->nr : SWEEP_CREDITS;
-		if (mt_credits_reserve(&q->credits, s.credits, GFP_KERNEL)) {
+		/* Not the runner yet: this may wait for memory, and that for jobs. */
+		err = mt_credits_reserve(&q->credits, s.credits, GFP_KERNEL);
+		become_runner(q);
+		if (err)
 			note_left(q, obj);
+		else
+			obj = sweep_some(&s, obj);
+		end_as_runner(q);
+		if (err)
 			break;
-		}
-		obj = sweep_some(&s, obj);
 		mt_credits_return(&q->credits, s.credits);
 	}
 }

@@ -172,6 +172,12 @@ static void uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
 
 /* ---- Reserve ---- */
 
+/* Is there anybody whose work may give memory back? */
+static bool at_work(const struct gpuvm_queues *q)
+{
+	return q->turn[SMRI_BIND_RUN].busy || q->turn[SMRI_BIND_CLEAN].busy;
+}
+
 /*
  * Waits until something is over that was not when @event was read: 0 to try again; SMRI_BIND_ALONE:
  * nothing is outstanding that could bring memory back; -ENOENT, -EINTR.
@@ -185,7 +191,7 @@ static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 	mt_lock_acquire(&q->lock);
 	if (refuses(queue))
 		err = -ENOENT;
-	else if (q->event == event && q->stats.jobs == 0 && !limbo && !q->running)
+	else if (q->event == event && q->stats.jobs == 0 && !limbo && !at_work(q))
 		err = SMRI_BIND_ALONE;
 	else if (q->event == event)
 		err = smri_bind_sleep(q, SMR_NEVER);

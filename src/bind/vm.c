@@ -46,7 +46,7 @@ static void vas_expired(void *arg)
 
 	mt_lock_acquire(&q->lock);
 	q->expired = true;
-	smri_bind_look_all(q);
+	smri_bind_call(q, SMRI_BIND_CLEAN);
 	smri_bind_tell(q); /* who closes the VM sees to it himself */
 	mt_lock_release(&q->lock);
 }
@@ -159,6 +159,7 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	smr_list_init(&q->queues);
 	smr_list_init(&q->ready);
 	smr_list_init(&q->waits);
+	smr_pool_list_init(&q->over);
 	smri_bind_spare_init(q);
 	mt_credits_init(&q->credits, &vm->tree, MT_CREDITS_RECYCLING);
 	init_pools(q, c);
@@ -252,7 +253,7 @@ static void remove_all(struct gpuvm_queues *q)
 	smr_pool_retire(&q->vas, &list);
 }
 
-/* Until the last mapping in limbo is free. CONTEXT: the runner. */
+/* Until the last mapping in limbo is free. CONTEXT: the cleaner. */
 static void wait_for_limbo(struct gpuvm_queues *q)
 {
 	while (smr_pool_count(&q->vas).limbo > 0) {
@@ -282,7 +283,8 @@ int bind_vm_close(struct gpuvm *vm, enum bind_close how)
 		smri_bind_tell(q);
 		while (q->charged.jobs > 0)
 			smri_bind_sleep_on(q);
-		smri_bind_own(q);
+		smri_bind_own(q, SMRI_BIND_CLEAN);
+		smri_bind_own(q, SMRI_BIND_RUN);
 	}
 	mt_lock_release(&q->lock);
 	if (closed)

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Workers: threads that take a VM off a list, work for it a turn, and take the next. The VM is off
- * the list meanwhile, so no two of them work for the same one, and none ever waits for another:
- * whatever a callback of one VM waits for, it keeps one thread from the others and no more.
+ * Workers: threads that take a VM off a list, work for it a turn, and take the next. There is a
+ * list of VMs that have jobs to run, and one of those that have some to clean up after; a VM is off
+ * a list meanwhile, so no two workers do the same for it, and none ever waits for another: whatever
+ * a callback of one VM waits for, it keeps a thread or two from the others and no more.
+ *
+ * Running must not wait for cleaning up, which may wait for memory, and so for the run of any job.
+ * So there are twice as many threads as the pool is said to have, of which half at most are at
+ * either.
  */
 #include "bind/bind_internal.h"
 
@@ -16,26 +21,27 @@
 
 enum { SHARED_THREADS = 2, MAX_THREADS = 1024 };
 
+/* VMs that have something to do. */
+struct list {
+	struct gpuvm_queues *head, **tail; /* GUARD lock */
+	unsigned int busy;                 /* GUARD lock: threads that are at it */
+};
+
 struct bind_workers {
-	struct mt_lock lock;               /* RANK workers */
-	struct gpuvm_queues *head, **tail; /* GUARD lock: VMs that have something to do */
-	unsigned int idle;                 /* GUARD lock: threads that sleep, or are about to */
-	unsigned int event;                /* GUARD writes: lock; the futex of idle threads */
-	bool stop;                         /* GUARD lock */
-	unsigned int nr;
+	struct mt_lock lock; /* RANK workers */
+	struct list list[SMRI_BIND_DUTIES];
+	unsigned int idle;  /* GUARD lock: threads that sleep, or are about to */
+	unsigned int event; /* GUARD writes: lock; the futex of idle threads */
+	bool stop;          /* GUARD lock */
+	unsigned int nr;    /* for each duty */
 	pthread_t thread[];
 };
 
-void smri_bind_enlist(struct gpuvm_queues *q)
+/* Lets go of the lock, and if @more wakes an idle thread. CONTEXT: HOLDS w->lock. */
+static void release(struct bind_workers *w, bool more)
 {
-	struct bind_workers *w = q->workers;
-	bool wake;
+	bool wake = more && w->idle > 0;
 
-	mt_lock_acquire(&w->lock);
-	q->next = NULL;
-	*w->tail = q;
-	w->tail = &q->next;
-	wake = w->idle > 0;
 	if (wake)
 		smr_store(&w->event, w->event + 1, RELAXED);
 	mt_lock_release(&w->lock);
@@ -43,14 +49,56 @@ void smri_bind_enlist(struct gpuvm_queues *q)
 		smr_wake(&w->event, 1);
 }
 
-/* The next VM; NULL: the pool ends. */
-static struct gpuvm_queues *next_vm(struct bind_workers *w)
+void smri_bind_enlist(struct gpuvm_queues *q, enum smri_bind_duty duty, bool wake)
+{
+	struct bind_workers *w = q->workers;
+	struct list *list = &w->list[duty];
+
+	mt_lock_acquire(&w->lock);
+	q->turn[duty].next = NULL;
+	*list->tail = q;
+	list->tail = &q->turn[duty].next;
+	release(w, wake);
+}
+
+/*
+ * Is there a VM for one more thread? If all are busy that may be, the first of them to end takes
+ * it. CONTEXT, of these: HOLDS w->lock.
+ */
+static bool has_more(const struct bind_workers *w, enum smri_bind_duty duty)
+{
+	return w->list[duty].head && w->list[duty].busy < w->nr;
+}
+
+static struct gpuvm_queues *take(struct bind_workers *w, enum smri_bind_duty duty)
+{
+	struct list *list = &w->list[duty];
+	struct gpuvm_queues *q = list->head;
+
+	if (!has_more(w, duty))
+		return NULL;
+	list->busy++;
+	list->head = q->turn[duty].next;
+	if (!list->head)
+		list->tail = &list->head;
+	return q;
+}
+
+/* Fences wait for runs. */
+static struct gpuvm_queues *take_any(struct bind_workers *w, enum smri_bind_duty *duty)
+{
+	struct gpuvm_queues *q = take(w, *duty = SMRI_BIND_RUN);
+
+	return q ? q : take(w, *duty = SMRI_BIND_CLEAN);
+}
+
+/* The next VM, and what to do for it; NULL: the pool ends. */
+static struct gpuvm_queues *next_vm(struct bind_workers *w, enum smri_bind_duty *duty)
 {
 	struct gpuvm_queues *q;
 	unsigned int event;
 
-	mt_lock_acquire(&w->lock);
-	while (!w->head && !w->stop) {
+	while (!(q = take_any(w, duty)) && !w->stop) {
 		event = w->event;
 		w->idle++;
 		mt_lock_release(&w->lock);
@@ -58,22 +106,24 @@ static struct gpuvm_queues *next_vm(struct bind_workers *w)
 		mt_lock_acquire(&w->lock);
 		w->idle--;
 	}
-	q = w->head;
-	if (q) {
-		w->head = q->next;
-		if (!w->head)
-			w->tail = &w->head;
-	}
-	mt_lock_release(&w->lock);
 	return q;
 }
 
 static void *work(void *arg)
 {
+	struct bind_workers *w = arg;
 	struct gpuvm_queues *q;
+	enum smri_bind_duty duty;
 
-	while ((q = next_vm(arg)))
-		smri_bind_work(q);
+	mt_lock_acquire(&w->lock);
+	while ((q = next_vm(w, &duty))) {
+		/* Whoever enlisted it may have counted on this thread. */
+		release(w, has_more(w, SMRI_BIND_RUN) || has_more(w, SMRI_BIND_CLEAN));
+		smri_bind_work(q, duty);
+		mt_lock_acquire(&w->lock);
+		w->list[duty].busy--;
+	}
+	mt_lock_release(&w->lock);
 	return NULL;
 }
 
@@ -109,17 +159,20 @@ static int start_thread(pthread_t *thread, struct bind_workers *w)
 struct bind_workers *bind_workers_create(unsigned int nr)
 {
 	struct bind_workers *w;
+	unsigned int started;
 
 	if (nr == 0 || nr > MAX_THREADS)
 		return NULL;
-	w = smr_heap_alloc(sizeof(*w) + nr * sizeof(w->thread[0]));
+	w = smr_heap_alloc(sizeof(*w) + SMRI_BIND_DUTIES * nr * sizeof(w->thread[0]));
 	if (!w)
 		return NULL;
 	smr_lock_init(&w->lock, SMR_RANK_WORKERS);
-	w->tail = &w->head;
-	for (w->nr = 0; w->nr < nr; w->nr++) {
-		if (start_thread(&w->thread[w->nr], w)) {
-			stop(w, w->nr);
+	for (unsigned int duty = 0; duty < SMRI_BIND_DUTIES; duty++)
+		w->list[duty].tail = &w->list[duty].head;
+	w->nr = nr;
+	for (started = 0; started < SMRI_BIND_DUTIES * nr; started++) {
+		if (start_thread(&w->thread[started], w)) {
+			stop(w, started);
 			smr_heap_free(w);
 			return NULL;
 		}
@@ -131,8 +184,9 @@ void bind_workers_destroy(struct bind_workers *workers)
 {
 	if (!workers)
 		return;
-	stop(workers, workers->nr);
-	smr_assert(!workers->head);
+	stop(workers, SMRI_BIND_DUTIES * workers->nr);
+	for (unsigned int duty = 0; duty < SMRI_BIND_DUTIES; duty++)
+		smr_assert(!workers->list[duty].head);
 	smr_heap_free(workers);
 }
 

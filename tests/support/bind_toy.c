@@ -29,10 +29,16 @@ static int prepare(struct gpuvm *vm, const struct bind_op *op, void **cookie, vo
 static void finish(struct gpuvm *vm, void *cookie, void *priv)
 {
 	struct bind_toy *bt = priv;
+	struct fence *awaited = get(&bt->awaited);
 
 	(void)vm;
 	if (cookie != bt)
 		abort();
+	if (awaited) {
+		add(&bt->awaiting, 1);
+		if (fence_wait(awaited, 2000000000))
+			add(&bt->in_vain, 1);
+	}
 	add(&bt->cookies, -1);
 }
 
@@ -97,13 +103,13 @@ void bind_toy_init(struct bind_toy *bt, const struct toy_config *config,
 
 	memset(bt, 0, sizeof(*bt));
 	bt->prepare_at = -1;
-	bt->workers = bind_workers_create(2);
-	if (!bt->workers || toy_init(&bt->toy, config ? config : &plain))
-		exit(99);
 	if (bounds)
 		bt->config = *bounds;
+	if (!bt->config.workers)
+		bt->config.workers = bt->workers = bind_workers_create(2);
+	if (!bt->config.workers || toy_init(&bt->toy, config ? config : &plain))
+		exit(99);
 	bt->config.size = sizeof(bt->config);
-	bt->config.workers = bt->workers;
 	bt->config.ops = &ops;
 	bt->config.priv = bt;
 	bt->config.va_size = sizeof(struct bind_toy_va);

@@ -25,6 +25,9 @@ struct bind_toy {
 	int step_err;          /* for every step */
 	struct fence *block;   /* each run waits for it, if not NULL */
 	unsigned int blocked;  /* runs that wait for it, or have */
+	struct fence *awaited; /* each finish() waits for it, if not NULL, two seconds at most */
+	unsigned int awaiting; /* finish() that wait for it, or have */
+	unsigned int in_vain;  /* of these, those that waited too long */
 };
 
 /* A mapping as the toy has it: with something of its own behind. */
@@ -33,7 +36,10 @@ struct bind_toy_va {
 	unsigned long mark; /* 0 when new */
 };
 
-/* @config: sizes and bounds; NULL: none. Two workers of its own. Ends the process when it fails. */
+/*
+ * @config: sizes and bounds; NULL: none. Two workers of its own, or those of @bounds. Ends the
+ * process when it fails.
+ */
 void bind_toy_init(struct bind_toy *bt, const struct toy_config *config,
 		   const struct bind_config *bounds);
 /* Closes the VM unless that is done, and ends everything; false: something was left. */

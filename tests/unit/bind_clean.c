@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a job leaves behind: pairs, objects and reservation locks last as long as they must, and no
- * longer.
+ * longer. And what clean-up waits for: it holds no other job up.
  */
 #include "bind_bed.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <unistd.h>
 
 static void objects_outlive_their_mappings(void **state)
@@ -129,6 +130,147 @@ static void external_objects(void **state)
 	}
 }
 
+/* ---- Nothing waits for it that should not ---- */
+
+enum { TWO_SECONDS = 2000000000 };
+
+/*
+ * Whoever moves an object holds the lock and waits for the jobs that map it. What their clean-up
+ * takes is, in this mode, the same lock.
+ */
+static void a_lock_holds_no_run_up(void **state)
+{
+	struct toy_config config = { .range = 0x1000, .flags = GPUVM_RESV_PROTECTED };
+	struct fence *in = fence_create();
+	struct gpuvm_resv *resv;
+	struct bind_queue *q;
+	int err;
+
+	(void)state;
+	bind_toy_init(&bt, &config, NULL);
+	q = bind_queue_create(&bt.toy.vm, "test", NULL);
+	resv = bt.toy.objs[1].resv;
+	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+	assert_int_equal(submit(q, "map 20+10=B@0", NULL, NULL), 0);
+	gpuvm_resv_lock(resv);
+	fence_signal(in);
+	err = gpuvm_resv_wait(resv, GPUVM_USAGE_BOOKKEEP, TWO_SECONDS);
+	assert_int_equal(stats().jobs, 2);
+	assert_int_equal(bind_queue_wait(q, 0), -ETIMEDOUT);
+	gpuvm_resv_unlock(resv);
+	assert_int_equal(err, 0);
+	settle(q);
+	assert_int_equal(stats().completed, 2);
+	fence_put(in);
+	end(q);
+}
+
+/* The first job's finish() waits for the second job, which needs what runs jobs. */
+static void a_callback_holds_no_run_up(void **state)
+{
+	struct bind_config config = { .workers = bind_workers_create(1) };
+	struct bind_queue *q = begin(&config);
+	struct fence *in = fence_create(), *out = fence_create();
+
+	(void)state;
+	bt.awaited = out;
+	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+	assert_int_equal(submit(q, "map 20+10=B@0", NULL, out), 0);
+	fence_signal(in);
+	settle(q);
+	assert_int_equal(bt.awaiting, 2);
+	assert_int_equal(bt.in_vain, 0);
+	fence_put(in);
+	fence_put(out);
+	end(q);
+	bind_workers_destroy(config.workers);
+}
+
+/* A job whose clean-up waits for bt.awaited, until that is signalled. */
+static void hold_clean_up(struct bind_queue *q)
+{
+	bt.awaited = fence_create();
+	assert_int_equal(submit(q, "map f00+1=F@0", NULL, NULL), 0);
+	while (now(&bt.awaiting) == 0)
+		usleep(100);
+}
+
+static void let_clean_up(struct bind_queue *q)
+{
+	fence_signal(bt.awaited);
+	settle(q);
+	assert_int_equal(bt.in_vain, 0);
+	fence_put(bt.awaited);
+	bt.awaited = NULL;
+}
+
+static void a_blocked_clean_up_blocks_no_other_vm(void **state)
+{
+	static struct bind_toy other;
+	struct bind_config config = { .workers = bind_workers_create(2) };
+	struct bind_queue *q = begin(&config), *p;
+
+	(void)state;
+	bind_toy_init(&other, NULL, &config);
+	p = bind_queue_create(&other.toy.vm, "other", NULL);
+	hold_clean_up(q);
+	assert_int_equal(bind_toy_submit(p, &other, "map 10+10=A@0", NULL, NULL), 0);
+	settle(p);
+	assert_int_equal(stats().jobs, 1);
+	let_clean_up(q);
+	bind_queue_destroy(p);
+	assert_true(bind_toy_destroy(&other));
+	end(q);
+	bind_workers_destroy(config.workers);
+}
+
+static unsigned long markers(void)
+{
+	unsigned long nr;
+
+	gpuvm_lock(&bt.toy.vm);
+	nr = bt.toy.vm.markers;
+	gpuvm_unlock(&bt.toy.vm);
+	return nr;
+}
+
+static void expect_no_marker(void)
+{
+	MA_STATE(mas, &bt.toy.vm.tree, 0, 0);
+	void *entry;
+
+	gpuvm_lock(&bt.toy.vm);
+	mas_for_each(&mas, entry, ULONG_MAX)
+		assert_false(xa_is_zero(entry));
+	gpuvm_unlock(&bt.toy.vm);
+	assert_int_equal(markers(), 0);
+}
+
+/* What BIND_UNMAP_ALL leaves may be met by other jobs before it is cleared. */
+static void jobs_meet_markers(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct fence *out = fence_create();
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0; map 30+10=A@0; map 50+10=A@0; "
+					"map 70+10=A@0"),
+			 0);
+	hold_clean_up(q);
+	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), 0);
+	assert_int_equal(
+		submit(q, "map 14+4=B@0; map 30+10=B@0; map 48+20=B@0; unmap 78+20", NULL, NULL),
+		0);
+	assert_int_equal(submit(q, "unmap 12+4; unmap 4c+28; map 71+2=C@0", NULL, out), 0);
+	expect_signaled(out, 0);
+	assert_int_equal(markers(), 3); /* 10+2, 18+8, 74+c */
+	let_clean_up(q);
+	expect_no_marker();
+	expect_vm("[16+2=B@2 30+10=B@0 48+4=B@0 71+2=C@0 f00+1=F@0]");
+	fence_put(out);
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +278,10 @@ int main(void)
 		cmocka_unit_test(destructors_wait_for_readers),
 		cmocka_unit_test(objects_end_without_the_reservation_lock),
 		cmocka_unit_test(external_objects),
+		cmocka_unit_test(a_lock_holds_no_run_up),
+		cmocka_unit_test(a_callback_holds_no_run_up),
+		cmocka_unit_test(a_blocked_clean_up_blocks_no_other_vm),
+		cmocka_unit_test(jobs_meet_markers),
 	};
 
 	return cmocka_run_group_tests_name("bind_clean", tests, NULL, NULL);
