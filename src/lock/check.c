@@ -41,8 +41,6 @@
 
 #include <string.h>
 
-__thread struct smri_thread smri_check_me;
-
 /* ---- The last time that locks were let go of, by anybody ---- */
 
 enum { LAST = 256 };
@@ -97,7 +95,7 @@ static struct smri_hold *find_hold(struct smri_thread *t, const void *lock)
 
 unsigned int smri_next_serial(void)
 {
-	struct smri_thread *t = &smri_check_me;
+	struct smri_thread *t = smri_check_me();
 
 	/* So that threads do not count alike: a cursor may have been handed over. */
 	if (!t->last_serial)
@@ -176,7 +174,7 @@ static void check_order(struct smri_thread *t, unsigned int lock_class, unsigned
 
 bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int flags, void *frame)
 {
-	struct smri_thread *t = &smri_check_me;
+	struct smri_thread *t = smri_check_me();
 	struct smri_hold *hold;
 
 	if (!smri_check_on())
@@ -217,7 +215,7 @@ static void report_not_held(const void *lock, void *frame)
 
 bool smri_check_drop(const void *lock, void *frame)
 {
-	struct smri_thread *t = &smri_check_me;
+	struct smri_thread *t = smri_check_me();
 	struct smri_hold *hold;
 
 	if (!smri_check_on())
@@ -241,7 +239,7 @@ bool smri_check_drop(const void *lock, void *frame)
 
 bool smri_check_holds(const void *lock)
 {
-	return find_hold(&smri_check_me, lock);
+	return find_hold(smri_check_me(), lock);
 }
 
 void smr_check_acquire(const void *lock, enum smr_lock_rank rank)
@@ -272,9 +270,13 @@ bool smr_check_unlock(const struct mt_lock *lock)
 
 void smr_check_forked(void)
 {
-	struct smri_thread *t = &smri_check_me;
+	struct smri_thread *t = smri_check_mine;
 	unsigned int nr = 0;
 
+	smri_check_free_tables();
+	smri_check_detach_others();
+	if (!t || t->unwatched)
+		return;
 	for (unsigned int i = 0; i < t->nr_holds; i++)
 		if (!(t->hold[i].flags & SMRI_MT_LOCK))
 			t->hold[nr++] = t->hold[i];
@@ -285,7 +287,7 @@ void smr_check_forked(void)
 
 unsigned long smr_check_guard(const void *lock, bool rcu, enum mt_rcu_flavor flavor)
 {
-	struct smri_thread *t = &smri_check_me;
+	struct smri_thread *t = smri_check_me();
 	struct smri_hold *hold = lock ? find_hold(t, lock) : NULL;
 	struct smri_read *read = &t->read[flavor];
 	unsigned long guard = hold ? hold->serial : 0;
@@ -297,7 +299,7 @@ unsigned long smr_check_guard(const void *lock, bool rcu, enum mt_rcu_flavor fla
 
 bool smr_check_guarded(unsigned long guard)
 {
-	struct smri_thread *t = &smri_check_me;
+	struct smri_thread *t = smri_check_me();
 	unsigned int hold = (unsigned int)guard, section = (unsigned int)(guard >> 32);
 
 	if (!smri_check_on())
@@ -320,7 +322,7 @@ bool smr_check_guarded(unsigned long guard)
 static const struct smri_stack *where_left(const void *lock, unsigned long guard,
 					   struct smri_stack *latest)
 {
-	struct smri_thread *t = &smri_check_me;
+	struct smri_thread *t = smri_check_me();
 	unsigned int hold = (unsigned int)guard, section = (unsigned int)(guard >> 32);
 
 	for (unsigned int i = 0; i < SMRI_LEFT && hold; i++)
@@ -352,7 +354,7 @@ void smr_check_report_cursor(const void *lock, unsigned long guard, void *frame)
 void smr_check_report_write(const void *lock, unsigned int owner, void *frame)
 {
 	struct smri_stack stack;
-	struct smri_thread *t = &smri_check_me;
+	struct smri_thread *t = smri_check_me();
 	unsigned int tid = recall_last(lock, &stack);
 	struct smri_found found = { .rule = LOCKCHECK_WRITE_WITHOUT_LOCK,
 				    .here = "written here",
@@ -382,21 +384,21 @@ void smr_check_report_write(const void *lock, unsigned int owner, void *frame)
 
 bool smr_check_only_shared(const void *lock)
 {
-	struct smri_hold *hold = find_hold(&smri_check_me, lock);
+	struct smri_hold *hold = find_hold(smri_check_me(), lock);
 
 	return hold && (hold->flags & LOCKCHECK_SHARED);
 }
 
 unsigned int smr_check_hold(const void *lock)
 {
-	struct smri_hold *hold = find_hold(&smri_check_me, lock);
+	struct smri_hold *hold = find_hold(smri_check_me(), lock);
 
 	return hold ? hold->serial : 0;
 }
 
 void smr_check_resume(const void *lock, unsigned int serial)
 {
-	struct smri_hold *hold = find_hold(&smri_check_me, lock);
+	struct smri_hold *hold = find_hold(smri_check_me(), lock);
 
 	if (hold && serial)
 		hold->serial = serial;

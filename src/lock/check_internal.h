@@ -3,6 +3,7 @@
 #ifndef SMR_LOCK_CHECK_INTERNAL_H
 #define SMR_LOCK_CHECK_INTERNAL_H
 
+#include "base/base.h"
 #include "base/grace.h"
 #include "lock/check.h"
 #include <samara/lockcheck.h>
@@ -11,6 +12,7 @@
 enum {
 	SMRI_CLASSES = 128,
 	SMRI_EDGES = 1024,
+	SMRI_THREADS = 1024,   /* those beyond go unwatched */
 	SMRI_HOLDS = 32,       /* locks that a thread holds at once */
 	SMRI_SECTIONS = 8,     /* those nested deeper have no stack */
 	SMRI_LEFT = 8,         /* locks let go of lately */
@@ -56,7 +58,8 @@ struct smri_section {
 
 /* What the checker knows of a thread. GUARD: the thread itself. */
 struct smri_thread {
-	bool busy; /* in a handler */
+	bool busy;      /* in a handler */
+	bool unwatched; /* nobody's, for threads without: not to be written */
 	unsigned int last_serial;
 	unsigned int nr_holds;
 	unsigned int nr_left;
@@ -64,9 +67,27 @@ struct smri_thread {
 	struct smri_left left[SMRI_LEFT];
 	struct smri_section section[SMRI_SECTIONS];
 	struct smri_read read[SMR_RCU_FLAVORS];
+	struct smri_thread *next; /* of those given back */
 };
 
-extern __thread struct smri_thread smri_check_me __attribute__((visibility("hidden")));
+/* ---- check_thread.c ---- */
+
+/* NULL: not met yet. */
+extern __thread struct smri_thread *smri_check_mine
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+struct smri_thread *smri_check_attach(void);
+
+/* The calling thread's. */
+smr_inline struct smri_thread *smri_check_me(void)
+{
+	struct smri_thread *t = smri_check_mine;
+
+	return smr_likely(t) ? t : smri_check_attach();
+}
+
+/* In the child of fork(): the other threads' records are free. */
+void smri_check_detach_others(void);
 
 /* ---- check.c ---- */
 
@@ -105,10 +126,14 @@ void smri_graph_in_section(unsigned int id, void *frame);
 bool smri_check_on(void);
 /* A table is full: no more checks from now on. */
 void smri_check_give_up(const char *what);
+/* There are more threads than records. */
+void smri_check_say_crowded(void);
 
 /* The lock of the checker's tables. Nothing is called under it. */
 void smri_check_enter(void);
 void smri_check_leave(void);
+/* In the child of fork(): whoever may have held it is not there. */
+void smri_check_free_tables(void);
 
 /*
  * The stack from the caller of the function with @frame outwards, as far as frame pointers lead.

@@ -49,9 +49,14 @@ void smri_check_leave(void)
 	smr_lock_release_unseen(&tables);
 }
 
+void smri_check_free_tables(void)
+{
+	smr_store(&tables.word, 0, RELAXED);
+}
+
 bool smri_check_on(void)
 {
-	return !smri_check_me.busy && !smr_load(&given_up, RELAXED);
+	return !smri_check_me()->busy && !smr_load(&given_up, RELAXED);
 }
 
 static void put(const char *text)
@@ -68,6 +73,14 @@ void smri_check_give_up(const char *what)
 	put("samara: lockcheck stops checking: too many ");
 	put(what);
 	put("\n");
+}
+
+void smri_check_say_crowded(void)
+{
+	static bool said;
+
+	if (!smr_xchg(&said, true, RELAXED))
+		put("samara: lockcheck does not watch further threads: there are too many\n");
 }
 
 /* ---- Stacks ---- */
@@ -186,13 +199,13 @@ static void deliver(const struct lockcheck_report *report, uint64_t id)
 	smri_check_leave();
 	if (!news)
 		return;
-	smri_check_me.busy = true;
+	smri_check_me()->busy = true;
 	if (!fn) {
 		lockcheck_print(report);
 		abort();
 	}
 	fn(report, arg);
-	smri_check_me.busy = false;
+	smri_check_me()->busy = false;
 }
 
 void smri_report(const struct smri_found *found, void *frame, const char *format, ...)

@@ -12,11 +12,12 @@
 
 void smr_check_section_enter(const char *name)
 {
+	struct smri_thread *t = smri_check_me();
 	struct smri_section *section;
 
-	if (smri_section_depth >= SMRI_SECTIONS)
+	if (t->unwatched || smri_section_depth >= SMRI_SECTIONS)
 		return;
-	section = &smri_check_me.section[smri_section_depth];
+	section = &t->section[smri_section_depth];
 	section->name = name;
 	smri_stack_keep(&section->entered, smri_frame(), SMRI_FRAMES);
 }
@@ -40,7 +41,7 @@ static void report_in_section(enum lockcheck_rule rule, const char *does, const 
 {
 	unsigned int depth = smri_section_depth < SMRI_SECTIONS ? smri_section_depth
 								: SMRI_SECTIONS;
-	struct smri_section *section = &smri_check_me.section[depth - 1];
+	struct smri_section *section = &smri_check_me()->section[depth - 1];
 	struct smri_found found = { .rule = rule,
 				    .here = here,
 				    .other_caption = "the section was entered here",
@@ -52,7 +53,7 @@ static void report_in_section(enum lockcheck_rule rule, const char *does, const 
 
 void smri_check_alloc(const char *what, const void *without, void *frame)
 {
-	struct smri_thread *t = &smri_check_me;
+	struct smri_thread *t = smri_check_me();
 
 	if (!smri_check_on())
 		return;
@@ -83,7 +84,7 @@ static bool may_be_reading(enum mt_rcu_flavor flavor)
 /* Reports a wait if the thread is in a section of @flavor. */
 static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
 {
-	struct smri_read *read = &smri_check_me.read[flavor];
+	struct smri_read *read = &smri_check_me()->read[flavor];
 	struct smri_found found = { .rule = LOCKCHECK_WAIT_IN_READ_SECTION,
 				    .here = "waits here",
 				    .other_caption = "the read-side section was entered here",
@@ -128,9 +129,10 @@ void smr_check_grace(enum mt_rcu_flavor flavor)
 
 void smr_check_read_enter(enum mt_rcu_flavor flavor)
 {
-	struct smri_read *read = &smri_check_me.read[flavor];
+	struct smri_thread *t = smri_check_me();
+	struct smri_read *read = &t->read[flavor];
 
-	if (read->depth++)
+	if (t->unwatched || read->depth++)
 		return;
 	read->serial = smri_next_serial();
 	read->beyond = false;
@@ -139,7 +141,7 @@ void smr_check_read_enter(enum mt_rcu_flavor flavor)
 
 bool smr_check_read_leave(enum mt_rcu_flavor flavor)
 {
-	struct smri_read *read = &smri_check_me.read[flavor];
+	struct smri_read *read = &smri_check_me()->read[flavor];
 	struct smri_found found = { .rule = LOCKCHECK_SECTION_NOT_ENTERED,
 				    .here = "left here",
 				    .other_caption = "one was left last here",
@@ -162,7 +164,7 @@ bool smr_check_read_leave(enum mt_rcu_flavor flavor)
 
 void smr_check_read_left(enum mt_rcu_flavor flavor)
 {
-	struct smri_read *read = &smri_check_me.read[flavor];
+	struct smri_read *read = &smri_check_me()->read[flavor];
 
 	if (read->depth && --read->depth == 0)
 		read->beyond = smr_rcu_read_ongoing(flavor);

@@ -6,6 +6,7 @@
 #include "reported.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/wait.h>
 
 NAMED nest_b_in_a(void);
@@ -284,11 +285,91 @@ static void gives_up_when_a_table_is_full(void **state)
 	assert_true(lockcheck_enabled());
 }
 
+/* ---- Threads ---- */
+
+/* As many as the checker watches at once, and some more. */
+enum { THREADS = 1100 };
+
+static sem_t met, parted;
+
+static void *takes_twice(void *arg)
+{
+	takes(arg, &class_a, 0);
+	takes_again(arg, &class_a, 0);
+	lets_go(arg);
+	lets_go(arg);
+	return NULL;
+}
+
+static void *takes_once(void *arg)
+{
+	takes(arg, &class_a, 0);
+	lets_go(arg);
+	return NULL;
+}
+
+static void one_thread_after_the_other(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < THREADS; i++)
+		in_thread(takes_once, &a);
+	expect_nothing();
+	in_thread(takes_twice, &a);
+	expect(LOCKCHECK_LOCK_RECURSION, "takes_again", "takes");
+}
+
+static void *waits_to_part(void *arg)
+{
+	takes_once(arg);
+	sem_post(&met);
+	sem_wait(&parted);
+	takes_once(arg);
+	return NULL;
+}
+
+/* In a child: threads that lack a record are left alone, and the others are watched still. */
+static void too_many_threads(void)
+{
+	pthread_t thread[THREADS];
+	pthread_attr_t attr;
+	unsigned int nr;
+
+	sem_init(&met, 0, 0);
+	sem_init(&parted, 0, 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 256 << 10);
+	for (nr = 0; nr < THREADS; nr++)
+		if (pthread_create(&thread[nr], &attr, waits_to_part, &a))
+			_exit(77);
+	for (unsigned int i = 0; i < nr; i++)
+		sem_wait(&met);
+	for (unsigned int i = 0; i < nr; i++)
+		sem_post(&parted);
+	for (unsigned int i = 0; i < nr; i++)
+		pthread_join(thread[i], NULL);
+	takes_twice(&a);
+}
+
+static void threads_beyond_go_unwatched(void **state)
+{
+	char text[8192];
+	int status = run_child(too_many_threads, text, sizeof(text));
+
+	(void)state;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_non_null(strstr(text, "samara: lockcheck does not watch further threads"));
+	assert_non_null(strstr(text, "samara: lockcheck: lock-recursion"));
+	assert_null(strstr(text, "release-not-held"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(prints_and_aborts), /* these fork, which is best done first */
 		TEST(gives_up_when_a_table_is_full),
+		TEST(threads_beyond_go_unwatched),
 		TEST(order_of_two),
 		TEST(order_of_four),
 		TEST(order_of_tries),
@@ -299,6 +380,7 @@ int main(void)
 		TEST(taken_twice),
 		TEST(let_go_by_another),
 		TEST(told_once_for_each_place),
+		TEST(one_thread_after_the_other),
 	};
 
 	alarm(120);

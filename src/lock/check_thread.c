@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the checker knows of each thread. The records lie in a pool, which is a part of the library,
+ * and a thread has but a pointer to its own: as a thread-local variable a record would be more than
+ * the loader keeps free for a library that comes by dlopen(), and from the heap it could not be got
+ * where nothing may allocate. What is not used of the pool takes no memory. A thread gets its
+ * record when the checker first meets it, and gives it back when it ends.
+ */
+#include "lock/check.h"
+
+#ifdef SMR_LOCKCHECK
+
+#include "base/base.h"
+#include "lock/check_internal.h"
+#include "lock/section.h"
+
+#include <pthread.h>
+#include <string.h>
+
+__thread struct smri_thread *smri_check_mine __attribute__((tls_model("initial-exec")));
+
+static struct smri_thread pool[SMRI_THREADS];
+static struct smri_thread *spare;                                       /* GUARD tables */
+static unsigned int nr_used;                                            /* GUARD tables */
+static struct smri_thread nobody = { .busy = true, .unwatched = true }; /* never written */
+
+static pthread_key_t exit_key;
+static bool exit_key_made;
+
+static void give(struct smri_thread *t)
+{
+	t->next = spare;
+	spare = t;
+}
+
+/* CONTEXT: a thread that ends. */
+static void detach(void *record)
+{
+	struct smri_thread *t = record;
+
+	/* Destructors that are still to come may leave what the thread is in; else it is lost. */
+	if (t->nr_holds || smr_in_section()) {
+		(void)pthread_setspecific(exit_key, t);
+		return;
+	}
+	smri_check_mine = NULL;
+	smri_check_enter();
+	give(t);
+	smri_check_leave();
+}
+
+/* Early, while glibc keeps the values of a new key without allocating. */
+__attribute__((constructor)) static void watch_exits(void)
+{
+	exit_key_made = pthread_key_create(&exit_key, detach) == 0;
+}
+
+struct smri_thread *smri_check_attach(void)
+{
+	struct smri_thread *t = NULL;
+	unsigned int serial;
+
+	smri_check_enter();
+	if (spare) {
+		t = spare;
+		spare = t->next;
+	} else if (nr_used < SMRI_THREADS) {
+		t = &pool[nr_used++];
+	}
+	smri_check_leave();
+	if (!t) {
+		/* For good: it may hold locks when there is a record again. */
+		smri_check_mine = &nobody;
+		smri_check_say_crowded();
+		return &nobody;
+	}
+	/* A cursor may have been handed over: numbers go on where the last owner has stopped. */
+	serial = t->last_serial;
+	memset(t, 0, sizeof(*t));
+	t->last_serial = serial;
+	smri_check_mine = t;
+	if (exit_key_made)
+		(void)pthread_setspecific(exit_key, t);
+	return t;
+}
+
+void smri_check_detach_others(void)
+{
+	spare = NULL;
+	for (unsigned int i = 0; i < nr_used; i++)
+		if (&pool[i] != smri_check_mine)
+			give(&pool[i]);
+}
+
+#else
+
+/* A file of the library may not be empty in ISO C. */
+typedef int smr_check_thread_is_off;
+
+#endif
