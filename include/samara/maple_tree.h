@@ -127,8 +127,9 @@ static inline bool mt_external_lock(const struct maple_tree *mt)
 
 /*
  * Says which lock protects a tree made with MT_FLAGS_LOCK_EXTERN. @lock is any pointer; the library
- * never takes or releases it. With @is_held, which tells whether the calling thread holds @lock,
- * debug builds check every write. Nothing happens to a tree that has its own lock.
+ * never takes or releases it. With @is_held, which tells whether the calling thread holds @lock, a
+ * library with the checker (lockcheck.h) checks every write. Nothing happens to a tree that has its
+ * own lock.
  */
 static inline void mt_set_external_lock_check(struct maple_tree *mt, void *lock,
 					      bool (*is_held)(void *lock))
