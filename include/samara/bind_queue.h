@@ -101,8 +101,8 @@ struct bind_job {
  */
 
 /*
- * One step of an operation, in the order of the specification: remaps and unmaps ascending, then
- * the map.
+ * One step of an operation, in the order of gpuvm_sm_map(): remaps and unmaps ascending, then the
+ * map.
  */
 struct bind_step {
 	const struct gpuva_op *op;       /* lives for the call */

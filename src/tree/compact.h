@@ -2,7 +2,7 @@
 /*
  * Trees without nodes: the empty one, and the compact one, whose only entry is at [0..0] and lies
  * in the root itself. @root is that entry, or NULL. Such trees answer with statuses of their own
- * (ma_root, ma_none); the rules are the specification's tables, and so are their oddities.
+ * (ma_root, ma_none); the rules are Linux's, and so are their oddities.
  */
 #ifndef SMR_TREE_COMPACT_H
 #define SMR_TREE_COMPACT_H

@@ -102,7 +102,7 @@ void smri_commit(struct smr_write *w);
 
 /*
  * Carries the plan out with the w->nodes nodes at the head of mas->alloc, and leaves the cursor
- * where the specification says a store does. CONTEXT: as smr_plan().
+ * where a store does. CONTEXT: as smr_plan().
  */
 smr_inline void smr_commit(struct smr_write *w)
 {

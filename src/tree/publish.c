@@ -246,7 +246,7 @@ static void commit_subtree(struct smr_write *w)
 	smr_walk(mas, w->first, &root);
 }
 
-/* Puts the cursor where the specification says a store leaves it. */
+/* Puts the cursor where a store leaves it. */
 void smr_settle(const struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;

@@ -21,9 +21,9 @@ struct smr_where {
 
 /*
  * Stores @entry where @where says (NULL: over [index..last]); with @free_only, -EEXIST unless all
- * of it is free. Nodes are obtained as the specification's order of attempts has it: free ones
- * first; if @gfp may block, the internal lock is dropped and retaken. On error nothing has changed
- * but the position. CONTEXT: HOLDS tree lock; may drop it.
+ * of it is free. Nodes are obtained as docs/memory.md has it: free ones first; if @gfp may block,
+ * the internal lock is dropped and retaken. On error nothing has changed but the position. CONTEXT:
+ * HOLDS tree lock; may drop it.
  */
 int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
 		    struct smr_where *where);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A toy driver: a VM that its user drives, with objects A, B, ... Steps are carried out as the
- * specification's 3.3 says, and written down in its notation: U(10+10=A@100 k0) R(... p:... n:...)
- * M(...) P(...).
+ * A toy driver: a VM that its user drives, with objects A, B, ... Steps are carried out as
+ * docs/gpuvm.md says, and written down as in docs/gpuvm-script.md: U(10+10=A@100 k0)
+ * R(... p:... n:...) M(...) P(...).
  */
 #ifndef TESTS_SUPPORT_GPUVM_TOY_H
 #define TESTS_SUPPORT_GPUVM_TOY_H
