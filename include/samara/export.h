@@ -9,8 +9,13 @@
 #define MT_API __attribute__((visibility("default")))
 
 #ifdef __cplusplus
-#define MT_BEGIN_DECLS extern "C" {
-#define MT_END_DECLS }
+/* Structs and functions of one name are C's custom; g++ -Wshadow thinks that the one is hidden. */
+#define MT_BEGIN_DECLS                                                                           \
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"") extern "C" \
+	{
+#define MT_END_DECLS \
+	}            \
+	_Pragma("GCC diagnostic pop")
 #else
 #define MT_BEGIN_DECLS
 #define MT_END_DECLS
