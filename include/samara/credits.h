@@ -109,8 +109,9 @@ MT_API int mtree_store_range_credit(struct mt_credits *c, unsigned long first, u
 				    void *entry);
 
 /*
- * mt_txn_store_range() on a credit, of a holder on the transaction's tree. mt_txn_abort() gives the
- * credits back. After an abort or commit the holder may be used for other stores.
+ * mt_txn_store_range() on a credit, of a holder on the transaction's tree. In one transaction there
+ * may be such stores, of any holders, and others. mt_txn_abort() gives the credits back. After an
+ * abort or commit the holder may be used for other stores.
  */
 MT_API int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long last,
 			       void *entry, struct mt_credits *c);

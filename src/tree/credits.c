@@ -404,6 +404,7 @@ int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long l
 	if (c->used == 0) {
 		c->next = txn->holders;
 		txn->holders = c;
+		txn->mas.mas_flags |= SMR_MAS_BULK; /* txn.c says why */
 	}
 	txn->mas.index = first;
 	txn->mas.last = last;

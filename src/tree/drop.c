@@ -79,7 +79,7 @@ void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *
 	}
 }
 
-void smr_replace_tree(struct maple_tree *mt, void *root)
+void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root)
 {
 	struct smr_nodes dropped = { NULL, 0 };
 	void *old = mt->ma_root;
@@ -89,6 +89,6 @@ void smr_replace_tree(struct maple_tree *mt, void *root)
 	smr_replace_root(mt, root, 0);
 	if (!smr_is_enode(old))
 		return;
-	smr_dispose(mt, NULL, &dropped);
+	smr_dispose(mt, mas, &dropped);
 	smr_mem_flush_local(smr_mem_of(mt));
 }

@@ -82,7 +82,7 @@ void __mt_destroy(struct maple_tree *mt)
 	unsigned long retired = mt->ma_nodes_retired;
 
 	smr_check_write(mt);
-	smr_replace_tree(mt, NULL);
+	smr_replace_tree(mt, NULL, NULL);
 	if (smr_has_credits(mt))
 		smr_pledge_emptied(mt, mt->ma_nodes_retired - retired);
 }

@@ -103,7 +103,7 @@ void smr_update_gaps(const struct smr_write *w)
 
 static void commit_root(struct smr_write *w)
 {
-	smr_replace_tree(w->mt, w->entry);
+	smr_replace_tree(w->mt, w->mas, w->entry);
 }
 
 static void commit_slot(struct smr_write *w)

@@ -38,6 +38,11 @@
  * looked at. Of leaves, which are most, a commit looks at no more than the line with the mark that
  * readers look at, and the one with the link.
  *
+ * Once a holder of credits has paid for a store, an abort owes the pledge the nodes that it gave,
+ * and any store may replace those. Hence no node of such a transaction is anybody's before its end:
+ * what stores on credits replace goes back to the pledge, and what the others replace stays with
+ * the transaction's cursor, for the next of them.
+ *
  * Rejected: marking leaves dead when they are replaced, which would save the one of these lines:
  * readers in them would look up their place again at each step until the commit; a bit for fresh
  * nodes in place of the number, since it would have to be taken back in each of them.
@@ -124,7 +129,8 @@ int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long la
 		mas->index = first;
 		mas->last = last;
 		err = smr_write_entry(mas, entry, gfp, false, NULL);
-		mas_destroy(mas);
+		if (!txn->holders) /* else it keeps the nodes that it owns */
+			mas_destroy(mas);
 	}
 	txn->stores += !err;
 	return err;
@@ -339,6 +345,14 @@ static void free_replaced(struct mt_txn *txn, struct smr_nodes *inner)
 	smr_mem_retire(smr_mem_of(mt), flavor, inner);
 }
 
+/* What an abort would have needed. */
+static void free_kept(struct mt_txn *txn)
+{
+	struct smr_nodes kept = { txn->mas.alloc, txn->mas.alloc_nr };
+
+	smr_mem_give_list(smr_mem_of(txn->mt), &kept);
+}
+
 void mt_txn_commit(struct mt_txn *txn)
 {
 	struct maple_tree *mt = txn->mt, *view = &txn->view;
@@ -353,6 +367,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	free_replaced(txn, &e.dropped);
 	smr_pledge_copy(mt, view);
 	smr_credits_commit(txn);
+	free_kept(txn);
 	if (mt->ma_pledge.pledged)
 		smr_pledge_settle(mt);
 }
@@ -365,6 +380,8 @@ void mt_txn_abort(struct mt_txn *txn)
 	smr_check_write(txn->mt);
 	smr_assert(txn->mt->ma_seq == txn->seq);
 	end_all(&e);
+	while (txn->mas.alloc_nr > 0) /* these have been kept for it */
+		smr_nodes_push(&e.dropped, smr_own_node(&txn->mas));
 	smr_pledge_give(smr_mem_of(view), &e.dropped);
 	smr_credits_abort(txn);
 }

@@ -183,8 +183,11 @@ enum {
 
 /* Frees or retires the nodes of @dropped, of a store through @mas (or NULL). */
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped);
-/* Publishes @root, an entry or NULL, in place of all nodes of @mt, and drops them. */
-void smr_replace_tree(struct maple_tree *mt, void *root);
+/*
+ * Publishes @root, an entry or NULL, in place of all nodes of @mt, and drops them, for a store
+ * through @mas (or NULL).
+ */
+void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root);
 
 smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
 {

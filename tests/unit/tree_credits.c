@@ -626,6 +626,102 @@ static void transactions_spend_or_give_back(void **state)
 	everywhere(txn_in);
 }
 
+/* A store without a credit, with a few nodes that are anybody's; what it leaves others take. */
+static int store_beside(struct bed *bed, struct mt_txn *txn, unsigned long first,
+			unsigned long last, void *entry)
+{
+	int err;
+
+	for (unsigned int i = 0; i < 6 && bed->hoard.nr > 0; i++)
+		smr_mem_give(bed->mem, smr_nodes_pop(&bed->hoard));
+	err = mt_txn_store_range(txn, first, last, entry, GFP_NOWAIT | __GFP_NOWARN);
+	assert_true(err == 0 || err == -ENOMEM);
+	take_all(bed);
+	return err;
+}
+
+/*
+ * Some stores on credits, behind each one without that takes the place of what it has built: of a
+ * few ranges, of many, of everything.
+ */
+static void mix(struct bed *bed, struct mt_txn *txn, unsigned long nr, unsigned long n,
+		unsigned long width)
+{
+	for (unsigned long i = 0; i < nr; i++) {
+		unsigned long first = STEP * (i * 7919 % (n + 5)) + i % 5;
+		unsigned long last = first + (i % 3 ? 2 : STEP * i);
+		void *entry = i % 4 ? xa_mk_value(i) : NULL;
+
+		assert_int_equal(mt_txn_store_credit(txn, first, last, entry, &bed->c), 0);
+		assert_int_equal(rm_store(&bed->model, first, last, entry), 0);
+		take_all(bed);
+		first = first > width ? first - width : 0;
+		last = width == ULONG_MAX ? ULONG_MAX : last + width;
+		entry = i % 2 ? NULL : xa_mk_value(100 + i);
+		if (width == ULONG_MAX)
+			entry = NULL;
+		if (!store_beside(bed, txn, first, last, entry))
+			assert_int_equal(rm_store(&bed->model, first, last, entry), 0);
+	}
+}
+
+/* The pledge is as large as it was, and there are nodes for it. */
+static void mixed_in(struct bed *bed, unsigned long n)
+{
+	static const unsigned long widths[] = { 3, 30 * STEP, ULONG_MAX };
+	unsigned long nr = 12;
+
+	assert_int_equal(mt_credits_set_batch(&bed->c, nr), 0);
+	for (unsigned int round = 0; round < 6; round++) {
+		bool keep = round % 2;
+		struct range_model before;
+		unsigned long kept;
+		struct mt_txn txn;
+
+		rm_init(&before);
+		assert_int_equal(rm_copy(&before, &bed->model), 0);
+		assert_int_equal(reserve(bed, &bed->c, 2 * nr, GFP_KERNEL), 0);
+		mt_credits_begin(&bed->c, nr);
+		take_all(bed);
+		kept = pledged(bed);
+		bed_lock(bed);
+		mt_txn_begin(&txn, &bed->tree);
+		mix(bed, &txn, nr, n, widths[round / 2]);
+		if (keep) {
+			mt_txn_commit(&txn);
+			rm_destroy(&before);
+		} else {
+			mt_txn_abort(&txn);
+			rm_destroy(&bed->model);
+			bed->model = before;
+		}
+		bed_unlock(bed);
+		take_all(bed);
+		if (!keep)
+			assert_int_equal(pledged(bed), kept);
+		expect_good(bed);
+		mt_credits_begin(&bed->c, nr);
+		for (unsigned long i = 0; i < nr; i++) {
+			unsigned long first = STEP * (i * 31 % (n + 5)) + 4;
+
+			assert_int_equal(credit_store(bed, first, first + 7, xa_mk_value(i)), 0);
+			take_all(bed);
+			expect_good(bed);
+		}
+		bed_enter(bed);
+		mt_credits_release(&bed->c);
+		bed->held = false;
+		give_all(bed);
+		mt_mem_barrier(bed->mem);
+	}
+}
+
+static void others_in_the_same_transaction(void **state)
+{
+	(void)state;
+	everywhere(mixed_in);
+}
+
 /* ---- The other ways ---- */
 
 /* Nodes for a tree of up to some height stay good while others change it. */
@@ -713,6 +809,7 @@ int main(void)
 		cmocka_unit_test(preallocating_by_height),
 		cmocka_unit_test(a_few_and_the_reserve),
 		cmocka_unit_test(transactions_spend_or_give_back),
+		cmocka_unit_test(others_in_the_same_transaction),
 	};
 
 	return cmocka_run_group_tests_name("tree_credits", tests, NULL, NULL);
