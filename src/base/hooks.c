@@ -11,6 +11,8 @@ static unsigned long failures;      /* GUARD relaxed: a counter */
 static unsigned long fail_at;       /* GUARD relaxed: a setting; 0: never */
 static void (*unlocked_fn)(void *); /* GUARD: set while only one thread uses the library */
 static void *unlocked_arg;          /* GUARD: likewise */
+static void (*given_fn)(void *);    /* GUARD: likewise */
+static void *given_arg;             /* GUARD: likewise */
 
 void smr_hook_set_mem(enum smr_hook_mem mode)
 {
@@ -40,11 +42,18 @@ void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg)
 	unlocked_arg = arg;
 }
 
+void smr_hook_set_given(void (*fn)(void *arg), void *arg)
+{
+	given_fn = fn;
+	given_arg = arg;
+}
+
 void smr_hook_reset(void)
 {
 	smr_hook_set_mem(SMR_HOOK_MEM_OK);
 	smr_hook_set_fail_at(0);
 	smr_hook_set_unlocked(NULL, NULL);
+	smr_hook_set_given(NULL, NULL);
 }
 
 bool smr_hook_fail_node(bool may_block)
@@ -64,6 +73,12 @@ void smr_hook_unlocked(void)
 {
 	if (unlocked_fn)
 		unlocked_fn(unlocked_arg);
+}
+
+void smr_hook_given(void)
+{
+	if (given_fn)
+		given_fn(given_arg);
 }
 
 #else

@@ -36,6 +36,13 @@ unsigned long smr_hook_failures(void);
  */
 void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg);
 
+/*
+ * @fn is called, with no lock of the arena held, each time a thread has let go of one in which it
+ * gave nodes back, retired some or settled what is pledged: here others might come between. NULL:
+ * nobody.
+ */
+void smr_hook_set_given(void (*fn)(void *arg), void *arg);
+
 /* Back to no interference at all. */
 void smr_hook_reset(void);
 
@@ -43,6 +50,8 @@ void smr_hook_reset(void);
 bool smr_hook_fail_node(bool may_block);
 /* For the library: the lock has been dropped to allocate. */
 void smr_hook_unlocked(void);
+/* For the library: the arena's lock has been let go. */
+void smr_hook_given(void);
 
 #else
 
@@ -53,6 +62,10 @@ static inline bool smr_hook_fail_node(bool may_block)
 }
 
 static inline void smr_hook_unlocked(void)
+{
+}
+
+static inline void smr_hook_given(void)
 {
 }
 

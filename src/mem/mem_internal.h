@@ -35,6 +35,11 @@ void *smri_slab_remove_idle(struct mt_mem *mem);
 /* The arena that @node was cut from. CONTEXT: any. */
 struct mt_mem *smri_slab_owner(void *node);
 
+/* ---- take.c ---- */
+
+/* Nodes given back under one hold of the arena's lock: others wait no longer than for these. */
+#define SMR_GIVE_BATCH 64
+
 /* ---- arena.c ---- */
 
 /* Free nodes that are pledged. CONTEXT, of these three: HOLDS the arena's lock. */

@@ -43,6 +43,17 @@ smr_inline void *smr_nodes_pop(struct smr_nodes *list)
 	return node;
 }
 
+/* Moves all of @from in front of @to. */
+smr_inline void smr_nodes_move(struct smr_nodes *to, struct smr_nodes *from)
+{
+	if (to->nr == 0) {
+		*to = *from;
+		*from = (struct smr_nodes){ NULL, 0 };
+	}
+	while (from->head)
+		smr_nodes_push(to, smr_nodes_pop(from));
+}
+
 /*
  * AddressSanitizer learns which nodes are free, so that touching one is reported. Their link stays
  * accessible, for it is what free nodes hang together by.

@@ -46,6 +46,7 @@ void smr_unpledge(struct mt_mem *mem, unsigned long nr)
 	mem->pledged -= nr;
 	lend(mem, -(long)nr);
 	mt_lock_release(&mem->lock);
+	smr_hook_given();
 }
 
 unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
@@ -80,28 +81,31 @@ static void fill_mag(struct mt_mem *mem)
 	}
 }
 
-void smr_pledge_give(struct mt_mem *mem, struct smr_nodes *list)
+/*
+ * Gives some of @list back: to the arena, not to a magazine, where the pledge would not find them.
+ * They are as many as the pledge lacks, and one batch more at most; the rest is for
+ * smr_mem_give_list(), without the lock. CONTEXT: HOLDS the arena's lock.
+ */
+static void give_lacking(struct mt_mem *mem, struct smr_nodes *list)
 {
-	void *node;
+	unsigned int nr = 0;
 
-	mt_lock_acquire(&mem->lock);
-	while ((node = smr_nodes_pop(list)))
-		smri_slab_push(mem, node);
-	mt_lock_release(&mem->lock);
+	while (list->nr > 0 && (nr++ < SMR_GIVE_BATCH || mem->free < smri_mem_pledged(mem)))
+		smri_slab_push(mem, smr_nodes_pop(list));
 }
 
 unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *change)
 {
 	long missing = (long)(change->after - change->before) + change->used;
-	void *node;
 
 	mt_lock_acquire(&mem->lock);
-	while ((node = smr_nodes_pop(&change->back)))
-		smri_slab_push(mem, node);
 	mem->pledged += change->after - change->before;
 	lend(mem, missing);
+	give_lacking(mem, &change->back);
 	fill_mag(mem);
 	mt_lock_release(&mem->lock);
+	smr_hook_given();
+	smr_mem_give_list(mem, &change->back);
 	return missing > 0 ? (unsigned long)missing : 0;
 }
 
@@ -117,11 +121,14 @@ unsigned long smr_pledge_repay(struct mt_mem *mem, unsigned long nr)
 	return nr;
 }
 
-void smr_pledge_restore(struct mt_mem *mem, unsigned long before, unsigned long after,
-			unsigned long lent)
+void smr_pledge_restore(struct mt_mem *mem, struct smr_nodes *list, unsigned long before,
+			unsigned long after, unsigned long lent)
 {
 	mt_lock_acquire(&mem->lock);
 	mem->pledged += before - after;
 	lend(mem, -(long)lent);
+	give_lacking(mem, list);
 	mt_lock_release(&mem->lock);
+	smr_hook_given();
+	smr_mem_give_list(mem, list);
 }

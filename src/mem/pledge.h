@@ -11,6 +11,9 @@
  * Whatever comes back from a grace period makes good what is lent first. Which nodes they are does
  * not matter, so a pledge pins no chunk.
  *
+ * What makes a pledge rise, or less of it be lent, and the nodes for that come together, under one
+ * hold of the arena's lock. In between others would take them.
+ *
  * CONTEXT of everything here: any. TAKES arena. ALLOC no. SLEEP no but for the arena's lock.
  */
 #ifndef SMR_MEM_PLEDGE_H
@@ -34,29 +37,27 @@ void smr_unpledge(struct mt_mem *mem, unsigned long nr);
  * pledge's.
  */
 unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
-/*
- * Gives nodes back that no reader can see: to the arena, not to a magazine, where the pledge would
- * not find them.
- */
-void smr_pledge_give(struct mt_mem *mem, struct smr_nodes *list);
 
 /* What a change of the tree means for a pledge of @before nodes. */
 struct smr_pledge_change {
 	unsigned long before, after;
 	long used; /* free nodes of it that are gone; less than none when more were given back */
-	unsigned long owed;    /* of these, to the thread's magazine */
 	struct smr_nodes back; /* given back now, and counted so in @used */
 };
 
 /*
- * Makes the change. What is missing until the nodes that were replaced come back is lent: how many
- * that is.
+ * Makes the change, and gives back what is given back: none of these nodes is anybody's before the
+ * pledge has what it lacks. What is missing until the nodes that were replaced come back is lent:
+ * how many that is.
  */
 unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *change);
 /* Makes good what is lent, @nr nodes at most, out of free nodes that are nobody's: how many. */
 unsigned long smr_pledge_repay(struct mt_mem *mem, unsigned long nr);
-/* Undoes what made @before nodes of @after, lending @lent, whose nodes have all been given back. */
-void smr_pledge_restore(struct mt_mem *mem, unsigned long before, unsigned long after,
-			unsigned long lent);
+/*
+ * Undoes what made @before nodes of @after, lending @lent, and gives back all of @list, which has
+ * what the pledge then lacks.
+ */
+void smr_pledge_restore(struct mt_mem *mem, struct smr_nodes *list, unsigned long before,
+			unsigned long after, unsigned long lent);
 
 #endif

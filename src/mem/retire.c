@@ -60,6 +60,7 @@
  */
 #include "mem/retire.h"
 
+#include "base/hooks.h"
 #include "base/park.h"
 #include "lock/check.h"
 #include "mem/heap.h"
@@ -336,6 +337,7 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
 		call(limbo, patient);
 	else if (hurry)
 		smr_grace_hurry(flavor);
+	smr_hook_given();
 }
 
 bool smri_retire_init(struct mt_mem *mem)

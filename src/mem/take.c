@@ -4,9 +4,6 @@
 #include "mem/retire.h"
 #include <errno.h>
 
-/* Nodes given back under one hold of the arena's lock: others wait no longer than for these. */
-#define GIVE_BATCH 64
-
 static void count_refusal(struct mt_mem *mem, gfp_t gfp)
 {
 	/* A caller that may block has not been refused yet: it goes on to refill. */
@@ -93,6 +90,7 @@ void smri_give_slow(struct mt_mem *mem, void *node)
 	if (!mag || !smri_mag_push(mag, node))
 		smri_slab_push(mem, node);
 	mt_lock_release(&mem->lock);
+	smr_hook_given();
 }
 
 void smr_mem_give_list(struct mt_mem *mem, struct smr_nodes *list)
@@ -108,9 +106,10 @@ void smr_mem_give_list(struct mt_mem *mem, struct smr_nodes *list)
 		unsigned int i;
 
 		mt_lock_acquire(&mem->lock);
-		for (i = 0; i < GIVE_BATCH && (node = smr_nodes_pop(list)); i++)
+		for (i = 0; i < SMR_GIVE_BATCH && (node = smr_nodes_pop(list)); i++)
 			smri_slab_push(mem, node);
 		mt_lock_release(&mem->lock);
+		smr_hook_given();
 	}
 }
 
@@ -123,4 +122,5 @@ void smr_mem_flush_local(struct mt_mem *mem)
 	mt_lock_acquire(&mem->lock);
 	smri_mag_drain(mem, mag, 0);
 	mt_lock_release(&mem->lock);
+	smr_hook_given();
 }

@@ -414,7 +414,7 @@ int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long l
 	return 0;
 }
 
-void smr_credits_commit(struct mt_txn *txn)
+void smr_credits_commit(struct mt_txn *txn, struct smr_nodes *list)
 {
 	unsigned long back = 0;
 	struct mt_credits *next;
@@ -427,11 +427,11 @@ void smr_credits_commit(struct mt_txn *txn)
 			back += c->lent;
 		c->used = c->lent = 0;
 	}
-	if (back) /* without lock-free readers the replaced nodes have been given back already */
-		smr_pledge_restore(smr_mem_of(txn->mt), 0, 0, back);
+	if (list->nr > 0 || back > 0)
+		smr_pledge_restore(smr_mem_of(txn->mt), list, 0, 0, back);
 }
 
-void smr_credits_abort(struct mt_txn *txn)
+void smr_credits_abort(struct mt_txn *txn, struct smr_nodes *list)
 {
 	unsigned long lent = 0;
 	struct mt_credits *next;
@@ -443,7 +443,7 @@ void smr_credits_abort(struct mt_txn *txn)
 		lent += c->lent;
 		c->used = c->lent = 0;
 	}
-	smr_pledge_restore(smr_mem_of(txn->mt), txn->mt->ma_pledge.pledged,
+	smr_pledge_restore(smr_mem_of(txn->mt), list, txn->mt->ma_pledge.pledged,
 			   txn->view.ma_pledge.pledged, lent);
 	if (smr_has_credits(txn->mt))
 		smr_pledge_settle(txn->mt);

@@ -14,8 +14,12 @@
 /* mt_credits_begin(): did it wait for a grace period? */
 bool smr_credits_begin(struct mt_credits *c, unsigned long nr);
 
-void smr_credits_commit(struct mt_txn *txn);
-/* Gives the credits back. The transaction's nodes have been given back already. */
-void smr_credits_abort(struct mt_txn *txn);
+/*
+ * Gives the nodes of @list back, the pledge's first: in RCU mode what the transaction has kept,
+ * otherwise those that it has replaced, too, if it has holders.
+ */
+void smr_credits_commit(struct mt_txn *txn, struct smr_nodes *list);
+/* Gives the credits back, and the nodes of @list, which are all that the transaction has. */
+void smr_credits_abort(struct mt_txn *txn, struct smr_nodes *list);
 
 #endif

@@ -8,7 +8,7 @@
  * and the transaction may be aborted. txn.c collects them at the commit.
  */
 #include "mem/retire.h"
-#include "tree/write.h"
+#include "tree/pledge.h"
 
 void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped)
 {
@@ -79,16 +79,37 @@ void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *
 	}
 }
 
-void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root)
+/* Publishes @root, an entry or NULL, in place of all nodes of @mt, which are dropped. */
+static struct smr_nodes detach(struct maple_tree *mt, void *root)
 {
 	struct smr_nodes dropped = { NULL, 0 };
-	void *old = mt->ma_root;
 
-	if (smr_is_enode(old))
-		smr_drop_subtree(mt, old, &dropped);
+	if (smr_is_enode(mt->ma_root))
+		smr_drop_subtree(mt, mt->ma_root, &dropped);
 	smr_replace_root(mt, root, 0);
-	if (!smr_is_enode(old))
+	return dropped;
+}
+
+void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root)
+{
+	bool nodes = smr_is_enode(mt->ma_root);
+	struct smr_nodes dropped = detach(mt, root);
+
+	if (!nodes)
 		return;
 	smr_dispose(mt, mas, &dropped);
 	smr_mem_flush_local(smr_mem_of(mt));
+}
+
+void smr_destroy_tree(struct maple_tree *mt)
+{
+	bool nodes = smr_is_enode(mt->ma_root);
+	struct smr_nodes dropped = detach(mt, NULL);
+
+	if (smr_has_credits(mt))
+		smr_pledge_emptied(mt, &dropped);
+	else
+		smr_dispose(mt, NULL, &dropped);
+	if (nodes)
+		smr_mem_flush_local(smr_mem_of(mt));
 }

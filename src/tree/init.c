@@ -4,7 +4,7 @@
 #include "base/warn.h"
 #include "mem/refill.h"
 #include "tree/check.h"
-#include "tree/pledge.h"
+#include "tree/write.h"
 
 #include <errno.h>
 #include <string.h>
@@ -79,12 +79,8 @@ void mt_clear_in_rcu(struct maple_tree *mt)
 
 void __mt_destroy(struct maple_tree *mt)
 {
-	unsigned long retired = mt->ma_nodes_retired;
-
 	smr_check_write(mt);
-	smr_replace_tree(mt, NULL, NULL);
-	if (smr_has_credits(mt))
-		smr_pledge_emptied(mt, mt->ma_nodes_retired - retired);
+	smr_destroy_tree(mt);
 }
 
 void mtree_destroy(struct maple_tree *mt)

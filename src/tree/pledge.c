@@ -23,6 +23,7 @@
 #include "tree/pledge.h"
 
 #include "mem/pledge.h"
+#include "mem/retire.h"
 
 enum { CHARGE = 17, UNIT = 16 }; /* M rises by CHARGE / UNIT */
 
@@ -251,14 +252,18 @@ void smr_pledge_settle(struct maple_tree *mt)
 	mt->ma_pledge.pledged = want;
 }
 
-void smr_pledge_emptied(struct maple_tree *mt, unsigned long dropped)
+void smr_pledge_emptied(struct maple_tree *mt, struct smr_nodes *dropped)
 {
-	unsigned long want = smr_pledge_required(mt);
-
 	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged,
-					    .after = want,
-					    .used = mt_in_rcu(mt) ? 0 : -(long)dropped };
+					    .after = smr_pledge_required(mt) };
 
+	mt->ma_nodes_retired += dropped->nr;
+	if (mt_in_rcu(mt)) {
+		smr_mem_retire(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, dropped);
+	} else {
+		change.used = -(long)dropped->nr;
+		change.back = *dropped;
+	}
 	smr_pledge_use(smr_mem_of(mt), &change);
-	mt->ma_pledge.pledged = want;
+	mt->ma_pledge.pledged = change.after;
 }

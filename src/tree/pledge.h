@@ -85,9 +85,9 @@ unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root,
 void smr_pledge_settle(struct maple_tree *mt);
 
 /*
- * After the tree was emptied by force: pledges what that lacks, out of the @dropped nodes that now
- * come back.
+ * After the tree was emptied by force: frees or retires the nodes of @dropped, all that it had, and
+ * pledges what it lacks now out of these.
  */
-void smr_pledge_emptied(struct maple_tree *mt, unsigned long dropped);
+void smr_pledge_emptied(struct maple_tree *mt, struct smr_nodes *dropped);
 
 #endif

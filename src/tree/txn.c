@@ -47,7 +47,6 @@
  * readers in them would look up their place again at each step until the commit; a bit for fresh
  * nodes in place of the number, since it would have to be taken back in each of them.
  */
-#include "mem/pledge.h"
 #include "mem/retire.h"
 #include "tree/check.h"
 #include "tree/credits.h"
@@ -316,41 +315,37 @@ static void end_all(struct ending *e)
 }
 
 /*
- * Without lock-free readers they are free at once; a pledge that lent some of them must find them.
+ * Retires the replaced nodes. Without lock-free readers they are free at once, unless a pledge has
+ * lent some of them: then they are all in @inner.
  */
-static void free_list(struct mt_txn *txn, struct smr_nodes *list)
-{
-	struct mt_mem *mem = smr_mem_of(txn->mt);
-
-	if (txn->holders)
-		smr_pledge_give(mem, list);
-	else
-		smr_mem_give_list(mem, list);
-}
-
 static void free_replaced(struct mt_txn *txn, struct smr_nodes *inner)
 {
 	struct maple_tree *mt = txn->mt;
+	struct mt_mem *mem = smr_mem_of(mt);
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
 	struct smr_nodes leaves = { txn->leaves, txn->leaves_nr };
 
 	mt->ma_nodes_retired += leaves.nr + inner->nr;
-	if (!mt_in_rcu(mt)) {
-		free_list(txn, &leaves);
-		free_list(txn, inner);
-		return;
+	if (mt_in_rcu(mt)) {
+		if (leaves.nr > 0)
+			smr_mem_retire_noted(mem, flavor, &leaves, txn->leaves_last);
+		smr_mem_retire(mem, flavor, inner);
+	} else if (txn->holders) {
+		smr_nodes_move(inner, &leaves);
+	} else {
+		smr_mem_give_list(mem, &leaves);
+		smr_mem_give_list(mem, inner);
 	}
-	if (leaves.nr > 0)
-		smr_mem_retire_noted(smr_mem_of(mt), flavor, &leaves, txn->leaves_last);
-	smr_mem_retire(smr_mem_of(mt), flavor, inner);
 }
 
-/* What an abort would have needed. */
-static void free_kept(struct mt_txn *txn)
+/* Adds what the cursor has kept for an abort. */
+static void take_kept(struct mt_txn *txn, struct smr_nodes *list)
 {
 	struct smr_nodes kept = { txn->mas.alloc, txn->mas.alloc_nr };
 
-	smr_mem_give_list(smr_mem_of(txn->mt), &kept);
+	txn->mas.alloc = NULL;
+	txn->mas.alloc_nr = 0;
+	smr_nodes_move(list, &kept);
 }
 
 void mt_txn_commit(struct mt_txn *txn)
@@ -366,8 +361,8 @@ void mt_txn_commit(struct mt_txn *txn)
 	mt->ma_nodes_built += view->ma_nodes_built - view->ma_nodes_retired;
 	free_replaced(txn, &e.dropped);
 	smr_pledge_copy(mt, view);
-	smr_credits_commit(txn);
-	free_kept(txn);
+	take_kept(txn, &e.dropped);
+	smr_credits_commit(txn, &e.dropped);
 	if (mt->ma_pledge.pledged)
 		smr_pledge_settle(mt);
 }
@@ -380,8 +375,6 @@ void mt_txn_abort(struct mt_txn *txn)
 	smr_check_write(txn->mt);
 	smr_assert(txn->mt->ma_seq == txn->seq);
 	end_all(&e);
-	while (txn->mas.alloc_nr > 0) /* these have been kept for it */
-		smr_nodes_push(&e.dropped, smr_own_node(&txn->mas));
-	smr_pledge_give(smr_mem_of(view), &e.dropped);
-	smr_credits_abort(txn);
+	take_kept(txn, &e.dropped);
+	smr_credits_abort(txn, &e.dropped);
 }

@@ -184,10 +184,12 @@ enum {
 /* Frees or retires the nodes of @dropped, of a store through @mas (or NULL). */
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped);
 /*
- * Publishes @root, an entry or NULL, in place of all nodes of @mt, and drops them, for a store
- * through @mas (or NULL).
+ * For a store through @mas: publishes @root, an entry or NULL, in place of all nodes of @mt, and
+ * drops these.
  */
 void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root);
+/* Drops all that is in @mt, whatever that means for holders of credits: some nodes are theirs. */
+void smr_destroy_tree(struct maple_tree *mt);
 
 smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
 {

@@ -64,6 +64,20 @@ static void unlocked_calls_back(void **state)
 	assert_int_equal(calls, 2);
 }
 
+static void given_calls_back(void **state)
+{
+	int calls = 0;
+
+	(void)state;
+	smr_hook_given();
+	smr_hook_set_given(count_call, &calls);
+	smr_hook_given();
+	assert_int_equal(calls, 1);
+	smr_hook_reset();
+	smr_hook_given();
+	assert_int_equal(calls, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -71,6 +85,7 @@ int main(void)
 		cmocka_unit_test_setup(the_nth_fails_once, reset),
 		cmocka_unit_test_setup(modes, reset),
 		cmocka_unit_test_setup(unlocked_calls_back, reset),
+		cmocka_unit_test_setup(given_calls_back, reset),
 	};
 
 	return cmocka_run_group_tests_name("base_hooks", tests, NULL, NULL);

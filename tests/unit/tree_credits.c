@@ -8,6 +8,7 @@
 #include "support/env.h"
 
 #include "flavors.h"
+#include "base/hooks.h"
 #include "mem/mem_internal.h"
 #include "support/treecheck.h"
 #include "tree/write.h"
@@ -115,6 +116,17 @@ static int reserve(struct bed *bed, struct mt_credits *c, unsigned long nr, gfp_
 	return err;
 }
 
+/* Are there free nodes for all that is pledged and not lent? */
+static bool pledge_is_free(struct bed *bed)
+{
+	bool is;
+
+	mt_lock_acquire(&bed->mem->lock);
+	is = bed->mem->free >= smri_mem_pledged(bed->mem);
+	mt_lock_release(&bed->mem->lock);
+	return is;
+}
+
 static void expect_good(struct bed *bed)
 {
 	char why[WHY_SIZE];
@@ -123,9 +135,7 @@ static void expect_good(struct bed *bed)
 	if (!tree_good(&bed->tree, &bed->model, why))
 		fail_msg("%s", why);
 	bed_unlock(bed);
-	mt_lock_acquire(&bed->mem->lock);
-	assert_true(bed->mem->free >= smri_mem_pledged(bed->mem));
-	mt_lock_release(&bed->mem->lock);
+	assert_true(pledge_is_free(bed));
 }
 
 static unsigned long pledged(struct bed *bed)
@@ -722,6 +732,191 @@ static void others_in_the_same_transaction(void **state)
 	everywhere(mixed_in);
 }
 
+/* ---- Others amid it ---- */
+
+/*
+ * Comes wherever a store or the end of a transaction has let go of the arena's lock: waits for
+ * grace periods to be over, and takes all nodes that are anybody's.
+ */
+struct thief {
+	struct bed *bed;
+	pthread_t thread, victim;
+	sem_t come, gone;
+	bool enough;
+	struct smr_nodes loot;
+};
+
+static void *thief_main(void *arg)
+{
+	struct thief *t = arg;
+
+	while (!sem_wait(&t->come) && !t->enough) {
+		mt_mem_barrier(t->bed->mem);
+		while (!smr_mem_take(t->bed->mem, &t->loot, 1, GFP_ATOMIC | __GFP_NOWARN))
+			;
+		sem_post(&t->gone);
+	}
+	return NULL;
+}
+
+static void call_thief(void *arg)
+{
+	struct thief *t = arg;
+
+	if (!pthread_equal(pthread_self(), t->victim))
+		return;
+	sem_post(&t->come);
+	sem_wait(&t->gone);
+}
+
+static void thief_begin(struct thief *t, struct bed *bed)
+{
+	*t = (struct thief){ .bed = bed, .victim = pthread_self() };
+	sem_init(&t->come, 0, 0);
+	sem_init(&t->gone, 0, 0);
+	assert_int_equal(pthread_create(&t->thread, NULL, thief_main, t), 0);
+}
+
+static void thief_end(struct thief *t)
+{
+	t->enough = true;
+	sem_post(&t->come);
+	assert_int_equal(pthread_join(t->thread, NULL), 0);
+	sem_destroy(&t->come);
+	sem_destroy(&t->gone);
+	smr_mem_give_list(t->bed->mem, &t->loot);
+}
+
+/* The pledge has its nodes, now and when all are back. */
+static void expect_whole(struct bed *bed)
+{
+	expect_good(bed);
+	mt_mem_barrier(bed->mem);
+	take_all(bed);
+	expect_good(bed);
+}
+
+/* Store @i of some, as any; @keep: it will be in the tree. */
+static void store_in(struct bed *bed, struct mt_txn *txn, unsigned long i, unsigned long n,
+		     bool keep)
+{
+	unsigned long first = STEP * (i * 7919 % (n + 5)) + i % 5;
+	unsigned long last = first + (i % 3 ? 2 : STEP * i);
+	void *entry = i % 4 ? xa_mk_value(i) : NULL;
+
+	if (txn)
+		assert_int_equal(mt_txn_store_credit(txn, first, last, entry, &bed->c), 0);
+	else
+		assert_int_equal(credit_store(bed, first, last, entry), 0);
+	if (txn && keep)
+		assert_int_equal(rm_store(&bed->model, first, last, entry), 0);
+}
+
+#define AMID 12UL /* stores */
+
+static void amid_null(struct bed *bed, struct thief *t, unsigned long n)
+{
+	(void)n;
+	smr_hook_set_given(call_thief, t);
+	assert_int_equal(credit_store(bed, 0, ULONG_MAX, NULL), 0);
+	smr_hook_reset();
+	expect_whole(bed);
+}
+
+static void amid_txn(struct bed *bed, struct thief *t, unsigned long n, bool keep)
+{
+	struct mt_txn txn;
+
+	bed_lock(bed);
+	mt_txn_begin(&txn, &bed->tree);
+	for (unsigned long i = 0; i < AMID; i++) {
+		store_in(bed, &txn, i, n, keep);
+		take_all(bed);
+	}
+	smr_hook_set_given(call_thief, t);
+	if (keep)
+		mt_txn_commit(&txn);
+	else
+		mt_txn_abort(&txn);
+	smr_hook_reset();
+	bed_unlock(bed);
+	expect_whole(bed);
+}
+
+static void amid_commit(struct bed *bed, struct thief *t, unsigned long n)
+{
+	amid_txn(bed, t, n, true);
+}
+
+static void amid_abort(struct bed *bed, struct thief *t, unsigned long n)
+{
+	amid_txn(bed, t, n, false);
+}
+
+static void amid_destroying(struct bed *bed, struct thief *t, unsigned long n)
+{
+	(void)n;
+	bed_lock(bed);
+	smr_hook_set_given(call_thief, t);
+	__mt_destroy(&bed->tree);
+	smr_hook_reset();
+	bed_unlock(bed);
+	rm_destroy(&bed->model);
+	expect_whole(bed);
+}
+
+static void (*amid)(struct bed *bed, struct thief *t, unsigned long n);
+
+/* All that is left on credit can be stored afterwards, too. */
+static void amid_in(struct bed *bed, unsigned long n)
+{
+	struct thief thief;
+
+	assert_int_equal(mt_credits_set_batch(&bed->c, AMID), 0);
+	assert_int_equal(reserve(bed, &bed->c, 3 * AMID, GFP_KERNEL), 0);
+	mt_mem_barrier(bed->mem);
+	take_all(bed);
+	thief_begin(&thief, bed);
+	mt_credits_begin(&bed->c, AMID);
+	amid(bed, &thief, n);
+	while (mt_credits_left(&bed->c) > 0) {
+		unsigned long i = mt_credits_left(&bed->c);
+
+		mt_credits_begin(&bed->c, 1);
+		store_in(bed, NULL, i, n, true);
+		take_all(bed);
+	}
+	thief_end(&thief);
+}
+
+static void others_come_amid_nulls(void **state)
+{
+	(void)state;
+	amid = amid_null;
+	everywhere(amid_in);
+}
+
+static void others_come_amid_commits(void **state)
+{
+	(void)state;
+	amid = amid_commit;
+	everywhere(amid_in);
+}
+
+static void others_come_amid_aborts(void **state)
+{
+	(void)state;
+	amid = amid_abort;
+	everywhere(amid_in);
+}
+
+static void others_come_amid_destroying(void **state)
+{
+	(void)state;
+	amid = amid_destroying;
+	everywhere(amid_in);
+}
+
 /* ---- The other ways ---- */
 
 /* Nodes for a tree of up to some height stay good while others change it. */
@@ -810,6 +1005,10 @@ int main(void)
 		cmocka_unit_test(a_few_and_the_reserve),
 		cmocka_unit_test(transactions_spend_or_give_back),
 		cmocka_unit_test(others_in_the_same_transaction),
+		cmocka_unit_test(others_come_amid_nulls),
+		cmocka_unit_test(others_come_amid_commits),
+		cmocka_unit_test(others_come_amid_aborts),
+		cmocka_unit_test(others_come_amid_destroying),
 	};
 
 	return cmocka_run_group_tests_name("tree_credits", tests, NULL, NULL);
