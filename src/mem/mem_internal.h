@@ -97,6 +97,21 @@ void smri_refill_settle(struct mt_mem *mem);
 
 /* ---- retire.c ---- */
 
+/* Nodes that have just been put in limbo: what their grace period needs. */
+struct smri_retiring {
+	bool calls, patient, hurry;
+};
+
+/*
+ * For who retires nodes under a hold of the arena's lock in which there is more to do: notes all of
+ * @list, not empty, and says which is its last node; then, with the lock held, puts them in limbo;
+ * then, with the lock let go, sees to their grace period. CONTEXT: any.
+ */
+void *smri_retire_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, const struct smr_nodes *list);
+struct smri_retiring smri_retire_enqueue(struct smr_limbo *limbo, struct smr_nodes *list,
+					 void *last);
+void smri_retire_see_to(struct smr_limbo *limbo, struct smri_retiring r);
+
 /* False: no memory. CONTEXT: ALLOC yes. */
 bool smri_retire_init(struct mt_mem *mem);
 /* CONTEXT: nothing is in limbo, nor will be. */

@@ -97,14 +97,21 @@ static void give_lacking(struct mt_mem *mem, struct smr_nodes *list)
 unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *change)
 {
 	long missing = (long)(change->after - change->before) + change->used;
+	struct smr_limbo *limbo = &mem->limbo[change->flavor];
+	struct smri_retiring retiring = { false, false, false };
+	void *last = NULL;
 
+	if (change->retired.nr > 0)
+		last = smri_retire_note(mem, change->flavor, &change->retired);
 	mt_lock_acquire(&mem->lock);
 	mem->pledged += change->after - change->before;
 	lend(mem, missing);
+	if (last)
+		retiring = smri_retire_enqueue(limbo, &change->retired, last);
 	give_lacking(mem, &change->back);
 	fill_mag(mem);
 	mt_lock_release(&mem->lock);
-	smr_hook_given();
+	smri_retire_see_to(limbo, retiring);
 	smr_mem_give_list(mem, &change->back);
 	return missing > 0 ? (unsigned long)missing : 0;
 }

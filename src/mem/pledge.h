@@ -12,7 +12,8 @@
  * not matter, so a pledge pins no chunk.
  *
  * What makes a pledge rise, or less of it be lent, and the nodes for that come together, under one
- * hold of the arena's lock. In between others would take them.
+ * hold of the arena's lock: in between others would take them. Likewise nodes are lent under the
+ * hold in which they are retired: if they came back before, what is lent would stay so for ever.
  *
  * CONTEXT of everything here: any. TAKES arena. ALLOC no. SLEEP no but for the arena's lock.
  */
@@ -42,13 +43,15 @@ unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigne
 struct smr_pledge_change {
 	unsigned long before, after;
 	long used; /* free nodes of it that are gone; less than none when more were given back */
-	struct smr_nodes back; /* given back now, and counted so in @used */
+	struct smr_nodes back;     /* given back now, and counted so in @used */
+	struct smr_nodes retired;  /* to come back after a grace period */
+	enum mt_rcu_flavor flavor; /* of which */
 };
 
 /*
- * Makes the change, and gives back what is given back: none of these nodes is anybody's before the
- * pledge has what it lacks. What is missing until the nodes that were replaced come back is lent:
- * how many that is.
+ * Makes the change: gives nodes back, none of which is anybody's before the pledge has what it
+ * lacks, and retires those that have to be. What is missing until these come back is lent: how many
+ * that is.
  */
 unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *change);
 /* Makes good what is lent, @nr nodes at most, out of free nodes that are nobody's: how many. */

@@ -283,8 +283,7 @@ void smr_mem_look(struct mt_mem *mem)
 
 /* ---- Retiring ---- */
 
-/* Notes all of @list. Its last node. */
-static void *note(struct mt_mem *mem, enum mt_rcu_flavor flavor, const struct smr_nodes *list)
+void *smri_retire_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, const struct smr_nodes *list)
 {
 	void *node = list->head;
 
@@ -299,7 +298,7 @@ static void *note(struct mt_mem *mem, enum mt_rcu_flavor flavor, const struct sm
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list)
 {
 	if (list->head)
-		smr_mem_retire_noted(mem, flavor, list, note(mem, flavor, list));
+		smr_mem_retire_noted(mem, flavor, list, smri_retire_note(mem, flavor, list));
 }
 
 void smr_mem_retire_one(struct mt_mem *mem, enum mt_rcu_flavor flavor, void *node)
@@ -310,34 +309,56 @@ void smr_mem_retire_one(struct mt_mem *mem, enum mt_rcu_flavor flavor, void *nod
 	smr_mem_retire_noted(mem, flavor, &one, node);
 }
 
+smr_inline struct smri_retiring enqueue(struct smr_limbo *limbo, struct smr_nodes *list, void *last)
+{
+	struct smri_retiring r;
+
+	append(limbo, list, last);
+	/* Nobody looks any more. */
+	r.hurry = relies_on_looks(limbo) && overdue(limbo) > STRIDE_MAX;
+	if (r.hurry)
+		limbo->vain = SMR_VAIN;
+	r.patient = relies_on_looks(limbo);
+	r.calls = !limbo->called;
+	if (r.calls) {
+		limbo->called = true;
+		limbo->batch = all_of(limbo);
+	}
+	return r;
+}
+
+smr_inline void see_to(struct smr_limbo *limbo, struct smri_retiring r)
+{
+	if (r.calls || r.hurry)
+		smr_grace_near(flavor_of(limbo));
+	if (r.calls)
+		call(limbo, r.patient);
+	else if (r.hurry)
+		smr_grace_hurry(flavor_of(limbo));
+	smr_hook_given();
+}
+
+struct smri_retiring smri_retire_enqueue(struct smr_limbo *limbo, struct smr_nodes *list,
+					 void *last)
+{
+	return enqueue(limbo, list, last);
+}
+
+void smri_retire_see_to(struct smr_limbo *limbo, struct smri_retiring r)
+{
+	see_to(limbo, r);
+}
+
 void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
 			  void *last)
 {
 	struct smr_limbo *limbo = &mem->limbo[flavor];
-	struct smr_limbo_part part;
-	bool calls, patient, hurry;
+	struct smri_retiring r;
 
 	mt_lock_acquire(&mem->lock);
-	append(limbo, list, last);
-	part = all_of(limbo);
-	/* Nobody looks any more. */
-	hurry = relies_on_looks(limbo) && overdue(limbo) > STRIDE_MAX;
-	if (hurry)
-		limbo->vain = SMR_VAIN;
-	patient = relies_on_looks(limbo);
-	calls = !limbo->called;
-	if (calls) {
-		limbo->called = true;
-		limbo->batch = part;
-	}
+	r = enqueue(limbo, list, last);
 	mt_lock_release(&mem->lock);
-	if (calls || hurry)
-		smr_grace_near(flavor);
-	if (calls)
-		call(limbo, patient);
-	else if (hurry)
-		smr_grace_hurry(flavor);
-	smr_hook_given();
+	see_to(limbo, r);
 }
 
 bool smri_retire_init(struct mt_mem *mem)

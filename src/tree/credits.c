@@ -293,15 +293,29 @@ static unsigned long remaining(struct maple_tree *mt, unsigned long pledged, lon
 	return mt->ma_txn && required < rest ? rest : required;
 }
 
+/* Takes what its store has replaced from the cursor, but for the @owned nodes it had before. */
+static void take_replaced(struct ma_state *mas, unsigned long owned, struct smr_nodes *list)
+{
+	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+
+	if (owned == 0)
+		smr_nodes_move(list, &own);
+	while (own.nr > owned)
+		smr_nodes_push(list, smr_nodes_pop(&own));
+	mas->alloc = own.head;
+	mas->alloc_nr = own.nr;
+}
+
 /* Commits @w: what that means for the pledge, but for its size afterwards. */
 static struct smr_pledge_change commit(struct smr_write *w)
 {
 	struct maple_tree *mt = w->mt;
 	struct mt_mem *mem = smr_mem_of(mt);
 	struct ma_state *mas = w->mas;
-	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged };
+	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged,
+					    .flavor = (enum mt_rcu_flavor)mt->ma_rcu };
 	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
-	unsigned long retired = mt->ma_nodes_retired, owned = mas->alloc_nr, borrowed;
+	unsigned long owned = mas->alloc_nr, borrowed;
 
 	if (w->nodes > 0)
 		change.used = (long)smr_pledge_take(mem, &own, w->nodes);
@@ -311,13 +325,15 @@ static struct smr_pledge_change commit(struct smr_write *w)
 	mas->mas_flags |= SMR_MAS_CREDIT;
 	smr_commit(w);
 	mas->mas_flags &= (unsigned char)~SMR_MAS_CREDIT;
-	if (!mt_in_rcu(mt)) /* they are free at once */
-		change.used -= (long)(mt->ma_nodes_retired - retired);
+	if (mt_in_rcu(mt)) {
+		take_replaced(mas, owned, &change.retired);
+		return change;
+	}
 	/* First the magazine gets back what came from it. */
-	for (; mas->alloc_nr > owned && borrowed > 0; borrowed--, change.used++)
+	for (; mas->alloc_nr > owned && borrowed > 0; borrowed--)
 		smr_mem_give(mem, smr_own_node(mas));
-	while (mas->alloc_nr > owned)
-		smr_nodes_push(&change.back, smr_own_node(mas));
+	take_replaced(mas, owned, &change.back);
+	change.used -= (long)change.back.nr;
 	return change;
 }
 
@@ -346,8 +362,10 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 	count_credits(c, mt, 1, false);
 	c->begun--;
 	change.after = remaining(mt, change.before, change.used);
-	if (may_wait(c, &change))
+	if (may_wait(c, &change)) {
+		smr_mem_retire(smr_mem_of(mt), change.flavor, &change.retired);
 		return 0;
+	}
 	mt->ma_pledge.pledged = change.after;
 	return smr_pledge_use(smr_mem_of(mt), &change);
 }

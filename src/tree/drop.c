@@ -59,24 +59,28 @@ void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l, uns
 	smr_drop_node(w->mt, enode, dropped);
 }
 
+void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list)
+{
+	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+
+	smr_nodes_move(&own, list);
+	mas->alloc = own.head;
+	mas->alloc_nr = own.nr;
+}
+
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped)
 {
 	struct mt_mem *mem = smr_mem_of(mt);
+	bool readers = (mt->ma_flags & MT_FLAGS_USE_RCU) && !mt->ma_txn;
+	unsigned int keeps = mas ? mas->mas_flags : 0;
 
 	mt->ma_nodes_retired += dropped->nr;
-	if ((mt->ma_flags & MT_FLAGS_USE_RCU) && !mt->ma_txn) {
+	if (smr_unlikely(keeps & (readers ? SMR_MAS_CREDIT : SMR_MAS_CREDIT | SMR_MAS_BULK)))
+		smr_cursor_keep(mas, dropped);
+	else if (readers)
 		smr_mem_retire(mem, (enum mt_rcu_flavor)mt->ma_rcu, dropped);
-	} else if (mas && (mas->mas_flags & (SMR_MAS_BULK | SMR_MAS_CREDIT))) {
-		while (dropped->nr > 0) {
-			struct smr_nodes own = { mas->alloc, mas->alloc_nr };
-
-			smr_nodes_push(&own, smr_nodes_pop(dropped));
-			mas->alloc = own.head;
-			mas->alloc_nr = own.nr;
-		}
-	} else {
+	else
 		smr_mem_give_list(mem, dropped);
-	}
 }
 
 /* Publishes @root, an entry or NULL, in place of all nodes of @mt, which are dropped. */

@@ -226,6 +226,7 @@ smr_inline void replace(struct ma_state *mas, void *leaf)
 {
 	struct maple_tree *mt = mas->tree;
 	struct smr_node *old = smr_node_of(mas->node);
+	struct smr_nodes one = { old, 1 };
 	unsigned int d = mas->depth;
 
 	smr_node_of(leaf)->txn = 0;
@@ -234,7 +235,10 @@ smr_inline void replace(struct ma_state *mas, void *leaf)
 	smr_advance(mt);
 	mas->path[d] = leaf;
 	mt->ma_nodes_retired++;
-	smr_mem_retire_one(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, old);
+	if (smr_unlikely(mas->mas_flags & SMR_MAS_CREDIT))
+		smr_cursor_keep(mas, &one);
+	else
+		smr_mem_retire_one(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, old);
 }
 
 /* Makes @to, which may be @from, what the leaf becomes. */

@@ -23,7 +23,6 @@
 #include "tree/pledge.h"
 
 #include "mem/pledge.h"
-#include "mem/retire.h"
 
 enum { CHARGE = 17, UNIT = 16 }; /* M rises by CHARGE / UNIT */
 
@@ -255,11 +254,12 @@ void smr_pledge_settle(struct maple_tree *mt)
 void smr_pledge_emptied(struct maple_tree *mt, struct smr_nodes *dropped)
 {
 	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged,
-					    .after = smr_pledge_required(mt) };
+					    .after = smr_pledge_required(mt),
+					    .flavor = (enum mt_rcu_flavor)mt->ma_rcu };
 
 	mt->ma_nodes_retired += dropped->nr;
 	if (mt_in_rcu(mt)) {
-		smr_mem_retire(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, dropped);
+		change.retired = *dropped;
 	} else {
 		change.used = -(long)dropped->nr;
 		change.back = *dropped;

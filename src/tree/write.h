@@ -175,11 +175,14 @@ void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *drop
  */
 void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
 		     unsigned long max, struct smr_nodes *dropped);
-/* What a cursor does with nodes that are free at once: mas->mas_flags. */
+/* What a cursor does with the nodes that its store replaces: mas->mas_flags. */
 enum {
-	SMR_MAS_BULK = 1,   /* keeps them for the next store */
-	SMR_MAS_CREDIT = 2, /* keeps them for credits.c, which gives them back to the pledge */
+	SMR_MAS_BULK = 1,   /* keeps them for the next store, if they are free at once */
+	SMR_MAS_CREDIT = 2, /* keeps them for credits.c, which frees or retires them */
 };
+
+/* Makes the nodes of @list those in front of the ones that the cursor owns. */
+void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list);
 
 /* Frees or retires the nodes of @dropped, of a store through @mas (or NULL). */
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped);

@@ -787,12 +787,18 @@ static void thief_end(struct thief *t)
 	smr_mem_give_list(t->bed->mem, &t->loot);
 }
 
-/* The pledge has its nodes, now and when all are back. */
+/* The pledge has its nodes; and none of them is lent any more when all are back. */
 static void expect_whole(struct bed *bed)
 {
+	unsigned long lent;
+
 	expect_good(bed);
 	mt_mem_barrier(bed->mem);
 	take_all(bed);
+	mt_lock_acquire(&bed->mem->lock);
+	lent = bed->mem->lent;
+	mt_lock_release(&bed->mem->lock);
+	assert_int_equal(lent, 0);
 	expect_good(bed);
 }
 
@@ -813,6 +819,16 @@ static void store_in(struct bed *bed, struct mt_txn *txn, unsigned long i, unsig
 }
 
 #define AMID 12UL /* stores */
+
+static void amid_stores(struct bed *bed, struct thief *t, unsigned long n)
+{
+	for (unsigned long i = 0; i < AMID; i++) {
+		smr_hook_set_given(call_thief, t);
+		store_in(bed, NULL, i, n, true);
+		smr_hook_reset();
+		expect_whole(bed);
+	}
+}
 
 static void amid_null(struct bed *bed, struct thief *t, unsigned long n)
 {
@@ -887,6 +903,13 @@ static void amid_in(struct bed *bed, unsigned long n)
 		take_all(bed);
 	}
 	thief_end(&thief);
+}
+
+static void others_come_amid_stores(void **state)
+{
+	(void)state;
+	amid = amid_stores;
+	everywhere(amid_in);
 }
 
 static void others_come_amid_nulls(void **state)
@@ -1005,6 +1028,7 @@ int main(void)
 		cmocka_unit_test(a_few_and_the_reserve),
 		cmocka_unit_test(transactions_spend_or_give_back),
 		cmocka_unit_test(others_in_the_same_transaction),
+		cmocka_unit_test(others_come_amid_stores),
 		cmocka_unit_test(others_come_amid_nulls),
 		cmocka_unit_test(others_come_amid_commits),
 		cmocka_unit_test(others_come_amid_aborts),
