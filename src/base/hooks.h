@@ -31,6 +31,12 @@ unsigned long smr_hook_allocations(void);
 unsigned long smr_hook_failures(void);
 
 /*
+ * @fn is called each time nodes are asked for, before there is an answer, with whatever locks are
+ * held: here it can look at what other threads see meanwhile. NULL: nobody.
+ */
+void smr_hook_set_asked(void (*fn)(void *arg), void *arg);
+
+/*
  * @fn is called, with no lock of the library held, each time a store has dropped the internal lock
  * to get memory and has not retaken it yet: here another writer might come between. NULL: nobody.
  */

@@ -48,21 +48,31 @@ int mt_credits_set_batch(struct mt_credits *c, unsigned long nr)
 }
 
 /*
- * Counts @nr credits of @c more (less) in the tree, and with the first (last) of them its working
- * set.
+ * What holders on @mt, the tree of @c or a view of it, have if @c has @left credits: its working
+ * set is there as long as it has any.
  */
-static void count_credits(struct mt_credits *c, struct maple_tree *mt, unsigned long nr, bool more)
+static struct smr_claims claims_with(const struct mt_credits *c, const struct maple_tree *mt,
+				     unsigned long left)
 {
-	unsigned long *credits = c->mode == MT_CREDITS_STRICT ? &mt->ma_pledge.strict
-							      : &mt->ma_pledge.recycling;
-	unsigned long working = c->mode == MT_CREDITS_STRICT ? 0 : c->batch;
-	unsigned long left = more ? c->left + nr : c->left - nr;
+	struct smr_claims claims = { mt->ma_pledge.recycling, mt->ma_pledge.strict,
+				     mt->ma_pledge.working };
 
-	*credits += more ? nr : -nr;
-	if (c->left == 0)
-		mt->ma_pledge.working += working;
-	if (left == 0)
-		mt->ma_pledge.working -= working;
+	if (c->mode == MT_CREDITS_STRICT) {
+		claims.strict += left - c->left;
+		return claims;
+	}
+	claims.recycling += left - c->left;
+	claims.working += (left ? c->batch : 0) - (c->left ? c->batch : 0);
+	return claims;
+}
+
+static void set_left(struct mt_credits *c, struct maple_tree *mt, unsigned long left)
+{
+	struct smr_claims claims = claims_with(c, mt, left);
+
+	mt->ma_pledge.recycling = claims.recycling;
+	mt->ma_pledge.strict = claims.strict;
+	mt->ma_pledge.working = claims.working;
 	/* A worker may look at it in mt_credits_begin() while a submitter adds. */
 	smr_store(&c->left, left, RELAXED);
 }
@@ -82,29 +92,28 @@ static void unlock_tree(struct maple_tree *mt)
 }
 
 /*
- * Adds the credits if @nodes has what they take; else how many nodes that is. CONTEXT: HOLDS tree
- * lock.
+ * Adds the credits if @nodes has what they take; else how many nodes that is. Holders look at their
+ * credits and at reach without the lock, so neither changes before the nodes are pledged. CONTEXT:
+ * HOLDS tree lock.
  */
 static unsigned long try_reserve(struct mt_credits *c, unsigned long nr, struct smr_nodes *nodes)
 {
 	struct maple_tree *mt = c->mt;
-	unsigned long want, more;
+	struct smr_claims claims = claims_with(c, mt, c->left + nr);
+	unsigned long want = smr_pledge_required_for(mt, &claims), more;
 
 	smr_assert(!mt->ma_pledge.bound || c->mode == MT_CREDITS_RECYCLING);
-	count_credits(c, mt, nr, true);
-	want = smr_pledge_required(mt);
 	more = want > mt->ma_pledge.pledged ? want - mt->ma_pledge.pledged : 0;
 	if (more > nodes->nr && smr_pledge_grow(smr_mem_of(mt), more - nodes->nr)) {
 		mt->ma_pledge.pledged += more - nodes->nr;
 		more = nodes->nr;
 	}
-	if (more > nodes->nr) {
-		count_credits(c, mt, nr, false);
-		smr_pledge_required(mt); /* as it was: brings reach back */
+	if (more > nodes->nr)
 		return more;
-	}
 	smr_pledge_add(smr_mem_of(mt), nodes, more);
 	mt->ma_pledge.pledged += more;
+	set_left(c, mt, c->left + nr);
+	smr_pledge_required(mt);
 	return 0;
 }
 
@@ -156,7 +165,7 @@ void mt_credits_return(struct mt_credits *c, unsigned long nr)
 		return;
 	lock_tree(mt);
 	smr_assert(nr <= c->left);
-	count_credits(c, mt, nr < c->left ? nr : c->left, false);
+	set_left(c, mt, c->left - (nr < c->left ? nr : c->left));
 	smr_pledge_settle(mt);
 	unlock_tree(mt);
 }
@@ -168,7 +177,7 @@ void mt_credits_release(struct mt_credits *c)
 	if (c->left == 0)
 		return;
 	lock_tree(mt);
-	count_credits(c, mt, c->left, false);
+	set_left(c, mt, 0);
 	smr_pledge_settle(mt);
 	unlock_tree(mt);
 	c->begun = 0;
@@ -359,7 +368,7 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 
 	smr_plan_paid(&w, mas, mas->index, mas->last, entry);
 	change = commit(&w);
-	count_credits(c, mt, 1, false);
+	set_left(c, mt, c->left - 1);
 	c->begun--;
 	change.after = remaining(mt, change.before, change.used);
 	if (may_wait(c, &change)) {

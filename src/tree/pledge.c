@@ -113,20 +113,34 @@ void smr_pledge_bound(struct maple_tree *mt, unsigned long ranges)
 
 struct need {
 	unsigned long leaves, nodes, crowding, height;
+	struct smr_claims claims;
 };
 
 /* What the census says, the top's crowding included. */
 static struct need need_of(const struct maple_tree *mt, unsigned int height)
 {
-	return (struct need){ mt->ma_pledge.leaves, mt->ma_pledge.leaves + mt->ma_pledge.inner,
-			      mt->ma_pledge.crowding, height };
+	return (struct need){ mt->ma_pledge.leaves,
+			      mt->ma_pledge.leaves + mt->ma_pledge.inner,
+			      mt->ma_pledge.crowding,
+			      height,
+			      { mt->ma_pledge.recycling, mt->ma_pledge.strict,
+				mt->ma_pledge.working } };
+}
+
+/* The same of the tree as it is. */
+static struct need need_now(const struct maple_tree *mt)
+{
+	struct need n = need_of(mt, mt_height(mt));
+
+	n.crowding -= top_crowding(mt->ma_root);
+	return n;
 }
 
 static unsigned long reach_of(const struct maple_tree *mt, const struct need *n)
 {
 	unsigned long bound = mt->ma_pledge.bound;
 
-	return highest(bound ? bound : n->leaves + mt->ma_pledge.recycling + mt->ma_pledge.strict,
+	return highest(bound ? bound : n->leaves + n->claims.recycling + n->claims.strict,
 		       mt->ma_pledge.reach);
 }
 
@@ -140,14 +154,14 @@ static unsigned long required_of_bound(const struct maple_tree *mt, const struct
 	unsigned long most = most_nodes(mt->ma_pledge.bound);
 
 	smr_assert(n->nodes <= most);
-	return (mt->ma_pledge.recycling && n->nodes < most ? most - n->nodes : 0) +
-	       smr_working_nodes(mt, mt->ma_pledge.working, reach);
+	return (n->claims.recycling && n->nodes < most ? most - n->nodes : 0) +
+	       smr_working_nodes(mt, n->claims.working, reach);
 }
 
 smr_inline unsigned long required(const struct maple_tree *mt, const struct need *n,
 				  unsigned long reach)
 {
-	unsigned long credits = mt->ma_pledge.recycling;
+	unsigned long credits = n->claims.recycling;
 	unsigned long height = n->height > 1 ? n->height : 1;
 	unsigned long many = (CHARGE * credits + n->crowding + UNIT - 1) / UNIT +
 			     2 * (reach - height);
@@ -156,7 +170,7 @@ smr_inline unsigned long required(const struct maple_tree *mt, const struct need
 	if (smr_unlikely(mt->ma_pledge.bound))
 		return required_of_bound(mt, n, reach);
 	return (many < few ? many : few) +
-	       (mt->ma_pledge.working + mt->ma_pledge.strict) * smr_store_nodes(reach);
+	       (n->claims.working + n->claims.strict) * smr_store_nodes(reach);
 }
 
 static unsigned long shortfall(const struct maple_tree *mt, const struct need *n)
@@ -168,13 +182,19 @@ static unsigned long shortfall(const struct maple_tree *mt, const struct need *n
 
 unsigned long smr_pledge_required(struct maple_tree *mt)
 {
-	struct need n = need_of(mt, mt_height(mt));
-	unsigned long reach;
+	struct need n = need_now(mt);
+	unsigned long reach = reach_of(mt, &n);
 
-	n.crowding -= top_crowding(mt->ma_root);
-	reach = reach_of(mt, &n);
 	smr_store(&mt->ma_pledge.reach, reach, RELAXED);
 	return required(mt, &n, reach);
+}
+
+unsigned long smr_pledge_required_for(const struct maple_tree *mt, const struct smr_claims *claims)
+{
+	struct need n = need_now(mt);
+
+	n.claims = *claims;
+	return required(mt, &n, reach_of(mt, &n));
 }
 
 /*
@@ -225,7 +245,7 @@ unsigned long smr_pledge_shortfall(const struct smr_write *w)
 	if (w->what == SMR_SUBTREE)
 		foresee(w, &n);
 	else if (w->what == SMR_ROOT)
-		n = (struct need){ 0, 0, 0, 0 };
+		n = (struct need){ .claims = n.claims };
 	else
 		return 0;
 	return shortfall(mt, &n);

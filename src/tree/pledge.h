@@ -66,8 +66,20 @@ smr_inline void smr_pledge_copy(struct maple_tree *mt, const struct maple_tree *
  */
 void smr_pledge_bound(struct maple_tree *mt, unsigned long ranges);
 
+/* What holders of credits on a tree have. */
+struct smr_claims {
+	unsigned long recycling, strict; /* credits */
+	unsigned long working;           /* stores that they may announce at once */
+};
+
 /* Nodes that have to be pledged for the tree as it is. Brings reach up to date. */
 unsigned long smr_pledge_required(struct maple_tree *mt);
+
+/*
+ * The same for the tree as it is, if holders had @claims. Changes nothing: until it is pledged
+ * nobody may go by it.
+ */
+unsigned long smr_pledge_required_for(const struct maple_tree *mt, const struct smr_claims *claims);
 
 /*
  * Nodes that have to be pledged in addition before @w, of somebody without credits, is committed.

@@ -5,6 +5,7 @@
  */
 #include "support/cm.h"
 
+#include "base/hooks.h"
 #include "support/memfault.h"
 #include "support/treecheck.h"
 
@@ -159,6 +160,53 @@ static void failing_leaves_no_trace(void **state)
 	each_mode(fail_each);
 }
 
+/* ---- What other threads see ---- */
+
+/* What mt_credits_begin() goes by, of a tree and a holder, without the lock. */
+struct seen {
+	const struct maple_tree *mt;
+	const struct mt_credits *c;
+	unsigned long reach, left, times;
+};
+
+/* While nodes are asked for nothing has been got, so nothing may be relied on yet. */
+static void look(void *arg)
+{
+	struct seen *seen = arg;
+
+	assert_int_equal(seen->mt->ma_pledge.reach, seen->reach);
+	assert_int_equal(mt_credits_left(seen->c), seen->left);
+	seen->times++;
+}
+
+static void look_while_reserving(struct maple_tree *mt, struct mt_mem *mem, struct mt_credits *c,
+				 gfp_t gfp)
+{
+	struct seen seen = { .mt = mt, .c = c };
+
+	(void)mem;
+	assert_int_equal(mt_credits_reserve(c, 3, GFP_KERNEL), 0);
+	seen.reach = mt->ma_pledge.reach;
+	seen.left = mt_credits_left(c);
+	smr_hook_set_asked(look, &seen);
+	smr_hook_set_mem(SMR_HOOK_MEM_NONE);
+	assert_int_equal(mt_credits_reserve(c, 1UL << 40, gfp), -ENOMEM);
+	smr_hook_set_mem(SMR_HOOK_MEM_OK);
+	/* At last, after a first attempt without memory. */
+	assert_int_equal(mt_credits_reserve(c, 30000, GFP_KERNEL), 0);
+	smr_hook_reset();
+	assert_true(seen.times > 2);
+	assert_true(mt->ma_pledge.reach > seen.reach);
+	assert_int_equal(mt_credits_left(c), seen.left + 30000);
+}
+
+/* mt_credits_begin() of another thread does not take for granted what is only asked for. */
+static void nothing_counts_before_it_is_pledged(void **state)
+{
+	(void)state;
+	each_mode(look_while_reserving);
+}
+
 static void stores_need_no_memory(void **state)
 {
 	(void)state;
@@ -251,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(failing_leaves_no_trace),
 		cmocka_unit_test(stores_need_no_memory),
+		cmocka_unit_test(nothing_counts_before_it_is_pledged),
 		cmocka_unit_test(copies_pay_for_holders),
 	};
 
