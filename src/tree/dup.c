@@ -105,6 +105,8 @@ int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp)
 	/* ORDER publish: the copy is complete. PARTNER node.h, smr_root(). */
 	smr_store(&dst->ma_flags, mt->ma_flags, RELAXED);
 	smr_store(&dst->ma_root, root, ORDER(publish, release));
+	if (smr_has_credits(dst))
+		smr_pledge_settle(dst);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "base/hooks.h"
 #include "support/memfault.h"
 #include "support/treecheck.h"
+#include "tree/pledge.h"
 
 #include <errno.h>
 #include <samara/credits.h>
@@ -259,6 +260,17 @@ static bool copy_fails_at(struct maple_tree *mt, struct maple_tree *copy, struct
 	return met;
 }
 
+/* What holders go by is what the tree as it is comes to. */
+static void expect_settled(struct maple_tree *mt)
+{
+	unsigned long reach = mt->ma_pledge.reach, pledged = mt->ma_pledge.pledged;
+
+	mtree_lock(mt);
+	assert_int_equal(smr_pledge_required(mt), pledged);
+	assert_int_equal(mt->ma_pledge.reach, reach);
+	mtree_unlock(mt);
+}
+
 static void copy_into_credits(struct maple_tree *mt, struct mt_mem *mem, struct mt_credits *c,
 			      gfp_t gfp)
 {
@@ -275,6 +287,7 @@ static void copy_into_credits(struct maple_tree *mt, struct mt_mem *mem, struct 
 	/* There may be less free than a copy takes. */
 	if (!copy.ma_root && mt->ma_root)
 		assert_int_equal(mtree_dup(mt, &copy, GFP_KERNEL), 0);
+	expect_settled(&copy);
 	memfault_none();
 	for (unsigned long i = 0; i < 9; i++)
 		assert_int_equal(
