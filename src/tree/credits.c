@@ -41,7 +41,8 @@ int mt_credits_set_batch(struct mt_credits *c, unsigned long nr)
 {
 	if (nr == 0)
 		return -EINVAL;
-	if (c->left > 0)
+	/* Those that an open transaction has used come back if it is aborted. */
+	if (c->left > 0 || c->used > 0)
 		return -EBUSY;
 	c->batch = nr;
 	return 0;

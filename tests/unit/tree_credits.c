@@ -940,6 +940,41 @@ static void others_come_amid_destroying(void **state)
 	everywhere(amid_in);
 }
 
+/* The batch of credits that may come back is not to be changed. */
+static void batch_in(struct bed *bed, unsigned long n)
+{
+	struct mt_txn txn;
+
+	(void)n;
+	for (unsigned int keep = 0; keep < 2; keep++) {
+		assert_int_equal(mt_credits_set_batch(&bed->c, 2), 0);
+		assert_int_equal(reserve(bed, &bed->c, 1, GFP_KERNEL), 0);
+		mt_credits_begin(&bed->c, 1);
+		bed_lock(bed);
+		mt_txn_begin(&txn, &bed->tree);
+		assert_int_equal(mt_txn_store_credit(&txn, 3, 4, xa_mk_value(keep), &bed->c), 0);
+		assert_int_equal(mt_credits_left(&bed->c), 0);
+		assert_int_equal(mt_credits_set_batch(&bed->c, 100), -EBUSY);
+		if (keep)
+			mt_txn_commit(&txn);
+		else
+			mt_txn_abort(&txn);
+		bed_unlock(bed);
+		bed_enter(bed);
+		mt_credits_release(&bed->c);
+		bed->held = false;
+		assert_int_equal(mt_credits_set_batch(&bed->c, 100), 0);
+		assert_int_equal(pledged(bed), 0);
+	}
+	assert_int_equal(rm_store(&bed->model, 3, 4, xa_mk_value(1)), 0);
+}
+
+static void batches_stay_while_credits_may_come_back(void **state)
+{
+	(void)state;
+	everywhere(batch_in);
+}
+
 /* ---- The other ways ---- */
 
 /* Nodes for a tree of up to some height stay good while others change it. */
@@ -1033,6 +1068,7 @@ int main(void)
 		cmocka_unit_test(others_come_amid_commits),
 		cmocka_unit_test(others_come_amid_aborts),
 		cmocka_unit_test(others_come_amid_destroying),
+		cmocka_unit_test(batches_stay_while_credits_may_come_back),
 	};
 
 	return cmocka_run_group_tests_name("tree_credits", tests, NULL, NULL);
