@@ -77,9 +77,10 @@ MT_API void mt_credits_init(struct mt_credits *c, struct maple_tree *mt, enum mt
 MT_API int mt_credits_set_batch(struct mt_credits *c, unsigned long nr);
 
 /*
- * Adds @nr credits, all or none: 0, -ENOMEM, -EINVAL (nr is 0), -EOVERFLOW. CONTEXT: TAKES the
- * tree's internal lock, and holds none while it allocates; with an external lock the caller holds
- * it. @gfp says what may be done for memory, as in a store.
+ * Adds @nr credits, all or none: 0, -ENOMEM, -EINVAL (nr is 0), -EOVERFLOW; -EBUSY while a
+ * transaction of the tree is open, which only who holds an external lock can meet. CONTEXT: TAKES
+ * the tree's internal lock, and holds none while it allocates; with an external lock the caller
+ * holds it. @gfp says what may be done for memory, as in a store.
  */
 MT_API int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp);
 
@@ -125,7 +126,8 @@ MT_API void mt_credits_return(struct mt_credits *c, unsigned long nr);
 
 /*
  * Gives back what is left. Idempotent. CONTEXT: as mt_credits_reserve(), but never fails or blocks
- * for memory.
+ * for memory. Not while a transaction of the tree is open: debug builds abort, others give nothing
+ * back.
  */
 MT_API void mt_credits_release(struct mt_credits *c);
 

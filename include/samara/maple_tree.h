@@ -85,7 +85,8 @@ struct maple_tree {
 		unsigned long strict;    /* credits */
 		unsigned long working;   /* stores that holders may announce at once */
 		unsigned long pledged;   /* nodes */
-		unsigned long reach;     /* levels the tree can come to */
+		unsigned int reach;      /* levels the tree can come to */
+		unsigned int open;       /* by a transaction, whose view has the rest now */
 		unsigned long inner;     /* inner nodes in the tree */
 		unsigned long bound; /* leaves that the tree never has more than; 0: not known */
 	} ma_pledge;
@@ -95,7 +96,7 @@ struct maple_tree {
 	{                                                                                     \
 		NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0, 0, 0, \
 		{                                                                             \
-			0, 0, 0, 0, 0, 0, 1, 0, 0                                             \
+			0, 0, 0, 0, 0, 0, 1, 0, 0, 0                                          \
 		}                                                                             \
 	}
 
@@ -584,7 +585,8 @@ MT_API void *mas_erase(struct ma_state *mas);
  * Gets exactly the nodes that storing @entry over [index..last] will use into the cursor. Holds
  * only while the lock is held and the tree stays as it is: nothing else may write to it before
  * mas_store_prealloc(), which never allocates and cannot fail. mas_destroy() gives the nodes back
- * instead. 0, -ENOMEM, -EINVAL. docs/locking.md explains what this does not promise.
+ * instead. 0, -ENOMEM, -EINVAL; -EBUSY while a transaction (txn.h) is open. docs/locking.md
+ * explains what this does not promise.
  */
 MT_API int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp);
 MT_API void mas_store_prealloc(struct ma_state *mas, void *entry);

@@ -22,7 +22,9 @@
  *
  * The write lock is held from begin to commit or abort, without a break: also a @gfp that may block
  * does not drop it here, but allocates with it held. Nothing else may write to the tree meanwhile,
- * nor switch its RCU mode. A tree has one transaction at a time.
+ * nor switch its RCU mode, nor reserve memory for its stores or give that back: mas_preallocate()
+ * and mt_credits_reserve() answer -EBUSY, and mt_credits_return() and mt_credits_release() are not
+ * to be called. A tree has one transaction at a time.
  *
  * CONTEXT of every function: HOLDS the tree's write lock.
  */

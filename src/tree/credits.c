@@ -149,7 +149,8 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
 	do {
 		lock_tree(mt);
-		more = try_reserve(c, nr, &nodes);
+		err = smr_pledge_is_open(mt) ? -EBUSY : 0;
+		more = err ? 0 : try_reserve(c, nr, &nodes);
 		unlock_tree(mt);
 		if (more)
 			err = get_nodes(mt, &nodes, more - nodes.nr, gfp);
@@ -158,29 +159,34 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 	return err;
 }
 
-void mt_credits_return(struct mt_credits *c, unsigned long nr)
+/* Gives @nr credits back, or what there is: nothing, where the caller has a transaction open. */
+static void give_back(struct mt_credits *c, unsigned long nr)
 {
 	struct maple_tree *mt = c->mt;
 
+	lock_tree(mt);
+	smr_assert(!smr_pledge_is_open(mt));
+	if (!smr_pledge_is_open(mt)) {
+		set_left(c, mt, c->left - (nr < c->left ? nr : c->left));
+		smr_pledge_settle(mt);
+	}
+	unlock_tree(mt);
+}
+
+void mt_credits_return(struct mt_credits *c, unsigned long nr)
+{
 	if (nr == 0)
 		return;
-	lock_tree(mt);
-	smr_assert(nr <= c->left);
-	set_left(c, mt, c->left - (nr < c->left ? nr : c->left));
-	smr_pledge_settle(mt);
-	unlock_tree(mt);
+	smr_assert(nr <= mt_credits_left(c));
+	give_back(c, nr);
 }
 
 void mt_credits_release(struct mt_credits *c)
 {
-	struct maple_tree *mt = c->mt;
-
+	smr_assert(c->used == 0);
 	if (c->left == 0)
 		return;
-	lock_tree(mt);
-	set_left(c, mt, 0);
-	smr_pledge_settle(mt);
-	unlock_tree(mt);
+	give_back(c, c->left);
 	c->begun = 0;
 }
 

@@ -185,7 +185,7 @@ unsigned long smr_pledge_required(struct maple_tree *mt)
 	struct need n = need_now(mt);
 	unsigned long reach = reach_of(mt, &n);
 
-	smr_store(&mt->ma_pledge.reach, reach, RELAXED);
+	smr_store(&mt->ma_pledge.reach, (unsigned int)reach, RELAXED);
 	return required(mt, &n, reach);
 }
 

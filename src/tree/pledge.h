@@ -42,6 +42,15 @@ smr_inline bool smr_has_credits(const struct maple_tree *mt)
 }
 
 /*
+ * Is a transaction open? Then the pledge must stay as it is: a commit puts the view's in its place,
+ * and an abort owes what it was at the beginning.
+ */
+smr_inline bool smr_pledge_is_open(const struct maple_tree *mt)
+{
+	return smr_unlikely(mt->ma_pledge.open);
+}
+
+/*
  * Takes over what a transaction's view has come to. Holders read reach without the lock, hence the
  * parts.
  */

@@ -225,6 +225,8 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 
 	if (mas->index > mas->last)
 		return -EINVAL;
+	if (smr_pledge_is_open(mas->tree))
+		return -EBUSY;
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
 	if (smr_cursor_fill(mas, needed(&w), gfp)) {
 		mas_reset(mas);

@@ -85,6 +85,7 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 	unsigned int flags = mt->ma_flags & ~(unsigned int)(MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_MASK);
 
 	smr_check_write(mt);
+	smr_assert(!smr_pledge_is_open(mt));
 	txn->mt = mt;
 	txn->seq = mt->ma_seq;
 	txn->stores = 0;
@@ -97,6 +98,7 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 	txn->view.ma_mem = mt->ma_mem;
 	txn->view.ma_txn = next_number(mt);
 	txn->view.ma_pledge = mt->ma_pledge;
+	mt->ma_pledge.open = 1;
 	mas_init(&txn->mas, &txn->view, 0);
 }
 
@@ -361,6 +363,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	mt->ma_nodes_built += view->ma_nodes_built - view->ma_nodes_retired;
 	free_replaced(txn, &e.dropped);
 	smr_pledge_copy(mt, view);
+	mt->ma_pledge.open = 0;
 	take_kept(txn, &e.dropped);
 	smr_credits_commit(txn, &e.dropped);
 	if (mt->ma_pledge.pledged)
@@ -375,6 +378,7 @@ void mt_txn_abort(struct mt_txn *txn)
 	smr_check_write(txn->mt);
 	smr_assert(txn->mt->ma_seq == txn->seq);
 	end_all(&e);
+	txn->mt->ma_pledge.open = 0;
 	take_kept(txn, &e.dropped);
 	smr_credits_abort(txn, &e.dropped);
 }

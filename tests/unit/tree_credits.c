@@ -975,6 +975,128 @@ static void batches_stay_while_credits_may_come_back(void **state)
 	everywhere(batch_in);
 }
 
+/* ---- Beside a transaction ---- */
+
+/* Neither credits nor nodes for others are to be had while the pledge is the view's. */
+static void refused_in(struct bed *bed, unsigned long n)
+{
+	bool external = mt_external_lock(&bed->tree);
+	struct mt_credits late;
+	struct mt_txn txn;
+
+	mt_credits_init(&late, &bed->tree, MT_CREDITS_STRICT);
+	assert_int_equal(reserve(bed, &bed->c, 20, GFP_KERNEL), 0);
+	for (unsigned int keep = 0; keep < 2; keep++) {
+		unsigned long kept = pledged(bed);
+		MA_STATE(mas, &bed->tree, STEP * n, STEP * n + 30);
+
+		mt_credits_begin(&bed->c, 3);
+		bed_lock(bed);
+		mt_txn_begin(&txn, &bed->tree);
+		assert_int_equal(mas_preallocate(&mas, xa_mk_value(1), GFP_KERNEL), -EBUSY);
+		assert_int_equal(mas_allocated(&mas), 0);
+		if (external) {
+			assert_int_equal(mt_credits_reserve(&late, 4, GFP_KERNEL), -EBUSY);
+			assert_int_equal(mt_credits_reserve(&bed->c, 4, GFP_KERNEL), -EBUSY);
+		}
+		assert_int_equal(pledged(bed), kept);
+		assert_int_equal(mt_txn_store_range(&txn, 5, 9, xa_mk_value(2), GFP_KERNEL), 0);
+		assert_int_equal(mt_txn_store_credit(&txn, 7, 7, xa_mk_value(3), &bed->c), 0);
+		if (external)
+			assert_int_equal(mt_credits_reserve(&bed->c, 4, GFP_KERNEL), -EBUSY);
+		if (keep)
+			mt_txn_commit(&txn);
+		else
+			mt_txn_abort(&txn);
+		assert_int_equal(mas_preallocate(&mas, xa_mk_value(1), GFP_KERNEL), 0);
+		mas_destroy(&mas);
+		bed_unlock(bed);
+	}
+	assert_int_equal(rm_store(&bed->model, 5, 9, xa_mk_value(2)), 0);
+	assert_int_equal(rm_store(&bed->model, 7, 7, xa_mk_value(3)), 0);
+	expect_good(bed);
+	assert_int_equal(mt_credits_left(&late), 0);
+	assert_int_equal(reserve(bed, &late, 4, GFP_KERNEL), 0);
+	bed_enter(bed);
+	mt_credits_release(&late);
+	bed->held = false;
+}
+
+static void open_transactions_refuse(void **state)
+{
+	(void)state;
+	everywhere(refused_in);
+}
+
+/* In a child, on a tree with an external lock and a few credits: does @body abort? */
+static bool is_caught(void (*body)(struct bed *bed))
+{
+	struct bed bed;
+	int status;
+	pid_t pid;
+
+	bed_make(&bed, MT_FLAGS_LOCK_EXTERN, MT_RCU_BP, MT_CREDITS_RECYCLING, 50);
+	assert_int_equal(reserve(&bed, &bed.c, 2, GFP_KERNEL), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		signal(SIGABRT, SIG_DFL);
+		if (!freopen("/dev/null", "w", stderr))
+			_exit(99);
+		bed_lock(&bed);
+		body(&bed);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	bed_free(&bed);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+static void return_inside(struct bed *bed)
+{
+	struct mt_txn txn;
+
+	mt_txn_begin(&txn, &bed->tree);
+	mt_credits_return(&bed->c, 1);
+}
+
+static void release_inside(struct bed *bed)
+{
+	struct mt_txn txn;
+
+	mt_txn_begin(&txn, &bed->tree);
+	mt_credits_release(&bed->c);
+}
+
+/* Nothing is left, but an abort would give some back. */
+static void release_used_inside(struct bed *bed)
+{
+	struct mt_txn txn;
+
+	mt_credits_begin(&bed->c, 2);
+	mt_txn_begin(&txn, &bed->tree);
+	mt_txn_store_credit(&txn, 1, 2, xa_mk_value(1), &bed->c);
+	mt_txn_store_credit(&txn, 3, 4, xa_mk_value(2), &bed->c);
+	mt_credits_release(&bed->c);
+}
+
+static void begin_inside(struct bed *bed)
+{
+	struct mt_txn txn, another;
+
+	mt_txn_begin(&txn, &bed->tree);
+	mt_txn_begin(&another, &bed->tree);
+}
+
+static void misuse_beside_a_transaction_is_caught(void **state)
+{
+	(void)state;
+	assert_true(is_caught(return_inside));
+	assert_true(is_caught(release_inside));
+	assert_true(is_caught(release_used_inside));
+	assert_true(is_caught(begin_inside));
+}
+
 /* ---- The other ways ---- */
 
 /* Nodes for a tree of up to some height stay good while others change it. */
@@ -1051,6 +1173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spending_too_much_is_caught), /* forks, before there are threads */
+		cmocka_unit_test(misuse_beside_a_transaction_is_caught), /* likewise */
 		cmocka_unit_test(answers),
 		cmocka_unit_test(cursors_with_errors),
 		cmocka_unit_test(stores_need_what_is_pledged),
@@ -1069,6 +1192,7 @@ int main(void)
 		cmocka_unit_test(others_come_amid_aborts),
 		cmocka_unit_test(others_come_amid_destroying),
 		cmocka_unit_test(batches_stay_while_credits_may_come_back),
+		cmocka_unit_test(open_transactions_refuse),
 	};
 
 	return cmocka_run_group_tests_name("tree_credits", tests, NULL, NULL);
