@@ -118,9 +118,9 @@ MT_API int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned
 			       void *entry, struct mt_credits *c);
 
 /*
- * Gives @nr credits back that are not needed after all; the holder has as many. Others may announce
- * and make stores of the holder meanwhile, with the credits it keeps. CONTEXT: as
- * mt_credits_release().
+ * Gives @nr credits back that are not needed after all; the holder has as many. Stores that were
+ * announced, and that it has no credits for any more, no longer are. Others may announce and make
+ * stores of the holder meanwhile, with the credits it keeps. CONTEXT: as mt_credits_release().
  */
 MT_API void mt_credits_return(struct mt_credits *c, unsigned long nr);
 

@@ -159,6 +159,18 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 	return err;
 }
 
+/*
+ * What was announced of credits that are gone is so no longer. Of those the holder keeps another
+ * thread may be announcing stores right now: that stands.
+ */
+static void forget_begun(struct mt_credits *c)
+{
+	unsigned long begun = smr_load(&c->begun, RELAXED);
+
+	while (begun > c->left && !smr_cas(&c->begun, &begun, c->left, RELAXED, RELAXED))
+		;
+}
+
 /* Gives @nr credits back, or what there is: nothing, where the caller has a transaction open. */
 static void give_back(struct mt_credits *c, unsigned long nr)
 {
@@ -168,6 +180,7 @@ static void give_back(struct mt_credits *c, unsigned long nr)
 	smr_assert(!smr_pledge_is_open(mt));
 	if (!smr_pledge_is_open(mt)) {
 		set_left(c, mt, c->left - (nr < c->left ? nr : c->left));
+		forget_begun(c);
 		smr_pledge_settle(mt);
 	}
 	unlock_tree(mt);
@@ -184,10 +197,8 @@ void mt_credits_return(struct mt_credits *c, unsigned long nr)
 void mt_credits_release(struct mt_credits *c)
 {
 	smr_assert(c->used == 0);
-	if (c->left == 0)
-		return;
-	give_back(c, c->left);
-	c->begun = 0;
+	if (c->left > 0)
+		give_back(c, c->left);
 }
 
 unsigned long mt_credits_left(const struct mt_credits *c)
@@ -251,16 +262,18 @@ bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 	unsigned long lendable;
 
 	smr_assert(nr <= left && (c->mode == MT_CREDITS_STRICT || nr <= c->batch));
-	c->begun = nr < left ? nr : left;
+	nr = nr < left ? nr : left;
+	if (c->mode == MT_CREDITS_RECYCLING && nr > c->batch)
+		nr = c->batch;
+	/* Somebody may be returning others of its credits. */
+	smr_store(&c->begun, nr, RELAXED);
 	if (mt_in_rcu(mt) && !smr_in_section())
 		smr_mem_look(mem);
 	if (c->mode == MT_CREDITS_STRICT)
 		return false;
 	if (mt_in_rcu(mt))
 		smr_check_grace(flavor);
-	if (c->begun > c->batch)
-		c->begun = c->batch;
-	lendable = smr_working_nodes(mt, c->batch, reach) - smr_working_nodes(mt, c->begun, reach);
+	lendable = smr_working_nodes(mt, c->batch, reach) - smr_working_nodes(mt, nr, reach);
 	if (c->limbo[0] + c->limbo[1] <= lendable)
 		return false;
 	forget_returned(c, mem, flavor);

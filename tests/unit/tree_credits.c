@@ -254,6 +254,38 @@ static void answers_in(struct bed *bed, unsigned long n)
 	assert_int_equal(mt_credits_set_batch(c, 6), 0);
 }
 
+/* What was announced of credits that have been returned is announced no longer. */
+static void returned_in(struct bed *bed, unsigned long n)
+{
+	(void)n;
+	assert_int_equal(reserve(bed, &bed->c, 5, GFP_KERNEL), 0);
+	mt_credits_begin(&bed->c, 5);
+	assert_int_equal(credit_store(bed, 3, 4, xa_mk_value(1)), 0);
+	bed_enter(bed);
+	mt_credits_return(&bed->c, 2);
+	bed->held = false;
+	assert_int_equal(bed->c.begun, 2);
+	assert_int_equal(credit_store(bed, 5, 6, xa_mk_value(2)), 0);
+	bed_enter(bed);
+	mt_credits_return(&bed->c, 1);
+	mt_credits_release(&bed->c);
+	bed->held = false;
+	assert_int_equal(bed->c.begun, 0);
+	assert_int_equal(reserve(bed, &bed->c, 5, GFP_KERNEL), 0);
+	assert_int_equal(bed->c.begun, 0);
+	mt_credits_begin(&bed->c, 3);
+	bed_enter(bed);
+	mt_credits_return(&bed->c, 2);
+	bed->held = false;
+	assert_int_equal(bed->c.begun, 3);
+}
+
+static void returned_credits_are_not_announced(void **state)
+{
+	(void)state;
+	everywhere(returned_in);
+}
+
 static void answers(void **state)
 {
 	(void)state;
@@ -1175,6 +1207,7 @@ int main(void)
 		cmocka_unit_test(spending_too_much_is_caught), /* forks, before there are threads */
 		cmocka_unit_test(misuse_beside_a_transaction_is_caught), /* likewise */
 		cmocka_unit_test(answers),
+		cmocka_unit_test(returned_credits_are_not_announced),
 		cmocka_unit_test(cursors_with_errors),
 		cmocka_unit_test(stores_need_what_is_pledged),
 		cmocka_unit_test(in_every_flavor),
