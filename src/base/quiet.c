@@ -5,6 +5,7 @@
 #include "base/rcu.h"
 #include <errno.h>
 #include <linux/membarrier.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,29 @@
  */
 static const unsigned long *table[SMR_QUIET_RECORDS];
 static bool overflowed; /* GUARD relaxed */
+
+/*
+ * The process ends: liburcu's destructor may unmap the records, as soon as no thread has one in
+ * use. GUARD relaxed: liburcu's lock makes the order. Who looks has a record himself. Either he got
+ * it before the destructor dropped liburcu's own reference, and what he looks at stays; or after,
+ * and then sees this.
+ */
+static bool ending;
+
+static void note_end(void)
+{
+	smr_store(&ending, true, RELAXED);
+}
+
+/*
+ * Handlers of atexit() run before all destructors, in a program that is linked statically too:
+ * there a destructor of ours might come after liburcu's.
+ */
+__attribute__((constructor)) static void watch_exit(void)
+{
+	if (atexit(note_end))
+		note_end(); /* no memory: it is never quiet then */
+}
 
 /*
  * How often all readers together are looked at again, some 20 us. A section takes less than that,
@@ -84,9 +108,10 @@ bool smr_rcu_quiet(enum mt_rcu_flavor flavor)
 {
 	bool quiet;
 
+	/* To ask whether a section is entered gives the thread a record: before ending is read. */
 	if (flavor != MT_RCU_BP || !urcu_bp_has_sys_membarrier || smr_rcu_read_ongoing(flavor))
 		return false;
-	if (!fence_everywhere())
+	if (smr_load(&ending, RELAXED) || !fence_everywhere())
 		return false;
 	quiet = all_rest() && !smr_load(&overflowed, RELAXED) &&
 		(ENDS_IN_ORDER || fence_everywhere());

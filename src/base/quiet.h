@@ -21,6 +21,9 @@
  * until it ends; and each count is seen to be none after the fence. On the way back the fence is
  * once more needed where loads of a section may come after the store that ends it.
  *
+ * At the end of the process liburcu takes its records away, but for those that threads have in use.
+ * From exit() on it is not quiet any more, so that nobody looks at one that is gone.
+ *
  * All this is about tree nodes, which only who has read a root can be on. A thread in a section
  * that has found other things by other ways need not be in the table: whatever is not a node is
  * waited for by liburcu.

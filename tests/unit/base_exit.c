@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of a process: liburcu takes its records away while the worker has something to do. */
+#include "base/rcu.h"
+#include "support/cm.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static bool ends; /* the process is one that ends as the test wants it */
+static int told;  /* a pipe's end: a byte says that the callback has run */
+static struct smr_rcu_head head;
+
+/* All at a time, so that there are more records than the worker's alone will have room for. */
+#define READERS 100
+
+static pthread_barrier_t all_have_read;
+
+static void *read_once(void *unused)
+{
+	smr_rcu_read_lock(MT_RCU_BP);
+	smr_rcu_read_unlock(MT_RCU_BP);
+	pthread_barrier_wait(&all_have_read);
+	return unused;
+}
+
+static bool readers_come_and_go(void)
+{
+	pthread_t reader[READERS];
+
+	if (pthread_barrier_init(&all_have_read, NULL, READERS))
+		return false;
+	for (unsigned int i = 0; i < READERS; i++)
+		if (pthread_create(&reader[i], NULL, read_once, NULL))
+			return false;
+	for (unsigned int i = 0; i < READERS; i++)
+		if (pthread_join(reader[i], NULL))
+			return false;
+	return true;
+}
+
+static void tell(struct smr_rcu_head *unused)
+{
+	(void)unused;
+	if (write(told, "", 1) != 1)
+		_exit(1);
+}
+
+/*
+ * A program's destructors run before those of its libraries: while the worker gathers, liburcu
+ * gives its records up.
+ */
+__attribute__((destructor)) static void queue_late(void)
+{
+	if (ends)
+		smr_rcu_call_nodes(MT_RCU_BP, &head, tell, false);
+}
+
+/*
+ * All that have read have ended, and the thread that calls exit() never did. What is written last
+ * of all, when the destructors have run, does not fit into the pipe until the test reads it.
+ */
+static void end(int last)
+{
+	static char buffer[1 << 18], text[1 << 17];
+	FILE *slow = fdopen(last, "w");
+
+	if (!slow || setvbuf(slow, buffer, _IOFBF, sizeof(buffer)) ||
+	    fwrite(text, 1, sizeof(text), slow) != sizeof(text) || !smr_rcu_init(MT_RCU_BP) ||
+	    !readers_come_and_go())
+		_exit(2);
+	ends = true;
+	exit(0);
+}
+
+static void the_worker_outlives_the_records(void **state)
+{
+	int callback[2], last[2], status;
+	static char text[1 << 12];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(callback), 0);
+	assert_int_equal(pipe(last), 0);
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		alarm(30);
+		told = callback[1];
+		close(last[0]);
+		end(last[1]);
+	}
+	close(callback[1]);
+	close(last[1]);
+	assert_int_equal(read(callback[0], text, 1), 1);
+	while (read(last[0], text, sizeof(text)) > 0)
+		;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	close(callback[0]);
+	close(last[0]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_worker_outlives_the_records),
+	};
+
+	return cmocka_run_group_tests_name("base_exit", tests, NULL, NULL);
+}
