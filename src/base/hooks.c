@@ -5,16 +5,22 @@
 
 #ifdef SMR_HOOKS
 
-static enum smr_hook_mem mem_mode;  /* GUARD relaxed: a setting */
-static unsigned long allocations;   /* GUARD relaxed: a counter */
-static unsigned long failures;      /* GUARD relaxed: a counter */
-static unsigned long fail_at;       /* GUARD relaxed: a setting; 0: never */
-static void (*asked_fn)(void *);    /* GUARD: set while only one thread uses the library */
-static void *asked_arg;             /* GUARD: likewise */
-static void (*unlocked_fn)(void *); /* GUARD: likewise */
-static void *unlocked_arg;          /* GUARD: likewise */
-static void (*given_fn)(void *);    /* GUARD: likewise */
-static void *given_arg;             /* GUARD: likewise */
+static enum smr_hook_mem mem_mode; /* GUARD relaxed: a setting */
+static unsigned long allocations;  /* GUARD relaxed: a counter */
+static unsigned long failures;     /* GUARD relaxed: a counter */
+static unsigned long fail_at;      /* GUARD relaxed: a setting; 0: never */
+/*
+ * GUARD relaxed, all of these: set while nobody is to be called, though others may be about to ask.
+ * Who finds a function finds its argument: that stays.
+ */
+static void (*asked_fn)(void *);
+static void *asked_arg;
+static void (*unlocked_fn)(void *);
+static void *unlocked_arg;
+static void (*given_fn)(void *);
+static void *given_arg;
+static void (*point_fn)(enum smr_hook_point, void *);
+static void *point_arg;
 
 void smr_hook_set_mem(enum smr_hook_mem mode)
 {
@@ -40,20 +46,30 @@ unsigned long smr_hook_failures(void)
 
 void smr_hook_set_asked(void (*fn)(void *arg), void *arg)
 {
-	asked_fn = fn;
-	asked_arg = arg;
+	if (fn)
+		smr_store(&asked_arg, arg, RELAXED);
+	smr_store(&asked_fn, fn, RELAXED);
 }
 
 void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg)
 {
-	unlocked_fn = fn;
-	unlocked_arg = arg;
+	if (fn)
+		smr_store(&unlocked_arg, arg, RELAXED);
+	smr_store(&unlocked_fn, fn, RELAXED);
 }
 
 void smr_hook_set_given(void (*fn)(void *arg), void *arg)
 {
-	given_fn = fn;
-	given_arg = arg;
+	if (fn)
+		smr_store(&given_arg, arg, RELAXED);
+	smr_store(&given_fn, fn, RELAXED);
+}
+
+void smr_hook_set_point(void (*fn)(enum smr_hook_point point, void *arg), void *arg)
+{
+	if (fn)
+		smr_store(&point_arg, arg, RELAXED);
+	smr_store(&point_fn, fn, RELAXED);
 }
 
 void smr_hook_reset(void)
@@ -63,16 +79,18 @@ void smr_hook_reset(void)
 	smr_hook_set_asked(NULL, NULL);
 	smr_hook_set_unlocked(NULL, NULL);
 	smr_hook_set_given(NULL, NULL);
+	smr_hook_set_point(NULL, NULL);
 }
 
 bool smr_hook_fail_node(bool may_block)
 {
 	enum smr_hook_mem mode = smr_load(&mem_mode, RELAXED);
 	unsigned long nth = smr_add(&allocations, 1, RELAXED) + 1;
+	void (*fn)(void *) = smr_load(&asked_fn, RELAXED);
 	bool fail;
 
-	if (asked_fn)
-		asked_fn(asked_arg);
+	if (fn)
+		fn(smr_load(&asked_arg, RELAXED));
 	fail = nth == smr_load(&fail_at, RELAXED) || mode == SMR_HOOK_MEM_NONE ||
 	       (mode == SMR_HOOK_MEM_NOWAIT && !may_block);
 	if (fail)
@@ -82,14 +100,26 @@ bool smr_hook_fail_node(bool may_block)
 
 void smr_hook_unlocked(void)
 {
-	if (unlocked_fn)
-		unlocked_fn(unlocked_arg);
+	void (*fn)(void *) = smr_load(&unlocked_fn, RELAXED);
+
+	if (fn)
+		fn(smr_load(&unlocked_arg, RELAXED));
 }
 
 void smr_hook_given(void)
 {
-	if (given_fn)
-		given_fn(given_arg);
+	void (*fn)(void *) = smr_load(&given_fn, RELAXED);
+
+	if (fn)
+		fn(smr_load(&given_arg, RELAXED));
+}
+
+void smr_hook_at(enum smr_hook_point point)
+{
+	void (*fn)(enum smr_hook_point, void *) = smr_load(&point_fn, RELAXED);
+
+	if (fn)
+		fn(point, smr_load(&point_arg, RELAXED));
 }
 
 #else

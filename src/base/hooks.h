@@ -49,6 +49,15 @@ void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg);
  */
 void smr_hook_set_given(void (*fn)(void *arg), void *arg);
 
+/* Moments that a test wants to catch; no lock of the library is held. */
+enum smr_hook_point {
+	SMR_HOOK_LOOKS,   /* a thread has become the one who frees, and has not looked yet */
+	SMR_HOOK_IN_HAND, /* it has taken nodes out of limbo, and they are not free yet */
+};
+
+/* @fn is called each time a thread comes to one of them, by that thread. NULL: nobody. */
+void smr_hook_set_point(void (*fn)(enum smr_hook_point point, void *arg), void *arg);
+
 /* Back to no interference at all. */
 void smr_hook_reset(void);
 
@@ -59,7 +68,12 @@ void smr_hook_unlocked(void);
 /* For the library: the arena's lock has been let go. */
 void smr_hook_given(void);
 
+/* For the library: such a moment is now. */
+void smr_hook_at(enum smr_hook_point point);
+
 #else
+
+#define smr_hook_at(point) ((void)0)
 
 static inline bool smr_hook_fail_node(bool may_block)
 {

@@ -64,7 +64,8 @@ struct mt_mem *smri_mem_by_id(unsigned long id)
  * fork() in a program with threads: the child must find every lock free and what it protects in
  * order, so they are all taken around it. There the owner's id is that of the parent's thread, so
  * the child does not release but renews them. What other threads had in their magazines stays
- * there.
+ * there. What they were at without a lock, getting a chunk or finding out whether it is quiet, ends
+ * with them: the child undoes it, or does what is left.
  */
 static void before_fork(void)
 {
@@ -93,6 +94,10 @@ static void after_fork_child(void)
 	for (mem = arenas; mem; mem = mem->next)
 		smr_lock_init(&mem->lock, SMR_RANK_ARENA);
 	smr_lock_init(&arenas_lock, SMR_RANK_ARENAS);
+	for (mem = arenas; mem; mem = mem->next) {
+		mem->mapping = 0;
+		smri_retire_after_fork(mem);
+	}
 	smr_grace_after_fork_child();
 }
 

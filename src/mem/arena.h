@@ -52,6 +52,7 @@ struct smr_limbo {
 	unsigned long freed;   /* GUARD lock: of these, free again */
 	bool called;           /* GUARD lock: rcu is on its way */
 	bool busy; /* GUARD lock: somebody is finding out what may be freed, or freeing it */
+	struct smr_nodes hand;       /* GUARD writes: lock; busy: off the queue, not free yet */
 	unsigned int vain;           /* GUARD lock: looks in vain, one after the other */
 	struct smr_limbo_part batch; /* GUARD lock: what rcu is about */
 	struct smr_rcu_head rcu;     /* GUARD called: its setter, then the callback */

@@ -116,6 +116,8 @@ void smri_retire_see_to(struct smr_limbo *limbo, struct smri_retiring r);
 bool smri_retire_init(struct mt_mem *mem);
 /* CONTEXT: nothing is in limbo, nor will be. */
 void smri_retire_exit(struct mt_mem *mem);
+/* In a child of fork(), which has one thread: others left off wherever they were. */
+void smri_retire_after_fork(struct mt_mem *mem);
 /*
  * Waits until all nodes have come back and all callbacks have ended. CONTEXT: SLEEP yes, GRACE
  * waits.

@@ -133,25 +133,34 @@ static bool tell(struct smr_limbo *limbo)
 	return limbo->sleepers > 0;
 }
 
-/* Gives the nodes of @part back, all at once. CONTEXT: busy. TAKES arena. */
-static void free_part(struct smr_limbo *limbo, struct smr_limbo_part part)
+/*
+ * Gives back what is in hand, all at once. A fork() in between may leave it to the child, who does
+ * it again from the start: rolling up leaves the links alone. CONTEXT: busy. TAKES arena.
+ */
+static void free_hand(struct smr_limbo *limbo)
 {
 	struct mt_mem *mem = limbo->mem;
-	struct smr_bundles rolled;
-	struct smr_nodes nodes;
+	struct smr_bundles rolled = smri_slab_roll(&limbo->hand, limbo->notes, limbo->freed);
 
 	mt_lock_acquire(&mem->lock);
-	nodes = take_off(limbo, part);
-	mt_lock_release(&mem->lock);
-	if (nodes.nr == 0)
-		return;
-	rolled = smri_slab_roll(&nodes, limbo->notes, part.nr - nodes.nr);
-	mt_lock_acquire(&mem->lock);
 	smri_slab_adopt(mem, &rolled);
-	limbo->freed = part.nr;
+	limbo->freed += rolled.nr;
+	limbo->hand = (struct smr_nodes){ NULL, 0 };
 	mem->lent = rolled.nr < mem->lent ? mem->lent - rolled.nr : 0;
 	mem->batches++;
 	mt_lock_release(&mem->lock);
+}
+
+/* Gives the nodes of @part back. CONTEXT: busy. TAKES arena. */
+static void free_part(struct smr_limbo *limbo, struct smr_limbo_part part)
+{
+	mt_lock_acquire(&limbo->mem->lock);
+	limbo->hand = take_off(limbo, part);
+	mt_lock_release(&limbo->mem->lock);
+	if (limbo->hand.nr == 0)
+		return;
+	smr_hook_at(SMR_HOOK_IN_HAND);
+	free_hand(limbo);
 }
 
 /* ---- Calling ---- */
@@ -241,8 +250,10 @@ static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 {
 	enum mt_rcu_flavor flavor = flavor_of(limbo);
 	uint64_t begin = smr_now();
-	bool quiet = smr_rcu_quiet(flavor), hurry, wake;
+	bool quiet, hurry, wake;
 
+	smr_hook_at(SMR_HOOK_LOOKS);
+	quiet = smr_rcu_quiet(flavor);
 	if (quiet)
 		free_part(limbo, part);
 	mt_lock_acquire(&limbo->mem->lock);
@@ -373,6 +384,19 @@ bool smri_retire_init(struct mt_mem *mem)
 void smri_retire_exit(struct mt_mem *mem)
 {
 	smr_heap_free(mem->limbo[0].notes);
+}
+
+/* Who was busy, or asleep, is gone; what he had in hand has had its grace period. */
+void smri_retire_after_fork(struct mt_mem *mem)
+{
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
+		struct smr_limbo *limbo = &mem->limbo[i];
+
+		if (limbo->hand.nr > 0)
+			free_hand(limbo);
+		limbo->busy = false;
+		limbo->sleepers = 0;
+	}
 }
 
 /* ---- Waiting ---- */

@@ -40,6 +40,7 @@ struct player {
 	struct bind_queue *queue;
 	struct marked *object[OBJECTS]; /* GUARD the binding thread */
 	pthread_t binding, executing;
+	bool bound; /* atomic: nothing more is bound */
 };
 
 static struct sg_device dev;
@@ -142,6 +143,7 @@ static void *binding(void *arg)
 			bind_something(p, &rng);
 	}
 	EXPECT(bind_queue_wait(p->queue, FENCE_FOREVER) == 0);
+	__atomic_store_n(&p->bound, true, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -156,11 +158,12 @@ static void fill_in(struct player *p, struct sg_cmd *cmd, struct rng *rng)
 	cmd->pattern = p->mark;
 }
 
+/* For as long as there is something to be met, however late the other thread comes to run. */
 static void *executing(void *arg)
 {
 	struct player *p = arg;
 
-	for (uint64_t n = 0; n < rounds; n++) {
+	for (uint64_t n = 0; n < rounds || !__atomic_load_n(&p->bound, __ATOMIC_RELAXED); n++) {
 		struct bind_sync out = { .fence = fence_create() };
 		struct sg_cmd cmd[IN_FLIGHT] = { 0 };
 		int error;

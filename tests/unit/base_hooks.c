@@ -78,6 +78,25 @@ static void given_calls_back(void **state)
 	assert_int_equal(calls, 1);
 }
 
+static void note_point(enum smr_hook_point point, void *arg)
+{
+	*(enum smr_hook_point *)arg = point;
+}
+
+static void points_call_back(void **state)
+{
+	enum smr_hook_point last = SMR_HOOK_LOOKS;
+
+	(void)state;
+	smr_hook_at(SMR_HOOK_IN_HAND);
+	smr_hook_set_point(note_point, &last);
+	smr_hook_at(SMR_HOOK_IN_HAND);
+	assert_int_equal(last, SMR_HOOK_IN_HAND);
+	smr_hook_reset();
+	smr_hook_at(SMR_HOOK_LOOKS);
+	assert_int_equal(last, SMR_HOOK_IN_HAND);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -86,6 +105,7 @@ int main(void)
 		cmocka_unit_test_setup(modes, reset),
 		cmocka_unit_test_setup(unlocked_calls_back, reset),
 		cmocka_unit_test_setup(given_calls_back, reset),
+		cmocka_unit_test_setup(points_call_back, reset),
 	};
 
 	return cmocka_run_group_tests_name("base_hooks", tests, NULL, NULL);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fork() while other threads use an arena: the child can go on. */
+#include "base/hooks.h"
+#include "base/park.h"
 #include "base/sanitizer.h"
 #include "mem/refill.h"
 #include "mem/retire.h"
@@ -10,6 +12,88 @@
 #include <unistd.h>
 
 #define FORKS 20
+
+/* A child that hangs is ended, and seen to have been. */
+#define CHILD_SECONDS 20
+
+/*
+ * fork(), as liburcu wants it, bracketed with its own handlers; in the child, @fn(@mem) says how it
+ * ends. How it ended.
+ */
+static int status_of_child(int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
+{
+	int status;
+	pid_t pid;
+
+	urcu_bp_before_fork();
+	pid = fork();
+	if (pid == 0) {
+		alarm(CHILD_SECONDS);
+		urcu_bp_after_fork_child();
+		smr_hook_reset();
+		_exit(fn(mem));
+	}
+	urcu_bp_after_fork_parent();
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void expect_child(int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
+{
+	assert_int_equal(status_of_child(fn, mem), 0);
+}
+
+/* ---- A thread that stands still at a moment while the test forks ---- */
+
+struct stop {
+	enum smr_hook_point at;
+	unsigned int stands, go; /* futexes */
+};
+
+static void set(unsigned int *word)
+{
+	smr_store(word, 1, ORDER(test, release));
+	smr_wake(word, 1);
+}
+
+static void await(const unsigned int *word)
+{
+	while (!smr_load(word, ORDER(test, acquire)))
+		smr_park(word, 0);
+}
+
+static void stand(struct stop *s)
+{
+	set(&s->stands);
+	await(&s->go);
+}
+
+/* Only the first time. */
+static void stand_at(enum smr_hook_point point, void *arg)
+{
+	struct stop *s = arg;
+
+	if (point == s->at && !smr_load(&s->stands, RELAXED))
+		stand(s);
+}
+
+/* The child of a fork while @work(@arg), in another thread, stands at @s. */
+static void fork_at(struct stop *s, void *(*work)(void *arg), void *arg,
+		    int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
+{
+	pthread_t thread;
+	int status;
+
+	smr_hook_set_point(stand_at, s);
+	assert_int_equal(pthread_create(&thread, NULL, work, arg), 0);
+	await(&s->stands);
+	status = status_of_child(fn, mem);
+	set(&s->go);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	smr_hook_reset();
+	assert_int_equal(status, 0);
+}
 
 static bool stop;
 
@@ -29,7 +113,7 @@ static void *churn(void *arg)
 
 /*
  * Nodes can be taken, given and retired, and what is retired comes back, be it from before the
- * fork. As liburcu wants it, the fork is bracketed with its own handlers.
+ * fork.
  */
 static int child(struct mt_mem *mem)
 {
@@ -60,17 +144,7 @@ static void the_child_goes_on(void **state)
 	for (i = 0; i < FORKS; i++) {
 		assert_int_equal(smr_mem_refill(mem, &nodes, 10), 0);
 		smr_mem_retire(mem, MT_RCU_BP, &nodes);
-		urcu_bp_before_fork();
-		pid = fork();
-		if (pid == 0) {
-			urcu_bp_after_fork_child();
-			_exit(child(mem));
-		}
-		urcu_bp_after_fork_parent();
-		assert_true(pid > 0);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFEXITED(status));
-		assert_int_equal(WEXITSTATUS(status), 0);
+		expect_child(child, mem);
 	}
 	mt_mem_barrier(mem);
 	assert_int_equal(stats_of(mem).nodes_used, 0);
@@ -91,10 +165,120 @@ static void the_child_goes_on(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+/* ---- fork() amid a look ---- */
+
+#define IN_LIMBO 300
+
+static void retire(struct mt_mem *mem, unsigned long nr)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+
+	assert_int_equal(smr_mem_refill(mem, &nodes, nr), 0);
+	smr_mem_retire(mem, MT_RCU_BP, &nodes);
+}
+
+static void *look(void *arg)
+{
+	struct mt_mem *mem = arg;
+
+	mt_mem_barrier(mem);
+	return NULL;
+}
+
+/* All comes back, those nodes too that the other thread was about to free, and none is lost. */
+static int all_come_back(struct mt_mem *mem)
+{
+	struct mt_mem_stats stats;
+
+	if (child(mem))
+		return 1;
+	mt_mem_stats(mem, &stats);
+	return stats.nodes_limbo || stats.nodes_used ? 2 : 0;
+}
+
+static void amid_a_look_at(enum smr_hook_point point)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 4 * MT_CHUNK_SIZE);
+	struct smr_limbo *limbo = &mem->limbo[MT_RCU_BP];
+	struct stop s = { .at = point };
+
+	if (!smr_rcu_quiet(MT_RCU_BP))
+		skip();       /* no membarrier() */
+	limbo->called = true; /* as if: the worker does not come between */
+	retire(mem, IN_LIMBO);
+	fork_at(&s, look, mem, all_come_back, mem);
+	limbo->called = false;
+	mt_mem_barrier(mem);
+	assert_int_equal(stats_of(mem).nodes_used, 0);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+static void while_another_looks(void **state)
+{
+	(void)state;
+	amid_a_look_at(SMR_HOOK_LOOKS);
+}
+
+static void while_another_frees(void **state)
+{
+	(void)state;
+	amid_a_look_at(SMR_HOOK_IN_HAND);
+}
+
+/* ---- fork() while a chunk is being got ---- */
+
+/* Stands still with the second chunk. */
+static struct stop mapping;
+
+static void *map_slowly(void *ctx, size_t size, size_t align)
+{
+	struct pages *pages = ctx;
+
+	if (smr_load(&pages->ever, RELAXED) == 1 && !smr_load(&mapping.stands, RELAXED))
+		stand(&mapping);
+	return pages_map(ctx, size, align);
+}
+
+static void *refill_two_chunks(void *arg)
+{
+	struct mt_mem *mem = arg;
+	struct smr_nodes nodes = { NULL, 0 };
+
+	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), 0);
+	smr_mem_give_list(mem, &nodes);
+	return NULL;
+}
+
+static int take_two_chunks(struct mt_mem *mem)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+
+	return smr_mem_refill(mem, &nodes, MT_CHUNK_NODES) ? 1 : 0;
+}
+
+/* The child is not held to account for a chunk that it will never get. */
+static void while_another_gets_a_chunk(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem_ops ops = { map_slowly, pages_unmap, &pages };
+	struct mt_mem *mem = mt_mem_create(2 * MT_CHUNK_SIZE, &ops);
+
+	(void)state;
+	assert_non_null(mem);
+	fork_at(&mapping, refill_two_chunks, mem, take_two_chunks, mem);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_child_goes_on),
+		cmocka_unit_test(while_another_looks),
+		cmocka_unit_test(while_another_frees),
+		cmocka_unit_test(while_another_gets_a_chunk),
 	};
 
 #if SMR_TSAN || SMR_ASAN
