@@ -255,9 +255,16 @@ static void queue_again(struct worker *w, unsigned int list)
 	w->taken[list] = NULL;
 }
 
+static void forget(struct worker *w, unsigned int list)
+{
+	smr_store(&w->queue[list], NULL, RELAXED);
+	w->taken[list] = NULL;
+}
+
 /*
  * The worker is gone, with whatever grace period it was waiting for: what it had taken is queued
- * again.
+ * again. But not what is about nodes: of some of that its owner has said that he queues it, and no
+ * longer exists.
  */
 void smr_grace_after_fork_child(void)
 {
@@ -265,8 +272,9 @@ void smr_grace_after_fork_child(void)
 
 	for (i = 0; i < SMR_RCU_FLAVORS; i++) {
 		workers[i].started = false;
-		for (unsigned int list = 0; list < SMR_GRACE_LISTS; list++)
-			queue_again(&workers[i], list);
+		queue_again(&workers[i], SMR_GRACE_ANY);
+		forget(&workers[i], SMR_GRACE_NODES);
+		forget(&workers[i], SMR_GRACE_PATIENT);
 	}
 	smr_grace_after_fork_parent();
 }

@@ -73,9 +73,10 @@ void smr_grace_hurry(enum mt_rcu_flavor flavor);
 void smr_grace_near(enum mt_rcu_flavor flavor);
 
 /*
- * Around fork(). In the child what was queued is still so, and a new worker is started when there
- * is a reason to. CONTEXT: smr_grace_before_fork() before taking any lock that a callback takes;
- * waits for callbacks that run, but for no grace period.
+ * Around fork(). In the child what was queued is still so where it is in SMR_GRACE_ANY, and a new
+ * worker is started when something more is queued. The other lists are empty there: who queues in
+ * them does so again. CONTEXT: smr_grace_before_fork() before taking any lock that a callback
+ * takes; waits for callbacks that run, but for no grace period.
  */
 void smr_grace_before_fork(void);
 void smr_grace_after_fork_parent(void);

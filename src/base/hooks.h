@@ -53,6 +53,7 @@ void smr_hook_set_given(void (*fn)(void *arg), void *arg);
 enum smr_hook_point {
 	SMR_HOOK_LOOKS,   /* a thread has become the one who frees, and has not looked yet */
 	SMR_HOOK_IN_HAND, /* it has taken nodes out of limbo, and they are not free yet */
+	SMR_HOOK_CALLS,   /* a callback is said to be on its way, and is not queued yet */
 };
 
 /* @fn is called each time a thread comes to one of them, by that thread. NULL: nobody. */

@@ -257,7 +257,8 @@ void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		  void (*fn)(struct smr_rcu_head *head));
 /*
  * The same for a callback that is about tree nodes only. If it is @patient it has time, unless
- * smr_grace_hurry() says that it has not.
+ * smr_grace_hurry() says that it has not. In a child of fork() it is not called, if it had not been
+ * before.
  */
 void smr_rcu_call_nodes(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 			void (*fn)(struct smr_rcu_head *head), bool patient);

@@ -21,7 +21,8 @@
  *	          look is free. That costs a hundredth of what the stores cost, and the nodes are
  *	          used again while they still are in the writer's caches.
  *	Calling   While the queue is not empty a callback is on its way through a grace period
- *	          (base/grace.h), about what was in the queue when it set out. It sees to it that
+ *	          (base/grace.h), about what was in the queue when it set out; only in a child of
+ *	          fork() not before somebody retires, waits or is refused. It sees to it that
  *	          nodes come back where no writer looks: when the last store has been made, under
  *	          other flavours, where nothing may block, and where readers do not rest. Where
  *	          looking works it has time.
@@ -173,9 +174,23 @@ static bool relies_on_looks(const struct smr_limbo *limbo)
 
 static void batch_done(struct smr_rcu_head *rcu);
 
+/*
+ * Says that a callback is on its way, if one is needed: then to be called once the lock has been
+ * let go. CONTEXT: HOLDS the arena's lock.
+ */
+static bool must_call(struct smr_limbo *limbo)
+{
+	if (limbo->called || !limbo->newest)
+		return false;
+	limbo->called = true;
+	limbo->batch = all_of(limbo);
+	return true;
+}
+
 /* CONTEXT: called has just been set. */
 static void call(struct smr_limbo *limbo, bool patient)
 {
+	smr_hook_at(SMR_HOOK_CALLS);
 	smr_rcu_call_nodes(flavor_of(limbo), &limbo->rcu, batch_done, patient);
 }
 
@@ -330,11 +345,7 @@ smr_inline struct smri_retiring enqueue(struct smr_limbo *limbo, struct smr_node
 	if (r.hurry)
 		limbo->vain = SMR_VAIN;
 	r.patient = relies_on_looks(limbo);
-	r.calls = !limbo->called;
-	if (r.calls) {
-		limbo->called = true;
-		limbo->batch = all_of(limbo);
-	}
+	r.calls = must_call(limbo);
 	return r;
 }
 
@@ -386,7 +397,12 @@ void smri_retire_exit(struct mt_mem *mem)
 	smr_heap_free(mem->limbo[0].notes);
 }
 
-/* Who was busy, or asleep, is gone; what he had in hand has had its grace period. */
+/*
+ * Who was busy, or asleep, is gone; what he had in hand has had its grace period. Callbacks do not
+ * come: one that was said to be on its way may be in no queue. For what is in limbo must_call()
+ * sends another, when nodes are retired, waited for or asked for in vain: a child that only goes on
+ * to exec() needs no thread.
+ */
 void smri_retire_after_fork(struct mt_mem *mem)
 {
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
@@ -395,7 +411,21 @@ void smri_retire_after_fork(struct mt_mem *mem)
 		if (limbo->hand.nr > 0)
 			free_hand(limbo);
 		limbo->busy = false;
+		limbo->called = false;
 		limbo->sleepers = 0;
+	}
+}
+
+void smri_retire_urge(struct mt_mem *mem)
+{
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
+		bool calls;
+
+		mt_lock_acquire(&mem->lock);
+		calls = must_call(&mem->limbo[i]);
+		mt_lock_release(&mem->lock);
+		if (calls)
+			call(&mem->limbo[i], false);
 	}
 }
 
@@ -429,9 +459,12 @@ static void wait_for(struct smr_limbo *limbo, unsigned long nr, bool idle)
 	mt_lock_acquire(&mem->lock);
 	while (!is_freed(limbo, nr) || (idle && !is_idle(limbo))) {
 		unsigned int event = limbo->event;
+		bool calls = must_call(limbo);
 
 		limbo->sleepers++;
 		mt_lock_release(&mem->lock);
+		if (calls)
+			call(limbo, false);
 		smr_grace_hurry(flavor_of(limbo));
 		smr_park(&limbo->event, event);
 		mt_lock_acquire(&mem->lock);

@@ -9,6 +9,7 @@
 #include "support/cm.h"
 #include <pthread.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FORKS 20
@@ -169,12 +170,12 @@ static void the_child_goes_on(void **state)
 
 #define IN_LIMBO 300
 
-static void retire(struct mt_mem *mem, unsigned long nr)
+static void retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned long nr)
 {
 	struct smr_nodes nodes = { NULL, 0 };
 
 	assert_int_equal(smr_mem_refill(mem, &nodes, nr), 0);
-	smr_mem_retire(mem, MT_RCU_BP, &nodes);
+	smr_mem_retire(mem, flavor, &nodes);
 }
 
 static void *look(void *arg)
@@ -193,7 +194,10 @@ static int all_come_back(struct mt_mem *mem)
 	if (child(mem))
 		return 1;
 	mt_mem_stats(mem, &stats);
-	return stats.nodes_limbo || stats.nodes_used ? 2 : 0;
+	if (stats.nodes_limbo || stats.nodes_used)
+		return 2;
+	mt_mem_destroy(mem);
+	return 0;
 }
 
 static void amid_a_look_at(enum smr_hook_point point)
@@ -206,7 +210,7 @@ static void amid_a_look_at(enum smr_hook_point point)
 	if (!smr_rcu_quiet(MT_RCU_BP))
 		skip();       /* no membarrier() */
 	limbo->called = true; /* as if: the worker does not come between */
-	retire(mem, IN_LIMBO);
+	retire(mem, MT_RCU_BP, IN_LIMBO);
 	fork_at(&s, look, mem, all_come_back, mem);
 	limbo->called = false;
 	mt_mem_barrier(mem);
@@ -225,6 +229,123 @@ static void while_another_frees(void **state)
 {
 	(void)state;
 	amid_a_look_at(SMR_HOOK_IN_HAND);
+}
+
+/* ---- fork() while the worker, which the child does not have, is to free nodes ---- */
+
+/* Tries @fn(@mem) again and again, for as long as the child may take. */
+static int in_the_end(bool (*fn)(struct mt_mem *mem), struct mt_mem *mem)
+{
+	const struct timespec pause = { 0, 1000 * 1000 };
+
+	while (!fn(mem))
+		nanosleep(&pause, NULL);
+	return 0;
+}
+
+static bool nothing_in_limbo(struct mt_mem *mem)
+{
+	struct mt_mem_stats stats;
+
+	mt_mem_stats(mem, &stats);
+	return stats.nodes_limbo == 0;
+}
+
+/* As stores do that may not block. */
+static int retires_and_never_waits(struct mt_mem *mem)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+
+	if (smr_mem_take(mem, &nodes, 10, GFP_NOWAIT))
+		return 1;
+	smr_mem_retire(mem, MT_RCU_BP, &nodes);
+	return in_the_end(nothing_in_limbo, mem);
+}
+
+static bool can_take(struct mt_mem *mem)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+
+	return smr_mem_take(mem, &nodes, 10, GFP_NOWAIT) == 0;
+}
+
+/* They may not block either, and have nothing to retire, for all is in limbo. */
+static int is_refused_at_first(struct mt_mem *mem)
+{
+	return in_the_end(can_take, mem);
+}
+
+static int only_destroys(struct mt_mem *mem)
+{
+	mt_mem_destroy(mem);
+	return 0;
+}
+
+/* The worker takes its time, so that most forks find what it has still before it. */
+static void while_the_worker_gathers(void **state)
+{
+	static int (*const fn[])(struct mt_mem * mem) = { retires_and_never_waits,
+							  is_refused_at_first, only_destroys };
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	struct smr_limbo *limbo = &mem->limbo[MT_RCU_BP];
+
+	(void)state;
+	assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
+	for (unsigned int i = 0; i < FORKS * ARRAY_SIZE(fn); i++) {
+		unsigned int which = i % ARRAY_SIZE(fn);
+
+		limbo->vain = 0; /* as after a look that was not in vain */
+		retire(mem, MT_RCU_BP, MT_CHUNK_NODES - (which ? 0 : 10));
+		expect_child(fn[which], mem);
+		mt_mem_barrier(mem);
+	}
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+struct retiree {
+	struct mt_mem *mem;
+	enum mt_rcu_flavor flavor;
+};
+
+static void *retire_some(void *arg)
+{
+	struct retiree *r = arg;
+
+	retire(r->mem, r->flavor, IN_LIMBO);
+	return NULL;
+}
+
+static int only_waits(struct mt_mem *mem)
+{
+	mt_mem_barrier(mem);
+	return nothing_in_limbo(mem) ? 0 : 1;
+}
+
+/* A callback is said to be on its way, and is in no queue. */
+static void while_another_calls(void **state)
+{
+	static const struct {
+		enum mt_rcu_flavor flavor;
+		int (*fn)(struct mt_mem *mem);
+	} cases[] = {
+		{ MT_RCU_BP, retires_and_never_waits }, { MT_RCU_BP, only_waits },
+		{ MT_RCU_BP, only_destroys },           { MT_RCU_MB, only_waits },
+		{ MT_RCU_MB, only_destroys },
+	};
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pages pages = PAGES;
+		struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+		struct retiree r = { mem, cases[i].flavor };
+		struct stop s = { .at = SMR_HOOK_CALLS };
+
+		fork_at(&s, retire_some, &r, cases[i].fn, mem);
+		mt_mem_destroy(mem);
+		assert_int_equal(pages.mapped, 0);
+	}
 }
 
 /* ---- fork() while a chunk is being got ---- */
@@ -275,10 +396,9 @@ static void while_another_gets_a_chunk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_child_goes_on),
-		cmocka_unit_test(while_another_looks),
-		cmocka_unit_test(while_another_frees),
-		cmocka_unit_test(while_another_gets_a_chunk),
+		cmocka_unit_test(the_child_goes_on),   cmocka_unit_test(while_another_looks),
+		cmocka_unit_test(while_another_frees), cmocka_unit_test(while_the_worker_gathers),
+		cmocka_unit_test(while_another_calls), cmocka_unit_test(while_another_gets_a_chunk),
 	};
 
 #if SMR_TSAN || SMR_ASAN
