@@ -49,11 +49,12 @@ void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg);
  */
 void smr_hook_set_given(void (*fn)(void *arg), void *arg);
 
-/* Moments that a test wants to catch; no lock of the library is held. */
+/* Moments that a test wants to catch; no lock of the library is held but a tree's. */
 enum smr_hook_point {
 	SMR_HOOK_LOOKS,   /* a thread has become the one who frees, and has not looked yet */
 	SMR_HOOK_IN_HAND, /* it has taken nodes out of limbo, and they are not free yet */
 	SMR_HOOK_CALLS,   /* a callback is said to be on its way, and is not queued yet */
+	SMR_HOOK_SHORT,   /* who may block found too few nodes, and has not waited for more */
 };
 
 /* @fn is called each time a thread comes to one of them, by that thread. NULL: nobody. */

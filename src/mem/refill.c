@@ -148,8 +148,12 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 		(void)smri_mag_get(mem, true);
 		smr_mem_flush_local(mem);
 		err = refill_once(mem, out, nr);
-		if (err && smri_retire_wait(mem))
+		if (err) {
+			smr_hook_at(SMR_HOOK_SHORT);
+			/* Is there nothing to wait for, it may have come back just now. */
+			(void)smri_retire_wait(mem);
 			err = refill_once(mem, out, nr);
+		}
 	}
 	if (err) {
 		mt_lock_acquire(&mem->lock);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Getting chunks, and what happens when there are no more of them. */
+#include "base/hooks.h"
 #include "mem/refill.h"
 #include "mem/retire.h"
 #include "pages.h"
@@ -128,6 +129,36 @@ static void it_waits_for_nodes_in_limbo(void **state)
 	mt_mem_destroy(mem);
 }
 
+/* Once: what was in limbo comes back before it is looked what there is to wait for. */
+static void let_come_back(enum smr_hook_point point, void *arg)
+{
+	struct mt_mem *mem = arg;
+
+	if (point != SMR_HOOK_SHORT)
+		return;
+	smr_hook_reset();
+	mt_mem_barrier(mem);
+}
+
+static void nodes_come_back_before_it_waits(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	struct smr_limbo *limbo = &mem->limbo[MT_RCU_MB];
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	all_of_a_chunk(mem, &nodes);
+	limbo->vain = 0; /* the worker takes its time */
+	smr_hook_set_point(let_come_back, mem);
+	smr_mem_retire(mem, MT_RCU_MB, &nodes);
+	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), 0);
+	assert_int_equal(stats_of(mem).failed, 0);
+	smr_hook_reset();
+	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+}
+
 /* Inside a section waiting would never end: the refill fails, and the nodes stay in limbo. */
 static void it_does_not_wait_inside_a_section(void **state)
 {
@@ -198,6 +229,7 @@ int main(void)
 		cmocka_unit_test(an_arena_without_its_first_chunk),
 		cmocka_unit_test(an_arena_without_memory_for_itself),
 		cmocka_unit_test(it_waits_for_nodes_in_limbo),
+		cmocka_unit_test(nodes_come_back_before_it_waits),
 		cmocka_unit_test(it_does_not_wait_inside_a_section),
 		cmocka_unit_test(threads_together_keep_the_limit),
 	};
