@@ -55,6 +55,7 @@ enum smr_hook_point {
 	SMR_HOOK_IN_HAND, /* it has taken nodes out of limbo, and they are not free yet */
 	SMR_HOOK_CALLS,   /* a callback is said to be on its way, and is not queued yet */
 	SMR_HOOK_SHORT,   /* who may block found too few nodes, and has not waited for more */
+	SMR_HOOK_WAITED,  /* he has, and has not tried again */
 };
 
 /* @fn is called each time a thread comes to one of them, by that thread. NULL: nobody. */

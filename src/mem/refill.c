@@ -139,6 +139,26 @@ static int refill_once(struct mt_mem *mem, struct smr_nodes *out, unsigned long 
 	return err;
 }
 
+/*
+ * Waits for what is in limbo and tries again; also if there was nothing to wait for, since that may
+ * have come back just before. Others who wait may be first to take what comes back, and retire as
+ * much with their next stores: then there is something to wait for again. But it may be too little
+ * for us whoever comes first, so that has an end.
+ */
+static int refill_from_limbo(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
+{
+	bool waited = true;
+	int err = -ENOMEM;
+
+	for (unsigned int i = 0; err && waited && i < SMR_REFILL_ROUNDS; i++) {
+		smr_hook_at(SMR_HOOK_SHORT);
+		waited = smri_retire_wait(mem);
+		smr_hook_at(SMR_HOOK_WAITED);
+		err = refill_once(mem, out, nr);
+	}
+	return err;
+}
+
 int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 {
 	int err = -ENOMEM;
@@ -148,12 +168,8 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 		(void)smri_mag_get(mem, true);
 		smr_mem_flush_local(mem);
 		err = refill_once(mem, out, nr);
-		if (err) {
-			smr_hook_at(SMR_HOOK_SHORT);
-			/* Is there nothing to wait for, it may have come back just now. */
-			(void)smri_retire_wait(mem);
-			err = refill_once(mem, out, nr);
-		}
+		if (err)
+			err = refill_from_limbo(mem, out, nr);
 	}
 	if (err) {
 		mt_lock_acquire(&mem->lock);

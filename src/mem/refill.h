@@ -10,9 +10,16 @@
 #include "mem/take.h"
 
 /*
+ * How often smr_mem_refill() waits for a grace period and finds that others have taken what came
+ * back, before it gives up.
+ */
+#define SMR_REFILL_ROUNDS 64
+
+/*
  * Adds @nr nodes to @out, mapping chunks as needed, and tops up the emergency reserve: 0, or
  * -ENOMEM and @out is as before. When no chunk can be had and nodes are in limbo, waits for their
- * grace period, unless the caller is in a read-side section of that flavour, and tries once more.
+ * grace period, unless the caller is in a read-side section of that flavour, and tries again: as
+ * long as there is something to wait for, but SMR_REFILL_ROUNDS times at most.
  */
 int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
 

@@ -159,6 +159,50 @@ static void nodes_come_back_before_it_waits(void **state)
 	mt_mem_destroy(mem);
 }
 
+/* Another writer who waits, too, takes all that has come back, and retires as much. */
+struct rival {
+	struct mt_mem *mem;
+	unsigned int rounds, first; /* so many times he is the first */
+};
+
+static void take_first(enum smr_hook_point point, void *arg)
+{
+	struct rival *rival = arg;
+	struct smr_nodes nodes = { NULL, 0 };
+
+	if (point != SMR_HOOK_WAITED || rival->rounds++ >= rival->first)
+		return;
+	assert_int_equal(smr_mem_take(rival->mem, &nodes, MT_CHUNK_NODES, GFP_NOWAIT), 0);
+	smr_mem_retire(rival->mem, MT_RCU_BP, &nodes);
+}
+
+static void refill_beside(unsigned int first, unsigned int rounds, int expected)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	struct rival rival = { .mem = mem, .first = first };
+	struct smr_nodes nodes = { NULL, 0 };
+
+	all_of_a_chunk(mem, &nodes);
+	smr_mem_retire(mem, MT_RCU_BP, &nodes);
+	smr_hook_set_point(take_first, &rival);
+	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), expected);
+	smr_hook_reset();
+	assert_int_equal(rival.rounds, rounds);
+	assert_int_equal(stats_of(mem).failed, expected ? 1 : 0);
+	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+static void others_take_what_comes_back(void **state)
+{
+	(void)state;
+	refill_beside(1, 2, 0);
+	refill_beside(SMR_REFILL_ROUNDS - 1, SMR_REFILL_ROUNDS, 0);
+	refill_beside(SMR_REFILL_ROUNDS, SMR_REFILL_ROUNDS, -ENOMEM);
+}
+
 /* Inside a section waiting would never end: the refill fails, and the nodes stay in limbo. */
 static void it_does_not_wait_inside_a_section(void **state)
 {
@@ -230,6 +274,7 @@ int main(void)
 		cmocka_unit_test(an_arena_without_memory_for_itself),
 		cmocka_unit_test(it_waits_for_nodes_in_limbo),
 		cmocka_unit_test(nodes_come_back_before_it_waits),
+		cmocka_unit_test(others_take_what_comes_back),
 		cmocka_unit_test(it_does_not_wait_inside_a_section),
 		cmocka_unit_test(threads_together_keep_the_limit),
 	};
