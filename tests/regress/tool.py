@@ -585,10 +585,17 @@ class Gpuvm(ToolTest):
                               ("vm 0+10\nfind 1 2\n", "<stdin>:2: something follows"),
                               ("vm 0+" + "1" * 17 + "\n", "<stdin>:1: a number has more than 64 bits"),
                               ("object A\nobject A\n", "<stdin>:2: there is such an object already"),
-                              ("vm 0+10 #" + "x" * 300 + "\n", "<stdin>:1: the line is too long")):
+                              ("vm 0+10 #" + "x" * 300 + "\n", "<stdin>:1: the line is too long"),
+                              ("vm 0+10 #\0" + "x" * 300 + "\n", "<stdin>:1: the line is too long"),
+                              ("vm 0+10\ndump #" + "x" * 249, "<stdin>:2: the line is too long"),
+                              ("vm 0+10\0\nfrob\n", "<stdin>:1: the line contains a NUL byte"),
+                              ("vm 0+10\n\0\n", "<stdin>:2: the line contains a NUL byte")):
             self.fails(1, message, "gpuvm", "--script=-", stdin=text)
+        self.script("vm 0+10\ndump #" + "x" * 248)
+        self.script("vm 0+10\ndump #" + "x" * 248 + "\n")
         self.fails(2, "--script=FILE", "gpuvm")
         self.fails(1, "No such file", "gpuvm", "--script=/nonexistent")
+        self.fails(1, "Is a directory", "gpuvm", f"--script={self.folder}")
 
 
 class CommandLine(ToolTest):

@@ -519,38 +519,58 @@ static bool run_line(struct machine *m, const struct script_line *line, const ch
 	return true;
 }
 
+struct lines {
+	FILE *in;
+	char *text;
+	size_t room;
+	unsigned long number; /* of the line that was read last */
+};
+
+/* The next line, without its line feed: 1, 0 at the end, or -1 and in *@why what is wrong. */
+static int next_line(struct lines *lines, const char **why)
+{
+	ssize_t length = getline(&lines->text, &lines->room, lines->in);
+
+	if (length < 0)
+		return 0;
+	lines->number++;
+	if (lines->text[length - 1] == '\n')
+		lines->text[--length] = 0;
+	if (length > SCRIPT_LINE - 2)
+		*why = "the line is too long";
+	else if (strlen(lines->text) < (size_t)length)
+		*why = "the line contains a NUL byte";
+	return *why ? -1 : 1;
+}
+
 static int run_script(FILE *in, const char *file)
 {
 	char text[SCRIPT_LINE];
 	struct script_line line;
-	unsigned long number = 0;
+	struct lines lines = { .in = in };
 	struct machine m = { .up = false };
 	const char *why = NULL;
+	int err = 0;
 
 	gpuvm_object_init(&m.r_obj, 0, NULL, NULL);
-	while (!why && fgets(text, sizeof(text), in)) {
-		int what;
-
-		number++;
-		if (!strchr(text, '\n') && strlen(text) == sizeof(text) - 1) {
-			why = "the line is too long";
-			break;
-		}
-		what = script_parse(text, &line, &why);
-		if (what <= 0)
+	while (!why && next_line(&lines, &why) > 0) {
+		if (script_parse(lines.text, &line, &why) <= 0)
 			continue;
 		script_print(&line, text, sizeof(text));
 		printf("%s\n", text);
 		run_line(&m, &line, &why);
 	}
+	if (!why && !feof(in))
+		err = errno;
+	free(lines.text);
 	close_machine(&m);
 	if (why) {
 		fflush(stdout);
-		fprintf(stderr, "%s:%lu: %s\n", file, number, why);
+		fprintf(stderr, "%s:%lu: %s\n", file, lines.number, why);
 		return EXIT_FAILED;
 	}
-	if (ferror(in)) {
-		complain("%s: %s", file, strerror(errno));
+	if (err) {
+		complain("%s: %s", file, strerror(err));
 		return EXIT_FAILED;
 	}
 	return EXIT_OK;
