@@ -114,48 +114,73 @@ static const char *parse_number(const char *text, unsigned int base, uint64_t *v
 	return NULL;
 }
 
+size_t trace_utf8_length(const char *text)
+{
+	static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+	const unsigned char *s = (const unsigned char *)text;
+	unsigned int more = *s < 0x80 ? 0 : *s >= 0xf0 ? 3 : *s >= 0xe0 ? 2 : 1;
+	uint32_t code = more ? *s & (0x3fu >> more) : *s;
+
+	if (!*s || (*s >= 0x80 && *s < 0xc2) || *s > 0xf4)
+		return 0;
+	for (unsigned int i = 1; i <= more; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (s[i] & 0x3fu);
+	}
+	if (code < least[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+		return 0;
+	return 1 + more;
+}
+
 bool trace_text_is_utf8(const char *text)
 {
-	const unsigned char *s = (const unsigned char *)text;
+	size_t length;
 
-	while (*s) {
-		unsigned int more = *s < 0x80 ? 0 : *s >= 0xf0 ? 3 : *s >= 0xe0 ? 2 : 1;
-		uint32_t code = more ? *s & (0x3fu >> more) : *s;
-		static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
-
-		if ((*s >= 0x80 && *s < 0xc2) || *s > 0xf4)
-			return false;
-		s++;
-		for (unsigned int i = 0; i < more; i++, s++) {
-			if ((*s & 0xc0) != 0x80)
-				return false;
-			code = code << 6 | (*s & 0x3fu);
-		}
-		if (code < least[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-			return false;
-	}
-	return true;
+	while ((length = trace_utf8_length(text)))
+		text += length;
+	return !*text;
 }
 
 /* ---- What is allowed ---- */
 
-const char *trace_header_fault(const struct trace_header *header)
+const char *trace_source_fault(const char *text)
+{
+	if (!*text)
+		return "the source is empty";
+	if (strlen(text) >= sizeof(((struct trace_header *)NULL)->source))
+		return "the source is longer than 1023 bytes";
+	for (const char *c = text; *c; c++) {
+		if ((unsigned char)*c < ' ')
+			return "the source contains a control character";
+	}
+	return trace_text_is_utf8(text) ? NULL : "the source is not UTF-8";
+}
+
+static const char *page_fault(uint64_t page)
+{
+	return !page || page & (page - 1) ? "the page size is not a power of two" : NULL;
+}
+
+/* The page size has been found to be good. */
+static const char *limits_fault(const struct trace_header *header)
 {
 	uint64_t mask = header->page - 1;
 
-	if (!header->page || header->page & mask)
-		return "the page size is not a power of two";
 	if (header->va_first > header->va_last)
 		return "the lowest address lies above the highest";
 	if (header->va_first & mask || (header->va_last & mask) != mask)
 		return "the address limits are not whole pages";
-	if (!header->source[0])
-		return "the source is empty";
-	for (const char *c = header->source; *c; c++) {
-		if ((unsigned char)*c < ' ')
-			return "the source contains a control character";
-	}
-	return trace_text_is_utf8(header->source) ? NULL : "the source is not UTF-8";
+	return NULL;
+}
+
+const char *trace_header_fault(const struct trace_header *header)
+{
+	const char *fault = trace_source_fault(header->source);
+
+	if (!fault)
+		fault = page_fault(header->page);
+	return fault ? fault : limits_fault(header);
 }
 
 static const char *range_fault(uint64_t addr, uint64_t length, const struct trace_header *header)
@@ -240,7 +265,7 @@ static const char *parse_limits(const char *text, struct trace_header *header)
 
 const char *trace_parse_header(const char *line, unsigned int number, struct trace_header *header)
 {
-	const char *text;
+	const char *text, *fault;
 
 	switch (number) {
 	case 1:
@@ -252,19 +277,22 @@ const char *trace_parse_header(const char *line, unsigned int number, struct tra
 		text = after(line, "# source: ");
 		if (!text)
 			return "expected '# source: TEXT'";
-		if (strlen(text) >= sizeof(header->source))
-			return "the source is longer than 1023 bytes";
-		strcpy(header->source, text);
-		return NULL;
+		fault = trace_source_fault(text);
+		if (!fault)
+			strcpy(header->source, text);
+		return fault;
 	case 3:
 		text = after(line, "# page: ");
-		return text ? parse_number(text, 16, &header->page) : "expected '# page: SIZE'";
+		if (!text)
+			return "expected '# page: SIZE'";
+		fault = parse_number(text, 16, &header->page);
+		return fault ? fault : page_fault(header->page);
 	default:
 		text = after(line, "# va: ");
 		if (!text)
 			return "expected '# va: LOWEST-HIGHEST'";
-		text = parse_limits(text, header);
-		return text ? text : trace_header_fault(header);
+		fault = parse_limits(text, header);
+		return fault ? fault : limits_fault(header);
 	}
 }
 

@@ -19,7 +19,7 @@ const char *trace_header_fault(const struct trace_header *header);
 /* Is @text well-formed UTF-8? */
 bool trace_text_is_utf8(const char *text);
 
-/* Fills in one field of @header from header line @number, 1 to 4. NULL or what is wrong. */
+/* Fills in one field of @header from header line @number, 1 to 4 in turn. NULL or what is wrong. */
 const char *trace_parse_header(const char *line, unsigned int number, struct trace_header *header);
 /*
  * Reads @line, which is changed: *@found tells whether it holds an operation or only a comment or

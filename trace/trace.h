@@ -61,7 +61,7 @@ struct trace_op {
 };
 
 struct trace_header {
-	char source[1024]; /* free text, one line of UTF-8 */
+	char source[1024]; /* one line of UTF-8: trace_source_fault() */
 	uint64_t page;     /* a power of two */
 	uint64_t va_first; /* the lowest and the highest address that can occur */
 	uint64_t va_last;
@@ -81,6 +81,11 @@ const char *trace_verb_name(enum trace_verb verb);
 const char *trace_flags_text(unsigned int flags, char text[static TRACE_FLAGS_SIZE]);
 /* The flags that @text names: 0 or -EINVAL. */
 int trace_flags_parse(const char *text, unsigned int *flags);
+
+/* NULL when @text may be the source that a header gives, else what is wrong with it. */
+const char *trace_source_fault(const char *text);
+/* Bytes of the UTF-8 character that @text begins with; 0: it is none, or @text is empty. */
+size_t trace_utf8_length(const char *text);
 
 /* ---- Reading ---- */
 
