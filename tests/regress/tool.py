@@ -495,6 +495,39 @@ class Import(ToolTest):
                    stdin="5 munmap(0x1000, 4096) = 0\n")
         self.fails(1, "no-such-log: No such file", "import", "no-such-log")
 
+    def test_source(self):
+        log = "brk(NULL) = 0x1000\nmunmap(0x1000, 4096) = 0\n"
+        for source, why in [("", "is empty"), ("a\tb", "contains a control character"),
+                            ("a\nb", "contains a control character"), (b"\xff", "is not UTF-8"),
+                            ("x" * 1024, "is longer than 1023 bytes"),
+                            ("\xe4" * 512, "is longer than 1023 bytes")]:
+            self.fails(2, f"samara import: --source: the source {why}\n", "import", "--source", source,
+                       "no-such-log")
+        for source in ["x" * 1023, "\xe4" * 511 + "x"]:
+            done = self.ok("import", f"--source={source}", "-", stdin=log)
+            self.assertEqual(done.stdout.split("\n")[1], f"# source: {source}")
+
+    def test_source_from_the_name(self):
+        """Whatever the log is called, what is written is a trace."""
+        folder = os.fsencode(self.folder)
+        for name, shown in [(b"a\xff\xc3b", "a\ufffd\ufffdb"), (b"a\tb\n", "a\ufffdb\ufffd"),
+                            ("\xe4".encode(), "\xe4")]:
+            path = os.path.join(folder, name)
+            with open(path, "w") as log:
+                log.write("munmap(0x1000, 4096) = 0\n")
+            done = self.ok("import", path)
+            self.assertEqual(done.stdout.split("\n")[1],
+                             f"# source: imported from the strace log {self.folder}/{shown}")
+            self.ok("replay", "-", stdin=done.stdout)
+        for extra in range(2):  # one of the two ends within a character
+            path = self.folder + "/" * (1 + extra) + "./" * 440 + "\xe4" * 120
+            with open(path, "w") as log:
+                log.write("munmap(0x1000, 4096) = 0\n")
+            done = self.ok("import", path)
+            source = done.stdout.split("\n")[1][len("# source: "):]
+            self.assertIn(len(source.encode()), [1022, 1023])
+            self.ok("replay", "-", stdin=done.stdout)
+
     def test_written_xz(self):
         out = self.path("t.xz")
         self.ok("import", f"--output={out}", os.path.join(HERE, "strace", "files.log"))

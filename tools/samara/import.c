@@ -331,6 +331,29 @@ static void set_limits(struct trace_header *header, const struct trace *trace)
 	}
 }
 
+/*
+ * What the header says when nobody has said what it shall: the log's name may have bytes that have
+ * no place there, and be too long.
+ */
+static void default_source(char *source, size_t size, const char *name)
+{
+	static const char stand_in[] = "\xef\xbf\xbd"; /* U+FFFD */
+	size_t used = (size_t)snprintf(source, size, "imported from the strace log ");
+
+	while (*name) {
+		size_t length = (unsigned char)*name < ' ' ? 0 : trace_utf8_length(name);
+		const char *put = length ? name : stand_in;
+		size_t room = length ? length : sizeof(stand_in) - 1;
+
+		if (room >= size - used)
+			break;
+		memcpy(source + used, put, room);
+		used += room;
+		name += length ? length : 1;
+	}
+	source[used] = '\0';
+}
+
 static int write_trace(struct import *import, const struct settings *settings, const char *name)
 {
 	struct trace_header *header = &import->header;
@@ -342,8 +365,7 @@ static int write_trace(struct import *import, const struct settings *settings, c
 	if (settings->source)
 		snprintf(header->source, sizeof(header->source), "%s", settings->source);
 	else
-		snprintf(header->source, sizeof(header->source), "imported from the strace log %s",
-			 name);
+		default_source(header->source, sizeof(header->source), name);
 	if (trace_create(&writer, settings->output, header, why, sizeof(why))) {
 		complain("%s", why);
 		return EXIT_FAILED;
@@ -426,6 +448,7 @@ static int run(const struct command *command, int argc, char **argv)
 		{ "source", OPTION_TEXT, &settings.source, 0, 0 },
 		{ "output", OPTION_TEXT, &settings.output, 0, 0 },
 	};
+	const char *fault;
 	uint64_t pid;
 	int operands;
 	int status = parse_options(command, argc, argv, options,
@@ -441,6 +464,9 @@ static int run(const struct command *command, int argc, char **argv)
 	    !parse_decimal(settings.pid, 1, UINT64_MAX, &pid))
 		return complain_usage(command, "--pid wants a process id or all, not '%s'",
 				      settings.pid);
+	fault = settings.source ? trace_source_fault(settings.source) : NULL;
+	if (fault)
+		return complain_usage(command, "--source: %s", fault);
 	if (operands != 1)
 		return complain_usage(command, "expected one log file ('-' is standard input)");
 	return import_file(argv[1], &settings);
