@@ -114,6 +114,14 @@ class Replay(ToolTest):
         done = self.ok("replay", "--json", "-", stdin=trace)
         self.assertEqual(json.loads(done.stdout)["replays"][0]["source"], 'a "quoted" \\ \xe4 source')
 
+    def test_json_of_any_name(self):
+        path = os.path.join(os.fsencode(self.folder), b"a\xff\xc3\t\xe2\x82z")
+        with open(path, "w") as trace:
+            trace.write(HEADER)
+        done = self.ok("replay", "--json", path)
+        self.assertEqual(json.loads(done.stdout)["replays"][0]["file"],
+                         self.folder + "/a\ufffd\ufffd\t\ufffd\ufffdz")
+
     def test_dump_final_joins_runs(self):
         trace = HEADER + ("map 1000 1000 1 0 rp\nmap 2000 1000 1 1000 rp\nmap 3000 3000 1 5000 rp\n"
                           "protect 4000 1000 rwp\nmap 8000 2000 0 0 p\nmove 9000 1000 a000 3000\n"

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "trace/trace.h"
+
 void json_begin(struct json *json, FILE *out)
 {
 	*json = (struct json){ .out = out };
@@ -17,15 +19,19 @@ void json_end(struct json *json)
 static void put_text(struct json *json, const char *text)
 {
 	fputc('"', json->out);
-	for (; *text; text++) {
+	while (*text) {
 		unsigned char c = (unsigned char)*text;
+		size_t length = trace_utf8_length(text);
 
 		if (c == '"' || c == '\\')
 			fprintf(json->out, "\\%c", c);
 		else if (c < 0x20)
 			fprintf(json->out, "\\u%04x", c);
+		else if (length)
+			fwrite(text, 1, length, json->out);
 		else
-			fputc(c, json->out);
+			fputs("\\ufffd", json->out); /* a file's name may be any bytes */
+		text += length ? length : 1;
 	}
 	fputc('"', json->out);
 }
