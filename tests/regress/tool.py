@@ -651,6 +651,8 @@ class CommandLine(ToolTest):
             self.assertEqual(text, self.ok(command, "--help").stdout)
             self.assertEqual(text, self.ok(command, "--help", "operand", "--bad").stdout)
             self.assertLessEqual(max(map(len, text.split("\n"))), 100)
+            for path in re.findall(r"traces/[\w.-]+", text):
+                self.assertTrue(os.path.exists(os.path.join(ROOT, path)), path)
         self.assertIn("protect ADDR LENGTH FLAGS", self.ok("help", "format").stdout)
         self.assertRegex(self.ok("--version").stdout, r"^samara \d+\.\d+\.\d+\n$")
 

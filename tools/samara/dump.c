@@ -127,7 +127,7 @@ const struct command command_dump = {
 		"  --output=FILE    write there instead of to standard output\n"
 		"\n"
 		"Examples:\n"
-		"  samara dump --after=100 traces/gcc-boost.trace.xz\n"
+		"  samara dump --after=100 traces/python-threads.trace.xz\n"
 		"  samara gen --kind=fragment --ops=200 | samara dump --format=dot - | dot -Tsvg > tree.svg\n",
 	.run = run,
 };

@@ -611,7 +611,7 @@ const struct command command_gpuvm = {
 	.synopsis = "--script=FILE",
 	.help = "Runs a script ('-': standard input) against a GPU address space and prints each command with\n"
 		"the steps it comes to: M map, R remap, U unmap, P prefetch. Numbers are hexadecimal, '#' begins\n"
-		"a comment. OBJECT is a name, or - for none.\n"
+		"a comment. OBJECT is a name, or - for none. But for objects a script begins with vm.\n"
 		"\n"
 		"  vm ADDR+RANGE[/ADDR+RANGE] [align=N]  a new, empty VM, and what of it is reserved\n"
 		"  object NAME [SIZE]                    an object; others come into being when they are named\n"

@@ -232,7 +232,7 @@ const struct command command_replay = {
 		"trace's file and line.\n"
 		"\n"
 		"Examples:\n"
-		"  samara replay --check=every --readers=2 traces/gcc-boost.trace.xz\n"
+		"  samara replay --check=every --readers=2 traces/python-threads.trace.xz\n"
 		"  samara replay --through=queue --submitters=4 --engines=2 --check=every --readers=2 small.trace\n"
 		"  samara replay --no-rcu --check=none --repeat=10 --json big.trace > figures.json\n"
 		"  samara replay --dump-final=- small.trace\n",
