@@ -703,23 +703,58 @@ class CommandLine(ToolTest):
     def test_double_dash(self):
         self.fails(1, "--json: No such file", "replay", "--", "--json")
 
+    def commands_that_print(self):
+        """Much, on standard output."""
+        log, trace, script = self.path("log"), self.path("trace"), self.path("script")
+        with open(log, "w") as out:
+            out.writelines(f"munmap({i * 8192:#x}, 4096) = 0\n" for i in range(1, 20000))
+        self.ok("gen", "--kind=fragment", "--ops=20000", f"--output={trace}")
+        with open(script, "w") as out:
+            out.write("vm 0+1000\n" + "map 10+10=A\nunmap 14+4\ndump\n" * 5000)
+        return [("gen", "--ops=100000"), ("import", log), ("dump", trace), ("dump", "--format=dot", trace),
+                ("replay", "--check=none", "--dump-final=-", trace),
+                ("replay", "--check=none", trace, *[trace] * 9), ("gpuvm", f"--script={script}"),
+                ("help", "replay")]
+
     def test_closed_pipe(self):
-        process = subprocess.Popen([SAMARA, "gen", "--ops=100000"], stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
-        process.stdout.read(100)
-        process.stdout.close()
-        self.assertEqual(process.stderr.read(), b"")
-        process.stderr.close()
-        self.assertIn(process.wait(), [0, 1])
+        """Nobody reads on, from the start or later: no failure, and nothing is said."""
+        for args in self.commands_that_print():
+            for some in [0, 10]:
+                with self.subTest(args=args, some=some):
+                    with subprocess.Popen([SAMARA, *args], stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE) as process:
+                        process.stdout.read(some)
+                        process.stdout.close()
+                        self.assertEqual(process.stderr.read(), b"")
+                    self.assertEqual(process.returncode, 0)
+
+    def test_closed_pipe_and_endless_script(self):
+        with subprocess.Popen(["yes", "find 1"], stdout=subprocess.PIPE) as lines:
+            script = "{ echo vm 0+10; cat; } | exec \"$1\" gpuvm --script=- | head -n 3"
+            done = subprocess.run(["sh", "-c", script, "sh", SAMARA], stdin=lines.stdout,
+                                  capture_output=True, timeout=60)
+            lines.kill()
+        self.assertEqual((done.stdout, done.stderr), (b"vm 0+10\nfind 1\n  none\n", b""))
+
+    def test_closed_pipe_and_failures(self):
+        """They are found all the same."""
+        trace = self.path("t", HEADER + "protect 1000 1000 p\n")
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run([SAMARA, "replay", trace, trace], stdout=write, stderr=subprocess.PIPE)
+        os.close(write)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr.decode(), f"{trace}:5: protects a range that is not wholly mapped\n" * 2)
 
     def test_full_disk(self):
         if not os.path.exists("/dev/full"):
             self.skipTest("no /dev/full")
         with open("/dev/full", "w") as full:
-            for args in (["gen", "--ops=1000"], ["help"]):
-                done = subprocess.run([SAMARA, *args], stdout=full, stderr=subprocess.PIPE)
-                self.assertEqual(done.returncode, 1)
-                self.assertIn(b"No space left on device", done.stderr)
+            for args in self.commands_that_print():
+                with self.subTest(args):
+                    done = subprocess.run([SAMARA, *args], stdout=full, stderr=subprocess.PIPE)
+                    self.assertEqual(done.returncode, 1)
+                    self.assertEqual(done.stderr, b"samara: standard output: No space left on device\n")
 
 
 if __name__ == "__main__":

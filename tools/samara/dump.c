@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "output.h"
 #include "space.h"
 
 struct settings {
@@ -32,14 +33,10 @@ static void print_mappings(struct space *space, FILE *out)
 
 static int print_tree(struct space *space, const struct settings *settings)
 {
-	bool to_stdout = !strcmp(settings->output, "-");
-	FILE *out = to_stdout ? stdout : fopen(settings->output, "w");
-	bool bad;
+	FILE *out = output_open(settings->output);
 
-	if (!out) {
-		complain("%s: %s", settings->output, strerror(errno));
+	if (!out)
 		return EXIT_FAILED;
-	}
 	mtree_lock(&space->tree);
 	if (!strcmp(settings->format, "dot"))
 		mt_dump_dot(&space->tree, out);
@@ -48,12 +45,7 @@ static int print_tree(struct space *space, const struct settings *settings)
 	mtree_unlock(&space->tree);
 	if (!strcmp(settings->format, "text"))
 		print_mappings(space, out);
-	bad = ferror(out);
-	if (!to_stdout)
-		bad |= fclose(out) != 0;
-	if (bad)
-		complain("%s: %s", settings->output, strerror(errno));
-	return bad ? EXIT_FAILED : EXIT_OK;
+	return output_close(out, settings->output);
 }
 
 static int replay(struct space *space, const struct trace *trace, const char *name, uint64_t after)

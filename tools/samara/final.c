@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "output.h"
 #include "samara.h"
 #include "trace/input.h"
 
@@ -63,21 +64,12 @@ static int compare_final(const char *path, const char *holder, char *text)
 
 static int write_final(const char *path, const char *text)
 {
-	bool to_stdout = !strcmp(path, "-");
-	FILE *out = to_stdout ? stdout : fopen(path, "w");
-	bool bad;
+	FILE *out = output_open(path);
 
-	if (!out) {
-		complain("%s: %s", path, strerror(errno));
+	if (!out)
 		return EXIT_FAILED;
-	}
 	fputs(text, out);
-	bad = ferror(out);
-	if (!to_stdout)
-		bad |= fclose(out) != 0;
-	if (bad)
-		complain("%s: %s", path, strerror(errno));
-	return bad ? EXIT_FAILED : EXIT_OK;
+	return output_close(out, path);
 }
 
 int final_state(const struct run_settings *settings, const char *holder, write_runs_function *write,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "gen.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "options.h"
+#include "output.h"
 #include "progress.h"
 #include "samara.h"
 
@@ -147,11 +147,7 @@ static int generate(const struct settings *settings, const struct gen_kind *kind
 	err = trace_finish(gen.writer);
 	if (gen.err)
 		err = gen.err;
-	/* Nobody reads on: that is for the reader to judge. */
-	if (!err || err == -EPIPE)
-		return EXIT_OK;
-	complain("%s: %s", settings->output, strerror(-err));
-	return EXIT_FAILED;
+	return output_status(settings->output, err);
 }
 
 static int run(const struct command *command, int argc, char **argv)

@@ -11,6 +11,7 @@
 
 #include "gpuvm_script.h"
 #include "options.h"
+#include "output.h"
 
 struct object {
 	struct gpuvm_object obj; /* first */
@@ -553,19 +554,22 @@ static int run_script(FILE *in, const char *file)
 	int err = 0;
 
 	gpuvm_object_init(&m.r_obj, 0, NULL, NULL);
-	while (!why && next_line(&lines, &why) > 0) {
+	/* A script may be endless: it ends when nobody reads what is printed. */
+	while (!why && !ferror(stdout) && next_line(&lines, &why) > 0) {
 		if (script_parse(lines.text, &line, &why) <= 0)
 			continue;
 		script_print(&line, text, sizeof(text));
 		printf("%s\n", text);
 		run_line(&m, &line, &why);
 	}
-	if (!why && !feof(in))
+	if (ferror(stdout))
+		output_flush();
+	else if (!why && !feof(in))
 		err = errno;
 	free(lines.text);
 	close_machine(&m);
 	if (why) {
-		fflush(stdout);
+		output_flush();
 		fprintf(stderr, "%s:%lu: %s\n", file, lines.number, why);
 		return EXIT_FAILED;
 	}

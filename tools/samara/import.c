@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "output.h"
 #include "progress.h"
 #include "samara.h"
 #include "trace/input.h"
@@ -375,10 +376,7 @@ static int write_trace(struct import *import, const struct settings *settings, c
 	finished = trace_finish(writer);
 	if (!err)
 		err = finished;
-	if (!err || err == -EPIPE)
-		return EXIT_OK;
-	complain("%s: %s", settings->output, strerror(-err));
-	return EXIT_FAILED;
+	return output_status(settings->output, err);
 }
 
 static void report(const struct conversion *conversion, const char *name)

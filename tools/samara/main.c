@@ -2,13 +2,13 @@
 #include "samara.h"
 
 #include <samara/version.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "options.h"
+#include "output.h"
 
 static const struct command *const commands[] = {
 	&command_replay, &command_import, &command_gen, &command_dump, &command_gpuvm,
@@ -163,15 +163,11 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	int status;
+	int status, err;
 
 	/* A reader that has seen enough (head, less) is no reason to die before tidying up. */
 	signal(SIGPIPE, SIG_IGN);
 	status = dispatch(argc, argv);
-	if (fflush(stdout) || ferror(stdout)) {
-		if (errno != EPIPE)
-			complain("standard output: %s", strerror(errno));
-		return status ? status : EXIT_FAILED;
-	}
-	return status;
+	err = output_status("-", output_flush());
+	return status ? status : err;
 }

@@ -7,6 +7,7 @@
 
 #include "json.h"
 #include "options.h"
+#include "output.h"
 #include "report.h"
 
 #define IN_FLIGHT 64 /* jobs, unless something else is asked for */
@@ -66,7 +67,7 @@ static int replay_file(const char *path, struct settings *settings, struct json 
 		report_json(json, &summary, &settings->run);
 	else if (!status)
 		report_text(&summary, &settings->run);
-	fflush(stdout);
+	output_flush();
 	trace_free(&trace);
 	return status;
 }
