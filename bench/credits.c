@@ -6,13 +6,14 @@
  *
  *	bench-credits [MAPPINGS [TURNS]]
  */
+#include "count.h"
 #include <samara/credits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { BATCH = 1024, TURN = 32 * BATCH, TXN = 1000, TURNS_MAX = 99 };
+enum { BATCH = 1024, TURN = 32 * BATCH, TXN = 1000, TURNS_MAX = 99, MAPPINGS_MAX = 100000000 };
 
 static uint64_t random_state;
 
@@ -344,12 +345,14 @@ static void memory(unsigned long mappings)
 
 int main(int argc, char **argv)
 {
-	unsigned long mappings = argc > 1 ? strtoul(argv[1], NULL, 0) : 1000000;
-	unsigned long turns = argc > 2 ? strtoul(argv[2], NULL, 0) : 15;
+	unsigned long mappings = 1000000, turns = 15;
 
-	if (mappings < 100 || turns < 1 || turns > TURNS_MAX) {
-		fprintf(stderr, "usage: bench-credits [MAPPINGS [TURNS]]\n"
-				"at least 100 mappings and 1 to 99 turns\n");
+	if (argc > 3 || (argc > 1 && !bench_count(argv[1], 100, MAPPINGS_MAX, &mappings)) ||
+	    (argc > 2 && !bench_count(argv[2], 1, TURNS_MAX, &turns))) {
+		fprintf(stderr,
+			"usage: bench-credits [MAPPINGS [TURNS]]\n"
+			"100 to %d mappings and 1 to %d turns\n",
+			MAPPINGS_MAX, TURNS_MAX);
 		return 2;
 	}
 	if (mappings > 65536)

@@ -10,9 +10,12 @@
 #include "report.hpp"
 #include "workloads.hpp"
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <iterator>
+#include <new>
+#include <stdexcept>
 #include <unistd.h>
 
 namespace
@@ -73,11 +76,9 @@ void run_mappings(const std::string &dist, size_t n, const options &opt,
 		   });
 }
 
-void run_traces(const options &opt, report &results)
+void run_traces(const std::vector<replay> &traces, const options &opt, report &results)
 {
-	for (const auto &path : opt.traces) {
-		const replay trace = load_replay(path);
-
+	for (const auto &trace : traces) {
 		take_turns(trace.data, opt, results,
 			   [&](const bench_peer &peer, const report::sink &sink, bool) {
 				   if (peer.can & BENCH_CAN_STORE && !(peer.can & BENCH_LOCKS))
@@ -112,18 +113,47 @@ void print_machine(FILE *out, const machine &m)
 	std::fflush(out);
 }
 
-} // namespace
-
-int main(int argc, char **argv)
+int failed(const std::string &path)
 {
-	bench_peers(); /* finds out which there are, before names are checked */
-	const options opt = parse_options(argc, argv);
+	const char *name = path == "-" ? "standard output" : path.c_str();
+
+	std::fprintf(stderr, "samara-bench: %s: %s\n", name, std::strerror(errno));
+	return 1;
+}
+
+/* Opened before there is anything to write: to be told of a mistake after the run is too late. */
+FILE *open_json(const std::string &path)
+{
+	if (path == "-")
+		return stdout;
+	return std::fopen(path.c_str(), "a"); /* what it has had so far stays until then */
+}
+
+int close_json(FILE *out, const options &opt, const machine &m, const report &results)
+{
+	/* What is no file, a pipe say, had nothing. */
+	if (out != stdout && ftruncate(fileno(out), 0) && errno != EINVAL)
+		return failed(opt.json);
+	results.print_json(out, opt, m);
+	if (std::fflush(out) || std::ferror(out) || (out != stdout && std::fclose(out)))
+		return failed(opt.json);
+	return 0;
+}
+
+int run(const options &opt)
+{
 	FILE *text = opt.json == "-" ? stderr : stdout; /* standard output has one or the other */
+	FILE *json = opt.json.empty() ? nullptr : open_json(opt.json);
 	const std::vector<int> &cpus = allowed_cpus();
 	std::vector<int> reader_cpus;
+	std::vector<replay> traces;
 	machine m = {};
 	report results;
 
+	if (!json && !opt.json.empty())
+		return failed(opt.json);
+	for (const auto &path : opt.traces)
+		traces.push_back(load_replay(path));
 	m.cpu = opt.cpu >= 0 || cpus.empty() ? opt.cpu : cpus.back();
 	std::remove_copy(cpus.rbegin(), cpus.rend(), std::back_inserter(reader_cpus), m.cpu);
 	m.reader_cpu = reader_cpus.empty() ? -1 : reader_cpus.front();
@@ -134,14 +164,26 @@ int main(int argc, char **argv)
 	for (const auto &dist : opt.dists)
 		for (size_t n : opt.sizes)
 			run_mappings(dist, n, opt, reader_cpus, results);
-	run_traces(opt, results);
+	run_traces(traces, opt, results);
 	m.after = calibrate(m.reader_cpu);
 	print_calibration(text, "after", m.after);
 	if (text == stdout)
 		results.print(opt);
-	const int err = results.write_json(opt, m);
-	if (err)
-		std::fprintf(stderr, "samara-bench: %s: %s\n", opt.json.c_str(),
-			     std::strerror(-err));
-	return err ? 1 : 0;
+	return json ? close_json(json, opt, m, results) : 0;
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+	bench_peers(); /* finds out which there are, before names are checked */
+	const options opt = parse_options(argc, argv);
+
+	try {
+		return run(opt);
+	} catch (const std::bad_alloc &) {
+	} catch (const std::length_error &) { /* not even a number that a vector can have */
+	}
+	std::fprintf(stderr, "samara-bench: there is not enough memory for that\n");
+	return 1;
 }

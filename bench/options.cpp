@@ -64,19 +64,33 @@ void print_help()
 /* A positive number with an optional suffix: k for 1024, M for 1,000,000. */
 size_t number(const std::string &text)
 {
+	unsigned long unit = 1;
 	char *end;
 
 	errno = 0;
 	unsigned long value = std::strtoul(text.c_str(), &end, 10);
-	if (end != text.c_str() && *end == 'k')
-		value *= 1024, end++;
-	else if (end != text.c_str() && *end == 'M')
-		value *= 1000000, end++;
-	if (errno || end == text.c_str() || *end || !value || text[0] == '-')
+	if (*end == 'k')
+		unit = 1024, end++;
+	else if (*end == 'M')
+		unit = 1000000, end++;
+	if (text[0] < '0' || text[0] > '9' || *end || !value)
 		complain("not a positive number", text);
+	if (errno || __builtin_mul_overflow(value, unit, &value))
+		complain("too large a number", text);
 	return value;
 }
 
+/* One of things that are kept in memory, or done one by one. */
+size_t amount(const std::string &text)
+{
+	const size_t value = number(text);
+
+	if (value > 1000000000)
+		complain("too large a number", text);
+	return value;
+}
+
+/* What stands between the commas of @text, the argument of an option; not nothing. */
 std::vector<std::string> split(const std::string &text)
 {
 	std::vector<std::string> out;
@@ -89,6 +103,8 @@ std::vector<std::string> split(const std::string &text)
 			out.push_back(text.substr(at, comma - at));
 		at = comma + 1;
 	}
+	if (out.empty())
+		complain("an empty list", "'" + text + "'");
 	return out;
 }
 
@@ -182,7 +198,7 @@ void apply(options &opt, int which, const char *arg)
 		break;
 	case N:
 		for (const auto &text : split(arg))
-			opt.sizes.push_back(number(text));
+			opt.sizes.push_back(amount(text));
 		break;
 	case PEER:
 		opt.peers = split(arg);
@@ -198,10 +214,10 @@ void apply(options &opt, int which, const char *arg)
 			opt.traces.push_back(path);
 		break;
 	case REPS:
-		opt.reps = number(arg);
+		opt.reps = amount(arg);
 		break;
 	case OPS:
-		opt.ops = number(arg);
+		opt.ops = amount(arg);
 		break;
 	case RATIO:
 		opt.ratio = arg;
@@ -219,7 +235,7 @@ void apply(options &opt, int which, const char *arg)
 		opt.seed = number(arg);
 		break;
 	case CPU:
-		opt.cpu = arg[0] == '0' && !arg[1] ? 0 : static_cast<int>(number(arg));
+		opt.cpu = arg[0] == '0' && !arg[1] ? 0 : static_cast<int>(amount(arg));
 		break;
 	case LIST:
 		print_list();

@@ -72,11 +72,15 @@ replay load_replay(const std::string &path)
 
 	if (bench_steps_load(&steps, path.c_str(), why, sizeof(why))) {
 		std::fprintf(stderr, "samara-bench: %s\n", why);
-		std::exit(2);
+		std::exit(1);
 	}
 	r.steps.assign(steps.list, steps.list + steps.count);
 	std::copy_if(r.steps.begin(), r.steps.end(), std::back_inserter(r.changes),
 		     [](const auto &step) { return step.verb != BENCH_LOAD; });
+	if (r.changes.empty()) {
+		std::fprintf(stderr, "samara-bench: %s: nothing is changed in it\n", path.c_str());
+		std::exit(1);
+	}
 	r.data = { name_of(path), steps.count };
 	bench_steps_free(&steps);
 	return r;

@@ -227,18 +227,3 @@ void report::print_json(FILE *out, const options &opt, const machine &m) const
 	print_histograms(out);
 	std::fprintf(out, "\n ]\n}\n");
 }
-
-int report::write_json(const options &opt, const machine &m) const
-{
-	if (opt.json.empty())
-		return 0;
-	if (opt.json == "-") {
-		print_json(stdout, opt, m);
-		return 0;
-	}
-	FILE *out = std::fopen(opt.json.c_str(), "w");
-	if (!out)
-		return -errno;
-	print_json(out, opt, m);
-	return std::fclose(out) ? -errno : 0;
-}

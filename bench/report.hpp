@@ -64,8 +64,7 @@ class report
 
 	/* For each data set and group of workloads a table: a row a peer, a column a workload. */
 	void print(const options &opt) const;
-	/* 0, or a negative errno of the file. */
-	int write_json(const options &opt, const machine &m) const;
+	void print_json(FILE *out, const options &opt, const machine &m) const;
 
       private:
 	struct spread {
@@ -82,7 +81,6 @@ class report
 			 bool best, const std::string &ratio) const;
 	void print_table(const data_set &data, const std::vector<std::string> &columns,
 			 const options &opt, const std::string &ratio) const;
-	void print_json(FILE *out, const options &opt, const machine &m) const;
 	void print_results(FILE *out) const;
 	void print_histograms(FILE *out) const;
 

@@ -9,12 +9,20 @@
  */
 #define _GNU_SOURCE
 #include "sm_map.h"
+#include "count.h"
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { SLICE = 20000, SLICES_MAX = 999, PAGES_MAX = 61, EACH = 16, FINDS = 20000 };
+enum {
+	SLICE = 20000,
+	SLICES_MAX = 999,
+	MAPPINGS_MAX = 100000000,
+	PAGES_MAX = 61,
+	EACH = 16,
+	FINDS = 20000
+};
 
 #define PAGE 4096UL
 
@@ -217,15 +225,15 @@ static void pin(void)
 
 int main(int argc, char **argv)
 {
-	const unsigned long mappings = argc > 1 ? strtoul(argv[1], NULL, 0) : 300000;
-	const unsigned long slices = argc > 2 ? strtoul(argv[2], NULL, 0) : 100;
+	unsigned long mappings = 300000, slices = 100;
 	static struct vm v[NR_PEERS];
 
-	if (mappings < 100 || slices < 1 || slices > SLICES_MAX) {
+	if (argc > 3 || (argc > 1 && !bench_count(argv[1], 100, MAPPINGS_MAX, &mappings)) ||
+	    (argc > 2 && !bench_count(argv[2], 1, SLICES_MAX, &slices))) {
 		fprintf(stderr,
 			"usage: samara-bench-sm-map [MAPPINGS [SLICES]]\n"
-			"at least 100 mappings and 1 to %d slices\n",
-			SLICES_MAX);
+			"100 to %d mappings and 1 to %d slices\n",
+			MAPPINGS_MAX, SLICES_MAX);
 		return 2;
 	}
 	pin();
