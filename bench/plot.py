@@ -386,18 +386,42 @@ def pictures(data):
         yield f'waits-{dist}-{count(n)}', plot_waits(data, dist, n, shapes)
 
 
+class Fault(Exception):
+    """What is wrong with FILE.json."""
+
+
+def draw(path):
+    """[(name, picture)] of all that the file has figures for."""
+    try:
+        return [(name, picture) for name, picture in pictures(Data(path)) if picture]
+    except UnicodeDecodeError as fault:
+        raise Fault('not UTF-8') from fault
+    except json.JSONDecodeError as fault:
+        raise Fault(f'not JSON, or cut short: {fault}') from fault
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as fault:
+        raise Fault('not what samara-bench writes') from fault
+
+
 def main():
+    if sys.argv[1:] in (['--help'], ['-h']):
+        print(__doc__.strip())
+        return 0
     if len(sys.argv) != 3:
         print(__doc__.strip(), file=sys.stderr)
         return 2
     folder = pathlib.Path(sys.argv[2])
-    folder.mkdir(parents=True, exist_ok=True)
-    written = 0
-    for name, picture in pictures(Data(sys.argv[1])):
-        if picture:
+    try:
+        drawn = draw(sys.argv[1])
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, picture in drawn:
             picture.write(folder / f'{name}.svg')
-            written += 1
-    print(f'{written} pictures in {folder}')
+    except Fault as fault:
+        print(f'plot.py: {sys.argv[1]}: {fault}', file=sys.stderr)
+        return 1
+    except OSError as fault:
+        print(f'plot.py: {fault.filename or folder}: {fault.strerror}', file=sys.stderr)
+        return 1
+    print(f'{len(drawn)} pictures in {folder}')
     return 0
 
 
