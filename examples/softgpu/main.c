@@ -323,11 +323,28 @@ static void run(enum sg_mode mode, const char *name, unsigned long steps)
 	close_gpu();
 }
 
+/* Digits and nothing else: strtoull() alone takes signs and blanks, too. */
+static bool number(const char *text, uint64_t *value)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*value = strtoull(text, &end, 0);
+	return !errno && !*end;
+}
+
 int main(int argc, char **argv)
 {
-	unsigned long steps = argc > 1 ? strtoul(argv[1], NULL, 0) : 20000;
+	uint64_t steps = 20000, seed = 1;
 
-	random_state = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
+	if (argc > 3 || (argc > 1 && !number(argv[1], &steps)) ||
+	    (argc > 2 && !number(argv[2], &seed))) {
+		fprintf(stderr, "usage: softgpu [STEPS [SEED]]\n");
+		return 2;
+	}
+	random_state = seed;
 	run(SG_EAGER, "eager", steps);
 	run(SG_LAZY, "lazy", steps);
 	check_large();
