@@ -84,8 +84,12 @@ MT_API int mt_credits_set_batch(struct mt_credits *c, unsigned long nr);
  */
 MT_API int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp);
 
-/* Credits not used yet, and the memory held for them and the holder's working set. */
+/* Credits not used yet. CONTEXT: any. */
 MT_API unsigned long mt_credits_left(const struct mt_credits *c);
+/*
+ * Bytes of memory held for them and for the holder's working set. CONTEXT: TAKES the tree's
+ * internal lock; with an external lock the caller holds it.
+ */
 MT_API size_t mt_credits_bytes(const struct mt_credits *c);
 
 /*
@@ -100,8 +104,8 @@ MT_API void mt_credits_begin(struct mt_credits *c, unsigned long nr);
 
 /*
  * mas_store_gfp() on a credit: 0; -EINVAL for index > last; -ENOSPC when no announced credit is
- * left, which is the caller's mistake. On an error nothing has changed and no credit is used.
- * CONTEXT: HOLDS the tree's write lock. ALLOC no. SLEEP no.
+ * left, which is the caller's mistake. On an error nothing has changed and no credit is used. The
+ * cursor is on the holder's tree. CONTEXT: HOLDS the tree's write lock. ALLOC no. SLEEP no.
  */
 MT_API int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c);
 

@@ -411,6 +411,7 @@ int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c)
 		return xa_err(mas->node);
 	if (mas->index > mas->last)
 		return -EINVAL;
+	smr_assert(mas->tree == c->mt);
 	if (!may_store(c))
 		return -ENOSPC;
 	note_lent(c, mas->tree, store(c, mas, entry));
@@ -445,6 +446,7 @@ int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long l
 {
 	if (first > last || xa_is_advanced(entry))
 		return -EINVAL;
+	smr_assert(txn->mt == c->mt);
 	if (!may_store(c))
 		return -ENOSPC;
 	smr_check_write(txn->mt);

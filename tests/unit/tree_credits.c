@@ -1120,6 +1120,37 @@ static void begin_inside(struct bed *bed)
 	mt_txn_begin(&another, &bed->tree);
 }
 
+static void store_elsewhere(struct bed *bed)
+{
+	struct maple_tree other;
+	MA_STATE(mas, &other, 1, 2);
+
+	mt_init_flags(&other, MT_FLAGS_LOCK_EXTERN);
+	assert_int_equal(mt_set_mem(&other, bed->mem), 0);
+	mt_credits_begin(&bed->c, 1);
+	mas_store_credit(&mas, xa_mk_value(1), &bed->c);
+}
+
+static void store_in_another_ones(struct bed *bed)
+{
+	struct maple_tree other;
+	struct mt_txn txn;
+
+	mt_init_flags(&other, MT_FLAGS_LOCK_EXTERN);
+	assert_int_equal(mt_set_mem(&other, bed->mem), 0);
+	mt_credits_begin(&bed->c, 1);
+	mt_txn_begin(&txn, &other);
+	mt_txn_store_credit(&txn, 1, 2, xa_mk_value(1), &bed->c);
+}
+
+/* A holder belongs to one tree. */
+static void another_tree_is_caught(void **state)
+{
+	(void)state;
+	assert_true(is_caught(store_elsewhere));
+	assert_true(is_caught(store_in_another_ones));
+}
+
 static void misuse_beside_a_transaction_is_caught(void **state)
 {
 	(void)state;
@@ -1206,6 +1237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spending_too_much_is_caught), /* forks, before there are threads */
 		cmocka_unit_test(misuse_beside_a_transaction_is_caught), /* likewise */
+		cmocka_unit_test(another_tree_is_caught),                /* likewise */
 		cmocka_unit_test(answers),
 		cmocka_unit_test(returned_credits_are_not_announced),
 		cmocka_unit_test(cursors_with_errors),
