@@ -31,6 +31,10 @@
  * rely on pays the difference itself, or fails with -ENOMEM and has changed nothing. Any number of
  * holders may share a tree, and any number of trees an arena.
  *
+ * What mas_preallocate() has got includes that difference, as it is then. Reserving, returning or
+ * releasing credits on the tree, which only who holds an external lock can do in between, makes it
+ * another: the preallocation is void.
+ *
  * A holder belongs to one tree and is used by one thread at a time, from mt_credits_begin() to the
  * last of the stores it announced. The tree must outlive it, and must not change its arena or
  * flavour while credits are out.

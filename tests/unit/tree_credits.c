@@ -1160,6 +1160,38 @@ static void misuse_beside_a_transaction_is_caught(void **state)
 	assert_true(is_caught(begin_inside));
 }
 
+/*
+ * A credit returned behind an exact preallocation makes it void. Here the store takes the tree past
+ * a height again, and fails, with the tree and its holders as they were.
+ */
+static void returning_voids_a_preallocation(void **state)
+{
+	struct mt_credits strict;
+	struct bed bed;
+	MA_STATE(mas, &bed.tree, 2050, 2051);
+
+	(void)state;
+	bed_make(&bed, MT_FLAGS_LOCK_EXTERN | MT_FLAGS_USE_RCU, MT_RCU_BP, MT_CREDITS_RECYCLING, 0);
+	mt_credits_init(&strict, &bed.tree, MT_CREDITS_STRICT);
+	/* One leaf, nearly full; with 21 credits that may come to three levels. */
+	for (unsigned long i = 0; i < 40; i++)
+		assert_int_equal(
+			plain_store(&bed, 100 * i, 100 * i + 99, xa_mk_value(i), GFP_KERNEL), 0);
+	assert_int_equal(reserve(&bed, &bed.c, 19, GFP_KERNEL), 0);
+	assert_int_equal(reserve(&bed, &strict, 2, GFP_KERNEL), 0);
+	bed_lock(&bed);
+	assert_int_equal(mas_preallocate(&mas, xa_mk_value(50), GFP_KERNEL), 0);
+	mt_credits_return(&strict, 1);
+	take_all(&bed);
+	mas_store_prealloc(&mas, xa_mk_value(50));
+	assert_true(mas_is_err(&mas));
+	bed_unlock(&bed);
+	expect_good(&bed);
+	bed_enter(&bed);
+	mt_credits_release(&strict);
+	bed_free(&bed);
+}
+
 /* ---- The other ways ---- */
 
 /* Nodes for a tree of up to some height stay good while others change it. */
@@ -1247,6 +1279,7 @@ int main(void)
 		cmocka_unit_test(others_pay_for_themselves),
 		cmocka_unit_test(outlive_the_contents),
 		cmocka_unit_test(holders_and_trees_share),
+		cmocka_unit_test(returning_voids_a_preallocation),
 		cmocka_unit_test(preallocating_by_height),
 		cmocka_unit_test(a_few_and_the_reserve),
 		cmocka_unit_test(transactions_spend_or_give_back),
