@@ -614,7 +614,8 @@ MT_API bool mas_nomem(struct ma_state *mas, gfp_t gfp);
 MT_API void mas_destroy(struct ma_state *mas);
 
 /*
- * Gets nodes for about @nr_entries ascending mas_store()s on this cursor. 0 or -ENOMEM. May block.
+ * Gets nodes for about @nr_entries ascending mas_store()s on this cursor, and what holders of the
+ * credits (credits.h) that are out on the tree come to need beside them. 0 or -ENOMEM. May block.
  */
 MT_API int mas_expected_entries(struct ma_state *mas, unsigned long nr_entries);
 

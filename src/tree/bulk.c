@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /* Bulk loading: nodes for many stores at once, which the cursor keeps until mas_destroy(). */
 #include "tree/node.h"
+#include "tree/pledge.h"
 #include "tree/store.h"
 #include "tree/write.h"
 
 /*
- * Nodes for @ranges ranges in ascending order. Leaves are left full behind ascending stores (31
- * ranges where keys are wide), inner nodes too; descending or jumping ones leave them half full,
- * for which there is room. A store that replaces nodes gives them back to the cursor, so a few are
- * enough for what is under way.
+ * Nodes for @ranges ranges in ascending order, and for holders of credits beside them. Leaves are
+ * left full behind ascending stores (31 ranges where keys are wide), inner nodes too; descending or
+ * jumping ones leave them half full, for which there is room. A store that replaces nodes gives
+ * them back to the cursor, so a few are enough for what is under way.
  */
-static unsigned long nodes_for(unsigned long ranges)
+static unsigned long nodes_for(const struct maple_tree *mt, unsigned long ranges)
 {
-	unsigned long level = ranges / (SMR_WLEAF_CAP / 2) + 1, nodes = level;
+	unsigned long leaves = ranges / (SMR_WLEAF_CAP / 2) + 1, level = leaves, inner = 0;
 
 	while (level > 1) {
 		level = level / (SMR_WINNER_CAP / 2) + 1;
-		nodes += level;
+		inner += level;
 	}
-	return nodes + 3UL * MT_PATH_MAX;
+	return leaves + inner + 3UL * MT_PATH_MAX + smr_pledge_foreseen(mt, leaves, inner);
 }
 
 int mas_expected_entries(struct ma_state *mas, unsigned long nr_entries)
 {
 	unsigned long ranges = nr_entries > ULONG_MAX / 2 ? nr_entries : 2 * nr_entries;
-	int err = smr_cursor_fill(mas, nodes_for(ranges), GFP_KERNEL);
+	int err = smr_cursor_fill(mas, nodes_for(mas->tree, ranges), GFP_KERNEL);
 
 	mas_reset(mas);
 	if (err)

@@ -259,6 +259,23 @@ unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root, 
 	return shortfall(mt, &n);
 }
 
+/*
+ * The largest sum there can be, with all inner nodes crowded and no level more to show for it. What
+ * stores let go on the way is gone, and has to be got anew: a node each time that an inner node
+ * splits, two for each level more. (docs/credits.md: the cases a, b and f, and a new top.)
+ */
+unsigned long smr_pledge_foreseen(const struct maple_tree *mt, unsigned long leaves,
+				  unsigned long inner)
+{
+	struct need n = need_of(mt, mt_height(mt));
+
+	if (!smr_has_credits(mt) || mt->ma_pledge.bound)
+		return 0;
+	n.leaves += leaves;
+	n.crowding += inner * smr_crowding(SMR_NINNER_CAP);
+	return shortfall(mt, &n) + inner + 2UL * MT_PATH_MAX;
+}
+
 void smr_pledge_settle(struct maple_tree *mt)
 {
 	unsigned long want = smr_pledge_required(mt);

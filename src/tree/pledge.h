@@ -102,6 +102,13 @@ unsigned long smr_pledge_shortfall(const struct smr_write *w);
 unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root,
 				 unsigned int height);
 
+/*
+ * What a load in order of @leaves leaves more, with @inner nodes above them, has to pledge in all,
+ * at most. CONTEXT: HOLDS tree lock.
+ */
+unsigned long smr_pledge_foreseen(const struct maple_tree *mt, unsigned long leaves,
+				  unsigned long inner);
+
 /* After a store of somebody without credits: lets go of what is pledged beyond need. */
 void smr_pledge_settle(struct maple_tree *mt);
 

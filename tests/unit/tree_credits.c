@@ -529,6 +529,50 @@ static void others_pay_for_themselves(void **state)
 	assert_true(refused > 100 && done > 100);
 }
 
+/*
+ * A bulk load beside holders has what they come to be owed, too: whatever its stores let go is
+ * taken away at once.
+ */
+static void bulk_in(struct bed *bed, unsigned long n)
+{
+	static const unsigned long counts[] = { 1, 20, 230, 600 };
+	static const unsigned long loads[] = { 10, 700, 4000 };
+	unsigned long base = STEP * (n + 3);
+
+	if (mt_in_rcu(&bed->tree))
+		return;
+	for (unsigned int i = 0; i < 12; i++) {
+		unsigned long credits = counts[i % 4], nr = loads[i / 4];
+		MA_STATE(mas, &bed->tree, 0, 0);
+
+		assert_int_equal(mt_credits_set_batch(&bed->c, i % 2 ? 1 : 64), 0);
+		assert_int_equal(reserve(bed, &bed->c, credits, GFP_KERNEL), 0);
+		bed_lock(bed);
+		assert_int_equal(mas_expected_entries(&mas, nr), 0);
+		for (unsigned long k = 0; k < nr; k++, base += STEP) {
+			take_all(bed);
+			mas_set_range(&mas, base, base + STEP / 2);
+			mas_store(&mas, xa_mk_value(k));
+			assert_false(mas_is_err(&mas));
+			assert_int_equal(
+				rm_store(&bed->model, base, base + STEP / 2, xa_mk_value(k)), 0);
+		}
+		mas_destroy(&mas);
+		bed_unlock(bed);
+		expect_good(bed);
+		bed_enter(bed);
+		mt_credits_release(&bed->c);
+		bed->held = false;
+		give_all(bed);
+	}
+}
+
+static void bulk_loads_pay_beforehand(void **state)
+{
+	(void)state;
+	everywhere(bulk_in);
+}
+
 /* The tree is emptied, and made anew, with credits out. */
 static void destroyed_in(struct bed *bed, unsigned long n)
 {
@@ -1277,6 +1321,7 @@ int main(void)
 		cmocka_unit_test(in_every_flavor),
 		cmocka_unit_test(free_nodes_save_waiting),
 		cmocka_unit_test(others_pay_for_themselves),
+		cmocka_unit_test(bulk_loads_pay_beforehand),
 		cmocka_unit_test(outlive_the_contents),
 		cmocka_unit_test(holders_and_trees_share),
 		cmocka_unit_test(returning_voids_a_preallocation),
