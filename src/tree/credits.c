@@ -335,35 +335,32 @@ static void take_replaced(struct ma_state *mas, unsigned long owned, struct smr_
 	mas->alloc_nr = own.nr;
 }
 
-/* Commits @w: what that means for the pledge, but for its size afterwards. */
-static struct smr_pledge_change commit(struct smr_write *w)
+/* Commits @w, and adds to @change what that means for the pledge, but for its size afterwards. */
+static void commit(struct smr_write *w, struct smr_pledge_change *change)
 {
 	struct maple_tree *mt = w->mt;
 	struct mt_mem *mem = smr_mem_of(mt);
 	struct ma_state *mas = w->mas;
-	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged,
-					    .flavor = (enum mt_rcu_flavor)mt->ma_rcu };
 	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
 	unsigned long owned = mas->alloc_nr, borrowed;
 
 	if (w->nodes > 0)
-		change.used = (long)smr_pledge_take(mem, &own, w->nodes);
-	borrowed = w->nodes - (unsigned long)change.used;
+		change->used = (long)smr_pledge_take(mem, &own, w->nodes);
+	borrowed = w->nodes - (unsigned long)change->used;
 	mas->alloc = own.head;
 	mas->alloc_nr = own.nr;
 	mas->mas_flags |= SMR_MAS_CREDIT;
 	smr_commit(w);
 	mas->mas_flags &= (unsigned char)~SMR_MAS_CREDIT;
 	if (mt_in_rcu(mt)) {
-		take_replaced(mas, owned, &change.retired);
-		return change;
+		take_replaced(mas, owned, &change->retired);
+		return;
 	}
 	/* First the magazine gets back what came from it. */
 	for (; mas->alloc_nr > owned && borrowed > 0; borrowed--)
 		smr_mem_give(mem, smr_own_node(mas));
-	take_replaced(mas, owned, &change.back);
-	change.used -= (long)change.back.nr;
-	return change;
+	take_replaced(mas, owned, &change->back);
+	change->used -= (long)change->back.nr;
 }
 
 /*
@@ -383,16 +380,18 @@ static bool may_wait(const struct mt_credits *c, const struct smr_pledge_change 
 static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry)
 {
 	struct maple_tree *mt = mas->tree;
-	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged };
+	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged,
+					    .flavor = (enum mt_rcu_flavor)mt->ma_rcu };
 	struct smr_write w;
 
 	smr_plan_paid(&w, mas, mas->index, mas->last, entry);
-	change = commit(&w);
+	commit(&w, &change);
 	set_left(c, mt, c->left - 1);
 	c->begun--;
 	change.after = remaining(mt, change.before, change.used);
 	if (may_wait(c, &change)) {
-		smr_mem_retire(smr_mem_of(mt), change.flavor, &change.retired);
+		if (change.retired.nr > 0)
+			smr_mem_retire(smr_mem_of(mt), change.flavor, &change.retired);
 		return 0;
 	}
 	mt->ma_pledge.pledged = change.after;
