@@ -17,8 +17,6 @@ static void (*asked_fn)(void *);
 static void *asked_arg;
 static void (*unlocked_fn)(void *);
 static void *unlocked_arg;
-static void (*given_fn)(void *);
-static void *given_arg;
 static void (*point_fn)(enum smr_hook_point, void *);
 static void *point_arg;
 
@@ -58,13 +56,6 @@ void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg)
 	smr_store(&unlocked_fn, fn, RELAXED);
 }
 
-void smr_hook_set_given(void (*fn)(void *arg), void *arg)
-{
-	if (fn)
-		smr_store(&given_arg, arg, RELAXED);
-	smr_store(&given_fn, fn, RELAXED);
-}
-
 void smr_hook_set_point(void (*fn)(enum smr_hook_point point, void *arg), void *arg)
 {
 	if (fn)
@@ -78,7 +69,6 @@ void smr_hook_reset(void)
 	smr_hook_set_fail_at(0);
 	smr_hook_set_asked(NULL, NULL);
 	smr_hook_set_unlocked(NULL, NULL);
-	smr_hook_set_given(NULL, NULL);
 	smr_hook_set_point(NULL, NULL);
 }
 
@@ -104,14 +94,6 @@ void smr_hook_unlocked(void)
 
 	if (fn)
 		fn(smr_load(&unlocked_arg, RELAXED));
-}
-
-void smr_hook_given(void)
-{
-	void (*fn)(void *) = smr_load(&given_fn, RELAXED);
-
-	if (fn)
-		fn(smr_load(&given_arg, RELAXED));
 }
 
 void smr_hook_at(enum smr_hook_point point)

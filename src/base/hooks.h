@@ -42,13 +42,6 @@ void smr_hook_set_asked(void (*fn)(void *arg), void *arg);
  */
 void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg);
 
-/*
- * @fn is called, with no lock of the arena held, each time a thread has let go of one in which it
- * gave nodes back, retired some or settled what is pledged: here others might come between. NULL:
- * nobody.
- */
-void smr_hook_set_given(void (*fn)(void *arg), void *arg);
-
 /* Moments that a test wants to catch; no lock of the library is held but a tree's. */
 enum smr_hook_point {
 	SMR_HOOK_LOOKS,   /* a thread has become the one who frees, and has not looked yet */
@@ -56,6 +49,7 @@ enum smr_hook_point {
 	SMR_HOOK_CALLS,   /* a callback is said to be on its way, and is not queued yet */
 	SMR_HOOK_SHORT,   /* who may block found too few nodes, and has not waited for more */
 	SMR_HOOK_WAITED,  /* he has, and has not tried again */
+	SMR_HOOK_GIVEN,   /* nodes have been given back or retired, or what is pledged settled */
 };
 
 /* @fn is called each time a thread comes to one of them, by that thread. NULL: nobody. */
@@ -68,9 +62,6 @@ void smr_hook_reset(void);
 bool smr_hook_fail_node(bool may_block);
 /* For the library: the lock has been dropped to allocate. */
 void smr_hook_unlocked(void);
-/* For the library: the arena's lock has been let go. */
-void smr_hook_given(void);
-
 /* For the library: such a moment is now. */
 void smr_hook_at(enum smr_hook_point point);
 
@@ -85,10 +76,6 @@ static inline bool smr_hook_fail_node(bool may_block)
 }
 
 static inline void smr_hook_unlocked(void)
-{
-}
-
-static inline void smr_hook_given(void)
 {
 }
 

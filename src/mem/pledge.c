@@ -46,7 +46,7 @@ void smr_unpledge(struct mt_mem *mem, unsigned long nr)
 	mem->pledged -= nr;
 	lend(mem, -(long)nr);
 	mt_lock_release(&mem->lock);
-	smr_hook_given();
+	smr_hook_at(SMR_HOOK_GIVEN);
 }
 
 unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
@@ -136,6 +136,6 @@ void smr_pledge_restore(struct mt_mem *mem, struct smr_nodes *list, unsigned lon
 	lend(mem, -(long)lent);
 	give_lacking(mem, list);
 	mt_lock_release(&mem->lock);
-	smr_hook_given();
+	smr_hook_at(SMR_HOOK_GIVEN);
 	smr_mem_give_list(mem, list);
 }

@@ -357,7 +357,7 @@ smr_inline void see_to(struct smr_limbo *limbo, struct smri_retiring r)
 		call(limbo, r.patient);
 	else if (r.hurry)
 		smr_grace_hurry(flavor_of(limbo));
-	smr_hook_given();
+	smr_hook_at(SMR_HOOK_GIVEN);
 }
 
 struct smri_retiring smri_retire_enqueue(struct smr_limbo *limbo, struct smr_nodes *list,

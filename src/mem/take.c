@@ -92,7 +92,7 @@ void smri_give_slow(struct mt_mem *mem, void *node)
 	if (!mag || !smri_mag_push(mag, node))
 		smri_slab_push(mem, node);
 	mt_lock_release(&mem->lock);
-	smr_hook_given();
+	smr_hook_at(SMR_HOOK_GIVEN);
 }
 
 void smr_mem_give_list(struct mt_mem *mem, struct smr_nodes *list)
@@ -111,7 +111,7 @@ void smr_mem_give_list(struct mt_mem *mem, struct smr_nodes *list)
 		for (i = 0; i < SMR_GIVE_BATCH && (node = smr_nodes_pop(list)); i++)
 			smri_slab_push(mem, node);
 		mt_lock_release(&mem->lock);
-		smr_hook_given();
+		smr_hook_at(SMR_HOOK_GIVEN);
 	}
 }
 
@@ -124,5 +124,5 @@ void smr_mem_flush_local(struct mt_mem *mem)
 	mt_lock_acquire(&mem->lock);
 	smri_mag_drain(mem, mag, 0);
 	mt_lock_release(&mem->lock);
-	smr_hook_given();
+	smr_hook_at(SMR_HOOK_GIVEN);
 }

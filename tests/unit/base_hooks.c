@@ -64,20 +64,6 @@ static void unlocked_calls_back(void **state)
 	assert_int_equal(calls, 2);
 }
 
-static void given_calls_back(void **state)
-{
-	int calls = 0;
-
-	(void)state;
-	smr_hook_given();
-	smr_hook_set_given(count_call, &calls);
-	smr_hook_given();
-	assert_int_equal(calls, 1);
-	smr_hook_reset();
-	smr_hook_given();
-	assert_int_equal(calls, 1);
-}
-
 static void note_point(enum smr_hook_point point, void *arg)
 {
 	*(enum smr_hook_point *)arg = point;
@@ -104,7 +90,6 @@ int main(void)
 		cmocka_unit_test_setup(the_nth_fails_once, reset),
 		cmocka_unit_test_setup(modes, reset),
 		cmocka_unit_test_setup(unlocked_calls_back, reset),
-		cmocka_unit_test_setup(given_calls_back, reset),
 		cmocka_unit_test_setup(points_call_back, reset),
 	};
 

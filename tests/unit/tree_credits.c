@@ -835,11 +835,11 @@ static void *thief_main(void *arg)
 	return NULL;
 }
 
-static void call_thief(void *arg)
+static void call_thief(enum smr_hook_point point, void *arg)
 {
 	struct thief *t = arg;
 
-	if (!pthread_equal(pthread_self(), t->victim))
+	if (point != SMR_HOOK_GIVEN || !pthread_equal(pthread_self(), t->victim))
 		return;
 	sem_post(&t->come);
 	sem_wait(&t->gone);
@@ -899,7 +899,7 @@ static void store_in(struct bed *bed, struct mt_txn *txn, unsigned long i, unsig
 static void amid_stores(struct bed *bed, struct thief *t, unsigned long n)
 {
 	for (unsigned long i = 0; i < AMID; i++) {
-		smr_hook_set_given(call_thief, t);
+		smr_hook_set_point(call_thief, t);
 		store_in(bed, NULL, i, n, true);
 		smr_hook_reset();
 		expect_whole(bed);
@@ -909,7 +909,7 @@ static void amid_stores(struct bed *bed, struct thief *t, unsigned long n)
 static void amid_null(struct bed *bed, struct thief *t, unsigned long n)
 {
 	(void)n;
-	smr_hook_set_given(call_thief, t);
+	smr_hook_set_point(call_thief, t);
 	assert_int_equal(credit_store(bed, 0, ULONG_MAX, NULL), 0);
 	smr_hook_reset();
 	expect_whole(bed);
@@ -925,7 +925,7 @@ static void amid_txn(struct bed *bed, struct thief *t, unsigned long n, bool kee
 		store_in(bed, &txn, i, n, keep);
 		take_all(bed);
 	}
-	smr_hook_set_given(call_thief, t);
+	smr_hook_set_point(call_thief, t);
 	if (keep)
 		mt_txn_commit(&txn);
 	else
@@ -949,7 +949,7 @@ static void amid_destroying(struct bed *bed, struct thief *t, unsigned long n)
 {
 	(void)n;
 	bed_lock(bed);
-	smr_hook_set_given(call_thief, t);
+	smr_hook_set_point(call_thief, t);
 	__mt_destroy(&bed->tree);
 	smr_hook_reset();
 	bed_unlock(bed);
