@@ -3,14 +3,12 @@
  * What a library with assertions does about mistakes: it says so and aborts. One without goes on.
  * Usage: stops|goes-on, which of the two the library must do.
  */
-#include "support/cm.h"
+#include "support/child.h"
 
 #include <errno.h>
 #include <samara/credits.h>
 #include <samara/txn.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define ENTRY xa_mk_value(7)
 
@@ -18,39 +16,13 @@ enum { REFUSED = 11 }; /* the exit status of a mistake that the library refuses 
 
 static bool stops;
 
-/* Makes @mistake in a child; what it says on stderr, and how it ends. */
-static int status_of(int (*mistake)(void), char *said, size_t size)
-{
-	size_t nr = 0;
-	ssize_t got;
-	int fd[2], status;
-	pid_t pid;
-
-	assert_int_equal(pipe(fd), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		dup2(fd[1], STDERR_FILENO);
-		close(fd[0]);
-		_exit(mistake());
-	}
-	close(fd[1]);
-	while (nr < size - 1 && (got = read(fd[0], said + nr, size - 1 - nr)) > 0)
-		nr += (size_t)got;
-	said[nr] = 0;
-	close(fd[0]);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status;
-}
-
-static void expect(int (*mistake)(void), const char *report, int otherwise)
+static void expect(int (*mistake)(void *), const char *report, int otherwise)
 {
 	char said[4096];
-	int status = status_of(mistake, said, sizeof(said));
+	int status = child_status(mistake, NULL, said, sizeof(said));
 
 	if (stops) {
-		assert_true(WIFSIGNALED(status));
-		assert_int_equal(WTERMSIG(status), SIGABRT);
+		assert_true(has_aborted(status));
 		assert_non_null(strstr(said, "assertion failed"));
 		assert_non_null(strstr(said, report));
 	} else {
@@ -60,13 +32,14 @@ static void expect(int (*mistake)(void), const char *report, int otherwise)
 	}
 }
 
-static int stores_unannounced(void)
+static int stores_unannounced(void *arg)
 {
 	DEFINE_MTREE(tree);
 	MA_STATE(mas, &tree, 5, 5);
 	struct mt_credits c;
 	int err;
 
+	(void)arg;
 	mt_credits_init(&c, &tree, MT_CREDITS_RECYCLING);
 	if (mt_credits_reserve(&c, 2, GFP_KERNEL))
 		return 1;
@@ -82,13 +55,14 @@ static void an_unannounced_store_on_a_credit(void **state)
 	expect(stores_unannounced, "credits.c", REFUSED);
 }
 
-static int stores_beside_a_transaction(void)
+static int stores_beside_a_transaction(void *arg)
 {
 	DEFINE_MTREE(tree);
 	MA_STATE(mas, &tree, 5, 5);
 	struct mt_txn txn;
 	int err;
 
+	(void)arg;
 	mtree_lock(&tree);
 	mt_txn_begin(&txn, &tree);
 	err = mt_txn_store_range(&txn, 10, 19, ENTRY, GFP_KERNEL) ||
@@ -105,12 +79,13 @@ static void a_foreign_store_in_a_transaction(void **state)
 	expect(stores_beside_a_transaction, "txn.c", 0);
 }
 
-static int stores_with_too_few(void)
+static int stores_with_too_few(void *arg)
 {
 	DEFINE_MTREE(tree);
 	MA_STATE(mas, &tree, 5, 5);
 	int err;
 
+	(void)arg;
 	mt_init_flags(&tree, MT_FLAGS_USE_RCU);
 	/* One node, as long as the tree has none. */
 	if (mas_preallocate_height(&mas, 0, GFP_KERNEL))
@@ -132,11 +107,12 @@ static void a_tree_higher_than_preallocated_for(void **state)
 	expect(stores_with_too_few, "store.c", 0);
 }
 
-static int destroys_an_arena_in_use(void)
+static int destroys_an_arena_in_use(void *arg)
 {
 	struct mt_mem *mem = mt_mem_create(0, NULL);
 	struct maple_tree tree;
 
+	(void)arg;
 	mt_init(&tree);
 	if (!mem || mt_set_mem(&tree, mem) || mtree_store(&tree, 5, ENTRY, GFP_KERNEL))
 		return 1;
@@ -148,7 +124,7 @@ static int destroys_an_arena_in_use(void)
 static void an_arena_that_is_in_use(void **state)
 {
 	char said[4096];
-	int status = status_of(destroys_an_arena_in_use, said, sizeof(said));
+	int status = child_status(destroys_an_arena_in_use, NULL, said, sizeof(said));
 
 	(void)state;
 	assert_true(WIFEXITED(status));

@@ -5,9 +5,10 @@
  */
 #include "reported.h"
 
+#include "support/child.h"
+
 #include <pthread.h>
 #include <semaphore.h>
-#include <sys/wait.h>
 
 NAMED nest_b_in_a(void);
 
@@ -213,36 +214,19 @@ static void told_once_for_each_place(void **state)
 	ends();
 }
 
-/* Runs @body in a child with its stderr in @text: the child's status. */
-static int run_child(void (*body)(void), char *text, size_t size)
+/* child_status() of @body, with the handler that there is by default. */
+static int run_child(int (*body)(void *arg), char *text, size_t size)
 {
-	int fd[2], status;
-	size_t len = 0;
-	ssize_t n;
-	pid_t pid;
-
-	assert_int_equal(pipe(fd), 0);
-	pid = fork();
-	if (pid == 0) {
-		dup2(fd[1], STDERR_FILENO);
-		signal(SIGABRT, SIG_DFL);
-		lockcheck_set_handler(NULL, NULL);
-		body();
-		_exit(0);
-	}
-	close(fd[1]);
-	while (len + 1 < size && (n = read(fd[0], text + len, size - len - 1)) > 0)
-		len += (size_t)n;
-	text[len] = '\0';
-	close(fd[0]);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status;
+	lockcheck_set_handler(NULL, NULL);
+	return child_status(body, NULL, text, size);
 }
 
-static void nest_both_ways(void)
+static int nest_both_ways(void *arg)
 {
+	(void)arg;
 	nest(&a, &class_a, &b, &class_b);
 	nest(&b, &class_b, &a, &class_a);
+	return 0;
 }
 
 static void prints_and_aborts(void **state)
@@ -251,7 +235,7 @@ static void prints_and_aborts(void **state)
 	int status = run_child(nest_both_ways, text, sizeof(text));
 
 	(void)state;
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_true(has_aborted(status));
 	assert_non_null(strstr(text,
 			       "samara: lockcheck: lock-order: a lock of class \"a\" is taken "
 			       "while one of class \"b\" is held"));
@@ -260,17 +244,17 @@ static void prints_and_aborts(void **state)
 	assert_non_null(strstr(text, "seen before in the other order here:"));
 }
 
-static void take_a_hundred(void)
+static int take_a_hundred(void *arg)
 {
 	static char lock[100];
 
+	(void)arg;
 	for (unsigned int i = 0; i < 100; i++)
 		takes(&lock[i], &class_a, LOCKCHECK_NESTED);
 	for (unsigned int i = 0; i < 100; i++)
 		lets_go(&lock[i]);
 	allocates();
-	if (lockcheck_enabled() || !lockcheck_held(&a))
-		_exit(1);
+	return lockcheck_enabled() || !lockcheck_held(&a);
 }
 
 static void gives_up_when_a_table_is_full(void **state)
@@ -328,19 +312,20 @@ static void *waits_to_part(void *arg)
 }
 
 /* In a child: threads that lack a record are left alone, and the others are watched still. */
-static void too_many_threads(void)
+static int too_many_threads(void *arg)
 {
 	pthread_t thread[THREADS];
 	pthread_attr_t attr;
 	unsigned int nr;
 
+	(void)arg;
 	sem_init(&met, 0, 0);
 	sem_init(&parted, 0, 0);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 256 << 10);
 	for (nr = 0; nr < THREADS; nr++)
 		if (pthread_create(&thread[nr], &attr, waits_to_part, &a))
-			_exit(77);
+			return 77;
 	for (unsigned int i = 0; i < nr; i++)
 		sem_wait(&met);
 	for (unsigned int i = 0; i < nr; i++)
@@ -348,6 +333,7 @@ static void too_many_threads(void)
 	for (unsigned int i = 0; i < nr; i++)
 		pthread_join(thread[i], NULL);
 	takes_twice(&a);
+	return 0;
 }
 
 static void threads_beyond_go_unwatched(void **state)
@@ -358,7 +344,7 @@ static void threads_beyond_go_unwatched(void **state)
 	(void)state;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
 		skip();
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_true(has_aborted(status));
 	assert_non_null(strstr(text, "samara: lockcheck does not watch further threads"));
 	assert_non_null(strstr(text, "samara: lockcheck: lock-recursion"));
 	assert_null(strstr(text, "release-not-held"));

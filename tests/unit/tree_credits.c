@@ -4,7 +4,7 @@
  * everybody else may and may not do meanwhile. Every test runs in each mode of the tree and of the
  * holder.
  */
-#include "support/cm.h"
+#include "support/child.h"
 #include "support/env.h"
 
 #include "flavors.h"
@@ -17,10 +17,7 @@
 #include <pthread.h>
 #include <samara/credits.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define STEP 20UL
 
@@ -322,33 +319,40 @@ static void cursors_with_errors(void **state)
 	everywhere(errors_in);
 }
 
-/* A child makes a store it has no credit for: caught in a debug build, as this is one. */
+/* In a child, on a tree with a few credits: does @body abort, as misuse has to in a debug build? */
+static bool is_caught(unsigned int flags, int (*body)(void *bed))
+{
+	struct bed bed;
+	bool caught;
+
+	bed_make(&bed, flags, MT_RCU_BP, MT_CREDITS_RECYCLING, 50);
+	assert_int_equal(reserve(&bed, &bed.c, 2, GFP_KERNEL), 0);
+	bed_enter(&bed);
+	caught = child_aborts(body, &bed);
+	bed.held = false;
+	bed_free(&bed);
+	return caught;
+}
+
+static unsigned int begun;
+
+/* One store more than there are credits for. */
+static int store_too_much(void *arg)
+{
+	struct bed *bed = arg;
+
+	if (begun)
+		mt_credits_begin(&bed->c, begun);
+	for (unsigned int i = 0; i <= begun; i++)
+		credit_store(bed, i, i, xa_mk_value(i));
+	return 0;
+}
+
 static void spending_too_much_is_caught(void **state)
 {
 	(void)state;
-	for (unsigned int begun = 0; begun < 3; begun++) {
-		struct bed bed;
-		int status;
-		pid_t pid;
-
-		bed_make(&bed, 0, MT_RCU_BP, MT_CREDITS_RECYCLING, 50);
-		assert_int_equal(reserve(&bed, &bed.c, 2, GFP_KERNEL), 0);
-		pid = fork();
-		assert_true(pid >= 0);
-		if (pid == 0) {
-			signal(SIGABRT, SIG_DFL);
-			if (!freopen("/dev/null", "w", stderr))
-				_exit(99);
-			if (begun)
-				mt_credits_begin(&bed.c, begun);
-			for (unsigned int i = 0; i <= begun; i++)
-				credit_store(&bed, i, i, xa_mk_value(i));
-			_exit(0);
-		}
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-		bed_free(&bed);
-	}
+	for (begun = 0; begun < 3; begun++)
+		assert_true(is_caught(0, store_too_much));
 }
 
 /* ---- Stores ---- */
@@ -1104,49 +1108,30 @@ static void open_transactions_refuse(void **state)
 	everywhere(refused_in);
 }
 
-/* In a child, on a tree with an external lock and a few credits: does @body abort? */
-static bool is_caught(void (*body)(struct bed *bed))
+static int return_inside(void *arg)
 {
-	struct bed bed;
-	int status;
-	pid_t pid;
-
-	bed_make(&bed, MT_FLAGS_LOCK_EXTERN, MT_RCU_BP, MT_CREDITS_RECYCLING, 50);
-	assert_int_equal(reserve(&bed, &bed.c, 2, GFP_KERNEL), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		signal(SIGABRT, SIG_DFL);
-		if (!freopen("/dev/null", "w", stderr))
-			_exit(99);
-		bed_lock(&bed);
-		body(&bed);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	bed_free(&bed);
-	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
-}
-
-static void return_inside(struct bed *bed)
-{
+	struct bed *bed = arg;
 	struct mt_txn txn;
 
 	mt_txn_begin(&txn, &bed->tree);
 	mt_credits_return(&bed->c, 1);
+	return 0;
 }
 
-static void release_inside(struct bed *bed)
+static int release_inside(void *arg)
 {
+	struct bed *bed = arg;
 	struct mt_txn txn;
 
 	mt_txn_begin(&txn, &bed->tree);
 	mt_credits_release(&bed->c);
+	return 0;
 }
 
 /* Nothing is left, but an abort would give some back. */
-static void release_used_inside(struct bed *bed)
+static int release_used_inside(void *arg)
 {
+	struct bed *bed = arg;
 	struct mt_txn txn;
 
 	mt_credits_begin(&bed->c, 2);
@@ -1154,18 +1139,22 @@ static void release_used_inside(struct bed *bed)
 	mt_txn_store_credit(&txn, 1, 2, xa_mk_value(1), &bed->c);
 	mt_txn_store_credit(&txn, 3, 4, xa_mk_value(2), &bed->c);
 	mt_credits_release(&bed->c);
+	return 0;
 }
 
-static void begin_inside(struct bed *bed)
+static int begin_inside(void *arg)
 {
+	struct bed *bed = arg;
 	struct mt_txn txn, another;
 
 	mt_txn_begin(&txn, &bed->tree);
 	mt_txn_begin(&another, &bed->tree);
+	return 0;
 }
 
-static void store_elsewhere(struct bed *bed)
+static int store_elsewhere(void *arg)
 {
+	struct bed *bed = arg;
 	struct maple_tree other;
 	MA_STATE(mas, &other, 1, 2);
 
@@ -1173,10 +1162,12 @@ static void store_elsewhere(struct bed *bed)
 	assert_int_equal(mt_set_mem(&other, bed->mem), 0);
 	mt_credits_begin(&bed->c, 1);
 	mas_store_credit(&mas, xa_mk_value(1), &bed->c);
+	return 0;
 }
 
-static void store_in_another_ones(struct bed *bed)
+static int store_in_another_ones(void *arg)
 {
+	struct bed *bed = arg;
 	struct maple_tree other;
 	struct mt_txn txn;
 
@@ -1185,23 +1176,24 @@ static void store_in_another_ones(struct bed *bed)
 	mt_credits_begin(&bed->c, 1);
 	mt_txn_begin(&txn, &other);
 	mt_txn_store_credit(&txn, 1, 2, xa_mk_value(1), &bed->c);
+	return 0;
 }
 
 /* A holder belongs to one tree. */
 static void another_tree_is_caught(void **state)
 {
 	(void)state;
-	assert_true(is_caught(store_elsewhere));
-	assert_true(is_caught(store_in_another_ones));
+	assert_true(is_caught(MT_FLAGS_LOCK_EXTERN, store_elsewhere));
+	assert_true(is_caught(MT_FLAGS_LOCK_EXTERN, store_in_another_ones));
 }
 
 static void misuse_beside_a_transaction_is_caught(void **state)
 {
 	(void)state;
-	assert_true(is_caught(return_inside));
-	assert_true(is_caught(release_inside));
-	assert_true(is_caught(release_used_inside));
-	assert_true(is_caught(begin_inside));
+	assert_true(is_caught(MT_FLAGS_LOCK_EXTERN, return_inside));
+	assert_true(is_caught(MT_FLAGS_LOCK_EXTERN, release_inside));
+	assert_true(is_caught(MT_FLAGS_LOCK_EXTERN, release_used_inside));
+	assert_true(is_caught(MT_FLAGS_LOCK_EXTERN, begin_inside));
 }
 
 /*

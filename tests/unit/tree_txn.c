@@ -3,11 +3,8 @@
  * Transactions on one thread: what is seen inside and outside, and what an abort and a commit leave
  * behind. Every test runs in each mode of the tree.
  */
+#include "support/child.h"
 #include "txn_bed.h"
-
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* ---- Seeing */
 
@@ -376,29 +373,24 @@ static void copies_of_the_tree_are_ordinary(void **state)
 }
 /* ---- Misuse */
 
+static int write_meanwhile(void *arg)
+{
+	struct bed *bed = arg;
+	MA_STATE(mas, &bed->tree, 40, 45);
+
+	mt_txn_begin(&bed->txn, &bed->tree);
+	mas_store_gfp(&mas, NULL, GFP_KERNEL);
+	mt_txn_commit(&bed->txn);
+	return 0;
+}
+
 static void other_writes_meanwhile_are_caught(void **state)
 {
-	MA_STATE(mas, NULL, 40, 45);
 	struct bed bed;
-	int status;
-	pid_t pid;
 
 	(void)state;
 	bed_make(&bed, 0, 100);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		signal(SIGABRT, SIG_DFL);
-		if (!freopen("/dev/null", "w", stderr))
-			_exit(99);
-		mt_txn_begin(&bed.txn, &bed.tree);
-		mas.tree = &bed.tree;
-		mas_store_gfp(&mas, NULL, GFP_KERNEL);
-		mt_txn_commit(&bed.txn);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_true(child_aborts(write_meanwhile, &bed));
 	bed_free(&bed);
 }
 

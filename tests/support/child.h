@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* A child to make mistakes in. There must be no other threads when it is forked. */
+#ifndef TESTS_SUPPORT_CHILD_H
+#define TESTS_SUPPORT_CHILD_H
+
+#include "support/cm.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * Runs @body in a child, whose exit status is what it returns: how the child ended, as waitpid()
+ * has it. What it wrote on stderr is in @said.
+ */
+static inline int child_status(int (*body)(void *arg), void *arg, char *said, size_t size)
+{
+	int fd[2], status;
+	size_t nr = 0;
+	ssize_t got;
+	pid_t pid;
+
+	assert_int_equal(pipe(fd), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		dup2(fd[1], STDERR_FILENO);
+		close(fd[0]);
+		close(fd[1]);
+		signal(SIGABRT, SIG_DFL);
+		_exit(body(arg));
+	}
+	close(fd[1]);
+	while (nr < size - 1 && (got = read(fd[0], said + nr, size - 1 - nr)) > 0)
+		nr += (size_t)got;
+	said[nr] = '\0';
+	close(fd[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static inline bool has_aborted(int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+/* Does @body(@arg) abort? */
+static inline bool child_aborts(int (*body)(void *arg), void *arg)
+{
+	char said[4096];
+
+	return has_aborted(child_status(body, arg, said, sizeof(said)));
+}
+
+#endif
