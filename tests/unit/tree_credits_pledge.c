@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is pledged stays so, whatever else is done with the tree and its arena: by stores that have
+ * no credits and those that have nodes of their own, by bulk loads, by other holders and by the
+ * tree's end.
+ */
+#include "credits_bed.h"
+
+static unsigned long refused, done;
+
+/* A store that is refused has changed nothing, and the pledge is as it was. */
+static void others_in(struct bed *bed, unsigned long n)
+{
+	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC, GFP_KERNEL };
+	unsigned long kept;
+
+	assert_int_equal(mt_credits_set_batch(&bed->c, 8), 0);
+	assert_int_equal(reserve(bed, &bed->c, 20, GFP_KERNEL), 0);
+	take_all(bed);
+	for (unsigned long i = 0; i < 60; i++) {
+		unsigned long first = STEP * (i % (n + 1)) + 2 + i % 3;
+		unsigned long seq = bed->tree.ma_seq;
+		int err;
+
+		kept = pledged(bed);
+		err = plain_store(bed, first, first + 1, xa_mk_value(900 + i), gfps[i % 3]);
+		assert_true(err == 0 || err == -ENOMEM);
+		if (err) {
+			assert_int_equal(bed->tree.ma_seq, seq);
+			assert_int_equal(pledged(bed), kept);
+			refused++;
+		}
+		done += !err;
+	}
+	expect_good(bed);
+	mt_credits_begin(&bed->c, 8);
+	for (unsigned long i = 0; i < 8; i++)
+		assert_int_equal(
+			credit_store(bed, STEP * i * 3 + 1, STEP * i * 3 + 4, xa_mk_value(i)), 0);
+}
+
+static void others_pay_for_themselves(void **state)
+{
+	(void)state;
+	refused = done = 0;
+	everywhere(others_in);
+	assert_true(refused > 100 && done > 100);
+}
+
+/*
+ * A bulk load beside holders has what they come to be owed, too: whatever its stores let go is
+ * taken away at once.
+ */
+static void bulk_in(struct bed *bed, unsigned long n)
+{
+	static const unsigned long counts[] = { 1, 20, 230, 600 };
+	static const unsigned long loads[] = { 10, 700, 4000 };
+	unsigned long base = STEP * (n + 3);
+
+	if (mt_in_rcu(&bed->tree))
+		return;
+	for (unsigned int i = 0; i < 12; i++) {
+		unsigned long credits = counts[i % 4], nr = loads[i / 4];
+		MA_STATE(mas, &bed->tree, 0, 0);
+
+		assert_int_equal(mt_credits_set_batch(&bed->c, i % 2 ? 1 : 64), 0);
+		assert_int_equal(reserve(bed, &bed->c, credits, GFP_KERNEL), 0);
+		bed_lock(bed);
+		assert_int_equal(mas_expected_entries(&mas, nr), 0);
+		for (unsigned long k = 0; k < nr; k++, base += STEP) {
+			take_all(bed);
+			mas_set_range(&mas, base, base + STEP / 2);
+			mas_store(&mas, xa_mk_value(k));
+			assert_false(mas_is_err(&mas));
+			assert_int_equal(
+				rm_store(&bed->model, base, base + STEP / 2, xa_mk_value(k)), 0);
+		}
+		mas_destroy(&mas);
+		bed_unlock(bed);
+		expect_good(bed);
+		release(bed, &bed->c);
+		give_all(bed);
+	}
+}
+
+static void bulk_loads_pay_beforehand(void **state)
+{
+	(void)state;
+	everywhere(bulk_in);
+}
+
+/* The tree is emptied, and made anew, with credits out. */
+static void destroyed_in(struct bed *bed, unsigned long n)
+{
+	(void)n;
+	assert_int_equal(reserve(bed, &bed->c, 30, GFP_KERNEL), 0);
+	bed_lock(bed);
+	__mt_destroy(&bed->tree);
+	bed_unlock(bed);
+	rm_destroy(&bed->model);
+	assert_int_equal(mt_credits_left(&bed->c), 30);
+	expect_good(bed);
+	take_all(bed);
+	mt_credits_begin(&bed->c, 30);
+	for (unsigned long i = 0; i < 30; i++)
+		assert_int_equal(
+			credit_store(bed, 1UL << (2 * i), (1UL << (2 * i)) + i, xa_mk_value(i)), 0);
+}
+
+static void outlive_the_contents(void **state)
+{
+	(void)state;
+	everywhere(destroyed_in);
+}
+
+/*
+ * Several holders of both modes on the tree, and on a second one beside it, which a copy is made
+ * of.
+ */
+static void shares_in(struct bed *bed, unsigned long n)
+{
+	struct mt_credits more[4];
+	struct maple_tree copy;
+
+	mt_init_flags(&copy, bed->tree.ma_flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK);
+	assert_int_equal(mt_set_mem(&copy, bed->mem), 0);
+	if (mt_external_lock(&copy))
+		mt_set_external_lock_check(&copy, bed, bed_held);
+	for (unsigned int i = 0; i < 4; i++) {
+		mt_credits_init(&more[i], i < 3 ? &bed->tree : &copy,
+				i % 2 ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING);
+		assert_int_equal(mt_credits_set_batch(&more[i], 3), 0);
+		assert_int_equal(reserve(bed, &more[i], 3, GFP_KERNEL), 0);
+	}
+	bed_lock(bed);
+	if (!mt_external_lock(&copy))
+		mtree_lock_nested(&copy, 1);
+	assert_int_equal(__mt_dup(&bed->tree, &copy, GFP_KERNEL), 0);
+	if (!mt_external_lock(&copy))
+		mtree_unlock(&copy);
+	bed_unlock(bed);
+	take_all(bed);
+	for (unsigned long k = 0; k < 12; k++) {
+		struct mt_credits *c = &more[k % 4];
+		MA_STATE(mas, c->mt, STEP * k + n, STEP * k + n + 3);
+
+		mt_credits_begin(c, 1);
+		if (!mt_external_lock(c->mt))
+			mtree_lock(c->mt);
+		bed->held = true;
+		assert_int_equal(mas_store_credit(&mas, xa_mk_value(k), c), 0);
+		bed->held = false;
+		if (!mt_external_lock(c->mt))
+			mtree_unlock(c->mt);
+		if (k % 4 < 3)
+			assert_int_equal(rm_store(&bed->model, STEP * k + n, STEP * k + n + 3,
+						  xa_mk_value(k)),
+					 0);
+		take_all(bed);
+		expect_good(bed);
+	}
+	assert_int_equal(pledged(bed), 0);
+	bed->held = true;
+	if (!mt_external_lock(&copy))
+		mtree_lock(&copy);
+	__mt_destroy(&copy);
+	if (!mt_external_lock(&copy))
+		mtree_unlock(&copy);
+	bed->held = false;
+}
+
+static void holders_and_trees_share(void **state)
+{
+	(void)state;
+	everywhere(shares_in);
+}
+
+/* ---- Preallocations ---- */
+
+/*
+ * A credit returned behind an exact preallocation makes it void. Here the store takes the tree past
+ * a height again, and fails, with the tree and its holders as they were.
+ */
+static void returning_voids_a_preallocation(void **state)
+{
+	struct mt_credits strict;
+	struct bed bed;
+	MA_STATE(mas, &bed.tree, 2050, 2051);
+
+	(void)state;
+	bed_make(&bed, MT_FLAGS_LOCK_EXTERN | MT_FLAGS_USE_RCU, MT_RCU_BP, MT_CREDITS_RECYCLING, 0);
+	mt_credits_init(&strict, &bed.tree, MT_CREDITS_STRICT);
+	/* One leaf, nearly full; with 21 credits that may come to three levels. */
+	for (unsigned long i = 0; i < 40; i++)
+		assert_int_equal(
+			plain_store(&bed, 100 * i, 100 * i + 99, xa_mk_value(i), GFP_KERNEL), 0);
+	assert_int_equal(reserve(&bed, &bed.c, 19, GFP_KERNEL), 0);
+	assert_int_equal(reserve(&bed, &strict, 2, GFP_KERNEL), 0);
+	bed_lock(&bed);
+	assert_int_equal(mas_preallocate(&mas, xa_mk_value(50), GFP_KERNEL), 0);
+	mt_credits_return(&strict, 1);
+	take_all(&bed);
+	mas_store_prealloc(&mas, xa_mk_value(50));
+	assert_true(mas_is_err(&mas));
+	bed_unlock(&bed);
+	expect_good(&bed);
+	release(&bed, &strict);
+	bed_free(&bed);
+}
+
+/* Nodes for a tree of up to some height stay good while others change it. */
+static void by_height_in(struct bed *bed, unsigned long n)
+{
+	static const unsigned int heights[] = { 0, 1, 6, MAPLE_HEIGHT_MAX };
+
+	for (unsigned int i = 0; i < 4; i++) {
+		unsigned long first = STEP * (n / 2) + 3;
+		MA_STATE(mas, &bed->tree, first, first + 1);
+
+		assert_int_equal(mas_preallocate_height(&mas, MAPLE_HEIGHT_MAX + 1, GFP_KERNEL),
+				 -EINVAL);
+		assert_int_equal(mas_preallocate_height(&mas, heights[i], GFP_KERNEL), 0);
+		assert_true(mas_allocated(&mas) >= heights[i]);
+		for (unsigned long k = 0; k < 300; k++)
+			assert_int_equal(plain_store(bed, STEP * (n / 2 + k) + 7,
+						     STEP * (n / 2 + k) + 8,
+						     xa_mk_value(1000 * i + k), GFP_KERNEL),
+					 0);
+		if (heights[i] >= mt_height(&bed->tree)) {
+			take_all(bed);
+			bed_lock(bed);
+			mas_store_prealloc(&mas, xa_mk_value(77 + i));
+			bed_unlock(bed);
+			give_all(bed);
+			assert_false(mas_is_err(&mas));
+			assert_int_equal(
+				rm_store(&bed->model, first, first + 1, xa_mk_value(77 + i)), 0);
+		}
+		mas_destroy(&mas);
+		expect_good(bed);
+	}
+}
+
+static void preallocating_by_height(void **state)
+{
+	(void)state;
+	everywhere(by_height_in);
+}
+
+/* Fewer nodes than needed: its own first, then free ones, then the reserve; else no change. */
+static void a_few_in(struct bed *bed, unsigned long n)
+{
+	for (unsigned int spare = 0; spare < 12; spare++) {
+		unsigned long first = STEP * (n / 3 + spare) + 2, last = first + STEP * (n / 3);
+		MA_STATE(mas, &bed->tree, first, last);
+		int err;
+
+		assert_int_equal(mas_preallocate_height(&mas, 1, GFP_KERNEL), 0);
+		take_all(bed);
+		for (unsigned int i = 0; i < spare; i++)
+			smr_mem_give(bed->mem, smr_nodes_pop(&bed->hoard));
+		bed_lock(bed);
+		err = mas_store_gfp(&mas, xa_mk_value(5), GFP_ATOMIC);
+		bed_unlock(bed);
+		assert_true(err == 0 || err == -ENOMEM);
+		if (!err)
+			assert_int_equal(rm_store(&bed->model, first, last, xa_mk_value(5)), 0);
+		if (spare >= 11)
+			assert_int_equal(err, 0);
+		give_all(bed);
+		expect_good(bed);
+	}
+}
+
+static void a_few_and_the_reserve(void **state)
+{
+	(void)state;
+	everywhere(a_few_in);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(others_pay_for_themselves),
+		cmocka_unit_test(bulk_loads_pay_beforehand),
+		cmocka_unit_test(outlive_the_contents),
+		cmocka_unit_test(holders_and_trees_share),
+		cmocka_unit_test(returning_voids_a_preallocation),
+		cmocka_unit_test(preallocating_by_height),
+		cmocka_unit_test(a_few_and_the_reserve),
+	};
+
+	return cmocka_run_group_tests_name("tree_credits_pledge", tests, NULL, NULL);
+}
