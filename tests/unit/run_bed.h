@@ -189,6 +189,26 @@ static inline void expect_no_nodes(void)
 	assert_int_equal(nodes_in_use(arena), 0);
 }
 
+enum { RANGES = 160 };
+
+/* Without and with lock-free readers, in leaves of either kind, so many variants of @body. */
+static inline void on_beds(bool dense, unsigned int variants, void (*body)(struct bed *b))
+{
+	static const unsigned long unit[] = { 1, 4096, WIDE_UNIT };
+	static const unsigned int flags[] = { MT_FLAGS_ALLOC_RANGE, RCU_TREE };
+	struct bed b;
+
+	for (unsigned int i = 0; i < 6 * variants; i++) {
+		bed_make(&b, flags[i % 2], unit[i / 2 % 3], RANGES, dense);
+		b.variant = i / 6;
+		leaf_of(&b, b.at);
+		assert_int_equal(smr_kind_wide(smr_enode_kind(b.mas.node)), b.unit == WIDE_UNIT);
+		body(&b);
+		bed_free(&b);
+	}
+	expect_no_nodes();
+}
+
 /* ---- What is there ---- */
 
 static inline void check_good(struct bed *b, struct maple_tree *mt, const struct range_model *model)
@@ -326,6 +346,20 @@ static inline void make_gap(struct bed *b)
 	erase(b, b->at + LEN);
 	expect_quiet(b);
 	assert_int_equal(pieces(b, b->at), 3);
+}
+
+/* In a sparse tree: the first entry of a leaf that begins, or the last of one that ends, a gap. */
+static inline unsigned long entry_at_end(struct bed *b, bool high)
+{
+	for (unsigned long u = 3 * LEN;; u = b->mas.max / b->unit + 1) {
+		void *leaf = leaf_of(b, u);
+		void *const *slots = smr_slots(leaf);
+		unsigned int end = b->mas.end;
+
+		assert_true(b->mas.max < ULONG_MAX);
+		if (b->mas.min > 0 && !slots[high ? end : 0])
+			return smr_start(leaf, high ? end - 1 : 1) / b->unit;
+	}
 }
 
 /* ---- Ways to store ---- */
