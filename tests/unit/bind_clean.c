@@ -3,7 +3,7 @@
  * What a job leaves behind: pairs, objects and reservation locks last as long as they must, and no
  * longer. And what clean-up waits for: it holds no other job up.
  */
-#include "bind_bed.h"
+#include "support/bind_bed.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -3,7 +3,7 @@
  * What jobs find that were submitted before and after others, in one queue and in several; and
  * callbacks that block.
  */
-#include "bind_bed.h"
+#include "support/bind_bed.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What one job does: operations that see those before them, attributes that are carried over. */
-#include "bind_bed.h"
+#include "support/bind_bed.h"
 
 static void operations_see_those_before(void **state)
 {

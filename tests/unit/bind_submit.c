@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Submitting jobs: what is refused, and that nothing is left of it. */
-#include "bind_bed.h"
+#include "support/bind_bed.h"
 
 #include <errno.h>
 #include <limits.h>

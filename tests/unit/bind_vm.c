@@ -2,7 +2,7 @@
 /*
  * Driving a VM by bind queues: which, and how it ends, by cancelled queues, a ban, or being closed.
  */
-#include "bind_bed.h"
+#include "support/bind_bed.h"
 
 #include <errno.h>
 #include <limits.h>

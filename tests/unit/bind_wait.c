@@ -3,7 +3,7 @@
  * Who waits, for room below the bounds, for a job or for a queue: who is let in, who is told of the
  * end, and signals.
  */
-#include "bind_bed.h"
+#include "support/bind_bed.h"
 
 #include <errno.h>
 #include <limits.h>

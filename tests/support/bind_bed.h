@@ -3,25 +3,32 @@
  * A VM of the toy driver with a queue on it, and what tests of bind queues ask of it again and
  * again.
  */
-#ifndef TESTS_UNIT_BIND_BED_H
-#define TESTS_UNIT_BIND_BED_H
+#ifndef TESTS_SUPPORT_BIND_BED_H
+#define TESTS_SUPPORT_BIND_BED_H
 
 #include "support/cm.h"
 
 #include "support/bind_toy.h"
+#include "support/memfault.h"
 
 static struct bind_toy bt;
 
-static inline struct bind_queue *begin(const struct bind_config *bounds)
+static inline struct bind_queue *begin_with(const struct toy_config *config,
+					    const struct bind_config *bounds)
 {
 	struct bind_queue *q;
 	int err = 1;
 
-	bind_toy_init(&bt, NULL, bounds);
+	bind_toy_init(&bt, config, bounds);
 	q = bind_queue_create(&bt.toy.vm, "test", &err);
 	assert_non_null(q);
 	assert_int_equal(err, 0);
 	return q;
+}
+
+static inline struct bind_queue *begin(const struct bind_config *bounds)
+{
+	return begin_with(NULL, bounds);
 }
 
 static inline struct bind_queue *another(void)
@@ -32,8 +39,10 @@ static inline struct bind_queue *another(void)
 	return q;
 }
 
+/* There is memory again, if there was none. */
 static inline void end(struct bind_queue *q)
 {
+	memfault_ok();
 	bind_queue_destroy(q);
 	assert_true(bind_toy_destroy(&bt));
 }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Bind queues without memory: what the tests of these stand on. */
+#ifndef TESTS_FAULT_BIND_DRY_H
+#define TESTS_FAULT_BIND_DRY_H
+
+#include "support/bind_bed.h"
+
+#include "bind/bind_internal.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Until what was unmapped has been given back, too. */
+static inline void settle_all(struct bind_queue *q)
+{
+	settle(q);
+	while (stats().vas_limbo > 0)
+		usleep(100);
+}
+
+/* Uses the spare up for a cut, so that what comes next has no memory at all. */
+static inline struct bind_queue *begin_without_memory(const char *maps)
+{
+	struct bind_queue *q = begin(NULL);
+
+	assert_int_equal(submit(q, maps, NULL, NULL), 0);
+	settle_all(q);
+	memfault_none();
+	assert_int_equal(submit(q, "unmap 40+10", NULL, NULL), 0);
+	settle_all(q);
+	toy_clear_log(&bt.toy);
+	return q;
+}
+
+/* A submit in a thread of its own. */
+struct waiting {
+	struct bind_queue *q;
+	const char *text;
+	struct fence *in;
+	int result;
+};
+
+static inline void *submit_waiting(void *arg)
+{
+	struct waiting *w = arg;
+
+	w->result = submit(w->q, w->text, w->in, NULL);
+	return NULL;
+}
+
+#endif

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Unmaps that cut nothing are run by who submits them, where there is no memory at all: neither for
+ * a job nor from the spare.
+ */
+#include "bind_dry.h"
+#include "bind_picture.h"
+
+#include <pthread.h>
+
+/* Nothing is outstanding, and the spare is used up: what cuts nothing goes all the same. */
+static void unmaps_are_run_inline(void **state)
+{
+	struct timeline *tl = timeline_create("t", 0);
+	struct bind_sync out = { .timeline = tl, .value = 3 };
+	struct bind_job job = { .nr_out = 1, .out = &out };
+	struct bind_queue *q = begin_without_memory(
+		"map 0+100=A@0; map 200+10=B@0; map 210+10=C@0; sparse 220+10");
+
+	(void)state;
+	assert_int_equal(
+		bind_toy_submit_job(q, &bt, "unmap 200+20; unmap 220+40; unmap 300+1", &job), 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	assert_int_equal(timeline_value(tl), 3);
+	expect_log("U(200+10=B@0 k0) U(210+10=C@0 k0) U(220+10=-@0 k0)");
+	expect_vm("[0+40=A@0 50+b0=A@50]");
+	assert_int_equal(bt.cookies, 0);
+	settle_all(q);
+	memfault_ok();
+	assert_int_equal(submit(q, "map 208+20=D@0; unmap 10+1", NULL, NULL), 0);
+	settle_all(q);
+	expect_vm("[0+10=A@0 11+2f=A@11 50+b0=A@50 208+20=D@0]");
+	timeline_put(tl);
+	end(q);
+}
+
+/* What an operation before has taken out as a whole need not be cut; but what comes later does. */
+static void inline_unmaps_see_those_before(void **state)
+{
+	struct bind_queue *q =
+		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
+
+	(void)state;
+	assert_int_equal(submit(q, "unmap 224+4; unmap 220+10", NULL, NULL), -ENOMEM);
+	assert_int_equal(submit(q, "unmap 200+10; unmap 208+20", NULL, NULL), -ENOMEM);
+	assert_int_equal(stats().unmaps_inline, 0);
+	expect_log("(none)");
+	assert_int_equal(
+		submit(q, "unmap 200+10; unmap 204+4; unmap 220+40; unmap 208+20", NULL, NULL), 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	expect_log("U(200+10=B@0 k0) U(220+10=C@0 k0)");
+	expect_vm("[0+40=A@0 50+b0=A@50]");
+	end(q);
+}
+
+static void unmaps_of_objects_are_run_inline(void **state)
+{
+	struct bind_queue *q =
+		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
+
+	(void)state;
+	assert_int_equal(submit(q, "unmap_all B; unmap 10+4", NULL, NULL), -ENOMEM);
+	expect_log("(none)");
+	assert_int_equal(submit(q, "unmap_all B; unmap 204+4; unmap 0+40; unmap_all A; unmap_all B",
+				NULL, NULL),
+			 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	expect_log("U(200+10=B@0 k0) U(0+40=A@0 k0) U(50+b0=A@50 k0)");
+	expect_vm("[220+10=C@0]");
+	settle_all(q);
+	assert_int_equal(bt.toy.objs[0].refs, 1);
+	assert_int_equal(bt.cookies, 0);
+	memfault_ok();
+	assert_int_equal(submit(q, "map 0+100=A@0; unmap_all A; map 200+10=B@0", NULL, NULL), 0);
+	settle_all(q);
+	expect_vm("[200+10=B@0 220+10=C@0]");
+	end(q);
+}
+
+/* More fences than the spare has records for. */
+static void empty_jobs_are_run_inline(void **state)
+{
+	struct bind_sync out[SMRI_BIND_SPARE_SYNCS + 1];
+	struct bind_job job = { .nr_out = ARRAY_SIZE(out), .out = out };
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(out); i++)
+		out[i] = (struct bind_sync){ .fence = fence_create() };
+	memfault_none();
+	assert_int_equal(bind_toy_submit_job(q, &bt, "", &job), 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	assert_int_equal(stats().completed, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(out); i++) {
+		assert_true(fence_is_signaled(out[i].fence));
+		fence_put(out[i].fence);
+	}
+	end(q);
+}
+
+/* What is not to wait is run inline all the same, if there is nothing to wait for. */
+static void inline_without_waiting(void **state)
+{
+	struct bind_queue *q =
+		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
+	struct bind_sync in = { .value = 1 };
+	struct bind_job job = { .flags = BIND_NONBLOCK, .in = &in };
+
+	(void)state;
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 10+4", &job), -ENOMEM);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+10", &job), 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	memfault_ok();
+	in.fence = fence_create();
+	memfault_none();
+	job.nr_in = 1;
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), -ENOMEM);
+	expect_vm("[0+40=A@0 50+b0=A@50 220+10=C@0]");
+	fence_signal(in.fence);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);
+	assert_int_equal(stats().unmaps_inline, 2);
+	expect_vm("[0+40=A@0 50+b0=A@50]");
+	fence_put(in.fence);
+	end(q);
+}
+
+/* A step that fails bans the VM here, too; it is the job's error, and no longer the submit's. */
+static void a_failed_step_inline(void **state)
+{
+	(void)state;
+	for (unsigned int sync = 0; sync < 2; sync++) {
+		struct bind_queue *q = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
+		struct bind_sync out = { .value = 3 };
+		struct bind_job job = { .nr_out = !sync, .out = &out };
+		struct fence *f;
+
+		memfault_ok();
+		out.timeline = timeline_create("t", 0);
+		f = timeline_fence(out.timeline, 3);
+		memfault_none();
+		job.flags = sync ? BIND_SYNC : 0;
+		bt.step_err = -EIO;
+		assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+20", &job),
+				 sync ? -EIO : 0);
+		assert_int_equal(stats().unmaps_inline, 1);
+		assert_int_equal(stats().failed, 1);
+		assert_true(bind_vm_is_banned(&bt.toy.vm));
+		assert_int_equal(submit(q, "unmap 0+10", NULL, NULL), -ENOENT);
+		expect_vm("[0+40=A@0 50+b0=A@50]");
+		assert_int_equal(fence_is_signaled(f), !sync);
+		if (!sync)
+			assert_int_equal(fence_error(f), -EIO);
+		assert_int_equal(bt.cookies, 0);
+		memfault_ok();
+		fence_put(f);
+		timeline_put(out.timeline);
+		end(q);
+	}
+}
+
+/* ---- What happens while a driver prepares an unmap that is to run inline ---- */
+
+static const struct bind_ops *toy_bind_ops;
+static struct bind_ops meddling;
+static struct bind_queue *victim, *helper;
+static struct fence *helper_in;
+static unsigned int prepared;
+
+static int cancel_and_prepare(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv)
+{
+	bind_queue_cancel(victim);
+	return toy_bind_ops->prepare(vm, op, cookie, priv);
+}
+
+/* There is another job all of a sudden, and memory while it is submitted. */
+static int submit_and_prepare(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv)
+{
+	int err = toy_bind_ops->prepare(vm, op, cookie, priv);
+
+	if (prepared++ == 0) {
+		memfault_ok();
+		assert_int_equal(submit(helper, "map 800+10=C@0", helper_in, NULL), 0);
+		memfault_none();
+	}
+	return err;
+}
+
+static void meddle(struct bind_queue *queue,
+		   int (*prepare)(struct gpuvm *vm, const struct bind_op *op, void **cookie,
+				  void *priv))
+{
+	struct gpuvm_queues *q = queue->vm;
+
+	victim = queue;
+	prepared = 0;
+	toy_bind_ops = q->ops;
+	meddling = *q->ops;
+	meddling.prepare = prepare;
+	q->ops = &meddling;
+}
+
+static void canceled_before_it_runs_inline(void **state)
+{
+	struct bind_queue *q = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
+	struct picture before, after;
+
+	(void)state;
+	take_picture(&before, q, NULL, NULL);
+	meddle(q, cancel_and_prepare);
+	assert_int_equal(submit(q, "unmap 200+20", NULL, NULL), -ENOENT);
+	take_picture(&after, q, NULL, NULL);
+	expect_same(&before, &after, 0);
+	assert_false(q->vm->turn[SMRI_BIND_RUN].busy || q->vm->turn[SMRI_BIND_CLEAN].busy);
+	expect_log("(none)");
+	end(q);
+}
+
+/* Then it is not run inline, beside the other: it waits for memory anew, and is a job. */
+static void not_alone_any_more(void **state)
+{
+	struct bind_queue *q = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
+
+	(void)state;
+	memfault_ok();
+	helper = another();
+	helper_in = fence_create();
+	memfault_none();
+	meddle(q, submit_and_prepare);
+	assert_int_equal(submit(q, "unmap 200+20", NULL, NULL), 0);
+	settle_all(q);
+	assert_int_equal(prepared, 3); /* once more than there are operations */
+	assert_int_equal(stats().unmaps_inline, 0);
+	assert_int_equal(stats().jobs, 1);
+	assert_int_equal(bt.cookies, 1); /* the helper's */
+	fence_signal(helper_in);
+	settle_all(helper);
+	expect_vm("[0+40=A@0 50+b0=A@50 800+10=C@0]");
+	assert_int_equal(bt.cookies, 0);
+	memfault_ok();
+	fence_put(helper_in);
+	bind_queue_destroy(helper);
+	end(q);
+}
+
+/* While its submitter waits for the in-fence, the queue ends, or the VM. */
+static void what_runs_inline_is_canceled(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		struct fence *in = fence_create();
+		struct bind_queue *q = begin_without_memory("map 0+100=A@0");
+		struct waiting w = { .q = q, .text = "unmap 0+100", .in = in };
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, submit_waiting, &w), 0);
+		usleep(2000);
+		if (i == 0)
+			bind_queue_cancel(q);
+		else if (i == 1)
+			bind_vm_ban(&bt.toy.vm);
+		else if (i == 2)
+			assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_CANCEL), 0);
+		else
+			fence_signal(in);
+		pthread_join(thread, NULL);
+		assert_int_equal(w.result, i < 3 ? -ENOENT : 0);
+		assert_int_equal(stats().unmaps_inline, i == 3);
+		fence_put(in);
+		end(q);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(unmaps_are_run_inline),
+		cmocka_unit_test(inline_unmaps_see_those_before),
+		cmocka_unit_test(unmaps_of_objects_are_run_inline),
+		cmocka_unit_test(empty_jobs_are_run_inline),
+		cmocka_unit_test(inline_without_waiting),
+		cmocka_unit_test(a_failed_step_inline),
+		cmocka_unit_test(canceled_before_it_runs_inline),
+		cmocka_unit_test(not_alone_any_more),
+		cmocka_unit_test(what_runs_inline_is_canceled),
+	};
+
+	return cmocka_run_group_tests_name("bind_inline", tests, NULL, NULL);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory that waits for jobs: whoever gets it back for the library may wait for any of them. */
+#include "bind_dry.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Who gets memory back may wait for any job that was accepted. So may the heap, and a page source.
+ * Here they do, once, when a worker asks: for the job that signals @out, which could not begin
+ * before.
+ */
+static struct {
+	pthread_t tester;
+	struct fence *in, *out;
+	bool heap, pages;           /* atomic: which of them does */
+	bool refuses;               /* atomic: the page source has nothing */
+	unsigned int asked, vainly; /* atomic */
+} memory;
+
+static void reclaim(bool *does)
+{
+	if (!__atomic_load_n(does, __ATOMIC_SEQ_CST) ||
+	    pthread_equal(pthread_self(), memory.tester))
+		return;
+	__atomic_store_n(does, false, __ATOMIC_SEQ_CST);
+	fence_signal(memory.in);
+	if (fence_wait(memory.out, 2000000000))
+		__atomic_fetch_add(&memory.vainly, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&memory.asked, 1, __ATOMIC_SEQ_CST);
+}
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	reclaim(&memory.heap);
+	return __real_calloc(n, size);
+}
+
+static void *map_pages(void *ctx, size_t size, size_t align)
+{
+	(void)ctx;
+	reclaim(&memory.pages);
+	return __atomic_load_n(&memory.refuses, __ATOMIC_SEQ_CST) ? NULL
+								  : aligned_alloc(align, size);
+}
+
+static void unmap_pages(void *ctx, void *pages, size_t size)
+{
+	(void)ctx;
+	(void)size;
+	free(pages);
+}
+
+/* A VM with such memory; @p has the job that is waited for. */
+struct thirst {
+	struct mt_mem *mem;
+	struct bind_queue *q, *p;
+	struct fence *in;
+};
+
+static void begin_thirst(struct thirst *t)
+{
+	static const struct mt_mem_ops ops = { map_pages, unmap_pages, NULL };
+	struct toy_config config = { .range = 0x10000 };
+
+	memset(&memory, 0, sizeof(memory));
+	memory.tester = pthread_self();
+	memory.in = fence_create();
+	memory.out = fence_create();
+	t->mem = config.mem = mt_mem_create(0, &ops);
+	assert_non_null(t->mem);
+	t->q = begin_with(&config, NULL);
+	t->p = another();
+	t->in = fence_create();
+	assert_int_equal(submit(t->p, "", memory.in, memory.out), 0);
+}
+
+static void end_thirst(struct thirst *t)
+{
+	settle_all(t->q);
+	assert_int_equal(memory.asked, 1);
+	assert_int_equal(memory.vainly, 0);
+	settle_all(t->p);
+	bind_queue_destroy(t->p);
+	end(t->q);
+	mt_mem_destroy(t->mem);
+	fence_put(t->in);
+	fence_put(memory.in);
+	fence_put(memory.out);
+}
+
+/* The spare is filled up after a run, which may take as long as it likes. */
+static void the_spare_may_wait_for_jobs(void **state)
+{
+	struct thirst t;
+
+	(void)state;
+	begin_thirst(&t);
+	assert_int_equal(submit(t.q, "map 10+10=A@0", NULL, NULL), 0);
+	settle_all(t.q);
+	memfault_none();
+	assert_int_equal(submit(t.q, "unmap 14+4", t.in, NULL), 0);
+	assert_null(t.q->vm->spare.vas.head); /* nor will the job leave any of these */
+	memfault_ok();
+	__atomic_store_n(&memory.heap, true, __ATOMIC_SEQ_CST);
+	fence_signal(t.in);
+	end_thirst(&t);
+}
+
+static void map_every_other(struct bind_queue *q, unsigned int from, unsigned int nr)
+{
+	char text[4096];
+	size_t len = 0;
+
+	for (unsigned int i = 0; i < nr; i++)
+		len += (size_t)sprintf(text + len, "%smap %x+1=A@0", i ? "; " : "", from + 2 * i);
+	assert_int_equal(submit(q, text, NULL, NULL), 0);
+}
+
+/* Until there is not even a node. */
+static void use_up(struct mt_credits *credits)
+{
+	__atomic_store_n(&memory.refuses, true, __ATOMIC_SEQ_CST);
+	for (unsigned long nr = 4096; nr; nr /= 2)
+		while (!mt_credits_reserve(credits, nr, GFP_KERNEL))
+			;
+	__atomic_store_n(&memory.refuses, false, __ATOMIC_SEQ_CST);
+}
+
+/* Nor is anybody held up by what is left of a BIND_UNMAP_ALL, which it takes memory to clear. */
+static void sweeping_may_wait_for_jobs(void **state)
+{
+	struct mt_credits credits;
+	struct maple_tree other;
+	struct thirst t;
+
+	(void)state;
+	begin_thirst(&t);
+	mt_init(&other);
+	assert_int_equal(mt_set_mem(&other, t.mem), 0);
+	mt_credits_init(&credits, &other, MT_CREDITS_STRICT);
+	for (unsigned int i = 0; i < 10; i++)
+		map_every_other(t.q, 0x100 * i, 100);
+	settle_all(t.q);
+	assert_int_equal(submit(t.q, "unmap_all A", t.in, NULL), 0);
+	use_up(&credits);
+	__atomic_store_n(&memory.pages, true, __ATOMIC_SEQ_CST);
+	gpuvm_read_lock(&bt.toy.vm); /* no node comes back */
+	fence_signal(t.in);
+	while (__atomic_load_n(&memory.asked, __ATOMIC_SEQ_CST) == 0)
+		usleep(100);
+	gpuvm_read_unlock(&bt.toy.vm);
+	settle_all(t.q);
+	assert_int_equal(bt.toy.vm.markers, 0);
+	mt_credits_release(&credits);
+	mtree_destroy(&other);
+	end_thirst(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_spare_may_wait_for_jobs),
+		cmocka_unit_test(sweeping_may_wait_for_jobs),
+	};
+
+	return cmocka_run_group_tests_name("bind_reclaim", tests, NULL, NULL);
+}

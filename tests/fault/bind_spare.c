@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Unmaps that need memory where there is none live on the spare, which they wait for; at the strict
+ * level they have what was paid for at the beginning.
+ */
+#include "bind_dry.h"
+#include "bind_picture.h"
+
+#include <pthread.h>
+
+/*
+ * A13: the spare serves the first, which is found to need nothing; the second waits for it to come
+ * back.
+ */
+static void unmaps_live_on_the_spare(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct fence *in = fence_create();
+	struct waiting w = { .q = q, .text = "unmap 40+4" };
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 10+10=A@0; map 38+10=B@0", NULL, NULL), 0);
+	settle_all(q);
+	memfault_none();
+	assert_int_equal(submit(q, "map 14+4=A@0", NULL, NULL), -ENOMEM);
+	assert_int_equal(submit(q, "unmap 100+20", in, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, submit_waiting, &w), 0);
+	usleep(2000);
+	assert_int_equal(stats().jobs, 1);
+	fence_signal(in);
+	pthread_join(thread, NULL);
+	assert_int_equal(w.result, 0);
+	settle_all(q);
+	expect_vm("[10+10=A@0 38+8=B@0 44+4=B@c]");
+	assert_int_equal(stats().unmaps_inline, 0);
+	fence_put(in);
+	end(q);
+}
+
+/* Unmaps of all of an object count as unmaps, and need of the spare only the records. */
+static void unmaps_of_objects_live_on_the_spare(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct fence *in = fence_create(), *out = fence_create();
+	struct bind_job job = { .flags = BIND_NONBLOCK };
+
+	(void)state;
+	assert_int_equal(submit(q, "map 10+10=A@0; map 38+10=B@0; map 80+10=A@0", NULL, NULL), 0);
+	settle_all(q);
+	memfault_none();
+	assert_int_equal(submit(q, "unmap_all A", in, NULL), 0);
+	assert_int_equal(stats().jobs, 1);
+	assert_true(q->vm->spare.credit);
+	assert_int_equal(q->vm->spare.vas.nr, GPUVM_UNMAP_CHANGES);
+	/* It has the record of a job, and is outstanding. */
+	assert_int_equal(bind_toy_submit_job(q, &bt, "", &job), -ENOMEM);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 38+10", &job), -ENOMEM);
+	fence_signal(in);
+	settle_all(q);
+	expect_vm("[38+10=B@0]");
+	assert_int_equal(submit(q, "", NULL, out), 0);
+	settle_all(q);
+	assert_true(fence_is_signaled(out));
+	assert_int_equal(submit(q, "unmap 40+4", NULL, NULL), 0);
+	settle_all(q);
+	expect_vm("[38+8=B@0 44+4=B@c]");
+	assert_int_equal(stats().unmaps_inline, 0);
+	assert_int_equal(stats().vas_reserved, 0);
+	fence_put(in);
+	fence_put(out);
+	end(q);
+}
+
+/* A value of a timeline to wait for needs a fence, which is not part of the spare. */
+static void the_spare_comes_back_whole(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct timeline *tl = timeline_create("t", 0);
+	struct bind_sync in[2] = { { .fence = fence_create() }, { .timeline = tl, .value = 3 } };
+	struct bind_job job = { .nr_in = 2, .in = in };
+	struct picture before, after;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 0+100=A@0", NULL, NULL), 0);
+	settle_all(q);
+	fence_signal(in[0].fence);
+	take_picture(&before, q, NULL, NULL);
+	assert_true(before.spare_credit);
+	memfault_none();
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 40+10", &job), -ENOMEM);
+	memfault_ok();
+	take_picture(&after, q, NULL, NULL);
+	expect_same(&before, &after, 0);
+	/* So it serves one that needs no more. */
+	memfault_none();
+	job.nr_in = 1;
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 40+10", &job), 0);
+	settle_all(q);
+	expect_vm("[0+40=A@0 50+b0=A@50]");
+	assert_int_equal(stats().unmaps_inline, 0);
+	memfault_ok();
+	fence_put(in[0].fence);
+	timeline_put(tl);
+	end(q);
+}
+
+/* Cutting again and again grows the VM: in the end it cannot be. */
+static void cutting_comes_to_an_end(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct bind_job job = { .flags = BIND_NONBLOCK };
+	unsigned int cuts = 0;
+	char text[32];
+	int err;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 0+800=A@0", NULL, NULL), 0);
+	settle_all(q);
+	memfault_none();
+	do {
+		sprintf(text, "unmap %x+1", 4 * cuts + 2);
+		err = submit(q, text, NULL, NULL);
+		settle_all(q);
+		cuts += !err;
+	} while (!err);
+	assert_int_equal(err, -ENOMEM);
+	assert_int_equal(stats().vas_live, 1 + cuts);
+	assert_true(cuts >= 1 && cuts < 20);
+	assert_int_equal(bind_toy_submit_job(q, &bt, text, &job), -ENOMEM);
+	assert_int_equal(submit(q, "unmap 0+3", NULL, NULL), 0);
+	assert_int_equal(stats().vas_live, cuts);
+	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), 0);
+	settle_all(q);
+	expect_vm("[]");
+	end(q);
+}
+
+/* ---- The strict level ---- */
+
+static const struct bind_config strict = { .max_mappings = 40, .max_jobs = 1, .max_ops = 2 };
+
+/*
+ * What was paid for at the beginning is enough for as many operations as were said, the spare
+ * aside.
+ */
+static void strict_unmaps_have_all_they_need(void **state)
+{
+	struct bind_queue *q = begin(&strict);
+
+	(void)state;
+	assert_int_equal(submit(q, "map 0+100=A@0", NULL, NULL), 0);
+	settle_all(q);
+	memfault_none();
+	assert_int_equal(submit(q, "unmap 20+10; unmap 40+10", NULL, NULL), 0);
+	settle_all(q);
+	expect_vm("[0+20=A@0 30+10=A@30 50+b0=A@50]");
+	assert_int_equal(stats().unmaps_inline, 0);
+	end(q);
+}
+
+/* What is not paid for, the pair of a map, is waited for, but not when nobody could bring it. */
+static void strict_maps_may_find_no_memory(void **state)
+{
+	struct bind_queue *q = begin(&strict);
+	struct picture before, after;
+
+	(void)state;
+	assert_int_equal(submit(q, "map 0+100=A@0", NULL, NULL), 0);
+	settle_all(q);
+	take_picture(&before, q, NULL, NULL);
+	memfault_none();
+	/* It cuts nothing: as an unmap it could be done at once. */
+	assert_int_equal(submit(q, "map 0+100=B@0", NULL, NULL), -ENOMEM);
+	memfault_ok();
+	take_picture(&after, q, NULL, NULL);
+	expect_same(&before, &after, 0);
+	assert_int_equal(submit(q, "map 0+100=B@0", NULL, NULL), 0);
+	settle_all(q);
+	expect_vm("[0+100=B@0]");
+	end(q);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(unmaps_live_on_the_spare),
+		cmocka_unit_test(unmaps_of_objects_live_on_the_spare),
+		cmocka_unit_test(the_spare_comes_back_whole),
+		cmocka_unit_test(cutting_comes_to_an_end),
+		cmocka_unit_test(strict_unmaps_have_all_they_need),
+		cmocka_unit_test(strict_maps_may_find_no_memory),
+	};
+
+	return cmocka_run_group_tests_name("bind_spare", tests, NULL, NULL);
+}
