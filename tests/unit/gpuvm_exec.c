@@ -77,23 +77,26 @@ static int refuse(struct gpuvm_exec *exec)
 	return -EXDEV;
 }
 
-static void transactions(void **state)
+/* Mappings of two external objects, one of which is mapped twice, and one without an object. */
+static void set_up_mapped(void)
 {
-	struct gpuvm_object *objs[TOY_OBJECTS];
-	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 2 };
-	struct fence *f = fence_create();
-
-	(void)state;
 	set_up();
-	for (unsigned int i = 0; i < TOY_OBJECTS; i++)
-		objs[i] = &toy.objs[i];
 	gpuvm_lock(&toy.vm);
 	assert_int_equal(toy_insert(&toy, 0, 8, 0, 0), 0);
 	assert_int_equal(toy_insert(&toy, 8, 8, 1, 0), 0);
 	assert_int_equal(toy_insert(&toy, 16, 8, 0, 0), 0);
 	assert_int_equal(toy_insert(&toy, 24, 8, -1, 0), 0);
 	gpuvm_unlock(&toy.vm);
-	/* The VM and its two external objects, with two slots each. */
+}
+
+/* The VM and its two external objects, with two slots each. */
+static void transactions(void **state)
+{
+	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 2 };
+	struct fence *f = fence_create();
+
+	(void)state;
+	set_up_mapped();
 	assert_int_equal(gpuvm_exec_lock(&exec), 0);
 	assert_int_equal(exec.nr, 3);
 	assert_true(gpuvm_resv_held(&toy.vm));
@@ -106,36 +109,6 @@ static void transactions(void **state)
 	assert_false(gpuvm_resv_held(&toy.vm));
 	fence_signal(f);
 	fence_put(f);
-	/* More than fit at first; twice the same. */
-	assert_int_equal(gpuvm_exec_lock_array(&exec, objs + 2, TOY_OBJECTS - 2), 0);
-	assert_int_equal(exec.nr, TOY_OBJECTS + 1);
-	gpuvm_exec_unlock(&exec);
-	assert_int_equal(gpuvm_exec_lock_array(&exec, objs, 1), -EALREADY);
-	assert_int_equal(exec.nr, 0);
-	exec.flags = GPUVM_EXEC_IGNORE_DUPLICATES;
-	assert_int_equal(gpuvm_exec_lock_array(&exec, objs, 1), 0);
-	gpuvm_exec_unlock(&exec);
-	exec.extra.fn = lock_more;
-	exec.extra.priv = objs[5];
-	assert_int_equal(gpuvm_exec_lock(&exec), 0);
-	assert_int_equal(exec.nr, 4);
-	gpuvm_exec_unlock(&exec);
-	exec.extra.fn = refuse;
-	assert_int_equal(gpuvm_exec_lock(&exec), -EXDEV);
-	assert_false(gpuvm_resv_held(&toy.vm));
-	exec.extra.fn = NULL;
-	gpuvm_lock(&toy.vm);
-	assert_int_equal(gpuvm_exec_lock_range(&exec, 4, 0), 0);
-	gpuvm_exec_unlock(&exec);
-	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, UINT64_MAX), 0);
-	assert_int_equal(exec.nr, 2);
-	assert_false(gpuvm_resv_held(&toy.vm));
-	gpuvm_exec_unlock(&exec);
-	exec.flags = 0;
-	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, 24), -EALREADY);
-	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, 16), 0);
-	gpuvm_exec_unlock(&exec);
-	gpuvm_unlock(&toy.vm);
 	for (unsigned int n = 1;; n++) {
 		int err;
 
@@ -148,6 +121,68 @@ static void transactions(void **state)
 	}
 	memfault_ok();
 	gpuvm_exec_unlock(&exec);
+	assert_true(toy_destroy(&toy));
+}
+
+/* More than fit at first; twice the same. */
+static void objects_named(void **state)
+{
+	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 2 };
+	struct gpuvm_object *objs[TOY_OBJECTS];
+
+	(void)state;
+	set_up_mapped();
+	for (unsigned int i = 0; i < TOY_OBJECTS; i++)
+		objs[i] = &toy.objs[i];
+	assert_int_equal(gpuvm_exec_lock_array(&exec, objs + 2, TOY_OBJECTS - 2), 0);
+	assert_int_equal(exec.nr, TOY_OBJECTS + 1);
+	gpuvm_exec_unlock(&exec);
+	assert_int_equal(gpuvm_exec_lock_array(&exec, objs, 1), -EALREADY);
+	assert_int_equal(exec.nr, 0);
+	exec.flags = GPUVM_EXEC_IGNORE_DUPLICATES;
+	assert_int_equal(gpuvm_exec_lock_array(&exec, objs, 1), 0);
+	gpuvm_exec_unlock(&exec);
+	assert_true(toy_destroy(&toy));
+}
+
+static void callbacks(void **state)
+{
+	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 2 };
+
+	(void)state;
+	set_up_mapped();
+	exec.extra.fn = lock_more;
+	exec.extra.priv = &toy.objs[5];
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(exec.nr, 4);
+	gpuvm_exec_unlock(&exec);
+	exec.extra.fn = refuse;
+	assert_int_equal(gpuvm_exec_lock(&exec), -EXDEV);
+	assert_false(gpuvm_resv_held(&toy.vm));
+	assert_true(toy_destroy(&toy));
+}
+
+/* The objects mapped in a range, without the VM. */
+static void mapped_ranges(void **state)
+{
+	struct gpuvm_exec exec = { .vm = &toy.vm,
+				   .num_fences = 2,
+				   .flags = GPUVM_EXEC_IGNORE_DUPLICATES };
+
+	(void)state;
+	set_up_mapped();
+	gpuvm_lock(&toy.vm);
+	assert_int_equal(gpuvm_exec_lock_range(&exec, 4, 0), 0);
+	gpuvm_exec_unlock(&exec);
+	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, UINT64_MAX), 0);
+	assert_int_equal(exec.nr, 2);
+	assert_false(gpuvm_resv_held(&toy.vm));
+	gpuvm_exec_unlock(&exec);
+	exec.flags = 0;
+	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, 24), -EALREADY);
+	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, 16), 0);
+	gpuvm_exec_unlock(&exec);
+	gpuvm_unlock(&toy.vm);
 	assert_true(toy_destroy(&toy));
 }
 
@@ -278,42 +313,29 @@ static void another_vm_too(void **state)
 	assert_true(toy_destroy(&other));
 }
 
-/* ---- Two threads lock the same objects in opposite order ---- */
+/* ---- Threads lock the same objects in opposite orders ---- */
 
 static struct gpuvm_object shared[4];
 static unsigned long counted; /* GUARD all their locks */
 
-static void *lock_them(void *backwards)
+struct locker {
+	struct gpuvm_exec exec;
+	bool backwards;
+	pthread_t thread;
+};
+
+static void *lock_them(void *arg)
 {
-	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 1 };
+	struct locker *l = arg;
 	struct gpuvm_object *objs[4];
 
 	for (unsigned int i = 0; i < 4; i++)
-		objs[i] = &shared[backwards ? 3 - i : i];
-	if (!backwards)
-		exec.flags = GPUVM_EXEC_INTERRUPTIBLE;
+		objs[i] = &shared[l->backwards ? 3 - i : i];
 	for (unsigned int n = 0; n < 2000; n++) {
-		if (gpuvm_exec_lock_array(&exec, objs, 4))
+		if (gpuvm_exec_lock_array(&l->exec, objs, 4))
 			return objs[0];
 		counted++;
-		gpuvm_exec_unlock(&exec);
-	}
-	return NULL;
-}
-
-static void *lock_them_from_another(void *unused)
-{
-	struct gpuvm_exec exec = { .vm = &other.vm };
-	struct gpuvm_object *objs[4];
-
-	(void)unused;
-	for (unsigned int i = 0; i < 4; i++)
-		objs[i] = &shared[3 - i];
-	for (unsigned int n = 0; n < 2000; n++) {
-		if (gpuvm_exec_lock_array(&exec, objs, 4))
-			return objs[0];
-		counted++;
-		gpuvm_exec_unlock(&exec);
+		gpuvm_exec_unlock(&l->exec);
 	}
 	return NULL;
 }
@@ -321,7 +343,11 @@ static void *lock_them_from_another(void *unused)
 static void opposite_orders(void **state)
 {
 	struct toy_config config = { .range = 0x1000 };
-	pthread_t threads[3];
+	struct locker lockers[3] = {
+		{ .exec = { .vm = &toy.vm, .num_fences = 1, .flags = GPUVM_EXEC_INTERRUPTIBLE } },
+		{ .exec = { .vm = &toy.vm, .num_fences = 1 }, .backwards = true },
+		{ .exec = { .vm = &other.vm }, .backwards = true },
+	};
 	void *failed;
 
 	(void)state;
@@ -330,11 +356,10 @@ static void opposite_orders(void **state)
 	for (unsigned int i = 0; i < 4; i++)
 		gpuvm_object_init(&shared[i], 0, NULL, NULL);
 	counted = 0;
-	pthread_create(&threads[0], NULL, lock_them, NULL);
-	pthread_create(&threads[1], NULL, lock_them, &threads);
-	pthread_create(&threads[2], NULL, lock_them_from_another, NULL);
+	for (unsigned int i = 0; i < 3; i++)
+		pthread_create(&lockers[i].thread, NULL, lock_them, &lockers[i]);
 	for (unsigned int i = 0; i < 3; i++) {
-		pthread_join(threads[i], &failed);
+		pthread_join(lockers[i].thread, &failed);
 		assert_null(failed);
 	}
 	assert_int_equal(counted, 6000);
@@ -508,13 +533,11 @@ static void signals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fences),
-		cmocka_unit_test(transactions),
-		cmocka_unit_test(as_many_as_one_likes),
-		cmocka_unit_test(last_references),
-		cmocka_unit_test(another_vm_too),
-		cmocka_unit_test(opposite_orders),
-		cmocka_unit_test(not_asked_for_again),
+		cmocka_unit_test(fences),          cmocka_unit_test(transactions),
+		cmocka_unit_test(objects_named),   cmocka_unit_test(callbacks),
+		cmocka_unit_test(mapped_ranges),   cmocka_unit_test(as_many_as_one_likes),
+		cmocka_unit_test(last_references), cmocka_unit_test(another_vm_too),
+		cmocka_unit_test(opposite_orders), cmocka_unit_test(not_asked_for_again),
 		cmocka_unit_test(signals),
 	};
 
