@@ -5,7 +5,7 @@
  * it can go on, be committed, or be aborted, and then nothing is left of it. Neither end of a
  * transaction asks for memory at all.
  */
-#include "support/cm.h"
+#include "support/arena.h"
 
 #include "support/env.h"
 #include "support/memfault.h"
@@ -287,13 +287,6 @@ int main(void)
 		cmocka_unit_test(erasing_without_memory),
 		cmocka_unit_test(a_full_arena),
 	};
-	int failed;
 
-	arena = mt_mem_create(0, NULL);
-	if (!arena)
-		return 99;
-	failed = cmocka_run_group_tests_name("txn", tests, NULL, NULL);
-	if (!failed)
-		mt_mem_destroy(arena);
-	return failed;
+	return arena_run(&arena, "txn", tests, sizeof(tests) / sizeof(tests[0]));
 }

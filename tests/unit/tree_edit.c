@@ -5,7 +5,7 @@
  * of pages, of bytes, and of keys that fit no narrow leaf; in trees with and without lock-free
  * readers, and in transactions.
  */
-#include "support/cm.h"
+#include "support/arena.h"
 
 #include "mem/take.h"
 #include "support/env.h"
@@ -457,12 +457,6 @@ int main(void)
 		cmocka_unit_test(swaps_take_no_node),
 		cmocka_unit_test(tells_what_is_free),
 	};
-	int failed;
 
-	arena = mt_mem_create(0, NULL);
-	if (!arena)
-		return 99;
-	failed = cmocka_run_group_tests_name("tree_edit", tests, NULL, NULL);
-	mt_mem_destroy(arena);
-	return failed;
+	return arena_run(&arena, "tree_edit", tests, sizeof(tests) / sizeof(tests[0]));
 }

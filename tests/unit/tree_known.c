@@ -4,7 +4,7 @@
  * turns out to be, and drafts and swaps come to what plain stores would. Beside a model, in dense
  * and in holey trees of pages and of bytes.
  */
-#include "support/cm.h"
+#include "support/arena.h"
 
 #include "support/env.h"
 #include "support/rng.h"
@@ -274,12 +274,6 @@ int main(void)
 		cmocka_unit_test(drafts_come_to_stores),
 		cmocka_unit_test(swaps_come_to_stores),
 	};
-	int failed;
 
-	arena = mt_mem_create(0, NULL);
-	if (!arena)
-		return 99;
-	failed = cmocka_run_group_tests_name("tree_known", tests, NULL, NULL);
-	mt_mem_destroy(arena);
-	return failed;
+	return arena_run(&arena, "tree_known", tests, sizeof(tests) / sizeof(tests[0]));
 }
