@@ -7,18 +7,16 @@
 #ifndef SAMARA_TOOL_FAULTS_H
 #define SAMARA_TOOL_FAULTS_H
 
-#include "counts.h"
+#include "crew.h"
 #include "probes.h"
 
-struct faulters;
+/* What they ask, and what they judge the answers by. */
+struct faults {
+	struct gpuvm *vm;
+	const struct probes *probes;
+};
 
-/* Starts @nr threads and waits until each is at work. 0 or a negative errno. */
-int faulters_start(struct faulters **faulters, struct gpuvm *vm, const struct probes *probes,
-		   unsigned int nr, uint64_t seed);
-/*
- * Lets each thread look at every probe once more, ends them all, adds up what they counted and
- * frees.
- */
-void faulters_stop(struct faulters *faulters, struct reader_counts *counts);
+/* As crew_start(); @faults has to be there until crew_stop(). */
+int faulters_start(struct crew **faulters, struct faults *faults, unsigned int nr, uint64_t seed);
 
 #endif

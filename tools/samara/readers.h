@@ -8,17 +8,10 @@
 #ifndef SAMARA_TOOL_READERS_H
 #define SAMARA_TOOL_READERS_H
 
-#include "counts.h"
+#include "crew.h"
 #include "space.h"
 
-struct readers;
-
-/* Starts @nr threads and waits until each is at work. 0 or a negative errno. */
-int readers_start(struct readers **readers, struct space *space, unsigned int nr, uint64_t seed);
-/*
- * Lets each thread look at every probe once more, ends them all, adds up what they counted and
- * frees.
- */
-void readers_stop(struct readers *readers, struct reader_counts *counts);
+/* As crew_start(). */
+int readers_start(struct crew **readers, struct space *space, unsigned int nr, uint64_t seed);
 
 #endif

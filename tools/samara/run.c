@@ -23,7 +23,7 @@ struct run {
 	struct history history;
 	struct space space;
 	struct address_space model;
-	struct readers *readers; /* NULL: none */
+	struct crew *readers; /* NULL: none */
 };
 
 /* ---- Operations and checks ---- */
@@ -203,12 +203,8 @@ static int stop_readers(struct run *run)
 {
 	struct reader_counts *counts = &run->result->readers;
 
-	readers_stop(run->readers, counts);
-	if (!counts->wrong)
-		return EXIT_OK;
-	complain("%s: %" PRIu64 " answers to readers were never true; the first: %s",
-		 run->settings->name, counts->wrong, counts->example);
-	return EXIT_FAILED;
+	crew_stop(run->readers, counts);
+	return crew_judge(run->settings->name, counts);
 }
 
 static int run_through_tree(const struct trace *trace, const struct run_settings *settings,

@@ -324,23 +324,20 @@ static int with_readers(struct run *run)
 {
 	const struct run_settings *settings = run->settings;
 	struct reader_counts *counts = &run->result->readers;
-	struct faulters *faulters;
+	struct faults faults = { &run->vm, &run->probes };
+	struct crew *faulters;
 	int err, status;
 
 	if (!settings->readers)
 		return do_jobs(run);
-	err = faulters_start(&faulters, &run->vm, &run->probes, settings->readers, settings->seed);
+	err = faulters_start(&faulters, &faults, settings->readers, settings->seed);
 	if (err) {
 		complain("cannot start %u readers: %s", settings->readers, strerror(-err));
 		return EXIT_FAILED;
 	}
 	status = do_jobs(run);
-	faulters_stop(faulters, counts);
-	if (!counts->wrong)
-		return status;
-	complain("%s: %" PRIu64 " answers to readers were never true; the first: %s",
-		 settings->name, counts->wrong, counts->example);
-	return EXIT_FAILED;
+	crew_stop(faulters, counts);
+	return crew_judge(settings->name, counts) == EXIT_OK ? status : EXIT_FAILED;
 }
 
 static int run_jobs(struct run *run)

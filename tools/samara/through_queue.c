@@ -156,17 +156,6 @@ static void gather(struct queue_run *run)
 	run->result->checks += run->checks;
 }
 
-static int judge_readers(const struct queue_run *run)
-{
-	const struct reader_counts *counts = &run->result->readers;
-
-	if (!counts->wrong)
-		return EXIT_OK;
-	complain("%s: %" PRIu64 " answers to readers were never true; the first: %s",
-		 run->settings->name, counts->wrong, counts->example);
-	return EXIT_FAILED;
-}
-
 /* Nothing that a run section must not do was done. */
 static int judge_sections(const struct queue_run *run)
 {
@@ -203,7 +192,7 @@ static int judge(struct queue_run *run)
 
 	if (atomic_load(&run->failed))
 		status = jobs_fault(&run->jobs, run->failed_job, run->settings->name, run->why);
-	status |= judge_readers(run);
+	status |= crew_judge(run->settings->name, &run->result->readers);
 	status |= judge_sections(run);
 	if (!status)
 		status = final_state(run->settings, "the VM", write_runs, run->vm,
@@ -216,19 +205,19 @@ static int judge(struct queue_run *run)
 static int run_threads(struct queue_run *run)
 {
 	const struct run_settings *settings = run->settings;
-	struct faulters *faulters = NULL;
+	struct faults faults = { run->vm, &run->probes };
+	struct crew *faulters = NULL;
 	unsigned int started;
 	int err = start_threads(run, &started);
 
 	if (!err && settings->readers)
-		err = faulters_start(&faulters, run->vm, &run->probes, settings->readers,
-				     settings->seed);
+		err = faulters_start(&faulters, &faults, settings->readers, settings->seed);
 	if (settings->meter)
 		meter_start(fence_in_signalling);
 	if (!err)
 		do_all_jobs(run);
 	if (faulters)
-		faulters_stop(faulters, &run->result->readers);
+		crew_stop(faulters, &run->result->readers);
 	end_threads(run, started);
 	return err;
 }
