@@ -1,32 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs the requests of gpuvm.txt, of which the head explains the lines, as jobs of a bind queue. */
+#include "gpuvm_lines.h"
 #include "support/bind_toy.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static struct bind_toy bt;
-
-/* "vm=START+RANGE/RESERVED+RANGE " in front of @at, if it is there. */
-static const char *parse_vm(const char *at, struct toy_config *config)
-{
-	int n = 0;
-
-	*config = (struct toy_config){ .range = 0x1000 };
-	if (strncmp(at, "vm=", 3) != 0)
-		return at;
-	at += 3;
-	if (sscanf(at, "%" SCNx64 "+%" SCNx64 "%n", &config->start, &config->range, &n) != 2)
-		exit(99);
-	at += n;
-	if (sscanf(at, "/%" SCNx64 "+%" SCNx64 "%n", &config->reserve_start, &config->reserve_range,
-		   &n) == 2)
-		at += n;
-	return at + strspn(at, " ");
-}
 
 /* Maps what stands in brackets, each mapping a job, and returns what follows. */
 static const char *set_up(struct bind_queue *q, const char *at)
@@ -67,7 +49,7 @@ static bool run_line(char *line)
 	struct toy_config config;
 	struct bind_queue *q;
 	char *want = strstr(line, " => ");
-	const char *at = parse_vm(line + 4 + strspn(line + 4, " "), &config);
+	const char *at = parse_vm(line, &config);
 	bool good;
 
 	*want = 0;
@@ -88,22 +70,5 @@ static bool run_line(char *line)
 
 int main(int argc, char **argv)
 {
-	FILE *in = argc == 2 ? fopen(argv[1], "r") : NULL;
-	unsigned int lines = 0, failed = 0;
-	char line[1024];
-
-	if (!in)
-		return 99;
-	while (fgets(line, sizeof(line), in)) {
-		line[strcspn(line, "#\n")] = 0;
-		for (size_t n = strlen(line); n > 0 && line[n - 1] == ' '; n--)
-			line[n - 1] = 0;
-		if (*line != 'E')
-			continue;
-		lines++;
-		failed += !run_line(line);
-	}
-	fclose(in);
-	printf("%u examples, %u failed\n", lines, failed);
-	return failed > 0 || lines < 70;
+	return run_lines(argc, argv, "E", run_line, 70);
 }

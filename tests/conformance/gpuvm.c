@@ -3,10 +3,9 @@
  * Runs gpuvm.txt, of which the head explains the lines: requests as callbacks, applied as they
  * come, and as lists.
  */
-#include "support/gpuvm_toy.h"
+#include "gpuvm_lines.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +13,6 @@
 enum form { FORM_CALLBACKS, FORM_DRY_CALLBACKS, FORM_LIST, FORMS };
 
 static struct toy toy;
-
-static _Noreturn void broken(const char *line, const char *what)
-{
-	fprintf(stderr, "%s\n  %s\n", line, what);
-	exit(99);
-}
 
 static uint64_t number(const char **at)
 {
@@ -58,25 +51,12 @@ static struct gpuva_op_map parse_map(const char **at)
 }
 
 /* The VM and its mappings, up to and with the closing bracket. */
-static const char *set_up(const char *at, const char *line)
+static const char *set_up(const char *line)
 {
-	struct toy_config config = { .range = 0x1000 };
+	struct toy_config config;
+	const char *at = parse_vm(line, &config);
 	struct gpuva_op_map map;
 
-	if (strncmp(at, "vm=", 3) == 0) {
-		at += 3;
-		config.start = number(&at);
-		if (!skip(&at, '+'))
-			broken(line, "no range");
-		config.range = number(&at);
-		if (skip(&at, '/')) {
-			config.reserve_start = number(&at);
-			if (!skip(&at, '+'))
-				broken(line, "no range");
-			config.reserve_range = number(&at);
-		}
-		at += strspn(at, " ");
-	}
 	if (toy_init(&toy, &config) || !skip(&at, '['))
 		broken(line, "no VM");
 	gpuvm_lock(&toy.vm);
@@ -185,11 +165,10 @@ static bool run_form(const char *line, enum form form)
 {
 	static char result[2 * TOY_TEXT];
 	struct gpuva_op_map map = { { 0, 0 }, { NULL, 0 } };
-	const char *at = line + strcspn(line, " "), *want = strstr(line, " => ");
+	const char *at = set_up(line), *want = strstr(line, " => ");
 	char verb[16];
 	bool list_only, dry = form == FORM_DRY_CALLBACKS, good;
 
-	at = set_up(at + strspn(at, " "), line);
 	if (!want || sscanf(at, "%15s", verb) != 1)
 		broken(line, "not understood");
 	at += strlen(verb) + 1;
@@ -222,11 +201,6 @@ static bool run_line(char *line)
 {
 	bool good = true;
 
-	line[strcspn(line, "#\n")] = 0;
-	for (size_t n = strlen(line); n > 0 && line[n - 1] == ' '; n--)
-		line[n - 1] = 0;
-	if (!*line)
-		return true;
 	for (enum form form = 0; form < FORMS; form++)
 		good &= run_form(line, form);
 	return good;
@@ -234,17 +208,5 @@ static bool run_line(char *line)
 
 int main(int argc, char **argv)
 {
-	FILE *in = argc == 2 ? fopen(argv[1], "r") : NULL;
-	unsigned int lines = 0, failed = 0;
-	char line[1024];
-
-	if (!in)
-		return 99;
-	while (fgets(line, sizeof(line), in)) {
-		lines += *line == 'E' || *line == 'F';
-		failed += !run_line(line);
-	}
-	fclose(in);
-	printf("%u examples, %u failed\n", lines, failed);
-	return failed > 0 || lines < 100;
+	return run_lines(argc, argv, "EF", run_line, 100);
 }
