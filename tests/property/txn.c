@@ -96,38 +96,20 @@ static bool txn_erase(struct play *p, const struct op *op)
 	return got == want || fault(p, "erase", got, want);
 }
 
-/* The model's mt_find(). */
-static void *model_find(const struct range_model *model, unsigned long *index, unsigned long max)
-{
-	unsigned long first, last;
-	void *entry;
-
-	if (*index > max)
-		return NULL;
-	rm_range(model, *index, &first, &last, &entry);
-	while (!entry || xa_is_zero(entry)) {
-		if (last >= max)
-			return NULL;
-		rm_range(model, last + 1, &first, &last, &entry);
-	}
-	*index = last + 1;
-	return entry;
-}
-
 static bool txn_look(struct play *p, const struct op *op)
 {
 	unsigned long key = op->n[0], at = key, want_at = key;
-	void *want = rm_load(&p->rig.model, key), *got = mt_txn_load(&p->txn, key);
+	void *want = model_load(&p->rig.model, key), *got = mt_txn_load(&p->txn, key);
 
-	if (got != (xa_is_zero(want) ? NULL : want))
+	if (got != want)
 		return fault(p, "load inside", got, want);
 	want = model_find(&p->rig.model, &want_at, op->n[1]);
 	got = mt_txn_find(&p->txn, &at, op->n[1]);
 	if (got != want || at != want_at)
 		return fault(p, "find inside", got, want);
-	want = rm_load(&p->outside, key);
+	want = model_load(&p->outside, key);
 	got = mtree_load(&p->rig.tree, key);
-	return got == (xa_is_zero(want) ? NULL : want) || fault(p, "load outside", got, want);
+	return got == want || fault(p, "load outside", got, want);
 }
 
 static bool txn_step(struct play *p, const struct op *op)

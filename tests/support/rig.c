@@ -314,11 +314,6 @@ static bool step_alloc(struct rig *rig, const struct op *op)
 
 /* ---- Reading through the normal API */
 
-static void *visible(void *entry)
-{
-	return xa_is_zero(entry) ? NULL : entry;
-}
-
 /* Up to 70 keys at once, near and far from @key: a full group and a part of one. */
 static bool load_many(struct rig *rig, unsigned long key)
 {
@@ -330,7 +325,7 @@ static bool load_many(struct rig *rig, unsigned long key)
 		index[i] = key + (i % 2 ? i : -i) * (1UL << i % 60);
 	mtree_load_batch(&rig->tree, index, entry, n);
 	for (size_t i = 0; i < n; i++)
-		if (!returned(rig, "load_batch", entry[i], visible(rm_load(&rig->model, index[i]))))
+		if (!returned(rig, "load_batch", entry[i], model_load(&rig->model, index[i])))
 			return false;
 	return true;
 }
@@ -338,25 +333,8 @@ static bool load_many(struct rig *rig, unsigned long key)
 static bool step_load(struct rig *rig, const struct op *op)
 {
 	return returned(rig, "load", mtree_load(&rig->tree, op->n[0]),
-			visible(rm_load(&rig->model, op->n[0]))) &&
+			model_load(&rig->model, op->n[0])) &&
 	       load_many(rig, op->n[0]);
-}
-
-/* The first visible entry at or above @index that starts at or below @max. */
-static void *want_find(const struct range_model *model, unsigned long *index, unsigned long max)
-{
-	unsigned long first, last;
-	void *entry;
-
-	if (*index > max)
-		return NULL;
-	rm_range(model, *index, &first, &last, &entry);
-	while (!visible(entry)) {
-		if (!rm_next(model, last, &first, &last, &entry) || first > max)
-			return NULL;
-	}
-	*index = last + 1;
-	return entry;
 }
 
 static bool step_find(struct rig *rig, const struct op *op)
@@ -365,7 +343,7 @@ static bool step_find(struct rig *rig, const struct op *op)
 	bool after = op->kind == OP_find_after;
 	void *got = (after ? mt_find_after : mt_find)(&rig->tree, &got_index, op->n[1]);
 	void *want = after && want_index == 0 ? NULL
-					      : want_find(&rig->model, &want_index, op->n[1]);
+					      : model_find(&rig->model, &want_index, op->n[1]);
 
 	return returned(rig, op_name(op->kind), got, want) &&
 	       same_key(rig, "find: index", got_index, want_index);

@@ -87,6 +87,29 @@ bool tree_good(struct maple_tree *mt, const struct range_model *model, char why[
 	return tree_sound(mt, why) && tree_equal(mt, model, why);
 }
 
+void *model_load(const struct range_model *model, unsigned long key)
+{
+	void *entry = rm_load(model, key);
+
+	return xa_is_zero(entry) ? NULL : entry;
+}
+
+void *model_find(const struct range_model *model, unsigned long *index, unsigned long max)
+{
+	unsigned long first, last;
+	void *entry;
+
+	if (*index > max)
+		return NULL;
+	rm_range(model, *index, &first, &last, &entry);
+	while (!entry || xa_is_zero(entry)) {
+		if (!rm_next(model, last, &first, &last, &entry) || first > max)
+			return NULL;
+	}
+	*index = last + 1;
+	return entry;
+}
+
 unsigned long nodes_in_use(struct mt_mem *mem)
 {
 	struct mt_mem_stats stats;

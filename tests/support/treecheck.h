@@ -23,6 +23,10 @@ bool tree_equal(struct maple_tree *mt, const struct range_model *model, char why
 /* Both. */
 bool tree_good(struct maple_tree *mt, const struct range_model *model, char why[WHY_SIZE]);
 
+/* What mtree_load() and mt_find() should say: to them the zero entry is nothing. */
+void *model_load(const struct range_model *model, unsigned long key);
+void *model_find(const struct range_model *model, unsigned long *index, unsigned long max);
+
 /* Nodes of @mem in trees, cursors and promises; those that wait for a grace period do not count. */
 unsigned long nodes_in_use(struct mt_mem *mem);
 

@@ -129,23 +129,16 @@ static inline void txn_store(struct bed *bed, struct range_model *seen, unsigned
 static inline void expect_at(struct bed *bed, const struct range_model *model, unsigned long key,
 			     bool inside)
 {
-	unsigned long index = key, first, last;
-	void *want = rm_load(model, key), *got;
+	unsigned long index = key, want_index = key;
+	void *want = model_load(model, key), *got;
 
-	want = xa_is_zero(want) ? NULL : want;
 	got = inside ? mt_txn_load(&bed->txn, key) : mtree_load(&bed->tree, key);
 	assert_ptr_equal(got, want);
+	want = model_find(model, &want_index, ULONG_MAX);
 	got = inside ? mt_txn_find(&bed->txn, &index, ULONG_MAX)
 		     : mt_find(&bed->tree, &index, ULONG_MAX);
-	rm_range(model, key, &first, &last, &want);
-	while (!want || xa_is_zero(want)) {
-		if (last == ULONG_MAX)
-			break;
-		rm_range(model, last + 1, &first, &last, &want);
-	}
-	assert_ptr_equal(got, xa_is_zero(want) ? NULL : want);
-	if (got)
-		assert_int_equal(index, last + 1);
+	assert_ptr_equal(got, want);
+	assert_int_equal(index, want_index);
 }
 
 enum { END_COMMIT, END_ABORT, NR_ENDS };
