@@ -15,6 +15,7 @@
  */
 #include "support/cm.h"
 
+#include "blame.h"
 #include "support/env.h"
 #include "support/rng.h"
 
@@ -42,15 +43,6 @@ static long made, won,
 	died; /* atomic: fences, signals that counted, signals by the last reference */
 
 #define count(p) __atomic_fetch_add((p), 1, __ATOMIC_RELAXED)
-
-#define EXPECT(cond)                                                                           \
-	do {                                                                                   \
-		if (!(cond)) {                                                                 \
-			fprintf(stderr, "%s:%d: expected %s, seed %llu\n", __FILE__, __LINE__, \
-				#cond, (unsigned long long)env_seed());                        \
-			abort();                                                               \
-		}                                                                              \
-	} while (0)
 
 /* ---- The board */
 

@@ -3,25 +3,7 @@
 
 #include "support/inlines.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-bool field_failed(const struct field *f)
-{
-	return __atomic_load_n(&f->failed, __ATOMIC_RELAXED);
-}
-
-void field_fail(struct field *f, const char *format, ...)
-{
-	va_list args;
-
-	if (__atomic_exchange_n(&f->failed, 1, __ATOMIC_RELAXED))
-		return;
-	va_start(args, format);
-	vsnprintf(f->why, sizeof(f->why), format, args);
-	va_end(args);
-}
 
 static unsigned long load(const unsigned long *p)
 {
@@ -130,7 +112,7 @@ static void erase(struct field *f, unsigned long key, unsigned long version)
 	begin(f, first, last, version);
 	got = mtree_erase(&f->tree, key);
 	if (got != object)
-		field_fail(f, "mtree_erase(%lu): %p, should be %p", key, got, (void *)object);
+		blame(&f->blame, "mtree_erase(%lu): %p, should be %p", key, got, (void *)object);
 	finish(f, first, last, version, NULL);
 }
 
@@ -158,7 +140,7 @@ void field_write(struct field *f, unsigned long id, unsigned long *version, stru
 	}
 	begin(f, first, last, *version);
 	if (store_somehow(f, first, last, object, rng))
-		field_fail(f, "a store over [%lu..%lu] failed", first, last);
+		blame(&f->blame, "a store over [%lu..%lu] failed", first, last);
 	finish(f, first, last, *version, object);
 }
 
@@ -186,12 +168,12 @@ static bool object_good(struct field *f, const struct object *object, unsigned l
 	unsigned int age = __atomic_load_n(&object->age, __ATOMIC_RELAXED);
 
 	if (age > 0)
-		field_fail(f, "[%lu..%lu]: met an object %u grace periods after its removal", first,
-			   last, age);
+		blame(&f->blame, "[%lu..%lu]: met an object %u grace periods after its removal",
+		      first, last, age);
 	else if (first < object->first || last > object->last)
-		field_fail(f, "[%lu..%lu]: holds the object of [%lu..%lu]", first, last,
-			   object->first, object->last);
-	return !field_failed(f);
+		blame(&f->blame, "[%lu..%lu]: holds the object of [%lu..%lu]", first, last,
+		      object->first, object->last);
+	return !blamed(&f->blame);
 }
 
 /* Was the entry at @key there at some moment since done was @before? */
@@ -202,25 +184,25 @@ static void judge(struct field *f, unsigned long key, void *entry, unsigned long
 
 	if (key % STRIPE < FIXED) {
 		if (entry ? entry != xa_mk_value(key / STRIPE) : f->fixed_stay)
-			field_fail(f, "%lu: fixed entry is %p", key, entry);
+			blame(&f->blame, "%lu: fixed entry is %p", key, entry);
 		return;
 	}
 	if (!entry) {
 		if (!(before & 1) && begun == before / 2)
-			field_fail(f, "%lu: NULL, but version %lu is stored", key, begun);
+			blame(&f->blame, "%lu: NULL, but version %lu is stored", key, begun);
 		return;
 	}
 	if (is_fixed(entry)) {
-		field_fail(f, "%lu: the fixed entry %p", key, entry);
+		blame(&f->blame, "%lu: the fixed entry %p", key, entry);
 		return;
 	}
 	if (!object_good(f, object, key, key))
 		return;
 	if (object->version < before / 2 || (object->version == before / 2 && (before & 1)))
-		field_fail(f, "%lu: version %lu, but %lu had been replaced", key, object->version,
-			   before / 2);
+		blame(&f->blame, "%lu: version %lu, but %lu had been replaced", key,
+		      object->version, before / 2);
 	else if (object->version > begun)
-		field_fail(f, "%lu: version %lu before it began", key, object->version);
+		blame(&f->blame, "%lu: version %lu before it began", key, object->version);
 }
 
 /* The look-up is done inside a section that began before, so that the object stays. */
@@ -238,7 +220,7 @@ static void read_one(struct field *f, struct rng *rng)
 	case 1:
 		entry = mas_walk(&mas);
 		if (key < mas.index || key > mas.last)
-			field_fail(f, "%lu: walk gave [%lu..%lu]", key, mas.index, mas.last);
+			blame(&f->blame, "%lu: walk gave [%lu..%lu]", key, mas.index, mas.last);
 		if (entry && !is_fixed(entry))
 			object_good(f, entry, mas.index, mas.last);
 		break;
@@ -246,7 +228,7 @@ static void read_one(struct field *f, struct rng *rng)
 		index = key;
 		entry = mt_find(&f->tree, &index, key);
 		if (entry && index <= key)
-			field_fail(f, "%lu: mt_find() went to %lu", key, index);
+			blame(&f->blame, "%lu: mt_find() went to %lu", key, index);
 	}
 	judge(f, key, entry, before);
 }
@@ -320,7 +302,7 @@ static void visit(struct tour *t, void *entry, unsigned long first, unsigned lon
 					 : (t->paused ? last : first) <= t->edge);
 
 	if (first > last || behind)
-		field_fail(f, "%s: [%lu..%lu] after %lu", t->name, first, last, t->edge);
+		blame(&f->blame, "%s: [%lu..%lu] after %lu", t->name, first, last, t->edge);
 	t->any = true;
 	t->edge = t->down ? first : last;
 	if (!is_fixed(entry)) {
@@ -328,15 +310,15 @@ static void visit(struct tour *t, void *entry, unsigned long first, unsigned lon
 			fresh(t, entry, first, last);
 		look_ahead(t, t->down ? first : last + 1);
 		if (f->fixed_stay && first / STRIPE != (t->down ? t->stripe : t->stripe - 1))
-			field_fail(f, "%s: at [%lu..%lu], fixed range %lu not seen", t->name, first,
-				   last, t->stripe);
+			blame(&f->blame, "%s: at [%lu..%lu], fixed range %lu not seen", t->name,
+			      first, last, t->stripe);
 		return;
 	}
 	if (entry != xa_mk_value(first / STRIPE) || first % STRIPE || last != first + FIXED - 1)
-		field_fail(f, "%s: fixed entry %p on [%lu..%lu]", t->name, entry, first, last);
+		blame(&f->blame, "%s: fixed entry %p on [%lu..%lu]", t->name, entry, first, last);
 	if (f->fixed_stay && first / STRIPE != t->stripe)
-		field_fail(f, "%s: fixed range %lu where %lu should come", t->name, first / STRIPE,
-			   t->stripe);
+		blame(&f->blame, "%s: fixed range %lu where %lu should come", t->name,
+		      first / STRIPE, t->stripe);
 	t->stripe = first / STRIPE + (t->down ? -1UL : 1);
 	look_ahead(t, t->down ? first : last + 1);
 }
@@ -345,7 +327,7 @@ static void visit(struct tour *t, void *entry, unsigned long first, unsigned lon
 static void arrive(struct tour *t, unsigned long to)
 {
 	if (t->f->fixed_stay && t->stripe != (t->down ? to - 1 : to + 1))
-		field_fail(t->f, "%s: ended before fixed range %lu", t->name, t->stripe);
+		blame(&t->f->blame, "%s: ended before fixed range %lu", t->name, t->stripe);
 }
 
 /* Lets other writers in between two steps, where the lock is what protects the tour. */
@@ -368,7 +350,7 @@ static void tour_up(struct field *f, unsigned long from, unsigned long to, bool 
 	look_ahead(&t, STRIPE * from);
 	mas_for_each(&mas, entry, STRIPE * to + FIXED - 1) {
 		visit(&t, entry, mas.index, mas.last);
-		if (field_failed(f))
+		if (blamed(&f->blame))
 			return;
 		if (++n % 2)
 			let_inlines(&mas);
@@ -392,7 +374,7 @@ static void tour_down(struct field *f, unsigned long from, unsigned long to, boo
 	look_ahead(&t, STRIPE * to + FIXED);
 	while ((entry = mas_find_rev(&mas, STRIPE * from)) != NULL) {
 		visit(&t, entry, mas.index, mas.last);
-		if (field_failed(f))
+		if (blamed(&f->blame))
 			return;
 		if (++n % 2)
 			let_inlines(&mas);
@@ -432,12 +414,12 @@ static void tour_normal(struct field *f, unsigned long from, unsigned long to)
 		if (!is_fixed(entry))
 			continue;
 		if (f->fixed_stay && xa_to_value(entry) != expect)
-			field_fail(f, "mt_for_each: fixed range %lu where %lu should come",
-				   xa_to_value(entry), expect);
+			blame(&f->blame, "mt_for_each: fixed range %lu where %lu should come",
+			      xa_to_value(entry), expect);
 		expect = xa_to_value(entry) + 1;
 	}
 	if (f->fixed_stay && expect != to + 1)
-		field_fail(f, "mt_for_each: ended before fixed range %lu", expect);
+		blame(&f->blame, "mt_for_each: ended before fixed range %lu", expect);
 }
 
 static void some_tour(struct field *f, struct rng *rng, bool locked)
@@ -464,7 +446,7 @@ static void some_tour(struct field *f, struct rng *rng, bool locked)
 void field_read(struct field *f, struct rng *rng)
 {
 	mt_rcu_read_lock(&f->tree);
-	for (unsigned int i = 0; i < 20 && !field_failed(f); i++)
+	for (unsigned int i = 0; i < 20 && !blamed(&f->blame); i++)
 		read_one(f, rng);
 	if (rng_one_in(rng, 4))
 		read_many(f, rng);
@@ -502,8 +484,8 @@ static bool key_good(struct field *f, const struct ma_state *mas, void *entry, u
 	if (!f->fixed_stay && key % STRIPE < FIXED)
 		return true;
 	if (entry != want)
-		field_fail(f, "in the end %lu, in [%lu..%lu], holds %p, should be %p", key,
-			   mas->index, mas->last, entry, want);
+		blame(&f->blame, "in the end %lu, in [%lu..%lu], holds %p, should be %p", key,
+		      mas->index, mas->last, entry, want);
 	return entry == want;
 }
 
@@ -515,7 +497,7 @@ bool field_stop(struct field *f)
 
 	mtree_lock(&f->tree);
 	if (mt_check(&f->tree, why, sizeof(why)))
-		field_fail(f, "mt_check: %s", why);
+		blame(&f->blame, "mt_check: %s", why);
 	for (unsigned long k = 0; good && k < f->stripes * STRIPE; k++) {
 		mas_set(&mas, k);
 		good = key_good(f, &mas, mas_walk(&mas), k);
@@ -524,5 +506,5 @@ bool field_stop(struct field *f)
 	mtree_destroy(&f->tree);
 	pool_stop(&f->pool);
 	free(f->keys);
-	return !field_failed(f);
+	return !blamed(&f->blame);
 }

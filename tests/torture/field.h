@@ -9,6 +9,7 @@
 #ifndef TESTS_TORTURE_FIELD_H
 #define TESTS_TORTURE_FIELD_H
 
+#include "blame.h"
 #include "objects.h"
 #include "support/rng.h"
 
@@ -29,14 +30,14 @@ struct field {
 	unsigned long writers;
 	bool fixed_stay; /* false where the tree is destroyed now and then */
 	struct key_state *keys;
-	unsigned int failed; /* atomic: a check has failed */
-	char why[256];       /* written by the first to set failed */
+	struct blame blame;
 };
 
 bool field_start(struct field *f, unsigned int flags, enum mt_rcu_flavor flavor,
 		 unsigned long stripes, unsigned long writers);
 /*
- * Checks the tree against what the writers know of it, then frees all. False and why on a failure.
+ * Checks the tree against what the writers know of it, then frees all. False if there is anything
+ * to blame.
  */
 bool field_stop(struct field *f);
 /* Stores the fixed entries. */
@@ -50,8 +51,5 @@ void field_raze(struct field *f, unsigned long *version);
 /* One random look-up or iteration. lock-free, or with the lock held for each step. */
 void field_read(struct field *f, struct rng *rng);
 void field_read_locked(struct field *f, struct rng *rng);
-
-bool field_failed(const struct field *f);
-void field_fail(struct field *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

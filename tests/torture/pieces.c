@@ -14,6 +14,7 @@
  */
 #include "support/cm.h"
 
+#include "blame.h"
 #include "support/env.h"
 #include "support/inlines.h"
 #include "support/rng.h"
@@ -55,8 +56,8 @@ struct ground {
 	unsigned long stores[UNITS]; /* atomic */
 	struct object *now[UNITS];   /* atomic */
 	unsigned long aim; /* relaxed: where the next store is, for readers to be there, too */
-	unsigned int over, failed; /* atomic */
-	char why[200];
+	unsigned int over; /* atomic */
+	struct blame blame;
 };
 
 struct worker {
@@ -65,22 +66,6 @@ struct worker {
 	struct object *seen[UNITS]; /* the youngest */
 	pthread_t thread;
 };
-
-static bool has_failed(const struct ground *g)
-{
-	return __atomic_load_n(&g->failed, __ATOMIC_RELAXED);
-}
-
-static void __attribute__((format(printf, 2, 3))) blame(struct ground *g, const char *format, ...)
-{
-	va_list args;
-
-	if (__atomic_exchange_n(&g->failed, 1, __ATOMIC_RELAXED))
-		return;
-	va_start(args, format);
-	vsnprintf(g->why, sizeof(g->why), format, args);
-	va_end(args);
-}
 
 static unsigned long first_key(const struct ground *g, unsigned long unit)
 {
@@ -133,7 +118,7 @@ static timer_t be_held_up(struct worker *w)
 
 	event.sigev_notify_thread_id = gettid();
 	if (timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &often, NULL))
-		blame(w->g, "no timer");
+		blame(&w->g->blame, "no timer");
 	return timer;
 }
 
@@ -177,7 +162,7 @@ static void store(struct ground *g, unsigned long from, unsigned long to, bool n
 	begin(g, from, to);
 	mas_lock(&mas);
 	if (mas_store_gfp(&mas, object, GFP_KERNEL))
-		blame(g, "a store over units %lu to %lu failed", from, to);
+		blame(&g->blame, "a store over units %lu to %lu failed", from, to);
 	else if (object)
 		count_joined(g, &mas);
 	mas_unlock(&mas);
@@ -208,7 +193,7 @@ static void erase(struct ground *g, unsigned long unit)
 		return;
 	begin(g, from, to);
 	if (mtree_erase(&g->tree, first_key(g, unit)) != object)
-		blame(g, "mtree_erase() of unit %lu: not what was stored there", unit);
+		blame(&g->blame, "mtree_erase() of unit %lu: not what was stored there", unit);
 	end(g, from, to, NULL);
 }
 
@@ -296,7 +281,8 @@ static void *writer(void *arg)
 	struct ground *g = w->g;
 	timer_t timer = be_held_up(w);
 
-	for (; w->rounds < g->writes && g->made + GROUP < g->room && !has_failed(g); w->rounds++) {
+	for (; w->rounds < g->writes && g->made + GROUP < g->room && !blamed(&g->blame);
+	     w->rounds++) {
 		struct rng rng = rng_make(g->seed, w->rounds / STAY);
 		unsigned long group = rng_below(&rng, GROUPS);
 
@@ -333,7 +319,7 @@ static void check_note(struct ground *g, const char *what, unsigned long unit, c
 	if (n->stores % 2 || __atomic_load_n(&g->stores[unit], __ATOMIC_ACQUIRE) != n->stores)
 		return;
 	if (found != n->now)
-		blame(g, "%s: unit %lu holds entry %ld, and %ld is found", what, unit,
+		blame(&g->blame, "%s: unit %lu holds entry %ld, and %ld is found", what, unit,
 		      n->now ? (long)(n->now - g->objects) : -1,
 		      found ? (long)(found - g->objects) : -1);
 }
@@ -346,14 +332,14 @@ static bool is_object(struct worker *w, const char *what, void *entry)
 
 	if (at % sizeof(struct object) == 0 && at / sizeof(struct object) < g->room)
 		return true;
-	blame(g, "%s: %p is nobody's entry", what, entry);
+	blame(&g->blame, "%s: %p is nobody's entry", what, entry);
 	return false;
 }
 
 static void met(struct worker *w, const char *what, unsigned long unit, struct object *object)
 {
 	if (object < w->seen[unit])
-		blame(w->g, "%s: at unit %lu entry %ld comes after %ld", what, unit,
+		blame(&w->g->blame, "%s: at unit %lu entry %ld comes after %ld", what, unit,
 		      (long)(object - w->g->objects), (long)(w->seen[unit] - w->g->objects));
 	w->seen[unit] = object;
 }
@@ -366,8 +352,8 @@ static void judge(struct worker *w, const char *what, unsigned long key, void *e
 	if (!entry || !is_object(w, what, entry))
 		return;
 	if (key < object->first || key > object->last)
-		blame(w->g, "%s: %#lx has the entry of [%#lx..%#lx]", what, key, object->first,
-		      object->last);
+		blame(&w->g->blame, "%s: %#lx has the entry of [%#lx..%#lx]", what, key,
+		      object->first, object->last);
 	else
 		met(w, what, key / w->g->unit, object);
 }
@@ -381,8 +367,8 @@ static bool judge_range(struct worker *w, const char *what, const struct ma_stat
 		return false;
 	if (mas->index == object->first && mas->last == object->last)
 		return true;
-	blame(w->g, "%s: [%#lx..%#lx] has the entry of [%#lx..%#lx]", what, mas->index, mas->last,
-	      object->first, object->last);
+	blame(&w->g->blame, "%s: [%#lx..%#lx] has the entry of [%#lx..%#lx]", what, mas->index,
+	      mas->last, object->first, object->last);
 	return false;
 }
 
@@ -447,7 +433,7 @@ static void walk_one(struct worker *w, struct rng *rng)
 	if (entry)
 		judge_range(w, "walk", &mas, entry);
 	else if (mas.index > key || mas.last < key)
-		blame(g, "walk: %#lx is not in [%#lx..%#lx]", key, mas.index, mas.last);
+		blame(&g->blame, "walk: %#lx is not in [%#lx..%#lx]", key, mas.index, mas.last);
 }
 
 /* Does no step to the next entry pass by one that is always there? */
@@ -461,13 +447,13 @@ static void find_one(struct worker *w, struct rng *rng)
 	if (!object || !is_object(w, "find", object) || object->last < key ||
 	    object->first > (is_fixed(unit) ? key : first_key(g, group + GROUP)) ||
 	    index != object->last + 1)
-		blame(g, "find: not what is at, or behind, %#lx", key);
+		blame(&g->blame, "find: not what is at, or behind, %#lx", key);
 	object = mt_prev(&g->tree, key, 0);
-	if (is_fixed(unit) || has_failed(g))
+	if (is_fixed(unit) || blamed(&g->blame))
 		return;
 	if (!object || !is_object(w, "prev", object) || object->first >= key ||
 	    object->last < last_key(g, group + CELL - 1))
-		blame(g, "prev: not what is before %#lx", key);
+		blame(&g->blame, "prev: not what is before %#lx", key);
 }
 
 /*
@@ -493,7 +479,7 @@ static void load_both(struct worker *w, struct rng *rng)
 	found = mtree_load(&g->tree, other);
 	again = mtree_load(&g->tree, one);
 	if (again == object && other >= object->first && other <= object->last && found != object)
-		blame(g, "both: %#lx has entry %ld of [%#lx..%#lx], and %#lx has %p", one,
+		blame(&g->blame, "both: %#lx has entry %ld of [%#lx..%#lx], and %#lx has %p", one,
 		      (long)(object - g->objects), object->first, object->last, other, found);
 }
 
@@ -543,8 +529,8 @@ static void go(struct worker *w, const struct pass *p, unsigned long start, unsi
 		if (!entry && (!p->gaps || mas.status != ma_active))
 			return;
 		if (p->down ? mas.last >= from : mas.index <= to) {
-			blame(w->g, "%s: from [%#lx..%#lx] to [%#lx..%#lx]", p->what, from, to,
-			      mas.index, mas.last);
+			blame(&w->g->blame, "%s: from [%#lx..%#lx] to [%#lx..%#lx]", p->what, from,
+			      to, mas.index, mas.last);
 			return;
 		}
 	}
@@ -578,7 +564,7 @@ static void pass(struct worker *w, struct rng *rng)
 	mt_rcu_read_lock(&g->tree);
 	go(w, p, p->down ? ULONG_MAX : 0, ULONG_MAX, seen);
 	mt_rcu_read_unlock(&g->tree);
-	for (unsigned long u = 0; u < UNITS && !has_failed(g); u++)
+	for (unsigned long u = 0; u < UNITS && !blamed(&g->blame); u++)
 		check_note(g, p->what, u, &n[u], seen[u]);
 }
 
@@ -603,7 +589,7 @@ static void *reader(void *arg)
 	struct ground *g = w->g;
 	timer_t timer = be_held_up(w);
 
-	for (; !__atomic_load_n(&g->over, __ATOMIC_ACQUIRE) && !has_failed(g); w->rounds++) {
+	for (; !__atomic_load_n(&g->over, __ATOMIC_ACQUIRE) && !blamed(&g->blame); w->rounds++) {
 		struct rng rng = rng_make(g->seed + 77 * w->id, w->rounds);
 
 		read[rng_below(&rng, sizeof(read) / sizeof(read[0]))](w, &rng);
@@ -624,8 +610,8 @@ static void check_end(struct ground *g, const struct worker *workers)
 {
 	char why[WHY_SIZE];
 
-	if (has_failed(g))
-		fail_msg("seed %llu: %s", (unsigned long long)g->seed, g->why);
+	if (blamed(&g->blame))
+		fail_msg("seed %llu: %s", (unsigned long long)g->seed, g->blame.why);
 	mtree_lock(&g->tree);
 	if (!tree_sound(&g->tree, why))
 		fail_msg("seed %llu: %s", (unsigned long long)g->seed, why);

@@ -7,6 +7,7 @@
  * players; when an object dies, and in the end, it must hold its player's mark or zeroes, and TSan
  * watches the rest.
  */
+#include "blame.h"
 #include "softgpu.h"
 #include "support/cm.h"
 #include "support/env.h"
@@ -18,15 +19,6 @@
 #include <unistd.h>
 
 enum { PLAYERS = 2, OBJECTS = 3, OBJECT_PAGES = 40, REGION_PAGES = 600, IN_FLIGHT = 8 };
-
-#define EXPECT(cond)                                                                           \
-	do {                                                                                   \
-		if (!(cond)) {                                                                 \
-			fprintf(stderr, "%s:%d: expected %s, seed %llu\n", __FILE__, __LINE__, \
-				#cond, (unsigned long long)env_seed());                        \
-			abort();                                                               \
-		}                                                                              \
-	} while (0)
 
 struct marked {
 	struct sg_object obj; /* first */

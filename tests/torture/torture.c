@@ -51,7 +51,7 @@ static void quiet(enum mt_rcu_flavor flavor)
 
 static bool going_on(const struct run *run)
 {
-	return __atomic_load_n(&run->writing, __ATOMIC_ACQUIRE) > 0 && !field_failed(&run->field);
+	return __atomic_load_n(&run->writing, __ATOMIC_ACQUIRE) > 0 && !blamed(&run->field.blame);
 }
 
 static void *writer(void *arg)
@@ -62,7 +62,7 @@ static void *writer(void *arg)
 
 	/* Writers register too: some of what they call reads. */
 	register_reader(run->s->flavor);
-	for (uint64_t n = 0; n < run->s->writes && !field_failed(&run->field); n++) {
+	for (uint64_t n = 0; n < run->s->writes && !blamed(&run->field.blame); n++) {
 		struct rng rng = rng_make(run->seed + 1000 * w->id, n);
 
 		/*
@@ -113,14 +113,14 @@ static void *duplicator(void *arg)
 
 		mt_init_flags(&copy, run->s->flags & ~(unsigned int)MT_FLAGS_USE_RCU);
 		if (mt_set_rcu_flavor(&copy, run->s->flavor))
-			field_fail(&run->field, "flavour of the copy");
+			blame(&run->field.blame, "flavour of the copy");
 		if (mt_in_rcu(&run->field.tree))
 			mt_set_in_rcu(&copy);
 		if (mtree_dup(&run->field.tree, &copy, GFP_KERNEL))
-			field_fail(&run->field, "mtree_dup failed");
+			blame(&run->field.blame, "mtree_dup failed");
 		mtree_lock(&copy);
 		if (!tree_sound(&copy, why))
-			field_fail(&run->field, "copy: %s", why);
+			blame(&run->field.blame, "copy: %s", why);
 		mtree_unlock(&copy);
 		mtree_destroy(&copy);
 		quiet(run->s->flavor);
@@ -158,7 +158,7 @@ static void torture(const struct scenario *s)
 		pthread_join(readers[i].thread, NULL);
 	memfault_ok();
 	if (!field_stop(&run.field))
-		fail_msg("seed %llu: %s", (unsigned long long)run.seed, run.field.why);
+		fail_msg("seed %llu: %s", (unsigned long long)run.seed, run.field.blame.why);
 	assert_int_equal(nodes_in_use(mt_mem_default()), 0);
 }
 
@@ -306,7 +306,7 @@ static void switched_on_and_off(void **state)
 			pthread_join(readers[i].thread, NULL);
 	}
 	if (!field_stop(&run.field))
-		fail_msg("seed %llu: %s", (unsigned long long)run.seed, run.field.why);
+		fail_msg("seed %llu: %s", (unsigned long long)run.seed, run.field.blame.why);
 }
 
 /* ---- A store is seen all at once: over thousands of ranges in many nodes, too */

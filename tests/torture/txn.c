@@ -15,6 +15,7 @@
  */
 #include "support/cm.h"
 
+#include "blame.h"
 #include "support/env.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
@@ -50,9 +51,8 @@ struct bank {
 	unsigned long amount[ACCOUNTS];
 	unsigned long version; /* GUARD tree lock, with amount */
 	unsigned int writing;  /* atomic */
-	unsigned int failed;   /* atomic */
 	unsigned long whole;   /* atomic: looks at all accounts within one version */
-	char why[200];
+	struct blame blame;
 };
 
 struct worker {
@@ -61,30 +61,13 @@ struct worker {
 	pthread_t thread;
 };
 
-static bool failed(const struct bank *bank)
-{
-	return __atomic_load_n(&bank->failed, __ATOMIC_RELAXED);
-}
-
-static void __attribute__((format(printf, 2, 3)))
-fail_bank(struct bank *bank, const char *format, ...)
-{
-	va_list args;
-
-	if (__atomic_exchange_n(&bank->failed, 1, __ATOMIC_RELAXED))
-		return;
-	va_start(args, format);
-	vsnprintf(bank->why, sizeof(bank->why), format, args);
-	va_end(args);
-}
-
 /* ---- Writing */
 
 static void put(struct bank *bank, struct mt_txn *txn, unsigned long first, unsigned long last,
 		void *entry)
 {
 	if (mt_txn_store_range(txn, first, last, entry, GFP_KERNEL))
-		fail_bank(bank, "a store failed");
+		blame(&bank->blame, "a store failed");
 }
 
 static void put_stamps(struct bank *bank, struct mt_txn *txn, unsigned long version)
@@ -172,7 +155,7 @@ static void *writer(void *arg)
 	register_reader(bank->flavor);
 	if (bank->flavor == MT_RCU_QSBR)
 		urcu_qsbr_thread_offline(); /* a store may wait for memory */
-	for (uint64_t n = 0; n < bank->transactions && !failed(bank); n++) {
+	for (uint64_t n = 0; n < bank->transactions && !blamed(&bank->blame); n++) {
 		struct rng rng = rng_make(bank->seed + 1000 * w->id, n);
 
 		transact(bank, &rng);
@@ -209,10 +192,10 @@ static unsigned long judge_stamp(struct bank *bank, unsigned long i, const void 
 	unsigned long version = xa_is_value(entry) ? xa_to_value(entry) : 0;
 
 	if (!xa_is_value(entry) || entry == POISON)
-		fail_bank(bank, "%s: stamp %lu is %p", how, i, entry);
+		blame(&bank->blame, "%s: stamp %lu is %p", how, i, entry);
 	else if (version < *least)
-		fail_bank(bank, "%s: stamp %lu is of version %lu after one of %lu", how, i, version,
-			  *least);
+		blame(&bank->blame, "%s: stamp %lu is of version %lu after one of %lu", how, i,
+		      version, *least);
 	*least = version;
 	return version;
 }
@@ -234,13 +217,13 @@ static bool add_up(struct bank *bank, unsigned long *least, struct rng *rng)
 		void *entry = look(bank, amount_key(i), rng);
 
 		if (!xa_is_value(entry) || xa_to_value(entry) > TOTAL)
-			fail_bank(bank, "account %lu holds %p", i, entry);
+			blame(&bank->blame, "account %lu holds %p", i, entry);
 		sum += xa_to_value(entry);
 	}
 	if (read_stamp(bank, rng_below(rng, ACCOUNTS), least, rng) != before)
 		return false;
 	if (sum != TOTAL)
-		fail_bank(bank, "version %lu adds up to %lu", before, sum);
+		blame(&bank->blame, "version %lu adds up to %lu", before, sum);
 	__atomic_fetch_add(&bank->whole, 1, __ATOMIC_RELAXED);
 	return true;
 }
@@ -261,17 +244,17 @@ static void tour(struct bank *bank, unsigned long *least, bool down)
 	mas.last = mas.index;
 	for (;;) {
 		entry = down ? mas_find_rev(&mas, 0) : mas_find(&mas, BLOCK * ACCOUNTS);
-		if (!entry || failed(bank))
+		if (!entry || blamed(&bank->blame))
 			break;
 		if (is_stamp(&mas)) {
 			judge_stamp(bank, mas.index / BLOCK, entry, least, how);
 			stamps++;
 		} else if (entry == POISON) {
-			fail_bank(bank, "%s: met what was aborted at %#lx", how, mas.index);
+			blame(&bank->blame, "%s: met what was aborted at %#lx", how, mas.index);
 		}
 	}
 	if (stamps != ACCOUNTS)
-		fail_bank(bank, "%s: saw %lu stamps", how, stamps);
+		blame(&bank->blame, "%s: saw %lu stamps", how, stamps);
 }
 
 /*
@@ -283,7 +266,7 @@ static void tour_with_looks(struct bank *bank, unsigned long *least, struct rng 
 	MA_STATE(mas, &bank->tree, 0, 0);
 	void *entry = mas_walk(&mas);
 
-	for (unsigned int n = 0; n < 200 && entry && !failed(bank); n++) {
+	for (unsigned int n = 0; n < 200 && entry && !blamed(&bank->blame); n++) {
 		if (is_stamp(&mas))
 			judge_stamp(bank, mas.index / BLOCK, entry, least, "tour with look-ups");
 		read_stamp(bank, rng_below(rng, ACCOUNTS), least, rng);
@@ -294,7 +277,7 @@ static void tour_with_looks(struct bank *bank, unsigned long *least, struct rng 
 static void read_once(struct bank *bank, unsigned long *least, struct rng *rng)
 {
 	mt_rcu_read_lock(&bank->tree);
-	for (unsigned int n = 0; n < 20 && !failed(bank); n++)
+	for (unsigned int n = 0; n < 20 && !blamed(&bank->blame); n++)
 		add_up(bank, least, rng);
 	tour(bank, least, rng_one_in(rng, 2));
 	tour_with_looks(bank, least, rng);
@@ -314,7 +297,7 @@ static void *reader(void *arg)
 		struct rng rng = rng_make(bank->seed + 77 + w->id, n);
 
 		read_once(bank, &least, &rng);
-		if (failed(bank))
+		if (blamed(&bank->blame))
 			break;
 	}
 	unregister_reader(bank->flavor);
@@ -388,8 +371,8 @@ static void torture(unsigned int flags, enum mt_rcu_flavor flavor, unsigned int 
 		start(&worker[i], &bank, i, writer);
 	for (unsigned int i = 0; i < READERS + writers; i++)
 		pthread_join(worker[i].thread, NULL);
-	if (failed(&bank))
-		fail_msg("seed %llu: %s", (unsigned long long)bank.seed, bank.why);
+	if (blamed(&bank.blame))
+		fail_msg("seed %llu: %s", (unsigned long long)bank.seed, bank.blame.why);
 	print_message("%lu versions, %lu times all of one added up\n", bank.version, bank.whole);
 	close_bank(&bank);
 }
