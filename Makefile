@@ -10,7 +10,7 @@ REV_B ?= .
 # complained of.
 BENCH_TRACES = $(foreach trace,$(DEMO_TRACES),$(or $(wildcard $(trace)),$(trace)))
 
-.PHONY: all build deps demo check check-long bench bench-regress install format clean
+.PHONY: all build deps demo check check-long check-aarch64 bench bench-regress install format clean
 
 all: build
 
@@ -29,6 +29,11 @@ check: deps
 
 check-long: deps
 	@scripts/check long
+
+# Another machine's instructions, in an emulator.
+check-aarch64:
+	@scripts/deps aarch64
+	@SAMARA_BUILDS=aarch64 scripts/check
 
 # In a build folder of its own, without the tests.
 bench:

@@ -11,12 +11,14 @@ import lzma
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 import unittest
 
-SAMARA, ROOT = sys.argv[1:3]
+# Built for another machine it runs in what meson found to run such programs.
+SAMARA, ROOT = [*shlex.split(os.environ.get("MESON_EXE_WRAPPER", "")), sys.argv[1]], sys.argv[2]
 HERE = os.path.join(ROOT, "tests", "regress")
 SCALE = int(os.environ.get("SAMARA_TEST_SCALE", "100"))
 HEADER = "# samara-trace 1\n# source: test\n# page: 1000\n# va: 0-ffffffffffffffff\n"
@@ -25,7 +27,7 @@ KINDS = ["streaming", "fragment", "churn", "overlap"]
 
 def run(*args, stdin="", binary=False, timeout=600):
     data = stdin.encode() if isinstance(stdin, str) else stdin
-    done = subprocess.run([SAMARA, *args], input=data, capture_output=True, timeout=timeout)
+    done = subprocess.run([*SAMARA, *args], input=data, capture_output=True, timeout=timeout)
     if not binary:
         done.stdout = done.stdout.decode()
     done.stderr = done.stderr.decode()
@@ -184,7 +186,7 @@ class Replay(ToolTest):
         self.ok("gen", "--kind=churn", f"--ops={4000 * SCALE}", f"--output={trace}")
         primary, secondary = pty.openpty()
         seen = b""
-        with subprocess.Popen([SAMARA, "replay", "--check=every", trace], stderr=secondary,
+        with subprocess.Popen([*SAMARA, "replay", "--check=every", trace], stderr=secondary,
                               stdout=subprocess.DEVNULL) as process:
             os.close(secondary)
             while True:
@@ -332,7 +334,7 @@ class Broken(ToolTest):
             lines = [line for line in text if loads or not line.startswith("load")]
         self.path("trace", "".join(lines))
         env = dict(os.environ, LD_PRELOAD=module, SAMARA_BROKEN=how)
-        done = subprocess.run([SAMARA, "replay", *args, trace], env=env, capture_output=True,
+        done = subprocess.run([*SAMARA, "replay", *args, trace], env=env, capture_output=True,
                               text=True, timeout=600)
         return done
 
@@ -721,7 +723,7 @@ class CommandLine(ToolTest):
         for args in self.commands_that_print():
             for some in [0, 10]:
                 with self.subTest(args=args, some=some):
-                    with subprocess.Popen([SAMARA, *args], stdout=subprocess.PIPE,
+                    with subprocess.Popen([*SAMARA, *args], stdout=subprocess.PIPE,
                                           stderr=subprocess.PIPE) as process:
                         process.stdout.read(some)
                         process.stdout.close()
@@ -730,8 +732,8 @@ class CommandLine(ToolTest):
 
     def test_closed_pipe_and_endless_script(self):
         with subprocess.Popen(["yes", "find 1"], stdout=subprocess.PIPE) as lines:
-            script = "{ echo vm 0+10; cat; } | exec \"$1\" gpuvm --script=- | head -n 3"
-            done = subprocess.run(["sh", "-c", script, "sh", SAMARA], stdin=lines.stdout,
+            script = "{ echo vm 0+10; cat; } | exec \"$@\" gpuvm --script=- | head -n 3"
+            done = subprocess.run(["sh", "-c", script, "sh", *SAMARA], stdin=lines.stdout,
                                   capture_output=True, timeout=60)
             lines.kill()
         self.assertEqual((done.stdout, done.stderr), (b"vm 0+10\nfind 1\n  none\n", b""))
@@ -741,7 +743,7 @@ class CommandLine(ToolTest):
         trace = self.path("t", HEADER + "protect 1000 1000 p\n")
         read, write = os.pipe()
         os.close(read)
-        done = subprocess.run([SAMARA, "replay", trace, trace], stdout=write, stderr=subprocess.PIPE)
+        done = subprocess.run([*SAMARA, "replay", trace, trace], stdout=write, stderr=subprocess.PIPE)
         os.close(write)
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stderr.decode(), f"{trace}:5: protects a range that is not wholly mapped\n" * 2)
@@ -752,7 +754,7 @@ class CommandLine(ToolTest):
         with open("/dev/full", "w") as full:
             for args in self.commands_that_print():
                 with self.subTest(args):
-                    done = subprocess.run([SAMARA, *args], stdout=full, stderr=subprocess.PIPE)
+                    done = subprocess.run([*SAMARA, *args], stdout=full, stderr=subprocess.PIPE)
                     self.assertEqual(done.returncode, 1)
                     self.assertEqual(done.stderr, b"samara: standard output: No space left on device\n")
 
