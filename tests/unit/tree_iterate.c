@@ -230,7 +230,7 @@ static void follow(struct chase *c, const struct step *step)
 {
 	struct ma_state *mas = &c->mas;
 	void *leaf = mas->node, *entry;
-	struct rm_range due, before;
+	struct rm_range due = { 0, 0, NULL }, before;
 	unsigned long key;
 	bool any;
 
