@@ -15,7 +15,6 @@ struct worker {
 	unsigned int event; /* GUARD ORDER grace_queue: the futex; counts what there is to notice */
 	bool hurry;         /* GUARD relaxed: what is queued is wanted soon, be it patient or not */
 	int near;           /* GUARD relaxed: the CPU to run on, as far as that may be */
-	bool started;       /* GUARD writes: start_lock; reads: relaxed */
 	/*
 	 * Who takes it waits for no grace period while holding it, so that fork() can take it too.
 	 */
@@ -31,6 +30,7 @@ struct worker {
 
 static struct worker workers[SMR_RCU_FLAVORS] = { WORKER, WORKER, WORKER, WORKER };
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
+bool smri_grace_runs[SMR_RCU_FLAVORS];
 
 static void notify(struct worker *w)
 {
@@ -67,11 +67,7 @@ static void enqueue(struct worker *w, unsigned int list, struct smr_rcu_head *fi
 
 void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head, enum smr_grace_list list)
 {
-	struct worker *w = &workers[flavor];
-
-	enqueue(w, list, head, head);
-	if (smr_unlikely(!smr_load(&w->started, RELAXED)))
-		(void)smr_grace_start(flavor);
+	enqueue(&workers[flavor], list, head, head);
 }
 
 void smr_grace_hurry(enum mt_rcu_flavor flavor)
@@ -214,16 +210,15 @@ static bool start_thread(struct worker *w)
 
 bool smr_grace_start(enum mt_rcu_flavor flavor)
 {
-	struct worker *w = &workers[flavor];
-	bool started = smr_load(&w->started, RELAXED);
+	bool runs = smr_grace_runs(flavor);
 
-	if (smr_likely(started))
+	if (smr_likely(runs))
 		return true;
 	pthread_mutex_lock(&start_lock);
-	started = w->started || start_thread(w);
-	smr_store(&w->started, started, RELAXED);
+	runs = smri_grace_runs[flavor] || start_thread(&workers[flavor]);
+	smr_store(&smri_grace_runs[flavor], runs, RELAXED);
 	pthread_mutex_unlock(&start_lock);
-	return started;
+	return runs;
 }
 
 void smr_grace_before_fork(void)
@@ -271,7 +266,7 @@ void smr_grace_after_fork_child(void)
 	unsigned int i;
 
 	for (i = 0; i < SMR_RCU_FLAVORS; i++) {
-		workers[i].started = false;
+		smri_grace_runs[i] = false;
 		queue_again(&workers[i], SMR_GRACE_ANY);
 		forget(&workers[i], SMR_GRACE_NODES);
 		forget(&workers[i], SMR_GRACE_PATIENT);

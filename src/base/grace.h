@@ -16,11 +16,15 @@
  * that leaves, queues patiently: while nothing else is queued, and nobody waits, the worker sleeps
  * for SMR_GRACE_PATIENCE_US.
  *
- * Where no thread can be made nothing is lost: the queue stays, and each further call tries again.
+ * To start the worker takes memory and system calls, so that is for those who may block: before they
+ * do what leads to a call. Where no thread can be made nothing is lost: the queue stays, and who
+ * comes next tries again.
  */
 #ifndef SMR_BASE_GRACE_H
 #define SMR_BASE_GRACE_H
 
+#include "base/atomic.h"
+#include "base/base.h"
 #include <samara/rcu.h>
 #include <stdbool.h>
 
@@ -33,9 +37,18 @@ struct smr_rcu_head {
 	void (*fn)(struct smr_rcu_head *head);
 };
 
+/* GUARD writes: start_lock; reads: relaxed */
+extern bool smri_grace_runs[SMR_RCU_FLAVORS] __attribute__((visibility("hidden")));
+
+/* Has the flavour's worker been started, in this process? */
+smr_inline bool smr_grace_runs(enum mt_rcu_flavor flavor)
+{
+	return smr_load(&smri_grace_runs[flavor], RELAXED);
+}
+
 /*
  * Starts the flavour's worker unless it runs: false when there is no memory for a thread. CONTEXT:
- * any; allocates and makes a system call the first time.
+ * may block, and allocates, unless it runs.
  */
 bool smr_grace_start(enum mt_rcu_flavor flavor);
 
@@ -51,8 +64,8 @@ enum smr_grace_list {
 };
 
 /*
- * Queues @head, to be called after a grace period; starts the worker if nobody has. CONTEXT: any.
- * SLEEP no; may wake the worker (a futex).
+ * Queues @head, to be called after a grace period, once the worker runs. CONTEXT: any. SLEEP no; may
+ * wake the worker (a futex).
  */
 void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		     enum smr_grace_list list);

@@ -243,22 +243,22 @@ void smr_rcu_online(enum mt_rcu_flavor flavor);
 
 /*
  * Starts the flavour's thread for callbacks, if it does not run yet: false when there is no memory
- * for one. Optional, but otherwise the first smr_rcu_call() does it, in a context where that may be
- * less welcome. CONTEXT: may block.
+ * for one. In a child of fork() it does not run. CONTEXT: may block.
  */
 bool smr_rcu_init(enum mt_rcu_flavor flavor);
 
 /*
  * Calls @fn(@head) after a grace period, from the flavour's thread. @head is not the caller's until
- * then. CONTEXT: any, also inside a read-side section and in a callback. Never blocks; may wake a
- * thread.
+ * then. CONTEXT: any, also inside a read-side section and in a callback, once the thread runs: it
+ * may wake it, and starts it if nobody has.
  */
 void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		  void (*fn)(struct smr_rcu_head *head));
 /*
- * The same for a callback that is about tree nodes only. If it is @patient it has time, unless
+ * The same for a callback that is about tree nodes only. Guaranteed stores come here, so it starts
+ * no thread: where none runs the callback waits for one. If it is @patient it has time, unless
  * smr_grace_hurry() says that it has not. In a child of fork() it is not called, if it had not been
- * before.
+ * before. CONTEXT: any. Never blocks; may wake a thread.
  */
 void smr_rcu_call_nodes(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 			void (*fn)(struct smr_rcu_head *head), bool patient);

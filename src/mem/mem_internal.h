@@ -119,10 +119,10 @@ void smri_retire_exit(struct mt_mem *mem);
 /* In a child of fork(), which has one thread: others left off wherever they were. */
 void smri_retire_after_fork(struct mt_mem *mem);
 /*
- * Somebody who may not block got no nodes: sees to it that those in limbo come back, if a fork()
- * has ended that. CONTEXT: no lock of src/mem held. SLEEP no but for that lock.
+ * Sees to it that what is in limbo comes back, if a fork() has ended that, or there was no memory for
+ * a thread. CONTEXT: no lock held. ALLOC yes.
  */
-void smri_retire_urge(struct mt_mem *mem);
+void smri_retire_resume(struct mt_mem *mem);
 /*
  * Waits until all nodes have come back and all callbacks have ended. CONTEXT: SLEEP yes, GRACE
  * waits.

@@ -167,6 +167,7 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 	if (!smr_hook_fail_node(true)) {
 		(void)smri_mag_get(mem, true);
 		smr_mem_flush_local(mem);
+		smri_retire_resume(mem);
 		err = refill_once(mem, out, nr);
 		if (err)
 			err = refill_from_limbo(mem, out, nr);

@@ -22,10 +22,10 @@
  *	          used again while they still are in the writer's caches.
  *	Calling   While the queue is not empty a callback is on its way through a grace period
  *	          (base/grace.h), about what was in the queue when it set out; only in a child of
- *	          fork() not before somebody retires, waits or is refused. It sees to it that
- *	          nodes come back where no writer looks: when the last store has been made, under
- *	          other flavours, where nothing may block, and where readers do not rest. Where
- *	          looking works it has time.
+ *	          fork() not before somebody who may block takes nodes, announces guaranteed
+ *	          stores or waits. It sees to it that nodes come back where no writer looks: when
+ *	          the last store has been made, under other flavours, where nothing may block, and
+ *	          where readers do not rest. Where looking works it has time.
  *
  * How often is looked is worked out: while looks fail, or take more than a 32nd of the time, twice
  * as many nodes come in before the next one. A look takes 0.3 us, or, where it interrupts running
@@ -49,9 +49,8 @@
  * Whoever has made it so has let go of the lock, and wakes who waits by an address that it does not
  * look at.
  *
- * Nothing here allocates or fails: giving memory back must never need memory. Only starting the
- * flavour's thread may, once, and where it does the nodes wait in limbo until it succeeds, or it is
- * quiet.
+ * Nothing here allocates or fails: giving memory back must never need memory. The flavour's thread is
+ * started by who may block; until somebody has, the nodes wait in limbo, or until it is quiet.
  *
  * Rejected: synchronize_rcu() in writers (a store would take milliseconds); the callback alone (a
  * fifth of a writer's time where the flavour's thread shares its CPU, see docs/performance.md);
@@ -400,8 +399,8 @@ void smri_retire_exit(struct mt_mem *mem)
 /*
  * Who was busy, or asleep, is gone; what he had in hand has had its grace period. Callbacks do not
  * come: one that was said to be on its way may be in no queue. For what is in limbo must_call()
- * sends another, when nodes are retired, waited for or asked for in vain: a child that only goes on
- * to exec() needs no thread.
+ * sends another, when nodes are retired, waited for or got; and who gets some or waits starts the
+ * thread: a child that only goes on to exec() needs none.
  */
 void smri_retire_after_fork(struct mt_mem *mem)
 {
@@ -416,16 +415,20 @@ void smri_retire_after_fork(struct mt_mem *mem)
 	}
 }
 
-void smri_retire_urge(struct mt_mem *mem)
+void smri_retire_resume(struct mt_mem *mem)
 {
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
+		struct smr_limbo *limbo = &mem->limbo[i];
 		bool calls;
 
+		if (smr_load(&limbo->retired, RELAXED) == 0)
+			continue;
+		(void)smr_rcu_init(flavor_of(limbo));
 		mt_lock_acquire(&mem->lock);
-		calls = must_call(&mem->limbo[i]);
+		calls = must_call(limbo);
 		mt_lock_release(&mem->lock);
 		if (calls)
-			call(&mem->limbo[i], false);
+			call(limbo, false);
 	}
 }
 

@@ -68,8 +68,6 @@ int smri_take_slow(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, 
 	if (err)
 		count_refusal(mem, gfp);
 	mt_lock_release(&mem->lock);
-	if (err && !gfpflags_allow_blocking(gfp))
-		smri_retire_urge(mem);
 	return err;
 }
 

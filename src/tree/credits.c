@@ -267,8 +267,10 @@ bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 		nr = c->batch;
 	/* Somebody may be returning others of its credits. */
 	smr_store(&c->begun, nr, RELAXED);
-	if (mt_in_rcu(mt) && !smr_in_section())
+	if (mt_in_rcu(mt) && !smr_in_section()) {
+		(void)smr_rcu_init(flavor); /* the stores start no thread */
 		smr_mem_look(mem);
+	}
 	if (c->mode == MT_CREDITS_STRICT)
 		return false;
 	if (mt_in_rcu(mt))

@@ -251,28 +251,25 @@ static bool nothing_in_limbo(struct mt_mem *mem)
 	return stats.nodes_limbo == 0;
 }
 
-/* As stores do that may not block. */
-static int retires_and_never_waits(struct mt_mem *mem)
+/* Who may not block starts no thread in the child; but who gets nodes does. */
+static int gets_some(struct mt_mem *mem)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+
+	if (smr_mem_refill(mem, &nodes, 10))
+		return 1;
+	smr_mem_give_list(mem, &nodes);
+	return in_the_end(nothing_in_limbo, mem);
+}
+
+static int retires_before_it_gets_some(struct mt_mem *mem)
 {
 	struct smr_nodes nodes = { NULL, 0 };
 
 	if (smr_mem_take(mem, &nodes, 10, GFP_NOWAIT))
 		return 1;
 	smr_mem_retire(mem, MT_RCU_BP, &nodes);
-	return in_the_end(nothing_in_limbo, mem);
-}
-
-static bool can_take(struct mt_mem *mem)
-{
-	struct smr_nodes nodes = { NULL, 0 };
-
-	return smr_mem_take(mem, &nodes, 10, GFP_NOWAIT) == 0;
-}
-
-/* They may not block either, and have nothing to retire, for all is in limbo. */
-static int is_refused_at_first(struct mt_mem *mem)
-{
-	return in_the_end(can_take, mem);
+	return gets_some(mem);
 }
 
 static int only_destroys(struct mt_mem *mem)
@@ -284,8 +281,8 @@ static int only_destroys(struct mt_mem *mem)
 /* The worker takes its time, so that most forks find what it has still before it. */
 static void while_the_worker_gathers(void **state)
 {
-	static int (*const fn[])(struct mt_mem * mem) = { retires_and_never_waits,
-							  is_refused_at_first, only_destroys };
+	static int (*const fn[])(struct mt_mem * mem) = { retires_before_it_gets_some, gets_some,
+							  only_destroys };
 	struct pages pages = PAGES;
 	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
 	struct smr_limbo *limbo = &mem->limbo[MT_RCU_BP];
@@ -330,8 +327,10 @@ static void while_another_calls(void **state)
 		enum mt_rcu_flavor flavor;
 		int (*fn)(struct mt_mem *mem);
 	} cases[] = {
-		{ MT_RCU_BP, retires_and_never_waits }, { MT_RCU_BP, only_waits },
-		{ MT_RCU_BP, only_destroys },           { MT_RCU_MB, only_waits },
+		{ MT_RCU_BP, retires_before_it_gets_some },
+		{ MT_RCU_BP, only_waits },
+		{ MT_RCU_BP, only_destroys },
+		{ MT_RCU_MB, only_waits },
 		{ MT_RCU_MB, only_destroys },
 	};
 
