@@ -16,9 +16,9 @@
  * that leaves, queues patiently: while nothing else is queued, and nobody waits, the worker sleeps
  * for SMR_GRACE_PATIENCE_US.
  *
- * To start the worker takes memory and system calls, so that is for those who may block: before they
- * do what leads to a call. Where no thread can be made nothing is lost: the queue stays, and who
- * comes next tries again.
+ * To start the worker takes memory and system calls, so that is for those who may block: before
+ * they do what leads to a call. Where no thread can be made nothing is lost: the queue stays, and
+ * who comes next tries again.
  */
 #ifndef SMR_BASE_GRACE_H
 #define SMR_BASE_GRACE_H
@@ -64,8 +64,8 @@ enum smr_grace_list {
 };
 
 /*
- * Queues @head, to be called after a grace period, once the worker runs. CONTEXT: any. SLEEP no; may
- * wake the worker (a futex).
+ * Queues @head, to be called after a grace period, once the worker runs. CONTEXT: any. SLEEP no;
+ * may wake the worker (a futex).
  */
 void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		     enum smr_grace_list list);

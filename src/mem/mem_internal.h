@@ -119,8 +119,8 @@ void smri_retire_exit(struct mt_mem *mem);
 /* In a child of fork(), which has one thread: others left off wherever they were. */
 void smri_retire_after_fork(struct mt_mem *mem);
 /*
- * Sees to it that what is in limbo comes back, if a fork() has ended that, or there was no memory for
- * a thread. CONTEXT: no lock held. ALLOC yes.
+ * Sees to it that what is in limbo comes back, if a fork() has ended that, or there was no memory
+ * for a thread. CONTEXT: no lock held. ALLOC yes.
  */
 void smri_retire_resume(struct mt_mem *mem);
 /*

@@ -49,8 +49,8 @@
  * Whoever has made it so has let go of the lock, and wakes who waits by an address that it does not
  * look at.
  *
- * Nothing here allocates or fails: giving memory back must never need memory. The flavour's thread is
- * started by who may block; until somebody has, the nodes wait in limbo, or until it is quiet.
+ * Nothing here allocates or fails: giving memory back must never need memory. The flavour's thread
+ * is started by who may block; until somebody has, the nodes wait in limbo, or until it is quiet.
  *
  * Rejected: synchronize_rcu() in writers (a store would take milliseconds); the callback alone (a
  * fifth of a writer's time where the flavour's thread shares its CPU, see docs/performance.md);

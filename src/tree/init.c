@@ -14,7 +14,7 @@ void maple_tree_init(void)
 	mt_mem_default();
 }
 
-void mt_init_flags(struct maple_tree *mt, unsigned int flags)
+void smr_tree_init(struct maple_tree *mt, unsigned int flags)
 {
 	mt->ma_root = NULL;
 	mt->ma_flags = flags;
@@ -30,6 +30,11 @@ void mt_init_flags(struct maple_tree *mt, unsigned int flags)
 	mt->ma_pledge.reach = 1;
 	if ((flags & MT_FLAGS_LOCK_MASK) != MT_FLAGS_LOCK_EXTERN)
 		mt_lock_init(&mt->ma_lock);
+}
+
+void mt_init_flags(struct maple_tree *mt, unsigned int flags)
+{
+	smr_tree_init(mt, flags);
 	if (flags & MT_FLAGS_USE_RCU)
 		smr_rcu_init(MT_RCU_BP);
 }

@@ -93,7 +93,7 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 	txn->leaves = txn->leaves_last = NULL;
 	txn->leaves_nr = 0;
 	/* The lock of the view is nobody's, and so is never dropped. */
-	mt_init_flags(&txn->view, flags | MT_FLAGS_LOCK_EXTERN);
+	smr_tree_init(&txn->view, flags | MT_FLAGS_LOCK_EXTERN);
 	txn->view.ma_root = mt->ma_root;
 	txn->view.ma_mem = mt->ma_mem;
 	txn->view.ma_txn = next_number(mt);

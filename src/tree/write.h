@@ -139,6 +139,12 @@ void smr_build(struct smr_write *w);
 /* Collects the items of one level. Before the level below is built its nodes are NULL. */
 void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
 
+/*
+ * mt_init_flags(), but that readers need a thread which waits for them: that takes memory. For
+ * views of transactions, which nobody reads without the lock (init.c).
+ */
+void smr_tree_init(struct maple_tree *mt, unsigned int flags);
+
 /* ---- A node with a new middle (splice.c) ---- */
 
 /* How many ranges the cursor's leaf comes to. */
