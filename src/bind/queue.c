@@ -29,7 +29,9 @@
  * same when it is no longer the runner. It may wait for memory and for any lock, and whoever could
  * give these may wait for jobs that are still to run. So the runner never waits for the cleaner,
  * and finds a thread whatever cleaners wait for (worker.c). Jobs are cleaned up in the order of
- * their runs, so figures and bounds fall in that order, too.
+ * their runs, so figures and bounds fall in that order, too. Nor does a clean-up that anybody waits
+ * for wait for a later run: it gets a thread of its own. Others keep until the runner's turn is
+ * over, and are mostly done by the same thread.
  *
  * A submitter that has to run an unmap itself, and bind_vm_close(), become cleaner and runner in
  * the same way; and so does the cleaner become the runner for the moments in which it changes the
@@ -141,6 +143,7 @@ int smri_bind_wait(struct gpuvm_queues *q, struct smri_bind_wait *w, uint64_t de
 	if (w->over(q, w))
 		return 0;
 	smr_check_wait("jobs of a bind queue");
+	smri_bind_call(q, SMRI_BIND_CLEAN);
 	smr_list_append(&q->waits, &w->link);
 	w->word = 0;
 	while (!w->word && !err) {
@@ -160,6 +163,7 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
 	int err;
 
 	smr_check_wait("jobs of a bind queue");
+	smri_bind_call(q, SMRI_BIND_CLEAN);
 	q->sleepers++;
 	mt_lock_release(&q->lock);
 	err = smr_park_until(&q->event, event, deadline);
@@ -263,6 +267,12 @@ void smri_bind_disown(struct gpuvm_queues *q, enum smri_bind_duty duty)
 	smri_bind_tell(q);
 }
 
+/* Does anybody wait for something to be over? */
+static bool is_awaited(const struct gpuvm_queues *q)
+{
+	return q->sleepers > 0 || !smr_list_empty(&q->waits);
+}
+
 /* CONTEXT, of these two: HOLDS q->lock, but drops it meanwhile. False: nothing to do. */
 static bool run_one(struct gpuvm_queues *q)
 {
@@ -270,7 +280,13 @@ static bool run_one(struct gpuvm_queues *q)
 
 	if (!job)
 		return false;
-	smri_bind_call(q, SMRI_BIND_CLEAN); /* after those before it, not at the end of the turn */
+	/*
+	 * Another thread cleans up after those before it, if anybody waits for that; who comes to
+	 * wait calls it himself. Otherwise it keeps until the turn is over, and this thread does it
+	 * without waking one.
+	 */
+	if (is_awaited(q))
+		smri_bind_call(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 	smri_bind_run(q, job);
 	mt_lock_acquire(&q->lock);

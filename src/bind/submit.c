@@ -159,6 +159,8 @@ static int charge(const struct bind_queue *queue, const struct smri_bind_load *l
 		q->stats.blocked++;
 		err = smri_bind_wait(q, &c.wait, SMR_NEVER);
 	}
+	if (c.err == -ENOSPC) /* the next time there may be room */
+		smri_bind_call(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 	return err ? err : c.err;
 }
@@ -206,6 +208,7 @@ static int look_for_jobs(struct gpuvm_queues *q)
 
 	mt_lock_acquire(&q->lock);
 	err = q->stats.jobs == 0 ? SMRI_BIND_ALONE : -ENOMEM;
+	smri_bind_call(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 	return err;
 }

@@ -224,6 +224,55 @@ static void a_blocked_clean_up_blocks_no_other_vm(void **state)
 	bind_workers_destroy(config.workers);
 }
 
+static struct fence *next_run;
+
+/* Called in the first job's run; the second job's waits for that fence. */
+static void hold_next_run(struct fence *f, struct fence_cb *cb)
+{
+	(void)f;
+	(void)cb;
+	__atomic_store_n(&bt.block, next_run, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * One thread runs two jobs, one right after the other, and hangs in the second. The first one's
+ * clean-up is for another thread as soon as somebody waits for it: for the job, or for room.
+ */
+static void a_run_holds_up_no_clean_up_that_is_waited_for(void **state)
+{
+	(void)state;
+	for (unsigned int room = 0; room < 2; room++) {
+		struct bind_config two = { .max_jobs = 2 };
+		struct bind_queue *q = begin(&two), *p = another();
+		struct bind_job job = { .flags = BIND_NONBLOCK };
+		struct fence *in = fence_create(), *out = fence_create();
+		struct fence_cb cb;
+		int err = -ENOSPC;
+
+		next_run = fence_create();
+		assert_int_equal(submit(q, "map 10+10=A@0", in, out), 0);
+		assert_int_equal(submit(p, "map 20+10=B@0", out, NULL), 0);
+		assert_int_equal(fence_add_callback(out, &cb, hold_next_run), 0);
+		fence_signal(in);
+		while (now(&bt.blocked) == 0)
+			usleep(100);
+		if (!room)
+			err = bind_queue_wait(q, TWO_SECONDS);
+		for (unsigned int i = 0; room && err == -ENOSPC && i < 2000; i++) {
+			err = bind_toy_submit_job(q, &bt, "", &job);
+			usleep(1000);
+		}
+		fence_signal(next_run);
+		assert_int_equal(err, 0);
+		settle(p);
+		fence_put(in);
+		fence_put(out);
+		bind_queue_destroy(p);
+		end(q);
+		fence_put(next_run);
+	}
+}
+
 static unsigned long markers(void)
 {
 	unsigned long nr;
@@ -281,6 +330,7 @@ int main(void)
 		cmocka_unit_test(a_lock_holds_no_run_up),
 		cmocka_unit_test(a_callback_holds_no_run_up),
 		cmocka_unit_test(a_blocked_clean_up_blocks_no_other_vm),
+		cmocka_unit_test(a_run_holds_up_no_clean_up_that_is_waited_for),
 		cmocka_unit_test(jobs_meet_markers),
 	};
 
