@@ -35,7 +35,7 @@
  *
  * A submitter that has to run an unmap itself, and bind_vm_close(), become cleaner and runner in
  * the same way; and so does the cleaner become the runner for the moments in which it changes the
- * tree.
+ * tree, a few entries each time.
  *
  * A job can begin when it is the first of its queue, committed, and no in-fence is to come; or when
  * it is to be cancelled, fences or not. Whatever may make that true calls smri_bind_look(): a

@@ -294,75 +294,102 @@ static bool clear_marker(struct gpuvm *vm, const struct ma_state *mas)
 	return done;
 }
 
-static void sweep_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, void *arg)
-{
-	(void)arg;
-	if (xa_is_zero(entry))
-		(void)clear_marker(vm, mas);
-}
-
-/* False: none is left. CONTEXT: the runner. */
-static bool sweep_free(struct gpuvm *vm, const struct smr_pool_list *removed)
-{
-	bool left;
-
-	gpuvm_lock(vm);
-	for (const struct smr_pool_obj *obj = removed->head; obj && vm->markers; obj = obj->next) {
-		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
-
-		for_entries(vm, va->va.addr, smr_va_last(va), sweep_piece, NULL);
-	}
-	left = vm->markers > 0;
-	gpuvm_unlock(vm);
-	return left;
-}
-
+/*
+ * Entries that are looked at before jobs get their turn, and whoever wants the VM's lock, however
+ * many there are.
+ */
+enum { SWEEP_LOOKS = 256 };
 /* Few, so that runs of them wait less often for the nodes of those before. */
 enum { SWEEP_CREDITS = MT_CREDITS_BATCH / 4 };
 
 struct sweep {
 	struct gpuvm_queues *q;
+	const struct smr_pool_obj *obj; /* the mapping it has come to; NULL: all done */
+	uint64_t at;                    /* from there on */
 	struct mt_txn txn;
 	unsigned long credits; /* left */
 };
 
-static void sweep_paid_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, void *arg)
+static void sweep_from(struct sweep *s, const struct smr_pool_obj *obj)
 {
-	struct sweep *s = arg;
+	s->obj = obj;
+	if (obj)
+		s->at = ((const struct smri_bind_va *)obj)->va.va.addr;
+}
+
+/*
+ * Goes on with @fn for each marker, until that says no, or for a while. CONTEXT: the runner; HOLDS
+ * the VM's lock.
+ */
+static void sweep_on(struct sweep *s, bool (*fn)(struct sweep *s, const struct ma_state *mas))
+{
+	unsigned int looks = SWEEP_LOOKS;
+	struct gpuvm *vm = s->q->vm;
+	struct ma_state mas;
+	void *entry;
+
+	while (s->obj && vm->markers > 0) {
+		const struct gpuva *va = &((const struct smri_bind_va *)s->obj)->va;
+
+		mas_init(&mas, &vm->tree, s->at);
+		while ((entry = mas_find(&mas, smr_va_last(va)))) {
+			s->at = mas.index;
+			if (looks-- == 0 || (xa_is_zero(entry) && !fn(s, &mas)))
+				return;
+		}
+		sweep_from(s, s->obj->next);
+		if (looks == 0)
+			return;
+		looks--; /* a mapping of which nothing is left counts, too */
+	}
+	if (vm->markers == 0)
+		s->obj = NULL;
+}
+
+static bool sweep_free_piece(struct sweep *s, const struct ma_state *mas)
+{
+	(void)clear_marker(s->q->vm, mas);
+	return true;
+}
+
+/* Some with free nodes; false: none is left. CONTEXT: the runner. */
+static bool sweep_free(struct sweep *s)
+{
+	struct gpuvm *vm = s->q->vm;
+	bool left;
+
+	gpuvm_lock(vm);
+	sweep_on(s, sweep_free_piece);
+	left = vm->markers > 0;
+	gpuvm_unlock(vm);
+	return left;
+}
+
+static bool sweep_paid_piece(struct sweep *s, const struct ma_state *mas)
+{
 	int err;
 
-	if (!xa_is_zero(entry) || s->credits == 0)
-		return;
+	if (s->credits == 0)
+		return false;
 	err = mt_txn_store_credit(&s->txn, mas->index, mas->last, NULL, &s->q->credits);
 	smr_assert(!err);
 	(void)err;
 	s->credits--;
-	vm->markers--;
+	s->q->vm->markers--;
+	return true;
 }
 
-/*
- * Takes out as many markers as there are credits for. The first mapping with some left, or NULL.
- * CONTEXT: the runner.
- */
-static const struct smr_pool_obj *sweep_some(struct sweep *s, const struct smr_pool_obj *obj)
+/* As many as there are credits for, at most. CONTEXT: the runner. */
+static void sweep_paid(struct sweep *s)
 {
 	struct gpuvm *vm = s->q->vm;
 
 	smr_credits_begin(&s->q->credits, s->credits);
 	gpuvm_lock(vm);
 	mt_txn_begin(&s->txn, &vm->tree);
-	while (obj && s->credits > 0) {
-		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
-
-		for_entries(vm, va->va.addr, smr_va_last(va), sweep_paid_piece, s);
-		if (s->credits > 0)
-			obj = obj->next;
-	}
+	sweep_on(s, sweep_paid_piece);
 	mt_txn_commit(&s->txn);
-	if (vm->markers == 0)
-		obj = NULL;
 	gpuvm_unlock(vm);
-	return obj;
 }
 
 /* Markers of mappings from @obj on are left. */
@@ -394,37 +421,34 @@ static void end_as_runner(struct gpuvm_queues *q)
 
 void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed)
 {
-	const struct smr_pool_obj *obj = removed->head;
 	struct sweep s = { .q = q };
-	int err;
+	bool left = false;
+	int err = 0;
 
-	become_runner(q);
-	if (!sweep_free(q->vm, removed))
-		obj = NULL;
-	end_as_runner(q);
-	while (obj) {
+	for (sweep_from(&s, removed->head); s.obj;) {
+		become_runner(q);
+		left = sweep_free(&s);
+		end_as_runner(q);
+	}
+	for (sweep_from(&s, left ? removed->head : NULL); s.obj && !err;) {
 		s.credits = removed->nr < SWEEP_CREDITS ? removed->nr : SWEEP_CREDITS;
 		/* Not the runner yet: this may wait for memory, and that for jobs. */
 		err = mt_credits_reserve(&q->credits, s.credits, GFP_KERNEL);
 		become_runner(q);
 		if (err)
-			note_left(q, obj);
+			note_left(q, s.obj);
 		else
-			obj = sweep_some(&s, obj);
+			sweep_paid(&s);
 		end_as_runner(q);
-		if (err)
-			break;
-		mt_credits_return(&q->credits, s.credits);
+		if (!err)
+			mt_credits_return(&q->credits, s.credits);
 	}
 }
 
 /* ---- Sweeping what had to be left ---- */
 
-/* Entries that are looked at under one hold of the lock. */
-enum { SWEEP_LOOKS = 256 };
-
 /* Goes on for a while; false: nothing is left, or what comes next needs memory. */
-static bool sweep_on(struct gpuvm_queues *q)
+static bool sweep_left_on(struct gpuvm_queues *q)
 {
 	struct gpuvm *vm = q->vm;
 	unsigned int looks = SWEEP_LOOKS;
@@ -444,9 +468,20 @@ static bool sweep_on(struct gpuvm_queues *q)
 	return false;
 }
 
+static bool others_are_ready(struct gpuvm_queues *q)
+{
+	bool ready;
+
+	mt_lock_acquire(&q->lock);
+	ready = !smr_list_empty(&q->ready);
+	mt_lock_release(&q->lock);
+	return ready;
+}
+
 /*
- * Takes out what clean-ups had to leave, with free nodes alone: jobs that come next may be waited
- * for. As long as there are none it stops where it stopped before, and so costs next to nothing.
+ * Takes out what clean-ups had to leave, with free nodes alone, and goes on after the next run when
+ * that can begin: it may be waited for. As long as there are no nodes it stops where it stopped
+ * before, and so costs next to nothing.
  */
 static void sweep_left(struct gpuvm_queues *q)
 {
@@ -454,8 +489,9 @@ static void sweep_left(struct gpuvm_queues *q)
 
 	while (more) {
 		gpuvm_lock(q->vm);
-		more = sweep_on(q);
+		more = sweep_left_on(q);
 		gpuvm_unlock(q->vm);
+		more = more && !others_are_ready(q);
 	}
 }
 

@@ -5,8 +5,11 @@
  */
 #include "support/bind_bed.h"
 
+#include "base/hooks.h"
+
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <unistd.h>
 
 static void objects_outlive_their_mappings(void **state)
@@ -320,6 +323,108 @@ static void jobs_meet_markers(void **state)
 	end(q);
 }
 
+/* ---- Sweeping lets jobs by ---- */
+
+enum { SWEPT = 1000 };
+
+static struct sweeping {
+	pthread_t submitter;
+	struct fence *go, *out;
+	unsigned int asks, asks_before_out;
+} sweeping;
+
+/*
+ * Every other marker that goes asks for a node. The first such lets a job begin that asks for none;
+ * has it run before the last?
+ */
+static void asked(void *arg)
+{
+	struct sweeping *s = arg;
+
+	if (pthread_equal(pthread_self(), s->submitter))
+		return;
+	if (s->asks++ == 0)
+		fence_signal(s->go);
+	s->asks_before_out += !fence_is_signaled(s->out);
+}
+
+static void begin_sweeping(struct bind_queue *p)
+{
+	sweeping = (struct sweeping){ pthread_self(), fence_create(), fence_create(), 0, 0 };
+	assert_int_equal(submit(p, "", sweeping.go, sweeping.out), 0);
+	smr_hook_set_asked(asked, &sweeping);
+}
+
+static void end_sweeping(void)
+{
+	smr_hook_reset();
+	assert_true(sweeping.asks > 200);
+	assert_true(sweeping.asks_before_out < sweeping.asks);
+	fence_put(sweeping.go);
+	fence_put(sweeping.out);
+}
+
+static struct bind_queue *begin_swept(void)
+{
+	static const struct toy_config large = { .range = 0x100000 };
+	struct bind_op op = { BIND_MAP, 0, 0, 8, NULL, 0 };
+	struct bind_job job = { .ops = &op, .nr_ops = 1 };
+	struct bind_queue *q;
+
+	bind_toy_init(&bt, &large, NULL);
+	q = bind_queue_create(&bt.toy.vm, "test", NULL);
+	assert_non_null(q);
+	op.obj = &bt.toy.objs[0];
+	for (unsigned int i = 0; i < SWEPT; i++) {
+		op.addr = 0x1000 + 0x10 * i;
+		assert_int_equal(bind_queue_submit(q, &job), 0);
+	}
+	settle(q);
+	return q;
+}
+
+/* By the cleaner, as the runner for moments. */
+static void sweeping_lets_jobs_by(void **state)
+{
+	struct bind_queue *q = begin_swept(), *p = another();
+	struct fence *out = fence_create();
+
+	(void)state;
+	hold_clean_up(q);
+	assert_int_equal(submit(q, "unmap_all A", NULL, out), 0);
+	expect_signaled(out, 0);
+	assert_int_equal(markers(), SWEPT);
+	begin_sweeping(p);
+	let_clean_up(q);
+	settle(p);
+	end_sweeping();
+	expect_no_marker();
+	fence_put(out);
+	bind_queue_destroy(p);
+	end(q);
+}
+
+/* By the runner, after the run of a job. */
+static void sweeping_what_was_left_lets_jobs_by(void **state)
+{
+	struct bind_queue *q = begin_swept(), *p = another();
+
+	(void)state;
+	smr_hook_set_mem(SMR_HOOK_MEM_NONE);
+	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), 0);
+	settle(q);
+	assert_true(markers() > SWEPT / 2);
+	smr_hook_set_mem(SMR_HOOK_MEM_OK);
+	begin_sweeping(p);
+	assert_int_equal(submit(q, "", NULL, NULL), 0);
+	settle(q);
+	settle(p);
+	end_sweeping();
+	expect_no_marker();
+	bind_queue_destroy(p);
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +437,8 @@ int main(void)
 		cmocka_unit_test(a_blocked_clean_up_blocks_no_other_vm),
 		cmocka_unit_test(a_run_holds_up_no_clean_up_that_is_waited_for),
 		cmocka_unit_test(jobs_meet_markers),
+		cmocka_unit_test(sweeping_lets_jobs_by),
+		cmocka_unit_test(sweeping_what_was_left_lets_jobs_by),
 	};
 
 	return cmocka_run_group_tests_name("bind_clean", tests, NULL, NULL);
