@@ -250,8 +250,8 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  *   -ENOSPC     BIND_NONBLOCK and no room below the VM's bounds; the limit of live mappings; or as
  *               prepare said
  *   -EINTR      a signal handler ran while it waited. Without BIND_SYNC nothing has changed; with
- *               it, if the job was accepted, it stays queued and will run: job->bad_op is UINT_MAX
- *               then
+ *               it, if the job was accepted, it runs all the same, or has run: job->bad_op is
+ *               UINT_MAX then
  *
  * A wait for room, for an in-fence or for the job is one sleep, whatever else goes on in the VM,
  * and a handler that runs during it ends it. One that runs before it has begun, or when what is

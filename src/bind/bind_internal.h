@@ -74,7 +74,7 @@ struct smri_bind_wait {
 /* Who waits for a BIND_SYNC job. GUARD VM's lock. */
 struct smri_bind_waiter {
 	struct smri_bind_wait wait;
-	struct smri_bind_job *job; /* NULL: it is over, or about to be */
+	struct smri_bind_waiter **noted; /* by the job, or who cleans up after it: to be told */
 	bool over;
 	int error;
 };

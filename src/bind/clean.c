@@ -11,7 +11,7 @@
 /* What is remembered of a job whose memory has gone back. */
 struct over {
 	struct bind_queue *queue;
-	struct smri_bind_waiter *waiter;
+	struct smri_bind_waiter *waiter; /* GUARD lock */
 	struct smri_bind_load load;
 	unsigned int nr_vas, vas_used;
 	unsigned long more, fewer;
@@ -102,17 +102,14 @@ static void account(struct gpuvm_queues *q, const struct over *over)
 	smri_bind_uncharge(q, &over->load);
 }
 
-/* Takes the waiter off the job, whose memory is about to go: from now on he waits for the end. */
-static struct smri_bind_waiter *take_waiter(struct gpuvm_queues *q, struct smri_bind_job *job)
+/* Takes the waiter off the job, whose memory is about to go. He may still go away, as before. */
+static void take_waiter(struct gpuvm_queues *q, struct smri_bind_job *job, struct over *over)
 {
-	struct smri_bind_waiter *waiter;
-
 	mt_lock_acquire(&q->lock);
-	waiter = job->waiter;
-	if (waiter)
-		waiter->job = NULL;
+	over->waiter = job->waiter;
+	if (over->waiter)
+		over->waiter->noted = &over->waiter;
 	mt_lock_release(&q->lock);
-	return waiter;
 }
 
 void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job)
@@ -129,7 +126,7 @@ void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job)
 	};
 
 	drop_callbacks(job);
-	over.waiter = take_waiter(q, job);
+	take_waiter(q, job, &over);
 	retire_removed(q, job);
 	smri_bind_undo(q, job);
 	(void)smri_bind_refill(q); /* as far as there is memory */

@@ -479,19 +479,17 @@ static bool is_over(struct gpuvm_queues *q, struct smri_bind_wait *w)
 	return container_of(w, struct smri_bind_waiter, wait)->over;
 }
 
-/* The result of the job; -EINTR: it will run all the same. */
+/* The result of the job; -EINTR: it runs all the same, or has run. */
 static int wait_for_job(struct gpuvm_queues *q, struct smri_bind_waiter *w, struct bind_job *job)
 {
 	int err;
 
 	mt_lock_acquire(&q->lock);
-	do
-		err = smri_bind_wait(q, &w->wait, SMR_NEVER);
-	while (err && !w->job); /* it is about to be over */
+	err = smri_bind_wait(q, &w->wait, SMR_NEVER);
 	if (!err) {
 		err = w->error;
 	} else {
-		w->job->waiter = NULL;
+		*w->noted = NULL;
 		job->bad_op = UINT_MAX;
 	}
 	mt_lock_release(&q->lock);
@@ -509,7 +507,7 @@ static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bi
 	if (!j)
 		return err;
 	if (job->flags & BIND_SYNC) {
-		waiter.job = j;
+		waiter.noted = &j->waiter;
 		j->waiter = &waiter;
 	}
 	err = prepare(q, j);

@@ -187,6 +187,30 @@ static void an_interrupted_sync_job_still_runs(void **state)
 	end(q);
 }
 
+/* The job has run, and its clean-up may take as long as it likes. */
+static void a_signal_ends_a_wait_for_clean_up(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct synced s = { .q = q };
+	pthread_t thread;
+
+	(void)state;
+	bt.awaited = fence_create();
+	assert_int_equal(pthread_create(&thread, NULL, submit_synced, &s), 0);
+	while (now(&bt.awaiting) == 0)
+		usleep(100);
+	kick(thread, &s.done);
+	pthread_join(thread, NULL);
+	fence_signal(bt.awaited);
+	assert_int_equal(s.result, -EINTR);
+	assert_int_equal(s.job.bad_op, UINT_MAX);
+	assert_int_equal(bt.in_vain, 0);
+	settle(q);
+	expect_vm("[20+10=B@0]");
+	fence_put(bt.awaited);
+	end(q);
+}
+
 /* ---- Beside a queue that is busy ---- */
 
 enum kind { FOR_QUEUE, FOR_JOB, FOR_ROOM, KINDS };
@@ -392,6 +416,7 @@ int main(void)
 		cmocka_unit_test(waiting_for_room_is_interrupted),
 		cmocka_unit_test(sync_jobs_return_their_result),
 		cmocka_unit_test(an_interrupted_sync_job_still_runs),
+		cmocka_unit_test(a_signal_ends_a_wait_for_clean_up),
 		cmocka_unit_test(who_waits_sleeps_on_beside_others),
 		cmocka_unit_test(one_signal_ends_a_wait),
 		cmocka_unit_test(nothing_is_held_while_one_is_waited_for),
