@@ -146,6 +146,7 @@ static int own(struct bind_queue *queue)
 	if (!err) {
 		smri_bind_own(q, SMRI_BIND_CLEAN);
 		smri_bind_own(q, SMRI_BIND_RUN);
+		queue->submitted++; /* its place before those that are submitted meanwhile */
 	}
 	mt_lock_release(&q->lock);
 	return err;
@@ -322,9 +323,8 @@ static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 	smri_bind_sweep(q, &r->removed);
 	smr_pool_retire(&q->vas, &r->removed);
 	mt_lock_acquire(&q->lock);
+	queue->finished++;
 	if (applied) {
-		queue->submitted++;
-		queue->finished++;
 		q->stats.submitted++;
 		q->stats.unmaps_inline++;
 		q->stats.completed += !err;

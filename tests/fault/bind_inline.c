@@ -270,6 +270,59 @@ static void what_runs_inline_is_canceled(void **state)
 	}
 }
 
+static void *wait_for_queue(void *arg)
+{
+	return bind_queue_wait(arg, FENCE_FOREVER) ? arg : NULL;
+}
+
+static bool somebody_waits(struct bind_queue *queue)
+{
+	struct gpuvm_queues *q = queue->vm;
+	bool waits;
+
+	mt_lock_acquire(&q->lock);
+	waits = !smr_list_empty(&q->waits);
+	mt_lock_release(&q->lock);
+	return waits;
+}
+
+/* A job that is submitted meanwhile comes after it, and is waited for all the same. */
+static void what_runs_inline_has_its_place(void **state)
+{
+	struct bind_queue *q =
+		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
+	struct waiting w = { .q = q, .text = "unmap 200+10; unmap 220+10" };
+	pthread_t submitter, waiter;
+	struct fence *in;
+	void *failed;
+
+	(void)state;
+	memfault_ok();
+	in = fence_create();
+	bt.block = fence_create();
+	memfault_none();
+	assert_int_equal(pthread_create(&submitter, NULL, submit_waiting, &w), 0);
+	while (__atomic_load_n(&bt.blocked, __ATOMIC_SEQ_CST) == 0)
+		usleep(100);
+	memfault_ok();
+	assert_int_equal(submit(q, "map 300+10=D@0", in, NULL), 0);
+	assert_int_equal(pthread_create(&waiter, NULL, wait_for_queue, q), 0);
+	while (!somebody_waits(q))
+		usleep(100);
+	fence_signal(bt.block);
+	pthread_join(submitter, NULL);
+	assert_int_equal(w.result, 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	assert_true(somebody_waits(q));
+	fence_signal(in);
+	pthread_join(waiter, &failed);
+	assert_null(failed);
+	assert_string_equal(bind_toy_dump(&bt), "[0+40=A@0 50+b0=A@50 300+10=D@0]");
+	fence_put(in);
+	fence_put(bt.block);
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +335,7 @@ int main(void)
 		cmocka_unit_test(canceled_before_it_runs_inline),
 		cmocka_unit_test(not_alone_any_more),
 		cmocka_unit_test(what_runs_inline_is_canceled),
+		cmocka_unit_test(what_runs_inline_has_its_place),
 	};
 
 	return cmocka_run_group_tests_name("bind_inline", tests, NULL, NULL);
