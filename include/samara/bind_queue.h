@@ -275,8 +275,8 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  * the submitter waits for the in-fences and runs it itself, and readers may see one mapping go
  * after the other; -ENOMEM only if it then really has to cut a mapping and cannot, or is a job of
  * more than 16 operations, or for the fence of a timeline's value. With BIND_NONBLOCK the same, but
- * -ENOMEM where it would wait for a job or an in-fence. Jobs of BIND_UNMAPs and BIND_UNMAP_ALLs
- * alone count as such, and those without operations.
+ * -ENOMEM where it would wait for a job, for an in-fence or for va_release. Jobs of BIND_UNMAPs and
+ * BIND_UNMAP_ALLs alone count as such, and those without operations.
  *
  * BIND_UNMAP_ALL makes all mappings of the object invisible at one moment, without needing memory.
  * Combined with other operations that moment comes directly before the one in which these become

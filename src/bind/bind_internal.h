@@ -183,6 +183,7 @@ struct gpuvm_queues {
 	bool closed, canceled;         /* GUARD lock */
 	bool banned;                   /* GUARD writes: lock; relaxed */
 	bool expired;                  /* GUARD lock: the pool of mappings has expired ones */
+	bool draining;                 /* GUARD lock: the cleaner is ending some of these */
 	unsigned int event;            /* GUARD lock; a futex: something is over */
 	unsigned int sleepers;         /* GUARD lock: on event */
 	struct gpuvm_list waits;       /* GUARD lock: struct smri_bind_wait, longest first */

@@ -127,21 +127,35 @@ static bool is_taken(const struct gpuvm_queues *q, enum smri_bind_duty duty)
 }
 
 /*
- * Becomes the cleaner, so that no later job is over before this one, and the runner;
- * SMRI_BIND_RETRY if there is anybody to wait for after all. One of these without jobs is about to
- * end, and is waited for.
+ * One of these without jobs is about to end, unless a callback of the driver's keeps it. 0, -EINTR,
+ * -ENOMEM.
  */
-static int own(struct bind_queue *queue)
+static int wait_for_turn(struct gpuvm_queues *q, const struct bind_job *job)
+{
+	if (waits(job))
+		return smri_bind_sleep(q, SMR_NEVER);
+	if (q->draining)
+		return -ENOMEM;
+	smri_bind_sleep_on(q);
+	return 0;
+}
+
+/*
+ * Becomes the cleaner, so that no later job is over before this one, and the runner;
+ * SMRI_BIND_RETRY if there is anybody to wait for after all.
+ */
+static int own(struct bind_queue *queue, const struct bind_job *job)
 {
 	struct gpuvm_queues *q = queue->vm;
 	int err = 0;
 
 	mt_lock_acquire(&q->lock);
-	while (q->stats.jobs == 0 && (is_taken(q, SMRI_BIND_CLEAN) || is_taken(q, SMRI_BIND_RUN)))
-		smri_bind_sleep_on(q);
-	if (refuses(queue))
+	while (!err && q->stats.jobs == 0 &&
+	       (is_taken(q, SMRI_BIND_CLEAN) || is_taken(q, SMRI_BIND_RUN)))
+		err = wait_for_turn(q, job);
+	if (!err && refuses(queue))
 		err = -ENOENT;
-	else if (q->stats.jobs > 0)
+	else if (!err && q->stats.jobs > 0)
 		err = SMRI_BIND_RETRY;
 	if (!err) {
 		smri_bind_own(q, SMRI_BIND_CLEAN);
@@ -354,7 +368,7 @@ int smri_bind_inline(struct bind_queue *queue, const struct bind_job *job)
 	if (!err)
 		err = prepare(&r);
 	if (!err)
-		err = own(queue);
+		err = own(queue, job);
 	if (!err) {
 		err = run(&r, &applied);
 		end(&r, queue, applied, err);

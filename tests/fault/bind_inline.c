@@ -124,6 +124,49 @@ static void inline_without_waiting(void **state)
 	end(q);
 }
 
+static const struct bind_ops *toy_bind_ops;
+static struct bind_ops meddling;
+static struct fence *releases; /* each va_release() waits for it, two seconds at most */
+static unsigned int releasing;
+
+static void slow_release(struct gpuva *va, void *priv)
+{
+	toy_bind_ops->va_release(va, priv);
+	__atomic_fetch_add(&releasing, 1, __ATOMIC_SEQ_CST);
+	fence_wait(releases, 2000000000);
+}
+
+/* The driver may take its time to end a mapping. */
+static void inline_without_waiting_for_callbacks(void **state)
+{
+	struct bind_queue *q =
+		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
+	struct bind_job job = { .flags = BIND_NONBLOCK };
+	int err;
+
+	(void)state;
+	memfault_ok();
+	releases = fence_create();
+	releasing = 0;
+	memfault_none();
+	toy_bind_ops = q->vm->ops;
+	meddling = *q->vm->ops;
+	meddling.va_release = slow_release;
+	q->vm->ops = &meddling;
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+10", &job), 0);
+	while (__atomic_load_n(&releasing, __ATOMIC_SEQ_CST) == 0)
+		usleep(100);
+	err = bind_toy_submit_job(q, &bt, "unmap 220+10", &job);
+	fence_signal(releases);
+	assert_int_equal(err, -ENOMEM);
+	settle(q);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);
+	assert_int_equal(stats().unmaps_inline, 2);
+	settle(q);
+	end(q);
+	fence_put(releases);
+}
+
 /* A step that fails bans the VM here, too; it is the job's error, and no longer the submit's. */
 static void a_failed_step_inline(void **state)
 {
@@ -160,8 +203,6 @@ static void a_failed_step_inline(void **state)
 
 /* ---- What happens while a driver prepares an unmap that is to run inline ---- */
 
-static const struct bind_ops *toy_bind_ops;
-static struct bind_ops meddling;
 static struct bind_queue *victim, *helper;
 static struct fence *helper_in;
 static unsigned int prepared;
@@ -331,6 +372,7 @@ int main(void)
 		cmocka_unit_test(unmaps_of_objects_are_run_inline),
 		cmocka_unit_test(empty_jobs_are_run_inline),
 		cmocka_unit_test(inline_without_waiting),
+		cmocka_unit_test(inline_without_waiting_for_callbacks),
 		cmocka_unit_test(a_failed_step_inline),
 		cmocka_unit_test(canceled_before_it_runs_inline),
 		cmocka_unit_test(not_alone_any_more),
