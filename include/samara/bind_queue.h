@@ -190,7 +190,8 @@ enum bind_close {
  * Refuses new submits (-ENOENT), lets jobs finish as @how says, removes all mappings (without
  * steps: the driver drops its page tables as a whole), waits until their memory is free, and drops
  * the reference. Queues stay, to be destroyed by their owners before the VM's last reference goes.
- * 0, or -ENOENT when it is closed already. CONTEXT: SLEEP yes; not within a callback.
+ * 0, or -ENOENT when it is closed already: BIND_CANCEL then has what another thread may be draining
+ * cancelled, and does not wait. CONTEXT: SLEEP yes; not within a callback.
  */
 MT_API int bind_vm_close(struct gpuvm *vm, enum bind_close how);
 

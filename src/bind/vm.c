@@ -276,10 +276,10 @@ int bind_vm_close(struct gpuvm *vm, enum bind_close how)
 	mt_lock_acquire(&q->lock);
 	closed = q->closed;
 	q->closed = true;
-	if (!closed && how == BIND_CANCEL)
-		q->canceled = true;
+	if (how == BIND_CANCEL)
+		q->canceled = true; /* also what another thread is draining */
+	smri_bind_look_all(q);
 	if (!closed) {
-		smri_bind_look_all(q);
 		smri_bind_tell(q);
 		while (q->charged.jobs > 0)
 			smri_bind_sleep_on(q);

@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 static void refuses_vms_and_configurations(void **state)
 {
@@ -185,6 +187,43 @@ static void closes(void **state)
 	closing(BIND_DRAIN);
 }
 
+static void *drain(void *arg)
+{
+	(void)arg;
+	return bind_vm_close(&bt.toy.vm, BIND_DRAIN) ? &bt : NULL;
+}
+
+/* Who has waited for long enough makes it a cancellation. */
+static void draining_is_cut_short(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct fence *in = fence_create(), *out = fence_create();
+	pthread_t thread;
+	void *failed;
+	int err;
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0"), 0);
+	assert_int_equal(submit(q, "map 20+10=B@0", in, out), 0);
+	assert_int_equal(pthread_create(&thread, NULL, drain, NULL), 0);
+	while (submit(q, "", NULL, NULL) == 0)
+		usleep(100);
+	assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_DRAIN), -ENOENT);
+	assert_false(fence_is_signaled(out));
+	assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_CANCEL), -ENOENT);
+	err = fence_wait(out, 2000000000);
+	fence_signal(in);
+	pthread_join(thread, &failed);
+	assert_null(failed);
+	assert_int_equal(err, 0);
+	assert_int_equal(fence_error(out), -ECANCELED);
+	expect_vm("[]");
+	assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_CANCEL), -ENOENT);
+	fence_put(in);
+	fence_put(out);
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +233,7 @@ int main(void)
 		cmocka_unit_test(canceled_jobs_change_nothing),
 		cmocka_unit_test(a_failed_step_bans),
 		cmocka_unit_test(closes),
+		cmocka_unit_test(draining_is_cut_short),
 	};
 
 	return cmocka_run_group_tests_name("bind_vm", tests, NULL, NULL);
