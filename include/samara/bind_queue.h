@@ -191,7 +191,9 @@ enum bind_close {
  * steps: the driver drops its page tables as a whole), waits until their memory is free, and drops
  * the reference. Queues stay, to be destroyed by their owners before the VM's last reference goes.
  * 0, or -ENOENT when it is closed already: BIND_CANCEL then has what another thread may be draining
- * cancelled, and does not wait. CONTEXT: SLEEP yes; not within a callback.
+ * cancelled, and does not wait. CONTEXT: SLEEP yes; not within a callback, nor with a lock held
+ * that clean-up may take: a reservation lock (in a VM with GPUVM_RESV_PROTECTED surely the VM's,
+ * which debug builds report), or one of the driver's.
  */
 MT_API int bind_vm_close(struct gpuvm *vm, enum bind_close how);
 
@@ -303,8 +305,8 @@ MT_API int bind_queue_wait(struct bind_queue *q, int64_t timeout_ns);
 MT_API void bind_queue_cancel(struct bind_queue *q);
 
 /*
- * Cancels, waits until all jobs are over, and frees. NULL is fine. CONTEXT: SLEEP yes; not within a
- * callback.
+ * Cancels, waits until all jobs are over and cleaned up, and frees. NULL is fine. CONTEXT: SLEEP
+ * yes; not within a callback, nor with a lock held that clean-up may take, as above.
  */
 MT_API void bind_queue_destroy(struct bind_queue *q);
 

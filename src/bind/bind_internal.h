@@ -245,6 +245,12 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline);
 /* The same, and goes on sleeping when signals arrive. */
 void smri_bind_sleep_on(struct gpuvm_queues *q);
 
+/*
+ * Tells the checker that the caller may wait for clean-ups: in protected mode they take the VM's
+ * reservation lock.
+ */
+void smri_bind_may_wait(const struct gpuvm_queues *q);
+
 /* ---- submit.c, job.c ---- */
 
 /* What a job of these operations needs, from their kinds alone. */

@@ -106,6 +106,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <samara/lockcheck.h>
 #include <string.h>
 
 enum { JOBS_A_TURN = 8 };
@@ -176,6 +177,18 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
 void smri_bind_sleep_on(struct gpuvm_queues *q)
 {
 	(void)smri_bind_sleep(q, SMR_NEVER);
+}
+
+void smri_bind_may_wait(const struct gpuvm_queues *q)
+{
+	const struct mt_lock *resv = &gpuvm_resv(q->vm)->lock;
+
+	smr_check_wait("jobs of a bind queue");
+	if (!gpuvm_resv_protected(q->vm))
+		return;
+	/* Nested: whoever holds it waits for no other of its kind. */
+	(void)smr_check_lock(resv, LOCKCHECK_NESTED, 0);
+	(void)smr_check_unlock(resv);
 }
 
 /* ---- Whose turn it is ---- */
@@ -401,6 +414,8 @@ int bind_queue_wait(struct bind_queue *queue, int64_t timeout_ns)
 	struct gpuvm_queues *q = queue->vm;
 	int err;
 
+	if (timeout_ns != 0)
+		smri_bind_may_wait(q);
 	mt_lock_acquire(&q->lock);
 	w.until = queue->submitted;
 	err = smri_bind_wait(q, &w.wait, deadline);
@@ -415,6 +430,7 @@ void bind_queue_destroy(struct bind_queue *queue)
 	if (!queue)
 		return;
 	q = queue->vm;
+	smri_bind_may_wait(q);
 	bind_queue_cancel(queue);
 	mt_lock_acquire(&q->lock);
 	while (queue->finished < queue->submitted)

@@ -529,6 +529,8 @@ int bind_queue_submit(struct bind_queue *queue, struct bind_job *job)
 
 	if (err)
 		return err;
+	if ((job->flags & BIND_SYNC) || !(job->flags & BIND_NONBLOCK))
+		smri_bind_may_wait(q);
 	smri_bind_need(q, job, &need);
 	err = charge(queue, &need.load, !(job->flags & BIND_NONBLOCK));
 	if (err)

@@ -273,6 +273,7 @@ int bind_vm_close(struct gpuvm *vm, enum bind_close how)
 
 	if (!q)
 		return -ENOENT;
+	smri_bind_may_wait(q);
 	mt_lock_acquire(&q->lock);
 	closed = q->closed;
 	q->closed = true;

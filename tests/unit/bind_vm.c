@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <samara/lockcheck.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -224,6 +225,48 @@ static void draining_is_cut_short(void **state)
 	end(q);
 }
 
+static unsigned int reports;
+
+static void note(const struct lockcheck_report *report, void *arg)
+{
+	(void)arg;
+	reports += report->rule == LOCKCHECK_LOCK_RECURSION;
+}
+
+/* Clean-up takes the VM's lock; who holds it and waits for clean-ups waits for himself. */
+static void a_lock_that_is_held_is_reported(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000, .flags = GPUVM_RESV_PROTECTED };
+	struct bind_queue *q, *p;
+
+	(void)state;
+	if (!lockcheck_enabled())
+		skip();
+	bind_toy_init(&bt, &config, NULL);
+	q = bind_queue_create(&bt.toy.vm, "test", NULL);
+	p = another();
+	reports = 0;
+	lockcheck_set_handler(note, NULL);
+	assert_int_equal(bind_queue_wait(q, FENCE_FOREVER), 0);
+	assert_int_equal(submit_sync(q, ""), 0);
+	assert_int_equal(reports, 0);
+	gpuvm_resv_lock(gpuvm_resv(&bt.toy.vm));
+	assert_int_equal(bind_queue_wait(q, 0), 0);
+	assert_int_equal(reports, 0);
+	assert_int_equal(bind_queue_wait(q, FENCE_FOREVER), 0);
+	assert_int_equal(reports, 1);
+	assert_int_equal(submit_sync(q, ""), 0);
+	assert_int_equal(reports, 2);
+	bind_queue_destroy(p);
+	assert_int_equal(reports, 3);
+	assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_CANCEL), 0);
+	assert_int_equal(reports, 4);
+	assert_true(gpuvm_resv_held(&bt.toy.vm));
+	gpuvm_resv_unlock(gpuvm_resv(&bt.toy.vm));
+	lockcheck_set_handler(NULL, NULL);
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +277,7 @@ int main(void)
 		cmocka_unit_test(a_failed_step_bans),
 		cmocka_unit_test(closes),
 		cmocka_unit_test(draining_is_cut_short),
+		cmocka_unit_test(a_lock_that_is_held_is_reported),
 	};
 
 	return cmocka_run_group_tests_name("bind_vm", tests, NULL, NULL);
