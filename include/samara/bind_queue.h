@@ -69,7 +69,12 @@ struct bind_op {
 	uint64_t offset;
 };
 
-/* What to wait for, or to signal: a fence, or else a value of a timeline. */
+/*
+ * What to wait for, or to signal: a fence, or else a value of a timeline. A timeline that has
+ * reached an out-value before the job is over, because somebody else has moved it on, stays as it
+ * is, and the job's error is lost. So it is to whoever asks for the fence of a value that is
+ * reached. Who must know of errors takes fences, or gets those of the values beforehand.
+ */
 struct bind_sync {
 	struct fence *fence;
 	struct timeline *timeline;
