@@ -545,7 +545,11 @@ MT_API struct gpuva_ops *gpuvm_sm_map_ops_create(struct gpuvm *vm, uint64_t addr
 						 int *err);
 MT_API struct gpuva_ops *gpuvm_sm_unmap_ops_create(struct gpuvm *vm, uint64_t addr, uint64_t range,
 						   int *err);
-/* One prefetch for each mapping that overlaps, whole, ascending; the reserved region is skipped. */
+/*
+ * One prefetch for each mapping that overlaps, whole, ascending; the reserved region is skipped.
+ * The range is not checked: range 0 gives an empty list, and what goes beyond the end of the space
+ * ends there (bind_queue.h's BIND_PREFETCH refuses both). So *@err is -ENOMEM, if anything.
+ */
 MT_API struct gpuva_ops *gpuvm_prefetch_ops_create(struct gpuvm *vm, uint64_t addr, uint64_t range,
 						   int *err);
 /*
