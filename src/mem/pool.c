@@ -45,9 +45,15 @@ static void free_all(struct smr_pool_list *list)
 
 void smr_pool_destroy(struct smr_pool *pool)
 {
+	struct smr_pool_list all;
+
+	smr_pool_list_init(&all);
+	mt_lock_acquire(&pool->lock); /* somebody may be counting still */
 	smr_assert(pool->total == pool->free.nr);
-	free_all(&pool->free);
+	smr_pool_list_move(&all, &pool->free);
 	pool->total = 0;
+	mt_lock_release(&pool->lock);
+	free_all(&all);
 }
 
 void smr_pool_clear(const struct smr_pool *pool, struct smr_pool_list *list)

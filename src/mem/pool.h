@@ -87,7 +87,7 @@ smr_inline void *smr_pool_get(struct smr_pool_list *list)
  */
 void smr_pool_init(struct smr_pool *pool, size_t size, unsigned long keep,
 		   enum mt_rcu_flavor flavor, void (*notify)(void *arg), void *arg);
-/* Everything has come back. Frees it. */
+/* Everything has come back. Frees it; smr_pool_count() may go on asking. TAKES pool. */
 void smr_pool_destroy(struct smr_pool *pool);
 
 /*

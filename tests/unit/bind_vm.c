@@ -225,6 +225,33 @@ static void draining_is_cut_short(void **state)
 	end(q);
 }
 
+static void *count(void *stop)
+{
+	while (!now(stop))
+		(void)stats();
+	return NULL;
+}
+
+/* The thread sanitizer watches. */
+static void figures_are_told_beside_a_close(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 20; i++) {
+		struct bind_config strict = { .max_mappings = 100, .max_jobs = 10, .max_ops = 10 };
+		struct bind_queue *q = begin(&strict);
+		unsigned int stop = 0;
+		pthread_t thread;
+
+		assert_int_equal(submit(q, "map 10+10=A@0; map 20+10=B@0", NULL, NULL), 0);
+		assert_int_equal(pthread_create(&thread, NULL, count, &stop), 0);
+		assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_DRAIN), 0);
+		__atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+		pthread_join(thread, NULL);
+		assert_int_equal(stats().vas_live + stats().vas_limbo, 0);
+		end(q);
+	}
+}
+
 static unsigned int reports;
 
 static void note(const struct lockcheck_report *report, void *arg)
@@ -277,6 +304,7 @@ int main(void)
 		cmocka_unit_test(a_failed_step_bans),
 		cmocka_unit_test(closes),
 		cmocka_unit_test(draining_is_cut_short),
+		cmocka_unit_test(figures_are_told_beside_a_close),
 		cmocka_unit_test(a_lock_that_is_held_is_reported),
 	};
 
