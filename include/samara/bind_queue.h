@@ -199,8 +199,8 @@ enum bind_close {
  * the reference. Queues stay, to be destroyed by their owners before the VM's last reference goes.
  * 0, or -ENOENT when it is closed already: BIND_CANCEL then has what another thread may be draining
  * cancelled, and does not wait. CONTEXT: SLEEP yes; not within a callback, nor with a lock held
- * that clean-up may take: a reservation lock (in a VM with GPUVM_RESV_PROTECTED surely the VM's,
- * which debug builds report), or one of the driver's.
+ * that clean-up may take: a reservation lock (with GPUVM_RESV_PROTECTED surely the VM's), or one of
+ * the driver's.
  */
 MT_API int bind_vm_close(struct gpuvm *vm, enum bind_close how);
 
@@ -294,7 +294,9 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  *
  * CONTEXT: SLEEP yes, ALLOC yes. TAKES the reservation locks of objects named (and, if its lists
  * are protected by it, the VM's); not within a read-side or signalling section, nor with a lock
- * held that a step takes.
+ * held that a step takes, nor, where it may wait for a job, for room or for an unmap's memory, with
+ * one that clean-up takes; so within finish or va_release of this VM only with BIND_NONBLOCK. Debug
+ * builds report who waits for himself in this way, here and below.
  */
 MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
 

@@ -246,10 +246,12 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline);
 void smri_bind_sleep_on(struct gpuvm_queues *q);
 
 /*
- * Tells the checker that the caller may wait for clean-ups: in protected mode they take the VM's
- * reservation lock.
+ * For the checker. The caller may wait for clean-ups; it begins to clean up, and has done so.
+ * CONTEXT: does not hold q->lock.
  */
 void smri_bind_may_wait(const struct gpuvm_queues *q);
+void smri_bind_clean_begins(const struct gpuvm_queues *q);
+void smri_bind_clean_ends(const struct gpuvm_queues *q);
 
 /* ---- submit.c, job.c ---- */
 

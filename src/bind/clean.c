@@ -125,11 +125,13 @@ void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job)
 		.cancel = job->cancel,
 	};
 
+	smri_bind_clean_begins(q);
 	drop_callbacks(job);
 	take_waiter(q, job, &over);
 	retire_removed(q, job);
 	smri_bind_undo(q, job);
 	(void)smri_bind_refill(q); /* as far as there is memory */
+	smri_bind_clean_ends(q);
 	mt_lock_acquire(&q->lock);
 	account(q, &over);
 	mt_lock_release(&q->lock);
@@ -152,12 +154,14 @@ void smri_bind_drain(struct gpuvm_queues *q)
 	smr_pool_list_init(&list);
 	smr_pool_expired(&q->vas, &list);
 	nr = list.nr;
+	smri_bind_clean_begins(q);
 	for (struct smr_pool_obj *obj = list.head; obj; obj = obj->next)
 		end_va(q, (struct smri_bind_va *)obj);
 	smri_bind_fill_spare_vas(q, &list);
 	smr_pool_put(&q->vas, &list);
 	smr_pool_ended(&q->vas, nr);
 	(void)smri_bind_refill(q);
+	smri_bind_clean_ends(q);
 	mt_lock_acquire(&q->lock);
 	smri_bind_tell(q);
 	mt_lock_release(&q->lock);

@@ -179,14 +179,39 @@ void smri_bind_sleep_on(struct gpuvm_queues *q)
 	(void)smri_bind_sleep(q, SMR_NEVER);
 }
 
+/*
+ * To the checker clean-up is a lock: the cleaner holds it while callbacks may be called, and who
+ * waits for clean-ups takes it. So it sees a callback that waits for its own VM, and a lock that is
+ * held by one who waits and taken by one who cleans up. In protected mode the latter take the VM's
+ * reservation lock, others may not take any.
+ */
+static struct lockcheck_class clean_up = LOCKCHECK_CLASS("clean-up of jobs"),
+			      clean_up_protected =
+				      LOCKCHECK_CLASS("clean-up of jobs, lists protected");
+
+void smri_bind_clean_begins(const struct gpuvm_queues *q)
+{
+	/* Nested: a callback may wait for another VM. */
+	lockcheck_acquire(&q->turn[SMRI_BIND_CLEAN],
+			  gpuvm_resv_protected(q->vm) ? &clean_up_protected : &clean_up,
+			  LOCKCHECK_NESTED);
+}
+
+void smri_bind_clean_ends(const struct gpuvm_queues *q)
+{
+	lockcheck_release(&q->turn[SMRI_BIND_CLEAN]);
+}
+
 void smri_bind_may_wait(const struct gpuvm_queues *q)
 {
 	const struct mt_lock *resv = &gpuvm_resv(q->vm)->lock;
 
 	smr_check_wait("jobs of a bind queue");
+	smri_bind_clean_begins(q);
+	smri_bind_clean_ends(q);
 	if (!gpuvm_resv_protected(q->vm))
 		return;
-	/* Nested: whoever holds it waits for no other of its kind. */
+	/* It may not have been seen yet that clean-ups take this one. */
 	(void)smr_check_lock(resv, LOCKCHECK_NESTED, 0);
 	(void)smr_check_unlock(resv);
 }

@@ -521,6 +521,17 @@ static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bi
 	return job->flags & BIND_SYNC ? wait_for_job(q, &waiter, job) : 0;
 }
 
+/* For its own clean-up, or for room or memory that others bring? */
+static bool may_wait(const struct gpuvm_queues *q, const struct bind_job *job,
+		     const struct smri_bind_need *need)
+{
+	const struct smri_bind_load *max = &q->max;
+	bool bounded = max->jobs || max->ops || max->bytes || max->growth;
+
+	return (job->flags & BIND_SYNC) ||
+	       (!(job->flags & BIND_NONBLOCK) && (bounded || need->unmaps_only));
+}
+
 int bind_queue_submit(struct bind_queue *queue, struct bind_job *job)
 {
 	struct gpuvm_queues *q = queue->vm;
@@ -529,9 +540,9 @@ int bind_queue_submit(struct bind_queue *queue, struct bind_job *job)
 
 	if (err)
 		return err;
-	if ((job->flags & BIND_SYNC) || !(job->flags & BIND_NONBLOCK))
-		smri_bind_may_wait(q);
 	smri_bind_need(q, job, &need);
+	if (may_wait(q, job, &need))
+		smri_bind_may_wait(q);
 	err = charge(queue, &need.load, !(job->flags & BIND_NONBLOCK));
 	if (err)
 		return err;

@@ -4,6 +4,8 @@
  */
 #include "support/bind_bed.h"
 
+#include "bind/bind_internal.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -252,12 +254,15 @@ static void figures_are_told_beside_a_close(void **state)
 	}
 }
 
-static unsigned int reports;
+static unsigned int reports, orders; /* of the rules about recursion and order */
 
 static void note(const struct lockcheck_report *report, void *arg)
 {
 	(void)arg;
-	reports += report->rule == LOCKCHECK_LOCK_RECURSION;
+	if (report->rule == LOCKCHECK_LOCK_RECURSION)
+		__atomic_fetch_add(&reports, 1, __ATOMIC_SEQ_CST);
+	if (report->rule == LOCKCHECK_LOCK_ORDER)
+		__atomic_fetch_add(&orders, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Clean-up takes the VM's lock; who holds it and waits for clean-ups waits for himself. */
@@ -294,6 +299,56 @@ static void a_lock_that_is_held_is_reported(void **state)
 	end(q);
 }
 
+static const struct bind_ops *toy_bind_ops;
+static struct bind_queue *awaited;
+static struct lockcheck_class driver = LOCKCHECK_CLASS("driver's lock");
+static char drivers_lock;
+
+static void finish_under_lock(struct gpuvm *vm, void *cookie, void *priv)
+{
+	lockcheck_acquire(&drivers_lock, &driver, 0);
+	toy_bind_ops->finish(vm, cookie, priv);
+	lockcheck_release(&drivers_lock);
+	if (awaited)
+		(void)bind_queue_wait(awaited, 1);
+}
+
+/* Clean-ups take a driver's lock, which one who waits for them holds; and wait for themselves. */
+static void waiting_for_oneself_is_reported(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct bind_ops ops = *q->vm->ops;
+
+	(void)state;
+	if (!lockcheck_enabled()) {
+		end(q);
+		skip();
+	}
+	toy_bind_ops = q->vm->ops;
+	ops.finish = finish_under_lock;
+	q->vm->ops = &ops;
+	awaited = NULL;
+	reports = orders = 0;
+	lockcheck_set_handler(note, NULL);
+	assert_int_equal(submit_sync(q, "map 10+10=A@0"), 0);
+	assert_int_equal(bind_queue_wait(q, FENCE_FOREVER), 0);
+	assert_int_equal(orders, 0);
+	lockcheck_acquire(&drivers_lock, &driver, 0);
+	/* A map waits for nobody where there are no bounds. */
+	assert_int_equal(submit(q, "map 30+10=B@0", NULL, NULL), 0);
+	assert_int_equal(orders, 0);
+	assert_int_equal(bind_queue_wait(q, FENCE_FOREVER), 0);
+	assert_int_equal(orders, 1);
+	lockcheck_release(&drivers_lock);
+	assert_int_equal(reports, 0);
+	awaited = q;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0"), 0);
+	assert_int_equal(reports, 1);
+	awaited = NULL;
+	lockcheck_set_handler(NULL, NULL);
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +361,7 @@ int main(void)
 		cmocka_unit_test(draining_is_cut_short),
 		cmocka_unit_test(figures_are_told_beside_a_close),
 		cmocka_unit_test(a_lock_that_is_held_is_reported),
+		cmocka_unit_test(waiting_for_oneself_is_reported),
 	};
 
 	return cmocka_run_group_tests_name("bind_vm", tests, NULL, NULL);
