@@ -260,7 +260,8 @@ struct gpuvm_ops {
 	/*
 	 * Let a user embed operations, and pairs, at the beginning of his own structure. NULL: no
 	 * memory. The memory need not be zeroed. vm_bo_free comes after a grace period, on a thread
-	 * of the library; the VM and the object may be gone by then.
+	 * of the library; the VM and the object may be gone by then. It must not wait for anything:
+	 * whoever waits for a grace period, as runs of bind queues may, waits for that thread.
 	 */
 	struct gpuva_op *(*op_alloc)(void);
 	void (*op_free)(struct gpuva_op *op);
