@@ -365,10 +365,24 @@ static bool sweep_free(struct sweep *s)
 	return left;
 }
 
+/*
+ * The walk goes over the tree as it was. A marker of a mapping that came later may reach over
+ * several that are swept, and be met with each of them.
+ */
+static bool has_gone(struct sweep *s, unsigned long index)
+{
+	struct ma_state mas;
+
+	mas_init(&mas, &s->txn.view, index);
+	return !xa_is_zero(mas_walk(&mas));
+}
+
 static bool sweep_paid_piece(struct sweep *s, const struct ma_state *mas)
 {
 	int err;
 
+	if (has_gone(s, mas->index))
+		return true;
 	if (s->credits == 0)
 		return false;
 	err = mt_txn_store_credit(&s->txn, mas->index, mas->last, NULL, &s->q->credits);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static void objects_outlive_their_mappings(void **state)
@@ -404,6 +405,32 @@ static void sweeping_lets_jobs_by(void **state)
 	end(q);
 }
 
+/* What is one marker now, where many mappings were that are swept together, is counted once. */
+static void a_marker_is_swept_once(void **state)
+{
+	struct bind_queue *q = begin_swept();
+	struct fence *out = fence_create();
+	char text[32];
+
+	(void)state;
+	hold_clean_up(q);
+	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), 0);
+	for (unsigned int at = 0x1000; at < 0x1000 + 0x10 * SWEPT; at += 0x100) {
+		sprintf(text, "map %x+80=B@0", at);
+		assert_int_equal(submit(q, text, NULL, NULL), 0);
+	}
+	assert_int_equal(submit(q, "unmap_all B", NULL, out), 0);
+	expect_signaled(out, 0);
+	assert_true(markers() < 3 * SWEPT / 4);
+	smr_hook_set_mem(SMR_HOOK_MEM_NOWAIT); /* so most are cleared by credits */
+	let_clean_up(q);
+	smr_hook_reset();
+	expect_no_marker();
+	expect_vm("[f00+1=F@0]");
+	fence_put(out);
+	end(q);
+}
+
 /* By the runner, after the run of a job. */
 static void sweeping_what_was_left_lets_jobs_by(void **state)
 {
@@ -437,6 +464,7 @@ int main(void)
 		cmocka_unit_test(a_blocked_clean_up_blocks_no_other_vm),
 		cmocka_unit_test(a_run_holds_up_no_clean_up_that_is_waited_for),
 		cmocka_unit_test(jobs_meet_markers),
+		cmocka_unit_test(a_marker_is_swept_once),
 		cmocka_unit_test(sweeping_lets_jobs_by),
 		cmocka_unit_test(sweeping_what_was_left_lets_jobs_by),
 	};
