@@ -182,8 +182,8 @@ void smri_bind_sleep_on(struct gpuvm_queues *q)
 /*
  * To the checker clean-up is a lock: the cleaner holds it while callbacks may be called, and who
  * waits for clean-ups takes it. So it sees a callback that waits for its own VM, and a lock that is
- * held by one who waits and taken by one who cleans up. In protected mode the latter take the VM's
- * reservation lock, others may not take any.
+ * held by one who waits and taken by one who cleans up. There are two classes because clean-ups
+ * take the VM's reservation lock in protected mode, and may take none otherwise.
  */
 static struct lockcheck_class clean_up = LOCKCHECK_CLASS("clean-up of jobs"),
 			      clean_up_protected =
