@@ -85,7 +85,8 @@ enum {
 	BIND_SYNC = 1 << 0, /* return when it is done, with its result; no in- or out-fences */
 	/*
 	 * -ENOSPC instead of waiting for room below the VM's bounds, -ENOMEM instead of waiting for
-	 * memory
+	 * memory of other jobs. It still sleeps for what getting memory takes (GFP_KERNEL: a page
+	 * source, and at an arena's limit a grace period), and for reservation locks.
 	 */
 	BIND_NONBLOCK = 1 << 1,
 };
