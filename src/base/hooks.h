@@ -49,6 +49,7 @@ enum smr_hook_point {
 	SMR_HOOK_CALLS,   /* a callback is said to be on its way, and is not queued yet */
 	SMR_HOOK_SHORT,   /* who may block found too few nodes, and has not waited for more */
 	SMR_HOOK_WAITED,  /* he has, and has not tried again */
+	SMR_HOOK_AWAITS,  /* he waits for a chunk that another is getting or giving back */
 	SMR_HOOK_GIVEN,   /* nodes have been given back or retired, or what is pledged settled */
 };
 

@@ -96,6 +96,7 @@ static void after_fork_child(void)
 	smr_lock_init(&arenas_lock, SMR_RANK_ARENAS);
 	for (mem = arenas; mem; mem = mem->next) {
 		mem->mapping = 0;
+		mem->map_sleepers = 0;
 		smri_retire_after_fork(mem);
 	}
 	smr_grace_after_fork_child();

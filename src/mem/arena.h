@@ -90,7 +90,9 @@ struct mt_mem {
 	struct smr_chunk *chunk[SMR_CHUNK_CLASSES];      /* GUARD lock: lists */
 	unsigned int classes;       /* GUARD lock: bit set: that list is not empty */
 	unsigned long chunks;       /* GUARD lock */
-	unsigned long mapping;      /* GUARD lock: chunks being got just now */
+	unsigned long mapping;      /* GUARD lock: chunks being got or given back just now */
+	unsigned int mapped;        /* GUARD writes: lock; the futex: so many are no longer */
+	unsigned int map_sleepers;  /* GUARD lock: on it */
 	unsigned long limit;        /* GUARD lock: chunks; ULONG_MAX: none */
 	unsigned long idle;         /* GUARD lock: chunks without a used node */
 	unsigned int warm;          /* GUARD lock: batches until a chunk got lately may go again */

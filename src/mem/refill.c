@@ -1,9 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem/refill.h"
+#include "base/park.h"
 #include "lock/check.h"
 #include "lock/section.h"
 #include "mem/mem_internal.h"
 #include <errno.h>
+#include <limits.h>
+
+/* ---- Chunks under way ----
+ *
+ * One that is being got counts before it is there, and one that is being given back until it is
+ * gone, so that threads together respect the limit. Who is kept from getting one by that waits: it
+ * may be for him, or there may be room for another.
+ */
+
+/* CONTEXT, of these two: HOLDS the arena's lock; the one drops it, the other retakes it. */
+static void begin_mapping(struct mt_mem *mem)
+{
+	mem->mapping++;
+	mt_lock_release(&mem->lock);
+}
+
+static void end_mapping(struct mt_mem *mem)
+{
+	mt_lock_acquire(&mem->lock);
+	mem->mapping--;
+	smr_store(&mem->mapped, mem->mapped + 1, RELAXED);
+	if (mem->map_sleepers > 0)
+		smr_wake(&mem->mapped, INT_MAX);
+}
+
+/* Sleeps until one is no longer under way. CONTEXT: HOLDS the arena's lock, which is dropped. */
+static void await_mapping(struct mt_mem *mem)
+{
+	unsigned int mapped = mem->mapped;
+
+	mem->map_sleepers++;
+	mt_lock_release(&mem->lock);
+	smr_hook_at(SMR_HOOK_AWAITS);
+	smr_park(&mem->mapped, mapped);
+	mt_lock_acquire(&mem->lock);
+	mem->map_sleepers--;
+}
 
 /* A chunk from the page source, or NULL. CONTEXT: no lock held. */
 static void *map_chunk(const struct mt_mem_ops *ops)
@@ -24,30 +62,32 @@ static void *map_chunk(const struct mt_mem_ops *ops)
  */
 #define WARM_BATCHES 64
 
-/* CONTEXT: HOLDS the arena's lock, which is dropped while a chunk is being got. */
+/* CONTEXT, of these two: HOLDS the arena's lock, which is dropped while a chunk is under way. */
+static int get_chunk(struct mt_mem *mem)
+{
+	void *chunk;
+
+	begin_mapping(mem);
+	chunk = map_chunk(&mem->ops);
+	end_mapping(mem);
+	if (!chunk)
+		return -ENOMEM;
+	smri_slab_add(mem, chunk);
+	mem->warm = WARM_BATCHES;
+	return 0;
+}
+
 static int ensure_locked(struct mt_mem *mem, unsigned long nr)
 {
 	int err = 0;
 
 	while (!err && mem->free < nr + mem->reserve_size + smri_mem_pledged(mem)) {
-		void *chunk = NULL;
-
-		if (mem->chunks + mem->mapping < mem->limit) {
-			/*
-			 * Counted before it is there, so that threads together respect the limit.
-			 */
-			mem->mapping++;
-			mt_lock_release(&mem->lock);
-			chunk = map_chunk(&mem->ops);
-			mt_lock_acquire(&mem->lock);
-			mem->mapping--;
-		}
-		if (chunk) {
-			smri_slab_add(mem, chunk);
-			mem->warm = WARM_BATCHES;
-		} else {
+		if (mem->chunks + mem->mapping < mem->limit)
+			err = get_chunk(mem);
+		else if (mem->mapping > 0)
+			await_mapping(mem);
+		else
 			err = -ENOMEM;
-		}
 	}
 	return err;
 }
@@ -77,21 +117,19 @@ static void sort_ready(struct mt_mem *mem)
 
 void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 {
-	void *chunk;
-
 	/* To unmap may block: what is left now goes with the next reaping. */
 	if (smr_in_section())
 		return;
 	sort_ready(mem);
-	do {
-		chunk = NULL;
-		mt_lock_acquire(&mem->lock);
-		if (mem->idle > keep && smri_mem_spare(mem) >= MT_CHUNK_NODES)
-			chunk = smri_slab_remove_idle(mem);
-		mt_lock_release(&mem->lock);
-		if (chunk)
-			mem->ops.unmap(mem->ops.ctx, chunk, MT_CHUNK_SIZE);
-	} while (chunk);
+	mt_lock_acquire(&mem->lock);
+	while (mem->idle > keep && smri_mem_spare(mem) >= MT_CHUNK_NODES) {
+		void *chunk = smri_slab_remove_idle(mem);
+
+		begin_mapping(mem);
+		mem->ops.unmap(mem->ops.ctx, chunk, MT_CHUNK_SIZE);
+		end_mapping(mem);
+	}
+	mt_lock_release(&mem->lock);
 }
 
 /*

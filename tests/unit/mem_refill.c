@@ -7,6 +7,7 @@
 #include "support/cm.h"
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 #define RESERVE 64
 
@@ -264,6 +265,133 @@ static void threads_together_keep_the_limit(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+/* ---- Chunks under way ---- */
+
+/* A page source for two chunks, that makes one thread wait: for the second, or for its way back. */
+struct slow {
+	struct pages pages;
+	struct mt_mem *mem;
+	pthread_t thread;
+	bool mapping;       /* it is the way there that takes long */
+	bool once;          /* somebody has been kept waiting */
+	unsigned long most; /* chunks at a time */
+	sem_t entered, go;
+	struct smr_nodes nodes;
+	int err;
+};
+
+static void keep_waiting(struct slow *slow)
+{
+	if (slow->once)
+		return;
+	slow->once = true;
+	sem_post(&slow->entered);
+	sem_wait(&slow->go);
+}
+
+static void *slow_map(void *ctx, size_t size, size_t align)
+{
+	struct slow *slow = ctx;
+	void *chunk;
+
+	if (slow->mapping && smr_load(&slow->pages.ever, RELAXED) > 0)
+		keep_waiting(slow);
+	chunk = pages_map(&slow->pages, size, align);
+	if (smr_load(&slow->pages.mapped, RELAXED) > slow->most)
+		slow->most = slow->pages.mapped;
+	return chunk;
+}
+
+static void slow_unmap(void *ctx, void *chunk, size_t size)
+{
+	struct slow *slow = ctx;
+
+	if (!slow->mapping)
+		keep_waiting(slow);
+	pages_unmap(&slow->pages, chunk, size);
+}
+
+#define NEARLY_A_CHUNK (MT_CHUNK_NODES - RESERVE + 9)
+
+static void *get_or_give(void *arg)
+{
+	struct slow *slow = arg;
+
+	if (slow->mapping)
+		slow->err = smr_mem_refill(slow->mem, &slow->nodes, NEARLY_A_CHUNK);
+	else
+		mt_mem_trim(slow->mem);
+	return NULL;
+}
+
+static void let_go(enum smr_hook_point point, void *arg)
+{
+	struct slow *slow = arg;
+
+	if (point == SMR_HOOK_AWAITS)
+		sem_post(&slow->go);
+}
+
+static void slow_begin(struct slow *slow, bool mapping)
+{
+	struct mt_mem_ops ops = { slow_map, slow_unmap, slow };
+
+	*slow = (struct slow){ .pages = PAGES, .mapping = mapping };
+	sem_init(&slow->entered, 0, 0);
+	sem_init(&slow->go, 0, 0);
+	slow->mem = mt_mem_create(2 * MT_CHUNK_SIZE, &ops);
+	assert_non_null(slow->mem);
+}
+
+/* The other thread is under way; meanwhile this one wants @nr nodes. */
+static void refill_meanwhile(struct slow *slow, unsigned long nr)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+	int err;
+
+	assert_int_equal(pthread_create(&slow->thread, NULL, get_or_give, slow), 0);
+	sem_wait(&slow->entered);
+	smr_hook_set_point(let_go, slow);
+	err = smr_mem_refill(slow->mem, &nodes, nr);
+	smr_hook_reset();
+	sem_post(&slow->go);
+	assert_int_equal(pthread_join(slow->thread, NULL), 0);
+	assert_int_equal(err, 0);
+	assert_int_equal(slow->err, 0);
+	assert_int_equal(stats_of(slow->mem).failed, 0);
+	assert_true(slow->most <= 2);
+	smr_mem_give_list(slow->mem, &nodes);
+	smr_mem_give_list(slow->mem, &slow->nodes);
+	mt_mem_destroy(slow->mem);
+	assert_int_equal(slow->pages.mapped, 0);
+	sem_destroy(&slow->entered);
+	sem_destroy(&slow->go);
+}
+
+/* The last one there may be is enough for both. */
+static void another_gets_the_last_chunk(void **state)
+{
+	struct slow slow;
+
+	(void)state;
+	slow_begin(&slow, true);
+	refill_meanwhile(&slow, NEARLY_A_CHUNK);
+}
+
+/* Until it is back it counts. */
+static void another_gives_a_chunk_back(void **state)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+	struct slow slow;
+
+	(void)state;
+	slow_begin(&slow, false);
+	assert_int_equal(smr_mem_refill(slow.mem, &nodes, 2 * NEARLY_A_CHUNK), 0);
+	smr_mem_give_list(slow.mem, &nodes);
+	refill_meanwhile(&slow, 2 * NEARLY_A_CHUNK);
+	assert_int_equal(slow.pages.ever, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,6 +405,8 @@ int main(void)
 		cmocka_unit_test(others_take_what_comes_back),
 		cmocka_unit_test(it_does_not_wait_inside_a_section),
 		cmocka_unit_test(threads_together_keep_the_limit),
+		cmocka_unit_test(another_gets_the_last_chunk),
+		cmocka_unit_test(another_gives_a_chunk_back),
 	};
 
 	return cmocka_run_group_tests_name("mem_refill", tests, NULL, NULL);
