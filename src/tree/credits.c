@@ -67,6 +67,15 @@ static struct smr_claims claims_with(const struct mt_credits *c, const struct ma
 	return claims;
 }
 
+/*
+ * Written under the tree's lock, and read without it: by mt_credits_left(), and by a worker in
+ * mt_credits_begin() while a submitter adds.
+ */
+static void put_left(struct mt_credits *c, unsigned long left)
+{
+	smr_store(&c->left, left, RELAXED);
+}
+
 static void set_left(struct mt_credits *c, struct maple_tree *mt, unsigned long left)
 {
 	struct smr_claims claims = claims_with(c, mt, left);
@@ -74,8 +83,7 @@ static void set_left(struct mt_credits *c, struct maple_tree *mt, unsigned long 
 	mt->ma_pledge.recycling = claims.recycling;
 	mt->ma_pledge.strict = claims.strict;
 	mt->ma_pledge.working = claims.working;
-	/* A worker may look at it in mt_credits_begin() while a submitter adds. */
-	smr_store(&c->left, left, RELAXED);
+	put_left(c, left);
 }
 
 /* ---- Reserving ---- */
@@ -197,8 +205,8 @@ void mt_credits_return(struct mt_credits *c, unsigned long nr)
 void mt_credits_release(struct mt_credits *c)
 {
 	smr_assert(c->used == 0);
-	if (c->left > 0)
-		give_back(c, c->left);
+	if (mt_credits_left(c) > 0)
+		give_back(c, ULONG_MAX);
 }
 
 unsigned long mt_credits_left(const struct mt_credits *c)
@@ -427,8 +435,8 @@ int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned
 
 	if (first > last || xa_is_advanced(entry))
 		return -EINVAL;
-	if (c->left == 0) {
-		smr_assert(c->left > 0);
+	if (mt_credits_left(c) == 0) {
+		smr_assert(!"a holder without credits");
 		return -ENOSPC;
 	}
 	mt_credits_begin(c, 1);
@@ -488,7 +496,7 @@ void smr_credits_abort(struct mt_txn *txn, struct smr_nodes *list)
 
 	for (struct mt_credits *c = txn->holders; c; c = next) {
 		next = c->next;
-		c->left += c->used;
+		put_left(c, c->left + c->used);
 		c->begun += c->used;
 		lent += c->lent;
 		c->used = c->lent = 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Holders on threads of their own, in one tree, beside writers without credits and readers without
- * locks, and a second tree that shares the arena. Each thread owns a slice of the keys, so that it
- * knows what must be found there.
+ * locks, and a second tree that shares the arena. Readers also look at how many credits holders
+ * have left, and add some. Each thread owns a slice of the keys, so that it knows what must be
+ * found there.
  */
 #include "support/cm.h"
 
@@ -29,8 +30,11 @@ static struct {
 
 struct hand {
 	unsigned int number;
+	struct mt_credits c; /* of a holder */
 	void *want[SLOTS];
 };
+
+static struct hand hands[THREADS];
 
 static void *value_of(unsigned int number, uint64_t n)
 {
@@ -53,6 +57,16 @@ static bool hold_store(struct hand *h, struct mt_credits *c, struct rng *rng, vo
 	return true;
 }
 
+/* Begins and locks by itself. */
+static void hold_one(struct hand *h, struct mt_credits *c, struct rng *rng)
+{
+	unsigned long slot = rng_below(rng, SLOTS), first = slot_first(h->number, slot);
+	void *entry = value_of(h->number, rng_next(rng));
+
+	assert_int_equal(mtree_store_range_credit(c, first, first + SLOT - 1, entry), 0);
+	h->want[slot] = entry;
+}
+
 static void hold_txn(struct hand *h, struct mt_credits *c, struct rng *rng, unsigned long nr)
 {
 	bool keep = rng_one_in(rng, 2);
@@ -73,38 +87,44 @@ static void hold_txn(struct hand *h, struct mt_credits *c, struct rng *rng, unsi
 		mt_txn_abort(&txn);
 }
 
+static void hold_batch(struct hand *h, struct mt_credits *c, struct rng *rng, unsigned long nr)
+{
+	struct maple_tree *mt = c->mt;
+
+	mt_credits_begin(c, nr);
+	mtree_lock(mt);
+	if (rng_one_in(rng, 3)) {
+		hold_txn(h, c, rng, nr);
+	} else {
+		for (unsigned long i = 0; i < nr; i++)
+			assert_true(hold_store(
+				h, c, rng,
+				rng_one_in(rng, 4) ? NULL : value_of(h->number, rng_next(rng))));
+	}
+	mtree_unlock(mt);
+}
+
 static void *hold(void *arg)
 {
 	struct hand *h = arg;
-	struct maple_tree *mt = &field.tree[h->number % 2];
-	struct mt_credits c;
+	struct mt_credits *c = &h->c;
 
-	mt_credits_init(&c, mt, h->number == 0 ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING);
-	assert_int_equal(mt_credits_set_batch(&c, 16), 0);
 	for (uint64_t r = 0; r < field.rounds; r++) {
 		struct rng rng = rng_make(env_seed() + h->number, r);
 		unsigned long nr = 1 + rng_below(&rng, 16);
 
-		while (mt_credits_left(&c) < nr)
-			if (mt_credits_reserve(&c, 1 + rng_below(&rng, 64), GFP_KERNEL))
+		while (mt_credits_left(c) < nr)
+			if (mt_credits_reserve(c, 1 + rng_below(&rng, 64), GFP_KERNEL))
 				mt_mem_barrier(field.mem);
-		mt_credits_begin(&c, nr);
-		mtree_lock(mt);
-		if (rng_one_in(&rng, 3)) {
-			hold_txn(h, &c, &rng, nr);
-		} else {
-			for (unsigned long i = 0; i < nr; i++)
-				assert_true(hold_store(
-					h, &c, &rng,
-					rng_one_in(&rng, 4) ? NULL
-							    : value_of(h->number, rng_next(&rng))));
-		}
-		mtree_unlock(mt);
+		if (nr == 1)
+			hold_one(h, c, &rng);
+		else
+			hold_batch(h, c, &rng, nr);
 		__atomic_fetch_add(&field.stores, nr, __ATOMIC_RELAXED);
 		if (rng_one_in(&rng, 50))
-			mt_credits_release(&c);
+			mt_credits_release(c);
 	}
-	mt_credits_release(&c);
+	mt_credits_release(c);
 	return NULL;
 }
 
@@ -129,6 +149,13 @@ static void *write_on(void *arg)
 	return NULL;
 }
 
+/* Holders go on meanwhile. */
+static void look_at(struct mt_credits *c)
+{
+	if (mt_credits_left(c) < 64)
+		(void)mt_credits_reserve(c, 1, GFP_NOWAIT | __GFP_NOWARN);
+}
+
 /* What is found in a slice was stored by its owner. */
 static void *read_on(void *arg)
 {
@@ -144,8 +171,24 @@ static void *read_on(void *arg)
 			assert_int_equal(xa_to_value(entry) >> 32, key / SLICE);
 			__atomic_fetch_add(&field.found, 1, __ATOMIC_RELAXED);
 		}
+		look_at(&hands[r % HOLDING].c);
 	}
 	return NULL;
+}
+
+static void start(struct hand *h, unsigned int number, pthread_t *thread)
+{
+	struct maple_tree *mt = &field.tree[number % 2];
+
+	h->number = number;
+	mt_credits_init(&h->c, mt, number == 0 ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING);
+	assert_int_equal(mt_credits_set_batch(&h->c, 16), 0);
+	assert_int_equal(pthread_create(thread, NULL,
+					number < HOLDING             ? hold
+					: number < HOLDING + WRITING ? write_on
+								     : read_on,
+					h),
+			 0);
 }
 
 static void expect_all(const struct hand *h)
@@ -158,7 +201,6 @@ static void expect_all(const struct hand *h)
 
 static void many_holders(void **state)
 {
-	static struct hand hands[THREADS];
 	pthread_t thread[THREADS];
 	char why[WHY_SIZE];
 
@@ -170,20 +212,15 @@ static void many_holders(void **state)
 		mt_init_flags(&field.tree[t], MT_FLAGS_USE_RCU);
 		assert_int_equal(mt_set_mem(&field.tree[t], field.mem), 0);
 	}
-	for (unsigned int i = 0; i < THREADS; i++) {
-		hands[i].number = i;
-		assert_int_equal(pthread_create(&thread[i], NULL,
-						i < HOLDING             ? hold
-						: i < HOLDING + WRITING ? write_on
-									: read_on,
-						&hands[i]),
-				 0);
-	}
+	for (unsigned int i = 0; i < THREADS; i++)
+		start(&hands[i], i, &thread[i]);
 	for (unsigned int i = 0; i < HOLDING + WRITING; i++)
 		pthread_join(thread[i], NULL);
 	__atomic_store_n(&field.stop, true, __ATOMIC_RELAXED);
 	for (unsigned int i = HOLDING + WRITING; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
+	for (unsigned int i = 0; i < HOLDING; i++)
+		mt_credits_release(&hands[i].c); /* what has been added since */
 	for (unsigned int i = 0; i < HOLDING + WRITING; i++)
 		expect_all(&hands[i]);
 	print_message("%lu guaranteed stores; %lu others refused; %lu entries read\n", field.stores,
