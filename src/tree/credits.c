@@ -129,12 +129,10 @@ static unsigned long try_reserve(struct mt_credits *c, unsigned long nr, struct 
 static int get_nodes(struct maple_tree *mt, struct smr_nodes *nodes, unsigned long nr, gfp_t gfp)
 {
 	struct mt_mem *mem = smr_mem_of(mt);
-	int err = smr_mem_take(mem, nodes, nr, GFP_NOWAIT | __GFP_NOWARN);
+	int err = smr_mem_take(mem, nodes, nr, gfp);
 
 	if (err && gfpflags_allow_blocking(gfp))
 		err = smr_mem_refill(mem, nodes, nr);
-	else if (err)
-		err = smr_mem_take(mem, nodes, nr, gfp);
 	return err;
 }
 

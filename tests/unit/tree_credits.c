@@ -54,6 +54,42 @@ static void answers_in(struct bed *bed, unsigned long n)
 	assert_int_equal(mt_credits_set_batch(c, 6), 0);
 }
 
+static unsigned long refusals(struct bed *bed)
+{
+	struct mt_mem_stats stats;
+
+	mt_mem_stats(bed->mem, &stats);
+	return stats.failed;
+}
+
+/* What is refused in the end counts, once; not what was got by other ways. */
+static void counted_in(struct bed *bed, unsigned long n)
+{
+	unsigned long before;
+
+	(void)n;
+	assert_int_equal(mt_credits_set_batch(&bed->c, 1), 0);
+	take_all(bed);
+	before = refusals(bed);
+	assert_int_equal(reserve(bed, &bed->c, 30, GFP_KERNEL), 0);
+	assert_int_equal(refusals(bed), before);
+	take_all(bed);
+	for (unsigned int i = 0; i < 40; i++)
+		smr_mem_give(bed->mem, smr_nodes_pop(&bed->hoard));
+	mt_mem_trim(bed->mem); /* they are an emergency's */
+	before = refusals(bed);
+	assert_int_equal(reserve(bed, &bed->c, 1, GFP_NOWAIT), -ENOMEM);
+	assert_int_equal(refusals(bed), before + 1);
+	assert_int_equal(reserve(bed, &bed->c, 1, GFP_ATOMIC), 0);
+	assert_int_equal(refusals(bed), before + 1);
+}
+
+static void refusals_are_counted_once(void **state)
+{
+	(void)state;
+	everywhere(counted_in);
+}
+
 /* What was announced of credits that have been returned is announced no longer. */
 static void returned_in(struct bed *bed, unsigned long n)
 {
@@ -275,6 +311,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spending_too_much_is_caught), /* forks, before there are threads */
 		cmocka_unit_test(answers),
+		cmocka_unit_test(refusals_are_counted_once),
 		cmocka_unit_test(returned_credits_are_not_announced),
 		cmocka_unit_test(cursors_with_errors),
 		cmocka_unit_test(stores_need_what_is_pledged),
