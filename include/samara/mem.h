@@ -5,7 +5,8 @@
  * told otherwise (mt_set_mem()) to the default one. Trees may share an arena.
  *
  * An arena's nodes are, at any moment, either in a tree, or waiting for a grace period, or free, or
- * in the emergency reserve, or promised (preallocated in a cursor). What a caller's gfp allows:
+ * in the emergency reserve, or promised (preallocated in a cursor), or kept for holders of credits
+ * (credits.h). What a caller's gfp allows:
  *
  *   GFP_KERNEL  free nodes; else a new chunk from the page source, which may block and may fail
  *   GFP_ATOMIC  free nodes; else the emergency reserve; never the C allocator, never a system call
