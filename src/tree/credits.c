@@ -151,8 +151,10 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 		return -EOVERFLOW;
 	if (gfpflags_allow_blocking(gfp))
 		smr_check_alloc("credits");
-	if (mt_in_rcu(mt) && gfpflags_allow_blocking(gfp))
-		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
+	/* Who waits for a grace period later is not to wait for memory for a thread. */
+	if (mt_in_rcu(mt) && gfpflags_allow_blocking(gfp) &&
+	    !smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu))
+		return -ENOMEM;
 	do {
 		lock_tree(mt);
 		err = smr_pledge_is_open(mt) ? -EBUSY : 0;

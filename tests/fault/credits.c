@@ -11,6 +11,7 @@
 #include "tree/pledge.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <samara/credits.h>
 #include <string.h>
 
@@ -159,6 +160,50 @@ static void failing_leaves_no_trace(void **state)
 {
 	(void)state;
 	each_mode(fail_each);
+}
+
+/* ---- Threads ---- */
+
+static bool no_threads;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+			  void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+			  void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+			  void *arg)
+{
+	return no_threads ? EAGAIN : __real_pthread_create(thread, attr, fn, arg);
+}
+
+/*
+ * mt_credits_begin() does not wait for memory: the thread that it may have to wait for is there, or
+ * nothing is reserved. (The flavour is one that no other test has started the thread of.)
+ */
+static void reserving_without_a_thread(void **state)
+{
+	struct maple_tree mt;
+	struct mt_credits c;
+
+	(void)state;
+	mt_init(&mt);
+	assert_int_equal(mt_set_rcu_flavor(&mt, MT_RCU_MB), 0);
+	no_threads = true;
+	mt_set_in_rcu(&mt);
+	mt_credits_init(&c, &mt, MT_CREDITS_RECYCLING);
+	assert_int_equal(mt_credits_reserve(&c, 5, GFP_KERNEL), -ENOMEM);
+	assert_int_equal(mt_credits_left(&c), 0);
+	assert_int_equal(mt.ma_pledge.pledged, 0);
+	no_threads = false;
+	assert_int_equal(mt_credits_reserve(&c, 5, GFP_KERNEL), 0);
+	/* No more of them are needed. */
+	no_threads = true;
+	for (unsigned long i = 0; i < 5; i++)
+		assert_int_equal(
+			mtree_store_range_credit(&c, 100 * i, 100 * i + 50, xa_mk_value(i)), 0);
+	no_threads = false;
+	mtree_destroy(&mt);
 }
 
 /* ---- What other threads see ---- */
@@ -312,6 +357,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(failing_leaves_no_trace),
 		cmocka_unit_test(stores_need_no_memory),
+		cmocka_unit_test(reserving_without_a_thread),
 		cmocka_unit_test(nothing_counts_before_it_is_pledged),
 		cmocka_unit_test(copies_pay_for_holders),
 	};
