@@ -106,6 +106,12 @@ static void wait_for_work(struct worker *w)
 	}
 }
 
+/* Is it more than nodes? Who has read no root is not known to be in a section. */
+static bool takes_liburcu(const struct worker *w)
+{
+	return w->taken[SMR_GRACE_ANY] || w->taken[SMR_GRACE_PARENTS];
+}
+
 /*
  * Sleeps while more gathers for the next time: longer while nobody is in a hurry. To forget a hurry
  * at the end is right: what is queued by then and has no time is in another list the next time.
@@ -113,7 +119,7 @@ static void wait_for_work(struct worker *w)
 static void gather(struct worker *w)
 {
 	/* Changed by this thread only. */
-	bool patient = !w->taken[SMR_GRACE_ANY] && !w->taken[SMR_GRACE_NODES];
+	bool patient = !takes_liburcu(w) && !w->taken[SMR_GRACE_NODES];
 	uint64_t begin = smr_now(), until;
 	unsigned int event;
 
@@ -184,8 +190,7 @@ static void *work(void *arg)
 		wait_for_work(w);
 		bound = move_to(smr_load(&w->near, RELAXED), &may, bound);
 		gather(w);
-		/* Who has read no root is not known to be in a section. */
-		if (w->taken[SMR_GRACE_ANY] || !smr_rcu_quiet(flavor))
+		if (takes_liburcu(w) || !smr_rcu_quiet(flavor))
 			smr_rcu_synchronize(flavor);
 		run_taken(w);
 	}
@@ -268,8 +273,8 @@ void smr_grace_after_fork_child(void)
 	for (i = 0; i < SMR_RCU_FLAVORS; i++) {
 		smri_grace_runs[i] = false;
 		queue_again(&workers[i], SMR_GRACE_ANY);
-		forget(&workers[i], SMR_GRACE_NODES);
-		forget(&workers[i], SMR_GRACE_PATIENT);
+		for (unsigned int list = SMR_GRACE_ANY + 1; list < SMR_GRACE_LISTS; list++)
+			forget(&workers[i], list);
 	}
 	smr_grace_after_fork_parent();
 }

@@ -56,6 +56,8 @@ bool smr_grace_start(enum mt_rcu_flavor flavor);
 enum smr_grace_list {
 	/* Whatever a reader may have found in a section: liburcu is asked for a grace period. */
 	SMR_GRACE_ANY,
+	/* Likewise, with an owner that a child of fork() leaves alone. */
+	SMR_GRACE_PARENTS,
 	/* Tree nodes, which are found by roots only: it may do that it is quiet (base/quiet.h). */
 	SMR_GRACE_NODES,
 	/* Likewise, and it has time. */
@@ -86,10 +88,11 @@ void smr_grace_hurry(enum mt_rcu_flavor flavor);
 void smr_grace_near(enum mt_rcu_flavor flavor);
 
 /*
- * Around fork(). In the child what was queued is still so where it is in SMR_GRACE_ANY, and a new
- * worker is started when something more is queued. The other lists are empty there: who queues in
- * them does so again. CONTEXT: smr_grace_before_fork() before taking any lock that a callback
- * takes; waits for callbacks that run, but for no grace period.
+ * Around fork(). In the child what was queued is still so where it is in SMR_GRACE_ANY, and who may
+ * block starts a new worker. The other lists are empty there. Who queues nodes does so again; and
+ * the callbacks of SMR_GRACE_PARENTS would wait for locks that threads held which do not exist.
+ * CONTEXT: smr_grace_before_fork() before taking any lock that a callback takes; waits for
+ * callbacks that run, but for no grace period.
  */
 void smr_grace_before_fork(void);
 void smr_grace_after_fork_parent(void);

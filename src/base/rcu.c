@@ -124,6 +124,12 @@ void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 	(void)smr_grace_start(flavor);
 }
 
+void smr_rcu_call_parents(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
+			  void (*fn)(struct smr_rcu_head *head))
+{
+	call(flavor, head, fn, SMR_GRACE_PARENTS);
+}
+
 void smr_rcu_call_nodes(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 			void (*fn)(struct smr_rcu_head *head), bool patient)
 {

@@ -255,6 +255,12 @@ bool smr_rcu_init(enum mt_rcu_flavor flavor);
 void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		  void (*fn)(struct smr_rcu_head *head));
 /*
+ * The same, but it starts no thread, and in a child of fork() it is not called, if it had not been
+ * before.
+ */
+void smr_rcu_call_parents(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
+			  void (*fn)(struct smr_rcu_head *head));
+/*
  * The same for a callback that is about tree nodes only. Guaranteed stores come here, so it starts
  * no thread: where none runs the callback waits for one. If it is @patient it has time, unless
  * smr_grace_hurry() says that it has not. In a child of fork() it is not called, if it had not been

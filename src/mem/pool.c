@@ -131,7 +131,7 @@ static void send_batch(struct smr_pool *pool)
 	if (pool->batch.head || !pool->gathered.head)
 		return;
 	smr_pool_list_move(&pool->batch, &pool->gathered);
-	smr_rcu_call(pool->flavor, &pool->rcu, grace_over);
+	smr_rcu_call_parents(pool->flavor, &pool->rcu, grace_over);
 }
 
 /*

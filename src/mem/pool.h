@@ -101,7 +101,8 @@ void smr_pool_clear(const struct smr_pool *pool, struct smr_pool_list *list);
 void smr_pool_put(struct smr_pool *pool, struct smr_pool_list *list);
 /*
  * Takes all of @list back that readers may have found before they could not find it any more. All
- * but the link stays as it is until it expires. CONTEXT: any. TAKES pool.
+ * but the link stays as it is until it expires: in a child of fork(), where other threads may have
+ * left the pool and its owner locked, never. CONTEXT: any. TAKES pool.
  */
 void smr_pool_retire(struct smr_pool *pool, struct smr_pool_list *list);
 /*

@@ -3,6 +3,7 @@
 #include "base/hooks.h"
 #include "base/park.h"
 #include "base/sanitizer.h"
+#include "mem/pool.h"
 #include "mem/refill.h"
 #include "mem/retire.h"
 #include "pages.h"
@@ -392,12 +393,70 @@ static void while_another_gets_a_chunk(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+/* ---- fork() while another thread has a pool locked ---- */
+
+struct pool_user {
+	struct smr_pool pool;
+	struct stop s;
+	unsigned int expired; /* futex */
+};
+
+static void note_expired(void *arg)
+{
+	set(&((struct pool_user *)arg)->expired);
+}
+
+/* Stands still with the lock, and something in limbo. */
+static void *lock_pool(void *arg)
+{
+	struct pool_user *user = arg;
+	struct smr_pool_list list;
+
+	smr_pool_list_init(&list);
+	assert_int_equal(smr_pool_prepare(&user->pool, &list, 1), 0);
+	smr_pool_retire(&user->pool, &list);
+	mt_lock_acquire(&user->pool.lock);
+	stand(&user->s);
+	mt_lock_release(&user->pool.lock);
+	return NULL;
+}
+
+/*
+ * The child leaves the pool alone, and so does the thread that it starts for its nodes. (This test
+ * comes first, as long as the parent has none: what is queued stays there.)
+ */
+static void while_another_has_a_pool_locked(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 4 * MT_CHUNK_SIZE);
+	struct pool_user user = { .s = { .at = SMR_HOOK_AWAITS } };
+	struct smr_pool_list list;
+
+	(void)state;
+	smr_pool_init(&user.pool, 64, 0, MT_RCU_BP, note_expired, &user);
+	fork_at(&user.s, lock_pool, &user, retires_before_it_gets_some, mem);
+	assert_true(smr_rcu_init(MT_RCU_BP));
+	await(&user.expired);
+	smr_pool_list_init(&list);
+	smr_pool_expired(&user.pool, &list);
+	assert_int_equal(list.nr, 1);
+	smr_pool_ended(&user.pool, 1);
+	smr_pool_put(&user.pool, &list);
+	smr_pool_destroy(&user.pool);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_child_goes_on),   cmocka_unit_test(while_another_looks),
-		cmocka_unit_test(while_another_frees), cmocka_unit_test(while_the_worker_gathers),
-		cmocka_unit_test(while_another_calls), cmocka_unit_test(while_another_gets_a_chunk),
+		cmocka_unit_test(while_another_has_a_pool_locked), /* first: it says why */
+		cmocka_unit_test(the_child_goes_on),
+		cmocka_unit_test(while_another_looks),
+		cmocka_unit_test(while_another_frees),
+		cmocka_unit_test(while_the_worker_gathers),
+		cmocka_unit_test(while_another_calls),
+		cmocka_unit_test(while_another_gets_a_chunk),
 	};
 
 #if SMR_TSAN || SMR_ASAN
