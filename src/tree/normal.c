@@ -28,7 +28,7 @@ static int store(struct maple_tree *mt, unsigned long first, unsigned long last,
 	err = smr_write_entry(&mas, entry, gfp, free_only, NULL);
 	mtree_unlock(mt);
 	mas_destroy(&mas);
-	if (!entry && mtree_empty(mt))
+	if (!entry && gfpflags_allow_blocking(gfp) && mtree_empty(mt))
 		smr_mem_reap(smr_mem_of(mt));
 	return err;
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <samara/fence.h>
+#include <stdlib.h>
 
 static struct mt_mem *mem;
 
@@ -211,14 +212,67 @@ static void the_cache_shrinks(void **state)
 	assert_int_equal(s.chunks, 1);
 }
 
+/* ---- Where nothing may block ---- */
+
+static __thread unsigned long calls; /* of the page source, by this thread */
+
+static void *count_map(void *ctx, size_t size, size_t align)
+{
+	(void)ctx;
+	calls++;
+	return aligned_alloc(align, size);
+}
+
+static void count_unmap(void *ctx, void *chunk, size_t size)
+{
+	(void)ctx;
+	(void)size;
+	calls++;
+	free(chunk);
+}
+
+static int make_counting_arena(void **state)
+{
+	static const struct mt_mem_ops ops = { count_map, count_unmap, NULL };
+
+	(void)state;
+	mem = mt_mem_create(0, &ops);
+	return mem ? 0 : -1;
+}
+
+/* A tree that becomes empty there keeps its chunks for now. */
+static void emptied_where_nothing_may_block(void **state)
+{
+	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC };
+	struct maple_tree tree;
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		grow(&tree, i < 2 ? 0 : MT_FLAGS_USE_RCU, 100);
+		assert_int_equal(mt_mem_set_reserve(mem, 2 * MT_CHUNK_NODES), 0);
+		assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
+		calls = 0;
+		assert_int_equal(mtree_store_range(&tree, 0, ULONG_MAX, NULL, gfps[i % 2]), 0);
+		assert_int_equal(calls, 0);
+		assert_true(mtree_empty(&tree));
+		mt_mem_barrier(mem);
+		assert_int_equal(stats().chunks, 1);
+	}
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, make_arena, drop_arena)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(plain_frees_at_once), test(grace_period_gives_all_back),
-		test(reader_keeps_nodes),  test(switching_modes),
-		test(erase_to_nothing),    cmocka_unit_test(the_cache_shrinks),
+		test(plain_frees_at_once),
+		test(grace_period_gives_all_back),
+		test(reader_keeps_nodes),
+		test(switching_modes),
+		test(erase_to_nothing),
+		cmocka_unit_test(the_cache_shrinks),
+		cmocka_unit_test_setup_teardown(emptied_where_nothing_may_block,
+						make_counting_arena, drop_arena),
 	};
 
 	return cmocka_run_group_tests_name("reclaim", tests, NULL, NULL);
