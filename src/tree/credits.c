@@ -147,7 +147,7 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 		return -EINVAL;
 	/* Far beyond any memory, and small enough to be multiplied by what one takes. */
 	if (nr > ULONG_MAX / MT_CHUNK_SIZE || mt_credits_left(c) > ULONG_MAX / MT_CHUNK_SIZE ||
-	    c->batch > ULONG_MAX / MT_CHUNK_SIZE)
+	    (c->mode == MT_CREDITS_RECYCLING && c->batch > ULONG_MAX / MT_CHUNK_SIZE))
 		return -EOVERFLOW;
 	if (gfpflags_allow_blocking(gfp))
 		smr_check_alloc("credits");

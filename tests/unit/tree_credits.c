@@ -21,6 +21,12 @@ static void answers_in(struct bed *bed, unsigned long n)
 	assert_int_equal(mt_credits_left(c), 0);
 	assert_int_equal(mt_credits_bytes(c), 0);
 	assert_int_equal(mt_credits_set_batch(c, 0), -EINVAL);
+	assert_int_equal(mt_credits_set_batch(c, ULONG_MAX), 0);
+	assert_int_equal(reserve(bed, c, 1, GFP_KERNEL),
+			 c->mode == MT_CREDITS_STRICT ? 0 : -EOVERFLOW);
+	bed_enter(bed);
+	mt_credits_release(c);
+	bed->held = false;
 	assert_int_equal(mt_credits_set_batch(c, 5), 0);
 	assert_int_equal(reserve(bed, c, 0, GFP_KERNEL), -EINVAL);
 	assert_int_equal(reserve(bed, c, ULONG_MAX, GFP_KERNEL), -EOVERFLOW);
