@@ -548,9 +548,13 @@ bool smri_retire_wait(struct mt_mem *mem)
 
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
 		enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)i;
+		struct smr_limbo *limbo = &mem->limbo[i];
+		bool freed;
 
-		if (!smr_rcu_read_ongoing(flavor) && smr_rcu_init(flavor))
-			waited |= wait_flavor(&mem->limbo[i], true);
+		/* Of a flavour that is not in use nothing is asked, and no thread is started. */
+		(void)retired_so_far(limbo, &freed);
+		if (!freed && !smr_rcu_read_ongoing(flavor) && smr_rcu_init(flavor))
+			waited |= wait_flavor(limbo, true);
 	}
 	return waited;
 }

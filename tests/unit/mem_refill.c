@@ -5,11 +5,40 @@
 #include "mem/retire.h"
 #include "pages.h"
 #include "support/cm.h"
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 
 #define RESERVE 64
+
+static unsigned int count_threads(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	unsigned int n = 0;
+
+	assert_non_null(tasks);
+	while (readdir(tasks))
+		n++;
+	closedir(tasks);
+	return n;
+}
+
+/* With nothing in limbo there is nobody to wait for. (This test comes first.) */
+static void no_threads_for_what_is_not_used(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	struct smr_nodes nodes = { NULL, 0 };
+	unsigned int before = count_threads();
+
+	(void)state;
+	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), -ENOMEM);
+	mt_mem_barrier(mem);
+	assert_int_equal(count_threads(), before);
+	mt_mem_destroy(mem);
+	assert_int_equal(count_threads(), before);
+}
 
 static void chunks_come_as_needed(void **state)
 {
@@ -395,6 +424,7 @@ static void another_gives_a_chunk_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_threads_for_what_is_not_used),
 		cmocka_unit_test(chunks_come_as_needed),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(a_failure_leaves_no_trace),
