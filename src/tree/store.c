@@ -36,6 +36,12 @@ void smr_cursor_trim(struct ma_state *mas, unsigned long keep)
 	set_own_nodes(mas, &own);
 }
 
+void smr_store_prepare(const struct maple_tree *mt, gfp_t gfp)
+{
+	if (gfpflags_allow_blocking(gfp) && mt_in_rcu(mt))
+		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
+}
+
 int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
 	struct mt_mem *mem = smr_mem_of(mas->tree);
@@ -62,8 +68,7 @@ static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 	unsigned int hold;
 	int err;
 
-	if (mt_in_rcu(mt))
-		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
+	smr_store_prepare(mt, gfp);
 	if (mt_external_lock(mt) || !mt_lock_held(&mt->ma_lock))
 		return smr_cursor_fill(mas, nr, gfp);
 	hold = smr_check_hold(&mt->ma_lock);
@@ -227,6 +232,7 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 		return -EINVAL;
 	if (smr_pledge_is_open(mas->tree))
 		return -EBUSY;
+	smr_store_prepare(mas->tree, gfp);
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
 	if (smr_cursor_fill(mas, needed(&w), gfp)) {
 		mas_reset(mas);
@@ -242,6 +248,7 @@ int mas_preallocate_height(struct ma_state *mas, unsigned int height, gfp_t gfp)
 {
 	if (height > MAPLE_HEIGHT_MAX)
 		return -EINVAL;
+	smr_store_prepare(mas->tree, gfp);
 	/* A tree without nodes needs one for its first. */
 	return smr_cursor_fill(mas, height ? SMR_STORE_NODES(height) : 1, gfp);
 }

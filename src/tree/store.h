@@ -38,6 +38,13 @@ void smr_fail(struct ma_state *mas, int err);
 /* Gives surplus nodes of the cursor back until it owns @keep. */
 void smr_cursor_trim(struct ma_state *mas, unsigned long keep);
 
+/*
+ * For a store in @mt whose memory is got now, with @gfp, and which is made where there may be none:
+ * the thread that what it replaces waits for starts now, if it does not run yet and there is memory
+ * for it.
+ */
+void smr_store_prepare(const struct maple_tree *mt, gfp_t gfp);
+
 /* Gives the cursor @nr nodes in all, blocking in place if @gfp may: 0, -ENOMEM. */
 int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp);
 

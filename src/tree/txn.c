@@ -127,6 +127,7 @@ int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long la
 		return -EINVAL;
 	smr_check_write(txn->mt);
 	if (smr_unlikely(!edit(mas, first, last, entry))) {
+		smr_store_prepare(txn->mt, gfp); /* the commit retires, and allocates nothing */
 		mas->index = first;
 		mas->last = last;
 		err = smr_write_entry(mas, entry, gfp, false, NULL);

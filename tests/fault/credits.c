@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reserving credits, and copying into a tree that has some out, with the allocation of nodes
- * failing, at every point where it can: no trace is left.
+ * failing, at every point where it can: no trace is left. And without the thread that waits for
+ * grace periods.
  */
 #include "support/cm.h"
 
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <samara/credits.h>
+#include <samara/txn.h>
 #include <string.h>
 
 struct state {
@@ -165,6 +167,7 @@ static void failing_leaves_no_trace(void **state)
 /* ---- Threads ---- */
 
 static bool no_threads;
+static unsigned int threads; /* made */
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
 			  void *arg);
@@ -174,7 +177,10 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
 			  void *arg)
 {
-	return no_threads ? EAGAIN : __real_pthread_create(thread, attr, fn, arg);
+	if (no_threads)
+		return EAGAIN;
+	threads++;
+	return __real_pthread_create(thread, attr, fn, arg);
 }
 
 /*
@@ -203,6 +209,49 @@ static void reserving_without_a_thread(void **state)
 		assert_int_equal(
 			mtree_store_range_credit(&c, 100 * i, 100 * i + 50, xa_mk_value(i)), 0);
 	no_threads = false;
+	mtree_destroy(&mt);
+}
+
+/* A tree in RCU mode as static initialisers leave it, of a flavour without a thread so far. */
+static void tree_without_a_thread(struct maple_tree *mt, enum mt_rcu_flavor flavor)
+{
+	mt_init(mt);
+	assert_int_equal(mt_set_rcu_flavor(mt, flavor), 0);
+	for (unsigned long i = 0; i < 100; i++)
+		assert_int_equal(
+			mtree_store_range(mt, 20 * i, 20 * i + 9, xa_mk_value(i), GFP_KERNEL), 0);
+	mt->ma_flags |= MT_FLAGS_USE_RCU;
+	threads = 0;
+}
+
+/*
+ * What may neither allocate nor fail finds the thread that its nodes wait for: it was made where
+ * memory was got for it.
+ */
+static void prepared_stores_make_no_thread(void **state)
+{
+	struct maple_tree mt;
+	struct mt_txn txn;
+	MA_STATE(mas, &mt, 0, ULONG_MAX);
+
+	(void)state;
+	tree_without_a_thread(&mt, MT_RCU_MEMB);
+	mtree_lock(&mt);
+	assert_int_equal(mas_preallocate(&mas, NULL, GFP_KERNEL), 0);
+	assert_int_equal(threads, 1);
+	mas_store_prealloc(&mas, NULL);
+	mtree_unlock(&mt);
+	assert_int_equal(threads, 1);
+	assert_true(mtree_empty(&mt));
+
+	tree_without_a_thread(&mt, MT_RCU_QSBR);
+	mtree_lock(&mt);
+	mt_txn_begin(&txn, &mt);
+	assert_int_equal(mt_txn_store_range(&txn, 5, 25, xa_mk_value(1), GFP_KERNEL), 0);
+	assert_int_equal(threads, 1);
+	mt_txn_commit(&txn);
+	mtree_unlock(&mt);
+	assert_int_equal(threads, 1);
 	mtree_destroy(&mt);
 }
 
@@ -358,6 +407,7 @@ int main(void)
 		cmocka_unit_test(failing_leaves_no_trace),
 		cmocka_unit_test(stores_need_no_memory),
 		cmocka_unit_test(reserving_without_a_thread),
+		cmocka_unit_test(prepared_stores_make_no_thread),
 		cmocka_unit_test(nothing_counts_before_it_is_pledged),
 		cmocka_unit_test(copies_pay_for_holders),
 	};
