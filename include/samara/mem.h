@@ -12,6 +12,9 @@
  *   GFP_ATOMIC  free nodes; else the emergency reserve; never the C allocator, never a system call
  *   GFP_NOWAIT  free nodes only; never the C allocator, never a system call
  *
+ * The one exception are futexes: threads wait for each other while the arena's lists change, and
+ * what is retired may wake the library's thread that waits for grace periods.
+ *
  * Free nodes kept by another thread's magazine do not count as free for this thread.
  */
 #ifndef SAMARA_MEM_H
