@@ -2,6 +2,7 @@
 /* Pools: what they hand out, keep and give back, and when what was retired comes back. */
 #include "support/cm.h"
 
+#include "base/rcu.h"
 #include "mem/pool.h"
 #include "support/memfault.h"
 
@@ -25,6 +26,7 @@ static void notify(void *arg)
 static void make(struct smr_pool *pool, unsigned long keep)
 {
 	notified = 0;
+	assert_true(smr_rcu_init(MT_RCU_BP));
 	smr_pool_init(pool, sizeof(struct thing), keep, MT_RCU_BP, notify, &notified);
 }
 
