@@ -18,9 +18,9 @@
 /*
  * Adds @nr nodes to @out, mapping chunks as needed, and tops up the emergency reserve: 0, or
  * -ENOMEM and @out is as before. Where it is others' chunks under way that fill the limit, waits
- * for these. When no chunk can be had and nodes are in limbo, waits for their
- * grace period, unless the caller is in a read-side section of that flavour, and tries again: as
- * long as there is something to wait for, but SMR_REFILL_ROUNDS times at most.
+ * for these. When no chunk can be had and nodes are in limbo, waits for their grace period, unless
+ * the caller is in a read-side section of that flavour, and tries again: as long as there is
+ * something to wait for, but SMR_REFILL_ROUNDS times at most.
  */
 int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
 
