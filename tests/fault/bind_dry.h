@@ -10,11 +10,24 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* Until what was unmapped has been given back, too. */
+static inline bool is_cleaning(struct gpuvm_queues *q)
+{
+	bool is;
+
+	mt_lock_acquire(&q->lock);
+	is = q->turn[SMRI_BIND_CLEAN].listed || q->turn[SMRI_BIND_CLEAN].busy;
+	mt_lock_release(&q->lock);
+	return is;
+}
+
+/*
+ * Until what was unmapped has been given back, too, and nobody is about to fill the spare, which is
+ * what happens then, if there is memory; nor makes one that is not to wait go away.
+ */
 static inline void settle_all(struct bind_queue *q)
 {
 	settle(q);
-	while (stats().vas_limbo > 0)
+	while (stats().vas_limbo > 0 || is_cleaning(q->vm))
 		usleep(100);
 }
 

@@ -117,6 +117,7 @@ static void inline_without_waiting(void **state)
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), -ENOMEM);
 	expect_vm("[0+40=A@0 50+b0=A@50 220+10=C@0]");
 	fence_signal(in.fence);
+	settle_all(q);
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);
 	assert_int_equal(stats().unmaps_inline, 2);
 	expect_vm("[0+40=A@0 50+b0=A@50]");
