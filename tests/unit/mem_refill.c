@@ -214,6 +214,7 @@ static void refill_beside(unsigned int first, unsigned int rounds, int expected)
 	struct smr_nodes nodes = { NULL, 0 };
 
 	all_of_a_chunk(mem, &nodes);
+	mem->limbo[MT_RCU_BP].vain = 0; /* the worker takes its time */
 	smr_mem_retire(mem, MT_RCU_BP, &nodes);
 	smr_hook_set_point(take_first, &rival);
 	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), expected);
