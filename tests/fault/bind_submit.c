@@ -6,9 +6,9 @@
  */
 #include "bind_dry.h"
 #include "bind_picture.h"
+#include "support/threadfault.h"
+#include "support/threads.h"
 
-#include <dirent.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 /* A VM with a queue, and a job that waits for a fence and a value, and signals others. */
@@ -227,34 +227,6 @@ static void every_allocation_of_a_vm(void **state)
 }
 
 /* ---- Threads ---- */
-
-static long threads_to_come = -1; /* after so many there are none; -1: as many as one likes */
-
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-			  void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-			  void *arg);
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-			  void *arg)
-{
-	if (threads_to_come == 0)
-		return EAGAIN;
-	threads_to_come -= threads_to_come > 0;
-	return __real_pthread_create(thread, attr, fn, arg);
-}
-
-static unsigned int count_threads(void)
-{
-	DIR *tasks = opendir("/proc/self/task");
-	unsigned int n = 0;
-
-	assert_non_null(tasks);
-	while (readdir(tasks))
-		n++;
-	closedir(tasks);
-	return n;
-}
 
 /* Who has been joined may be seen for a moment more. */
 static void expect_threads(unsigned int nr)

@@ -12,7 +12,6 @@
 #include "tree/pledge.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <samara/credits.h>
 #include <samara/txn.h>
 #include <string.h>
@@ -162,97 +161,6 @@ static void failing_leaves_no_trace(void **state)
 {
 	(void)state;
 	each_mode(fail_each);
-}
-
-/* ---- Threads ---- */
-
-static bool no_threads;
-static unsigned int threads; /* made */
-
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-			  void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-			  void *arg);
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-			  void *arg)
-{
-	if (no_threads)
-		return EAGAIN;
-	threads++;
-	return __real_pthread_create(thread, attr, fn, arg);
-}
-
-/*
- * mt_credits_begin() does not wait for memory: the thread that it may have to wait for is there, or
- * nothing is reserved. (The flavour is one that no other test has started the thread of.)
- */
-static void reserving_without_a_thread(void **state)
-{
-	struct maple_tree mt;
-	struct mt_credits c;
-
-	(void)state;
-	mt_init(&mt);
-	assert_int_equal(mt_set_rcu_flavor(&mt, MT_RCU_MB), 0);
-	no_threads = true;
-	mt_set_in_rcu(&mt);
-	mt_credits_init(&c, &mt, MT_CREDITS_RECYCLING);
-	assert_int_equal(mt_credits_reserve(&c, 5, GFP_KERNEL), -ENOMEM);
-	assert_int_equal(mt_credits_left(&c), 0);
-	assert_int_equal(mt.ma_pledge.pledged, 0);
-	no_threads = false;
-	assert_int_equal(mt_credits_reserve(&c, 5, GFP_KERNEL), 0);
-	/* No more of them are needed. */
-	no_threads = true;
-	for (unsigned long i = 0; i < 5; i++)
-		assert_int_equal(
-			mtree_store_range_credit(&c, 100 * i, 100 * i + 50, xa_mk_value(i)), 0);
-	no_threads = false;
-	mtree_destroy(&mt);
-}
-
-/* A tree in RCU mode as static initialisers leave it, of a flavour without a thread so far. */
-static void tree_without_a_thread(struct maple_tree *mt, enum mt_rcu_flavor flavor)
-{
-	mt_init(mt);
-	assert_int_equal(mt_set_rcu_flavor(mt, flavor), 0);
-	for (unsigned long i = 0; i < 100; i++)
-		assert_int_equal(
-			mtree_store_range(mt, 20 * i, 20 * i + 9, xa_mk_value(i), GFP_KERNEL), 0);
-	mt->ma_flags |= MT_FLAGS_USE_RCU;
-	threads = 0;
-}
-
-/*
- * What may neither allocate nor fail finds the thread that its nodes wait for: it was made where
- * memory was got for it.
- */
-static void prepared_stores_make_no_thread(void **state)
-{
-	struct maple_tree mt;
-	struct mt_txn txn;
-	MA_STATE(mas, &mt, 0, ULONG_MAX);
-
-	(void)state;
-	tree_without_a_thread(&mt, MT_RCU_MEMB);
-	mtree_lock(&mt);
-	assert_int_equal(mas_preallocate(&mas, NULL, GFP_KERNEL), 0);
-	assert_int_equal(threads, 1);
-	mas_store_prealloc(&mas, NULL);
-	mtree_unlock(&mt);
-	assert_int_equal(threads, 1);
-	assert_true(mtree_empty(&mt));
-
-	tree_without_a_thread(&mt, MT_RCU_QSBR);
-	mtree_lock(&mt);
-	mt_txn_begin(&txn, &mt);
-	assert_int_equal(mt_txn_store_range(&txn, 5, 25, xa_mk_value(1), GFP_KERNEL), 0);
-	assert_int_equal(threads, 1);
-	mt_txn_commit(&txn);
-	mtree_unlock(&mt);
-	assert_int_equal(threads, 1);
-	mtree_destroy(&mt);
 }
 
 /* ---- What other threads see ---- */
@@ -406,8 +314,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(failing_leaves_no_trace),
 		cmocka_unit_test(stores_need_no_memory),
-		cmocka_unit_test(reserving_without_a_thread),
-		cmocka_unit_test(prepared_stores_make_no_thread),
 		cmocka_unit_test(nothing_counts_before_it_is_pledged),
 		cmocka_unit_test(copies_pay_for_holders),
 	};

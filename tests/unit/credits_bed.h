@@ -9,6 +9,7 @@
 #include "support/child.h"
 #include "support/env.h"
 
+#include "either_lock.h"
 #include "mem/mem_internal.h"
 #include "support/treecheck.h"
 #include "tree/write.h"
@@ -33,23 +34,14 @@ struct bed {
 	bool held; /* the external lock */
 };
 
-static inline bool bed_held(void *lock)
-{
-	return ((struct bed *)lock)->held;
-}
-
 static inline void bed_lock(struct bed *bed)
 {
-	if (!mt_external_lock(&bed->tree))
-		mtree_lock(&bed->tree);
-	bed->held = true;
+	either_lock(&bed->tree, &bed->held);
 }
 
 static inline void bed_unlock(struct bed *bed)
 {
-	bed->held = false;
-	if (!mt_external_lock(&bed->tree))
-		mtree_unlock(&bed->tree);
+	either_unlock(&bed->tree, &bed->held);
 }
 
 /* With an external lock it is held for what else takes the internal one. */
@@ -188,7 +180,7 @@ static inline void bed_make(struct bed *bed, unsigned int flags, enum mt_rcu_fla
 	assert_int_equal(mt_set_mem(&bed->tree, bed->mem), 0);
 	assert_int_equal(mt_set_rcu_flavor(&bed->tree, flavor), 0);
 	if (mt_external_lock(&bed->tree))
-		mt_set_external_lock_check(&bed->tree, bed, bed_held);
+		mt_set_external_lock_check(&bed->tree, &bed->held, flag_is_set);
 	bed_enter(bed);
 	if (flags & MT_FLAGS_USE_RCU)
 		mt_set_in_rcu(&bed->tree);

@@ -5,24 +5,12 @@
 #include "mem/retire.h"
 #include "pages.h"
 #include "support/cm.h"
-#include <dirent.h>
+#include "support/threads.h"
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 
 #define RESERVE 64
-
-static unsigned int count_threads(void)
-{
-	DIR *tasks = opendir("/proc/self/task");
-	unsigned int n = 0;
-
-	assert_non_null(tasks);
-	while (readdir(tasks))
-		n++;
-	closedir(tasks);
-	return n;
-}
 
 /* With nothing in limbo there is nobody to wait for. (This test comes first.) */
 static void no_threads_for_what_is_not_used(void **state)

@@ -125,7 +125,7 @@ static void shares_in(struct bed *bed, unsigned long n)
 	mt_init_flags(&copy, bed->tree.ma_flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK);
 	assert_int_equal(mt_set_mem(&copy, bed->mem), 0);
 	if (mt_external_lock(&copy))
-		mt_set_external_lock_check(&copy, bed, bed_held);
+		mt_set_external_lock_check(&copy, &bed->held, flag_is_set);
 	for (unsigned int i = 0; i < 4; i++) {
 		mt_credits_init(&more[i], i < 3 ? &bed->tree : &copy,
 				i % 2 ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING);

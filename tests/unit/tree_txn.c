@@ -353,7 +353,7 @@ static void is_copied(struct bed *bed, unsigned long n, int how)
 	mt_init_flags(&copy, bed->tree.ma_flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK);
 	mt_set_mem(&copy, bed->mem);
 	if (mt_external_lock(&copy))
-		mt_set_external_lock_check(&copy, bed, bed_held);
+		mt_set_external_lock_check(&copy, &bed->held, flag_is_set);
 	else
 		mtree_lock_nested(&copy, 1);
 	assert_int_equal(__mt_dup(&bed->tree, &copy, GFP_KERNEL), 0);

@@ -5,6 +5,7 @@
 
 #include "support/cm.h"
 
+#include "either_lock.h"
 #include "support/arena.h"
 #include "support/env.h"
 #include "support/treecheck.h"
@@ -31,23 +32,14 @@ struct bed {
 	bool held; /* the external lock */
 };
 
-static inline bool bed_held(void *lock)
-{
-	return ((struct bed *)lock)->held;
-}
-
 static inline void bed_lock(struct bed *bed)
 {
-	if (!mt_external_lock(&bed->tree))
-		mtree_lock(&bed->tree);
-	bed->held = true;
+	either_lock(&bed->tree, &bed->held);
 }
 
 static inline void bed_unlock(struct bed *bed)
 {
-	bed->held = false;
-	if (!mt_external_lock(&bed->tree))
-		mtree_unlock(&bed->tree);
+	either_unlock(&bed->tree, &bed->held);
 }
 
 static inline void *entry_of(unsigned long n)
@@ -76,7 +68,7 @@ static inline void bed_make(struct bed *bed, unsigned int flags, unsigned long n
 	mt_init_flags(&bed->tree, flags);
 	mt_set_mem(&bed->tree, bed->mem);
 	if (mt_external_lock(&bed->tree))
-		mt_set_external_lock_check(&bed->tree, bed, bed_held);
+		mt_set_external_lock_check(&bed->tree, &bed->held, flag_is_set);
 	rm_init(&bed->model);
 	bed_lock(bed);
 	for (unsigned long i = 0; i < n; i++)
