@@ -415,15 +415,23 @@ void smri_retire_after_fork(struct mt_mem *mem)
 	}
 }
 
+/*
+ * Is there a thread for what is in limbo? It is started if anything has been there, ever. CONTEXT:
+ * no lock held. ALLOC yes.
+ */
+static bool has_thread(const struct smr_limbo *limbo)
+{
+	return smr_load(&limbo->retired, RELAXED) != 0 && smr_rcu_init(flavor_of(limbo));
+}
+
 void smri_retire_resume(struct mt_mem *mem)
 {
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
 		struct smr_limbo *limbo = &mem->limbo[i];
 		bool calls;
 
-		if (smr_load(&limbo->retired, RELAXED) == 0)
+		if (!has_thread(limbo))
 			continue;
-		(void)smr_rcu_init(flavor_of(limbo));
 		mt_lock_acquire(&mem->lock);
 		calls = must_call(limbo);
 		mt_lock_release(&mem->lock);
@@ -547,13 +555,9 @@ bool smri_retire_wait(struct mt_mem *mem)
 	bool waited = false;
 
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
-		enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)i;
 		struct smr_limbo *limbo = &mem->limbo[i];
-		bool freed;
 
-		/* Of a flavour that is not in use nothing is asked, and no thread is started. */
-		(void)retired_so_far(limbo, &freed);
-		if (!freed && !smr_rcu_read_ongoing(flavor) && smr_rcu_init(flavor))
+		if (!smr_rcu_read_ongoing(flavor_of(limbo)) && has_thread(limbo))
 			waited |= wait_flavor(limbo, true);
 	}
 	return waited;
