@@ -196,11 +196,11 @@ static void look_while_reserving(struct maple_tree *mt, struct mt_mem *mem, stru
 	assert_int_equal(mt_credits_reserve(c, 1UL << 40, gfp), -ENOMEM);
 	smr_hook_set_mem(SMR_HOOK_MEM_OK);
 	/* At last, after a first attempt without memory. */
-	assert_int_equal(mt_credits_reserve(c, 30000, GFP_KERNEL), 0);
+	assert_int_equal(mt_credits_reserve(c, 3000, GFP_KERNEL), 0);
 	smr_hook_reset();
 	assert_true(seen.times > 2);
 	assert_true(mt->ma_pledge.reach > seen.reach);
-	assert_int_equal(mt_credits_left(c), seen.left + 30000);
+	assert_int_equal(mt_credits_left(c), seen.left + 3000);
 }
 
 /* mt_credits_begin() of another thread does not take for granted what is only asked for. */
