@@ -454,8 +454,13 @@ MT_API void *mas_prev_range(struct ma_state *mas, unsigned long min);
  * reach is 0 in them, and each step is left to mas_find(), as it is where the checker of the
  * locking rules is built in.
  */
+struct mt_short_ {
+	short bound[56]; /* ranges 1, 2, ... start at base + (bound << shift) */
+	void *slot[45];
+};
+
 struct mt_narrow_ {
-	int bound[40]; /* ranges 1, 2, ... start at base + (bound << shift) */
+	int bound[40]; /* likewise */
 	void *slot[41];
 };
 
@@ -469,18 +474,25 @@ struct mt_leaf_ {
 	unsigned long base;
 	unsigned char shift, count, dead, other[5];
 	union {
+		struct mt_short_ brief;
 		struct mt_narrow_ narrow;
 		struct mt_wide_ wide;
 	};
 };
 
-#define MT_LEAF_TAG_ 6  /* what mas->node is above the leaf's address; */
-#define MT_LEAF_WIDE_ 8 /* if that is wide, so much more */
+#define MT_LEAF_TAG_ 6    /* what mas->node is above the leaf's address; */
+#define MT_LEAF_WIDE_ 8   /* if that is wide, so much more; */
+#define MT_LEAF_SHORT_ 16 /* if it is short, so much */
+
+/* Private: for branches in the header's inlines. */
+#define MT_LIKELY_(is) __builtin_expect((is) != 0, 1)
 
 /* Private: where range @i of a leaf begins, which is not the first. */
-static inline unsigned long mt_leaf_start_(const struct mt_leaf_ *leaf, int wide, unsigned long i)
+static inline unsigned long mt_leaf_start_(const struct mt_leaf_ *leaf, int form, unsigned long i)
 {
-	if (wide)
+	if (form == MT_LEAF_SHORT_)
+		return leaf->base + ((unsigned long)leaf->brief.bound[i - 1] << leaf->shift);
+	if (form == MT_LEAF_WIDE_)
 		return leaf->wide.bound[i - 1] ^ ~(~0UL >> 1);
 	return leaf->base + ((unsigned long)leaf->narrow.bound[i - 1] << leaf->shift);
 }
@@ -491,9 +503,11 @@ static inline unsigned long mt_leaf_start_(const struct mt_leaf_ *leaf, int wide
  * spends its time in.
  */
 static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
-				   const struct mt_leaf_ *leaf, int wide)
+				   const struct mt_leaf_ *leaf, int form)
 {
-	void *const *slot = wide ? leaf->wide.slot : leaf->narrow.slot;
+	void *const *slot = form == MT_LEAF_SHORT_  ? leaf->brief.slot
+			    : form == MT_LEAF_WIDE_ ? leaf->wide.slot
+						    : leaf->narrow.slot;
 	unsigned long i = mas->offset + 1, reach = mas->reach, first;
 	void *entry;
 
@@ -511,20 +525,20 @@ static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
 	}
 	if (__atomic_load_n(&leaf->dead, __ATOMIC_RELAXED))
 		return NULL;
-	first = mt_leaf_start_(leaf, wide, i);
+	first = mt_leaf_start_(leaf, form, i);
 	if (first > max || mas->last >= max)
 		return NULL;
 	mas->offset = i;
 	mas->index = first;
-	mas->last = i < reach ? mt_leaf_start_(leaf, wide, i + 1) - 1 : mas->max;
+	mas->last = i < reach ? mt_leaf_start_(leaf, form, i + 1) - 1 : mas->max;
 	return entry;
 }
 
 /* Private: the leaf that @mas stands in. */
-static inline const struct mt_leaf_ *mt_leaf_of_(const struct ma_state *mas, int wide)
+static inline const struct mt_leaf_ *mt_leaf_of_(const struct ma_state *mas, int form)
 {
 	return (const struct mt_leaf_ *)(const void *)((const char *)mas->node - MT_LEAF_TAG_ -
-						       (wide ? MT_LEAF_WIDE_ : 0));
+						       form);
 }
 
 /* Private: the same where the cursor stands, whatever there is. */
@@ -533,8 +547,10 @@ static inline void *mas_find_near_(struct ma_state *mas, unsigned long max)
 	if (mas->status != ma_active || mas->offset + 1 > mas->reach ||
 	    mas->seq != __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_RELAXED))
 		return NULL;
+	if (MT_LIKELY_((unsigned long)mas->node & MT_LEAF_SHORT_))
+		return mas_find_leaf_(mas, max, mt_leaf_of_(mas, MT_LEAF_SHORT_), MT_LEAF_SHORT_);
 	if ((unsigned long)mas->node & MT_LEAF_WIDE_)
-		return mas_find_leaf_(mas, max, mt_leaf_of_(mas, 1), 1);
+		return mas_find_leaf_(mas, max, mt_leaf_of_(mas, MT_LEAF_WIDE_), MT_LEAF_WIDE_);
 	return mas_find_leaf_(mas, max, mt_leaf_of_(mas, 0), 0);
 }
 

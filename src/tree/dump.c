@@ -44,8 +44,7 @@ static void put_head(const struct dump *d, const void *enode, unsigned long min,
 
 	fprintf(d->out, "%s %p ", smr_kind_leaf(kind) ? "leaf" : "node", (const void *)node);
 	put_range(d, min, max);
-	fprintf(d->out, " %u/%u %s", node->count, smr_kind_cap(kind),
-		smr_kind_wide(kind) ? "wide" : "narrow");
+	fprintf(d->out, " %u/%u %s", node->count, smr_kind_cap(kind), smr_kind_name(kind));
 	if (!smr_kind_wide(kind))
 		fprintf(d->out, " shift %u base %lx", node->shift, node->base);
 }
@@ -113,7 +112,7 @@ static void dot_node(const struct dump *d, const void *enode, unsigned long min,
 	fprintf(d->out, "\tn%p [label=\"", (const void *)smr_node_of(enode));
 	put_range(d, min, max);
 	fprintf(d->out, "\\n%u/%u %s", end + 1, smr_kind_cap(smr_enode_kind(enode)),
-		smr_kind_wide(smr_enode_kind(enode)) ? "wide" : "narrow");
+		smr_kind_name(smr_enode_kind(enode)));
 	for (unsigned int i = 0; leaf && i <= end; i++, first = last + 1) {
 		last = i < end ? smr_start(enode, i + 1) - 1 : max;
 		fputs("\\l", d->out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* All of it is compiled twice, for narrow leaves and for wide ones: @kind is a constant. */
+/* All of it is compiled for each kind of leaf: @kind is a constant. */
 #include "tree/edit.h"
 
 #include "mem/retire.h"
@@ -12,13 +12,15 @@
 /* Where range @i begins, which is not the first. */
 smr_inline int64_t bound_of(const struct smr_node *node, enum smr_kind kind, unsigned int i)
 {
-	return smr_kind_wide(kind) ? node->b64[i - 1] : node->b32[i - 1];
+	return smr_kind_bound(node, kind, i - 1);
 }
 
 smr_inline void set_bound(struct smr_node *node, enum smr_kind kind, unsigned int i, int64_t bound)
 {
 	if (smr_kind_wide(kind))
 		node->b64[i - 1] = bound;
+	else if (smr_kind_short(kind))
+		node->b16[i - 1] = (int16_t)bound;
 	else
 		node->b32[i - 1] = (int32_t)bound;
 }
@@ -34,7 +36,7 @@ smr_inline unsigned long key_of(const struct smr_node *node, enum smr_kind kind,
 
 /* False if one of the store's ends cannot be written as a bound of @node. */
 smr_inline bool set_ends(struct smr_edit *e, const struct smr_node *node, enum smr_kind kind,
-			 unsigned long first, unsigned long last)
+			 unsigned long max, unsigned long first, unsigned long last)
 {
 	unsigned long from = first - node->base, to = last + 1 - node->base;
 
@@ -42,6 +44,12 @@ smr_inline bool set_ends(struct smr_edit *e, const struct smr_node *node, enum s
 		e->from = (int64_t)(first ^ SMR_WIDE_SIGN);
 		e->to = (int64_t)((last + 1) ^ SMR_WIDE_SIGN);
 		return last < ULONG_MAX;
+	}
+	/* All of the leaf's keys can be written so, but for their alignment. */
+	if (smr_kind_short(kind)) {
+		e->from = (int16_t)(from >> node->shift);
+		e->to = (int16_t)(to >> node->shift);
+		return ((from | to) & ((1UL << node->shift) - 1)) == 0 && last <= max;
 	}
 	e->from = (int64_t)(from >> node->shift);
 	e->to = (int64_t)(to >> node->shift);
@@ -127,12 +135,12 @@ smr_inline bool fills_run(const struct smr_edit *e, const struct ma_state *mas, 
 	       smr_run_to(slots, e->i, e->j) == e->j;
 }
 
-smr_inline bool plan_store(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind,
+smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct ma_state *mas,
 			   unsigned long first, unsigned long last, const void *entry)
 {
 	const struct smr_node *node = smr_node_of(mas->node);
 
-	if (!set_ends(e, node, kind, first, last))
+	if (!set_ends(e, node, kind, mas->max, first, last))
 		return false;
 	e->first = first;
 	e->last = last;
@@ -149,7 +157,7 @@ smr_inline bool plan_store(struct smr_edit *e, const struct ma_state *mas, enum 
 	return !fills_run(e, mas, kind) && fits(e, mas, kind);
 }
 
-smr_inline bool plan_erase(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
+smr_inline bool plan_erase(enum smr_kind kind, struct smr_edit *e, const struct ma_state *mas)
 {
 	e->i = e->j = (unsigned int)mas->offset;
 	e->front = e->behind = false;
@@ -171,18 +179,14 @@ bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned lon
 {
 	if (!may_edit(mas))
 		return false;
-	if (smr_enode_kind(mas->node) == SMR_NLEAF)
-		return plan_store(e, mas, SMR_NLEAF, first, last, entry);
-	return plan_store(e, mas, SMR_WLEAF, first, last, entry);
+	return SMR_FOR_LEAF(mas->node, plan_store, e, mas, first, last, entry);
 }
 
 bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas)
 {
 	if (!may_edit(mas))
 		return false;
-	if (smr_enode_kind(mas->node) == SMR_NLEAF)
-		return plan_erase(e, mas, SMR_NLEAF);
-	return plan_erase(e, mas, SMR_WLEAF);
+	return SMR_FOR_LEAF(mas->node, plan_erase, e, mas);
 }
 
 /* ---- Gap figures: what smr_update_gaps() does for any store ---- */
@@ -253,7 +257,7 @@ smr_inline void build(const struct smr_edit *e, struct smr_node *to, struct smr_
 	smr_kind_slots(to, kind)[x] = entry;
 }
 
-smr_inline void commit(const struct smr_edit *e, struct ma_state *mas, enum smr_kind kind,
+smr_inline void commit(enum smr_kind kind, const struct smr_edit *e, struct ma_state *mas,
 		       void *entry)
 {
 	struct smr_node *old = smr_node_of(mas->node), *node;
@@ -286,20 +290,17 @@ smr_inline void commit(const struct smr_edit *e, struct ma_state *mas, enum smr_
 
 void smr_edit_commit(const struct smr_edit *e, struct ma_state *mas, void *entry)
 {
-	if (smr_enode_kind(mas->node) == SMR_NLEAF)
-		commit(e, mas, SMR_NLEAF, entry);
-	else
-		commit(e, mas, SMR_WLEAF, entry);
+	SMR_FOR_LEAF(mas->node, commit, e, mas, entry);
 }
 
-smr_inline bool within(struct ma_state *mas, enum smr_kind kind, unsigned long first,
+smr_inline bool within(enum smr_kind kind, struct ma_state *mas, unsigned long first,
 		       unsigned long last, void *entry)
 {
 	struct smr_edit e;
 
-	if (!plan_store(&e, mas, kind, first, last, entry))
+	if (!plan_store(kind, &e, mas, first, last, entry))
 		return false;
-	commit(&e, mas, kind, entry);
+	commit(kind, &e, mas, entry);
 	return true;
 }
 
@@ -307,7 +308,5 @@ bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long la
 {
 	if (!smr_editable(mas->tree, mas->node) || smr_has_joined(mas->node))
 		return false;
-	if (smr_enode_kind(mas->node) == SMR_NLEAF)
-		return within(mas, SMR_NLEAF, first, last, entry);
-	return within(mas, SMR_WLEAF, first, last, entry);
+	return SMR_FOR_LEAF(mas->node, within, mas, first, last, entry);
 }

@@ -13,16 +13,25 @@
  * was most of what a split took. So loops run for as many as a node can have, whatever there are:
  * these numbers make whole vectors.
  */
-#define MOST_NARROW 40 /* bounds of a narrow leaf, and its slots but the last one */
+#define MOST_SHORT 44  /* bounds of a short leaf, and its slots but the last one */
+#define MOST_NARROW 40 /* the same of a narrow leaf */
 #define MOST 32        /* bounds and slots of all others */
 
-_Static_assert(MOST_NARROW == SMR_NLEAF_CAP - 1 && MOST > SMR_WLEAF_CAP && MOST > SMR_NINNER_CAP &&
-		       MOST > SMR_WINNER_CAP && MOST_NARROW + 2 <= SMR_ITEMS_SPARE,
+_Static_assert(MOST_SHORT == SMR_SLEAF_CAP - 1 && MOST_NARROW == SMR_NLEAF_CAP - 1 &&
+		       MOST > SMR_WLEAF_CAP && MOST > SMR_NINNER_CAP && MOST > SMR_WINNER_CAP &&
+		       MOST_SHORT + 2 <= SMR_ITEMS_SPARE,
 	       "all that a node can have");
 
 /* ---- Reading ---- */
 
 /* The bounds from @bound on, and what is behind them in the node. */
+smr_inline void add_short(unsigned long *restrict out, const int16_t *restrict bound,
+			  unsigned long base, unsigned int shift)
+{
+	for (unsigned int i = 0; i < MOST_SHORT; i++)
+		out[i] = base + ((unsigned long)bound[i] << shift);
+}
+
 smr_inline void add_narrow(unsigned long *restrict out, const int32_t *restrict bound,
 			   unsigned long base, unsigned int shift)
 {
@@ -42,6 +51,8 @@ smr_inline void add_starts(unsigned long *out, const void *enode, unsigned int f
 
 	if ((uintptr_t)enode & SMR_ENODE_WIDE)
 		add_wide(out, node->b64 + from - 1);
+	else if ((uintptr_t)enode & SMR_ENODE_SHORT)
+		add_short(out, node->b16 + from - 1, node->base, node->shift);
 	else
 		add_narrow(out, node->b32 + from - 1, node->base, node->shift);
 }
@@ -55,12 +66,15 @@ smr_inline void copy_slots(void **restrict out, void *const *restrict slots, uns
 /* All that a node of @kind can have; of kinds that have less, some of what is behind them, too. */
 smr_inline void copy_most(void **out, void *const *slots, enum smr_kind kind)
 {
-	if (kind != SMR_NLEAF) {
+	if (kind == SMR_SLEAF) {
+		copy_slots(out, slots, MOST_SHORT);
+		out[MOST_SHORT] = slots[MOST_SHORT];
+	} else if (kind == SMR_NLEAF) {
+		copy_slots(out, slots, MOST_NARROW);
+		out[MOST_NARROW] = slots[MOST_NARROW];
+	} else {
 		copy_slots(out, slots, MOST);
-		return;
 	}
-	copy_slots(out, slots, MOST_NARROW);
-	out[MOST_NARROW] = slots[MOST_NARROW];
 }
 
 /* Most often a whole node, or the front of one. */
@@ -124,9 +138,33 @@ smr_inline unsigned long bits_of(const unsigned long *start, unsigned int n, uns
 {
 	unsigned long any = 0;
 
-	for (unsigned long i = 1; i <= MOST_NARROW; i++)
+	for (unsigned long i = 1; i <= MOST_SHORT; i++)
 		any |= i < n ? start[i] - base : 0;
 	return any;
+}
+
+/*
+ * Tries short bounds: is there an alignment that all starts have, in units of which all keys of the
+ * leaf are in one block? As for narrow ones, of those that reach the smallest or that of pages.
+ */
+smr_inline bool short_block(struct smr_code *code, const unsigned long *start, unsigned long max,
+			    unsigned long any)
+{
+	unsigned int differ = bit_length(start[0] ^ max);
+	unsigned int least = differ > SMR_SHORT_BITS ? differ - SMR_SHORT_BITS : 0;
+	unsigned int align = any ? (unsigned int)__builtin_ctzl(any) : 63 - SMR_SHORT_BITS;
+	unsigned int shift = least;
+
+	if (shift < SMR_COMMON_SHIFT && align >= SMR_COMMON_SHIFT)
+		shift = SMR_COMMON_SHIFT;
+	if (shift > align || shift > 63 - SMR_SHORT_BITS ||
+	    (max >> shift & UINT16_MAX) == UINT16_MAX)
+		return false;
+	code->kind = SMR_SLEAF;
+	code->base = (start[0] & ~0UL << (SMR_SHORT_BITS + shift)) +
+		     (1UL << (SMR_SHORT_BITS - 1 + shift));
+	code->shift = (uint8_t)shift;
+	return true;
 }
 
 /*
@@ -184,10 +222,14 @@ SMR_CLONES bool smr_code_choose(struct smr_code *code, const unsigned long *star
 	enum smr_kind wide = leaf ? SMR_WLEAF : SMR_WINNER;
 	unsigned long any;
 
+	if (n + slack > smr_kind_cap(leaf ? SMR_SLEAF : SMR_NINNER))
+		return false;
+	any = bits_of(start, n, 0);
+	if (leaf && short_block(code, start, max, any))
+		return true;
 	if (n + slack > smr_kind_cap(narrow))
 		return false;
 	code->kind = narrow;
-	any = bits_of(start, n, 0);
 	if (narrow_common(code, start, n, any, SMR_COMMON_SHIFT) ||
 	    narrow_common(code, start, n, any, 0))
 		return true;
@@ -205,6 +247,18 @@ SMR_CLONES bool smr_code_choose(struct smr_code *code, const unsigned long *star
 /* ---- Writing ---- */
 
 /* Bounds of the ranges that begin at @start, @n - 1 of them, and padding. */
+smr_inline void set_short(int16_t *restrict bound, const unsigned long *restrict start,
+			  unsigned int n, const struct smr_code *code)
+{
+	unsigned long base = code->base;
+	unsigned int shift = code->shift;
+
+	for (unsigned int i = 0; i < MOST_SHORT; i++)
+		bound[i] = i + 1 < n ? (int16_t)((start[i + 1] - base) >> shift) : INT16_MAX;
+	for (unsigned int i = MOST_SHORT; i < SMR_SLEAF_BOUNDS; i++)
+		bound[i] = INT16_MAX;
+}
+
 smr_inline void set_narrow(int32_t *restrict bound, const unsigned long *restrict start,
 			   unsigned int n, const struct smr_code *code, unsigned int most)
 {
@@ -246,6 +300,8 @@ SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
 	node->txn = 0;
 	if (smr_kind_wide(code->kind))
 		set_wide(node->b64, it->start + from, n);
+	else if (smr_kind_short(code->kind))
+		set_short(node->b16, it->start + from, n, code);
 	else if (smr_kind_leaf(code->kind))
 		set_narrow(node->b32, it->start + from, n, code, MOST_NARROW);
 	else

@@ -18,7 +18,7 @@
  * Behind the items may be anything, up to as many as a node has: to be read or written by loops of
  * constant length.
  */
-#define SMR_ITEMS_SPARE 44
+#define SMR_ITEMS_SPARE 48
 
 /* Decoded ranges in ascending order. start[0] is where the first node made of them begins. */
 struct smr_items {
@@ -69,6 +69,9 @@ smr_inline void smr_bounds_pad(struct smr_node *node, enum smr_kind kind, unsign
 	if (smr_kind_wide(kind))
 		for (unsigned int i = used; i < end; i++)
 			node->b64[i] = INT64_MAX;
+	else if (smr_kind_short(kind))
+		for (unsigned int i = used; i < end; i++)
+			node->b16[i] = INT16_MAX;
 	else
 		for (unsigned int i = used; i < end; i++)
 			node->b32[i] = INT32_MAX;
@@ -82,13 +85,16 @@ smr_inline bool smr_narrow_can_start(unsigned long base, unsigned int shift, uns
 	return key >= base && base + (units << shift) == key && units <= SMR_NARROW_MAX;
 }
 
-/* Can a range of that leaf start at @key, as it is written? */
+/* Can a range of that node start at @key, one of its keys, as it is written? */
 smr_inline bool smr_can_start(const void *leaf, unsigned long key)
 {
 	const struct smr_node *node = smr_node_of(leaf);
 
-	return ((uintptr_t)leaf & SMR_ENODE_WIDE) ||
-	       smr_narrow_can_start(node->base, node->shift, key);
+	if ((uintptr_t)leaf & SMR_ENODE_WIDE)
+		return true;
+	if ((uintptr_t)leaf & SMR_ENODE_SHORT)
+		return (key & ((1UL << node->shift) - 1)) == 0;
+	return smr_narrow_can_start(node->base, node->shift, key);
 }
 
 #endif

@@ -13,9 +13,12 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(gaps_of)(const void *leaf)
 
 	if (smr_unlikely(smr_has_joined(leaf)))
 		return gaps_of_joined(leaf);
-	nulls = (uintptr_t)leaf & SMR_ENODE_WIDE
-			? SMR_ISA(smri_nulls)(smr_kind_slots(node, SMR_WLEAF), SMR_WLEAF)
-			: SMR_ISA(smri_nulls)(smr_kind_slots(node, SMR_NLEAF), SMR_NLEAF);
+	if ((uintptr_t)leaf & SMR_ENODE_SHORT)
+		nulls = SMR_ISA(smri_nulls)(smr_kind_slots(node, SMR_SLEAF), SMR_SLEAF);
+	else if ((uintptr_t)leaf & SMR_ENODE_WIDE)
+		nulls = SMR_ISA(smri_nulls)(smr_kind_slots(node, SMR_WLEAF), SMR_WLEAF);
+	else
+		nulls = SMR_ISA(smri_nulls)(smr_kind_slots(node, SMR_NLEAF), SMR_NLEAF);
 	return nulls & ((UINT64_C(2) << (node->count - 1)) - 1);
 }
 
@@ -39,7 +42,9 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 	if ((uintptr_t)leaf & SMR_ENODE_WIDE) {
 		largest = length_figure(SMR_ISA(smri_longest_wide)(node->b64, middle));
 	} else {
-		units = SMR_ISA(smri_longest)(node->b32, middle);
+		units = (uintptr_t)leaf & SMR_ENODE_SHORT
+				? SMR_ISA(smri_longest_short)(node->b16, middle)
+				: SMR_ISA(smri_longest)(node->b32, middle);
 		largest = length_figure(units << node->shift);
 	}
 	largest = smr_gap_larger(largest, range_figure(leaf, 0, end, min, max, gaps));
@@ -68,10 +73,21 @@ SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const struct want *want, 
 	return left;
 }
 
+/* A bit for each range of a leaf, not a wide one, that is with the @more behind it so long. */
+SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(lengths_from)(const void *leaf, unsigned long units,
+							 unsigned int more)
+{
+	const struct smr_node *node = smr_node_of(leaf);
+
+	if ((uintptr_t)leaf & SMR_ENODE_SHORT)
+		return SMR_ISA(smri_lengths_from_short)(node->b16, (uint16_t)units, more);
+	return SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units, more);
+}
+
 /*
  * The gaps that begin, or go on, with one of ranges [from, to) of a leaf, none of them its first or
- * last. In a narrow leaf lengths are compared as they are written, those of as many pieces as a gap
- * can have; what is long enough is looked at again, for the limits.
+ * last. In a leaf that is not wide lengths are compared as they are written, those of as many
+ * pieces as a gap can have; what is long enough is looked at again, for the limits.
  */
 SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_middle)(struct want *want, const void *leaf,
 						    unsigned long min, unsigned long max,
@@ -83,11 +99,11 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_middle)(struct want *want, const voi
 	uint64_t gaps = SMR_ISA(gaps_of)(leaf), left = gaps;
 
 	if (!((uintptr_t)leaf & SMR_ENODE_WIDE)) {
-		if (units > INT32_MAX)
+		if (units > ((uintptr_t)leaf & SMR_ENODE_SHORT ? UINT16_MAX : INT32_MAX))
 			return false;
-		left &= SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units, 0);
+		left &= SMR_ISA(lengths_from)(leaf, units, 0);
 		for (unsigned int more = 1; (gaps &= gaps >> 1) != 0; more++)
-			left |= gaps & SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units, more);
+			left |= gaps & SMR_ISA(lengths_from)(leaf, units, more);
 	}
 	left &= from < to ? (UINT64_C(1) << to) - (UINT64_C(1) << from) : 0;
 	while (left) {

@@ -358,7 +358,7 @@ static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool
  * Of a cursor in a leaf of @kind that has no more: the next one begins with the entry, or with a
  * gap before it, and has another range behind that.
  */
-smr_inline void *up_to_leaf(struct ma_state *mas, unsigned long max, enum smr_kind kind)
+smr_inline void *up_to_leaf(enum smr_kind kind, struct ma_state *mas, unsigned long max)
 {
 	unsigned int left = mas->end - (unsigned int)mas->offset, i = 0;
 	void *const *slots = smr_kind_slots(smri_node_of(mas->node, kind), kind);
@@ -390,7 +390,7 @@ smr_inline void *up_to_leaf(struct ma_state *mas, unsigned long max, enum smr_ki
 }
 
 /* Of a cursor in a leaf of @kind: the entry below, behind one gap at most, is there as well. */
-smr_inline void *down_in_leaf(struct ma_state *mas, unsigned long min, enum smr_kind kind)
+smr_inline void *down_in_leaf(enum smr_kind kind, struct ma_state *mas, unsigned long min)
 {
 	const struct smr_node *node = smri_node_of(mas->node, kind);
 	void *const *slots = smr_kind_slots(smri_node_of(mas->node, kind), kind);
@@ -423,9 +423,8 @@ smr_inline void *to_entry(struct ma_state *mas, unsigned long limit, bool up)
 {
 	if (smr_unlikely(!may_step(mas)))
 		return NULL;
-	if (smr_likely(smr_enode_kind(mas->node) == SMR_NLEAF))
-		return up ? up_to_leaf(mas, limit, SMR_NLEAF) : down_in_leaf(mas, limit, SMR_NLEAF);
-	return up ? up_to_leaf(mas, limit, SMR_WLEAF) : down_in_leaf(mas, limit, SMR_WLEAF);
+	return up ? SMR_FOR_LEAF(mas->node, up_to_leaf, mas, limit)
+		  : SMR_FOR_LEAF(mas->node, down_in_leaf, mas, limit);
 }
 
 /* To the range above or below, entry or gap, if that is one piece, and in the same leaf. */

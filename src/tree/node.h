@@ -2,7 +2,7 @@
 /*
  * What a node looks like.
  *
- * The tree is a B+-tree over ranges. A leaf holds up to 41 consecutive ranges, an inner node up to
+ * The tree is a B+-tree over ranges. A leaf holds up to 45 consecutive ranges, an inner node up to
  * 31 children. Range (child) i of a node begins where range i - 1 ends; only the starts of ranges
  * 1, 2, ... are kept, as the node's *bounds*. Where range 0 begins and the last range ends is known
  * from the parent, and is 0 and ULONG_MAX at the top.
@@ -13,22 +13,32 @@
  *   bits 1:0  10, which sets it apart from an entry at the root (such an entry has other low bits)
  *   bit  2    leaf
  *   bit  3    wide
+ *   bit  4    short (leaves only)
  *
- *            narrow leaf      narrow inner     wide leaf        wide inner
+ *            short leaf     narrow leaf    narrow inner   wide leaf      wide inner
  *   byte   0 base (8), shift (1), count (1), dead (1), mark (1), txn (4)
- *         16 40 bounds * 4    30 bounds * 4    30 bounds * 8    24 bounds * 8
- *            41 slots  * 8    31 slots  * 8    31 slots  * 8    25 slots  * 8
- *                             32 gaps   * 4                     26 gaps   * 4
+ *         16 56 bounds * 2  40 bounds * 4  30 bounds * 4  30 bounds * 8  24 bounds * 8
+ *            45 slots  * 8  41 slots  * 8  31 slots  * 8  31 slots  * 8  25 slots  * 8
+ *                                          32 gaps   * 4                 26 gaps   * 4
  *        504 link (8): the memory layer's, once the node is free or retired; of a leaf that the
  *            open transaction has replaced, the transaction's. No reader looks at it
  *
  * Narrow bounds are 32-bit: the start of range i is base + (bound << shift). shift is an alignment
  * that all starts share relative to base, 12 for pages. Most nodes of a tree share base and shift,
- * too (encode.c), which saves a look-up converting its key at each level. What cannot be written so
- * (byte-granular ranges spread over more than 2^31) goes into a wide node, whose bounds are the
- * starts themselves with the sign bit flipped, so that signed vector compares order them. Unused
- * bounds hold the largest value, above every key, so that a search compares all of them and needs
- * no count.
+ * too (encode.c), which saves a look-up converting its key at each level.
+ *
+ * So are short bounds, but 16-bit, and signed: base is the middle of a block of 2^16 units of
+ * 1 << shift keys, aligned to its size, in which all keys of the leaf lie, those of its first and
+ * its last range, too, and none of them in the block's last unit. So 16 bits of a key are all that
+ * a search needs, wherever base is, and what is stored there later is written so if it is aligned.
+ * More of them are kept than the leaf has ranges: with the header they are two cache lines.
+ *
+ * What cannot be written in either way (byte-granular ranges spread over more than 2^31) goes into a
+ * wide node, whose bounds are the starts themselves with the sign bit flipped, so that signed vector
+ * compares order them.
+ *
+ * Unused bounds hold the largest value, above every key, so that a search compares all of them and
+ * needs no count.
  *
  * Slots hold entries in leaves, enodes in inner nodes. A gap figure stands for the largest gap
  * below its child (gap.h); the figures of a node's own children are kept, its own is in its parent.
@@ -56,13 +66,16 @@ enum {
 	SMR_ENODE_TAG = 2,
 	SMR_ENODE_LEAF = 4,
 	SMR_ENODE_WIDE = 8,
+	SMR_ENODE_SHORT = 16,
 	SMR_ENODE_MASK = MT_NODE_SIZE - 1,
 
+	SMR_SLEAF_CAP = 45,
+	SMR_SLEAF_BOUNDS = 56, /* kept; SMR_SLEAF_CAP - 1 are ever used */
 	SMR_NLEAF_CAP = 41,
 	SMR_NINNER_CAP = 31,
 	SMR_WLEAF_CAP = 31,
 	SMR_WINNER_CAP = 25,
-	SMR_CAP_MAX = SMR_NLEAF_CAP,
+	SMR_CAP_MAX = SMR_SLEAF_CAP,
 
 	/* Figures in an inner node, one more than it can have children: unused ones are 0. */
 	SMR_NINNER_GAPS = 32,
@@ -76,6 +89,7 @@ enum {
 	SMR_INNER_MIN = 11,
 };
 
+#define SMR_SHORT_BITS 16
 #define SMR_NARROW_MAX (INT32_MAX - 1) /* the largest bound; INT32_MAX pads */
 #define SMR_WIDE_SIGN (1UL << 63)
 
@@ -87,6 +101,7 @@ struct smr_node {
 	uint8_t mark; /* GUARD tree lock. enum smr_mark */
 	uint32_t txn; /* GUARD tree lock. The transaction that made it, or 0 */
 	union {
+		int16_t b16[248];
 		int32_t b32[124];
 		int64_t b64[62];
 		void *slot[62];    /* GUARD writes: tree lock; reads: RCU, ORDER publish */
@@ -120,21 +135,25 @@ _Static_assert(offsetof(struct smr_node, base) == offsetof(struct mt_leaf_, base
 		       offsetof(struct smr_node, b32) == offsetof(struct mt_leaf_, narrow.bound) &&
 		       offsetof(struct smr_node, slot[(SMR_NLEAF_CAP - 1) / 2]) ==
 			       offsetof(struct mt_leaf_, narrow.slot) &&
+		       offsetof(struct smr_node, b16) == offsetof(struct mt_leaf_, brief.bound) &&
+		       offsetof(struct smr_node, slot[SMR_SLEAF_BOUNDS / 4]) ==
+			       offsetof(struct mt_leaf_, brief.slot) &&
 		       offsetof(struct smr_node, b64) == offsetof(struct mt_leaf_, wide.bound) &&
 		       offsetof(struct smr_node, slot[SMR_WLEAF_CAP - 1]) ==
 			       offsetof(struct mt_leaf_, wide.slot),
 	       "as the header's inlines read it");
 
-/* Kinds, as bits 3:2 of an enode. */
-enum smr_kind { SMR_NINNER, SMR_NLEAF, SMR_WINNER, SMR_WLEAF };
+/* Kinds, as bits 4:2 of an enode. */
+enum smr_kind { SMR_NINNER, SMR_NLEAF, SMR_WINNER, SMR_WLEAF, SMR_SLEAF = 5 };
 
 _Static_assert((SMR_ENODE_TAG | SMR_NLEAF << 2) == MT_LEAF_TAG_ &&
-		       (SMR_ENODE_TAG | SMR_WLEAF << 2) == MT_LEAF_TAG_ + MT_LEAF_WIDE_,
+		       (SMR_ENODE_TAG | SMR_WLEAF << 2) == MT_LEAF_TAG_ + MT_LEAF_WIDE_ &&
+		       (SMR_ENODE_TAG | SMR_SLEAF << 2) == MT_LEAF_TAG_ + MT_LEAF_SHORT_,
 	       "likewise");
 
 smr_inline enum smr_kind smr_enode_kind(const void *enode)
 {
-	return ((uintptr_t)enode >> 2) & 3;
+	return ((uintptr_t)enode >> 2) & 7;
 }
 
 smr_inline bool smr_kind_leaf(enum smr_kind kind)
@@ -145,6 +164,22 @@ smr_inline bool smr_kind_leaf(enum smr_kind kind)
 smr_inline bool smr_kind_wide(enum smr_kind kind)
 {
 	return kind & 2;
+}
+
+smr_inline bool smr_kind_short(enum smr_kind kind)
+{
+	return kind & 4;
+}
+
+smr_inline bool smr_kind_narrow(enum smr_kind kind)
+{
+	return !smr_kind_wide(kind) && !smr_kind_short(kind);
+}
+
+/* For people. */
+smr_inline const char *smr_kind_name(enum smr_kind kind)
+{
+	return smr_kind_wide(kind) ? "wide" : smr_kind_short(kind) ? "short" : "narrow";
 }
 
 smr_inline bool smr_enode_leaf(const void *enode)
@@ -169,28 +204,43 @@ smr_inline void *smr_enode_make(struct smr_node *node, enum smr_kind kind)
 }
 
 /* One byte for each kind, in a word: neither a branch nor a load. */
-#define SMR_BY_KIND(kind, ninner, nleaf, winner, wleaf)                             \
-	((((uint32_t)(ninner) | (uint32_t)(nleaf) << 8 | (uint32_t)(winner) << 16 | \
-	   (uint32_t)(wleaf) << 24) >>                                              \
-	  (8 * (unsigned int)(kind))) &                                             \
+#define SMR_BY_KIND(kind, ninner, nleaf, winner, wleaf, sleaf)                                    \
+	((unsigned int)(((uint64_t)(ninner) | (uint64_t)(nleaf) << 8 | (uint64_t)(winner) << 16 | \
+			 (uint64_t)(wleaf) << 24 | (uint64_t)(sleaf) << 40) >>                    \
+			(8 * (unsigned int)(kind))) &                                             \
 	 0xff)
 
 smr_inline unsigned int smr_kind_cap(enum smr_kind kind)
 {
-	return SMR_BY_KIND(kind, SMR_NINNER_CAP, SMR_NLEAF_CAP, SMR_WINNER_CAP, SMR_WLEAF_CAP);
+	return SMR_BY_KIND(kind, SMR_NINNER_CAP, SMR_NLEAF_CAP, SMR_WINNER_CAP, SMR_WLEAF_CAP,
+			   SMR_SLEAF_CAP);
 }
 
-/* Bounds that the kind has room for: always capacity - 1. */
+/* Of leaves, in a form that compilers see the largest of. */
+smr_inline unsigned int smr_leaf_cap(enum smr_kind kind)
+{
+	if (smr_kind_wide(kind))
+		return SMR_WLEAF_CAP;
+	return smr_kind_short(kind) ? SMR_SLEAF_CAP : SMR_NLEAF_CAP;
+}
+
+/* Bounds that a node of the kind keeps, unused ones included. */
 smr_inline unsigned int smr_kind_bounds(enum smr_kind kind)
 {
-	return smr_kind_cap(kind) - 1;
+	return smr_kind_short(kind) ? SMR_SLEAF_BOUNDS : smr_kind_cap(kind) - 1;
 }
+
+/* A call of @function with the kind of @leaf, which is a constant to it, and the arguments. */
+#define SMR_FOR_LEAF(leaf, function, ...)                                       \
+	(smr_enode_kind(leaf) == SMR_SLEAF   ? function(SMR_SLEAF, __VA_ARGS__) \
+	 : smr_enode_kind(leaf) == SMR_NLEAF ? function(SMR_NLEAF, __VA_ARGS__) \
+					     : function(SMR_WLEAF, __VA_ARGS__))
 
 /* Where its slots begin, as an index of slot. */
 smr_inline unsigned int smr_kind_slot0(enum smr_kind kind)
 {
 	return SMR_BY_KIND(kind, (SMR_NINNER_CAP - 1) / 2, (SMR_NLEAF_CAP - 1) / 2,
-			   SMR_WINNER_CAP - 1, SMR_WLEAF_CAP - 1);
+			   SMR_WINNER_CAP - 1, SMR_WLEAF_CAP - 1, SMR_SLEAF_BOUNDS / 4);
 }
 
 smr_inline void **smr_kind_slots(struct smr_node *node, enum smr_kind kind)
@@ -275,13 +325,29 @@ smr_inline void smr_census(struct maple_tree *mt, const void *enode, long by)
 	mt->ma_pledge.crowding += (unsigned long)(by * (long)smr_crowding(smr_count(enode)));
 }
 
+/* Bound @i as it is written. */
+smr_inline int64_t smr_kind_bound(const struct smr_node *node, enum smr_kind kind, unsigned long i)
+{
+	if (smr_kind_wide(kind))
+		return node->b64[i];
+	return smr_kind_short(kind) ? node->b16[i] : node->b32[i];
+}
+
+/* What unused ones hold. */
+smr_inline int64_t smr_kind_padding(enum smr_kind kind)
+{
+	return smr_kind_wide(kind) ? INT64_MAX : smr_kind_short(kind) ? INT16_MAX : INT32_MAX;
+}
+
 /* The start of range or child @i, which must not be 0: that start is the parent's to know. */
 smr_inline unsigned long smr_kind_start(const struct smr_node *node, enum smr_kind kind,
 					unsigned long i)
 {
+	unsigned long bound = (unsigned long)smr_kind_bound(node, kind, i - 1);
+
 	if (smr_kind_wide(kind))
-		return (unsigned long)node->b64[i - 1] ^ SMR_WIDE_SIGN;
-	return node->base + ((unsigned long)node->b32[i - 1] << node->shift);
+		return bound ^ SMR_WIDE_SIGN;
+	return node->base + (bound << node->shift);
 }
 
 smr_inline unsigned long smr_start(const void *enode, unsigned int i)

@@ -2,10 +2,10 @@
 /*
  * How many parts a level can come to. A window's items are at most
  *
- *   one node cut in two places, 41 + 2 ranges or 31 - 2 + 3 children, and a neighbour of 41 or 31;
- *   or what is left of two nodes, at most 40 + 40 ranges or 30 + 30 children, and 3 new ones;
+ *   one node cut in two places, 45 + 2 ranges or 31 - 2 + 3 children, and a neighbour of 45 or 31;
+ *   or what is left of two nodes, at most 44 + 44 ranges or 30 + 30 children, and 3 new ones;
  *
- * 84 ranges, 63 children. Dealt out evenly to three nodes that is 28 or 21 each, which fits a node
+ * 92 ranges, 63 children. Dealt out evenly to three nodes that is 31 or 21 each, which fits a node
  * of any kind (31 and 25 when wide). So three nodes a level are enough, and the next level again
  * gets at most three. At the top there is no neighbour: two parts at most, and a new top. A store
  * builds 3h nodes at most.
@@ -289,10 +289,11 @@ static unsigned int pack_part(struct smr_level *lev, const struct smr_items *it,
 			      unsigned int from, bool leaf, unsigned int min)
 {
 	unsigned int rest = it->n - from;
-	unsigned int caps[2] = { smr_kind_cap(leaf ? SMR_NLEAF : SMR_NINNER),
+	unsigned int caps[3] = { smr_kind_cap(leaf ? SMR_SLEAF : SMR_NINNER),
+				 smr_kind_cap(leaf ? SMR_NLEAF : SMR_NINNER),
 				 smr_kind_cap(leaf ? SMR_WLEAF : SMR_WINNER) };
 
-	for (unsigned int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++) {
 		unsigned int n = rest < caps[i] ? rest : caps[i];
 
 		if (n < rest && rest - n < min)
@@ -516,7 +517,7 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	single = w->left.node[d] == w->right.node[d];
 	n = count_items(w, l);
 	enough = n >= least;
-	if (enough && (!single || n <= smr_kind_cap(l ? SMR_NINNER : SMR_NLEAF))) {
+	if (enough && (!single || n <= smr_kind_cap(l ? SMR_NINNER : SMR_SLEAF))) {
 		if (l > 0 && single && splice(w, l, n))
 			return can_publish(w, w->left.node, d);
 		it = gather(w, l, &buffer);

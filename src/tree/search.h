@@ -120,6 +120,16 @@ smr_inline unsigned int smri_below_near_any(const struct smr_node *node,
 	return smri_below(node->b32, SMRI_NEAR_BOUNDS, limit);
 }
 
+/* How many bounds of a short leaf are below the limit. */
+smr_inline unsigned int smri_below_short_any(const struct smr_node *node, int16_t limit)
+{
+	int below = 0;
+
+	for (unsigned int i = 0; i < SMR_SLEAF_CAP - 1; i++)
+		below += node->b16[i] < limit;
+	return (unsigned int)below;
+}
+
 smr_inline unsigned int smri_upto_inner_any(const int64_t *bound, int64_t key)
 {
 	return smri_upto(bound, SMR_WINNER_CAP - 1, key);
@@ -156,13 +166,23 @@ smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units, u
 	return bits;
 }
 
+/* The same of a short leaf. */
+smr_inline uint64_t smri_lengths_from_short_any(const int16_t *bound, uint16_t units,
+						unsigned int more)
+{
+	uint64_t bits = 0;
+
+	for (unsigned int i = 1; i < SMR_SLEAF_CAP - 1; i++)
+		bits |= (uint64_t)((uint16_t)(bound[i + more] - bound[i - 1]) >= units) << i;
+	return bits;
+}
+
 /* For gap.c: a bit for each slot of a leaf that holds NULL; those behind its count mean nothing. */
 smr_inline uint64_t smri_nulls_any(void *const *slots, enum smr_kind kind)
 {
-	unsigned int cap = smr_kind_wide(kind) ? SMR_WLEAF_CAP : SMR_NLEAF_CAP;
 	uint64_t bits = 0;
 
-	for (unsigned int i = 0; i < cap; i++)
+	for (unsigned int i = 0; i < smr_leaf_cap(kind); i++)
 		bits |= (uint64_t)!slots[i] << i;
 	return bits;
 }
@@ -180,6 +200,18 @@ smr_inline uint32_t smri_longest_any(const int32_t *bound, uint64_t ranges)
 		longest = length > longest ? length : longest;
 	}
 	return (uint32_t)longest;
+}
+
+/* The same of a short leaf. */
+smr_inline uint32_t smri_longest_short_any(const int16_t *bound, uint64_t ranges)
+{
+	uint16_t longest = 0, length;
+
+	for (unsigned int k = 1; k < SMR_SLEAF_CAP - 1; k++) {
+		length = ranges >> k & 1 ? (uint16_t)(bound[k] - bound[k - 1]) : 0;
+		longest = length > longest ? length : longest;
+	}
+	return longest;
 }
 
 /* The same of a wide leaf: a length. */
@@ -201,6 +233,15 @@ smr_inline unsigned long smri_longest_wide_any(const int64_t *bound, uint64_t ra
 #endif
 
 /* ---- What is built on it ---- */
+
+/*
+ * A key of a short leaf as a bound of it, plus one. Of the base, half a block above a multiple of a
+ * block, 16 bits are always the same.
+ */
+smr_inline int16_t smri_short_limit(const struct smr_node *leaf, unsigned long key)
+{
+	return (int16_t)((key >> (leaf->shift & 63)) + (1 << (SMR_SHORT_BITS - 1)) + 1);
+}
 
 /* The key as a bound of @node, plus one; 0 when it lies below them all, never above the padding. */
 smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
@@ -239,7 +280,8 @@ smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 	size_t end = smr_kind_end(kind);
 
 #pragma GCC unroll 8
-	for (size_t at = 3 * SMR_CACHE_LINE; at < MT_NODE_SIZE; at += SMR_CACHE_LINE)
+	for (size_t at = (smr_kind_short(kind) ? 2 : 3) * SMR_CACHE_LINE; at < MT_NODE_SIZE;
+	     at += SMR_CACHE_LINE)
 		if (at < end)
 			smr_prefetch(line + at);
 }

@@ -131,6 +131,34 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_below_leaf_avx2(const struct smr_no
 							       << 32);
 }
 
+/* Two bits for each of sixteen, or eight, short bounds that is below the limit. */
+SMR_TARGET_avx2 smr_inline uint32_t smri_lt16(const int16_t *bound, __m256i limit)
+{
+	__m256i these = _mm256_load_si256((const __m256i *)(const void *)bound);
+
+	return (uint32_t)_mm256_movemask_epi8(_mm256_cmpgt_epi16(limit, these));
+}
+
+SMR_TARGET_avx2 smr_inline uint32_t smri_lt16_eight(const int16_t *bound, __m256i limit)
+{
+	__m128i these = _mm_load_si128((const __m128i *)(const void *)bound);
+
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpgt_epi16(_mm256_castsi256_si128(limit), these));
+}
+
+SMR_TARGET_avx2 smr_inline unsigned int smri_below_short_avx2(const struct smr_node *node,
+							      int16_t limit)
+{
+	__m256i all = _mm256_set1_epi16(limit);
+	uint64_t low = smri_lt16(node->b16 + 8, all), high = smri_lt16(node->b16 + 24, all);
+
+	_Static_assert(SMR_SLEAF_CAP - 1 == 44,
+		       "eight, two vectors, and eight of which four are used");
+	low |= (uint64_t)smri_lt16_eight(node->b16, all) << 32;
+	high |= (uint64_t)smri_lt16_eight(node->b16 + 40, all) << 32;
+	return (unsigned int)(__builtin_popcountl(low) + __builtin_popcountl(high)) / 2;
+}
+
 SMR_TARGET_avx2 smr_inline __m256i smri_gt64(const int64_t *bound, __m256i key)
 {
 	return _mm256_cmpgt_epi64(_mm256_loadu_si256((const __m256i_u *)bound), key);
@@ -210,14 +238,46 @@ SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_from_avx2(const int32_t *bound,
 	return bits << 1;
 }
 
+/* The lengths of sixteen ranges of a short leaf from @k on, with the @more behind each. */
+SMR_TARGET_avx2 smr_inline __m256i smri_short_lengths(const int16_t *bound, unsigned int k,
+						      unsigned int more)
+{
+	return _mm256_sub_epi16(_mm256_loadu_si256((const __m256i_u *)(bound + k + more)),
+				_mm256_loadu_si256((const __m256i_u *)(bound + k - 1)));
+}
+
+/* Lanes of ones where lanes, without a sign, are as large. */
+SMR_TARGET_avx2 smr_inline __m256i smri_ge16(__m256i a, __m256i least)
+{
+	return _mm256_cmpeq_epi16(_mm256_max_epu16(a, least), a);
+}
+
+SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_from_short_avx2(const int16_t *bound,
+								 uint16_t units, unsigned int more)
+{
+	__m256i least = _mm256_set1_epi16((int16_t)units);
+	__m256i a = smri_ge16(smri_short_lengths(bound, 1, more), least);
+	__m256i b = smri_ge16(smri_short_lengths(bound, 17, more), least);
+	__m256i c = smri_ge16(smri_short_lengths(bound, 33, more), least);
+	uint32_t low, high;
+
+	_Static_assert(SMR_SLEAF_CAP - 1 <= 48, "three vectors");
+	a = _mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xd8);
+	c = _mm256_permute4x64_epi64(_mm256_packs_epi16(c, c), 0xd8);
+	low = (uint32_t)_mm256_movemask_epi8(a);
+	high = (uint16_t)_mm256_movemask_epi8(c);
+	return ((uint64_t)high << 32 | low) << 1;
+}
+
 SMR_TARGET_avx2 smr_inline uint64_t smri_nulls_avx2(void *const *slots, enum smr_kind kind)
 {
-	unsigned int cap = smr_kind_wide(kind) ? SMR_WLEAF_CAP : SMR_NLEAF_CAP, whole = cap & ~3u;
+	unsigned int cap = smr_leaf_cap(kind), whole = cap & ~3u;
 	uint64_t bits = 0;
 	__m256i null;
 
-	_Static_assert(SMR_NLEAF_CAP == 41 && SMR_WLEAF_CAP == 31, "vectors, and one or three");
-#pragma GCC unroll 10
+	_Static_assert(SMR_SLEAF_CAP == 45 && SMR_NLEAF_CAP == 41 && SMR_WLEAF_CAP == 31,
+		       "vectors, and one or three");
+#pragma GCC unroll 11
 	for (unsigned int i = 0; i < whole; i += 4) {
 		null = _mm256_loadu_si256((const __m256i_u *)(const void *)(slots + i));
 		null = _mm256_cmpeq_epi64(null, _mm256_setzero_si256());
@@ -256,6 +316,33 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_longest_avx2(const int32_t *bound, uint
 					   _mm256_and_si256(_mm256_sub_epi32(to, from), in));
 	}
 	return smri_largest32(longest);
+}
+
+SMR_TARGET_avx2 smr_inline uint32_t smri_largest16(__m256i v)
+{
+	__m128i half = _mm_max_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+	__m128i ones = _mm_set1_epi16(-1);
+
+	/* There is an instruction for the smallest. */
+	half = _mm_xor_si128(_mm_minpos_epu16(_mm_xor_si128(half, ones)), ones);
+	return (uint16_t)_mm_cvtsi128_si32(half);
+}
+
+SMR_TARGET_avx2 smr_inline uint32_t smri_longest_short_avx2(const int16_t *bound, uint64_t ranges)
+{
+	const __m256i bit = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048,
+					      4096, 8192, 16384, INT16_MIN);
+	__m256i longest = _mm256_setzero_si256(), in;
+
+	ranges &= (UINT64_C(1) << (SMR_SLEAF_CAP - 1)) - 1;
+#pragma GCC unroll 3
+	for (unsigned int k = 1; k < 48; k += 16) {
+		in = _mm256_and_si256(_mm256_set1_epi16((int16_t)(ranges >> k)), bit);
+		in = _mm256_cmpeq_epi16(in, bit);
+		in = _mm256_and_si256(smri_short_lengths(bound, k, 0), in);
+		longest = _mm256_max_epu16(longest, in);
+	}
+	return smri_largest16(longest);
 }
 
 /* The larger of lanes that are unsigned but for the sign bit, which is the other one. */

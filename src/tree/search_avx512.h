@@ -87,6 +87,19 @@ SMR_TARGET_avx512 smr_inline unsigned int smri_below_leaf_avx512(const struct sm
 		_mm512_kunpackd(_mm256_cmpgt_epi32_mask(_mm512_castsi512_si256(all), last), most));
 }
 
+SMR_TARGET_avx512 smr_inline unsigned int smri_below_short_avx512(const struct smr_node *node,
+								  int16_t limit)
+{
+	const __mmask32 bounds = 0xffffff00;
+	__m512i all = _mm512_set1_epi16(limit);
+
+	_Static_assert(2 * SMR_CACHE_LINE == offsetof(struct smr_node, b16[SMR_SLEAF_BOUNDS]),
+		       "eight lanes of header, and bounds");
+	return (unsigned int)__builtin_popcountl(
+		_mm512_kunpackd(_mm512_cmpgt_epi16_mask(all, smri_line(node, 1)),
+				_mm512_mask_cmpgt_epi16_mask(bounds, all, smri_line(node, 0))));
+}
+
 /* A line's eight words: one bit for each that is not above the keys. */
 SMR_TARGET_avx512 smr_inline __mmask8 smri_upto_line(const char *node, unsigned int line,
 						     __m512i keys)
@@ -156,6 +169,25 @@ SMR_TARGET_avx512 smr_inline uint64_t smri_lengths_from_avx512(const int32_t *bo
 	return (_mm512_kunpackw(b, a) | (uint64_t)c << 32) << 1;
 }
 
+/* The lengths of 32 ranges of a short leaf from @k on, with the @more behind each. */
+SMR_TARGET_avx512 smr_inline __m512i smri_lengths32(const int16_t *bound, unsigned int k,
+						    unsigned int more)
+{
+	return _mm512_sub_epi16(_mm512_loadu_si512(bound + k + more),
+				_mm512_loadu_si512(bound + k - 1));
+}
+
+SMR_TARGET_avx512 smr_inline uint64_t smri_lengths_from_short_avx512(const int16_t *bound,
+								     uint16_t units,
+								     unsigned int more)
+{
+	__m512i least = _mm512_set1_epi16((int16_t)units);
+	__mmask32 a = _mm512_cmpge_epu16_mask(smri_lengths32(bound, 1, more), least);
+	__mmask32 b = _mm512_cmpge_epu16_mask(smri_lengths32(bound, 33, more), least);
+
+	return _mm512_kunpackd(b, a) << 1;
+}
+
 /* One bit for each word of a line that is 0. */
 SMR_TARGET_avx512 smr_inline __mmask8 smri_null_line(const void *node, unsigned int line)
 {
@@ -164,7 +196,7 @@ SMR_TARGET_avx512 smr_inline __mmask8 smri_null_line(const void *node, unsigned 
 	return _mm512_testn_epi64_mask(words, words);
 }
 
-/* Slots begin on the third line of a narrow leaf, on the fifth of a wide one. */
+/* Slots begin with a short leaf's third line, on a narrow one's, on the fifth of a wide one. */
 SMR_TARGET_avx512 smr_inline uint64_t smri_nulls_avx512(void *const *slots, enum smr_kind kind)
 {
 	const char *node = (const char *)(slots - smr_kind_slot0(kind)) -
@@ -174,12 +206,13 @@ SMR_TARGET_avx512 smr_inline uint64_t smri_nulls_avx512(void *const *slots, enum
 	uint64_t bits = _mm512_kunpackw(high, low);
 	__mmask16 before;
 
-	_Static_assert(2 + (SMR_NLEAF_CAP - 1) / 2 == 16 + 6 && 2 + SMR_WLEAF_CAP - 1 == 32,
+	_Static_assert(2 + SMR_SLEAF_BOUNDS / 4 == 16 && 2 + (SMR_NLEAF_CAP - 1) / 2 == 16 + 6 &&
+			       2 + SMR_WLEAF_CAP - 1 == 32,
 		       "with the header, in words");
 	if (smr_kind_wide(kind))
 		return bits;
 	before = _mm512_kunpackb(smri_null_line(node, 3), smri_null_line(node, 2));
-	return (bits << 16 | before) >> 6;
+	return (bits << 16 | before) >> (smr_kind_short(kind) ? 0 : 6);
 }
 
 SMR_TARGET_avx512 smr_inline uint32_t smri_longest_avx512(const int32_t *bound, uint64_t ranges)
@@ -194,6 +227,20 @@ SMR_TARGET_avx512 smr_inline uint32_t smri_longest_avx512(const int32_t *bound, 
 	a = _mm512_max_epi32(_mm512_max_epi32(a, b), c);
 	return smri_largest32(
 		_mm256_max_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)));
+}
+
+SMR_TARGET_avx512 smr_inline uint32_t smri_longest_short_avx512(const int16_t *bound,
+								uint64_t ranges)
+{
+	__m512i a, b;
+
+	ranges &= (UINT64_C(1) << (SMR_SLEAF_CAP - 1)) - 1;
+	ranges >>= 1;
+	a = _mm512_maskz_mov_epi16((__mmask32)ranges, smri_lengths32(bound, 1, 0));
+	b = _mm512_maskz_mov_epi16((__mmask32)(ranges >> 32), smri_lengths32(bound, 33, 0));
+	a = _mm512_max_epu16(a, b);
+	return smri_largest16(
+		_mm256_max_epu16(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)));
 }
 
 /* The lengths of eight ranges of a wide leaf from @k on, those left out that have no bit. */

@@ -68,6 +68,12 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_inner)(struct SMR_ISA
 		       : SMR_ISA(smri_below_inner)(node, head, aim->limits);
 }
 
+SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_short_leaf)(const struct SMR_ISA(smr_aim) * aim,
+								const struct smr_node *node)
+{
+	return SMR_ISA(smri_below_short)(node, smri_short_limit(node, aim->key));
+}
+
 /* A range that starts at ULONG_MAX has the padding's value: count decides. */
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_leaf)(const struct SMR_ISA(smr_aim) * aim,
 							       const struct smr_node *node)
@@ -132,6 +138,13 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * ai
 {
 	struct smr_node *node;
 
+	if (smr_likely((uintptr_t)enode & SMR_ENODE_SHORT)) {
+		node = smri_node_of(enode, SMR_SLEAF);
+		if (alone)
+			smri_prefetch_slots(node, SMR_SLEAF);
+		*i = SMR_ISA(smri_short_leaf)(aim, node);
+		return smr_kind_slots(node, SMR_SLEAF) + *i;
+	}
 	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
 		node = smri_node_of(enode, SMR_WLEAF);
 		if (alone)

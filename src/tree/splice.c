@@ -7,6 +7,8 @@ SMR_DISPATCH(void, smr_shift_narrow,
 	     (struct smr_node * to, const struct smr_node *from, unsigned int y, unsigned int j));
 SMR_DISPATCH(void, smr_shift_wide,
 	     (struct smr_node * to, const struct smr_node *from, unsigned int y, unsigned int j));
+SMR_DISPATCH(void, smr_shift_short,
+	     (struct smr_node * to, const struct smr_node *from, unsigned int y, unsigned int j));
 
 SMR_CLONES void smr_node_copy(struct smr_node *to, const struct smr_node *from)
 {
@@ -22,6 +24,8 @@ smr_inline void set_start(struct smr_node *node, const struct smr_node *from, en
 {
 	if (smr_kind_wide(kind))
 		node->b64[i - 1] = (int64_t)(key ^ SMR_WIDE_SIGN);
+	else if (smr_kind_short(kind))
+		node->b16[i - 1] = (int16_t)((key - from->base) >> from->shift);
 	else
 		node->b32[i - 1] = (int32_t)((key - from->base) >> from->shift);
 }

@@ -45,6 +45,8 @@ smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned in
 
 	if (smr_kind_wide(kind))
 		memmove(node->b64 + y, node->b64 + j, (rest - 1) * sizeof(int64_t));
+	else if (smr_kind_short(kind))
+		memmove(node->b16 + y, node->b16 + j, (rest - 1) * sizeof(int16_t));
 	else
 		memmove(node->b32 + y, node->b32 + j, (rest - 1) * sizeof(int32_t));
 	memmove(slots + y, slots + j, rest * sizeof(void *));
@@ -82,6 +84,12 @@ smr_inline void smr_shift_wide_any(struct smr_node *to, const struct smr_node *f
 				   unsigned int j)
 {
 	smri_shift(to, from, SMR_WLEAF, y, j);
+}
+
+smr_inline void smr_shift_short_any(struct smr_node *to, const struct smr_node *from,
+				    unsigned int y, unsigned int j)
+{
+	smri_shift(to, from, SMR_SLEAF, y, j);
 }
 
 #if SMR_HAVE_AVX2
@@ -193,6 +201,48 @@ SMR_TARGET_avx2 smr_inline void smr_shift_narrow_avx2(struct smr_node *to,
 		smr_shift_narrow_any(to, from, y, j);
 }
 
+/* The same for short leaves. Behind the bounds there is padding enough to move. */
+SMR_TARGET_avx2 smr_inline void smri_shift_near_short(struct smr_node *to,
+						      const struct smr_node *from, unsigned int y,
+						      int by)
+{
+	void **out = smr_kind_slots(to, SMR_SLEAF);
+	void *const *slot = smr_kind_slots((struct smr_node *)from, SMR_SLEAF);
+	__m256i at16 = _mm256_set1_epi16((short)y), at = _mm256_set1_epi64x((long long)y);
+	__m256i lane = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+
+	_Static_assert(SMR_SLEAF_CAP == 45,
+		       "three vectors of bounds, eleven of slots and one slot");
+	_mm_store_si128((__m128i *)(void *)to, _mm_load_si128((const __m128i *)(const void *)from));
+#pragma GCC unroll 3
+	for (int k = 0; k < 48; k += 16) {
+		__m256i stay = _mm256_cmpgt_epi16(at16, lane);
+
+		lane = _mm256_add_epi16(lane, _mm256_set1_epi16(16));
+		_mm256_storeu_si256((__m256i_u *)(to->b16 + k),
+				    _mm256_blendv_epi8(smri_load256(from->b16 + k - by),
+						       smri_load256(from->b16 + k), stay));
+	}
+	_mm_store_si128((__m128i *)(void *)(to->b16 + 48), _mm_set1_epi16(INT16_MAX));
+#pragma GCC unroll 11
+	for (int k = 0; k < 44; k += 4)
+		smri_shift_words(out, slot, k, at, by);
+	out[44] = slot[y > 44 || by < 0 ? 44 : 44 - by];
+	to->count = (uint8_t)(from->count + by);
+}
+
+SMR_TARGET_avx2 smr_inline void smr_shift_short_avx2(struct smr_node *to,
+						     const struct smr_node *from, unsigned int y,
+						     unsigned int j)
+{
+	int by = (int)y - (int)j;
+
+	if (smr_likely(smri_is_near(by)))
+		smri_shift_near_short(to, from, y, by);
+	else
+		smr_shift_short_any(to, from, y, j);
+}
+
 SMR_TARGET_avx2 smr_inline void smr_shift_wide_avx2(struct smr_node *to,
 						    const struct smr_node *from, unsigned int y,
 						    unsigned int j)
@@ -207,13 +257,15 @@ SMR_TARGET_avx2 smr_inline void smr_shift_wide_avx2(struct smr_node *to,
 
 #endif
 
-/* The shift of narrow leaves and of wide ones, into a new node. */
+/* The shift of narrow leaves, of wide and of short ones, into a new node. */
 void smr_shift_narrow(struct smr_node *to, const struct smr_node *from, unsigned int y,
 		      unsigned int j);
 void smr_shift_wide(struct smr_node *to, const struct smr_node *from, unsigned int y,
 		    unsigned int j);
+void smr_shift_short(struct smr_node *to, const struct smr_node *from, unsigned int y,
+		     unsigned int j);
 
-/* Either, or within @from if @to is the same. */
+/* That of @kind, or within @from if @to is the same. */
 smr_inline void smr_shift(struct smr_node *to, struct smr_node *from, enum smr_kind kind,
 			  unsigned int y, unsigned int j)
 {
@@ -221,6 +273,8 @@ smr_inline void smr_shift(struct smr_node *to, struct smr_node *from, enum smr_k
 		smr_shift_within(from, kind, y, j);
 	else if (smr_kind_wide(kind))
 		smr_shift_wide(to, from, y, j);
+	else if (smr_kind_short(kind))
+		smr_shift_short(to, from, y, j);
 	else
 		smr_shift_narrow(to, from, y, j);
 }

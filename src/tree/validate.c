@@ -35,7 +35,7 @@ static int check_shape(struct check *c, const void *enode, unsigned int level)
 	bool few = top || node->mark == SMR_PIECES; /* a leaf may have any number then */
 	unsigned int least = level ? (top ? 2 : SMR_INNER_MIN) : few ? 1 : SMR_LEAF_MIN;
 
-	if (((uintptr_t)enode & SMR_ENODE_MASK) >> 4)
+	if (((uintptr_t)enode & SMR_ENODE_MASK) >> 5)
 		return fault(c, "node %p: unknown bits in its pointer", enode);
 	if (smr_kind_leaf(kind) != (level == 0))
 		return fault(c, "node %p: a %s at level %u", enode,
@@ -48,6 +48,18 @@ static int check_shape(struct check *c, const void *enode, unsigned int level)
 	return 0;
 }
 
+/* Are all keys of a short leaf in its block, in front of the last unit? */
+static bool in_block(const struct smr_node *leaf, unsigned long min, unsigned long max)
+{
+	unsigned long half, end;
+
+	if (leaf->shift >= 64 - SMR_SHORT_BITS)
+		return false;
+	half = 1UL << (SMR_SHORT_BITS - 1 + leaf->shift);
+	end = leaf->base + half - (1UL << leaf->shift);
+	return (leaf->base & (2 * half - 1)) == half && min >= leaf->base - half && max < end;
+}
+
 /* Bounds strictly ascend within (min..max], and unused ones hold the padding. */
 static int check_bounds(struct check *c, const void *enode, unsigned long min, unsigned long max)
 {
@@ -55,17 +67,21 @@ static int check_bounds(struct check *c, const void *enode, unsigned long min, u
 	enum smr_kind kind = smr_enode_kind(enode);
 	unsigned long before = min, start;
 
+	if (smr_kind_short(kind) && !in_block(node, min, max))
+		return fault(c, "node %p [%#lx..%#lx]: not in the block around %#lx", enode, min,
+			     max, node->base);
 	for (unsigned int i = 1; i < node->count; i++) {
 		start = smr_start(enode, i);
 		if (start <= before || start > max)
 			return fault(c, "node %p [%#lx..%#lx]: item %u starts at %#lx, behind %#lx",
 				     enode, min, max, i, start, before);
-		if (!smr_kind_wide(kind) && (node->b32[i - 1] < 0 || node->b32[i - 1] == INT32_MAX))
+		if (smr_kind_narrow(kind) &&
+		    (node->b32[i - 1] < 0 || node->b32[i - 1] == INT32_MAX))
 			return fault(c, "node %p: bound %u out of range", enode, i - 1);
 		before = start;
 	}
 	for (unsigned int i = node->count - 1u; i < smr_kind_bounds(kind); i++)
-		if (smr_kind_wide(kind) ? node->b64[i] != INT64_MAX : node->b32[i] != INT32_MAX)
+		if (smr_kind_bound(node, kind, i) != smr_kind_padding(kind))
 			return fault(c, "node %p: unused bound %u is not padding", enode, i);
 	return 0;
 }

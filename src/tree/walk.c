@@ -145,6 +145,19 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 /* Most often the range of @key is the cursor's, or close behind it: one of so many. */
 #define RANGES_BEHIND 4
 
+/* How many of them begin below @limit, of a leaf of @kind. */
+smr_inline unsigned int begin_below(const struct smr_node *node, enum smr_kind kind, unsigned int i,
+				    int32_t limit)
+{
+	unsigned int n = 0;
+
+	if (i > 0 && smr_kind_bound(node, kind, i - 1) >= limit)
+		return RANGES_BEHIND;
+	for (unsigned int k = 0; k < RANGES_BEHIND; k++)
+		n += smr_kind_bound(node, kind, i + k) < limit;
+	return n;
+}
+
 /*
  * Which of them is it? The processor could not guess either, so bounds are counted. RANGES_BEHIND:
  * none.
@@ -152,17 +165,13 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 smr_inline unsigned int count_behind(const struct ma_state *mas, unsigned long key)
 {
 	const struct smr_node *node = smr_node_of(mas->node);
-	unsigned int i = (unsigned int)mas->offset, n = 0;
-	int32_t limit;
+	unsigned int i = (unsigned int)mas->offset;
 
+	if (smr_enode_kind(mas->node) == SMR_SLEAF)
+		return begin_below(node, SMR_SLEAF, i, smri_short_limit(node, key));
 	if (smr_enode_kind(mas->node) != SMR_NLEAF || i + RANGES_BEHIND >= SMR_NLEAF_CAP)
 		return RANGES_BEHIND;
-	limit = smri_limit(node, key);
-	if (i > 0 && node->b32[i - 1] >= limit)
-		return RANGES_BEHIND;
-	for (unsigned int k = 0; k < RANGES_BEHIND; k++)
-		n += node->b32[i + k] < limit;
-	return n;
+	return begin_below(node, SMR_NLEAF, i, smri_limit(node, key));
 }
 
 bool smr_walk_to(struct ma_state *mas, unsigned long key)

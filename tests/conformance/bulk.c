@@ -65,9 +65,8 @@ static void ascending(unsigned int flags, unsigned long expected, unsigned long 
 
 static void as_many_as_expected(void **state)
 {
-	static const unsigned long counts[] = {
-		1, 2, 13, 14, 40, 41, 42, 83, 300, 1300, 5000, 60000
-	};
+	static const unsigned long counts[] = { 1,  2,  13, 14, 40,  41,   42,   44,
+						45, 46, 83, 91, 300, 1300, 5000, 60000 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {

@@ -26,6 +26,8 @@ static const struct layout layouts[] = {
 	{ "apart", 100, 20, 10, 0 },
 	{ "adjacent", 0, 10, 10, MT_FLAGS_ALLOC_RANGE },
 	{ "pages", 0x7f0000000000UL, 0x4000, 0x2000, MT_FLAGS_ALLOC_RANGE },
+	{ "across blocks", 0xffff - 400, 20, 10, MT_FLAGS_ALLOC_RANGE }, /* of short leaves */
+	{ "narrow", 0, 0x10001, 9, MT_FLAGS_ALLOC_RANGE },
 	{ "wide", 7, (1UL << 56) + 3, 9, MT_FLAGS_ALLOC_RANGE },
 	{ "at the top", ULONG_MAX, 20, 10, 0 }, /* the last range ends the key space */
 };
@@ -148,8 +150,8 @@ static void every_store(const struct base *base)
 /* Sizes around what fills one leaf, two leaves, and makes the top split; wide nodes hold fewer. */
 static void around_full_leaves(void **state)
 {
-	static const unsigned long sizes[] = { 1,  2,  7,  13, 14, 15, 16, 20, 21,
-					       27, 30, 31, 32, 41, 42, 61, 83 };
+	static const unsigned long sizes[] = { 1,  2,  7,  13, 14, 15, 16, 20, 21, 27,
+					       30, 31, 32, 41, 42, 45, 46, 61, 83, 91 };
 	unsigned int stride = env_scaled(100) < 100 ? 9 : 1;
 
 	(void)state;

@@ -92,7 +92,8 @@ static void numbers_are_never_younger_than_nodes(void **state)
 {
 	(void)state;
 	turn(4096);
-	turn((1UL << 40) + 1); /* wide leaves */
+	turn((1UL << 16) + 1); /* narrow leaves */
+	turn((1UL << 40) + 1); /* wide ones */
 }
 
 int main(void)

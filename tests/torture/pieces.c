@@ -643,10 +643,16 @@ static void run(unsigned long unit)
 	free(g.objects);
 }
 
-static void narrow_leaves(void **state)
+static void short_leaves(void **state)
 {
 	(void)state;
 	run(4096);
+}
+
+static void narrow_leaves(void **state)
+{
+	(void)state;
+	run((1UL << 16) + 1);
 }
 
 static void wide_leaves(void **state)
@@ -658,6 +664,7 @@ static void wide_leaves(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(short_leaves),
 		cmocka_unit_test(narrow_leaves),
 		cmocka_unit_test(wide_leaves),
 	};

@@ -2,9 +2,9 @@
 /*
  * A tree with ranges in pieces beside its model: what the tests of these stand on.
  *
- * Everything is measured in units: of one key, of a page, or so large that no narrow leaf has them.
- * Ranges are eight units long, with an entry each, or, in a sparse tree, every other one. The lock
- * is held all the time.
+ * Everything is measured in units: of one key, of a page, or so large that no short, or no narrow,
+ * leaf has them. Ranges are eight units long, with an entry each, or, in a sparse tree, every other
+ * one. The lock is held all the time.
  */
 #ifndef TESTS_UNIT_RUN_BED_H
 #define TESTS_UNIT_RUN_BED_H
@@ -26,7 +26,14 @@
 
 enum { LEN = 8, HALF = LEN / 2 };
 
-#define WIDE_UNIT ((1UL << 40) + 1) /* starts so far apart, and without an alignment */
+/* Starts so far apart, without an alignment. With a key or a page for a unit leaves are short. */
+#define NARROW_UNIT ((1UL << 16) + 1)
+#define WIDE_UNIT ((1UL << 40) + 1)
+
+static inline enum smr_kind leaf_kind(unsigned long unit)
+{
+	return unit == WIDE_UNIT ? SMR_WLEAF : unit == NARROW_UNIT ? SMR_NLEAF : SMR_SLEAF;
+}
 #define RCU_TREE (MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU)
 
 static struct mt_mem *arena;
@@ -191,18 +198,18 @@ static inline void expect_no_nodes(void)
 
 enum { RANGES = 160 };
 
-/* Without and with lock-free readers, in leaves of either kind, so many variants of @body. */
+/* Without and with lock-free readers, in leaves of each kind, so many variants of @body. */
 static inline void on_beds(bool dense, unsigned int variants, void (*body)(struct bed *b))
 {
-	static const unsigned long unit[] = { 1, 4096, WIDE_UNIT };
+	static const unsigned long unit[] = { 1, 4096, NARROW_UNIT, WIDE_UNIT };
 	static const unsigned int flags[] = { MT_FLAGS_ALLOC_RANGE, RCU_TREE };
 	struct bed b;
 
-	for (unsigned int i = 0; i < 6 * variants; i++) {
-		bed_make(&b, flags[i % 2], unit[i / 2 % 3], RANGES, dense);
-		b.variant = i / 6;
+	for (unsigned int i = 0; i < 8 * variants; i++) {
+		bed_make(&b, flags[i % 2], unit[i / 2 % 4], RANGES, dense);
+		b.variant = i / 8;
 		leaf_of(&b, b.at);
-		assert_int_equal(smr_kind_wide(smr_enode_kind(b.mas.node)), b.unit == WIDE_UNIT);
+		assert_int_equal(smr_enode_kind(b.mas.node), leaf_kind(b.unit));
 		body(&b);
 		bed_free(&b);
 	}

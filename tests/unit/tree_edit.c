@@ -19,7 +19,8 @@
 
 enum { RANGES = 200, UNITS = 8 * RANGES, STORES = 4000, CHECK = 8 };
 
-#define WIDE_UNIT ((1UL << 40) + 1) /* starts so far apart, and without an alignment */
+#define NARROW_UNIT ((1UL << 16) + 1) /* likewise, for a short leaf */
+#define WIDE_UNIT ((1UL << 40) + 1)   /* starts so far apart, and without an alignment */
 
 static struct mt_mem *arena;
 
@@ -230,12 +231,12 @@ static void edits_come_to_stores(void **state)
 {
 	static const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU, MT_FLAGS_ALLOC_RANGE,
 					      MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU };
-	static const unsigned long unit[] = { 1, 4096, WIDE_UNIT };
+	static const unsigned long unit[] = { 1, 4096, NARROW_UNIT, WIDE_UNIT };
 
 	(void)state;
 	for (unsigned int f = 0; f < 4; f++)
 		for (unsigned int holes = 0; holes < 4; holes += 3)
-			for (unsigned int u = 0; u < 3; u++) {
+			for (unsigned int u = 0; u < ARRAY_SIZE(unit); u++) {
 				assert_true(edits_in(false, flags[f], unit[u], holes) > STORES / 8);
 				assert_true(edits_in(true, flags[f], unit[u], holes) > STORES / 8);
 			}
@@ -284,16 +285,17 @@ static void leaves_the_trees_own_leaves_alone(void **state)
 }
 
 /*
- * Of narrow leaves, then of wide ones: @check gets the limits of one amid others that is not full.
+ * Of short leaves, then of narrow and of wide ones: @check gets the limits of one amid others that
+ * is not full.
  */
 static void each_kind(void (*check)(struct bed *b, unsigned long unit, unsigned long min,
 				    unsigned long max))
 {
-	static const unsigned long unit[] = { 1, WIDE_UNIT };
+	static const unsigned long unit[] = { 1, NARROW_UNIT, WIDE_UNIT };
 	unsigned long min, max;
 	struct bed b;
 
-	for (unsigned int u = 0; u < 2; u++) {
+	for (unsigned int u = 0; u < ARRAY_SIZE(unit); u++) {
 		bed_begin(&b, MT_FLAGS_ALLOC_RANGE, unit[u]);
 		bed_fill_loosely(&b);
 		limits_at(&b, 800 * unit[u], &min, &max);
@@ -361,14 +363,14 @@ static void leaves_the_ends_alone(void **state)
 /* Stores two ranges more each time for as long as it may, then one less. */
 static void stays_between_full_and_empty(void **state)
 {
-	static const unsigned long unit[] = { 1, WIDE_UNIT };
+	static const unsigned long unit[] = { 1, NARROW_UNIT, WIDE_UNIT };
 	unsigned int ranges, cap;
 	struct ma_state *mas;
 	unsigned long key;
 	struct bed b;
 
 	(void)state;
-	for (unsigned int u = 0; u < 2; u++) {
+	for (unsigned int u = 0; u < ARRAY_SIZE(unit); u++) {
 		bed_begin(&b, MT_FLAGS_ALLOC_RANGE, unit[u]);
 		bed_fill_loosely(&b);
 		mas = b.mas;

@@ -69,17 +69,20 @@ static void compare(const struct smr_items *it, void *enode, unsigned long max, 
 
 struct spread {
 	unsigned long start, unit, most;
-	bool wide; /* what must be chosen */
+	enum smr_kind
+		kind; /* the kind of leaf to be chosen, inner nodes are narrow where it is short */
 };
 
 static const struct spread spreads[] = {
-	{ 0, 1, 10, false },
-	{ 5, 1, 1000000, false },
-	{ 0x7f0000001000UL, 4096, 1000, false },
-	{ 3, (1UL << 40) + 1, 4, true },
-	{ 1UL << 63, 1UL << 52, 20, false },
-	{ ULONG_MAX - 5000, 1, 100, false },
-	{ 0, 1UL << 31, 3, false },
+	{ 0, 1, 10, SMR_SLEAF },
+	{ 0x80000000fff0UL, 1, 10, SMR_NLEAF }, /* across the end of a block */
+	{ 5, (1UL << 16) + 1, 10, SMR_NLEAF },
+	{ 0x7f0000001000UL, 4096, 1000, SMR_SLEAF },
+	{ 0x7f000fff0000UL, 4096, 1000, SMR_NLEAF },
+	{ 3, (1UL << 40) + 1, 4, SMR_WLEAF },
+	{ 1UL << 63, 3UL << 50, 20, SMR_SLEAF },
+	{ ULONG_MAX - 5000, 1, 100, SMR_SLEAF },
+	{ 0, 3UL << 30, 3, SMR_SLEAF },
 };
 
 #define NR_SPREADS (sizeof(spreads) / sizeof(spreads[0]))
@@ -101,10 +104,10 @@ static void there_and_back(void **state)
 		max = it.start[items - 1] + s->unit - 1;
 		assert_true(smr_code_choose(&code, it.start, items, max, leaf, 0));
 		assert_int_equal(smr_kind_leaf(code.kind), leaf);
-		if (s->wide && items > 4)
-			assert_true(smr_kind_wide(code.kind));
-		if (!s->wide)
-			assert_false(smr_kind_wide(code.kind));
+		if (s->kind == SMR_WLEAF ? items > 4 : !leaf)
+			assert_int_equal(smr_kind_wide(code.kind), smr_kind_wide(s->kind));
+		else if (leaf && (s->kind == SMR_SLEAF || items > 25))
+			assert_int_equal(code.kind, s->kind);
 		compare(&it, smr_encode(&node, &code, &it, 0, items), max, &rng);
 	}
 }
@@ -141,6 +144,13 @@ static void capacities(void **state)
 
 	(void)state;
 	make_items(&it, &rng, 60, 0, 1, 9);
+	assert_true(smr_code_choose(&code, it.start, SMR_SLEAF_CAP, it.start[SMR_SLEAF_CAP] - 1,
+				    true, 0));
+	assert_false(smr_code_choose(&code, it.start, SMR_SLEAF_CAP + 1,
+				     it.start[SMR_SLEAF_CAP + 1] - 1, true, 0));
+	assert_false(smr_code_choose(&code, it.start, SMR_SLEAF_CAP, it.start[SMR_SLEAF_CAP] - 1,
+				     true, 1));
+	make_items(&it, &rng, 60, 1, (1UL << 16) + 1, 9);
 	assert_true(smr_code_choose(&code, it.start, SMR_NLEAF_CAP, it.start[SMR_NLEAF_CAP] - 1,
 				    true, 0));
 	assert_false(smr_code_choose(&code, it.start, SMR_NLEAF_CAP + 1,
@@ -162,6 +172,41 @@ static void capacities(void **state)
 				     it.start[SMR_WINNER_CAP + 1] - 1, false, 0));
 }
 
+/*
+ * A short leaf's keys are in one block, none of them in its last unit, where a limit would be the
+ * first unit's; and its ranges begin as its alignment has it.
+ */
+static void blocks(void **state)
+{
+	const unsigned long block = 0x7f0000000000UL, size = 4096UL << SMR_SHORT_BITS;
+	struct rng rng = rng_make(11, 0);
+	struct smr_items it = { 0 };
+	struct smr_code code;
+	void *leaf;
+
+	(void)state;
+	smr_items_add(&it, block, xa_mk_value(1), 0);
+	smr_items_add(&it, block + 4096, xa_mk_value(2), 0);
+	smr_items_add(&it, block + size - 2 * 4096, xa_mk_value(3), 0);
+	assert_true(smr_code_choose(&code, it.start, 3, block + size - 4096 - 1, true, 0));
+	assert_int_equal(code.kind, SMR_SLEAF);
+	leaf = smr_encode(&node, &code, &it, 0, 3);
+	compare(&it, leaf, block + size - 4096 - 1, &rng);
+	assert_true(smr_can_start(leaf, block + 8192));
+	assert_false(smr_can_start(leaf, block + 8192 + 1));
+	assert_true(smr_code_choose(&code, it.start, 3, block + size - 4096, true, 0));
+	assert_int_equal(code.kind, SMR_NLEAF);
+	assert_true(smr_code_choose(&code, it.start, 3, block + size, true, 0));
+	assert_int_equal(code.kind, SMR_NLEAF);
+	it.start[0]--; /* into the block before */
+	assert_true(smr_code_choose(&code, it.start, 3, block + size - 4096 - 1, true, 0));
+	assert_int_equal(code.kind, SMR_NLEAF);
+	it.start[0]++;
+	it.start[1]++; /* off the alignment that the block's size needs */
+	assert_true(smr_code_choose(&code, it.start, 3, block + size - 4096 - 1, true, 0));
+	assert_int_equal(code.kind, SMR_NLEAF);
+}
+
 /* The last key of all, whose start has the value of the padding in a wide node. */
 static void the_last_key(void **state)
 {
@@ -180,9 +225,8 @@ static void the_last_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(there_and_back),
-		cmocka_unit_test(parts),
-		cmocka_unit_test(capacities),
+		cmocka_unit_test(there_and_back), cmocka_unit_test(parts),
+		cmocka_unit_test(capacities),     cmocka_unit_test(blocks),
 		cmocka_unit_test(the_last_key),
 	};
 

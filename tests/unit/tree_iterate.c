@@ -126,6 +126,7 @@ static void nothing_is_there_behind_a_gap(void **state)
 
 enum { UNITS = 1600, ROUNDS = 1200, NEAR = 40 };
 
+#define NARROW_UNIT ((1UL << 16) + 1)
 #define WIDE_UNIT ((1UL << 40) + 1)
 
 struct chase {
@@ -278,13 +279,13 @@ static void chase(struct chase *c, const struct step *step)
 
 static void overtaken_at_random(void **state)
 {
-	static const unsigned long units[] = { 1, 4096, WIDE_UNIT };
+	static const unsigned long units[] = { 1, 4096, NARROW_UNIT, WIDE_UNIT };
 
 	(void)state;
 	for (uint64_t n = env_scaled(ROUNDS); n-- > 0;) {
-		struct chase c = { .rng = rng_make(env_seed(), n), .unit = units[n % 3] };
+		struct chase c = { .rng = rng_make(env_seed(), n), .unit = units[n % 4] };
 
-		chase(&c, &steps[n / 3 % ARRAY_SIZE(steps)]);
+		chase(&c, &steps[n / 4 % ARRAY_SIZE(steps)]);
 	}
 }
 

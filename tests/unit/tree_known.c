@@ -223,7 +223,7 @@ static void swap_beside(struct bed *b)
 
 static void each_bed(void (*step)(struct bed *b), struct bed *sum)
 {
-	static const unsigned long units[] = { 1, 4096, (1UL << 40) + 1 };
+	static const unsigned long units[] = { 1, 4096, (1UL << 16) + 1, (1UL << 40) + 1 };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(units); i++)
 		for (unsigned int holes = 0; holes < 6; holes += holes ? 3 : 2) {

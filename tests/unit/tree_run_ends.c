@@ -184,15 +184,15 @@ static void thin(struct bed *b, unsigned long unit)
 static void few_are_left_when_put_together(void **state)
 {
 	static const unsigned int flags[] = { RCU_TREE, MT_FLAGS_ALLOC_RANGE };
-	static const unsigned long unit[] = { 1, WIDE_UNIT };
+	static const unsigned long unit[] = { 1, NARROW_UNIT, WIDE_UNIT };
 	struct bed b;
 
 	(void)state;
-	for (unsigned int k = 0; k < 4; k++) {
+	for (unsigned int k = 0; k < 6; k++) {
 		unsigned long low, high;
 		unsigned int n;
 
-		bed_make(&b, flags[k / 2], unit[k % 2], 400, false);
+		bed_make(&b, flags[k / 3], unit[k % 3], 400, false);
 		leaf_of(&b, b.at);
 		low = b.mas.min / b.unit;
 		high = b.mas.max / b.unit;
@@ -201,7 +201,7 @@ static void few_are_left_when_put_together(void **state)
 		expect(&b);
 		fill(&b, low, high); /* one range is left of this leaf */
 		n = smr_count(leaf_of(&b, low));
-		print_message("unit %#lx, flags %x: %u ranges\n", b.unit, flags[k / 2], n);
+		print_message("unit %#lx, flags %x: %u ranges\n", b.unit, flags[k / 3], n);
 		assert_true(n < SMR_LEAF_MIN);
 		expect_all(&b, low);
 		fill(&b, low + 1, low + 1); /* and joins another at the next store */

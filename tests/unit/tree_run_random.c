@@ -172,11 +172,11 @@ static unsigned long hunt_in(unsigned int flags, unsigned long unit)
 static void erases_and_refills_at_random(void **state)
 {
 	static const unsigned int flags[] = { MT_FLAGS_ALLOC_RANGE, MT_FLAGS_USE_RCU, RCU_TREE };
-	static const unsigned long unit[] = { 1, 4096, WIDE_UNIT };
+	static const unsigned long unit[] = { 1, 4096, NARROW_UNIT, WIDE_UNIT };
 	unsigned long joined;
 
 	(void)state;
-	for (unsigned int u = 0; u < 3; u++)
+	for (unsigned int u = 0; u < ARRAY_SIZE(unit); u++)
 		for (unsigned int f = 0; f < 3; f++) {
 			joined = hunt_in(flags[f], unit[u]);
 			print_message("unit %#lx, flags %x: %lu joined\n", unit[u], flags[f],
@@ -353,6 +353,7 @@ static void cursors_that_stay(void **state)
 	(void)state;
 	stay_in(MT_FLAGS_ALLOC_RANGE, 4096);
 	stay_in(RCU_TREE, 4096);
+	stay_in(RCU_TREE, NARROW_UNIT);
 	stay_in(RCU_TREE, WIDE_UNIT);
 	expect_no_nodes();
 }

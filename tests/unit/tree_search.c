@@ -61,7 +61,7 @@ static unsigned int near_of(unsigned int below)
 		smri_limits_##isa limits = smri_limits_of_##isa((int32_t)key);                  \
                                                                                                 \
 		(void)used;                                                                     \
-		if (!smr_kind_wide(kind))                                                       \
+		if (smr_kind_narrow(kind))                                                      \
 			assert_int_equal(below_near_##isa(limits), near_of(below));             \
 		if (kind == SMR_NINNER)                                                         \
 			assert_int_equal(below_inner_##isa(limits), below);                     \
@@ -69,6 +69,8 @@ static unsigned int near_of(unsigned int below)
 			assert_int_equal(below_leaf_##isa(limits), below);                      \
 		else if (kind == SMR_WINNER)                                                    \
 			assert_int_equal(smri_upto_inner_##isa(node.b64, key), upto);           \
+		else if (kind == SMR_SLEAF)                                                     \
+			assert_int_equal(smri_below_short_##isa(&node, (int16_t)key), below);   \
 		else                                                                            \
 			assert_int_equal(smri_upto_leaf_##isa(node.b64, key), upto);            \
 	}                                                                                       \
@@ -100,7 +102,7 @@ static const struct isa isas[] = { SMR_EACH_SEARCH_ISA(ISA) };
 
 static int64_t bound_of(enum smr_kind kind, unsigned int i)
 {
-	return smr_kind_wide(kind) ? node.b64[i] : node.b32[i];
+	return smr_kind_bound(&node, kind, i);
 }
 
 static void check_count(unsigned int used, enum smr_kind kind, int64_t key)
@@ -119,8 +121,10 @@ static void check_count(unsigned int used, enum smr_kind kind, int64_t key)
 /* The rest of the node is full of values that would count, were they looked at. */
 static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 {
-	unsigned long most = smr_kind_wide(kind) ? 1UL << 58 : 1UL << 25;
-	int64_t at = smr_kind_wide(kind) ? INT64_MIN : 0;
+	unsigned long most = smr_kind_wide(kind)    ? 1UL << 58
+			     : smr_kind_short(kind) ? 1UL << 10
+						    : 1UL << 25;
+	int64_t at = smr_kind_wide(kind) ? INT64_MIN : smr_kind_short(kind) ? INT16_MIN : 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(node.b64); i++)
 		node.b64[i] = INT64_MIN;
@@ -128,6 +132,8 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 		at += 1 + (int64_t)rng_below(rng, rng_one_in(rng, 4) ? most : 3);
 		if (smr_kind_wide(kind))
 			node.b64[i] = at;
+		else if (smr_kind_short(kind))
+			node.b16[i] = (int16_t)at;
 		else
 			node.b32[i] = (int32_t)at;
 	}
@@ -141,9 +147,12 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 		       ((1UL << smr_kind_cap(kind)) - 1);                                          \
 	}                                                                                          \
                                                                                                    \
-	SMR_TARGET_##isa static uint64_t lengths_from_##isa(int32_t units, unsigned int more)      \
+	SMR_TARGET_##isa static uint64_t lengths_from_##isa(enum smr_kind kind, int32_t units,     \
+							    unsigned int more)                     \
 	{                                                                                          \
-		return smri_lengths_from_##isa(node.b32, units, more);                             \
+		return smr_kind_short(kind)                                                        \
+			       ? smri_lengths_from_short_##isa(node.b16, (uint16_t)units, more)    \
+			       : smri_lengths_from_##isa(node.b32, units, more);                   \
 	}                                                                                          \
                                                                                                    \
 	SMR_TARGET_##isa static uint64_t nulls_##isa(enum smr_kind kind)                           \
@@ -153,8 +162,9 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
                                                                                                    \
 	SMR_TARGET_##isa static uint64_t longest_##isa(enum smr_kind kind, uint64_t ranges)        \
 	{                                                                                          \
-		return smr_kind_wide(kind) ? smri_longest_wide_##isa(node.b64, ranges)             \
-					   : smri_longest_##isa(node.b32, ranges);                 \
+		return smr_kind_wide(kind)    ? smri_longest_wide_##isa(node.b64, ranges)          \
+		       : smr_kind_short(kind) ? smri_longest_short_##isa(node.b16, ranges)         \
+					      : smri_longest_##isa(node.b32, ranges);              \
 	}
 
 SMR_EACH_SEARCH_ISA(DEFINE_BITS)
@@ -162,7 +172,7 @@ SMR_EACH_SEARCH_ISA(DEFINE_BITS)
 struct bits {
 	bool (*have)(void);
 	uint64_t (*gaps_from)(enum smr_kind kind, uint32_t figure);
-	uint64_t (*lengths_from)(int32_t units, unsigned int more);
+	uint64_t (*lengths_from)(enum smr_kind kind, int32_t units, unsigned int more);
 	uint64_t (*nulls)(enum smr_kind kind);
 	uint64_t (*longest)(enum smr_kind kind, uint64_t ranges);
 };
@@ -204,34 +214,46 @@ static void gap_figures(void **state)
 	}
 }
 
-static void check_lengths(unsigned int used, int32_t units, unsigned int more)
+static void check_lengths(enum smr_kind kind, unsigned int used, int32_t units, unsigned int more)
 {
 	uint64_t want = 0, known = used > more ? (1UL << (used - more)) - 2 : 0;
 
 	for (unsigned int i = 1; i + more < used; i++)
-		if (node.b32[i + more] - node.b32[i - 1] >= units)
+		if (bound_of(kind, i + more) - bound_of(kind, i - 1) >= units)
 			want |= 1UL << i;
 	for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
 		if (bits[k].have())
-			assert_int_equal(bits[k].lengths_from(units, more) & known, want);
+			assert_int_equal(bits[k].lengths_from(kind, units, more) & known, want);
+}
+
+static int32_t length_of(enum smr_kind kind, unsigned int i, unsigned int more)
+{
+	return (int32_t)(bound_of(kind, i + more) - bound_of(kind, i - 1));
 }
 
 /* Of ranges by themselves, and of as many of them together as gaps can have pieces. */
+static void check_all_lengths(enum smr_kind kind)
+{
+	for (unsigned int used = 0; used <= smr_kind_cap(kind) - 1; used++) {
+		struct rng rng = rng_make(14, used);
+
+		make_bounds(kind, used, &rng);
+		for (unsigned int more = 0; more < SMR_RUN_MAX; more++) {
+			for (int32_t units = 1; units < 6; units++)
+				check_lengths(kind, used, units, more);
+			for (unsigned int i = 1; i + more < used; i++)
+				check_lengths(kind, used, length_of(kind, i, more), more);
+			check_lengths(kind, used, smr_kind_short(kind) ? UINT16_MAX : INT32_MAX,
+				      more);
+		}
+	}
+}
+
 static void lengths(void **state)
 {
 	(void)state;
-	for (unsigned int used = 0; used <= SMR_NLEAF_CAP - 1; used++) {
-		struct rng rng = rng_make(14, used);
-
-		make_bounds(SMR_NLEAF, used, &rng);
-		for (unsigned int more = 0; more < SMR_RUN_MAX; more++) {
-			for (int32_t units = 1; units < 6; units++)
-				check_lengths(used, units, more);
-			for (unsigned int i = 1; i + more < used; i++)
-				check_lengths(used, node.b32[i + more] - node.b32[i - 1], more);
-			check_lengths(used, INT32_MAX, more);
-		}
-	}
+	check_all_lengths(SMR_SLEAF);
+	check_all_lengths(SMR_NLEAF);
 }
 
 static void check_nulls(enum smr_kind kind)
@@ -257,6 +279,7 @@ static void check_nulls(enum smr_kind kind)
 static void nulls(void **state)
 {
 	(void)state;
+	check_nulls(SMR_SLEAF);
 	check_nulls(SMR_NLEAF);
 	check_nulls(SMR_WLEAF);
 }
@@ -290,6 +313,8 @@ static void check_longests(enum smr_kind kind)
 			/* The last of them is longer than half of all keys. */
 			if (kind == SMR_WLEAF && n % 2)
 				node.b64[end - 1] = INT64_MAX - 1;
+			if (kind == SMR_SLEAF && n % 2)
+				node.b16[end - 1] = INT16_MAX - 1;
 			check_longest(kind, end, ranges & ((1UL << end) - 2));
 		}
 	}
@@ -298,15 +323,21 @@ static void check_longests(enum smr_kind kind)
 static void longests(void **state)
 {
 	(void)state;
+	check_longests(SMR_SLEAF);
 	check_longests(SMR_NLEAF);
 	check_longests(SMR_WLEAF);
 }
 
 static void counts(void **state)
 {
+	static const enum smr_kind kinds[] = { SMR_NINNER, SMR_NLEAF, SMR_WINNER, SMR_WLEAF,
+					       SMR_SLEAF };
+
 	(void)state;
-	for (unsigned int kind = SMR_NINNER; kind <= SMR_WLEAF; kind++) {
-		for (unsigned int used = 0; used <= smr_kind_bounds(kind); used++) {
+	for (unsigned int k = 0; k < ARRAY_SIZE(kinds); k++) {
+		enum smr_kind kind = kinds[k];
+
+		for (unsigned int used = 0; used <= smr_kind_cap(kind) - 1; used++) {
 			struct rng rng = rng_make(11, 100 * kind + used);
 
 			make_bounds(kind, used, &rng);
@@ -316,6 +347,11 @@ static void counts(void **state)
 				check_count(used, kind, bound_of(kind, i) + 1);
 			}
 			check_count(used, kind, 0);
+			if (kind == SMR_SLEAF) {
+				check_count(used, kind, INT16_MIN);
+				check_count(used, kind, INT16_MAX);
+				continue;
+			}
 			check_count(used, kind, INT32_MAX);
 			check_count(used, kind, smr_kind_wide(kind) ? INT64_MAX - 1 : INT32_MAX);
 		}

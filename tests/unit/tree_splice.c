@@ -22,6 +22,8 @@ typedef void shift_fn(struct smr_node *to, const struct smr_node *from, enum smr
 	{                                                                                          \
 		if (smr_kind_wide(kind))                                                           \
 			smr_shift_wide_##isa(to, from, y, j);                                      \
+		else if (smr_kind_short(kind))                                                     \
+			smr_shift_short_##isa(to, from, y, j);                                     \
 		else                                                                               \
 			smr_shift_narrow_##isa(to, from, y, j);                                    \
 	}
@@ -66,7 +68,7 @@ static void make_leaf(enum smr_kind kind, unsigned int count, struct rng *rng)
 
 static int64_t bound_of(const struct smr_node *node, enum smr_kind kind, unsigned int i)
 {
-	return smr_kind_wide(kind) ? node->b64[i] : node->b32[i];
+	return smr_kind_bound(node, kind, i);
 }
 
 /*
@@ -92,8 +94,7 @@ static void check_leaf(const struct smr_node *from, struct smr_node *to, enum sm
 	for (unsigned int i = 0; i + 1 < rest; i++)
 		assert_int_equal(bound_of(to, kind, y + i), bound_of(from, kind, j + i));
 	for (unsigned int i = y + rest - 1; i < smr_kind_bounds(kind); i++)
-		assert_int_equal(bound_of(to, kind, i),
-				 smr_kind_wide(kind) ? INT64_MAX : INT32_MAX);
+		assert_int_equal(bound_of(to, kind, i), smr_kind_padding(kind));
 }
 
 static void check_shift(shift_fn *shift, enum smr_kind kind, unsigned int count, unsigned int y,
@@ -132,6 +133,7 @@ static void check_shifts(shift_fn *shift, enum smr_kind kind)
 static void shifts_any(void **state)
 {
 	(void)state;
+	check_shifts(shift_any, SMR_SLEAF);
 	check_shifts(shift_any, SMR_NLEAF);
 	check_shifts(shift_any, SMR_WLEAF);
 }
@@ -142,6 +144,7 @@ static void shifts_avx2(void **state)
 #if SMR_HAVE_AVX2
 	if (!smr_isa_have_avx2())
 		skip();
+	check_shifts(shift_avx2, SMR_SLEAF);
 	check_shifts(shift_avx2, SMR_NLEAF);
 	check_shifts(shift_avx2, SMR_WLEAF);
 #else

@@ -82,14 +82,17 @@ static void shape(void **state)
 	find_leaf(2000, &leaf, &parent);
 	DAMAGE(smr_node_of(leaf)->dead, 1, "dead");
 	DAMAGE(smr_node_of(leaf)->count, SMR_LEAF_MIN - 1, "items");
-	DAMAGE(smr_node_of(leaf)->count, SMR_NLEAF_CAP + 1, "items");
+	DAMAGE(smr_node_of(leaf)->count, SMR_SLEAF_CAP + 1, "items");
 	DAMAGE(smr_node_of(parent)->count, 1, "items");
 	DAMAGE(smr_slots(parent)[1], (void *)((uintptr_t)smr_slots(parent)[1] ^ SMR_ENODE_LEAF),
 	       "inner node");
-	DAMAGE(smr_slots(parent)[1], (void *)((uintptr_t)smr_slots(parent)[1] | 16),
+	DAMAGE(smr_slots(parent)[1], (void *)((uintptr_t)smr_slots(parent)[1] | 32),
 	       "unknown bits");
 	DAMAGE(smr_slots(parent)[1], NULL, "no node");
 }
+
+/* Starts so far apart make no short leaves. */
+#define FAR ((1UL << 16) + 1)
 
 static void bounds(void **state)
 {
@@ -97,10 +100,10 @@ static void bounds(void **state)
 	void *leaf, *parent;
 
 	(void)state;
-	make(0, 500, 10);
-	find_leaf(2000, &leaf, &parent);
+	make(0, 500, FAR);
+	find_leaf(200 * FAR, &leaf, &parent);
 	node = smr_node_of(leaf);
-	assert_false((uintptr_t)leaf & SMR_ENODE_WIDE);
+	assert_int_equal(smr_enode_kind(leaf), SMR_NLEAF);
 	DAMAGE(node->b32[3], node->b32[2], "starts at");
 	DAMAGE(node->b32[3], node->b32[5], "starts at");
 	DAMAGE(node->b32[node->count - 2], INT32_MAX - 5, "starts at");
@@ -109,12 +112,34 @@ static void bounds(void **state)
 	DAMAGE(node->b32[node->count - 1], 7, "padding");
 	DAMAGE(node->b32[SMR_NINNER_CAP - 2], INT32_MAX - 1, "padding");
 	/* The last leaf has all the keys above, so its last bound may be any in ascending order. */
-	find_leaf(4990, &leaf, &parent);
+	find_leaf(499 * FAR, &leaf, &parent);
 	node = smr_node_of(leaf);
+	assert_int_equal(smr_enode_kind(leaf), SMR_NLEAF);
 	assert_in_range(node->count, 2, SMR_NLEAF_CAP - 1);
 	DAMAGE(node->b32[node->count - 2], INT32_MAX, "out of range");
 	DAMAGE(node->b32[node->count - 1], 7, "padding");
 	DAMAGE(node->b32[SMR_NLEAF_CAP - 2], INT32_MIN, "padding");
+}
+
+static void short_bounds(void **state)
+{
+	struct smr_node *node;
+	void *leaf, *parent;
+
+	(void)state;
+	make(0, 500, 10);
+	mtree_store_range(&tree, 2000, 2049, xa_mk_value(1), GFP_KERNEL); /* leaves are full */
+	find_leaf(2000, &leaf, &parent);
+	node = smr_node_of(leaf);
+	assert_int_equal(smr_enode_kind(leaf), SMR_SLEAF);
+	assert_in_range(node->count, 6, SMR_SLEAF_CAP - 1);
+	DAMAGE(node->b16[3], node->b16[2], "starts at");
+	DAMAGE(node->b16[3], node->b16[5], "starts at");
+	DAMAGE(node->b16[node->count - 1], 7, "padding");
+	DAMAGE(node->b16[SMR_SLEAF_BOUNDS - 1], INT16_MAX - 1, "padding");
+	DAMAGE(node->base, node->base + (1UL << 16), "block");
+	DAMAGE(node->base, node->base + 1, "block");
+	DAMAGE(node->shift, 48, "block");
 }
 
 static void wide_bounds(void **state)
@@ -254,8 +279,11 @@ static void nothing_but_a_gap(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(shape),       test(bounds),  test(wide_bounds),       test(gaps_that_meet),
-		test(gap_figures), test(heights), test(nothing_but_a_gap), test(gaps_in_pieces),
+		test(shape),          test(bounds),
+		test(short_bounds),   test(wide_bounds),
+		test(gaps_that_meet), test(gap_figures),
+		test(heights),        test(nothing_but_a_gap),
+		test(gaps_in_pieces),
 	};
 
 	return cmocka_run_group_tests_name("tree_validate", tests, NULL, NULL);
