@@ -33,9 +33,9 @@
  * a search needs, wherever base is, and what is stored there later is written so if it is aligned.
  * More of them are kept than the leaf has ranges: with the header they are two cache lines.
  *
- * What cannot be written in either way (byte-granular ranges spread over more than 2^31) goes into a
- * wide node, whose bounds are the starts themselves with the sign bit flipped, so that signed vector
- * compares order them.
+ * What cannot be written in either way (byte-granular ranges spread over more than 2^31) goes into
+ * a wide node, whose bounds are the starts themselves with the sign bit flipped, so that signed
+ * vector compares order them.
  *
  * Unused bounds hold the largest value, above every key, so that a search compares all of them and
  * needs no count.
