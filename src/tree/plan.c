@@ -284,34 +284,31 @@ static bool deal_evenly(struct smr_level *lev, const struct smr_items *it, unsig
 	return true;
 }
 
-/* The most items from @from on that one part takes, leaving none or at least @min for the rest. */
+/* The most ranges from @from on that one leaf takes, leaving none or enough for the rest. */
 static unsigned int pack_part(struct smr_level *lev, const struct smr_items *it, unsigned int c,
-			      unsigned int from, bool leaf, unsigned int min)
+			      unsigned int from)
 {
+	static const unsigned int caps[] = { SMR_SLEAF_CAP, SMR_NLEAF_CAP, SMR_WLEAF_CAP };
 	unsigned int rest = it->n - from;
-	unsigned int caps[3] = { smr_kind_cap(leaf ? SMR_SLEAF : SMR_NINNER),
-				 smr_kind_cap(leaf ? SMR_NLEAF : SMR_NINNER),
-				 smr_kind_cap(leaf ? SMR_WLEAF : SMR_WINNER) };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++) {
 		unsigned int n = rest < caps[i] ? rest : caps[i];
 
-		if (n < rest && rest - n < min)
-			n = rest - min;
-		if (n >= min && deal_part(lev, it, c, from, from + n, leaf, 0))
+		if (n < rest && rest - n < SMR_LEAF_MIN)
+			n = rest - SMR_LEAF_MIN;
+		if (n >= SMR_LEAF_MIN && deal_part(lev, it, c, from, from + n, true, 0))
 			return n;
 	}
 	return 0;
 }
 
-/* Keys that ascend leave full nodes behind them: nothing will be stored there again. */
-static bool deal_packed(struct smr_level *lev, const struct smr_items *it, bool leaf,
-			unsigned int min)
+/* Keys that ascend leave full leaves behind them: nothing will be stored there again. */
+static bool deal_packed(struct smr_level *lev, const struct smr_items *it)
 {
 	unsigned int from = 0, n;
 
 	for (unsigned int c = 0; c < SMR_PARTS_MAX && from < it->n; c++) {
-		n = pack_part(lev, it, c, from, leaf, min);
+		n = pack_part(lev, it, c, from);
 		if (n == 0)
 			return false;
 		from += n;
@@ -319,10 +316,11 @@ static bool deal_packed(struct smr_level *lev, const struct smr_items *it, bool 
 	return from == it->n;
 }
 
+/* @ascending: of leaves alone, see DEAL_SLACK. */
 static void deal(struct smr_level *lev, const struct smr_items *it, bool leaf, bool ascending,
 		 unsigned int slack)
 {
-	if (ascending && deal_packed(lev, it, leaf, leaf ? SMR_LEAF_MIN : SMR_INNER_MIN))
+	if (ascending && deal_packed(lev, it))
 		return;
 	for (unsigned int parts = 1; parts <= SMR_PARTS_MAX; parts++)
 		if (deal_evenly(lev, it, parts, leaf, slack))
