@@ -17,19 +17,7 @@ smr_inline int64_t bound_of(const struct smr_node *node, enum smr_kind kind, uns
 
 smr_inline void set_bound(struct smr_node *node, enum smr_kind kind, unsigned int i, int64_t bound)
 {
-	if (smr_kind_wide(kind))
-		node->b64[i - 1] = bound;
-	else if (smr_kind_short(kind))
-		node->b16[i - 1] = (int16_t)bound;
-	else
-		node->b32[i - 1] = (int32_t)bound;
-}
-
-smr_inline unsigned long key_of(const struct smr_node *node, enum smr_kind kind, int64_t bound)
-{
-	if (smr_kind_wide(kind))
-		return (unsigned long)bound ^ SMR_WIDE_SIGN;
-	return node->base + ((unsigned long)bound << node->shift);
+	smr_kind_set_bound(node, kind, i - 1, bound);
 }
 
 /* ---- Planning ---- */
@@ -73,7 +61,7 @@ smr_inline unsigned long first_of(const struct ma_state *mas, enum smr_kind kind
 {
 	struct smr_node *node = smr_node_of(mas->node);
 
-	return i > 0 ? key_of(node, kind, bound_of(node, kind, i)) : mas->min;
+	return i > 0 ? smr_kind_start(node, kind, i) : mas->min;
 }
 
 smr_inline unsigned long last_of(const struct ma_state *mas, enum smr_kind kind, unsigned int i)

@@ -19,42 +19,18 @@
 
 _Static_assert(MOST_SHORT == SMR_SLEAF_CAP - 1 && MOST_NARROW == SMR_NLEAF_CAP - 1 &&
 		       MOST > SMR_WLEAF_CAP && MOST > SMR_NINNER_CAP && MOST > SMR_WINNER_CAP &&
-		       MOST_SHORT + 2 <= SMR_ITEMS_SPARE,
+		       SMR_SLEAF_BOUNDS + 1 <= SMR_ITEMS_SPARE,
 	       "all that a node can have");
 
 /* ---- Reading ---- */
 
-/* The bounds from @bound on, and what is behind them in the node. */
-smr_inline void add_short(unsigned long *restrict out, const int16_t *restrict bound,
-			  unsigned long base, unsigned int shift)
+/* Where the items from @from on begin, the first of which is not item 0, and @most - 1 more. */
+smr_inline void add_starts(enum smr_kind kind, unsigned long *restrict out,
+			   const struct smr_node *restrict node, unsigned int from,
+			   unsigned int most)
 {
-	for (unsigned int i = 0; i < MOST_SHORT; i++)
-		out[i] = base + ((unsigned long)bound[i] << shift);
-}
-
-smr_inline void add_narrow(unsigned long *restrict out, const int32_t *restrict bound,
-			   unsigned long base, unsigned int shift)
-{
-	for (unsigned int i = 0; i < MOST_NARROW; i++)
-		out[i] = base + ((unsigned long)bound[i] << shift);
-}
-
-smr_inline void add_wide(unsigned long *restrict out, const int64_t *restrict bound)
-{
-	for (unsigned int i = 0; i < MOST; i++)
-		out[i] = (unsigned long)bound[i] ^ SMR_WIDE_SIGN;
-}
-
-smr_inline void add_starts(unsigned long *out, const void *enode, unsigned int from)
-{
-	const struct smr_node *node = smr_node_of(enode);
-
-	if ((uintptr_t)enode & SMR_ENODE_WIDE)
-		add_wide(out, node->b64 + from - 1);
-	else if ((uintptr_t)enode & SMR_ENODE_SHORT)
-		add_short(out, node->b16 + from - 1, node->base, node->shift);
-	else
-		add_narrow(out, node->b32 + from - 1, node->base, node->shift);
+	for (unsigned long i = 0; i < most; i++)
+		out[i] = smr_kind_start(node, kind, from + i);
 }
 
 smr_inline void copy_slots(void **restrict out, void *const *restrict slots, unsigned int n)
@@ -89,15 +65,23 @@ smr_inline void add_slots(void **out, const void *enode, unsigned int from, unsi
 SMR_CLONES void smr_items_add_node(struct smr_items *it, const void *enode, unsigned int from,
 				   unsigned int to, unsigned long min)
 {
-	unsigned int n = to - from;
+	enum smr_kind kind = smr_enode_kind(enode);
+	const struct smr_node *node = smr_node_of(enode);
+	unsigned int n = to - from, skip = from == 0; /* item 0 has no bound */
 	unsigned long *start = it->start + it->n;
 
 	if (from >= to)
 		return;
 	smr_assert(it->n + n <= SMR_ITEMS_MAX);
-	it->pieces |= smr_node_of(enode)->mark == SMR_PIECES;
+	it->pieces |= node->mark == SMR_PIECES;
 	start[0] = min;
-	add_starts(start + (from == 0), enode, from + (from == 0));
+	start += skip;
+	if (smr_kind_wide(kind))
+		add_starts(SMR_WLEAF, start, node, from + skip, MOST);
+	else if (smr_kind_short(kind))
+		add_starts(SMR_SLEAF, start, node, from + skip, MOST_SHORT);
+	else
+		add_starts(SMR_NLEAF, start, node, from + skip, MOST_NARROW);
 	add_slots(it->slot + it->n, enode, from, n);
 	if (!smr_enode_leaf(enode))
 		memcpy(it->gap + it->n, smr_gaps(enode) + from, n * sizeof(uint32_t));
@@ -246,34 +230,20 @@ SMR_CLONES bool smr_code_choose(struct smr_code *code, const unsigned long *star
 
 /* ---- Writing ---- */
 
-/* Bounds of the ranges that begin at @start, @n - 1 of them, and padding. */
-smr_inline void set_short(int16_t *restrict bound, const unsigned long *restrict start,
-			  unsigned int n, const struct smr_code *code)
+/* Bounds of the ranges that begin at @start, @n - 1 of them, and padding: @most in all. */
+smr_inline void set_bounds(enum smr_kind kind, struct smr_node *restrict node,
+			   const unsigned long *restrict start, unsigned int n,
+			   const struct smr_code *restrict code, unsigned int most)
 {
-	unsigned long base = code->base;
+	unsigned long base = code->base, bound;
 	unsigned int shift = code->shift;
 
-	for (unsigned int i = 0; i < MOST_SHORT; i++)
-		bound[i] = i + 1 < n ? (int16_t)((start[i + 1] - base) >> shift) : INT16_MAX;
-	for (unsigned int i = MOST_SHORT; i < SMR_SLEAF_BOUNDS; i++)
-		bound[i] = INT16_MAX;
-}
-
-smr_inline void set_narrow(int32_t *restrict bound, const unsigned long *restrict start,
-			   unsigned int n, const struct smr_code *code, unsigned int most)
-{
-	unsigned long base = code->base;
-	unsigned int shift = code->shift;
-
-	for (unsigned int i = 0; i < most; i++)
-		bound[i] = i + 1 < n ? (int32_t)((start[i + 1] - base) >> shift) : INT32_MAX;
-}
-
-smr_inline void set_wide(int64_t *restrict bound, const unsigned long *restrict start,
-			 unsigned int n)
-{
-	for (unsigned long i = 0; i < MOST; i++)
-		bound[i] = i + 1 < n ? (int64_t)(start[i + 1] ^ SMR_WIDE_SIGN) : INT64_MAX;
+	for (unsigned long i = 0; i < most; i++) {
+		bound = smr_kind_wide(kind) ? start[i + 1] ^ SMR_WIDE_SIGN
+					    : (start[i + 1] - base) >> shift;
+		smr_kind_set_bound(node, kind, i,
+				   i + 1 < n ? (int64_t)bound : smr_kind_padding(kind));
+	}
 }
 
 smr_inline void set_gaps(uint32_t *restrict gap, const uint32_t *restrict figure, unsigned int n,
@@ -299,13 +269,13 @@ SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
 	node->mark = smr_kind_leaf(code->kind) && n < SMR_LEAF_MIN ? SMR_PIECES : SMR_UNMARKED;
 	node->txn = 0;
 	if (smr_kind_wide(code->kind))
-		set_wide(node->b64, it->start + from, n);
+		set_bounds(SMR_WLEAF, node, it->start + from, n, code, MOST);
 	else if (smr_kind_short(code->kind))
-		set_short(node->b16, it->start + from, n, code);
+		set_bounds(SMR_SLEAF, node, it->start + from, n, code, SMR_SLEAF_BOUNDS);
 	else if (smr_kind_leaf(code->kind))
-		set_narrow(node->b32, it->start + from, n, code, MOST_NARROW);
+		set_bounds(SMR_NLEAF, node, it->start + from, n, code, MOST_NARROW);
 	else
-		set_narrow(node->b32, it->start + from, n, code, MOST);
+		set_bounds(SMR_NINNER, node, it->start + from, n, code, MOST);
 	copy_most(smr_slots(enode), it->slot + from, code->kind);
 	if (code->kind == SMR_NINNER)
 		set_gaps(smr_gaps(enode), it->gap + from, n, SMR_NINNER_GAPS);

@@ -18,7 +18,7 @@
  * Behind the items may be anything, up to as many as a node has: to be read or written by loops of
  * constant length.
  */
-#define SMR_ITEMS_SPARE 48
+#define SMR_ITEMS_SPARE 60
 
 /* Decoded ranges in ascending order. start[0] is where the first node made of them begins. */
 struct smr_items {
@@ -66,15 +66,8 @@ void *smr_encode(struct smr_node *node, const struct smr_code *code, const struc
 smr_inline void smr_bounds_pad(struct smr_node *node, enum smr_kind kind, unsigned int used,
 			       unsigned int end)
 {
-	if (smr_kind_wide(kind))
-		for (unsigned int i = used; i < end; i++)
-			node->b64[i] = INT64_MAX;
-	else if (smr_kind_short(kind))
-		for (unsigned int i = used; i < end; i++)
-			node->b16[i] = INT16_MAX;
-	else
-		for (unsigned int i = used; i < end; i++)
-			node->b32[i] = INT32_MAX;
+	for (unsigned int i = used; i < end; i++)
+		smr_kind_set_bound(node, kind, i, smr_kind_padding(kind));
 }
 
 /* Can a range of a narrow node with this base and shift start at @key? */

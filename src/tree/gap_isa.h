@@ -5,6 +5,11 @@
  * for each child, or range, worth a look.
  */
 
+SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(nulls_of)(enum smr_kind kind, struct smr_node *node)
+{
+	return SMR_ISA(smri_nulls)(smr_kind_slots(node, kind), kind);
+}
+
 /* A bit for each range of a leaf that is a gap or a piece of one. */
 SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(gaps_of)(const void *leaf)
 {
@@ -13,12 +18,7 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(gaps_of)(const void *leaf)
 
 	if (smr_unlikely(smr_has_joined(leaf)))
 		return gaps_of_joined(leaf);
-	if ((uintptr_t)leaf & SMR_ENODE_SHORT)
-		nulls = SMR_ISA(smri_nulls)(smr_kind_slots(node, SMR_SLEAF), SMR_SLEAF);
-	else if ((uintptr_t)leaf & SMR_ENODE_WIDE)
-		nulls = SMR_ISA(smri_nulls)(smr_kind_slots(node, SMR_WLEAF), SMR_WLEAF);
-	else
-		nulls = SMR_ISA(smri_nulls)(smr_kind_slots(node, SMR_NLEAF), SMR_NLEAF);
+	nulls = SMR_FOR_LEAF(leaf, SMR_ISA(nulls_of), node);
 	return nulls & ((UINT64_C(2) << (node->count - 1)) - 1);
 }
 

@@ -216,7 +216,7 @@ smr_inline unsigned int smr_kind_cap(enum smr_kind kind)
 			   SMR_SLEAF_CAP);
 }
 
-/* Of leaves, in a form that compilers see the largest of. */
+/* The same of leaves alone, so that compilers see how far a loop over their slots can go. */
 smr_inline unsigned int smr_leaf_cap(enum smr_kind kind)
 {
 	if (smr_kind_wide(kind))
@@ -333,21 +333,37 @@ smr_inline int64_t smr_kind_bound(const struct smr_node *node, enum smr_kind kin
 	return smr_kind_short(kind) ? node->b16[i] : node->b32[i];
 }
 
+smr_inline void smr_kind_set_bound(struct smr_node *node, enum smr_kind kind, unsigned long i,
+				   int64_t bound)
+{
+	if (smr_kind_wide(kind))
+		node->b64[i] = bound;
+	else if (smr_kind_short(kind))
+		node->b16[i] = (int16_t)bound;
+	else
+		node->b32[i] = (int32_t)bound;
+}
+
 /* What unused ones hold. */
 smr_inline int64_t smr_kind_padding(enum smr_kind kind)
 {
 	return smr_kind_wide(kind) ? INT64_MAX : smr_kind_short(kind) ? INT16_MAX : INT32_MAX;
 }
 
+/* The key that @bound stands for in such a node. */
+smr_inline unsigned long smr_kind_key(const struct smr_node *node, enum smr_kind kind,
+				      int64_t bound)
+{
+	if (smr_kind_wide(kind))
+		return (unsigned long)bound ^ SMR_WIDE_SIGN;
+	return node->base + ((unsigned long)bound << node->shift);
+}
+
 /* The start of range or child @i, which must not be 0: that start is the parent's to know. */
 smr_inline unsigned long smr_kind_start(const struct smr_node *node, enum smr_kind kind,
 					unsigned long i)
 {
-	unsigned long bound = (unsigned long)smr_kind_bound(node, kind, i - 1);
-
-	if (smr_kind_wide(kind))
-		return bound ^ SMR_WIDE_SIGN;
-	return node->base + (bound << node->shift);
+	return smr_kind_key(node, kind, smr_kind_bound(node, kind, i - 1));
 }
 
 smr_inline unsigned long smr_start(const void *enode, unsigned int i)

@@ -3,12 +3,9 @@
 
 #include "tree/write.h"
 
-SMR_DISPATCH(void, smr_shift_narrow,
-	     (struct smr_node * to, const struct smr_node *from, unsigned int y, unsigned int j));
-SMR_DISPATCH(void, smr_shift_wide,
-	     (struct smr_node * to, const struct smr_node *from, unsigned int y, unsigned int j));
-SMR_DISPATCH(void, smr_shift_short,
-	     (struct smr_node * to, const struct smr_node *from, unsigned int y, unsigned int j));
+SMR_DISPATCH(void, smr_shift_new,
+	     (struct smr_node * to, const struct smr_node *from, enum smr_kind kind, unsigned int y,
+	      unsigned int j));
 
 SMR_CLONES void smr_node_copy(struct smr_node *to, const struct smr_node *from)
 {
@@ -22,12 +19,10 @@ SMR_CLONES void smr_node_copy(struct smr_node *to, const struct smr_node *from)
 smr_inline void set_start(struct smr_node *node, const struct smr_node *from, enum smr_kind kind,
 			  unsigned int i, unsigned long key)
 {
-	if (smr_kind_wide(kind))
-		node->b64[i - 1] = (int64_t)(key ^ SMR_WIDE_SIGN);
-	else if (smr_kind_short(kind))
-		node->b16[i - 1] = (int16_t)((key - from->base) >> from->shift);
-	else
-		node->b32[i - 1] = (int32_t)((key - from->base) >> from->shift);
+	int64_t bound = smr_kind_wide(kind) ? (int64_t)(key ^ SMR_WIDE_SIGN)
+					    : (int64_t)((key - from->base) >> from->shift);
+
+	smr_kind_set_bound(node, kind, i - 1, bound);
 }
 
 unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to)

@@ -67,34 +67,19 @@ smr_inline void smr_shift_within(struct smr_node *node, enum smr_kind kind, unsi
 }
 
 /* The same, of what @from is, in a new node. */
-smr_inline void smri_shift(struct smr_node *to, const struct smr_node *from, enum smr_kind kind,
-			   unsigned int y, unsigned int j)
+smr_inline void smr_shift_new_any(struct smr_node *to, const struct smr_node *from,
+				  enum smr_kind kind, unsigned int y, unsigned int j)
 {
 	smri_node_copy(to, from);
 	smri_move(to, kind, y, j, from->count);
 }
 
-smr_inline void smr_shift_narrow_any(struct smr_node *to, const struct smr_node *from,
-				     unsigned int y, unsigned int j)
-{
-	smri_shift(to, from, SMR_NLEAF, y, j);
-}
-
-smr_inline void smr_shift_wide_any(struct smr_node *to, const struct smr_node *from, unsigned int y,
-				   unsigned int j)
-{
-	smri_shift(to, from, SMR_WLEAF, y, j);
-}
-
-smr_inline void smr_shift_short_any(struct smr_node *to, const struct smr_node *from,
-				    unsigned int y, unsigned int j)
-{
-	smri_shift(to, from, SMR_SLEAF, y, j);
-}
-
 #if SMR_HAVE_AVX2
 
 #define SMRI_SHIFT_NEAR 2
+
+/* Functions of their own: as one they would share, and keep in memory, what is cheap to compute. */
+#define SMRI_SHIFT SMR_TARGET_avx2 __attribute__((unused)) smr_noinline static
 
 SMR_TARGET_avx2 smr_inline __m256i smri_load256(const void *at)
 {
@@ -106,8 +91,8 @@ SMR_TARGET_avx2 smr_inline __m256i smri_load256(const void *at)
  * end behind the slots, read other words of the node, but for lanes that are then not used, or are
  * padded over.
  */
-SMR_TARGET_avx2 smr_inline void smri_shift_near(struct smr_node *to, const struct smr_node *from,
-						unsigned int y, int by)
+SMRI_SHIFT void smri_shift_near(struct smr_node *to, const struct smr_node *from, unsigned int y,
+				int by)
 {
 	void **out = smr_kind_slots(to, SMR_NLEAF);
 	void *const *slot = smr_kind_slots((struct smr_node *)from, SMR_NLEAF);
@@ -157,9 +142,8 @@ SMR_TARGET_avx2 smr_inline void smri_shift_words(void *to, const void *from, int
  * The same for wide leaves. The last vector of bounds is two bounds and two slots, which are
  * written next.
  */
-SMR_TARGET_avx2 smr_inline void smri_shift_near_wide(struct smr_node *to,
-						     const struct smr_node *from, unsigned int y,
-						     int by)
+SMRI_SHIFT void smri_shift_near_wide(struct smr_node *to, const struct smr_node *from,
+				     unsigned int y, int by)
 {
 	void **out = smr_kind_slots(to, SMR_WLEAF);
 	void *const *slot = smr_kind_slots((struct smr_node *)from, SMR_WLEAF);
@@ -183,28 +167,9 @@ SMR_TARGET_avx2 smr_inline void smri_shift_near_wide(struct smr_node *to,
 		to->b64[k] = INT64_MAX;
 }
 
-/* Is it such a shift? */
-smr_inline bool smri_is_near(int by)
-{
-	return by <= SMRI_SHIFT_NEAR && by >= -SMRI_SHIFT_NEAR;
-}
-
-SMR_TARGET_avx2 smr_inline void smr_shift_narrow_avx2(struct smr_node *to,
-						      const struct smr_node *from, unsigned int y,
-						      unsigned int j)
-{
-	int by = (int)y - (int)j;
-
-	if (smr_likely(smri_is_near(by)))
-		smri_shift_near(to, from, y, by);
-	else
-		smr_shift_narrow_any(to, from, y, j);
-}
-
 /* The same for short leaves. Behind the bounds there is padding enough to move. */
-SMR_TARGET_avx2 smr_inline void smri_shift_near_short(struct smr_node *to,
-						      const struct smr_node *from, unsigned int y,
-						      int by)
+SMRI_SHIFT void smri_shift_near_short(struct smr_node *to, const struct smr_node *from,
+				      unsigned int y, int by)
 {
 	void **out = smr_kind_slots(to, SMR_SLEAF);
 	void *const *slot = smr_kind_slots((struct smr_node *)from, SMR_SLEAF);
@@ -231,52 +196,35 @@ SMR_TARGET_avx2 smr_inline void smri_shift_near_short(struct smr_node *to,
 	to->count = (uint8_t)(from->count + by);
 }
 
-SMR_TARGET_avx2 smr_inline void smr_shift_short_avx2(struct smr_node *to,
-						     const struct smr_node *from, unsigned int y,
-						     unsigned int j)
+SMR_TARGET_avx2 smr_inline void smr_shift_new_avx2(struct smr_node *to, const struct smr_node *from,
+						   enum smr_kind kind, unsigned int y,
+						   unsigned int j)
 {
 	int by = (int)y - (int)j;
 
-	if (smr_likely(smri_is_near(by)))
+	if (smr_unlikely(by > SMRI_SHIFT_NEAR || by < -SMRI_SHIFT_NEAR))
+		smr_shift_new_any(to, from, kind, y, j);
+	else if (smr_likely(smr_kind_short(kind)))
 		smri_shift_near_short(to, from, y, by);
-	else
-		smr_shift_short_any(to, from, y, j);
-}
-
-SMR_TARGET_avx2 smr_inline void smr_shift_wide_avx2(struct smr_node *to,
-						    const struct smr_node *from, unsigned int y,
-						    unsigned int j)
-{
-	int by = (int)y - (int)j;
-
-	if (smr_likely(smri_is_near(by)))
+	else if (smr_kind_wide(kind))
 		smri_shift_near_wide(to, from, y, by);
 	else
-		smr_shift_wide_any(to, from, y, j);
+		smri_shift_near(to, from, y, by);
 }
 
 #endif
 
-/* The shift of narrow leaves, of wide and of short ones, into a new node. */
-void smr_shift_narrow(struct smr_node *to, const struct smr_node *from, unsigned int y,
-		      unsigned int j);
-void smr_shift_wide(struct smr_node *to, const struct smr_node *from, unsigned int y,
-		    unsigned int j);
-void smr_shift_short(struct smr_node *to, const struct smr_node *from, unsigned int y,
-		     unsigned int j);
+void smr_shift_new(struct smr_node *to, const struct smr_node *from, enum smr_kind kind,
+		   unsigned int y, unsigned int j);
 
-/* That of @kind, or within @from if @to is the same. */
+/* The shift into a new leaf, or within @from if @to is the same. */
 smr_inline void smr_shift(struct smr_node *to, struct smr_node *from, enum smr_kind kind,
 			  unsigned int y, unsigned int j)
 {
 	if (to == from)
 		smr_shift_within(from, kind, y, j);
-	else if (smr_kind_wide(kind))
-		smr_shift_wide(to, from, y, j);
-	else if (smr_kind_short(kind))
-		smr_shift_short(to, from, y, j);
 	else
-		smr_shift_narrow(to, from, y, j);
+		smr_shift_new(to, from, kind, y, j);
 }
 
 #endif

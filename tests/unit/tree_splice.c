@@ -20,12 +20,7 @@ typedef void shift_fn(struct smr_node *to, const struct smr_node *from, enum smr
 						 enum smr_kind kind, unsigned int y,               \
 						 unsigned int j)                                   \
 	{                                                                                          \
-		if (smr_kind_wide(kind))                                                           \
-			smr_shift_wide_##isa(to, from, y, j);                                      \
-		else if (smr_kind_short(kind))                                                     \
-			smr_shift_short_##isa(to, from, y, j);                                     \
-		else                                                                               \
-			smr_shift_narrow_##isa(to, from, y, j);                                    \
+		smr_shift_new_##isa(to, from, kind, y, j);                                         \
 	}
 
 SMR_EACH_ISA(DEFINE_SHIFT)
