@@ -9,6 +9,7 @@
 #include "support/guard.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
+#include "support/units.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -293,9 +294,9 @@ static void the_same_range_needs_none(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < 4; i++) {
-		same_ranges(flags[i], 4096);
-		same_ranges(flags[i], (1UL << 16) + 1);
-		same_ranges(flags[i], (1UL << 40) + 1);
+		same_ranges(flags[i], PAGE_UNIT);
+		same_ranges(flags[i], NARROW_UNIT);
+		same_ranges(flags[i], WIDE_UNIT);
 	}
 }
 

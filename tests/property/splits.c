@@ -9,6 +9,7 @@
 #include "support/env.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
+#include "support/units.h"
 #include "tree/walk.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ static const struct layout layouts[] = {
 	{ "adjacent", 0, 10, 10, MT_FLAGS_ALLOC_RANGE },
 	{ "pages", 0x7f0000000000UL, 0x4000, 0x2000, MT_FLAGS_ALLOC_RANGE },
 	{ "across blocks", 0xffff - 400, 20, 10, MT_FLAGS_ALLOC_RANGE }, /* of short leaves */
-	{ "narrow", 0, 0x10001, 9, MT_FLAGS_ALLOC_RANGE },
+	{ "narrow", 0, NARROW_UNIT, 9, MT_FLAGS_ALLOC_RANGE },
 	{ "wide", 7, (1UL << 56) + 3, 9, MT_FLAGS_ALLOC_RANGE },
 	{ "at the top", ULONG_MAX, 20, 10, 0 }, /* the last range ends the key space */
 };

@@ -9,6 +9,7 @@
 
 #include "support/env.h"
 #include "support/rng.h"
+#include "support/units.h"
 #include "tree/walk.h"
 
 #include <pthread.h>
@@ -91,9 +92,9 @@ static void turn(unsigned long unit)
 static void numbers_are_never_younger_than_nodes(void **state)
 {
 	(void)state;
-	turn(4096);
-	turn((1UL << 16) + 1); /* narrow leaves */
-	turn((1UL << 40) + 1); /* wide ones */
+	turn(PAGE_UNIT);
+	turn(NARROW_UNIT);
+	turn(WIDE_UNIT);
 }
 
 int main(void)

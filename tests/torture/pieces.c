@@ -19,6 +19,7 @@
 #include "support/inlines.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
+#include "support/units.h"
 #include "tree/walk.h"
 
 #include <pthread.h>
@@ -646,19 +647,19 @@ static void run(unsigned long unit)
 static void short_leaves(void **state)
 {
 	(void)state;
-	run(4096);
+	run(PAGE_UNIT);
 }
 
 static void narrow_leaves(void **state)
 {
 	(void)state;
-	run((1UL << 16) + 1);
+	run(NARROW_UNIT);
 }
 
 static void wide_leaves(void **state)
 {
 	(void)state;
-	run((1UL << 40) + 1);
+	run(WIDE_UNIT);
 }
 
 int main(void)

@@ -16,6 +16,7 @@
 #include "support/inlines.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
+#include "support/units.h"
 #include "tree/walk.h"
 #include "txn_image.h"
 
@@ -26,14 +27,11 @@
 
 enum { LEN = 8, HALF = LEN / 2 };
 
-/* Starts so far apart, without an alignment. With a key or a page for a unit leaves are short. */
-#define NARROW_UNIT ((1UL << 16) + 1)
-#define WIDE_UNIT ((1UL << 40) + 1)
-
 static inline enum smr_kind leaf_kind(unsigned long unit)
 {
 	return unit == WIDE_UNIT ? SMR_WLEAF : unit == NARROW_UNIT ? SMR_NLEAF : SMR_SLEAF;
 }
+
 #define RCU_TREE (MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU)
 
 static struct mt_mem *arena;
@@ -201,7 +199,7 @@ enum { RANGES = 160 };
 /* Without and with lock-free readers, in leaves of each kind, so many variants of @body. */
 static inline void on_beds(bool dense, unsigned int variants, void (*body)(struct bed *b))
 {
-	static const unsigned long unit[] = { 1, 4096, NARROW_UNIT, WIDE_UNIT };
+	static const unsigned long unit[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
 	static const unsigned int flags[] = { MT_FLAGS_ALLOC_RANGE, RCU_TREE };
 	struct bed b;
 

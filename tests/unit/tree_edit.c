@@ -11,6 +11,7 @@
 #include "support/env.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
+#include "support/units.h"
 #include "tree/edit.h"
 #include "tree/walk.h"
 
@@ -18,9 +19,6 @@
 #include <string.h>
 
 enum { RANGES = 200, UNITS = 8 * RANGES, STORES = 4000, CHECK = 8 };
-
-#define NARROW_UNIT ((1UL << 16) + 1) /* likewise, for a short leaf */
-#define WIDE_UNIT ((1UL << 40) + 1)   /* starts so far apart, and without an alignment */
 
 static struct mt_mem *arena;
 
@@ -231,7 +229,7 @@ static void edits_come_to_stores(void **state)
 {
 	static const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU, MT_FLAGS_ALLOC_RANGE,
 					      MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU };
-	static const unsigned long unit[] = { 1, 4096, NARROW_UNIT, WIDE_UNIT };
+	static const unsigned long unit[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
 
 	(void)state;
 	for (unsigned int f = 0; f < 4; f++)

@@ -6,6 +6,7 @@
 #include "support/cm.h"
 
 #include "support/rng.h"
+#include "support/units.h"
 #include "tree/encode.h"
 #include "tree/search.h"
 
@@ -69,17 +70,16 @@ static void compare(const struct smr_items *it, void *enode, unsigned long max, 
 
 struct spread {
 	unsigned long start, unit, most;
-	enum smr_kind
-		kind; /* the kind of leaf to be chosen, inner nodes are narrow where it is short */
+	enum smr_kind kind; /* of leaf to be chosen; inner nodes are wide only where that is */
 };
 
 static const struct spread spreads[] = {
 	{ 0, 1, 10, SMR_SLEAF },
 	{ 0x80000000fff0UL, 1, 10, SMR_NLEAF }, /* across the end of a block */
-	{ 5, (1UL << 16) + 1, 10, SMR_NLEAF },
-	{ 0x7f0000001000UL, 4096, 1000, SMR_SLEAF },
-	{ 0x7f000fff0000UL, 4096, 1000, SMR_NLEAF },
-	{ 3, (1UL << 40) + 1, 4, SMR_WLEAF },
+	{ 5, NARROW_UNIT, 10, SMR_NLEAF },
+	{ 0x7f0000001000UL, PAGE_UNIT, 1000, SMR_SLEAF },
+	{ 0x7f000fff0000UL, PAGE_UNIT, 1000, SMR_NLEAF },
+	{ 3, WIDE_UNIT, 4, SMR_WLEAF },
 	{ 1UL << 63, 3UL << 50, 20, SMR_SLEAF },
 	{ ULONG_MAX - 5000, 1, 100, SMR_SLEAF },
 	{ 0, 3UL << 30, 3, SMR_SLEAF },
@@ -97,7 +97,8 @@ static void there_and_back(void **state)
 		struct rng rng = rng_make(7, n);
 		const struct spread *s = &spreads[rng_below(&rng, NR_SPREADS)];
 		bool leaf = rng_one_in(&rng, 2);
-		unsigned int items = 1 + (unsigned int)rng_below(&rng, leaf ? 31 : 25);
+		unsigned int items = 1 + (unsigned int)rng_below(&rng,
+								 leaf ? smr_kind_cap(s->kind) : 25);
 		unsigned long max;
 
 		make_items(&it, &rng, items, s->start, s->unit, s->most);
@@ -135,41 +136,34 @@ static void parts(void **state)
 	}
 }
 
-/* What a node can hold at most, of each kind. */
-static void capacities(void **state)
+/* As many items as @kind has room for, which starts of that spread need, and no more. */
+static void check_capacity(enum smr_kind kind, unsigned long start, unsigned long unit)
 {
-	struct rng rng = rng_make(9, 0);
+	struct rng rng = rng_make(9, kind);
+	unsigned int cap = smr_kind_cap(kind);
+	bool leaf = smr_kind_leaf(kind);
 	struct smr_items it;
 	struct smr_code code;
+	unsigned long max;
 
+	make_items(&it, &rng, cap + 2, start, unit, 9);
+	max = it.start[cap] - 1;
+	assert_false(smr_code_choose(&code, it.start, cap, max, leaf, 1));
+	assert_false(smr_code_choose(&code, it.start, cap + 1, it.start[cap + 1] - 1, leaf, 0));
+	assert_true(smr_code_choose(&code, it.start, cap, max, leaf, 0));
+	assert_int_equal(code.kind, kind);
+	it.n = cap;
+	compare(&it, smr_encode(&node, &code, &it, 0, cap), max, &rng);
+}
+
+static void capacities(void **state)
+{
 	(void)state;
-	make_items(&it, &rng, 60, 0, 1, 9);
-	assert_true(smr_code_choose(&code, it.start, SMR_SLEAF_CAP, it.start[SMR_SLEAF_CAP] - 1,
-				    true, 0));
-	assert_false(smr_code_choose(&code, it.start, SMR_SLEAF_CAP + 1,
-				     it.start[SMR_SLEAF_CAP + 1] - 1, true, 0));
-	assert_false(smr_code_choose(&code, it.start, SMR_SLEAF_CAP, it.start[SMR_SLEAF_CAP] - 1,
-				     true, 1));
-	make_items(&it, &rng, 60, 1, (1UL << 16) + 1, 9);
-	assert_true(smr_code_choose(&code, it.start, SMR_NLEAF_CAP, it.start[SMR_NLEAF_CAP] - 1,
-				    true, 0));
-	assert_false(smr_code_choose(&code, it.start, SMR_NLEAF_CAP + 1,
-				     it.start[SMR_NLEAF_CAP + 1] - 1, true, 0));
-	assert_false(smr_code_choose(&code, it.start, SMR_NLEAF_CAP, it.start[SMR_NLEAF_CAP] - 1,
-				     true, 1));
-	assert_true(smr_code_choose(&code, it.start, SMR_NINNER_CAP, it.start[SMR_NINNER_CAP] - 1,
-				    false, 0));
-	assert_false(smr_code_choose(&code, it.start, SMR_NINNER_CAP + 1,
-				     it.start[SMR_NINNER_CAP + 1] - 1, false, 0));
-	make_items(&it, &rng, 60, 1, (1UL << 40) + 1, 3);
-	assert_true(smr_code_choose(&code, it.start, SMR_WLEAF_CAP, it.start[SMR_WLEAF_CAP] - 1,
-				    true, 0));
-	assert_false(smr_code_choose(&code, it.start, SMR_WLEAF_CAP + 1,
-				     it.start[SMR_WLEAF_CAP + 1] - 1, true, 0));
-	assert_true(smr_code_choose(&code, it.start, SMR_WINNER_CAP, it.start[SMR_WINNER_CAP] - 1,
-				    false, 0));
-	assert_false(smr_code_choose(&code, it.start, SMR_WINNER_CAP + 1,
-				     it.start[SMR_WINNER_CAP + 1] - 1, false, 0));
+	check_capacity(SMR_SLEAF, 0, 1);
+	check_capacity(SMR_NLEAF, 1, NARROW_UNIT);
+	check_capacity(SMR_NINNER, 1, NARROW_UNIT);
+	check_capacity(SMR_WLEAF, 1, WIDE_UNIT);
+	check_capacity(SMR_WINNER, 1, WIDE_UNIT);
 }
 
 /*

@@ -10,6 +10,7 @@
 #include "support/env.h"
 #include "support/inlines.h"
 #include "support/rng.h"
+#include "support/units.h"
 #include "tree/walk.h"
 
 static struct maple_tree tree;
@@ -125,9 +126,6 @@ static void nothing_is_there_behind_a_gap(void **state)
 /* ---- At random ---- */
 
 enum { UNITS = 1600, ROUNDS = 1200, NEAR = 40 };
-
-#define NARROW_UNIT ((1UL << 16) + 1)
-#define WIDE_UNIT ((1UL << 40) + 1)
 
 struct chase {
 	struct range_model model; /* of the tree as it is */
@@ -279,7 +277,7 @@ static void chase(struct chase *c, const struct step *step)
 
 static void overtaken_at_random(void **state)
 {
-	static const unsigned long units[] = { 1, 4096, NARROW_UNIT, WIDE_UNIT };
+	static const unsigned long units[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
 
 	(void)state;
 	for (uint64_t n = env_scaled(ROUNDS); n-- > 0;) {

@@ -9,6 +9,7 @@
 #include "support/env.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
+#include "support/units.h"
 #include "tree/known.h"
 #include "tree/write.h"
 
@@ -223,7 +224,7 @@ static void swap_beside(struct bed *b)
 
 static void each_bed(void (*step)(struct bed *b), struct bed *sum)
 {
-	static const unsigned long units[] = { 1, 4096, (1UL << 16) + 1, (1UL << 40) + 1 };
+	static const unsigned long units[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(units); i++)
 		for (unsigned int holes = 0; holes < 6; holes += holes ? 3 : 2) {

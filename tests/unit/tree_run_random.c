@@ -172,7 +172,7 @@ static unsigned long hunt_in(unsigned int flags, unsigned long unit)
 static void erases_and_refills_at_random(void **state)
 {
 	static const unsigned int flags[] = { MT_FLAGS_ALLOC_RANGE, MT_FLAGS_USE_RCU, RCU_TREE };
-	static const unsigned long unit[] = { 1, 4096, NARROW_UNIT, WIDE_UNIT };
+	static const unsigned long unit[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
 	unsigned long joined;
 
 	(void)state;

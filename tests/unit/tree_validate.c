@@ -3,6 +3,7 @@
 #include "support/cm.h"
 
 #include "support/treecheck.h"
+#include "support/units.h"
 #include "tree/gap.h"
 #include "tree/run.h"
 
@@ -91,17 +92,14 @@ static void shape(void **state)
 	DAMAGE(smr_slots(parent)[1], NULL, "no node");
 }
 
-/* Starts so far apart make no short leaves. */
-#define FAR ((1UL << 16) + 1)
-
 static void bounds(void **state)
 {
 	struct smr_node *node;
 	void *leaf, *parent;
 
 	(void)state;
-	make(0, 500, FAR);
-	find_leaf(200 * FAR, &leaf, &parent);
+	make(0, 500, NARROW_UNIT);
+	find_leaf(200 * NARROW_UNIT, &leaf, &parent);
 	node = smr_node_of(leaf);
 	assert_int_equal(smr_enode_kind(leaf), SMR_NLEAF);
 	DAMAGE(node->b32[3], node->b32[2], "starts at");
@@ -112,7 +110,7 @@ static void bounds(void **state)
 	DAMAGE(node->b32[node->count - 1], 7, "padding");
 	DAMAGE(node->b32[SMR_NINNER_CAP - 2], INT32_MAX - 1, "padding");
 	/* The last leaf has all the keys above, so its last bound may be any in ascending order. */
-	find_leaf(499 * FAR, &leaf, &parent);
+	find_leaf(499 * NARROW_UNIT, &leaf, &parent);
 	node = smr_node_of(leaf);
 	assert_int_equal(smr_enode_kind(leaf), SMR_NLEAF);
 	assert_in_range(node->count, 2, SMR_NLEAF_CAP - 1);
