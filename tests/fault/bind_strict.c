@@ -353,7 +353,7 @@ static unsigned long growth_of(const struct bind_op *ops, unsigned int nr)
  */
 static void only_limits_refuse(void **state)
 {
-	/* Some 2,000 jobs come before the limit. */
+	/* Of the first 1,200 jobs none comes to the limit. */
 	const unsigned long mappings = 1500, n = env_scaled(27000) + 3000;
 	unsigned long refused = 0, accepted = 0;
 	struct bind_op ops[OPS];
