@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/hooks.h"
-#include "base/atomic.h"
+#include "base/order.h"
 #include <stddef.h>
 
 #ifdef SMR_HOOKS
@@ -19,6 +19,10 @@ static void (*unlocked_fn)(void *);
 static void *unlocked_arg;
 static void (*point_fn)(enum smr_hook_point, void *);
 static void *point_arg;
+
+#if SMR_TSAN
+enum smr_order smr_hook_weakened;
+#endif
 
 void smr_hook_set_mem(enum smr_hook_mem mode)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The memory orders of the library, by name: what each pairing guarantees, its two sides, and what
- * goes wrong without it. scripts/check-order holds this list and the uses of ORDER() together: each
- * name used is listed, each name listed is used, on at least two sides.
+ * goes wrong without it. An access says ORDER(name, order) with order one of acquire, release,
+ * acq_rel, seq_cst. scripts/check-order holds this list and the uses of ORDER() together: each name
+ * used is listed, each name listed is used, on at least two sides, and has a test.
  *
  * ORDER lock
  *   release: smr_lock_release_unseen() (lock/mutex.c)
@@ -52,5 +53,36 @@
 #define SMR_BASE_ORDER_H
 
 #include "base/atomic.h"
+#include "base/sanitizer.h"
+
+enum smr_order {
+	SMR_ORDER_none,
+	SMR_ORDER_lock,
+	SMR_ORDER_publish,
+	SMR_ORDER_seq,
+	SMR_ORDER_grace_queue,
+	SMR_ORDER_fence,
+	SMR_ORDER_timeline,
+	SMR_ORDER_ref,
+	SMR_ORDER_epoch,
+};
+
+#define SMR_MO_acquire __ATOMIC_ACQUIRE
+#define SMR_MO_release __ATOMIC_RELEASE
+#define SMR_MO_acq_rel __ATOMIC_ACQ_REL
+#define SMR_MO_seq_cst __ATOMIC_SEQ_CST
+
+/*
+ * Where ThreadSanitizer watches, a test can have all accesses of one name relaxed, and must then be
+ * told of a race (tests/order). Its runtime takes the order as an argument; a compiler that makes
+ * an instruction of it needs a constant.
+ */
+#if defined(SMR_HOOKS) && SMR_TSAN
+/* GUARD none: set before there are threads. */
+extern enum smr_order smr_hook_weakened;
+#define ORDER(name, order) (smr_hook_weakened == SMR_ORDER_##name ? RELAXED : SMR_MO_##order)
+#else
+#define ORDER(name, order) SMR_MO_##order
+#endif
 
 #endif

@@ -56,7 +56,7 @@
 #ifndef SMR_TREE_NODE_H
 #define SMR_TREE_NODE_H
 
-#include "base/atomic.h"
+#include "base/order.h"
 #include "base/base.h"
 
 #include <samara/maple_tree.h>

@@ -23,7 +23,7 @@ static void called(struct smr_rcu_head *head)
 	relaxed_store(&sum, relaxed_load(&sum) + job->number);
 }
 
-int main(void)
+void order_grace_queue(void)
 {
 	static struct job jobs[TURNS];
 	unsigned long want = 0;
@@ -35,5 +35,4 @@ int main(void)
 		while (relaxed_load(&sum) != want)
 			;
 	}
-	return 0;
 }

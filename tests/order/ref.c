@@ -19,15 +19,14 @@ static void *look_and_drop(void *unused)
 	return NULL;
 }
 
-int main(void)
+void order_ref(void)
 {
 	for (int i = 0; i < TURNS; i++) {
 		fences[i] = fence_create();
 		if (!fences[i])
-			return 99;
+			exit(99);
 		fence_get(fences[i]);
 		fence_signal_error(fences[i], -1);
 	}
 	two(look_and_drop, look_and_drop);
-	return 0;
 }

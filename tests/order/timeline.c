@@ -33,12 +33,13 @@ static void *use(void *unused)
 	return NULL;
 }
 
-int main(void)
+void order_timeline(void)
 {
 	tl = timeline_create("order", 0);
 	if (!tl)
-		return 99;
+		exit(99);
 	two(work, use);
 	timeline_put(tl);
-	return sum != (unsigned long)TURNS * (TURNS + 1) / 2;
+	if (sum != (unsigned long)TURNS * (TURNS + 1) / 2)
+		exit(1);
 }

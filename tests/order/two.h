@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The programs of this folder show one named memory order each: two threads share plain data that
+ * The tests of this folder show one named memory order each: two threads share plain data that
  * nothing but that order protects. As it stands the library must run them without a report of
  * ThreadSanitizer; with the order made relaxed it must get one. What else would order the two
  * threads (a lock both take, another load with acquire) is therefore avoided, and what they tell
- * each other to stop is relaxed.
+ * each other to stop is relaxed. Each ends the process if something fails.
  */
 #ifndef TESTS_ORDER_TWO_H
 #define TESTS_ORDER_TWO_H
 
 #include <pthread.h>
 #include <stdlib.h>
+
+void order_epoch(void);
+void order_fence(void);
+void order_grace_queue(void);
+void order_lock(void);
+void order_publish(void);
+void order_ref(void);
+void order_seq(void);
+void order_timeline(void);
 
 static inline void two(void *(*a)(void *), void *(*b)(void *))
 {

@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* As a build with -Dweaken=feeble would have it. */
-#define SMR_WEAKEN_feeble 1
-
-#include "base/atomic.h"
+#include "base/order.h"
 #include "support/cm.h"
 #include <stdbool.h>
 
 static void names_keep_their_order(void **state)
 {
 	(void)state;
-	assert_int_equal(ORDER(sturdy, acquire), __ATOMIC_ACQUIRE);
-	assert_int_equal(ORDER(sturdy, release), __ATOMIC_RELEASE);
-	assert_int_equal(ORDER(sturdy, acq_rel), __ATOMIC_ACQ_REL);
-	assert_int_equal(ORDER(sturdy, seq_cst), __ATOMIC_SEQ_CST);
-}
-
-static void weakened_names_are_relaxed(void **state)
-{
-	(void)state;
-	assert_int_equal(ORDER(feeble, acquire), __ATOMIC_RELAXED);
-	assert_int_equal(ORDER(feeble, release), __ATOMIC_RELAXED);
-	assert_int_equal(ORDER(feeble, seq_cst), __ATOMIC_RELAXED);
+	assert_int_equal(ORDER(lock, acquire), __ATOMIC_ACQUIRE);
+	assert_int_equal(ORDER(lock, release), __ATOMIC_RELEASE);
+	assert_int_equal(ORDER(lock, acq_rel), __ATOMIC_ACQ_REL);
+	assert_int_equal(ORDER(lock, seq_cst), __ATOMIC_SEQ_CST);
 }
 
 static void operations(void **state)
@@ -29,16 +18,16 @@ static void operations(void **state)
 
 	(void)state;
 	assert_int_equal(smr_load(&word, RELAXED), 5);
-	smr_store(&word, 6, ORDER(sturdy, release));
-	assert_int_equal(smr_xchg(&word, 7, ORDER(sturdy, acq_rel)), 6);
+	smr_store(&word, 6, ORDER(lock, release));
+	assert_int_equal(smr_xchg(&word, 7, ORDER(lock, acq_rel)), 6);
 	assert_int_equal(smr_add(&word, 3, RELAXED), 7);
 	assert_int_equal(smr_sub(&word, 1, RELAXED), 10);
 	assert_int_equal(smr_or(&word, 2, RELAXED), 9);
 	assert_int_equal(smr_and(&word, 3, RELAXED), 11);
 	assert_int_equal(word, 3);
-	assert_false(smr_cas(&word, &old, 9, ORDER(sturdy, acquire), RELAXED));
+	assert_false(smr_cas(&word, &old, 9, ORDER(lock, acquire), RELAXED));
 	assert_int_equal(old, 3);
-	assert_true(smr_cas(&word, &old, 9, ORDER(sturdy, acquire), RELAXED));
+	assert_true(smr_cas(&word, &old, 9, ORDER(lock, acquire), RELAXED));
 	assert_int_equal(word, 9);
 }
 
@@ -46,7 +35,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_keep_their_order),
-		cmocka_unit_test(weakened_names_are_relaxed),
 		cmocka_unit_test(operations),
 	};
 
