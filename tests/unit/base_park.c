@@ -12,7 +12,7 @@ static int passed;
 static void *sleeper(void *unused)
 {
 	(void)unused;
-	while (smr_load(&word, ORDER(test, acquire)) == 0)
+	while (smr_load(&word, __ATOMIC_ACQUIRE) == 0)
 		smr_park(&word, 0);
 	smr_add(&passed, 1, RELAXED);
 	return NULL;
@@ -28,7 +28,7 @@ static void all_are_woken(void **state)
 	for (i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, sleeper, NULL), 0);
 	assert_int_equal(smr_load(&passed, RELAXED), 0);
-	smr_store(&word, 1, ORDER(test, release));
+	smr_store(&word, 1, __ATOMIC_RELEASE);
 	smr_wake(&word, INT_MAX);
 	for (i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);

@@ -24,7 +24,7 @@ struct reader {
 
 static void reach(unsigned int *word, unsigned int value)
 {
-	smr_store(word, value, ORDER(test, release));
+	smr_store(word, value, __ATOMIC_RELEASE);
 	smr_wake(word, 1);
 }
 
@@ -32,7 +32,7 @@ static void await(const unsigned int *word, unsigned int value)
 {
 	unsigned int seen;
 
-	while ((seen = smr_load(word, ORDER(test, acquire))) != value)
+	while ((seen = smr_load(word, __ATOMIC_ACQUIRE)) != value)
 		smr_park(word, seen);
 }
 

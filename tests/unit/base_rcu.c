@@ -23,7 +23,7 @@ static void take_note(struct smr_rcu_head *head)
 	struct note *note = container_of(head, struct note, head);
 
 	note->value++;
-	smr_add(&note->calls, 1, ORDER(test, release));
+	smr_add(&note->calls, 1, __ATOMIC_RELEASE);
 	smr_wake(&note->calls, 1);
 }
 
@@ -39,7 +39,7 @@ static void callback_runs_after_the_section(enum mt_rcu_flavor flavor)
 	assert_int_equal(smr_load(&note.calls, RELAXED), 0);
 	smr_rcu_read_unlock(flavor);
 	unregister_reader(flavor);
-	while (smr_load(&note.calls, ORDER(test, acquire)) == 0)
+	while (smr_load(&note.calls, __ATOMIC_ACQUIRE) == 0)
 		smr_park(&note.calls, 0);
 	assert_int_equal(note.calls, 1);
 	assert_int_equal(note.value, 42);
@@ -58,7 +58,7 @@ static void take_place(struct smr_rcu_head *head)
 	struct place *place = container_of(head, struct place, head);
 
 	place->cpu = sched_getcpu();
-	smr_store(&place->known, 1, ORDER(test, release));
+	smr_store(&place->known, 1, __ATOMIC_RELEASE);
 	smr_wake(&place->known, 1);
 }
 
@@ -73,7 +73,7 @@ static int place_near(enum mt_rcu_flavor flavor, int cpu)
 	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
 	smr_grace_near(flavor);
 	smr_rcu_call(flavor, &place.head, take_place);
-	while (smr_load(&place.known, ORDER(test, acquire)) == 0)
+	while (smr_load(&place.known, __ATOMIC_ACQUIRE) == 0)
 		smr_park(&place.known, 0);
 	return place.cpu;
 }

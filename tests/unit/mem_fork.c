@@ -55,13 +55,13 @@ struct stop {
 
 static void set(unsigned int *word)
 {
-	smr_store(word, 1, ORDER(test, release));
+	smr_store(word, 1, __ATOMIC_RELEASE);
 	smr_wake(word, 1);
 }
 
 static void await(const unsigned int *word)
 {
-	while (!smr_load(word, ORDER(test, acquire)))
+	while (!smr_load(word, __ATOMIC_ACQUIRE))
 		smr_park(word, 0);
 }
 

@@ -241,7 +241,7 @@ static void *read_on(void *arg)
 		unsigned int i;
 
 		smr_rcu_read_lock(MT_RCU_BP);
-		node = smr_load(&s->slot, ORDER(test, acquire));
+		node = smr_load(&s->slot, __ATOMIC_ACQUIRE);
 		first = node[0];
 		for (i = 1; i < SMR_NODE_LINK / sizeof(*node); i++)
 			if (node[i] != first)
@@ -265,7 +265,7 @@ static void *replace(void *arg)
 		if (!node)
 			continue; /* the limit; the readers keep what there is in limbo */
 		fill_node(node, i);
-		node = smr_xchg(&s->slot, node, ORDER(test, acq_rel));
+		node = smr_xchg(&s->slot, node, __ATOMIC_ACQ_REL);
 		smr_nodes_push(&nodes, node);
 		smr_mem_retire(s->mem, MT_RCU_BP, &nodes);
 		if (i % 1000 == 999)
