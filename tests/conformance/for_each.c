@@ -5,6 +5,7 @@
  * have it, and against the internal one, whose checker leaves every step to mas_find().
  */
 #include "support/cm.h"
+#include "support/env.h"
 
 #include <pthread.h>
 #include <samara/maple_tree.h>
@@ -122,7 +123,7 @@ static void walks(unsigned int flags, unsigned long base, unsigned long step, un
 	begin(&w, flags, base, step);
 	scatter(&w, gaps, gaps + 1);
 	walk(&w, 0, ULONG_MAX);
-	for (unsigned long i = 0; i < KEYS; i++) {
+	for (unsigned long i = 0; i < KEYS; i += env_stride()) {
 		unsigned int other = (unsigned int)i;
 
 		walk(&w, i, key(&w, i) + 40 * step);

