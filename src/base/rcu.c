@@ -89,6 +89,15 @@ bool smr_rcu_read_ongoing(enum mt_rcu_flavor flavor)
 	return flavors[flavor]->read_ongoing() != 0;
 }
 
+bool smr_rcu_reading(void)
+{
+	bool reading = false;
+
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
+		reading |= smr_rcu_read_ongoing((enum mt_rcu_flavor)i);
+	return reading;
+}
+
 bool smr_rcu_offline(enum mt_rcu_flavor flavor)
 {
 	bool online = flavor == MT_RCU_QSBR && smr_rcu_read_ongoing(flavor);

@@ -232,6 +232,8 @@ smr_inline void smr_rcu_read_unlock(enum mt_rcu_flavor flavor)
  * waiting would announce a quiescent state that the thread has not declared.
  */
 bool smr_rcu_read_ongoing(enum mt_rcu_flavor flavor);
+/* Is it inside one of any flavour? */
+bool smr_rcu_reading(void);
 
 /*
  * Around a sleep that ends only after a grace period: a QSBR thread that is online would keep that

@@ -554,12 +554,15 @@ bool smri_retire_wait(struct mt_mem *mem)
 {
 	bool waited = false;
 
-	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
-		struct smr_limbo *limbo = &mem->limbo[i];
-
-		if (!smr_rcu_read_ongoing(flavor_of(limbo)) && has_thread(limbo))
-			waited |= wait_flavor(limbo, true);
-	}
+	/*
+	 * Inside a section of one flavour nobody waits for another, either: a thread in a section
+	 * of that one may be waiting for this one.
+	 */
+	if (smr_rcu_reading())
+		return false;
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
+		if (has_thread(&mem->limbo[i]))
+			waited |= wait_flavor(&mem->limbo[i], true);
 	return waited;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Getting chunks, and what happens when there are no more of them. */
 #include "base/hooks.h"
+#include "flavors.h"
 #include "mem/refill.h"
 #include "mem/retire.h"
 #include "pages.h"
@@ -222,23 +223,60 @@ static void others_take_what_comes_back(void **state)
 	refill_beside(SMR_REFILL_ROUNDS, SMR_REFILL_ROUNDS, -ENOMEM);
 }
 
-/* Inside a section waiting would never end: the refill fails, and the nodes stay in limbo. */
-static void it_does_not_wait_inside_a_section(void **state)
+/* A thread that stays inside a section of a flavour. */
+struct reader {
+	enum mt_rcu_flavor flavor;
+	pthread_t thread;
+	sem_t inside, leave;
+};
+
+static void *stay_inside(void *arg)
+{
+	struct reader *reader = arg;
+
+	register_reader(reader->flavor);
+	smr_rcu_read_lock(reader->flavor);
+	sem_post(&reader->inside);
+	sem_wait(&reader->leave);
+	smr_rcu_read_unlock(reader->flavor);
+	unregister_reader(reader->flavor);
+	return NULL;
+}
+
+/* In a section of @own, while another reader's keeps what is in limbo there. */
+static void refill_inside(enum mt_rcu_flavor own, enum mt_rcu_flavor others)
 {
 	struct pages pages = PAGES;
 	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	struct reader reader = { .flavor = others };
 	struct smr_nodes nodes = { NULL, 0 };
 
-	(void)state;
+	sem_init(&reader.inside, 0, 0);
+	sem_init(&reader.leave, 0, 0);
+	assert_int_equal(pthread_create(&reader.thread, NULL, stay_inside, &reader), 0);
+	sem_wait(&reader.inside);
+	register_reader(own);
 	all_of_a_chunk(mem, &nodes);
-	smr_rcu_read_lock(MT_RCU_BP);
-	smr_mem_retire(mem, MT_RCU_BP, &nodes);
+	smr_rcu_read_lock(own);
+	smr_mem_retire(mem, others, &nodes);
 	assert_int_equal(smr_mem_refill(mem, &nodes, 1), -ENOMEM);
 	assert_int_equal(stats_of(mem).nodes_limbo, MT_CHUNK_NODES);
-	smr_rcu_read_unlock(MT_RCU_BP);
+	smr_rcu_read_unlock(own);
+	unregister_reader(own);
+	sem_post(&reader.leave);
 	assert_int_equal(smr_mem_refill(mem, &nodes, 1), 0);
+	pthread_join(reader.thread, NULL);
 	smr_mem_give_list(mem, &nodes);
 	mt_mem_destroy(mem);
+}
+
+/* Inside a section waiting would never end, or, for another flavour's, might not. */
+static void it_does_not_wait_inside_a_section(void **state)
+{
+	(void)state;
+	for (size_t section = 0; section < 4; section++)
+		for (size_t limbo = 0; limbo < 4; limbo++)
+			refill_inside(all_flavors[section], all_flavors[limbo]);
 }
 
 struct racer {
