@@ -48,6 +48,11 @@
  *   Who finds a mapping gone sees whatever was done before it was declared so. WITHOUT it a reader
  *   acts on the unmap before what preceded it: it sees a place empty, and data from when it was
  *   not.
+ *
+ * ORDER record
+ *   release: smr_quiet_enter()                    acquire: all_rest() (both base/quiet.c)
+ *   What liburcu does with the memory of a record is done before the record is in the table.
+ *   WITHOUT it who looks whether all readers rest goes by what was there before.
  */
 #ifndef SMR_BASE_ORDER_H
 #define SMR_BASE_ORDER_H
@@ -65,6 +70,7 @@ enum smr_order {
 	SMR_ORDER_timeline,
 	SMR_ORDER_ref,
 	SMR_ORDER_epoch,
+	SMR_ORDER_record,
 };
 
 #define SMR_MO_acquire __ATOMIC_ACQUIRE

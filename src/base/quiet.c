@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/quiet.h"
 
-#include "base/atomic.h"
+#include "base/order.h"
 #include "base/rcu.h"
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 /*
- * Filled from the front, never emptied. GUARD relaxed: what was entered after the fence of
- * smr_rcu_quiet() does not matter to it, and what was before, the fence makes visible.
+ * Filled from the front, never emptied. What was entered after the fence of smr_rcu_quiet() does
+ * not matter to it, and what was before, the fence makes visible. GUARD atomic.
  */
 static const unsigned long *table[SMR_QUIET_RECORDS];
 static bool overflowed; /* GUARD relaxed */
@@ -52,7 +52,9 @@ void smr_quiet_enter(const unsigned long *count)
 		const unsigned long *seen = smr_load(&table[i], RELAXED);
 
 		if (seen == count ||
-		    (!seen && smr_cas(&table[i], &seen, count, RELAXED, RELAXED)) || seen == count)
+		    /* ORDER record. PARTNER all_rest(). */
+		    (!seen && smr_cas(&table[i], &seen, count, ORDER(record, release), RELAXED)) ||
+		    seen == count)
 			return;
 	}
 	smr_store(&overflowed, true, RELAXED);
@@ -87,7 +89,8 @@ static bool all_rest(void)
 	unsigned int looks = LOOKS;
 
 	for (unsigned int i = 0; i < SMR_QUIET_RECORDS; i++) {
-		const unsigned long *count = smr_load(&table[i], RELAXED);
+		/* ORDER record. PARTNER smr_quiet_enter(). */
+		const unsigned long *count = smr_load(&table[i], ORDER(record, acquire));
 
 		if (!count)
 			break;

@@ -19,8 +19,9 @@ static const struct order_test {
 	enum smr_order order;
 	void (*run)(void);
 } tests[] = {
-	{ NAMED(epoch) },   { NAMED(fence) }, { NAMED(grace_queue) }, { NAMED(lock) },
-	{ NAMED(publish) }, { NAMED(ref) },   { NAMED(seq) },         { NAMED(timeline) },
+	{ NAMED(epoch) }, { NAMED(fence) },   { NAMED(grace_queue) },
+	{ NAMED(lock) },  { NAMED(publish) }, { NAMED(record) },
+	{ NAMED(ref) },   { NAMED(seq) },     { NAMED(timeline) },
 };
 
 /* Of ThreadSanitizer's runtime, which has no header for them. The first gets each report. */

@@ -17,6 +17,7 @@ void order_fence(void);
 void order_grace_queue(void);
 void order_lock(void);
 void order_publish(void);
+void order_record(void);
 void order_ref(void);
 void order_seq(void);
 void order_timeline(void);

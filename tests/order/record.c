@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* ORDER record: one thread makes records and enters them, the other looks whether readers rest. */
+#include "two.h"
+
+#include "base/quiet.h"
+
+#define RECORDS (SMR_QUIET_RECORDS / 2)
+
+static unsigned long counts[RECORDS];
+static unsigned int entered, looks; /* relaxed */
+
+static void *enter(void *unused)
+{
+	(void)unused;
+	for (unsigned int i = 0; i < RECORDS; i++) {
+		counts[i] = 0;
+		smr_quiet_enter(&counts[i]);
+		relaxed_store(&entered, i + 1);
+		while (relaxed_load(&looks) <= i)
+			;
+	}
+	return NULL;
+}
+
+static void *look(void *unused)
+{
+	(void)unused;
+	for (unsigned int i = 0; i < RECORDS; i++) {
+		while (relaxed_load(&entered) <= i)
+			;
+		if (!smr_rcu_quiet(MT_RCU_BP))
+			exit(1);
+		relaxed_store(&looks, i + 1);
+	}
+	return NULL;
+}
+
+void order_record(void)
+{
+	/* Without membarrier() nobody looks. */
+	if (!smr_rcu_quiet(MT_RCU_BP))
+		exit(77);
+	two(enter, look);
+}
