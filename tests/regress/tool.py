@@ -42,7 +42,7 @@ def traces():
 
 def sample(paths):
     """All of them, or one in three where tests are to be as short as under ThreadSanitizer."""
-    return paths if SCALE >= 20 else paths[::3]
+    return paths if SCALE >= 10 else paths[::3]
 
 
 class ToolTest(unittest.TestCase):
