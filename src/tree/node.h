@@ -56,8 +56,8 @@
 #ifndef SMR_TREE_NODE_H
 #define SMR_TREE_NODE_H
 
-#include "base/order.h"
 #include "base/base.h"
+#include "base/order.h"
 
 #include <samara/maple_tree.h>
 #include <stdint.h>
