@@ -4,7 +4,7 @@
 
 #include "base/quiet.h"
 
-#define RECORDS (SMR_QUIET_RECORDS / 2)
+#define RECORDS 64
 
 static unsigned long counts[RECORDS];
 static unsigned int entered, looks; /* relaxed */
