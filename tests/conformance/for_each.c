@@ -2,7 +2,8 @@
 /*
  * mas_for_each(), whose steps the public header makes itself where it can: all ends and limits,
  * what the body may do, and a reader beside a writer. Built twice: against the library as programs
- * have it, and against the internal one, whose checker leaves every step to mas_find().
+ * have it, with LET_INLINES for where that has the checker; and against the internal one, whose
+ * checker leaves every step to mas_find().
  */
 #include "support/cm.h"
 #include "support/env.h"
@@ -10,6 +11,11 @@
 #include <pthread.h>
 #include <samara/maple_tree.h>
 #include <stdlib.h>
+
+#ifdef LET_INLINES
+#include "support/inlines.h"
+#define mas_find_inline_ find_inline /* in mas_for_each() */
+#endif
 
 #define KEYS 4000UL
 
