@@ -52,26 +52,14 @@
  * ORDER record
  *   release: smr_quiet_enter()                    acquire: all_rest() (both base/quiet.c)
  *   What liburcu does with the memory of a record is done before the record is in the table.
- *   WITHOUT it who looks whether all readers rest goes by what was there before.
+ *   WITHOUT it who looks whether all readers rest goes by what was there before, but for
+ *   membarrier(), of which neither C nor ThreadSanitizer knows.
  */
 #ifndef SMR_BASE_ORDER_H
 #define SMR_BASE_ORDER_H
 
 #include "base/atomic.h"
 #include "base/sanitizer.h"
-
-enum smr_order {
-	SMR_ORDER_none,
-	SMR_ORDER_lock,
-	SMR_ORDER_publish,
-	SMR_ORDER_seq,
-	SMR_ORDER_grace_queue,
-	SMR_ORDER_fence,
-	SMR_ORDER_timeline,
-	SMR_ORDER_ref,
-	SMR_ORDER_epoch,
-	SMR_ORDER_record,
-};
 
 #define SMR_MO_acquire __ATOMIC_ACQUIRE
 #define SMR_MO_release __ATOMIC_RELEASE
@@ -84,6 +72,11 @@ enum smr_order {
  * an instruction of it needs a constant.
  */
 #if defined(SMR_HOOKS) && SMR_TSAN
+#define SMR_ORDERS(X) \
+	X(lock) X(publish) X(seq) X(grace_queue) X(fence) X(timeline) X(ref) X(epoch) X(record)
+#define SMR_ORDER_ENUM(name) SMR_ORDER_##name,
+enum smr_order { SMR_ORDER_none, SMR_ORDERS(SMR_ORDER_ENUM) };
+
 /* GUARD none: set before there are threads. */
 extern enum smr_order smr_hook_weakened;
 #define ORDER(name, order) (smr_hook_weakened == SMR_ORDER_##name ? RELAXED : SMR_MO_##order)

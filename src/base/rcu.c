@@ -91,11 +91,10 @@ bool smr_rcu_read_ongoing(enum mt_rcu_flavor flavor)
 
 bool smr_rcu_reading(void)
 {
-	bool reading = false;
-
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
-		reading |= smr_rcu_read_ongoing((enum mt_rcu_flavor)i);
-	return reading;
+		if (smr_rcu_read_ongoing((enum mt_rcu_flavor)i))
+			return true;
+	return false;
 }
 
 bool smr_rcu_offline(enum mt_rcu_flavor flavor)

@@ -5,24 +5,19 @@
  */
 #include "two.h"
 
-#include "base/order.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define NAMED(name) #name, SMR_ORDER_##name, order_##name
+#define ORDER_TEST(name) { #name, SMR_ORDER_##name, order_##name },
 
 static const struct order_test {
 	const char *name;
 	enum smr_order order;
 	void (*run)(void);
-} tests[] = {
-	{ NAMED(epoch) }, { NAMED(fence) },   { NAMED(grace_queue) },
-	{ NAMED(lock) },  { NAMED(publish) }, { NAMED(record) },
-	{ NAMED(ref) },   { NAMED(seq) },     { NAMED(timeline) },
-};
+} tests[] = { SMR_ORDERS(ORDER_TEST) };
 
 /* Of ThreadSanitizer's runtime, which has no header for them. The first gets each report. */
 void __tsan_on_report(void *report);

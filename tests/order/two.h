@@ -9,18 +9,12 @@
 #ifndef TESTS_ORDER_TWO_H
 #define TESTS_ORDER_TWO_H
 
+#include "base/order.h"
 #include <pthread.h>
 #include <stdlib.h>
 
-void order_epoch(void);
-void order_fence(void);
-void order_grace_queue(void);
-void order_lock(void);
-void order_publish(void);
-void order_record(void);
-void order_ref(void);
-void order_seq(void);
-void order_timeline(void);
+#define ORDER_DECLARE(name) void order_##name(void);
+SMR_ORDERS(ORDER_DECLARE)
 
 static inline void two(void *(*a)(void *), void *(*b)(void *))
 {

@@ -18,7 +18,7 @@ uint64_t env_scaled(uint64_t n);
 /*
  * Of a list of cases that one thread goes through, every how many-th is to be: all, or, at a scale
  * below 10, every fifth. Five shares no factor with the numbers of flags and modes that such lists
- * are made of, so all of these come up still.
+ * are made of: what is left is spread over all of them.
  */
 unsigned int env_stride(void);
 
