@@ -480,9 +480,10 @@ struct mt_leaf_ {
 	};
 };
 
-#define MT_LEAF_TAG_ 6    /* what mas->node is above the leaf's address; */
-#define MT_LEAF_WIDE_ 8   /* if that is wide, so much more; */
-#define MT_LEAF_SHORT_ 16 /* if it is short, so much */
+/* What mas->node is above the address of such a leaf. They differ in their lowest byte. */
+#define MT_LEAF_SHORT_ 134
+#define MT_LEAF_NARROW_ 182
+#define MT_LEAF_WIDE_ 262
 
 /* Private: for branches in the header's inlines. */
 #define MT_LIKELY_(is) __builtin_expect((is) != 0, 1)
@@ -534,11 +535,16 @@ static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
 	return entry;
 }
 
-/* Private: the leaf that @mas stands in. */
+/* Private: is the leaf that @mas stands in of that form? */
+static inline bool mt_leaf_is_(const struct ma_state *mas, int form)
+{
+	return (unsigned char)(unsigned long)mas->node == (unsigned char)form;
+}
+
+/* Private: the leaf, of that form, that @mas stands in. */
 static inline const struct mt_leaf_ *mt_leaf_of_(const struct ma_state *mas, int form)
 {
-	return (const struct mt_leaf_ *)(const void *)((const char *)mas->node - MT_LEAF_TAG_ -
-						       form);
+	return (const struct mt_leaf_ *)(const void *)((const char *)mas->node - form);
 }
 
 /* Private: the same where the cursor stands, whatever there is. */
@@ -547,11 +553,11 @@ static inline void *mas_find_near_(struct ma_state *mas, unsigned long max)
 	if (mas->status != ma_active || mas->offset + 1 > mas->reach ||
 	    mas->seq != __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_RELAXED))
 		return NULL;
-	if (MT_LIKELY_((unsigned long)mas->node & MT_LEAF_SHORT_))
+	if (MT_LIKELY_(mt_leaf_is_(mas, MT_LEAF_SHORT_)))
 		return mas_find_leaf_(mas, max, mt_leaf_of_(mas, MT_LEAF_SHORT_), MT_LEAF_SHORT_);
-	if ((unsigned long)mas->node & MT_LEAF_WIDE_)
+	if (mt_leaf_is_(mas, MT_LEAF_WIDE_))
 		return mas_find_leaf_(mas, max, mt_leaf_of_(mas, MT_LEAF_WIDE_), MT_LEAF_WIDE_);
-	return mas_find_leaf_(mas, max, mt_leaf_of_(mas, 0), 0);
+	return mas_find_leaf_(mas, max, mt_leaf_of_(mas, MT_LEAF_NARROW_), MT_LEAF_NARROW_);
 }
 
 /* Private: mas_find() where mas_find_near_() has found nothing. */

@@ -59,7 +59,7 @@ smr_inline bool swaps(const struct smr_edit *e)
 /* The first, and the last, key of range @i, which may be the leaf's first or last. */
 smr_inline unsigned long first_of(const struct ma_state *mas, enum smr_kind kind, unsigned int i)
 {
-	struct smr_node *node = smr_node_of(mas->node);
+	struct smr_node *node = smr_kind_node(mas->node, kind);
 
 	return i > 0 ? smr_kind_start(node, kind, i) : mas->min;
 }
@@ -76,7 +76,7 @@ smr_inline unsigned long last_of(const struct ma_state *mas, enum smr_kind kind,
  */
 smr_inline bool join_gaps(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
 {
-	struct smr_node *node = smr_node_of(mas->node);
+	struct smr_node *node = smr_kind_node(mas->node, kind);
 	void *const *slots = smr_kind_slots(node, kind);
 	unsigned int from, to;
 
@@ -117,7 +117,7 @@ smr_inline bool fits(struct smr_edit *e, const struct ma_state *mas, enum smr_ki
 /* Does an entry take the place of a run, all of it? That may be better than an edit (plan.c). */
 smr_inline bool fills_run(const struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
 {
-	void *const *slots = smr_kind_slots(smr_node_of(mas->node), kind);
+	void *const *slots = smr_kind_slots(smr_kind_node(mas->node, kind), kind);
 
 	return e->i < e->j && !e->front && !e->behind && !slots[e->i] &&
 	       smr_run_to(slots, e->i, e->j) == e->j;
@@ -126,7 +126,7 @@ smr_inline bool fills_run(const struct smr_edit *e, const struct ma_state *mas, 
 smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct ma_state *mas,
 			   unsigned long first, unsigned long last, const void *entry)
 {
-	const struct smr_node *node = smr_node_of(mas->node);
+	const struct smr_node *node = smr_kind_node(mas->node, kind);
 
 	if (!set_ends(e, node, kind, mas->max, first, last))
 		return false;
@@ -183,7 +183,7 @@ bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas)
 smr_inline void update_gaps(const struct smr_edit *e, struct ma_state *mas, enum smr_kind kind,
 			    const void *entry)
 {
-	struct smr_node *node = smr_node_of(mas->node);
+	struct smr_node *node = smr_kind_node(mas->node, kind);
 	void *const *slots = smr_kind_slots(node, kind);
 	unsigned long begin, last;
 	unsigned int d = mas->depth;
@@ -248,7 +248,7 @@ smr_inline void build(const struct smr_edit *e, struct smr_node *to, struct smr_
 smr_inline void commit(enum smr_kind kind, const struct smr_edit *e, struct ma_state *mas,
 		       void *entry)
 {
-	struct smr_node *old = smr_node_of(mas->node), *node;
+	struct smr_node *old = smr_kind_node(mas->node, kind), *node;
 
 	mas->index = e->first;
 	mas->last = e->last;

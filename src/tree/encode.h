@@ -85,7 +85,7 @@ smr_inline bool smr_can_start(const void *leaf, unsigned long key)
 
 	if ((uintptr_t)leaf & SMR_ENODE_WIDE)
 		return true;
-	if ((uintptr_t)leaf & SMR_ENODE_SHORT)
+	if (smr_enode_is(leaf, SMR_SLEAF))
 		return (key & ((1UL << node->shift) - 1)) == 0;
 	return smr_narrow_can_start(node->base, node->shift, key);
 }

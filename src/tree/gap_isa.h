@@ -42,7 +42,7 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 	if ((uintptr_t)leaf & SMR_ENODE_WIDE) {
 		largest = length_figure(SMR_ISA(smri_longest_wide)(node->b64, middle));
 	} else {
-		units = (uintptr_t)leaf & SMR_ENODE_SHORT
+		units = smr_enode_is(leaf, SMR_SLEAF)
 				? SMR_ISA(smri_longest_short)(node->b16, middle)
 				: SMR_ISA(smri_longest)(node->b32, middle);
 		largest = length_figure(units << node->shift);
@@ -79,7 +79,7 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(lengths_from)(const void *leaf, unsig
 {
 	const struct smr_node *node = smr_node_of(leaf);
 
-	if ((uintptr_t)leaf & SMR_ENODE_SHORT)
+	if (smr_enode_is(leaf, SMR_SLEAF))
 		return SMR_ISA(smri_lengths_from_short)(node->b16, (uint16_t)units, more);
 	return SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units, more);
 }
@@ -99,7 +99,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_middle)(struct want *want, const voi
 	uint64_t gaps = SMR_ISA(gaps_of)(leaf), left = gaps;
 
 	if (!((uintptr_t)leaf & SMR_ENODE_WIDE)) {
-		if (units > ((uintptr_t)leaf & SMR_ENODE_SHORT ? UINT16_MAX : INT32_MAX))
+		if (units > (smr_enode_is(leaf, SMR_SLEAF) ? UINT16_MAX : INT32_MAX))
 			return false;
 		left &= SMR_ISA(lengths_from)(leaf, units, 0);
 		for (unsigned int more = 1; (gaps &= gaps >> 1) != 0; more++)

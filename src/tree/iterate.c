@@ -361,7 +361,7 @@ static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool
 smr_inline void *up_to_leaf(enum smr_kind kind, struct ma_state *mas, unsigned long max)
 {
 	unsigned int left = mas->end - (unsigned int)mas->offset, i = 0;
-	void *const *slots = smr_kind_slots(smri_node_of(mas->node, kind), kind);
+	void *const *slots = smr_kind_slots(smr_kind_node(mas->node, kind), kind);
 	unsigned long first = mas->max + 1;
 	struct smr_node *node;
 	void *leaf, *entry;
@@ -370,9 +370,9 @@ smr_inline void *up_to_leaf(enum smr_kind kind, struct ma_state *mas, unsigned l
 	    mas->last >= max)
 		return NULL;
 	leaf = smr_leaf_behind(mas);
-	if (smr_unlikely(!leaf || smr_enode_kind(leaf) != kind))
+	if (smr_unlikely(!leaf || !smr_enode_is(leaf, kind)))
 		return NULL;
-	node = smri_node_of(leaf, kind);
+	node = smr_kind_node(leaf, kind);
 	slots = smr_kind_slots(node, kind);
 	entry = smr_slot_read(slots);
 	if (!entry) {
@@ -392,8 +392,8 @@ smr_inline void *up_to_leaf(enum smr_kind kind, struct ma_state *mas, unsigned l
 /* Of a cursor in a leaf of @kind: the entry below, behind one gap at most, is there as well. */
 smr_inline void *down_in_leaf(enum smr_kind kind, struct ma_state *mas, unsigned long min)
 {
-	const struct smr_node *node = smri_node_of(mas->node, kind);
-	void *const *slots = smr_kind_slots(smri_node_of(mas->node, kind), kind);
+	const struct smr_node *node = smr_kind_node(mas->node, kind);
+	void *const *slots = smr_kind_slots(smr_kind_node(mas->node, kind), kind);
 	unsigned int at = (unsigned int)mas->offset, i = at - 1;
 	void *entry;
 

@@ -7,13 +7,13 @@
  * 1, 2, ... are kept, as the node's *bounds*. Where range 0 begins and the last range ends is known
  * from the parent, and is 0 and ULONG_MAX at the top.
  *
- * All nodes are MT_NODE_SIZE bytes. A pointer to one (an *enode*) carries its kind in its low bits,
- * so that a walk knows how to read it before it has touched it:
+ * All nodes are MT_NODE_SIZE bytes. A pointer to one (an *enode*) is the address of its slots,
+ * which begin elsewhere in each kind of node. So a walk knows how to read a node before it has
+ * touched it:
  *
  *   bits 1:0  10, which sets it apart from an entry at the root (such an entry has other low bits)
  *   bit  2    leaf
- *   bit  3    wide
- *   bit  4    short (leaves only)
+ *   bits 8:3  where the node's slots begin
  *
  *            short leaf     narrow leaf    narrow inner   wide leaf      wide inner
  *   byte   0 base (8), shift (1), count (1), dead (1), mark (1), txn (4)
@@ -65,8 +65,6 @@
 enum {
 	SMR_ENODE_TAG = 2,
 	SMR_ENODE_LEAF = 4,
-	SMR_ENODE_WIDE = 8,
-	SMR_ENODE_SHORT = 16,
 	SMR_ENODE_MASK = MT_NODE_SIZE - 1,
 
 	SMR_SLEAF_CAP = 45,
@@ -128,47 +126,84 @@ enum smr_mark {
 
 _Static_assert(sizeof(struct smr_node) == MT_NODE_SIZE, "a node is one slab object");
 
+/* Kinds, as bits 8:2 of an enode. */
+enum smr_kind {
+	SMR_SLEAF = 128 | SMR_ENODE_LEAF,
+	SMR_NINNER = 136,
+	SMR_NLEAF = 176 | SMR_ENODE_LEAF,
+	SMR_WINNER = 208,
+	SMR_WLEAF = 256 | SMR_ENODE_LEAF,
+};
+
+/* The wide kinds have one of these bits, the others none. */
+#define SMR_ENODE_WIDE (256 | 64)
+
+_Static_assert((SMR_WLEAF & SMR_ENODE_WIDE) && (SMR_WINNER & SMR_ENODE_WIDE) &&
+		       !((SMR_SLEAF | SMR_NINNER | SMR_NLEAF) & SMR_ENODE_WIDE),
+	       "one test");
+
+/* How many bytes into a node of the kind its slots begin. */
+smr_inline size_t smr_kind_slots_at(enum smr_kind kind)
+{
+	return kind & ~7u;
+}
+
 /* A leaf is what the public header has as struct mt_leaf_. */
 _Static_assert(offsetof(struct smr_node, base) == offsetof(struct mt_leaf_, base) &&
 		       offsetof(struct smr_node, shift) == offsetof(struct mt_leaf_, shift) &&
 		       offsetof(struct smr_node, dead) == offsetof(struct mt_leaf_, dead) &&
 		       offsetof(struct smr_node, b32) == offsetof(struct mt_leaf_, narrow.bound) &&
-		       offsetof(struct smr_node, slot[(SMR_NLEAF_CAP - 1) / 2]) ==
-			       offsetof(struct mt_leaf_, narrow.slot) &&
+		       (SMR_NLEAF & ~7) == offsetof(struct mt_leaf_, narrow.slot) &&
 		       offsetof(struct smr_node, b16) == offsetof(struct mt_leaf_, brief.bound) &&
-		       offsetof(struct smr_node, slot[SMR_SLEAF_BOUNDS / 4]) ==
-			       offsetof(struct mt_leaf_, brief.slot) &&
+		       (SMR_SLEAF & ~7) == offsetof(struct mt_leaf_, brief.slot) &&
 		       offsetof(struct smr_node, b64) == offsetof(struct mt_leaf_, wide.bound) &&
-		       offsetof(struct smr_node, slot[SMR_WLEAF_CAP - 1]) ==
-			       offsetof(struct mt_leaf_, wide.slot),
+		       (SMR_WLEAF & ~7) == offsetof(struct mt_leaf_, wide.slot) &&
+		       (SMR_SLEAF | SMR_ENODE_TAG) == MT_LEAF_SHORT_ &&
+		       (SMR_NLEAF | SMR_ENODE_TAG) == MT_LEAF_NARROW_ &&
+		       (SMR_WLEAF | SMR_ENODE_TAG) == MT_LEAF_WIDE_,
 	       "as the header's inlines read it");
 
-/* Kinds, as bits 4:2 of an enode. */
-enum smr_kind { SMR_NINNER, SMR_NLEAF, SMR_WINNER, SMR_WLEAF, SMR_SLEAF = 5 };
-
-_Static_assert((SMR_ENODE_TAG | SMR_NLEAF << 2) == MT_LEAF_TAG_ &&
-		       (SMR_ENODE_TAG | SMR_WLEAF << 2) == MT_LEAF_TAG_ + MT_LEAF_WIDE_ &&
-		       (SMR_ENODE_TAG | SMR_SLEAF << 2) == MT_LEAF_TAG_ + MT_LEAF_SHORT_,
+/* Slots begin where as many bounds end as the kind keeps. */
+_Static_assert((SMR_SLEAF & ~7) == offsetof(struct smr_node, b16[SMR_SLEAF_BOUNDS]) &&
+		       SMR_NINNER == offsetof(struct smr_node, b32[SMR_NINNER_CAP - 1]) &&
+		       (SMR_NLEAF & ~7) == offsetof(struct smr_node, b32[SMR_NLEAF_CAP - 1]) &&
+		       SMR_WINNER == offsetof(struct smr_node, b64[SMR_WINNER_CAP - 1]) &&
+		       (SMR_WLEAF & ~7) == offsetof(struct smr_node, b64[SMR_WLEAF_CAP - 1]),
 	       "likewise");
 
 smr_inline enum smr_kind smr_enode_kind(const void *enode)
 {
-	return ((uintptr_t)enode >> 2) & 7;
+	return (uintptr_t)enode & (SMR_ENODE_MASK & ~3);
+}
+
+/* Is it of that kind? They differ in their lowest byte. */
+smr_inline bool smr_enode_is(const void *enode, enum smr_kind kind)
+{
+	return (uint8_t)(uintptr_t)enode == (uint8_t)(kind | SMR_ENODE_TAG);
+}
+
+/*
+ * Is it a narrow inner node? As most on the way down are; with a compare GCC 12 moves what the walk
+ * keeps in vectors to and fro at each of them.
+ */
+smr_inline bool smr_enode_ninner(const void *enode)
+{
+	return !((uintptr_t)enode & (SMR_ENODE_LEAF | SMR_ENODE_WIDE));
 }
 
 smr_inline bool smr_kind_leaf(enum smr_kind kind)
 {
-	return kind & 1;
+	return kind & SMR_ENODE_LEAF;
 }
 
 smr_inline bool smr_kind_wide(enum smr_kind kind)
 {
-	return kind & 2;
+	return kind & SMR_ENODE_WIDE;
 }
 
 smr_inline bool smr_kind_short(enum smr_kind kind)
 {
-	return kind & 4;
+	return kind == SMR_SLEAF;
 }
 
 smr_inline bool smr_kind_narrow(enum smr_kind kind)
@@ -200,28 +235,28 @@ smr_inline struct smr_node *smr_node_of(const void *enode)
 
 smr_inline void *smr_enode_make(struct smr_node *node, enum smr_kind kind)
 {
-	return (void *)((uintptr_t)node | SMR_ENODE_TAG | ((uintptr_t)kind << 2));
+	return (void *)((uintptr_t)node | SMR_ENODE_TAG | (uintptr_t)kind);
 }
 
-/* One byte for each kind, in a word: neither a branch nor a load. */
-#define SMR_BY_KIND(kind, ninner, nleaf, winner, wleaf, sleaf)                                    \
-	((unsigned int)(((uint64_t)(ninner) | (uint64_t)(nleaf) << 8 | (uint64_t)(winner) << 16 | \
-			 (uint64_t)(wleaf) << 24 | (uint64_t)(sleaf) << 40) >>                    \
-			(8 * (unsigned int)(kind))) &                                             \
-	 0xff)
-
-smr_inline unsigned int smr_kind_cap(enum smr_kind kind)
+/* The node of an enode of that kind: a constant apart, which costs nothing to take off. */
+smr_inline struct smr_node *smr_kind_node(const void *enode, enum smr_kind kind)
 {
-	return SMR_BY_KIND(kind, SMR_NINNER_CAP, SMR_NLEAF_CAP, SMR_WINNER_CAP, SMR_WLEAF_CAP,
-			   SMR_SLEAF_CAP);
+	return (struct smr_node *)((uintptr_t)enode - (uintptr_t)smr_enode_make(NULL, kind));
 }
 
-/* The same of leaves alone, so that compilers see how far a loop over their slots can go. */
+/* Of leaves alone, so that compilers see how far a loop over their slots can go. */
 smr_inline unsigned int smr_leaf_cap(enum smr_kind kind)
 {
 	if (smr_kind_wide(kind))
 		return SMR_WLEAF_CAP;
 	return smr_kind_short(kind) ? SMR_SLEAF_CAP : SMR_NLEAF_CAP;
+}
+
+smr_inline unsigned int smr_kind_cap(enum smr_kind kind)
+{
+	if (smr_kind_leaf(kind))
+		return smr_leaf_cap(kind);
+	return smr_kind_wide(kind) ? SMR_WINNER_CAP : SMR_NINNER_CAP;
 }
 
 /* Bounds that a node of the kind keeps, unused ones included. */
@@ -231,33 +266,25 @@ smr_inline unsigned int smr_kind_bounds(enum smr_kind kind)
 }
 
 /* A call of @function with the kind of @leaf, which is a constant to it, and the arguments. */
-#define SMR_FOR_LEAF(leaf, function, ...)                                       \
-	(smr_enode_kind(leaf) == SMR_SLEAF   ? function(SMR_SLEAF, __VA_ARGS__) \
-	 : smr_enode_kind(leaf) == SMR_NLEAF ? function(SMR_NLEAF, __VA_ARGS__) \
-					     : function(SMR_WLEAF, __VA_ARGS__))
-
-/* Where its slots begin, as an index of slot. */
-smr_inline unsigned int smr_kind_slot0(enum smr_kind kind)
-{
-	return SMR_BY_KIND(kind, (SMR_NINNER_CAP - 1) / 2, (SMR_NLEAF_CAP - 1) / 2,
-			   SMR_WINNER_CAP - 1, SMR_WLEAF_CAP - 1, SMR_SLEAF_BOUNDS / 4);
-}
+#define SMR_FOR_LEAF(leaf, function, ...)                                   \
+	(smr_enode_is(leaf, SMR_SLEAF)   ? function(SMR_SLEAF, __VA_ARGS__) \
+	 : smr_enode_is(leaf, SMR_NLEAF) ? function(SMR_NLEAF, __VA_ARGS__) \
+					 : function(SMR_WLEAF, __VA_ARGS__))
 
 smr_inline void **smr_kind_slots(struct smr_node *node, enum smr_kind kind)
 {
-	return &node->slot[smr_kind_slot0(kind)];
+	return (void **)(void *)((char *)node + smr_kind_slots_at(kind));
 }
 
 /* How many bytes into the node its slots end: compilers that know @kind know the number. */
 smr_inline size_t smr_kind_end(enum smr_kind kind)
 {
-	return offsetof(struct smr_node, slot) +
-	       sizeof(void *) * (smr_kind_slot0(kind) + smr_kind_cap(kind));
+	return smr_kind_slots_at(kind) + sizeof(void *) * smr_kind_cap(kind);
 }
 
 smr_inline void **smr_slots(const void *enode)
 {
-	return smr_kind_slots(smr_node_of(enode), smr_enode_kind(enode));
+	return (void **)((uintptr_t)enode & ~(uintptr_t)7);
 }
 
 /* The gap figures of an inner node's children. */
@@ -265,8 +292,8 @@ smr_inline uint32_t *smr_gaps(const void *enode)
 {
 	bool wide = (uintptr_t)enode & SMR_ENODE_WIDE;
 
-	return &smr_node_of(enode)->gap[wide ? 2 * (2 * SMR_WINNER_CAP - 1)
-					     : SMR_NINNER_CAP - 1 + 2 * SMR_NINNER_CAP];
+	/* Behind its slots. */
+	return (uint32_t *)(void *)(smr_slots(enode) + (wide ? SMR_WINNER_CAP : SMR_NINNER_CAP));
 }
 
 /* How many there are, unused ones included. */
@@ -369,6 +396,16 @@ smr_inline unsigned long smr_kind_start(const struct smr_node *node, enum smr_ki
 smr_inline unsigned long smr_start(const void *enode, unsigned int i)
 {
 	return smr_kind_start(smr_node_of(enode), smr_enode_kind(enode), i);
+}
+
+/* The same of an inner node. */
+smr_inline unsigned long smr_child_start(const void *inner, unsigned int i)
+{
+	const struct smr_node *node = smr_node_of(inner);
+
+	if (smr_unlikely((uintptr_t)inner & SMR_ENODE_WIDE))
+		return smr_kind_start(node, SMR_WINNER, i);
+	return smr_kind_start(node, SMR_NINNER, i);
 }
 
 /*

@@ -255,21 +255,6 @@ smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 }
 
 /*
- * An enode of a known kind is told apart from its node by a constant, which costs nothing to take
- * off.
- */
-smr_inline struct smr_node *smri_node_of(const void *enode, enum smr_kind kind)
-{
-	return (struct smr_node *)((uintptr_t)enode - (uintptr_t)smr_enode_make(NULL, kind));
-}
-
-/* One test of two bits. */
-smr_inline bool smri_is_kind(const void *enode, enum smr_kind kind)
-{
-	return ((uintptr_t)enode & (SMR_ENODE_LEAF | SMR_ENODE_WIDE)) == (uintptr_t)kind << 2;
-}
-
-/*
  * Asks for the lines of @node that its slots are on. Those of the bounds are asked for by the
  * compares themselves, which wait for nothing but the node's address; so bounds and slot arrive
  * together.

@@ -199,8 +199,7 @@ SMR_TARGET_avx512 smr_inline __mmask8 smri_null_line(const void *node, unsigned 
 /* Slots begin with a short leaf's third line, on a narrow one's, on the fifth of a wide one. */
 SMR_TARGET_avx512 smr_inline uint64_t smri_nulls_avx512(void *const *slots, enum smr_kind kind)
 {
-	const char *node = (const char *)(slots - smr_kind_slot0(kind)) -
-			   offsetof(struct smr_node, slot);
+	const char *node = (const char *)slots - smr_kind_slots_at(kind);
 	__mmask16 low = _mm512_kunpackb(smri_null_line(node, 5), smri_null_line(node, 4));
 	__mmask16 high = _mm512_kunpackb(smri_null_line(node, 7), smri_null_line(node, 6));
 	uint64_t bits = _mm512_kunpackw(high, low);

@@ -104,7 +104,7 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_narrow_child)(struct SMR_ISA(smr_a
 							    const void *enode, bool alone,
 							    unsigned int *i)
 {
-	struct smr_node *node = smri_node_of(enode, SMR_NINNER);
+	struct smr_node *node = smr_kind_node(enode, SMR_NINNER);
 
 	if (alone)
 		smri_prefetch_slots(node, SMR_NINNER);
@@ -116,7 +116,7 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_wide_child)(struct SMR_ISA(smr_aim
 							  const void *enode, bool alone,
 							  unsigned int *i)
 {
-	struct smr_node *node = smri_node_of(enode, SMR_WINNER);
+	struct smr_node *node = smr_kind_node(enode, SMR_WINNER);
 
 	if (alone)
 		smri_prefetch_slots(node, SMR_WINNER);
@@ -138,21 +138,21 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * ai
 {
 	struct smr_node *node;
 
-	if (smr_likely((uintptr_t)enode & SMR_ENODE_SHORT)) {
-		node = smri_node_of(enode, SMR_SLEAF);
+	if (smr_likely(smr_enode_is(enode, SMR_SLEAF))) {
+		node = smr_kind_node(enode, SMR_SLEAF);
 		if (alone)
 			smri_prefetch_slots(node, SMR_SLEAF);
 		*i = SMR_ISA(smri_short_leaf)(aim, node);
 		return smr_kind_slots(node, SMR_SLEAF) + *i;
 	}
 	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
-		node = smri_node_of(enode, SMR_WLEAF);
+		node = smr_kind_node(enode, SMR_WLEAF);
 		if (alone)
 			smri_prefetch_slots(node, SMR_WLEAF);
 		*i = SMR_ISA(smri_wide_leaf)(aim, node);
 		return smr_kind_slots(node, SMR_WLEAF) + *i;
 	}
-	node = smri_node_of(enode, SMR_NLEAF);
+	node = smr_kind_node(enode, SMR_NLEAF);
 	if (alone)
 		smri_prefetch_slots(node, SMR_NLEAF);
 	*i = SMR_ISA(smri_narrow_leaf)(aim, node, alone);
@@ -169,7 +169,7 @@ SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key
 		return key == 0 && !xa_is_zero(top) ? top : NULL;
 	SMR_ISA(smr_aim_at)(&aim, key);
 	for (;;) {
-		while (smr_likely(smri_is_kind(top, SMR_NINNER)))
+		while (smr_likely(smr_enode_ninner(top)))
 			top = smr_slot_read(SMR_ISA(smri_narrow_child)(&aim, top, true, &i));
 		if (smr_likely(smr_enode_leaf(top)))
 			break;

@@ -26,6 +26,19 @@ __attribute__((format(printf, 2, 3))) static int fault(struct check *c, const ch
 	return -EUCLEAN;
 }
 
+static bool known_kind(enum smr_kind kind)
+{
+	switch (kind) {
+	case SMR_SLEAF:
+	case SMR_NINNER:
+	case SMR_NLEAF:
+	case SMR_WINNER:
+	case SMR_WLEAF:
+		return true;
+	}
+	return false;
+}
+
 /* Fill and shape of one node at @level of @height. */
 static int check_shape(struct check *c, const void *enode, unsigned int level)
 {
@@ -35,7 +48,7 @@ static int check_shape(struct check *c, const void *enode, unsigned int level)
 	bool few = top || node->mark == SMR_PIECES; /* a leaf may have any number then */
 	unsigned int least = level ? (top ? 2 : SMR_INNER_MIN) : few ? 1 : SMR_LEAF_MIN;
 
-	if (((uintptr_t)enode & SMR_ENODE_MASK) >> 5)
+	if (!smr_is_enode(enode) || !known_kind(kind))
 		return fault(c, "node %p: unknown bits in its pointer", enode);
 	if (smr_kind_leaf(kind) != (level == 0))
 		return fault(c, "node %p: a %s at level %u", enode,

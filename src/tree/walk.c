@@ -99,7 +99,8 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 /* Does @key surely lie below @inner, at neither end of it? */
 smr_inline bool amid(const void *inner, unsigned long key)
 {
-	return key >= smr_start(inner, 1) && key < smr_start(inner, smr_count(inner) - 1);
+	return key >= smr_child_start(inner, 1) &&
+	       key < smr_child_start(inner, smr_count(inner) - 1);
 }
 
 /*
@@ -167,9 +168,9 @@ smr_inline unsigned int count_behind(const struct ma_state *mas, unsigned long k
 	const struct smr_node *node = smr_node_of(mas->node);
 	unsigned int i = (unsigned int)mas->offset;
 
-	if (smr_enode_kind(mas->node) == SMR_SLEAF)
+	if (smr_enode_is(mas->node, SMR_SLEAF))
 		return begin_below(node, SMR_SLEAF, i, smri_short_limit(node, key));
-	if (smr_enode_kind(mas->node) != SMR_NLEAF || i + RANGES_BEHIND >= SMR_NLEAF_CAP)
+	if (!smr_enode_is(mas->node, SMR_NLEAF) || i + RANGES_BEHIND >= SMR_NLEAF_CAP)
 		return RANGES_BEHIND;
 	return begin_below(node, SMR_NLEAF, i, smri_limit(node, key));
 }

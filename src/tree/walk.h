@@ -21,7 +21,7 @@ smr_inline unsigned long smr_path_min(void *const *node, const unsigned char *sl
 {
 	for (; d > 0; d--)
 		if (slot[d - 1] > 0)
-			return smr_start(node[d - 1], slot[d - 1]);
+			return smr_child_start(node[d - 1], slot[d - 1]);
 	return 0;
 }
 
@@ -29,7 +29,7 @@ smr_inline unsigned long smr_path_max(void *const *node, const unsigned char *sl
 {
 	for (; d > 0; d--)
 		if (slot[d - 1] + 1u < smr_count(node[d - 1]))
-			return smr_start(node[d - 1], slot[d - 1] + 1u) - 1;
+			return smr_child_start(node[d - 1], slot[d - 1] + 1u) - 1;
 	return ULONG_MAX;
 }
 
@@ -161,7 +161,7 @@ smr_inline void smr_leaf_enter(struct ma_state *mas, void *leaf)
 	mas->offset = 0;
 	smr_cursor_on(mas, leaf, smr_count(leaf));
 	mas->min = mas->max + 1;
-	mas->max = next + 1 < smr_count(inner) ? smr_start(inner, next + 1) - 1
+	mas->max = next + 1 < smr_count(inner) ? smr_child_start(inner, next + 1) - 1
 					       : smr_path_max(mas->path, mas->slot, d - 1);
 	smr_prefetch_ahead(mas, d - 1, next + SMR_AHEAD);
 }

@@ -85,7 +85,7 @@ static void shape(void **state)
 	DAMAGE(smr_node_of(leaf)->count, SMR_LEAF_MIN - 1, "items");
 	DAMAGE(smr_node_of(leaf)->count, SMR_SLEAF_CAP + 1, "items");
 	DAMAGE(smr_node_of(parent)->count, 1, "items");
-	DAMAGE(smr_slots(parent)[1], (void *)((uintptr_t)smr_slots(parent)[1] ^ SMR_ENODE_LEAF),
+	DAMAGE(smr_slots(parent)[1], smr_enode_make(smr_node_of(smr_slots(parent)[1]), SMR_NINNER),
 	       "inner node");
 	DAMAGE(smr_slots(parent)[1], (void *)((uintptr_t)smr_slots(parent)[1] | 32),
 	       "unknown bits");
