@@ -19,14 +19,10 @@ static uint64_t gaps_of_joined(const void *leaf)
 	return gaps;
 }
 
-/* The figure of range @i, if that is one of the @gaps. */
-static uint32_t range_figure(const void *leaf, unsigned int i, unsigned int end, unsigned long min,
-			     unsigned long max, uint64_t gaps)
+/* The figure of a range of a leaf, if its bit is the lowest of @gaps. Nobody can foresee. */
+smr_inline uint32_t range_figure(unsigned long first, unsigned long last, uint64_t gaps)
 {
-	unsigned long span = smr_leaf_last(leaf, i, end, max) - smr_leaf_first(leaf, i, min);
-
-	/* Is it one? Nobody can foresee. */
-	return smr_gap_figure(span) & -(uint32_t)(gaps >> i & 1);
+	return smr_gap_figure(last - first) & -(uint32_t)(gaps & 1);
 }
 
 /* The figure of the largest of those gaps that are in pieces (run.h). */

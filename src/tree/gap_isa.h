@@ -5,53 +5,60 @@
  * for each child, or range, worth a look.
  */
 
-SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(nulls_of)(enum smr_kind kind, struct smr_node *node)
-{
-	return SMR_ISA(smri_nulls)(smr_kind_slots(node, kind), kind);
-}
-
 /* A bit for each range of a leaf that is a gap or a piece of one. */
-SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(gaps_of)(const void *leaf)
+SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(gaps_of)(enum smr_kind kind, const void *leaf)
 {
-	struct smr_node *node = smr_node_of(leaf);
-	uint64_t nulls;
+	struct smr_node *node = smr_kind_node(leaf, kind);
 
 	if (smr_unlikely(smr_has_joined(leaf)))
 		return gaps_of_joined(leaf);
-	nulls = SMR_FOR_LEAF(leaf, SMR_ISA(nulls_of), node);
-	return nulls & ((UINT64_C(2) << (node->count - 1)) - 1);
+	return SMR_ISA(smri_nulls)(smr_kind_slots(node, kind), kind) &
+	       ((UINT64_C(2) << (node->count - 1)) - 1);
+}
+
+/* The length of the longest of those @ranges of a leaf, none of them its first or last. */
+SMR_ISA_TARGET smr_inline unsigned long SMR_ISA(longest_of)(enum smr_kind kind,
+							    const struct smr_node *node,
+							    uint64_t ranges)
+{
+	if (smr_kind_wide(kind))
+		return SMR_ISA(smri_longest_wide)(node->b64, ranges);
+	if (smr_kind_short(kind))
+		return (unsigned long)SMR_ISA(smri_longest_short)(node->b16, ranges) << node->shift;
+	return (unsigned long)SMR_ISA(smri_longest)(node->b32, ranges) << node->shift;
 }
 
 /*
  * The first range begins and the last one ends where only the parent knows: the others are compared
  * as they are written.
  */
-SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigned long min,
-						       unsigned long max, unsigned int i,
-						       unsigned int j)
+SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(beside)(enum smr_kind kind, const void *leaf,
+						   unsigned long min, unsigned long max,
+						   unsigned int i, unsigned int j)
 {
-	const struct smr_node *node = smr_node_of(leaf);
+	const struct smr_node *node = smr_kind_node(leaf, kind);
 	unsigned int end = node->count - 1u;
-	uint64_t gaps = SMR_ISA(gaps_of)(leaf), middle;
-	unsigned long units;
+	unsigned long first_end = end ? smr_kind_start(node, kind, 1) - 1 : max;
+	unsigned long last_start = end ? smr_kind_start(node, kind, end) : min;
+	uint64_t gaps = SMR_ISA(gaps_of)(kind, leaf), middle;
 	uint32_t largest;
 
 	if (i <= j)
 		gaps &= ~((UINT64_C(2) << j) - (UINT64_C(1) << i));
 	middle = gaps & ~(UINT64_C(1) << end) & ~UINT64_C(1);
-	if ((uintptr_t)leaf & SMR_ENODE_WIDE) {
-		largest = length_figure(SMR_ISA(smri_longest_wide)(node->b64, middle));
-	} else {
-		units = smr_enode_is(leaf, SMR_SLEAF)
-				? SMR_ISA(smri_longest_short)(node->b16, middle)
-				: SMR_ISA(smri_longest)(node->b32, middle);
-		largest = length_figure(units << node->shift);
-	}
-	largest = smr_gap_larger(largest, range_figure(leaf, 0, end, min, max, gaps));
-	largest = smr_gap_larger(largest, range_figure(leaf, end, end, min, max, gaps));
+	largest = length_figure(SMR_ISA(longest_of)(kind, node, middle));
+	largest = smr_gap_larger(largest, range_figure(min, first_end, gaps));
+	largest = smr_gap_larger(largest, range_figure(last_start, max, gaps >> end));
 	if (smr_unlikely(gaps & gaps >> 1))
 		largest = smr_gap_larger(largest, runs_figure(leaf, end, min, max, gaps));
 	return largest;
+}
+
+SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigned long min,
+						       unsigned long max, unsigned int i,
+						       unsigned int j)
+{
+	return SMR_FOR_LEAF(leaf, SMR_ISA(beside), leaf, min, max, i, j);
 }
 
 /* Children of @enode whose gaps may serve, those outside the limits left out. */
@@ -96,7 +103,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_middle)(struct want *want, const voi
 {
 	const struct smr_node *node = smr_node_of(leaf);
 	unsigned long units = (want->span >> node->shift) + 1;
-	uint64_t gaps = SMR_ISA(gaps_of)(leaf), left = gaps;
+	uint64_t gaps = SMR_FOR_LEAF(leaf, SMR_ISA(gaps_of), leaf), left = gaps;
 
 	if (!((uintptr_t)leaf & SMR_ENODE_WIDE)) {
 		if (units > (smr_enode_is(leaf, SMR_SLEAF) ? UINT16_MAX : INT32_MAX))
