@@ -109,7 +109,8 @@ smr_inline bool join_gaps(struct smr_edit *e, const struct ma_state *mas, enum s
  */
 smr_inline bool fits(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
 {
-	e->nodes = !swaps(e) && !smr_editable(mas->tree, mas->node);
+	e->swap = swaps(e);
+	e->nodes = !e->swap && !smr_editable(mas->tree, mas->node);
 	e->ranges = mas->end + 1u - (e->j - e->i) + e->front + e->behind;
 	return e->ranges <= smr_kind_cap(kind) && (e->ranges >= SMR_LEAF_MIN || mas->depth == 0);
 }
@@ -261,7 +262,7 @@ smr_inline void commit(enum smr_kind kind, const struct smr_edit *e, struct ma_s
 		update_gaps(e, mas, kind, entry);
 		replace(mas, smr_enode_make(node, kind));
 		smr_cursor_on(mas, smr_enode_make(node, kind), e->ranges);
-	} else if (swaps(e)) {
+	} else if (e->swap) {
 		if (!entry)
 			smr_mark_pieces(old);
 		update_gaps(e, mas, kind, entry);

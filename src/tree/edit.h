@@ -21,7 +21,8 @@ struct smr_edit {
 	bool front, behind;        /* is that anything? */
 	unsigned int stand;        /* the cursor's offset then */
 	unsigned int ranges;       /* that the leaf has then */
-	unsigned int nodes; /* needed: 0 where the leaf may be changed in place, or a slot is all */
+	bool swap;                 /* all that changes is slot i */
+	unsigned int nodes; /* needed: 0 where that is so, or the leaf may be changed in place */
 };
 
 /*

@@ -17,13 +17,11 @@ static int refuse(const char *function, const void *entry)
 static int store(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry,
 		 gfp_t gfp, bool free_only)
 {
-	struct ma_state mas;
+	MA_STATE(mas, mt, first, last);
 	int err;
 
 	if (first > last)
 		return -EINVAL;
-	mas_init(&mas, mt, first);
-	mas.last = last;
 	mtree_lock(mt);
 	err = smr_write_entry(&mas, entry, gfp, free_only, NULL);
 	mtree_unlock(mt);
@@ -61,10 +59,9 @@ int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t 
 
 void *mtree_erase(struct maple_tree *mt, unsigned long index)
 {
-	struct ma_state mas;
+	MA_STATE(mas, mt, index, index);
 	void *entry;
 
-	mas_init(&mas, mt, index);
 	mtree_lock(mt);
 	entry = mas_erase(&mas);
 	mtree_unlock(mt);

@@ -81,13 +81,11 @@ static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 	return err ? err : -EAGAIN;
 }
 
-int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
+int smri_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
 	struct smr_nodes own = own_nodes(mas);
 	int err;
 
-	if (own.nr >= nr)
-		return 0;
 	if (gfpflags_allow_blocking(gfp))
 		smr_check_store_alloc(mas->tree);
 	if (smr_likely(nr == 1)) { /* nearly always */

@@ -6,6 +6,8 @@
 #ifndef SMR_TREE_STORE_H
 #define SMR_TREE_STORE_H
 
+#include "base/base.h"
+
 #include <samara/maple_tree.h>
 
 /*
@@ -48,11 +50,16 @@ void smr_store_prepare(const struct maple_tree *mt, gfp_t gfp);
 /* Gives the cursor @nr nodes in all, blocking in place if @gfp may: 0, -ENOMEM. */
 int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp);
 
+int smri_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp);
+
 /*
  * The same in the order of attempts that stores have: free nodes; then, if @gfp may block, what can
  * be got with the internal lock dropped. -EAGAIN: it was dropped, so plan again; the nodes are
  * there now.
  */
-int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp);
+smr_inline int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
+{
+	return smr_likely(mas->alloc_nr >= nr) ? 0 : smri_cursor_obtain(mas, nr, gfp);
+}
 
 #endif
