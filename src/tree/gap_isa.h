@@ -61,22 +61,27 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 	return SMR_FOR_LEAF(leaf, SMR_ISA(beside), leaf, min, max, i, j);
 }
 
-/* Children of @enode whose gaps may serve, those outside the limits left out. */
-SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const struct want *want, const void *enode,
-						       unsigned long min, unsigned long max,
-						       bool high)
+/*
+ * Children of @enode whose gaps may serve, those outside the limits left out. @aim is at the limit
+ * that the search begins at, all the way down.
+ */
+SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const struct want *want,
+						       struct SMR_ISA(smr_aim) * aim,
+						       const void *enode, unsigned long min,
+						       unsigned long max, bool high)
 {
 	uint32_t left = ~0u;
+	unsigned int i;
 
 	/* Without true figures every child is looked into. */
 	if (want->figure)
 		left = SMR_ISA(smri_gaps_from)(smr_gaps(enode), smr_enode_kind(enode),
 					       want->figure);
 	left &= (2u << (smr_count(enode) - 1)) - 1;
-	if (!high && want->min > min)
-		left &= ~0u << SMR_ISA(smr_search_inner)(enode, want->min);
-	if (high && want->max < max)
-		left &= (2u << SMR_ISA(smr_search_inner)(enode, want->max)) - 1;
+	if (high ? want->max < max : want->min > min) {
+		SMR_ISA(smr_child)(aim, enode, false, &i);
+		left &= high ? (2u << i) - 1 : ~0u << i;
+	}
 	return left;
 }
 
@@ -168,6 +173,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(struct want *want, struct seek 
  */
 SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek *k, bool high)
 {
+	struct SMR_ISA(smr_aim) aim;
 	unsigned int d = 0, i, end;
 	unsigned long lo, hi;
 	uint64_t left;
@@ -175,7 +181,8 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek 
 
 	if (smr_enode_leaf(k->node[0]))
 		return SMR_ISA(leaf_gap)(want, k, 0, high);
-	k->left[0] = SMR_ISA(candidates)(want, k->node[0], 0, ULONG_MAX, high);
+	SMR_ISA(smr_aim_at)(&aim, high ? want->max : want->min);
+	k->left[0] = SMR_ISA(candidates)(want, &aim, k->node[0], 0, ULONG_MAX, high);
 	for (;;) {
 		while (!k->left[d])
 			if (d-- == 0)
@@ -185,8 +192,8 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek 
 		i = take_place(&left, high);
 		end = smr_count(node) - 1;
 		k->left[d] = (uint32_t)left;
-		k->min[d + 1] = smr_leaf_first(node, i, k->min[d]);
-		k->max[d + 1] = smr_leaf_last(node, i, end, k->max[d]);
+		k->min[d + 1] = i ? smr_child_start(node, i) : k->min[d];
+		k->max[d + 1] = i < end ? smr_child_start(node, i + 1) - 1 : k->max[d];
 		if (high ? k->max[d + 1] < want->min : k->min[d + 1] > want->max)
 			return false;
 		if (!holds(want, k->min[d + 1], k->max[d + 1], &lo, &hi))
@@ -205,8 +212,8 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek 
 				return true;
 		} else {
 			d++;
-			k->left[d] = SMR_ISA(candidates)(want, k->node[d], k->min[d], k->max[d],
-							 high);
+			k->left[d] = SMR_ISA(candidates)(want, &aim, k->node[d], k->min[d],
+							 k->max[d], high);
 		}
 	}
 }
