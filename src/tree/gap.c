@@ -3,6 +3,7 @@
 #include "tree/gap.h"
 #include "base/rcu.h"
 #include "tree/check.h"
+#include "tree/search_simd.h"
 #include "tree/store.h"
 #include "tree/walk.h"
 

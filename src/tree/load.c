@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The normal API's readers: each takes the read section itself when the tree is in RCU mode. */
 #include "base/rcu.h"
-#include "tree/search.h"
+#include "tree/search_simd.h"
 
 /* A read section, where the tree needs one. */
 struct section {

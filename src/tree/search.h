@@ -5,6 +5,7 @@
  * depends on data, and look-ups of independent keys overlap. How many do is a matter of how few
  * instructions each takes: the processor looks a few hundred ahead. So what is here is written for
  * each instruction set (base/isa.h): the counting below, and what is built on it in search_isa.h.
+ * What is not plain C is in search_simd.h.
  *
  * No vector of a narrow node's bounds is read across the end of a cache line: that is two reads, of
  * which a processor looks ahead over a limited number, and where both lines miss it asks for the
@@ -227,11 +228,6 @@ smr_inline unsigned long smri_longest_wide_any(const int64_t *bound, uint64_t ra
 	return longest;
 }
 
-#if SMR_HAVE_AVX2
-#include "tree/search_avx2.h"
-#include "tree/search_avx512.h"
-#endif
-
 /* ---- What is built on it ---- */
 
 /*
@@ -313,20 +309,6 @@ smr_inline void *smr_visible(void *const *slot)
 #include "tree/search_isa.h"
 #undef SMR_ISA
 #undef SMR_ISA_TARGET
-
-#if SMR_HAVE_AVX2
-#define SMR_ISA(name) name##_avx2
-#define SMR_ISA_TARGET SMR_TARGET_avx2
-#include "tree/search_isa.h"
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-
-#define SMR_ISA(name) name##_avx512
-#define SMR_ISA_TARGET SMR_TARGET_avx512
-#include "tree/search_isa.h"
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-#endif
 
 /* For callers that search once in a while. */
 smr_inline unsigned int smr_search_leaf(const void *enode, unsigned long key)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Searching nodes and the tree: search.h includes this once for each instruction set, with
- * SMR_ISA() for the names and SMR_ISA_TARGET for the functions. So it has no guard.
+ * Searching nodes and the tree: search.h and search_simd.h include this once for each instruction
+ * set, with SMR_ISA() for the names and SMR_ISA_TARGET for the functions. So it has no guard.
  */
 
 /*

@@ -3,6 +3,7 @@
 
 #include "base/rcu.h"
 #include "tree/check.h"
+#include "tree/search_simd.h"
 
 /*
  * Does the calling thread read without the lock? Only then does its read section keep dead nodes

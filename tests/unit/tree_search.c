@@ -8,7 +8,7 @@
 #include "support/rng.h"
 #include "tree/encode.h"
 #include "tree/run.h"
-#include "tree/search.h"
+#include "tree/search_simd.h"
 
 #include <stdalign.h>
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * search.h for each instruction set that the machine may have. Apart from it, for compilers take
+ * longer to read the intrinsics than most of the files that look into nodes once in a while.
+ */
+#ifndef SMR_TREE_SEARCH_SIMD_H
+#define SMR_TREE_SEARCH_SIMD_H
+
+#include "tree/search.h"
+
+#if SMR_HAVE_AVX2
+#include "tree/search_avx2.h"
+#include "tree/search_avx512.h"
+
+#define SMR_ISA(name) name##_avx2
+#define SMR_ISA_TARGET SMR_TARGET_avx2
+#include "tree/search_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
+
+#define SMR_ISA(name) name##_avx512
+#define SMR_ISA_TARGET SMR_TARGET_avx512
+#include "tree/search_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
+#endif
+
+#endif
