@@ -138,8 +138,8 @@ enum smr_kind {
 /* The wide kinds have one of these bits, the others none. */
 #define SMR_ENODE_WIDE (256 | 64)
 
-_Static_assert((SMR_WLEAF & SMR_ENODE_WIDE) && (SMR_WINNER & SMR_ENODE_WIDE) &&
-		       !((SMR_SLEAF | SMR_NINNER | SMR_NLEAF) & SMR_ENODE_WIDE),
+_Static_assert((SMR_WLEAF & SMR_ENODE_WIDE) != 0 && (SMR_WINNER & SMR_ENODE_WIDE) != 0 &&
+		       ((SMR_SLEAF | SMR_NINNER | SMR_NLEAF) & SMR_ENODE_WIDE) == 0,
 	       "one test");
 
 /* How many bytes into a node of the kind its slots begin. */
