@@ -192,24 +192,24 @@ smr_inline void update_gaps(const struct smr_edit *e, struct ma_state *mas, enum
 
 	if (!smr_tracks_gaps(mas->tree) || d == 0) /* nobody keeps the figure of the top */
 		return;
-	before = *smr_kept_gap(mas->path, mas->slot, d);
 	if (!entry) {
-		figure = smr_gap_larger(before, smr_gap_figure(e->last - e->first));
-	} else {
-		if (before == 0 || (e->i == e->j && slots[e->i]))
-			return;
-		begin = first_of(mas, kind, slots[e->i] ? e->i : smr_run_from(slots, e->i));
-		last = last_of(mas, kind, slots[e->j] ? e->j : smr_run_to(slots, e->j, mas->end));
-		if (smr_gap_figure(last - begin) < before)
-			return;
-		figure = smr_gap_beside(mas->node, mas->min, mas->max, e->i, e->j);
-		if (e->front && !slots[e->i])
-			figure = smr_gap_larger(figure, smr_gap_figure(e->first - 1 - begin));
-		if (e->behind && !slots[e->j])
-			figure = smr_gap_larger(figure, smr_gap_figure(last - 1 - e->last));
+		smr_raise_gap(mas->path, mas->slot, d, smr_gap_figure(e->last - e->first));
+		return;
 	}
+	before = *smr_kept_gap(mas->path, mas->slot, d);
+	if (before == 0 || (e->i == e->j && slots[e->i]))
+		return;
+	begin = first_of(mas, kind, slots[e->i] ? e->i : smr_run_from(slots, e->i));
+	last = last_of(mas, kind, slots[e->j] ? e->j : smr_run_to(slots, e->j, mas->end));
+	if (smr_gap_figure(last - begin) < before)
+		return;
+	figure = smr_gap_beside(mas->node, mas->min, mas->max, e->i, e->j);
+	if (e->front && !slots[e->i])
+		figure = smr_gap_larger(figure, smr_gap_figure(e->first - 1 - begin));
+	if (e->behind && !slots[e->j])
+		figure = smr_gap_larger(figure, smr_gap_figure(last - 1 - e->last));
 	if (figure != before)
-		smr_raise_gap(mas->path, mas->slot, d, figure);
+		smr_set_gap(mas->path, mas->slot, d, figure);
 }
 
 /* ---- The edit ---- */

@@ -36,7 +36,7 @@ void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height)
  * to date. A node's own figure is the largest of its children's, so it is looked for only where the
  * largest has become smaller.
  */
-void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure)
+void smr_set_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure)
 {
 	uint32_t *kept = smr_kept_gap(node, slot, d), before = *kept, own;
 
@@ -94,11 +94,13 @@ void smr_update_gaps(const struct smr_write *w)
 
 	if (!smr_tracks_gaps(w->mt) || d == 0) /* nobody keeps the figure of the top */
 		return;
-	before = *smr_kept_gap(mas->path, mas->slot, d);
 	/* A gap that is made is at least as large as those that go. */
-	smr_raise_gap(mas->path, mas->slot, d,
-		      w->entry ? gap_that_stays(w, before)
-			       : smr_gap_larger(before, smr_gap_figure(w->last - w->first)));
+	if (!w->entry) {
+		smr_raise_gap(mas->path, mas->slot, d, smr_gap_figure(w->last - w->first));
+		return;
+	}
+	before = *smr_kept_gap(mas->path, mas->slot, d);
+	smr_set_gap(mas->path, mas->slot, d, gap_that_stays(w, before));
 }
 
 static void commit_root(struct smr_write *w)
@@ -239,7 +241,7 @@ static void commit_subtree(struct smr_write *w)
 		smr_drop_window(w, w->left.node[d], w->top, top->min, top->max, &dropped);
 		smr_publish(smr_slots(w->left.node[d - 1]) + w->left.slot[d - 1], top->node[0]);
 		if (smr_tracks_gaps(mt))
-			smr_raise_gap(w->left.node, w->left.slot, d, top->gap[0]);
+			smr_set_gap(w->left.node, w->left.slot, d, top->gap[0]);
 	}
 	smr_advance(mt);
 	smr_dispose(mt, mas, &dropped);

@@ -126,7 +126,21 @@ smr_inline uint32_t *smr_kept_gap(void *const *node, const unsigned char *slot, 
 }
 
 /* The figure of the node at depth @d of a path has become @figure: so are those above. */
-void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure);
+void smr_set_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure);
+
+/* A gap of @figure has come into the node at depth @d: nothing has to be looked for. */
+smr_inline void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d,
+			      uint32_t figure)
+{
+	uint32_t *kept;
+
+	for (; d > 0; d--) {
+		kept = smr_kept_gap(node, slot, d);
+		if (*kept >= figure)
+			return;
+		*kept = figure;
+	}
+}
 
 /*
  * Publishes @root, of a tree of @height, in place of all there is; what was there is the caller's
