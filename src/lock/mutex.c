@@ -54,12 +54,13 @@ void mt_lock_init(struct mt_lock *lock)
 	lock->pad = 0;
 }
 
+/* Also false in a thread that has not asked for its id yet: to call nothing is faster. */
 smr_inline bool acquire_fast(struct mt_lock *lock)
 {
-	unsigned int free = 0;
+	unsigned int tid = smri_lock_tid, free = 0;
 
 	/* ORDER lock: see base/order.h. PARTNER smr_lock_release_unseen(). */
-	return smr_cas(&lock->word, &free, smr_lock_tid(), ORDER(lock, acquire), RELAXED);
+	return smr_likely(tid) && smr_cas(&lock->word, &free, tid, ORDER(lock, acquire), RELAXED);
 }
 
 /*
@@ -86,7 +87,7 @@ static bool spin(struct mt_lock *lock)
 /* With @intr, -EINTR when a signal handler runs meanwhile. */
 static smr_noinline int acquire_slow(struct mt_lock *lock, bool intr)
 {
-	unsigned int mine = smr_lock_tid() | WAITERS;
+	unsigned int mine = smr_lock_tid() | WAITERS; /* from here on the id is known */
 	unsigned int seen;
 
 	smr_assert(!mt_lock_held(lock)); /* it would wait for itself for ever */
@@ -134,8 +135,10 @@ void smr_lock_release_unseen(struct mt_lock *lock)
 
 bool mt_lock_try(struct mt_lock *lock)
 {
-	bool taken = acquire_fast(lock);
+	bool taken;
 
+	(void)smr_lock_tid();
+	taken = acquire_fast(lock);
 	if (taken)
 		smr_check_lock(lock, LOCKCHECK_TRY, 0);
 	return taken;
