@@ -20,7 +20,10 @@ static uint64_t gaps_of_joined(const void *leaf)
 	return gaps;
 }
 
-/* The figure of a range of a leaf, if its bit is the lowest of @gaps. Nobody can foresee. */
+/*
+ * The figure of a range of a leaf if the lowest bit of @gaps says that it is a gap; which no
+ * processor can foresee.
+ */
 smr_inline uint32_t range_figure(unsigned long first, unsigned long last, uint64_t gaps)
 {
 	return smr_gap_figure(last - first) & -(uint32_t)(gaps & 1);

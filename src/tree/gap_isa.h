@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The search for free space: gap.c includes this once for each instruction set, as search.h does
- * search_isa.h. Figures and lengths are compared all at once; what comes of it is a word with a bit
- * for each child, or range, worth a look.
+ * The search for free space: gap.c includes this once for each instruction set, as search_isa.h is
+ * included. Figures and lengths are compared all at once; what comes of it is a word with a bit for
+ * each child, or range, worth a look.
  */
 
 /* A bit for each range of a leaf that is a gap or a piece of one. */

@@ -176,7 +176,11 @@ smr_inline enum smr_kind smr_enode_kind(const void *enode)
 	return (uintptr_t)enode & (SMR_ENODE_MASK & ~3);
 }
 
-/* Is it of that kind? They differ in their lowest byte. */
+_Static_assert(SMR_SLEAF < SMR_NINNER && SMR_NINNER < SMR_NLEAF && SMR_NLEAF < SMR_WINNER &&
+		       SMR_WINNER < 256 && SMR_WLEAF - 256 < SMR_SLEAF,
+	       "kinds differ in their lowest byte");
+
+/* Is it of that kind? */
 smr_inline bool smr_enode_is(const void *enode, enum smr_kind kind)
 {
 	return (uint8_t)(uintptr_t)enode == (uint8_t)(kind | SMR_ENODE_TAG);
@@ -244,7 +248,10 @@ smr_inline struct smr_node *smr_kind_node(const void *enode, enum smr_kind kind)
 	return (struct smr_node *)((uintptr_t)enode - (uintptr_t)smr_enode_make(NULL, kind));
 }
 
-/* Of leaves alone, so that compilers see how far a loop over their slots can go. */
+/*
+ * How many ranges fit into a leaf of the kind. Apart from inner nodes, so that compilers see how
+ * far a loop over its slots can go.
+ */
 smr_inline unsigned int smr_leaf_cap(enum smr_kind kind)
 {
 	if (smr_kind_wide(kind))

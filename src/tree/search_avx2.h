@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting bounds with AVX2, for search.h. Compares yield lanes of ones; of narrow bounds they are
- * packed to bytes and gathered into a word of bits to count, of wide ones they are summed. The
+ * Counting bounds with AVX2, for search_simd.h. Compares yield lanes of ones; of narrow bounds they
+ * are packed to bytes and gathered into a word of bits to count, of wide ones they are summed. The
  * order that packing leaves the lanes in is of no account to a count.
  */
 #ifndef SMR_TREE_SEARCH_AVX2_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting bounds with AVX-512, for search.h: a line of a node at a time. How many look-ups overlap
- * is a matter of instructions, and on a Zen 4 above all of loads (docs/performance.md), so the
- * header comes with the bounds beside it.
+ * Counting bounds with AVX-512, for search_simd.h: a line of a node at a time. How many look-ups
+ * overlap is a matter of instructions, and on a Zen 4 above all of loads (docs/performance.md), so
+ * the header comes with the bounds beside it.
  */
 #ifndef SMR_TREE_SEARCH_AVX512_H
 #define SMR_TREE_SEARCH_AVX512_H
