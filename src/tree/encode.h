@@ -90,4 +90,16 @@ smr_inline bool smr_can_start(const void *leaf, unsigned long key)
 	return smr_narrow_can_start(node->base, node->shift, key);
 }
 
+/* Could that leaf have keys [@min..@max], some of which it has, as it is written? */
+smr_inline bool smr_can_hold(const void *leaf, unsigned long min, unsigned long max)
+{
+	const struct smr_node *node = smr_node_of(leaf);
+	unsigned long half;
+
+	if (!smr_enode_is(leaf, SMR_SLEAF))
+		return true;
+	half = 1UL << (SMR_SHORT_BITS - 1 + node->shift);
+	return min >= node->base - half && max < node->base + half - (1UL << node->shift);
+}
+
 #endif

@@ -676,7 +676,7 @@ int smri_plan_beyond(struct smr_write *w, bool free_only)
 	if (smr_unlikely(last > w->end))
 		locate_last(w, last);
 	if (!w->entry) {
-		if (erases_slot(w))
+		if (erases_slot(w) || smr_plan_slide(w))
 			return 0;
 		widen_left(w, last);
 		widen_right(w);

@@ -12,19 +12,6 @@ SMR_CLONES void smr_node_copy(struct smr_node *to, const struct smr_node *from)
 	smri_node_copy(to, from);
 }
 
-/*
- * Range @i of @node begins at @key. @from has the same base and shift, and has had them for longer:
- * they can be read.
- */
-smr_inline void set_start(struct smr_node *node, const struct smr_node *from, enum smr_kind kind,
-			  unsigned int i, unsigned long key)
-{
-	int64_t bound = smr_kind_wide(kind) ? (int64_t)(key ^ SMR_WIDE_SIGN)
-					    : (int64_t)((key - from->base) >> from->shift);
-
-	smr_kind_set_bound(node, kind, i - 1, bound);
-}
-
 unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to)
 {
 	enum smr_kind kind = smr_enode_kind(leaf);
@@ -35,9 +22,9 @@ unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to)
 	smr_shift(node, from, kind, x + piece_behind, w->j);
 	smr_kind_slots(node, kind)[x] = w->entry;
 	if (x > w->i)
-		set_start(node, from, kind, x, w->first);
+		smr_kind_set_start(node, from, kind, x, w->first);
 	if (piece_behind)
-		set_start(node, from, kind, x + 1, w->last + 1);
+		smr_kind_set_start(node, from, kind, x + 1, w->last + 1);
 	return x;
 }
 
@@ -66,7 +53,7 @@ void *smr_splice_inner(const struct smr_write *w, unsigned int l, struct smr_nod
 	move_gaps(smr_gaps(enode), behind, last + 1, smr_count(old));
 	for (unsigned int c = 0; c < below->parts; c++) {
 		if (c > 0)
-			set_start(node, node, kind, first + c, below->start[c]);
+			smr_kind_set_start(node, node, kind, first + c, below->start[c]);
 		smr_slots(enode)[first + c] = below->node[c];
 		smr_gaps(enode)[first + c] = below->gap[c];
 	}

@@ -43,6 +43,7 @@ enum smr_what {
 	SMR_EDIT,    /* amid one leaf: edit.h */
 	SMR_INPLACE, /* change one leaf in place: nobody else can see it */
 	SMR_LEAF,    /* one leaf becomes one of the same encoding; copies above it, at most */
+	SMR_SLIDE,   /* a gap moves over to the leaf beside it: slide.c */
 	SMR_SUBTREE, /* everything else: see the levels */
 };
 
@@ -61,6 +62,14 @@ struct smr_level {
 	uint32_t gap[SMR_PARTS_MAX];
 };
 
+/* A gap at the end of a leaf that moves over the end of the cursor's. */
+struct smr_slide {
+	bool up;             /* from the leaf behind? else from the one before */
+	unsigned int pieces; /* that it is in there */
+	unsigned long edge;  /* where the two leaves meet then */
+	unsigned int stand;  /* the cursor's offset then */
+};
+
 struct smr_write {
 	struct ma_state *mas;
 	struct maple_tree *mt;
@@ -73,9 +82,10 @@ struct smr_write {
 	unsigned int i, j;    /* offsets of first and last in their leaves */
 	/* The old ranges there begin and end here: what is beyond first and last stays. */
 	unsigned long begin, end;
-	bool spans;           /* those leaves are two, the second at the end of right */
-	bool compact;         /* the tree has no nodes yet */
-	struct smr_edit edit; /* SMR_EDIT: all that counts */
+	bool spans;             /* those leaves are two, the second at the end of right */
+	bool compact;           /* the tree has no nodes yet */
+	struct smr_edit edit;   /* SMR_EDIT: all that counts */
+	struct smr_slide slide; /* SMR_SLIDE */
 	/* SMR_SUBTREE only: */
 	bool to_root;     /* the top part becomes the root */
 	unsigned int top; /* level whose only part is published */
@@ -177,6 +187,12 @@ unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to);
 void *smr_splice_inner(const struct smr_write *w, unsigned int l, struct smr_node *node);
 /* A copy, flags and all. */
 void smr_node_copy(struct smr_node *to, const struct smr_node *from);
+
+/* ---- A gap that moves over the end of a leaf (slide.c) ---- */
+
+/* Is that all that the store, which is placed but not widened, comes to? Then it is planned. */
+bool smr_plan_slide(struct smr_write *w);
+void smr_commit_slide(struct smr_write *w);
 
 /* ---- Nodes that leave the tree (drop.c) ---- */
 

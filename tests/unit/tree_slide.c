@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An entry that its leaf begins or ends with is erased, and the gap beside it is another leaf's:
+ * that comes over, in three new nodes or none, and storing the same again takes none.
+ */
+#include "run_bed.h"
+
+/* What is beside b->at: its leaf and the one that the gap is in. */
+struct sides {
+	void *leaf, *beside, *above;
+	unsigned int count, count_beside;
+};
+
+static void look(struct bed *b, bool up, struct sides *s)
+{
+	unsigned int d;
+
+	note(b);
+	s->leaf = b->leaf;
+	s->count = b->count;
+	d = b->mas.depth - 1u;
+	s->above = b->mas.path[d];
+	s->beside = smr_slots(s->above)[b->mas.slot[d] + (up ? 1 : -1)];
+	s->count_beside = smr_count(s->beside);
+}
+
+/* Has the leaf of the cursor a brother there? */
+static bool has_brother(const struct bed *b, bool up)
+{
+	unsigned int slot = b->mas.slot[b->mas.depth - 1];
+
+	return up ? slot + 1u < smr_count(b->mas.path[b->mas.depth - 1]) : slot > 0;
+}
+
+/* Puts b->at on an entry that its leaf begins, or ends, with, beside a brother, or a cousin. */
+static void find_end(struct bed *b, bool up, bool brother)
+{
+	for (unsigned long u = 3 * LEN;; u = b->mas.max / b->unit + 1) {
+		void *leaf = leaf_of(b, u);
+		unsigned int end = b->mas.end;
+
+		assert_true(b->mas.max < ULONG_MAX);
+		if (b->mas.min == 0 || !smr_slots(leaf)[up ? end : 0] ||
+		    has_brother(b, up) != brother)
+			continue;
+		b->at = (up ? smr_start(leaf, end) : b->mas.min) / b->unit;
+		return;
+	}
+}
+
+/* One entry for four ranges amid the leaf of b->at: ascending stores have left it full. */
+static void make_room(struct bed *b)
+{
+	void *leaf = leaf_of(b, b->at);
+	unsigned int i = smr_count(leaf) / 2;
+
+	fill(b, smr_start(leaf, i) / b->unit, smr_start(leaf, i + 4) / b->unit - 1);
+}
+
+/* The leaf of b->at, or what has taken its place, has the gap. In plain mode it is the same. */
+static void expect_slid(struct bed *b, bool up, const struct sides *before)
+{
+	struct sides now;
+
+	assert_int_equal(b->tree.ma_nodes_built, b->built + (in_rcu(b) ? 3 : 0));
+	look(b, up, &now);
+	assert_int_equal(now.count, before->count + 1);
+	assert_int_equal(b->mas.offset, up ? b->mas.end : 2);
+	assert_int_equal(pieces(b, b->at), 3);
+	assert_int_equal(now.leaf == before->leaf, !in_rcu(b));
+	assert_int_equal(now.beside == before->beside, !in_rcu(b));
+	assert_int_equal(now.above == before->above, !in_rcu(b));
+}
+
+/* What the gap of the other leaf is: one piece, three, or larger than any. */
+static void prepare_gap(struct bed *b, bool up, unsigned int kind)
+{
+	unsigned long next = up ? b->at + 2 * LEN : b->at - 2 * LEN;
+
+	if (kind == 1)
+		erase(b, next);
+	else if (kind == 2)
+		store(b, up ? next : next + HALF, up ? next + HALF - 1 : next + LEN - 1, NULL);
+}
+
+static void slides(struct bed *b)
+{
+	bool up = b->variant % 2;
+	unsigned int kind = b->variant / 2 % 3;
+	struct sides before, slid;
+	unsigned int gone = kind == 1 ? 3 : 1;
+
+	find_end(b, up, true);
+	make_room(b);
+	prepare_gap(b, up, kind);
+	b->held = b->variant / 6;
+	look(b, up, &before);
+	erase(b, b->at);
+	expect_slid(b, up, &before);
+	look(b, up, &slid);
+	assert_int_equal(slid.count_beside, before.count_beside - gone);
+	expect_all(b, b->at);
+	note(b);
+	fill(b, b->at, b->at + LEN - 1);
+	expect_quiet(b);
+	expect_all(b, b->at);
+	/* And back: the other leaf has the entry now that a gap of this one ends at. */
+	b->at = up ? b->at + (gone + 1) * LEN : b->at - (gone + 1) * LEN;
+	if (kind == 0) {
+		look(b, !up, &before);
+		erase(b, b->at);
+		expect_slid(b, !up, &before);
+		expect_all(b, b->at);
+	}
+}
+
+static void a_gap_comes_over(void **state)
+{
+	(void)state;
+	on_beds(false, 12, slides);
+}
+
+/* ---- Where it stays to be dealt out anew ---- */
+
+/* In company of a run, the gap would be in more pieces than may be. */
+static void lengthen_run(struct bed *b, bool up)
+{
+	erase(b, up ? b->at - 2 * LEN : b->at + 2 * LEN);
+}
+
+/* Halves of entries until the leaf is full. */
+static void fill_leaf(struct bed *b, bool up)
+{
+	unsigned long u = b->at;
+
+	while (smr_count(leaf_of(b, b->at)) < smr_leaf_cap(leaf_kind(b->unit))) {
+		u = up ? u - 2 * LEN : u + 2 * LEN;
+		fill(b, u, u + HALF - 1);
+	}
+}
+
+/* One entry where so many ranges are that the other leaf has no more than it must. */
+static void thin_brother(struct bed *b, bool up)
+{
+	struct sides s;
+	unsigned int more;
+
+	look(b, up, &s);
+	more = s.count_beside - SMR_LEAF_MIN;
+	if (more > 0)
+		fill(b, smr_start(s.beside, 4) / b->unit,
+		     smr_start(s.beside, 4 + more + 1) / b->unit - 1);
+	look(b, up, &s);
+	assert_int_equal(s.count_beside, SMR_LEAF_MIN);
+}
+
+/* Of pages: the gap begins, or ends, where the node above can have no bound. */
+static void misalign(struct bed *b, bool up)
+{
+	unsigned long key = first_key(b, up ? b->at + 2 * LEN : b->at - LEN);
+
+	if (b->unit > 1)
+		store_keys(b, up ? key : key - b->unit / 2, up ? key + b->unit / 2 - 1 : key - 1,
+			   NULL);
+}
+
+/* Joined ranges are put together with the next change of their leaf. */
+static void join_ranges(struct bed *b, unsigned long entry)
+{
+	erase(b, entry);
+	fill(b, entry - LEN, entry + 2 * LEN - 1);
+	assert_int_equal(smr_has_joined(leaf_of(b, entry)), in_rcu(b));
+}
+
+static void join_own(struct bed *b, bool up)
+{
+	join_ranges(b, up ? b->at - 4 * LEN : b->at + 4 * LEN);
+}
+
+static void join_brother(struct bed *b, bool up)
+{
+	join_ranges(b, up ? b->at + 4 * LEN : b->at - 4 * LEN);
+}
+
+/* Erased, the range of b->at is not a piece of a gap, unless @slides. */
+static void stays(struct bed *b, bool slides)
+{
+	erase(b, b->at);
+	assert_int_equal(pieces(b, b->at), slides ? 3 : 1);
+	expect_all(b, b->at);
+	fill(b, b->at, b->at + LEN - 1);
+	expect_all(b, b->at);
+}
+
+static void prevented(struct bed *b)
+{
+	static void (*const prevent[])(struct bed * b, bool up) = { lengthen_run, fill_leaf,
+								    thin_brother, misalign,
+								    join_own,     join_brother };
+	bool up = b->variant % 2;
+	unsigned int how = b->variant / 2;
+
+	find_end(b, up, true);
+	make_room(b);
+	prevent[how](b, up);
+	stays(b, (how == 3 && b->unit != PAGE_UNIT) || (how > 3 && !in_rcu(b)));
+}
+
+static void else_it_is_one_range(void **state)
+{
+	(void)state;
+	on_beds(false, 12, prevented);
+}
+
+/* Two nodes above would have to become others, too. */
+static void nothing_comes_from_a_cousin(void **state)
+{
+	struct bed b;
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		bed_make(&b, i / 2 ? RCU_TREE : MT_FLAGS_ALLOC_RANGE, PAGE_UNIT, 3000, false);
+		find_end(&b, i % 2, false);
+		make_room(&b);
+		stays(&b, false);
+		bed_free(&b);
+	}
+	expect_no_nodes();
+}
+
+/* ---- What leaves cannot be written as ---- */
+
+enum { BLOCK = 1 << SMR_SHORT_BITS };
+
+/* The entry beside the gap that is to come over, and the one on the far side of that. */
+struct shape {
+	bool up;
+	unsigned long first, last, far; /* keys; far: where that one ends, or begins */
+};
+
+/* As many entries before and behind these, one page each; ascending, which leaves leaves full. */
+static void build(struct bed *b, const struct shape *s, unsigned int lead)
+{
+	unsigned long low = s->up ? s->first : s->far, high = s->up ? s->far : s->first;
+	unsigned long page = low / PAGE_UNIT - 2 * lead;
+
+	for (; page < low / PAGE_UNIT; page += 2)
+		fill(b, page, page);
+	store_keys(b, low, s->up ? s->last : low + PAGE_UNIT - 1, new_entry(b));
+	store_keys(b, high, s->up ? high + PAGE_UNIT - 1 : s->last, new_entry(b));
+	for (page = high / PAGE_UNIT + 2; page < high / PAGE_UNIT + 200; page += 2)
+		fill(b, page, page);
+}
+
+/* With some number of entries before it the entry is at the end of a short leaf. */
+static void with_shape(const struct shape *s, unsigned int flags)
+{
+	unsigned int seen = 0;
+	struct bed b;
+
+	for (unsigned int lead = 60; lead < 110; lead++) {
+		bed_make(&b, flags, PAGE_UNIT, 2, false);
+		build(&b, s, lead);
+		mas_set(&b.mas, s->first);
+		mas_walk(&b.mas);
+		if (smr_enode_kind(b.mas.node) == SMR_SLEAF && has_brother(&b, s->up) &&
+		    b.mas.offset == (s->up ? b.mas.end : 0)) {
+			b.at = s->first / PAGE_UNIT;
+			fill(&b, b.at + (s->up ? -12 : 4), b.at + (s->up ? -4 : 12));
+			mas_set(&b.mas, s->first);
+			assert_ptr_equal(mas_erase(&b.mas), rm_erase(&b.model, s->first));
+			assert_int_equal(pieces(&b, b.at), 1);
+			expect_all(&b, b.at);
+			seen++;
+		}
+		bed_free(&b);
+	}
+	assert_true(seen > 0);
+}
+
+static void leaves_stay_what_they_can_be(void **state)
+{
+	static const unsigned long page = PAGE_UNIT, at = PAGE_UNIT * (BLOCK / 2),
+				   half = PAGE_UNIT / 2;
+	static const struct shape shape[] = {
+		/* The block of a short leaf ends in the gap. */
+		{ true, page * (BLOCK - 4), page * (BLOCK - 3) - 1, page * (BLOCK + 4) },
+		{ false, page * (BLOCK + 4), page * (BLOCK + 5) - 1, page * (BLOCK - 4) },
+		/* Where the leaves meet is no page. */
+		{ true, at, at + half - 1, at + 2 * page },
+		{ false, at + half, at + page - 1, at - 2 * page },
+	};
+
+	(void)state;
+	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(shape); i++)
+		with_shape(&shape[i / 2], i % 2 ? RCU_TREE : MT_FLAGS_ALLOC_RANGE);
+	expect_no_nodes();
+}
+
+/* From the last entry of one leaf to the gap that another begins with, and all that is between. */
+static void a_store_over_many_leaves(void **state)
+{
+	unsigned int seen = 0, slot;
+	unsigned long last;
+	const void *above;
+	struct bed b;
+
+	(void)state;
+	bed_make(&b, RCU_TREE, PAGE_UNIT, 3000, false);
+	for (unsigned long u = 3 * LEN; seen == 0; u = last / PAGE_UNIT + 1) {
+		void *leaf = leaf_of(&b, u);
+
+		last = b.mas.max;
+		assert_true(last < ULONG_MAX);
+		above = b.mas.path[b.mas.depth - 1];
+		slot = b.mas.slot[b.mas.depth - 1];
+		if (!smr_slots(leaf)[b.mas.end])
+			continue;
+		b.at = smr_start(leaf, b.mas.end) / PAGE_UNIT;
+		for (unsigned long v = last / PAGE_UNIT + 1; v < 3000 * LEN;
+		     v = b.mas.max / PAGE_UNIT + 1) {
+			leaf = leaf_of(&b, v);
+			if (b.mas.path[b.mas.depth - 1] == above ||
+			    b.mas.slot[b.mas.depth - 1] != slot + 1 || smr_slots(leaf)[0])
+				continue;
+			make_room(&b);
+			store(&b, b.at, v, NULL);
+			expect_all(&b, b.at);
+			seen++;
+			break;
+		}
+	}
+	bed_free(&b);
+	expect_no_nodes();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_gap_comes_over),
+		cmocka_unit_test(else_it_is_one_range),
+		cmocka_unit_test(nothing_comes_from_a_cousin),
+		cmocka_unit_test(leaves_stay_what_they_can_be),
+		cmocka_unit_test(a_store_over_many_leaves),
+	};
+
+	return bed_run("tree_slide", tests, sizeof(tests) / sizeof(tests[0]));
+}
