@@ -687,15 +687,21 @@ int smri_plan_beyond(struct smr_write *w, bool free_only)
 
 int smri_plan_erase(struct smr_write *w, struct ma_state *mas, const void *root)
 {
-	if (mas->node) {
-		mas->status = ma_active;
-		if (!smr_range_here(mas))
-			return -ENOENT;
-	} else if (root && mas->index == 0) {
-		mas->last = 0;
-	} else {
+	if (!mas->node) {
+		if (root && mas->index == 0) {
+			mas->last = 0;
+			return smr_plan(w, mas, 0, 0, NULL, false);
+		}
 		mas->status = root ? ma_root : ma_none;
 		return -ENOENT;
 	}
-	return smr_plan(w, mas, mas->index, mas->last, NULL, false);
+	mas->status = ma_active;
+	if (!smr_range_here(mas))
+		return -ENOENT;
+	smri_plan_begin(w, mas, NULL);
+	w->first = mas->index;
+	w->last = mas->last;
+	(void)smri_plan_beyond(w, false);
+	smri_plan_pledge(w);
+	return 0;
 }

@@ -52,6 +52,13 @@ smr_inline int smri_plan(struct smr_write *w, struct ma_state *mas, unsigned lon
 	return 0;
 }
 
+/* What the store owes holders of credits. */
+smr_inline void smri_plan_pledge(struct smr_write *w)
+{
+	if (smr_has_credits(w->mt))
+		w->pledge = smr_pledge_shortfall(w);
+}
+
 /*
  * Plans storing @entry over [first..last]. Moves the cursor to the leaf of first. With @free_only,
  * -EEXIST unless every key is free. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
@@ -61,8 +68,8 @@ smr_inline int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long
 {
 	int err = smri_plan(w, mas, first, last, entry, free_only);
 
-	if (!err && smr_has_credits(w->mt))
-		w->pledge = smr_pledge_shortfall(w);
+	if (!err)
+		smri_plan_pledge(w);
 	return err;
 }
 
