@@ -14,15 +14,19 @@ static uint32_t part_gap(const struct smr_level *lev, unsigned int c, bool leaf)
 		    : smr_gap_inner(lev->node[c]);
 }
 
-/* Part @c has been written into its node. */
-static void finish_part(struct smr_write *w, unsigned int l, unsigned int c, void *enode)
+/*
+ * All parts have been written into their nodes. Only then are these looked at: what has just been
+ * written is still on its way to the cache.
+ */
+static void finish_level(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
 
-	lev->node[c] = enode;
-	smr_node_of(enode)->txn = w->mt->ma_txn;
-	smr_census(w->mt, enode, 1);
-	lev->gap[c] = smr_tracks_gaps(w->mt) ? part_gap(lev, c, l == 0) : 0;
+	for (unsigned int c = 0; c < lev->parts; c++) {
+		smr_node_of(lev->node[c])->txn = w->mt->ma_txn;
+		smr_census(w->mt, lev->node[c], 1);
+		lev->gap[c] = smr_tracks_gaps(w->mt) ? part_gap(lev, c, l == 0) : 0;
+	}
 }
 
 static void deal_level(struct smr_write *w, unsigned int l)
@@ -36,17 +40,17 @@ static void deal_level(struct smr_write *w, unsigned int l)
 		it = &children;
 	}
 	for (unsigned int c = 0; c < lev->parts; c++)
-		finish_part(w, l, c,
-			    smr_encode(smr_own_node(w->mas), &lev->code[c], it, lev->cut[c],
-				       lev->cut[c + 1] - (unsigned int)lev->cut[c]));
+		lev->node[c] = smr_encode(smr_own_node(w->mas), &lev->code[c], it, lev->cut[c],
+					  lev->cut[c + 1] - (unsigned int)lev->cut[c]);
 }
 
 static void build_level(struct smr_write *w, unsigned int l)
 {
 	if (w->level[l].spliced)
-		finish_part(w, l, 0, smr_splice_inner(w, l, smr_own_node(w->mas)));
+		w->level[l].node[0] = smr_splice_inner(w, l, smr_own_node(w->mas));
 	else
 		deal_level(w, l);
+	finish_level(w, l);
 }
 
 void smr_build(struct smr_write *w)

@@ -382,13 +382,17 @@ static bool choose_left(const struct smr_write *w, const struct smr_level *lev, 
 	const struct smr_path *l = &w->left, *r = &w->right;
 	bool left = l->slot[d - 1] > 0;
 	bool right = r->slot[d - 1] + 1u < smr_count(r->node[d - 1]);
+	const void *before, *behind;
 
 	if (left != right)
 		return left;
 	if (!left)
 		return lev->min > 0;
-	return ascending || smr_count(smr_slots(l->node[d - 1])[l->slot[d - 1] - 1]) <=
-				    smr_count(smr_slots(r->node[d - 1])[r->slot[d - 1] + 1]);
+	before = smr_slots(l->node[d - 1])[l->slot[d - 1] - 1];
+	behind = smr_slots(r->node[d - 1])[r->slot[d - 1] + 1];
+	smr_prefetch_node(before); /* one of them will be read, as a whole */
+	smr_prefetch_node(behind);
+	return ascending || smr_count(before) <= smr_count(behind);
 }
 
 static void join_neighbour(struct smr_write *w, struct smr_level *lev, unsigned int d,

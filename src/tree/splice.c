@@ -49,8 +49,10 @@ void *smr_splice_inner(const struct smr_write *w, unsigned int l, struct smr_nod
 
 	smr_node_copy(node, smr_node_of(old));
 	node->mark = SMR_UNMARKED;
-	smr_shift_within(node, kind, behind - 1, last);
-	move_gaps(smr_gaps(enode), behind, last + 1, smr_count(old));
+	if (behind != last + 1) { /* two leaves that share are still two */
+		smr_shift_within(node, kind, behind - 1, last);
+		move_gaps(smr_gaps(enode), behind, last + 1, smr_count(old));
+	}
 	for (unsigned int c = 0; c < below->parts; c++) {
 		if (c > 0)
 			smr_kind_set_start(node, node, kind, first + c, below->start[c]);
