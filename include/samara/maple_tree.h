@@ -76,9 +76,10 @@ struct maple_tree {
 	unsigned long ma_seq;                /* bumped whenever a node leaves the tree */
 	unsigned long ma_nodes_built;
 	unsigned long ma_nodes_retired;
-	unsigned int ma_txn;  /* of what a transaction works on (txn.h): its number; else 0 */
-	unsigned int ma_txns; /* transactions begun so far */
-	struct {              /* what holders of credits rely on (credits.h) */
+	unsigned long ma_newest; /* where the range begins that was stored last */
+	unsigned int ma_txn;     /* of what a transaction works on (txn.h): its number; else 0 */
+	unsigned int ma_txns;    /* transactions begun so far */
+	struct {                 /* what holders of credits rely on (credits.h) */
 		unsigned long leaves;
 		unsigned long crowding;
 		unsigned long recycling; /* credits */
@@ -92,12 +93,12 @@ struct maple_tree {
 	} ma_pledge;
 };
 
-#define MT_TREE_INIT_(flags)                                                                  \
-	{                                                                                     \
-		NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0, 0, 0, \
-		{                                                                             \
-			0, 0, 0, 0, 0, 0, 1, 0, 0, 0                                          \
-		}                                                                             \
+#define MT_TREE_INIT_(flags)                                                                     \
+	{                                                                                        \
+		NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0, 0, 0, 0, \
+		{                                                                                \
+			0, 0, 0, 0, 0, 0, 1, 0, 0, 0                                             \
+		}                                                                                \
 	}
 
 /* Static initialisers. The external form does not add MT_FLAGS_LOCK_EXTERN: pass it in @flags. */

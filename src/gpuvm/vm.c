@@ -10,7 +10,7 @@
 #include <errno.h>
 
 /* Users embed these, so their sizes are part of the binary interface. */
-_Static_assert(sizeof(struct gpuvm) == 512, "struct gpuvm");
+_Static_assert(sizeof(struct gpuvm) == 520, "struct gpuvm");
 _Static_assert(sizeof(struct gpuvm_object) == 88, "struct gpuvm_object");
 _Static_assert(sizeof(struct gpuva) == 72, "struct gpuva");
 _Static_assert(sizeof(struct gpuva_op) == 56, "struct gpuva_op");

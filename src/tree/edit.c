@@ -289,6 +289,8 @@ smr_inline bool within(enum smr_kind kind, struct ma_state *mas, unsigned long f
 
 	if (!plan_store(kind, &e, mas, first, last, entry))
 		return false;
+	if (entry)
+		mas->tree->ma_newest = first;
 	commit(kind, &e, mas, entry);
 	return true;
 }

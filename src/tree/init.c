@@ -23,6 +23,7 @@ void smr_tree_init(struct maple_tree *mt, unsigned int flags)
 	mt->ma_lock_is_held = NULL;
 	mt->ma_seq = 0;
 	mt->ma_nodes_built = 0;
+	mt->ma_newest = 0;
 	mt->ma_nodes_retired = 0;
 	mt->ma_txn = 0;
 	mt->ma_txns = 0;

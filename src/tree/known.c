@@ -132,6 +132,7 @@ void smr_draft_store(struct smr_draft *d, struct ma_state *mas, unsigned long fi
 	set_write(&w, mas, first, last, d->i, d->j);
 	w.entry = entry;
 	mas->tree->ma_nodes_built++;
+	mas->tree->ma_newest = first;
 	smr_publish_leaf(&w, d->leaf, d->x);
 	smr_settle(&w);
 	d->leaf = NULL;

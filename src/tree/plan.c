@@ -19,6 +19,8 @@
  */
 #define DEAL_SLACK 4
 
+enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
+
 /* ---- Where the new range goes ---- */
 
 /* What range @i holds, be it in joined pieces or not. */
@@ -284,44 +286,61 @@ static bool deal_evenly(struct smr_level *lev, const struct smr_items *it, unsig
 	return true;
 }
 
-/* The most ranges from @from on that one leaf takes, leaving none or enough for the rest. */
-static unsigned int pack_part(struct smr_level *lev, const struct smr_items *it, unsigned int c,
-			      unsigned int from)
+/* Parts of these sizes, of which some may be 0, that are all the items together. */
+static bool deal_sizes(struct smr_level *lev, const struct smr_items *it, const unsigned int *size)
+{
+	unsigned int from = 0, c = 0;
+
+	for (unsigned int i = 0; i < SMR_PARTS_MAX; from += size[i++])
+		if (size[i] && !deal_part(lev, it, c++, from, from + size[i], true, 0))
+			return false;
+	return true;
+}
+
+/* Items on that side of the new one, but for what is left there of a gap that it cuts. */
+static unsigned int count_side(const struct smr_items *it, unsigned long first, enum smr_side side)
+{
+	unsigned int x = 0;
+
+	while (it->start[x] < first)
+		x++;
+	if (side == SMR_LEFT)
+		return x > 0 && !it->slot[x - 1] ? x - 1 : x;
+	return it->n - (x + 1 < it->n && !it->slot[x + 1] ? x + 2 : x + 1);
+}
+
+/*
+ * Stores that follow one another leave full leaves behind them, for nothing will be stored there
+ * again: what lies on side @full of the new item. The rest goes on growing; what of that side would
+ * be too little for a leaf of its own comes to it.
+ */
+static bool deal_growing(struct smr_level *lev, const struct smr_items *it, unsigned long first,
+			 enum smr_side full)
 {
 	static const unsigned int caps[] = { SMR_SLEAF_CAP, SMR_NLEAF_CAP, SMR_WLEAF_CAP };
-	unsigned int rest = it->n - from;
+	unsigned int n, most, more;
 
+	if (deal_part(lev, it, 0, 0, it->n, true, 0))
+		return true;
+	n = count_side(it, first, full);
+	if (n + SMR_LEAF_MIN > it->n)
+		n = it->n - SMR_LEAF_MIN;
+	if (n < SMR_LEAF_MIN)
+		return false;
 	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++) {
-		unsigned int n = rest < caps[i] ? rest : caps[i];
-
-		if (n < rest && rest - n < SMR_LEAF_MIN)
-			n = rest - SMR_LEAF_MIN;
-		if (n >= SMR_LEAF_MIN && deal_part(lev, it, c, from, from + n, true, 0))
-			return n;
+		most = n < caps[i] ? n : caps[i];
+		more = n - most < SMR_LEAF_MIN ? 0 : n - most;
+		if (deal_sizes(lev, it,
+			       full == SMR_LEFT
+				       ? (unsigned int[]){ most, more, it->n - most - more }
+				       : (unsigned int[]){ it->n - most - more, more, most }))
+			return true;
 	}
-	return 0;
+	return false;
 }
 
-/* Keys that ascend leave full leaves behind them: nothing will be stored there again. */
-static bool deal_packed(struct smr_level *lev, const struct smr_items *it)
+static void deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsigned int slack)
 {
-	unsigned int from = 0, n;
-
-	for (unsigned int c = 0; c < SMR_PARTS_MAX && from < it->n; c++) {
-		n = pack_part(lev, it, c, from);
-		if (n == 0)
-			return false;
-		from += n;
-	}
-	return from == it->n;
-}
-
-/* @ascending: of leaves alone, see DEAL_SLACK. */
-static void deal(struct smr_level *lev, const struct smr_items *it, bool leaf, bool ascending,
-		 unsigned int slack)
-{
-	if (ascending && deal_packed(lev, it))
-		return;
 	for (unsigned int parts = 1; parts <= SMR_PARTS_MAX; parts++)
 		if (deal_evenly(lev, it, parts, leaf, slack))
 			return;
@@ -374,10 +393,10 @@ static void *extend_right(struct smr_path *path, unsigned int d)
 
 /*
  * Left or right? A brother (under the same parent) before a cousin, for a cousin makes the window
- * wider above; behind an ascending store the left one, which is full; else the emptier one.
+ * wider above; then the one on the side that is to be left full; else the emptier one.
  */
 static bool choose_left(const struct smr_write *w, const struct smr_level *lev, unsigned int d,
-			bool ascending)
+			enum smr_side full)
 {
 	const struct smr_path *l = &w->left, *r = &w->right;
 	bool left = l->slot[d - 1] > 0;
@@ -388,17 +407,19 @@ static bool choose_left(const struct smr_write *w, const struct smr_level *lev, 
 		return left;
 	if (!left)
 		return lev->min > 0;
+	if (full != SMR_EITHER)
+		return full == SMR_LEFT;
 	before = smr_slots(l->node[d - 1])[l->slot[d - 1] - 1];
 	behind = smr_slots(r->node[d - 1])[r->slot[d - 1] + 1];
 	smr_prefetch_node(before); /* one of them will be read, as a whole */
 	smr_prefetch_node(behind);
-	return ascending || smr_count(before) <= smr_count(behind);
+	return smr_count(before) <= smr_count(behind);
 }
 
 static void join_neighbour(struct smr_write *w, struct smr_level *lev, unsigned int d,
-			   bool ascending)
+			   enum smr_side full)
 {
-	lev->neighbour_left = choose_left(w, lev, d, ascending);
+	lev->neighbour_left = choose_left(w, lev, d, full);
 	if (lev->neighbour_left) {
 		lev->neighbour = extend_left(&w->left, d);
 		lev->min = smr_path_min(w->left.node, w->left.slot, d);
@@ -432,14 +453,30 @@ static bool window_is_all(const struct smr_level *lev)
 	return lev->min == 0 && lev->max == ULONG_MAX;
 }
 
-/* Is nothing kept behind the new items of this level? */
-static bool ends_with_new(const struct smr_write *w, unsigned int l)
+/* Is the range that was stored last beside the new one, behind no more than a gap? */
+static bool follows_newest(const struct smr_write *w)
 {
-	unsigned int d = w->mas->depth - l;
+	const struct ma_state *mas = w->mas;
+	unsigned int c = w->i > 2 ? w->i - 2 : 0;
 
-	if (w->compact || l > w->mas->depth)
-		return false;
-	return (l ? w->right.slot[d] : w->j) + 1u == smr_count(w->right.node[d]);
+	for (; c <= mas->end && c <= w->j + 2; c++)
+		if (value_at(mas->node, c) && first_of(mas, c) == w->mt->ma_newest)
+			return true;
+	return false;
+}
+
+/*
+ * Where an entry meets a leaf that is full: do stores follow one another there, or end the leaf?
+ * Then more of them are to come in this place, and the side of it where more ranges are will have
+ * no other, and is to be left full.
+ */
+static enum smr_side growing(const struct smr_write *w)
+{
+	unsigned int behind = w->mas->end - w->j;
+
+	if (!w->entry || (behind > 0 && !follows_newest(w)))
+		return SMR_EITHER;
+	return w->i >= behind ? SMR_LEFT : SMR_RIGHT;
 }
 
 /*
@@ -493,13 +530,18 @@ static bool plan_top(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
 	bool old_top = !w->compact && l > 0 && l == w->mas->depth;
-	struct smr_items it;
+	struct smr_items buffer;
+	const struct smr_items *it;
+	enum smr_side full;
 
 	if (old_top && splice(w, l, count_items(w, l))) {
 		w->to_root = true;
 		return true;
 	}
-	deal(lev, gather(w, l, &it), l == 0, l == 0 && ends_with_new(w, l), 0);
+	full = l == 0 && !w->compact ? growing(w) : SMR_EITHER;
+	it = gather(w, l, &buffer);
+	if (full == SMR_EITHER || !deal_growing(lev, it, w->first, full))
+		deal(lev, it, l == 0, 0);
 	w->to_root = lev->parts == 1;
 	return w->to_root;
 }
@@ -509,7 +551,8 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
 	unsigned int d = w->mas->depth - l, n, least = l ? SMR_INNER_MIN : SMR_LEAF_MIN;
-	bool single, enough, ascending;
+	bool single, enough;
+	enum smr_side full;
 	struct smr_items buffer;
 	const struct smr_items *it;
 
@@ -527,14 +570,16 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 		if (enough && deal_part(lev, it, 0, 0, it->n, l == 0, 0))
 			return single && can_publish(w, w->left.node, d);
 		if (enough && !single) {
-			deal(lev, it, l == 0, false, 0);
+			deal(lev, it, l == 0, 0);
 			return false;
 		}
 	}
-	ascending = l == 0 && enough && ends_with_new(w, l);
-	join_neighbour(w, lev, d, ascending);
-	deal(lev, gather(w, l, &buffer), l == 0, ascending && lev->neighbour_left,
-	     l ? 0 : DEAL_SLACK);
+	full = l == 0 && enough ? growing(w) : SMR_EITHER;
+	join_neighbour(w, lev, d, full);
+	it = gather(w, l, &buffer);
+	if (full != (lev->neighbour_left ? SMR_LEFT : SMR_RIGHT) ||
+	    !deal_growing(lev, it, w->first, full))
+		deal(lev, it, l == 0, l ? 0 : DEAL_SLACK);
 	w->to_root = window_is_all(lev) && lev->parts == 1;
 	return w->to_root;
 }

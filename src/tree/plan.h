@@ -115,6 +115,8 @@ smr_inline void smr_commit(struct smr_write *w)
 {
 	smr_assert(w->mas->alloc_nr >= w->nodes);
 	w->mt->ma_nodes_built += w->nodes;
+	if (w->entry)
+		w->mt->ma_newest = w->first;
 	if (smr_likely(w->what == SMR_EDIT))
 		smr_edit_commit(&w->edit, w->mas, w->entry);
 	else

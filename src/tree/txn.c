@@ -96,6 +96,7 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 	smr_tree_init(&txn->view, flags | MT_FLAGS_LOCK_EXTERN);
 	txn->view.ma_root = mt->ma_root;
 	txn->view.ma_mem = mt->ma_mem;
+	txn->view.ma_newest = mt->ma_newest;
 	txn->view.ma_txn = next_number(mt);
 	txn->view.ma_pledge = mt->ma_pledge;
 	mt->ma_pledge.open = 1;
@@ -362,6 +363,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	end_all(&e);
 	smr_replace_root(mt, view->ma_root, mt_height(view));
 	mt->ma_nodes_built += view->ma_nodes_built - view->ma_nodes_retired;
+	mt->ma_newest = view->ma_newest;
 	free_replaced(txn, &e.dropped);
 	smr_pledge_copy(mt, view);
 	mt->ma_pledge.open = 0;
