@@ -709,7 +709,7 @@ smr_inline void choose_form(struct smr_write *w)
 	} else if (fits) {
 		w->what = SMR_LEAF;
 		w->nodes = 1 + stale_above(w);
-	} else {
+	} else if (!w->spans || !smr_plan_slide_across(w)) {
 		plan_subtree(w);
 	}
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * NULL over an entry that its leaf begins or ends with, where the leaf beside that one ends or
- * begins with a gap. A gap lies in one leaf, so that gap comes over, as one piece, and the erased
- * range and what is beside it are a run there (run.h): storing the same range again is a slot that
- * changes.
+ * NULL that joins gaps of two leaves, which stay two. A gap lies in one leaf, so ranges of the one
+ * become the other's. Both leaves and the node above them, which says where they meet, become
+ * others, but of the same form; or, without lock-free readers, are changed in place. To have both
+ * dealt out anew, as plan.c does, takes several times as long.
  *
- * Both leaves and the node above them, which says where they meet, become others, but of the same
- * form; or, without lock-free readers, are changed in place. In a tree of small mappings one erase
- * in twenty is of this kind. To have both leaves dealt out anew, as plan.c does, took a fifth of
- * the time of all erases and stores.
+ * Mostly it is over one entry that its leaf begins or ends with, where the leaf beside that one
+ * ends or begins with a gap: in a tree of small mappings one erase in twenty is of this kind. That
+ * gap comes over as one piece, so the erased range and what is beside it are a run (run.h), and
+ * storing the same range again is a slot that changes. Or it is over several ranges, to the end of
+ * a leaf and further: then the first leaf ends with one gap.
  */
 #include "tree/gap.h"
 #include "tree/plan.h"
@@ -20,6 +21,15 @@
 smr_inline unsigned int beside(const struct ma_state *mas, bool up)
 {
 	return mas->slot[mas->depth - 1] + (up ? 1u : -1u);
+}
+
+/* Does the store end in the leaf behind the cursor's, and have they one parent? */
+static bool are_brothers(const struct smr_write *w)
+{
+	const struct ma_state *mas = w->mas;
+	unsigned int d = mas->depth - 1;
+
+	return w->right.node[d] == mas->path[d] && w->right.slot[d] == beside(mas, true);
 }
 
 /*
@@ -64,6 +74,7 @@ static unsigned int pieces_at(const void *leaf, bool front)
 		return 0;
 	return front ? smr_run_to(slots, 0, end) + 1 : end - smr_run_from(slots, end) + 1;
 }
+
 /* Can that be written in the three nodes as they are? */
 static bool can_slide(const struct ma_state *mas, const struct smr_slide *s)
 {
@@ -90,12 +101,12 @@ static bool find_edge(const struct smr_write *w, struct smr_slide *s, const void
 	if (smr_has_joined(from))
 		return false;
 	smr_prefetch_node(from); /* all of it is copied, if anything is */
-	s->pieces = pieces_at(from, s->up);
-	if (s->pieces == 0 || count < SMR_LEAF_MIN + s->pieces || near + 2 > smr_run_max(w->mt) ||
+	s->ranges = pieces_at(from, s->up);
+	if (s->ranges == 0 || count < SMR_LEAF_MIN + s->ranges || near + 2 > smr_run_max(w->mt) ||
 	    mas->end + 1u == smr_leaf_cap(smr_enode_kind(mas->node)))
 		return false;
 	smr_assert(near < mas->end); /* no leaf below another node is that small */
-	s->edge = smr_start(from, s->up ? s->pieces : count - s->pieces);
+	s->edge = smr_start(from, s->up ? s->ranges : count - s->ranges);
 	return can_slide(mas, s);
 }
 
@@ -111,6 +122,7 @@ static bool plan(struct smr_write *w)
 	near = s->up ? mas->end - smr_run_from(slots, mas->end) : smr_run_to(slots, 0, mas->end);
 	if (at >= smr_count(above) || !find_edge(w, s, smr_slots(above)[at], near))
 		return false;
+	s->run = true;
 	s->stand = s->up ? mas->end + 1u : near + 1;
 	w->first = s->up ? smr_leaf_first(mas->node, mas->end - near, mas->min) : s->edge;
 	w->last = s->up ? s->edge - 1 : smr_leaf_last(mas->node, near, mas->end, mas->max);
@@ -128,8 +140,7 @@ bool smr_plan_slide(struct smr_write *w)
 
 	if (d == 0 || w->mt->ma_txn)
 		return false;
-	if (w->spans &&
-	    (w->right.node[d - 1] != mas->path[d - 1] || w->right.slot[d - 1] != beside(mas, true)))
+	if (w->spans && !are_brothers(w))
 		return false;
 	moved = w->spans && !slots[w->i] && smr_run_to(slots, w->i, mas->end) == mas->end;
 	if (moved)
@@ -141,6 +152,28 @@ bool smr_plan_slide(struct smr_write *w)
 		mas->offset = offset;
 	}
 	return false;
+}
+
+bool smr_plan_slide_across(struct smr_write *w)
+{
+	struct ma_state *mas = w->mas;
+	struct smr_slide *s = &w->slide;
+	unsigned int d = mas->depth, x = w->i + (w->first > w->begin);
+	const void *leaf = mas->node, *right = w->right.node[d];
+
+	if (w->entry || d == 0 || w->mt->ma_txn || !are_brothers(w) || smr_has_joined(leaf) ||
+	    smr_has_joined(right))
+		return false;
+	*s = (struct smr_slide){ .up = true, .edge = w->last + 1, .stand = x };
+	s->ranges = w->j + (w->last == w->end);
+	if (x + 1 < SMR_LEAF_MIN || x == smr_leaf_cap(smr_enode_kind(leaf)) ||
+	    smr_count(right) < SMR_LEAF_MIN + s->ranges ||
+	    !smr_can_start(mas->path[d - 1], s->edge) || !smr_can_hold(leaf, mas->min, w->last) ||
+	    (x > w->i && !smr_can_start(leaf, w->first)))
+		return false;
+	w->what = SMR_SLIDE;
+	w->nodes = smr_editable(w->mt, leaf) ? 0 : 3;
+	return true;
 }
 
 /* ---- The three nodes ---- */
@@ -162,8 +195,25 @@ static void copy(struct smr_node *to, const struct smr_node *from)
 		smr_node_copy(to, from);
 }
 
-/* The cursor's leaf with the gap. */
-static void add_gap(const struct smr_write *w, void *leaf)
+/* The cursor's leaf with the gap as its last range. */
+static void end_with_gap(const struct smr_write *w, void *leaf)
+{
+	const struct ma_state *mas = w->mas;
+	struct smr_node *node = smr_node_of(leaf);
+	enum smr_kind kind = smr_enode_kind(leaf);
+	unsigned int x = w->slide.stand;
+
+	copy(node, smr_node_of(mas->node));
+	if (x > w->i)
+		smr_kind_set_start(node, node, kind, x, w->first);
+	smr_bounds_pad(node, kind, x, mas->end);
+	node->count = (uint8_t)(x + 1);
+	node->txn = 0;
+	smr_slots(leaf)[x] = NULL;
+}
+
+/* The cursor's leaf with the gap as a run. */
+static void add_piece(const struct smr_write *w, void *leaf)
 {
 	const struct ma_state *mas = w->mas;
 	struct smr_node *node = smr_node_of(leaf), *old = smr_node_of(mas->node);
@@ -185,18 +235,18 @@ static void add_gap(const struct smr_write *w, void *leaf)
 	smr_mark_pieces(node);
 }
 
-/* The leaf @from without it. */
-static void remove_gap(const struct smr_slide *s, void *leaf, void *from)
+/* The leaf @from without what it loses. */
+static void remove_ranges(const struct smr_slide *s, void *leaf, void *from)
 {
 	struct smr_node *node = smr_node_of(leaf), *old = smr_node_of(from);
 	enum smr_kind kind = smr_enode_kind(leaf);
 	unsigned int count = old->count;
 
 	if (s->up) {
-		smr_shift(node, old, kind, 0, s->pieces);
+		smr_shift(node, old, kind, 0, s->ranges);
 	} else {
 		copy(node, old);
-		node->count = (uint8_t)(count - s->pieces);
+		node->count = (uint8_t)(count - s->ranges);
 		smr_bounds_pad(node, kind, node->count - 1u, count - 1);
 	}
 	node->txn = 0;
@@ -219,7 +269,7 @@ static void move_edge(const struct smr_write *w, void *above, void *leaf, void *
 
 /* ---- Gap figures ---- */
 
-/* The figure of the leaf at @at above, which the gap leaves: told from the leaf as it was. */
+/* The figure of the leaf at @at above, which loses ranges: told from the leaf as it was. */
 static uint32_t gap_that_stays(const struct smr_write *w, unsigned int at)
 {
 	const struct ma_state *mas = w->mas;
@@ -229,21 +279,21 @@ static uint32_t gap_that_stays(const struct smr_write *w, unsigned int at)
 	uint32_t figure = smr_gaps(above)[at];
 	unsigned long min, max, length = s->up ? s->edge - mas->max - 1 : mas->min - s->edge;
 
-	if (smr_gap_figure(length - 1) < figure)
+	if (s->ranges == 0 || smr_gap_figure(length - 1) < figure)
 		return figure;
 	count = smr_count(from);
 	if (s->up) {
 		min = mas->max + 1;
 		max = at + 1 < smr_count(above) ? smr_child_start(above, at + 1) - 1
 						: smr_path_max(mas->path, mas->slot, d);
-		return smr_gap_beside(from, min, max, 0, s->pieces - 1);
+		return smr_gap_beside(from, min, max, 0, s->ranges - 1);
 	}
 	max = mas->min - 1;
 	min = at > 0 ? smr_child_start(above, at) : smr_path_min(mas->path, mas->slot, d);
-	return smr_gap_beside(from, min, max, count - s->pieces, count - 1);
+	return smr_gap_beside(from, min, max, count - s->ranges, count - 1);
 }
 
-/* The figures above: before the cursor's path changes. @stays: of the leaf that the gap leaves. */
+/* The figures above: before the cursor's path changes. @stays: of the leaf that loses ranges. */
 static void set_figures(const struct smr_write *w, void *above, uint32_t stays)
 {
 	const struct ma_state *mas = w->mas;
@@ -304,8 +354,11 @@ void smr_commit_slide(struct smr_write *w)
 	for (unsigned int i = 0; i < 3; i++)
 		new[i] = next_of(w, old[i]);
 	move_edge(w, new[0], new[1], new[2]);
-	add_gap(w, new[1]);
-	remove_gap(&w->slide, new[2], old[2]);
+	if (w->slide.run)
+		add_piece(w, new[1]);
+	else
+		end_with_gap(w, new[1]);
+	remove_ranges(&w->slide, new[2], old[2]);
 	if (tracks)
 		set_figures(w, new[0], stays);
 	if (w->nodes)

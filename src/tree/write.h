@@ -43,7 +43,7 @@ enum smr_what {
 	SMR_EDIT,    /* amid one leaf: edit.h */
 	SMR_INPLACE, /* change one leaf in place: nobody else can see it */
 	SMR_LEAF,    /* one leaf becomes one of the same encoding; copies above it, at most */
-	SMR_SLIDE,   /* a gap moves over to the leaf beside it: slide.c */
+	SMR_SLIDE,   /* a gap of two leaves becomes one of them: slide.c */
 	SMR_SUBTREE, /* everything else: see the levels */
 };
 
@@ -62,11 +62,12 @@ struct smr_level {
 	uint32_t gap[SMR_PARTS_MAX];
 };
 
-/* A gap at the end of a leaf that moves over the end of the cursor's. */
+/* How far two leaves beside one another, the cursor's and another, share anew. */
 struct smr_slide {
-	bool up;             /* from the leaf behind? else from the one before */
-	unsigned int pieces; /* that it is in there */
-	unsigned long edge;  /* where the two leaves meet then */
+	bool up;             /* is the other one behind? else it is in front */
+	bool run;            /* has the cursor's the gap as a run? else as one range, its last */
+	unsigned int ranges; /* that the other one loses */
+	unsigned long edge;  /* where they meet then */
 	unsigned int stand;  /* the cursor's offset then */
 };
 
@@ -188,10 +189,14 @@ void *smr_splice_inner(const struct smr_write *w, unsigned int l, struct smr_nod
 /* A copy, flags and all. */
 void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 
-/* ---- A gap that moves over the end of a leaf (slide.c) ---- */
+/* ---- A gap of two leaves (slide.c) ---- */
 
-/* Is that all that the store, which is placed but not widened, comes to? Then it is planned. */
+/*
+ * Is that all that storing NULL comes to, of one entry at the end of a leaf, or of ranges of two
+ * leaves? Then it is planned: the first before the store is widened, the second after that.
+ */
 bool smr_plan_slide(struct smr_write *w);
+bool smr_plan_slide_across(struct smr_write *w);
 void smr_commit_slide(struct smr_write *w);
 
 /* ---- Nodes that leave the tree (drop.c) ---- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An entry that its leaf begins or ends with is erased, and the gap beside it is another leaf's:
- * that comes over, in three new nodes or none, and storing the same again takes none.
+ * that comes over, in three new nodes or none, and storing the same again takes none. Or much is
+ * erased of two leaves, which are two afterwards.
  */
 #include "run_bed.h"
 
@@ -118,6 +119,81 @@ static void a_gap_comes_over(void **state)
 {
 	(void)state;
 	on_beds(false, 12, slides);
+}
+
+/* ---- Ranges of two leaves ---- */
+
+/* From the middle of an entry on, or to it, or all of it. */
+static void erase_across(struct bed *b, unsigned long from, unsigned long to, unsigned int how)
+{
+	store(b, how & 1 ? from + HALF : from, how & 2 ? to + HALF - 1 : to + LEN - 1, NULL);
+}
+
+/* The entry of unit @u, or the one behind it. */
+static unsigned long entry_from(struct bed *b, unsigned long u)
+{
+	return mtree_load(&b->tree, first_key(b, u)) ? u : u + LEN;
+}
+
+static void across(struct bed *b)
+{
+	unsigned int how = b->variant % 4, more = b->variant / 4 % 4;
+	struct sides before, after;
+	unsigned long from, to;
+
+	find_end(b, true, true);
+	make_room(b);
+	b->held = b->variant / 16;
+	look(b, true, &before);
+	from = b->at - more * 2 * LEN;
+	to = entry_from(b, b->mas.max / b->unit + 1) + more * 2 * LEN;
+	assert_true(mtree_load(&b->tree, first_key(b, from)) &&
+		    mtree_load(&b->tree, first_key(b, to)));
+	leaf_of(b, to);
+	assert_ptr_equal(b->mas.node, before.beside);
+	erase_across(b, from, to, how);
+	assert_int_equal(b->tree.ma_nodes_built, b->built + (in_rcu(b) ? 3 : 0));
+	b->at = from;
+	look(b, true, &after);
+	assert_int_equal(after.leaf == before.leaf, !in_rcu(b));
+	leaf_of(b, from + HALF);
+	assert_int_equal(b->mas.offset, b->mas.end);
+	assert_int_equal(after.count, before.count - 2 * more + (how & 1 ? 1 : -1));
+	assert_int_equal(after.count_beside,
+			 before.count_beside - 2 * more - 1 - (how & 2 ? 0 : 2));
+	expect_all(b, from);
+	fill(b, from, to + LEN - 1);
+	expect_all(b, from);
+}
+
+static void two_leaves_stay_two(void **state)
+{
+	(void)state;
+	on_beds(false, 32, across);
+}
+
+/* The gap begins where the first leaf can have no bound, or where joined ranges are. */
+static void across_from(struct bed *b)
+{
+	unsigned long to;
+
+	find_end(b, true, true);
+	make_room(b);
+	to = entry_from(b, b->mas.max / b->unit + 1);
+	if (b->variant) {
+		erase(b, b->at - 2 * LEN);
+		fill(b, b->at - 3 * LEN, b->at - 1);
+		assert_int_equal(smr_has_joined(leaf_of(b, b->at)), in_rcu(b));
+	}
+	store_keys(b, first_key(b, b->at - (b->variant ? LEN : 0)) + b->unit / 2,
+		   last_key(b, to + LEN - 1), NULL);
+	expect_all(b, b->at);
+}
+
+static void whatever_they_are(void **state)
+{
+	(void)state;
+	on_beds(false, 2, across_from);
 }
 
 /* ---- Where it stays to be dealt out anew ---- */
@@ -338,6 +414,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_gap_comes_over),
+		cmocka_unit_test(two_leaves_stay_two),
+		cmocka_unit_test(whatever_they_are),
 		cmocka_unit_test(else_it_is_one_range),
 		cmocka_unit_test(nothing_comes_from_a_cousin),
 		cmocka_unit_test(leaves_stay_what_they_can_be),
