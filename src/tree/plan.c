@@ -474,7 +474,7 @@ static enum smr_side growing(const struct smr_write *w)
 {
 	unsigned int behind = w->mas->end - w->j;
 
-	if (!w->entry || (behind > 0 && !follows_newest(w)))
+	if (!w->entry || w->spans || (behind > 0 && !follows_newest(w)))
 		return SMR_EITHER;
 	return w->i >= behind ? SMR_LEFT : SMR_RIGHT;
 }
