@@ -19,6 +19,7 @@
  */
 #define DEAL_SLACK 4
 
+/* Of a new range: which is to be left full. */
 enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
 
 /* ---- Where the new range goes ---- */

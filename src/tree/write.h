@@ -62,7 +62,7 @@ struct smr_level {
 	uint32_t gap[SMR_PARTS_MAX];
 };
 
-/* How far two leaves beside one another, the cursor's and another, share anew. */
+/* Two leaves side by side, the cursor's and another, which share their ranges anew. */
 struct smr_slide {
 	bool up;             /* is the other one behind? else it is in front */
 	bool run;            /* has the cursor's the gap as a run? else as one range, its last */
