@@ -454,7 +454,7 @@ static bool window_is_all(const struct smr_level *lev)
 	return lev->min == 0 && lev->max == ULONG_MAX;
 }
 
-/* Is the range that was stored last beside the new one, behind no more than a gap? */
+/* Is the range that was stored last beside the new one, with no more than one between? */
 static bool follows_newest(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;

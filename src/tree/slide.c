@@ -12,8 +12,8 @@
  * a leaf and further: then the first leaf ends with one gap.
  */
 #include "tree/gap.h"
-#include "tree/plan.h"
 #include "tree/splice.h"
+#include "tree/write.h"
 
 /* ---- Planning ---- */
 
@@ -110,8 +110,8 @@ static bool find_edge(const struct smr_write *w, struct smr_slide *s, const void
 	return can_slide(mas, s);
 }
 
-/* The cursor is in the leaf of the entry. */
-static bool plan(struct smr_write *w)
+/* The cursor is in the leaf of the entry: does the gap come to it as a run? */
+static bool plan_run(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 	struct smr_slide *s = &w->slide;
@@ -145,7 +145,8 @@ bool smr_plan_slide(struct smr_write *w)
 	moved = w->spans && !slots[w->i] && smr_run_to(slots, w->i, mas->end) == mas->end;
 	if (moved)
 		smr_range_up(mas);
-	if ((w->spans ? takes_end_across(w, moved, up) : takes_end(w, w->i, w->j, up)) && plan(w))
+	if ((w->spans ? takes_end_across(w, moved, up) : takes_end(w, w->i, w->j, up)) &&
+	    plan_run(w))
 		return true;
 	if (moved) {
 		smr_range_down(mas);
@@ -274,23 +275,18 @@ static uint32_t gap_that_stays(const struct smr_write *w, unsigned int at)
 {
 	const struct ma_state *mas = w->mas;
 	const struct smr_slide *s = &w->slide;
-	unsigned int d = mas->depth - 1, count;
+	unsigned int d = mas->depth - 1, i = 0;
 	const void *above = mas->path[d], *from = smr_slots(above)[at];
 	uint32_t figure = smr_gaps(above)[at];
 	unsigned long min, max, length = s->up ? s->edge - mas->max - 1 : mas->min - s->edge;
 
 	if (s->ranges == 0 || smr_gap_figure(length - 1) < figure)
 		return figure;
-	count = smr_count(from);
-	if (s->up) {
-		min = mas->max + 1;
-		max = at + 1 < smr_count(above) ? smr_child_start(above, at + 1) - 1
-						: smr_path_max(mas->path, mas->slot, d);
-		return smr_gap_beside(from, min, max, 0, s->ranges - 1);
-	}
-	max = mas->min - 1;
-	min = at > 0 ? smr_child_start(above, at) : smr_path_min(mas->path, mas->slot, d);
-	return smr_gap_beside(from, min, max, count - s->ranges, count - 1);
+	min = smr_leaf_first(above, at, smr_path_min(mas->path, mas->slot, d));
+	max = smr_leaf_last(above, at, smr_count(above) - 1, smr_path_max(mas->path, mas->slot, d));
+	if (!s->up)
+		i = smr_count(from) - s->ranges;
+	return smr_gap_beside(from, min, max, i, i + s->ranges - 1);
 }
 
 /* The figures above: before the cursor's path changes. @stays: of the leaf that loses ranges. */
