@@ -78,19 +78,18 @@ static void in_any_direction(void **state)
 	expect_no_nodes();
 }
 
-/* Of a transaction, which goes on where the tree's last store was. */
-static void in_transactions(void **state)
+/* The same in transactions of so many stores. */
+static void grows_by(unsigned long stores)
 {
 	static const struct growth g = { .down = true, .amid = true };
 	struct mt_txn txn;
 	struct bed b;
 
-	(void)state;
 	bed_make(&b, RCU_TREE, PAGE_UNIT, 2, false);
 	surround(&b, &g);
 	for (unsigned long n = 0; n < STORES;) {
 		mt_txn_begin(&txn, &b.tree);
-		for (unsigned int i = 0; i < 5; i++, n++) {
+		for (unsigned long i = 0; i < stores; i++, n++) {
 			unsigned long first = first_key(&b, place(&g, n));
 			unsigned long last = last_key(&b, place(&g, n) + LEN - 1);
 			void *entry = new_entry(&b);
@@ -105,6 +104,14 @@ static void in_transactions(void **state)
 	leaves_are_full(&b, &g);
 	bed_free(&b);
 	expect_no_nodes();
+}
+
+/* Of one store each: it goes on where the last transaction's was. */
+static void in_transactions(void **state)
+{
+	(void)state;
+	grows_by(1);
+	grows_by(5);
 }
 
 int main(void)
