@@ -2,10 +2,15 @@
 /* All of it is compiled for each kind of leaf: @kind is a constant. */
 #include "tree/edit.h"
 
+#include "base/rcu.h"
 #include "mem/retire.h"
+#include "tree/check.h"
 #include "tree/gap.h"
+#include "tree/pledge.h"
 #include "tree/splice.h"
 #include "tree/write.h"
+
+#include <errno.h>
 
 /* ---- Bounds, as a leaf has them ---- */
 
@@ -20,34 +25,85 @@ smr_inline void set_bound(struct smr_node *node, enum smr_kind kind, unsigned in
 	smr_kind_set_bound(node, kind, i - 1, bound);
 }
 
+/* ---- The place ---- */
+
+/*
+ * Where the edit is made: what a cursor knows of its place, or what a look-up has found. It is
+ * never seen as a whole, so compilers keep its parts in registers.
+ */
+struct place {
+	struct maple_tree *mt;
+	void *const *path; /* the leaf at @depth */
+	const unsigned char *slot;
+	void *leaf;
+	unsigned int depth, offset, end;
+};
+
+smr_inline struct place cursor_place(const struct ma_state *mas)
+{
+	return (struct place){ mas->tree, mas->path,  mas->slot,
+			       mas->node, mas->depth, (unsigned int)mas->offset,
+			       mas->end };
+}
+
+/* The first and last key of the leaf: few edits come to them. */
+static smr_noinline unsigned long leaf_min(void *const *path, const unsigned char *slot,
+					   unsigned int depth)
+{
+	return smr_path_min(path, slot, depth);
+}
+
+static smr_noinline unsigned long leaf_max(void *const *path, const unsigned char *slot,
+					   unsigned int depth)
+{
+	return smr_path_max(path, slot, depth);
+}
+
+/* The first, and the last, key of range @i, which may be the leaf's first or last. */
+smr_inline unsigned long first_of(const struct place *p, enum smr_kind kind, unsigned int i)
+{
+	return i > 0 ? smr_kind_start(smr_kind_node(p->leaf, kind), kind, i)
+		     : leaf_min(p->path, p->slot, p->depth);
+}
+
+smr_inline unsigned long last_of(const struct place *p, enum smr_kind kind, unsigned int i)
+{
+	return i < p->end ? first_of(p, kind, i + 1) - 1 : leaf_max(p->path, p->slot, p->depth);
+}
+
+smr_inline void **slots_of(const struct place *p, enum smr_kind kind)
+{
+	return smr_kind_slots(smr_kind_node(p->leaf, kind), kind);
+}
+
 /* ---- Planning ---- */
 
-/* False if one of the store's ends cannot be written as a bound of @node. */
+/*
+ * False if one of the store's ends cannot be written as a bound of @node; one that is further off
+ * than bounds reach need not be told, for it is not amid the leaf.
+ */
 smr_inline bool set_ends(struct smr_edit *e, const struct smr_node *node, enum smr_kind kind,
-			 unsigned long max, unsigned long first, unsigned long last)
+			 unsigned long first, unsigned long last)
 {
 	unsigned long from = first - node->base, to = last + 1 - node->base;
 
 	if (smr_kind_wide(kind)) {
 		e->from = (int64_t)(first ^ SMR_WIDE_SIGN);
 		e->to = (int64_t)((last + 1) ^ SMR_WIDE_SIGN);
-		return last < ULONG_MAX;
+	} else if (smr_kind_short(kind)) { /* with keys on both sides of its base */
+		e->from = (int64_t)from >> node->shift;
+		e->to = (int64_t)to >> node->shift;
+	} else {
+		e->from = (int64_t)(from >> node->shift);
+		e->to = (int64_t)(to >> node->shift);
 	}
-	/* All of the leaf's keys can be written so, but for their alignment. */
-	if (smr_kind_short(kind)) {
-		e->from = (int16_t)(from >> node->shift);
-		e->to = (int16_t)(to >> node->shift);
-		return ((from | to) & ((1UL << node->shift) - 1)) == 0 && last <= max;
-	}
-	e->from = (int64_t)(from >> node->shift);
-	e->to = (int64_t)(to >> node->shift);
-	return first >= node->base && ((from | to) & ((1UL << node->shift) - 1)) == 0 &&
-	       to >> node->shift <= SMR_NARROW_MAX && from < to;
+	/* The last key of all has no end. A wide node's shift is 0. */
+	return ((from | to) & ((1UL << node->shift) - 1)) == 0 && e->from < e->to;
 }
 
-smr_inline bool amid(const struct smr_edit *e, const struct ma_state *mas)
+smr_inline bool amid(const struct smr_edit *e, const struct place *p)
 {
-	return e->i > 0 && e->j < mas->end;
+	return e->i > 0 && e->j < p->end;
 }
 
 /* Is it the same range again? */
@@ -56,28 +112,15 @@ smr_inline bool swaps(const struct smr_edit *e)
 	return e->i == e->j && !e->front && !e->behind;
 }
 
-/* The first, and the last, key of range @i, which may be the leaf's first or last. */
-smr_inline unsigned long first_of(const struct ma_state *mas, enum smr_kind kind, unsigned int i)
-{
-	struct smr_node *node = smr_kind_node(mas->node, kind);
-
-	return i > 0 ? smr_kind_start(node, kind, i) : mas->min;
-}
-
-smr_inline unsigned long last_of(const struct ma_state *mas, enum smr_kind kind, unsigned int i)
-{
-	return i < mas->end ? first_of(mas, kind, i + 1) - 1 : mas->max;
-}
-
 /*
  * What NULL meets of gaps is NULL already, so only entries count. One of them, all of it, between
  * gaps that it may share a run with, is a slot that changes; so is nothing at all. Else one range
  * takes in what is beside it, too. False: not amid the leaf.
  */
-smr_inline bool join_gaps(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
+smr_inline bool join_gaps(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
-	struct smr_node *node = smr_kind_node(mas->node, kind);
-	void *const *slots = smr_kind_slots(node, kind);
+	struct smr_node *node = smr_kind_node(p->leaf, kind);
+	void *const *slots = slots_of(p, kind);
 	unsigned int from, to;
 
 	e->front &= slots[e->i] != NULL;
@@ -87,15 +130,15 @@ smr_inline bool join_gaps(struct smr_edit *e, const struct ma_state *mas, enum s
 	while (e->i < e->j && !slots[e->j])
 		e->j--;
 	from = e->front ? e->i : smr_run_from(slots, e->i);
-	to = e->behind ? e->j : smr_run_to(slots, e->j, mas->end);
-	e->first = e->front ? e->first : first_of(mas, kind, from);
-	e->last = e->behind ? e->last : last_of(mas, kind, to);
+	to = e->behind ? e->j : smr_run_to(slots, e->j, p->end);
+	e->first = e->front ? e->first : first_of(p, kind, from);
+	e->last = e->behind ? e->last : last_of(p, kind, to);
 	e->stand = to;
-	if (swaps(e) && (!slots[e->i] || smr_may_run(mas->tree, from, to, mas->end)))
+	if (swaps(e) && (!slots[e->i] || smr_may_run(p->mt, from, to, p->end)))
 		return true;
 	e->i = from;
 	e->j = to;
-	if (!amid(e, mas))
+	if (!amid(e, p))
 		return false;
 	e->from = e->front ? e->from : bound_of(node, kind, from);
 	e->to = e->behind ? e->to : bound_of(node, kind, to + 1);
@@ -107,131 +150,108 @@ smr_inline bool join_gaps(struct smr_edit *e, const struct ma_state *mas, enum s
  * What is known now, i, j, front and behind, says the rest. False: the leaf is too small for it, or
  * would be too empty.
  */
-smr_inline bool fits(struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
+smr_inline bool fits(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
 	e->swap = swaps(e);
-	e->nodes = !e->swap && !smr_editable(mas->tree, mas->node);
-	e->ranges = mas->end + 1u - (e->j - e->i) + e->front + e->behind;
-	return e->ranges <= smr_kind_cap(kind) && (e->ranges >= SMR_LEAF_MIN || mas->depth == 0);
+	e->nodes = !e->swap && !smr_editable(p->mt, p->leaf);
+	e->ranges = p->end + 1u - (e->j - e->i) + e->front + e->behind;
+	return e->ranges <= smr_kind_cap(kind) && (e->ranges >= SMR_LEAF_MIN || p->depth == 0);
 }
 
 /* Does an entry take the place of a run, all of it? That may be better than an edit (plan.c). */
-smr_inline bool fills_run(const struct smr_edit *e, const struct ma_state *mas, enum smr_kind kind)
+smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
-	void *const *slots = smr_kind_slots(smr_kind_node(mas->node, kind), kind);
+	void *const *slots = slots_of(p, kind);
 
 	return e->i < e->j && !e->front && !e->behind && !slots[e->i] &&
 	       smr_run_to(slots, e->i, e->j) == e->j;
 }
 
-smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct ma_state *mas,
+smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct place *p,
 			   unsigned long first, unsigned long last, const void *entry)
 {
-	const struct smr_node *node = smr_kind_node(mas->node, kind);
+	const struct smr_node *node = smr_kind_node(p->leaf, kind);
 
-	if (!set_ends(e, node, kind, mas->max, first, last))
+	if (!set_ends(e, node, kind, first, last))
 		return false;
 	e->first = first;
 	e->last = last;
-	e->i = e->j = (unsigned int)mas->offset;
-	while (e->j < mas->end && bound_of(node, kind, e->j + 1) < e->to)
+	e->i = e->j = p->offset;
+	while (e->j < p->end && bound_of(node, kind, e->j + 1) < e->to)
 		e->j++;
-	if (!amid(e, mas))
+	if (!amid(e, p))
 		return false;
 	e->front = bound_of(node, kind, e->i) < e->from;
 	e->behind = bound_of(node, kind, e->j + 1) > e->to;
 	e->stand = e->i + e->front;
 	if (!entry)
-		return join_gaps(e, mas, kind) && fits(e, mas, kind);
-	return !fills_run(e, mas, kind) && fits(e, mas, kind);
+		return join_gaps(e, p, kind) && fits(e, p, kind);
+	return !fills_run(e, p, kind) && fits(e, p, kind);
 }
 
-smr_inline bool plan_erase(enum smr_kind kind, struct smr_edit *e, const struct ma_state *mas)
+smr_inline bool plan_erase(enum smr_kind kind, struct smr_edit *e, const struct place *p)
 {
-	e->i = e->j = (unsigned int)mas->offset;
+	e->i = e->j = p->offset;
+	e->from = e->to = 0; /* of a slot that changes, too */
 	e->front = e->behind = false;
-	return amid(e, mas) && join_gaps(e, mas, kind) && fits(e, mas, kind);
+	return amid(e, p) && join_gaps(e, p, kind) && fits(e, p, kind);
 }
 
 /*
  * A transaction copies leaves that are not its own with all that is above them: that is more than
  * an edit. So is to put the pieces of joined ranges together.
  */
-smr_inline bool may_edit(const struct ma_state *mas)
+smr_inline bool may_edit(const struct maple_tree *mt, const void *leaf)
 {
-	return smr_likely(!mas->tree->ma_txn || smr_editable(mas->tree, mas->node)) &&
-	       smr_likely(!smr_has_joined(mas->node));
-}
-
-bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
-		    unsigned long last, const void *entry)
-{
-	if (!may_edit(mas))
-		return false;
-	return SMR_FOR_LEAF(mas->node, plan_store, e, mas, first, last, entry);
-}
-
-bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas)
-{
-	if (!may_edit(mas))
-		return false;
-	return SMR_FOR_LEAF(mas->node, plan_erase, e, mas);
+	return smr_likely(!mt->ma_txn || smr_editable(mt, leaf)) &&
+	       smr_likely(!smr_has_joined(leaf));
 }
 
 /* ---- Gap figures: what smr_update_gaps() does for any store ---- */
 
 /* To be called before the leaf changes. */
-smr_inline void update_gaps(const struct smr_edit *e, struct ma_state *mas, enum smr_kind kind,
+smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enum smr_kind kind,
 			    const void *entry)
 {
-	struct smr_node *node = smr_kind_node(mas->node, kind);
-	void *const *slots = smr_kind_slots(node, kind);
+	void *const *slots = slots_of(p, kind);
 	unsigned long begin, last;
-	unsigned int d = mas->depth;
+	unsigned int d = p->depth;
 	uint32_t before, figure;
 
-	if (!smr_tracks_gaps(mas->tree) || d == 0) /* nobody keeps the figure of the top */
+	if (!smr_tracks_gaps(p->mt) || d == 0) /* nobody keeps the figure of the top */
 		return;
 	if (!entry) {
-		smr_raise_gap(mas->path, mas->slot, d, smr_gap_figure(e->last - e->first));
+		smr_raise_gap(p->path, p->slot, d, smr_gap_figure(e->last - e->first));
 		return;
 	}
-	before = *smr_kept_gap(mas->path, mas->slot, d);
+	before = *smr_kept_gap(p->path, p->slot, d);
 	if (before == 0 || (e->i == e->j && slots[e->i]))
 		return;
-	begin = first_of(mas, kind, slots[e->i] ? e->i : smr_run_from(slots, e->i));
-	last = last_of(mas, kind, slots[e->j] ? e->j : smr_run_to(slots, e->j, mas->end));
+	begin = first_of(p, kind, slots[e->i] ? e->i : smr_run_from(slots, e->i));
+	last = last_of(p, kind, slots[e->j] ? e->j : smr_run_to(slots, e->j, p->end));
 	if (smr_gap_figure(last - begin) < before)
 		return;
-	figure = smr_gap_beside(mas->node, mas->min, mas->max, e->i, e->j);
+	figure = smr_gap_beside(p->leaf, leaf_min(p->path, p->slot, d),
+				leaf_max(p->path, p->slot, d), e->i, e->j);
 	if (e->front && !slots[e->i])
 		figure = smr_gap_larger(figure, smr_gap_figure(e->first - 1 - begin));
 	if (e->behind && !slots[e->j])
 		figure = smr_gap_larger(figure, smr_gap_figure(last - 1 - e->last));
 	if (figure != before)
-		smr_set_gap(mas->path, mas->slot, d, figure);
+		smr_set_gap(p->path, p->slot, d, figure);
 }
 
 /* ---- The edit ---- */
 
-/* Puts @leaf in the place of the cursor's, which is retired. */
-smr_inline void replace(struct ma_state *mas, void *leaf)
+/* Puts @leaf in the place of the one that is there, which is the caller's to retire. */
+smr_inline void replace(const struct place *p, void *leaf)
 {
-	struct maple_tree *mt = mas->tree;
-	struct smr_node *old = smr_node_of(mas->node);
-	struct smr_nodes one = { old, 1 };
-	unsigned int d = mas->depth;
+	unsigned int d = p->depth;
 
 	smr_node_of(leaf)->txn = 0;
-	smr_mark_dead(old);
-	smr_publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &mt->ma_root, leaf);
-	smr_advance(mt);
-	mas->path[d] = leaf;
-	mt->ma_nodes_retired++;
-	if (smr_unlikely(mas->mas_flags & SMR_MAS_CREDIT))
-		smr_cursor_keep(mas, &one);
-	else
-		smr_mem_retire_one(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, old);
+	smr_mark_dead(smr_node_of(p->leaf));
+	smr_publish(d ? smr_slots(p->path[d - 1]) + p->slot[d - 1] : &p->mt->ma_root, leaf);
+	p->mt->ma_nodes_retired++;
 }
 
 /* Makes @to, which may be @from, what the leaf becomes. */
@@ -246,52 +266,111 @@ smr_inline void build(const struct smr_edit *e, struct smr_node *to, struct smr_
 	smr_kind_slots(to, kind)[x] = entry;
 }
 
-smr_inline void commit(enum smr_kind kind, const struct smr_edit *e, struct ma_state *mas,
-		       void *entry)
+/* With @node, if it takes one. */
+smr_inline void carry_out(enum smr_kind kind, const struct smr_edit *e, const struct place *p,
+			  struct smr_node *node, void *entry)
 {
-	struct smr_node *old = smr_kind_node(mas->node, kind), *node;
+	struct smr_node *old = smr_kind_node(p->leaf, kind);
 
+	if (e->nodes) {
+		build(e, node, old, kind, entry);
+		update_gaps(e, p, kind, entry);
+		replace(p, smr_enode_make(node, kind));
+	} else if (e->swap) {
+		if (!entry)
+			smr_mark_pieces(old);
+		update_gaps(e, p, kind, entry);
+		smr_publish(slots_of(p, kind) + e->i, entry);
+		return;
+	} else {
+		update_gaps(e, p, kind, entry);
+		build(e, old, old, kind, entry);
+	}
+	smr_advance(p->mt);
+}
+
+/* ---- Through a cursor ---- */
+
+smr_inline bool cursor_plan_store(enum smr_kind kind, struct smr_edit *e,
+				  const struct ma_state *mas, unsigned long first,
+				  unsigned long last, const void *entry)
+{
+	struct place p = cursor_place(mas);
+
+	return plan_store(kind, e, &p, first, last, entry);
+}
+
+bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
+		    unsigned long last, const void *entry)
+{
+	if (!may_edit(mas->tree, mas->node))
+		return false;
+	return SMR_FOR_LEAF(mas->node, cursor_plan_store, e, mas, first, last, entry);
+}
+
+smr_inline bool cursor_plan_erase(enum smr_kind kind, struct smr_edit *e,
+				  const struct ma_state *mas)
+{
+	struct place p = cursor_place(mas);
+
+	return plan_erase(kind, e, &p);
+}
+
+bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas)
+{
+	if (!may_edit(mas->tree, mas->node))
+		return false;
+	return SMR_FOR_LEAF(mas->node, cursor_plan_erase, e, mas);
+}
+
+/* @old was the leaf that the cursor has another for. */
+smr_inline void cursor_retire(struct ma_state *mas, struct smr_node *old)
+{
+	struct smr_nodes one = { old, 1 };
+
+	if (smr_unlikely(mas->mas_flags & SMR_MAS_CREDIT))
+		smr_cursor_keep(mas, &one);
+	else
+		smr_mem_retire_one(smr_mem_of(mas->tree), (enum mt_rcu_flavor)mas->tree->ma_rcu,
+				   old);
+}
+
+smr_inline void cursor_commit(enum smr_kind kind, const struct smr_edit *e, struct ma_state *mas,
+			      void *entry)
+{
+	struct place p = cursor_place(mas);
+	struct smr_node *node = e->nodes ? smr_own_node(mas) : smr_kind_node(mas->node, kind);
+
+	carry_out(kind, e, &p, node, entry);
 	mas->index = e->first;
 	mas->last = e->last;
 	mas->status = ma_active;
 	mas->offset = e->stand;
 	mas->slot[mas->depth] = (unsigned char)e->stand;
-	if (e->nodes) {
-		node = smr_own_node(mas);
-		build(e, node, old, kind, entry);
-		update_gaps(e, mas, kind, entry);
-		replace(mas, smr_enode_make(node, kind));
-		smr_cursor_on(mas, smr_enode_make(node, kind), e->ranges);
-	} else if (e->swap) {
-		if (!entry)
-			smr_mark_pieces(old);
-		update_gaps(e, mas, kind, entry);
-		smr_publish(smr_kind_slots(old, kind) + e->i, entry);
+	if (e->swap)
 		return;
-	} else {
-		update_gaps(e, mas, kind, entry);
-		build(e, old, old, kind, entry);
-		smr_advance(mas->tree);
-		smr_cursor_on(mas, smr_enode_make(old, kind), e->ranges);
-	}
+	mas->path[mas->depth] = smr_enode_make(node, kind);
+	smr_cursor_on(mas, mas->path[mas->depth], e->ranges);
 	mas->seq = mas->tree->ma_seq;
+	if (e->nodes)
+		cursor_retire(mas, smr_node_of(p.leaf));
 }
 
 void smr_edit_commit(const struct smr_edit *e, struct ma_state *mas, void *entry)
 {
-	SMR_FOR_LEAF(mas->node, commit, e, mas, entry);
+	SMR_FOR_LEAF(mas->node, cursor_commit, e, mas, entry);
 }
 
-smr_inline bool within(enum smr_kind kind, struct ma_state *mas, unsigned long first,
-		       unsigned long last, void *entry)
+smr_inline bool cursor_within(enum smr_kind kind, struct ma_state *mas, unsigned long first,
+			      unsigned long last, void *entry)
 {
 	struct smr_edit e;
 
-	if (!plan_store(kind, &e, mas, first, last, entry))
+	if (!cursor_plan_store(kind, &e, mas, first, last, entry))
 		return false;
 	if (entry)
 		mas->tree->ma_newest = first;
-	commit(kind, &e, mas, entry);
+	cursor_commit(kind, &e, mas, entry);
 	return true;
 }
 
@@ -299,5 +378,89 @@ bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long la
 {
 	if (!smr_editable(mas->tree, mas->node) || smr_has_joined(mas->node))
 		return false;
-	return SMR_FOR_LEAF(mas->node, within, mas, first, last, entry);
+	return SMR_FOR_LEAF(mas->node, cursor_within, mas, first, last, entry);
+}
+
+/* ---- Without a cursor ---- */
+
+smr_inline struct place path_place(struct maple_tree *mt, const struct smr_path *path)
+{
+	unsigned int d = path->depth;
+	void *leaf = path->node[d];
+
+	return (struct place){ mt, path->node,    path->slot,         leaf,
+			       d,  path->slot[d], smr_count(leaf) - 1 };
+}
+
+/* Takes the node that the edit needs, and does it. */
+smr_inline int path_finish(enum smr_kind kind, const struct smr_edit *e, const struct place *p,
+			   void *entry, gfp_t gfp)
+{
+	struct mt_mem *mem = smr_mem_of(p->mt);
+	struct smr_node *node = NULL;
+
+	if (e->nodes) {
+		if (gfpflags_allow_blocking(gfp))
+			smr_check_store_alloc(p->mt);
+		node = smr_mem_take_one(mem, gfp);
+		if (smr_unlikely(!node))
+			return gfpflags_allow_blocking(gfp) ? -EAGAIN : -ENOMEM;
+		p->mt->ma_nodes_built++;
+	}
+	if (entry)
+		p->mt->ma_newest = e->first;
+	carry_out(kind, e, p, node, entry);
+	if (node)
+		smr_mem_retire_one(mem, (enum mt_rcu_flavor)p->mt->ma_rcu, smr_node_of(p->leaf));
+	return 0;
+}
+
+smr_inline int path_store(enum smr_kind kind, struct maple_tree *mt, const struct smr_path *path,
+			  unsigned long first, unsigned long last, void *entry, gfp_t gfp,
+			  bool free_only)
+{
+	struct place p = path_place(mt, path);
+	struct smr_edit e;
+
+	if (!plan_store(kind, &e, &p, first, last, entry) ||
+	    (free_only && !smr_edit_is_free(&e, slots_of(&p, kind))))
+		return -EAGAIN;
+	return path_finish(kind, &e, &p, entry, gfp);
+}
+
+bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_path *path)
+{
+	void *top;
+
+	smr_check_write(mt);
+	smr_rcu_meet();
+	top = mt->ma_root;
+	if (smr_has_credits(mt) || mt->ma_txn || !smr_is_enode(top))
+		return false;
+	smr_path_to(path, top, key);
+	return !smr_has_joined(path->node[path->depth]);
+}
+
+int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned long first,
+		   unsigned long last, void *entry, gfp_t gfp, bool free_only)
+{
+	return SMR_FOR_LEAF(path->node[path->depth], path_store, mt, path, first, last, entry, gfp,
+			    free_only);
+}
+
+smr_inline int path_erase(enum smr_kind kind, struct maple_tree *mt, const struct smr_path *path,
+			  void **former)
+{
+	struct place p = path_place(mt, path);
+	struct smr_edit e;
+
+	*former = slots_of(&p, kind)[p.offset];
+	if (!*former || !plan_erase(kind, &e, &p))
+		return -EAGAIN;
+	return path_finish(kind, &e, &p, NULL, GFP_KERNEL);
+}
+
+int smr_edit_remove(struct maple_tree *mt, const struct smr_path *path, void **former)
+{
+	return SMR_FOR_LEAF(path->node[path->depth], path_erase, mt, path, former);
 }

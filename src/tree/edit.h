@@ -35,10 +35,10 @@ bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned lon
 /* The same for NULL over the cursor's range, of which first and last are not looked at. */
 bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas);
 
-/* Does the store meet nothing but a gap? */
-smr_inline bool smr_edit_is_free(const struct smr_edit *e, const struct ma_state *mas)
+/* Does the store meet nothing but a gap in the leaf with @slots? */
+smr_inline bool smr_edit_is_free(const struct smr_edit *e, void *const *slots)
 {
-	return !smr_slots(mas->node)[e->i] && smr_run_to(smr_slots(mas->node), e->i, e->j) == e->j;
+	return !slots[e->i] && smr_run_to(slots, e->i, e->j) == e->j;
 }
 
 /*
@@ -52,5 +52,25 @@ void smr_edit_commit(const struct smr_edit *e, struct ma_state *mas, void *entry
  * these.
  */
 bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long last, void *entry);
+
+/* ---- Without a cursor ---- */
+
+/*
+ * For those who need none afterwards, and would spend a fourth of the time on having one. First,
+ * the way to @key; false if such edits are not for the tree as it is. CONTEXT: HOLDS tree lock.
+ */
+bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_path *path);
+
+/*
+ * An edit from beginning to end, in the leaf that @path, to @first, ends in. 0; -ENOMEM, if @gfp
+ * may not block; or -EAGAIN: perhaps it is more than an edit, or there is no memory without
+ * blocking. On error nothing has changed. With @free_only nothing but a gap is written over.
+ * CONTEXT: HOLDS tree lock. ALLOC free nodes. SLEEP no.
+ */
+int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned long first,
+		   unsigned long last, void *entry, gfp_t gfp, bool free_only);
+
+/* The same of NULL over the range that the path leads to, and what was there. */
+int smr_edit_remove(struct maple_tree *mt, const struct smr_path *path, void **former);
 
 #endif

@@ -2,8 +2,9 @@
 /* The normal API's writers: check the arguments, take the lock, store, give it back. */
 #include "base/warn.h"
 #include "mem/refill.h"
-#include "tree/store.h"
+#include "tree/edit.h"
 #include "tree/pledge.h"
+#include "tree/store.h"
 
 #include <errno.h>
 #include <samara/txn.h>
@@ -14,18 +15,40 @@ static int refuse(const char *function, const void *entry)
 	return -EINVAL;
 }
 
-static int store(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry,
-		 gfp_t gfp, bool free_only)
+/*
+ * More than an edit, through a cursor, which begins where @path leads, if it is not NULL. CONTEXT:
+ * HOLDS tree lock; may drop it.
+ */
+static smr_noinline int store_any(struct maple_tree *mt, const struct smr_path *path,
+				  unsigned long first, unsigned long last, void *entry, gfp_t gfp,
+				  bool free_only)
 {
 	MA_STATE(mas, mt, first, last);
 	int err;
 
+	if (path)
+		smr_cursor_follow(&mas, path);
+	err = smr_write_entry(&mas, entry, gfp, free_only, NULL);
+	mas_destroy(&mas);
+	return err;
+}
+
+static int store(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry,
+		 gfp_t gfp, bool free_only)
+{
+	struct smr_path path;
+	bool found;
+	int err = -EAGAIN;
+
 	if (first > last)
 		return -EINVAL;
 	mtree_lock(mt);
-	err = smr_write_entry(&mas, entry, gfp, free_only, NULL);
+	found = smr_edit_find(mt, first, &path);
+	if (smr_likely(found))
+		err = smr_edit_range(mt, &path, first, last, entry, gfp, free_only);
+	if (smr_unlikely(err == -EAGAIN))
+		err = store_any(mt, found ? &path : NULL, first, last, entry, gfp, free_only);
 	mtree_unlock(mt);
-	mas_destroy(&mas);
 	if (!entry && gfpflags_allow_blocking(gfp) && mtree_empty(mt))
 		smr_mem_reap(smr_mem_of(mt));
 	return err;
@@ -57,13 +80,21 @@ int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t 
 	return mtree_insert_range(mt, index, index, entry, gfp);
 }
 
-void *mtree_erase(struct maple_tree *mt, unsigned long index)
+static smr_noinline void *erase_any(struct maple_tree *mt, unsigned long index)
 {
 	MA_STATE(mas, mt, index, index);
+
+	return mas_erase(&mas);
+}
+
+void *mtree_erase(struct maple_tree *mt, unsigned long index)
+{
+	struct smr_path path;
 	void *entry;
 
 	mtree_lock(mt);
-	entry = mas_erase(&mas);
+	if (!smr_edit_find(mt, index, &path) || smr_edit_remove(mt, &path, &entry))
+		entry = erase_any(mt, index);
 	mtree_unlock(mt);
 	if (entry && mtree_empty(mt))
 		smr_mem_reap(smr_mem_of(mt));

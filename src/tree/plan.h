@@ -46,7 +46,7 @@ smr_inline int smri_plan(struct smr_write *w, struct ma_state *mas, unsigned lon
 		return smri_plan_compact(w, free_only);
 	w->former = smr_slots(mas->node)[mas->offset];
 	if (smr_unlikely(!smr_edit_store(&w->edit, mas, first, last, entry)) ||
-	    (free_only && !smr_edit_is_free(&w->edit, mas)))
+	    (free_only && !smr_edit_is_free(&w->edit, smr_slots(mas->node))))
 		return smri_plan_beyond(w, free_only);
 	smri_plan_edit(w);
 	return 0;

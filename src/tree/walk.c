@@ -34,33 +34,28 @@ bool smri_path_renew(struct ma_state *mas)
 	return true;
 }
 
-#define DEFINE_DESCEND(isa)                                                                       \
-	SMR_TARGET_##isa static unsigned int smri_descend_##isa(void **node, unsigned char *slot, \
-								void *top, unsigned long key)     \
-	{                                                                                         \
-		struct smr_aim_##isa aim;                                                         \
-		unsigned int d, i;                                                                \
-                                                                                                  \
-		smr_aim_at_##isa(&aim, key);                                                      \
-		for (d = 0; !smr_enode_leaf(top); d++) {                                          \
-			node[d] = top;                                                            \
-			top = smr_slot_read(smr_child_##isa(&aim, top, true, &i));                \
-			slot[d] = (unsigned char)i;                                               \
-		}                                                                                 \
-		node[d] = top;                                                                    \
-		smr_entry_##isa(&aim, top, true, &i);                                             \
-		slot[d] = (unsigned char)i;                                                       \
-		return d;                                                                         \
+#define DEFINE_DESCEND(isa)                                                                      \
+	SMR_TARGET_##isa static unsigned int smr_descend_##isa(void **node, unsigned char *slot, \
+							       void *top, unsigned long key)     \
+	{                                                                                        \
+		struct smr_aim_##isa aim;                                                        \
+		unsigned int d, i;                                                               \
+                                                                                                 \
+		smr_aim_at_##isa(&aim, key);                                                     \
+		for (d = 0; !smr_enode_leaf(top); d++) {                                         \
+			node[d] = top;                                                           \
+			top = smr_slot_read(smr_child_##isa(&aim, top, true, &i));               \
+			slot[d] = (unsigned char)i;                                              \
+		}                                                                                \
+		node[d] = top;                                                                   \
+		smr_entry_##isa(&aim, top, true, &i);                                            \
+		slot[d] = (unsigned char)i;                                                      \
+		return d;                                                                        \
 	}
 
 SMR_EACH_SEARCH_ISA(DEFINE_DESCEND)
-SMR_DISPATCH_SEARCH(static unsigned int, smri_descend,
+SMR_DISPATCH_SEARCH(unsigned int, smr_descend,
 		    (void **node, unsigned char *slot, void *top, unsigned long key));
-
-void smr_path_to(struct smr_path *path, void *top, unsigned long key)
-{
-	path->depth = smri_descend(path->node, path->slot, top, key);
-}
 
 /* The first and last key of the leaf at depth @d: of most of them the parent knows both. */
 smr_inline void set_limits(struct ma_state *mas, unsigned int d)
@@ -105,10 +100,21 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 		smr_cursor_off(mas);
 		return false;
 	}
-	d = smri_descend(mas->path, mas->slot, top, key);
+	d = smr_descend(mas->path, mas->slot, top, key);
 	mas->seq = seq;
 	arrive(mas, d);
 	return true;
+}
+
+void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path)
+{
+	for (unsigned int d = 0; d <= path->depth; d++) {
+		mas->path[d] = path->node[d];
+		mas->slot[d] = path->slot[d];
+	}
+	mas->status = ma_active;
+	mas->seq = mas->tree->ma_seq;
+	arrive(mas, path->depth);
 }
 
 /* Does @key surely lie below @inner, at neither end of it? */
@@ -129,7 +135,7 @@ static bool walk_near(struct ma_state *mas, unsigned long key)
 	for (unsigned int d = mas->depth; up > 0; up--) {
 		if (!amid(mas->path[--d], key))
 			continue;
-		arrive(mas, d + smri_descend(mas->path + d, mas->slot + d, mas->path[d], key));
+		arrive(mas, d + smr_descend(mas->path + d, mas->slot + d, mas->path[d], key));
 		return true;
 	}
 	return false;

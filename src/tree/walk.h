@@ -90,8 +90,16 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root);
  */
 bool smr_walk_to(struct ma_state *mas, unsigned long key);
 
-/* Fills @path with the way to @key. The tree must have nodes. */
-void smr_path_to(struct smr_path *path, void *top, unsigned long key);
+/* Fills a path with the way from @top, which is a node, to @key; the leaf's depth. */
+unsigned int smr_descend(void **node, unsigned char *slot, void *top, unsigned long key);
+
+smr_inline void smr_path_to(struct smr_path *path, void *top, unsigned long key)
+{
+	path->depth = smr_descend(path->node, path->slot, top, key);
+}
+
+/* Puts a new cursor where @path, just found, leads. CONTEXT: HOLDS tree lock. */
+void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path);
 
 /* Moves the cursor from the last (first) range of its leaf to the following (preceding) range. */
 bool smr_range_up(struct ma_state *mas);

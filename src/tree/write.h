@@ -11,6 +11,8 @@
  *   publish  the nodes to be replaced are marked, one release store goes into the lowest slot that
  *            covers all of the change, and the replaced nodes are retired. (publish.c, drop.c)
  *
+ * An edit of the normal API, which has no cursor, is all of that in one (edit.h).
+ *
  * Levels count from the leaves, 0, upwards; depths, as in paths, from the top. Planning goes level
  * by level. On each level there is a *window*: the nodes that are to be replaced, from the left
  * one, of which the first items are kept, to the right one, of which the last are kept; all nodes

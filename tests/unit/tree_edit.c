@@ -9,12 +9,15 @@
 
 #include "mem/take.h"
 #include "support/env.h"
+#include "support/memfault.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
 #include "support/units.h"
 #include "tree/edit.h"
 #include "tree/walk.h"
 
+#include <errno.h>
+#include <samara/credits.h>
 #include <samara/txn.h>
 #include <string.h>
 
@@ -30,7 +33,7 @@ struct bed {
 	struct maple_tree *edited; /* the tree, or the view of txn */
 	struct ma_state own, *mas; /* of that */
 	unsigned long unit;        /* of keys */
-	unsigned long edits, copies;
+	unsigned long edits, copies, by_path;
 	struct rng rng;
 };
 
@@ -193,6 +196,56 @@ static bool try_erase(struct bed *b, unsigned long key)
 	return true;
 }
 
+/* What an edit without a cursor changes, if it is one: @planned, as with a cursor. */
+static void edited_by_path(struct bed *b, int err, bool planned, const struct smr_edit *e,
+			   unsigned long built)
+{
+	assert_int_equal(err, planned ? 0 : -EAGAIN);
+	assert_int_equal(b->edited->ma_nodes_built - built, planned ? e->nodes : 0);
+	b->by_path += planned;
+	b->copies += planned && e->nodes;
+}
+
+static void try_store_by_path(struct bed *b, unsigned long first, unsigned long last, void *entry)
+{
+	unsigned long built = b->edited->ma_nodes_built;
+	struct smr_path path;
+	struct smr_edit e;
+	bool planned;
+	int err;
+
+	if (!smr_walk_to(b->mas, first))
+		return;
+	planned = smr_edit_store(&e, b->mas, first, last, entry);
+	assert_int_equal(smr_edit_find(b->edited, first, &path), !smr_has_joined(b->mas->node));
+	if (smr_has_joined(b->mas->node))
+		return;
+	err = smr_edit_range(b->edited, &path, first, last, entry, GFP_NOWAIT, false);
+	edited_by_path(b, err, planned, &e, built);
+	if (planned)
+		assert_int_equal(rm_store(&b->model, first, last, entry), 0);
+}
+
+static void try_erase_by_path(struct bed *b, unsigned long key)
+{
+	unsigned long built = b->edited->ma_nodes_built;
+	void *former, *found;
+	struct smr_path path;
+	struct smr_edit e;
+	bool planned;
+
+	if (!smr_walk_to(b->mas, key) || smr_has_joined(b->mas->node))
+		return;
+	former = smr_range_here(b->mas);
+	planned = former && smr_edit_erase(&e, b->mas);
+	assert_true(smr_edit_find(b->edited, key, &path));
+	edited_by_path(b, smr_edit_remove(b->edited, &path, &found), planned, &e, built);
+	if (!planned)
+		return;
+	assert_ptr_equal(found, former);
+	assert_int_equal(rm_store(&b->model, b->mas->index, b->mas->last, NULL), 0);
+}
+
 /* Of @STORES stores, some of which any store's way takes, how many were edits. */
 static unsigned long edits_in(bool in_txn, unsigned int flags, unsigned long unit,
 			      unsigned int holes)
@@ -210,6 +263,10 @@ static unsigned long edits_in(bool in_txn, unsigned int flags, unsigned long uni
 		random_range(&b, &first, &last);
 		if (rng_one_in(&b.rng, 3))
 			store(&b, first, last, entry);
+		else if (!in_txn && rng_one_in(&b.rng, 8))
+			try_erase_by_path(&b, first);
+		else if (!in_txn && rng_one_in(&b.rng, 3))
+			try_store_by_path(&b, first, last, entry);
 		else if (rng_one_in(&b.rng, 4))
 			try_erase(&b, first);
 		else
@@ -220,6 +277,7 @@ static unsigned long edits_in(bool in_txn, unsigned int flags, unsigned long uni
 	bed_check(&b);
 	/* Copies are for readers, which a transaction's own leaves have not got. */
 	assert_int_equal(b.copies > 0, !in_txn && (flags & MT_FLAGS_USE_RCU));
+	assert_true(in_txn || b.by_path > STORES / 32);
 	bed_free(&b);
 	return b.edits;
 }
@@ -426,6 +484,62 @@ static void swaps_take_no_node(void **state)
 	bed_free(&b);
 }
 
+/*
+ * Without a cursor: an insertion where something is, and a tree whose stores are counted for those
+ * who hold credits, are left to those with one; a failure to get memory changes nothing.
+ */
+static void leaves_to_cursors(void **state)
+{
+	struct mt_credits credits;
+	struct smr_path path;
+	struct bed b;
+
+	(void)state;
+	bed_begin(&b, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU, 1);
+	bed_fill(&b, 0);
+	store(&b, 803, 806, NULL);
+	assert_true(smr_edit_find(b.edited, 802, &path));
+	assert_int_equal(smr_edit_range(b.edited, &path, 802, 804, entry_of(&b), GFP_NOWAIT, true),
+			 -EAGAIN);
+	memfault_none();
+	assert_int_equal(smr_edit_range(b.edited, &path, 802, 804, NULL, GFP_NOWAIT, false),
+			 -ENOMEM);
+	assert_int_equal(smr_edit_range(b.edited, &path, 802, 804, NULL, GFP_KERNEL, false),
+			 -EAGAIN);
+	memfault_ok();
+	bed_check(&b);
+	mtree_unlock(&b.tree);
+	mt_credits_init(&credits, &b.tree, MT_CREDITS_RECYCLING);
+	assert_int_equal(mt_credits_reserve(&credits, 1, GFP_KERNEL), 0);
+	mtree_lock(&b.tree);
+	assert_false(smr_edit_find(b.edited, 802, &path));
+	mtree_unlock(&b.tree);
+	mt_credits_release(&credits);
+	mtree_lock(&b.tree);
+	assert_true(smr_edit_find(b.edited, 802, &path));
+	bed_free(&b);
+}
+
+/* One leaf may have all keys: then narrow bounds reach as far as keys do. */
+static void reaches_all_keys(void **state)
+{
+	const unsigned long part = 1UL << 60, size = 1UL << 52;
+	struct bed b;
+
+	(void)state;
+	bed_begin(&b, 0, size);
+	for (unsigned long i = 1; i < 15; i++)
+		store(&b, i * part, i * part + size - 1, entry_of(&b));
+	for (unsigned long i = 8; i < 14; i++) {
+		assert_true(
+			try_store(&b, i * part + 2 * size, i * part + 3 * size - 1, entry_of(&b)));
+		assert_true(smr_enode_is(b.mas->node, SMR_NLEAF));
+		bed_check(&b);
+	}
+	refuses(&b, 14 * part + 2 * size, ULONG_MAX, entry_of(&b));
+	bed_free(&b);
+}
+
 /* What an insertion asks: is all of it one gap? */
 static void tells_what_is_free(void **state)
 {
@@ -440,7 +554,8 @@ static void tells_what_is_free(void **state)
 		for (unsigned long last = first; last < 808; last++) {
 			assert_true(smr_walk_to(b.mas, first));
 			assert_true(smr_edit_store(&e, b.mas, first, last, entry_of(&b)));
-			assert_int_equal(smr_edit_is_free(&e, b.mas), first >= 803 && last <= 806);
+			assert_int_equal(smr_edit_is_free(&e, smr_slots(b.mas->node)),
+					 first >= 803 && last <= 806);
 		}
 	bed_free(&b);
 }
@@ -455,6 +570,8 @@ int main(void)
 		cmocka_unit_test(leaves_the_ends_alone),
 		cmocka_unit_test(stays_between_full_and_empty),
 		cmocka_unit_test(swaps_take_no_node),
+		cmocka_unit_test(reaches_all_keys),
+		cmocka_unit_test(leaves_to_cursors),
 		cmocka_unit_test(tells_what_is_free),
 	};
 
