@@ -383,6 +383,31 @@ static bool may_wait(const struct mt_credits *c, const struct smr_pledge_change 
 	       change->after <= change->before && change->before - change->after < SPARE_MAX;
 }
 
+static struct smr_pledge_change begin_change(const struct maple_tree *mt)
+{
+	return (struct smr_pledge_change){ .before = mt->ma_pledge.pledged,
+					   .flavor = (enum mt_rcu_flavor)mt->ma_rcu };
+}
+
+/*
+ * A store has been made on one of the holder's credits, and has come to @change. The nodes of the
+ * working set that it took.
+ */
+static unsigned long settle(struct mt_credits *c, struct maple_tree *mt,
+			    struct smr_pledge_change *change)
+{
+	set_left(c, mt, c->left - 1);
+	c->begun--;
+	change->after = remaining(mt, change->before, change->used);
+	if (may_wait(c, change)) {
+		if (change->retired.nr > 0)
+			smr_mem_retire(smr_mem_of(mt), change->flavor, &change->retired);
+		return 0;
+	}
+	mt->ma_pledge.pledged = change->after;
+	return smr_pledge_use(smr_mem_of(mt), change);
+}
+
 /*
  * One store on a credit into the holder's tree or a view of it. The nodes of the working set that
  * it took.
@@ -390,22 +415,36 @@ static bool may_wait(const struct mt_credits *c, const struct smr_pledge_change 
 static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry)
 {
 	struct maple_tree *mt = mas->tree;
-	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged,
-					    .flavor = (enum mt_rcu_flavor)mt->ma_rcu };
+	struct smr_pledge_change change = begin_change(mt);
 	struct smr_write w;
 
 	smr_plan_paid(&w, mas, mas->index, mas->last, entry);
 	commit(&w, &change);
-	set_left(c, mt, c->left - 1);
-	c->begun--;
-	change.after = remaining(mt, change.before, change.used);
-	if (may_wait(c, &change)) {
-		if (change.retired.nr > 0)
-			smr_mem_retire(smr_mem_of(mt), change.flavor, &change.retired);
-		return 0;
-	}
-	mt->ma_pledge.pledged = change.after;
-	return smr_pledge_use(smr_mem_of(mt), &change);
+	return settle(c, mt, &change);
+}
+
+/*
+ * The same of a store that is an edit, and needs no cursor for it (edit.h): false if it is not.
+ * *@lent: the nodes of the working set that it took.
+ */
+static bool store_edit(struct mt_credits *c, unsigned long first, unsigned long last, void *entry,
+		       unsigned long *lent)
+{
+	struct maple_tree *mt = c->mt;
+	struct smr_pledge_change change = begin_change(mt);
+	struct smr_nodes own = { NULL, 0 };
+	struct smr_path path;
+	struct smr_edit e;
+
+	if (!smr_edit_find(mt, first, &path) || !smr_edit_plan(&e, mt, &path, first, last, entry))
+		return false;
+	if (e.nodes > 0)
+		change.used = (long)smr_pledge_take(smr_mem_of(mt), &own, e.nodes);
+	smr_edit_carry_out(&e, mt, &path, smr_nodes_pop(&own), entry);
+	if (e.nodes > 0) /* only lock-free readers make one necessary */
+		smr_nodes_push(&change.retired, smr_node_of(path.node[path.depth]));
+	*lent = settle(c, mt, &change);
+	return true;
 }
 
 static bool may_store(const struct mt_credits *c)
@@ -427,11 +466,20 @@ int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c)
 	return 0;
 }
 
+/* More than an edit, through a cursor. */
+static smr_noinline int store_any(struct mt_credits *c, unsigned long first, unsigned long last,
+				  void *entry)
+{
+	MA_STATE(mas, c->mt, first, last);
+
+	return mas_store_credit(&mas, entry, c);
+}
+
 int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned long last,
 			     void *entry)
 {
-	struct ma_state mas;
-	int err;
+	unsigned long lent;
+	int err = 0;
 
 	if (first > last || xa_is_advanced(entry))
 		return -EINVAL;
@@ -440,10 +488,13 @@ int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned
 		return -ENOSPC;
 	}
 	mt_credits_begin(c, 1);
-	mas_init(&mas, c->mt, first);
-	mas.last = last;
 	mtree_lock(c->mt);
-	err = mas_store_credit(&mas, entry, c);
+	if (!may_store(c))
+		err = -ENOSPC;
+	else if (store_edit(c, first, last, entry, &lent))
+		note_lent(c, c->mt, lent);
+	else
+		err = store_any(c, first, last, entry);
 	mtree_unlock(c->mt);
 	return err;
 }

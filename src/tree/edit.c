@@ -6,7 +6,6 @@
 #include "mem/retire.h"
 #include "tree/check.h"
 #include "tree/gap.h"
-#include "tree/pledge.h"
 #include "tree/splice.h"
 #include "tree/write.h"
 
@@ -435,7 +434,7 @@ bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_pa
 	smr_check_write(mt);
 	smr_rcu_meet();
 	top = mt->ma_root;
-	if (smr_has_credits(mt) || mt->ma_txn || !smr_is_enode(top))
+	if (mt->ma_txn || !smr_is_enode(top))
 		return false;
 	smr_path_to(path, top, key);
 	return !smr_has_joined(path->node[path->depth]);
@@ -463,4 +462,37 @@ smr_inline int path_erase(enum smr_kind kind, struct maple_tree *mt, const struc
 int smr_edit_remove(struct maple_tree *mt, const struct smr_path *path, void **former)
 {
 	return SMR_FOR_LEAF(path->node[path->depth], path_erase, mt, path, former);
+}
+
+smr_inline bool path_plan_store(enum smr_kind kind, struct smr_edit *e, struct maple_tree *mt,
+				const struct smr_path *path, unsigned long first,
+				unsigned long last, const void *entry)
+{
+	struct place p = path_place(mt, path);
+
+	return plan_store(kind, e, &p, first, last, entry);
+}
+
+bool smr_edit_plan(struct smr_edit *e, struct maple_tree *mt, const struct smr_path *path,
+		   unsigned long first, unsigned long last, const void *entry)
+{
+	return SMR_FOR_LEAF(path->node[path->depth], path_plan_store, e, mt, path, first, last,
+			    entry);
+}
+
+smr_inline void path_carry_out(enum smr_kind kind, const struct smr_edit *e, struct maple_tree *mt,
+			       const struct smr_path *path, struct smr_node *node, void *entry)
+{
+	struct place p = path_place(mt, path);
+
+	mt->ma_nodes_built += e->nodes;
+	if (entry)
+		mt->ma_newest = e->first;
+	carry_out(kind, e, &p, node, entry);
+}
+
+void smr_edit_carry_out(const struct smr_edit *e, struct maple_tree *mt,
+			const struct smr_path *path, struct smr_node *node, void *entry)
+{
+	SMR_FOR_LEAF(path->node[path->depth], path_carry_out, e, mt, path, node, entry);
 }

@@ -62,15 +62,25 @@ bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long la
 bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_path *path);
 
 /*
- * An edit from beginning to end, in the leaf that @path, to @first, ends in. 0; -ENOMEM, if @gfp
- * may not block; or -EAGAIN: perhaps it is more than an edit, or there is no memory without
- * blocking. On error nothing has changed. With @free_only nothing but a gap is written over.
- * CONTEXT: HOLDS tree lock. ALLOC free nodes. SLEEP no.
+ * An edit from beginning to end, in the leaf that @path, to @first, ends in. Nobody holds credits of
+ * the tree. 0; -ENOMEM, if @gfp may not block; or -EAGAIN: perhaps it is more than an edit, or no
+ * node is free. On error nothing has changed. With @free_only nothing but a gap is
+ * written over. CONTEXT: HOLDS tree lock. ALLOC free nodes. SLEEP no.
  */
 int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned long first,
 		   unsigned long last, void *entry, gfp_t gfp, bool free_only);
 
 /* The same of NULL over the range that the path leads to, and what was there. */
 int smr_edit_remove(struct maple_tree *mt, const struct smr_path *path, void **former);
+
+/*
+ * The two halves of storing, for those who see to the node themselves: what it comes to, or false,
+ * as smr_edit_store(); and doing it, with @node if it takes one, in return for the path's leaf.
+ * CONTEXT: HOLDS tree lock. ALLOC no.
+ */
+bool smr_edit_plan(struct smr_edit *e, struct maple_tree *mt, const struct smr_path *path,
+		   unsigned long first, unsigned long last, const void *entry);
+void smr_edit_carry_out(const struct smr_edit *e, struct maple_tree *mt,
+			const struct smr_path *path, struct smr_node *node, void *entry);
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "support/arena.h"
 
+#include "mem/retire.h"
 #include "mem/take.h"
 #include "support/env.h"
 #include "support/memfault.h"
@@ -17,7 +18,6 @@
 #include "tree/walk.h"
 
 #include <errno.h>
-#include <samara/credits.h>
 #include <samara/txn.h>
 #include <string.h>
 
@@ -206,6 +206,26 @@ static void edited_by_path(struct bed *b, int err, bool planned, const struct sm
 	b->copies += planned && e->nodes;
 }
 
+/* As smr_edit_range(). */
+static int in_halves(struct bed *b, const struct smr_path *path, unsigned long first,
+		     unsigned long last, void *entry)
+{
+	struct smr_node *node = NULL;
+	struct smr_edit e;
+
+	if (!smr_edit_plan(&e, b->edited, path, first, last, entry))
+		return -EAGAIN;
+	if (e.nodes) {
+		node = smr_mem_take_one(arena, GFP_ATOMIC);
+		assert_non_null(node);
+	}
+	smr_edit_carry_out(&e, b->edited, path, node, entry);
+	if (node)
+		smr_mem_retire_one(arena, (enum mt_rcu_flavor)b->edited->ma_rcu,
+				   smr_node_of(path->node[path->depth]));
+	return 0;
+}
+
 static void try_store_by_path(struct bed *b, unsigned long first, unsigned long last, void *entry)
 {
 	unsigned long built = b->edited->ma_nodes_built;
@@ -220,7 +240,10 @@ static void try_store_by_path(struct bed *b, unsigned long first, unsigned long 
 	assert_int_equal(smr_edit_find(b->edited, first, &path), !smr_has_joined(b->mas->node));
 	if (smr_has_joined(b->mas->node))
 		return;
-	err = smr_edit_range(b->edited, &path, first, last, entry, GFP_NOWAIT, false);
+	if (rng_one_in(&b->rng, 2))
+		err = smr_edit_range(b->edited, &path, first, last, entry, GFP_NOWAIT, false);
+	else
+		err = in_halves(b, &path, first, last, entry);
 	edited_by_path(b, err, planned, &e, built);
 	if (planned)
 		assert_int_equal(rm_store(&b->model, first, last, entry), 0);
@@ -485,12 +508,11 @@ static void swaps_take_no_node(void **state)
 }
 
 /*
- * Without a cursor: an insertion where something is, and a tree whose stores are counted for those
- * who hold credits, are left to those with one; a failure to get memory changes nothing.
+ * Without a cursor: an insertion where something is, is left to those with one; a failure to get
+ * memory changes nothing.
  */
 static void leaves_to_cursors(void **state)
 {
-	struct mt_credits credits;
 	struct smr_path path;
 	struct bed b;
 
@@ -508,15 +530,6 @@ static void leaves_to_cursors(void **state)
 			 -EAGAIN);
 	memfault_ok();
 	bed_check(&b);
-	mtree_unlock(&b.tree);
-	mt_credits_init(&credits, &b.tree, MT_CREDITS_RECYCLING);
-	assert_int_equal(mt_credits_reserve(&credits, 1, GFP_KERNEL), 0);
-	mtree_lock(&b.tree);
-	assert_false(smr_edit_find(b.edited, 802, &path));
-	mtree_unlock(&b.tree);
-	mt_credits_release(&credits);
-	mtree_lock(&b.tree);
-	assert_true(smr_edit_find(b.edited, 802, &path));
 	bed_free(&b);
 }
 
