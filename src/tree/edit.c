@@ -190,9 +190,7 @@ smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct 
 
 smr_inline bool plan_erase(enum smr_kind kind, struct smr_edit *e, const struct place *p)
 {
-	e->i = e->j = p->offset;
-	e->from = e->to = 0; /* of a slot that changes, too */
-	e->front = e->behind = false;
+	*e = (struct smr_edit){ .i = p->offset, .j = p->offset };
 	return amid(e, p) && join_gaps(e, p, kind) && fits(e, p, kind);
 }
 
