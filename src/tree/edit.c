@@ -160,10 +160,7 @@ smr_inline bool fits(struct smr_edit *e, const struct place *p, enum smr_kind ki
 /* Does an entry take the place of a run, all of it? That may be better than an edit (plan.c). */
 smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
-	void *const *slots = slots_of(p, kind);
-
-	return e->i < e->j && !e->front && !e->behind && !slots[e->i] &&
-	       smr_run_to(slots, e->i, e->j) == e->j;
+	return e->i < e->j && !e->front && !e->behind && smr_edit_is_free(e, slots_of(p, kind));
 }
 
 smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct place *p,

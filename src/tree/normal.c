@@ -43,7 +43,7 @@ static int store(struct maple_tree *mt, unsigned long first, unsigned long last,
 	if (first > last)
 		return -EINVAL;
 	mtree_lock(mt);
-	found = !smr_has_credits(mt) && smr_edit_find(mt, first, &path);
+	found = smr_edit_find(mt, first, &path);
 	if (smr_likely(found))
 		err = smr_edit_range(mt, &path, first, last, entry, gfp, free_only);
 	if (smr_unlikely(err == -EAGAIN))
@@ -93,8 +93,7 @@ void *mtree_erase(struct maple_tree *mt, unsigned long index)
 	void *entry;
 
 	mtree_lock(mt);
-	if (smr_has_credits(mt) || !smr_edit_find(mt, index, &path) ||
-	    smr_edit_remove(mt, &path, &entry))
+	if (!smr_edit_find(mt, index, &path) || smr_edit_remove(mt, &path, &entry))
 		entry = erase_any(mt, index);
 	mtree_unlock(mt);
 	if (entry && mtree_empty(mt))

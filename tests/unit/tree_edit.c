@@ -3,7 +3,7 @@
  * Edits amid a leaf: they come to what any store would, gap figures included, and build a node at
  * most; and whatever is more than that is left alone. Beside a model, in dense and in holey trees
  * of pages, of bytes, and of keys that fit no narrow leaf; in trees with and without lock-free
- * readers, and in transactions.
+ * readers, and in transactions; with a cursor, and without one.
  */
 #include "support/arena.h"
 
