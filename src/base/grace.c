@@ -213,12 +213,10 @@ static bool start_thread(struct worker *w)
 	return !err;
 }
 
-bool smr_grace_start(enum mt_rcu_flavor flavor)
+bool smri_grace_start(enum mt_rcu_flavor flavor)
 {
-	bool runs = smr_grace_runs(flavor);
+	bool runs;
 
-	if (smr_likely(runs))
-		return true;
 	pthread_mutex_lock(&start_lock);
 	runs = smri_grace_runs[flavor] || start_thread(&workers[flavor]);
 	smr_store(&smri_grace_runs[flavor], runs, RELAXED);

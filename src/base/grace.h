@@ -46,11 +46,16 @@ smr_inline bool smr_grace_runs(enum mt_rcu_flavor flavor)
 	return smr_load(&smri_grace_runs[flavor], RELAXED);
 }
 
+bool smri_grace_start(enum mt_rcu_flavor flavor);
+
 /*
  * Starts the flavour's worker unless it runs: false when there is no memory for a thread. CONTEXT:
  * may block, and allocates, unless it runs.
  */
-bool smr_grace_start(enum mt_rcu_flavor flavor);
+smr_inline bool smr_grace_start(enum mt_rcu_flavor flavor)
+{
+	return smr_likely(smr_grace_runs(flavor)) || smri_grace_start(flavor);
+}
 
 /* What a callback is about: each sort has a queue. */
 enum smr_grace_list {

@@ -112,11 +112,6 @@ void smr_rcu_online(enum mt_rcu_flavor flavor)
 	flavors[flavor]->thread_online();
 }
 
-bool smr_rcu_init(enum mt_rcu_flavor flavor)
-{
-	return smr_grace_start(flavor);
-}
-
 static void call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		 void (*fn)(struct smr_rcu_head *head), enum smr_grace_list list)
 {

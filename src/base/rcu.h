@@ -247,7 +247,10 @@ void smr_rcu_online(enum mt_rcu_flavor flavor);
  * Starts the flavour's thread for callbacks, if it does not run yet: false when there is no memory
  * for one. In a child of fork() it does not run. CONTEXT: may block.
  */
-bool smr_rcu_init(enum mt_rcu_flavor flavor);
+smr_inline bool smr_rcu_init(enum mt_rcu_flavor flavor)
+{
+	return smr_grace_start(flavor);
+}
 
 /*
  * Calls @fn(@head) after a grace period, from the flavour's thread. @head is not the caller's until

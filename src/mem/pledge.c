@@ -3,7 +3,6 @@
 
 #include "base/hooks.h"
 #include "mem/mem_internal.h"
-#include "mem/take.h"
 
 /*
  * Lends @nr nodes more, or less. What is pledged no longer counts as what was lent first, since
@@ -49,17 +48,8 @@ void smr_unpledge(struct mt_mem *mem, unsigned long nr)
 	smr_hook_at(SMR_HOOK_GIVEN);
 }
 
-unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
+unsigned long smri_pledge_take_slow(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 {
-	struct smr_mag *mag = smri_mag_mine(mem);
-
-	if (smr_likely(mag && smr_load(&mag->nr, RELAXED) >= nr)) {
-		smri_mag_count(&mag->taken, nr);
-		for (unsigned long i = 0; i < nr; i++)
-			smr_nodes_push(out, smri_mag_pop(mag));
-		smri_take_ahead(mag, nr);
-		return 0;
-	}
 	mt_lock_acquire(&mem->lock);
 	smr_assert(smri_mem_pledged(mem) >= nr && mem->free >= nr);
 	mem->taken += nr;

@@ -20,7 +20,9 @@
 #ifndef SMR_MEM_PLEDGE_H
 #define SMR_MEM_PLEDGE_H
 
-#include "mem/arena.h"
+#include "mem/take.h"
+
+unsigned long smri_pledge_take_slow(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
 
 /* Pledges @nr more nodes: those at the head of @list, which the caller has got for it. */
 void smr_pledge_add(struct mt_mem *mem, struct smr_nodes *list, unsigned long nr);
@@ -37,7 +39,11 @@ void smr_unpledge(struct mt_mem *mem, unsigned long nr);
  * has as many, without the arena's lock; else out of the pledge, which has them. How many are the
  * pledge's.
  */
-unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
+smr_inline unsigned long smr_pledge_take(struct mt_mem *mem, struct smr_nodes *out,
+					 unsigned long nr)
+{
+	return smri_take_local(mem, out, nr) ? 0 : smri_pledge_take_slow(mem, out, nr);
+}
 
 /* What a change of the tree means for a pledge of @before nodes. */
 struct smr_pledge_change {

@@ -35,6 +35,20 @@ smr_inline void smri_take_ahead(const struct smr_mag *mag, unsigned long took)
 			__builtin_prefetch((const char *)mag->node[nr - 1] + line, 1);
 }
 
+/* Adds @nr nodes of the thread's magazine to @out, or, if it has fewer, none: false. */
+smr_inline bool smri_take_local(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
+{
+	struct smr_mag *mag = smri_mag_mine(mem);
+
+	if (smr_unlikely(!mag || smr_load(&mag->nr, RELAXED) < nr))
+		return false;
+	for (unsigned long i = 0; i < nr; i++)
+		smr_nodes_push(out, smri_mag_pop(mag));
+	smri_mag_count(&mag->taken, nr);
+	smri_take_ahead(mag, nr);
+	return true;
+}
+
 /* One node, or NULL. */
 smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 {
@@ -56,20 +70,11 @@ smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 /* Adds @nr nodes to @out: 0, or -ENOMEM and nothing has changed. */
 smr_inline int smr_mem_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, gfp_t gfp)
 {
-	struct smr_mag *mag = smri_mag_mine(mem);
-	unsigned long i;
-
 	if (nr == 0)
 		return 0;
 	if (smr_hook_fail_node(false))
 		return smri_take_refuse(mem, gfp);
-	if (smr_unlikely(!mag || smr_load(&mag->nr, RELAXED) < nr))
-		return smri_take_slow(mem, out, nr, gfp);
-	for (i = 0; i < nr; i++)
-		smr_nodes_push(out, smri_mag_pop(mag));
-	smri_mag_count(&mag->taken, nr);
-	smri_take_ahead(mag, nr);
-	return 0;
+	return smri_take_local(mem, out, nr) ? 0 : smri_take_slow(mem, out, nr, gfp);
 }
 
 /* Gives @node back, at once. */

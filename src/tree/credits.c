@@ -27,10 +27,10 @@
 #include <samara/credits.h>
 
 /*
- * Nodes that a tree may keep pledged beyond need, until one of its stores has to lock the arena
- * anyway.
+ * What so many of a tree's credits were for may stay pledged when they are used, until one of its
+ * stores has to lock the arena anyway.
  */
-#define SPARE_MAX 16
+#define SPARE_CREDITS 8
 
 void mt_credits_init(struct mt_credits *c, struct maple_tree *mt, enum mt_credits_mode mode)
 {
@@ -283,6 +283,8 @@ bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 		return false;
 	if (mt_in_rcu(mt))
 		smr_check_grace(flavor);
+	if (c->limbo[0] + c->limbo[1] == 0)
+		return false;
 	lendable = smr_working_nodes(mt, c->batch, reach) - smr_working_nodes(mt, nr, reach);
 	if (c->limbo[0] + c->limbo[1] <= lendable)
 		return false;
@@ -373,16 +375,6 @@ static void commit(struct smr_write *w, struct smr_pledge_change *change)
 	change->used -= (long)change->back.nr;
 }
 
-/*
- * May what a store has left over stay pledged until another store? It may if the pledge gave and
- * got nothing. Most stores are such, and do without the arena's lock.
- */
-static bool may_wait(const struct mt_credits *c, const struct smr_pledge_change *change)
-{
-	return c->left > 0 && change->used == 0 && change->back.nr == 0 &&
-	       change->after <= change->before && change->before - change->after < SPARE_MAX;
-}
-
 static struct smr_pledge_change begin_change(const struct maple_tree *mt)
 {
 	return (struct smr_pledge_change){ .before = mt->ma_pledge.pledged,
@@ -390,16 +382,25 @@ static struct smr_pledge_change begin_change(const struct maple_tree *mt)
 }
 
 /*
- * A store has been made on one of the holder's credits, and has come to @change. The nodes of the
- * working set that it took.
+ * A store has been made on one of the holder's credits. May what that has left over stay pledged
+ * until another store? Most may, and do without the arena's lock.
  */
-static unsigned long settle(struct mt_credits *c, struct maple_tree *mt,
-			    struct smr_pledge_change *change)
+static bool use_credit(struct mt_credits *c, struct maple_tree *mt)
 {
 	set_left(c, mt, c->left - 1);
 	c->begun--;
+	return c->left > 0 && (mt->ma_pledge.recycling + mt->ma_pledge.strict) % SPARE_CREDITS > 0;
+}
+
+/*
+ * The store has come to @change, which @may_wait if the pledge gave and got nothing. The nodes of
+ * the working set that it took.
+ */
+static unsigned long settle(struct maple_tree *mt, struct smr_pledge_change *change, bool may_wait)
+{
 	change->after = remaining(mt, change->before, change->used);
-	if (may_wait(c, change)) {
+	if (may_wait && change->used == 0 && change->back.nr == 0 &&
+	    change->after <= change->before) {
 		if (change->retired.nr > 0)
 			smr_mem_retire(smr_mem_of(mt), change->flavor, &change->retired);
 		return 0;
@@ -420,31 +421,29 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 
 	smr_plan_paid(&w, mas, mas->index, mas->last, entry);
 	commit(&w, &change);
-	return settle(c, mt, &change);
+	return settle(mt, &change, use_credit(c, mt));
 }
 
 /*
- * The same of a store that is an edit, and needs no cursor for it (edit.h): false if it is not.
- * *@lent: the nodes of the working set that it took.
+ * The same of a store that is an edit, and needs no cursor for it (edit.h): of what is required it
+ * changes nothing but that a credit is used. -EAGAIN: it may be more.
  */
-static bool store_edit(struct mt_credits *c, unsigned long first, unsigned long last, void *entry,
-		       unsigned long *lent)
+static long store_edit(struct mt_credits *c, const struct smr_path *path, unsigned long first,
+		       unsigned long last, void *entry)
 {
 	struct maple_tree *mt = c->mt;
-	struct smr_pledge_change change = begin_change(mt);
-	struct smr_nodes own = { NULL, 0 };
-	struct smr_path path;
-	struct smr_edit e;
+	struct smr_pledge_change change;
+	int used = smr_edit_paid(mt, path, first, last, entry);
 
-	if (!smr_edit_find(mt, first, &path) || !smr_edit_plan(&e, mt, &path, first, last, entry))
-		return false;
-	if (e.nodes > 0)
-		change.used = (long)smr_pledge_take(smr_mem_of(mt), &own, e.nodes);
-	smr_edit_carry_out(&e, mt, &path, smr_nodes_pop(&own), entry);
-	if (e.nodes > 0) /* only lock-free readers make one necessary */
-		smr_nodes_push(&change.retired, smr_node_of(path.node[path.depth]));
-	*lent = settle(c, mt, &change);
-	return true;
+	if (smr_unlikely(used < 0))
+		return used;
+	if (smr_likely(use_credit(c, mt) && used == 0))
+		return 0;
+	change = begin_change(mt);
+	change.used = used;
+	if (used > 0)
+		smr_nodes_push(&change.retired, smr_node_of(path->node[path->depth]));
+	return (long)settle(mt, &change, false);
 }
 
 static bool may_store(const struct mt_credits *c)
@@ -466,20 +465,34 @@ int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c)
 	return 0;
 }
 
-/* More than an edit, through a cursor. */
-static smr_noinline int store_any(struct mt_credits *c, unsigned long first, unsigned long last,
-				  void *entry)
+/* More than an edit, through a cursor, which begins where @path leads, if it is not NULL. */
+static smr_noinline unsigned long store_any(struct mt_credits *c, const struct smr_path *path,
+					    unsigned long first, unsigned long last, void *entry)
 {
 	MA_STATE(mas, c->mt, first, last);
 
-	return mas_store_credit(&mas, entry, c);
+	if (path)
+		smr_cursor_follow(&mas, path);
+	return store(c, &mas, entry);
+}
+
+/* One store by itself: the nodes of the working set that it took. CONTEXT: HOLDS tree lock. */
+static unsigned long store_range(struct mt_credits *c, unsigned long first, unsigned long last,
+				 void *entry)
+{
+	struct smr_path path;
+	bool found = smr_edit_find(c->mt, first, &path);
+	long lent = found ? store_edit(c, &path, first, last, entry) : -EAGAIN;
+
+	if (smr_unlikely(lent < 0))
+		return store_any(c, found ? &path : NULL, first, last, entry);
+	return (unsigned long)lent;
 }
 
 int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned long last,
 			     void *entry)
 {
-	unsigned long lent;
-	int err = 0;
+	bool may;
 
 	if (first > last || xa_is_advanced(entry))
 		return -EINVAL;
@@ -489,14 +502,11 @@ int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned
 	}
 	mt_credits_begin(c, 1);
 	mtree_lock(c->mt);
-	if (!may_store(c))
-		err = -ENOSPC;
-	else if (store_edit(c, first, last, entry, &lent))
-		note_lent(c, c->mt, lent);
-	else
-		err = store_any(c, first, last, entry);
+	may = may_store(c);
+	if (may)
+		note_lent(c, c->mt, store_range(c, first, last, entry));
 	mtree_unlock(c->mt);
-	return err;
+	return may ? 0 : -ENOSPC;
 }
 
 /* ---- Within transactions ---- */

@@ -3,6 +3,7 @@
 #include "tree/edit.h"
 
 #include "base/rcu.h"
+#include "mem/pledge.h"
 #include "mem/retire.h"
 #include "tree/check.h"
 #include "tree/gap.h"
@@ -386,40 +387,39 @@ smr_inline struct place path_place(struct maple_tree *mt, const struct smr_path 
 			       d,  path->slot[d], smr_count(leaf) - 1 };
 }
 
+/* Does it, with @node, if it takes one. */
+smr_inline void path_commit(enum smr_kind kind, const struct smr_edit *e, const struct place *p,
+			    struct smr_node *node, void *entry)
+{
+	p->mt->ma_nodes_built += e->nodes;
+	if (entry)
+		p->mt->ma_newest = e->first;
+	carry_out(kind, e, p, node, entry);
+}
+
+smr_inline void path_retire(const struct place *p)
+{
+	smr_mem_retire_one(smr_mem_of(p->mt), (enum mt_rcu_flavor)p->mt->ma_rcu,
+			   smr_node_of(p->leaf));
+}
+
 /* Takes the node that the edit needs, and does it. */
 smr_inline int path_finish(enum smr_kind kind, const struct smr_edit *e, const struct place *p,
 			   void *entry, gfp_t gfp)
 {
-	struct mt_mem *mem = smr_mem_of(p->mt);
 	struct smr_node *node = NULL;
 
 	if (e->nodes) {
 		if (gfpflags_allow_blocking(gfp))
 			smr_check_store_alloc(p->mt);
-		node = smr_mem_take_one(mem, gfp);
+		node = smr_mem_take_one(smr_mem_of(p->mt), gfp);
 		if (smr_unlikely(!node))
 			return gfpflags_allow_blocking(gfp) ? -EAGAIN : -ENOMEM;
-		p->mt->ma_nodes_built++;
 	}
-	if (entry)
-		p->mt->ma_newest = e->first;
-	carry_out(kind, e, p, node, entry);
+	path_commit(kind, e, p, node, entry);
 	if (node)
-		smr_mem_retire_one(mem, (enum mt_rcu_flavor)p->mt->ma_rcu, smr_node_of(p->leaf));
+		path_retire(p);
 	return 0;
-}
-
-smr_inline int path_store(enum smr_kind kind, struct maple_tree *mt, const struct smr_path *path,
-			  unsigned long first, unsigned long last, void *entry, gfp_t gfp,
-			  bool free_only)
-{
-	struct place p = path_place(mt, path);
-	struct smr_edit e;
-
-	if (!plan_store(kind, &e, &p, first, last, entry) ||
-	    (free_only && !smr_edit_is_free(&e, slots_of(&p, kind))))
-		return -EAGAIN;
-	return path_finish(kind, &e, &p, entry, gfp);
 }
 
 bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_path *path)
@@ -433,6 +433,19 @@ bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_pa
 		return false;
 	smr_path_to(path, top, key);
 	return !smr_has_joined(path->node[path->depth]);
+}
+
+smr_inline int path_store(enum smr_kind kind, struct maple_tree *mt, const struct smr_path *path,
+			  unsigned long first, unsigned long last, void *entry, gfp_t gfp,
+			  bool free_only)
+{
+	struct place p = path_place(mt, path);
+	struct smr_edit e;
+
+	if (!plan_store(kind, &e, &p, first, last, entry) ||
+	    (free_only && !smr_edit_is_free(&e, slots_of(&p, kind))))
+		return -EAGAIN;
+	return path_finish(kind, &e, &p, entry, gfp);
 }
 
 int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned long first,
@@ -459,35 +472,27 @@ int smr_edit_remove(struct maple_tree *mt, const struct smr_path *path, void **f
 	return SMR_FOR_LEAF(path->node[path->depth], path_erase, mt, path, former);
 }
 
-smr_inline bool path_plan_store(enum smr_kind kind, struct smr_edit *e, struct maple_tree *mt,
-				const struct smr_path *path, unsigned long first,
-				unsigned long last, const void *entry)
+smr_inline int path_store_paid(enum smr_kind kind, struct maple_tree *mt,
+			       const struct smr_path *path, unsigned long first, unsigned long last,
+			       void *entry)
 {
+	struct smr_nodes own = { NULL, 0 };
 	struct place p = path_place(mt, path);
+	struct smr_edit e;
+	int used = 0;
 
-	return plan_store(kind, e, &p, first, last, entry);
+	if (!plan_store(kind, &e, &p, first, last, entry))
+		return -EAGAIN;
+	if (e.nodes)
+		used = (int)smr_pledge_take(smr_mem_of(mt), &own, 1);
+	path_commit(kind, &e, &p, own.head, entry);
+	if (e.nodes && !used)
+		path_retire(&p);
+	return used;
 }
 
-bool smr_edit_plan(struct smr_edit *e, struct maple_tree *mt, const struct smr_path *path,
-		   unsigned long first, unsigned long last, const void *entry)
+int smr_edit_paid(struct maple_tree *mt, const struct smr_path *path, unsigned long first,
+		  unsigned long last, void *entry)
 {
-	return SMR_FOR_LEAF(path->node[path->depth], path_plan_store, e, mt, path, first, last,
-			    entry);
-}
-
-smr_inline void path_carry_out(enum smr_kind kind, const struct smr_edit *e, struct maple_tree *mt,
-			       const struct smr_path *path, struct smr_node *node, void *entry)
-{
-	struct place p = path_place(mt, path);
-
-	mt->ma_nodes_built += e->nodes;
-	if (entry)
-		mt->ma_newest = e->first;
-	carry_out(kind, e, &p, node, entry);
-}
-
-void smr_edit_carry_out(const struct smr_edit *e, struct maple_tree *mt,
-			const struct smr_path *path, struct smr_node *node, void *entry)
-{
-	SMR_FOR_LEAF(path->node[path->depth], path_carry_out, e, mt, path, node, entry);
+	return SMR_FOR_LEAF(path->node[path->depth], path_store_paid, mt, path, first, last, entry);
 }

@@ -74,13 +74,12 @@ int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned 
 int smr_edit_remove(struct maple_tree *mt, const struct smr_path *path, void **former);
 
 /*
- * The two halves of storing, for those who see to the node themselves: what it comes to, or false,
- * as smr_edit_store(); and doing it, with @node if it takes one, in return for the path's leaf.
- * CONTEXT: HOLDS tree lock. ALLOC no.
+ * The same of a store on a credit, with a node of the thread's magazine or else of the pledge.
+ * -EAGAIN: perhaps it is more than an edit, and nothing has changed; or how many nodes of the
+ * pledge it took: where that is one, the path's leaf is left for the caller to retire, under the
+ * same hold of the arena's lock as it is lent (mem/pledge.h). CONTEXT: HOLDS tree lock. ALLOC no.
  */
-bool smr_edit_plan(struct smr_edit *e, struct maple_tree *mt, const struct smr_path *path,
-		   unsigned long first, unsigned long last, const void *entry);
-void smr_edit_carry_out(const struct smr_edit *e, struct maple_tree *mt,
-			const struct smr_path *path, struct smr_node *node, void *entry);
+int smr_edit_paid(struct maple_tree *mt, const struct smr_path *path, unsigned long first,
+		  unsigned long last, void *entry);
 
 #endif

@@ -208,6 +208,31 @@ static void stores_need_what_is_pledged(void **state)
 	everywhere(stores_in);
 }
 
+/* Each announced, made and counted in one call, again without a node to spare. */
+static void single_stores_in(struct bed *bed, unsigned long n)
+{
+	unsigned long nr = 40;
+
+	if (mt_external_lock(&bed->tree))
+		return;
+	assert_int_equal(reserve(bed, &bed->c, nr, GFP_KERNEL), 0);
+	for (unsigned long i = 0; i < nr; i++) {
+		struct spot s = spot_of(i, n);
+
+		take_all(bed);
+		assert_int_equal(mtree_store_range_credit(&bed->c, s.first, s.last, s.entry), 0);
+		assert_int_equal(rm_store(&bed->model, s.first, s.last, s.entry), 0);
+		assert_int_equal(mt_credits_left(&bed->c), nr - i - 1);
+		expect_good(bed);
+	}
+}
+
+static void in_single_calls(void **state)
+{
+	(void)state;
+	everywhere(single_stores_in);
+}
+
 static void in_every_flavor(void **state)
 {
 	struct bed bed;
@@ -321,6 +346,7 @@ int main(void)
 		cmocka_unit_test(returned_credits_are_not_announced),
 		cmocka_unit_test(cursors_with_errors),
 		cmocka_unit_test(stores_need_what_is_pledged),
+		cmocka_unit_test(in_single_calls),
 		cmocka_unit_test(in_every_flavor),
 		cmocka_unit_test(free_nodes_save_waiting),
 	};

@@ -6,6 +6,8 @@
  */
 #include "credits_bed.h"
 
+#include "tree/pledge.h"
+
 static unsigned long refused, done;
 
 /* A store that is refused has changed nothing, and the pledge is as it was. */
@@ -175,6 +177,48 @@ static void holders_and_trees_share(void **state)
 	everywhere(shares_in);
 }
 
+/* ---- What is left over ---- */
+
+/* What has to be pledged if the holders had @more credits more. */
+static unsigned long required(struct bed *bed, unsigned long more)
+{
+	bool strict = bed->c.mode == MT_CREDITS_STRICT;
+	struct smr_claims claims = { bed->tree.ma_pledge.recycling + (strict ? 0 : more),
+				     bed->tree.ma_pledge.strict + (strict ? more : 0),
+				     bed->tree.ma_pledge.working };
+
+	return smr_pledge_required_for(&bed->tree, &claims);
+}
+
+/* Stores that only change a slot leave over what their credits were for. */
+static void left_over_in(struct bed *bed, unsigned long n)
+{
+	struct mt_credits other;
+	unsigned long nr = 50;
+
+	if (n < nr)
+		return;
+	mt_credits_init(&other, &bed->tree, bed->c.mode);
+	assert_int_equal(mt_credits_set_batch(&bed->c, 3), 0);
+	assert_int_equal(reserve(bed, &bed->c, nr, GFP_KERNEL), 0);
+	assert_int_equal(reserve(bed, &other, 13, GFP_KERNEL), 0);
+	for (unsigned long i = 0; i < nr; i++) {
+		unsigned long first = STEP * i;
+
+		mt_credits_begin(&bed->c, 1);
+		assert_int_equal(credit_store(bed, first, first + STEP / 2, xa_mk_value(i)), 0);
+		assert_in_range(pledged(bed), required(bed, 0), required(bed, 8));
+	}
+	assert_int_equal(pledged(bed), required(bed, 0));
+	release(bed, &other);
+}
+
+static void what_is_left_over_goes_soon(void **state)
+{
+	(void)state;
+	everywhere(left_over_in);
+}
+
 /* ---- Preallocations ---- */
 
 /*
@@ -285,6 +329,7 @@ int main(void)
 		cmocka_unit_test(bulk_loads_pay_beforehand),
 		cmocka_unit_test(outlive_the_contents),
 		cmocka_unit_test(holders_and_trees_share),
+		cmocka_unit_test(what_is_left_over_goes_soon),
 		cmocka_unit_test(returning_voids_a_preallocation),
 		cmocka_unit_test(preallocating_by_height),
 		cmocka_unit_test(a_few_and_the_reserve),

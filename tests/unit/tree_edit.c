@@ -7,7 +7,6 @@
  */
 #include "support/arena.h"
 
-#include "mem/retire.h"
 #include "mem/take.h"
 #include "support/env.h"
 #include "support/memfault.h"
@@ -206,24 +205,15 @@ static void edited_by_path(struct bed *b, int err, bool planned, const struct sm
 	b->copies += planned && e->nodes;
 }
 
-/* As smr_edit_range(). */
-static int in_halves(struct bed *b, const struct smr_path *path, unsigned long first,
+/* As smr_edit_range(), with a node of the magazine, which has some. */
+static int on_credit(struct bed *b, const struct smr_path *path, unsigned long first,
 		     unsigned long last, void *entry)
 {
-	struct smr_node *node = NULL;
-	struct smr_edit e;
+	void *node = smr_mem_take_one(arena, GFP_ATOMIC);
 
-	if (!smr_edit_plan(&e, b->edited, path, first, last, entry))
-		return -EAGAIN;
-	if (e.nodes) {
-		node = smr_mem_take_one(arena, GFP_ATOMIC);
-		assert_non_null(node);
-	}
-	smr_edit_carry_out(&e, b->edited, path, node, entry);
-	if (node)
-		smr_mem_retire_one(arena, (enum mt_rcu_flavor)b->edited->ma_rcu,
-				   smr_node_of(path->node[path->depth]));
-	return 0;
+	assert_non_null(node);
+	smr_mem_give(arena, node);
+	return smr_edit_paid(b->edited, path, first, last, entry);
 }
 
 static void try_store_by_path(struct bed *b, unsigned long first, unsigned long last, void *entry)
@@ -243,7 +233,7 @@ static void try_store_by_path(struct bed *b, unsigned long first, unsigned long 
 	if (rng_one_in(&b->rng, 2))
 		err = smr_edit_range(b->edited, &path, first, last, entry, GFP_NOWAIT, false);
 	else
-		err = in_halves(b, &path, first, last, entry);
+		err = on_credit(b, &path, first, last, entry);
 	edited_by_path(b, err, planned, &e, built);
 	if (planned)
 		assert_int_equal(rm_store(&b->model, first, last, entry), 0);
