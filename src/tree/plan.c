@@ -171,15 +171,6 @@ static bool may_swap(const struct smr_write *w)
 	return !w->mt->ma_txn || smr_editable(w->mt, w->mas->node);
 }
 
-/*
- * May the slot above the node at depth @d be swapped? Within a transaction only if that changes
- * nothing that others see; else the way up is replaced too, as far as the first node of its own.
- */
-static bool can_publish(const struct smr_write *w, void *const *path, unsigned int d)
-{
-	return !w->mt->ma_txn || d == 0 || smr_editable(w->mt, path[d - 1]);
-}
-
 /* ---- Levels ---- */
 
 static void add_left_piece(const struct smr_write *w, struct smr_items *it)
@@ -565,11 +556,11 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	enough = n >= least;
 	if (enough && (!single || n <= smr_kind_cap(l ? SMR_NINNER : SMR_SLEAF))) {
 		if (l > 0 && single && splice(w, l, n))
-			return can_publish(w, w->left.node, d);
+			return smr_can_publish(w, w->left.node, d);
 		it = gather(w, l, &buffer);
 		enough = it->n >= least;
 		if (enough && deal_part(lev, it, 0, 0, it->n, l == 0, 0))
-			return single && can_publish(w, w->left.node, d);
+			return single && smr_can_publish(w, w->left.node, d);
 		if (enough && !single) {
 			deal(lev, it, l == 0, 0);
 			return false;

@@ -2,8 +2,8 @@
 /*
  * NULL that joins gaps of two leaves, which stay two. A gap lies in one leaf, so ranges of the one
  * become the other's. Both leaves and the node above them, which says where they meet, become
- * others, but of the same form; or, without lock-free readers, are changed in place. To have both
- * dealt out anew, as plan.c does, takes several times as long.
+ * others, but of the same form; or those that may be are changed in place. To have both dealt out
+ * anew, as plan.c does, takes several times as long.
  *
  * Mostly it is over one entry that its leaf begins or ends with, where the leaf beside that one
  * ends or begins with a gap: in a tree of small mappings one erase in twenty is of this kind. That
@@ -16,6 +16,27 @@
 #include "tree/write.h"
 
 /* ---- Planning ---- */
+
+/*
+ * May the node above the cursor's leaf change? A transaction would have to copy all that is above
+ * it, too, if it is not its own.
+ */
+smr_inline bool can_change_above(const struct smr_write *w)
+{
+	const struct ma_state *mas = w->mas;
+
+	return mas->depth > 0 && smr_can_publish(w, mas->path, mas->depth);
+}
+
+/* It is a slide, with a node more for each of the three that must not be changed in place. */
+static void plan_nodes(struct smr_write *w, const void *from)
+{
+	const struct ma_state *mas = w->mas;
+
+	w->what = SMR_SLIDE;
+	w->nodes = !smr_editable(w->mt, mas->path[mas->depth - 1]) +
+		   !smr_editable(w->mt, mas->node) + !smr_editable(w->mt, from);
+}
 
 /* The offset above of the leaf beside the cursor's: not one of its parent's, if there is none. */
 smr_inline unsigned int beside(const struct ma_state *mas, bool up)
@@ -116,29 +137,31 @@ static bool plan_run(struct smr_write *w)
 	struct ma_state *mas = w->mas;
 	struct smr_slide *s = &w->slide;
 	void *const *slots = smr_slots(mas->node);
-	const void *above = mas->path[mas->depth - 1];
+	const void *above = mas->path[mas->depth - 1], *from;
 	unsigned int at = beside(mas, s->up), near;
 
 	near = s->up ? mas->end - smr_run_from(slots, mas->end) : smr_run_to(slots, 0, mas->end);
-	if (at >= smr_count(above) || !find_edge(w, s, smr_slots(above)[at], near))
+	if (at >= smr_count(above))
+		return false;
+	from = smr_slots(above)[at];
+	if (!find_edge(w, s, from, near))
 		return false;
 	s->run = true;
 	s->stand = s->up ? mas->end + 1u : near + 1;
 	w->first = s->up ? smr_leaf_first(mas->node, mas->end - near, mas->min) : s->edge;
 	w->last = s->up ? s->edge - 1 : smr_leaf_last(mas->node, near, mas->end, mas->max);
-	w->what = SMR_SLIDE;
-	w->nodes = smr_editable(w->mt, mas->node) ? 0 : 3;
+	plan_nodes(w, from);
 	return true;
 }
 
 bool smr_plan_slide(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
-	unsigned int d = mas->depth, offset = (unsigned int)mas->offset;
+	unsigned int offset = (unsigned int)mas->offset;
 	void *const *slots = smr_slots(mas->node);
 	bool moved, *up = &w->slide.up;
 
-	if (d == 0 || w->mt->ma_txn)
+	if (!can_change_above(w))
 		return false;
 	if (w->spans && !are_brothers(w))
 		return false;
@@ -162,7 +185,7 @@ bool smr_plan_slide_across(struct smr_write *w)
 	unsigned int d = mas->depth, x = w->i + (w->first > w->begin);
 	const void *leaf = mas->node, *right = w->right.node[d];
 
-	if (w->entry || d == 0 || w->mt->ma_txn || !are_brothers(w) || smr_has_joined(leaf) ||
+	if (w->entry || !can_change_above(w) || !are_brothers(w) || smr_has_joined(leaf) ||
 	    smr_has_joined(right))
 		return false;
 	*s = (struct smr_slide){ .up = true, .edge = w->last + 1, .stand = x };
@@ -172,8 +195,7 @@ bool smr_plan_slide_across(struct smr_write *w)
 	    !smr_can_start(mas->path[d - 1], s->edge) || !smr_can_hold(leaf, mas->min, w->last) ||
 	    (x > w->i && !smr_can_start(leaf, w->first)))
 		return false;
-	w->what = SMR_SLIDE;
-	w->nodes = smr_editable(w->mt, leaf) ? 0 : 3;
+	plan_nodes(w, right);
 	return true;
 }
 
@@ -184,7 +206,7 @@ static void *next_of(const struct smr_write *w, void *enode)
 {
 	struct smr_node *node;
 
-	if (w->nodes == 0)
+	if (smr_editable(w->mt, enode))
 		return enode;
 	node = smr_own_node(w->mas);
 	return smr_enode_make(node, smr_enode_kind(enode));
@@ -209,7 +231,7 @@ static void end_with_gap(const struct smr_write *w, void *leaf)
 		smr_kind_set_start(node, node, kind, x, w->first);
 	smr_bounds_pad(node, kind, x, mas->end);
 	node->count = (uint8_t)(x + 1);
-	node->txn = 0;
+	node->txn = w->mt->ma_txn;
 	smr_slots(leaf)[x] = NULL;
 }
 
@@ -232,13 +254,14 @@ static void add_piece(const struct smr_write *w, void *leaf)
 		smr_kind_set_start(node, old, kind, 1, mas->min);
 		slots[0] = slots[1] = NULL;
 	}
-	node->txn = 0;
+	node->txn = w->mt->ma_txn;
 	smr_mark_pieces(node);
 }
 
 /* The leaf @from without what it loses. */
-static void remove_ranges(const struct smr_slide *s, void *leaf, void *from)
+static void remove_ranges(const struct smr_write *w, void *leaf, void *from)
 {
+	const struct smr_slide *s = &w->slide;
 	struct smr_node *node = smr_node_of(leaf), *old = smr_node_of(from);
 	enum smr_kind kind = smr_enode_kind(leaf);
 	unsigned int count = old->count;
@@ -250,7 +273,7 @@ static void remove_ranges(const struct smr_slide *s, void *leaf, void *from)
 		node->count = (uint8_t)(count - s->ranges);
 		smr_bounds_pad(node, kind, node->count - 1u, count - 1);
 	}
-	node->txn = 0;
+	node->txn = w->mt->ma_txn;
 }
 
 /* The node above them, but for gap figures. */
@@ -262,7 +285,7 @@ static void move_edge(const struct smr_write *w, void *above, void *leaf, void *
 
 	copy(node, old);
 	node->mark = SMR_UNMARKED;
-	node->txn = 0;
+	node->txn = w->mt->ma_txn;
 	smr_kind_set_start(node, node, smr_enode_kind(above), at > by ? at : by, w->slide.edge);
 	smr_slots(above)[at] = leaf;
 	smr_slots(above)[by] = from;
@@ -304,7 +327,7 @@ static void set_figures(const struct smr_write *w, void *above, uint32_t stays)
 
 /* ---- The commit ---- */
 
-/* Three nodes in the place of three others, the first of which leads to the others. */
+/* Up to three nodes in the place of others; the first leads to the others. */
 static void swap_nodes(const struct smr_write *w, void *const *old, void *const *new)
 {
 	struct ma_state *mas = w->mas;
@@ -313,6 +336,8 @@ static void swap_nodes(const struct smr_write *w, void *const *old, void *const 
 	unsigned int d = mas->depth - 1;
 
 	for (unsigned int i = 0; i < 3; i++) {
+		if (new[i] == old[i])
+			continue;
 		smr_census(mt, new[i], 1);
 		smr_drop_node(mt, old[i], &dropped);
 	}
@@ -354,12 +379,9 @@ void smr_commit_slide(struct smr_write *w)
 		add_piece(w, new[1]);
 	else
 		end_with_gap(w, new[1]);
-	remove_ranges(&w->slide, new[2], old[2]);
+	remove_ranges(w, new[2], old[2]);
 	if (tracks)
 		set_figures(w, new[0], stays);
-	if (w->nodes)
-		swap_nodes(w, old, new);
-	else
-		smr_advance(w->mt);
+	swap_nodes(w, old, new);
 	stand_there(w, new[0], new[1]);
 }

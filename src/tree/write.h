@@ -116,6 +116,15 @@ smr_inline void smr_advance(struct maple_tree *mt)
 	smr_store(&mt->ma_seq, mt->ma_seq + 1, ORDER(seq, release));
 }
 
+/*
+ * May the slot above the node at depth @d be swapped? Within a transaction only if that changes
+ * nothing that others see; else the way up is replaced too, as far as the first node of its own.
+ */
+smr_inline bool smr_can_publish(const struct smr_write *w, void *const *path, unsigned int d)
+{
+	return !w->mt->ma_txn || d == 0 || smr_editable(w->mt, path[d - 1]);
+}
+
 /* Puts the cursor where a committed store leaves it. */
 void smr_settle(const struct smr_write *w);
 

@@ -152,15 +152,22 @@ static inline void *leaf_of(struct bed *b, unsigned long unit)
 	return b->mas.node;
 }
 
-/* In how many pieces is the range of @unit? */
-static inline unsigned int pieces(struct bed *b, unsigned long unit)
+/* In how many pieces is the range that the cursor has walked to? */
+static inline unsigned int pieces_here(const struct ma_state *mas)
 {
-	void *const *slots = smr_slots(leaf_of(b, unit));
-	unsigned int i = (unsigned int)b->mas.offset, end = b->mas.end;
+	void *const *slots = smr_slots(mas->node);
+	unsigned int i = (unsigned int)mas->offset;
 
 	if (smr_value(slots, i))
-		return smr_tail(slots, i, end) - smr_head(slots, i) + 1;
-	return smr_run_to(slots, i, end) - smr_run_from(slots, smr_head(slots, i)) + 1;
+		return smr_tail(slots, i, mas->end) - smr_head(slots, i) + 1;
+	return smr_run_to(slots, i, mas->end) - smr_run_from(slots, smr_head(slots, i)) + 1;
+}
+
+/* The same of @unit. */
+static inline unsigned int pieces(struct bed *b, unsigned long unit)
+{
+	leaf_of(b, unit);
+	return pieces_here(&b->mas);
 }
 
 /* The lock is held from here on. @dense: without gaps. */
@@ -384,40 +391,61 @@ static inline void insert(struct bed *b, unsigned long first, unsigned long last
 		assert_int_equal(b->tree.ma_nodes_built, built);
 }
 
-static inline void txn_store(struct bed *b, struct mt_txn *txn, struct range_model *seen,
-			     unsigned long first, unsigned long last, void *entry)
+/* A transaction on b->tree beside what is to be @seen in it, and the tree as it was before. */
+struct txn_case {
+	struct mt_txn txn;
+	struct range_model seen;
+	struct tree_image before;
+};
+
+static inline void txn_case_begin(struct bed *b, struct txn_case *t)
 {
-	assert_int_equal(mt_txn_store_range(txn, first, last, entry, GFP_KERNEL), 0);
-	assert_int_equal(rm_store(seen, first, last, entry), 0);
-	check_good(b, &txn->view, seen);
+	t->before = tree_image_of(&b->tree);
+	rm_init(&t->seen);
+	assert_int_equal(rm_copy(&t->seen, &b->model), 0);
+	mt_txn_begin(&t->txn, &b->tree);
+}
+
+static inline void txn_store(struct bed *b, struct txn_case *t, unsigned long first,
+			     unsigned long last, void *entry)
+{
+	assert_int_equal(mt_txn_store_range(&t->txn, first, last, entry, GFP_KERNEL), 0);
+	assert_int_equal(rm_store(&t->seen, first, last, entry), 0);
+	check_good(b, &t->txn.view, &t->seen);
+}
+
+static inline void expect_tree_as_before(struct bed *b, const struct txn_case *t)
+{
+	struct tree_image now = tree_image_of(&b->tree);
+
+	assert_true(tree_image_equal(&t->before, &now));
+}
+
+static inline void txn_case_end(struct bed *b, struct txn_case *t, bool keep)
+{
+	expect_tree_as_before(b, t);
+	if (keep) {
+		mt_txn_commit(&t->txn);
+		rm_destroy(&b->model);
+		b->model = t->seen;
+		return;
+	}
+	mt_txn_abort(&t->txn);
+	rm_destroy(&t->seen);
+	expect_tree_as_before(b, t);
 }
 
 /* Two stores, of which the second is one into a leaf of the transaction's own. */
 static inline void store_in_txn(struct bed *b, unsigned long first, unsigned long last, void *entry,
 				bool keep)
 {
-	struct tree_image before = tree_image_of(&b->tree), after;
-	struct range_model seen;
-	struct mt_txn txn;
+	struct txn_case t;
 
-	rm_init(&seen);
-	assert_int_equal(rm_copy(&seen, &b->model), 0);
-	mt_txn_begin(&txn, &b->tree);
-	txn_store(b, &txn, &seen, first, last, entry);
-	txn_store(b, &txn, &seen, first_key(b, b->at + LEN), last_key(b, b->at + 2 * LEN - 1),
+	txn_case_begin(b, &t);
+	txn_store(b, &t, first, last, entry);
+	txn_store(b, &t, first_key(b, b->at + LEN), last_key(b, b->at + 2 * LEN - 1),
 		  entry ? NULL : new_entry(b));
-	after = tree_image_of(&b->tree);
-	assert_true(tree_image_equal(&before, &after));
-	if (keep) {
-		mt_txn_commit(&txn);
-		rm_destroy(&b->model);
-		b->model = seen;
-		return;
-	}
-	mt_txn_abort(&txn);
-	rm_destroy(&seen);
-	after = tree_image_of(&b->tree);
-	assert_true(tree_image_equal(&before, &after));
+	txn_case_end(b, &t, keep);
 }
 
 static inline void store_by(struct bed *b, enum way way, unsigned long first, unsigned long last,

@@ -196,6 +196,104 @@ static void whatever_they_are(void **state)
 	on_beds(false, 2, across_from);
 }
 
+/* ---- Within a transaction ---- */
+
+/* Which of the two leaves are the transaction's own; or only what is above them is, or nothing. */
+enum { OWN = 1, OWN_BESIDE = 2, OWN_ABOVE = 4 };
+
+/* A slot amid @leaf, an entry, becomes another: the leaf is the transaction's own then. */
+static void touch(struct bed *b, struct txn_case *t, void *leaf)
+{
+	unsigned int i = smr_count(leaf) / 2;
+
+	i += !smr_slots(leaf)[i];
+	txn_store(b, t, smr_start(leaf, i), smr_start(leaf, i + 1) - 1, new_entry(b));
+}
+
+/* A brother of both. */
+static void *third_leaf(const struct sides *s)
+{
+	void *const *leaf = smr_slots(s->above);
+
+	assert_true(smr_count(s->above) > 2);
+	while (*leaf == s->leaf || *leaf == s->beside)
+		leaf++;
+	return *leaf;
+}
+
+static void touch_some(struct bed *b, struct txn_case *t, const struct sides *s, unsigned int own)
+{
+	if (own & OWN)
+		touch(b, t, s->leaf);
+	if (own & OWN_BESIDE)
+		touch(b, t, s->beside);
+	if (own & OWN_ABOVE)
+		touch(b, t, third_leaf(s));
+}
+
+/* NULL from @first to @last. */
+static void slide_in_txn(struct bed *b, const struct sides *s, unsigned long first,
+			 unsigned long last, unsigned int own, bool keep)
+{
+	unsigned long nodes = !(own & OWN) + !(own & OWN_BESIDE);
+	struct txn_case t;
+
+	txn_case_begin(b, &t);
+	touch_some(b, &t, s, own);
+	nodes += t.txn.view.ma_nodes_built;
+	txn_store(b, &t, first, last, NULL);
+	if (own)
+		assert_int_equal(t.txn.view.ma_nodes_built, nodes);
+	else /* all above has to be copied */
+		assert_true(t.txn.view.ma_nodes_built > nodes);
+	nodes = t.txn.view.ma_nodes_built;
+	txn_store(b, &t, first, last, new_entry(b)); /* both leaves are its own now */
+	if (own)
+		assert_int_equal(t.txn.view.ma_nodes_built, nodes);
+	txn_store(b, &t, first, last, NULL);
+	txn_case_end(b, &t, keep);
+}
+
+/* One entry, up or down, or entries of two leaves. */
+static void in_txn(struct bed *b)
+{
+	static const unsigned int own[] = { OWN, OWN_BESIDE, OWN | OWN_BESIDE, OWN_ABOVE, 0 };
+	unsigned int way = b->variant % 3, which = own[b->variant / 3 % 5];
+	bool up = way > 0, keep = b->variant / 15;
+	unsigned long from, to;
+	struct sides s;
+
+	find_end(b, up, true);
+	make_room(b);
+	look(b, up, &s);
+	from = to = b->at;
+	if (way == 2) {
+		to = entry_from(b, b->mas.max / b->unit + 1);
+		from -= 2 * LEN;
+	}
+	slide_in_txn(b, &s, first_key(b, from), last_key(b, to + LEN - 1), which, keep);
+	if (keep && way < 2 && which)
+		assert_int_equal(pieces(b, b->at), 3);
+	expect_all(b, b->at);
+	fill(b, from, to + LEN - 1);
+	expect_all(b, b->at);
+}
+
+static void what_is_its_own_changes_in_place(void **state)
+{
+	struct bed b;
+
+	(void)state;
+	on_beds(false, 30, in_txn);
+	for (unsigned int i = 0; i < 60; i++) { /* with more above than the root */
+		bed_make(&b, i % 2 ? RCU_TREE : MT_FLAGS_ALLOC_RANGE, PAGE_UNIT, 3000, false);
+		b.variant = i / 2;
+		in_txn(&b);
+		bed_free(&b);
+	}
+	expect_no_nodes();
+}
+
 /* ---- Where it stays to be dealt out anew ---- */
 
 /* In company of a run, the gap would be in more pieces than may be. */
@@ -416,6 +514,7 @@ int main(void)
 		cmocka_unit_test(a_gap_comes_over),
 		cmocka_unit_test(two_leaves_stay_two),
 		cmocka_unit_test(whatever_they_are),
+		cmocka_unit_test(what_is_its_own_changes_in_place),
 		cmocka_unit_test(else_it_is_one_range),
 		cmocka_unit_test(nothing_comes_from_a_cousin),
 		cmocka_unit_test(leaves_stay_what_they_can_be),
