@@ -74,7 +74,7 @@ int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned 
 int smr_edit_remove(struct maple_tree *mt, const struct smr_path *path, void **former);
 
 /*
- * The same of a store on a credit, with a node of the thread's magazine or else of the pledge.
+ * smr_edit_range() on a credit, with a node of the thread's magazine, or else of the pledge.
  * -EAGAIN: perhaps it is more than an edit, and nothing has changed; or how many nodes of the
  * pledge it took: where that is one, the path's leaf is left for the caller to retire, under the
  * same hold of the arena's lock as it is lent (mem/pledge.h). CONTEXT: HOLDS tree lock. ALLOC no.
