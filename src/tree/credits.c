@@ -237,6 +237,11 @@ size_t mt_credits_bytes(const struct mt_credits *c)
 
 /* ---- Storing ---- */
 
+static unsigned long lent_of(const struct mt_credits *c)
+{
+	return c->limbo[0] + c->limbo[1];
+}
+
 /* Forgets nodes lent whose grace period is over. */
 static void forget_returned(struct mt_credits *c, struct mt_mem *mem, enum mt_rcu_flavor flavor)
 {
@@ -250,7 +255,7 @@ static void forget_returned(struct mt_credits *c, struct mt_mem *mem, enum mt_rc
  */
 static void repay(struct mt_credits *c, struct mt_mem *mem)
 {
-	unsigned long nr = smr_pledge_repay(mem, c->limbo[0] + c->limbo[1]);
+	unsigned long nr = smr_pledge_repay(mem, lent_of(c));
 
 	for (unsigned int i = 0; i < 2; i++) {
 		unsigned long part = nr < c->limbo[i] ? nr : c->limbo[i];
@@ -260,14 +265,34 @@ static void repay(struct mt_credits *c, struct mt_mem *mem)
 	}
 }
 
-bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
+/* Has so much of what @c has lent back that @nr stores find their working set. Did that wait? */
+static bool recover(struct mt_credits *c, unsigned long nr)
 {
 	struct maple_tree *mt = c->mt;
 	struct mt_mem *mem = smr_mem_of(mt);
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
-	unsigned long left = smr_load(&c->left, RELAXED);
 	unsigned long reach = smr_load(&mt->ma_pledge.reach, RELAXED);
-	unsigned long lendable;
+	unsigned long lendable = smr_working_nodes(mt, c->batch, reach) -
+				 smr_working_nodes(mt, nr, reach);
+
+	if (lent_of(c) <= lendable)
+		return false;
+	forget_returned(c, mem, flavor);
+	if (lent_of(c) <= lendable)
+		return false;
+	repay(c, mem);
+	if (lent_of(c) <= lendable)
+		return false;
+	smr_mem_grace_wait(mem, flavor);
+	c->limbo[0] = c->limbo[1] = 0;
+	return true;
+}
+
+bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
+{
+	const struct maple_tree *mt = c->mt;
+	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+	unsigned long left = smr_load(&c->left, RELAXED);
 
 	smr_assert(nr <= left && (c->mode == MT_CREDITS_STRICT || nr <= c->batch));
 	nr = nr < left ? nr : left;
@@ -277,26 +302,13 @@ bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 	smr_store(&c->begun, nr, RELAXED);
 	if (mt_in_rcu(mt) && !smr_in_section()) {
 		(void)smr_rcu_init(flavor); /* the stores start no thread */
-		smr_mem_look(mem);
+		smr_mem_look(smr_mem_of(mt));
 	}
 	if (c->mode == MT_CREDITS_STRICT)
 		return false;
 	if (mt_in_rcu(mt))
 		smr_check_grace(flavor);
-	if (c->limbo[0] + c->limbo[1] == 0)
-		return false;
-	lendable = smr_working_nodes(mt, c->batch, reach) - smr_working_nodes(mt, nr, reach);
-	if (c->limbo[0] + c->limbo[1] <= lendable)
-		return false;
-	forget_returned(c, mem, flavor);
-	if (c->limbo[0] + c->limbo[1] <= lendable)
-		return false;
-	repay(c, mem);
-	if (c->limbo[0] + c->limbo[1] <= lendable)
-		return false;
-	smr_mem_grace_wait(mem, flavor);
-	c->limbo[0] = c->limbo[1] = 0;
-	return true;
+	return lent_of(c) > 0 && recover(c, nr);
 }
 
 void mt_credits_begin(struct mt_credits *c, unsigned long nr)
