@@ -239,15 +239,33 @@ smr_inline int16_t smri_short_limit(const struct smr_node *leaf, unsigned long k
 	return (int16_t)((key >> (leaf->shift & 63)) + (1 << (SMR_SHORT_BITS - 1)) + 1);
 }
 
-/* The key as a bound of @node, plus one; 0 when it lies below them all, never above the padding. */
+/*
+ * The keys as bounds of a narrow node, plus one; 0 when they lie below them all, never above the
+ * padding. In a form that compilers make vectors of.
+ */
+smr_inline void smri_limit_each(const struct smr_node *node, const unsigned long *key,
+				int32_t *limit, unsigned int n)
+{
+	unsigned long base = node->base, units;
+	unsigned int shift = node->shift & 63;
+
+	for (unsigned int i = 0; i < n; i++) {
+		units = (key[i] - base) >> shift;
+		units = units < SMR_NARROW_MAX ? units : SMR_NARROW_MAX;
+		limit[i] = key[i] < base ? 0 : (int32_t)units + 1;
+	}
+}
+
+/*
+ * The key as a bound of a narrow node, plus one; 0 when it lies below them all, never above the
+ * padding.
+ */
 smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 {
-	unsigned long above, units, below;
+	int32_t limit;
 
-	below = __builtin_sub_overflow(key, node->base, &above);
-	units = above >> (node->shift & 63);
-	units = units < SMR_NARROW_MAX ? units : SMR_NARROW_MAX;
-	return (int32_t)((units + 1) & (below - 1));
+	smri_limit_each(node, &key, &limit, 1);
+	return limit;
 }
 
 /*

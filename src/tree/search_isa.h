@@ -33,6 +33,34 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * ai
 	SMR_ISA(smri_limits_keep)(&aim->limits);
 }
 
+/*
+ * For keys that go down side by side, each in a node of the same depth, of which @enode, an inner
+ * one, is the first. As a rule all of them measure alike, and those above did. So where this one
+ * does not measure as @measure says, the keys' limits are made anew, all at once.
+ */
+SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aims_measure)(SMR_ISA(smri_measure) * measure,
+							 int32_t *limit, const void *enode,
+							 const unsigned long *key, unsigned int n)
+{
+	const struct smr_node *node = smr_node_of(enode);
+	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
+
+	if (!smr_enode_ninner(enode) || SMR_ISA(smri_measured)(*measure, head))
+		return;
+	*measure = SMR_ISA(smri_measure_of)(head);
+	smri_limit_each(node, key, limit, n);
+}
+
+/* One of them. */
+SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aim_with)(struct SMR_ISA(smr_aim) * aim,
+						     unsigned long key,
+						     SMR_ISA(smri_measure) measure, int32_t limit)
+{
+	aim->key = key;
+	aim->measure = measure;
+	aim->limits = SMR_ISA(smri_limits_of)(limit);
+}
+
 /* ---- The slot of a key's range in one node, by kind ---- */
 /*
  * @alone: no other look-up fills the time until the node is here, so all its lines are asked for at

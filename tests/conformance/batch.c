@@ -67,11 +67,45 @@ static void lengths(void **state)
 	any_length((1UL << 50) + 1, MT_FLAGS_USE_RCU);
 }
 
+/*
+ * Keys by turns from places that lie far apart, of pages and of bytes, so that nodes of one depth
+ * measure their ranges differently; and keys between these places, and beyond.
+ */
+static void places(void **state)
+{
+	static const struct {
+		unsigned long at, unit;
+	} place[] = {
+		{ 0x400000, 4096 },    { 0x555555554000, 4096 },        { 0x7f0000000000, 4096 },
+		{ 0x7f8000000123, 3 }, { 0xffff800000000000, 1 << 21 }, { 0xffffffff00000000, 8 },
+	};
+	enum { PLACES = sizeof(place) / sizeof(*place), RANGES = 700 };
+	unsigned long index[KEYS], start;
+	struct maple_tree tree;
+
+	(void)state;
+	mt_init_flags(&tree, MT_FLAGS_USE_RCU);
+	for (unsigned long i = 0; i < PLACES * RANGES; i++) {
+		start = place[i % PLACES].at + 3 * (i / PLACES) * place[i % PLACES].unit;
+		assert_int_equal(mtree_store_range(&tree, start, start + place[i % PLACES].unit - 1,
+						   xa_mk_value(i), GFP_KERNEL),
+				 0);
+	}
+	for (unsigned long i = 0; i < KEYS; i++)
+		index[i] = place[i * 7 % 11 % PLACES].at +
+			   (i * 7919 % (3 * RANGES + 50) - 25) * place[i * 5 % 11 % PLACES].unit;
+	for (size_t n = 0; n <= 200; n++)
+		same_as_load(&tree, index + n, n);
+	same_as_load(&tree, index, KEYS);
+	mtree_destroy(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(trees_without_nodes),
 		cmocka_unit_test(lengths),
+		cmocka_unit_test(places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
