@@ -48,7 +48,9 @@ SMR_TARGET_avx512 smr_inline __m128i smri_measure_of_avx512(__m512i head)
 
 SMR_TARGET_avx512 smr_inline bool smri_measured_avx512(__m128i as, __m512i head)
 {
-	return smri_measured_avx2(as, _mm512_castsi512_si128(head));
+	const __mmask16 those = 0x1ff; /* the bytes that search_avx2.h says are looked at */
+
+	return !_mm_mask_cmpneq_epi8_mask(those, as, _mm512_castsi512_si128(head));
 }
 
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_near_avx512(const struct smr_node *node,
