@@ -242,10 +242,14 @@ static unsigned long overdue(const struct smr_limbo *limbo)
 	return nr > 0 ? (unsigned long)nr : 0;
 }
 
-/* Works out when to look next, after a look since @begin. CONTEXT: HOLDS the arena's lock; busy. */
-static void pace(struct smr_limbo *limbo, uint64_t begin)
+/*
+ * Works out when to look next, after a look from @begin to @end. To give nodes back takes the same
+ * for each, however many come at a time, so that does not count: it would only let limbo grow, till
+ * no cache held it. CONTEXT: HOLDS the arena's lock; busy.
+ */
+static void pace(struct smr_limbo *limbo, uint64_t begin, uint64_t end)
 {
-	uint64_t now = smr_now(), took = now - begin, since = begin - limbo->looked;
+	uint64_t took = end - begin, since = begin - limbo->looked;
 
 	if (limbo->vain >= SMR_VAIN || took > since / 32)
 		limbo->stride *= 2;
@@ -256,24 +260,25 @@ static void pace(struct smr_limbo *limbo, uint64_t begin)
 	if (limbo->stride > STRIDE_MAX)
 		limbo->stride = STRIDE_MAX;
 	smr_store(&limbo->look_at, limbo->retired + limbo->stride, RELAXED);
-	limbo->looked = now;
+	limbo->looked = end;
 }
 
 /* Frees @part, if it is quiet. CONTEXT: busy, which it ends. TAKES arena. */
 static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 {
 	enum mt_rcu_flavor flavor = flavor_of(limbo);
-	uint64_t begin = smr_now();
+	uint64_t begin = smr_now(), end;
 	bool quiet, hurry, wake;
 
 	smr_hook_at(SMR_HOOK_LOOKS);
 	quiet = smr_rcu_quiet(flavor);
+	end = smr_now();
 	if (quiet)
 		free_part(limbo, part);
 	mt_lock_acquire(&limbo->mem->lock);
 	limbo->vain = quiet ? 0 : limbo->vain + 1;
 	hurry = limbo->vain == SMR_VAIN;
-	pace(limbo, begin);
+	pace(limbo, begin, end);
 	limbo->busy = false;
 	wake = tell(limbo);
 	mt_lock_release(&limbo->mem->lock);

@@ -8,6 +8,7 @@
 #include "support/env.h"
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 static void take(struct mt_mem *mem, struct smr_nodes *nodes, unsigned long nr)
 {
@@ -144,6 +145,41 @@ static void a_writer_that_looks(void **state)
 	assert_int_equal(mem->limbo[MT_RCU_BP].vain, 0);
 	assert_int_equal(stats_of(mem).nodes_used, nodes.nr);
 	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
+/* To give a batch back takes its time. */
+static void free_slowly(enum smr_hook_point point, void *unused)
+{
+	(void)unused;
+	if (point == SMR_HOOK_IN_HAND)
+		usleep(2000);
+}
+
+/*
+ * What it takes to give nodes back grows with their number, so to look more seldom would not help
+ * against it, and only what the looks themselves take counts.
+ */
+static void slow_freeing_keeps_no_look_away(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	const struct smr_limbo *limbo = &mem->limbo[MT_RCU_BP];
+
+	(void)state;
+	if (!smr_rcu_quiet(MT_RCU_BP))
+		skip(); /* there is no membarrier() */
+	smr_hook_set_point(free_slowly, NULL);
+	for (unsigned int round = 0; round < 16; round++) {
+		struct smr_nodes nodes = { NULL, 0 };
+
+		retire_singly(mem, (unsigned int)limbo->stride + 1);
+		assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
+		smr_mem_give_list(mem, &nodes);
+	}
+	smr_hook_reset();
+	assert_in_range(limbo->stride, SMR_STRIDE_MIN, 4 * SMR_STRIDE_MIN);
 	mt_mem_destroy(mem);
 	assert_int_equal(pages.mapped, 0);
 }
@@ -310,6 +346,7 @@ int main(void)
 		cmocka_unit_test(every_flavour_waits),
 		cmocka_unit_test(batches_form),
 		cmocka_unit_test(a_writer_that_looks),
+		cmocka_unit_test(slow_freeing_keeps_no_look_away),
 		cmocka_unit_test(lookers_and_callbacks),
 		cmocka_unit_test(empty_chunks_are_given_back),
 		cmocka_unit_test(destroy_waits),
