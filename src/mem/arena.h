@@ -34,6 +34,8 @@
 /*
  * Where the nodes in limbo lie, by their number: hints. They hang together by their links, and to
  * follow one to the next may be a cache miss each; with these the next ones are asked for ahead.
+ * Numbers are counted from when limbo was last empty: where it often is, a few pages are all that
+ * is ever written.
  */
 struct smr_notes {
 	void *node[SMR_NOTES]; /* GUARD relaxed */
@@ -53,6 +55,8 @@ struct smr_limbo {
 	bool called;           /* GUARD lock: rcu is on its way */
 	bool busy; /* GUARD lock: somebody is finding out what may be freed, or freeing it */
 	struct smr_nodes hand;       /* GUARD writes: lock; busy: off the queue, not free yet */
+	unsigned long hand_noted;    /* GUARD busy: the number of the first of them in the notes */
+	unsigned long noted_from;    /* GUARD writes: lock; reads: relaxed: retired before note 0 */
 	unsigned int vain;           /* GUARD lock: looks in vain, one after the other */
 	struct smr_limbo_part batch; /* GUARD lock: what rcu is about */
 	struct smr_rcu_head rcu;     /* GUARD called: its setter, then the callback */

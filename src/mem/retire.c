@@ -105,10 +105,13 @@ static struct smr_nodes take_off(struct smr_limbo *limbo, struct smr_limbo_part 
 		return nodes;
 	nodes.head = limbo->oldest;
 	nodes.nr = part.nr - limbo->freed;
-	if (part.last == limbo->newest)
+	limbo->hand_noted = limbo->freed - limbo->noted_from;
+	if (part.last == limbo->newest) {
 		limbo->oldest = limbo->newest = NULL;
-	else
+		smr_store(&limbo->noted_from, limbo->retired, RELAXED);
+	} else {
 		limbo->oldest = *smr_node_link(part.last);
+	}
 	return nodes;
 }
 
@@ -140,7 +143,7 @@ static bool tell(struct smr_limbo *limbo)
 static void free_hand(struct smr_limbo *limbo)
 {
 	struct mt_mem *mem = limbo->mem;
-	struct smr_bundles rolled = smri_slab_roll(&limbo->hand, limbo->notes, limbo->freed);
+	struct smr_bundles rolled = smri_slab_roll(&limbo->hand, limbo->notes, limbo->hand_noted);
 
 	mt_lock_acquire(&mem->lock);
 	smri_slab_adopt(mem, &rolled);

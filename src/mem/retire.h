@@ -29,6 +29,14 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
  */
 void smr_mem_look(struct mt_mem *mem);
 
+/* Which note is that of the @nr'th node to be retired from now on. */
+smr_inline unsigned long smri_note_of(const struct smr_limbo *limbo, unsigned long nr)
+{
+	unsigned long before = smr_load(&limbo->retired, RELAXED);
+
+	return (before + nr - smr_load(&limbo->noted_from, RELAXED)) % SMR_NOTES;
+}
+
 /*
  * For who gathers a long list before it is retired: notes that @node is the @nr'th of it. Notes are
  * hints, and others make some, too.
@@ -37,9 +45,8 @@ smr_inline void smr_mem_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsi
 			     void *node)
 {
 	const struct smr_limbo *limbo = &mem->limbo[flavor];
-	unsigned long at = smr_load(&limbo->retired, RELAXED) + nr;
 
-	smr_store(&limbo->notes->node[at % SMR_NOTES], node, RELAXED);
+	smr_store(&limbo->notes->node[smri_note_of(limbo, nr)], node, RELAXED);
 }
 
 /*
@@ -49,8 +56,7 @@ smr_inline void smr_mem_prefetch_noted(const struct mt_mem *mem, enum mt_rcu_fla
 				       unsigned long nr)
 {
 	const struct smr_limbo *limbo = &mem->limbo[flavor];
-	unsigned long at = smr_load(&limbo->retired, RELAXED) + nr;
-	uintptr_t node = (uintptr_t)smr_load(&limbo->notes->node[at % SMR_NOTES], RELAXED);
+	uintptr_t node = (uintptr_t)smr_load(&limbo->notes->node[smri_note_of(limbo, nr)], RELAXED);
 
 	__builtin_prefetch((const void *)node, 1);
 	__builtin_prefetch((const void *)(node + SMR_NODE_LINK));

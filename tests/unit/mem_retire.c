@@ -184,6 +184,31 @@ static void slow_freeing_keeps_no_look_away(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+/* Nodes are noted from the first note on whenever limbo has been empty. */
+static void notes_begin_anew(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	void **note = mem->limbo[MT_RCU_BP].notes->node;
+
+	(void)state;
+	for (unsigned int round = 0; round < 3; round++) {
+		struct smr_nodes nodes = { NULL, 0 };
+		void *node[5];
+
+		take(mem, &nodes, ARRAY_SIZE(node));
+		node[0] = nodes.head;
+		for (unsigned int i = 1; i < ARRAY_SIZE(node); i++)
+			node[i] = *smr_node_link(node[i - 1]);
+		memset(note, 0, sizeof(node));
+		smr_mem_retire(mem, MT_RCU_BP, &nodes);
+		assert_memory_equal(note, node, sizeof(node));
+		mt_mem_barrier(mem);
+	}
+	mt_mem_destroy(mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
 /*
  * A callback on its way when a writer frees what it is about finds later ones, or none, and frees
  * none twice.
@@ -347,6 +372,7 @@ int main(void)
 		cmocka_unit_test(batches_form),
 		cmocka_unit_test(a_writer_that_looks),
 		cmocka_unit_test(slow_freeing_keeps_no_look_away),
+		cmocka_unit_test(notes_begin_anew),
 		cmocka_unit_test(lookers_and_callbacks),
 		cmocka_unit_test(empty_chunks_are_given_back),
 		cmocka_unit_test(destroy_waits),
