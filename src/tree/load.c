@@ -80,25 +80,25 @@ SMR_DISPATCH_SEARCH(void *, mtree_load, (struct maple_tree * mt, unsigned long i
 	SMR_TARGET_##isa static void smri_load_group_##isa(void *top, const unsigned long *index, \
 							   void **entry, unsigned int n)          \
 	{                                                                                         \
-		smri_measure_##isa measure = smri_measure_none_##isa();                           \
-		struct smr_aim_##isa aim;                                                         \
+		struct smr_aim_##isa all, aim;                                                    \
 		int32_t limit[GROUP];                                                             \
 		void *node[GROUP], **at[GROUP];                                                   \
 		unsigned int slot;                                                                \
                                                                                                   \
+		smr_aim_at_##isa(&all, 0);                                                        \
 		for (unsigned int i = 0; i < GROUP; i++)                                          \
 			node[i] = top;                                                            \
 		while (!smr_enode_leaf(node[0])) {                                                \
-			smr_aims_measure_##isa(&measure, limit, node[0], index, n);               \
+			smr_aims_measure_##isa(&all, limit, node[0], index, n);                   \
 			for (unsigned int i = 0; i < n; i++) {                                    \
-				smr_aim_with_##isa(&aim, index[i], measure, limit[i]);            \
+				aim = smr_aim_one_##isa(all, index[i], limit[i]);                 \
 				node[i] = smr_slot_read(                                          \
 					smr_child_##isa(&aim, node[i], false, &slot));            \
 				smr_prefetch_bounds(node[i]);                                     \
 			}                                                                         \
 		}                                                                                 \
 		for (unsigned int i = 0; i < n; i++) {                                            \
-			smr_aim_with_##isa(&aim, index[i], measure, limit[i]);                    \
+			aim = smr_aim_one_##isa(all, index[i], limit[i]);                         \
 			at[i] = smr_entry_##isa(&aim, node[i], false, &slot);                     \
 			smr_prefetch(at[i]);                                                      \
 		}                                                                                 \

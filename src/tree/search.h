@@ -234,9 +234,9 @@ smr_inline unsigned long smri_longest_wide_any(const int64_t *bound, uint64_t ra
  * A key of a short leaf as a bound of it, plus one. Of the base, half a block above a multiple of a
  * block, 16 bits are always the same.
  */
-smr_inline int16_t smri_short_limit(const struct smr_node *leaf, unsigned long key)
+smr_inline int16_t smri_short_limit(unsigned int shift, unsigned long key)
 {
-	return (int16_t)((key >> (leaf->shift & 63)) + (1 << (SMR_SHORT_BITS - 1)) + 1);
+	return (int16_t)((key >> (shift & 63)) + (1 << (SMR_SHORT_BITS - 1)) + 1);
 }
 
 /*

@@ -64,22 +64,32 @@ SMR_TARGET_avx512 smr_inline unsigned int smri_below_near_avx512(const struct sm
 				_mm512_mask_cmpgt_epi32_mask(bounds, all, head)));
 }
 
-/* The header's place in the first line is taken by the bounds behind the second one. */
+/*
+ * The first line, with the bounds that the third one begins with in the place of its header: those
+ * lanes of it.
+ */
+SMR_TARGET_avx512 smr_inline __m512i smri_ends(const struct smr_node *node, __m512i head,
+					       __mmask16 lanes)
+{
+	return _mm512_mask_mov_epi32(head, lanes, smri_line(node, 2));
+}
+
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_inner_avx512(const struct smr_node *node,
 								  __m512i head, __m512i all)
 {
-	__m512i ends = _mm512_inserti32x4(head, smri_last_two(node), 0);
+	const __mmask16 bounds = 0xfff3;
+	__m512i ends = smri_ends(node, head, 0x3);
 
 	_Static_assert(SMR_NINNER_CAP - 1 == 30, "twelve, a line and two");
 	return (unsigned int)__builtin_popcount(
 		_mm512_kunpackw(_mm512_cmpgt_epi32_mask(all, smri_line(node, 1)),
-				_mm512_cmpgt_epi32_mask(all, ends)));
+				_mm512_mask_cmpgt_epi32_mask(bounds, all, ends)));
 }
 
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_leaf_avx512(const struct smr_node *node,
 								 __m512i head, __m512i all)
 {
-	__m512i ends = _mm512_inserti32x4(head, smri_four(node->b32 + 28), 0);
+	__m512i ends = smri_ends(node, head, 0xf);
 	__m256i last = _mm256_loadu_si256((const __m256i_u *)(node->b32 + 32));
 	__mmask32 most = _mm512_kunpackw(_mm512_cmpgt_epi32_mask(all, smri_line(node, 1)),
 					 _mm512_cmpgt_epi32_mask(all, ends));

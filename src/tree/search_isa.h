@@ -13,6 +13,7 @@ struct SMR_ISA(smr_aim) {
 	unsigned long key;
 	SMR_ISA(smri_measure) measure;
 	SMR_ISA(smri_limits) limits;
+	unsigned int shift; /* of that measure: short leaves have it, too, but another base */
 };
 
 SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aim_at)(struct SMR_ISA(smr_aim) * aim, unsigned long key)
@@ -20,6 +21,7 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aim_at)(struct SMR_ISA(smr_aim) * aim
 	aim->key = key;
 	aim->measure = SMR_ISA(smri_measure_none)();
 	aim->limits = SMR_ISA(smri_limits_of)(0);
+	aim->shift = UINT8_MAX;
 }
 
 SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * aim,
@@ -29,6 +31,7 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * ai
 	if (smr_unlikely(!SMR_ISA(smri_measured)(aim->measure, head))) {
 		aim->measure = SMR_ISA(smri_measure_of)(head);
 		aim->limits = SMR_ISA(smri_limits_of)(smri_limit(node, aim->key));
+		aim->shift = node->shift;
 	}
 	SMR_ISA(smri_limits_keep)(&aim->limits);
 }
@@ -36,29 +39,29 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * ai
 /*
  * For keys that go down side by side, each in a node of the same depth, of which @enode, an inner
  * one, is the first. As a rule all of them measure alike, and those above did. So where this one
- * does not measure as @measure says, the keys' limits are made anew, all at once.
+ * does not measure as @aim has it, the keys' limits are made anew, all at once.
  */
-SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aims_measure)(SMR_ISA(smri_measure) * measure,
+SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aims_measure)(struct SMR_ISA(smr_aim) * aim,
 							 int32_t *limit, const void *enode,
 							 const unsigned long *key, unsigned int n)
 {
 	const struct smr_node *node = smr_node_of(enode);
 	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
 
-	if (!smr_enode_ninner(enode) || SMR_ISA(smri_measured)(*measure, head))
+	if (!smr_enode_ninner(enode) || SMR_ISA(smri_measured)(aim->measure, head))
 		return;
-	*measure = SMR_ISA(smri_measure_of)(head);
+	aim->measure = SMR_ISA(smri_measure_of)(head);
+	aim->shift = node->shift;
 	smri_limit_each(node, key, limit, n);
 }
 
-/* One of them. */
-SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aim_with)(struct SMR_ISA(smr_aim) * aim,
-						     unsigned long key,
-						     SMR_ISA(smri_measure) measure, int32_t limit)
+/* One of them, @aim being of all. */
+SMR_ISA_TARGET smr_inline struct SMR_ISA(smr_aim)
+	SMR_ISA(smr_aim_one)(struct SMR_ISA(smr_aim) aim, unsigned long key, int32_t limit)
 {
-	aim->key = key;
-	aim->measure = measure;
-	aim->limits = SMR_ISA(smri_limits_of)(limit);
+	aim.key = key;
+	aim.limits = SMR_ISA(smri_limits_of)(limit);
+	return aim;
 }
 
 /* ---- The slot of a key's range in one node, by kind ---- */
@@ -96,10 +99,19 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_inner)(struct SMR_ISA
 		       : SMR_ISA(smri_below_inner)(node, head, aim->limits);
 }
 
-SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_short_leaf)(const struct SMR_ISA(smr_aim) * aim,
+/* As a rule its shift is that of the nodes above: what is made of the key need not wait for it. */
+SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_short_leaf)(struct SMR_ISA(smr_aim) * aim,
 								const struct smr_node *node)
 {
-	return SMR_ISA(smri_below_short)(node, smri_short_limit(node, aim->key));
+	unsigned int foreseen = aim->shift;
+
+	/* What compilers find equal they take for each other, and so would wait for the leaf's. */
+	__asm__("" : "+r"(foreseen));
+	if (smr_unlikely(node->shift != foreseen)) {
+		aim->shift = node->shift;
+		__asm__ volatile("" : "+r"(aim->shift)); /* a branch, no choice of two values */
+	}
+	return SMR_ISA(smri_below_short)(node, smri_short_limit(aim->shift, aim->key));
 }
 
 /* A range that starts at ULONG_MAX has the padding's value: count decides. */

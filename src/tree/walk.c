@@ -190,7 +190,7 @@ smr_inline unsigned int count_behind(const struct ma_state *mas, unsigned long k
 	unsigned int i = (unsigned int)mas->offset;
 
 	if (smr_enode_is(mas->node, SMR_SLEAF))
-		return begin_below(node, SMR_SLEAF, i, smri_short_limit(node, key));
+		return begin_below(node, SMR_SLEAF, i, smri_short_limit(node->shift, key));
 	if (!smr_enode_is(mas->node, SMR_NLEAF) || i + RANGES_BEHIND >= SMR_NLEAF_CAP)
 		return RANGES_BEHIND;
 	return begin_below(node, SMR_NLEAF, i, smri_limit(node, key));
