@@ -55,7 +55,6 @@ struct smr_limbo {
 	bool called;           /* GUARD lock: rcu is on its way */
 	bool busy; /* GUARD lock: somebody is finding out what may be freed, or freeing it */
 	struct smr_nodes hand;       /* GUARD writes: lock; busy: off the queue, not free yet */
-	unsigned long hand_noted;    /* GUARD busy: the number of the first of them in the notes */
 	unsigned long noted_from;    /* GUARD writes: lock; reads: relaxed: retired before note 0 */
 	unsigned int vain;           /* GUARD lock: looks in vain, one after the other */
 	struct smr_limbo_part batch; /* GUARD lock: what rcu is about */

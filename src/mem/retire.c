@@ -105,13 +105,10 @@ static struct smr_nodes take_off(struct smr_limbo *limbo, struct smr_limbo_part 
 		return nodes;
 	nodes.head = limbo->oldest;
 	nodes.nr = part.nr - limbo->freed;
-	limbo->hand_noted = limbo->freed - limbo->noted_from;
-	if (part.last == limbo->newest) {
+	if (part.last == limbo->newest)
 		limbo->oldest = limbo->newest = NULL;
-		smr_store(&limbo->noted_from, limbo->retired, RELAXED);
-	} else {
+	else
 		limbo->oldest = *smr_node_link(part.last);
-	}
 	return nodes;
 }
 
@@ -143,11 +140,14 @@ static bool tell(struct smr_limbo *limbo)
 static void free_hand(struct smr_limbo *limbo)
 {
 	struct mt_mem *mem = limbo->mem;
-	struct smr_bundles rolled = smri_slab_roll(&limbo->hand, limbo->notes, limbo->hand_noted);
+	struct smr_bundles rolled = smri_slab_roll(&limbo->hand, limbo->notes,
+						   limbo->freed - limbo->noted_from);
 
 	mt_lock_acquire(&mem->lock);
 	smri_slab_adopt(mem, &rolled);
 	limbo->freed += rolled.nr;
+	if (limbo->freed == limbo->retired)
+		smr_store(&limbo->noted_from, limbo->retired, RELAXED);
 	limbo->hand = (struct smr_nodes){ NULL, 0 };
 	mem->lent = rolled.nr < mem->lent ? mem->lent - rolled.nr : 0;
 	mem->batches++;

@@ -118,6 +118,7 @@ void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *
 
 	for (; n > 0; n -= part, index += part, entry += part) {
 		part = n < GROUP ? (unsigned int)n : GROUP;
+		/* While this group goes down the next one's keys come. */
 		for (size_t i = GROUP; i < n && i < 2 * GROUP; i += SMR_CACHE_LINE / sizeof(*index))
 			smr_prefetch(&index[i]);
 		s = read_begin(mt);

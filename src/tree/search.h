@@ -256,10 +256,7 @@ smr_inline void smri_limit_each(const struct smr_node *node, const unsigned long
 	}
 }
 
-/*
- * The key as a bound of a narrow node, plus one; 0 when it lies below them all, never above the
- * padding.
- */
+/* The same of one key. */
 smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 {
 	int32_t limit;
