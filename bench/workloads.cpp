@@ -92,10 +92,10 @@ double load_ns(const bench_peer &peer, void *tree, const std::vector<probe> &pro
 	return ns;
 }
 
-/* 1024 at a time; peers that have no such call look them up one by one. */
+/* 32 at a time; peers that have no such call look them up one by one. */
 double batch_ns(const bench_peer &peer, void *tree, const std::vector<probe> &probes)
 {
-	const size_t most = 1024;
+	const size_t most = 32;
 	std::vector<unsigned long> keys;
 	std::vector<void *> found(probes.size());
 
@@ -218,7 +218,7 @@ static std::vector<workload_info> make_infos()
 		{ "load", "ns", "1", "random look-ups, all of which can overlap" },
 		{ "load-dep", "ns", "1",
 		  "random look-ups, each waiting for the last one's answer" },
-		{ "load-batch", "ns", "1", "random look-ups, 1024 handed over at a time" },
+		{ "load-batch", "ns", "1", "random look-ups, 32 handed over at a time" },
 		{ "iterate", "ns", "1", "a walk over all mappings, per mapping" },
 		{ "churn", "ns", "1", "erase of a random mapping and store of the same, per pair" },
 		{ "gap-first", "ns", "1",
