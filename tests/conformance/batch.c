@@ -67,6 +67,27 @@ static void lengths(void **state)
 	any_length((1UL << 50) + 1, MT_FLAGS_USE_RCU);
 }
 
+/* Where ranges begin, and one key before: among these are the edges of all nodes, the top's too. */
+static void edges(void **state)
+{
+	enum { RANGES = 6000 };
+	unsigned long index[KEYS];
+	struct maple_tree tree;
+
+	(void)state;
+	mt_init_flags(&tree, MT_FLAGS_USE_RCU);
+	for (unsigned long i = 0; i < RANGES; i++)
+		assert_int_equal(mtree_store_range(&tree, i * 4096, i * 4096 + 4095, xa_mk_value(i),
+						   GFP_KERNEL),
+				 0);
+	for (unsigned long i = 0; i < RANGES; i += KEYS / 2) {
+		for (unsigned long k = 0; k < KEYS; k++)
+			index[k] = (i + k / 2) * 4096 - k % 2;
+		same_as_load(&tree, index, KEYS);
+	}
+	mtree_destroy(&tree);
+}
+
 /*
  * Keys by turns from places that lie far apart, of pages and of bytes, so that nodes of one depth
  * measure their ranges differently; and keys between these places, and beyond.
@@ -105,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(trees_without_nodes),
 		cmocka_unit_test(lengths),
+		cmocka_unit_test(edges),
 		cmocka_unit_test(places),
 	};
 
