@@ -34,28 +34,32 @@ void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *drop
 	smr_drop_node(mt, enode, dropped);
 }
 
-/* The children of @enode in the window of the level below. */
-static void drop_children(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
-			  unsigned long max, struct smr_nodes *dropped)
+/*
+ * The children of @enode in the window of the level below: from where the plan's left path goes on
+ * to where its right path does. A neighbour's are none of them.
+ */
+static void drop_children(const struct smr_write *w, void *enode, unsigned int l,
+			  struct smr_nodes *dropped)
 {
-	const struct smr_level *below = &w->level[l - 1];
-	bool all = l > w->top; /* only where the top becomes the root */
-	unsigned int i = all || below->min <= min ? 0 : smr_search(enode, below->min);
-	unsigned int end = smr_count(enode) - 1;
-	unsigned long first = smr_leaf_first(enode, i, min), last;
+	unsigned int d = w->mas->depth - l, i = 0, end = smr_count(enode) - 1;
 
-	for (; i <= end && (all || (first >= below->min && first <= below->max)); i++) {
-		last = smr_leaf_last(enode, i, end, max);
-		smr_drop_window(w, smr_slots(enode)[i], l - 1, first, last, dropped);
-		first = last + 1;
+	if (l <= w->top) { /* else all go: the top becomes the root */
+		if (enode == w->level[l].neighbour)
+			return;
+		if (enode == w->left.node[d])
+			i = w->left.slot[d];
+		if (enode == w->right.node[d])
+			end = w->right.slot[d];
 	}
+	for (; i <= end; i++)
+		smr_drop_window(w, smr_slots(enode)[i], l - 1, dropped);
 }
 
-void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
-		     unsigned long max, struct smr_nodes *dropped)
+void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l,
+		     struct smr_nodes *dropped)
 {
 	if (l > 0)
-		drop_children(w, enode, l, min, max, dropped);
+		drop_children(w, enode, l, dropped);
 	smr_drop_node(w->mt, enode, dropped);
 }
 

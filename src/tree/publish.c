@@ -234,11 +234,11 @@ static void commit_subtree(struct smr_write *w)
 	smr_build(w);
 	if (w->to_root) {
 		if (!w->compact)
-			smr_drop_window(w, mt->ma_root, mas->depth, 0, ULONG_MAX, &dropped);
+			smr_drop_window(w, mt->ma_root, mas->depth, &dropped);
 		smr_publish(&mt->ma_root, top->node[0]);
 		set_height(mt, w->top + 1);
 	} else {
-		smr_drop_window(w, w->left.node[d], w->top, top->min, top->max, &dropped);
+		smr_drop_window(w, w->left.node[d], w->top, &dropped);
 		smr_publish(smr_slots(w->left.node[d - 1]) + w->left.slot[d - 1], top->node[0]);
 		if (smr_tracks_gaps(mt))
 			smr_set_gap(w->left.node, w->left.slot, d, top->gap[0]);

@@ -222,11 +222,11 @@ void smr_txn_replaced(struct maple_tree *view, void *enode);
 /* Adds @enode and all nodes below it. */
 void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
 /*
- * Drops @enode of level @l with keys [min..max], and below it whatever lies in the windows of the
- * levels below. Windows begin and end where nodes do.
+ * Drops @enode of level @l, and below it whatever lies in the windows of the levels below. Windows
+ * begin and end where nodes do.
  */
-void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l, unsigned long min,
-		     unsigned long max, struct smr_nodes *dropped);
+void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l,
+		     struct smr_nodes *dropped);
 /* What a cursor does with the nodes that its store replaces: mas->mas_flags. */
 enum {
 	SMR_MAS_BULK = 1,   /* keeps them for the next store, if they are free at once */
