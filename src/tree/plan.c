@@ -214,15 +214,42 @@ static void gather_new(const struct smr_write *w, unsigned int l, struct smr_ite
 		smr_items_add(it, below->start[c], below->node[c], below->gap[c]);
 }
 
+/* Is the leaf of a window a short one, in pages? */
+smr_inline bool in_pages(const void *leaf)
+{
+	return smr_enode_is(leaf, SMR_SLEAF) && smr_node_of(leaf)->shift == SMR_COMMON_SHIFT;
+}
+
+/*
+ * May the ranges of a window stay as they are written, with what is new in pages, too? It is what
+ * would be chosen for them again (encode.c). Leaves side by side have one block then: a leaf has no
+ * keys in the last unit of its own, so the next one begins in it.
+ */
+static bool stays_written(const struct smr_write *w, const struct smr_level *lev,
+			  struct smr_code *code)
+{
+	const void *leaf = w->mas->node, *nb = lev->neighbour;
+	unsigned long starts = w->first | (w->last + 1) | lev->left_min;
+
+	if (w->spans || !in_pages(leaf) || (nb && !in_pages(nb)))
+		return false;
+	if (nb)
+		starts |= lev->neighbour_min;
+	*code = (struct smr_code){ SMR_SLEAF, SMR_COMMON_SHIFT, smr_node_of(leaf)->base };
+	smr_assert(!nb || smr_node_of(nb)->base == code->base);
+	return (starts & ((1UL << SMR_COMMON_SHIFT) - 1)) == 0;
+}
+
 void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 {
 	const struct smr_level *lev = &w->level[l];
 	unsigned int d = w->mas->depth - l;
 	const void *nb = lev->neighbour;
 	const void *right;
+	struct smr_code code;
+	bool written = l == 0 && !w->compact && stays_written(w, lev, &code);
 
-	it->n = 0;
-	it->pieces = false;
+	smr_items_begin(it, written ? &code : NULL);
 	if (w->compact && l == 0) {
 		gather_compact(w, it);
 		return;
@@ -247,17 +274,27 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 
 static unsigned long part_max(const struct smr_items *it, unsigned int to, unsigned long max)
 {
-	return to < it->n ? it->start[to] - 1 : max;
+	return to < it->n ? smr_items_start(it, to) - 1 : max;
+}
+
+/* How to write items [from, to) of a window that ends at @max. False: they are too many. */
+static bool code_part(struct smr_code *code, const struct smr_items *it, unsigned int from,
+		      unsigned int to, unsigned long max, bool leaf, unsigned int slack)
+{
+	if (!it->written)
+		return smr_code_choose(code, it->start + from, to - from, part_max(it, to, max),
+				       leaf, slack);
+	*code = it->code;
+	return to - from + slack <= smr_leaf_cap(SMR_SLEAF);
 }
 
 /* Tries to make [from, to) part @c. */
 static bool deal_part(struct smr_level *lev, const struct smr_items *it, unsigned int c,
 		      unsigned int from, unsigned int to, bool leaf, unsigned int slack)
 {
-	if (!smr_code_choose(&lev->code[c], it->start + from, to - from, part_max(it, to, lev->max),
-			     leaf, slack))
+	if (!code_part(&lev->code[c], it, from, to, lev->max, leaf, slack))
 		return false;
-	lev->start[c] = it->start[from];
+	lev->start[c] = smr_items_start(it, from);
 	lev->cut[c] = (unsigned char)from;
 	lev->cut[c + 1] = (unsigned char)to;
 	lev->parts = (unsigned char)(c + 1);
@@ -294,7 +331,7 @@ static unsigned int count_side(const struct smr_items *it, unsigned long first, 
 {
 	unsigned int x = 0;
 
-	while (it->start[x] < first)
+	while (smr_items_start(it, x) < first)
 		x++;
 	if (side == SMR_LEFT)
 		return x > 0 && !it->slot[x - 1] ? x - 1 : x;
