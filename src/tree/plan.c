@@ -488,6 +488,8 @@ static bool follows_newest(const struct smr_write *w)
 	const struct ma_state *mas = w->mas;
 	unsigned int c = w->i > 2 ? w->i - 2 : 0;
 
+	if (w->mt->ma_newest < mas->min || w->mt->ma_newest > mas->max)
+		return false;
 	for (; c <= mas->end && c <= w->j + 2; c++)
 		if (value_at(mas->node, c) && first_of(mas, c) == w->mt->ma_newest)
 			return true;
