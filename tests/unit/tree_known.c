@@ -157,6 +157,7 @@ static void store_draft(struct bed *b, struct smr_draft *d, struct ma_state *mas
 	smr_draft_store(d, mas, first, last, left, entry, right);
 	assert_null(d->leaf);
 	assert_int_equal(b->tree.ma_nodes_built, before + 1);
+	assert_int_equal(b->tree.ma_newest, first);
 	assert_int_equal(mas->index, first);
 	assert_int_equal(mas->last, last);
 	assert_ptr_equal(smr_slots(mas->node)[mas->offset], entry);
