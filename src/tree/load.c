@@ -71,34 +71,33 @@ SMR_DISPATCH_SEARCH(void *, mtree_load, (struct maple_tree * mt, unsigned long i
  * Loads of many keys go down side by side: while one waits for its node, the others take their
  * step. That is more than the processor finds to do by itself, which sees two or three loads ahead.
  *
- * At the top they are all in one node: there it is not each key that is compared with the bounds,
- * but each bound with the keys.
+ * At the top they are all in one node. There, if they are enough, it is not each key that is
+ * compared with the bounds, but each bound with the keys.
  *
  * All leaves below one root are at the same depth, whatever writers do: a slot is only ever swapped
  * for a subtree of the same height.
  */
 #define GROUP 64
 
-_Static_assert(GROUP % SMRI_EACH == 0, "limits of a whole group");
-
 #define DEFINE_GROUP(isa)                                                                         \
 	SMR_TARGET_##isa static void smri_load_group_##isa(void *top, const unsigned long *index, \
 							   void **entry, unsigned int n)          \
 	{                                                                                         \
 		struct smr_aim_##isa all, aim;                                                    \
-		int32_t limit[GROUP] = { 0 }, below[GROUP] = { 0 };                               \
-		void *node[GROUP] = { top }, **at[GROUP];                                         \
-		bool common = smr_enode_ninner(top);                                              \
+		int32_t limit[GROUP], below[GROUP];                                               \
+		void *node[GROUP], **at[GROUP];                                                   \
 		unsigned int slot;                                                                \
                                                                                                   \
 		smr_aim_at_##isa(&all, 0);                                                        \
-		if (common) {                                                                     \
+		for (unsigned int i = 0; i < GROUP; i++)                                          \
+			node[i] = top;                                                            \
+		if (n >= SMRI_EACH && smr_enode_ninner(top)) {                                    \
 			smr_aims_measure_##isa(&all, limit, top, index, n);                       \
 			smri_below_each(smr_node_of(top), limit, below, n);                       \
-		}                                                                                 \
-		for (unsigned int i = 0; i < n; i++) {                                            \
-			node[i] = common ? smr_slot_read(smr_slots(top) + below[i]) : top;        \
-			smr_prefetch_bounds(node[i]);                                             \
+			for (unsigned int i = 0; i < n; i++) {                                    \
+				node[i] = smr_slot_read(smr_slots(top) + below[i]);               \
+				smr_prefetch_bounds(node[i]);                                     \
+			}                                                                         \
 		}                                                                                 \
 		while (!smr_enode_leaf(node[0])) {                                                \
 			smr_aims_measure_##isa(&all, limit, node[0], index, n);                   \

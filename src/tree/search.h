@@ -267,26 +267,28 @@ smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 	return limit;
 }
 
-/* How many keys are compared at once; who has more looks at them in multiples of it. */
+/* The keys that are compared at once, and the least that it is worth while for. */
 #define SMRI_EACH 16
 
 /*
- * How many bounds of one narrow node are below each of @n limits, which have room for a multiple of
- * SMRI_EACH, and so has @below. Vectors are of limits here: compilers break them up as the machine
- * has it, but would not make them of a loop over bounds around one over keys.
+ * How many bounds of one narrow node are below each of @n limits, SMRI_EACH or more; the last so
+ * many may overlap those before. Vectors are of limits here, which compilers break up as the
+ * machine has it: of loops over bounds and limits they make others, or keep the counts in memory.
  */
 smr_inline void smri_below_each(const struct smr_node *node, const int32_t *limit, int32_t *below,
 				unsigned int n)
 {
 	typedef int32_t each __attribute__((vector_size(SMRI_EACH * sizeof(int32_t))));
+	unsigned int last = n - SMRI_EACH;
 
 	for (unsigned int i = 0; i < n; i += SMRI_EACH) {
+		unsigned int at = i < last ? i : last;
 		each limits, sum = { 0 };
 
-		memcpy(&limits, limit + i, sizeof(limits));
+		memcpy(&limits, limit + at, sizeof(limits));
 		for (unsigned int b = 0; b + 1 < node->count; b++)
 			sum -= node->b32[b] < limits; /* lanes of -1 */
-		memcpy(below + i, &sum, sizeof(sum));
+		memcpy(below + at, &sum, sizeof(sum));
 	}
 }
 
