@@ -358,10 +358,4 @@ smr_inline unsigned int smr_search_leaf(const void *enode, unsigned long key)
 	return smr_search_leaf_any(enode, key);
 }
 
-smr_inline unsigned int smr_search(const void *enode, unsigned long key)
-{
-	return smr_enode_leaf(enode) ? smr_search_leaf_any(enode, key)
-				     : smr_search_inner_any(enode, key);
-}
-
 #endif
