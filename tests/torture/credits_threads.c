@@ -156,12 +156,13 @@ static void look_at(struct mt_credits *c)
 		(void)mt_credits_reserve(c, 1, GFP_NOWAIT | __GFP_NOWARN);
 }
 
-/* What is found in a slice was stored by its owner. */
+/* What is found in a slice was stored by its owner. Something is, at the end if not before. */
 static void *read_on(void *arg)
 {
 	struct hand *h = arg;
+	bool found = false;
 
-	for (uint64_t r = 0; !__atomic_load_n(&field.stop, __ATOMIC_RELAXED); r++) {
+	for (uint64_t r = 0; !found || !__atomic_load_n(&field.stop, __ATOMIC_RELAXED); r++) {
 		struct rng rng = rng_make(env_seed() + h->number, r);
 		unsigned long key = rng_below(&rng, THREADS * SLICE);
 		struct maple_tree *mt = &field.tree[r % 2];
@@ -170,6 +171,7 @@ static void *read_on(void *arg)
 		if (entry) {
 			assert_int_equal(xa_to_value(entry) >> 32, key / SLICE);
 			__atomic_fetch_add(&field.found, 1, __ATOMIC_RELAXED);
+			found = true;
 		}
 		look_at(&hands[r % HOLDING].c);
 	}
