@@ -3,14 +3,9 @@
 #include "tree/gap.h"
 #include "tree/write.h"
 
-static unsigned long part_last(const struct smr_level *lev, unsigned int c)
-{
-	return c + 1 < lev->parts ? lev->start[c + 1] - 1 : lev->max;
-}
-
 static uint32_t part_gap(const struct smr_level *lev, unsigned int c, bool leaf)
 {
-	return leaf ? smr_gap_leaf(lev->node[c], lev->start[c], part_last(lev, c))
+	return leaf ? smr_gap_leaf(lev->node[c], lev->start[c], smr_part_last(lev, c))
 		    : smr_gap_inner(lev->node[c]);
 }
 
@@ -18,14 +13,12 @@ static uint32_t part_gap(const struct smr_level *lev, unsigned int c, bool leaf)
  * All parts have been written into their nodes. Only then are these looked at: what has just been
  * written is still on its way to the cache.
  */
-static void finish_level(struct smr_write *w, unsigned int l)
+void smr_finish_level(struct maple_tree *mt, struct smr_level *lev, bool leaves)
 {
-	struct smr_level *lev = &w->level[l];
-
 	for (unsigned int c = 0; c < lev->parts; c++) {
-		smr_node_of(lev->node[c])->txn = w->mt->ma_txn;
-		smr_census(w->mt, lev->node[c], 1);
-		lev->gap[c] = smr_tracks_gaps(w->mt) ? part_gap(lev, c, l == 0) : 0;
+		smr_node_of(lev->node[c])->txn = mt->ma_txn;
+		smr_census(mt, lev->node[c], 1);
+		lev->gap[c] = smr_tracks_gaps(mt) ? part_gap(lev, c, leaves) : 0;
 	}
 }
 
@@ -44,13 +37,22 @@ static void deal_level(struct smr_write *w, unsigned int l)
 					  lev->cut[c + 1] - (unsigned int)lev->cut[c]);
 }
 
+/* The only node of a level stays but for some of its children. */
+static void splice_level(struct smr_write *w, unsigned int l)
+{
+	unsigned int d = w->mas->depth - l;
+
+	w->level[l].node[0] = smr_splice_inner(smr_own_node(w->mas), w->left.node[d],
+					       w->left.slot[d], w->right.slot[d], &w->level[l - 1]);
+}
+
 static void build_level(struct smr_write *w, unsigned int l)
 {
 	if (w->level[l].spliced)
-		w->level[l].node[0] = smr_splice_inner(w, l, smr_own_node(w->mas));
+		splice_level(w, l);
 	else
 		deal_level(w, l);
-	finish_level(w, l);
+	smr_finish_level(w->mt, &w->level[l], l == 0);
 }
 
 void smr_build(struct smr_write *w)

@@ -169,6 +169,7 @@ smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct 
 {
 	const struct smr_node *node = smr_kind_node(p->leaf, kind);
 
+	e->ranges = 0; /* until all else is known */
 	if (!set_ends(e, node, kind, first, last))
 		return false;
 	e->first = first;
@@ -441,10 +442,16 @@ smr_inline int path_store(enum smr_kind kind, struct maple_tree *mt, const struc
 {
 	struct place p = path_place(mt, path);
 	struct smr_edit e;
+	bool fits = plan_store(kind, &e, &p, first, last, entry);
 
-	if (!plan_store(kind, &e, &p, first, last, entry) ||
+	if ((!fits && e.ranges <= smr_kind_cap(kind)) ||
 	    (free_only && !smr_edit_is_free(&e, slots_of(&p, kind))))
 		return -EAGAIN;
+	if (smr_unlikely(!fits)) {
+		struct smr_edit full = e; /* so that compilers keep the other in registers */
+
+		return smr_share_range(&full, mt, path, entry, gfp);
+	}
 	return path_finish(kind, &e, &p, entry, gfp);
 }
 

@@ -30,14 +30,6 @@ smr_inline void add_starts(enum smr_kind kind, unsigned long *restrict out,
 		out[i] = smr_kind_start(node, kind, from + i);
 }
 
-/* The same of items that stay as they are written. */
-smr_inline void add_bounds(int16_t *restrict out, const struct smr_node *restrict node,
-			   unsigned int from)
-{
-	for (unsigned long i = 0; i < MOST_SHORT; i++)
-		out[i] = node->b16[from - 1 + i];
-}
-
 smr_inline void copy_slots(void **restrict out, void *const *restrict slots, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
@@ -73,16 +65,15 @@ SMR_CLONES void smr_items_add_node(struct smr_items *it, const void *enode, unsi
 	enum smr_kind kind = smr_enode_kind(enode);
 	const struct smr_node *node = smr_node_of(enode);
 	unsigned int n = to - from, skip = from == 0; /* item 0 has no bound */
-	unsigned long *start = it->start + it->n + skip;
+	unsigned long *start = it->start + it->n;
 
 	if (from >= to)
 		return;
 	smr_assert(it->n + n <= SMR_ITEMS_MAX);
 	it->pieces |= node->mark == SMR_PIECES;
-	smr_items_set_start(it, it->n, min);
-	if (it->written)
-		add_bounds(it->bound + it->n + skip, node, from + skip);
-	else if (smr_kind_wide(kind))
+	start[0] = min;
+	start += skip;
+	if (smr_kind_wide(kind))
 		add_starts(SMR_WLEAF, start, node, from + skip, MOST);
 	else if (smr_kind_short(kind))
 		add_starts(SMR_SLEAF, start, node, from + skip, MOST_SHORT);
@@ -109,7 +100,7 @@ void smr_items_join(struct smr_items *it)
 	for (unsigned int i = 1; i < it->n; i++) {
 		if (is_piece(it, n - 1, i))
 			continue;
-		smr_items_set_start(it, n, smr_items_start(it, i));
+		it->start[n] = it->start[i];
 		it->slot[n] = it->slot[i];
 		n++;
 	}
@@ -252,21 +243,6 @@ smr_inline void set_bounds(enum smr_kind kind, struct smr_node *restrict node,
 	}
 }
 
-/*
- * The same of items that stay as they are written. Padding comes behind the bounds, wherever that
- * is, as much as a leaf of one range needs: too much of it is in slots, which are written later.
- */
-smr_inline void copy_bounds(struct smr_node *restrict node, const int16_t *restrict bound,
-			    unsigned int n)
-{
-	int16_t *padding = node->b16 + n - 1;
-
-	for (unsigned int i = 0; i < MOST_SHORT; i++)
-		node->b16[i] = bound[i + 1];
-	for (unsigned int i = 0; i < SMR_SLEAF_BOUNDS; i++)
-		padding[i] = INT16_MAX;
-}
-
 smr_inline void set_gaps(uint32_t *restrict gap, const uint32_t *restrict figure, unsigned int n,
 			 unsigned int kept)
 {
@@ -289,9 +265,7 @@ SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
 	node->dead = 0;
 	node->mark = smr_kind_leaf(code->kind) && n < SMR_LEAF_MIN ? SMR_PIECES : SMR_UNMARKED;
 	node->txn = 0;
-	if (it->written)
-		copy_bounds(node, it->bound + from, n);
-	else if (smr_kind_wide(code->kind))
+	if (smr_kind_wide(code->kind))
 		set_bounds(SMR_WLEAF, node, it->start + from, n, code, MOST);
 	else if (smr_kind_short(code->kind))
 		set_bounds(SMR_SLEAF, node, it->start + from, n, code, SMR_SLEAF_BOUNDS);

@@ -20,6 +20,15 @@
  */
 #define SMR_ITEMS_SPARE 60
 
+/* Decoded ranges in ascending order. start[0] is where the first node made of them begins. */
+struct smr_items {
+	unsigned int n;
+	bool pieces; /* were any of them marked so? */
+	unsigned long start[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+	void *slot[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+	uint32_t gap[SMR_ITEMS_MAX + SMR_ITEMS_SPARE]; /* of children; unused for ranges */
+};
+
 /* Keys are addresses of pages more often than not. */
 #define SMR_COMMON_SHIFT 12
 
@@ -29,54 +38,10 @@ struct smr_code {
 	unsigned long base;
 };
 
-/*
- * Ranges in ascending order, or children. The first node made of them begins where item 0 does. As
- * a rule they are decoded. But ranges that come from short leaves of one base, and from pages of
- * their block, stay as they are written, and are written so again.
- */
-struct smr_items {
-	unsigned int n;
-	bool pieces;          /* were any of them marked so? */
-	bool written;         /* do they stay as they are? */
-	struct smr_code code; /* then: of all of them */
-	union {
-		unsigned long start[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
-		int16_t bound[SMR_ITEMS_MAX + SMR_ITEMS_SPARE]; /* of those that do */
-	};
-	void *slot[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
-	uint32_t gap[SMR_ITEMS_MAX + SMR_ITEMS_SPARE]; /* of children; unused for ranges */
-};
-
-/* None yet. With a @code, of short leaves, they stay as they are written. */
-smr_inline void smr_items_begin(struct smr_items *it, const struct smr_code *code)
-{
-	it->n = 0;
-	it->pieces = false;
-	it->written = code;
-	if (code)
-		it->code = *code;
-}
-
-smr_inline void smr_items_set_start(struct smr_items *it, unsigned int i, unsigned long start)
-{
-	if (it->written)
-		it->bound[i] = (int16_t)((start - it->code.base) >> it->code.shift);
-	else
-		it->start[i] = start;
-}
-
-/* Where item @i begins. */
-smr_inline unsigned long smr_items_start(const struct smr_items *it, unsigned int i)
-{
-	if (it->written)
-		return it->code.base + ((unsigned long)it->bound[i] << it->code.shift);
-	return it->start[i];
-}
-
 smr_inline void smr_items_add(struct smr_items *it, unsigned long start, void *slot, uint32_t gap)
 {
 	smr_assert(it->n < SMR_ITEMS_MAX);
-	smr_items_set_start(it, it->n, start);
+	it->start[it->n] = start;
 	it->slot[it->n] = slot;
 	it->gap[it->n] = gap;
 	it->n++;

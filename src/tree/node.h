@@ -400,6 +400,15 @@ smr_inline unsigned long smr_kind_start(const struct smr_node *node, enum smr_ki
 	return smr_kind_key(node, kind, smr_kind_bound(node, kind, i - 1));
 }
 
+/* The bound that @key is written as, which can be. */
+smr_inline int64_t smr_kind_bound_of(const struct smr_node *node, enum smr_kind kind,
+				     unsigned long key)
+{
+	if (smr_kind_wide(kind))
+		return (int64_t)(key ^ SMR_WIDE_SIGN);
+	return (int64_t)((key - node->base) >> node->shift);
+}
+
 /*
  * Range @i begins at @key. Of @from, which has the same base and shift, and has had them for
  * longer, these can be read.
@@ -407,10 +416,7 @@ smr_inline unsigned long smr_kind_start(const struct smr_node *node, enum smr_ki
 smr_inline void smr_kind_set_start(struct smr_node *node, const struct smr_node *from,
 				   enum smr_kind kind, unsigned int i, unsigned long key)
 {
-	int64_t bound = smr_kind_wide(kind) ? (int64_t)(key ^ SMR_WIDE_SIGN)
-					    : (int64_t)((key - from->base) >> from->shift);
-
-	smr_kind_set_bound(node, kind, i - 1, bound);
+	smr_kind_set_bound(node, kind, i - 1, smr_kind_bound_of(from, kind, key));
 }
 
 smr_inline unsigned long smr_start(const void *enode, unsigned int i)

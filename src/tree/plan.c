@@ -12,13 +12,6 @@
  */
 #include "tree/plan.h"
 
-/*
- * Room left in leaves that are dealt out anew, so that the next store does not have to do it again.
- * Inner nodes are dealt without, and never packed: what credits promise rests on how full they are
- * after that (pledge.c).
- */
-#define DEAL_SLACK 4
-
 /* Of a new range: which is to be left full. */
 enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
 
@@ -214,42 +207,15 @@ static void gather_new(const struct smr_write *w, unsigned int l, struct smr_ite
 		smr_items_add(it, below->start[c], below->node[c], below->gap[c]);
 }
 
-/* Is the leaf of a window a short one, in pages? */
-smr_inline bool in_pages(const void *leaf)
-{
-	return smr_enode_is(leaf, SMR_SLEAF) && smr_node_of(leaf)->shift == SMR_COMMON_SHIFT;
-}
-
-/*
- * May the ranges of a window stay as they are written, with what is new in pages, too? It is what
- * would be chosen for them again (encode.c). Leaves side by side have one block then: a leaf has no
- * keys in the last unit of its own, so the next one begins in it.
- */
-static bool stays_written(const struct smr_write *w, const struct smr_level *lev,
-			  struct smr_code *code)
-{
-	const void *leaf = w->mas->node, *nb = lev->neighbour;
-	unsigned long starts = w->first | (w->last + 1) | lev->left_min;
-
-	if (w->spans || !in_pages(leaf) || (nb && !in_pages(nb)))
-		return false;
-	if (nb)
-		starts |= lev->neighbour_min;
-	*code = (struct smr_code){ SMR_SLEAF, SMR_COMMON_SHIFT, smr_node_of(leaf)->base };
-	smr_assert(!nb || smr_node_of(nb)->base == code->base);
-	return (starts & ((1UL << SMR_COMMON_SHIFT) - 1)) == 0;
-}
-
 void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 {
 	const struct smr_level *lev = &w->level[l];
 	unsigned int d = w->mas->depth - l;
 	const void *nb = lev->neighbour;
 	const void *right;
-	struct smr_code code;
-	bool written = l == 0 && !w->compact && stays_written(w, lev, &code);
 
-	smr_items_begin(it, written ? &code : NULL);
+	it->n = 0;
+	it->pieces = false;
 	if (w->compact && l == 0) {
 		gather_compact(w, it);
 		return;
@@ -274,27 +240,17 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 
 static unsigned long part_max(const struct smr_items *it, unsigned int to, unsigned long max)
 {
-	return to < it->n ? smr_items_start(it, to) - 1 : max;
-}
-
-/* How to write items [from, to) of a window that ends at @max. False: they are too many. */
-static bool code_part(struct smr_code *code, const struct smr_items *it, unsigned int from,
-		      unsigned int to, unsigned long max, bool leaf, unsigned int slack)
-{
-	if (!it->written)
-		return smr_code_choose(code, it->start + from, to - from, part_max(it, to, max),
-				       leaf, slack);
-	*code = it->code;
-	return to - from + slack <= smr_leaf_cap(SMR_SLEAF);
+	return to < it->n ? it->start[to] - 1 : max;
 }
 
 /* Tries to make [from, to) part @c. */
 static bool deal_part(struct smr_level *lev, const struct smr_items *it, unsigned int c,
 		      unsigned int from, unsigned int to, bool leaf, unsigned int slack)
 {
-	if (!code_part(&lev->code[c], it, from, to, lev->max, leaf, slack))
+	if (!smr_code_choose(&lev->code[c], it->start + from, to - from, part_max(it, to, lev->max),
+			     leaf, slack))
 		return false;
-	lev->start[c] = smr_items_start(it, from);
+	lev->start[c] = it->start[from];
 	lev->cut[c] = (unsigned char)from;
 	lev->cut[c + 1] = (unsigned char)to;
 	lev->parts = (unsigned char)(c + 1);
@@ -331,7 +287,7 @@ static unsigned int count_side(const struct smr_items *it, unsigned long first, 
 {
 	unsigned int x = 0;
 
-	while (smr_items_start(it, x) < first)
+	while (it->start[x] < first)
 		x++;
 	if (side == SMR_LEFT)
 		return x > 0 && !it->slot[x - 1] ? x - 1 : x;
@@ -377,6 +333,11 @@ static void deal(struct smr_level *lev, const struct smr_items *it, bool leaf, u
 		if (deal_evenly(lev, it, parts, leaf, 0))
 			return;
 	smr_assert(!"three nodes hold any window");
+}
+
+void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it)
+{
+	deal(lev, it, true, SMR_DEAL_SLACK);
 }
 
 /* ---- Neighbours ---- */
@@ -482,16 +443,16 @@ static bool window_is_all(const struct smr_level *lev)
 	return lev->min == 0 && lev->max == ULONG_MAX;
 }
 
-/* Is the range that was stored last beside the new one, with no more than one between? */
-static bool follows_newest(const struct smr_write *w)
+bool smr_follows_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
+			unsigned int i, unsigned int j)
 {
-	const struct ma_state *mas = w->mas;
-	unsigned int c = w->i > 2 ? w->i - 2 : 0;
+	unsigned int end = smr_count(leaf) - 1, c = i > 2 ? i - 2 : 0, to = j + 2;
 
-	if (w->mt->ma_newest < mas->min || w->mt->ma_newest > mas->max)
+	if (mt->ma_newest < smr_leaf_first(leaf, c, min) ||
+	    (to < end && mt->ma_newest >= smr_start(leaf, to + 1)))
 		return false;
-	for (; c <= mas->end && c <= w->j + 2; c++)
-		if (value_at(mas->node, c) && first_of(mas, c) == w->mt->ma_newest)
+	for (; c <= end && c <= to; c++)
+		if (value_at(leaf, c) && smr_leaf_first(leaf, c, min) == mt->ma_newest)
 			return true;
 	return false;
 }
@@ -503,9 +464,11 @@ static bool follows_newest(const struct smr_write *w)
  */
 static enum smr_side growing(const struct smr_write *w)
 {
-	unsigned int behind = w->mas->end - w->j;
+	const struct ma_state *mas = w->mas;
+	unsigned int behind = mas->end - w->j;
 
-	if (!w->entry || w->spans || (behind > 0 && !follows_newest(w)))
+	if (!w->entry || w->spans ||
+	    (behind > 0 && !smr_follows_newest(w->mt, mas->node, mas->min, w->i, w->j)))
 		return SMR_EITHER;
 	return w->i >= behind ? SMR_LEFT : SMR_RIGHT;
 }
@@ -610,7 +573,7 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	it = gather(w, l, &buffer);
 	if (full != (lev->neighbour_left ? SMR_LEFT : SMR_RIGHT) ||
 	    !deal_growing(lev, it, w->first, full))
-		deal(lev, it, l == 0, l ? 0 : DEAL_SLACK);
+		deal(lev, it, l == 0, l ? 0 : SMR_DEAL_SLACK);
 	w->to_root = window_is_all(lev) && lev->parts == 1;
 	return w->to_root;
 }
@@ -753,6 +716,15 @@ int smri_plan_beyond(struct smr_write *w, bool free_only)
 	w->former = value_at(w->mas->node, w->i);
 	if (free_only && !is_free(w))
 		return -EEXIST;
+	if (w->edit.ranges > smr_leaf_cap(smr_enode_kind(w->mas->node)) &&
+	    smr_plan_share(&w->share, &w->edit, w->mt, w->mas->path, w->mas->slot, w->mas->depth,
+			   w->entry)) {
+		w->what = SMR_SHARE;
+		w->nodes = w->share.nodes;
+		w->first = w->edit.first;
+		w->last = w->edit.last;
+		return 0;
+	}
 	if (smr_unlikely(last > w->end))
 		locate_last(w, last);
 	if (!w->entry) {

@@ -25,6 +25,7 @@ smr_inline void smri_plan_begin(struct smr_write *w, struct ma_state *mas, void 
 	w->nodes = 0;
 	w->pledge = 0;
 	w->compact = false;
+	w->edit.ranges = 0; /* none is planned */
 }
 
 /* It is w->edit. */
@@ -97,10 +98,10 @@ smr_inline int smr_plan_erase(struct smr_write *w, struct ma_state *mas, unsigne
 	mas->index = index;
 	if (smr_unlikely(!smr_walk(mas, index, &root)))
 		return smri_plan_erase(w, mas, root);
+	smri_plan_begin(w, mas, NULL);
 	w->former = smr_slots(mas->node)[mas->offset];
 	if (smr_unlikely(!w->former || !smr_edit_erase(&w->edit, mas)))
 		return smri_plan_erase(w, mas, NULL);
-	smri_plan_begin(w, mas, NULL);
 	smri_plan_edit(w);
 	return 0;
 }

@@ -237,6 +237,17 @@ static void foresee(const struct smr_write *w, struct need *n)
 	}
 }
 
+/* The same after leaves have been shared: they may be one more, below the same node. */
+static void foresee_share(const struct smr_share *s, struct need *n)
+{
+	unsigned int children = smr_count(s->path[s->depth]), more = s->leaves.parts - 2u;
+
+	n->leaves += more;
+	n->nodes += more;
+	n->crowding += smr_crowding(children + more) - smr_crowding(children);
+	n->crowding -= s->depth ? top_crowding(s->mt->ma_root) : smr_crowding(children + more);
+}
+
 unsigned long smr_pledge_shortfall(const struct smr_write *w)
 {
 	struct maple_tree *mt = w->mt;
@@ -244,6 +255,8 @@ unsigned long smr_pledge_shortfall(const struct smr_write *w)
 
 	if (w->what == SMR_SUBTREE)
 		foresee(w, &n);
+	else if (w->what == SMR_SHARE)
+		foresee_share(&w->share, &n);
 	else if (w->what == SMR_ROOT)
 		n = (struct need){ .claims = n.claims };
 	else

@@ -293,6 +293,9 @@ void smri_commit(struct smr_write *w)
 	case SMR_LEAF:
 		commit_leaf(w);
 		break;
+	case SMR_SHARE:
+		smr_commit_share(&w->share, w->mas);
+		break;
 	case SMR_SLIDE:
 		smr_commit_slide(w);
 		break;

@@ -38,14 +38,12 @@ static void move_gaps(uint32_t *gap, unsigned int to, unsigned int from, unsigne
 		gap[i] = 0;
 }
 
-void *smr_splice_inner(const struct smr_write *w, unsigned int l, struct smr_node *node)
+void *smr_splice_inner(struct smr_node *node, const void *old, unsigned int first,
+		       unsigned int last, const struct smr_level *below)
 {
-	const struct smr_level *below = &w->level[l - 1];
-	unsigned int d = w->mas->depth - l, first = w->left.slot[d], last = w->right.slot[d];
-	unsigned int behind = first + below->parts;
-	void *old = w->left.node[d];
 	enum smr_kind kind = smr_enode_kind(old);
 	void *enode = smr_enode_make(node, kind);
+	unsigned int behind = first + below->parts;
 
 	smr_node_copy(node, smr_node_of(old));
 	node->mark = SMR_UNMARKED;

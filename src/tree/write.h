@@ -3,11 +3,11 @@
  * The one way to write. Whatever is stored, erased or allocated, one range is replaced by another
  * entry, in these steps:
  *
- *   plan     walk to the range and work out what will be: most often an edit amid a leaf, else
- *            nothing, a slot, a leaf, or a subtree. Pure arithmetic; afterwards the number of nodes
- *            is known. (edit.c, plan.c)
+ *   plan     walk to the range and work out what will be: most often an edit of a leaf, else
+ *            nothing, a slot, a leaf, some leaves of one parent, or a subtree. Pure arithmetic;
+ *            afterwards the number of nodes is known. (edit.c, share.c, slide.c, plan.c)
  *   obtain   exactly that many nodes; the only step that can fail, with nothing changed. (store.c)
- *   build    the replacement, in nodes that nobody sees yet. (edit.c, build.c, splice.c)
+ *   build    the replacement, in nodes that nobody sees yet. (the same, build.c, splice.c)
  *   publish  the nodes to be replaced are marked, one release store goes into the lowest slot that
  *            covers all of the change, and the replaced nodes are retired. (publish.c, drop.c)
  *
@@ -37,14 +37,22 @@
 /* No window of one level is ever dealt out to more nodes than this: see plan.c. */
 #define SMR_PARTS_MAX 3
 
+/*
+ * Room left in leaves that are dealt out anew, so that the next store does not have to do it again.
+ * Inner nodes are dealt without, and never packed: what credits promise rests on how full they are
+ * after that (pledge.c).
+ */
+#define SMR_DEAL_SLACK 4
+
 enum smr_what {
 	SMR_NOTHING, /* it is so already */
 	SMR_ROOT,    /* swap the root for an entry or NULL; frees the whole tree */
 	SMR_SLOT,    /* swap one slot of a leaf, if that is not what it holds */
 	SMR_JOIN,    /* an entry over all of a gap in pieces, which become joined ranges: run.h */
-	SMR_EDIT,    /* amid one leaf: edit.h */
+	SMR_EDIT,    /* of one leaf: edit.h */
 	SMR_INPLACE, /* change one leaf in place: nobody else can see it */
 	SMR_LEAF,    /* one leaf becomes one of the same encoding; copies above it, at most */
+	SMR_SHARE,   /* an edit of a full leaf, which shares with a brother: share.c */
 	SMR_SLIDE,   /* a gap of two leaves becomes one of them: slide.c */
 	SMR_SUBTREE, /* everything else: see the levels */
 };
@@ -62,6 +70,35 @@ struct smr_level {
 	unsigned long start[SMR_PARTS_MAX];
 	void *node[SMR_PARTS_MAX]; /* once built */
 	uint32_t gap[SMR_PARTS_MAX];
+};
+
+/*
+ * Ranges of short leaves of one base and shift: where each begins, but the first, as they write it,
+ * and what it holds. Behind them may be as many as a leaf has.
+ */
+struct smr_written {
+	int16_t bound[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+	void *entry[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+};
+
+/* A full leaf and a brother, whose ranges are dealt out anew: share.c. */
+struct smr_share {
+	struct maple_tree *mt;
+	void *const *path; /* the node above them at @depth */
+	const unsigned char *slot;
+	unsigned int depth;
+	const void *leaf, *brother;
+	bool behind;             /* is the brother the one behind? */
+	bool decoded;            /* are they items? else they stay as they are written */
+	unsigned int first;      /* offset above of the one in front */
+	unsigned long meet;      /* where the other begins */
+	unsigned int stand;      /* which range of both is the new one? */
+	unsigned int nodes;      /* needed */
+	struct smr_level leaves; /* that come of it */
+	union {
+		struct smr_written written;
+		struct smr_items items;
+	};
 };
 
 /* Two leaves side by side, the cursor's and another, which share their ranges anew. */
@@ -89,12 +126,16 @@ struct smr_write {
 	bool compact;           /* the tree has no nodes yet */
 	struct smr_edit edit;   /* SMR_EDIT: all that counts */
 	struct smr_slide slide; /* SMR_SLIDE */
-	/* SMR_SUBTREE only: */
-	bool to_root;     /* the top part becomes the root */
-	unsigned int top; /* level whose only part is published */
-	struct smr_path left, right;
-	struct smr_items ranges; /* of level 0: it is gathered once */
-	struct smr_level level[MT_PATH_MAX + 1];
+	union {
+		struct smr_share share;              /* SMR_SHARE */
+		struct {                             /* SMR_SUBTREE: */
+			bool to_root;                /* the top part becomes the root */
+			unsigned int top;            /* level whose only part is published */
+			struct smr_path left, right; /* this one wherever it spans leaves */
+			struct smr_items ranges;     /* of level 0: it is gathered once */
+			struct smr_level level[MT_PATH_MAX + 1];
+		};
+	};
 };
 
 /*
@@ -172,6 +213,22 @@ void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height);
 
 /* For smr_commit(): build all levels of a subtree. */
 void smr_build(struct smr_write *w);
+/* The parts of a level are written: what else is to be said of them. */
+void smr_finish_level(struct maple_tree *mt, struct smr_level *lev, bool leaves);
+
+/* The last key of part @c. */
+smr_inline unsigned long smr_part_last(const struct smr_level *lev, unsigned int c)
+{
+	return c + 1 < lev->parts ? lev->start[c + 1] - 1 : lev->max;
+}
+
+/*
+ * Is the range that was stored last beside ranges [i..j] of a leaf whose keys begin with @min, with
+ * no more than one between?
+ */
+bool smr_follows_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
+			unsigned int i, unsigned int j);
+
 /* Collects the items of one level. Before the level below is built its nodes are NULL. */
 void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
 
@@ -195,10 +252,30 @@ smr_inline unsigned int smr_leaf_ranges(const struct smr_write *w)
  * are those of @leaf.
  */
 unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to);
-/* Makes @node what the only inner node of level @l becomes, whose children are built. */
-void *smr_splice_inner(const struct smr_write *w, unsigned int l, struct smr_node *node);
+/*
+ * Makes @node what the inner node @old becomes, in which the parts of @below, which are built, take
+ * the place of children @first to @last.
+ */
+void *smr_splice_inner(struct smr_node *node, const void *old, unsigned int first,
+		       unsigned int last, const struct smr_level *below);
 /* A copy, flags and all. */
 void smr_node_copy(struct smr_node *to, const struct smr_node *from);
+
+/* ---- A full leaf and its brother (share.c) ---- */
+
+/* Deals the ranges of a window with a neighbour out to new leaves (plan.c). */
+void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it);
+/*
+ * Plans @e, of the leaf at @depth of a path, for which that has not the room. False: it is more
+ * than this.
+ */
+bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
+		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry);
+/* Does it, with the nodes at the head of mas->alloc, and leaves the cursor where a store does. */
+void smr_commit_share(struct smr_share *s, struct ma_state *mas);
+/* All of that without a cursor: as smr_edit_range(), which has come to @e. */
+int smr_share_range(const struct smr_edit *e, struct maple_tree *mt, const struct smr_path *path,
+		    void *entry, gfp_t gfp);
 
 /* ---- A gap of two leaves (slide.c) ---- */
 

@@ -195,6 +195,16 @@ static bool try_erase(struct bed *b, unsigned long key)
 	return true;
 }
 
+/* An edit of a full leaf, which has shared with a brother. */
+static void shared_by_path(const struct bed *b, const struct smr_edit *e, unsigned int cap,
+			   unsigned long built)
+{
+	unsigned long nodes = b->edited->ma_nodes_built - built;
+
+	assert_true(e->ranges > cap);
+	assert_true(nodes == 3 || nodes == 4);
+}
+
 /* What an edit without a cursor changes, if it is one: @planned, as with a cursor. */
 static void edited_by_path(struct bed *b, int err, bool planned, const struct smr_edit *e,
 			   unsigned long built)
@@ -221,11 +231,13 @@ static void try_store_by_path(struct bed *b, unsigned long first, unsigned long 
 	unsigned long built = b->edited->ma_nodes_built;
 	struct smr_path path;
 	struct smr_edit e;
+	unsigned int cap;
 	bool planned;
 	int err;
 
 	if (!smr_walk_to(b->mas, first))
 		return;
+	cap = smr_leaf_cap(smr_enode_kind(b->mas->node));
 	planned = smr_edit_store(&e, b->mas, first, last, entry);
 	assert_int_equal(smr_edit_find(b->edited, first, &path), !smr_has_joined(b->mas->node));
 	if (smr_has_joined(b->mas->node))
@@ -234,8 +246,11 @@ static void try_store_by_path(struct bed *b, unsigned long first, unsigned long 
 		err = smr_edit_range(b->edited, &path, first, last, entry, GFP_NOWAIT, false);
 	else
 		err = on_credit(b, &path, first, last, entry);
-	edited_by_path(b, err, planned, &e, built);
-	if (planned)
+	if (!err && !planned)
+		shared_by_path(b, &e, cap, built);
+	else
+		edited_by_path(b, err, planned, &e, built);
+	if (!err)
 		assert_int_equal(rm_store(&b->model, first, last, entry), 0);
 }
 

@@ -19,7 +19,7 @@ static alignas(MT_NODE_SIZE) struct smr_node node;
 static void make_items(struct smr_items *it, struct rng *rng, unsigned int n, unsigned long start,
 		       unsigned long unit, unsigned long most)
 {
-	smr_items_begin(it, NULL);
+	it->n = 0;
 	for (unsigned int i = 0; i < n; i++) {
 		smr_items_add(it, start, xa_mk_value(rng_below(rng, 1000)),
 			      (uint32_t)rng_next(rng));
@@ -132,7 +132,7 @@ static void parts(void **state)
 		unsigned int count = 1 + (unsigned int)rng_below(&rng, 25);
 
 		make_items(&it, &rng, 70, 100, 8, 50);
-		smr_items_begin(&part, NULL);
+		part.n = 0;
 		for (unsigned int i = from; i < from + count; i++)
 			smr_items_add(&part, it.start[i], it.slot[i], it.gap[i]);
 		assert_true(smr_code_choose(&code, &it.start[from], count,
@@ -207,77 +207,6 @@ static void blocks(void **state)
 	assert_int_equal(code.kind, SMR_NLEAF);
 }
 
-/* Puts a new item amid those of @leaf, which begins at @min, into @it. */
-static void take_apart(struct smr_items *it, const struct smr_code *code, const void *leaf,
-		       unsigned int at, unsigned long min, unsigned long new)
-{
-	smr_items_begin(it, code);
-	smr_items_add_node(it, leaf, 0, at, min);
-	smr_items_add(it, new, xa_mk_value(7), 0);
-	smr_items_add_node(it, leaf, at, smr_count(leaf), 0);
-	smr_items_join(it);
-}
-
-/* Items [from, from + n) of both kinds make the same leaf, which is what would be chosen for it. */
-static void compare_written(const struct smr_items *it, const struct smr_items *decoded,
-			    unsigned int from, unsigned int n, unsigned long max)
-{
-	static alignas(MT_NODE_SIZE) struct smr_node as_it_was, anew;
-	struct smr_code code;
-
-	if (from + n < it->n)
-		max = decoded->start[from + n] - 1;
-	assert_true(smr_code_choose(&code, decoded->start + from, n, max, true, 0));
-	assert_int_equal(code.kind, it->code.kind);
-	assert_int_equal(code.shift, it->code.shift);
-	assert_int_equal(code.base, it->code.base);
-	smr_encode(&as_it_was, &it->code, it, from, n);
-	smr_encode(&anew, &code, decoded, from, n);
-	assert_memory_equal(&as_it_was, &anew, smr_kind_slots_at(SMR_SLEAF) + n * sizeof(void *));
-}
-
-/*
- * Ranges that stay as they are written are where they would be had they been decoded, and what is
- * made of them is what would be chosen then.
- */
-static void written(void **state)
-{
-	const unsigned long block = 0x7f0010000000UL;
-	struct smr_items it, decoded;
-	struct smr_code code;
-
-	(void)state;
-	for (uint64_t n = 0; n < 2000; n++) {
-		struct rng rng = rng_make(12, n);
-		unsigned int items = 2 + (unsigned int)rng_below(&rng, SMR_SLEAF_CAP - 1);
-		unsigned int at = 1 + (unsigned int)rng_below(&rng, items - 1), from, part;
-		unsigned long min = block + 4096 * rng_below(&rng, 2) * rng_below(&rng, 1000);
-		unsigned long max, new;
-		void *leaf;
-
-		make_items(&decoded, &rng, items, min, 2 * 4096UL, 1 + rng_below(&rng, 700));
-		for (unsigned int i = 0; i < items; i++)
-			if (rng_one_in(&rng, 3))
-				decoded.slot[i] = NULL;
-		new = decoded.start[at] - 4096;
-		max = decoded.start[items - 1] + 4095;
-		assert_true(smr_code_choose(&code, decoded.start, items, max, true, 0));
-		leaf = smr_encode(&node, &code, &decoded, 0, items);
-		node.mark = rng_one_in(&rng, 2) ? SMR_PIECES : SMR_UNMARKED;
-		take_apart(&decoded, NULL, leaf, at, min, new);
-		take_apart(&it, &code, leaf, at, min, new);
-		assert_int_equal(it.n, decoded.n);
-		for (unsigned int i = 0; i < it.n; i++) {
-			assert_int_equal(smr_items_start(&it, i), decoded.start[i]);
-			assert_ptr_equal(it.slot[i], decoded.slot[i]);
-		}
-		from = (unsigned int)rng_below(&rng, it.n);
-		part = 1 + (unsigned int)rng_below(&rng, it.n - from);
-		compare_written(&it, &decoded, from, part < SMR_SLEAF_CAP ? part : SMR_SLEAF_CAP,
-				max);
-	}
-}
-
 /* The last key of all, whose start has the value of the padding in a wide node. */
 static void the_last_key(void **state)
 {
@@ -298,7 +227,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(there_and_back), cmocka_unit_test(parts),
 		cmocka_unit_test(capacities),     cmocka_unit_test(blocks),
-		cmocka_unit_test(written),        cmocka_unit_test(the_last_key),
+		cmocka_unit_test(the_last_key),
 	};
 
 	return cmocka_run_group_tests_name("tree_encode", tests, NULL, NULL);

@@ -388,7 +388,7 @@ static void searches(void **state)
 		unsigned long start = (rng_next(&rng) >> rng_below(&rng, 60)) / unit * unit;
 		const void *enode;
 
-		smr_items_begin(&it, NULL);
+		it.n = 0;
 		for (unsigned int i = 0; i < items; i++) {
 			smr_items_add(&it, start, NULL, 0);
 			if (smr_range_last(start, unit * (1 + rng_below(&rng, 1UL << shift)) + 1,

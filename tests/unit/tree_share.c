@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A full leaf shares with a brother: that comes to the very nodes that any store's way makes of it.
+ * Each time there is a copy of the tree, in which the leaf is marked so that it goes that way.
+ */
+#include "run_bed.h"
+
+#include "tree/gap.h"
+#include "tree/plan.h"
+
+#include <samara/credits.h>
+
+enum { STEPS = 6000, SPACE = 8000 };
+
+struct growth {
+	unsigned long unit;
+	unsigned int odd;    /* one of so many ranges ends amid a unit; 0: none */
+	unsigned int null;   /* one of so many stores is of NULL; 0: none */
+	unsigned long least; /* of the stores share, at least so many */
+};
+
+/* ---- Two trees of the same nodes ---- */
+
+static void same_leaf(const struct smr_node *a, const struct smr_node *b, enum smr_kind kind)
+{
+	for (unsigned int i = 0; i < smr_kind_bounds(kind); i++)
+		assert_int_equal(smr_kind_bound(a, kind, i), smr_kind_bound(b, kind, i));
+	assert_memory_equal(smr_kind_slots((struct smr_node *)a, kind),
+			    smr_kind_slots((struct smr_node *)b, kind), a->count * sizeof(void *));
+}
+
+static void same_inner(const void *one, const void *other, bool gaps)
+{
+	const struct smr_node *a = smr_node_of(one), *b = smr_node_of(other);
+	enum smr_kind kind = smr_enode_kind(one);
+
+	for (unsigned int i = 0; i < smr_kind_bounds(kind); i++)
+		assert_int_equal(smr_kind_bound(a, kind, i), smr_kind_bound(b, kind, i));
+	if (gaps)
+		assert_memory_equal(smr_gaps(one), smr_gaps(other),
+				    smr_gaps_kept(one) * sizeof(uint32_t));
+}
+
+/* But for transactions, and marks on nodes above leaves. */
+static void same_nodes(const void *one, const void *other, bool gaps)
+{
+	const struct smr_node *a = smr_node_of(one), *b = smr_node_of(other);
+
+	assert_int_equal(smr_enode_kind(one), smr_enode_kind(other));
+	assert_int_equal(a->base, b->base);
+	assert_int_equal(a->shift, b->shift);
+	assert_int_equal(a->count, b->count);
+	assert_int_equal(a->dead, b->dead);
+	if (smr_enode_leaf(one)) {
+		assert_int_equal(a->mark, b->mark);
+		same_leaf(a, b, smr_enode_kind(one));
+		return;
+	}
+	same_inner(one, other, gaps);
+	for (unsigned int i = 0; i < a->count; i++)
+		same_nodes(smr_slots(one)[i], smr_slots(other)[i], gaps);
+}
+
+static void same_census(const struct maple_tree *a, const struct maple_tree *b)
+{
+	assert_int_equal(a->ma_pledge.leaves, b->ma_pledge.leaves);
+	assert_int_equal(a->ma_pledge.inner, b->ma_pledge.inner);
+	assert_int_equal(a->ma_pledge.crowding, b->ma_pledge.crowding);
+	assert_int_equal(a->ma_newest, b->ma_newest);
+	assert_int_equal(mt_height(a), mt_height(b));
+}
+
+/* ---- One store in both ---- */
+
+/* A copy in which the leaf of @first goes the way of any store. */
+static void make_copy(struct bed *b, struct maple_tree *copy, unsigned long first)
+{
+	MA_STATE(mas, copy, first, first);
+
+	mt_init_flags(copy, b->tree.ma_flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK);
+	mt_set_mem(copy, arena);
+	mtree_lock_nested(copy, 1);
+	assert_int_equal(__mt_dup(&b->tree, copy, GFP_KERNEL), 0);
+	copy->ma_newest = b->tree.ma_newest;
+	mas_walk(&mas);
+	smr_node_of(mas.node)->mark = SMR_PIECES;
+}
+
+static void store_by_plan(struct maple_tree *copy, unsigned long first, unsigned long last,
+			  void *entry)
+{
+	MA_STATE(mas, copy, first, last);
+
+	assert_int_equal(mas_preallocate(&mas, entry, GFP_KERNEL), 0);
+	mas_store_prealloc(&mas, entry);
+}
+
+/*
+ * What a store takes, and owes holders of so many credits, who have what they need before it, in a
+ * tree of which is known, or not, how many @leaves it can come to.
+ */
+static struct smr_write plan_among(struct maple_tree *mt, unsigned long credits,
+				   unsigned long leaves, unsigned long first, unsigned long last,
+				   void *entry)
+{
+	__typeof__(mt->ma_pledge) before = mt->ma_pledge;
+	MA_STATE(mas, mt, first, last);
+	struct smr_write w;
+
+	mt->ma_pledge.recycling = credits;
+	mt->ma_pledge.bound = leaves;
+	mt->ma_pledge.pledged = smr_pledge_required(mt);
+	assert_int_equal(smr_plan(&w, &mas, first, last, entry, false), 0);
+	mt->ma_pledge = before;
+	return w;
+}
+
+static void same_plans(struct bed *b, struct maple_tree *copy, unsigned long first,
+		       unsigned long last, void *entry)
+{
+	for (unsigned long credits = 1; credits < 20; credits++) {
+		unsigned long leaves = credits % 3 ? 0 : copy->ma_pledge.leaves + credits;
+		struct smr_write share = plan_among(&b->tree, credits, leaves, first, last, entry);
+		struct smr_write any = plan_among(copy, credits, leaves, first, last, entry);
+
+		assert_int_equal(share.what, SMR_SHARE);
+		assert_int_equal(any.what, SMR_SUBTREE);
+		assert_int_equal(share.nodes, any.nodes);
+		assert_int_equal(share.pledge, any.pledge);
+	}
+}
+
+/* Nodes for those who must not wait for any. */
+static void fill_magazine(struct bed *b)
+{
+	MA_STATE(mas, &b->tree, 0, 0);
+
+	assert_int_equal(mas_preallocate_height(&mas, 2, GFP_KERNEL), 0);
+	mas_destroy(&mas);
+}
+
+static void store_by_path(struct bed *b, unsigned long first, unsigned long last, void *entry)
+{
+	struct smr_path path;
+
+	fill_magazine(b);
+	assert_true(smr_edit_find(&b->tree, first, &path));
+	assert_int_equal(smr_edit_range(&b->tree, &path, first, last, entry, GFP_NOWAIT, false), 0);
+	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
+}
+
+/* The cursor stands as if it had walked there. */
+static void expect_path(const struct ma_state *mas)
+{
+	MA_STATE(walk, mas->tree, mas->index, mas->index);
+
+	mas_walk(&walk);
+	assert_int_equal(mas->depth, walk.depth);
+	for (unsigned int d = 0; d <= walk.depth; d++) {
+		assert_ptr_equal(mas->path[d], walk.path[d]);
+		assert_int_equal(mas->slot[d], walk.slot[d]);
+	}
+	assert_ptr_equal(mas->node, walk.node);
+	assert_int_equal(mas->min, walk.min);
+	assert_int_equal(mas->max, walk.max);
+	assert_int_equal(mas->end, walk.end);
+	assert_int_equal(mas->offset, walk.offset);
+}
+
+static void store_by_cursor(struct bed *b, unsigned long first, unsigned long last, void *entry)
+{
+	store_prealloc(b, first, last, entry);
+	expect_path(&b->mas);
+}
+
+/* With a cursor, or without: takes as many nodes as has been said. */
+static void store_by_share(struct bed *b, unsigned long first, unsigned long last, void *entry,
+			   unsigned int nodes)
+{
+	unsigned long built = b->tree.ma_nodes_built;
+
+	if (rng_one_in(&b->rng, 2))
+		store_by_cursor(b, first, last, entry);
+	else
+		store_by_path(b, first, last, entry);
+	assert_int_equal(b->tree.ma_nodes_built - built, nodes);
+}
+
+/* Is the store an edit of a full leaf that shares? */
+static bool shares(struct bed *b, unsigned long first, unsigned long last, void *entry,
+		   struct smr_share *s)
+{
+	struct ma_state *mas = &b->mas;
+	struct smr_edit e;
+
+	mas_set(mas, first);
+	mas_walk(mas);
+	return mas->node && !smr_has_joined(mas->node) &&
+	       !smr_edit_store(&e, mas, first, last, entry) &&
+	       e.ranges > smr_leaf_cap(smr_enode_kind(mas->node)) &&
+	       smr_plan_share(s, &e, &b->tree, mas->path, mas->slot, mas->depth, entry);
+}
+
+static bool store_both(struct bed *b, unsigned long first, unsigned long last, void *entry)
+{
+	struct maple_tree copy;
+	struct smr_share s;
+
+	if (!shares(b, first, last, entry, &s)) {
+		store_keys(b, first, last, entry);
+		return false;
+	}
+	make_copy(b, &copy, first);
+	same_plans(b, &copy, first, last, entry);
+	store_by_plan(&copy, first, last, entry);
+	store_by_share(b, first, last, entry, s.nodes);
+	same_nodes(b->tree.ma_root, copy.ma_root, smr_tracks_gaps(&copy));
+	same_census(&b->tree, &copy);
+	__mt_destroy(&copy);
+	mtree_unlock(&copy);
+	return true;
+}
+
+/* ---- Growing trees ---- */
+
+/* The first range of the leaf of @key once more, if it has an entry; the unit that it ends in. */
+static unsigned long begin_leaf_again(struct bed *b, unsigned long key)
+{
+	struct ma_state *mas = &b->mas;
+
+	mas_set(mas, key);
+	mas_walk(mas);
+	mas_set(mas, mas->node ? mas->min : key);
+	if (mas_walk(mas) && mas->last < ULONG_MAX)
+		store_keys(b, mas->index, mas->last, new_entry(b));
+	return mas->last / b->unit;
+}
+
+/* How many of the stores shared. */
+static unsigned long grow(const struct growth *g, unsigned int flags, uint64_t seed)
+{
+	unsigned long shared = 0, at = 0;
+	struct bed b;
+
+	bed_make(&b, flags, g->unit, 2, false);
+	b.held = true;
+	b.rng = rng_make(34, seed);
+	for (unsigned int i = 0; i < STEPS; i++) {
+		unsigned long last;
+		void *entry = g->null && rng_one_in(&b.rng, g->null) ? NULL : new_entry(&b);
+
+		/* Some follow the last one, or the first of a leaf. */
+		if (rng_one_in(&b.rng, 8))
+			at = begin_leaf_again(&b, first_key(&b, LEN * rng_below(&b.rng, SPACE)));
+		else if (!rng_one_in(&b.rng, 8))
+			at = LEN * rng_below(&b.rng, SPACE);
+		at += 1 + rng_below(&b.rng, 2);
+		last = last_key(&b, at + rng_below(&b.rng, HALF));
+		if (g->odd && rng_one_in(&b.rng, g->odd))
+			last -= b.unit / 2;
+		shared += store_both(&b, first_key(&b, at), last, entry);
+		if (i % 1000 == 0)
+			expect(&b);
+	}
+	expect(&b);
+	bed_free(&b);
+	return shared;
+}
+
+static void comes_to_the_same_nodes(void **state)
+{
+	static const struct growth all[] = {
+		{ .unit = 1, .null = 5, .least = 50 },
+		{ .unit = PAGE_UNIT, .least = 300 },
+		{ .unit = PAGE_UNIT, .odd = 300, .null = 10, .least = 100 },
+		/* Units that become smaller, and leaves that become short, as the tree grows. */
+		{ .unit = 512 * PAGE_UNIT, .null = 10, .least = 100 },
+		{ .unit = 200, .least = 100 },
+		{ .unit = NARROW_UNIT, .null = 5, .least = 50 },
+		{ .unit = WIDE_UNIT, .null = 5, .least = 50 },
+	};
+	static const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU, MT_FLAGS_ALLOC_RANGE, RCU_TREE };
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(all); i++)
+		for (unsigned int f = 0; f < ARRAY_SIZE(flags); f++)
+			assert_true(grow(&all[i], flags[f], i + f) >= all[i].least);
+	expect_no_nodes();
+}
+
+/* Stores without a cursor, while somebody has credits: what these need is there all the time. */
+static void pays_holders(void **state)
+{
+	static const unsigned int flags[] = { 0, RCU_TREE };
+	struct mt_credits c;
+	struct bed b;
+
+	(void)state;
+	for (unsigned int f = 0; f < ARRAY_SIZE(flags); f++) {
+		bed_make(&b, flags[f], PAGE_UNIT, 2, false);
+		mtree_unlock(&b.tree);
+		mt_credits_init(&c, &b.tree, MT_CREDITS_RECYCLING);
+		assert_int_equal(mt_credits_reserve(&c, 200, GFP_KERNEL), 0);
+		for (unsigned int i = 0; i < STEPS; i++) {
+			unsigned long at = LEN * rng_below(&b.rng, SPACE);
+
+			assert_int_equal(mtree_store_range(&b.tree, first_key(&b, at),
+							   last_key(&b, at + HALF), new_entry(&b),
+							   GFP_KERNEL),
+					 0);
+			assert_true(smr_pledge_required(&b.tree) <= b.tree.ma_pledge.pledged);
+		}
+		mt_credits_release(&c);
+		mtree_lock(&b.tree);
+		bed_free(&b);
+	}
+	expect_no_nodes();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(comes_to_the_same_nodes),
+		cmocka_unit_test(pays_holders),
+	};
+
+	return bed_run("tree_share", tests, sizeof(tests) / sizeof(tests[0]));
+}
