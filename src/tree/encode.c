@@ -124,22 +124,33 @@ smr_inline unsigned long bits_of(const unsigned long *start, unsigned int n, uns
 	return any;
 }
 
+/* Are starts 1 to @n - 1 multiples of 1 << @shift? If they are not, the last one says so mostly. */
+smr_inline bool aligned(const unsigned long *start, unsigned int n, unsigned int shift)
+{
+	unsigned long mask = (1UL << shift) - 1;
+
+	if (n < 2 || shift == 0)
+		return true;
+	return (start[n - 1] & mask) == 0 && (bits_of(start, n, 0) & mask) == 0;
+}
+
 /*
  * Tries short bounds: is there an alignment that all starts have, in units of which all keys of the
  * leaf are in one block? As for narrow ones, of those that reach the smallest or that of pages.
  */
-smr_inline bool short_block(struct smr_code *code, const unsigned long *start, unsigned long max,
-			    unsigned long any)
+smr_inline bool short_block(struct smr_code *code, const unsigned long *start, unsigned int n,
+			    unsigned long max)
 {
 	unsigned int differ = bit_length(start[0] ^ max);
-	unsigned int least = differ > SMR_SHORT_BITS ? differ - SMR_SHORT_BITS : 0;
-	unsigned int align = any ? (unsigned int)__builtin_ctzl(any) : 63 - SMR_SHORT_BITS;
-	unsigned int shift = least;
+	unsigned int shift = differ > SMR_SHORT_BITS ? differ - SMR_SHORT_BITS : 0;
 
-	if (shift < SMR_COMMON_SHIFT && align >= SMR_COMMON_SHIFT)
+	if (shift > 63 - SMR_SHORT_BITS)
+		return false;
+	if (shift <= SMR_COMMON_SHIFT && aligned(start, n, SMR_COMMON_SHIFT))
 		shift = SMR_COMMON_SHIFT;
-	if (shift > align || shift > 63 - SMR_SHORT_BITS ||
-	    (max >> shift & UINT16_MAX) == UINT16_MAX)
+	else if (!aligned(start, n, shift))
+		return false;
+	if ((max >> shift & UINT16_MAX) == UINT16_MAX)
 		return false;
 	code->kind = SMR_SLEAF;
 	code->base = (start[0] & ~0UL << (SMR_SHORT_BITS + shift)) +
@@ -154,14 +165,14 @@ smr_inline bool short_block(struct smr_code *code, const unsigned long *start, u
  * look-up converts its key once for all of them.
  */
 smr_inline bool narrow_common(struct smr_code *code, const unsigned long *start, unsigned int n,
-			      unsigned long any, unsigned int shift)
+			      unsigned int shift)
 {
 	unsigned long base = n > 1 ? start[1] : start[0];
 
 	base &= ~0UL << (31 + shift);
 	if (n > 1 && (start[n - 1] - base) >> shift > SMR_NARROW_MAX)
 		return false;
-	if (any & ((1UL << shift) - 1))
+	if (!aligned(start, n, shift))
 		return false;
 	code->base = base;
 	code->shift = (uint8_t)shift;
@@ -201,18 +212,15 @@ SMR_CLONES bool smr_code_choose(struct smr_code *code, const unsigned long *star
 {
 	enum smr_kind narrow = leaf ? SMR_NLEAF : SMR_NINNER;
 	enum smr_kind wide = leaf ? SMR_WLEAF : SMR_WINNER;
-	unsigned long any;
 
 	if (n + slack > smr_kind_cap(leaf ? SMR_SLEAF : SMR_NINNER))
 		return false;
-	any = bits_of(start, n, 0);
-	if (leaf && short_block(code, start, max, any))
+	if (leaf && short_block(code, start, n, max))
 		return true;
 	if (n + slack > smr_kind_cap(narrow))
 		return false;
 	code->kind = narrow;
-	if (narrow_common(code, start, n, any, SMR_COMMON_SHIFT) ||
-	    narrow_common(code, start, n, any, 0))
+	if (narrow_common(code, start, n, SMR_COMMON_SHIFT) || narrow_common(code, start, n, 0))
 		return true;
 	if (narrow_from(code, start, n, max, start[0]))
 		return true;
