@@ -164,6 +164,23 @@ smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum 
 	return e->i < e->j && !e->front && !e->behind && smr_edit_is_free(e, slots_of(p, kind));
 }
 
+/*
+ * An entry meets the leaf's first or last range, or goes beyond. Does the leaf begin and end with
+ * what it did, or with the same range again? What it begins with may be further off than bounds
+ * reach.
+ */
+smr_inline bool keeps_ends(struct smr_edit *e, const struct place *p, enum smr_kind kind)
+{
+	unsigned long begin = first_of(p, kind, e->i), end = last_of(p, kind, e->j);
+
+	e->front = begin < e->first;
+	e->behind = end > e->last;
+	if (e->i == e->j && begin == e->first && end == e->last)
+		return true;
+	return (e->i > 0 || (e->front && smr_can_start(p->leaf, e->first))) &&
+	       (e->j < p->end || e->behind) && smr_can_start(p->leaf, e->last + 1);
+}
+
 smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct place *p,
 			   unsigned long first, unsigned long last, const void *entry)
 {
@@ -177,10 +194,12 @@ smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct 
 	e->i = e->j = p->offset;
 	while (e->j < p->end && bound_of(node, kind, e->j + 1) < e->to)
 		e->j++;
-	if (!amid(e, p))
+	if (smr_likely(amid(e, p))) {
+		e->front = bound_of(node, kind, e->i) < e->from;
+		e->behind = bound_of(node, kind, e->j + 1) > e->to;
+	} else if (!entry || !keeps_ends(e, p, kind)) {
 		return false;
-	e->front = bound_of(node, kind, e->i) < e->from;
-	e->behind = bound_of(node, kind, e->j + 1) > e->to;
+	}
 	e->stand = e->i + e->front;
 	if (!entry)
 		return join_gaps(e, p, kind) && fits(e, p, kind);

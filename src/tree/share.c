@@ -234,7 +234,8 @@ static bool can_begin(const struct smr_share *s)
 /* As plan.c has it: then one leaf is to be left full. */
 static bool may_grow(const struct smr_share *s, const struct smr_edit *e)
 {
-	return smr_follows_newest(s->mt, s->leaf, s->behind ? s->leaves.min : s->meet, e->i, e->j);
+	return e->j + 1 == smr_count(s->leaf) ||
+	       smr_follows_newest(s->mt, s->leaf, s->behind ? s->leaves.min : s->meet, e->i, e->j);
 }
 
 /* False: there is no room for what comes of it. */

@@ -334,6 +334,12 @@ static void refuses(struct bed *b, unsigned long first, unsigned long last, void
 	bed_check(b);
 }
 
+static void accepts(struct bed *b, unsigned long first, unsigned long last, void *entry)
+{
+	assert_true(try_store(b, first, last, entry));
+	bed_check(b);
+}
+
 /* Leaves of which those around range 100 are not full, and one of these. */
 static void bed_fill_loosely(struct bed *b)
 {
@@ -419,12 +425,27 @@ static void leaves_far_keys_alone(void **state)
 	bed_free(&b);
 }
 
+/* An entry amid the first or the last range leaves what the leaf begins and ends with. */
+static void cuts_ends(struct bed *b, unsigned long unit, unsigned long min, unsigned long max)
+{
+	accepts(b, min, min + 8 * unit - 1, entry_of(b));
+	accepts(b, max + 1 - 8 * unit, max, entry_of(b));
+	accepts(b, min + unit, min + 2 * unit - 1, entry_of(b));
+	refuses(b, min, min + 2 * unit - 1, entry_of(b));
+	refuses(b, max, max, entry_of(b));
+	refuses(b, max + 1 - 8 * unit, max + 1, entry_of(b));
+	assert_true(smr_walk_to(b->mas, max));
+	if (b->mas->end + 3u <= smr_kind_cap(smr_enode_kind(b->mas->node)))
+		accepts(b, max + 1 - 3 * unit, max - unit, entry_of(b));
+}
+
+/* NULL takes in the gap beside it, which may be another leaf's. */
 static void refuses_ends(struct bed *b, unsigned long unit, unsigned long min, unsigned long max)
 {
 	refuses(b, min, min + 8 * unit - 1, NULL);
-	refuses(b, min + unit, min + 2 * unit - 1, entry_of(b));
+	refuses(b, min + unit, min + 2 * unit - 1, NULL);
 	refuses(b, max + 1 - 8 * unit, max, NULL);
-	refuses(b, max + 1 - 3 * unit, max - unit, entry_of(b));
+	refuses(b, max + 1 - 3 * unit, max - unit, NULL);
 	assert_false(try_erase(b, min));
 	assert_false(try_erase(b, max));
 	/* A gap beside a gap at the end is a piece of it. */
@@ -437,11 +458,12 @@ static void refuses_ends(struct bed *b, unsigned long unit, unsigned long min, u
 	}
 }
 
-/* The first and the last range of a leaf, to which a gap beside it may belong. */
+/* The first and the last range of a leaf. */
 static void leaves_the_ends_alone(void **state)
 {
 	(void)state;
 	each_kind(refuses_ends);
+	each_kind(cuts_ends);
 }
 
 /* Stores two ranges more each time for as long as it may, then one less. */
