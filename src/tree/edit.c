@@ -463,13 +463,12 @@ smr_inline int path_store(enum smr_kind kind, struct maple_tree *mt, const struc
 	struct smr_edit e;
 	bool fits = plan_store(kind, &e, &p, first, last, entry);
 
-	if ((!fits && e.ranges <= smr_kind_cap(kind)) ||
-	    (free_only && !smr_edit_is_free(&e, slots_of(&p, kind))))
+	if ((!fits && !e.ranges) || (free_only && !smr_edit_is_free(&e, slots_of(&p, kind))))
 		return -EAGAIN;
 	if (smr_unlikely(!fits)) {
-		struct smr_edit full = e; /* so that compilers keep the other in registers */
+		struct smr_edit shared = e; /* so that compilers keep the other in registers */
 
-		return smr_share_range(&full, mt, path, entry, gfp);
+		return smr_share_range(&shared, mt, path, entry, gfp);
 	}
 	return path_finish(kind, &e, &p, entry, gfp);
 }

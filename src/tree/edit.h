@@ -63,11 +63,11 @@ bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long la
 bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_path *path);
 
 /*
- * An edit from beginning to end, in the leaf that @path, to @first, ends in; or, where that is too
- * full and nobody has credits, in it and a brother (share.c). Holders of credits are owed nothing
- * for it. 0; -ENOMEM, if @gfp may not block; or -EAGAIN: perhaps it is more than that, or too few
- * nodes are free. On error nothing has changed. With @free_only nothing but a gap is written over.
- * CONTEXT: HOLDS tree lock. ALLOC free nodes. SLEEP no.
+ * An edit from beginning to end, in the leaf that @path, to @first, ends in; or, where that would
+ * be too full or too empty and nobody has credits, in it and a brother (share.c). Holders of
+ * credits are owed nothing for it. 0; -ENOMEM, if @gfp may not block; or -EAGAIN: perhaps it is
+ * more than that, or too few nodes are free. On error nothing has changed. With @free_only nothing
+ * but a gap is written over. CONTEXT: HOLDS tree lock. ALLOC free nodes. SLEEP no.
  */
 int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned long first,
 		   unsigned long last, void *entry, gfp_t gfp, bool free_only);

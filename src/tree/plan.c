@@ -12,9 +12,6 @@
  */
 #include "tree/plan.h"
 
-/* Of a new range: which is to be left full. */
-enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
-
 /* ---- Where the new range goes ---- */
 
 /* What range @i holds, be it in joined pieces or not. */
@@ -335,9 +332,12 @@ static void deal(struct smr_level *lev, const struct smr_items *it, bool leaf, u
 	smr_assert(!"three nodes hold any window");
 }
 
-void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it)
+void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it, unsigned long first,
+		     enum smr_side full)
 {
-	deal(lev, it, true, SMR_DEAL_SLACK);
+	if (full != (lev->neighbour_left ? SMR_LEFT : SMR_RIGHT) ||
+	    !deal_growing(lev, it, first, full))
+		deal(lev, it, true, SMR_DEAL_SLACK);
 }
 
 /* ---- Neighbours ---- */
@@ -443,8 +443,12 @@ static bool window_is_all(const struct smr_level *lev)
 	return lev->min == 0 && lev->max == ULONG_MAX;
 }
 
-bool smr_follows_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
-			unsigned int i, unsigned int j)
+/*
+ * Is the range that was stored last beside ranges [i..j] of a leaf whose keys begin with @min, with
+ * no more than one between?
+ */
+static bool follows_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
+			   unsigned int i, unsigned int j)
 {
 	unsigned int end = smr_count(leaf) - 1, c = i > 2 ? i - 2 : 0, to = j + 2;
 
@@ -457,20 +461,22 @@ bool smr_follows_newest(const struct maple_tree *mt, const void *leaf, unsigned 
 	return false;
 }
 
-/*
- * Where an entry meets a leaf that is full: do stores follow one another there, or end the leaf?
- * Then more of them are to come in this place, and the side of it where more ranges are will have
- * no other, and is to be left full.
- */
+enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
+			  unsigned int i, unsigned int j)
+{
+	unsigned int behind = smr_count(leaf) - 1 - j;
+
+	if (behind > 0 && !follows_newest(mt, leaf, min, i, j))
+		return SMR_EITHER;
+	return i >= behind ? SMR_LEFT : SMR_RIGHT;
+}
+
+/* The same of a planned store. */
 static enum smr_side growing(const struct smr_write *w)
 {
-	const struct ma_state *mas = w->mas;
-	unsigned int behind = mas->end - w->j;
-
-	if (!w->entry || w->spans ||
-	    (behind > 0 && !smr_follows_newest(w->mt, mas->node, mas->min, w->i, w->j)))
+	if (!w->entry || w->spans)
 		return SMR_EITHER;
-	return w->i >= behind ? SMR_LEFT : SMR_RIGHT;
+	return smr_growing(w->mt, w->mas->node, w->mas->min, w->i, w->j);
 }
 
 /*
@@ -571,9 +577,10 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	full = l == 0 && enough ? growing(w) : SMR_EITHER;
 	join_neighbour(w, lev, d, full);
 	it = gather(w, l, &buffer);
-	if (full != (lev->neighbour_left ? SMR_LEFT : SMR_RIGHT) ||
-	    !deal_growing(lev, it, w->first, full))
-		deal(lev, it, l == 0, l ? 0 : SMR_DEAL_SLACK);
+	if (l == 0)
+		smr_deal_leaves(lev, it, w->first, full);
+	else
+		deal(lev, it, false, 0);
 	w->to_root = window_is_all(lev) && lev->parts == 1;
 	return w->to_root;
 }
@@ -716,9 +723,8 @@ int smri_plan_beyond(struct smr_write *w, bool free_only)
 	w->former = value_at(w->mas->node, w->i);
 	if (free_only && !is_free(w))
 		return -EEXIST;
-	if (w->edit.ranges > smr_leaf_cap(smr_enode_kind(w->mas->node)) &&
-	    smr_plan_share(&w->share, &w->edit, w->mt, w->mas->path, w->mas->slot, w->mas->depth,
-			   w->entry)) {
+	if (w->edit.ranges && smr_plan_share(&w->share, &w->edit, w->mt, w->mas->path, w->mas->slot,
+					     w->mas->depth, w->entry)) {
 		w->what = SMR_SHARE;
 		w->nodes = w->share.nodes;
 		w->first = w->edit.first;
@@ -750,7 +756,6 @@ int smri_plan_erase(struct smr_write *w, struct ma_state *mas, const void *root)
 	mas->status = ma_active;
 	if (!smr_range_here(mas))
 		return -ENOENT;
-	smri_plan_begin(w, mas, NULL);
 	w->first = mas->index;
 	w->last = mas->last;
 	(void)smri_plan_beyond(w, false);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An edit for which its leaf is too full: the leaf and a brother, one under the same parent, are
- * dealt out anew, to two leaves or three. In a tree that grows in no order nearly all of what is
- * not an edit is this, and plan.c, which does it for whatever comes together in a window of any
- * level, takes twice as long. What comes of it is the same.
+ * An edit for which its leaf is too full, or would be too empty: the leaf and a brother, one under
+ * the same parent, are dealt out anew, to three leaves at most. Nearly all that is not an edit is
+ * this, and plan.c, which does it for whatever comes together in a window of any level, takes twice
+ * as long. What comes of it is the same.
  *
- * Two short leaves of one block stay as they are written: then no bound becomes a key and a bound
- * again, and no encoding is chosen, for it would be the same. (They have the smallest units there
- * are, of a page or of a key; with larger ones each would reach across the middle of the block.)
- * Others are decoded, as plan.c does it.
+ * When it is no more than that, ranges of two short leaves of one block stay as they are written:
+ * no bound becomes a key and a bound again, and no encoding is chosen, for it would be the same.
+ * (They have the smallest units there are, of a page or of a key; with larger ones each would reach
+ * across the middle of the block.) Where ranges are in pieces, where one leaf is to be left full,
+ * where one is too empty, and in other leaves they are decoded, as plan.c does it.
  */
 #include "tree/check.h"
 #include "tree/gap.h"
@@ -20,42 +21,43 @@
 
 /* ---- Which leaves ---- */
 
-/* Is the brother to be the one behind? It is the only one, or else the emptier. */
-smr_inline bool choose_behind(const void *above, unsigned int at)
+/*
+ * Is the brother to be the one behind? It is the only one, or else the one to be left full, or else
+ * the emptier.
+ */
+smr_inline bool choose_behind(const void *above, unsigned int at, enum smr_side full)
 {
 	void *const *slots = smr_slots(above);
 
 	if (at == 0 || at + 1 == smr_count(above))
 		return at == 0;
+	if (full != SMR_EITHER)
+		return full == SMR_RIGHT;
 	smr_prefetch_node(slots[at - 1]); /* one of them will be read, as a whole */
 	smr_prefetch_node(slots[at + 1]);
 	return smr_count(slots[at - 1]) > smr_count(slots[at + 1]);
 }
 
-static void choose_brother(struct smr_share *s)
+static void choose_brother(struct smr_share *s, enum smr_side full)
 {
 	const void *above = s->path[s->depth];
 	unsigned int at = s->slot[s->depth];
 
-	s->behind = choose_behind(above, at);
+	s->behind = choose_behind(above, at, full);
+	s->leaves.neighbour_left = !s->behind;
 	s->first = s->behind ? at : at - 1;
 	s->brother = smr_slots(above)[s->behind ? at + 1 : at - 1];
 	s->meet = smr_child_start(above, s->first + 1);
 }
 
-/* May any of their ranges be in pieces? Then they have to be put together. */
-smr_inline bool in_pieces(const struct smr_share *s)
-{
-	return smr_node_of(s->leaf)->mark == SMR_PIECES ||
-	       smr_node_of(s->brother)->mark == SMR_PIECES;
-}
-
 /* Of blocks of different units the middles are different, too. */
 smr_inline bool stay_written(const struct smr_share *s)
 {
+	const struct smr_node *leaf = smr_node_of(s->leaf), *brother = smr_node_of(s->brother);
+
 	return smr_enode_is(s->leaf, SMR_SLEAF) && smr_enode_is(s->brother, SMR_SLEAF) &&
-	       smr_node_of(s->leaf)->base == smr_node_of(s->brother)->base &&
-	       smr_can_start(s->leaf, s->meet);
+	       leaf->base == brother->base && leaf->mark == SMR_UNMARKED &&
+	       brother->mark == SMR_UNMARKED && smr_can_start(s->leaf, s->meet);
 }
 
 /* The first key of both, and the last. */
@@ -212,12 +214,14 @@ static void encode_parts(struct smr_share *s, struct smr_nodes *own)
 
 /* ---- Planning ---- */
 
-/* Is there room for the new leaves in the node above? */
+/* How many children the node above comes to: neither too many nor too few. */
 static bool has_room(const struct smr_share *s)
 {
 	const void *above = s->path[s->depth];
+	unsigned int children = smr_count(above) + s->leaves.parts - 2u;
 
-	return smr_count(above) + s->leaves.parts - 2u <= smr_kind_cap(smr_enode_kind(above));
+	return children <= smr_kind_cap(smr_enode_kind(above)) &&
+	       children >= (s->depth > 0 ? SMR_INNER_MIN : 2);
 }
 
 /* Can it say where they begin? */
@@ -231,14 +235,7 @@ static bool can_begin(const struct smr_share *s)
 	return true;
 }
 
-/* As plan.c has it: then one leaf is to be left full. */
-static bool may_grow(const struct smr_share *s, const struct smr_edit *e)
-{
-	return e->j + 1 == smr_count(s->leaf) ||
-	       smr_follows_newest(s->mt, s->leaf, s->behind ? s->leaves.min : s->meet, e->i, e->j);
-}
-
-/* False: there is no room for what comes of it. */
+/* False: the node above has no room for what comes of it. */
 static bool plan_written(struct smr_share *s, const struct smr_edit *e, void *entry)
 {
 	unsigned int ranges = e->ranges + smr_count(s->brother);
@@ -251,16 +248,49 @@ static bool plan_written(struct smr_share *s, const struct smr_edit *e, void *en
 	return true;
 }
 
-static bool plan_decoded(struct smr_share *s, const struct smr_edit *e, void *entry)
+/* May all that belongs into the leaf fit into one of another kind? Then that is better. */
+static bool may_do_alone(const struct smr_share *s, const struct smr_edit *e)
+{
+	unsigned int at = s->behind ? 0 : smr_count(s->brother);
+	struct smr_code code;
+
+	if (e->ranges > SMR_SLEAF_CAP || e->ranges < SMR_LEAF_MIN)
+		return false;
+	return smr_node_of(s->leaf)->mark == SMR_PIECES ||
+	       smr_code_choose(&code, s->items.start + at, e->ranges,
+			       s->behind ? s->meet - 1 : s->leaves.max, true, 0);
+}
+
+/* The item that begins at @start. */
+static unsigned int find_start(const struct smr_items *it, unsigned long start)
+{
+	unsigned int i = 0;
+
+	while (it->start[i] != start)
+		i++;
+	return i;
+}
+
+/* @full: the side that is to be left so. */
+static bool plan_decoded(struct smr_share *s, const struct smr_edit *e, void *entry,
+			 enum smr_side full)
 {
 	gather_items(s, e, entry);
-	smr_deal_leaves(&s->leaves, &s->items);
+	if (may_do_alone(s, e))
+		return false;
+	smr_items_join(&s->items);
+	if (s->items.pieces)
+		s->stand = find_start(&s->items, e->first);
+	smr_deal_leaves(&s->leaves, &s->items, e->first, full);
 	return has_room(s);
 }
 
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
 		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry)
 {
+	bool too_full = e->ranges > SMR_LEAF_MIN;
+	enum smr_side full = SMR_EITHER;
+
 	if (depth == 0)
 		return false;
 	/* Edits of a transaction are of its own leaves, to which nodes of its own lead. */
@@ -270,13 +300,13 @@ bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_
 	s->slot = slot;
 	s->depth = depth - 1;
 	s->leaf = path[depth];
-	choose_brother(s);
-	set_limits(s);
-	if (in_pieces(s) || (entry && may_grow(s, e)))
-		return false;
+	if (entry && too_full)
+		full = smr_growing(mt, s->leaf, smr_path_min(path, slot, depth), e->i, e->j);
+	choose_brother(s, full);
 	s->stand = (s->behind ? 0 : smr_count(s->brother)) + e->i + e->front;
-	s->decoded = !stay_written(s);
-	if (s->decoded ? !plan_decoded(s, e, entry) : !plan_written(s, e, entry))
+	set_limits(s);
+	s->decoded = !too_full || full != SMR_EITHER || !stay_written(s);
+	if (s->decoded ? !plan_decoded(s, e, entry, full) : !plan_written(s, e, entry))
 		return false;
 	s->nodes = s->leaves.parts + 1u;
 	return can_begin(s);

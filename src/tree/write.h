@@ -52,7 +52,7 @@ enum smr_what {
 	SMR_EDIT,    /* of one leaf: edit.h */
 	SMR_INPLACE, /* change one leaf in place: nobody else can see it */
 	SMR_LEAF,    /* one leaf becomes one of the same encoding; copies above it, at most */
-	SMR_SHARE,   /* an edit of a full leaf, which shares with a brother: share.c */
+	SMR_SHARE,   /* an edit of a leaf that shares with a brother: share.c */
 	SMR_SLIDE,   /* a gap of two leaves becomes one of them: slide.c */
 	SMR_SUBTREE, /* everything else: see the levels */
 };
@@ -81,7 +81,7 @@ struct smr_written {
 	void *entry[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
 };
 
-/* A full leaf and a brother, whose ranges are dealt out anew: share.c. */
+/* A leaf and a brother, whose ranges are dealt out anew: share.c. */
 struct smr_share {
 	struct maple_tree *mt;
 	void *const *path; /* the node above them at @depth */
@@ -222,12 +222,19 @@ smr_inline unsigned long smr_part_last(const struct smr_level *lev, unsigned int
 	return c + 1 < lev->parts ? lev->start[c + 1] - 1 : lev->max;
 }
 
+/* Of a new range: which is to be left full. */
+enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
+
 /*
- * Is the range that was stored last beside ranges [i..j] of a leaf whose keys begin with @min, with
- * no more than one between?
+ * Where an entry in the place of ranges [i..j] meets a leaf that is full, whose keys begin with
+ * @min: do stores follow one another there, or end the leaf? Then more of them are to come in this
+ * place, and the side of it where more ranges are will have no other, and is to be left full.
  */
-bool smr_follows_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
-			unsigned int i, unsigned int j);
+enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
+			  unsigned int i, unsigned int j);
+/* Deals the ranges of a window, which a neighbour has joined, out to new leaves. */
+void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it, unsigned long first,
+		     enum smr_side full);
 
 /* Collects the items of one level. Before the level below is built its nodes are NULL. */
 void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
@@ -261,13 +268,11 @@ void *smr_splice_inner(struct smr_node *node, const void *old, unsigned int firs
 /* A copy, flags and all. */
 void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 
-/* ---- A full leaf and its brother (share.c) ---- */
+/* ---- A leaf and its brother (share.c) ---- */
 
-/* Deals the ranges of a window with a neighbour out to new leaves (plan.c). */
-void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it);
 /*
- * Plans @e, of the leaf at @depth of a path, for which that has not the room. False: it is more
- * than this.
+ * Plans @e, of the leaf at @depth of a path, for which that would be too full, or too empty. False:
+ * it is more than this.
  */
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
 		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry);
