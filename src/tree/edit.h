@@ -21,14 +21,16 @@ struct smr_edit {
 	unsigned long first, last; /* the same as keys */
 	bool front, behind;        /* is that anything? */
 	unsigned int stand;        /* the cursor's offset then */
-	unsigned int ranges;       /* that the leaf has then */
+	unsigned int ranges;       /* that the leaf has then, or would have: see below */
 	bool swap;                 /* all that changes is slot i */
 	unsigned int nodes; /* needed: 0 where that is so, or the leaf may be changed in place */
 };
 
 /*
  * Works out what storing @entry over [@first..@last] comes to, of a cursor on the range of @first.
- * False: perhaps it is more than an edit. CONTEXT: HOLDS tree lock. ALLOC no.
+ * False: perhaps it is more than an edit. If all but the number of ranges is right, these are set,
+ * and the rest with them, for share.c; else they are 0, if they were before. CONTEXT: HOLDS tree
+ * lock. ALLOC no.
  */
 bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
 		    unsigned long last, const void *entry);

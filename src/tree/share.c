@@ -214,7 +214,7 @@ static void encode_parts(struct smr_share *s, struct smr_nodes *own)
 
 /* ---- Planning ---- */
 
-/* How many children the node above comes to: neither too many nor too few. */
+/* Does the node above come to neither too many children nor too few? */
 static bool has_room(const struct smr_share *s)
 {
 	const void *above = s->path[s->depth];
