@@ -3,14 +3,12 @@
  * Code for more than one instruction set in one library.
  *
  * The little that gains from vector instructions is written per instruction set, as name_any() in
- * plain C and name_avx2() for x86-64 with AVX2, both of which must give the same answers
- * (tests/unit/tree_search.c). What is inlined calls its own kind by SMR_ISA(); SMR_DISPATCH() makes
- * of the two one function that callers can name, and the loader picks, once, what the machine has.
- * Its name has a prefix even where it is static, for Clang makes such a name a global one. And who
- * picks is marked as used: Clang 14 does not see that the loader calls it, nor then whom it picks
- * from, and leaves all that is only called from there without inlining.
- * Looking for keys, and for gaps, is written a third time, as name_avx512():
- * SMR_EACH_SEARCH_ISA() and SMR_DISPATCH_SEARCH().
+ * plain C, and as name_avx2() and name_avx512() for x86-64 with these, all of which must give the
+ * same answers (tests/unit/tree_search.c). What is inlined calls its own kind by SMR_ISA();
+ * SMR_DISPATCH() makes of the three one function that callers can name, and the loader picks, once,
+ * what the machine has. Its name has a prefix even where it is static, for Clang makes such a name
+ * a global one. And who picks is marked as used: Clang 14 does not see that the loader calls it,
+ * nor then whom it picks from, and leaves all that is only called from there without inlining.
  *
  * Without dispatch the plain one is taken: where the compiler or the C library cannot do it, in
  * unoptimised builds, and under the sanitizers. Their runtimes are not ready yet when the loader
@@ -54,25 +52,14 @@ static inline int smr_isa_have_avx512(void)
 	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi");
 }
 
-#define SMR_EACH_ISA(define) define(any) define(avx2)
-#define SMR_EACH_SEARCH_ISA(define) SMR_EACH_ISA(define) define(avx512)
+#define SMR_EACH_ISA(define) define(any) define(avx2) define(avx512)
 #else
 #define SMR_EACH_ISA(define) define(any)
-#define SMR_EACH_SEARCH_ISA(define) SMR_EACH_ISA(define)
 #endif
 
 #if SMR_HAVE_AVX2 && defined(__GLIBC__) && defined(__OPTIMIZE__) && !SMR_ASAN && !SMR_TSAN
-/* @name(@params) is name_any() or name_avx2(), which are static and stand above. */
+/* @name(@params) is one of name_any(), name_avx2() and name_avx512(), which stand above. */
 #define SMR_DISPATCH(type, name, params)                                       \
-	__attribute__((used)) static __typeof__(name##_any) *name##_pick(void) \
-	{                                                                      \
-		if (smr_isa_have_avx2())                                       \
-			return name##_avx2;                                    \
-		return name##_any;                                             \
-	}                                                                      \
-	type name params __attribute__((ifunc(#name "_pick")))
-/* The same with name_avx512(). */
-#define SMR_DISPATCH_SEARCH(type, name, params)                                \
 	__attribute__((used)) static __typeof__(name##_any) *name##_pick(void) \
 	{                                                                      \
 		if (smr_isa_have_avx512())                                     \
@@ -84,7 +71,6 @@ static inline int smr_isa_have_avx512(void)
 	type name params __attribute__((ifunc(#name "_pick")))
 #else
 #define SMR_DISPATCH(type, name, params) type name params __attribute__((alias(#name "_any")))
-#define SMR_DISPATCH_SEARCH(type, name, params) SMR_DISPATCH(type, name, params)
 #endif
 
 #endif

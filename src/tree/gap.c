@@ -142,11 +142,11 @@ smr_inline unsigned int take_place(uint64_t *left, bool high)
 #undef SMR_ISA_TARGET
 #endif
 
-SMR_DISPATCH_SEARCH(uint32_t, smr_gap_beside,
-		    (const void *leaf, unsigned long min, unsigned long max, unsigned int i,
-		     unsigned int j));
-SMR_DISPATCH_SEARCH(static bool, smri_seek_low, (struct want * want, struct seek *k));
-SMR_DISPATCH_SEARCH(static bool, smri_seek_high, (struct want * want, struct seek *k));
+SMR_DISPATCH(uint32_t, smr_gap_beside,
+	     (const void *leaf, unsigned long min, unsigned long max, unsigned int i,
+	      unsigned int j));
+SMR_DISPATCH(static bool, smri_seek_low, (struct want * want, struct seek *k));
+SMR_DISPATCH(static bool, smri_seek_high, (struct want * want, struct seek *k));
 
 /* The cursor on the range in which the search has ended. */
 static void stand_there(struct ma_state *mas, const struct seek *k)

@@ -64,8 +64,8 @@ smr_inline void read_end(struct section s)
 		return entry;                                                                      \
 	}
 
-SMR_EACH_SEARCH_ISA(DEFINE_LOAD)
-SMR_DISPATCH_SEARCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
+SMR_EACH_ISA(DEFINE_LOAD)
+SMR_DISPATCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
 
 /*
  * Loads of many keys go down side by side: while one waits for its node, the others take their
@@ -117,9 +117,9 @@ SMR_DISPATCH_SEARCH(void *, mtree_load, (struct maple_tree * mt, unsigned long i
 			entry[i] = smr_visible(at[i]);                                            \
 	}
 
-SMR_EACH_SEARCH_ISA(DEFINE_GROUP)
-SMR_DISPATCH_SEARCH(static void, smri_load_group,
-		    (void *top, const unsigned long *index, void **entry, unsigned int n));
+SMR_EACH_ISA(DEFINE_GROUP)
+SMR_DISPATCH(static void, smri_load_group,
+	     (void *top, const unsigned long *index, void **entry, unsigned int n));
 
 void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *entry[], size_t n)
 {

@@ -28,29 +28,14 @@ unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to)
 	return x;
 }
 
-/* Figures @from to @count - 1 become those from @to on; unused ones are 0. */
-static void move_gaps(uint32_t *gap, unsigned int to, unsigned int from, unsigned int count)
-{
-	unsigned int rest = count - from;
-
-	memmove(gap + to, gap + from, rest * sizeof(*gap));
-	for (unsigned int i = to + rest; i < count; i++)
-		gap[i] = 0;
-}
-
 void *smr_splice_inner(struct smr_node *node, const void *old, unsigned int first,
 		       unsigned int last, const struct smr_level *below)
 {
 	enum smr_kind kind = smr_enode_kind(old);
 	void *enode = smr_enode_make(node, kind);
-	unsigned int behind = first + below->parts;
 
-	smr_node_copy(node, smr_node_of(old));
+	smr_shift_new(node, smr_node_of(old), kind, first + below->parts - 1, last);
 	node->mark = SMR_UNMARKED;
-	if (behind != last + 1) { /* two leaves that share are still two */
-		smr_shift_within(node, kind, behind - 1, last);
-		move_gaps(smr_gaps(enode), behind, last + 1, smr_count(old));
-	}
 	for (unsigned int c = 0; c < below->parts; c++) {
 		if (c > 0)
 			smr_kind_set_start(node, node, kind, first + c, below->start[c]);

@@ -4,9 +4,10 @@
  * down, and what comes between is written over by the caller. That is what nearly every store comes
  * to, so there is a way of it for each instruction set (base/isa.h).
  *
- * Most stores move what is behind by two ranges at most. With AVX2 that takes neither a branch that
- * depends on where the place is, nor a loop of unknown length: each vector of the new leaf is made
- * of the same one of the old and of the one that lies so much further on, lane by lane.
+ * Most stores move what is behind by two ranges at most. With AVX2, or AVX-512, that takes neither
+ * a branch that depends on where the place is, nor a loop of unknown length: each vector of the new
+ * leaf is made of the same one of the old and of the one that lies so much further on, lane by
+ * lane. Inner nodes with children that move go the same way.
  */
 #ifndef SMR_TREE_SPLICE_H
 #define SMR_TREE_SPLICE_H
@@ -15,10 +16,6 @@
 #include "tree/encode.h"
 
 #include <string.h>
-
-#if SMR_HAVE_AVX2
-#include <immintrin.h>
-#endif
 
 /*
  * In lines: for a copy of this size the compiler would use a string instruction, which starts
@@ -36,6 +33,16 @@ smr_inline void smri_node_copy(struct smr_node *to, const struct smr_node *from)
 		dst[i] = src[i];
 }
 
+/* Figures @j to @count - 1 become those from @y on; those behind are 0. */
+smr_inline void smri_move_gaps(uint32_t *gap, unsigned int y, unsigned int j, unsigned int count)
+{
+	unsigned int rest = count - j;
+
+	memmove(gap + y, gap + j, rest * sizeof(*gap));
+	for (unsigned int i = y + rest; i < count; i++)
+		gap[i] = 0;
+}
+
 /* Ranges @j to @count - 1 become those from @y on; the bounds behind the last one are padded. */
 smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned int y, unsigned int j,
 			  unsigned int count)
@@ -50,6 +57,8 @@ smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned in
 	else
 		memmove(node->b32 + y, node->b32 + j, (rest - 1) * sizeof(int32_t));
 	memmove(slots + y, slots + j, rest * sizeof(void *));
+	if (!smr_kind_leaf(kind))
+		smri_move_gaps(smr_gaps(smr_enode_make(node, kind)), y, j, count);
 	node->count = (uint8_t)(y + rest);
 	smr_bounds_pad(node, kind, node->count - 1u, count - 1);
 }
@@ -57,8 +66,8 @@ smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned in
 /*
  * Makes @node, which nobody else can see, a leaf whose ranges from @y on are those from @j on.
  * Range @y - 1, if that is not one of its own, and the bound before it and behind it are the
- * caller's to write. At least one range is left behind @y. (Or an inner node with its children, but
- * for their gap figures.)
+ * caller's to write. At least one range is left behind @y. (Or an inner node with its children and
+ * their gap figures.)
  */
 smr_inline void smr_shift_within(struct smr_node *node, enum smr_kind kind, unsigned int y,
 				 unsigned int j)
@@ -74,143 +83,107 @@ smr_inline void smr_shift_new_any(struct smr_node *to, const struct smr_node *fr
 	smri_move(to, kind, y, j, from->count);
 }
 
-#if SMR_HAVE_AVX2
-
 #define SMRI_SHIFT_NEAR 2
 
-/* Functions of their own: as one they would share, and keep in memory, what is cheap to compute. */
-#define SMRI_SHIFT SMR_TARGET_avx2 __attribute__((unused)) smr_noinline static
+/*
+ * The first @n of a row that has one for each range: those before @y as in @from, the others from
+ * @by further in front. Both are read, whichever it is, so that compilers make vectors of it and no
+ * branch: also, as far as @by, what lies before the row or behind it.
+ */
+#define SMR_MOVE_ROW(name, type)                                                           \
+	smr_inline void name(type *restrict to, const type *restrict from, unsigned int n, \
+			     unsigned int y, int by)                                       \
+	{                                                                                  \
+		const type *moved = from - by;                                             \
+                                                                                           \
+		for (unsigned long k = 0; k < n; k++) {                                    \
+			type stays = from[k], moves = moved[k];                            \
+                                                                                           \
+			to[k] = (type)k < (type)y ? stays : moves;                         \
+		}                                                                          \
+	}
 
-SMR_TARGET_avx2 smr_inline __m256i smri_load256(const void *at)
-{
-	return _mm256_loadu_si256((const __m256i_u *)at);
-}
+SMR_MOVE_ROW(smr_move_row16, int16_t)
+SMR_MOVE_ROW(smr_move_row32, int32_t)
+SMR_MOVE_ROW(smr_move_row64, int64_t)
 
 /*
- * Narrow leaves, @by up to SMRI_SHIFT_NEAR either way. The vectors that begin before the bounds, or
- * end behind the slots, read other words of the node, but for lanes that are then not used, or are
- * padded over.
+ * @by up to SMRI_SHIFT_NEAR either way, of an inner node only up. Rows are as long as makes whole
+ * vectors: what is written behind one of them the next one writes over. Behind a short leaf's
+ * bounds there is padding enough to move down, and more.
  */
-SMRI_SHIFT void smri_shift_near(struct smr_node *to, const struct smr_node *from, unsigned int y,
-				int by)
+smr_inline void smri_shift_near(enum smr_kind kind, struct smr_node *to,
+				const struct smr_node *from, unsigned int y, int by)
 {
-	void **out = smr_kind_slots(to, SMR_NLEAF);
-	void *const *slot = smr_kind_slots((struct smr_node *)from, SMR_NLEAF);
-	__m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), stay;
-	__m256i from32 = _mm256_set1_epi32((int)y), from64 = _mm256_set1_epi64x((long long)y);
+	const unsigned int cap = smr_kind_cap(kind), bounds = smr_kind_bounds(kind);
+	const unsigned int vectors = smr_kind_leaf(kind) ? cap & ~3u : 32;
+	int64_t *out = (int64_t *)(void *)smr_kind_slots(to, kind);
+	const int64_t *slot = (const int64_t *)(void *)smr_kind_slots((struct smr_node *)from,
+								      kind);
 
-	_Static_assert(SMR_NLEAF_CAP == 41, "five vectors of bounds, ten of slots and one slot");
-	_Static_assert(offsetof(struct smr_node, b32) == sizeof(__m128i),
-		       "the header is one vector");
-	_mm_store_si128((__m128i *)(void *)to, _mm_load_si128((const __m128i *)(const void *)from));
-#pragma GCC unroll 5
-	for (int k = 0; k < 40; k += 8) {
-		stay = _mm256_cmpgt_epi32(from32, lane);
-		lane = _mm256_add_epi32(lane, _mm256_set1_epi32(8));
-		_mm256_storeu_si256((__m256i_u *)(to->b32 + k),
-				    _mm256_blendv_epi8(smri_load256(from->b32 + k - by),
-						       smri_load256(from->b32 + k), stay));
-	}
-	lane = _mm256_setr_epi64x(0, 1, 2, 3);
-#pragma GCC unroll 10
-	for (int k = 0; k < 40; k += 4) {
-		stay = _mm256_cmpgt_epi64(from64, lane);
-		lane = _mm256_add_epi64(lane, _mm256_set1_epi64x(4));
-		_mm256_storeu_si256((__m256i_u *)(out + k),
-				    _mm256_blendv_epi8(smri_load256(slot + k - by),
-						       smri_load256(slot + k), stay));
-	}
-	out[40] = slot[y > 40 || by < 0 ? 40 : 40 - by];
-	to->count = (uint8_t)(from->count + by);
-	for (int k = 40 + by; k < 40; k++)
-		to->b32[k] = INT32_MAX;
-}
-
-/* Moves words @k to @k + 3 of a row, of which those before @y stay. */
-SMR_TARGET_avx2 smr_inline void smri_shift_words(void *to, const void *from, int k, __m256i y,
-						 int by)
-{
-	const int64_t *word = from;
-	__m256i lane = _mm256_add_epi64(_mm256_setr_epi64x(0, 1, 2, 3), _mm256_set1_epi64x(k));
-
-	_mm256_storeu_si256((__m256i_u *)((int64_t *)to + k),
-			    _mm256_blendv_epi8(smri_load256(word + k - by), smri_load256(word + k),
-					       _mm256_cmpgt_epi64(y, lane)));
-}
-
-/*
- * The same for wide leaves. The last vector of bounds is two bounds and two slots, which are
- * written next.
- */
-SMRI_SHIFT void smri_shift_near_wide(struct smr_node *to, const struct smr_node *from,
-				     unsigned int y, int by)
-{
-	void **out = smr_kind_slots(to, SMR_WLEAF);
-	void *const *slot = smr_kind_slots((struct smr_node *)from, SMR_WLEAF);
-	__m256i at = _mm256_set1_epi64x((long long)y);
-
-	_Static_assert(SMR_WLEAF_CAP == 31, "seven vectors and two bounds, seven and three slots");
-	_mm_store_si128((__m128i *)(void *)to, _mm_load_si128((const __m128i *)(const void *)from));
-#pragma GCC unroll 8
-	for (int k = 0; k < 32; k += 4)
-		smri_shift_words(to->b64, from->b64, k, at, by);
-#pragma GCC unroll 7
-	for (int k = 0; k < 28; k += 4)
-		smri_shift_words(out, slot, k, at, by);
-	for (int k = 28; k < SMR_WLEAF_CAP; k++) {
-		int at_from = k < (int)y ? k : k - by;
-
-		out[k] = slot[at_from < SMR_WLEAF_CAP ? at_from : k];
-	}
-	to->count = (uint8_t)(from->count + by);
-	for (int k = 30 + by; k < 30; k++)
-		to->b64[k] = INT64_MAX;
-}
-
-/* The same for short leaves. Behind the bounds there is padding enough to move. */
-SMRI_SHIFT void smri_shift_near_short(struct smr_node *to, const struct smr_node *from,
-				      unsigned int y, int by)
-{
-	void **out = smr_kind_slots(to, SMR_SLEAF);
-	void *const *slot = smr_kind_slots((struct smr_node *)from, SMR_SLEAF);
-	__m256i at16 = _mm256_set1_epi16((short)y), at = _mm256_set1_epi64x((long long)y);
-	__m256i lane = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-
-	_Static_assert(SMR_SLEAF_CAP == 45,
-		       "three vectors of bounds, eleven of slots and one slot");
-	_mm_store_si128((__m128i *)(void *)to, _mm_load_si128((const __m128i *)(const void *)from));
-#pragma GCC unroll 3
-	for (int k = 0; k < 48; k += 16) {
-		__m256i stay = _mm256_cmpgt_epi16(at16, lane);
-
-		lane = _mm256_add_epi16(lane, _mm256_set1_epi16(16));
-		_mm256_storeu_si256((__m256i_u *)(to->b16 + k),
-				    _mm256_blendv_epi8(smri_load256(from->b16 + k - by),
-						       smri_load256(from->b16 + k), stay));
-	}
-	_mm_store_si128((__m128i *)(void *)(to->b16 + 48), _mm_set1_epi16(INT16_MAX));
-#pragma GCC unroll 11
-	for (int k = 0; k < 44; k += 4)
-		smri_shift_words(out, slot, k, at, by);
-	out[44] = slot[y > 44 || by < 0 ? 44 : 44 - by];
-	to->count = (uint8_t)(from->count + by);
-}
-
-SMR_TARGET_avx2 smr_inline void smr_shift_new_avx2(struct smr_node *to, const struct smr_node *from,
-						   enum smr_kind kind, unsigned int y,
-						   unsigned int j)
-{
-	int by = (int)y - (int)j;
-
-	if (smr_unlikely(by > SMRI_SHIFT_NEAR || by < -SMRI_SHIFT_NEAR))
-		smr_shift_new_any(to, from, kind, y, j);
-	else if (smr_likely(smr_kind_short(kind)))
-		smri_shift_near_short(to, from, y, by);
-	else if (smr_kind_wide(kind))
-		smri_shift_near_wide(to, from, y, by);
+	_Static_assert(SMR_SLEAF_CAP <= 48 && SMR_NLEAF_CAP - 1 == 40 && SMR_WLEAF_CAP - 1 <= 32 &&
+			       SMR_NINNER_CAP <= 32 && SMR_NINNER_GAPS == 32,
+		       "rows");
+	memcpy(to, from, offsetof(struct smr_node, b64));
+	to->count = (uint8_t)(from->count + (unsigned int)by);
+	if (smr_kind_wide(kind))
+		smr_move_row64(to->b64, from->b64, 32, y, by);
+	else if (smr_kind_short(kind))
+		smr_move_row16(to->b16, from->b16, 48, y, by);
 	else
-		smri_shift_near(to, from, y, by);
+		smr_move_row32(to->b32, from->b32, smr_kind_leaf(kind) ? 40 : 32, y, by);
+	if (smr_kind_short(kind))
+		smr_bounds_pad(to, kind, 48, bounds);
+	else if (smr_kind_leaf(kind) && by < 0)
+		smr_bounds_pad(to, kind, bounds + (unsigned int)by, bounds);
+	smr_move_row64(out, slot, vectors, y, by);
+	for (unsigned int k = vectors; k < cap; k++) {
+		unsigned int at = k < y ? k : k - (unsigned int)by;
+
+		out[k] = slot[at < cap ? at : k];
+	}
+	if (!smr_kind_leaf(kind))
+		smr_move_row32((int32_t *)(void *)(out + cap),
+			       (const int32_t *)(const void *)(slot + cap), SMR_NINNER_GAPS, y, by);
 }
+
+#if SMR_HAVE_AVX2
+
+/* Functions of their own: as one they would share, and keep in memory, what is cheap to compute. */
+#define SMRI_SHIFT(isa, name, kind)                                                       \
+	SMR_TARGET_##isa smr_noinline static void smri_shift_##name##_##isa(              \
+		struct smr_node *to, const struct smr_node *from, unsigned int y, int by) \
+	{                                                                                 \
+		smri_shift_near(kind, to, from, y, by);                                   \
+	}
+
+#define SMRI_SHIFT_NEW(isa)                                                           \
+	SMRI_SHIFT(isa, short, SMR_SLEAF)                                             \
+	SMRI_SHIFT(isa, narrow, SMR_NLEAF)                                            \
+	SMRI_SHIFT(isa, wide, SMR_WLEAF)                                              \
+	SMRI_SHIFT(isa, inner, SMR_NINNER)                                            \
+	SMR_TARGET_##isa smr_inline void smr_shift_new_##isa(                         \
+		struct smr_node *to, const struct smr_node *from, enum smr_kind kind, \
+		unsigned int y, unsigned int j)                                       \
+	{                                                                             \
+		int by = (int)y - (int)j;                                             \
+                                                                                      \
+		if (smr_unlikely(by > SMRI_SHIFT_NEAR || by < -SMRI_SHIFT_NEAR))      \
+			smr_shift_new_any(to, from, kind, y, j);                      \
+		else if (smr_likely(smr_kind_short(kind)))                            \
+			smri_shift_short_##isa(to, from, y, by);                      \
+		else if (kind == SMR_NLEAF)                                           \
+			smri_shift_narrow_##isa(to, from, y, by);                     \
+		else if (kind == SMR_WLEAF)                                           \
+			smri_shift_wide_##isa(to, from, y, by);                       \
+		else if (kind == SMR_NINNER && by >= 0)                               \
+			smri_shift_inner_##isa(to, from, y, by);                      \
+		else                                                                  \
+			smr_shift_new_any(to, from, kind, y, j);                      \
+	}
+
+SMRI_SHIFT_NEW(avx2)
+SMRI_SHIFT_NEW(avx512)
 
 #endif
 

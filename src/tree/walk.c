@@ -53,9 +53,9 @@ bool smri_path_renew(struct ma_state *mas)
 		return d;                                                                        \
 	}
 
-SMR_EACH_SEARCH_ISA(DEFINE_DESCEND)
-SMR_DISPATCH_SEARCH(unsigned int, smr_descend,
-		    (void **node, unsigned char *slot, void *top, unsigned long key));
+SMR_EACH_ISA(DEFINE_DESCEND)
+SMR_DISPATCH(unsigned int, smr_descend,
+	     (void **node, unsigned char *slot, void *top, unsigned long key));
 
 /* The first and last key of the leaf at depth @d: of most of them the parent knows both. */
 smr_inline void set_limits(struct ma_state *mas, unsigned int d)

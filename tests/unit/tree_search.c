@@ -87,7 +87,7 @@ static unsigned int near_of(unsigned int below)
 					   smri_head_of_##isa(&node));                          \
 	}
 
-SMR_EACH_SEARCH_ISA(DEFINE_COUNTS)
+SMR_EACH_ISA(DEFINE_COUNTS)
 
 struct isa {
 	bool (*have)(void);
@@ -98,7 +98,7 @@ struct isa {
 };
 
 #define ISA(isa) { have_##isa, counts_of_##isa, search_##isa, measured_##isa },
-static const struct isa isas[] = { SMR_EACH_SEARCH_ISA(ISA) };
+static const struct isa isas[] = { SMR_EACH_ISA(ISA) };
 
 static int64_t bound_of(enum smr_kind kind, unsigned int i)
 {
@@ -167,7 +167,7 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 					      : smri_longest_##isa(node.b32, ranges);              \
 	}
 
-SMR_EACH_SEARCH_ISA(DEFINE_BITS)
+SMR_EACH_ISA(DEFINE_BITS)
 
 struct bits {
 	bool (*have)(void);
@@ -178,7 +178,7 @@ struct bits {
 };
 
 #define BITS(isa) { have_##isa, gaps_from_##isa, lengths_from_##isa, nulls_##isa, longest_##isa },
-static const struct bits bits[] = { SMR_EACH_SEARCH_ISA(BITS) };
+static const struct bits bits[] = { SMR_EACH_ISA(BITS) };
 
 static void check_gaps(enum smr_kind kind, uint32_t figure)
 {

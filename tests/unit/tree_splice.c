@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What moves in a leaf moves whole, and what does not stays, with every instruction set that this
+ * What moves in a node moves whole, and what does not stays, with every instruction set that this
  * machine has.
  */
 #include "support/cm.h"
@@ -59,6 +59,12 @@ static void make_leaf(enum smr_kind kind, unsigned int count, struct rng *rng)
 	fill(new, rng);
 	old[1].count = (uint8_t)count;
 	smr_bounds_pad(&old[1], kind, count - 1, smr_kind_bounds(kind));
+	if (!smr_kind_leaf(kind)) {
+		void *enode = smr_enode_make(&old[1], kind);
+
+		for (unsigned int i = count; i < smr_gaps_kept(enode); i++)
+			smr_gaps(enode)[i] = 0;
+	}
 }
 
 static int64_t bound_of(const struct smr_node *node, enum smr_kind kind, unsigned int i)
@@ -92,11 +98,37 @@ static void check_leaf(const struct smr_node *from, struct smr_node *to, enum sm
 		assert_int_equal(bound_of(to, kind, i), smr_kind_padding(kind));
 }
 
+/* The same of an inner node's figures. */
+static void check_gaps(const struct smr_node *from, struct smr_node *to, enum smr_kind kind,
+		       unsigned int y, unsigned int j)
+{
+	void *enode = smr_enode_make(to, kind);
+	const uint32_t *before = smr_gaps(smr_enode_make((struct smr_node *)from, kind));
+	const uint32_t *after = smr_gaps(enode);
+	unsigned int rest = from->count - j;
+
+	for (unsigned int i = 0; i < y && i <= j; i++)
+		assert_int_equal(after[i], before[i]);
+	for (unsigned int i = 0; i < rest; i++)
+		assert_int_equal(after[y + i], before[j + i]);
+	for (unsigned int i = y + rest; i < smr_gaps_kept(enode); i++)
+		assert_int_equal(after[i], 0);
+}
+
+static void check_node(const struct smr_node *from, struct smr_node *to, enum smr_kind kind,
+		       unsigned int y, unsigned int j)
+{
+	check_leaf(from, to, kind, y, j);
+	if (!smr_kind_leaf(kind))
+		check_gaps(from, to, kind, y, j);
+}
+
 static void check_shift(shift_fn *shift, enum smr_kind kind, unsigned int count, unsigned int y,
 			unsigned int j)
 {
 	struct rng rng = rng_make(21, 10000 * kind + 100 * count + y + j);
-	struct smr_node before[3], beside[3];
+	alignas(MT_NODE_SIZE) struct smr_node before[3];
+	struct smr_node beside[3];
 
 	make_leaf(kind, count, &rng);
 	memcpy(before, old, sizeof(old));
@@ -105,14 +137,14 @@ static void check_shift(shift_fn *shift, enum smr_kind kind, unsigned int count,
 	assert_memory_equal(old, before, sizeof(old));
 	assert_memory_equal(&new[0], &beside[0], sizeof(beside[0]));
 	assert_memory_equal(&new[2], &beside[2], sizeof(beside[2]));
-	check_leaf(&old[1], &new[1], kind, y, j);
+	check_node(&old[1], &new[1], kind, y, j);
 	for (unsigned int i = 0; i < ARRAY_SIZE(edge); i++) {
 		memcpy(edge[i], &old[1], sizeof(old[1]));
 		shift(&new[1], edge[i], kind, y, j);
-		check_leaf(&old[1], &new[1], kind, y, j);
+		check_node(&old[1], &new[1], kind, y, j);
 	}
 	smr_shift_within(&old[1], kind, y, j);
-	check_leaf(&before[1], &old[1], kind, y, j);
+	check_node(&before[1], &old[1], kind, y, j);
 }
 
 static void check_shifts(shift_fn *shift, enum smr_kind kind)
@@ -125,12 +157,19 @@ static void check_shifts(shift_fn *shift, enum smr_kind kind)
 				check_shift(shift, kind, count, y, j);
 }
 
+static void check_kinds(shift_fn *shift)
+{
+	check_shifts(shift, SMR_SLEAF);
+	check_shifts(shift, SMR_NLEAF);
+	check_shifts(shift, SMR_WLEAF);
+	check_shifts(shift, SMR_NINNER);
+	check_shifts(shift, SMR_WINNER);
+}
+
 static void shifts_any(void **state)
 {
 	(void)state;
-	check_shifts(shift_any, SMR_SLEAF);
-	check_shifts(shift_any, SMR_NLEAF);
-	check_shifts(shift_any, SMR_WLEAF);
+	check_kinds(shift_any);
 }
 
 static void shifts_avx2(void **state)
@@ -139,9 +178,19 @@ static void shifts_avx2(void **state)
 #if SMR_HAVE_AVX2
 	if (!smr_isa_have_avx2())
 		skip();
-	check_shifts(shift_avx2, SMR_SLEAF);
-	check_shifts(shift_avx2, SMR_NLEAF);
-	check_shifts(shift_avx2, SMR_WLEAF);
+	check_kinds(shift_avx2);
+#else
+	skip();
+#endif
+}
+
+static void shifts_avx512(void **state)
+{
+	(void)state;
+#if SMR_HAVE_AVX2
+	if (!smr_isa_have_avx512())
+		skip();
+	check_kinds(shift_avx512);
 #else
 	skip();
 #endif
@@ -152,6 +201,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shifts_any),
 		cmocka_unit_test(shifts_avx2),
+		cmocka_unit_test(shifts_avx512),
 	};
 
 	return cmocka_run_group_tests(tests, map_edges, NULL);
