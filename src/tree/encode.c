@@ -114,46 +114,59 @@ smr_inline unsigned int bit_length(unsigned long v)
 	return v ? 64 - (unsigned int)__builtin_clzl(v) : 0;
 }
 
-/* The bits that any of starts 1 to @n - 1 has, less @base. */
-smr_inline unsigned long bits_of(const unsigned long *start, unsigned int n, unsigned long base)
+/*
+ * What to choose by: where all ranges begin, or some of them. @most, a constant, is how many there
+ * can be but the first.
+ */
+struct starts {
+	const unsigned long *at;
+	unsigned int n, most;
+};
+
+smr_inline unsigned long last_of(const struct starts *s)
+{
+	return s->at[s->n - 1];
+}
+
+/* The bits that any start but the first has, less @base. */
+smr_inline unsigned long bits_of(const struct starts *s, unsigned long base)
 {
 	unsigned long any = 0;
 
-	for (unsigned long i = 1; i <= MOST_SHORT; i++)
-		any |= i < n ? start[i] - base : 0;
+	for (unsigned long i = 1; i <= s->most; i++)
+		any |= i < s->n ? s->at[i] - base : 0;
 	return any;
 }
 
-/* Are starts 1 to @n - 1 multiples of 1 << @shift? If they are not, the last one says so mostly. */
-smr_inline bool aligned(const unsigned long *start, unsigned int n, unsigned int shift)
+/* Are all but the first multiples of 1 << @shift? If they are not, the last one says so mostly. */
+smr_inline bool aligned(const struct starts *s, unsigned int shift)
 {
 	unsigned long mask = (1UL << shift) - 1;
 
-	if (n < 2 || shift == 0)
+	if (s->n < 2 || shift == 0)
 		return true;
-	return (start[n - 1] & mask) == 0 && (bits_of(start, n, 0) & mask) == 0;
+	return (last_of(s) & mask) == 0 && (bits_of(s, 0) & mask) == 0;
 }
 
 /*
  * Tries short bounds: is there an alignment that all starts have, in units of which all keys of the
  * leaf are in one block? As for narrow ones, of those that reach the smallest or that of pages.
  */
-smr_inline bool short_block(struct smr_code *code, const unsigned long *start, unsigned int n,
-			    unsigned long max)
+smr_inline bool short_block(struct smr_code *code, const struct starts *s, unsigned long max)
 {
-	unsigned int differ = bit_length(start[0] ^ max);
+	unsigned int differ = bit_length(s->at[0] ^ max);
 	unsigned int shift = differ > SMR_SHORT_BITS ? differ - SMR_SHORT_BITS : 0;
 
 	if (shift > 63 - SMR_SHORT_BITS)
 		return false;
-	if (shift <= SMR_COMMON_SHIFT && aligned(start, n, SMR_COMMON_SHIFT))
+	if (shift <= SMR_COMMON_SHIFT && aligned(s, SMR_COMMON_SHIFT))
 		shift = SMR_COMMON_SHIFT;
-	else if (!aligned(start, n, shift))
+	else if (!aligned(s, shift))
 		return false;
 	if ((max >> shift & UINT16_MAX) == UINT16_MAX)
 		return false;
 	code->kind = SMR_SLEAF;
-	code->base = (start[0] & ~0UL << (SMR_SHORT_BITS + shift)) +
+	code->base = (s->at[0] & ~0UL << (SMR_SHORT_BITS + shift)) +
 		     (1UL << (SMR_SHORT_BITS - 1 + shift));
 	code->shift = (uint8_t)shift;
 	return true;
@@ -164,15 +177,14 @@ smr_inline bool short_block(struct smr_code *code, const unsigned long *start, u
  * Nodes that are written so are written alike unless such a multiple lies between them: then a
  * look-up converts its key once for all of them.
  */
-smr_inline bool narrow_common(struct smr_code *code, const unsigned long *start, unsigned int n,
-			      unsigned int shift)
+smr_inline bool narrow_common(struct smr_code *code, const struct starts *s, unsigned int shift)
 {
-	unsigned long base = n > 1 ? start[1] : start[0];
+	unsigned long base = s->n > 1 ? s->at[1] : s->at[0];
 
 	base &= ~0UL << (31 + shift);
-	if (n > 1 && (start[n - 1] - base) >> shift > SMR_NARROW_MAX)
+	if (s->n > 1 && (last_of(s) - base) >> shift > SMR_NARROW_MAX)
 		return false;
-	if (!aligned(start, n, shift))
+	if (!aligned(s, shift))
 		return false;
 	code->base = base;
 	code->shift = (uint8_t)shift;
@@ -184,16 +196,16 @@ smr_inline bool narrow_common(struct smr_code *code, const unsigned long *start,
  * ranges' alignment allows that: then every range of the same alignment that is stored later can be
  * added as it is.
  */
-smr_inline bool narrow_from(struct smr_code *code, const unsigned long *start, unsigned int n,
-			    unsigned long max, unsigned long base)
+smr_inline bool narrow_from(struct smr_code *code, const struct starts *s, unsigned long max,
+			    unsigned long base)
 {
 	unsigned int reach = bit_length(max - base), align, shift;
-	unsigned long any, span = start[n - 1] - base;
+	unsigned long any, span = last_of(s) - base;
 
 	/* By the last start's own alignment already: so it is where keys lie far apart. */
 	if (span && span >> __builtin_ctzl(span) > SMR_NARROW_MAX)
 		return false;
-	any = bits_of(start, n, base);
+	any = bits_of(s, base);
 	align = any ? (unsigned int)__builtin_ctzl(any) : 63;
 	shift = reach > 31 ? reach - 31 : 0;
 	if (shift > align)
@@ -207,30 +219,51 @@ smr_inline bool narrow_from(struct smr_code *code, const unsigned long *start, u
 	return true;
 }
 
-SMR_CLONES bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned int n,
-				unsigned long max, bool leaf, unsigned int slack)
+/* smr_code_choose() of @n items, by some of their starts, or all. */
+smr_inline bool choose(struct smr_code *code, const struct starts *s, unsigned int n,
+		       unsigned long max, bool leaf, unsigned int slack)
 {
 	enum smr_kind narrow = leaf ? SMR_NLEAF : SMR_NINNER;
 	enum smr_kind wide = leaf ? SMR_WLEAF : SMR_WINNER;
 
 	if (n + slack > smr_kind_cap(leaf ? SMR_SLEAF : SMR_NINNER))
 		return false;
-	if (leaf && short_block(code, start, n, max))
+	if (leaf && short_block(code, s, max))
 		return true;
 	if (n + slack > smr_kind_cap(narrow))
 		return false;
 	code->kind = narrow;
-	if (narrow_common(code, start, n, SMR_COMMON_SHIFT) || narrow_common(code, start, n, 0))
+	if (narrow_common(code, s, SMR_COMMON_SHIFT) || narrow_common(code, s, 0))
 		return true;
-	if (narrow_from(code, start, n, max, start[0]))
+	if (narrow_from(code, s, max, s->at[0]))
 		return true;
 	/* A first range that is far larger than the rest needs no bound: measure from its end. */
-	if (n > 1 && narrow_from(code, start, n, max, start[1]))
+	if (n > 1 && narrow_from(code, s, max, s->at[1]))
 		return true;
 	code->kind = wide;
 	code->base = 0;
 	code->shift = 0;
 	return n + slack <= smr_kind_cap(wide);
+}
+
+SMR_CLONES bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned int n,
+				unsigned long max, bool leaf, unsigned int slack)
+{
+	const struct starts all = { start, n, MOST_SHORT };
+
+	return choose(code, &all, n, max, leaf, slack);
+}
+
+/*
+ * Fewer starts are of no less an alignment. So what they rule out is ruled out, and the first that
+ * they leave, if all starts allow it, is the first that those leave.
+ */
+bool smr_code_guess(struct smr_code *code, const unsigned long start[3], unsigned int n,
+		    unsigned long max, unsigned int slack)
+{
+	const struct starts some = { start, 3, 2 };
+
+	return choose(code, &some, n, max, true, slack);
 }
 
 /* ---- Writing ---- */

@@ -61,6 +61,13 @@ void smr_items_join(struct smr_items *it);
 bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned int n,
 		     unsigned long max, bool leaf, unsigned int slack);
 
+/*
+ * The same of a leaf of @n ranges, by where the first one begins, the second and the last. If it is
+ * false that is so; and if all ranges can be written as it says, that is what would be chosen.
+ */
+bool smr_code_guess(struct smr_code *code, const unsigned long start[3], unsigned int n,
+		    unsigned long max, unsigned int slack);
+
 /* Writes items [from, from + n) into the unpublished @node; the enode. */
 void *smr_encode(struct smr_node *node, const struct smr_code *code, const struct smr_items *it,
 		 unsigned int from, unsigned int n);

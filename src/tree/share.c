@@ -5,15 +5,15 @@
  * this, and plan.c, which does it for whatever comes together in a window of any level, takes twice
  * as long. What comes of it is the same.
  *
- * When it is no more than that, ranges of two short leaves of one block stay as they are written:
- * no bound becomes a key and a bound again, and no encoding is chosen, for it would be the same.
- * (They have the smallest units there are, of a page or of a key; with larger ones each would reach
- * across the middle of the block.) Where ranges are in pieces, where one leaf is to be left full,
- * where one is too empty, and in other leaves they are decoded, as plan.c does it.
+ * Where both leaves are written alike, and what comes of them would be, too, ranges stay as they
+ * are written: no bound becomes a key and a bound again, and no encoding is chosen by looking at
+ * all of them. Where that cannot be told by a few, where ranges are in pieces, where one leaf is to
+ * be left full, and where one is too empty, they are decoded, as plan.c does it.
  */
 #include "tree/check.h"
 #include "tree/gap.h"
 #include "tree/pledge.h"
+#include "tree/splice.h"
 #include "tree/write.h"
 
 #include <errno.h>
@@ -50,14 +50,15 @@ static void choose_brother(struct smr_share *s, enum smr_side full)
 	s->meet = smr_child_start(above, s->first + 1);
 }
 
-/* Of blocks of different units the middles are different, too. */
-smr_inline bool stay_written(const struct smr_share *s)
+/* Do both write the same bound for the same key, also for that where they meet? */
+smr_inline bool written_alike(const struct smr_share *s)
 {
 	const struct smr_node *leaf = smr_node_of(s->leaf), *brother = smr_node_of(s->brother);
 
-	return smr_enode_is(s->leaf, SMR_SLEAF) && smr_enode_is(s->brother, SMR_SLEAF) &&
-	       leaf->base == brother->base && leaf->mark == SMR_UNMARKED &&
-	       brother->mark == SMR_UNMARKED && smr_can_start(s->leaf, s->meet);
+	return smr_enode_kind(s->leaf) == smr_enode_kind(s->brother) &&
+	       leaf->base == brother->base && leaf->shift == brother->shift &&
+	       leaf->mark == SMR_UNMARKED && brother->mark == SMR_UNMARKED &&
+	       smr_can_start(s->leaf, s->meet);
 }
 
 /* The first key of both, and the last. */
@@ -73,109 +74,257 @@ static void set_limits(struct smr_share *s)
 
 /* ---- As they are written ---- */
 
-/*
- * Loops run for as many ranges as a leaf can have: what is too much is written over by what comes
- * next. Slots are copied by the line, for else the compiler would call memcpy().
- */
-smr_inline void copy_slots(void **to, void *const *from)
+smr_inline void *bounds_of(enum smr_kind kind, struct smr_written *r, unsigned int i)
 {
-	struct line {
-		void *slot[8];
-	};
-	struct line *dst = (struct line *)(void *)to;
-	const struct line *src = (const struct line *)(const void *)from;
-
-	for (unsigned int i = 0; i < SMR_SLEAF_CAP / 8; i++)
-		dst[i] = src[i];
-	for (unsigned int i = SMR_SLEAF_CAP & ~7u; i < SMR_SLEAF_CAP; i++)
-		to[i] = from[i];
+	if (smr_kind_wide(kind))
+		return r->b64 + i;
+	return smr_kind_short(kind) ? (void *)(r->b16 + i) : r->b32 + i;
 }
 
-smr_inline void copy_bounds(int16_t *to, const int16_t *from)
+smr_inline void set_bound(enum smr_kind kind, struct smr_written *r, unsigned int i, int64_t bound)
 {
-	memcpy(to, from, (SMR_SLEAF_CAP - 1) * sizeof(int16_t));
+	if (smr_kind_wide(kind))
+		r->b64[i] = bound;
+	else if (smr_kind_short(kind))
+		r->b16[i] = (int16_t)bound;
+	else
+		r->b32[i] = (int32_t)bound;
+}
+
+smr_inline size_t bound_size(enum smr_kind kind)
+{
+	if (smr_kind_wide(kind))
+		return sizeof(int64_t);
+	return smr_kind_short(kind) ? sizeof(int16_t) : sizeof(int32_t);
+}
+
+/* By vectors, where a machine has them, which compilers do not make of memcpy(). */
+smr_inline void copy_words(void *to, const void *from, unsigned int n)
+{
+	typedef unsigned long vector __attribute__((vector_size(64), aligned(2), may_alias));
+	unsigned int i = 0;
+
+	for (; i + 8 <= n; i += 8)
+		*(vector *)((char *)to + 8 * i) = *(const vector *)((const char *)from + 8 * i);
+	memcpy((char *)to + 8 * i, (const char *)from + 8 * i, 8 * (n - i));
+}
+
+/*
+ * These copy as many as a leaf can have: what is too much is written over by what comes next.
+ */
+smr_inline void copy_slots(enum smr_kind kind, void **to, void *const *from)
+{
+	copy_words(to, from, smr_leaf_cap(kind));
+}
+
+smr_inline void copy_bounds(enum smr_kind kind, void *to, const void *from)
+{
+	copy_words(to, from, (smr_leaf_cap(kind) - 1) * bound_size(kind) / 8);
 }
 
 /* All ranges of @leaf, as those from @at on. Where the first one begins it does not say. */
-smr_inline void add_leaf(struct smr_written *r, unsigned int at, const void *leaf)
+smr_inline void add_leaf(enum smr_kind kind, struct smr_written *r, unsigned int at,
+			 const void *leaf)
 {
-	copy_bounds(r->bound + at + 1, smr_node_of(leaf)->b16);
-	copy_slots(r->entry + at, smr_kind_slots(smr_node_of(leaf), SMR_SLEAF));
-}
+	struct smr_node *node = smr_kind_node(leaf, kind);
 
-/* Ranges [0..@i] of it. */
-smr_inline void add_front(struct smr_written *r, unsigned int at, const void *leaf, unsigned int i)
-{
-	memcpy(r->bound + at + 1, smr_node_of(leaf)->b16, i * sizeof(int16_t));
-	memcpy(r->entry + at, smr_slots(leaf), (i + 1) * sizeof(void *));
+	copy_bounds(kind, bounds_of(kind, r, at + 1), node->b16);
+	copy_slots(kind, r->entry + at, smr_kind_slots(node, kind));
 }
 
 /*
- * The full leaf is added twice: as what is behind the new range, and then, over the rest of that,
- * as what is in front.
+ * All ranges of the full leaf, but that those behind range @i are @by further on, one or two. What
+ * lies before the first bound or slot, or behind the last, may be read, but is not used.
  */
-SMR_CLONES static void gather_written(struct smr_share *s, const struct smr_edit *e, void *entry)
+smr_inline void add_edited(enum smr_kind kind, struct smr_written *r, unsigned int at,
+			   const void *leaf, unsigned int i, unsigned int by)
+{
+	const unsigned int cap = smr_leaf_cap(kind), vectors = cap & ~3u;
+	struct smr_node *node = smr_kind_node(leaf, kind);
+	void *const *slots = smr_kind_slots(node, kind);
+
+	_Static_assert(SMR_WLEAF_CAP + 1 <= 32 && SMR_NLEAF_CAP + 1 <= 48 &&
+			       SMR_SLEAF_CAP + 1 <= 48,
+		       "bounds of a leaf with two ranges more");
+	if (smr_kind_wide(kind))
+		smr_move_row64(r->b64 + at + 1, node->b64, 32, i, (int)by);
+	else if (smr_kind_short(kind))
+		smr_move_row16(r->b16 + at + 1, node->b16, 48, i, (int)by);
+	else
+		smr_move_row32(r->b32 + at + 1, node->b32, 48, i, (int)by);
+	smr_move_row64((int64_t *)(void *)(r->entry + at), (const int64_t *)(const void *)slots,
+		       vectors, i + 1, (int)by);
+	for (unsigned int k = vectors; k < cap + 2; k++)
+		r->entry[at + k] = slots[k <= i ? k : k - by];
+}
+
+smr_inline void gather_kind(enum smr_kind kind, struct smr_share *s, const struct smr_edit *e,
+			    void *entry)
 {
 	struct smr_written *r = &s->written;
-	const struct smr_node *leaf = smr_node_of(s->leaf);
+	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
 	unsigned int at = s->behind ? 0 : smr_count(s->brother);
 
 	if (!s->behind)
-		add_leaf(r, 0, s->brother);
-	add_leaf(r, at + e->ranges - leaf->count, s->leaf);
-	add_front(r, at, s->leaf, e->i);
+		add_leaf(kind, r, 0, s->brother);
+	add_edited(kind, r, at, s->leaf, e->i, e->ranges - leaf->count);
 	if (s->behind)
-		add_leaf(r, e->ranges, s->brother);
-	r->bound[s->behind ? e->ranges : at] = (int16_t)smr_kind_bound_of(leaf, SMR_SLEAF, s->meet);
-	r->bound[s->stand] = (int16_t)e->from;
+		add_leaf(kind, r, e->ranges, s->brother);
+	set_bound(kind, r, s->behind ? e->ranges : at, smr_kind_bound_of(leaf, kind, s->meet));
+	set_bound(kind, r, s->stand, e->from);
 	r->entry[s->stand] = entry;
 	if (e->behind)
-		r->bound[s->stand + 1] = (int16_t)e->to;
+		set_bound(kind, r, s->stand + 1, e->to);
 }
 
-/* Evenly, as plan.c does, to as many leaves as have been chosen. */
-static void deal_written(struct smr_share *s, unsigned int ranges)
+SMR_CLONES static void gather_written(struct smr_share *s, const struct smr_edit *e, void *entry)
+{
+	SMR_FOR_LEAF(s->leaf, gather_kind, s, e, entry);
+}
+
+smr_inline int64_t bound_of(enum smr_kind kind, const struct smr_written *r, unsigned int i)
+{
+	if (smr_kind_wide(kind))
+		return r->b64[i];
+	return smr_kind_short(kind) ? r->b16[i] : r->b32[i];
+}
+
+/* Where range @i of both begins. */
+smr_inline unsigned long start_of(enum smr_kind kind, const struct smr_share *s, unsigned int i)
+{
+	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
+
+	return i ? smr_kind_key(leaf, kind, bound_of(kind, &s->written, i)) : s->leaves.min;
+}
+
+/* Evenly, as plan.c does. */
+smr_inline void divide(enum smr_kind kind, struct smr_share *s, unsigned int ranges,
+		       unsigned int parts)
 {
 	struct smr_level *lev = &s->leaves;
-	unsigned int parts = lev->parts;
 
-	lev->start[0] = lev->min;
+	lev->parts = (unsigned char)parts;
 	for (unsigned int c = 0; c <= parts; c++)
 		lev->cut[c] = (unsigned char)(ranges * c / parts);
-	for (unsigned int c = 1; c < parts; c++)
-		lev->start[c] = smr_kind_key(smr_node_of(s->leaf), SMR_SLEAF,
-					     s->written.bound[lev->cut[c]]);
+	for (unsigned int c = 0; c < parts; c++)
+		lev->start[c] = start_of(kind, s, lev->cut[c]);
+}
+
+/* Into what might ranges [@from, @to), keys [@min..@max], go with room for @slack more? */
+smr_inline bool guess(enum smr_kind kind, const struct smr_share *s, struct smr_code *code,
+		      unsigned int from, unsigned int to, unsigned long min, unsigned long max,
+		      unsigned int slack)
+{
+	const unsigned long start[3] = { min, start_of(kind, s, from + 1),
+					 start_of(kind, s, to - 1) };
+
+	return smr_code_guess(code, start, to - from, max, slack);
+}
+
+/* Is that how the leaf is written? */
+smr_inline bool is_code(enum smr_kind kind, const struct smr_share *s, const struct smr_code *code)
+{
+	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
+
+	return code->kind == kind && code->base == leaf->base && code->shift == leaf->shift;
+}
+
+/* May each part go into a leaf? */
+smr_inline bool parts_fit(enum smr_kind kind, struct smr_share *s)
+{
+	struct smr_level *lev = &s->leaves;
+
+	for (unsigned int c = 0; c < lev->parts; c++)
+		if (!guess(kind, s, &lev->code[c], lev->cut[c], lev->cut[c + 1], lev->start[c],
+			   smr_part_last(lev, c), SMR_DEAL_SLACK))
+			return false;
+	return true;
+}
+
+smr_inline bool parts_stay(enum smr_kind kind, const struct smr_share *s)
+{
+	for (unsigned int c = 0; c < s->leaves.parts; c++)
+		if (!is_code(kind, s, &s->leaves.code[c]))
+			return false;
+	return true;
+}
+
+/* As smr_deal_leaves() does, if they stay as they are written. Else, or perhaps, false. */
+smr_inline bool deal_kind(enum smr_kind kind, struct smr_share *s, unsigned int ranges)
+{
+	unsigned int parts = 2;
+
+	if (smr_kind_short(kind)) {
+		divide(kind, s, ranges, ranges > 2 * (SMR_SLEAF_CAP - SMR_DEAL_SLACK) ? 3 : 2);
+		/*
+		 * They have the smallest units there are, of a page or of a key; with larger ones
+		 * each leaf would reach across the middle of the block.
+		 */
+		return true;
+	}
+	do
+		divide(kind, s, ranges, parts);
+	while (!parts_fit(kind, s) && ++parts <= SMR_PARTS_MAX);
+	return parts <= SMR_PARTS_MAX && parts_stay(kind, s);
+}
+
+/* May what belongs into the leaf fit into one of another kind? */
+smr_inline bool may_do_alone(enum smr_kind kind, const struct smr_share *s,
+			     const struct smr_edit *e)
+{
+	unsigned int from = s->behind ? 0 : smr_count(s->brother);
+	struct smr_code code;
+
+	return !smr_kind_short(kind) &&
+	       guess(kind, s, &code, from, from + e->ranges, s->behind ? s->leaves.min : s->meet,
+		     s->behind ? s->meet - 1 : s->leaves.max, 0);
+}
+
+smr_inline bool plan_kind(enum smr_kind kind, struct smr_share *s, const struct smr_edit *e)
+{
+	return !may_do_alone(kind, s, e) && deal_kind(kind, s, e->ranges + smr_count(s->brother));
+}
+
+/* False: or perhaps they do not stay as they are. */
+static bool plan_written(struct smr_share *s, const struct smr_edit *e, void *entry)
+{
+	gather_written(s, e, entry);
+	return SMR_FOR_LEAF(s->leaf, plan_kind, s, e);
 }
 
 /*
  * Padding comes behind the bounds, wherever that is, as much as a leaf of one range needs: too much
  * of it is in slots, which are written later.
  */
-smr_inline void *write_part(const struct smr_share *s, struct smr_node *node, unsigned int from,
-			    unsigned int n)
+smr_inline void *write_part(enum smr_kind kind, struct smr_share *s, struct smr_node *node,
+			    unsigned int from, unsigned int n)
 {
-	const struct smr_node *leaf = smr_node_of(s->leaf);
-	int16_t *padding = node->b16 + n - 1;
+	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
 
 	node->base = leaf->base;
 	node->shift = leaf->shift;
 	node->count = (uint8_t)n;
 	node->dead = 0;
 	node->mark = SMR_UNMARKED;
-	copy_bounds(node->b16, s->written.bound + from + 1);
-	for (unsigned int i = 0; i < SMR_SLEAF_BOUNDS; i++)
-		padding[i] = INT16_MAX;
-	copy_slots(smr_kind_slots(node, SMR_SLEAF), s->written.entry + from);
-	return smr_enode_make(node, SMR_SLEAF);
+	copy_bounds(kind, node->b16, bounds_of(kind, &s->written, from + 1));
+	for (unsigned long i = 0; i < smr_kind_bounds(kind); i++)
+		smr_kind_set_bound(node, kind, n - 1 + i, smr_kind_padding(kind));
+	copy_slots(kind, smr_kind_slots(node, kind), s->written.entry + from);
+	return smr_enode_make(node, kind);
 }
 
-SMR_CLONES static void write_parts(struct smr_share *s, struct smr_nodes *own)
+smr_inline void write_kind(enum smr_kind kind, struct smr_share *s, struct smr_nodes *own)
 {
 	struct smr_level *lev = &s->leaves;
 
 	for (unsigned int c = 0; c < lev->parts; c++)
-		lev->node[c] = write_part(s, smr_nodes_pop(own), lev->cut[c],
+		lev->node[c] = write_part(kind, s, smr_nodes_pop(own), lev->cut[c],
 					  lev->cut[c + 1] - (unsigned int)lev->cut[c]);
+}
+
+SMR_CLONES static void write_parts(struct smr_share *s, struct smr_nodes *own)
+{
+	SMR_FOR_LEAF(s->leaf, write_kind, s, own);
 }
 
 /* ---- Decoded ---- */
@@ -235,21 +384,8 @@ static bool can_begin(const struct smr_share *s)
 	return true;
 }
 
-/* False: the node above has no room for what comes of it. */
-static bool plan_written(struct smr_share *s, const struct smr_edit *e, void *entry)
-{
-	unsigned int ranges = e->ranges + smr_count(s->brother);
-
-	s->leaves.parts = ranges > 2 * (SMR_SLEAF_CAP - SMR_DEAL_SLACK) ? 3 : 2;
-	if (!has_room(s))
-		return false;
-	gather_written(s, e, entry);
-	deal_written(s, ranges);
-	return true;
-}
-
 /* May all that belongs into the leaf fit into one of another kind? Then that is better. */
-static bool may_do_alone(const struct smr_share *s, const struct smr_edit *e)
+static bool does_alone(const struct smr_share *s, const struct smr_edit *e)
 {
 	unsigned int at = s->behind ? 0 : smr_count(s->brother);
 	struct smr_code code;
@@ -276,13 +412,13 @@ static bool plan_decoded(struct smr_share *s, const struct smr_edit *e, void *en
 			 enum smr_side full)
 {
 	gather_items(s, e, entry);
-	if (may_do_alone(s, e))
+	if (does_alone(s, e))
 		return false;
 	smr_items_join(&s->items);
 	if (s->items.pieces)
 		s->stand = find_start(&s->items, e->first);
 	smr_deal_leaves(&s->leaves, &s->items, e->first, full);
-	return has_room(s);
+	return true;
 }
 
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
@@ -305,11 +441,12 @@ bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_
 	choose_brother(s, full);
 	s->stand = (s->behind ? 0 : smr_count(s->brother)) + e->i + e->front;
 	set_limits(s);
-	s->decoded = !too_full || full != SMR_EITHER || !stay_written(s);
-	if (s->decoded ? !plan_decoded(s, e, entry, full) : !plan_written(s, e, entry))
+	s->decoded = !too_full || full != SMR_EITHER || !written_alike(s) ||
+		     !plan_written(s, e, entry);
+	if (s->decoded && !plan_decoded(s, e, entry, full))
 		return false;
 	s->nodes = s->leaves.parts + 1u;
-	return can_begin(s);
+	return has_room(s) && can_begin(s);
 }
 
 /* ---- The commit ---- */

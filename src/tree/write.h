@@ -73,11 +73,15 @@ struct smr_level {
 };
 
 /*
- * Ranges of short leaves of one base and shift: where each begins, but the first, as they write it,
+ * Ranges of leaves of one kind, base and shift: where each begins, but the first, as they write it,
  * and what it holds. Behind them may be as many as a leaf has.
  */
 struct smr_written {
-	int16_t bound[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+	union {
+		int16_t b16[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+		int32_t b32[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+		int64_t b64[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+	};
 	void *entry[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
 };
 

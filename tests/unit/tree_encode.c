@@ -119,6 +119,54 @@ static void there_and_back(void **state)
 	}
 }
 
+/* Can a leaf written as @code says begin ranges where @it has them? */
+static bool can_write(const struct smr_code *code, const struct smr_items *it)
+{
+	for (unsigned int i = 1; i < it->n; i++)
+		if (smr_kind_short(code->kind)
+			    ? it->start[i] & ((1UL << code->shift) - 1)
+			    : smr_kind_narrow(code->kind) &&
+				      !smr_narrow_can_start(code->base, code->shift, it->start[i]))
+			return false;
+	return true;
+}
+
+/* What three starts rule out is ruled out; and what they leave, if it can be, is chosen. */
+static void guesses(void **state)
+{
+	unsigned int sure = 0, none = 0;
+
+	(void)state;
+	for (uint64_t n = 0; n < 20000; n++) {
+		struct rng rng = rng_make(12, n);
+		const struct spread *s = &spreads[rng_below(&rng, NR_SPREADS)];
+		unsigned int items = 2 + (unsigned int)rng_below(&rng, SMR_SLEAF_CAP);
+		struct smr_code code, guess;
+		struct smr_items it;
+		unsigned long max;
+		bool is, may;
+
+		make_items(&it, &rng, items, s->start, s->unit, s->most);
+		if (s->unit > 64 && rng_one_in(&rng, 2)) /* another alignment */
+			it.start[rng_below(&rng, items)] &= ~0UL << rng_below(&rng, 6);
+		max = it.start[items - 1] + s->unit - 1;
+		is = smr_code_choose(&code, it.start, items, max, true, 4);
+		may = smr_code_guess(
+			&guess, (unsigned long[]){ it.start[0], it.start[1], it.start[items - 1] },
+			items, max, 4);
+		assert_true(may || !is);
+		none += !may;
+		if (!may || !can_write(&guess, &it))
+			continue;
+		sure++;
+		assert_true(is);
+		assert_int_equal(guess.kind, code.kind);
+		assert_int_equal(guess.base, code.base);
+		assert_int_equal(guess.shift, code.shift);
+	}
+	assert_true(sure > 10000 && none > 1000);
+}
+
 /* A part of the items: it begins at its own first start. */
 static void parts(void **state)
 {
@@ -225,9 +273,9 @@ static void the_last_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(there_and_back), cmocka_unit_test(parts),
-		cmocka_unit_test(capacities),     cmocka_unit_test(blocks),
-		cmocka_unit_test(the_last_key),
+		cmocka_unit_test(there_and_back), cmocka_unit_test(guesses),
+		cmocka_unit_test(parts),          cmocka_unit_test(capacities),
+		cmocka_unit_test(blocks),         cmocka_unit_test(the_last_key),
 	};
 
 	return cmocka_run_group_tests_name("tree_encode", tests, NULL, NULL);
