@@ -109,6 +109,8 @@ void smr_items_join(struct smr_items *it)
 
 /* ---- Choosing ---- */
 
+#define SHORT_SHIFT_MAX (63 - SMR_SHORT_BITS)
+
 smr_inline unsigned int bit_length(unsigned long v)
 {
 	return v ? 64 - (unsigned int)__builtin_clzl(v) : 0;
@@ -138,32 +140,43 @@ smr_inline unsigned long bits_of(const struct starts *s, unsigned long base)
 	return any;
 }
 
+smr_inline bool multiple(unsigned long start, unsigned int shift)
+{
+	return (start & ((1UL << shift) - 1)) == 0;
+}
+
 /* Are all but the first multiples of 1 << @shift? If they are not, the last one says so mostly. */
 smr_inline bool aligned(const struct starts *s, unsigned int shift)
 {
-	unsigned long mask = (1UL << shift) - 1;
-
-	if (s->n < 2 || shift == 0)
-		return true;
-	return (last_of(s) & mask) == 0 && (bits_of(s, 0) & mask) == 0;
+	return s->n < 2 || shift == 0 ||
+	       (multiple(last_of(s), shift) && multiple(bits_of(s, 0), shift));
 }
 
 /*
  * Tries short bounds: is there an alignment that all starts have, in units of which all keys of the
- * leaf are in one block? As for narrow ones, of those that reach the smallest or that of pages.
+ * leaf are in one block? That is the starts' own, in steps of four bits if these reach: so nearly
+ * all leaves of a tree come to the same one, and walks foresee it. The smallest that reaches would
+ * be another beside each end of a block.
  */
 smr_inline bool short_block(struct smr_code *code, const struct starts *s, unsigned long max)
 {
 	unsigned int differ = bit_length(s->at[0] ^ max);
-	unsigned int shift = differ > SMR_SHORT_BITS ? differ - SMR_SHORT_BITS : 0;
+	unsigned int least = differ > SMR_SHORT_BITS ? differ - SMR_SHORT_BITS : 0, align, shift;
+	unsigned long any;
 
-	if (shift > 63 - SMR_SHORT_BITS)
+	if (least > SHORT_SHIFT_MAX || (s->n > 1 && !multiple(last_of(s), least)))
 		return false;
-	if (shift <= SMR_COMMON_SHIFT && aligned(s, SMR_COMMON_SHIFT))
-		shift = SMR_COMMON_SHIFT;
-	else if (!aligned(s, shift))
-		return false;
-	if ((max >> shift & UINT16_MAX) == UINT16_MAX)
+	any = bits_of(s, 0);
+	if (any)
+		align = (unsigned int)__builtin_ctzl(any);
+	else /* there is but one range, which has no bound */
+		align = least > SMR_COMMON_SHIFT ? least : SMR_COMMON_SHIFT;
+	if (align > SHORT_SHIFT_MAX)
+		align = SHORT_SHIFT_MAX;
+	shift = align & ~3u;
+	if (shift < least)
+		shift = align;
+	if (shift < least || (max >> shift & UINT16_MAX) == UINT16_MAX)
 		return false;
 	code->kind = SMR_SLEAF;
 	code->base = (s->at[0] & ~0UL << (SMR_SHORT_BITS + shift)) +

@@ -249,6 +249,29 @@ smr_inline bool parts_stay(enum smr_kind kind, const struct smr_share *s)
 	return true;
 }
 
+/*
+ * Short ones have the alignment of their starts, in steps of four bits (encode.c): is there a start
+ * that has no more? Three say so mostly.
+ */
+smr_inline bool short_part_stays(const struct smr_share *s, unsigned int from, unsigned int to)
+{
+	const int16_t *bound = s->written.b16;
+
+	return ((bound[from + 1] | bound[from + 2] | bound[to - 1]) & 0xf) != 0;
+}
+
+smr_inline bool short_parts_stay(const struct smr_share *s)
+{
+	const struct smr_level *lev = &s->leaves;
+
+	if (smr_node_of(s->leaf)->shift & 3)
+		return false;
+	for (unsigned int c = 0; c < lev->parts; c++)
+		if (!short_part_stays(s, lev->cut[c], lev->cut[c + 1]))
+			return false;
+	return true;
+}
+
 /* As smr_deal_leaves() does, if they stay as they are written. Else, or perhaps, false. */
 smr_inline bool deal_kind(enum smr_kind kind, struct smr_share *s, unsigned int ranges)
 {
@@ -256,11 +279,7 @@ smr_inline bool deal_kind(enum smr_kind kind, struct smr_share *s, unsigned int 
 
 	if (smr_kind_short(kind)) {
 		divide(kind, s, ranges, ranges > 2 * (SMR_SLEAF_CAP - SMR_DEAL_SLACK) ? 3 : 2);
-		/*
-		 * They have the smallest units there are, of a page or of a key; with larger ones
-		 * each leaf would reach across the middle of the block.
-		 */
-		return true;
+		return short_parts_stay(s);
 	}
 	do
 		divide(kind, s, ranges, parts);

@@ -255,6 +255,39 @@ static void blocks(void **state)
 	assert_int_equal(code.kind, SMR_NLEAF);
 }
 
+/* Short leaves have the alignment of their starts, in steps of four bits if these reach. */
+static void units(void **state)
+{
+	static const struct {
+		unsigned long unit, last; /* units apart, but for the last one */
+		unsigned int shift;
+	} all[] = {
+		{ 1, 3, 0 },
+		{ 1UL << 6, 3, 4 },
+		{ 1UL << 12, 3, 12 },
+		{ 1UL << 12, 0xf000, 12 },
+		{ 1UL << 14, 3, 12 },
+		{ 1UL << 15, 0x1fe0, 12 },
+		{ 1UL << 15, 0x2001, 15 }, /* further than 2^16 units of 1 << 12 */
+		{ 1UL << 21, 3, 20 },
+		{ 1UL << 52, 3, 44 },
+	};
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(all); i++) {
+		struct smr_items it = { 0 };
+		struct smr_code code;
+
+		for (unsigned long k = 0; k < 15; k++)
+			smr_items_add(&it, k * all[i].unit, xa_mk_value(k), 0);
+		smr_items_add(&it, (14 + all[i].last) * all[i].unit, xa_mk_value(15), 0);
+		assert_true(smr_code_choose(&code, it.start, it.n,
+					    it.start[it.n - 1] + all[i].unit - 1, true, 0));
+		assert_int_equal(code.kind, SMR_SLEAF);
+		assert_int_equal(code.shift, all[i].shift);
+	}
+}
+
 /* The last key of all, whose start has the value of the padding in a wide node. */
 static void the_last_key(void **state)
 {
@@ -275,7 +308,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(there_and_back), cmocka_unit_test(guesses),
 		cmocka_unit_test(parts),          cmocka_unit_test(capacities),
-		cmocka_unit_test(blocks),         cmocka_unit_test(the_last_key),
+		cmocka_unit_test(blocks),         cmocka_unit_test(units),
+		cmocka_unit_test(the_last_key),
 	};
 
 	return cmocka_run_group_tests_name("tree_encode", tests, NULL, NULL);
