@@ -451,9 +451,11 @@ static bool follows_newest(const struct maple_tree *mt, const void *leaf, unsign
 			   unsigned int i, unsigned int j)
 {
 	unsigned int end = smr_count(leaf) - 1, c = i > 2 ? i - 2 : 0, to = j + 2;
+	unsigned long first = smr_leaf_first(leaf, c, min);
+	unsigned long behind = to < end ? smr_start(leaf, to + 1) : ULONG_MAX;
 
-	if (mt->ma_newest < smr_leaf_first(leaf, c, min) ||
-	    (to < end && mt->ma_newest >= smr_start(leaf, to + 1)))
+	/* On which side it is, if on any, no processor can foresee. */
+	if (mt->ma_newest - first >= behind - first)
 		return false;
 	for (; c <= end && c <= to; c++)
 		if (value_at(leaf, c) && smr_leaf_first(leaf, c, min) == mt->ma_newest)
