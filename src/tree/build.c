@@ -26,7 +26,7 @@ static void deal_level(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
 	struct smr_items children;
-	const struct smr_items *it = &w->ranges;
+	const struct smr_items *it = &w->share.items;
 
 	if (l > 0) {
 		smr_gather(w, l, &children);
@@ -46,9 +46,20 @@ static void splice_level(struct smr_write *w, unsigned int l)
 					       w->left.slot[d], w->right.slot[d], &w->level[l - 1]);
 }
 
+static void share_level(struct smr_write *w)
+{
+	struct smr_nodes own = { w->mas->alloc, w->mas->alloc_nr };
+
+	smr_build_share(&w->share, &own);
+	w->mas->alloc = own.head;
+	w->mas->alloc_nr = own.nr;
+}
+
 static void build_level(struct smr_write *w, unsigned int l)
 {
-	if (w->level[l].spliced)
+	if (l == 0 && w->shared)
+		share_level(w);
+	else if (w->level[l].spliced)
 		splice_level(w, l);
 	else
 		deal_level(w, l);

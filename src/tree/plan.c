@@ -499,7 +499,7 @@ static unsigned int count_items(const struct smr_write *w, unsigned int l)
 static const struct smr_items *gather(struct smr_write *w, unsigned int l, struct smr_items *it)
 {
 	if (l == 0)
-		it = &w->ranges;
+		it = &w->share.items;
 	smr_gather(w, l, it);
 	return it;
 }
@@ -587,29 +587,62 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	return w->to_root;
 }
 
-static smr_noinline void plan_subtree(struct smr_write *w)
+/* The path to the cursor's leaf is that to all that changes, or to where it begins. */
+static void set_paths(struct smr_write *w)
 {
-	struct ma_state *mas = w->mas;
+	const struct ma_state *mas = w->mas;
 
-	w->what = SMR_SUBTREE;
-	w->to_root = false;
-	if (!w->compact) {
-		w->left.depth = mas->depth;
-		for (unsigned int d = 0; d <= mas->depth; d++) {
-			w->left.node[d] = mas->path[d];
-			w->left.slot[d] = mas->slot[d];
-		}
-		if (!w->spans)
-			w->right = w->left;
+	w->left.depth = mas->depth;
+	for (unsigned int d = 0; d <= mas->depth; d++) {
+		w->left.node[d] = mas->path[d];
+		w->left.slot[d] = mas->slot[d];
 	}
-	w->nodes = 0;
-	for (w->top = 0;; w->top++) {
+	if (!w->spans)
+		w->right = w->left;
+}
+
+/* Levels from @l on. */
+static void plan_levels(struct smr_write *w, unsigned int l)
+{
+	w->to_root = false;
+	for (w->top = l;; w->top++) {
 		bool last = plan_level(w, w->top);
 
 		w->nodes += w->level[w->top].parts;
 		if (last)
 			return;
 	}
+}
+
+static smr_noinline void plan_subtree(struct smr_write *w)
+{
+	if (!w->compact)
+		set_paths(w);
+	w->what = SMR_SUBTREE;
+	w->shared = false;
+	w->nodes = 0;
+	plan_levels(w, 0);
+}
+
+/* A leaf has shared with its brother, and the node above is to be dealt out, too. */
+static smr_noinline void plan_above_share(struct smr_write *w)
+{
+	const struct smr_share *s = &w->share;
+	void *const *slots = smr_slots(s->path[s->depth]);
+
+	w->what = SMR_SUBTREE;
+	set_paths(w);
+	w->left.slot[s->depth] = (unsigned char)s->first;
+	w->right.slot[s->depth] = (unsigned char)(s->first + 1);
+	w->left.node[s->depth + 1] = slots[s->first];
+	w->right.node[s->depth + 1] = slots[s->first + 1];
+	w->level[0].neighbour = NULL;
+	w->shared = true;
+	w->nodes = w->level[0].parts;
+	w->top = 0;
+	w->to_root = window_is_all(&w->level[0]) && w->nodes == 1;
+	if (!w->to_root)
+		plan_levels(w, 1);
 }
 
 /* ---- The plan ---- */
@@ -717,6 +750,23 @@ smr_inline void choose_form(struct smr_write *w)
 	}
 }
 
+/* An edit that its leaf is too full for, or would be too empty? */
+static bool plan_share(struct smr_write *w)
+{
+	const struct ma_state *mas = w->mas;
+
+	w->share.leaves = &w->level[0];
+	if (!smr_plan_share(&w->share, &w->edit, w->mt, mas->path, mas->slot, mas->depth, w->entry))
+		return false;
+	w->first = w->edit.first;
+	w->last = w->edit.last;
+	if (smr_share_fits(&w->share, &w->nodes))
+		w->what = SMR_SHARE;
+	else
+		plan_above_share(w);
+	return true;
+}
+
 int smri_plan_beyond(struct smr_write *w, bool free_only)
 {
 	unsigned long last = w->last;
@@ -725,14 +775,8 @@ int smri_plan_beyond(struct smr_write *w, bool free_only)
 	w->former = value_at(w->mas->node, w->i);
 	if (free_only && !is_free(w))
 		return -EEXIST;
-	if (w->edit.ranges && smr_plan_share(&w->share, &w->edit, w->mt, w->mas->path, w->mas->slot,
-					     w->mas->depth, w->entry)) {
-		w->what = SMR_SHARE;
-		w->nodes = w->share.nodes;
-		w->first = w->edit.first;
-		w->last = w->edit.last;
+	if (w->edit.ranges && plan_share(w))
 		return 0;
-	}
 	if (smr_unlikely(last > w->end))
 		locate_last(w, last);
 	if (!w->entry) {

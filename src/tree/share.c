@@ -44,7 +44,7 @@ static void choose_brother(struct smr_share *s, enum smr_side full)
 	unsigned int at = s->slot[s->depth];
 
 	s->behind = choose_behind(above, at, full);
-	s->leaves.neighbour_left = !s->behind;
+	s->leaves->neighbour_left = !s->behind;
 	s->first = s->behind ? at : at - 1;
 	s->brother = smr_slots(above)[s->behind ? at + 1 : at - 1];
 	s->meet = smr_child_start(above, s->first + 1);
@@ -68,8 +68,8 @@ static void set_limits(struct smr_share *s)
 	unsigned long min = smr_path_min(s->path, s->slot, s->depth);
 	unsigned long max = smr_path_max(s->path, s->slot, s->depth);
 
-	s->leaves.min = smr_leaf_first(above, s->first, min);
-	s->leaves.max = smr_leaf_last(above, s->first + 1, smr_count(above) - 1, max);
+	s->leaves->min = smr_leaf_first(above, s->first, min);
+	s->leaves->max = smr_leaf_last(above, s->first + 1, smr_count(above) - 1, max);
 }
 
 /* ---- As they are written ---- */
@@ -194,14 +194,14 @@ smr_inline unsigned long start_of(enum smr_kind kind, const struct smr_share *s,
 {
 	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
 
-	return i ? smr_kind_key(leaf, kind, bound_of(kind, &s->written, i)) : s->leaves.min;
+	return i ? smr_kind_key(leaf, kind, bound_of(kind, &s->written, i)) : s->leaves->min;
 }
 
 /* Evenly, as plan.c does. */
 smr_inline void divide(enum smr_kind kind, struct smr_share *s, unsigned int ranges,
 		       unsigned int parts)
 {
-	struct smr_level *lev = &s->leaves;
+	struct smr_level *lev = s->leaves;
 
 	lev->parts = (unsigned char)parts;
 	for (unsigned int c = 0; c <= parts; c++)
@@ -232,7 +232,7 @@ smr_inline bool is_code(enum smr_kind kind, const struct smr_share *s, const str
 /* May each part go into a leaf? */
 smr_inline bool parts_fit(enum smr_kind kind, struct smr_share *s)
 {
-	struct smr_level *lev = &s->leaves;
+	struct smr_level *lev = s->leaves;
 
 	for (unsigned int c = 0; c < lev->parts; c++)
 		if (!guess(kind, s, &lev->code[c], lev->cut[c], lev->cut[c + 1], lev->start[c],
@@ -243,8 +243,8 @@ smr_inline bool parts_fit(enum smr_kind kind, struct smr_share *s)
 
 smr_inline bool parts_stay(enum smr_kind kind, const struct smr_share *s)
 {
-	for (unsigned int c = 0; c < s->leaves.parts; c++)
-		if (!is_code(kind, s, &s->leaves.code[c]))
+	for (unsigned int c = 0; c < s->leaves->parts; c++)
+		if (!is_code(kind, s, &s->leaves->code[c]))
 			return false;
 	return true;
 }
@@ -262,7 +262,7 @@ smr_inline bool short_part_stays(const struct smr_share *s, unsigned int from, u
 
 smr_inline bool short_parts_stay(const struct smr_share *s)
 {
-	const struct smr_level *lev = &s->leaves;
+	const struct smr_level *lev = s->leaves;
 
 	if (smr_node_of(s->leaf)->shift & 3)
 		return false;
@@ -295,8 +295,8 @@ smr_inline bool may_do_alone(enum smr_kind kind, const struct smr_share *s,
 	struct smr_code code;
 
 	return !smr_kind_short(kind) &&
-	       guess(kind, s, &code, from, from + e->ranges, s->behind ? s->leaves.min : s->meet,
-		     s->behind ? s->meet - 1 : s->leaves.max, 0);
+	       guess(kind, s, &code, from, from + e->ranges, s->behind ? s->leaves->min : s->meet,
+		     s->behind ? s->meet - 1 : s->leaves->max, 0);
 }
 
 smr_inline bool plan_kind(enum smr_kind kind, struct smr_share *s, const struct smr_edit *e)
@@ -334,7 +334,7 @@ smr_inline void *write_part(enum smr_kind kind, struct smr_share *s, struct smr_
 
 smr_inline void write_kind(enum smr_kind kind, struct smr_share *s, struct smr_nodes *own)
 {
-	struct smr_level *lev = &s->leaves;
+	struct smr_level *lev = s->leaves;
 
 	for (unsigned int c = 0; c < lev->parts; c++)
 		lev->node[c] = write_part(kind, s, smr_nodes_pop(own), lev->cut[c],
@@ -361,8 +361,8 @@ static void gather_items(struct smr_share *s, const struct smr_edit *e, void *en
 	it->n = 0;
 	it->pieces = false;
 	if (!s->behind)
-		add_brother(s, s->leaves.min);
-	smr_items_add_node(it, leaf, 0, e->i + e->front, s->behind ? s->leaves.min : s->meet);
+		add_brother(s, s->leaves->min);
+	smr_items_add_node(it, leaf, 0, e->i + e->front, s->behind ? s->leaves->min : s->meet);
 	smr_items_add(it, e->first, entry, 0);
 	if (e->behind)
 		smr_items_add(it, e->last + 1, smr_slots(leaf)[e->j], 0);
@@ -373,7 +373,7 @@ static void gather_items(struct smr_share *s, const struct smr_edit *e, void *en
 
 static void encode_parts(struct smr_share *s, struct smr_nodes *own)
 {
-	struct smr_level *lev = &s->leaves;
+	struct smr_level *lev = s->leaves;
 
 	for (unsigned int c = 0; c < lev->parts; c++)
 		lev->node[c] = smr_encode(smr_nodes_pop(own), &lev->code[c], &s->items, lev->cut[c],
@@ -381,27 +381,6 @@ static void encode_parts(struct smr_share *s, struct smr_nodes *own)
 }
 
 /* ---- Planning ---- */
-
-/* Does the node above come to neither too many children nor too few? */
-static bool has_room(const struct smr_share *s)
-{
-	const void *above = s->path[s->depth];
-	unsigned int children = smr_count(above) + s->leaves.parts - 2u;
-
-	return children <= smr_kind_cap(smr_enode_kind(above)) &&
-	       children >= (s->depth > 0 ? SMR_INNER_MIN : 2);
-}
-
-/* Can it say where they begin? */
-static bool can_begin(const struct smr_share *s)
-{
-	const struct smr_level *lev = &s->leaves;
-
-	for (unsigned int c = 1; c < lev->parts; c++)
-		if (!smr_can_start(s->path[s->depth], lev->start[c]))
-			return false;
-	return true;
-}
 
 /* May all that belongs into the leaf fit into one of another kind? Then that is better. */
 static bool does_alone(const struct smr_share *s, const struct smr_edit *e)
@@ -413,7 +392,7 @@ static bool does_alone(const struct smr_share *s, const struct smr_edit *e)
 		return false;
 	return smr_node_of(s->leaf)->mark == SMR_PIECES ||
 	       smr_code_choose(&code, s->items.start + at, e->ranges,
-			       s->behind ? s->meet - 1 : s->leaves.max, true, 0);
+			       s->behind ? s->meet - 1 : s->leaves->max, true, 0);
 }
 
 /* The item that begins at @start. */
@@ -436,7 +415,7 @@ static bool plan_decoded(struct smr_share *s, const struct smr_edit *e, void *en
 	smr_items_join(&s->items);
 	if (s->items.pieces)
 		s->stand = find_start(&s->items, e->first);
-	smr_deal_leaves(&s->leaves, &s->items, e->first, full);
+	smr_deal_leaves(s->leaves, &s->items, e->first, full);
 	return true;
 }
 
@@ -462,10 +441,23 @@ bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_
 	set_limits(s);
 	s->decoded = !too_full || full != SMR_EITHER || !written_alike(s) ||
 		     !plan_written(s, e, entry);
-	if (s->decoded && !plan_decoded(s, e, entry, full))
+	return !s->decoded || plan_decoded(s, e, entry, full);
+}
+
+bool smr_share_fits(const struct smr_share *s, unsigned int *nodes)
+{
+	const void *above = s->path[s->depth];
+	const struct smr_level *lev = s->leaves;
+	unsigned int children = smr_count(above) + lev->parts - 2u;
+
+	if (children > smr_kind_cap(smr_enode_kind(above)) ||
+	    children < (s->depth > 0 ? SMR_INNER_MIN : 2))
 		return false;
-	s->nodes = s->leaves.parts + 1u;
-	return has_room(s) && can_begin(s);
+	for (unsigned int c = 1; c < lev->parts; c++)
+		if (!smr_can_start(above, lev->start[c]))
+			return false;
+	*nodes = lev->parts + 1u;
+	return true;
 }
 
 /* ---- The commit ---- */
@@ -486,17 +478,22 @@ static void publish(struct smr_share *s, void *above, struct smr_nodes *dropped)
 	smr_advance(mt);
 }
 
-/* The node above, which the new leaves are in. */
-static void *commit(struct smr_share *s, struct smr_nodes *own, struct smr_nodes *dropped)
+void smr_build_share(struct smr_share *s, struct smr_nodes *own)
 {
-	struct smr_level *lev = &s->leaves;
-	struct smr_node *node;
-	void *above;
-
 	if (s->decoded)
 		encode_parts(s, own);
 	else
 		write_parts(s, own);
+}
+
+/* The node above, which the new leaves are in. */
+static void *commit(struct smr_share *s, struct smr_nodes *own, struct smr_nodes *dropped)
+{
+	struct smr_level *lev = s->leaves;
+	struct smr_node *node;
+	void *above;
+
+	smr_build_share(s, own);
 	node = smr_nodes_pop(own);
 	smr_finish_level(s->mt, lev, true);
 	above = smr_splice_inner(node, s->path[s->depth], s->first, s->first + 1, lev);
@@ -509,7 +506,7 @@ static void *commit(struct smr_share *s, struct smr_nodes *own, struct smr_nodes
 /* Which of the new leaves has the new range? */
 static unsigned int part_of(const struct smr_share *s)
 {
-	const struct smr_level *lev = &s->leaves;
+	const struct smr_level *lev = s->leaves;
 	unsigned int c = lev->parts - 1u;
 
 	while (s->stand < lev->cut[c])
@@ -521,7 +518,7 @@ void smr_commit_share(struct smr_share *s, struct ma_state *mas)
 {
 	struct smr_nodes own = { mas->alloc, mas->alloc_nr }, dropped = { NULL, 0 };
 	void *above = commit(s, &own, &dropped);
-	const struct smr_level *lev = &s->leaves;
+	const struct smr_level *lev = s->leaves;
 	unsigned int c = part_of(s), d = mas->depth;
 
 	mas->alloc = own.head;
@@ -541,16 +538,20 @@ int smr_share_range(const struct smr_edit *e, struct maple_tree *mt, const struc
 		    void *entry, gfp_t gfp)
 {
 	struct smr_nodes own = { NULL, 0 }, dropped = { NULL, 0 };
+	struct smr_level leaves;
 	struct smr_share s;
+	unsigned int nodes;
 
+	s.leaves = &leaves;
 	if (smr_has_credits(mt) ||
-	    !smr_plan_share(&s, e, mt, path->node, path->slot, path->depth, entry))
+	    !smr_plan_share(&s, e, mt, path->node, path->slot, path->depth, entry) ||
+	    !smr_share_fits(&s, &nodes))
 		return -EAGAIN;
 	if (gfpflags_allow_blocking(gfp))
 		smr_check_store_alloc(mt);
-	if (smr_mem_take(smr_mem_of(mt), &own, s.nodes, gfp))
+	if (smr_mem_take(smr_mem_of(mt), &own, nodes, gfp))
 		return gfpflags_allow_blocking(gfp) ? -EAGAIN : -ENOMEM;
-	mt->ma_nodes_built += s.nodes;
+	mt->ma_nodes_built += nodes;
 	if (entry)
 		mt->ma_newest = e->first;
 	commit(&s, &own, &dropped);

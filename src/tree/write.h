@@ -92,13 +92,12 @@ struct smr_share {
 	const unsigned char *slot;
 	unsigned int depth;
 	const void *leaf, *brother;
-	bool behind;             /* is the brother the one behind? */
-	bool decoded;            /* are they items? else they stay as they are written */
-	unsigned int first;      /* offset above of the one in front */
-	unsigned long meet;      /* where the other begins */
-	unsigned int stand;      /* which range of both is the new one? */
-	unsigned int nodes;      /* needed */
-	struct smr_level leaves; /* that come of it */
+	bool behind;              /* is the brother the one behind? */
+	bool decoded;             /* are they items? else they stay as they are written */
+	unsigned int first;       /* offset above of the one in front */
+	unsigned long meet;       /* where the other begins */
+	unsigned int stand;       /* which range of both is the new one? */
+	struct smr_level *leaves; /* that come of it */
 	union {
 		struct smr_written written;
 		struct smr_items items;
@@ -130,16 +129,13 @@ struct smr_write {
 	bool compact;           /* the tree has no nodes yet */
 	struct smr_edit edit;   /* SMR_EDIT: all that counts */
 	struct smr_slide slide; /* SMR_SLIDE */
-	union {
-		struct smr_share share;              /* SMR_SHARE */
-		struct {                             /* SMR_SUBTREE: */
-			bool to_root;                /* the top part becomes the root */
-			unsigned int top;            /* level whose only part is published */
-			struct smr_path left, right; /* this one wherever it spans leaves */
-			struct smr_items ranges;     /* of level 0: it is gathered once */
-			struct smr_level level[MT_PATH_MAX + 1];
-		};
-	};
+	struct smr_share share; /* SMR_SHARE; of SMR_SUBTREE items alone, where it is not shared */
+	/* SMR_SUBTREE: */
+	bool shared;                 /* level 0 is the share's */
+	bool to_root;                /* the top part becomes the root */
+	unsigned int top;            /* level whose only part is published */
+	struct smr_path left, right; /* this one wherever it spans leaves */
+	struct smr_level level[MT_PATH_MAX + 1];
 };
 
 /*
@@ -275,11 +271,15 @@ void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 /* ---- A leaf and its brother (share.c) ---- */
 
 /*
- * Plans @e, of the leaf at @depth of a path, for which that would be too full, or too empty. False:
- * it is more than this.
+ * Plans @e, of the leaf at @depth of a path, for which that would be too full, or too empty, with
+ * leaves at s->leaves. False: it is more than this.
  */
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
 		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry);
+/* Can they be children of the node above, which stays else as it is? Then it takes @nodes. */
+bool smr_share_fits(const struct smr_share *s, unsigned int *nodes);
+/* Writes the new leaves, into nodes of @own. */
+void smr_build_share(struct smr_share *s, struct smr_nodes *own);
 /* Does it, with the nodes at the head of mas->alloc, and leaves the cursor where a store does. */
 void smr_commit_share(struct smr_share *s, struct ma_state *mas);
 /* All of that without a cursor: as smr_edit_range(), which has come to @e. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A leaf too full, or too empty, shares with a brother: that comes to the very nodes that any
- * store's way makes of it. Each time there is a copy of the tree, in which the leaf is marked so
- * that it goes that way.
+ * A leaf too full, or too empty, shares with a brother, whatever then becomes of the node above:
+ * that comes to the very nodes that any store's way makes of it. Each time there is a copy of the
+ * tree, in which the leaf is marked so that it goes that way.
  */
 #include "run_bed.h"
 
@@ -11,12 +11,13 @@
 
 #include <samara/credits.h>
 
-enum { STEPS = 6000, SPACE = 8000 };
+enum { STEPS = 6000, SPACE = 8000, SMALL = 80 };
 
 struct growth {
 	unsigned long unit;
-	unsigned int odd;  /* one of so many ranges ends amid a unit; 0: none */
-	unsigned int null; /* one of so many stores is of NULL while it grows; 0: none */
+	unsigned int odd;    /* one of so many ranges ends amid a unit; 0: none */
+	unsigned int null;   /* one of so many stores is of NULL while it grows; 0: none */
+	unsigned long space; /* where ranges begin, in lengths of one */
 };
 
 /* ---- Two trees of the same nodes ---- */
@@ -116,6 +117,12 @@ static struct smr_write plan_among(struct maple_tree *mt, unsigned long credits,
 	return w;
 }
 
+/* Is it an edit of a leaf that shares? */
+static bool shares(const struct smr_write *w)
+{
+	return w->what == SMR_SHARE || (w->what == SMR_SUBTREE && w->shared);
+}
+
 static void same_plans(struct bed *b, struct maple_tree *copy, unsigned long first,
 		       unsigned long last, void *entry)
 {
@@ -126,7 +133,8 @@ static void same_plans(struct bed *b, struct maple_tree *copy, unsigned long fir
 		struct smr_write share = plan_among(&b->tree, credits, most, first, last, entry);
 		struct smr_write any = plan_among(copy, credits, most, first, last, entry);
 
-		assert_int_equal(share.what, SMR_SHARE);
+		assert_true(shares(&share));
+		assert_false(shares(&any));
 		assert_int_equal(any.what, SMR_SUBTREE);
 		assert_int_equal(share.nodes, any.nodes);
 		assert_int_equal(share.pledge, any.pledge);
@@ -176,53 +184,45 @@ static void store_by_cursor(struct bed *b, unsigned long first, unsigned long la
 	expect_path(&b->mas);
 }
 
-/* With a cursor, or without: takes as many nodes as has been said. */
+/* With a cursor, or without if the node above has room: takes as many nodes as has been said. */
 static void store_by_share(struct bed *b, unsigned long first, unsigned long last, void *entry,
-			   unsigned int nodes)
+			   const struct smr_write *w)
 {
 	unsigned long built = b->tree.ma_nodes_built;
 
-	if (rng_one_in(&b->rng, 2))
+	if (w->what == SMR_SUBTREE || rng_one_in(&b->rng, 2))
 		store_by_cursor(b, first, last, entry);
 	else
 		store_by_path(b, first, last, entry);
-	assert_int_equal(b->tree.ma_nodes_built - built, nodes);
+	assert_int_equal(b->tree.ma_nodes_built - built, w->nodes);
 }
 
-/* Is the store an edit of a leaf that shares? */
-static bool shares(struct bed *b, unsigned long first, unsigned long last, void *entry,
-		   struct smr_edit *e, struct smr_share *s)
-{
-	struct ma_state *mas = &b->mas;
-
-	mas_set(mas, first);
-	return smr_walk_to(mas, first) && !smr_has_joined(mas->node) &&
-	       !smr_edit_store(e, mas, first, last, entry) && e->ranges > 0 &&
-	       smr_plan_share(s, e, &b->tree, mas->path, mas->slot, mas->depth, entry);
-}
-
-/* How many stores shared, of full and of empty leaves, and to how many leaves that came. */
+/*
+ * How many stores shared, of full and of empty leaves, with the node above too full or too empty
+ * then, or as they are written; and to how many leaves that came.
+ */
 struct count {
-	unsigned long full, empty, to[SMR_PARTS_MAX + 1];
+	unsigned long full, empty, above, written, to[SMR_PARTS_MAX + 1];
 };
 
 static void store_both(struct bed *b, unsigned long first, unsigned long last, void *entry,
 		       struct count *count)
 {
+	struct smr_write w = plan_among(&b->tree, 0, 0, first, last, entry);
 	struct maple_tree copy;
-	struct smr_share s;
-	struct smr_edit e;
 
-	if (!shares(b, first, last, entry, &e, &s)) {
+	if (!shares(&w)) {
 		store_keys(b, first, last, entry);
 		return;
 	}
-	*(e.ranges < SMR_LEAF_MIN ? &count->empty : &count->full) += 1;
-	count->to[s.leaves.parts]++;
+	*(w.edit.ranges < SMR_LEAF_MIN ? &count->empty : &count->full) += 1;
+	count->above += w.what == SMR_SUBTREE;
+	count->written += !w.share.decoded;
+	count->to[w.level[0].parts]++;
 	make_copy(b, &copy, first);
 	same_plans(b, &copy, first, last, entry);
 	store_by_plan(&copy, first, last, entry);
-	store_by_share(b, first, last, entry, s.nodes);
+	store_by_share(b, first, last, entry, &w);
 	same_nodes(b->tree.ma_root, copy.ma_root, smr_tracks_gaps(&copy));
 	same_census(&b->tree, &copy);
 	__mt_destroy(&copy);
@@ -289,6 +289,8 @@ static void comes_to_the_same_nodes(void **state)
 		/* Units that become smaller, and leaves that become short, as the tree grows. */
 		{ .unit = 512 * PAGE_UNIT, .null = 10 },
 		{ .unit = 200 },
+		/* Of one base and different units. */
+		{ .unit = 601 * PAGE_UNIT, .odd = 40 },
 		{ .unit = NARROW_UNIT, .null = 5 },
 		{ .unit = WIDE_UNIT, .null = 5 },
 	};
@@ -301,8 +303,33 @@ static void comes_to_the_same_nodes(void **state)
 		for (unsigned int f = 0; f < ARRAY_SIZE(flags); f++)
 			grow(&all[i], flags[f], i + f, &count);
 		assert_true(count.full > 100 && count.empty > 50);
+		assert_true(count.above > 20 && count.written > 100);
 		assert_true(count.to[1] > 0 && count.to[2] > 100 && count.to[3] > 100);
 	}
+	expect_no_nodes();
+}
+
+/* Of two leaves below the top one, which becomes the top; and two again. */
+static void comes_to_the_top(void **state)
+{
+	struct count count = { 0 };
+	struct bed b;
+
+	(void)state;
+	bed_make(&b, RCU_TREE, PAGE_UNIT, 2, false);
+	b.held = true;
+	for (unsigned int round = 0; round < 50; round++) {
+		for (unsigned long u = 0; u < SMALL; u++)
+			store_both(&b, first_key(&b, u), last_key(&b, u), new_entry(&b), &count);
+		while (mt_height(&b.tree) > 1) {
+			unsigned long u = rng_below(&b.rng, SMALL);
+
+			store_both(&b, first_key(&b, u), last_key(&b, u + 4), new_entry(&b),
+				   &count);
+		}
+	}
+	assert_true(count.above >= 10);
+	bed_free(&b);
 	expect_no_nodes();
 }
 
@@ -339,6 +366,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(comes_to_the_same_nodes),
+		cmocka_unit_test(comes_to_the_top),
 		cmocka_unit_test(pays_holders),
 	};
 
