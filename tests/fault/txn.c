@@ -54,6 +54,7 @@ static void begin(struct fixture *f, unsigned int flags, unsigned long n, unsign
 		assert_int_equal(rm_store(&f->outside, first, last, entry), 0);
 	}
 	assert_int_equal(rm_copy(&f->inside, &f->outside), 0);
+	mt_mem_barrier(arena); /* nothing comes back by itself while nodes are counted */
 	mtree_lock(&f->tree);
 	f->before = tree_image_of(&f->tree);
 	mt_txn_begin(&f->txn, &f->tree);

@@ -77,9 +77,9 @@ static void every_flavour_waits(void **state)
 
 /*
  * While one batch waits all that is retired gathers: two batches, however many calls; one, where
- * the wait begins with a look.
+ * the wait begins with a look and the first batch has not come back by then.
  */
-static void batches_of(enum mt_rcu_flavor flavor, unsigned int batches)
+static void batches_of(enum mt_rcu_flavor flavor, unsigned int least)
 {
 	struct pages pages = PAGES;
 	struct mt_mem *mem = pages_arena(&pages, 0);
@@ -96,7 +96,7 @@ static void batches_of(enum mt_rcu_flavor flavor, unsigned int batches)
 	smr_rcu_read_unlock(flavor);
 	mt_mem_barrier(mem);
 	unregister_reader(flavor);
-	assert_int_equal(stats_of(mem).grace_periods, batches);
+	assert_in_range(stats_of(mem).grace_periods, least, 2);
 	assert_int_equal(stats_of(mem).retired, 2500);
 	assert_int_equal(stats_of(mem).nodes_used, 0);
 	mt_mem_destroy(mem);
