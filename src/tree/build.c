@@ -22,52 +22,48 @@ void smr_finish_level(struct maple_tree *mt, struct smr_level *lev, bool leaves)
 	}
 }
 
-static void deal_level(struct smr_write *w, unsigned int l)
+void smr_encode_parts(struct smr_level *lev, const struct smr_items *it, struct smr_nodes *own)
 {
-	struct smr_level *lev = &w->level[l];
-	struct smr_items children;
-	const struct smr_items *it = &w->share.items;
-
-	if (l > 0) {
-		smr_gather(w, l, &children);
-		it = &children;
-	}
 	for (unsigned int c = 0; c < lev->parts; c++)
-		lev->node[c] = smr_encode(smr_own_node(w->mas), &lev->code[c], it, lev->cut[c],
+		lev->node[c] = smr_encode(smr_nodes_pop(own), &lev->code[c], it, lev->cut[c],
 					  lev->cut[c + 1] - (unsigned int)lev->cut[c]);
 }
 
+/* Children are gathered anew: now there is what their slots lead to. */
+static void encode_level(struct smr_write *w, unsigned int l, struct smr_nodes *own)
+{
+	struct smr_items children;
+
+	if (l > 0)
+		smr_gather(w, l, &children);
+	smr_encode_parts(&w->level[l], l > 0 ? &children : &w->share.items, own);
+}
+
 /* The only node of a level stays but for some of its children. */
-static void splice_level(struct smr_write *w, unsigned int l)
+static void splice_level(struct smr_write *w, unsigned int l, struct smr_nodes *own)
 {
 	unsigned int d = w->mas->depth - l;
 
-	w->level[l].node[0] = smr_splice_inner(smr_own_node(w->mas), w->left.node[d],
-					       w->left.slot[d], w->right.slot[d], &w->level[l - 1]);
+	w->level[l].node[0] = smr_splice_inner(smr_nodes_pop(own), w->left.node[d], w->left.slot[d],
+					       w->right.slot[d], &w->level[l - 1]);
 }
 
-static void share_level(struct smr_write *w)
-{
-	struct smr_nodes own = { w->mas->alloc, w->mas->alloc_nr };
-
-	smr_build_share(&w->share, &own);
-	w->mas->alloc = own.head;
-	w->mas->alloc_nr = own.nr;
-}
-
-static void build_level(struct smr_write *w, unsigned int l)
+static void build_level(struct smr_write *w, unsigned int l, struct smr_nodes *own)
 {
 	if (l == 0 && w->shared)
-		share_level(w);
+		smr_build_share(&w->share, own);
 	else if (w->level[l].spliced)
-		splice_level(w, l);
+		splice_level(w, l, own);
 	else
-		deal_level(w, l);
+		encode_level(w, l, own);
 	smr_finish_level(w->mt, &w->level[l], l == 0);
 }
 
 void smr_build(struct smr_write *w)
 {
+	struct smr_nodes own = smr_own_nodes(w->mas);
+
 	for (unsigned int l = 0; l <= w->top; l++)
-		build_level(w, l);
+		build_level(w, l, &own);
+	smr_set_own_nodes(w->mas, &own);
 }

@@ -65,11 +65,10 @@ void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l,
 
 void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list)
 {
-	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+	struct smr_nodes own = smr_own_nodes(mas);
 
 	smr_nodes_move(&own, list);
-	mas->alloc = own.head;
-	mas->alloc_nr = own.nr;
+	smr_set_own_nodes(mas, &own);
 }
 
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped)

@@ -10,7 +10,7 @@
 
 /*
  * The most a rewrite of one level gathers: a node cut in two places with something new in between,
- * and a neighbour (see plan.c); or what is left of two nodes and something new.
+ * and a neighbour (see deal.c); or what is left of two nodes and something new.
  */
 #define SMR_ITEMS_MAX 96
 

@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many parts a level can come to. A window's items are at most
- *
- *   one node cut in two places, 45 + 2 ranges or 31 - 2 + 3 children, and a neighbour of 45 or 31;
- *   or what is left of two nodes, at most 44 + 44 ranges or 30 + 30 children, and 3 new ones;
- *
- * 92 ranges, 63 children. Dealt out evenly to three nodes that is 31 or 21 each, which fits a node
- * of any kind (31 and 25 when wide). So three nodes a level are enough, and the next level again
- * gets at most three. At the top there is no neighbour: two parts at most, and a new top. A store
- * builds 3h nodes at most.
+ * Planning whatever is more than an edit: what of the tree a store changes, and what that comes to.
  */
 #include "tree/plan.h"
 
@@ -233,113 +225,6 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 		smr_items_join(it);
 }
 
-/* ---- Dealing a window out ---- */
-
-static unsigned long part_max(const struct smr_items *it, unsigned int to, unsigned long max)
-{
-	return to < it->n ? it->start[to] - 1 : max;
-}
-
-/* Tries to make [from, to) part @c. */
-static bool deal_part(struct smr_level *lev, const struct smr_items *it, unsigned int c,
-		      unsigned int from, unsigned int to, bool leaf, unsigned int slack)
-{
-	if (!smr_code_choose(&lev->code[c], it->start + from, to - from, part_max(it, to, lev->max),
-			     leaf, slack))
-		return false;
-	lev->start[c] = it->start[from];
-	lev->cut[c] = (unsigned char)from;
-	lev->cut[c + 1] = (unsigned char)to;
-	lev->parts = (unsigned char)(c + 1);
-	return true;
-}
-
-static bool deal_evenly(struct smr_level *lev, const struct smr_items *it, unsigned int parts,
-			bool leaf, unsigned int slack)
-{
-	unsigned int from = 0, to;
-
-	for (unsigned int c = 0; c < parts; c++) {
-		to = it->n * (c + 1) / parts;
-		if (!deal_part(lev, it, c, from, to, leaf, slack))
-			return false;
-		from = to;
-	}
-	return true;
-}
-
-/* Parts of these sizes, of which some may be 0, that are all the items together. */
-static bool deal_sizes(struct smr_level *lev, const struct smr_items *it, const unsigned int *size)
-{
-	unsigned int from = 0, c = 0;
-
-	for (unsigned int i = 0; i < SMR_PARTS_MAX; from += size[i++])
-		if (size[i] && !deal_part(lev, it, c++, from, from + size[i], true, 0))
-			return false;
-	return true;
-}
-
-/* Items on that side of the new one, but for what is left there of a gap that it cuts. */
-static unsigned int count_side(const struct smr_items *it, unsigned long first, enum smr_side side)
-{
-	unsigned int x = 0;
-
-	while (it->start[x] < first)
-		x++;
-	if (side == SMR_LEFT)
-		return x > 0 && !it->slot[x - 1] ? x - 1 : x;
-	return it->n - (x + 1 < it->n && !it->slot[x + 1] ? x + 2 : x + 1);
-}
-
-/*
- * Stores that follow one another leave full leaves behind them, for nothing will be stored there
- * again: what lies on side @full of the new item. The rest goes on growing; what of that side would
- * be too little for a leaf of its own comes to it.
- */
-static bool deal_growing(struct smr_level *lev, const struct smr_items *it, unsigned long first,
-			 enum smr_side full)
-{
-	static const unsigned int caps[] = { SMR_SLEAF_CAP, SMR_NLEAF_CAP, SMR_WLEAF_CAP };
-	unsigned int n, most, more;
-
-	if (deal_part(lev, it, 0, 0, it->n, true, 0))
-		return true;
-	n = count_side(it, first, full);
-	if (n + SMR_LEAF_MIN > it->n)
-		n = it->n - SMR_LEAF_MIN;
-	if (n < SMR_LEAF_MIN)
-		return false;
-	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++) {
-		most = n < caps[i] ? n : caps[i];
-		more = n - most < SMR_LEAF_MIN ? 0 : n - most;
-		if (deal_sizes(lev, it,
-			       full == SMR_LEFT
-				       ? (unsigned int[]){ most, more, it->n - most - more }
-				       : (unsigned int[]){ it->n - most - more, more, most }))
-			return true;
-	}
-	return false;
-}
-
-static void deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsigned int slack)
-{
-	for (unsigned int parts = 1; parts <= SMR_PARTS_MAX; parts++)
-		if (deal_evenly(lev, it, parts, leaf, slack))
-			return;
-	for (unsigned int parts = 2; parts <= SMR_PARTS_MAX; parts++)
-		if (deal_evenly(lev, it, parts, leaf, 0))
-			return;
-	smr_assert(!"three nodes hold any window");
-}
-
-void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it, unsigned long first,
-		     enum smr_side full)
-{
-	if (full != (lev->neighbour_left ? SMR_LEFT : SMR_RIGHT) ||
-	    !deal_growing(lev, it, first, full))
-		deal(lev, it, true, SMR_DEAL_SLACK);
-}
-
 /* ---- Neighbours ---- */
 
 /*
@@ -443,37 +328,7 @@ static bool window_is_all(const struct smr_level *lev)
 	return lev->min == 0 && lev->max == ULONG_MAX;
 }
 
-/*
- * Is the range that was stored last beside ranges [i..j] of a leaf whose keys begin with @min, with
- * no more than one between?
- */
-static bool follows_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
-			   unsigned int i, unsigned int j)
-{
-	unsigned int end = smr_count(leaf) - 1, c = i > 2 ? i - 2 : 0, to = j + 2;
-	unsigned long first = smr_leaf_first(leaf, c, min);
-	unsigned long behind = to < end ? smr_start(leaf, to + 1) : ULONG_MAX;
-
-	/* On which side it is, if on any, no processor can foresee. */
-	if (mt->ma_newest - first >= behind - first)
-		return false;
-	for (; c <= end && c <= to; c++)
-		if (value_at(leaf, c) && smr_leaf_first(leaf, c, min) == mt->ma_newest)
-			return true;
-	return false;
-}
-
-enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
-			  unsigned int i, unsigned int j)
-{
-	unsigned int behind = smr_count(leaf) - 1 - j;
-
-	if (behind > 0 && !follows_newest(mt, leaf, min, i, j))
-		return SMR_EITHER;
-	return i >= behind ? SMR_LEFT : SMR_RIGHT;
-}
-
-/* The same of a planned store. */
+/* The side of a planned store, if it is of one leaf, that is to be left full. */
 static enum smr_side growing(const struct smr_write *w)
 {
 	if (!w->entry || w->spans)
@@ -542,8 +397,8 @@ static bool plan_top(struct smr_write *w, unsigned int l)
 	}
 	full = l == 0 && !w->compact ? growing(w) : SMR_EITHER;
 	it = gather(w, l, &buffer);
-	if (full == SMR_EITHER || !deal_growing(lev, it, w->first, full))
-		deal(lev, it, l == 0, 0);
+	if (full == SMR_EITHER || !smr_deal_growing(lev, it, w->first, full))
+		smr_deal(lev, it, l == 0, 0);
 	w->to_root = lev->parts == 1;
 	return w->to_root;
 }
@@ -569,10 +424,10 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 			return smr_can_publish(w, w->left.node, d);
 		it = gather(w, l, &buffer);
 		enough = it->n >= least;
-		if (enough && deal_part(lev, it, 0, 0, it->n, l == 0, 0))
+		if (enough && smr_deal_alone(lev, it, l == 0))
 			return single && smr_can_publish(w, w->left.node, d);
 		if (enough && !single) {
-			deal(lev, it, l == 0, 0);
+			smr_deal(lev, it, l == 0, 0);
 			return false;
 		}
 	}
@@ -582,7 +437,7 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	if (l == 0)
 		smr_deal_leaves(lev, it, w->first, full);
 	else
-		deal(lev, it, false, 0);
+		smr_deal(lev, it, false, 0);
 	w->to_root = window_is_all(lev) && lev->parts == 1;
 	return w->to_root;
 }

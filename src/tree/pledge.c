@@ -17,7 +17,7 @@
  * A tree of which somebody knows how large it gets at most needs the nodes it has not got yet, and
  * no more.
  *
- * docs/credits.md has the cases. plan.c must keep dealing inner nodes evenly, to as few as hold
+ * docs/credits.md has the cases. deal.c must keep dealing inner nodes evenly, to as few as hold
  * them, for this to hold.
  */
 #include "tree/pledge.h"

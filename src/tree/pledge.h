@@ -8,7 +8,7 @@
 
 #include "tree/write.h"
 
-/* Nodes that the largest store builds in a tree of that many levels, a new top included: plan.c. */
+/* Nodes that the largest store builds in a tree of that many levels, a new top included: deal.c. */
 #define SMR_STORE_NODES(levels) (SMR_PARTS_MAX * (levels))
 
 /*

@@ -61,15 +61,17 @@ smr_inline bool written_alike(const struct smr_share *s)
 	       smr_can_start(s->leaf, s->meet);
 }
 
-/* The first key of both, and the last. */
+/* The first key of both, and the last: most often the node above knows them. */
 static void set_limits(struct smr_share *s)
 {
 	const void *above = s->path[s->depth];
-	unsigned long min = smr_path_min(s->path, s->slot, s->depth);
-	unsigned long max = smr_path_max(s->path, s->slot, s->depth);
+	struct smr_level *lev = s->leaves;
+	unsigned int behind = s->first + 2;
 
-	s->leaves->min = smr_leaf_first(above, s->first, min);
-	s->leaves->max = smr_leaf_last(above, s->first + 1, smr_count(above) - 1, max);
+	lev->min = s->first > 0 ? smr_child_start(above, s->first)
+				: smr_path_min(s->path, s->slot, s->depth);
+	lev->max = behind < smr_count(above) ? smr_child_start(above, behind) - 1
+					     : smr_path_max(s->path, s->slot, s->depth);
 }
 
 /* ---- As they are written ---- */
@@ -197,7 +199,7 @@ smr_inline unsigned long start_of(enum smr_kind kind, const struct smr_share *s,
 	return i ? smr_kind_key(leaf, kind, bound_of(kind, &s->written, i)) : s->leaves->min;
 }
 
-/* Evenly, as plan.c does. */
+/* Evenly, as deal.c does. */
 smr_inline void divide(enum smr_kind kind, struct smr_share *s, unsigned int ranges,
 		       unsigned int parts)
 {
@@ -272,7 +274,10 @@ smr_inline bool short_parts_stay(const struct smr_share *s)
 	return true;
 }
 
-/* As smr_deal_leaves() does, if they stay as they are written. Else, or perhaps, false. */
+/*
+ * As smr_deal_leaves() does, if they stay as they are written. Else, or perhaps, false. Of short
+ * ones, as most are, no more has to be asked than whether their units stay.
+ */
 smr_inline bool deal_kind(enum smr_kind kind, struct smr_share *s, unsigned int ranges)
 {
 	unsigned int parts = 2;
@@ -369,15 +374,6 @@ static void gather_items(struct smr_share *s, const struct smr_edit *e, void *en
 	smr_items_add_node(it, leaf, e->j + 1, smr_count(leaf), 0);
 	if (s->behind)
 		add_brother(s, s->meet);
-}
-
-static void encode_parts(struct smr_share *s, struct smr_nodes *own)
-{
-	struct smr_level *lev = s->leaves;
-
-	for (unsigned int c = 0; c < lev->parts; c++)
-		lev->node[c] = smr_encode(smr_nodes_pop(own), &lev->code[c], &s->items, lev->cut[c],
-					  lev->cut[c + 1] - (unsigned int)lev->cut[c]);
 }
 
 /* ---- Planning ---- */
@@ -481,7 +477,7 @@ static void publish(struct smr_share *s, void *above, struct smr_nodes *dropped)
 void smr_build_share(struct smr_share *s, struct smr_nodes *own)
 {
 	if (s->decoded)
-		encode_parts(s, own);
+		smr_encode_parts(s->leaves, &s->items, own);
 	else
 		write_parts(s, own);
 }
@@ -516,13 +512,12 @@ static unsigned int part_of(const struct smr_share *s)
 
 void smr_commit_share(struct smr_share *s, struct ma_state *mas)
 {
-	struct smr_nodes own = { mas->alloc, mas->alloc_nr }, dropped = { NULL, 0 };
+	struct smr_nodes own = smr_own_nodes(mas), dropped = { NULL, 0 };
 	void *above = commit(s, &own, &dropped);
 	const struct smr_level *lev = s->leaves;
 	unsigned int c = part_of(s), d = mas->depth;
 
-	mas->alloc = own.head;
-	mas->alloc_nr = own.nr;
+	smr_set_own_nodes(mas, &own);
 	smr_dispose(s->mt, mas, &dropped);
 	mas->path[d - 1] = above;
 	mas->slot[d - 1] = (unsigned char)(s->first + c);

@@ -14,26 +14,15 @@
 
 /* ---- Nodes that a cursor owns ---- */
 
-static struct smr_nodes own_nodes(const struct ma_state *mas)
-{
-	return (struct smr_nodes){ mas->alloc, mas->alloc_nr };
-}
-
-static void set_own_nodes(struct ma_state *mas, const struct smr_nodes *own)
-{
-	mas->alloc = own->head;
-	mas->alloc_nr = own->nr;
-}
-
 void smr_cursor_trim(struct ma_state *mas, unsigned long keep)
 {
-	struct smr_nodes own = own_nodes(mas);
+	struct smr_nodes own = smr_own_nodes(mas);
 
 	if (own.nr <= keep)
 		return;
 	while (own.nr > keep)
 		smr_mem_give(smr_mem_of(mas->tree), smr_nodes_pop(&own));
-	set_own_nodes(mas, &own);
+	smr_set_own_nodes(mas, &own);
 }
 
 void smr_store_prepare(const struct maple_tree *mt, gfp_t gfp)
@@ -45,7 +34,7 @@ void smr_store_prepare(const struct maple_tree *mt, gfp_t gfp)
 int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
 	struct mt_mem *mem = smr_mem_of(mas->tree);
-	struct smr_nodes own = own_nodes(mas);
+	struct smr_nodes own = smr_own_nodes(mas);
 	int err;
 
 	if (own.nr >= nr)
@@ -54,7 +43,7 @@ int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 		err = smr_mem_refill(mem, &own, nr - own.nr);
 	else
 		err = smr_mem_take(mem, &own, nr - own.nr, gfp);
-	set_own_nodes(mas, &own);
+	smr_set_own_nodes(mas, &own);
 	return err;
 }
 
@@ -83,7 +72,7 @@ static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 
 int smri_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
-	struct smr_nodes own = own_nodes(mas);
+	struct smr_nodes own = smr_own_nodes(mas);
 	int err;
 
 	if (gfpflags_allow_blocking(gfp))
@@ -94,7 +83,7 @@ int smri_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 		err = mas->alloc ? 0 : -ENOMEM;
 	} else {
 		err = smr_mem_take(smr_mem_of(mas->tree), &own, nr - own.nr, gfp);
-		set_own_nodes(mas, &own);
+		smr_set_own_nodes(mas, &own);
 	}
 	if (!err || !gfpflags_allow_blocking(gfp))
 		return err;
@@ -112,12 +101,12 @@ static unsigned long needed(const struct smr_write *w)
 /* Those of the nodes obtained that are for holders of credits go to their pledge. */
 smr_inline void pay_pledge(struct smr_write *w)
 {
-	struct smr_nodes own = own_nodes(w->mas);
+	struct smr_nodes own = smr_own_nodes(w->mas);
 
 	if (smr_likely(!w->pledge))
 		return;
 	smr_pledge_add(smr_mem_of(w->mt), &own, w->pledge);
-	set_own_nodes(w->mas, &own);
+	smr_set_own_nodes(w->mas, &own);
 	w->mt->ma_pledge.pledged += w->pledge;
 }
 

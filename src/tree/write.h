@@ -34,7 +34,7 @@
 #include "tree/encode.h"
 #include "tree/walk.h"
 
-/* No window of one level is ever dealt out to more nodes than this: see plan.c. */
+/* No window of one level is ever dealt out to more nodes than this: see deal.c. */
 #define SMR_PARTS_MAX 3
 
 /*
@@ -222,6 +222,20 @@ smr_inline unsigned long smr_part_last(const struct smr_level *lev, unsigned int
 	return c + 1 < lev->parts ? lev->start[c + 1] - 1 : lev->max;
 }
 
+/* Writes items, as they have been dealt out to the parts of @lev, into nodes of @own. */
+void smr_encode_parts(struct smr_level *lev, const struct smr_items *it, struct smr_nodes *own);
+
+/* Collects the items of one level. Before the level below is built its nodes are NULL. */
+void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
+
+/*
+ * mt_init_flags(), but that readers need a thread which waits for them: that takes memory. For
+ * views of transactions, which nobody reads without the lock (init.c).
+ */
+void smr_tree_init(struct maple_tree *mt, unsigned int flags);
+
+/* ---- Dealing a window out (deal.c) ---- */
+
 /* Of a new range: which is to be left full. */
 enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
 
@@ -232,18 +246,20 @@ enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
  */
 enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			  unsigned int i, unsigned int j);
-/* Deals the ranges of a window, which a neighbour has joined, out to new leaves. */
+/* Evenly, to as few parts as hold them with room for @slack more in each, or else without. */
+void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsigned int slack);
+/* To one part, if it holds them all. */
+bool smr_deal_alone(struct smr_level *lev, const struct smr_items *it, bool leaf);
+/*
+ * Stores that follow one another leave full leaves behind them, for nothing will be stored there
+ * again: what lies on side @full of the range that begins at @first. The rest goes on growing; what
+ * of that side would be too little for a leaf of its own comes to it. False: that cannot be.
+ */
+bool smr_deal_growing(struct smr_level *lev, const struct smr_items *it, unsigned long first,
+		      enum smr_side full);
+/* The ranges of a window that a neighbour has joined, by one or the other. */
 void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it, unsigned long first,
 		     enum smr_side full);
-
-/* Collects the items of one level. Before the level below is built its nodes are NULL. */
-void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
-
-/*
- * mt_init_flags(), but that readers need a thread which waits for them: that takes memory. For
- * views of transactions, which nobody reads without the lock (init.c).
- */
-void smr_tree_init(struct maple_tree *mt, unsigned int flags);
 
 /* ---- A node with a new middle (splice.c) ---- */
 
@@ -337,14 +353,25 @@ smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
 	return mt->ma_flags & MT_FLAGS_ALLOC_RANGE;
 }
 
-/* Takes a node that the cursor owns. */
+/* The nodes that the cursor owns; and what is left of them, or has become of them. */
+smr_inline struct smr_nodes smr_own_nodes(const struct ma_state *mas)
+{
+	return (struct smr_nodes){ mas->alloc, mas->alloc_nr };
+}
+
+smr_inline void smr_set_own_nodes(struct ma_state *mas, const struct smr_nodes *own)
+{
+	mas->alloc = own->head;
+	mas->alloc_nr = own->nr;
+}
+
+/* Takes one of them. */
 smr_inline struct smr_node *smr_own_node(struct ma_state *mas)
 {
-	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+	struct smr_nodes own = smr_own_nodes(mas);
 	struct smr_node *node = smr_nodes_pop(&own);
 
-	mas->alloc = own.head;
-	mas->alloc_nr = own.nr;
+	smr_set_own_nodes(mas, &own);
 	return node;
 }
 

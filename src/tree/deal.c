@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Dealing the items of a window out to new nodes.
+ *
+ * How many parts a level can come to. A window's items are at most
+ *
+ *   one node cut in two places, 45 + 2 ranges or 31 - 2 + 3 children, and a neighbour of 45 or 31;
+ *   or what is left of two nodes, at most 44 + 44 ranges or 30 + 30 children, and 3 new ones;
+ *
+ * 92 ranges, 63 children. Dealt out evenly to three nodes that is 31 or 21 each, which fits a node
+ * of any kind (31 and 25 when wide). So three nodes a level are enough, and the next level again
+ * gets at most three. At the top there is no neighbour: two parts at most, and a new top. A store
+ * builds 3h nodes at most.
+ */
+#include "tree/write.h"
+
+/* ---- Evenly ---- */
+
+static unsigned long part_max(const struct smr_items *it, unsigned int to, unsigned long max)
+{
+	return to < it->n ? it->start[to] - 1 : max;
+}
+
+/* Tries to make [from, to) part @c. */
+static bool deal_part(struct smr_level *lev, const struct smr_items *it, unsigned int c,
+		      unsigned int from, unsigned int to, bool leaf, unsigned int slack)
+{
+	if (!smr_code_choose(&lev->code[c], it->start + from, to - from, part_max(it, to, lev->max),
+			     leaf, slack))
+		return false;
+	lev->start[c] = it->start[from];
+	lev->cut[c] = (unsigned char)from;
+	lev->cut[c + 1] = (unsigned char)to;
+	lev->parts = (unsigned char)(c + 1);
+	return true;
+}
+
+bool smr_deal_alone(struct smr_level *lev, const struct smr_items *it, bool leaf)
+{
+	return deal_part(lev, it, 0, 0, it->n, leaf, 0);
+}
+
+static bool deal_evenly(struct smr_level *lev, const struct smr_items *it, unsigned int parts,
+			bool leaf, unsigned int slack)
+{
+	unsigned int from = 0, to;
+
+	for (unsigned int c = 0; c < parts; c++) {
+		to = it->n * (c + 1) / parts;
+		if (!deal_part(lev, it, c, from, to, leaf, slack))
+			return false;
+		from = to;
+	}
+	return true;
+}
+
+void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsigned int slack)
+{
+	for (unsigned int parts = 1; parts <= SMR_PARTS_MAX; parts++)
+		if (deal_evenly(lev, it, parts, leaf, slack))
+			return;
+	for (unsigned int parts = 2; parts <= SMR_PARTS_MAX; parts++)
+		if (deal_evenly(lev, it, parts, leaf, 0))
+			return;
+	smr_assert(!"three nodes hold any window");
+}
+
+/* ---- Where it grows ---- */
+
+/*
+ * Is the range that was stored last beside ranges [i..j] of a leaf whose keys begin with @min, with
+ * no more than one between?
+ */
+static bool follows_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
+			   unsigned int i, unsigned int j)
+{
+	unsigned int end = smr_count(leaf) - 1, c = i > 2 ? i - 2 : 0, to = j + 2;
+	unsigned long first = smr_leaf_first(leaf, c, min);
+	unsigned long behind = to < end ? smr_start(leaf, to + 1) : ULONG_MAX;
+
+	/* On which side it is, if on any, no processor can foresee. */
+	if (mt->ma_newest - first >= behind - first)
+		return false;
+	for (; c <= end && c <= to; c++)
+		if (smr_value(smr_slots(leaf), c) && smr_leaf_first(leaf, c, min) == mt->ma_newest)
+			return true;
+	return false;
+}
+
+enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
+			  unsigned int i, unsigned int j)
+{
+	unsigned int behind = smr_count(leaf) - 1 - j;
+
+	if (behind > 0 && !follows_newest(mt, leaf, min, i, j))
+		return SMR_EITHER;
+	return i >= behind ? SMR_LEFT : SMR_RIGHT;
+}
+
+/* Parts of these sizes, of which some may be 0, that are all the items together. */
+static bool deal_sizes(struct smr_level *lev, const struct smr_items *it, const unsigned int *size)
+{
+	unsigned int from = 0, c = 0;
+
+	for (unsigned int i = 0; i < SMR_PARTS_MAX; from += size[i++])
+		if (size[i] && !deal_part(lev, it, c++, from, from + size[i], true, 0))
+			return false;
+	return true;
+}
+
+/* Items on that side of the new one, but for what is left there of a gap that it cuts. */
+static unsigned int count_side(const struct smr_items *it, unsigned long first, enum smr_side side)
+{
+	unsigned int x = 0;
+
+	while (it->start[x] < first)
+		x++;
+	if (side == SMR_LEFT)
+		return x > 0 && !it->slot[x - 1] ? x - 1 : x;
+	return it->n - (x + 1 < it->n && !it->slot[x + 1] ? x + 2 : x + 1);
+}
+
+bool smr_deal_growing(struct smr_level *lev, const struct smr_items *it, unsigned long first,
+		      enum smr_side full)
+{
+	static const unsigned int caps[] = { SMR_SLEAF_CAP, SMR_NLEAF_CAP, SMR_WLEAF_CAP };
+	unsigned int n, most, more;
+
+	if (smr_deal_alone(lev, it, true))
+		return true;
+	n = count_side(it, first, full);
+	if (n + SMR_LEAF_MIN > it->n)
+		n = it->n - SMR_LEAF_MIN;
+	if (n < SMR_LEAF_MIN)
+		return false;
+	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++) {
+		most = n < caps[i] ? n : caps[i];
+		more = n - most < SMR_LEAF_MIN ? 0 : n - most;
+		if (deal_sizes(lev, it,
+			       full == SMR_LEFT
+				       ? (unsigned int[]){ most, more, it->n - most - more }
+				       : (unsigned int[]){ it->n - most - more, more, most }))
+			return true;
+	}
+	return false;
+}
+
+void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it, unsigned long first,
+		     enum smr_side full)
+{
+	if (full != (lev->neighbour_left ? SMR_LEFT : SMR_RIGHT) ||
+	    !smr_deal_growing(lev, it, first, full))
+		smr_deal(lev, it, true, SMR_DEAL_SLACK);
+}
