@@ -148,14 +148,16 @@ smr_inline bool join_gaps(struct smr_edit *e, const struct place *p, enum smr_ki
 
 /*
  * What is known now, i, j, front and behind, says the rest. False: the leaf is too small for it, or
- * would be too empty.
+ * would be too empty; a slot can change in any, also in one that has few ranges since pieces have
+ * been put together.
  */
 smr_inline bool fits(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
 	e->swap = swaps(e);
 	e->nodes = !e->swap && !smr_editable(p->mt, p->leaf);
 	e->ranges = p->end + 1u - (e->j - e->i) + e->front + e->behind;
-	return e->ranges <= smr_kind_cap(kind) && (e->ranges >= SMR_LEAF_MIN || p->depth == 0);
+	return e->swap ||
+	       (e->ranges <= smr_kind_cap(kind) && (e->ranges >= SMR_LEAF_MIN || p->depth == 0));
 }
 
 /* Does an entry take the place of a run, all of it? That may be better than an edit (plan.c). */

@@ -273,6 +273,85 @@ static void places_in_all_pieces_together(void **state)
 	on_beds(false, 6, finds_areas);
 }
 
+/* In a leaf with few ranges, where the cursor is: the same one again is a slot, and so is NULL. */
+static void swaps_there(struct bed *b)
+{
+	struct ma_state *mas = &b->mas;
+	unsigned long first = mas->index, last = mas->last;
+	void *leaf = mas->node, *const *slots = smr_slots(leaf);
+	unsigned long built = b->tree.ma_nodes_built, i = mas->offset;
+
+	store_keys(b, first, last, new_entry(b));
+	assert_ptr_equal(leaf, mas->node);
+	if (i > 0 && i < mas->end &&
+	    smr_may_run(&b->tree, smr_run_from(slots, (unsigned int)i),
+			smr_run_to(slots, (unsigned int)i, mas->end), mas->end)) {
+		store_keys(b, first, last, NULL);
+		store_keys(b, first, last, new_entry(b));
+	}
+	assert_int_equal(b->tree.ma_nodes_built, built);
+}
+
+/* The cursor at @key, in its leaf. */
+static void *leaf_at(struct bed *b, unsigned long key)
+{
+	mas_set(&b->mas, key);
+	mas_walk(&b->mas);
+	return b->mas.node;
+}
+
+/* Clears ranges [@i..@j] of the leaf at @key. */
+static void clear_ranges(struct bed *b, unsigned long key, unsigned int i, unsigned int j)
+{
+	const void *leaf = leaf_at(b, key);
+
+	store_keys(b, smr_start(leaf, i), smr_start(leaf, j + 1) - 1, NULL);
+}
+
+/* Leaves the leaf at @key few ranges, and erases every other entry between gaps: into pieces. */
+static void thin_out(struct bed *b, unsigned long key)
+{
+	void *const *slots = smr_slots(leaf_at(b, key));
+	unsigned int i = slots[7] ? 8 : 7, j = b->mas.end - (slots[b->mas.end - 7u] ? 8u : 7u);
+
+	clear_ranges(b, key, i, j);
+	for (i = 2; leaf_at(b, key) && i < b->mas.end; i++) {
+		slots = smr_slots(b->mas.node);
+		if (slots[i - 2] && slots[i])
+			clear_ranges(b, key, i, i);
+	}
+}
+
+/*
+ * Two leaves that share may come to one with fewer ranges than any other, once their pieces have
+ * been put together.
+ */
+static void few_ranges(struct bed *b)
+{
+	unsigned long left, right;
+
+	leaf_at(b, 0);
+	left = b->mas.min;
+	right = b->mas.max + 1;
+	thin_out(b, left);
+	thin_out(b, right);
+	clear_ranges(b, right, 1, smr_count(leaf_at(b, right)) - 2);
+	leaf_at(b, left);
+	assert_in_range(b->mas.end, 2, SMR_LEAF_MIN - 2);
+	for (unsigned long i = 0, count = b->mas.end + 1ul; i < count; i++) {
+		b->mas.offset = i;
+		smr_range_here(&b->mas);
+		if (mtree_load(&b->tree, b->mas.index))
+			swaps_there(b);
+	}
+}
+
+static void a_leaf_may_have_few_ranges(void **state)
+{
+	(void)state;
+	on_beds(false, 1, few_ranges);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_fourth_piece_is_refused),
 		cmocka_unit_test(the_same_range_again_is_a_slot),
 		cmocka_unit_test(null_over_a_gap_is_nothing),
+		cmocka_unit_test(a_leaf_may_have_few_ranges),
 		cmocka_unit_test(places_in_all_pieces_together),
 	};
 
