@@ -10,7 +10,8 @@
  * 92 ranges, 63 children. Dealt out evenly to three nodes that is 31 or 21 each, which fits a node
  * of any kind (31 and 25 when wide). So three nodes a level are enough, and the next level again
  * gets at most three. At the top there is no neighbour: two parts at most, and a new top. A store
- * builds 3h nodes at most.
+ * builds 3h nodes at most. (Three leaves may come to four, with one node above, in a tree of three
+ * levels or more: share.c.)
  */
 #include "tree/write.h"
 

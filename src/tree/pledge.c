@@ -240,10 +240,11 @@ static void foresee(const struct smr_write *w, struct need *n)
 /* The same after leaves have been shared: they may be one more, or less, below the same node. */
 static void foresee_share(const struct smr_share *s, struct need *n)
 {
-	unsigned int before = smr_count(s->path[s->depth]), after = before + s->leaves->parts - 2;
+	unsigned int before = smr_count(s->path[s->depth]);
+	unsigned int after = before + s->leaves->parts - smr_share_leaves(s);
 
-	n->leaves += s->leaves->parts - 2UL;
-	n->nodes += s->leaves->parts - 2UL;
+	n->leaves += (unsigned long)after - before;
+	n->nodes += (unsigned long)after - before;
 	n->crowding += (unsigned long)smr_crowding(after) - smr_crowding(before);
 	n->crowding -= s->depth ? top_crowding(s->mt->ma_root) : smr_crowding(after);
 }

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An edit for which its leaf is too full, or would be too empty: the leaf and a brother, one under
- * the same parent, are dealt out anew, to three leaves at most. Nearly all that is not an edit is
- * this, and plan.c, which does it for whatever comes together in a window of any level, takes twice
- * as long. What comes of it is the same.
+ * An edit for which its leaf is too full, or would be too empty: the leaf and its brothers, those
+ * under the same parent, share. Nearly all that is not an edit is this, and plan.c, which does it
+ * for whatever comes together in a window of any level, takes twice as long.
  *
- * Where both leaves are written alike, and what comes of them would be, too, ranges stay as they
- * are written: no bound becomes a key and a bound again, and no encoding is chosen by looking at
- * all of them. Where that cannot be told by a few, where ranges are in pieces, where one leaf is to
- * be left full, and where one is too empty, they are decoded, as plan.c does it.
+ * A full leaf shares with both its brothers, and the three of them are dealt out to as many or one
+ * more: so it takes longer until one of them is full again than if it had shared with one, and they
+ * are as full in the end. For that all must be written alike, and what comes of them would be, too:
+ * ranges stay as they are written, so no bound becomes a key and a bound again, and no encoding is
+ * chosen by looking at all of them.
+ *
+ * Else, and where the node above has no room, one leaf is to be left full, or one is too empty, it
+ * shares with one brother, as plan.c would have it, node for node. They are decoded, as there,
+ * where they are not written alike, it cannot be told by a few ranges, or ranges are in pieces.
  */
 #include "tree/check.h"
 #include "tree/gap.h"
@@ -21,57 +25,77 @@
 
 /* ---- Which leaves ---- */
 
-/*
- * Is the brother to be the one behind? It is the only one, or else the one to be left full, or else
- * the emptier.
- */
-smr_inline bool choose_behind(const void *above, unsigned int at, enum smr_side full)
+smr_inline const void *above_of(const struct smr_share *s)
 {
-	void *const *slots = smr_slots(above);
+	return s->path[s->depth];
+}
+
+/* The leaf on the left of the one that is edited (@by -1), or on its right (1). */
+smr_inline const void *leaf_of(const struct smr_share *s, int by)
+{
+	return smr_slots(above_of(s))[s->slot[s->depth] + by];
+}
+
+/*
+ * Is it to be the brother on the right, of one alone? If he is the only one, or else the one to be
+ * left full, or else the emptier.
+ */
+smr_inline bool choose_right(const struct smr_share *s, enum smr_side full)
+{
+	const void *above = above_of(s);
+	unsigned int at = s->slot[s->depth];
 
 	if (at == 0 || at + 1 == smr_count(above))
 		return at == 0;
 	if (full != SMR_EITHER)
 		return full == SMR_RIGHT;
-	smr_prefetch_node(slots[at - 1]); /* one of them will be read, as a whole */
-	smr_prefetch_node(slots[at + 1]);
-	return smr_count(slots[at - 1]) > smr_count(slots[at + 1]);
+	smr_prefetch_node(leaf_of(s, -1)); /* one of them will be read, as a whole */
+	smr_prefetch_node(leaf_of(s, 1));
+	return smr_count(leaf_of(s, -1)) > smr_count(leaf_of(s, 1));
 }
 
-static void choose_brother(struct smr_share *s, enum smr_side full)
+/* The first key of child @i of the node above, and the last: most often that knows them. */
+smr_inline unsigned long child_min(const struct smr_share *s, unsigned int i)
 {
-	const void *above = s->path[s->depth];
+	return i > 0 ? smr_child_start(above_of(s), i) : smr_path_min(s->path, s->slot, s->depth);
+}
+
+smr_inline unsigned long child_max(const struct smr_share *s, unsigned int i)
+{
+	return i + 1 < smr_count(above_of(s)) ? smr_child_start(above_of(s), i + 1) - 1
+					      : smr_path_max(s->path, s->slot, s->depth);
+}
+
+/* The brother on the left, or the one on the right, or both are to share. */
+static void set_brothers(struct smr_share *s, const struct smr_edit *e, bool left, bool right)
+{
 	unsigned int at = s->slot[s->depth];
 
-	s->behind = choose_behind(above, at, full);
-	s->leaves->neighbour_left = !s->behind;
-	s->first = s->behind ? at : at - 1;
-	s->brother = smr_slots(above)[s->behind ? at + 1 : at - 1];
-	s->meet = smr_child_start(above, s->first + 1);
+	s->left = left;
+	s->right = right;
+	s->first = at - left;
+	s->before = left ? smr_count(leaf_of(s, -1)) : 0;
+	s->ranges = s->before + e->ranges + (right ? smr_count(leaf_of(s, 1)) : 0);
+	s->stand = s->before + e->i + e->front;
+	s->leaves->neighbour_left = left;
+	s->leaves->min = left ? child_min(s, at - 1) : s->min;
+	s->leaves->max = right ? child_max(s, at + 1) : s->max;
 }
 
-/* Do both write the same bound for the same key, also for that where they meet? */
-smr_inline bool written_alike(const struct smr_share *s)
+/* Does the brother write the same bound for the same key, also for that where they meet? */
+smr_inline bool written_alike(const struct smr_share *s, const void *brother, unsigned long meet)
 {
-	const struct smr_node *leaf = smr_node_of(s->leaf), *brother = smr_node_of(s->brother);
+	const struct smr_node *a = smr_node_of(s->leaf), *b = smr_node_of(brother);
 
-	return smr_enode_kind(s->leaf) == smr_enode_kind(s->brother) &&
-	       leaf->base == brother->base && leaf->shift == brother->shift &&
-	       leaf->mark == SMR_UNMARKED && brother->mark == SMR_UNMARKED &&
-	       smr_can_start(s->leaf, s->meet);
+	return smr_enode_kind(s->leaf) == smr_enode_kind(brother) && a->base == b->base &&
+	       a->shift == b->shift && b->mark == SMR_UNMARKED && smr_can_start(s->leaf, meet);
 }
 
-/* The first key of both, and the last: most often the node above knows them. */
-static void set_limits(struct smr_share *s)
+smr_inline bool all_written_alike(const struct smr_share *s)
 {
-	const void *above = s->path[s->depth];
-	struct smr_level *lev = s->leaves;
-	unsigned int behind = s->first + 2;
-
-	lev->min = s->first > 0 ? smr_child_start(above, s->first)
-				: smr_path_min(s->path, s->slot, s->depth);
-	lev->max = behind < smr_count(above) ? smr_child_start(above, behind) - 1
-					     : smr_path_max(s->path, s->slot, s->depth);
+	return smr_node_of(s->leaf)->mark == SMR_UNMARKED &&
+	       (!s->left || written_alike(s, leaf_of(s, -1), s->min)) &&
+	       (!s->right || written_alike(s, leaf_of(s, 1), s->max + 1));
 }
 
 /* ---- As they are written ---- */
@@ -165,14 +189,17 @@ smr_inline void gather_kind(enum smr_kind kind, struct smr_share *s, const struc
 {
 	struct smr_written *r = &s->written;
 	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
-	unsigned int at = s->behind ? 0 : smr_count(s->brother);
+	unsigned int to = s->before + e->ranges;
 
-	if (!s->behind)
-		add_leaf(kind, r, 0, s->brother);
-	add_edited(kind, r, at, s->leaf, e->i, e->ranges - leaf->count);
-	if (s->behind)
-		add_leaf(kind, r, e->ranges, s->brother);
-	set_bound(kind, r, s->behind ? e->ranges : at, smr_kind_bound_of(leaf, kind, s->meet));
+	if (s->left)
+		add_leaf(kind, r, 0, leaf_of(s, -1));
+	add_edited(kind, r, s->before, s->leaf, e->i, e->ranges - leaf->count);
+	if (s->left)
+		set_bound(kind, r, s->before, smr_kind_bound_of(leaf, kind, s->min));
+	if (s->right) {
+		add_leaf(kind, r, to, leaf_of(s, 1));
+		set_bound(kind, r, to, smr_kind_bound_of(leaf, kind, s->max + 1));
+	}
 	set_bound(kind, r, s->stand, e->from);
 	r->entry[s->stand] = entry;
 	if (e->behind)
@@ -200,14 +227,13 @@ smr_inline unsigned long start_of(enum smr_kind kind, const struct smr_share *s,
 }
 
 /* Evenly, as deal.c does. */
-smr_inline void divide(enum smr_kind kind, struct smr_share *s, unsigned int ranges,
-		       unsigned int parts)
+smr_inline void divide(enum smr_kind kind, struct smr_share *s, unsigned int parts)
 {
 	struct smr_level *lev = s->leaves;
 
 	lev->parts = (unsigned char)parts;
 	for (unsigned int c = 0; c <= parts; c++)
-		lev->cut[c] = (unsigned char)(ranges * c / parts);
+		lev->cut[c] = (unsigned char)(s->ranges * c / parts);
 	for (unsigned int c = 0; c < parts; c++)
 		lev->start[c] = start_of(kind, s, lev->cut[c]);
 }
@@ -275,43 +301,44 @@ smr_inline bool short_parts_stay(const struct smr_share *s)
 }
 
 /*
- * As smr_deal_leaves() does, if they stay as they are written. Else, or perhaps, false. Of short
- * ones, as most are, no more has to be asked than whether their units stay.
+ * As smr_deal_leaves() does, if they stay as they are written: to as many as there are, or one
+ * more. Else, or perhaps, false. Of short ones, as most are, no more has to be asked than whether
+ * their units stay.
  */
-smr_inline bool deal_kind(enum smr_kind kind, struct smr_share *s, unsigned int ranges)
+smr_inline bool deal_kind(enum smr_kind kind, struct smr_share *s)
 {
-	unsigned int parts = 2;
+	unsigned int leaves = smr_share_leaves(s), parts = leaves;
 
 	if (smr_kind_short(kind)) {
-		divide(kind, s, ranges, ranges > 2 * (SMR_SLEAF_CAP - SMR_DEAL_SLACK) ? 3 : 2);
+		divide(kind, s, leaves + (s->ranges > leaves * (SMR_SLEAF_CAP - SMR_DEAL_SLACK)));
 		return short_parts_stay(s);
 	}
 	do
-		divide(kind, s, ranges, parts);
-	while (!parts_fit(kind, s) && ++parts <= SMR_PARTS_MAX);
-	return parts <= SMR_PARTS_MAX && parts_stay(kind, s);
+		divide(kind, s, parts);
+	while (!parts_fit(kind, s) && ++parts <= leaves + 1);
+	return parts <= leaves + 1 && parts_stay(kind, s);
 }
 
 /* May what belongs into the leaf fit into one of another kind? */
 smr_inline bool may_do_alone(enum smr_kind kind, const struct smr_share *s,
 			     const struct smr_edit *e)
 {
-	unsigned int from = s->behind ? 0 : smr_count(s->brother);
 	struct smr_code code;
 
 	return !smr_kind_short(kind) &&
-	       guess(kind, s, &code, from, from + e->ranges, s->behind ? s->leaves->min : s->meet,
-		     s->behind ? s->meet - 1 : s->leaves->max, 0);
+	       guess(kind, s, &code, s->before, s->before + e->ranges, s->min, s->max, 0);
 }
 
 smr_inline bool plan_kind(enum smr_kind kind, struct smr_share *s, const struct smr_edit *e)
 {
-	return !may_do_alone(kind, s, e) && deal_kind(kind, s, e->ranges + smr_count(s->brother));
+	return !may_do_alone(kind, s, e) && deal_kind(kind, s);
 }
 
-/* False: or perhaps they do not stay as they are. */
+/* False: they do not stay as they are, or perhaps not. */
 static bool plan_written(struct smr_share *s, const struct smr_edit *e, void *entry)
 {
+	if (!all_written_alike(s))
+		return false;
 	gather_written(s, e, entry);
 	return SMR_FOR_LEAF(s->leaf, plan_kind, s, e);
 }
@@ -353,9 +380,11 @@ SMR_CLONES static void write_parts(struct smr_share *s, struct smr_nodes *own)
 
 /* ---- Decoded ---- */
 
-static void add_brother(struct smr_share *s, unsigned long min)
+static void add_brother(struct smr_share *s, int by, unsigned long min)
 {
-	smr_items_add_node(&s->items, s->brother, 0, smr_count(s->brother), min);
+	const void *brother = leaf_of(s, by);
+
+	smr_items_add_node(&s->items, brother, 0, smr_count(brother), min);
 }
 
 static void gather_items(struct smr_share *s, const struct smr_edit *e, void *entry)
@@ -365,15 +394,15 @@ static void gather_items(struct smr_share *s, const struct smr_edit *e, void *en
 
 	it->n = 0;
 	it->pieces = false;
-	if (!s->behind)
-		add_brother(s, s->leaves->min);
-	smr_items_add_node(it, leaf, 0, e->i + e->front, s->behind ? s->leaves->min : s->meet);
+	if (s->left)
+		add_brother(s, -1, s->leaves->min);
+	smr_items_add_node(it, leaf, 0, e->i + e->front, s->min);
 	smr_items_add(it, e->first, entry, 0);
 	if (e->behind)
 		smr_items_add(it, e->last + 1, smr_slots(leaf)[e->j], 0);
 	smr_items_add_node(it, leaf, e->j + 1, smr_count(leaf), 0);
-	if (s->behind)
-		add_brother(s, s->meet);
+	if (s->right)
+		add_brother(s, 1, s->max + 1);
 }
 
 /* ---- Planning ---- */
@@ -381,14 +410,12 @@ static void gather_items(struct smr_share *s, const struct smr_edit *e, void *en
 /* May all that belongs into the leaf fit into one of another kind? Then that is better. */
 static bool does_alone(const struct smr_share *s, const struct smr_edit *e)
 {
-	unsigned int at = s->behind ? 0 : smr_count(s->brother);
 	struct smr_code code;
 
 	if (e->ranges > SMR_SLEAF_CAP || e->ranges < SMR_LEAF_MIN)
 		return false;
 	return smr_node_of(s->leaf)->mark == SMR_PIECES ||
-	       smr_code_choose(&code, s->items.start + at, e->ranges,
-			       s->behind ? s->meet - 1 : s->leaves->max, true, 0);
+	       smr_code_choose(&code, s->items.start + s->before, e->ranges, s->max, true, 0);
 }
 
 /* The item that begins at @start. */
@@ -415,10 +442,43 @@ static bool plan_decoded(struct smr_share *s, const struct smr_edit *e, void *en
 	return true;
 }
 
+/*
+ * A full leaf and both its brothers: to four, if three will not do. With the node above, which must
+ * have room, these are no more than any store may take in a tree of that height. False: that is not
+ * so, or perhaps not.
+ */
+static bool plan_three(struct smr_share *s, const struct smr_edit *e, void *entry)
+{
+	unsigned int at = s->slot[s->depth], nodes;
+	const void *above = above_of(s);
+
+	if (at == 0 || at + 1 >= smr_count(above) ||
+	    smr_count(above) == smr_kind_cap(smr_enode_kind(above)) ||
+	    smr_store_nodes(s->depth + 2UL) < SMR_SHARES_MAX + 1)
+		return false;
+	smr_prefetch_node(leaf_of(s, -1));
+	smr_prefetch_node(leaf_of(s, 1));
+	set_brothers(s, e, true, true);
+	return plan_written(s, e, entry) && smr_share_fits(s, &nodes);
+}
+
+/* The leaf and one brother. @full: the side that is to be left so. */
+static bool plan_two(struct smr_share *s, const struct smr_edit *e, void *entry, bool evenly,
+		     enum smr_side full)
+{
+	bool right = choose_right(s, full);
+
+	set_brothers(s, e, !right, right);
+	if (evenly && plan_written(s, e, entry))
+		return true;
+	s->decoded = true;
+	return plan_decoded(s, e, entry, full);
+}
+
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
 		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry)
 {
-	bool too_full = e->ranges > SMR_LEAF_MIN;
+	bool too_full = e->ranges > SMR_LEAF_MIN, evenly;
 	enum smr_side full = SMR_EITHER;
 
 	if (depth == 0)
@@ -430,21 +490,20 @@ bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_
 	s->slot = slot;
 	s->depth = depth - 1;
 	s->leaf = path[depth];
+	s->min = child_min(s, slot[depth - 1]);
+	s->max = child_max(s, slot[depth - 1]);
+	s->decoded = false;
 	if (entry && too_full)
-		full = smr_growing(mt, s->leaf, smr_path_min(path, slot, depth), e->i, e->j);
-	choose_brother(s, full);
-	s->stand = (s->behind ? 0 : smr_count(s->brother)) + e->i + e->front;
-	set_limits(s);
-	s->decoded = !too_full || full != SMR_EITHER || !written_alike(s) ||
-		     !plan_written(s, e, entry);
-	return !s->decoded || plan_decoded(s, e, entry, full);
+		full = smr_growing(mt, s->leaf, s->min, e->i, e->j);
+	evenly = too_full && full == SMR_EITHER;
+	return (evenly && plan_three(s, e, entry)) || plan_two(s, e, entry, evenly, full);
 }
 
 bool smr_share_fits(const struct smr_share *s, unsigned int *nodes)
 {
-	const void *above = s->path[s->depth];
+	const void *above = above_of(s);
 	const struct smr_level *lev = s->leaves;
-	unsigned int children = smr_count(above) + lev->parts - 2u;
+	unsigned int children = smr_count(above) + lev->parts - smr_share_leaves(s);
 
 	if (children > smr_kind_cap(smr_enode_kind(above)) ||
 	    children < (s->depth > 0 ? SMR_INNER_MIN : 2))
@@ -465,8 +524,8 @@ static void publish(struct smr_share *s, void *above, struct smr_nodes *dropped)
 	void *old = s->path[s->depth];
 	unsigned int d = s->depth;
 
-	smr_drop_node(mt, smr_slots(old)[s->first], dropped);
-	smr_drop_node(mt, smr_slots(old)[s->first + 1], dropped);
+	for (unsigned int i = 0; i < smr_share_leaves(s); i++)
+		smr_drop_node(mt, smr_slots(old)[s->first + i], dropped);
 	smr_drop_node(mt, old, dropped);
 	smr_publish(d ? smr_slots(s->path[d - 1]) + s->slot[d - 1] : &mt->ma_root, above);
 	if (d > 0 && smr_tracks_gaps(mt))
@@ -492,7 +551,8 @@ static void *commit(struct smr_share *s, struct smr_nodes *own, struct smr_nodes
 	smr_build_share(s, own);
 	node = smr_nodes_pop(own);
 	smr_finish_level(s->mt, lev, true);
-	above = smr_splice_inner(node, s->path[s->depth], s->first, s->first + 1, lev);
+	above = smr_splice_inner(node, s->path[s->depth], s->first,
+				 s->first + smr_share_leaves(s) - 1, lev);
 	node->txn = s->mt->ma_txn;
 	smr_census(s->mt, above, 1);
 	publish(s, above, dropped);

@@ -37,12 +37,15 @@
 /* No window of one level is ever dealt out to more nodes than this: see deal.c. */
 #define SMR_PARTS_MAX 3
 
+/* But leaves that share as they are written: share.c. */
+#define SMR_SHARES_MAX 4
+
 /*
  * Room left in leaves that are dealt out anew, so that the next store does not have to do it again.
  * Inner nodes are dealt without, and never packed: what credits promise rests on how full they are
  * after that (pledge.c).
  */
-#define SMR_DEAL_SLACK 4
+#define SMR_DEAL_SLACK 5
 
 enum smr_what {
 	SMR_NOTHING, /* it is so already */
@@ -52,7 +55,7 @@ enum smr_what {
 	SMR_EDIT,    /* of one leaf: edit.h */
 	SMR_INPLACE, /* change one leaf in place: nobody else can see it */
 	SMR_LEAF,    /* one leaf becomes one of the same encoding; copies above it, at most */
-	SMR_SHARE,   /* an edit of a leaf that shares with a brother: share.c */
+	SMR_SHARE,   /* an edit of a leaf that shares with its brothers: share.c */
 	SMR_SLIDE,   /* a gap of two leaves becomes one of them: slide.c */
 	SMR_SUBTREE, /* everything else: see the levels */
 };
@@ -65,12 +68,15 @@ struct smr_level {
 	bool neighbour_left;
 	bool spliced; /* its only part is its only node, but for the children that change */
 	unsigned char parts;
-	unsigned char cut[SMR_PARTS_MAX + 1]; /* part i gets items [cut[i], cut[i + 1]) */
-	struct smr_code code[SMR_PARTS_MAX];
-	unsigned long start[SMR_PARTS_MAX];
-	void *node[SMR_PARTS_MAX]; /* once built */
-	uint32_t gap[SMR_PARTS_MAX];
+	unsigned char cut[SMR_SHARES_MAX + 1]; /* part i gets items [cut[i], cut[i + 1]) */
+	struct smr_code code[SMR_SHARES_MAX];
+	unsigned long start[SMR_SHARES_MAX];
+	void *node[SMR_SHARES_MAX]; /* once built */
+	uint32_t gap[SMR_SHARES_MAX];
 };
+
+/* Those of three leaves, one of them with two more. */
+#define SMR_WRITTEN_MAX (3 * SMR_CAP_MAX + 2)
 
 /*
  * Ranges of leaves of one kind, base and shift: where each begins, but the first, as they write it,
@@ -78,25 +84,27 @@ struct smr_level {
  */
 struct smr_written {
 	union {
-		int16_t b16[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
-		int32_t b32[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
-		int64_t b64[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+		int16_t b16[SMR_WRITTEN_MAX + SMR_ITEMS_SPARE];
+		int32_t b32[SMR_WRITTEN_MAX + SMR_ITEMS_SPARE];
+		int64_t b64[SMR_WRITTEN_MAX + SMR_ITEMS_SPARE];
 	};
-	void *entry[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
+	void *entry[SMR_WRITTEN_MAX + SMR_ITEMS_SPARE];
 };
 
-/* A leaf and a brother, whose ranges are dealt out anew: share.c. */
+/* A leaf and one brother, or both, whose ranges are dealt out anew: share.c. */
 struct smr_share {
 	struct maple_tree *mt;
 	void *const *path; /* the node above them at @depth */
 	const unsigned char *slot;
 	unsigned int depth;
-	const void *leaf, *brother;
-	bool behind;              /* is the brother the one behind? */
+	const void *leaf;
+	unsigned long min, max;   /* its keys */
+	bool left, right;         /* does the brother there share? */
 	bool decoded;             /* are they items? else they stay as they are written */
-	unsigned int first;       /* offset above of the one in front */
-	unsigned long meet;       /* where the other begins */
-	unsigned int stand;       /* which range of both is the new one? */
+	unsigned int first;       /* offset above of the first of them */
+	unsigned int before;      /* ranges in front of the leaf's */
+	unsigned int ranges;      /* of all */
+	unsigned int stand;       /* which of these is the new one? */
 	struct smr_level *leaves; /* that come of it */
 	union {
 		struct smr_written written;
@@ -284,7 +292,7 @@ void *smr_splice_inner(struct smr_node *node, const void *old, unsigned int firs
 /* A copy, flags and all. */
 void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 
-/* ---- A leaf and its brother (share.c) ---- */
+/* ---- A leaf and its brothers (share.c) ---- */
 
 /*
  * Plans @e, of the leaf at @depth of a path, for which that would be too full, or too empty, with
@@ -292,6 +300,11 @@ void smr_node_copy(struct smr_node *to, const struct smr_node *from);
  */
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
 		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry);
+/* How many leaves share. */
+smr_inline unsigned int smr_share_leaves(const struct smr_share *s)
+{
+	return 1u + s->left + s->right;
+}
 /* Can they be children of the node above, which stays else as it is? Then it takes @nodes. */
 bool smr_share_fits(const struct smr_share *s, unsigned int *nodes);
 /* Writes the new leaves, into nodes of @own. */

@@ -150,7 +150,51 @@ static unsigned long nodes_of(struct maple_tree *mt)
 	return stats.nodes;
 }
 
-/* Each store splits the next full leaf: two full ones become three. */
+/* The first key behind the leaf of @key; 0: there is none. */
+static unsigned long behind(struct maple_tree *mt, unsigned long key)
+{
+	MA_STATE(mas, mt, key, key);
+
+	mas_walk(&mas);
+	return mas.max + 1;
+}
+
+/* Would a store of one key in the cursor's leaf come to a leaf more? */
+static bool adds_leaf(struct ma_state *mas)
+{
+	struct smr_write w;
+	unsigned int before;
+
+	smr_plan(&w, mas, mas->index, mas->last, xa_mk_value(7), false);
+	if (w.what == SMR_SHARE || (w.what == SMR_SUBTREE && w.shared))
+		before = smr_share_leaves(&w.share);
+	else if (w.what == SMR_SUBTREE)
+		before = w.level[0].neighbour ? 2 : 1;
+	else
+		return false;
+	return w.level[0].parts > before;
+}
+
+/* A key where that is so, from leaf to leaf, from @key on. */
+static unsigned long next_split(struct maple_tree *mt, unsigned long key)
+{
+	MA_STATE(mas, mt, key, key);
+
+	for (;;) {
+		unsigned long end;
+
+		mas_set(&mas, key);
+		mas_walk(&mas);
+		end = mas.max;
+		mas_set(&mas, mas.index + (mas.last - mas.index) / 2);
+		key = mas.index;
+		if (adds_leaf(&mas))
+			return key;
+		key = end + 1;
+	}
+}
+
+/* Each store splits the next leaf that can be, of those around it. */
 static void recycling_is_tight(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
@@ -162,30 +206,20 @@ static void recycling_is_tight(void **state)
 	mtree_lock(&mt);
 	full_tree(&mt, 41 * env_scaled(3000));
 	before = nodes_of(&mt);
-	nr = mt.ma_pledge.leaves / 2 - 1;
+	nr = mt.ma_pledge.leaves / 3 - 1;
 	mtree_unlock(&mt);
 	mt_credits_init(&c, &mt, MT_CREDITS_RECYCLING);
 	assert_int_equal(mt_credits_set_batch(&c, 1), 0);
 	assert_int_equal(mt_credits_reserve(&c, nr, GFP_KERNEL), 0);
 	pledged = mt.ma_pledge.pledged;
 	for (unsigned long i = 0; i < nr; i++) {
-		unsigned long max, first;
-		MA_STATE(mas, &mt, key, key);
-
 		mtree_lock(&mt);
-		mas_walk(&mas);
-		first = mas.index + (mas.last - mas.index) / 2;
-		/*
-		 * What the two leaves become, this store included, ends where the second of them
-		 * does.
-		 */
-		max = mas.max;
-		mas_set(&mas, max + 1);
-		mas_walk(&mas);
-		max = mas.max;
+		key = next_split(&mt, key);
 		mtree_unlock(&mt);
-		assert_int_equal(mtree_store_range_credit(&c, first, first, xa_mk_value(3)), 0);
-		key = max == ULONG_MAX ? 0 : max + 1;
+		assert_int_equal(mtree_store_range_credit(&c, key, key, xa_mk_value(3)), 0);
+		mtree_lock(&mt);
+		key = behind(&mt, key);
+		mtree_unlock(&mt);
 	}
 	mtree_lock(&mt);
 	grown = nodes_of(&mt) - before;

@@ -2,7 +2,8 @@
 /*
  * A leaf too full, or too empty, shares with a brother, whatever then becomes of the node above:
  * that comes to the very nodes that any store's way makes of it. Each time there is a copy of the
- * tree, in which the leaf is marked so that it goes that way.
+ * tree, in which the leaf is marked so that it goes that way. If it shares with both brothers, all
+ * are written as before, and filled evenly.
  */
 #include "run_bed.h"
 
@@ -11,7 +12,7 @@
 
 #include <samara/credits.h>
 
-enum { STEPS = 6000, SPACE = 8000, SMALL = 80 };
+enum { STEPS = 6000, SPACE = 8000, SMALL = 80, CREDITS = 20 };
 
 struct growth {
 	unsigned long unit;
@@ -71,6 +72,34 @@ static void same_census(const struct maple_tree *a, const struct maple_tree *b)
 	assert_int_equal(mt_height(a), mt_height(b));
 }
 
+/* ---- What the tree counts of itself ---- */
+
+struct sum {
+	unsigned long leaves, inner, crowding;
+};
+
+static void add_nodes(const void *enode, struct sum *sum)
+{
+	if (smr_enode_leaf(enode)) {
+		sum->leaves++;
+		return;
+	}
+	sum->inner++;
+	sum->crowding += smr_crowding(smr_count(enode));
+	for (unsigned int i = 0; i < smr_count(enode); i++)
+		add_nodes(smr_slots(enode)[i], sum);
+}
+
+static void expect_census(const struct maple_tree *mt)
+{
+	struct sum sum = { 0, 0, 0 };
+
+	add_nodes(mt->ma_root, &sum);
+	assert_int_equal(mt->ma_pledge.leaves, sum.leaves);
+	assert_int_equal(mt->ma_pledge.inner, sum.inner);
+	assert_int_equal(mt->ma_pledge.crowding, sum.crowding);
+}
+
 /* ---- One store in both ---- */
 
 /* A copy in which the leaf of @first goes the way of any store. */
@@ -126,7 +155,7 @@ static bool shares(const struct smr_write *w)
 static void same_plans(struct bed *b, struct maple_tree *copy, unsigned long first,
 		       unsigned long last, void *entry)
 {
-	for (unsigned long credits = 1; credits < 20; credits++) {
+	for (unsigned long credits = 1; credits < CREDITS; credits++) {
 		/* Where it is known gaps are in one piece, so NULL may come to something else. */
 		bool known = entry && credits % 3 == 0;
 		unsigned long most = known ? copy->ma_pledge.leaves + credits : 0;
@@ -199,11 +228,71 @@ static void store_by_share(struct bed *b, unsigned long first, unsigned long las
 
 /*
  * How many stores shared, of full and of empty leaves, with the node above too full or too empty
- * then, or as they are written; and to how many leaves that came.
+ * then, or as they are written; with both brothers; and to how many leaves that came.
  */
 struct count {
-	unsigned long full, empty, above, written, to[SMR_PARTS_MAX + 1];
+	unsigned long full, empty, above, written, three, to[SMR_SHARES_MAX + 1];
 };
+
+/* The leaf that begins with @key is written as @like, and filled evenly. Its ranges. */
+static unsigned int expect_part(struct bed *b, const struct smr_node *like, enum smr_kind kind,
+				const struct smr_share *s, unsigned long key)
+{
+	MA_STATE(mas, &b->tree, key, key);
+	unsigned int least = s->ranges / s->leaves->parts;
+	const struct smr_node *node;
+
+	mas_walk(&mas);
+	node = smr_node_of(mas.node);
+	assert_int_equal(smr_enode_kind(mas.node), kind);
+	assert_int_equal(node->base, like->base);
+	assert_int_equal(node->shift, like->shift);
+	assert_in_range(node->count, least, least + (s->ranges % s->leaves->parts != 0));
+	assert_int_equal(mas.min, key);
+	return node->count;
+}
+
+/* What holders of so many credits need. */
+static unsigned long required_among(struct maple_tree *mt, unsigned long credits)
+{
+	__typeof__(mt->ma_pledge) before = mt->ma_pledge;
+	unsigned long required;
+
+	mt->ma_pledge.recycling = credits;
+	required = smr_pledge_required(mt);
+	mt->ma_pledge = before;
+	return required;
+}
+
+/* What three leaves come to, and what holders of credits are owed for that. */
+static void store_three(struct bed *b, unsigned long first, unsigned long last, void *entry,
+			struct smr_write *w)
+{
+	struct smr_share *s = &w->share;
+	struct smr_node like = *smr_node_of(s->leaf);
+	enum smr_kind kind = smr_enode_kind(s->leaf);
+	unsigned long needed[CREDITS], owed[CREDITS];
+	unsigned int ranges = 0;
+
+	s->leaves = &w->level[0];
+	assert_true(w->what == SMR_SHARE && !s->decoded && s->left && s->right);
+	assert_in_range(s->leaves->parts, 3, 4);
+	for (unsigned long c = 1; c < CREDITS; c++) {
+		needed[c] = required_among(&b->tree, c);
+		owed[c] = plan_among(&b->tree, c, 0, first, last, entry).pledge;
+	}
+	store_by_share(b, first, last, entry, w);
+	for (unsigned long c = 1; c < CREDITS; c++) {
+		unsigned long needs = required_among(&b->tree, c);
+
+		assert_int_equal(owed[c], needs > needed[c] ? needs - needed[c] : 0);
+	}
+	for (unsigned int c = 0; c < s->leaves->parts; c++)
+		ranges += expect_part(b, &like, kind, s, s->leaves->start[c]);
+	assert_int_equal(ranges, s->ranges);
+	assert_int_equal(mt_check(&b->tree, NULL, 0), 0);
+	expect_census(&b->tree);
+}
 
 static void store_both(struct bed *b, unsigned long first, unsigned long last, void *entry,
 		       struct count *count)
@@ -219,12 +308,19 @@ static void store_both(struct bed *b, unsigned long first, unsigned long last, v
 	count->above += w.what == SMR_SUBTREE;
 	count->written += !w.share.decoded;
 	count->to[w.level[0].parts]++;
+	assert_true(w.what == SMR_SUBTREE || w.nodes <= smr_store_nodes(mt_height(&b->tree)));
+	if (smr_share_leaves(&w.share) == 3) {
+		count->three++;
+		store_three(b, first, last, entry, &w);
+		return;
+	}
 	make_copy(b, &copy, first);
 	same_plans(b, &copy, first, last, entry);
 	store_by_plan(&copy, first, last, entry);
 	store_by_share(b, first, last, entry, &w);
 	same_nodes(b->tree.ma_root, copy.ma_root, smr_tracks_gaps(&copy));
 	same_census(&b->tree, &copy);
+	expect_census(&b->tree);
 	__mt_destroy(&copy);
 	mtree_unlock(&copy);
 }
@@ -296,6 +392,8 @@ static void comes_to_the_same_nodes(void **state)
 	};
 	static const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU, MT_FLAGS_ALLOC_RANGE, RCU_TREE };
 
+	unsigned long three = 0, four = 0;
+
 	(void)state;
 	for (unsigned int i = 0; i < ARRAY_SIZE(all); i++) {
 		struct count count = { 0 };
@@ -305,7 +403,10 @@ static void comes_to_the_same_nodes(void **state)
 		assert_true(count.full > 100 && count.empty > 50);
 		assert_true(count.above > 20 && count.written > 100);
 		assert_true(count.to[1] > 0 && count.to[2] > 100 && count.to[3] > 100);
+		three += count.three;
+		four += count.to[4];
 	}
+	assert_true(three > 800 && four > 300);
 	expect_no_nodes();
 }
 
