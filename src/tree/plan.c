@@ -479,8 +479,7 @@ static smr_noinline void plan_subtree(struct smr_write *w)
 	plan_levels(w, 0);
 }
 
-/* A leaf has shared with its brother, and the node above is to be dealt out, too. */
-static smr_noinline void plan_above_share(struct smr_write *w)
+void smr_plan_above_share(struct smr_write *w)
 {
 	const struct smr_share *s = &w->share;
 	void *const *slots = smr_slots(s->path[s->depth]);
@@ -618,7 +617,7 @@ static bool plan_share(struct smr_write *w)
 	if (smr_share_fits(&w->share, &w->nodes))
 		w->what = SMR_SHARE;
 	else
-		plan_above_share(w);
+		smr_plan_above_share(w);
 	return true;
 }
 

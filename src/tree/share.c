@@ -16,7 +16,7 @@
  */
 #include "tree/check.h"
 #include "tree/gap.h"
-#include "tree/pledge.h"
+#include "tree/plan.h"
 #include "tree/splice.h"
 #include "tree/write.h"
 
@@ -589,27 +589,60 @@ void smr_commit_share(struct smr_share *s, struct ma_state *mas)
 	mas->seq = s->mt->ma_seq;
 }
 
+/* Nodes for a store without a cursor; or -EAGAIN: who may wait for more should try again. */
+static int take(struct maple_tree *mt, struct smr_nodes *own, unsigned int nr, gfp_t gfp)
+{
+	if (gfpflags_allow_blocking(gfp))
+		smr_check_store_alloc(mt);
+	if (!smr_mem_take(smr_mem_of(mt), own, nr, gfp))
+		return 0;
+	return gfpflags_allow_blocking(gfp) ? -EAGAIN : -ENOMEM;
+}
+
+/* The leaves of w->share are planned, and what becomes of the nodes above takes a cursor. */
+static smr_noinline int share_above(struct smr_write *w, const struct smr_edit *e,
+				    const struct smr_path *path, void *entry, gfp_t gfp)
+{
+	MA_STATE(mas, w->share.mt, e->first, e->last);
+	struct smr_nodes own = { NULL, 0 };
+	int err;
+
+	smr_cursor_follow(&mas, path);
+	smri_plan_begin(w, &mas, entry);
+	w->first = e->first;
+	w->last = e->last;
+	w->spans = false;
+	smr_plan_above_share(w);
+	err = take(w->mt, &own, w->nodes, gfp);
+	if (err)
+		return err;
+	smr_set_own_nodes(&mas, &own);
+	smr_commit(w);
+	return 0;
+}
+
 int smr_share_range(const struct smr_edit *e, struct maple_tree *mt, const struct smr_path *path,
 		    void *entry, gfp_t gfp)
 {
 	struct smr_nodes own = { NULL, 0 }, dropped = { NULL, 0 };
-	struct smr_level leaves;
-	struct smr_share s;
+	struct smr_write w;
+	struct smr_share *s = &w.share;
 	unsigned int nodes;
+	int err;
 
-	s.leaves = &leaves;
+	s->leaves = &w.level[0];
 	if (smr_has_credits(mt) ||
-	    !smr_plan_share(&s, e, mt, path->node, path->slot, path->depth, entry) ||
-	    !smr_share_fits(&s, &nodes))
+	    !smr_plan_share(s, e, mt, path->node, path->slot, path->depth, entry))
 		return -EAGAIN;
-	if (gfpflags_allow_blocking(gfp))
-		smr_check_store_alloc(mt);
-	if (smr_mem_take(smr_mem_of(mt), &own, nodes, gfp))
-		return gfpflags_allow_blocking(gfp) ? -EAGAIN : -ENOMEM;
+	if (!smr_share_fits(s, &nodes))
+		return share_above(&w, e, path, entry, gfp);
+	err = take(mt, &own, nodes, gfp);
+	if (err)
+		return err;
 	mt->ma_nodes_built += nodes;
 	if (entry)
 		mt->ma_newest = e->first;
-	commit(&s, &own, &dropped);
+	commit(s, &own, &dropped);
 	smr_dispose(mt, NULL, &dropped);
 	return 0;
 }
