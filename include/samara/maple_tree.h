@@ -343,6 +343,7 @@ struct ma_state {
 	unsigned char reach; /* the same where a step may take a short way, else 0 */
 	/* Of the range in the leaf; a word, which is the fastest to read back. */
 	unsigned long offset;
+	unsigned long unit;  /* how many keys 1 of the leaf's bounds stands for */
 	unsigned long seq;   /* ma_seq when the position was made */
 	unsigned long guard; /* what protected it then, to the checker (lockcheck.h) */
 	void *path[MT_PATH_MAX];
@@ -369,6 +370,7 @@ static inline struct ma_state mas_state_(struct maple_tree *mt, unsigned long fi
 	mas.status = ma_start;
 	mas.depth = mas.mas_flags = mas.end = mas.reach = 0;
 	mas.offset = 0;
+	mas.unit = 0;
 	mas.seq = 0;
 	mas.guard = 0;
 	return mas;
@@ -489,14 +491,18 @@ struct mt_leaf_ {
 /* Private: for branches in the header's inlines. */
 #define MT_LIKELY_(is) __builtin_expect((is) != 0, 1)
 
-/* Private: where range @i of a leaf begins, which is not the first. */
-static inline unsigned long mt_leaf_start_(const struct mt_leaf_ *leaf, int form, unsigned long i)
+/*
+ * Private: where range @i of the cursor's leaf begins, which is not the first. By a product: on x86
+ * shifts by a variable number are done where branches are, and these are what a step is made of.
+ */
+static inline unsigned long mt_leaf_start_(const struct ma_state *mas, const struct mt_leaf_ *leaf,
+					   int form, unsigned long i)
 {
 	if (form == MT_LEAF_SHORT_)
-		return leaf->base + ((unsigned long)leaf->brief.bound[i - 1] << leaf->shift);
+		return leaf->base + (unsigned long)leaf->brief.bound[i - 1] * mas->unit;
 	if (form == MT_LEAF_WIDE_)
 		return leaf->wide.bound[i - 1] ^ ~(~0UL >> 1);
-	return leaf->base + ((unsigned long)leaf->narrow.bound[i - 1] << leaf->shift);
+	return leaf->base + (unsigned long)leaf->narrow.bound[i - 1] * mas->unit;
 }
 
 /*
@@ -527,12 +533,12 @@ static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
 	}
 	if (__atomic_load_n(&leaf->dead, __ATOMIC_RELAXED))
 		return NULL;
-	first = mt_leaf_start_(leaf, form, i);
+	first = mt_leaf_start_(mas, leaf, form, i);
 	if (first > max || mas->last >= max)
 		return NULL;
 	mas->offset = i;
 	mas->index = first;
-	mas->last = i < reach ? mt_leaf_start_(leaf, form, i + 1) - 1 : mas->max;
+	mas->last = i < reach ? mt_leaf_start_(mas, leaf, form, i + 1) - 1 : mas->max;
 	return entry;
 }
 

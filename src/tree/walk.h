@@ -46,13 +46,14 @@ smr_inline unsigned long smr_leaf_last(const void *leaf, unsigned int i, unsigne
 }
 
 /*
- * Puts the cursor on @leaf, which has @count ranges, and says how far the header's inlines may go
- * in it: nowhere where the checker wants to see each step.
+ * Puts the cursor on @leaf, which has @count ranges, and says what the header's inlines want to
+ * know of it, and how far they may go: nowhere where the checker wants to see each step.
  */
 smr_inline void smr_cursor_on(struct ma_state *mas, void *leaf, unsigned int count)
 {
 	mas->node = leaf;
 	mas->end = (unsigned char)(count - 1);
+	mas->unit = 1UL << smr_node_of(leaf)->shift;
 #ifdef SMR_LOCKCHECK
 	mas->reach = 0;
 #else
