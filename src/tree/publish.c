@@ -71,7 +71,7 @@ static uint32_t gap_that_stays(const struct smr_write *w, uint32_t before)
 	uint32_t figure;
 
 	/* Could one of those gaps have been the one that the figure is of? */
-	if (before == 0 || (slots[w->i] && smr_tail(slots, w->i, mas->end) == w->j) ||
+	if ((slots[w->i] && smr_tail(slots, w->i, mas->end) == w->j) ||
 	    smr_gap_figure(end - begin) < before)
 		return before;
 	figure = smr_gap_beside(leaf, mas->min, mas->max, w->i, w->j);
@@ -100,7 +100,8 @@ void smr_update_gaps(const struct smr_write *w)
 		return;
 	}
 	before = *smr_kept_gap(mas->path, mas->slot, d);
-	smr_set_gap(mas->path, mas->slot, d, gap_that_stays(w, before));
+	if (before > 0)
+		smr_set_gap(mas->path, mas->slot, d, gap_that_stays(w, before));
 }
 
 static void commit_root(struct smr_write *w)
