@@ -30,15 +30,15 @@ smr_inline const void *above_of(const struct smr_share *s)
 	return s->path[s->depth];
 }
 
-/* The leaf on the left of the one that is edited (@by -1), or on its right (1). */
-smr_inline const void *leaf_of(const struct smr_share *s, int by)
+/* The brother on the left of the leaf (@by -1), or on its right (1). */
+smr_inline const void *brother_of(const struct smr_share *s, int by)
 {
 	return smr_slots(above_of(s))[s->slot[s->depth] + by];
 }
 
 /*
- * Is it to be the brother on the right, of one alone? If he is the only one, or else the one to be
- * left full, or else the emptier.
+ * Of one alone, is it to be the brother on the right? If that is the only one, or else the one to
+ * be left full, or else the emptier.
  */
 smr_inline bool choose_right(const struct smr_share *s, enum smr_side full)
 {
@@ -49,9 +49,9 @@ smr_inline bool choose_right(const struct smr_share *s, enum smr_side full)
 		return at == 0;
 	if (full != SMR_EITHER)
 		return full == SMR_RIGHT;
-	smr_prefetch_node(leaf_of(s, -1)); /* one of them will be read, as a whole */
-	smr_prefetch_node(leaf_of(s, 1));
-	return smr_count(leaf_of(s, -1)) > smr_count(leaf_of(s, 1));
+	smr_prefetch_node(brother_of(s, -1)); /* one of them will be read, as a whole */
+	smr_prefetch_node(brother_of(s, 1));
+	return smr_count(brother_of(s, -1)) > smr_count(brother_of(s, 1));
 }
 
 /* The first key of child @i of the node above, and the last: most often that knows them. */
@@ -74,8 +74,8 @@ static void set_brothers(struct smr_share *s, const struct smr_edit *e, bool lef
 	s->left = left;
 	s->right = right;
 	s->first = at - left;
-	s->before = left ? smr_count(leaf_of(s, -1)) : 0;
-	s->ranges = s->before + e->ranges + (right ? smr_count(leaf_of(s, 1)) : 0);
+	s->before = left ? smr_count(brother_of(s, -1)) : 0;
+	s->ranges = s->before + e->ranges + (right ? smr_count(brother_of(s, 1)) : 0);
 	s->stand = s->before + e->i + e->front;
 	s->leaves->neighbour_left = left;
 	s->leaves->min = left ? child_min(s, at - 1) : s->min;
@@ -94,8 +94,8 @@ smr_inline bool written_alike(const struct smr_share *s, const void *brother, un
 smr_inline bool all_written_alike(const struct smr_share *s)
 {
 	return smr_node_of(s->leaf)->mark == SMR_UNMARKED &&
-	       (!s->left || written_alike(s, leaf_of(s, -1), s->min)) &&
-	       (!s->right || written_alike(s, leaf_of(s, 1), s->max + 1));
+	       (!s->left || written_alike(s, brother_of(s, -1), s->min)) &&
+	       (!s->right || written_alike(s, brother_of(s, 1), s->max + 1));
 }
 
 /* ---- As they are written ---- */
@@ -192,12 +192,12 @@ smr_inline void gather_kind(enum smr_kind kind, struct smr_share *s, const struc
 	unsigned int to = s->before + e->ranges;
 
 	if (s->left)
-		add_leaf(kind, r, 0, leaf_of(s, -1));
+		add_leaf(kind, r, 0, brother_of(s, -1));
 	add_edited(kind, r, s->before, s->leaf, e->i, e->ranges - leaf->count);
 	if (s->left)
 		set_bound(kind, r, s->before, smr_kind_bound_of(leaf, kind, s->min));
 	if (s->right) {
-		add_leaf(kind, r, to, leaf_of(s, 1));
+		add_leaf(kind, r, to, brother_of(s, 1));
 		set_bound(kind, r, to, smr_kind_bound_of(leaf, kind, s->max + 1));
 	}
 	set_bound(kind, r, s->stand, e->from);
@@ -382,7 +382,7 @@ SMR_CLONES static void write_parts(struct smr_share *s, struct smr_nodes *own)
 
 static void add_brother(struct smr_share *s, int by, unsigned long min)
 {
-	const void *brother = leaf_of(s, by);
+	const void *brother = brother_of(s, by);
 
 	smr_items_add_node(&s->items, brother, 0, smr_count(brother), min);
 }
@@ -456,8 +456,8 @@ static bool plan_three(struct smr_share *s, const struct smr_edit *e, void *entr
 	    smr_count(above) == smr_kind_cap(smr_enode_kind(above)) ||
 	    smr_store_nodes(s->depth + 2UL) < SMR_SHARES_MAX + 1)
 		return false;
-	smr_prefetch_node(leaf_of(s, -1));
-	smr_prefetch_node(leaf_of(s, 1));
+	smr_prefetch_node(brother_of(s, -1));
+	smr_prefetch_node(brother_of(s, 1));
 	set_brothers(s, e, true, true);
 	return plan_written(s, e, entry) && smr_share_fits(s, &nodes);
 }
