@@ -484,7 +484,9 @@ void smr_plan_above_share(struct smr_write *w)
 	const struct smr_share *s = &w->share;
 	void *const *slots = smr_slots(s->path[s->depth]);
 
+	smr_assert(smr_share_leaves(s) == 2); /* three are shared where there is room above */
 	w->what = SMR_SUBTREE;
+	w->spans = false;
 	set_paths(w);
 	w->left.slot[s->depth] = (unsigned char)s->first;
 	w->right.slot[s->depth] = (unsigned char)(s->first + 1);

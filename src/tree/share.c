@@ -218,7 +218,7 @@ smr_inline int64_t bound_of(enum smr_kind kind, const struct smr_written *r, uns
 	return smr_kind_short(kind) ? r->b16[i] : r->b32[i];
 }
 
-/* Where range @i of both begins. */
+/* Where range @i of all begins. */
 smr_inline unsigned long start_of(enum smr_kind kind, const struct smr_share *s, unsigned int i)
 {
 	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
@@ -611,7 +611,6 @@ static smr_noinline int share_above(struct smr_write *w, const struct smr_edit *
 	smri_plan_begin(w, &mas, entry);
 	w->first = e->first;
 	w->last = e->last;
-	w->spans = false;
 	smr_plan_above_share(w);
 	err = take(w->mt, &own, w->nodes, gfp);
 	if (err)

@@ -307,7 +307,10 @@ smr_inline unsigned int smr_share_leaves(const struct smr_share *s)
 }
 /* Can they be children of the node above, which stays else as it is? Then it takes @nodes. */
 bool smr_share_fits(const struct smr_share *s, unsigned int *nodes);
-/* Else the node above is to be dealt out, too: w->share is planned, with leaves at w->level[0]. */
+/*
+ * Else the node above is to be dealt out, too: w->share is planned, of the cursor's leaf and one
+ * brother, with leaves at w->level[0], and w->first and w->last are set.
+ */
 void smr_plan_above_share(struct smr_write *w);
 /* Writes the new leaves, into nodes of @own. */
 void smr_build_share(struct smr_share *s, struct smr_nodes *own);

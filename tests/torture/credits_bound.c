@@ -175,23 +175,20 @@ static bool adds_leaf(struct ma_state *mas)
 	return w.level[0].parts > before;
 }
 
-/* A key where that is so, from leaf to leaf, from @key on. */
+/* A key where that is so, in the first such leaf from that of @key on. */
 static unsigned long next_split(struct maple_tree *mt, unsigned long key)
 {
-	MA_STATE(mas, mt, key, key);
+	for (unsigned long n = 0; n < mt->ma_pledge.leaves; n++) {
+		MA_STATE(mas, mt, key, key);
 
-	for (;;) {
-		unsigned long end;
-
-		mas_set(&mas, key);
+		key = behind(mt, key);
 		mas_walk(&mas);
-		end = mas.max;
 		mas_set(&mas, mas.index + (mas.last - mas.index) / 2);
-		key = mas.index;
 		if (adds_leaf(&mas))
-			return key;
-		key = end + 1;
+			return mas.index;
 	}
+	fail_msg("no store comes to a leaf more");
+	return 0;
 }
 
 /* Each store splits the next leaf that can be, of those around it. */
