@@ -419,7 +419,7 @@ static void comes_to_the_top(void **state)
 	(void)state;
 	bed_make(&b, RCU_TREE, PAGE_UNIT, 2, false);
 	b.held = true;
-	for (unsigned int round = 0; round < 50; round++) {
+	for (unsigned int round = 0; round < 200; round++) {
 		for (unsigned long u = 0; u < SMALL; u++)
 			store_both(&b, first_key(&b, u), last_key(&b, u), new_entry(&b), &count);
 		while (mt_height(&b.tree) > 1) {
