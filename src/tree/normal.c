@@ -217,7 +217,7 @@ static int alloc(struct maple_tree *mt, unsigned long *startp, void *entry, stru
 int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry, unsigned long size,
 		      unsigned long min, unsigned long max, gfp_t gfp)
 {
-	struct smr_where where = { find_gap, min, max, size, false, 0 };
+	struct smr_where where = { find_gap, min, max, size, false, NULL, 0 };
 
 	return alloc(mt, startp, entry, &where, gfp);
 }
@@ -225,22 +225,22 @@ int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry,
 int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void *entry,
 		       unsigned long size, unsigned long min, unsigned long max, gfp_t gfp)
 {
-	struct smr_where where = { find_gap, min, max, size, true, 0 };
+	struct smr_where where = { find_gap, min, max, size, true, NULL, 0 };
 
 	return alloc(mt, startp, entry, &where, gfp);
 }
 
 /* ---- Cyclic allocation ---- */
 
-/* One key from [next..hi], or else from [lo..hi]; where->size remembers next. */
+/* One key from [*next..hi], or else from [lo..hi]. */
 static int find_cyclic(struct ma_state *mas, const struct smr_where *where)
 {
-	unsigned long next = where->size, lo = where->min, hi = where->max;
+	unsigned long next = *where->next, lo = where->min, hi = where->max;
 	unsigned long from = next > lo ? next : lo;
-	int err = from <= hi ? smr_gap_search(mas, from, hi, 1, false) : -EBUSY;
+	int err = from <= hi ? smr_gap_search(mas, from, hi, where->size, false) : -EBUSY;
 
 	if (err == -EBUSY && next > lo)
-		err = smr_gap_search(mas, lo, hi, 1, false);
+		err = smr_gap_search(mas, lo, hi, where->size, false);
 	return err;
 }
 
@@ -255,7 +255,7 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 		     unsigned long range_lo, unsigned long range_hi, unsigned long *next, gfp_t gfp)
 {
 	struct maple_tree *mt = mas->tree;
-	struct smr_where where = { find_cyclic, range_lo, range_hi, *next, false, 0 };
+	struct smr_where where = { find_cyclic, range_lo, range_hi, 1, false, next, 0 };
 	unsigned long key, index = mas->index, last = mas->last;
 	bool wrapped;
 	int err;

@@ -44,6 +44,8 @@ int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 	else
 		err = smr_mem_take(mem, &own, nr - own.nr, gfp);
 	smr_set_own_nodes(mas, &own);
+	if (err)
+		mas->alloc_want = nr;
 	return err;
 }
 
@@ -85,9 +87,10 @@ int smri_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 		err = smr_mem_take(smr_mem_of(mas->tree), &own, nr - own.nr, gfp);
 		smr_set_own_nodes(mas, &own);
 	}
-	if (!err || !gfpflags_allow_blocking(gfp))
-		return err;
-	return fill_blocking(mas, nr, gfp);
+	if (!err)
+		return 0;
+	mas->alloc_want = nr;
+	return gfpflags_allow_blocking(gfp) ? fill_blocking(mas, nr, gfp) : err;
 }
 
 /* ---- One store ---- */
@@ -158,7 +161,6 @@ void *mas_store(struct ma_state *mas, void *entry)
 	}
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
 	if (smr_cursor_fill(mas, needed(&w), GFP_NOWAIT | __GFP_NOWARN)) {
-		mas->alloc_want = needed(&w);
 		smr_fail(mas, -ENOMEM);
 		return NULL;
 	}
@@ -273,6 +275,7 @@ void *mas_erase(struct ma_state *mas)
 	int err;
 
 	do {
+		mas->last = last; /* which a plan that is void has widened */
 		err = smr_plan_erase(&w, mas, index);
 		if (!err)
 			err = smr_cursor_obtain(mas, needed(&w), GFP_KERNEL);

@@ -18,6 +18,8 @@ struct smr_where {
 	int (*find)(struct ma_state *mas, const struct smr_where *where);
 	unsigned long min, max, size;
 	bool high;
+	/* Where a cyclic search begins; others may move it while the lock is dropped. */
+	const unsigned long *next;
 	unsigned long found; /* the first key there: storing NULL widens the cursor's range */
 };
 

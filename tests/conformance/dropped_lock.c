@@ -24,13 +24,17 @@ static struct {
 	unsigned int came;
 } racer;
 
+static void put(unsigned long first, unsigned long last, void *entry)
+{
+	assert_int_equal(mtree_store_range(&tree, first, last, entry, GFP_KERNEL), 0);
+}
+
 static void race(void *unused)
 {
 	(void)unused;
 	assert_false(mt_lock_is_held(&tree));
 	racer.came++;
-	assert_int_equal(mtree_store_range(&tree, racer.first, racer.last, racer.entry, GFP_KERNEL),
-			 0);
+	put(racer.first, racer.last, racer.entry);
 }
 
 static void race_erase(void *unused)
@@ -38,6 +42,32 @@ static void race_erase(void *unused)
 	(void)unused;
 	racer.came++;
 	assert_ptr_equal(mtree_erase(&tree, racer.first), racer.entry);
+}
+
+/* What a cyclic search begins with, shared by all who allocate. */
+static unsigned long shared_next;
+
+static void race_cyclic(void *unused)
+{
+	unsigned long key;
+
+	(void)unused;
+	racer.came++;
+	for (unsigned long i = racer.first; i <= racer.last; i++) {
+		assert_int_equal(mtree_alloc_cyclic(&tree, &key, B, 0, 9, &shared_next, GFP_KERNEL),
+				 0);
+		assert_int_equal(key, i);
+	}
+	assert_ptr_equal(mtree_erase(&tree, racer.first), B);
+}
+
+static void race_destroy(void *unused)
+{
+	(void)unused;
+	racer.came++;
+	mtree_destroy(&tree);
+	if (racer.entry)
+		put(0, 0, racer.entry);
 }
 
 static int begin(void **state)
@@ -54,11 +84,6 @@ static int end(void **state)
 	memfault_ok();
 	mtree_destroy(&tree);
 	return 0;
-}
-
-static void put(unsigned long first, unsigned long last, void *entry)
-{
-	assert_int_equal(mtree_store_range(&tree, first, last, entry, GFP_KERNEL), 0);
 }
 
 static void arm(void (*fn)(void *), unsigned long first, unsigned long last, void *entry)
@@ -158,6 +183,21 @@ static void cyclic_picks_again(void **state)
 	assert_int_equal(next, 1);
 }
 
+/* Where the next one is to be is what others have left there, not what it was before. */
+static void cyclic_goes_on_behind_others(void **state)
+{
+	unsigned long start = 99;
+
+	(void)state;
+	shared_next = 5;
+	arm(race_cyclic, 5, 7, B);
+	assert_int_equal(mtree_alloc_cyclic(&tree, &start, A, 0, 9, &shared_next, GFP_KERNEL), 0);
+	disarm();
+	assert_int_equal(start, 8);
+	assert_int_equal(shared_next, 9);
+	expect(5, NULL, 0, 5);
+}
+
 static void store_writes_its_range(void **state)
 {
 	(void)state;
@@ -245,6 +285,26 @@ static void cursor_erase_looks_up_again(void **state)
 	expect(9, A, 9, 9);
 }
 
+static void cursor_erase_finds_nothing_any_more(void **state)
+{
+	static void *const left[] = { NULL, C };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		MA_STATE(mas, &tree, 3, 3);
+
+		put(0, 4, A);
+		put(10, 19, B);
+		arm(race_destroy, 0, 0, left[i]);
+		mtree_lock(&tree);
+		assert_null(mas_erase(&mas));
+		assert_int_equal(mas.index, 3);
+		assert_int_equal(mas.last, 3);
+		mtree_unlock(&tree);
+		disarm();
+	}
+}
+
 static void cursor_store_writes_its_range(void **state)
 {
 	MA_STATE(mas, &tree, 7, 12);
@@ -302,6 +362,50 @@ static void nomem_drops_the_lock(void **state)
 	disarm();
 	expect(12, C, 12, 14);
 	expect(7, NULL, 5, 11);
+}
+
+/* What it asks for is what the failed operation lacked, whichever that was. */
+static void nomem_gets_what_was_lacking(void **state)
+{
+	MA_STATE(mas, &tree, 5, 9);
+	unsigned long start = 99, next = 3;
+
+	(void)state;
+	put(0, 2, A); /* to erase a leaf's first range takes a node */
+	put(20, 24, B);
+	mtree_lock(&tree);
+	for (unsigned int i = 0; i < 3; i++) {
+		memfault_none();
+		if (i == 0)
+			assert_int_equal(mas_store_gfp(&mas, B, GFP_NOWAIT), -ENOMEM);
+		else if (i == 1)
+			assert_null(mas_erase(&mas));
+		else
+			assert_int_equal(
+				mas_alloc_cyclic(&mas, &start, C, 10, 19, &next, GFP_KERNEL),
+				-ENOMEM);
+		assert_true(mas_is_err(&mas));
+		assert_int_equal(mas_allocated(&mas), 0);
+		assert_false(mas_nomem(&mas, GFP_KERNEL));
+		assert_true(mas_is_err(&mas));
+		memfault_ok();
+		assert_true(mas_nomem(&mas, GFP_KERNEL));
+		assert_true(mas_allocated(&mas) > 0);
+		memfault_none();
+		if (i == 0)
+			assert_int_equal(mas_store_gfp(&mas, B, GFP_NOWAIT), 0);
+		else if (i == 1)
+			assert_ptr_equal(mas_erase(&mas), A);
+		else
+			assert_int_equal(
+				mas_alloc_cyclic(&mas, &start, C, 10, 19, &next, GFP_NOWAIT), 0);
+		memfault_ok();
+		mas_set(&mas, 0);
+	}
+	mtree_unlock(&tree);
+	expect(5, B, 5, 9);
+	expect(10, C, 10, 10);
+	expect(20, B, 20, 24);
 }
 
 static void reserve_checks_again(void **state)
@@ -422,14 +526,17 @@ int main(void)
 		test(insert_checks_again),
 		test(alloc_picks_again),
 		test(cyclic_picks_again),
+		test(cyclic_goes_on_behind_others),
 		test(store_writes_its_range),
 		test(null_is_not_widened_over_others),
 		test(cursor_null_is_not_widened_over_others),
 		test(erase_looks_up_again),
 		test(cursor_erase_looks_up_again),
+		test(cursor_erase_finds_nothing_any_more),
 		test(cursor_store_writes_its_range),
 		test(cursor_alloc_cyclic_picks_again),
 		test(nomem_drops_the_lock),
+		test(nomem_gets_what_was_lacking),
 		test(reserve_checks_again),
 		test(nonblocking_keeps_the_lock),
 		test(preallocate_keeps_the_lock),
