@@ -85,7 +85,7 @@ smr_inline void *step_up(struct ma_state *mas, unsigned long max, bool gaps, boo
 		slots = smr_slots(mas->node);
 		at = (unsigned int)mas->offset;
 		entry = smr_read_range(slots, at, mas->end, &to);
-		if (smr_is_joined(entry) || (!entry && !gaps))
+		if (smr_is_joined(entry) || (!entry && (!gaps || smr_run_from(slots, at) < at)))
 			continue;
 		smr_stand_on(mas, at, entry ? to : smr_run_to(slots, to, mas->end));
 		return entry;
@@ -439,8 +439,8 @@ smr_inline bool to_range(struct ma_state *mas, unsigned long limit, bool up, voi
 	slots = smr_slots(mas->node);
 	*entry = smr_slot_read(slots + i);
 	if (!*entry &&
-	    (up ? i < mas->end && !smr_slot_read(slots + i + 1)
-		: !smr_slot_read(slots + at) || (i > 0 && !smr_slot_read(slots + i - 1))))
+	    (!smr_slot_read(slots + at) || (up ? i < mas->end && !smr_slot_read(slots + i + 1)
+					       : i > 0 && !smr_slot_read(slots + i - 1))))
 		return false;
 	edge = smr_start(mas->node, up ? i : at);
 	if (smr_load(&smr_node_of(mas->node)->dead, RELAXED) ||

@@ -326,6 +326,37 @@ static void the_status_assigned(void **state)
 	mtree_destroy(&tree);
 }
 
+/* A range or gap that others have made part of a gap meanwhile is not gone through in parts. */
+static void gaps_have_grown(void **state)
+{
+	static const unsigned long at[] = { 550, 600, 650 };
+
+	(void)state;
+	for (unsigned int i = 0; i < 6; i++) {
+		struct maple_tree tree = MTREE_INIT(tree, i < 3 ? 0 : MT_FLAGS_USE_RCU);
+		MA_STATE(mas, &tree, at[i % 3], at[i % 3]);
+		MA_STATE(other, &tree, 600, 600);
+
+		for (unsigned long k = 0; k < 20; k++)
+			put(&tree, 100 * k, 100 * k + 9, k);
+		mtree_lock(&tree);
+		mas_walk(&mas);
+		assert_ptr_equal(mas_erase(&other), xa_mk_value(6));
+		assert_ptr_equal(mas_next_range(&mas, ULONG_MAX), xa_mk_value(7));
+		mas_set(&mas, at[i % 3]);
+		mas_walk(&mas);
+		mas_set_range(&other, 600, 609);
+		assert_int_equal(mas_store_gfp(&other, xa_mk_value(6), GFP_KERNEL), 0);
+		mas_set(&mas, at[i % 3]);
+		mas_walk(&mas);
+		mas_set(&other, 600);
+		assert_ptr_equal(mas_erase(&other), xa_mk_value(6));
+		assert_ptr_equal(mas_prev_range(&mas, 0), xa_mk_value(5));
+		mtree_unlock(&tree);
+		mtree_destroy(&tree);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +371,7 @@ int main(void)
 		cmocka_unit_test(stale_cursor),
 		cmocka_unit_test(refused_and_at_its_limit),
 		cmocka_unit_test(the_status_assigned),
+		cmocka_unit_test(gaps_have_grown),
 	};
 
 	return cmocka_run_group_tests_name("iterate", tests, NULL, NULL);
