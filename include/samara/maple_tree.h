@@ -93,12 +93,13 @@ struct maple_tree {
 	} ma_pledge;
 };
 
-#define MT_TREE_INIT_(flags)                                                                     \
-	{                                                                                        \
-		NULL, (flags), MT_RCU_BP, NULL, { 0 }, { MT_LOCK_INIT }, NULL, 0, 0, 0, 0, 0, 0, \
-		{                                                                                \
-			0, 0, 0, 0, 0, 0, 1, 0, 0, 0                                             \
-		}                                                                                \
+#define MT_TREE_INIT_(flags)                                                                 \
+	{                                                                                    \
+		NULL, (flags) & ~(unsigned int)MT_FLAGS_HEIGHT_MASK, MT_RCU_BP, NULL, { 0 }, \
+			{ MT_LOCK_INIT }, NULL, 0, 0, 0, 0, 0, 0,                            \
+		{                                                                            \
+			0, 0, 0, 0, 0, 0, 1, 0, 0, 0                                         \
+		}                                                                            \
 	}
 
 /* Static initialisers. The external form does not add MT_FLAGS_LOCK_EXTERN: pass it in @flags. */
@@ -111,7 +112,7 @@ MT_API void maple_tree_init(void);
 
 /*
  * Makes @mt an empty tree, whatever it held: nothing is freed. With MT_FLAGS_LOCK_EXTERN the lock
- * is left alone.
+ * is left alone. @flags may be another tree's ma_flags, whose height does not count.
  */
 MT_API void mt_init_flags(struct maple_tree *mt, unsigned int flags);
 

@@ -35,7 +35,7 @@ void smr_tree_init(struct maple_tree *mt, unsigned int flags)
 
 void mt_init_flags(struct maple_tree *mt, unsigned int flags)
 {
-	smr_tree_init(mt, flags);
+	smr_tree_init(mt, flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK);
 	if (flags & MT_FLAGS_USE_RCU)
 		smr_rcu_init(MT_RCU_BP);
 }

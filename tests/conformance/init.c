@@ -88,6 +88,7 @@ static void external_init_keeps_lock(void **state)
 static void heights_and_flags(void **state)
 {
 	DEFINE_MTREE(tree);
+	struct maple_tree other;
 
 	(void)state;
 	assert_int_equal(mtree_store(&tree, 0, &object, GFP_KERNEL), 0);
@@ -99,6 +100,11 @@ static void heights_and_flags(void **state)
 		assert_int_equal(mtree_store(&tree, 10 * i, &object, GFP_KERNEL), 0);
 	assert_true(mt_height(&tree) >= 2);
 	assert_int_equal(tree.ma_flags & ~MT_FLAGS_HEIGHT_MASK, 0);
+	mt_init_flags(&other, tree.ma_flags); /* as for a copy; the height is not the other's */
+	expect_fresh(&other, 0);
+	assert_int_equal(mt_check(&other, NULL, 0), 0);
+	other = (struct maple_tree)MTREE_INIT(other, tree.ma_flags);
+	expect_fresh(&other, 0);
 	mtree_destroy(&tree);
 	expect_fresh(&tree, 0);
 	mtree_destroy(&tree);
