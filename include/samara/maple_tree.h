@@ -612,11 +612,12 @@ MT_API int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
 MT_API void *mas_erase(struct ma_state *mas);
 
 /*
- * Gets exactly the nodes that storing @entry over [index..last] will use into the cursor. Holds
- * only while the lock is held and the tree stays as it is: nothing else may write to it before
- * mas_store_prealloc(), which never allocates and cannot fail, nor may credits on it (credits.h) be
- * reserved, returned or released. mas_destroy() gives the nodes back instead. 0, -ENOMEM, -EINVAL;
- * -EBUSY while a transaction (txn.h) is open. docs/locking.md explains what this does not promise.
+ * Gets exactly the nodes that storing @entry over [index..last] will use into the cursor, those
+ * included that it owns already; if it owns more, they stay. Holds only while the lock is held and
+ * the tree stays as it is: nothing else may write to it before mas_store_prealloc(), which never
+ * allocates and cannot fail, nor may credits on it (credits.h) be reserved, returned or released.
+ * mas_destroy() gives the nodes back instead. 0, -ENOMEM, -EINVAL; -EBUSY while a transaction
+ * (txn.h) is open. docs/locking.md explains what this does not promise.
  */
 MT_API int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp);
 MT_API void mas_store_prealloc(struct ma_state *mas, void *entry);

@@ -14,13 +14,11 @@
 
 /* ---- Nodes that a cursor owns ---- */
 
-void smr_cursor_trim(struct ma_state *mas, unsigned long keep)
+static smr_noinline void give_back(struct ma_state *mas)
 {
 	struct smr_nodes own = smr_own_nodes(mas);
 
-	if (own.nr <= keep)
-		return;
-	while (own.nr > keep)
+	while (own.nr > 0)
 		smr_mem_give(smr_mem_of(mas->tree), smr_nodes_pop(&own));
 	smr_set_own_nodes(mas, &own);
 }
@@ -228,7 +226,6 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 		return -ENOMEM;
 	}
 	pay_pledge(&w);
-	smr_cursor_trim(mas, w.nodes);
 	stand_prepared(&w);
 	return 0;
 }
@@ -265,7 +262,7 @@ void mas_destroy(struct ma_state *mas)
 {
 	mas->mas_flags = 0;
 	if (mas->alloc_nr > 0)
-		smr_cursor_trim(mas, 0);
+		give_back(mas);
 }
 
 void *mas_erase(struct ma_state *mas)

@@ -39,9 +39,6 @@ int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, u
 /* Puts the cursor into status error. */
 void smr_fail(struct ma_state *mas, int err);
 
-/* Gives surplus nodes of the cursor back until it owns @keep. */
-void smr_cursor_trim(struct ma_state *mas, unsigned long keep);
-
 /*
  * For a store in @mt whose memory is got now, with @gfp, and which is made where there may be none:
  * the thread that what it replaces waits for starts now, if it does not run yet and there is memory

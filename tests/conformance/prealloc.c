@@ -387,6 +387,26 @@ static void mas_store_uses_it_too(void **state)
 	mtree_destroy(&tree);
 }
 
+/* Nodes for any store at all are not given back for the sake of a smaller one. */
+static void what_is_there_stays(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 0, 9);
+	unsigned long nodes;
+
+	(void)state;
+	grow(&tree, 20);
+	mtree_lock(&tree);
+	check(mas_preallocate_height(&mas, 4, GFP_KERNEL) == 0);
+	nodes = mas_allocated(&mas);
+	check(mas_preallocate(&mas, A, GFP_KERNEL) == 0);
+	check(mas_allocated(&mas) == nodes);
+	mas_store_prealloc(&mas, A);
+	check(mas_allocated(&mas) == 0);
+	mtree_unlock(&tree);
+	mtree_destroy(&tree);
+}
+
 static void failure_leaves_start(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -423,6 +443,7 @@ int main(void)
 		cmocka_unit_test(another_entry_may_be_stored),
 		cmocka_unit_test(null_is_widened_at_once),
 		cmocka_unit_test(mas_store_uses_it_too),
+		cmocka_unit_test(what_is_there_stays),
 		cmocka_unit_test(failure_leaves_start),
 	};
 
