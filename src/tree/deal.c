@@ -55,14 +55,23 @@ static bool deal_evenly(struct smr_level *lev, const struct smr_items *it, unsig
 	return true;
 }
 
+/* To as few parts as there is room in, none of them with fewer items than a node should have. */
+static bool deal_few(struct smr_level *lev, const struct smr_items *it, bool leaf,
+		     unsigned int slack)
+{
+	unsigned int least = leaf ? SMR_LEAF_MIN : SMR_INNER_MIN, parts = 1;
+
+	do {
+		if (deal_evenly(lev, it, parts, leaf, slack))
+			return true;
+	} while (++parts <= SMR_PARTS_MAX && parts * least <= it->n);
+	return false;
+}
+
 void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsigned int slack)
 {
-	for (unsigned int parts = 1; parts <= SMR_PARTS_MAX; parts++)
-		if (deal_evenly(lev, it, parts, leaf, slack))
-			return;
-	for (unsigned int parts = 2; parts <= SMR_PARTS_MAX; parts++)
-		if (deal_evenly(lev, it, parts, leaf, 0))
-			return;
+	if (deal_few(lev, it, leaf, slack) || deal_few(lev, it, leaf, 0))
+		return;
 	smr_assert(!"three nodes hold any window");
 }
 

@@ -317,7 +317,7 @@ SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
 	node->shift = code->shift;
 	node->count = (uint8_t)n;
 	node->dead = 0;
-	node->mark = smr_kind_leaf(code->kind) && n < SMR_LEAF_MIN ? SMR_PIECES : SMR_UNMARKED;
+	node->mark = n < SMR_LEAF_MIN && it->pieces ? SMR_PIECES : SMR_UNMARKED;
 	node->txn = 0;
 	if (smr_kind_wide(code->kind))
 		set_bounds(SMR_WLEAF, node, it->start + from, n, code, MOST);

@@ -254,7 +254,10 @@ enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
  */
 enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			  unsigned int i, unsigned int j);
-/* Evenly, to as few parts as hold them with room for @slack more in each, or else without. */
+/*
+ * Evenly, to as few parts as hold them with room for @slack more in each; or without, if there
+ * would be too few in each.
+ */
 void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsigned int slack);
 /* To one part, if it holds them all. */
 bool smr_deal_alone(struct smr_level *lev, const struct smr_items *it, bool leaf);
