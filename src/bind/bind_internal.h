@@ -184,6 +184,7 @@ struct gpuvm_queues {
 	bool banned;                   /* GUARD writes: lock; relaxed */
 	bool expired;                  /* GUARD lock: the pool of mappings has expired ones */
 	bool draining;                 /* GUARD lock: the cleaner is ending some of these */
+	bool by_submitter;             /* GUARD lock: both turns are those of a submit (inline.c) */
 	unsigned int event;            /* GUARD lock; a futex: something is over */
 	unsigned int sleepers;         /* GUARD lock: on event */
 	struct gpuvm_list waits;       /* GUARD lock: struct smri_bind_wait, longest first */

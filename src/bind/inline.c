@@ -127,14 +127,14 @@ static bool is_taken(const struct gpuvm_queues *q, enum smri_bind_duty duty)
 }
 
 /*
- * One of these without jobs is about to end, unless a callback of the driver's keeps it. 0, -EINTR,
- * -ENOMEM.
+ * One of these without jobs is about to end, unless a callback of the driver's keeps it, or another
+ * submit's job. 0, -EINTR, -ENOMEM.
  */
 static int wait_for_turn(struct gpuvm_queues *q, const struct bind_job *job)
 {
 	if (waits(job))
 		return smri_bind_sleep(q, SMR_NEVER);
-	if (q->draining)
+	if (q->draining || q->by_submitter)
 		return -ENOMEM;
 	smri_bind_sleep_on(q);
 	return 0;
@@ -160,6 +160,7 @@ static int own(struct bind_queue *queue, const struct bind_job *job)
 	if (!err) {
 		smri_bind_own(q, SMRI_BIND_CLEAN);
 		smri_bind_own(q, SMRI_BIND_RUN);
+		q->by_submitter = true;
 		queue->submitted++; /* its place before those that are submitted meanwhile */
 	}
 	mt_lock_release(&q->lock);
@@ -345,6 +346,7 @@ static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 		q->stats.failed += err != 0;
 		q->stats.vas_live -= removed;
 	}
+	q->by_submitter = false;
 	smri_bind_disown(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 }

@@ -328,12 +328,16 @@ static bool somebody_waits(struct bind_queue *queue)
 	return waits;
 }
 
-/* A job that is submitted meanwhile comes after it, and is waited for all the same. */
+/*
+ * A job that is submitted meanwhile comes after it, and is waited for all the same; one that would
+ * have to be run inline as well waits, or is refused if it may not.
+ */
 static void what_runs_inline_has_its_place(void **state)
 {
 	struct bind_queue *q =
 		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
 	struct waiting w = { .q = q, .text = "unmap 200+10; unmap 220+10" };
+	struct bind_job job = { .flags = BIND_NONBLOCK };
 	pthread_t submitter, waiter;
 	struct fence *in;
 	void *failed;
@@ -346,6 +350,7 @@ static void what_runs_inline_has_its_place(void **state)
 	assert_int_equal(pthread_create(&submitter, NULL, submit_waiting, &w), 0);
 	while (__atomic_load_n(&bt.blocked, __ATOMIC_SEQ_CST) == 0)
 		usleep(100);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 400+10", &job), -ENOMEM);
 	memfault_ok();
 	assert_int_equal(submit(q, "map 300+10=D@0", in, NULL), 0);
 	assert_int_equal(pthread_create(&waiter, NULL, wait_for_queue, q), 0);
