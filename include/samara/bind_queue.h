@@ -303,8 +303,9 @@ MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
 
 /*
  * Waits until all jobs submitted before the call are over and cleaned up: 0, -ETIMEDOUT, -EINTR
- * (one sleep, as above). CONTEXT: SLEEP yes; not with a lock held that clean-up may take: a
- * reservation lock, or one of the driver's. (Whoever holds one waits for the job's fence.)
+ * (one sleep, as above). Timeout 0 only looks, and may be used anywhere. CONTEXT: else SLEEP yes;
+ * not with a lock held that clean-up may take: a reservation lock, or one of the driver's. (Whoever
+ * holds one waits for the job's fence.)
  */
 MT_API int bind_queue_wait(struct bind_queue *q, int64_t timeout_ns);
 

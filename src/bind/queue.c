@@ -443,7 +443,10 @@ int bind_queue_wait(struct bind_queue *queue, int64_t timeout_ns)
 		smri_bind_may_wait(q);
 	mt_lock_acquire(&q->lock);
 	w.until = queue->submitted;
-	err = smri_bind_wait(q, &w.wait, deadline);
+	if (timeout_ns != 0)
+		err = smri_bind_wait(q, &w.wait, deadline);
+	else
+		err = have_finished(q, &w.wait) ? 0 : -ETIMEDOUT;
 	mt_lock_release(&q->lock);
 	return err;
 }
