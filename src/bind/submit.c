@@ -271,6 +271,7 @@ enum { FEW = 8 };
 struct resvs {
 	struct gpuvm_resv **resv, *few[FEW];
 	unsigned int nr;
+	struct gpuvm_resv *lists; /* the VM's, taken for its lists alone; or NULL */
 };
 
 static int by_address(const void *a, const void *b)
@@ -293,14 +294,21 @@ static int collect_resvs(struct gpuvm_queues *q, struct smri_bind_job *j, struct
 	unsigned int nr = 0;
 
 	r->nr = 0;
+	r->lists = NULL;
 	r->resv = j->ops.nr < FEW ? r->few : smr_heap_alloc((j->ops.nr + 1) * sizeof(*r->resv));
 	if (!r->resv)
 		return -ENOMEM;
 	/* Pairs of external objects are put on a list that it protects then. */
 	if (gpuvm_resv_protected(q->vm))
-		add_resv(r, gpuvm_resv(q->vm));
-	smri_bind_for_each(op, &j->ops) if (op->req.type == BIND_MAP && op->req.obj)
+		add_resv(r, r->lists = gpuvm_resv(q->vm));
+	smri_bind_for_each(op, &j->ops)
+	{
+		if (op->req.type != BIND_MAP || !op->req.obj)
+			continue;
 		add_resv(r, op->req.obj->resv);
+		if (r->lists == op->req.obj->resv)
+			r->lists = NULL;
+	}
 	qsort(r->resv, r->nr, sizeof(*r->resv), by_address);
 	for (unsigned int i = 0; i < r->nr; i++)
 		if (i == 0 || r->resv[i] != r->resv[nr - 1])
@@ -360,7 +368,8 @@ static int lock_resvs(struct gpuvm_queues *q, struct smri_bind_job *j, struct re
 		first = try_resvs(r, first);
 	while (first < r->nr);
 	for (unsigned int i = 0; i < r->nr && !err; i++)
-		err = gpuvm_resv_reserve(r->resv[i], 1);
+		if (r->resv[i] != r->lists)
+			err = gpuvm_resv_reserve(r->resv[i], 1);
 	if (err)
 		unlock_resvs(r);
 	return err;
@@ -417,7 +426,8 @@ static void publish(struct smri_bind_job *j, struct resvs *r)
 			gpuvm_bo_extobj_add(op->pair);
 	}
 	for (unsigned int i = 0; i < r->nr; i++)
-		gpuvm_resv_add(r->resv[i], j->done, GPUVM_USAGE_BOOKKEEP);
+		if (r->resv[i] != r->lists)
+			gpuvm_resv_add(r->resv[i], j->done, GPUVM_USAGE_BOOKKEEP);
 }
 
 /*

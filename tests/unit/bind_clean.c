@@ -42,6 +42,43 @@ static void objects_outlive_their_mappings(void **state)
 	end(q);
 }
 
+/* Not in the VM's, which a job with protected lists takes for their sake alone. */
+static void told_to_who_moves_its_objects(void **state)
+{
+	for (unsigned int flags = 0; flags < 2; flags++) {
+		struct toy_config config = { .range = 0x1000, .flags = flags };
+		struct fence *in = fence_create();
+		struct gpuvm_object obj;
+		struct bind_op op = { BIND_MAP, 0, 0x10, 0x10, &obj, 0 };
+		struct bind_sync sync = { .fence = in };
+		struct bind_job job = { .ops = &op, .nr_ops = 1, .in = &sync, .nr_in = 1 };
+		struct gpuvm_resv *resv;
+		struct bind_queue *q;
+
+		(void)state;
+		bind_toy_init(&bt, &config, NULL);
+		q = bind_queue_create(&bt.toy.vm, "test", NULL);
+		resv = gpuvm_resv(&bt.toy.vm);
+		gpuvm_object_init(&obj, 0, NULL, NULL);
+		assert_int_equal(bind_queue_submit(q, &job), 0);
+		assert_int_equal(gpuvm_resv_wait(obj.resv, GPUVM_USAGE_BOOKKEEP, 0), -ETIMEDOUT);
+		assert_int_equal(gpuvm_resv_wait(resv, GPUVM_USAGE_BOOKKEEP, 0), 0);
+		fence_signal(in);
+		settle(q);
+		assert_int_equal(submit_sync(q, "unmap 0+100"), 0);
+		fence_put(in);
+		in = fence_create();
+		assert_int_equal(submit(q, "map 20+10=A@0", in, NULL), 0);
+		assert_int_equal(gpuvm_resv_wait(bt.toy.objs[0].resv, GPUVM_USAGE_BOOKKEEP, 0),
+				 -ETIMEDOUT);
+		fence_signal(in);
+		fence_put(in);
+		settle(q);
+		end(q);
+		gpuvm_object_put(&obj);
+	}
+}
+
 static unsigned int freed;
 
 static void free_object(struct gpuvm_object *obj)
@@ -456,6 +493,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects_outlive_their_mappings),
+		cmocka_unit_test(told_to_who_moves_its_objects),
 		cmocka_unit_test(destructors_wait_for_readers),
 		cmocka_unit_test(objects_end_without_the_reservation_lock),
 		cmocka_unit_test(external_objects),
