@@ -98,7 +98,10 @@ struct bind_job {
 	unsigned int nr_in, nr_out;
 	const struct bind_sync *in, *out;
 	unsigned int flags;
-	/* Out: with -EINVAL, the index of the operation; nr_ops: the job itself. */
+	/*
+	 * Out: with -EINVAL, the index of the operation; nr_ops: the job itself. UINT_MAX: it was
+	 * accepted, and what is returned is its result.
+	 */
 	unsigned int bad_op;
 };
 
@@ -260,18 +263,17 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  *   -ENOMEM     no memory for what it may need
  *   -ENOSPC     BIND_NONBLOCK and no room below the VM's bounds; the limit of live mappings; or as
  *               prepare said
- *   -EINTR      a signal handler ran while it waited. Without BIND_SYNC nothing has changed; with
- *               it, if the job was accepted, it runs all the same, or has run: job->bad_op is
- *               UINT_MAX then
+ *   -EINTR      a signal handler ran while it waited. If nothing has been accepted yet, nothing
+ *               has changed; a BIND_SYNC job that was accepted runs all the same, or has run
  *
  * A wait for room, for an in-fence or for the job is one sleep, whatever else goes on in the VM,
  * and a handler that runs during it ends it. One that runs before it has begun, or when what is
  * waited for has come, is not noticed. A submit that waits for memory looks for some each time
  * something is over, and a handler that runs just then is not noticed either.
  *
- * On every error but that last one nothing has changed: no mapping, pair, fence, sequence or other
- * job's reservation. With BIND_SYNC the result of the job is returned, -ECANCELED or a step's
- * error.
+ * On an error nothing has changed: no mapping, pair, fence, sequence or other job's reservation. Of
+ * a BIND_SYNC job that was accepted the result is returned, -ECANCELED, a step's error or that
+ * -EINTR: job->bad_op is UINT_MAX then.
  *
  * A job without operations is legal: its out-fences follow its in-fences and the jobs before it. An
  * in-fence with an error counts as signalled. Ranges with nothing mapped are fine for unmap and

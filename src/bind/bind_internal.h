@@ -266,6 +266,15 @@ struct smri_bind_need {
 
 void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 		    struct smri_bind_need *need);
+
+/* What the submitter of a BIND_SYNC job that was accepted is told. */
+smr_inline int smri_bind_result(struct bind_job *job, int err)
+{
+	if (err)
+		job->bad_op = UINT_MAX;
+	return err;
+}
+
 /* Gets all of it: the job, or NULL and *@err. CONTEXT: may block. */
 struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bind_job *job,
 					const struct smri_bind_need *need, int *err);
@@ -321,7 +330,7 @@ void smri_bind_unlist(struct smr_pool_list *removed);
  * for its in-fences, unless it has BIND_NONBLOCK. What bind_queue_submit() is to return (-ENOMEM:
  * one has to cut, or there are too many); or SMRI_BIND_RETRY.
  */
-int smri_bind_inline(struct bind_queue *queue, const struct bind_job *job);
+int smri_bind_inline(struct bind_queue *queue, struct bind_job *job);
 
 /* ---- clean.c ---- */
 

@@ -352,12 +352,14 @@ static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 }
 
 /* A failed step is the job's error, which only who waits for it is told. */
-static int result(const struct bind_job *job, bool applied, int err)
+static int result(struct bind_job *job, bool applied, int err)
 {
-	return applied && !(job->flags & BIND_SYNC) ? 0 : err;
+	if (!applied)
+		return err;
+	return job->flags & BIND_SYNC ? smri_bind_result(job, err) : 0;
 }
 
-int smri_bind_inline(struct bind_queue *queue, const struct bind_job *job)
+int smri_bind_inline(struct bind_queue *queue, struct bind_job *job)
 {
 	struct run r = { .q = queue->vm, .job = job };
 	bool applied = false;

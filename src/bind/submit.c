@@ -496,14 +496,12 @@ static int wait_for_job(struct gpuvm_queues *q, struct smri_bind_waiter *w, stru
 
 	mt_lock_acquire(&q->lock);
 	err = smri_bind_wait(q, &w->wait, SMR_NEVER);
-	if (!err) {
+	if (!err)
 		err = w->error;
-	} else {
+	else
 		*w->noted = NULL;
-		job->bad_op = UINT_MAX;
-	}
 	mt_lock_release(&q->lock);
-	return err;
+	return smri_bind_result(job, err);
 }
 
 static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bind_need *need)

@@ -186,6 +186,7 @@ static void a_failed_step_inline(void **state)
 		bt.step_err = -EIO;
 		assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+20", &job),
 				 sync ? -EIO : 0);
+		assert_int_equal(job.bad_op, sync ? UINT_MAX : 1);
 		assert_int_equal(stats().unmaps_inline, 1);
 		assert_int_equal(stats().failed, 1);
 		assert_true(bind_vm_is_banned(&bt.toy.vm));

@@ -140,10 +140,14 @@ static void waiting_for_room_is_interrupted(void **state)
 static void sync_jobs_return_their_result(void **state)
 {
 	struct bind_queue *q = begin(NULL);
+	struct bind_job job = { .flags = BIND_SYNC };
 
 	(void)state;
-	bt.step_err = -EIO;
-	assert_int_equal(submit_sync(q, "map 10+10=A@0"), -EIO);
+	bt.step_err = -EINTR;
+	assert_int_equal(bind_toy_submit_job(q, &bt, "map 10+10=A@0", &job), -EINTR);
+	assert_int_equal(job.bad_op, UINT_MAX); /* it was accepted */
+	assert_int_equal(bind_toy_submit_job(q, &bt, "map 20+10=A@0", &job), -ENOENT);
+	assert_int_equal(job.bad_op, 1);
 	end(q);
 }
 
