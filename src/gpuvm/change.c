@@ -143,7 +143,7 @@ int gpuva_insert(struct gpuvm *vm, struct gpuva *va)
 	struct gpuvm *before = va->vm;
 	int err;
 
-	smr_assert(gpuvm_is_locked(vm));
+	smr_gpuvm_check_user(vm);
 	va->vm = vm;
 	err = smri_batch_map(vm, va);
 	if (err == 0)
@@ -184,7 +184,7 @@ void gpuva_remove(struct gpuva *va)
 {
 	struct gpuvm *vm = va->vm;
 
-	smr_assert(gpuvm_is_locked(vm));
+	smr_gpuvm_check_user(vm);
 	smr_assert(va != &vm->kernel_alloc_node);
 	if (va == &vm->kernel_alloc_node)
 		return;
@@ -244,7 +244,8 @@ int gpuva_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_re
 	struct gpuvm *vm = op->unmap->va->vm;
 	int err;
 
-	smr_assert(gpuvm_is_locked(vm) && (op->prev || op->next));
+	smr_gpuvm_check_user(vm);
+	smr_assert(op->prev || op->next);
 	init_part(prev, op->prev, vm);
 	init_part(next, op->next, vm);
 	err = smri_batch_remap(prev, next, op);
@@ -286,7 +287,7 @@ int gpuvm_sweep(struct gpuvm *vm)
 	void *entry;
 	int err = 0;
 
-	smr_assert(gpuvm_is_locked(vm));
+	smr_gpuvm_check_user(vm);
 	smr_gpuvm_settle(vm);
 	mas_init(&mas, &vm->tree, 0);
 	while (!err && vm->markers > 0 && (entry = mas_find(&mas, UINT64_MAX)) != NULL)

@@ -265,7 +265,7 @@ int gpuvm_sm_map(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range,
 {
 	struct gpuva_op map = { .op = GPUVA_OP_MAP, .map = { { addr, range }, { obj, offset } } };
 
-	smr_assert(gpuvm_is_locked(vm));
+	smr_gpuvm_check_user(vm);
 	if (!vm->ops->sm_step_map || !vm->ops->sm_step_remap || !vm->ops->sm_step_unmap ||
 	    smr_gpuvm_check(vm, addr, range, obj, offset))
 		return -EINVAL;
@@ -274,7 +274,7 @@ int gpuvm_sm_map(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range,
 
 int gpuvm_sm_unmap(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range)
 {
-	smr_assert(gpuvm_is_locked(vm));
+	smr_gpuvm_check_user(vm);
 	if (!vm->ops->sm_step_remap || !vm->ops->sm_step_unmap ||
 	    smr_gpuvm_check(vm, addr, range, NULL, 0))
 		return -EINVAL;

@@ -197,6 +197,7 @@ void gpuvm_synchronize(const struct gpuvm *vm)
 
 int gpuvm_reserve(struct gpuvm *vm, unsigned long nr)
 {
+	smr_assert(!vm->queues);
 	return nr ? mt_credits_reserve(&vm->credits, nr, GFP_KERNEL) : 0;
 }
 

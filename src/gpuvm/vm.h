@@ -21,6 +21,13 @@ smr_inline uint64_t smr_va_last(const struct gpuva *va)
 	return va->va.addr + (va->va.range - 1);
 }
 
+/* The caller may change the index: its user's, who holds the lock, and no queues'. */
+smr_inline void smr_gpuvm_check_user(const struct gpuvm *vm)
+{
+	smr_assert(gpuvm_is_locked(vm));
+	smr_assert(!vm->queues);
+}
+
 /* The last unit of a range that nobody has checked; false: it is empty. */
 smr_inline bool smr_clamp_range(uint64_t addr, uint64_t range, unsigned long *last)
 {

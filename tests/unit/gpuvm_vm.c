@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* VMs: what they accept at their beginning, whom they count, and memory for changes. */
+#include "support/child.h"
 #include "support/cm.h"
 
 #include "support/gpuvm_toy.h"
@@ -316,6 +317,63 @@ static void holes(void **state)
 	tear_down();
 }
 
+/* ---- Misuse */
+
+static void insert_some(void)
+{
+	struct gpuva *va = toy_new_va(&toy);
+
+	gpuva_init(va, 10, 10, NULL, 0);
+	(void)gpuva_insert(&toy.vm, va);
+}
+
+static void remove_some(void)
+{
+	gpuva_remove(gpuva_find_first(&toy.vm, 0, 0x1000));
+}
+
+static void map_some(void)
+{
+	(void)gpuvm_sm_map(&toy.vm, &toy, 10, 10, NULL, 0);
+}
+
+static void unmap_some(void)
+{
+	(void)gpuvm_sm_unmap(&toy.vm, &toy, 10, 10);
+}
+
+struct mistake {
+	void (*change)(void);
+	bool queues;
+};
+
+static int make_mistake(void *arg)
+{
+	const struct mistake *m = arg;
+
+	gpuvm_lock(&toy.vm);
+	toy.vm.queues = m->queues ? arg : NULL;
+	m->change();
+	return 0;
+}
+
+/* Where bind queues drive the VM nobody else changes it. */
+static void changes_beside_queues_are_caught(void **state)
+{
+	static void (*const change[])(void) = { insert_some, remove_some, map_some, unmap_some };
+
+	(void)state;
+	set_up(&(struct toy_config){ .range = 0x1000 });
+	assert_int_equal(gpuvm_sm_map(&toy.vm, &toy, 0x40, 0x10, NULL, 0), 0);
+	gpuvm_unlock(&toy.vm); /* a child is somebody else */
+	for (unsigned int i = 0; i < ARRAY_SIZE(change); i++) {
+		assert_true(child_aborts(make_mistake, &(struct mistake){ change[i], true }));
+		assert_false(child_aborts(make_mistake, &(struct mistake){ change[i], false }));
+	}
+	gpuvm_lock(&toy.vm);
+	tear_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +386,7 @@ int main(void)
 		cmocka_unit_test(removal_without_memory),
 		cmocka_unit_test(reserve),
 		cmocka_unit_test(holes),
+		cmocka_unit_test(changes_beside_queues_are_caught),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
