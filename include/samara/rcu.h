@@ -11,6 +11,11 @@
  *   MT_RCU_QSBR   yes, urcu_qsbr_register_thread()  nothing                until all threads have
  *                                                                          been quiescent
  *
+ * A thread's first section of MT_RCU_BP, also within mtree_load() and its like, registers it with
+ * liburcu, which takes memory now and then, and ends the program if there is none. Its first
+ * signalling section (fence.h) does so before it begins. A thread of whom nothing may go wrong
+ * later enters and leaves a section when it starts.
+ *
  * A program that already uses liburcu directly may take the section itself (urcu_bp_read_lock() and
  * so on): it is the same section. docs/locking.md tells what each flavour costs and demands.
  */
@@ -31,7 +36,8 @@ enum mt_rcu_flavor {
 };
 
 /*
- * Enter / leave a read-side section of @mt's flavour. Sections nest. Never blocks. In a tree that
+ * Enter / leave a read-side section of @mt's flavour. Sections nest. Never blocks, but for a
+ * thread's first, as above. In a tree that
  * is not in RCU mode the section protects nothing (hold the lock instead).
  */
 MT_API void mt_rcu_read_lock(const struct maple_tree *mt);

@@ -74,6 +74,12 @@ void smr_rcu_meet(void)
 }
 #endif
 
+void smr_rcu_join(void)
+{
+	if (!URCU_TLS(urcu_bp_reader))
+		urcu_bp_register();
+}
+
 void smri_rcu_other_lock(enum mt_rcu_flavor flavor)
 {
 	flavors[flavor]->read_lock();

@@ -195,8 +195,15 @@ smr_inline unsigned long *smri_rcu_bp_count(void)
 #endif
 
 /*
+ * Makes the calling thread known to liburcu, as its first read-side section of the default flavour
+ * does otherwise, so that none of these allocates. CONTEXT: may block, once a thread; without
+ * memory liburcu ends the program.
+ */
+void smr_rcu_join(void);
+
+/*
  * Enters a read-side section; they nest. What is returned is for smr_rcu_leave(), by the same
- * thread, in the same function. CONTEXT: any. Never blocks.
+ * thread, in the same function. CONTEXT: any. Never blocks, but for what smr_rcu_join() does.
  */
 smr_inline unsigned long *smr_rcu_enter(enum mt_rcu_flavor flavor)
 {

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "lock/section.h"
 
+#include "base/rcu.h"
 #include "lock/check.h"
 
 __thread unsigned int smri_section_depth __attribute__((tls_model("initial-exec")));
 
 void smr_section_enter(const char *what)
 {
+	/* Else its first read-side section in here would allocate. */
+	if (!smr_in_section())
+		smr_rcu_join();
 	smr_check_section_enter(what);
 	smri_section_depth++;
 }

@@ -12,7 +12,10 @@
 /* Levels of sections that the calling thread is in. */
 extern __thread unsigned int smri_section_depth __attribute__((tls_model("initial-exec")));
 
-/* Enters / leaves a section; @what names it in reports. CONTEXT: any. Never blocks. */
+/*
+ * Enters / leaves a section; @what names it in reports. CONTEXT: any. A thread's first one may
+ * allocate, before it begins; else never blocks.
+ */
 void smr_section_enter(const char *what);
 void smr_section_leave(void);
 

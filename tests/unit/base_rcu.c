@@ -7,6 +7,7 @@
 #include "support/cm.h"
 #include <errno.h>
 #include <pthread.h>
+#include <samara/fence.h>
 #include <samara/maple_tree.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -230,11 +231,36 @@ static void a_trees_flavour(void **state)
 	urcu_mb_unregister_thread();
 }
 
+static void *begin_signalling(void *arg)
+{
+	bool *known = arg;
+
+	known[0] = URCU_TLS(urcu_bp_reader) != NULL;
+	fence_begin_signalling();
+	known[1] = URCU_TLS(urcu_bp_reader) != NULL;
+	fence_end_signalling();
+	return NULL;
+}
+
+/* To register allocates, and must not be left to the first reading in there. */
+static void signalling_threads_are_known(void **state)
+{
+	bool known[2];
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, begin_signalling, known), 0);
+	pthread_join(thread, NULL);
+	assert_false(known[0]);
+	assert_true(known[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_worker_runs_where_the_work_comes_from), /* first: it forks */
 		cmocka_unit_test(every_flavour_calls_back),
+		cmocka_unit_test(signalling_threads_are_known),
 		cmocka_unit_test(a_section_is_noticed),
 		cmocka_unit_test(quick_sections),
 		cmocka_unit_test(offline_and_online),
