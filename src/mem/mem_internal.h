@@ -83,6 +83,11 @@ void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep);
 /* Moves @nr nodes from the chunks, which have them, to @mag. CONTEXT: HOLDS the arena's lock. */
 void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr);
 
+/* ---- stats.c ---- */
+
+/* How many nodes the magazines hold. Their owners go on meanwhile. */
+unsigned long smri_mag_nodes(const struct mt_mem *mem);
+
 /* ---- refill.c ---- */
 
 /* Maps chunks until @nr nodes beside the reserve are free: 0 or -ENOMEM. CONTEXT: SLEEP yes. */

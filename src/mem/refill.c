@@ -137,7 +137,7 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
  * needs as many again. So an arena keeps as much in hand as an eighth of what is in use. Nor is it
  * sorted, which takes a node of those that come back out of the writer's caches, while it has but a
  * few to sort, unless next to nothing is in use any more. And a chunk that was got lately stays for
- * some batches.
+ * some batches, unless nothing is in use: then there may be no more of them.
  */
 void smri_refill_settle(struct mt_mem *mem)
 {
@@ -148,8 +148,9 @@ void smri_refill_settle(struct mt_mem *mem)
 	mem->warm -= mem->warm > 0;
 	used = mem->chunks * MT_CHUNK_NODES - mem->free;
 	keep = 1 + used / (8UL * MT_CHUNK_NODES);
-	more = mem->warm == 0 && mem->free >= (keep + 1) * MT_CHUNK_NODES &&
-	       (mem->ready_nr >= MT_CHUNK_NODES || used < MT_CHUNK_NODES / 2);
+	more = mem->free >= (keep + 1) * MT_CHUNK_NODES &&
+	       (mem->ready_nr >= MT_CHUNK_NODES || used < MT_CHUNK_NODES / 2) &&
+	       (mem->warm == 0 || used <= smri_mag_nodes(mem));
 	mt_lock_release(&mem->lock);
 	if (!more)
 		return;

@@ -3,22 +3,23 @@
 #include "mem/mem_internal.h"
 #include <stdint.h>
 
-/* What the magazines add up to. Their owners go on meanwhile. */
-struct mag_sums {
-	unsigned long nr, taken;
-};
-
-static struct mag_sums sum_mags(const struct mt_mem *mem)
+unsigned long smri_mag_nodes(const struct mt_mem *mem)
 {
-	struct mag_sums sums = { 0, 0 };
-	unsigned int i;
+	unsigned long nr = 0;
 
-	/* The counts of a magazine stay when its owner goes, and the next owner adds to them. */
-	for (i = 0; i < SMR_MAGS; i++) {
-		sums.nr += smr_load(&mem->mag[i].nr, RELAXED);
-		sums.taken += smr_load(&mem->mag[i].taken, RELAXED);
-	}
-	return sums;
+	for (unsigned int i = 0; i < SMR_MAGS; i++)
+		nr += smr_load(&mem->mag[i].nr, RELAXED);
+	return nr;
+}
+
+/* The counts of a magazine stay when its owner goes, and the next owner adds to them. */
+static unsigned long taken_from_mags(const struct mt_mem *mem)
+{
+	unsigned long taken = 0;
+
+	for (unsigned int i = 0; i < SMR_MAGS; i++)
+		taken += smr_load(&mem->mag[i].taken, RELAXED);
+	return taken;
 }
 
 static unsigned long minus(unsigned long a, unsigned long b)
@@ -28,11 +29,10 @@ static unsigned long minus(unsigned long a, unsigned long b)
 
 void mt_mem_stats(struct mt_mem *mem, struct mt_mem_stats *stats)
 {
-	struct mag_sums mags;
-	unsigned long retired = 0, freed = 0;
+	unsigned long retired = 0, freed = 0, mags;
 
 	mt_lock_acquire(&mem->lock);
-	mags = sum_mags(mem);
+	mags = smri_mag_nodes(mem);
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
 		retired += mem->limbo[i].retired;
 		freed += mem->limbo[i].freed;
@@ -42,18 +42,18 @@ void mt_mem_stats(struct mt_mem *mem, struct mt_mem_stats *stats)
 		.bytes_limit = mem->limit > SIZE_MAX / MT_CHUNK_SIZE ? SIZE_MAX
 								     : mem->limit * MT_CHUNK_SIZE,
 		.chunks = mem->chunks,
-		.nodes_free = smri_mem_spare(mem) + mags.nr,
+		.nodes_free = smri_mem_spare(mem) + mags,
 		.nodes_limbo = retired - freed,
 		.reserve_size = mem->reserve_size,
 		.reserve_left = smri_mem_reserve_left(mem),
 		.nodes_pledged = mem->pledged,
-		.taken = mem->taken + mags.taken,
+		.taken = mem->taken + taken_from_mags(mem),
 		.retired = retired,
 		.atomic_taken = mem->atomic_taken,
 		.failed = mem->failed,
 		.grace_periods = mem->batches,
 	};
 	stats->nodes_used = minus(mem->chunks * MT_CHUNK_NODES,
-				  mem->free + mags.nr + stats->nodes_limbo);
+				  mem->free + mags + stats->nodes_limbo);
 	mt_lock_release(&mem->lock);
 }

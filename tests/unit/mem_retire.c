@@ -254,6 +254,28 @@ static void empty_chunks_are_given_back(void **state)
 }
 
 /* Destroying waits by itself for what is in limbo, under every flavour. */
+/* By itself, also those that have just been got; a chunk is kept for the next store. */
+static void a_tree_that_is_gone_leaves_one_chunk(void **state)
+{
+	struct mt_mem *mem = mt_mem_create(0, NULL);
+	struct maple_tree tree = MTREE_INIT(tree, MT_FLAGS_USE_RCU);
+	struct mt_mem_stats stats;
+
+	(void)state;
+	assert_int_equal(mt_set_mem(&tree, mem), 0);
+	for (unsigned long i = 0; i < 200000; i++)
+		assert_int_equal(
+			mtree_store_range(&tree, 8 * i, 8 * i + 3, xa_mk_value(i), GFP_KERNEL), 0);
+	mt_mem_stats(mem, &stats);
+	assert_true(stats.chunks > 1);
+	mtree_destroy(&tree);
+	do {
+		usleep(1000);
+		mt_mem_stats(mem, &stats);
+	} while (stats.chunks > 1);
+	mt_mem_destroy(mem);
+}
+
 static void destroy_waits(void **state)
 {
 	unsigned int round, i;
@@ -375,6 +397,7 @@ int main(void)
 		cmocka_unit_test(notes_begin_anew),
 		cmocka_unit_test(lookers_and_callbacks),
 		cmocka_unit_test(empty_chunks_are_given_back),
+		cmocka_unit_test(a_tree_that_is_gone_leaves_one_chunk),
 		cmocka_unit_test(destroy_waits),
 		cmocka_unit_test(readers_never_see_a_reused_node),
 	};
