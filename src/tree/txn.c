@@ -356,6 +356,7 @@ void mt_txn_commit(struct mt_txn *txn)
 {
 	struct maple_tree *mt = txn->mt, *view = &txn->view;
 	struct ending e = { .mt = mt, .view = view, .commit = true };
+	bool nodes = smr_is_enode(mt->ma_root);
 
 	smr_check_write(mt);
 	smr_assert(mt->ma_seq == txn->seq);
@@ -371,6 +372,9 @@ void mt_txn_commit(struct mt_txn *txn)
 	smr_credits_commit(txn, &e.dropped);
 	if (mt->ma_pledge.pledged)
 		smr_pledge_settle(mt);
+	/* When the view lost its nodes these were the tree's still. */
+	if (nodes && !smr_is_enode(mt->ma_root))
+		smr_mem_flush_local(smr_mem_of(mt));
 }
 
 void mt_txn_abort(struct mt_txn *txn)

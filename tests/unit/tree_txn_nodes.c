@@ -187,6 +187,39 @@ static void aborts_wait_for_nobody(void **state)
 	bed_free(&bed);
 }
 
+/* A few hundred nodes all over many chunks, most of them so few that a magazine could keep them. */
+static void what_empties_the_tree_keeps_nothing(void **state)
+{
+	const unsigned long n = 120000, part = n / 6;
+	struct mt_mem *mem = mt_mem_create(0, NULL);
+	struct maple_tree tree = MTREE_INIT(tree, 0);
+	struct mt_mem_stats stats;
+	struct mt_txn txn;
+
+	(void)state;
+	assert_int_equal(mt_set_mem(&tree, mem), 0);
+	for (unsigned long i = 0; i < n; i++)
+		assert_int_equal(mtree_store_range(&tree, STEP * i, STEP * i + 5, xa_mk_value(i),
+						   GFP_KERNEL),
+				 0);
+	for (unsigned long i = 0; i < n; i += part)
+		assert_int_equal(mtree_store_range(&tree, STEP * (i + 40), STEP * (i + part) - 1,
+						   NULL, GFP_KERNEL),
+				 0);
+	mt_mem_trim(mem);
+	mt_mem_stats(mem, &stats);
+	assert_true(stats.chunks > 1 && stats.nodes_used > 0);
+	mtree_lock(&tree);
+	mt_txn_begin(&txn, &tree);
+	assert_int_equal(mt_txn_store_range(&txn, 0, ULONG_MAX, NULL, GFP_KERNEL), 0);
+	mt_txn_commit(&txn);
+	mtree_unlock(&tree);
+	mt_mem_barrier(mem);
+	mt_mem_stats(mem, &stats);
+	assert_int_equal(stats.chunks, 1);
+	mt_mem_destroy(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +228,7 @@ int main(void)
 		cmocka_unit_test(an_untouched_leaf_costs_one_leaf),
 		cmocka_unit_test(replaced_nodes_come_back),
 		cmocka_unit_test(aborts_wait_for_nobody),
+		cmocka_unit_test(what_empties_the_tree_keeps_nothing),
 	};
 
 	return bed_run("tree_txn_nodes", tests, ARRAY_SIZE(tests));
