@@ -79,7 +79,8 @@ MT_API void mt_credits_init(struct mt_credits *c, struct maple_tree *mt, enum mt
 /*
  * How many stores one mt_credits_begin() of this holder may announce at most: the working set is
  * for as many. In strict mode there is no limit and nothing to set. 0, -EBUSY while the holder has
- * credits or an open transaction has used some of it, -EINVAL for 0.
+ * credits or an open transaction has used some of it, -EINVAL for 0. CONTEXT: while nobody else
+ * reserves or uses credits of this holder.
  */
 MT_API int mt_credits_set_batch(struct mt_credits *c, unsigned long nr);
 
