@@ -95,7 +95,7 @@ static const struct spread spreads[] = {
 
 static void there_and_back(void **state)
 {
-	struct smr_items it;
+	struct smr_items it = { 0 };
 	struct smr_code code;
 
 	(void)state;
@@ -142,7 +142,7 @@ static void guesses(void **state)
 		const struct spread *s = &spreads[rng_below(&rng, NR_SPREADS)];
 		unsigned int items = 2 + (unsigned int)rng_below(&rng, SMR_SLEAF_CAP);
 		struct smr_code code, guess;
-		struct smr_items it;
+		struct smr_items it = { 0 };
 		unsigned long max;
 		bool is, may;
 
@@ -170,7 +170,7 @@ static void guesses(void **state)
 /* A part of the items: it begins at its own first start. */
 static void parts(void **state)
 {
-	struct smr_items it, part;
+	struct smr_items it = { 0 }, part = { 0 };
 	struct smr_code code;
 
 	(void)state;
@@ -196,7 +196,7 @@ static void check_capacity(enum smr_kind kind, unsigned long start, unsigned lon
 	struct rng rng = rng_make(9, kind);
 	unsigned int cap = smr_kind_cap(kind);
 	bool leaf = smr_kind_leaf(kind);
-	struct smr_items it;
+	struct smr_items it = { 0 };
 	struct smr_code code;
 	unsigned long max;
 

@@ -375,7 +375,7 @@ static void check_search(const struct smr_items *it, const void *enode, unsigned
  */
 static void searches(void **state)
 {
-	struct smr_items it;
+	struct smr_items it = { 0 };
 	struct smr_code code;
 
 	(void)state;
