@@ -139,6 +139,15 @@ class Replay(ToolTest):
             "8000 1000 0 0 p\na000 3000 0 0 p\n"
             "fffffffffffff000 1000 18446744073709551615 0 rwxsg\n"), done.stdout)
 
+    def test_dump_final_packed(self):
+        trace = self.path("t", HEADER + "map 1000 1000 0 0 p\n")
+        for mode in [[]] + VM_MODES[:2]:
+            out = self.path("final.xz")
+            self.ok("replay", *mode, f"--dump-final={out}", trace)
+            self.assertEqual(lzma.open(out).read(), b"1000 1000 0 0 p\n")
+            self.ok("replay", *mode, f"--expect-final={out}", trace)
+        self.fails(1, "/nowhere/x.xz: No such file", "replay", "--dump-final=/nowhere/x.xz", trace)
+
     def test_expect_final(self):
         trace = self.path("t", HEADER + "map 1000 1000 0 0 p\nmap 3000 1000 0 0 p\n")
         for text, message in [

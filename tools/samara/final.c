@@ -8,6 +8,7 @@
 #include "output.h"
 #include "samara.h"
 #include "trace/input.h"
+#include "trace/output.h"
 
 static int expect_line(const char *path, const char *holder, unsigned long number,
 		       const char *expected, const char *is)
@@ -62,14 +63,17 @@ static int compare_final(const char *path, const char *holder, char *text)
 	return status;
 }
 
-static int write_final(const char *path, const char *text)
+static int write_final(const char *path, const char *text, size_t size)
 {
-	FILE *out = output_open(path);
+	struct trace_output *output;
+	int err = trace_output_open(&output, path);
 
-	if (!out)
+	if (err) {
+		complain("%s: %s", path, strerror(-err));
 		return EXIT_FAILED;
-	fputs(text, out);
-	return output_close(out, path);
+	}
+	trace_output_put(output, text, size);
+	return output_status(path, trace_output_close(output));
 }
 
 int final_state(const struct run_settings *settings, const char *holder, write_runs_function *write,
@@ -90,7 +94,7 @@ int final_state(const struct run_settings *settings, const char *holder, write_r
 		status = EXIT_FAILED;
 	}
 	if (!status && settings->dump_final)
-		status = write_final(settings->dump_final, text);
+		status = write_final(settings->dump_final, text, size);
 	if (!status && settings->expect_final)
 		status = compare_final(settings->expect_final, holder, text);
 	free(text);
