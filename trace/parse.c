@@ -241,6 +241,8 @@ const char *trace_op_fault(const struct trace_op *op, const struct trace_header 
 
 /* ---- Lines ---- */
 
+static const char carriage_return[] = "a carriage return; lines end in a line feed alone";
+
 /* What follows @prefix in @line, or NULL when it does not begin so. */
 static const char *after(const char *line, const char *prefix)
 {
@@ -267,6 +269,8 @@ const char *trace_parse_header(const char *line, unsigned int number, struct tra
 {
 	const char *text, *fault;
 
+	if (strchr(line, '\r'))
+		return carriage_return;
 	switch (number) {
 	case 1:
 		text = after(line, "# samara-trace ");
@@ -372,7 +376,7 @@ const char *trace_parse_op(char *line, const struct trace_header *header, struct
 		return "not UTF-8";
 	line[strcspn(line, "#")] = '\0';
 	if (strchr(line, '\r'))
-		return "a carriage return; lines end in a line feed alone";
+		return carriage_return;
 	nr = split_words(line, words, MAX_FIELDS + 1);
 	if (!nr)
 		return NULL;
