@@ -232,14 +232,32 @@ static int map(struct address_space *as, const struct trace_op *op)
 	return err ? err : insert(as, &mapping);
 }
 
+/* NULL, or why @op cannot be done. */
+static const char *protect_fault(const struct address_space *as, const struct trace_op *op)
+{
+	uint64_t last = trace_op_last(op);
+	const struct as_mapping *mapping;
+	struct as_pos pos;
+
+	if (!all_mapped(as, op->addr, last))
+		return "protects a range that is not wholly mapped";
+	for (mapping = as_from(as, op->addr, &pos); mapping && mapping->first <= last;
+	     mapping = as_next(as, &pos)) {
+		if ((mapping->flags ^ op->flags) & TRACE_KEPT)
+			return "protects with another s, p or g than what is mapped has";
+	}
+	return NULL;
+}
+
 static int protect(struct address_space *as, const struct trace_op *op, const char **why)
 {
 	uint64_t first = op->addr, last = trace_op_last(op);
+	const char *fault = protect_fault(as, op);
 	struct as_pos pos;
 	struct as_mapping *mapping;
 
-	if (!all_mapped(as, first, last)) {
-		*why = "protects a range that is not wholly mapped";
+	if (fault) {
+		*why = fault;
 		return -EINVAL;
 	}
 	/* A mapping that has these flags already stays whole. */
@@ -253,20 +271,14 @@ static int protect(struct address_space *as, const struct trace_op *op, const ch
 	return 0;
 }
 
-/* mremap in place: [old_last + 1 .. new_last] is to continue the mapping that ends at @old_last. */
+/* mremap in place: [old_last + 1 .. new_last] is to continue the mapping around @old_last. */
 static int grow(struct address_space *as, uint64_t old_last, uint64_t new_last, const char **why)
 {
-	struct as_mapping *mapping = mapping_at(as, find(as, old_last));
-
-	if (!mapping || mapping->first > old_last) {
-		*why = "grows a range whose end is not mapped";
-		return -EINVAL;
-	}
 	if (any_mapped(as, old_last + 1, new_last)) {
 		*why = "grows into what is mapped already";
 		return -EINVAL;
 	}
-	mapping->last = new_last;
+	mapping_at(as, find(as, old_last))->last = new_last;
 	return 0;
 }
 
@@ -306,13 +318,6 @@ static int move(struct address_space *as, const struct trace_op *op, const char 
 	uint64_t old_last = trace_op_last(op);
 	int err;
 
-	if (op->addr == op->new_addr) {
-		if (op->new_length < op->length)
-			return unmap(as, op->addr + op->new_length, old_last);
-		if (op->new_length == op->length)
-			return 0;
-		return grow(as, old_last, op->addr + op->new_length - 1, why);
-	}
 	if (!any_mapped(as, op->addr, old_last)) {
 		*why = "moves a range in which nothing is mapped";
 		return -EINVAL;
@@ -320,6 +325,13 @@ static int move(struct address_space *as, const struct trace_op *op, const char 
 	if (op->new_length > op->length && !as_at(as, old_last)) {
 		*why = "grows a range whose end is not mapped";
 		return -EINVAL;
+	}
+	if (op->addr == op->new_addr) {
+		if (op->new_length < op->length)
+			return unmap(as, op->addr + op->new_length, old_last);
+		if (op->new_length == op->length)
+			return 0;
+		return grow(as, old_last, op->addr + op->new_length - 1, why);
 	}
 	err = unmap(as, op->new_addr, op->new_addr + op->new_length - 1);
 	if (!err)

@@ -54,8 +54,9 @@ void as_destroy(struct address_space *as);
 
 /*
  * Does what @op says. 0; -ENOMEM; -EINVAL with *@why when the operation does not fit the space: a
- * protect over a hole, a load of nothing, a move of nothing or a growth into a mapping. After
- * -EINVAL the space is as before, after -ENOMEM it is fit only for as_destroy().
+ * protect over a hole or with another s, p or g, a load of nothing, a move of nothing or a growth
+ * into a mapping. After -EINVAL the space is as before, after -ENOMEM it is fit only for
+ * as_destroy().
  */
 int as_apply(struct address_space *as, const struct trace_op *op, const char **why);
 

@@ -204,6 +204,8 @@ static const char *map_fault(const struct trace_op *op, const struct trace_heade
 		return "the offset goes beyond 64 bits within the range";
 	if (!op->object && op->offset)
 		return "private anonymous memory (object 0) has no offset";
+	if (!op->object && op->flags & TRACE_SHARED)
+		return "private anonymous memory (object 0) is not shared";
 	return NULL;
 }
 

@@ -35,6 +35,9 @@ enum {
 	TRACE_GROWSDOWN = 16,
 };
 
+/* What a protect leaves as it is. */
+#define TRACE_KEPT (TRACE_SHARED | TRACE_GROWSDOWN)
+
 /* Room for the letters of any flags and a NUL. */
 #define TRACE_FLAGS_SIZE 8
 

@@ -23,6 +23,19 @@ HERE = os.path.join(ROOT, "tests", "regress")
 SCALE = int(os.environ.get("SAMARA_TEST_SCALE", "100"))
 HEADER = "# samara-trace 1\n# source: test\n# page: 1000\n# va: 0-ffffffffffffffff\n"
 KINDS = ["streaming", "fragment", "churn", "overlap"]
+# What does not fit an address space where 1000-2fff alone is mapped, with flags rp.
+MISFITS = [("load 5000", "looks up an address that is not mapped"),
+           ("protect 1000 3000 p", "protects a range that is not wholly mapped"),
+           ("protect 1000 3000 s", "protects a range that is not wholly mapped"),
+           ("protect 2000 1000 rws", "protects with another s, p or g than what is mapped has"),
+           ("protect 1000 2000 rpg", "protects with another s, p or g than what is mapped has"),
+           ("move 5000 1000 8000 1000", "moves a range in which nothing is mapped"),
+           ("move 5000 1000 5000 1000", "moves a range in which nothing is mapped"),
+           ("move 5000 2000 5000 1000", "moves a range in which nothing is mapped"),
+           ("move 5000 1000 5000 2000", "moves a range in which nothing is mapped"),
+           ("move 2000 2000 8000 3000", "grows a range whose end is not mapped"),
+           ("move 2000 2000 2000 3000", "grows a range whose end is not mapped"),
+           ("move 1000 1000 1000 2000", "grows into what is mapped already")]
 
 
 def run(*args, stdin="", binary=False, timeout=600):
@@ -165,17 +178,19 @@ class Replay(ToolTest):
 
     def test_misfits_name_the_line(self):
         """What the format allows but the address space does not, with and without the model."""
-        for line, why in [
-                ("load 5000", "looks up an address that is not mapped"),
-                ("protect 1000 3000 p", "protects a range that is not wholly mapped"),
-                ("move 5000 1000 8000 1000", "moves a range in which nothing is mapped"),
-                ("move 2000 2000 8000 3000", "grows a range whose end is not mapped"),
-                ("move 5000 1000 5000 2000", "grows a range whose end is not mapped"),
-                ("move 1000 1000 1000 2000", "grows into what is mapped already")]:
+        for line, why in MISFITS:
             path = self.path("t", HEADER + "map 1000 2000 0 0 rp\n# comment\n" + line + "\n")
             for check in ["none", "every"]:
                 with self.subTest(line=line, check=check):
                     self.fails(1, f"{path}:7: {why}", "replay", f"--check={check}", path)
+
+    def test_moves_in_place(self):
+        """All of the old range need not be mapped, unless it grows."""
+        trace = HEADER + ("map 1000 2000 0 0 p\nmove 1000 3000 1000 3000\nmove 1000 4000 1000 3000\n"
+                          "move 2000 1000 2000 2000\n")
+        for mode in [[]] + VM_MODES[:2]:
+            done = self.ok("replay", *mode, "--check=every", "--dump-final=-", "-", stdin=trace)
+            self.assertTrue(done.stdout.startswith("1000 3000 0 0 p\n"), done.stdout)
 
     def test_malformed_files(self):
         text = HEADER + "map 1000 1000 0 0 p\nmap 1001 1000 0 0 p\n"
@@ -319,9 +334,11 @@ class Through(ToolTest):
             self.ok("replay", *mode, "--check=every", "--readers=1", "-", stdin=HEADER)
 
     def test_misfits_name_the_line(self):
-        path = self.path("t", HEADER + "map 1000 2000 0 0 rp\n# comment\nprotect 1000 3000 p\n")
-        for mode in VM_MODES[:3]:
-            self.fails(1, f"{path}:7: protects a range that is not wholly mapped", "replay", *mode, path)
+        for line, why in MISFITS:
+            path = self.path("t", HEADER + "map 1000 2000 0 0 rp\n# comment\n" + line + "\n")
+            for mode in VM_MODES[:3]:
+                with self.subTest(line=line, mode=mode):
+                    self.fails(1, f"{path}:7: {why}", "replay", *mode, path)
         path = self.path("t", HEADER + "map 1000 2000 0 0 rp\nunmap fffffffffffff000 1000\n")
         for mode in VM_MODES[:3]:
             self.fails(1, f"{path}:6: the last byte of the 64-bit address space", "replay", *mode, path)
@@ -577,7 +594,7 @@ class Import(ToolTest):
 
 
 class Dump(ToolTest):
-    TRACE = HEADER + "map 1000 1000 7 0 rwp\nmap 5000 2000 0 0 rs\nload 1fff\nunmap 1000 1000\n"
+    TRACE = HEADER + "map 1000 1000 7 0 rwp\nmap 5000 2000 8 0 rs\nload 1fff\nunmap 1000 1000\n"
 
     def test_text(self):
         done = self.ok("dump", "-", stdin=self.TRACE)

@@ -78,6 +78,10 @@ static int cells_protect(struct cells *cells, const struct trace_op *op)
 
 	if (!mapped(cells, first, count, true))
 		return -EINVAL;
+	for (size_t i = first; i < first + count; i++) {
+		if ((cells->page[i].flags ^ op->flags) & TRACE_KEPT)
+			return -EINVAL;
+	}
 	if (cells->page[first].flags != op->flags)
 		cut(cells, first);
 	if (cells->page[first + count - 1].flags != op->flags)
@@ -104,21 +108,21 @@ static int cells_move(struct cells *cells, const struct trace_op *op)
 	struct page moved[PAGES];
 	unsigned int shift;
 
+	if (!mapped(cells, old, count, false))
+		return -EINVAL;
+	if (new_count > count && !cells->page[old + count - 1].id)
+		return -EINVAL;
 	if (old == new &&new_count <= count) {
 		if (new_count < count)
 			clear(cells, old + new_count, count - new_count);
 		return 0;
 	}
-	if (new_count > count && !cells->page[old + count - 1].id)
-		return -EINVAL;
 	if (old == new) {
 		if (mapped(cells, old + count, new_count - count, false))
 			return -EINVAL;
 		extend(cells, old + count, old + new_count);
 		return 0;
 	}
-	if (!mapped(cells, old, count, false))
-		return -EINVAL;
 	memcpy(moved, &cells->page[old], count * sizeof(moved[0]));
 	clear(cells, new, new_count);
 	cut(cells, old);
@@ -166,7 +170,7 @@ static struct trace_op random_op(void)
 	if (first + length > PAGES)
 		length = PAGES - first;
 	op.length = length * PAGE;
-	op.flags = (uint8_t)pick(4);
+	op.flags = (uint8_t)(pick(4) | (pick(8) ? 0 : TRACE_SHARED));
 	if (op.verb == TRACE_MAP) {
 		op.object = pick(3);
 		op.offset = op.object ? pick(8) * PAGE : 0;
@@ -315,13 +319,13 @@ static void test_runs(void **state)
 					      "map 8000 1000 0 0 p",     NULL };
 	static const char *const moved[] = { "map 1000 3000 3 5000 rwp", "move 2000 1000 9000 2000",
 					     "move 3000 1000 3000 2000", NULL };
-	static const char *const top[] = { "map fffffffffffff000 1000 0 0 rwxsg", NULL };
+	static const char *const top[] = { "map fffffffffffff000 1000 1 0 rwxsg", NULL };
 
 	(void)state;
 	expect_runs(joined, "1000 2000 1 0 rp\n3000 1000 1 1000 rp\n4000 1000 1 2000 rs\n"
 			    "5000 2000 0 0 p\n8000 1000 0 0 p\n");
 	expect_runs(moved, "1000 1000 3 5000 rwp\n3000 2000 3 7000 rwp\n9000 2000 3 6000 rwp\n");
-	expect_runs(top, "fffffffffffff000 1000 0 0 rwxsg\n");
+	expect_runs(top, "fffffffffffff000 1000 1 0 rwxsg\n");
 }
 
 static void test_refusals(void **state)
@@ -346,11 +350,27 @@ static void test_refusals(void **state)
 		    .new_addr = 0x8000,
 		    .new_length = 0x3000 },
 		  "grows a range whose end is not mapped" },
+		{ { .verb = TRACE_PROTECT,
+		    .addr = 0x1000,
+		    .length = 0x1000,
+		    .flags = TRACE_READ | TRACE_SHARED },
+		  "protects with another s, p or g than what is mapped has" },
+		{ { .verb = TRACE_PROTECT,
+		    .addr = 0x1000,
+		    .length = 0x1000,
+		    .flags = TRACE_GROWSDOWN },
+		  "protects with another s, p or g than what is mapped has" },
 		{ { .verb = TRACE_MOVE,
 		    .addr = 0x3000,
 		    .length = 0x1000,
 		    .new_addr = 0x3000,
-		    .new_length = 0x2000 },
+		    .new_length = 0x1000 },
+		  "moves a range in which nothing is mapped" },
+		{ { .verb = TRACE_MOVE,
+		    .addr = 0x2000,
+		    .length = 0x2000,
+		    .new_addr = 0x2000,
+		    .new_length = 0x3000 },
 		  "grows a range whose end is not mapped" },
 		{ { .verb = TRACE_MOVE,
 		    .addr = 0x2000,

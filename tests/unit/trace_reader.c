@@ -121,6 +121,7 @@ static void test_line_faults(void **state)
 		{ "unmap 1000 1001\n", "not a multiple of the page size" },
 		{ "map 1000 1000 1 1 p\n", "the offset is not a multiple of the page size" },
 		{ "map 1000 1000 0 1000 p\n", "private anonymous memory (object 0) has no offset" },
+		{ "map 1000 1000 0 0 rs\n", "private anonymous memory (object 0) is not shared" },
 		{ "map 1000 2000 1 fffffffffffff000 p\n",
 		  "the offset goes beyond 64 bits within the range" },
 		{ "unmap fffffffffffff000 2000\n",

@@ -39,6 +39,8 @@ static struct trace_op random_op(uint64_t *random)
 	}
 	if (op.verb == TRACE_MAP || op.verb == TRACE_PROTECT)
 		op.flags = (uint8_t)(next_random(random) % 32);
+	if (op.verb == TRACE_MAP && !op.object)
+		op.flags &= (uint8_t)~TRACE_SHARED;
 	if (op.verb == TRACE_MOVE) {
 		op.new_addr = next_random(random) % 2 ? op.addr : op.addr + (UINT64_C(1) << 40);
 		op.new_length = (1 + next_random(random) % 1000) << 12;
@@ -110,6 +112,7 @@ static void test_refused(void **state)
 		{ .verb = TRACE_LOAD, .addr = 0x1000, .length = 2 },
 		{ .verb = TRACE_MAP, .addr = 0x1000, .length = 0x1000, .offset = 0x1000 },
 		{ .verb = TRACE_MAP, .addr = 0x1000, .length = 0x1000, .flags = 32 },
+		{ .verb = TRACE_MAP, .addr = 0x1000, .length = 0x1000, .flags = TRACE_SHARED },
 		{ .verb = 5, .addr = 0x1000, .length = 0x1000 },
 	};
 	struct trace_header wrong = header;

@@ -50,7 +50,6 @@ static const struct strace_flag shmat_names[] = {
 };
 
 #define RWX (TRACE_READ | TRACE_WRITE | TRACE_EXEC)
-#define KEPT (TRACE_SHARED | TRACE_GROWSDOWN) /* what mprotect cannot change */
 
 /* ---- Calls ---- */
 
@@ -150,12 +149,12 @@ static const char *call_mprotect(struct import *import, const struct strace_call
 		uint64_t end = mapping->last;
 
 		while (end < last && (next = as_at(&import->model, end + 1)) &&
-		       (next->flags & KEPT) == (mapping->flags & KEPT))
+		       (next->flags & TRACE_KEPT) == (mapping->flags & TRACE_KEPT))
 			end = next->last;
 		if (end > last)
 			end = last;
 		op.length = end - addr + 1;
-		op.flags = (uint8_t)((prot & RWX) | (mapping->flags & KEPT));
+		op.flags = (uint8_t)((prot & RWX) | (mapping->flags & TRACE_KEPT));
 		why = import_op(import, op);
 		if (end == UINT64_MAX)
 			break;

@@ -237,15 +237,29 @@ static bool victims_cover(const struct space *space, uint64_t first, uint64_t la
 	return false;
 }
 
+/* NULL, or why @op cannot be done. The victims must be those of its range. */
+static const char *protect_fault(const struct space *space, const struct trace_op *op)
+{
+	if (!victims_cover(space, op->addr, trace_op_last(op)))
+		return "protects a range that is not wholly mapped";
+	for (size_t i = 0; i < space->nr_victims; i++) {
+		if ((space->victims[i]->what.flags ^ op->flags) & TRACE_KEPT)
+			return "protects with another s, p or g than what is mapped has";
+	}
+	return NULL;
+}
+
 static int protect(struct space *space, const struct trace_op *op, const char **why)
 {
 	uint64_t addr = op->addr, last = trace_op_last(op);
 	int err = find_victims(space, addr, last);
+	const char *fault;
 
 	if (err)
 		return err;
-	if (!victims_cover(space, addr, last)) {
-		*why = "protects a range that is not wholly mapped";
+	fault = protect_fault(space, op);
+	if (fault) {
+		*why = fault;
 		return -EINVAL;
 	}
 	/* The victims change with every replacement, so go on by address. */
@@ -269,18 +283,13 @@ static int protect(struct space *space, const struct trace_op *op, const char **
 static int grow(struct space *space, uint64_t old_last, uint64_t new_last, const char **why)
 {
 	MA_STATE(mas, &space->tree, old_last + 1, old_last + 1);
-	struct mapping *mapping = mapping_at(space, old_last);
 	struct as_mapping what;
 
-	if (!mapping) {
-		*why = "grows a range whose end is not mapped";
-		return -EINVAL;
-	}
 	if (mas_find(&mas, new_last)) {
 		*why = "grows into what is mapped already";
 		return -EINVAL;
 	}
-	what = mapping->what;
+	what = mapping_at(space, old_last)->what;
 	what.last = new_last;
 	return replace_with(space, &what);
 }
@@ -319,10 +328,25 @@ static int make_pieces(struct space *space, const struct trace_op *op, struct pi
 	return 0;
 }
 
-static int move_away(struct space *space, const struct trace_op *op, const char **why)
+/* The victims must be those of the old range. */
+static int move_away(struct space *space, const struct trace_op *op)
+{
+	struct pieces pieces;
+	int err = make_pieces(space, op, &pieces);
+
+	if (!err)
+		err = replace(space, op->new_addr, op->new_addr + (op->new_length - 1), NULL);
+	for (size_t i = 0; !err && i < pieces.count; i++)
+		err = replace_with(space, &pieces.what[i]);
+	if (!err)
+		err = replace(space, op->addr, trace_op_last(op), NULL);
+	free(pieces.what);
+	return err;
+}
+
+static int move(struct space *space, const struct trace_op *op, const char **why)
 {
 	uint64_t old_last = trace_op_last(op);
-	struct pieces pieces;
 	int err = find_victims(space, op->addr, old_last);
 
 	if (err)
@@ -335,23 +359,8 @@ static int move_away(struct space *space, const struct trace_op *op, const char 
 		*why = "grows a range whose end is not mapped";
 		return -EINVAL;
 	}
-	err = make_pieces(space, op, &pieces);
-	if (!err)
-		err = replace(space, op->new_addr, op->new_addr + (op->new_length - 1), NULL);
-	for (size_t i = 0; !err && i < pieces.count; i++)
-		err = replace_with(space, &pieces.what[i]);
-	if (!err)
-		err = replace(space, op->addr, old_last, NULL);
-	free(pieces.what);
-	return err;
-}
-
-static int move(struct space *space, const struct trace_op *op, const char **why)
-{
-	uint64_t old_last = trace_op_last(op);
-
 	if (op->addr != op->new_addr)
-		return move_away(space, op, why);
+		return move_away(space, op);
 	if (op->new_length < op->length)
 		return replace(space, op->addr + op->new_length, old_last, NULL);
 	if (op->new_length == op->length)
