@@ -505,6 +505,20 @@ class Import(ToolTest):
         self.assertEqual(self.sample("unnamed.log", "--pid=900")[0],
                          self.sample("unnamed.log")[0])
 
+    def test_names_and_summary(self):
+        """What strace -Y and -C add changes nothing."""
+        with open(os.path.join(HERE, "strace", "threads.log")) as log:
+            text = re.sub(r"^(\d+) ", r"\1<a] b> ", log.read(), flags=re.M)
+        self.assertIn("500<a] b> 10:", text)
+        text += ("% time     seconds  usecs/call     calls    errors syscall\n"
+                 "------ ----------- ----------- --------- --------- ----------------\n"
+                 "100.00    0.000060          30         2           munmap\n")
+        done = self.ok("import", "-", stdin=text)
+        self.assertEqual(done.stdout.split("\n", 4)[4], self.sample("threads.log")[0])
+        line = text.count("\n") + 1
+        self.fails(1, f"<stdin>:{line}: something follows strace's summary", "import", "-",
+                   stdin=text + "munmap(0x1000, 4096) = 0\n")
+
     def test_messages(self):
         self.assertIn("1 calls that never finished were left out", self.sample("threads.log")[1])
         self.assertIn("2 ranges were used", self.sample("remap.log")[1])

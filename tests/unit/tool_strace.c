@@ -63,6 +63,10 @@ static void test_prefixes(void **state)
 	expect_munmap("123 2026-11-23T03:31:03+0000 munmap(0x7f00, 4096) = 0", 123);
 	expect_munmap("[00007f8a9b1c2d3e] munmap(0x7f00, 4096) = 0", 0);
 	expect_munmap("[pid 123] [  11] munmap(0x7f00, 4096) = 0", 123);
+	expect_munmap("123<sh> munmap(0x7f00, 4096) = 0", 123);
+	expect_munmap("123<a\\74b] (c> 12:34:56 munmap(0x7f00, 4096) = 0", 123);
+	expect_munmap("[pid   123<a\\74b] (c>] munmap(0x7f00, 4096) = 0", 123);
+	expect_munmap("[pid 123<sh>] [00007f8a9b1c2d3e] munmap(0x7f00, 4096) = 0", 123);
 }
 
 static void test_arguments(void **state)
@@ -138,6 +142,24 @@ static void test_nothing(void **state)
 	assert_false(strace_attached(strace, 12));
 }
 
+static void test_summary(void **state)
+{
+	static const char *const lines[] = {
+		"% time     seconds  usecs/call     calls    errors syscall",
+		"------ ----------- ----------- --------- --------- ----------------",
+		" 60.00    0.000060          30         2         1 clock_gettime64",
+		"100.00    0.000060          30         2           total",
+		"",
+	};
+	struct strace_call call;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		assert_int_equal(line(lines[i], &call), 0);
+	assert_int_equal(line("munmap(0x7f00, 4096) = 0", &call), -EINVAL);
+	assert_string_equal(why, "something follows strace's summary");
+}
+
 static void test_halves(void **state)
 {
 	struct strace_call call;
@@ -164,6 +186,14 @@ static void test_faults(void **state)
 	} cases[] = {
 		{ "hello world", "not a line of strace's output" },
 		{ "123", "not a line of strace's output" },
+		{ "123<sh>", "not a line of strace's output" },
+		{ "123<sh munmap(0x1000, 4096) = 0", "not a line of strace's output" },
+		{ "123<sh>munmap(0x1000, 4096) = 0", "not a line of strace's output" },
+		{ "123<sh><sh> munmap(0x1000, 4096) = 0", "not a line of strace's output" },
+		{ "12:34:56<sh> munmap(0x1000, 4096) = 0", "not a line of strace's output" },
+		{ "[pid 123<a]b> munmap(0x1000, 4096) = 0", "not a line of strace's output" },
+		{ "100.00    0.000060          30         2           total",
+		  "not a line of strace's output" },
 		{ "(", "not a line of strace's output" },
 		{ "munmap(0x1000, 4096", "the call's arguments do not end" },
 		{ "munmap(\"0x1000, 4096) = 0", "the call's arguments do not end" },
@@ -208,9 +238,9 @@ static void test_numbers_and_flags(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_prefixes),          TEST(test_arguments), TEST(test_failures),
-		TEST(test_nothing),           TEST(test_halves),    TEST(test_faults),
-		TEST(test_numbers_and_flags),
+		TEST(test_prefixes), TEST(test_arguments),         TEST(test_failures),
+		TEST(test_nothing),  TEST(test_summary),           TEST(test_halves),
+		TEST(test_faults),   TEST(test_numbers_and_flags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@ struct strace {
 	uint64_t *attached;
 	size_t nr_attached;
 	size_t headless;
+	bool summary; /* has begun; it is the end of the log */
 	char *joined; /* text of the last call that was put together */
 };
 
@@ -113,6 +114,20 @@ static char *skip_blanks(char *text)
 	return text + strspn(text, " \t");
 }
 
+/* Steps over "<comm>", which strace -Y puts behind a process id, < and > inside in octal. */
+static char *skip_comm(char *text)
+{
+	char *end = *text == '<' ? strchr(text, '>') : NULL;
+
+	return end ? end + 1 : text;
+}
+
+/* The ] of the "[pid 123<comm>]" or "[000000a0b1c2d3e4]" at @text, or NULL. */
+static char *end_of_brackets(char *text)
+{
+	return *text == '[' ? strchr(skip_comm(text + strcspn(text, "<]")), ']') : NULL;
+}
+
 /* Skips "[pid 123] ", "123 ", "12:34:56.7 ", "[000000a0b1c2d3e4] " and such, in any combination. */
 static char *skip_prefix(char *line, uint64_t *pid)
 {
@@ -121,22 +136,25 @@ static char *skip_prefix(char *line, uint64_t *pid)
 	*pid = 0;
 	for (;;) {
 		size_t digits, length;
+		char *bracket, *end;
 
 		line = skip_blanks(line);
 		digits = strspn(line, "0123456789");
 		length = strspn(line, "0123456789:.+-TZ");
-		if (*line == '[' && strchr(line, ']')) {
+		end = digits && digits == length ? skip_comm(line + length) : line + length;
+		bracket = end_of_brackets(line);
+		if (bracket) {
 			if (!strncmp(line, "[pid", 4) && !have_pid) {
 				*pid = strtoull(line + 4, NULL, 10);
 				have_pid = true;
 			}
-			line = strchr(line, ']') + 1;
-		} else if (length && line[length] != ' ') {
+			line = bracket + 1;
+		} else if (length && *end != ' ') {
 			return line;
 		} else if (digits && digits == length && !have_pid) {
 			*pid = strtoull(line, NULL, 10);
 			have_pid = true;
-			line += length;
+			line = end;
 		} else if (length && digits && digits < length) {
 			line += length;
 		} else {
@@ -295,12 +313,24 @@ static int resume(struct strace *strace, uint64_t pid, char *line, char **whole,
 	return join_halves(strace, pid, name, length, rest + strlen("resumed>"), whole);
 }
 
+/* The table of strace -C: numbers, dashes and names, to the end of the log. */
+static int summary_line(struct strace *strace, const char *line, const char **why)
+{
+	strace->summary = true;
+	if (!line[strspn(line, " %./-_?0123456789abcdefghijklmnopqrstuvwxyz")])
+		return 0;
+	*why = "something follows strace's summary";
+	return -EINVAL;
+}
+
 int strace_line(struct strace *strace, char *line, struct strace_call *call, const char **why)
 {
 	char *cut;
 	uint64_t pid;
 	int ret;
 
+	if (strace->summary || !strncmp(line, "% time", 6))
+		return summary_line(strace, line, why);
 	if (!strncmp(line, "strace: ", 8))
 		return note_attached(strace, line);
 	if (!strncmp(line, " > ", 3)) /* a frame of strace -k */
