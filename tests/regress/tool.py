@@ -700,8 +700,15 @@ class CommandLine(ToolTest):
             self.assertLessEqual(max(map(len, text.split("\n"))), 100)
             for path in re.findall(r"traces/[\w.-]+", text):
                 self.assertTrue(os.path.exists(os.path.join(ROOT, path)), path)
-        self.assertIn("protect ADDR LENGTH FLAGS", self.ok("help", "format").stdout)
         self.assertRegex(self.ok("--version").stdout, r"^samara \d+\.\d+\.\d+\n$")
+
+    def test_help_format(self):
+        text = self.ok("help", "format").stdout
+        self.assertIn("protect ADDR LENGTH FLAGS", text)
+        self.assertLessEqual(max(map(len, text.split("\n"))), 100)
+        header = re.findall(r"^  (# .*\n)", text, re.M)
+        self.assertEqual(len(header), 4)
+        self.ok("replay", "-", stdin="".join(header))
 
     def test_wrong_usage(self):
         for args, message in [
