@@ -37,8 +37,8 @@ enum mt_rcu_flavor {
 
 /*
  * Enter / leave a read-side section of @mt's flavour. Sections nest. Never blocks, but for a
- * thread's first, as above. In a tree that
- * is not in RCU mode the section protects nothing (hold the lock instead).
+ * thread's first, as above. In a tree that is not in RCU mode the section protects nothing (hold
+ * the lock instead).
  */
 MT_API void mt_rcu_read_lock(const struct maple_tree *mt);
 MT_API void mt_rcu_read_unlock(const struct maple_tree *mt);

@@ -72,7 +72,8 @@ smr_inline void *read_here(const struct ma_state *mas)
 }
 
 /*
- * The range above the current one, or, without @gaps, the next that has an entry. @shown: index and
+ * The range above the current one, or, without @gaps, the next that has an entry. A gap that began
+ * in front of where it comes to is the one it comes from, or has that in it now. @shown: index and
  * last are those of the current range. Where there is no other, they become those of the last gap
  * that was passed, unless the tree has lost its nodes meanwhile.
  */
