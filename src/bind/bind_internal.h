@@ -179,15 +179,14 @@ struct gpuvm_queues {
 	struct mt_lock lock; /* RANK bind */
 	struct gpuvm_list queues, ready;
 	struct smri_bind_turn turn[SMRI_BIND_DUTIES];
-	struct smr_pool_list over;     /* GUARD lock: jobs that have run, to be cleaned up */
-	bool closed, canceled;         /* GUARD lock */
-	bool banned;                   /* GUARD writes: lock; relaxed */
-	bool expired;                  /* GUARD lock: the pool of mappings has expired ones */
-	bool draining;                 /* GUARD lock: the cleaner is ending some of these */
-	bool by_submitter;             /* GUARD lock: both turns are those of a submit (inline.c) */
-	unsigned int event;            /* GUARD lock; a futex: something is over */
-	unsigned int sleepers;         /* GUARD lock: on event */
-	struct gpuvm_list waits;       /* GUARD lock: struct smri_bind_wait, longest first */
+	struct smr_pool_list over; /* GUARD lock: jobs that have run, to be cleaned up */
+	bool closed, canceled;     /* GUARD lock */
+	bool banned;               /* GUARD writes: lock; relaxed */
+	bool expired;              /* GUARD lock: the pool of mappings has expired ones */
+	bool lingers;              /* GUARD lock: the cleaner may take as long as callbacks do */
+	unsigned int event;        /* GUARD lock; a futex: something is over */
+	unsigned int sleepers;     /* GUARD lock: on event */
+	struct gpuvm_list waits;   /* GUARD lock: struct smri_bind_wait, longest first */
 	struct smri_bind_load charged; /* GUARD lock: by jobs accepted, and submits under way */
 	struct smri_bind_spare spare;
 	struct bind_stats stats; /* GUARD lock */

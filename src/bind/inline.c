@@ -134,7 +134,7 @@ static int wait_for_turn(struct gpuvm_queues *q, const struct bind_job *job)
 {
 	if (waits(job))
 		return smri_bind_sleep(q, SMR_NEVER);
-	if (q->draining || q->by_submitter)
+	if (q->lingers)
 		return -ENOMEM;
 	smri_bind_sleep_on(q);
 	return 0;
@@ -160,7 +160,7 @@ static int own(struct bind_queue *queue, const struct bind_job *job)
 	if (!err) {
 		smri_bind_own(q, SMRI_BIND_CLEAN);
 		smri_bind_own(q, SMRI_BIND_RUN);
-		q->by_submitter = true;
+		q->lingers = true;
 		queue->submitted++; /* its place before those that are submitted meanwhile */
 	}
 	mt_lock_release(&q->lock);
@@ -346,7 +346,7 @@ static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 		q->stats.failed += err != 0;
 		q->stats.vas_live -= removed;
 	}
-	q->by_submitter = false;
+	q->lingers = false;
 	smri_bind_disown(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 }

@@ -341,14 +341,14 @@ static bool clean_one(struct gpuvm_queues *q)
 	if (!job && !expired)
 		return false;
 	q->expired = false;
-	q->draining = expired;
+	q->lingers = expired;
 	mt_lock_release(&q->lock);
 	if (job)
 		smri_bind_clean(q, job);
 	if (expired)
 		smri_bind_drain(q);
 	mt_lock_acquire(&q->lock);
-	q->draining = false;
+	q->lingers = false;
 	return true;
 }
 

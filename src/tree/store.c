@@ -18,8 +18,7 @@ static smr_noinline void give_back(struct ma_state *mas)
 {
 	struct smr_nodes own = smr_own_nodes(mas);
 
-	while (own.nr > 0)
-		smr_mem_give(smr_mem_of(mas->tree), smr_nodes_pop(&own));
+	smr_mem_give_list(smr_mem_of(mas->tree), &own);
 	smr_set_own_nodes(mas, &own);
 }
 
