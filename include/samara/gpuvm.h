@@ -448,8 +448,7 @@ MT_API void gpuva_remove(struct gpuva *va);
 MT_API int gpuva_map(struct gpuvm *vm, struct gpuva *va, const struct gpuva_op_map *op);
 /*
  * Takes op->unmap->va out and puts @prev and @next in where the operation has them; the other
- * argument is not looked at. Readers see all of it at once; of the steps of gpuvm_sm_map() and
- * gpuvm_sm_unmap() address by address (there). 0 or -ENOMEM, and nothing has changed.
+ * argument is not looked at. Readers see all of it at once. 0 or -ENOMEM, and nothing has changed.
  */
 MT_API int gpuva_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op);
 /* gpuva_remove(op->va). */
@@ -529,9 +528,9 @@ MT_API int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint
  * Where the steps do what their operations say, with gpuva_unmap(), gpuva_remap() and gpuva_map()
  * on these very operations, all of them come to one change of the index (and use one of those
  * reserved), made by the map step or at the end. So a reader without the lock may find what a step
- * has taken out until this function returns: the grace period for its memory begins then. Each
- * address it finds as it was or as it is to be, those at the ends perhaps a moment later than the
- * rest. The thread itself sees what its steps have done.
+ * has taken out until this function returns: the grace period for its memory begins then. It sees
+ * the whole request at one moment, or, if an unmap has found no memory, one mapping after another.
+ * The thread itself sees what its steps have done.
  */
 MT_API int gpuvm_sm_map(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range,
 			struct gpuvm_object *obj, uint64_t offset);

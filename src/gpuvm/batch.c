@@ -2,20 +2,19 @@
 /*
  * One store for one request.
  *
- * A step at a time, a request over k mappings is up to k + 1 changes of the index, and a remap is a
- * transaction. But what they come to is one store: of the new mapping, or of nothing, over the
- * whole of the request; which cuts the mappings at its ends, whose rests are then given to prev and
- * next, one slot each. So while the steps of gpuvm_sm_map() and gpuvm_sm_unmap() run, gpuva_unmap()
- * and gpuva_remap() of what the walk is at only note what they do, and gpuva_map() of the request,
- * or the end of the walk, makes that store:
+ * A step at a time, a request over k mappings is up to k + 1 changes of the index. But what they
+ * come to is one store: of the new mapping, or of nothing, over the whole of the request; which
+ * cuts the mappings at its ends, whose rests are given to prev and next (tree/edges.h). So while
+ * the steps of gpuvm_sm_map() and gpuvm_sm_unmap() run, gpuva_unmap() and gpuva_remap() of what the
+ * walk is at only note what they do, and gpuva_map() of the request, or the end of the walk, makes
+ * that store:
  *
  *      before    |===1===|==2==|  |===3===|
  *      request       |###############|
- *      store     |=1=|###############|=3==|        1 and 3 still name the old mappings, whole
- *      edges     |=p=|###############|=n==|
+ *      after     |=p=|###############|=n==|
  *
- * Readers without the lock see each address as it was or as it is to be. They see it later than the
- * step did it, so what a step takes out may be found until the walk is over.
+ * Readers without the lock see all of it at one moment, which is later than the steps did it, so
+ * what a step takes out may be found until the walk is over.
  *
  * The thread that walks must not be able to tell: whatever it asks of the VM in a step, and
  * whatever it changes otherwise than the step asks, is done after what was gathered has been
@@ -50,21 +49,6 @@ __thread struct smri_batch *smri_batch_mine
 
 /* ---- Storing ---- */
 
-/* @va comes to lie right before (@by -1) or behind (@by 1) the range that @mas has just stored. */
-static void put_edge(const struct ma_state *mas, int by, struct gpuva *va)
-{
-	struct ma_state edge;
-	int err;
-
-	if (!va || smr_swap_beside(mas, by, va->va.addr, smr_va_last(va), va))
-		return;
-	mas_init(&edge, mas->tree, va->va.addr);
-	edge.last = smr_va_last(va);
-	err = mas_store_gfp(&edge, va, GFP_NOWAIT | __GFP_NOWARN);
-	smr_assert(!err); /* a slot of its own */
-	(void)err;
-}
-
 /* Each mapping that was vacated leaves its marker. */
 static void leave_markers(struct smri_batch *b)
 {
@@ -81,21 +65,17 @@ static void leave_markers(struct smri_batch *b)
  * Stores @entry and the edges, with the nodes that @mas owns or a credit: 0, or -ENOMEM if neither
  * was secured.
  */
-static int store_parts(struct smri_batch *b, struct ma_state *mas, uint64_t first, uint64_t last,
-		       struct gpuva *entry)
+static int store_new(struct smri_batch *b, struct ma_state *mas, uint64_t first, uint64_t last,
+		     struct gpuva *entry)
 {
 	int err;
 
 	if (entry || b->secured)
-		err = smri_gpuvm_store(b->vm, mas, first, last, entry);
+		err = smri_gpuvm_store(b->vm, mas, first, last, entry, b->edges);
 	else
-		err = smri_gpuvm_store_free(b->vm, mas, first, last, NULL);
+		err = smri_gpuvm_store_free(b->vm, mas, first, last, NULL, b->edges);
 	smr_assert(!err || !b->secured);
-	if (err)
-		return err;
-	put_edge(mas, -1, b->prev);
-	put_edge(mas, 1, b->next);
-	return 0;
+	return err;
 }
 
 /* The same with the draft, which cannot fail. */
@@ -104,7 +84,7 @@ static void store_draft(struct smri_batch *b, struct ma_state *mas, uint64_t fir
 {
 	long markers = smr_gpuvm_markers_under(b->vm, &b->vm->tree, first, last);
 
-	smr_draft_store(&b->draft, mas, first, last, b->prev, entry, b->next);
+	smr_draft_store(&b->draft, mas, first, last, entry, b->edges);
 	b->vm->markers -= (unsigned long)markers;
 }
 
@@ -117,11 +97,11 @@ static int store(struct smri_batch *b, struct ma_state *mas, uint64_t first, uin
 	if (b->draft.leaf)
 		store_draft(b, mas, first, last, entry);
 	else
-		err = store_parts(b, mas, first, last, entry);
+		err = store_new(b, mas, first, last, entry);
 	if (err)
 		return err;
 	b->any = b->secured = false;
-	b->prev = b->next = NULL;
+	b->edges = SMR_NO_EDGES;
 	return 0;
 }
 
@@ -167,7 +147,7 @@ void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *
 	b->op = NULL;
 	b->on = true;
 	b->done = b->any = b->secured = false;
-	b->prev = b->next = NULL;
+	b->edges = SMR_NO_EDGES;
 	b->draft.leaf = NULL;
 	b->in = b->out = 0;
 	smri_batch_mine = b;
@@ -278,9 +258,9 @@ int smri_batch_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_
 	if (err <= 0)
 		return err;
 	if (op->prev)
-		b->prev = prev;
+		b->edges.left = prev;
 	if (op->next)
-		b->next = next;
+		b->edges.right = next;
 	vacate(b, op->prev ? b->split->addr : op->unmap->va->va.addr,
 	       op->next ? b->split->last : smr_va_last(op->unmap->va));
 	return 1;

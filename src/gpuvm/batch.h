@@ -16,7 +16,7 @@ struct smri_batch {
 	bool done;                 /* the present step has been */
 	bool any;                  /* something is gathered: */
 	uint64_t first, last;      /* vacated, */
-	struct gpuva *prev, *next; /* and to come at its ends */
+	struct smr_edges edges;    /* mappings to come at its ends */
 	bool secured;              /* there is memory for the store */
 	struct smr_draft draft;    /* of the store that the map step comes to */
 	unsigned long in, out;     /* mappings whose references to the VM are yet to be counted */

@@ -2,11 +2,8 @@
 /*
  * Changing the index.
  *
- * Each change is one store, but for a remap: that one takes what is vacated out of the middle,
- * which leaves the edges of the old mapping as entries of their own, still naming it, and then puts
- * the new mappings over exactly these. In between no reader may look, so the three stores are one
- * transaction. Only the first of them needs nodes: it copies the leaves that it changes, and both
- * edges are in them, so the others are a slot each of a leaf that nobody else can see.
+ * Each change is one store, also a remap: that takes what is vacated out of the middle, and gives
+ * the edges that are left of the old mapping to the new ones (tree/edges.h).
  *
  * A removal that finds no node replaces the value instead, by an empty marker over exactly the same
  * range: one slot of a leaf, which needs none. What it costs is that gaps beside it are not merged,
@@ -18,9 +15,10 @@
 #include "gpuvm/gpuvm_internal.h"
 #include "gpuvm/split.h"
 #include "lock/section.h"
+#include "tree/credits.h"
+#include "tree/store.h"
 
 #include <errno.h>
-#include <samara/txn.h>
 
 void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
 {
@@ -44,29 +42,23 @@ void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
 
 /* ---- One store ---- */
 
-/* What blocks keeps the lock: the cursor is given the nodes first. */
-static int store_free(struct ma_state *mas, uint64_t first, uint64_t last, void *entry)
+static int store_free(struct ma_state *mas, uint64_t first, uint64_t last, void *entry,
+		      struct smr_edges edges)
 {
 	int err;
 
 	__mas_set_range(mas, first, last);
-	err = mas_store_gfp(mas, entry, GFP_NOWAIT | __GFP_NOWARN);
+	err = smr_store_in_place(mas, entry, edges, GFP_NOWAIT | __GFP_NOWARN);
 	if (err != -ENOMEM || smr_in_section())
 		return err;
-	mas_set_range(mas, first, last);
-	err = mas_preallocate(mas, entry, GFP_KERNEL);
-	if (!err) {
-		mas_set_range(mas, first, last);
-		mas_store_prealloc(mas, entry);
-	}
-	return err;
+	return smr_store_in_place(mas, entry, edges, GFP_KERNEL);
 }
 
 int smri_gpuvm_store_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
-			  void *entry)
+			  void *entry, struct smr_edges edges)
 {
 	long markers = smr_gpuvm_markers_under(vm, &vm->tree, first, last);
-	int err = store_free(mas, first, last, entry);
+	int err = store_free(mas, first, last, entry, edges);
 
 	if (!err)
 		vm->markers -= (unsigned long)markers;
@@ -79,32 +71,19 @@ bool smri_gpuvm_is_paid(const struct gpuvm *vm)
 }
 
 int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
-		     void *entry)
+		     void *entry, struct smr_edges edges)
 {
 	long markers = smr_gpuvm_markers_under(vm, &vm->tree, first, last);
 	int err;
 
 	if (smri_gpuvm_is_paid(vm)) {
 		__mas_set_range(mas, first, last);
-		err = mas_store_credit(mas, entry, &vm->credits);
+		err = smr_store_credit(mas, entry, edges, &vm->credits);
 	} else {
-		err = store_free(mas, first, last, entry);
+		err = store_free(mas, first, last, entry, edges);
 	}
 	if (!err)
 		vm->markers -= (unsigned long)markers;
-	return err;
-}
-
-/* The same as the first store of a transaction, within a mapping: no markers are there. */
-static int txn_store(struct gpuvm *vm, struct mt_txn *txn, uint64_t first, uint64_t last)
-{
-	int err;
-
-	if (smri_gpuvm_is_paid(vm))
-		return mt_txn_store_credit(txn, first, last, NULL, &vm->credits);
-	err = mt_txn_store_range(txn, first, last, NULL, GFP_NOWAIT | __GFP_NOWARN);
-	if (err == -ENOMEM && !smr_in_section())
-		err = mt_txn_store_range(txn, first, last, NULL, GFP_KERNEL);
 	return err;
 }
 
@@ -135,7 +114,7 @@ static int insert_alone(struct gpuvm *vm, struct gpuva *va)
 	if (smr_gpuvm_first(vm, &vm->tree, va->va.addr, smr_va_last(va)))
 		return -EEXIST;
 	mas_init(&mas, &vm->tree, va->va.addr);
-	return smri_gpuvm_store(vm, &mas, va->va.addr, smr_va_last(va), va);
+	return smri_gpuvm_store(vm, &mas, va->va.addr, smr_va_last(va), va, SMR_NO_EDGES);
 }
 
 int gpuva_insert(struct gpuvm *vm, struct gpuva *va)
@@ -176,7 +155,7 @@ static void remove_alone(struct gpuvm *vm, uint64_t first, uint64_t last)
 	struct ma_state mas;
 
 	mas_init(&mas, &vm->tree, first);
-	if (smri_gpuvm_store_free(vm, &mas, first, last, NULL))
+	if (smri_gpuvm_store_free(vm, &mas, first, last, NULL, SMR_NO_EDGES))
 		smr_gpuvm_leave_marker(vm, first, last);
 }
 
@@ -199,36 +178,17 @@ int gpuva_map(struct gpuvm *vm, struct gpuva *va, const struct gpuva_op_map *op)
 	return gpuva_insert(vm, va);
 }
 
-static void put_edge(struct mt_txn *txn, struct gpuva *va)
-{
-	int err = mt_txn_store_range(txn, va->va.addr, smr_va_last(va), va,
-				     GFP_NOWAIT | __GFP_NOWARN);
-
-	smr_assert(!err); /* a slot of a fresh leaf */
-	(void)err;
-}
-
-/* All of a remap in one transaction: 0 or -ENOMEM. */
+/* All of a remap in one store: 0 or -ENOMEM. */
 static int remap_alone(struct gpuvm *vm, struct gpuva *prev, struct gpuva *next,
 		       const struct gpuva_op_remap *op)
 {
+	struct smr_edges edges = { op->prev ? prev : NULL, op->next ? next : NULL };
 	uint64_t start, range;
-	struct mt_txn txn;
-	int err;
+	struct ma_state mas;
 
 	gpuva_op_remap_to_unmap_range(op, &start, &range);
-	mt_txn_begin(&txn, &vm->tree);
-	err = txn_store(vm, &txn, start, start + (range - 1));
-	if (err) {
-		mt_txn_abort(&txn);
-		return err;
-	}
-	if (op->prev)
-		put_edge(&txn, prev);
-	if (op->next)
-		put_edge(&txn, next);
-	mt_txn_commit(&txn);
-	return 0;
+	mas_init(&mas, &vm->tree, start);
+	return smri_gpuvm_store(vm, &mas, start, start + (range - 1), NULL, edges);
 }
 
 static void init_part(struct gpuva *va, const struct gpuva_op_map *part, struct gpuvm *vm)
@@ -293,7 +253,8 @@ int gpuvm_sweep(struct gpuvm *vm)
 	while (!err && vm->markers > 0 && (entry = mas_find(&mas, UINT64_MAX)) != NULL)
 		if (xa_is_zero(entry)) {
 			mas_init(&clear, &vm->tree, mas.index);
-			err = smri_gpuvm_store_free(vm, &clear, mas.index, mas.last, NULL);
+			err = smri_gpuvm_store_free(vm, &clear, mas.index, mas.last, NULL,
+						    SMR_NO_EDGES);
 		}
 	return err;
 }

@@ -4,6 +4,7 @@
 #define SMR_GPUVM_CHANGE_H
 
 #include "gpuvm/vm.h"
+#include "tree/edges.h"
 
 /*
  * Counts @in mappings that come into the VM and @out that leave it, each with its reference to the
@@ -15,13 +16,14 @@ void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out);
 /* For this layer alone: is the next change paid for beforehand? */
 bool smri_gpuvm_is_paid(const struct gpuvm *vm);
 /*
- * Stores @entry over [first, last] through @mas, which may stand anywhere and own nodes: as the
- * head of samara/gpuvm.h has it (free: but for what is paid for beforehand). 0 or -ENOMEM.
+ * Stores @entry over [first, last] through @mas, which may stand anywhere and own nodes, and what
+ * is left of mappings becomes @edges: as the head of samara/gpuvm.h has it (free: but for what is
+ * paid for beforehand). 0 or -ENOMEM.
  */
 int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
-		     void *entry);
+		     void *entry, struct smr_edges edges);
 int smri_gpuvm_store_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
-			  void *entry);
+			  void *entry, struct smr_edges edges);
 
 /*
  * Puts an empty marker over [first, last], exactly an entry's range, for gpuvm_sweep() to take out.

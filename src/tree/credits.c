@@ -425,13 +425,14 @@ static unsigned long settle(struct maple_tree *mt, struct smr_pledge_change *cha
  * One store on a credit into the holder's tree or a view of it. The nodes of the working set that
  * it took.
  */
-static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry)
+static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry,
+			   struct smr_edges edges)
 {
 	struct maple_tree *mt = mas->tree;
 	struct smr_pledge_change change = begin_change(mt);
 	struct smr_write w;
 
-	smr_plan_paid(&w, mas, mas->index, mas->last, entry);
+	smr_plan_edges(&w, mas, entry, edges);
 	commit(&w, &change);
 	return settle(mt, &change, use_credit(c, mt));
 }
@@ -464,7 +465,8 @@ static bool may_store(const struct mt_credits *c)
 	return c->begun > 0 && c->left > 0;
 }
 
-int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c)
+int smr_store_credit(struct ma_state *mas, void *entry, struct smr_edges edges,
+		     struct mt_credits *c)
 {
 	if (mas->status == ma_error)
 		return xa_err(mas->node);
@@ -473,8 +475,13 @@ int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c)
 	smr_assert(mas->tree == c->mt);
 	if (!may_store(c))
 		return -ENOSPC;
-	note_lent(c, mas->tree, store(c, mas, entry));
+	note_lent(c, mas->tree, store(c, mas, entry, edges));
 	return 0;
+}
+
+int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c)
+{
+	return smr_store_credit(mas, entry, SMR_NO_EDGES, c);
 }
 
 /* More than an edit, through a cursor, which begins where @path leads, if it is not NULL. */
@@ -485,7 +492,7 @@ static smr_noinline unsigned long store_any(struct mt_credits *c, const struct s
 
 	if (path)
 		smr_cursor_follow(&mas, path);
-	return store(c, &mas, entry);
+	return store(c, &mas, entry, SMR_NO_EDGES);
 }
 
 /* One store by itself: the nodes of the working set that it took. CONTEXT: HOLDS tree lock. */
@@ -539,7 +546,7 @@ int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long l
 	}
 	txn->mas.index = first;
 	txn->mas.last = last;
-	c->lent += store(c, &txn->mas, entry);
+	c->lent += store(c, &txn->mas, entry, SMR_NO_EDGES);
 	c->used++;
 	txn->stores++;
 	return 0;

@@ -6,6 +6,7 @@
 #ifndef SMR_TREE_CREDITS_H
 #define SMR_TREE_CREDITS_H
 
+#include "tree/edges.h"
 #include "tree/pledge.h"
 
 #include <samara/credits.h>
@@ -13,6 +14,12 @@
 
 /* mt_credits_begin(): did it wait for a grace period? */
 bool smr_credits_begin(struct mt_credits *c, unsigned long nr);
+
+/*
+ * mas_store_credit() with @edges, into the holder's own tree. CONTEXT: as that.
+ */
+int smr_store_credit(struct ma_state *mas, void *entry, struct smr_edges edges,
+		     struct mt_credits *c);
 
 /*
  * Gives the nodes of @list back, the pledge's first: in RCU mode what the transaction has kept,

@@ -53,23 +53,6 @@ unsigned long smr_nodes_within(const struct ma_state *mas, unsigned long first, 
 	return SMR_STORE_NODES(height);
 }
 
-bool smr_swap_beside(const struct ma_state *mas, int by, unsigned long first, unsigned long last,
-		     void *entry)
-{
-	int i = mas->offset + by;
-	void **slot;
-
-	if (mas->tree->ma_txn || mas->status != ma_active || !smr_path_fresh(mas) || i < 0 ||
-	    i > mas->end || smr_leaf_first(mas->node, (unsigned int)i, mas->min) != first ||
-	    smr_leaf_last(mas->node, (unsigned int)i, mas->end, mas->max) != last)
-		return false;
-	slot = smr_slots(mas->node) + i;
-	if (!*slot || smr_is_joined(*slot))
-		return false;
-	smr_publish(slot, entry);
-	return true;
-}
-
 /* ---- Drafts ---- */
 
 /* What a commit of the cursor's leaf wants to know of a store from range @i to range @j. */
@@ -81,6 +64,7 @@ static void set_write(struct smr_write *w, struct ma_state *mas, unsigned long f
 	w->first = first;
 	w->last = last;
 	w->entry = NULL;
+	w->edges = SMR_NO_EDGES;
 	w->former = smr_slots(mas->node)[i];
 	w->what = SMR_LEAF;
 	w->i = i;
@@ -117,18 +101,15 @@ void smr_draft_begin(struct smr_draft *d, struct ma_state *mas, unsigned long fi
 }
 
 void smr_draft_store(struct smr_draft *d, struct ma_state *mas, unsigned long first,
-		     unsigned long last, void *left, void *entry, void *right)
+		     unsigned long last, void *entry, struct smr_edges edges)
 {
 	void **slot = smr_slots(d->leaf) + d->x;
 	struct smr_write w;
 
 	smr_check_write(mas->tree);
 	smr_assert(mas->seq == mas->tree->ma_seq);
-	slot[0] = entry;
-	if (left)
-		slot[-1] = left;
-	if (right)
-		slot[1] = right;
+	*slot = entry;
+	smr_put_edges(slot, edges);
 	set_write(&w, mas, first, last, d->i, d->j);
 	w.entry = entry;
 	mas->tree->ma_nodes_built++;

@@ -6,7 +6,8 @@
 #ifndef SMR_TREE_KNOWN_H
 #define SMR_TREE_KNOWN_H
 
-#include "base/base.h"
+#include "tree/edges.h"
+
 #include <samara/maple_tree.h>
 
 /*
@@ -16,14 +17,6 @@
  * in a tree that owes holders of credits nothing. CONTEXT: HOLDS tree lock. ALLOC no.
  */
 unsigned long smr_nodes_within(const struct ma_state *mas, unsigned long first, unsigned long last);
-
-/*
- * Puts @entry, not NULL, in the place of another over [@first..@last], which lies right before the
- * cursor's range (@by -1) or behind it (@by 1). False, and nothing has changed: that is not for
- * sure, so store it. CONTEXT: HOLDS tree lock. ALLOC no.
- */
-bool smr_swap_beside(const struct ma_state *mas, int by, unsigned long first, unsigned long last,
-		     void *entry);
 
 /*
  * A leaf that is to take the place of the cursor's, built but for the entries, which are not known
@@ -43,12 +36,11 @@ struct smr_draft {
 void smr_draft_begin(struct smr_draft *d, struct ma_state *mas, unsigned long first,
 		     unsigned long last);
 /*
- * Stores @entry, not NULL, and what is left of the ranges that it cuts in front and behind becomes
- * @left and @right (NULL: as it was), all at one moment. @mas: the same cursor, in the same leaf.
- * CONTEXT: HOLDS tree lock. ALLOC no.
+ * Stores @entry, not NULL, and @edges. @mas: the same cursor, in the same leaf. CONTEXT: HOLDS tree
+ * lock. ALLOC no.
  */
 void smr_draft_store(struct smr_draft *d, struct ma_state *mas, unsigned long first,
-		     unsigned long last, void *left, void *entry, void *right);
+		     unsigned long last, void *entry, struct smr_edges edges);
 /* Makes the draft, if there is one, a node that the cursor owns. */
 void smr_draft_drop(struct smr_draft *d, struct ma_state *mas);
 

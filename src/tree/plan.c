@@ -184,11 +184,14 @@ static void gather_compact(const struct smr_write *w, struct smr_items *it)
 static void gather_new(const struct smr_write *w, unsigned int l, struct smr_items *it)
 {
 	const struct smr_level *below;
+	unsigned int at;
 
 	if (l == 0) {
 		add_left_piece(w, it);
+		at = it->n;
 		smr_items_add(it, w->first, w->entry, 0);
 		add_right_piece(w, it);
+		smr_put_edges(it->slot + at, w->edges);
 		return;
 	}
 	below = &w->level[l - 1];
@@ -614,6 +617,7 @@ static bool plan_share(struct smr_write *w)
 	w->share.leaves = &w->level[0];
 	if (!smr_plan_share(&w->share, &w->edit, w->mt, mas->path, mas->slot, mas->depth, w->entry))
 		return false;
+	smr_share_put_edges(&w->share, w->edges);
 	w->first = w->edit.first;
 	w->last = w->edit.last;
 	if (smr_share_fits(&w->share, &w->nodes))
@@ -643,6 +647,21 @@ int smri_plan_beyond(struct smr_write *w, bool free_only)
 	}
 	choose_form(w);
 	return 0;
+}
+
+void smri_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry, struct smr_edges edges)
+{
+	unsigned long first = mas->index, last = mas->last;
+
+	smri_plan_begin(w, mas, entry);
+	w->edges = edges;
+	w->first = first;
+	w->last = last;
+	smr_walk_to(mas, first);
+	/* One leaf that changes is left to choose_form(); sharing goes by what is known of it. */
+	if (smr_edit_store(&w->edit, mas, first, last, entry))
+		w->edit.ranges = 0;
+	(void)smri_plan_beyond(w, false);
 }
 
 int smri_plan_erase(struct smr_write *w, struct ma_state *mas, const void *root)

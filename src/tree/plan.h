@@ -15,6 +15,9 @@
 /* Of a tree without nodes, and of more than an edit, with the cursor in the range of w->first. */
 int smri_plan_compact(struct smr_write *w, bool free_only);
 int smri_plan_beyond(struct smr_write *w, bool free_only);
+/* With edges, which an edit cannot have. */
+void smri_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry,
+		     struct smr_edges edges);
 
 smr_inline void smri_plan_begin(struct smr_write *w, struct ma_state *mas, void *entry)
 {
@@ -22,6 +25,7 @@ smr_inline void smri_plan_begin(struct smr_write *w, struct ma_state *mas, void 
 	w->mas = mas;
 	w->mt = mas->tree;
 	w->entry = entry;
+	w->edges = SMR_NO_EDGES;
 	w->nodes = 0;
 	w->pledge = 0;
 	w->compact = false;
@@ -75,12 +79,16 @@ smr_inline int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long
 }
 
 /*
- * The same for a store on a credit, which owes holders of credits nothing. CONTEXT: as smr_plan().
+ * The same for storing over [mas->index..last] with @edges, but that what it owes holders of
+ * credits, which a store on a credit does not, is not reckoned.
  */
-smr_inline void smr_plan_paid(struct smr_write *w, struct ma_state *mas, unsigned long first,
-			      unsigned long last, void *entry)
+smr_inline void smr_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry,
+			       struct smr_edges edges)
 {
-	(void)smri_plan(w, mas, first, last, entry, false);
+	if (smr_unlikely(smr_has_edges(edges)))
+		smri_plan_edges(w, mas, entry, edges);
+	else
+		(void)smri_plan(w, mas, mas->index, mas->last, entry, false);
 }
 
 /* No edit: the cursor is in the range of its index, or the tree has @root and no nodes. */

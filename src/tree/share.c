@@ -499,6 +499,11 @@ bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_
 	return (evenly && plan_three(s, e, entry)) || plan_two(s, e, entry, evenly, full);
 }
 
+void smr_share_put_edges(struct smr_share *s, struct smr_edges edges)
+{
+	smr_put_edges((s->decoded ? s->items.slot : s->written.entry) + s->stand, edges);
+}
+
 bool smr_share_fits(const struct smr_share *s, unsigned int *nodes)
 {
 	const void *above = above_of(s);

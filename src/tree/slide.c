@@ -185,8 +185,8 @@ bool smr_plan_slide_across(struct smr_write *w)
 	unsigned int d = mas->depth, x = w->i + (w->first > w->begin);
 	const void *leaf = mas->node, *right = w->right.node[d];
 
-	if (w->entry || !can_change_above(w) || !are_brothers(w) || smr_has_joined(leaf) ||
-	    smr_has_joined(right))
+	if (w->entry || smr_has_edges(w->edges) || !can_change_above(w) || !are_brothers(w) ||
+	    smr_has_joined(leaf) || smr_has_joined(right))
 		return false;
 	*s = (struct smr_slide){ .up = true, .edge = w->last + 1, .stand = x };
 	s->ranges = w->j + (w->last == w->end);

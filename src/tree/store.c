@@ -139,6 +139,21 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
 	return 0;
 }
 
+int smr_store_in_place(struct ma_state *mas, void *entry, struct smr_edges edges, gfp_t gfp)
+{
+	struct smr_write w;
+	int err;
+
+	smr_store_prepare(mas->tree, gfp);
+	smr_plan_edges(&w, mas, entry, edges);
+	smri_plan_pledge(&w);
+	err = smr_cursor_fill(mas, needed(&w), gfp);
+	if (!err)
+		commit(&w);
+	mas_destroy(mas);
+	return err;
+}
+
 void smr_fail(struct ma_state *mas, int err)
 {
 	mas->status = ma_error;

@@ -6,7 +6,7 @@
 #ifndef SMR_TREE_STORE_H
 #define SMR_TREE_STORE_H
 
-#include "base/base.h"
+#include "tree/edges.h"
 
 #include <samara/maple_tree.h>
 
@@ -31,6 +31,13 @@ struct smr_where {
  */
 int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
 		    struct smr_where *where);
+
+/*
+ * Stores @entry over [mas->index..last], and @edges. Nodes beyond those that the cursor owns are
+ * obtained in place: the lock is kept, whatever @gfp is. 0 or -ENOMEM. Like mas_store_gfp() it
+ * leaves the cursor none. CONTEXT: HOLDS tree lock.
+ */
+int smr_store_in_place(struct ma_state *mas, void *entry, struct smr_edges edges, gfp_t gfp);
 
 /* Lowest (highest) gap of @size keys in [min..max]; as mas_empty_area(). */
 int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size,

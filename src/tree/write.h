@@ -30,6 +30,7 @@
 #define SMR_TREE_WRITE_H
 
 #include "mem/take.h"
+#include "tree/edges.h"
 #include "tree/edit.h"
 #include "tree/encode.h"
 #include "tree/walk.h"
@@ -126,6 +127,7 @@ struct smr_write {
 	struct maple_tree *mt;
 	unsigned long first, last; /* NULL stores: the whole gap that will be */
 	void *entry;
+	struct smr_edges edges;
 	void *former; /* entry of the key asked for, before */
 	enum smr_what what;
 	unsigned int nodes;   /* needed */
@@ -308,6 +310,8 @@ smr_inline unsigned int smr_share_leaves(const struct smr_share *s)
 {
 	return 1u + s->left + s->right;
 }
+/* It is planned: what its edges come to hold. */
+void smr_share_put_edges(struct smr_share *s, struct smr_edges edges);
 /* Can they be children of the node above, which stays else as it is? Then it takes @nodes. */
 bool smr_share_fits(const struct smr_share *s, unsigned int *nodes);
 /*

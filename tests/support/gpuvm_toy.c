@@ -142,6 +142,7 @@ struct gpuva *toy_new_va(struct toy *toy)
 	if (!va)
 		exit(99);
 	va->magic = TOY_ALIVE;
+	va->born = ++toy->born;
 	toy->live++;
 	return &va->va;
 }

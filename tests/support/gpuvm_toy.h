@@ -20,6 +20,7 @@ struct toy_va {
 	struct gpuva va; /* first */
 	struct toy_va *dead;
 	unsigned int magic;
+	unsigned long born; /* counts up from mapping to mapping */
 };
 
 struct toy {
@@ -34,7 +35,8 @@ struct toy {
 	unsigned int steps;  /* since the log was cleared */
 	unsigned int freed;  /* calls of vm_free */
 	unsigned int gone;   /* calls of the objects' free */
-	long live;           /* mappings allocated and not freed */
+	unsigned long born;  /* mappings allocated, */
+	long live;           /* and not freed */
 	struct toy_va *dead; /* taken out, and freed by toy_reap() */
 	char log[TOY_TEXT];
 	size_t log_len;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Readers without a lock beside a writer that maps and unmaps at random. A reader checks that what
- * it finds covers the address, has not been freed, and that addresses which are mapped throughout
- * are never found empty. Mappings are freed by the writer after a grace period; a freed one is
- * poisoned first.
+ * it finds covers the address, has not been freed, that addresses which are mapped throughout are
+ * never found empty, and that a request is seen at all addresses at one moment. Mappings are freed
+ * by the writer after a grace period; a freed one is poisoned first.
  */
 #include "support/gpuvm_toy.h"
 
@@ -36,6 +36,23 @@ static void look(const struct gpuva *va, uint64_t at)
 		fail("another mapping", at);
 }
 
+/*
+ * What lies beside a mapping that has been found is not found as it was before that one came: a
+ * request cuts what it overlaps at the moment at which it is there.
+ */
+static void look_beside(const struct gpuva *va, uint64_t at)
+{
+	const struct toy_va *mine = (const struct toy_va *)va, *other;
+	uint64_t end = va->va.addr + va->va.range;
+
+	other = (const struct toy_va *)gpuvm_find(&toy.vm, at);
+	if (!other || other->born > mine->born)
+		return;
+	look(&other->va, at);
+	if (other->va.va.addr < end && other->va.va.addr + other->va.va.range > va->va.addr)
+		fail("a mapping that has been cut", at);
+}
+
 /* The upper half is always mapped, if in changing ways. */
 static void *read_all(void *arg)
 {
@@ -50,6 +67,8 @@ static void *read_all(void *arg)
 		va = gpuvm_find(&toy.vm, at);
 		if (va) {
 			look(va, at);
+			look_beside(va, va->va.addr - 1);
+			look_beside(va, va->va.addr + va->va.range);
 			(*count)++;
 		} else if (at >= PAGES / 2) {
 			fail("nothing", at);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stores of which much is known beforehand: what is promised of nodes holds for whatever the store
- * turns out to be, and drafts and swaps come to what plain stores would. Beside a model, in dense
- * and in holey trees of pages and of bytes.
+ * turns out to be, and drafts and stores with edges come to what plain stores would. Beside a
+ * model, in dense and in holey trees of pages and of bytes.
  */
 #include "support/arena.h"
 
@@ -10,7 +10,10 @@
 #include "support/rng.h"
 #include "support/treecheck.h"
 #include "support/units.h"
+#include "tree/credits.h"
 #include "tree/known.h"
+#include "tree/run.h"
+#include "tree/store.h"
 #include "tree/write.h"
 
 #include <string.h>
@@ -20,6 +23,7 @@
 enum { RANGES = 600, UNITS = 8 * RANGES };
 
 static struct mt_mem *arena;
+static unsigned int flags = FLAGS;
 
 struct bed {
 	struct maple_tree tree;
@@ -49,7 +53,7 @@ static void bed_make(struct bed *b, unsigned long unit, unsigned int holes, uint
 	memset(b, 0, sizeof(*b));
 	b->unit = unit;
 	b->rng = rng_make(env_seed(), n);
-	mt_init_flags(&b->tree, FLAGS);
+	mt_init_flags(&b->tree, flags);
 	mt_set_mem(&b->tree, arena);
 	rm_init(&b->model);
 	mtree_lock(&b->tree);
@@ -120,9 +124,9 @@ static void store_as_promised(struct bed *b)
 	b->one += nr == 1;
 }
 
-/* ---- Drafts ---- */
+/* ---- Edges ---- */
 
-/* What a draft says of its ends becomes the model's: all of what is left of a range. */
+/* What a store says of its ends becomes the model's: all of what is left of a range. */
 static void model_edge(struct bed *b, unsigned long key, void *entry)
 {
 	unsigned long first, last;
@@ -135,37 +139,48 @@ static void model_edge(struct bed *b, unsigned long key, void *entry)
  * Entries for the rests of what [first..last] cuts; NULL where there is none, and sometimes
  * otherwise.
  */
-static void pick_edges(struct bed *b, unsigned long first, unsigned long last, void **left,
-		       void **right)
+static struct smr_edges pick_edges(struct bed *b, unsigned long first, unsigned long last)
 {
+	struct smr_edges edges = SMR_NO_EDGES;
 	unsigned long begin, end;
 	void *entry;
 
 	rm_range(&b->model, first, &begin, NULL, &entry);
-	*left = entry && begin < first && !rng_one_in(&b->rng, 4) ? entry_of(b) : NULL;
+	if (entry && begin < first && !rng_one_in(&b->rng, 4))
+		edges.left = entry_of(b);
 	rm_range(&b->model, last, NULL, &end, &entry);
-	*right = entry && end > last && !rng_one_in(&b->rng, 4) ? entry_of(b) : NULL;
+	if (entry && end > last && !rng_one_in(&b->rng, 4))
+		edges.right = entry_of(b);
+	return edges;
 }
+
+static void model_store(struct bed *b, unsigned long first, unsigned long last, void *entry,
+			struct smr_edges edges)
+{
+	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
+	if (edges.left)
+		model_edge(b, first - 1, edges.left);
+	if (edges.right)
+		model_edge(b, last + 1, edges.right);
+}
+
+/* ---- Drafts ---- */
 
 static void store_draft(struct bed *b, struct smr_draft *d, struct ma_state *mas,
 			unsigned long first, unsigned long last)
 {
 	unsigned long before = b->tree.ma_nodes_built;
-	void *left, *right, *entry = entry_of(b);
+	struct smr_edges edges = pick_edges(b, first, last);
+	void *entry = entry_of(b);
 
-	pick_edges(b, first, last, &left, &right);
-	smr_draft_store(d, mas, first, last, left, entry, right);
+	smr_draft_store(d, mas, first, last, entry, edges);
 	assert_null(d->leaf);
 	assert_int_equal(b->tree.ma_nodes_built, before + 1);
 	assert_int_equal(b->tree.ma_newest, first);
 	assert_int_equal(mas->index, first);
 	assert_int_equal(mas->last, last);
 	assert_ptr_equal(smr_slots(mas->node)[mas->offset], entry);
-	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
-	if (left)
-		model_edge(b, first - 1, left);
-	if (right)
-		model_edge(b, last + 1, right);
+	model_store(b, first, last, entry, edges);
 }
 
 static void draft_or_not(struct bed *b)
@@ -196,29 +211,52 @@ static void draft_or_not(struct bed *b)
 	}
 }
 
-/* ---- Swaps ---- */
+/* ---- Stores with edges ---- */
 
-static void swap_beside(struct bed *b)
+/* Through @mas, of one of the three kinds that there are, and none allocates but the first. */
+static void store_with(struct bed *b, struct ma_state *mas, void *entry, struct smr_edges edges)
 {
-	unsigned long first, last, other, end;
-	void *entry, *stored = entry_of(b);
-	int by = rng_one_in(&b->rng, 2) ? 1 : -1;
+	struct mt_credits c;
+
+	switch (rng_below(&b->rng, 3)) {
+	case 0:
+		assert_int_equal(smr_store_in_place(mas, entry, edges, GFP_KERNEL), 0);
+		break;
+	case 1:
+		assert_int_equal(mas_preallocate_height(mas, mt_height(&b->tree), GFP_KERNEL), 0);
+		assert_int_equal(smr_store_in_place(mas, entry, edges, GFP_NOWAIT), 0);
+		break;
+	case 2:
+		mt_credits_init(&c, &b->tree, MT_CREDITS_STRICT);
+		mtree_unlock(&b->tree);
+		assert_int_equal(mt_credits_reserve(&c, 1, GFP_KERNEL), 0);
+		mt_credits_begin(&c, 1);
+		mtree_lock(&b->tree);
+		mas_reset(mas);
+		assert_int_equal(smr_store_credit(mas, entry, edges, &c), 0);
+		mtree_unlock(&b->tree);
+		mt_credits_release(&c);
+		mtree_lock(&b->tree);
+		break;
+	}
+	assert_int_equal(mas->alloc_nr, 0);
+}
+
+static void store_edges(struct bed *b)
+{
+	void *entry = rng_one_in(&b->rng, 2) ? entry_of(b) : NULL;
+	struct smr_edges edges;
+	unsigned long first, last;
 	struct ma_state mas;
 
 	random_range(b, &first, &last);
+	edges = pick_edges(b, first, last);
 	mas_init(&mas, &b->tree, first);
 	mas.last = last;
-	assert_int_equal(mas_store_gfp(&mas, stored, GFP_KERNEL), 0);
-	assert_int_equal(rm_store(&b->model, first, last, stored), 0);
-	if (by < 0 && first == 0)
-		return;
-	rm_range(&b->model, by < 0 ? first - 1 : last + 1, &other, &end, &entry);
-	/* Not what is there to the end, and not a gap. */
-	assert_false(smr_swap_beside(&mas, by, other, end - 1, stored));
-	if (smr_swap_beside(&mas, by, other, end, stored)) {
-		assert_non_null(entry);
-		assert_int_equal(rm_store(&b->model, other, end, stored), 0);
-	}
+	store_with(b, &mas, entry, edges);
+	assert_true(mas.index <= first && mas.last >= last);
+	assert_ptr_equal(smr_value(smr_slots(mas.node), mas.offset), entry);
+	model_store(b, first, last, entry, edges);
 }
 
 /* ---- */
@@ -261,12 +299,15 @@ static void drafts_come_to_stores(void **state)
 	assert_true(sum.drafts > 0);
 }
 
-static void swaps_come_to_stores(void **state)
+static void edges_come_to_stores(void **state)
 {
 	struct bed sum = { .one = 0 };
 
 	(void)state;
-	each_bed(swap_beside, &sum);
+	each_bed(store_edges, &sum);
+	flags = MT_FLAGS_ALLOC_RANGE; /* leaves are changed in place */
+	each_bed(store_edges, &sum);
+	flags = FLAGS;
 }
 
 int main(void)
@@ -274,7 +315,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stores_take_what_was_promised),
 		cmocka_unit_test(drafts_come_to_stores),
-		cmocka_unit_test(swaps_come_to_stores),
+		cmocka_unit_test(edges_come_to_stores),
 	};
 
 	return arena_run(&arena, "tree_known", tests, sizeof(tests) / sizeof(tests[0]));
