@@ -583,7 +583,7 @@ static inline void *mas_find_inline_(struct ma_state *mas, unsigned long max)
 
 /*
  * The lowest (rev: highest) gap of @size keys in [min..max]: 0 and [index..last] is the place
- * found, ready for a store; -EBUSY; -EINVAL. CONTEXT: the lock.
+ * found, ready for a store; -EBUSY, -EINVAL: the cursor is where it was. CONTEXT: the lock.
  */
 MT_API int mas_empty_area(struct ma_state *mas, unsigned long min, unsigned long max,
 			  unsigned long size);

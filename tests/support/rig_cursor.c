@@ -396,12 +396,8 @@ static bool step_area(struct rig *rig, const struct op *op)
 	want = (low ? rm_gap_first : rm_gap_last)(&rig->model, size, min, max, &start);
 	if (got != want)
 		return rig_fault(rig, "%s: %d, should be %d", op_name(op->kind), got, want);
-	if (want == -EINVAL)
-		return same_place(rig, "a refused gap search");
-	if (want != 0) {
-		set_cursor(rig, min, min);
-		return true;
-	}
+	if (want != 0)
+		return same_place(rig, "a gap search in vain");
 	c->index = start;
 	c->last = start + size - 1;
 	c->status = prepared(c->form);
