@@ -135,26 +135,11 @@ static void split(struct apply *a, struct smri_bind_op *op, const struct gpuva_o
 	}
 }
 
-/*
- * Puts @va over what the store has left of its predecessor: exactly its range, a slot of a leaf
- * that is fresh.
- */
-static void put_edge(struct apply *a, struct gpuva *va)
-{
-	int err;
-
-	if (!va)
-		return;
-	err = mt_txn_store_range(&a->txn, va->va.addr, smr_va_last(va), va,
-				 GFP_NOWAIT | __GFP_NOWARN);
-	smr_assert(!err);
-	(void)err;
-}
-
 static void store(struct apply *a, const struct smri_bind_op *op)
 {
 	struct mt_credits *credits = a->job->credits ? a->job->credits : &a->q->credits;
 	uint64_t first = op->req.addr, last = op->req.addr + (op->req.range - 1);
+	struct smr_edges edges = { op->prev, op->next };
 	struct gpuvm *vm = a->q->vm;
 	int err;
 
@@ -162,12 +147,10 @@ static void store(struct apply *a, const struct smri_bind_op *op)
 	if (!op->map && !op->removed.head)
 		return;
 	vm->markers -= (unsigned long)smr_gpuvm_markers_under(vm, &a->txn.view, first, last);
-	err = mt_txn_store_credit(&a->txn, first, last, op->map, credits);
+	err = smr_txn_store_credit(&a->txn, first, last, op->map, edges, credits);
 	smr_assert(!err);
 	(void)err;
 	a->job->stores--;
-	put_edge(a, op->prev);
-	put_edge(a, op->next);
 }
 
 static void apply_map(struct apply *a, struct smri_bind_op *op)

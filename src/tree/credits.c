@@ -530,8 +530,8 @@ int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned
 
 /* ---- Within transactions ---- */
 
-int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long last, void *entry,
-			struct mt_credits *c)
+int smr_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long last, void *entry,
+			 struct smr_edges edges, struct mt_credits *c)
 {
 	if (first > last || xa_is_advanced(entry))
 		return -EINVAL;
@@ -546,10 +546,16 @@ int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long l
 	}
 	txn->mas.index = first;
 	txn->mas.last = last;
-	c->lent += store(c, &txn->mas, entry, SMR_NO_EDGES);
+	c->lent += store(c, &txn->mas, entry, edges);
 	c->used++;
 	txn->stores++;
 	return 0;
+}
+
+int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long last, void *entry,
+			struct mt_credits *c)
+{
+	return smr_txn_store_credit(txn, first, last, entry, SMR_NO_EDGES, c);
 }
 
 void smr_credits_commit(struct mt_txn *txn, struct smr_nodes *list)

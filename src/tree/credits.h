@@ -15,11 +15,11 @@
 /* mt_credits_begin(): did it wait for a grace period? */
 bool smr_credits_begin(struct mt_credits *c, unsigned long nr);
 
-/*
- * mas_store_credit() with @edges, into the holder's own tree. CONTEXT: as that.
- */
+/* mas_store_credit() and mt_txn_store_credit() with edges. CONTEXT: as those. */
 int smr_store_credit(struct ma_state *mas, void *entry, struct smr_edges edges,
 		     struct mt_credits *c);
+int smr_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long last, void *entry,
+			 struct smr_edges edges, struct mt_credits *c);
 
 /*
  * Gives the nodes of @list back, the pledge's first: in RCU mode what the transaction has kept,

@@ -213,11 +213,36 @@ static void draft_or_not(struct bed *b)
 
 /* ---- Stores with edges ---- */
 
-/* Through @mas, of one of the three kinds that there are, and none allocates but the first. */
-static void store_with(struct bed *b, struct ma_state *mas, void *entry, struct smr_edges edges)
+/* On a credit, in a transaction or by itself. */
+static void store_on_credit(struct bed *b, struct ma_state *mas, void *entry,
+			    struct smr_edges edges)
 {
 	struct mt_credits c;
+	struct mt_txn txn;
 
+	mt_credits_init(&c, &b->tree, MT_CREDITS_STRICT);
+	mtree_unlock(&b->tree);
+	assert_int_equal(mt_credits_reserve(&c, 1, GFP_KERNEL), 0);
+	mt_credits_begin(&c, 1);
+	mtree_lock(&b->tree);
+	mas_reset(mas);
+	if (rng_one_in(&b->rng, 2)) {
+		assert_int_equal(smr_store_credit(mas, entry, edges, &c), 0);
+	} else {
+		mt_txn_begin(&txn, &b->tree);
+		assert_int_equal(
+			smr_txn_store_credit(&txn, mas->index, mas->last, entry, edges, &c), 0);
+		mt_txn_commit(&txn);
+		mas_walk(mas);
+	}
+	mtree_unlock(&b->tree);
+	mt_credits_release(&c);
+	mtree_lock(&b->tree);
+}
+
+/* Through @mas, of one of the kinds that there are; none allocates but the first. */
+static void store_with(struct bed *b, struct ma_state *mas, void *entry, struct smr_edges edges)
+{
 	switch (rng_below(&b->rng, 3)) {
 	case 0:
 		assert_int_equal(smr_store_in_place(mas, entry, edges, GFP_KERNEL), 0);
@@ -227,16 +252,7 @@ static void store_with(struct bed *b, struct ma_state *mas, void *entry, struct 
 		assert_int_equal(smr_store_in_place(mas, entry, edges, GFP_NOWAIT), 0);
 		break;
 	case 2:
-		mt_credits_init(&c, &b->tree, MT_CREDITS_STRICT);
-		mtree_unlock(&b->tree);
-		assert_int_equal(mt_credits_reserve(&c, 1, GFP_KERNEL), 0);
-		mt_credits_begin(&c, 1);
-		mtree_lock(&b->tree);
-		mas_reset(mas);
-		assert_int_equal(smr_store_credit(mas, entry, edges, &c), 0);
-		mtree_unlock(&b->tree);
-		mt_credits_release(&c);
-		mtree_lock(&b->tree);
+		store_on_credit(b, mas, entry, edges);
 		break;
 	}
 	assert_int_equal(mas->alloc_nr, 0);
