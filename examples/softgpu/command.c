@@ -118,11 +118,6 @@ static char *memory_at(struct sg_engine *e, struct sg_cmd *cmd, uint64_t addr,
 	return (frame ? frame : zeroes) + addr % SG_PAGE;
 }
 
-static bool reads(const struct sg_cmd *cmd)
-{
-	return cmd->type != SG_FILL;
-}
-
 static uint64_t least(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -133,7 +128,7 @@ static uint64_t chunk_at(const struct sg_cmd *cmd, uint64_t at)
 {
 	uint64_t len = cmd->len - at;
 
-	if (reads(cmd))
+	if (sg_reads(cmd))
 		len = least(len, SG_PAGE - (cmd->src + at) % SG_PAGE);
 	if (sg_writes(cmd))
 		len = least(len, SG_PAGE - (cmd->dst + at) % SG_PAGE);
@@ -147,7 +142,7 @@ static void run_chunk(struct sg_engine *e, struct sg_cmd *cmd, uint64_t at, size
 	const char *from = NULL;
 	char *to = NULL;
 
-	if (reads(cmd))
+	if (sg_reads(cmd))
 		from = memory_at(e, cmd, cmd->src + at, NULL);
 	if (sg_writes(cmd) && !cmd->error)
 		to = memory_at(e, cmd, cmd->dst + at, frames);

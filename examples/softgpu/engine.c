@@ -117,23 +117,35 @@ static void *work(void *arg)
 
 /* ---- Submission ---- */
 
-static bool aligned(const struct sg_cmd *cmd)
+static bool in_space(uint64_t addr, uint64_t len)
 {
-	return (cmd->dst | cmd->src | cmd->len) % 8 == 0;
+	return len <= SG_VA_END && addr <= SG_VA_END - len;
 }
 
-/* Blocks that the commands can put into objects at most. */
-static unsigned long blocks_for(const struct sg_job *job)
+static bool valid(const struct sg_cmd *cmd)
+{
+	return (cmd->dst | cmd->src | cmd->len) % 8 == 0 &&
+	       (!sg_reads(cmd) || in_space(cmd->src, cmd->len)) &&
+	       (!sg_writes(cmd) || in_space(cmd->dst, cmd->len));
+}
+
+/* Blocks that the commands can put into objects at most; -EINVAL if they are not to be run. */
+static int count_blocks(const struct sg_job *job, unsigned long *blocks)
 {
 	unsigned long pages = 0;
 
 	for (unsigned int i = 0; i < job->nr_cmds; i++) {
 		const struct sg_cmd *cmd = &job->cmds[i];
 
+		if (!valid(cmd))
+			return -EINVAL;
 		if (sg_writes(cmd) && cmd->len)
 			pages += (cmd->dst % SG_PAGE + cmd->len + SG_PAGE - 1) / SG_PAGE;
+		if (pages > SG_JOB_PAGES)
+			return -EINVAL;
 	}
-	return pages * SG_BLOCKS_PER_PAGE;
+	*blocks = pages * SG_BLOCKS_PER_PAGE;
+	return 0;
 }
 
 static int take_syncs(struct exec *x, const struct sg_job *job)
@@ -157,7 +169,8 @@ static int take_syncs(struct exec *x, const struct sg_job *job)
 	return 0;
 }
 
-static int make_exec(struct sg_engine *e, const struct sg_job *job, struct exec **made)
+static int make_exec(struct sg_engine *e, const struct sg_job *job, unsigned long blocks,
+		     struct exec **made)
 {
 	struct exec *x =
 		calloc(1, sizeof(*x) + (job->nr_in + (size_t)job->nr_out) * sizeof(x->sync[0]));
@@ -171,7 +184,7 @@ static int make_exec(struct sg_engine *e, const struct sg_job *job, struct exec 
 	x->nr_out = job->nr_out;
 	err = take_syncs(x, job);
 	if (!err)
-		err = sg_pool_reserve(&e->vm->dev->frames, &x->frames, blocks_for(job));
+		err = sg_pool_reserve(&e->vm->dev->frames, &x->frames, blocks);
 	if (err)
 		free_exec(e, x);
 	else
@@ -181,13 +194,13 @@ static int make_exec(struct sg_engine *e, const struct sg_job *job, struct exec 
 
 int sg_engine_submit(struct sg_engine *e, const struct sg_job *job)
 {
+	unsigned long blocks;
 	struct exec *x;
 	int err;
 
-	for (unsigned int i = 0; i < job->nr_cmds; i++)
-		if (!aligned(&job->cmds[i]))
-			return -EINVAL;
-	err = make_exec(e, job, &x);
+	err = count_blocks(job, &blocks);
+	if (!err)
+		err = make_exec(e, job, blocks, &x);
 	if (err)
 		return err;
 	pthread_mutex_lock(&e->mutex);

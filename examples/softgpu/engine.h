@@ -27,6 +27,12 @@ static inline bool sg_writes(const struct sg_cmd *cmd)
 	return cmd->type == SG_FILL || cmd->type == SG_COPY;
 }
 
+/* Does it read memory? */
+static inline bool sg_reads(const struct sg_cmd *cmd)
+{
+	return cmd->type != SG_FILL;
+}
+
 /*
  * Runs a command, with @frames to write to. CONTEXT: the engine's thread, in a signalling section.
  */

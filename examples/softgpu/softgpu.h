@@ -256,7 +256,13 @@ enum sg_cmd_type {
 	SG_VERIFY,   /* the same, and it had better be sum as it was given */
 };
 
-/* Addresses and len are multiples of 8. A command ends at the first page that is not mapped. */
+/* Pages that the commands of a job write to, together, at most: memory is reserved for each. */
+#define SG_JOB_PAGES (1ul << 16)
+
+/*
+ * Addresses and len are multiples of 8, and what is read or written lies below SG_VA_END. A command
+ * ends at the first page that is not mapped.
+ */
 struct sg_cmd {
 	enum sg_cmd_type type;
 	uint64_t dst, src, len;
@@ -293,9 +299,9 @@ struct sg_engine *sg_engine_create(struct sg_vm *vm);
 /* Waits until all jobs are over. */
 void sg_engine_destroy(struct sg_engine *e);
 /*
- * 0; -EINVAL: misaligned; -ENOMEM. Accepted, it will run, and signal its out-fences with the error
- * of the first command that has one. In-fences with an error count as signalled. CONTEXT:
- * allocates.
+ * 0; -EINVAL: not as struct sg_cmd has it, or too many pages; -ENOMEM. Accepted, it will run, and
+ * signal its out-fences with the error of the first command that has one. In-fences with an error
+ * count as signalled. CONTEXT: allocates.
  */
 int sg_engine_submit(struct sg_engine *e, const struct sg_job *job);
 /* Of jobs that are over. */
