@@ -150,7 +150,10 @@ static int map(uint64_t page, uint64_t pages, struct gpuvm_object *buffer, uint6
 	return err;
 }
 
-/* How a fault is answered: by the buffer and the page in it. Any thread, no lock. */
+/*
+ * How a fault is answered: by the buffer and the page in it. Any thread, no lock. The mapping holds
+ * the buffer for as long as the section lasts; for what comes after it takes a reference.
+ */
 static struct gpuvm_object *fault(uint64_t page, uint64_t *offset)
 {
 	struct gpuvm_object *buffer = NULL;
@@ -159,17 +162,26 @@ static struct gpuvm_object *fault(uint64_t page, uint64_t *offset)
 	gpuvm_read_lock(&as.vm);
 	va = gpuvm_find(&as.vm, page);
 	if (va) {
-		buffer = va->gem.obj;
+		buffer = gpuvm_object_get(va->gem.obj);
 		*offset = va->gem.offset + (page - va->va.addr);
 	}
 	gpuvm_read_unlock(&as.vm);
 	return buffer;
 }
 
+/* Is a fault at @page one in that page of @buffer? */
+static bool faults_in(uint64_t page, const struct gpuvm_object *buffer, uint64_t offset)
+{
+	uint64_t at = 0;
+	struct gpuvm_object *found = fault(page, &at);
+
+	gpuvm_object_put(found);
+	return found == buffer && at == offset;
+}
+
 int main(void)
 {
 	struct gpuvm_object root, texture, vertices;
-	uint64_t offset = 0;
 
 	gpuvm_object_init(&root, 0, NULL, NULL);
 	gpuvm_object_init(&texture, 0x100, root.resv, NULL);
@@ -181,13 +193,13 @@ int main(void)
 	EXPECT(map(0x100, 0x40, &texture, 0) == 0);
 	/* Into its middle: the texture is cut in two. */
 	EXPECT(map(0x110, 0x10, &vertices, 0) == 0);
-	EXPECT(fault(0x10f, &offset) == &texture && offset == 0xf);
-	EXPECT(fault(0x118, &offset) == &vertices && offset == 0x8);
-	EXPECT(fault(0x120, &offset) == &texture && offset == 0x20);
+	EXPECT(faults_in(0x10f, &texture, 0xf));
+	EXPECT(faults_in(0x118, &vertices, 0x8));
+	EXPECT(faults_in(0x120, &texture, 0x20));
 	EXPECT(as.cleared == 0x10);
 	/* The texture as it was: the parts that continue in it are kept. */
 	EXPECT(map(0x100, 0x40, &texture, 0) == 0);
-	EXPECT(as.cleared == 0x20 && fault(0x118, &offset) == &texture && offset == 0x18);
+	EXPECT(as.cleared == 0x20 && faults_in(0x118, &texture, 0x18));
 
 	gpuvm_lock(&as.vm);
 	EXPECT(gpuvm_sm_unmap(&as.vm, NULL, 0x10, 0x1000) == 0);
