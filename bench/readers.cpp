@@ -88,11 +88,12 @@ struct alignas(128) reader {
 			peer.enter();
 		go.store(true, std::memory_order_release);
 		const double start = speed_ns(cpu_time);
-		for (; !stop.load(std::memory_order_relaxed); loads += burst) {
+		do { /* once at least: the CPU may have been gone all the time */
 			load_some();
+			loads += burst;
 			if (peer.rest)
 				peer.rest();
-		}
+		} while (!stop.load(std::memory_order_relaxed));
 		ns_per_load = (speed_ns(cpu_time) - start) / static_cast<double>(loads);
 		if (peer.leave)
 			peer.leave();
@@ -113,8 +114,10 @@ struct stage {
 		const double end = now_ns() + ns, start = speed_ns(cpu_time);
 		size_t changes = 0;
 
-		for (; now_ns() < end; changes += burst)
+		do {
 			change(peer, tree, keys, writes + changes, burst);
+			changes += burst;
+		} while (now_ns() < end);
 		writes += changes;
 		return (speed_ns(cpu_time) - start) / static_cast<double>(changes);
 	}
