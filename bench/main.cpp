@@ -21,13 +21,6 @@
 namespace
 {
 
-bool chosen(const options &opt, const bench_peer &peer)
-{
-	if (opt.peers.empty())
-		return !(peer.can & BENCH_ON_REQUEST);
-	return std::find(opt.peers.begin(), opt.peers.end(), peer.name) != opt.peers.end();
-}
-
 void show_progress(const data_set &data, size_t rep, const options &opt, const char *peer)
 {
 	if (isatty(STDERR_FILENO))
@@ -60,19 +53,31 @@ void run_mappings(const std::string &dist, size_t n, const options &opt,
 		  const std::vector<int> &reader_cpus, report &results)
 {
 	const key_set keys = make_keys(dist, n, opt.ops, opt.seed);
-	/* Gaps are searched in a space made for it, and but once whatever the distributions. */
-	const bool gap = wanted_any(opt, { "gap-first", "gap-last" }) && dist == opt.dists.front();
-	const bool single = gap || wanted_any(opt, { "build", "load", "load-dep", "load-batch",
-						     "iterate", "churn", "bytes", "bytes-churn" });
+	const bool single = wanted_any(opt, { "build", "load", "load-dep", "load-batch", "iterate",
+					      "churn", "bytes", "bytes-churn" });
 	const bool readers = !reader_cpus.empty() && wanted_group(opt, { "2", "3", "4", "5" });
-	const key_set gaps = gap ? make_keys("fragmented", n, opt.ops, opt.seed) : key_set();
 
 	take_turns({ dist, n }, opt, results,
 		   [&](const bench_peer &peer, const report::sink &sink, bool warming_up) {
 			   if (single && !(peer.can & BENCH_LOCKS))
-				   run_single(peer, keys, gap ? &gaps : nullptr, opt, sink);
+				   run_single(peer, keys, opt, sink);
 			   if (readers && !warming_up && peer.can & BENCH_CAN_READERS)
 				   run_readers(peer, keys, opt, reader_cpus, sink);
+		   });
+}
+
+/* In a space made for it, whatever the distributions. */
+void run_gap_searches(size_t n, const options &opt, report &results)
+{
+	if (!wanted_any(opt, { "gap-first", "gap-last" }))
+		return;
+	const std::string dist = "fragmented";
+	const key_set keys = make_keys(dist, n, opt.ops, opt.seed);
+
+	take_turns({ dist, n }, opt, results,
+		   [&](const bench_peer &peer, const report::sink &sink, bool) {
+			   if (peer.can & BENCH_CAN_GAP && !(peer.can & BENCH_LOCKS))
+				   run_gaps(peer, keys, sink);
 		   });
 }
 
@@ -140,6 +145,18 @@ int close_json(FILE *out, const options &opt, const machine &m, const report &re
 	return 0;
 }
 
+/* Figures go by the name. */
+void add_trace(std::vector<replay> &traces, replay trace)
+{
+	for (const auto &other : traces)
+		if (other.data.dist == trace.data.dist) {
+			std::fprintf(stderr, "samara-bench: two files are called %s\n",
+				     trace.data.dist.c_str());
+			std::exit(1);
+		}
+	traces.push_back(std::move(trace));
+}
+
 int run(const options &opt)
 {
 	FILE *text = opt.json == "-" ? stderr : stdout; /* standard output has one or the other */
@@ -153,7 +170,7 @@ int run(const options &opt)
 	if (!json && !opt.json.empty())
 		return failed(opt.json);
 	for (const auto &path : opt.traces)
-		traces.push_back(load_replay(path));
+		add_trace(traces, load_replay(path));
 	m.cpu = opt.cpu >= 0 || cpus.empty() ? opt.cpu : cpus.back();
 	std::remove_copy(cpus.rbegin(), cpus.rend(), std::back_inserter(reader_cpus), m.cpu);
 	m.reader_cpu = reader_cpus.empty() ? -1 : reader_cpus.front();
@@ -164,9 +181,16 @@ int run(const options &opt)
 	for (const auto &dist : opt.dists)
 		for (size_t n : opt.sizes)
 			run_mappings(dist, n, opt, reader_cpus, results);
+	for (size_t n : opt.sizes)
+		run_gap_searches(n, opt, results);
 	run_traces(traces, opt, results);
 	m.after = calibrate(m.reader_cpu);
 	print_calibration(text, "after", m.after);
+	if (results.empty()) {
+		std::fprintf(stderr, "samara-bench: nothing was measured: none of these peers does "
+				     "any of these workloads (a replay wants --trace)\n");
+		return 1;
+	}
 	if (text == stdout)
 		results.print(opt);
 	return json ? close_json(json, opt, m, results) : 0;

@@ -108,7 +108,7 @@ std::vector<std::string> split(const std::string &text)
 	return out;
 }
 
-void check_peer(const std::string &name)
+const bench_peer &check_peer(const std::string &name)
 {
 	auto peer = bench_peers();
 
@@ -118,6 +118,7 @@ void check_peer(const std::string &name)
 		complain(bench_linux_missing(), name);
 	if (!*peer)
 		complain("no such peer", name);
+	return **peer;
 }
 
 /* @all: of things with a name. */
@@ -131,8 +132,8 @@ void check_names(const options &opt)
 {
 	for (const auto &name : opt.peers)
 		check_peer(name);
-	if (!opt.ratio.empty())
-		check_peer(opt.ratio);
+	if (!opt.ratio.empty() && !chosen(opt, check_peer(opt.ratio)))
+		complain("not among the peers that are measured", opt.ratio);
 	for (const auto &name : opt.workloads)
 		check_name(workload_infos(), name, "no such workload");
 	for (const auto &name : opt.dists)
@@ -249,7 +250,25 @@ void apply(options &opt, int which, const char *arg)
 	}
 }
 
+/* What is named twice is measured once. */
+template <class T> void once_each(std::vector<T> &list)
+{
+	std::vector<T> out;
+
+	for (const auto &one : list)
+		if (std::find(out.begin(), out.end(), one) == out.end())
+			out.push_back(one);
+	list = std::move(out);
+}
+
 } // namespace
+
+bool chosen(const options &opt, const bench_peer &peer)
+{
+	if (opt.peers.empty())
+		return !(peer.can & BENCH_ON_REQUEST);
+	return std::find(opt.peers.begin(), opt.peers.end(), peer.name) != opt.peers.end();
+}
 
 bool wanted(const options &opt, const std::string &workload)
 {
@@ -282,11 +301,13 @@ options parse_options(int argc, char **argv)
 				 (opt.full ? many : few).end());
 	if (opt.dists.empty())
 		opt.dists.push_back("page");
-	if (opt.dists.front() == "all") {
+	if (std::find(opt.dists.begin(), opt.dists.end(), "all") != opt.dists.end()) {
 		opt.dists.clear();
 		for (const auto &dist : distributions())
 			opt.dists.push_back(dist.name);
 	}
+	once_each(opt.sizes);
+	once_each(opt.dists);
 	check_names(opt);
 	const std::vector<int> cpus = allowed_cpus();
 	if (opt.cpu >= 0 && std::find(cpus.begin(), cpus.end(), opt.cpu) == cpus.end())

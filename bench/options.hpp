@@ -2,6 +2,7 @@
 #ifndef BENCH_OPTIONS_HPP
 #define BENCH_OPTIONS_HPP
 
+#include "peer.h"
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -28,6 +29,9 @@ struct options {
 
 /* Reads the command line; prints and exits on --help, --list and mistakes. */
 options parse_options(int argc, char **argv);
+
+/* Is @peer to be measured? */
+bool chosen(const options &opt, const bench_peer &peer);
 
 /* Is @workload to be run? Is any of these? */
 bool wanted(const options &opt, const std::string &workload);

@@ -187,7 +187,7 @@ class Data:
     """The JSON, by what pictures ask for."""
 
     def __init__(self, path):
-        self.all = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+        self.all = json.loads(pathlib.Path(path).read_text(encoding='utf-8', errors='replace'))
         self.peers = self.all['peers']
         self.workloads = {w['name']: w for w in self.all['workloads']}
         self.results = {}
@@ -371,8 +371,9 @@ def pictures(data):
         for dist, sizes in dists.items():
             yield f'{workload}-{dist}', plot_sizes(data, dist, sizes, workload)
         for n in sorted({n for sizes in dists.values() for n in sizes}):
-            if len(dists) > 1 and info['group'] == '1':
-                rows = [(dist, dist, n) for dist in dists]
+            rows = [(dist, dist, n) for dist in dists
+                    if any(data.get(dist, n, workload, p) for p in data.peers)]
+            if len(rows) > 1 and info['group'] == '1':
                 yield (f'{workload}-{count(n)}',
                        plot_rows(data, f"{workload}, {count(n)} mappings: {info['what']}", rows, workload))
         if traces:
@@ -394,8 +395,6 @@ def draw(path):
     """[(name, picture)] of all that the file has figures for."""
     try:
         return [(name, picture) for name, picture in pictures(Data(path)) if picture]
-    except UnicodeDecodeError as fault:
-        raise Fault('not UTF-8') from fault
     except json.JSONDecodeError as fault:
         raise Fault(f'not JSON, or cut short: {fault}') from fault
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as fault:

@@ -8,13 +8,23 @@
 namespace
 {
 
+void cut_end(std::string &name, const std::string &end)
+{
+	const size_t rest = name.size() > end.size() ? name.size() - end.size() : 0;
+
+	if (rest && name.compare(rest, end.size(), end) == 0)
+		name.resize(rest);
+}
+
 /* "traces/NAME.trace.xz" is "trace:NAME". */
 std::string name_of(const std::string &path)
 {
 	const size_t slash = path.rfind('/');
-	const std::string file = slash == std::string::npos ? path : path.substr(slash + 1);
+	std::string file = slash == std::string::npos ? path : path.substr(slash + 1);
 
-	return "trace:" + file.substr(0, file.find('.'));
+	cut_end(file, ".xz");
+	cut_end(file, ".trace");
+	return "trace:" + file;
 }
 
 /* The sum of what the look-ups give. */
@@ -43,7 +53,8 @@ unsigned long replay_once(const bench_peer &peer, void *tree, const std::vector<
 
 double replay_ns(const bench_peer &peer, const std::vector<bench_step> &steps)
 {
-	const size_t rounds = 1 + 131072 / steps.size();
+	/* Bounded, for to destroy a tree may take a grace period. */
+	const size_t rounds = std::min<size_t>(64, 1 + 131072 / steps.size());
 	unsigned long expected = 0;
 	double ns = 0;
 

@@ -34,6 +34,26 @@ class comma
 	bool first = true;
 };
 
+/* As JSON has it. A file's name may have anything in it. */
+std::string quoted(const std::string &text)
+{
+	std::string out = "\"";
+
+	for (const char c : text) {
+		char code[8];
+
+		if (c == '"' || c == '\\')
+			out += '\\';
+		if (static_cast<unsigned char>(c) >= ' ') {
+			out += c;
+			continue;
+		}
+		std::snprintf(code, sizeof(code), "\\u%04x", static_cast<unsigned int>(c));
+		out += code;
+	}
+	return out + '"';
+}
+
 } // namespace
 
 void report::sink::operator()(const std::string &workload, double value) const
@@ -144,7 +164,9 @@ void report::print(const options &opt) const
 				groups[w.group].push_back(w.name);
 		for (const auto &[group, columns] : groups) {
 			print_table(data, columns, opt, "");
-			if (!opt.ratio.empty() && find(data, opt.ratio, columns.front()))
+			if (std::any_of(columns.begin(), columns.end(), [&](const auto &column) {
+				    return find(data, opt.ratio, column);
+			    }))
 				print_table(data, columns, opt, opt.ratio);
 		}
 	}
@@ -160,11 +182,11 @@ void report::print_results(FILE *out) const
 		comma between(", ");
 
 		std::fprintf(out,
-			     "%s\n  {\"dist\": \"%s\", \"n\": %zu, \"peer\": \"%s\", "
+			     "%s\n  {\"dist\": %s, \"n\": %zu, \"peer\": \"%s\", "
 			     "\"workload\": \"%s\", \"median\": %.3f, \"min\": %.3f, "
 			     "\"max\": %.3f, \"samples\": [",
-			     next(), data.dist.c_str(), data.n, peer.c_str(), workload.c_str(),
-			     s.median, s.low, s.high);
+			     next(), quoted(data.dist).c_str(), data.n, peer.c_str(),
+			     workload.c_str(), s.median, s.low, s.high);
 		for (double value : values)
 			std::fprintf(out, "%s%.3f", between(), value);
 		std::fprintf(out, "]}");
@@ -199,9 +221,10 @@ void report::print_json(FILE *out, const options &opt, const machine &m) const
 	comma chases(", "), infos(","), names(", ");
 
 	std::fprintf(out,
-		     "{\n \"samara\": \"%s\",\n \"cpu\": \"%s\",\n \"compiler\": \"%s\",\n"
+		     "{\n \"samara\": \"%s\",\n \"cpu\": %s,\n \"compiler\": %s,\n"
 		     " \"pinned_to\": %d,\n \"reader_pinned_to\": %d,\n",
-		     samara_version(), cpu_name().c_str(), __VERSION__, m.cpu, m.reader_cpu);
+		     samara_version(), quoted(cpu_name()).c_str(), quoted(__VERSION__).c_str(),
+		     m.cpu, m.reader_cpu);
 	std::fprintf(out,
 		     " \"seed\": %lu,\n \"reps\": %zu,\n \"ops\": %zu,\n \"clock_ns\": %.1f,\n"
 		     " \"cpu_time\": %s,\n",

@@ -62,6 +62,12 @@ class report
 		return sink(*this, data, peer, opt);
 	}
 
+	/* Has nothing been measured? */
+	bool empty() const
+	{
+		return samples.empty();
+	}
+
 	/* For each data set and group of workloads a table: a row a peer, a column a workload. */
 	void print(const options &opt) const;
 	void print_json(FILE *out, const options &opt, const machine &m) const;

@@ -50,10 +50,13 @@ void change(const bench_peer &peer, void *tree, const key_set &keys, size_t at, 
 namespace
 {
 
-/* Small trees are built many times over, so that there is something to measure. */
+/*
+ * Small trees are built many times over, so that there is something to measure; not thousands of
+ * times, for to destroy one may take a grace period.
+ */
 void *build_timed(const bench_peer &peer, const key_set &keys, const report::sink &sink)
 {
-	const size_t rounds = std::max<size_t>(1, 65536 / keys.stores.size());
+	const size_t rounds = std::clamp<size_t>(65536 / keys.stores.size(), 1, 64);
 	double ns, sum = 0;
 	void *tree = build(peer, keys, &ns);
 
@@ -163,6 +166,8 @@ double gap_ns(const bench_peer &peer, void *tree, const key_set &keys, bool high
 	return ns;
 }
 
+} // namespace
+
 void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &sink)
 {
 	double unused;
@@ -172,6 +177,9 @@ void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &s
 	sink("gap-last", gap_ns(peer, tree, keys, true));
 	peer.destroy(tree);
 }
+
+namespace
+{
 
 void run_loads(const bench_peer &peer, void *tree, const key_set &keys, const options &opt,
 	       const report::sink &sink)
@@ -278,8 +286,8 @@ bool wanted_group(const options &opt, std::initializer_list<const char *> groups
 	return false;
 }
 
-void run_single(const bench_peer &peer, const key_set &keys, const key_set *gaps,
-		const options &opt, const report::sink &sink)
+void run_single(const bench_peer &peer, const key_set &keys, const options &opt,
+		const report::sink &sink)
 {
 	const size_t changes = std::min(opt.ops, std::max<size_t>(4 * keys.sorted.size(), 65536));
 	void *tree = build_timed(peer, keys, sink);
@@ -291,6 +299,4 @@ void run_single(const bench_peer &peer, const key_set &keys, const key_set *gaps
 		sink("bytes-churn", bytes_each(peer, tree, keys));
 	}
 	peer.destroy(tree);
-	if (gaps && peer.can & BENCH_CAN_GAP)
-		run_gaps(peer, *gaps, sink);
 }

@@ -40,11 +40,10 @@ void *build(const bench_peer &peer, const key_set &keys, double *ns);
 /* Erases and stores again @ops mappings, beginning with the @at-th. */
 void change(const bench_peer &peer, void *tree, const key_set &keys, size_t at, size_t ops);
 
-/*
- * One repetition on one thread: builds, measures and destroys @peer's trees. @gaps is the
- * fragmented space, or NULL when gap search is not wanted.
- */
-void run_single(const bench_peer &peer, const key_set &keys, const key_set *gaps,
-		const options &opt, const report::sink &sink);
+/* One repetition on one thread: builds, measures and destroys @peer's trees. */
+void run_single(const bench_peer &peer, const key_set &keys, const options &opt,
+		const report::sink &sink);
+/* The same of the search for gaps. */
+void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &sink);
 
 #endif
