@@ -10,18 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-static unsigned long count_nodes(const void *enode)
-{
-	void *const *slots = smr_slots(enode);
-	unsigned long n = 1;
-
-	if (smr_enode_leaf(enode))
-		return 1;
-	for (unsigned int i = 0; i < smr_count(enode); i++)
-		n += count_nodes(slots[i]);
-	return n;
-}
-
 static void *copy_nodes(struct maple_tree *dst, const void *enode, struct smr_nodes *nodes)
 {
 	struct smr_node *node = smr_nodes_pop(nodes);
@@ -74,7 +62,7 @@ static int pay_pledge(struct maple_tree *dst, void *root, unsigned int height, g
 static int copy_tree(struct maple_tree *mt, struct maple_tree *dst, void **root, gfp_t gfp)
 {
 	struct smr_nodes nodes = { NULL, 0 };
-	unsigned long nr = count_nodes(*root);
+	unsigned long nr = mt->ma_pledge.leaves + mt->ma_pledge.inner;
 	int err = take_all(dst, &nodes, nr, gfp);
 
 	if (err)

@@ -48,7 +48,7 @@ static int check_shape(struct check *c, const void *enode, unsigned int level)
 	bool few = top || node->mark == SMR_PIECES; /* a leaf may have any number then */
 	unsigned int least = level ? (top ? 2 : SMR_INNER_MIN) : few ? 1 : SMR_LEAF_MIN;
 
-	if (!smr_is_enode(enode) || !known_kind(kind))
+	if (!known_kind(kind))
 		return fault(c, "node %p: unknown bits in its pointer", enode);
 	if (smr_kind_leaf(kind) != (level == 0))
 		return fault(c, "node %p: a %s at level %u", enode,
