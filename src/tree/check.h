@@ -21,7 +21,7 @@ void smri_check_cursor(const struct ma_state *mas);
 /* The cursor's place is about to be relied on. */
 smr_inline void smr_check_cursor(const struct ma_state *mas)
 {
-	if (mas->guard)
+	if (mas->node && mas->guard)
 		smri_check_cursor(mas);
 }
 

@@ -250,6 +250,28 @@ static void cursor_after_its_read_section(void **state)
 	mtree_destroy(&mt);
 }
 
+/* A cursor that has no place is not left behind, whatever protected it once. */
+static void cursor_without_a_place(void **state)
+{
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 40, 40);
+
+	(void)state;
+	for (unsigned long i = 0; i < 9; i++)
+		assert_int_equal(
+			mtree_store_range(&mt, 10 * i, 10 * i + 4, xa_mk_value(i), GFP_KERNEL), 0);
+	locks(&mt);
+	assert_non_null(mas_walk(&mas));
+	mas_pause(&mas);
+	unlocks(&mt);
+	locks(&mt);
+	assert_null(mas_prev(&mas, 40)); /* at the limit at once */
+	assert_ptr_equal(mas_find_rev(&mas, 0), xa_mk_value(3));
+	unlocks(&mt);
+	expect_nothing();
+	mtree_destroy(&mt);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +280,7 @@ int main(void)
 		TEST(write_without_the_external_lock),
 		TEST(other_writes_without_the_lock),
 		TEST(cursor_after_its_lock),
+		TEST(cursor_without_a_place),
 		TEST(cursor_after_its_lock_at_the_end_of_a_leaf),
 		TEST(cursor_across_a_blocking_store),
 		TEST(cursor_after_its_external_lock),
