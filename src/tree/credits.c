@@ -589,6 +589,4 @@ void smr_credits_abort(struct mt_txn *txn, struct smr_nodes *list)
 	}
 	smr_pledge_restore(smr_mem_of(txn->mt), list, txn->mt->ma_pledge.pledged,
 			   txn->view.ma_pledge.pledged, lent);
-	if (smr_has_credits(txn->mt))
-		smr_pledge_settle(txn->mt);
 }

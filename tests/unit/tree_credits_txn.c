@@ -220,6 +220,37 @@ static void open_transactions_refuse(void **state)
 	everywhere(refused_in);
 }
 
+/* What a preallocation pays for holders of credits an abort leaves to them. */
+static void preallocated_in(struct bed *bed, unsigned long n)
+{
+	struct mt_txn txn;
+
+	for (unsigned long i = 0; i < n && i < 60; i++) {
+		MA_STATE(mas, &bed->tree, STEP * i + 2, STEP * i + 3);
+
+		assert_int_equal(reserve(bed, &bed->c, 1 + i, GFP_KERNEL), 0);
+		bed_lock(bed);
+		assert_int_equal(mas_preallocate(&mas, xa_mk_value(i), GFP_KERNEL), 0);
+		mt_txn_begin(&txn, &bed->tree);
+		mt_txn_abort(&txn);
+		take_all(bed);
+		mas_store_prealloc(&mas, xa_mk_value(i));
+		assert_int_equal(mas.status, ma_active);
+		bed_unlock(bed);
+		assert_int_equal(rm_store(&bed->model, STEP * i + 2, STEP * i + 3, xa_mk_value(i)),
+				 0);
+		give_all(bed);
+		release(bed, &bed->c);
+	}
+	expect_good(bed);
+}
+
+static void aborts_leave_preallocations_alone(void **state)
+{
+	(void)state;
+	everywhere(preallocated_in);
+}
+
 static int return_inside(void *arg)
 {
 	struct bed *bed = arg;
@@ -318,6 +349,7 @@ int main(void)
 		cmocka_unit_test(others_in_the_same_transaction),
 		cmocka_unit_test(batches_stay_while_credits_may_come_back),
 		cmocka_unit_test(open_transactions_refuse),
+		cmocka_unit_test(aborts_leave_preallocations_alone),
 	};
 
 	return cmocka_run_group_tests_name("tree_credits_txn", tests, NULL, NULL);
