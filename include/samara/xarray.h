@@ -81,7 +81,10 @@ static inline bool xa_is_internal(const void *entry)
 }
 
 #define XA_RETRY_ENTRY xa_mk_internal(256)
-/* Occupies its range like any entry, but reads as NULL through the normal API: a reservation. */
+/*
+ * Occupies its range like any entry, but reads as NULL through the normal API, mt_next(), mt_prev()
+ * and mtree_erase() excepted: a reservation.
+ */
 #define XA_ZERO_ENTRY xa_mk_internal(257)
 
 static inline bool xa_is_zero(const void *entry)
