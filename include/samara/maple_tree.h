@@ -148,8 +148,8 @@ static inline void mt_set_external_lock_check(struct maple_tree *mt, void *lock,
 #define mt_on_stack(mt) ((void)&(mt))
 
 /*
- * Chooses the arena of an empty tree: 0, or -EBUSY when the tree holds nodes. NULL: the default
- * one. CONTEXT: before the tree is shared, or with the lock held.
+ * Chooses the arena of an empty tree: 0, or -EBUSY when the tree holds nodes or a transaction is
+ * open. NULL: the default one. CONTEXT: before the tree is shared, or with the lock held.
  */
 MT_API int mt_set_mem(struct maple_tree *mt, struct mt_mem *mem);
 
@@ -281,9 +281,10 @@ MT_API int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void
 
 /*
  * Reserves [first..last]: every key must be free (-EEXIST). The range then reads as NULL through
- * the normal API, but is no gap, and a later mtree_store_range() of exactly this range needs no
- * memory and cannot fail. mtree_release() makes what is still reserved of [first..last] free again
- * and leaves entries stored meanwhile alone. (Samara's own; Linux has it for the XArray only.)
+ * the normal API (mt_next(), mt_prev() and mtree_erase() return XA_ZERO_ENTRY), but is no gap, and
+ * a later mtree_store_range() of exactly this range needs no memory and cannot fail.
+ * mtree_release() makes what is still reserved of [first..last] free again and leaves entries
+ * stored meanwhile alone. (Samara's own; Linux has it for the XArray only.)
  */
 MT_API int mtree_reserve(struct maple_tree *mt, unsigned long first, unsigned long last, gfp_t gfp);
 MT_API int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last);

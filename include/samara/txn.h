@@ -41,7 +41,6 @@ struct mt_credits;
 struct mt_txn {
 	struct maple_tree *mt;
 	struct maple_tree view;
-	unsigned long seq;          /* of the tree at begin: tells when somebody else wrote */
 	unsigned long stores;       /* made so far */
 	struct mt_credits *holders; /* that paid for stores of it */
 	void *leaves; /* of the tree that others take the place of, the first one first */

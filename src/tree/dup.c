@@ -86,6 +86,7 @@ int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp)
 	if (dst->ma_root || (mt->ma_flags & ~height) != (dst->ma_flags & ~height))
 		return -EINVAL;
 	smr_check_write(dst);
+	smr_assert(!smr_pledge_is_open(mt) && !smr_pledge_is_open(dst));
 	if (smr_is_enode(root))
 		err = copy_tree(mt, dst, &root, gfp);
 	if (err)

@@ -7,8 +7,8 @@
 #include "mem/retire.h"
 #include "tree/check.h"
 #include "tree/gap.h"
+#include "tree/pledge.h"
 #include "tree/splice.h"
-#include "tree/write.h"
 
 #include <errno.h>
 
@@ -449,6 +449,7 @@ bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_pa
 	void *top;
 
 	smr_check_write(mt);
+	smr_assert(!smr_pledge_is_open(mt));
 	smr_rcu_meet();
 	top = mt->ma_root;
 	if (mt->ma_txn || !smr_is_enode(top))

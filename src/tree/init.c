@@ -4,7 +4,7 @@
 #include "base/warn.h"
 #include "mem/refill.h"
 #include "tree/check.h"
-#include "tree/write.h"
+#include "tree/pledge.h"
 
 #include <errno.h>
 #include <string.h>
@@ -42,7 +42,7 @@ void mt_init_flags(struct maple_tree *mt, unsigned int flags)
 
 int mt_set_mem(struct maple_tree *mt, struct mt_mem *mem)
 {
-	if (smr_is_enode(mt->ma_root))
+	if (smr_is_enode(mt->ma_root) || smr_pledge_is_open(mt))
 		return -EBUSY;
 	mt->ma_mem = mem;
 	return 0;
@@ -67,6 +67,7 @@ static void set_rcu(struct maple_tree *mt, unsigned int rcu)
 		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
 	if (lock)
 		mtree_lock(mt);
+	smr_assert(!smr_pledge_is_open(mt));
 	flags = mt->ma_flags & ~(unsigned int)MT_FLAGS_USE_RCU;
 	smr_store(&mt->ma_flags, flags | rcu, RELAXED);
 	if (lock)
@@ -86,6 +87,7 @@ void mt_clear_in_rcu(struct maple_tree *mt)
 void __mt_destroy(struct maple_tree *mt)
 {
 	smr_check_write(mt);
+	smr_assert(!smr_pledge_is_open(mt));
 	smr_destroy_tree(mt);
 }
 

@@ -22,6 +22,7 @@ void smri_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry,
 smr_inline void smri_plan_begin(struct smr_write *w, struct ma_state *mas, void *entry)
 {
 	smr_check_write(mas->tree);
+	smr_assert(!smr_pledge_is_open(mas->tree)); /* a view's never is */
 	w->mas = mas;
 	w->mt = mas->tree;
 	w->entry = entry;

@@ -87,7 +87,6 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 	smr_check_write(mt);
 	smr_assert(!smr_pledge_is_open(mt));
 	txn->mt = mt;
-	txn->seq = mt->ma_seq;
 	txn->stores = 0;
 	txn->holders = NULL;
 	txn->leaves = txn->leaves_last = NULL;
@@ -359,7 +358,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	bool nodes = smr_is_enode(mt->ma_root);
 
 	smr_check_write(mt);
-	smr_assert(mt->ma_seq == txn->seq);
+	smr_assert(smr_pledge_is_open(mt));
 	mark_leaves(txn);
 	end_all(&e);
 	smr_replace_root(mt, view->ma_root, mt_height(view));
@@ -383,7 +382,7 @@ void mt_txn_abort(struct mt_txn *txn)
 	struct ending e = { .mt = txn->mt, .view = view, .commit = false };
 
 	smr_check_write(txn->mt);
-	smr_assert(txn->mt->ma_seq == txn->seq);
+	smr_assert(smr_pledge_is_open(txn->mt));
 	end_all(&e);
 	txn->mt->ma_pledge.open = 0;
 	take_kept(txn, &e.dropped);

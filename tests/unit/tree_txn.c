@@ -384,13 +384,73 @@ static int write_meanwhile(void *arg)
 	return 0;
 }
 
+/* One word that changes, and no node. */
+static int swap_meanwhile(void *arg)
+{
+	struct bed *bed = arg;
+	MA_STATE(mas, &bed->tree, STEP, STEP);
+
+	mt_txn_begin(&bed->txn, &bed->tree);
+	mas_walk(&mas);
+	mas_store_gfp(&mas, xa_mk_value(1), GFP_NOWAIT);
+	return 0;
+}
+
+static int change_mode_meanwhile(void *arg)
+{
+	struct bed *bed = arg;
+
+	mt_txn_begin(&bed->txn, &bed->tree);
+	mt_clear_in_rcu(&bed->tree);
+	return 0;
+}
+
+static int destroy_meanwhile(void *arg)
+{
+	struct bed *bed = arg;
+
+	mt_txn_begin(&bed->txn, &bed->tree);
+	__mt_destroy(&bed->tree);
+	return 0;
+}
+
+static int end_twice(void *arg)
+{
+	struct bed *bed = arg;
+
+	mt_txn_begin(&bed->txn, &bed->tree);
+	mt_txn_commit(&bed->txn);
+	mt_txn_abort(&bed->txn);
+	return 0;
+}
+
 static void other_writes_meanwhile_are_caught(void **state)
+{
+	int (*const mistakes[])(void *) = { write_meanwhile, swap_meanwhile, destroy_meanwhile,
+					    end_twice };
+	struct bed bed;
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(mistakes); i++) {
+		bed_make(&bed, 0, 100);
+		assert_true(child_aborts(mistakes[i], &bed));
+		bed_free(&bed);
+	}
+	bed_make(&bed, MT_FLAGS_LOCK_EXTERN | MT_FLAGS_USE_RCU, 100);
+	assert_true(child_aborts(change_mode_meanwhile, &bed));
+	bed_free(&bed);
+}
+
+/* The view of an empty tree may have nodes of the arena already. */
+static void the_arena_stays(void **state)
 {
 	struct bed bed;
 
 	(void)state;
-	bed_make(&bed, 0, 100);
-	assert_true(child_aborts(write_meanwhile, &bed));
+	bed_make(&bed, 0, 0);
+	mt_txn_begin(&bed.txn, &bed.tree);
+	assert_int_equal(mt_set_mem(&bed.tree, NULL), -EBUSY);
+	mt_txn_abort(&bed.txn);
 	bed_free(&bed);
 }
 
@@ -409,6 +469,7 @@ int main(void)
 		cmocka_unit_test(replaced_nodes_are_dead),
 		cmocka_unit_test(copies_of_the_tree_are_ordinary),
 		cmocka_unit_test(other_writes_meanwhile_are_caught),
+		cmocka_unit_test(the_arena_stays),
 	};
 
 	return bed_run("tree_txn", tests, ARRAY_SIZE(tests));
