@@ -5,9 +5,9 @@
 #include "base/order.h"
 #include "base/park.h"
 #include "base/rcu.h"
+#include "base/thread.h"
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/prctl.h>
 
 struct worker {
@@ -184,6 +184,11 @@ static void *work(void *arg)
 	int bound = -1;
 
 	prctl(PR_SET_NAME, "samara-grace");
+	/*
+	 * Callbacks may read trees. A first section takes liburcu's lock, which who forks may hold,
+	 * waiting for run_lock.
+	 */
+	smr_rcu_join();
 	if (sched_getaffinity(0, sizeof(may), &may))
 		CPU_ZERO(&may);
 	for (;;) {
@@ -197,17 +202,11 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* The user's signals are not for this thread. */
 static bool start_thread(struct worker *w)
 {
-	sigset_t all, before;
 	pthread_t thread;
-	int err;
+	int err = smr_thread_start(&thread, work, w);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&thread, NULL, work, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!err)
 		pthread_detach(thread);
 	return !err;

@@ -74,9 +74,14 @@ void smr_rcu_meet(void)
 }
 #endif
 
+bool smr_rcu_joined(void)
+{
+	return URCU_TLS(urcu_bp_reader) != NULL;
+}
+
 void smr_rcu_join(void)
 {
-	if (!URCU_TLS(urcu_bp_reader))
+	if (!smr_rcu_joined())
 		urcu_bp_register();
 }
 

@@ -200,6 +200,7 @@ smr_inline unsigned long *smri_rcu_bp_count(void)
  * memory liburcu ends the program.
  */
 void smr_rcu_join(void);
+bool smr_rcu_joined(void);
 
 /*
  * Enters a read-side section; they nest. What is returned is for smr_rcu_leave(), by the same

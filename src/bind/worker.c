@@ -12,12 +12,12 @@
 #include "bind/bind_internal.h"
 
 #include "base/park.h"
+#include "base/thread.h"
 #include "lock/check.h"
 #include "mem/heap.h"
 
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 
 enum { SHARED_THREADS = 2, MAX_THREADS = 1024 };
 
@@ -140,22 +140,6 @@ static void stop(struct bind_workers *w, unsigned int nr)
 		pthread_join(w->thread[i], NULL);
 }
 
-/* Signals are for the program's own threads, but for those that a thread causes itself. */
-static int start_thread(pthread_t *thread, struct bind_workers *w)
-{
-	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT };
-	sigset_t all, before;
-	int err;
-
-	sigfillset(&all);
-	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
-		sigdelset(&all, own[i]);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(thread, NULL, work, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return err;
-}
-
 struct bind_workers *bind_workers_create(unsigned int nr)
 {
 	struct bind_workers *w;
@@ -171,7 +155,7 @@ struct bind_workers *bind_workers_create(unsigned int nr)
 		w->list[duty].tail = &w->list[duty].head;
 	w->nr = nr;
 	for (started = 0; started < SMRI_BIND_DUTIES * nr; started++) {
-		if (start_thread(&w->thread[started], w)) {
+		if (smr_thread_start(&w->thread[started], work, w)) {
 			stop(w, started);
 			smr_heap_free(w);
 			return NULL;

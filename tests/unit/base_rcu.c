@@ -10,6 +10,7 @@
 #include <samara/fence.h>
 #include <samara/maple_tree.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,46 @@ static void callback_runs_after_the_section(enum mt_rcu_flavor flavor)
 		smr_park(&note.calls, 0);
 	assert_int_equal(note.calls, 1);
 	assert_int_equal(note.value, 42);
+}
+
+/* ---- What the thread is that runs them ---- */
+
+struct self {
+	struct smr_rcu_head head;
+	unsigned int known;
+	bool joined, takes_faults, takes_others;
+};
+
+static void take_self(struct smr_rcu_head *head)
+{
+	struct self *self = container_of(head, struct self, head);
+	sigset_t blocked;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+	self->joined = smr_rcu_joined();
+	self->takes_faults = !sigismember(&blocked, SIGSEGV);
+	self->takes_others = !sigismember(&blocked, SIGALRM);
+	smr_store(&self->known, 1, __ATOMIC_RELEASE);
+	smr_wake(&self->known, 1);
+}
+
+/*
+ * A callback's first section must not wait for liburcu's lock: who forks holds that, waiting for
+ * the callback. Of another flavour, for to wait for one of the default's grace periods makes the
+ * thread known, too, where that is asserted to be outside of sections.
+ */
+static void the_worker_is_known_to_liburcu(void **state)
+{
+	struct self self = { .known = 0 };
+
+	(void)state;
+	assert_true(smr_rcu_init(MT_RCU_MB));
+	smr_rcu_call(MT_RCU_MB, &self.head, take_self);
+	while (!smr_load(&self.known, __ATOMIC_ACQUIRE))
+		smr_park(&self.known, 0);
+	assert_true(self.joined);
+	assert_true(self.takes_faults);
+	assert_false(self.takes_others);
 }
 
 /* ---- Where callbacks run ---- */
@@ -235,9 +276,9 @@ static void *begin_signalling(void *arg)
 {
 	bool *known = arg;
 
-	known[0] = URCU_TLS(urcu_bp_reader) != NULL;
+	known[0] = smr_rcu_joined();
 	fence_begin_signalling();
-	known[1] = URCU_TLS(urcu_bp_reader) != NULL;
+	known[1] = smr_rcu_joined();
 	fence_end_signalling();
 	return NULL;
 }
@@ -259,6 +300,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_worker_runs_where_the_work_comes_from), /* first: it forks */
+		cmocka_unit_test(the_worker_is_known_to_liburcu),
 		cmocka_unit_test(every_flavour_calls_back),
 		cmocka_unit_test(signalling_threads_are_known),
 		cmocka_unit_test(a_section_is_noticed),
