@@ -19,7 +19,8 @@
  *   contents.
  *
  * ORDER seq
- *   release: smr_advance() (tree/write.h), __mt_destroy()    acquire: smr_walk() (tree/walk.c)
+ *   release: smr_advance() (tree/write.h), __mt_destroy()    acquire: smr_walk(),
+ *   smri_path_renew() (tree/walk.c)
  *   The change counter moves on after the nodes have changed, and is read before them. WITHOUT it a
  *   cursor pairs the new number with nodes that have been replaced, and trusts them later.
  *
