@@ -111,7 +111,6 @@ bool smr_rcu_quiet(enum mt_rcu_flavor flavor)
 {
 	bool quiet;
 
-	/* To ask whether a section is entered gives the thread a record: before ending is read. */
 	if (flavor != MT_RCU_BP || !urcu_bp_has_sys_membarrier || smr_rcu_read_ongoing(flavor))
 		return false;
 	if (smr_load(&ending, RELAXED) || !fence_everywhere())

@@ -95,8 +95,11 @@ void smri_rcu_other_unlock(enum mt_rcu_flavor flavor)
 	flavors[flavor]->read_unlock();
 }
 
+/* To ask liburcu would make the thread known to it, which allocates. */
 bool smr_rcu_read_ongoing(enum mt_rcu_flavor flavor)
 {
+	if (flavor == MT_RCU_BP && !smr_rcu_joined())
+		return false;
 	return flavors[flavor]->read_ongoing() != 0;
 }
 

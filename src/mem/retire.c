@@ -461,22 +461,38 @@ static bool is_freed(const struct smr_limbo *limbo, unsigned long nr)
 	return (long)(limbo->freed - nr) >= 0;
 }
 
-/* Makes sure that there is a thread to run the callbacks that the caller is going to wait for. */
-static void insist_on_worker(enum mt_rcu_flavor flavor)
+/* Are the first @nr nodes that were ever retired free, and, if so @idle, limbo is? */
+static bool is_over(const struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
-	const struct timespec pause = { 0, 1000 * 1000 };
-
-	while (!smr_rcu_init(flavor))
-		nanosleep(&pause, NULL);
+	return is_freed(limbo, nr) && (!idle || is_idle(limbo));
 }
 
-/* Sleeps until the first @nr nodes that were ever retired are free, and, if so @idle, limbo is. */
+/*
+ * Makes sure that there is a thread to run the callbacks that the caller is going to wait for; or
+ * that there is nothing to wait for, by looks, should none be to be had. CONTEXT: TAKES arena.
+ */
+static void insist_on_worker(struct smr_limbo *limbo, unsigned long nr, bool idle)
+{
+	const struct timespec pause = { 0, 1000 * 1000 };
+	bool over = false;
+
+	while (!over && !smr_rcu_init(flavor_of(limbo))) {
+		try_look(limbo);
+		mt_lock_acquire(&limbo->mem->lock);
+		over = is_over(limbo, nr, idle);
+		mt_lock_release(&limbo->mem->lock);
+		if (!over)
+			nanosleep(&pause, NULL);
+	}
+}
+
+/* Sleeps until that is so. */
 static void wait_for(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
 	struct mt_mem *mem = limbo->mem;
 
 	mt_lock_acquire(&mem->lock);
-	while (!is_freed(limbo, nr) || (idle && !is_idle(limbo))) {
+	while (!is_over(limbo, nr, idle)) {
 		unsigned int event = limbo->event;
 		bool calls = must_call(limbo);
 
@@ -513,7 +529,7 @@ static void insist(struct smr_limbo *limbo, unsigned long nr, bool idle)
 	enum mt_rcu_flavor flavor = flavor_of(limbo);
 	bool online;
 
-	insist_on_worker(flavor);
+	insist_on_worker(limbo, nr, idle);
 	online = smr_rcu_offline(flavor);
 	wait_for(limbo, nr, idle);
 	if (online)

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* A process that gets no thread: nobody runs callbacks, and looks have to do. */
+#include "base/rcu.h"
+#include "support/cm.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <samara/maple_tree.h>
+#include <samara/mem.h>
+
+static unsigned int refused;
+
+/* In the place of the C library's. */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	(void)thread;
+	(void)attr;
+	(void)fn;
+	(void)arg;
+	refused++;
+	return EAGAIN;
+}
+
+/* Nobody reads, so what was retired is known to be free. */
+static void a_barrier_needs_no_thread(void **state)
+{
+	struct mt_mem_stats stats;
+	struct maple_tree mt;
+
+	(void)state;
+	if (!urcu_bp_has_sys_membarrier) /* then nobody looks */
+		skip();
+	mt_init_flags(&mt, MT_FLAGS_USE_RCU);
+	for (unsigned long round = 0; round < 3; round++)
+		for (unsigned long i = 0; i < 2000; i++)
+			assert_int_equal(mtree_store_range(&mt, 10 * i, 10 * i + 4 + round,
+							   xa_mk_value(i), GFP_KERNEL),
+					 0);
+	mtree_destroy(&mt);
+	mt_mem_barrier(mt_mem_default());
+	mt_mem_stats(mt_mem_default(), &stats);
+	assert_int_equal(stats.nodes_used, 0);
+	assert_int_equal(stats.nodes_limbo, 0);
+	assert_true(refused > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_barrier_needs_no_thread),
+	};
+
+	return cmocka_run_group_tests_name("mem_threadless", tests, NULL, NULL);
+}
