@@ -105,7 +105,8 @@ MT_API void lockcheck_release(const void *lock);
 
 /*
  * Does the calling thread hold @lock, by what lockcheck_acquire() was told? Made for
- * mt_set_external_lock_check(). True where the checker is off: nothing is known there.
+ * mt_set_external_lock_check(). True where nothing is known: where the checker is off, in a
+ * handler, and in a thread that is one too many to be watched.
  */
 MT_API bool lockcheck_held(void *lock);
 

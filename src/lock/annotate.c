@@ -35,7 +35,7 @@ void lockcheck_release(const void *lock)
 
 bool lockcheck_held(void *lock)
 {
-	return !lockcheck_enabled() || smri_check_holds(lock);
+	return !smri_check_on() || smri_check_holds(lock);
 }
 
 void lockcheck_set_class(struct mt_lock *lock, struct lockcheck_class *lock_class)

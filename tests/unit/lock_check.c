@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
 NAMED nest_b_in_a(void);
 
@@ -196,6 +197,26 @@ static void let_go_by_another(void **state)
 
 /* ---- Reports ---- */
 
+static void ask_in_handler(const struct lockcheck_report *report, void *held)
+{
+	(void)report;
+	takes(&a, &class_a, 0);
+	*(bool *)held = lockcheck_held(&a);
+	lets_go(&a);
+}
+
+/* What is not checked is not known either. */
+static void held_in_a_handler(void **state)
+{
+	bool held = false;
+
+	(void)state;
+	lockcheck_set_handler(ask_in_handler, &held);
+	lets_go(&b);
+	assert_true(held);
+	assert_false(lockcheck_held(&a));
+}
+
 static void told_once_for_each_place(void **state)
 {
 	volatile unsigned int three =
@@ -276,6 +297,7 @@ static void gives_up_when_a_table_is_full(void **state)
 enum { THREADS = 1100 };
 
 static sem_t met, parted;
+static atomic_uint not_held; /* threads that did not hold what they had taken */
 
 static void *takes_twice(void *arg)
 {
@@ -289,6 +311,8 @@ static void *takes_twice(void *arg)
 static void *takes_once(void *arg)
 {
 	takes(arg, &class_a, 0);
+	if (!lockcheck_held(arg))
+		not_held++;
 	lets_go(arg);
 	return NULL;
 }
@@ -333,6 +357,8 @@ static int too_many_threads(void *arg)
 		sem_post(&parted);
 	for (unsigned int i = 0; i < nr; i++)
 		pthread_join(thread[i], NULL);
+	if (not_held)
+		return 1;
 	takes_twice(&a);
 	return 0;
 }
@@ -370,6 +396,7 @@ int main(void)
 		TEST(two_trees),
 		TEST(taken_twice),
 		TEST(let_go_by_another),
+		TEST(held_in_a_handler),
 		TEST(told_once_for_each_place),
 		TEST(one_thread_after_the_other),
 	};
