@@ -256,9 +256,12 @@ bool smr_check_lock(const struct mt_lock *lock, unsigned int flags, unsigned int
 {
 	unsigned int lock_class = SMR_RANK_MARK(lock->pad);
 
-	if (lock_class == SMR_RANK_TREE)
+	/* Trees have classes of their own for the first, which go by their order. */
+	if (lock_class == SMR_RANK_TREE) {
 		lock_class += subclass < 3 ? subclass : 3;
-	else if (subclass)
+		subclass -= lock_class - SMR_RANK_TREE;
+	}
+	if (subclass)
 		flags |= LOCKCHECK_NESTED;
 	return smri_check_take(lock, lock_class, flags | SMRI_MT_LOCK, smri_frame());
 }

@@ -138,6 +138,25 @@ static void two_trees(void **state)
 	mtree_destroy(&copy);
 }
 
+static void six_trees(void **state)
+{
+	struct maple_tree mt[6];
+
+	(void)state;
+	for (unsigned int i = 0; i < 6; i++) {
+		mt_init(&mt[i]);
+		mtree_lock_nested(&mt[i], i);
+	}
+	for (unsigned int i = 6; i-- > 3;)
+		mtree_unlock(&mt[i]);
+	expect_nothing();
+	mtree_lock_nested(&mt[3], 2);
+	assert_int_equal(seen.nr, 1);
+	assert_int_equal(seen.rule, LOCKCHECK_LOCK_NESTING);
+	for (unsigned int i = 4; i-- > 0;)
+		mtree_unlock(&mt[i]);
+}
+
 /* ---- Taking and letting go ---- */
 
 static void taken_twice(void **state)
@@ -394,6 +413,7 @@ int main(void)
 		TEST(order_of_ranks),
 		TEST(two_of_a_class),
 		TEST(two_trees),
+		TEST(six_trees),
 		TEST(taken_twice),
 		TEST(let_go_by_another),
 		TEST(held_in_a_handler),
