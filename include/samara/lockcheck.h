@@ -106,7 +106,8 @@ MT_API void lockcheck_release(const void *lock);
 /*
  * Does the calling thread hold @lock, by what lockcheck_acquire() was told? Made for
  * mt_set_external_lock_check(). True where nothing is known: where the checker is off, in a
- * handler, and in a thread that is one too many to be watched.
+ * handler, in a thread that is one too many to be watched, and while the thread holds more than 32
+ * locks.
  */
 MT_API bool lockcheck_held(void *lock);
 

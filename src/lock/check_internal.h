@@ -13,7 +13,7 @@ enum {
 	SMRI_CLASSES = 128,
 	SMRI_EDGES = 1024,
 	SMRI_THREADS = 1024,   /* those beyond go unwatched */
-	SMRI_HOLDS = 32,       /* locks that a thread holds at once */
+	SMRI_HOLDS = 32,       /* of locks; those taken beyond are but counted */
 	SMRI_SECTIONS = 8,     /* those nested deeper have no stack */
 	SMRI_LEFT = 8,         /* locks let go of lately */
 	SMRI_FRAMES_INNER = 3, /* of where one of the library's inner locks was taken */
@@ -62,6 +62,7 @@ struct smri_thread {
 	bool unwatched; /* nobody's, for threads without: not to be written */
 	unsigned int last_serial;
 	unsigned int nr_holds;
+	unsigned int beyond; /* holds for which there was no room */
 	unsigned int nr_left;
 	struct smri_hold hold[SMRI_HOLDS];
 	struct smri_left left[SMRI_LEFT];
@@ -100,6 +101,7 @@ bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int fla
  * False when it is not held, or was taken wrongly before: then the lock itself is to be left alone.
  */
 bool smri_check_drop(const void *lock, void *frame);
+/* Also true if it may be held, for all the checker knows. */
 bool smri_check_holds(const void *lock);
 /* An identity that no hold or section of this thread has had for long. Never 0. */
 unsigned int smri_next_serial(void);
