@@ -4,9 +4,10 @@
  *
  * `dealt` has a bit for each pair of classes of which the second has been taken under the first,
  * whatever came of it; so has `facts` for each class. Both are looked at without the tables' lock,
- * and only a clear bit leads further: so everything below happens once. The graph itself is the
- * list of edges, with the stack of the first time. An edge is added only if it closes no circle, so
- * that one mistake is not found again in every circle through it.
+ * and only a clear bit leads further: so everything below happens once, and mistakes again after a
+ * new handler has been set. The graph itself is the list of edges, with the stack of the first
+ * time. An edge is added only if it closes no circle, so that one mistake is not found again in
+ * every circle through it.
  */
 #include "lock/check_internal.h"
 
@@ -218,17 +219,21 @@ void smri_graph_order(const struct smri_hold *held, unsigned int to, void *frame
 
 /* ---- Allocations and sections ---- */
 
-/* Notes @fact of a class: true when it is news and the other fact is known too. */
-static bool note_fact(struct class *c, unsigned int fact, struct smri_stack *mine,
-		      const struct smri_stack *now)
+/*
+ * Notes @fact of a class, seen at *@stack: true when it is news and the other fact is known too,
+ * which was seen at what is *@stack then.
+ */
+static bool note_fact(struct class *c, unsigned int fact, struct smri_stack *stack)
 {
 	bool both = false;
 
 	smri_check_enter();
 	if (!(c->facts & fact)) {
-		*mine = *now;
+		*(fact == OVER_ALLOC ? &c->over_alloc : &c->in_section) = *stack;
 		smr_or(&c->facts, fact, RELAXED);
 		both = c->facts == (OVER_ALLOC | IN_SECTION);
+		if (both)
+			*stack = fact == OVER_ALLOC ? c->in_section : c->over_alloc;
 	}
 	smri_check_leave();
 	return both;
@@ -236,16 +241,15 @@ static bool note_fact(struct class *c, unsigned int fact, struct smri_stack *min
 
 static smr_noinline void see_over_alloc(const struct smri_hold *held, const char *what, void *frame)
 {
-	struct class *c = &classes[held->lock_class];
-	struct smri_stack now;
+	struct smri_stack stack;
 	struct smri_found found = { .rule = LOCKCHECK_LOCK_OVER_ALLOCATION,
 				    .a = held->lock_class + 1,
 				    .here = "memory is allocated or freed, under the lock, here",
 				    .other_caption = "one was taken inside a section here",
-				    .other = &c->in_section };
+				    .other = &stack };
 
-	smri_stack_unwind(&now, frame);
-	if (note_fact(c, OVER_ALLOC, &c->over_alloc, &now))
+	smri_stack_unwind(&stack, frame);
+	if (note_fact(&classes[held->lock_class], OVER_ALLOC, &stack))
 		smri_report(&found, frame,
 			    "the thread allocates or frees %s holding a lock of class \"%s\", "
 			    "for which sections have to wait",
@@ -260,17 +264,16 @@ void smri_graph_over_alloc(const struct smri_hold *held, const char *what, void 
 
 static smr_noinline void see_in_section(unsigned int id, void *frame)
 {
-	struct class *c = &classes[id];
-	struct smri_stack now;
+	struct smri_stack stack;
 	struct smri_found found = { .rule = LOCKCHECK_LOCK_OVER_ALLOCATION,
 				    .a = id + 1,
 				    .here = "taken inside a section here",
 				    .other_caption =
 					    "memory was allocated or freed under such a lock here",
-				    .other = &c->over_alloc };
+				    .other = &stack };
 
-	smri_stack_unwind(&now, frame);
-	if (note_fact(c, IN_SECTION, &c->in_section, &now))
+	smri_stack_unwind(&stack, frame);
+	if (note_fact(&classes[id], IN_SECTION, &stack))
 		smri_report(&found, frame,
 			    "inside a section the thread takes a lock of class \"%s\", "
 			    "under which memory is allocated elsewhere",
@@ -281,6 +284,24 @@ void smri_graph_in_section(unsigned int id, void *frame)
 {
 	if (smr_unlikely(!(smr_load(&classes[id].facts, RELAXED) & IN_SECTION)))
 		see_in_section(id, frame);
+}
+
+/* ---- Mistakes that are to be reported anew ---- */
+
+/*
+ * A pair that is no edge was one. Of locks over allocations nothing tells which half came second:
+ * both have to be seen again.
+ */
+void smri_graph_renew(void)
+{
+	for (unsigned int i = 0; i < nr_classes; i++) {
+		for (unsigned int j = 0; j < SMRI_CLASSES / BITS; j++)
+			smr_store(&dealt[i][j], 0, RELAXED);
+		if (classes[i].facts == (OVER_ALLOC | IN_SECTION))
+			smr_store(&classes[i].facts, 0, RELAXED);
+	}
+	for (unsigned int i = 0; i < nr_edges; i++)
+		set_dealt(edges[i].from, edges[i].to);
 }
 
 /* ---- For tests ---- */

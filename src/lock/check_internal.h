@@ -121,6 +121,8 @@ void smri_graph_order(const struct smri_hold *held, unsigned int to, void *frame
 /* @held is held where memory is allocated; a lock of class @id is taken in a section. */
 void smri_graph_over_alloc(const struct smri_hold *held, const char *what, void *frame);
 void smri_graph_in_section(unsigned int id, void *frame);
+/* Mistakes between classes are to be reported once more. CONTEXT: HOLDS tables. */
+void smri_graph_renew(void);
 
 /* ---- check_report.c ---- */
 

@@ -261,6 +261,7 @@ void lockcheck_set_handler(void (*fn)(const struct lockcheck_report *report, voi
 	handler = fn;
 	handler_arg = arg;
 	memset(seen, 0, sizeof(seen));
+	smri_graph_renew();
 	smri_check_leave();
 }
 

@@ -280,6 +280,39 @@ static void told_once_for_each_place(void **state)
 	ends();
 }
 
+/* Those between classes, too. */
+static void told_again_after_a_new_handler(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	nest(&a, &class_a, &b, &class_b);
+	for (unsigned int i = 0; i < 3; i++) {
+		lockcheck_set_handler(note, NULL);
+		nest(&b, &class_b, &a, &class_a);
+		nest(&b, &class_b, &a, &class_a);
+		expect(LOCKCHECK_LOCK_ORDER, "takes_again", "takes_again");
+		takes_rank(&c, SMR_RANK_ARENA);
+		locks(&mt);
+		unlocks(&mt);
+		smr_check_release(&c);
+		expect(LOCKCHECK_LOCK_ORDER, "locks", "takes_rank");
+		begins();
+		takes(&d, &class_d, 0);
+		lets_go(&d);
+		ends();
+		takes(&d, &class_d, 0);
+		allocates();
+		lets_go(&d);
+		expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "allocates", "takes");
+	}
+	/* What has been seen and was no mistake is not forgotten. */
+	nest(&b, &class_b, &c, &class_c);
+	lockcheck_set_handler(note, NULL);
+	nest(&c, &class_c, &b, &class_b);
+	expect(LOCKCHECK_LOCK_ORDER, "takes_again", "takes_again");
+}
+
 /* child_status() of @body, with the handler that there is by default. */
 static int run_child(int (*body)(void *arg), char *text, size_t size)
 {
@@ -444,6 +477,7 @@ int main(void)
 		TEST(let_go_by_another),
 		TEST(held_in_a_handler),
 		TEST(told_once_for_each_place),
+		TEST(told_again_after_a_new_handler),
 		TEST(one_thread_after_the_other),
 	};
 
