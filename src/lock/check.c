@@ -116,8 +116,9 @@ static bool is_inner(unsigned int lock_class)
 	return lock_class >= SMR_RANK_ARENAS && lock_class < SMR_RANKS_NR;
 }
 
-static void add_hold(struct smri_thread *t, const void *lock, unsigned int lock_class,
-		     unsigned int flags, void *frame)
+/* @first: the same lock's hold from before, if it is shared, or NULL. */
+static void add_hold(struct smri_thread *t, const struct smri_hold *first, const void *lock,
+		     unsigned int lock_class, unsigned int flags, void *frame)
 {
 	struct smri_hold *hold;
 
@@ -129,7 +130,8 @@ static void add_hold(struct smri_thread *t, const void *lock, unsigned int lock_
 	hold->lock = lock;
 	hold->lock_class = lock_class;
 	hold->flags = flags;
-	hold->serial = smri_next_serial();
+	/* To cursors all of them are one: the lock is held until the last is let go of. */
+	hold->serial = first ? first->serial : smri_next_serial();
 	hold->again = 0;
 	smri_stack_keep(&hold->taken, frame,
 			is_inner(lock_class) ? SMRI_FRAMES_INNER : SMRI_FRAMES);
@@ -189,7 +191,7 @@ bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int fla
 	}
 	if (!hold && !(flags & LOCKCHECK_TRY))
 		check_order(t, lock_class, flags, frame);
-	add_hold(t, lock, lock_class, flags, frame);
+	add_hold(t, hold, lock, lock_class, flags, frame);
 	return true;
 }
 

@@ -208,6 +208,40 @@ static void cursor_after_its_external_lock(void **state)
 	lets_go(&a);
 }
 
+/* A lock that is shared twice is held for as long as it is shared once. */
+static void cursor_under_a_shared_lock(void **state)
+{
+	struct maple_tree mt = MTREE_INIT_EXT(mt, MT_FLAGS_LOCK_EXTERN, a);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	mt_set_external_lock_check(&mt, &a, lockcheck_held);
+	takes(&a, &class_a, 0);
+	for (unsigned long i = 0; i < 9; i++) {
+		mas_set_range(&mas, 10 * i, 10 * i + 4);
+		stores(&mas, GFP_KERNEL);
+	}
+	lets_go(&a);
+	takes(&a, &class_a, LOCKCHECK_SHARED);
+	takes(&a, &class_a, LOCKCHECK_SHARED);
+	mas_set(&mas, 0);
+	assert_non_null(mas_walk(&mas));
+	lockcheck_release(&a);
+	steps(&mas);
+	takes(&a, &class_a, LOCKCHECK_SHARED);
+	lockcheck_release(&a);
+	steps(&mas);
+	expect_nothing();
+	lets_go(&a);
+	takes(&a, &class_a, LOCKCHECK_SHARED);
+	steps(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "lets_go");
+	lockcheck_release(&a);
+	takes(&a, &class_a, 0);
+	__mt_destroy(&mt);
+	lets_go(&a);
+}
+
 static void cursor_after_its_read_section(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
@@ -284,6 +318,7 @@ int main(void)
 		TEST(cursor_after_its_lock_at_the_end_of_a_leaf),
 		TEST(cursor_across_a_blocking_store),
 		TEST(cursor_after_its_external_lock),
+		TEST(cursor_under_a_shared_lock),
 		TEST(cursor_after_its_read_section),
 	};
 
