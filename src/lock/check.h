@@ -58,6 +58,7 @@ void smr_check_forked(void);
 void smr_check_section_enter(const char *name);
 /* False: no section was entered, which has been reported. */
 bool smr_check_section_leave(void);
+/* Before a section is entered. */
 void smr_check_read_enter(enum mt_rcu_flavor flavor);
 /* Before a section is left; false: the thread is in none, which has been reported. And after. */
 bool smr_check_read_leave(enum mt_rcu_flavor flavor);

@@ -134,7 +134,9 @@ void smr_check_read_enter(enum mt_rcu_flavor flavor)
 
 	if (t->unwatched || read->depth++)
 		return;
-	read->serial = smri_next_serial();
+	/* A section of the thread's own around the last one and this one makes them the same. */
+	if (flavor == MT_RCU_QSBR || !read->beyond || !smr_rcu_read_ongoing(flavor))
+		read->serial = smri_next_serial();
 	read->beyond = false;
 	smri_stack_keep(&read->entered, smri_frame(), SMRI_FRAMES);
 }

@@ -7,8 +7,8 @@
 
 void mt_rcu_read_lock(const struct maple_tree *mt)
 {
-	smr_rcu_read_lock((enum mt_rcu_flavor)mt->ma_rcu);
 	smr_check_read_enter((enum mt_rcu_flavor)mt->ma_rcu);
+	smr_rcu_read_lock((enum mt_rcu_flavor)mt->ma_rcu);
 }
 
 void mt_rcu_read_unlock(const struct maple_tree *mt)

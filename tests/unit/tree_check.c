@@ -271,7 +271,16 @@ static void cursor_after_its_read_section(void **state)
 	assert_non_null(mas_walk(&mas));
 	reads_no_more(&mt);
 	steps(&mas);
+	reads(&mt);
+	steps(&mas);
+	reads_no_more(&mt);
+	steps(&mas);
 	urcu_bp_read_unlock();
+	expect_nothing();
+	reads(&mt);
+	steps(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "reads_no_more");
+	reads_no_more(&mt);
 	/* Lock and section: one of them is enough. */
 	reads(&mt);
 	locks(&mt);
