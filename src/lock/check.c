@@ -330,39 +330,51 @@ bool smr_check_guarded(unsigned long guard)
 }
 
 /*
- * Where the thread let go of a hold of @lock or section of @guard. When that is too long ago, where
- * @lock was let go of last, in *@latest. Or NULL.
+ * Where the thread let go of @hold of @lock, the last time if it took it up again. When that is too
+ * long ago, where @lock was let go of last, in *@latest. Or NULL.
  */
-static const struct smri_stack *where_left(const void *lock, unsigned long guard,
-					   struct smri_stack *latest)
+static const struct smri_stack *where_released(const void *lock, unsigned int hold,
+					       struct smri_stack *latest)
 {
 	struct smri_thread *t = smri_check_me();
-	unsigned int hold = (unsigned int)guard, section = (unsigned int)(guard >> 32);
 
-	for (unsigned int i = 0; i < SMRI_LEFT && hold; i++)
-		if (t->left[i].serial == hold)
-			return &t->left[i].stack;
-	for (unsigned int i = 0; i < SMR_RCU_FLAVORS && section; i++)
+	for (unsigned int i = 1; i <= SMRI_LEFT; i++) {
+		struct smri_left *left = &t->left[(t->nr_left - i) % SMRI_LEFT];
+
+		if (left->serial == hold)
+			return &left->stack;
+	}
+	return lock && recall_last(lock, latest) ? latest : NULL;
+}
+
+/* Where the thread left @section; NULL when it has left another since. */
+static const struct smri_stack *where_left(unsigned int section)
+{
+	struct smri_thread *t = smri_check_me();
+
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
 		if (t->read[i].left_serial == section)
 			return &t->read[i].left;
-	return lock && recall_last(lock, latest) ? latest : NULL;
+	return NULL;
 }
 
 void smr_check_report_cursor(const void *lock, unsigned long guard, void *frame)
 {
+	unsigned int hold = (unsigned int)guard;
 	struct smri_stack latest;
 	struct smri_found found = {
 		.rule = LOCKCHECK_STALE_CURSOR,
 		.here = "used here",
-		.other_caption = (unsigned int)guard ? "the lock was released here"
-						     : "the read-side section was left here",
-		.other = where_left(lock, guard, &latest)
+		.other_caption = hold ? "the lock was released here"
+				      : "the read-side section was left here",
+		.other = hold ? where_released(lock, hold, &latest)
+			      : where_left((unsigned int)(guard >> 32)),
 	};
 
 	smri_report(
 		&found, frame,
 		"a cursor is used whose %s has been left since it got its position, without mas_pause()",
-		(unsigned int)guard ? "lock" : "read-side section");
+		hold ? "lock" : "read-side section");
 }
 
 void smr_check_report_write(const void *lock, unsigned int owner, void *frame)

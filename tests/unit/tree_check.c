@@ -181,6 +181,8 @@ static void cursor_across_a_blocking_store(void **state)
 	unlocks(&mt);
 	smr_hook_reset();
 	expect_nothing();
+	steps(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "unlocks"); /* rather than the store */
 	mtree_destroy(&mt);
 }
 
@@ -206,6 +208,28 @@ static void cursor_after_its_external_lock(void **state)
 	expect(LOCKCHECK_STALE_CURSOR, "steps", "lets_go");
 	__mt_destroy(&mt);
 	lets_go(&a);
+}
+
+/* The place where a section was left is not one where the lock was. */
+static void cursor_after_an_older_read_section(void **state)
+{
+	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	fill(&mt);
+	locks(&mt);
+	unlocks(&mt);
+	for (unsigned int i = 0; i < 3; i++) {
+		reads(&mt);
+		if (i == 0)
+			assert_non_null(mas_walk(&mas));
+		if (i == 2)
+			steps(&mas);
+		reads_no_more(&mt);
+	}
+	expect(LOCKCHECK_STALE_CURSOR, "steps", NULL);
+	mtree_destroy(&mt);
 }
 
 /* A lock that is shared twice is held for as long as it is shared once. */
@@ -329,6 +353,7 @@ int main(void)
 		TEST(cursor_after_its_external_lock),
 		TEST(cursor_under_a_shared_lock),
 		TEST(cursor_after_its_read_section),
+		TEST(cursor_after_an_older_read_section),
 	};
 
 	alarm(120);
