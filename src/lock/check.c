@@ -199,7 +199,6 @@ static void remember(struct smri_thread *t, const struct smri_hold *hold, void *
 {
 	struct smri_left *left = &t->left[t->nr_left++ % SMRI_LEFT];
 
-	left->lock = hold->lock;
 	left->serial = hold->serial;
 	smri_stack_keep(&left->stack, frame, SMRI_FRAMES);
 	publish_last(hold->lock, &left->stack);

@@ -38,7 +38,6 @@ struct smri_hold {
 };
 
 struct smri_left {
-	const void *lock;
 	unsigned int serial;
 	struct smri_stack stack;
 };
