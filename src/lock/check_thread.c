@@ -4,7 +4,8 @@
  * and a thread has but a pointer to its own: as a thread-local variable a record would be more than
  * the loader keeps free for a library that comes by dlopen(), and from the heap it could not be got
  * where nothing may allocate. What is not used of the pool takes no memory. A thread gets its
- * record when the checker first meets it, and gives it back when it ends.
+ * record when the checker first meets it, and gives it back when it ends: in the first round of
+ * destructors if it holds nothing, else in the second, and is then not watched to its end.
  */
 #include "lock/check.h"
 
@@ -26,6 +27,7 @@ static struct smri_thread nobody = { .busy = true, .unwatched = true }; /* never
 
 static pthread_key_t exit_key;
 static bool exit_key_made;
+static __thread bool ending __attribute__((tls_model("initial-exec"))); /* met destructors */
 
 static void give(struct smri_thread *t)
 {
@@ -37,13 +39,16 @@ static void give(struct smri_thread *t)
 static void detach(void *record)
 {
 	struct smri_thread *t = record;
+	bool last = ending;
 
-	/* Destructors that are still to come may leave what the thread is in; else it is lost. */
-	if (t->nr_holds || smr_in_section()) {
+	ending = true;
+	/* Destructors that are still to come may leave what the thread is in. */
+	if (!last && (t->nr_holds || t->beyond || smr_in_section())) {
 		(void)pthread_setspecific(exit_key, t);
 		return;
 	}
-	smri_check_mine = NULL;
+	/* A record that it got later yet might find no round in which to be given back. */
+	smri_check_mine = last ? &nobody : NULL;
 	smri_check_enter();
 	give(t);
 	smri_check_leave();

@@ -404,6 +404,57 @@ static void one_thread_after_the_other(void **state)
 	expect(LOCKCHECK_LOCK_RECURSION, "takes_again", "takes");
 }
 
+static void *ends_with_a_lock(void *arg)
+{
+	takes(arg, &class_a, 0);
+	return NULL;
+}
+
+static void *ends_in_a_section(void *arg)
+{
+	begins();
+	return arg;
+}
+
+/* What a thread leaves behind takes no room. */
+static void threads_end_with_what_they_hold(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < THREADS; i++)
+		in_thread(i % 2 ? ends_with_a_lock : ends_in_a_section, &a);
+	expect_nothing();
+	in_thread(takes_twice, &a);
+	expect(LOCKCHECK_LOCK_RECURSION, "takes_again", "takes");
+}
+
+static pthread_key_t late;
+
+/* Once more in each round of destructors. */
+static void takes_late(void *arg)
+{
+	takes_once(arg);
+	pthread_setspecific(late, arg);
+}
+
+static void *ends_late(void *arg)
+{
+	pthread_setspecific(late, arg);
+	return NULL;
+}
+
+/* What destructors do is watched, or let be. */
+static void threads_end_late(void **state)
+{
+	(void)state;
+	assert_int_equal(pthread_key_create(&late, takes_late), 0);
+	for (unsigned int i = 0; i < THREADS; i++)
+		in_thread(ends_late, &a);
+	assert_int_equal(pthread_key_delete(late), 0);
+	expect_nothing();
+	in_thread(takes_twice, &a);
+	expect(LOCKCHECK_LOCK_RECURSION, "takes_again", "takes");
+}
+
 static void *waits_to_part(void *arg)
 {
 	takes_once(arg);
@@ -479,6 +530,8 @@ int main(void)
 		TEST(told_once_for_each_place),
 		TEST(told_again_after_a_new_handler),
 		TEST(one_thread_after_the_other),
+		TEST(threads_end_with_what_they_hold),
+		TEST(threads_end_late),
 	};
 
 	alarm(120);
