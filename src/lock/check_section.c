@@ -149,19 +149,18 @@ bool smr_check_read_leave(enum mt_rcu_flavor flavor)
 				    .other_caption = "one was left last here",
 				    .other = read->left_serial ? &read->left : NULL };
 
-	if (read->depth) {
-		if (read->depth == 1) {
-			read->left_serial = read->serial;
-			smri_stack_keep(&read->left, smri_frame(), SMRI_FRAMES);
-		}
-		return true;
+	/* It may have been entered without the checker's knowing, and left so. */
+	if (!may_be_reading(flavor) && smri_check_on()) {
+		read->depth = 0;
+		smri_report(&found, smri_frame(),
+			    "the thread leaves a read-side section that it is not in");
+		return false;
 	}
-	/* It may have been entered without the checker's knowing. */
-	if (!smri_check_on() || may_be_reading(flavor))
-		return true;
-	smri_report(&found, smri_frame(),
-		    "the thread leaves a read-side section that it is not in");
-	return false;
+	if (read->depth == 1) {
+		read->left_serial = read->serial;
+		smri_stack_keep(&read->left, smri_frame(), SMRI_FRAMES);
+	}
+	return true;
 }
 
 void smr_check_read_left(enum mt_rcu_flavor flavor)

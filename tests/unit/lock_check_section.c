@@ -93,6 +93,16 @@ static void sections_end_once(void **state)
 	expect_nothing();
 	reads_no_more(&mt);
 	expect(LOCKCHECK_SECTION_NOT_ENTERED, "reads_no_more", "reads_no_more");
+	reads(&mt);
+	urcu_bp_read_unlock();
+	reads_no_more(&mt);
+	expect(LOCKCHECK_SECTION_NOT_ENTERED, "reads_no_more", "reads_no_more");
+	reads(&mt);
+	waits();
+	expect(LOCKCHECK_WAIT_IN_READ_SECTION, "waits", "reads");
+	reads_no_more(&mt);
+	waits();
+	expect_nothing();
 }
 
 /* ---- Locks over allocations ---- */
