@@ -72,6 +72,14 @@ static void publish_last(const void *lock, const struct smri_stack *stack)
 	smr_store(&entry->lock, lock, RELAXED);
 }
 
+static void forget_last(const void *lock)
+{
+	struct last *entry = last_of(lock);
+
+	if (smr_load(&entry->lock, RELAXED) == lock)
+		smr_store(&entry->lock, NULL, RELAXED);
+}
+
 /* The thread that let go of @lock last, and where; 0: not known. */
 static unsigned int recall_last(const void *lock, struct smri_stack *stack)
 {
@@ -93,6 +101,13 @@ static struct smri_hold *find_hold(struct smri_thread *t, const void *lock)
 		if (t->hold[i].lock == lock)
 			return &t->hold[i];
 	return NULL;
+}
+
+static void remove_hold(struct smri_thread *t, struct smri_hold *hold)
+{
+	t->nr_holds--;
+	if (hold != &t->hold[t->nr_holds])
+		memmove(hold, hold + 1, (size_t)(&t->hold[t->nr_holds] - hold) * sizeof(*hold));
 }
 
 unsigned int smri_next_serial(void)
@@ -238,9 +253,7 @@ bool smri_check_drop(const void *lock, void *frame)
 	}
 	if (!is_inner(hold->lock_class))
 		remember(t, hold, frame);
-	t->nr_holds--;
-	if (hold != &t->hold[t->nr_holds])
-		memmove(hold, hold + 1, (size_t)(&t->hold[t->nr_holds] - hold) * sizeof(*hold));
+	remove_hold(t, hold);
 	return true;
 }
 
@@ -259,6 +272,16 @@ void smr_check_acquire(const void *lock, enum smr_lock_rank rank)
 void smr_check_release(const void *lock)
 {
 	smri_check_drop(lock, smri_frame());
+}
+
+void smr_check_init(const struct mt_lock *lock)
+{
+	struct smri_thread *t = smri_check_mine;
+	struct smri_hold *hold = t ? find_hold(t, lock) : NULL;
+
+	if (smr_unlikely(hold))
+		remove_hold(t, hold);
+	forget_last(lock);
 }
 
 bool smr_check_lock(const struct mt_lock *lock, unsigned int flags, unsigned int subclass)

@@ -45,6 +45,8 @@ void smr_check_grace(enum mt_rcu_flavor flavor);
  * reported. ----
  */
 
+/* What is known of a lock in the same place is over: it need not have been destroyed. */
+void smr_check_init(const struct mt_lock *lock);
 bool smr_check_lock(const struct mt_lock *lock, unsigned int flags, unsigned int subclass);
 bool smr_check_unlock(const struct mt_lock *lock);
 /*
@@ -122,6 +124,11 @@ static inline void smr_check_alloc_without(const char *what, const void *lock)
 static inline void smr_check_grace(enum mt_rcu_flavor flavor)
 {
 	(void)flavor;
+}
+
+static inline void smr_check_init(const struct mt_lock *lock)
+{
+	(void)lock;
 }
 
 static inline bool smr_check_lock(const struct mt_lock *lock, unsigned int flags,

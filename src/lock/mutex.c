@@ -52,6 +52,7 @@ void mt_lock_init(struct mt_lock *lock)
 {
 	smr_store(&lock->word, 0, RELAXED);
 	lock->pad = 0;
+	smr_check_init(lock);
 }
 
 /* Also false in a thread that has not asked for its id yet: to call nothing is faster. */

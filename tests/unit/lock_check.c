@@ -214,6 +214,24 @@ static void a_hundred_locks(void **state)
 	assert_int_equal(seen.rule, LOCKCHECK_RELEASE_NOT_HELD);
 }
 
+/* Nothing needs destroying: memory of a lock may be used for another whatever state it is in. */
+static void initialised_anew(void **state)
+{
+	struct maple_tree mt;
+
+	(void)state;
+	mt_init(&mt);
+	locks(&mt);
+	mt_init(&mt);
+	locks(&mt);
+	expect_nothing();
+	assert_true(mt_lock_is_held(&mt));
+	unlocks(&mt);
+	mt_init(&mt);
+	unlocks(&mt);
+	expect(LOCKCHECK_RELEASE_NOT_HELD, "unlocks", NULL);
+}
+
 static void *let_go(void *lock)
 {
 	lets_go(lock);
@@ -525,6 +543,7 @@ int main(void)
 		TEST(six_trees),
 		TEST(taken_twice),
 		TEST(a_hundred_locks),
+		TEST(initialised_anew),
 		TEST(let_go_by_another),
 		TEST(held_in_a_handler),
 		TEST(told_once_for_each_place),
