@@ -105,7 +105,8 @@ static uintptr_t stack_end(uintptr_t from)
 
 /*
  * A caller without a frame pointer has left anything in its place: it must at least lead up the
- * stack.
+ * stack. All is mapped up to the end of the thread's own; where another one ends is not known
+ * (docs/lockcheck.md, Reports).
  */
 __attribute__((no_sanitize("address"), no_sanitize("thread"))) void smri_stack_keep(
 	struct smri_stack *stack, void *frame, unsigned int max)
