@@ -437,19 +437,42 @@ bool smr_check_only_shared(const void *lock)
 	return hold && (hold->flags & LOCKCHECK_SHARED);
 }
 
-unsigned int smr_check_hold(const void *lock)
+void smr_check_retake(const void *lock)
 {
-	struct smri_hold *hold = find_hold(smri_check_me(), lock);
+	struct smri_thread *t = smri_check_me();
+	struct smri_hold *hold = smri_check_on() ? find_hold(t, lock) : NULL;
 
-	return hold ? hold->serial : 0;
+	for (unsigned int i = 0; hold && i < t->nr_holds; i++)
+		if (t->hold[i].lock_class != hold->lock_class)
+			smri_graph_order(&t->hold[i], hold->lock_class, smri_frame());
 }
 
-void smr_check_resume(const void *lock, unsigned int serial)
+struct smr_check_hold smr_check_suspend(const void *lock)
 {
-	struct smri_hold *hold = find_hold(smri_check_me(), lock);
+	struct smri_thread *t = smri_check_me();
+	struct smri_hold *hold = find_hold(t, lock);
+	struct smr_check_hold was = { 0 };
 
-	if (hold && serial)
-		hold->serial = serial;
+	if (!hold)
+		return was;
+	was = (struct smr_check_hold){ hold->serial, hold->lock_class, hold->flags, hold->again };
+	remove_hold(t, hold);
+	return was;
+}
+
+void smr_check_resume(const void *lock, struct smr_check_hold was)
+{
+	struct smri_thread *t = smri_check_me();
+	struct smri_hold *hold;
+
+	if (!was.serial)
+		return;
+	add_hold(t, NULL, lock, was.lock_class, was.flags, smri_frame());
+	hold = find_hold(t, lock);
+	if (hold) {
+		hold->serial = was.serial;
+		hold->again = was.again;
+	}
 }
 
 #else

@@ -85,9 +85,18 @@ void smr_check_report_cursor(const void *lock, unsigned long guard, void *frame)
 /* Is @lock held by this thread, as far as the checker knows, and only for reading? */
 bool smr_check_only_shared(const void *lock);
 
-/* A lock that is dropped for a while within one operation remains the same hold to cursors. */
-unsigned int smr_check_hold(const void *lock);
-void smr_check_resume(const void *lock, unsigned int hold);
+/*
+ * A lock that is dropped for a while within one operation is the same hold afterwards: to cursors,
+ * and in what it was taken as. It is let go of and taken behind the checker's back meanwhile.
+ * smr_check_retake(), before each such operation, whether it will drop the lock or not: whatever
+ * else the thread holds, it may come to take @lock again with that held.
+ */
+struct smr_check_hold {
+	unsigned int serial, lock_class, flags, again; /* serial 0: there was none */
+};
+void smr_check_retake(const void *lock);
+struct smr_check_hold smr_check_suspend(const void *lock);
+void smr_check_resume(const void *lock, struct smr_check_hold was);
 
 /* For tests: forgets what has been seen of all classes. */
 void smr_check_forget(void);
@@ -176,16 +185,20 @@ static inline void smr_check_read_left(enum mt_rcu_flavor flavor)
 	(void)flavor;
 }
 
-static inline unsigned int smr_check_hold(const void *lock)
+struct smr_check_hold {
+	char none; /* ISO C has no empty structures */
+};
+
+static inline struct smr_check_hold smr_check_suspend(const void *lock)
 {
 	(void)lock;
-	return 0;
+	return (struct smr_check_hold){ 0 };
 }
 
-static inline void smr_check_resume(const void *lock, unsigned int hold)
+static inline void smr_check_resume(const void *lock, struct smr_check_hold was)
 {
 	(void)lock;
-	(void)hold;
+	(void)was;
 }
 
 #endif

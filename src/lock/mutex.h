@@ -8,7 +8,10 @@
 /* Takes @lock: 0, or -EINTR when a signal handler has run while it waited. CONTEXT: SLEEP yes. */
 int smr_lock_acquire_intr(struct mt_lock *lock);
 
-/* Behind the checker's back: for its own tables, and for what is locked around fork(). */
+/*
+ * Behind the checker's back: for its own tables, for what is locked around fork(), and for what an
+ * operation drops for a while (smr_check_suspend()).
+ */
 void smr_lock_acquire_unseen(struct mt_lock *lock);
 void smr_lock_release_unseen(struct mt_lock *lock);
 

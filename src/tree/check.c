@@ -45,7 +45,11 @@ smr_noinline void smri_check_cursor(const struct ma_state *mas)
 
 void smr_check_store_alloc(const struct maple_tree *mt)
 {
-	smr_check_alloc_without("nodes", mt_external_lock(mt) ? NULL : &mt->ma_lock);
+	const void *lock = mt_external_lock(mt) ? NULL : &mt->ma_lock;
+
+	smr_check_alloc_without("nodes", lock);
+	if (lock)
+		smr_check_retake(lock);
 }
 
 #else

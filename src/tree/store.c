@@ -5,6 +5,7 @@
 #include "base/hooks.h"
 #include "base/rcu.h"
 #include "lock/check.h"
+#include "lock/mutex.h"
 #include "mem/refill.h"
 #include "mem/pledge.h"
 #include "tree/plan.h"
@@ -53,17 +54,17 @@ int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
 	struct maple_tree *mt = mas->tree;
-	unsigned int hold;
+	struct smr_check_hold hold;
 	int err;
 
 	smr_store_prepare(mt, gfp);
 	if (mt_external_lock(mt) || !mt_lock_held(&mt->ma_lock))
 		return smr_cursor_fill(mas, nr, gfp);
-	hold = smr_check_hold(&mt->ma_lock);
-	mtree_unlock(mt);
+	hold = smr_check_suspend(&mt->ma_lock);
+	smr_lock_release_unseen(&mt->ma_lock);
 	smr_hook_unlocked();
 	err = smr_cursor_fill(mas, nr, gfp);
-	mtree_lock(mt);
+	smr_lock_acquire_unseen(&mt->ma_lock);
 	smr_check_resume(&mt->ma_lock, hold);
 	smr_cursor_off(mas);
 	return err ? err : -EAGAIN;

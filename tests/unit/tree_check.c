@@ -339,6 +339,50 @@ static void cursor_without_a_place(void **state)
 	mtree_destroy(&mt);
 }
 
+/* ---- A lock that is dropped for memory ---- */
+
+/* It is what it was, when it comes back. */
+static void second_tree_and_a_blocking_store(void **state)
+{
+	struct mt_mem *mem = mt_mem_create(0, NULL);
+	DEFINE_MTREE(first);
+	DEFINE_MTREE(second);
+	MA_STATE(mas, &second, 5, 6);
+
+	(void)state;
+	assert_non_null(mem);
+	assert_int_equal(mt_set_mem(&second, mem), 0); /* which has no node yet */
+	locks(&first);
+	mtree_lock_nested(&second, 1);
+	stores(&mas, GFP_KERNEL);
+	mtree_unlock(&second);
+	unlocks(&first);
+	expect_nothing();
+	mtree_destroy(&second);
+	mt_mem_destroy(mem);
+}
+
+/* Also if it is not dropped this time. */
+static void lock_within_a_blocking_store(void **state)
+{
+	struct maple_tree mt;
+	MA_STATE(mas, &mt, 5, 6);
+
+	(void)state;
+	mt_init_flags(&mt, MT_FLAGS_USE_RCU); /* each store takes a node */
+	assert_int_equal(mtree_store_range(&mt, 0, 9, xa_mk_value(1), GFP_KERNEL), 0);
+	locks(&mt);
+	takes(&a, &class_a, 0);
+	stores(&mas, GFP_NOWAIT);
+	expect_nothing();
+	mas_set_range(&mas, 7, 8);
+	stores(&mas, GFP_KERNEL);
+	expect(LOCKCHECK_LOCK_ORDER, "stores", "takes");
+	lets_go(&a);
+	unlocks(&mt);
+	mtree_destroy(&mt);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +394,8 @@ int main(void)
 		TEST(cursor_without_a_place),
 		TEST(cursor_after_its_lock_at_the_end_of_a_leaf),
 		TEST(cursor_across_a_blocking_store),
+		TEST(second_tree_and_a_blocking_store),
+		TEST(lock_within_a_blocking_store),
 		TEST(cursor_after_its_external_lock),
 		TEST(cursor_under_a_shared_lock),
 		TEST(cursor_after_its_read_section),
