@@ -15,7 +15,6 @@
 #define smr_add(ptr, val, order) __atomic_fetch_add((ptr), (val), (order))
 #define smr_sub(ptr, val, order) __atomic_fetch_sub((ptr), (val), (order))
 #define smr_or(ptr, val, order) __atomic_fetch_or((ptr), (val), (order))
-#define smr_and(ptr, val, order) __atomic_fetch_and((ptr), (val), (order))
 /* Strong compare and swap: true, or false with the value found in *@old. */
 #define smr_cas(ptr, old, new, succ, fail) \
 	__atomic_compare_exchange_n((ptr), (old), (new), 0, (succ), (fail))

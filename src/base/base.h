@@ -74,11 +74,6 @@ smr_inline bool smr_checked_add(unsigned long a, unsigned long b, unsigned long 
 	return !__builtin_add_overflow(a, b, sum);
 }
 
-smr_inline bool smr_checked_mul(unsigned long a, unsigned long b, unsigned long *product)
-{
-	return !__builtin_mul_overflow(a, b, product);
-}
-
 /*
  * The last key of @size keys from @first on. False when there is none: @size is 0, or the range
  * would run past ULONG_MAX. (A range that ends exactly there is fine: its end, last + 1, would wrap

@@ -25,9 +25,6 @@ static void add_and_multiply(void **state)
 	(void)state;
 	assert_true(smr_checked_add(ULONG_MAX, 0, &result) && result == ULONG_MAX);
 	assert_false(smr_checked_add(ULONG_MAX, 1, &result));
-	assert_true(smr_checked_mul(1UL << 32, (1UL << 32) - 1, &result));
-	assert_true(result == ((1UL << 32) - 1) << 32);
-	assert_false(smr_checked_mul(1UL << 32, 1UL << 32, &result));
 }
 
 struct outer {
