@@ -137,7 +137,8 @@ void check_names(const options &opt)
 	for (const auto &name : opt.workloads)
 		check_name(workload_infos(), name, "no such workload");
 	for (const auto &name : opt.dists)
-		check_name(distributions(), name, "no such distribution");
+		if (name != "all")
+			check_name(distributions(), name, "no such distribution");
 }
 
 enum {
@@ -301,6 +302,7 @@ options parse_options(int argc, char **argv)
 				 (opt.full ? many : few).end());
 	if (opt.dists.empty())
 		opt.dists.push_back("page");
+	check_names(opt);
 	if (std::find(opt.dists.begin(), opt.dists.end(), "all") != opt.dists.end()) {
 		opt.dists.clear();
 		for (const auto &dist : distributions())
@@ -308,7 +310,6 @@ options parse_options(int argc, char **argv)
 	}
 	once_each(opt.sizes);
 	once_each(opt.dists);
-	check_names(opt);
 	const std::vector<int> cpus = allowed_cpus();
 	if (opt.cpu >= 0 && std::find(cpus.begin(), cpus.end(), opt.cpu) == cpus.end())
 		complain("may not run on this CPU", std::to_string(opt.cpu));

@@ -166,21 +166,6 @@ double gap_ns(const bench_peer &peer, void *tree, const key_set &keys, bool high
 	return ns;
 }
 
-} // namespace
-
-void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &sink)
-{
-	double unused;
-	void *tree = build(peer, keys, &unused);
-
-	sink("gap-first", gap_ns(peer, tree, keys, false));
-	sink("gap-last", gap_ns(peer, tree, keys, true));
-	peer.destroy(tree);
-}
-
-namespace
-{
-
 void run_loads(const bench_peer &peer, void *tree, const key_set &keys, const options &opt,
 	       const report::sink &sink)
 {
@@ -298,5 +283,15 @@ void run_single(const bench_peer &peer, const key_set &keys, const options &opt,
 		sink("churn", churn_ns(peer, tree, keys, changes));
 		sink("bytes-churn", bytes_each(peer, tree, keys));
 	}
+	peer.destroy(tree);
+}
+
+void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &sink)
+{
+	double unused;
+	void *tree = build(peer, keys, &unused);
+
+	sink("gap-first", gap_ns(peer, tree, keys, false));
+	sink("gap-last", gap_ns(peer, tree, keys, true));
 	peer.destroy(tree);
 }

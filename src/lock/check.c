@@ -131,25 +131,25 @@ static bool is_inner(unsigned int lock_class)
 	return lock_class >= SMR_RANK_ARENAS && lock_class < SMR_RANKS_NR;
 }
 
-/* @first: the same lock's hold from before, if it is shared, or NULL. */
-static void add_hold(struct smri_thread *t, const struct smri_hold *first, const void *lock,
-		     unsigned int lock_class, unsigned int flags, void *frame)
+/* NULL: there is no room for it, so it is but counted. */
+static struct smri_hold *add_hold(struct smri_thread *t, const void *lock, unsigned int lock_class,
+				  unsigned int flags, unsigned int serial, void *frame)
 {
 	struct smri_hold *hold;
 
 	if (t->nr_holds == SMRI_HOLDS) {
 		t->beyond++;
-		return;
+		return NULL;
 	}
 	hold = &t->hold[t->nr_holds++];
 	hold->lock = lock;
 	hold->lock_class = lock_class;
 	hold->flags = flags;
-	/* To cursors all of them are one: the lock is held until the last is let go of. */
-	hold->serial = first ? first->serial : smri_next_serial();
+	hold->serial = serial;
 	hold->again = 0;
 	smri_stack_keep(&hold->taken, frame,
 			is_inner(lock_class) ? SMRI_FRAMES_INNER : SMRI_FRAMES);
+	return hold;
 }
 
 static void report_recursion(const struct smri_hold *hold, void *frame)
@@ -206,7 +206,8 @@ bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int fla
 	}
 	if (!hold && !(flags & LOCKCHECK_TRY))
 		check_order(t, lock_class, flags, frame);
-	add_hold(t, hold, lock, lock_class, flags, frame);
+	/* Shared ones are one to cursors: the lock is held until the last is let go of. */
+	add_hold(t, lock, lock_class, flags, hold ? hold->serial : smri_next_serial(), frame);
 	return true;
 }
 
@@ -442,9 +443,8 @@ void smr_check_retake(const void *lock)
 	struct smri_thread *t = smri_check_me();
 	struct smri_hold *hold = smri_check_on() ? find_hold(t, lock) : NULL;
 
-	for (unsigned int i = 0; hold && i < t->nr_holds; i++)
-		if (t->hold[i].lock_class != hold->lock_class)
-			smri_graph_order(&t->hold[i], hold->lock_class, smri_frame());
+	if (hold)
+		check_order(t, hold->lock_class, LOCKCHECK_NESTED, smri_frame());
 }
 
 struct smr_check_hold smr_check_suspend(const void *lock)
@@ -467,12 +467,9 @@ void smr_check_resume(const void *lock, struct smr_check_hold was)
 
 	if (!was.serial)
 		return;
-	add_hold(t, NULL, lock, was.lock_class, was.flags, smri_frame());
-	hold = find_hold(t, lock);
-	if (hold) {
-		hold->serial = was.serial;
+	hold = add_hold(t, lock, was.lock_class, was.flags, was.serial, smri_frame());
+	if (hold)
 		hold->again = was.again;
-	}
 }
 
 #else

@@ -651,15 +651,13 @@ int smri_plan_beyond(struct smr_write *w, bool free_only)
 
 void smri_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry, struct smr_edges edges)
 {
-	unsigned long first = mas->index, last = mas->last;
-
 	smri_plan_begin(w, mas, entry);
 	w->edges = edges;
-	w->first = first;
-	w->last = last;
-	smr_walk_to(mas, first);
+	w->first = mas->index;
+	w->last = mas->last;
+	smr_walk_to(mas, w->first);
 	/* One leaf that changes is left to choose_form(); sharing goes by what is known of it. */
-	if (smr_edit_store(&w->edit, mas, first, last, entry))
+	if (smr_edit_store(&w->edit, mas, w->first, w->last, entry))
 		w->edit.ranges = 0;
 	(void)smri_plan_beyond(w, false);
 }
