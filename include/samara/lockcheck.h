@@ -35,6 +35,7 @@ enum lockcheck_rule {
 	LOCKCHECK_WRITE_WITHOUT_LOCK,
 	LOCKCHECK_ALLOCATION_IN_SECTION,
 	LOCKCHECK_LOCK_OVER_ALLOCATION,
+	LOCKCHECK_LOCK_OVER_WAIT,
 	LOCKCHECK_LOCK_ORDER,
 	LOCKCHECK_LOCK_NESTING,
 	LOCKCHECK_LOCK_RECURSION,
@@ -77,8 +78,8 @@ MT_API void lockcheck_print(const struct lockcheck_report *report);
  */
 
 /*
- * What a lock is for. Order, nesting and allocations are judged by class: all inodes' locks, say,
- * are one. Static, or alive as long as the program; one per kind of lock.
+ * What a lock is for. Order, nesting, allocations and waits are judged by class: all inodes' locks,
+ * say, are one. Static, or alive as long as the program; one per kind of lock.
  */
 struct lockcheck_class {
 	const char *name;

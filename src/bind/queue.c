@@ -143,7 +143,7 @@ int smri_bind_wait(struct gpuvm_queues *q, struct smri_bind_wait *w, uint64_t de
 
 	if (w->over(q, w))
 		return 0;
-	smr_check_wait("jobs of a bind queue");
+	smr_check_wait_without("jobs of a bind queue", &q->lock);
 	smri_bind_call(q, SMRI_BIND_CLEAN);
 	smr_list_append(&q->waits, &w->link);
 	w->word = 0;
@@ -163,7 +163,7 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
 	unsigned int event = q->event;
 	int err;
 
-	smr_check_wait("jobs of a bind queue");
+	smr_check_wait_without("jobs of a bind queue", &q->lock);
 	smri_bind_call(q, SMRI_BIND_CLEAN);
 	q->sleepers++;
 	mt_lock_release(&q->lock);

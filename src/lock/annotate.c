@@ -50,7 +50,7 @@ void lockcheck_alloc(const char *what)
 
 void lockcheck_wait(const char *what)
 {
-	smri_check_wait(what, smri_frame());
+	smri_check_wait(what, NULL, smri_frame());
 }
 
 #else

@@ -187,8 +187,7 @@ static void check_order(struct smri_thread *t, unsigned int lock_class, unsigned
 		else if (!(flags & LOCKCHECK_NESTED))
 			report_nesting(&t->hold[i], frame);
 	}
-	if (smr_in_section())
-		smri_graph_in_section(lock_class, frame);
+	smri_check_inside(lock_class, frame);
 }
 
 bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int flags, void *frame)

@@ -29,11 +29,9 @@ void smr_check_release(const void *lock);
  */
 void smr_check_alloc(const char *what);
 void smr_check_wait(const char *what);
-/*
- * The same when @lock will not be held while memory is got: the caller drops it first, if it has
- * to.
- */
+/* The same where @lock will not be held meanwhile: the caller drops it first, if it has to. */
 void smr_check_alloc_without(const char *what, const void *lock);
+void smr_check_wait_without(const char *what, const void *lock);
 /*
  * A wait for a grace period of one flavour. Sections do not mind: no reader may wait for what they
  * do.
@@ -125,6 +123,12 @@ static inline void smr_check_wait(const char *what)
 }
 
 static inline void smr_check_alloc_without(const char *what, const void *lock)
+{
+	(void)what;
+	(void)lock;
+}
+
+static inline void smr_check_wait_without(const char *what, const void *lock)
 {
 	(void)what;
 	(void)lock;

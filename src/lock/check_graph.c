@@ -19,8 +19,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OVER_ALLOC = 1, IN_SECTION = 2 };
-
 enum { BITS = 8 * sizeof(unsigned long) };
 
 struct edge {
@@ -30,10 +28,9 @@ struct edge {
 
 static struct class
 {
-	const char *name;                         /* GUARD tables */
-	unsigned int facts;                       /* GUARD relaxed reads; writes: tables */
-	const char *allocates;                    /* GUARD tables */
-	struct smri_stack over_alloc, in_section; /* GUARD tables */
+	const char *name;                   /* GUARD tables */
+	unsigned int facts;                 /* GUARD relaxed reads; writes: tables. Bits */
+	struct smri_stack seen[SMRI_FACTS]; /* GUARD tables: of each fact, the first time */
 } classes[SMRI_CLASSES] = {
 #define NAME(rank, text) [SMR_RANK_##rank] = { .name = text },
 	SMR_RANKS(NAME)
@@ -217,89 +214,149 @@ void smri_graph_order(const struct smri_hold *held, unsigned int to, void *frame
 		see_pair(held, to, frame);
 }
 
-/* ---- Allocations and sections ---- */
+/* ---- What locks are taken inside, and what is done under them ---- */
 
-/*
- * Notes @fact of a class, seen at *@stack: true when it is news and the other fact is known too,
- * which was seen at what is *@stack then.
- */
-static bool note_fact(struct class *c, unsigned int fact, struct smri_stack *stack)
+struct telling {
+	const char *does, *holding; /* the thread does ... holding a lock */
+	const char *here, *before;  /* captions of where it does so, or did */
+	const char *elsewhere;      /* what has been seen of such locks */
+};
+
+static const struct telling in_section = {
+	.does = "takes",
+	.holding = "",
+	.here = "taken inside a section here",
+	.before = "one was taken inside a section here",
+	.elsewhere = "for which sections have to wait",
+};
+
+static const struct telling in_read = {
+	.does = "takes",
+	.holding = "",
+	.here = "taken inside a read-side section here",
+	.before = "one was taken inside a read-side section here",
+	.elsewhere = "for which readers have to wait",
+};
+
+static const struct telling over_alloc = {
+	.does = "allocates or frees",
+	.holding = " holding",
+	.here = "memory is allocated or freed, under the lock, here",
+	.before = "memory was allocated or freed under such a lock here",
+	.elsewhere = "under which memory is allocated",
+};
+
+static const struct telling over_wait = {
+	.does = "waits for",
+	.holding = " holding",
+	.here = "waits, holding the lock, here",
+	.before = "a thread waited, holding such a lock, here",
+	.elsewhere = "under which threads wait",
+};
+
+static const struct telling *telling_of(unsigned int fact)
 {
-	bool both = false;
+	if (fact >= SMRI_OVER_WAIT)
+		return &over_wait;
+	if (fact >= SMRI_IN_READ)
+		return &in_read;
+	return fact == SMRI_IN_SECTION ? &in_section : &over_alloc;
+}
+
+/* Those that @fact does not go with, a bit for each. */
+static unsigned int contrary(unsigned int fact)
+{
+	const unsigned int reads = ((1U << SMR_RCU_FLAVORS) - 1) << SMRI_IN_READ;
+
+	if (fact > SMRI_OVER_WAIT) /* for a grace period of one flavour */
+		return 1U << (fact - SMRI_OVER_GRACE + SMRI_IN_READ);
+	if (fact == SMRI_OVER_WAIT)
+		return reads | 1U << SMRI_IN_SECTION;
+	if (fact >= SMRI_IN_READ)
+		return 1U << SMRI_OVER_WAIT | 1U << (fact - SMRI_IN_READ + SMRI_OVER_GRACE);
+	if (fact == SMRI_OVER_ALLOC)
+		return 1U << SMRI_IN_SECTION;
+	return 1U << SMRI_OVER_ALLOC | 1U << SMRI_OVER_WAIT;
+}
+
+static bool has_fact(unsigned int id, unsigned int fact)
+{
+	return smr_load(&classes[id].facts, RELAXED) >> fact & 1;
+}
+
+/* Notes a fact, seen at @stack. Returns what is known and contrary to it; 0 if it is no news. */
+static unsigned int note_fact(unsigned int id, unsigned int fact, const struct smri_stack *stack)
+{
+	unsigned int against = 0;
 
 	smri_check_enter();
-	if (!(c->facts & fact)) {
-		*(fact == OVER_ALLOC ? &c->over_alloc : &c->in_section) = *stack;
-		smr_or(&c->facts, fact, RELAXED);
-		both = c->facts == (OVER_ALLOC | IN_SECTION);
-		if (both)
-			*stack = fact == OVER_ALLOC ? c->in_section : c->over_alloc;
+	if (!has_fact(id, fact)) {
+		classes[id].seen[fact] = *stack;
+		smr_or(&classes[id].facts, 1U << fact, RELAXED);
+		against = classes[id].facts & contrary(fact);
 	}
 	smri_check_leave();
-	return both;
+	return against;
 }
 
-static smr_noinline void see_over_alloc(const struct smri_hold *held, const char *what, void *frame)
+static void report_facts(unsigned int id, unsigned int fact, unsigned int other, const char *what,
+			 void *frame)
 {
+	const struct telling *now = telling_of(fact), *then = telling_of(other);
 	struct smri_stack stack;
-	struct smri_found found = { .rule = LOCKCHECK_LOCK_OVER_ALLOCATION,
-				    .a = held->lock_class + 1,
-				    .here = "memory is allocated or freed, under the lock, here",
-				    .other_caption = "one was taken inside a section here",
-				    .other = &stack };
-
-	smri_stack_unwind(&stack, frame);
-	if (note_fact(&classes[held->lock_class], OVER_ALLOC, &stack))
-		smri_report(&found, frame,
-			    "the thread allocates or frees %s holding a lock of class \"%s\", "
-			    "for which sections have to wait",
-			    what, smri_class_name(held->lock_class));
-}
-
-void smri_graph_over_alloc(const struct smri_hold *held, const char *what, void *frame)
-{
-	if (smr_unlikely(!(smr_load(&classes[held->lock_class].facts, RELAXED) & OVER_ALLOC)))
-		see_over_alloc(held, what, frame);
-}
-
-static smr_noinline void see_in_section(unsigned int id, void *frame)
-{
-	struct smri_stack stack;
-	struct smri_found found = { .rule = LOCKCHECK_LOCK_OVER_ALLOCATION,
+	struct smri_found found = { .rule = now == &over_alloc || then == &over_alloc
+						    ? LOCKCHECK_LOCK_OVER_ALLOCATION
+						    : LOCKCHECK_LOCK_OVER_WAIT,
 				    .a = id + 1,
-				    .here = "taken inside a section here",
-				    .other_caption =
-					    "memory was allocated or freed under such a lock here",
+				    .here = now->here,
+				    .other_caption = then->before,
 				    .other = &stack };
 
-	smri_stack_unwind(&stack, frame);
-	if (note_fact(&classes[id], IN_SECTION, &stack))
-		smri_report(&found, frame,
-			    "inside a section the thread takes a lock of class \"%s\", "
-			    "under which memory is allocated elsewhere",
-			    smri_class_name(id));
+	smri_check_enter();
+	stack = classes[id].seen[other];
+	smri_check_leave();
+	smri_report(&found, frame, "the thread %s %s%s a lock of class \"%s\", %s elsewhere",
+		    now->does, what, now->holding, smri_class_name(id), then->elsewhere);
 }
 
-void smri_graph_in_section(unsigned int id, void *frame)
+static smr_noinline void see_fact(unsigned int id, unsigned int fact, const char *what, void *frame)
 {
-	if (smr_unlikely(!(smr_load(&classes[id].facts, RELAXED) & IN_SECTION)))
-		see_in_section(id, frame);
+	struct smri_stack stack;
+	unsigned int against;
+
+	smri_stack_unwind(&stack, frame);
+	against = note_fact(id, fact, &stack);
+	for (unsigned int other = 0; other < SMRI_FACTS; other++)
+		if (against >> other & 1)
+			report_facts(id, fact, other, what, frame);
+}
+
+void smri_graph_fact(unsigned int id, unsigned int fact, const char *what, void *frame)
+{
+	if (smr_unlikely(!has_fact(id, fact)))
+		see_fact(id, fact, what, frame);
 }
 
 /* ---- Mistakes that are to be reported anew ---- */
 
-/*
- * A pair that is no edge was one. Of locks over allocations nothing tells which half came second:
- * both have to be seen again.
- */
+/* Of two facts nothing tells which was seen last: both have to be seen again. */
+static bool contradicts_itself(const struct class *c)
+{
+	for (unsigned int fact = 0; fact < SMRI_FACTS; fact++)
+		if (c->facts >> fact & 1 && c->facts & contrary(fact))
+			return true;
+	return false;
+}
+
 void smri_graph_renew(void)
 {
 	for (unsigned int i = 0; i < nr_classes; i++) {
 		for (unsigned int j = 0; j < SMRI_CLASSES / BITS; j++)
 			smr_store(&dealt[i][j], 0, RELAXED);
-		if (classes[i].facts == (OVER_ALLOC | IN_SECTION))
+		if (contradicts_itself(&classes[i]))
 			smr_store(&classes[i].facts, 0, RELAXED);
 	}
+	/* A pair that is no edge was a mistake. */
 	for (unsigned int i = 0; i < nr_edges; i++)
 		set_dealt(edges[i].from, edges[i].to);
 }

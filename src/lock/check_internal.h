@@ -21,6 +21,16 @@ enum {
 	SMRI_FRAMES_NOW = 40,  /* of the stack of a report */
 };
 
+/* What may be seen of a class of locks: in what they are taken, and over what they are held. */
+enum smri_fact {
+	SMRI_IN_SECTION, /* where nothing may be allocated */
+	SMRI_OVER_ALLOC,
+	SMRI_IN_READ, /* and one more for each other flavour: in a read-side section of it */
+	SMRI_OVER_WAIT = SMRI_IN_READ + SMR_RCU_FLAVORS,
+	SMRI_OVER_GRACE, /* likewise: over a wait for a grace period of that flavour alone */
+	SMRI_FACTS = SMRI_OVER_GRACE + SMR_RCU_FLAVORS
+};
+
 #define SMRI_MT_LOCK 0x100u /* a hold's flag beside those of lockcheck.h */
 
 struct smri_stack {
@@ -107,8 +117,11 @@ unsigned int smri_next_serial(void);
 
 /* ---- check_section.c ---- */
 
+/* @without: a lock that is not held meanwhile, or NULL. */
 void smri_check_alloc(const char *what, const void *without, void *frame);
-void smri_check_wait(const char *what, void *frame);
+void smri_check_wait(const char *what, const void *without, void *frame);
+/* A lock of the class is about to be waited for: in a section? */
+void smri_check_inside(unsigned int lock_class, void *frame);
 
 /* ---- check_graph.c: classes, in which order they are taken, and what they are held over ---- */
 
@@ -117,9 +130,8 @@ unsigned int smri_class_id(struct lockcheck_class *lock_class);
 const char *smri_class_name(unsigned int id);
 /* A lock of class @to is about to be taken, with @held held. */
 void smri_graph_order(const struct smri_hold *held, unsigned int to, void *frame);
-/* @held is held where memory is allocated; a lock of class @id is taken in a section. */
-void smri_graph_over_alloc(const struct smri_hold *held, const char *what, void *frame);
-void smri_graph_in_section(unsigned int id, void *frame);
+/* A fact of class @id is seen. @what: what is allocated or waited for, or what section it is. */
+void smri_graph_fact(unsigned int id, unsigned int fact, const char *what, void *frame);
 /* Mistakes between classes are to be reported once more. CONTEXT: HOLDS tables. */
 void smri_graph_renew(void);
 

@@ -29,6 +29,7 @@ static const char *const names[] = {
 	[LOCKCHECK_WRITE_WITHOUT_LOCK] = "write-without-lock",
 	[LOCKCHECK_ALLOCATION_IN_SECTION] = "allocation-in-section",
 	[LOCKCHECK_LOCK_OVER_ALLOCATION] = "lock-over-allocation",
+	[LOCKCHECK_LOCK_OVER_WAIT] = "lock-over-wait",
 	[LOCKCHECK_LOCK_ORDER] = "lock-order",
 	[LOCKCHECK_LOCK_NESTING] = "lock-nesting",
 	[LOCKCHECK_LOCK_RECURSION] = "lock-recursion",

@@ -51,18 +51,23 @@ static void report_in_section(enum lockcheck_rule rule, const char *does, const 
 		    section->name);
 }
 
+static void check_holds(enum smri_fact fact, const char *what, const void *without, void *frame)
+{
+	const struct smri_thread *t = smri_check_me();
+
+	for (unsigned int i = 0; i < t->nr_holds; i++)
+		if (t->hold[i].lock != without)
+			smri_graph_fact(t->hold[i].lock_class, fact, what, frame);
+}
+
 void smri_check_alloc(const char *what, const void *without, void *frame)
 {
-	struct smri_thread *t = smri_check_me();
-
 	if (!smri_check_on())
 		return;
 	if (smr_unlikely(smr_in_section()))
 		report_in_section(LOCKCHECK_ALLOCATION_IN_SECTION, "allocates or frees", what,
 				  "allocated or freed here", frame);
-	for (unsigned int i = 0; i < t->nr_holds; i++)
-		if (t->hold[i].lock != without)
-			smri_graph_over_alloc(&t->hold[i], what, frame);
+	check_holds(SMRI_OVER_ALLOC, what, without, frame);
 }
 
 void smr_check_alloc(const char *what)
@@ -104,13 +109,14 @@ static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
 	return true;
 }
 
-void smri_check_wait(const char *what, void *frame)
+void smri_check_wait(const char *what, const void *without, void *frame)
 {
 	if (!smri_check_on())
 		return;
 	if (smr_in_section())
 		report_in_section(LOCKCHECK_WAIT_IN_SECTION, "waits for", what, "waits here",
 				  frame);
+	check_holds(SMRI_OVER_WAIT, what, without, frame);
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
 		if (check_read((enum mt_rcu_flavor)i, what, frame))
 			return;
@@ -118,13 +124,43 @@ void smri_check_wait(const char *what, void *frame)
 
 void smr_check_wait(const char *what)
 {
-	smri_check_wait(what, smri_frame());
+	smri_check_wait(what, NULL, smri_frame());
+}
+
+void smr_check_wait_without(const char *what, const void *lock)
+{
+	smri_check_wait(what, lock, smri_frame());
 }
 
 void smr_check_grace(enum mt_rcu_flavor flavor)
 {
-	if (smri_check_on())
-		check_read(flavor, "a grace period", smri_frame());
+	if (!smri_check_on())
+		return;
+	check_holds(SMRI_OVER_GRACE + flavor, "a grace period", NULL, smri_frame());
+	check_read(flavor, "a grace period", smri_frame());
+}
+
+/*
+ * Of sections that the checker has not seen being entered only those of the default flavour count:
+ * to ask liburcu for the others, for each lock, would take as long as all the rest.
+ */
+static bool is_inside(enum mt_rcu_flavor flavor)
+{
+	return (smri_check_me()->read[flavor].depth || flavor == MT_RCU_BP) &&
+	       may_be_reading(flavor);
+}
+
+void smri_check_inside(unsigned int lock_class, void *frame)
+{
+	if (smr_in_section())
+		smri_graph_fact(lock_class, SMRI_IN_SECTION, "inside a section", frame);
+	/* Nobody waits under the library's inner locks (rank.h). */
+	if (lock_class >= SMR_RANK_OBJECT && lock_class < SMR_RANKS_NR)
+		return;
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
+		if (is_inside((enum mt_rcu_flavor)i))
+			smri_graph_fact(lock_class, SMRI_IN_READ + i, "inside a read-side section",
+					frame);
 }
 
 void smr_check_read_enter(enum mt_rcu_flavor flavor)

@@ -323,6 +323,14 @@ static void told_again_after_a_new_handler(void **state)
 		allocates();
 		lets_go(&d);
 		expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "allocates", "takes");
+		begins();
+		takes(&e, &class_e, 0);
+		lets_go(&e);
+		ends();
+		takes(&e, &class_e, 0);
+		waits();
+		lets_go(&e);
+		expect(LOCKCHECK_LOCK_OVER_WAIT, "waits", "takes");
 	}
 	/* What has been seen and was no mistake is not forgotten. */
 	nest(&b, &class_b, &c, &class_c);

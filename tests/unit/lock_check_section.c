@@ -270,6 +270,155 @@ static void credits_wait_for_grace_periods(void **state)
 	mtree_destroy(&mt);
 }
 
+/* ---- Locks over waits ---- */
+
+static void take_and_let_go(const void *lock, struct lockcheck_class *lock_class,
+			    unsigned int flags)
+{
+	takes(lock, lock_class, flags);
+	lets_go(lock);
+}
+
+static void wait_holding(const void *lock, struct lockcheck_class *lock_class)
+{
+	takes(lock, lock_class, 0);
+	waits();
+	lets_go(lock);
+}
+
+static void taken_in_a_section_then_held_over_a_wait(void **state)
+{
+	(void)state;
+	begins();
+	take_and_let_go(&a, &class_a, 0);
+	ends();
+	wait_holding(&b, &class_b);
+	expect_nothing();
+	wait_holding(&a2, &class_a);
+	expect(LOCKCHECK_LOCK_OVER_WAIT, "waits", "takes");
+	wait_holding(&a, &class_a);
+	expect_nothing();
+}
+
+static void held_over_a_wait_then_taken_in_a_section(void **state)
+{
+	(void)state;
+	wait_holding(&a, &class_a);
+	begins();
+	take_and_let_go(&a, &class_a, LOCKCHECK_TRY);
+	take_and_let_go(&b, &class_b, 0);
+	expect_nothing();
+	take_and_let_go(&a2, &class_a, 0);
+	ends();
+	expect(LOCKCHECK_LOCK_OVER_WAIT, "takes", "waits");
+}
+
+/* Each half of the two mistakes is a mistake of its own. */
+static void held_over_an_allocation_and_a_wait(void **state)
+{
+	(void)state;
+	takes(&a, &class_a, 0);
+	allocates();
+	waits();
+	lets_go(&a);
+	begins();
+	take_and_let_go(&a, &class_a, 0);
+	ends();
+	assert_int_equal(seen.nr, 2);
+	seen.nr = 1;
+	expect(LOCKCHECK_LOCK_OVER_WAIT, "takes", "waits");
+}
+
+/* A look is no wait. */
+static void held_over_a_wait_for_a_fence(void **state)
+{
+	struct fence *fence = fence_create();
+
+	(void)state;
+	assert_non_null(fence);
+	begins();
+	take_and_let_go(&a, &class_a, 0);
+	ends();
+	takes(&a, &class_a, 0);
+	assert_int_equal(fence_wait(fence, 0), -ETIMEDOUT);
+	expect_nothing();
+	waits_for_fence(fence);
+	expect(LOCKCHECK_LOCK_OVER_WAIT, "waits_for_fence", "takes");
+	lets_go(&a);
+	fence_put(fence);
+}
+
+/* Readers wait for such a lock, and whoever holds it may wait for readers. */
+static void taken_by_readers_and_held_over_a_wait(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	wait_holding(&a, &class_a);
+	takes(&a, &class_a, 0); /* before the section, it waits for nobody in it */
+	reads(&mt);
+	take_and_let_go(&a2, &class_a, LOCKCHECK_TRY);
+	lets_go(&a);
+	expect_nothing();
+	take_and_let_go(&a, &class_a, 0);
+	reads_no_more(&mt);
+	expect(LOCKCHECK_LOCK_OVER_WAIT, "takes", "waits");
+	urcu_bp_read_lock();
+	take_and_let_go(&b, &class_b, 0);
+	urcu_bp_read_unlock();
+	expect_nothing();
+	wait_holding(&b, &class_b);
+	expect(LOCKCHECK_LOCK_OVER_WAIT, "waits", "takes");
+}
+
+/* Whoever allocates under a lock that readers take only makes them wait. */
+static void taken_by_readers_and_held_over_an_allocation(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	reads(&mt);
+	take_and_let_go(&a, &class_a, 0);
+	reads_no_more(&mt);
+	takes(&a, &class_a, 0);
+	allocates();
+	lets_go(&a);
+	expect_nothing();
+}
+
+/*
+ * A grace period ends with readers of its own flavour, whatever those of others and sections wait
+ * for.
+ */
+static void held_over_a_grace_period(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	for (unsigned int f = 0; f < 4; f++) {
+		enum mt_rcu_flavor flavor = all_flavors[f], other = all_flavors[(f + 1) % 4];
+
+		begin(NULL);
+		register_reader(flavor);
+		takes(&a, &class_a, 0);
+		waits_for_grace(other);
+		lets_go(&a);
+		begins();
+		take_and_let_go(&a, &class_a, 0);
+		ends();
+		assert_int_equal(mt_set_rcu_flavor(&mt, flavor), 0);
+		reads(&mt);
+		take_and_let_go(&a, &class_a, 0);
+		reads_no_more(&mt);
+		expect_nothing();
+		takes(&a2, &class_a, 0);
+		waits_for_grace(flavor);
+		lets_go(&a2);
+		expect(LOCKCHECK_LOCK_OVER_WAIT, "waits_for_grace", "takes");
+		unregister_reader(flavor);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -285,6 +434,13 @@ int main(void)
 		TEST(wait_in_a_read_section_of_liburcus),
 		TEST(wait_in_every_flavour),
 		TEST(credits_wait_for_grace_periods),
+		TEST(taken_in_a_section_then_held_over_a_wait),
+		TEST(held_over_a_wait_then_taken_in_a_section),
+		TEST(held_over_an_allocation_and_a_wait),
+		TEST(held_over_a_wait_for_a_fence),
+		TEST(taken_by_readers_and_held_over_a_wait),
+		TEST(taken_by_readers_and_held_over_an_allocation),
+		TEST(held_over_a_grace_period),
 	};
 
 	alarm(120);

@@ -72,7 +72,8 @@ void in_thread(void *(*body)(void *), void *arg)
 /* ---- What the stacks have to name ---- */
 
 struct lockcheck_class class_a = LOCKCHECK_CLASS("a"), class_b = LOCKCHECK_CLASS("b"),
-		       class_c = LOCKCHECK_CLASS("c"), class_d = LOCKCHECK_CLASS("d");
+		       class_c = LOCKCHECK_CLASS("c"), class_d = LOCKCHECK_CLASS("d"),
+		       class_e = LOCKCHECK_CLASS("e");
 char a, a2, b, c, d, e;
 
 NAMED takes(const void *lock, struct lockcheck_class *lock_class, unsigned int flags)
@@ -164,6 +165,17 @@ NAMED locks_nested(struct maple_tree *mt)
 NAMED waits_for_readers(void)
 {
 	mt_mem_barrier(mt_mem_default());
+}
+
+NAMED waits_for_grace(enum mt_rcu_flavor flavor)
+{
+	smr_check_grace(flavor);
+	__asm__ volatile("");
+}
+
+NAMED waits_for_fence(struct fence *fence)
+{
+	assert_int_equal(fence_wait(fence, 1), -ETIMEDOUT);
 }
 
 NAMED stores_on_credit(struct mt_credits *credits, unsigned long key)

@@ -10,7 +10,9 @@
 
 #include "lock/check.h"
 
+#include <errno.h>
 #include <samara/credits.h>
+#include <samara/fence.h>
 #include <samara/lockcheck.h>
 #include <samara/maple_tree.h>
 #include <stdio.h>
@@ -44,7 +46,7 @@ void expect_nothing(void);
 
 void in_thread(void *(*body)(void *), void *arg);
 
-extern struct lockcheck_class class_a, class_b, class_c, class_d;
+extern struct lockcheck_class class_a, class_b, class_c, class_d, class_e;
 extern char a, a2, b, c, d, e; /* locks: all that counts is where they are */
 
 /* Clang knows no clones. */
@@ -72,6 +74,8 @@ NAMED takes_rank(const void *lock, enum smr_lock_rank rank);
 NAMED locks_again(struct maple_tree *mt);
 NAMED locks_nested(struct maple_tree *mt);
 NAMED waits_for_readers(void);
+NAMED waits_for_grace(enum mt_rcu_flavor flavor);
+NAMED waits_for_fence(struct fence *fence);
 NAMED stores_on_credit(struct mt_credits *credits, unsigned long key);
 NAMED finds(struct ma_state *mas);
 
