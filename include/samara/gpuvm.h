@@ -161,7 +161,8 @@ struct gpuva {
 	struct gpuvm_bo *vm_bo; /* the pair it is linked to, or NULL */
 	/* GUARD atomic; of these the library reads none but GPUVA_SPARSE of a request. */
 	unsigned int flags;
-	unsigned int epoch; /* of the pair, when linked by a queue: private */
+	/* GUARD writes: VM lock. Of the pair, when linked by a queue: private */
+	unsigned int epoch;
 	struct {
 		uint64_t addr, range;
 	} va;

@@ -48,7 +48,7 @@
  *   release: smr_gpuvm_bo_hide() (gpuvm/object.c)    acquire: smr_gpuva_gone() (gpuvm/vm.h)
  *   Who finds a mapping gone sees whatever was done before it was declared so. WITHOUT it a reader
  *   acts on the unmap before what preceded it: it sees a place empty, and data from when it was
- *   not.
+ *   not; or it takes for gone what another had replaced before, and was spared for that.
  *
  * ORDER record
  *   release: smr_quiet_enter()                    acquire: all_rest() (both base/quiet.c)

@@ -20,7 +20,8 @@
  * is committed, and then their entries are replaced by empty markers, one slot each, before the
  * VM's lock is let go of. The job's own later operations pass them over meanwhile because of
  * `gone`. Where one of these has overwritten a part, the rest is in pieces that still name the
- * mapping; each piece gets a marker. New mappings of the pair get the epoch to come.
+ * mapping; each piece gets a marker. New mappings of the pair get the epoch to come, and those that
+ * other operations take out are spared: a reader may have found one of them a moment ago.
  */
 #include "bind/bind_internal.h"
 
@@ -131,6 +132,7 @@ static void split(struct apply *a, struct smri_bind_op *op, const struct gpuva_o
 			if (step->remap.next)
 				op->next = rest_of(a, op, step->remap.next, unmap->va);
 		}
+		smr_gpuva_spare(unmap->va);
 		note_removed(a, op, unmap->va, unmap->keep);
 	}
 }

@@ -40,13 +40,30 @@ smr_inline bool smr_clamp_range(uint64_t addr, uint64_t range, unsigned long *la
 smr_inline bool smr_gpuva_gone(const struct gpuva *va)
 {
 	const struct gpuvm_bo *vm_bo = smr_load(&va->vm_bo, RELAXED);
+	unsigned int now;
 
+	if (!vm_bo)
+		return false;
 	/*
 	 * ORDER epoch: see base/order.h. PARTNER smr_gpuvm_bo_hide(). Counts modulo 2^32: a mapping
 	 * is never that far behind, for what is gone is taken out before its pair can move on
-	 * again.
+	 * again. What the mapping has is read last: it may have been spared, before that.
 	 */
-	return vm_bo && (int)(va->epoch - smr_load(&vm_bo->epoch, ORDER(epoch, acquire))) < 0;
+	now = smr_load(&vm_bo->epoch, ORDER(epoch, acquire));
+	return (int)(smr_load(&va->epoch, RELAXED) - now) < 0;
+}
+
+/*
+ * Another takes the place of @va, which is not gone: nor is it for those who have found it before,
+ * whatever is declared gone while they look. CONTEXT: HOLDS the VM's lock.
+ */
+smr_inline void smr_gpuva_spare(struct gpuva *va)
+{
+	const struct gpuvm_bo *vm_bo = va->vm_bo;
+
+	/* Further ahead than its pair comes in a grace period. */
+	if (vm_bo)
+		smr_store(&va->epoch, smr_load(&vm_bo->epoch, RELAXED) + (1U << 30), RELAXED);
 }
 
 /* What an entry of the tree reads as: a mapping, the reserved region, or NULL. */

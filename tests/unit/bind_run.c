@@ -2,6 +2,9 @@
 /* What one job does: operations that see those before them, attributes that are carried over. */
 #include "support/bind_bed.h"
 
+#include "gpuvm/vm.h"
+#include <sched.h>
+
 static void operations_see_those_before(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -43,6 +46,31 @@ static void unmap_all_in_one_job(void **state)
 	expect_vm("[10+40=B@0]");
 	assert_int_equal(submit_sync(q, "unmap_all B; unmap_all A"), 0);
 	expect_vm("[]");
+	end(q);
+}
+
+/* A reader has found a mapping when another takes its place, and then all else of its object goes. */
+static void found_before_it_was_replaced(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct gpuvm *vm = &bt.toy.vm;
+	void *replaced, *cut, *gone;
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0; map 20+10=A@10; map 30+10=A@20"), 0);
+	gpuvm_read_lock(vm);
+	replaced = mtree_load(&vm->tree, 0x10);
+	cut = mtree_load(&vm->tree, 0x20);
+	gone = mtree_load(&vm->tree, 0x30);
+	assert_int_equal(submit(q, "map 10+10=B@0; unmap 28+8; unmap_all A", NULL, NULL), 0);
+	while (gpuvm_find(vm, 0x30))
+		sched_yield();
+	assert_ptr_equal(smr_gpuva_seen(vm, replaced), replaced);
+	assert_ptr_equal(smr_gpuva_seen(vm, cut), cut);
+	assert_null(smr_gpuva_seen(vm, gone));
+	gpuvm_read_unlock(vm);
+	settle(q);
+	expect_vm("[10+10=B@0]");
 	end(q);
 }
 
@@ -98,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(operations_see_those_before),
 		cmocka_unit_test(unmap_all_in_one_job),
+		cmocka_unit_test(found_before_it_was_replaced),
 		cmocka_unit_test(attributes_are_carried),
 		cmocka_unit_test(large_jobs),
 	};
