@@ -25,6 +25,19 @@ struct smri_batch {
 extern __thread struct smri_batch *smri_batch_mine
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
+/*
+ * The walk of @vm that the thread is in, or NULL. It may be in one of another VM, within a step of
+ * that.
+ */
+smr_inline struct smri_batch *smri_batch_of(const struct gpuvm *vm)
+{
+	struct smri_batch *b = smri_batch_mine;
+
+	while (b && b->vm != vm)
+		b = b->outer;
+	return b;
+}
+
 /* Around a walk. Ending it stores what has been gathered. CONTEXT: HOLDS the VM's lock. */
 void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split);
 void smri_batch_end(struct smri_batch *b);

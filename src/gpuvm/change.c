@@ -22,10 +22,10 @@
 
 void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
 {
-	struct smri_batch *b = smri_batch_mine;
+	struct smri_batch *b = smri_batch_of(vm);
 
 	smr_store(&vm->nr_vas, vm->nr_vas + in - out, RELAXED);
-	if (b && b->vm == vm) {
+	if (b) {
 		/*
 		 * Most often about as many come as go, and at the end of the walk the difference is
 		 * made up for.

@@ -198,6 +198,8 @@ void gpuvm_synchronize(const struct gpuvm *vm)
 int gpuvm_reserve(struct gpuvm *vm, unsigned long nr)
 {
 	smr_assert(!vm->queues);
+	/* With credits out a store may cost more than a walk has made sure of. */
+	smr_gpuvm_settle(vm);
 	return nr ? mt_credits_reserve(&vm->credits, nr, GFP_KERNEL) : 0;
 }
 
@@ -211,6 +213,7 @@ void gpuvm_begin(struct gpuvm *vm, unsigned long nr)
 
 void gpuvm_unreserve(struct gpuvm *vm)
 {
+	smr_gpuvm_settle(vm);
 	mt_credits_release(&vm->credits);
 }
 

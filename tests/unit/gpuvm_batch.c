@@ -124,6 +124,118 @@ static void a_remap_of_the_drivers_own(void **state)
 	tear_down();
 }
 
+/* ---- Walks within walks ---- */
+
+static struct toy outside; /* whose step it is in which toy's walk begins */
+
+static void take_all_out_of_the_outer_vm(struct toy *t, const struct gpuva_op *op)
+{
+	assert_int_equal(toy_apply(t, op), 0);
+	toy_clear(&outside);
+}
+
+static void walk_in_a_step(struct toy *t, const struct gpuva_op *op)
+{
+	unsigned int refs = t->vm.refs;
+
+	assert_int_equal(toy_apply(t, op), 0);
+	step_by(take_all_out_of_the_outer_vm);
+	assert_int_equal(gpuvm_sm_map(&toy.vm, &toy, 0x10, 8, NULL, 0), 0);
+	assert_int_equal(t->vm.refs, refs);
+}
+
+/* References to a VM are counted at the end of its own walk, whatever walks are in it. */
+static void another_vm_takes_out_what_a_walk_put_in(void **state)
+{
+	struct toy_config config = { .range = 0x1000 };
+
+	(void)state;
+	assert_int_equal(toy_init(&outside, &config), 0);
+	set_up();
+	mtree_lock_nested(&outside.vm.tree, 1);
+	assert_int_equal(toy_insert(&outside, 0x10, 0x30, -1, 0), 0);
+	outside.watch = walk_in_a_step;
+	outside.apply = false;
+	assert_int_equal(gpuvm_sm_unmap(&outside.vm, &outside, 0x20, 0x10), 0);
+	assert_int_equal(outside.vm.refs, 1);
+	assert_int_equal(outside.vm.nr_vas, 0);
+	mtree_unlock(&outside.vm.tree);
+	expect_vm("[10+8=-@0]");
+	tear_down();
+	assert_true(toy_destroy(&outside));
+}
+
+/* ---- Reserving in a step ---- */
+
+static struct gpuva rests[2];
+static char external_lock;
+
+/* What is gathered is stored before there are credits out, which would make it cost more. */
+static int reserve_after_a_remap(struct gpuva_op *op, void *vm)
+{
+	struct maple_tree *tree = &((struct gpuvm *)vm)->tree;
+
+	assert_int_equal(gpuva_remap(&rests[0], &rests[1], &op->remap), 0);
+	assert_non_null(mtree_load(tree, 0x28));
+	assert_int_equal(gpuvm_reserve(vm, 1), 0);
+	assert_null(mtree_load(tree, 0x28));
+	return 0;
+}
+
+static int unreserve_after_a_remap(struct gpuva_op *op, void *vm)
+{
+	struct maple_tree *tree = &((struct gpuvm *)vm)->tree;
+
+	assert_int_equal(gpuva_remap(&rests[0], &rests[1], &op->remap), 0);
+	gpuvm_unreserve(vm);
+	assert_null(mtree_load(tree, 0x28));
+	return 0;
+}
+
+static int no_step(struct gpuva_op *op, void *vm)
+{
+	(void)op;
+	(void)vm;
+	return -EIO;
+}
+
+static void nothing_to_free(struct gpuvm *vm)
+{
+	(void)vm;
+}
+
+static void cut_with(int (*remap)(struct gpuva_op *op, void *vm))
+{
+	struct gpuvm_ops ops = { .vm_free = nothing_to_free,
+				 .sm_step_map = no_step,
+				 .sm_step_unmap = no_step,
+				 .sm_step_remap = remap };
+	struct gpuvm_object *resv = gpuvm_resv_object_alloc(NULL);
+	struct gpuva whole = { .vm_bo = NULL };
+	struct gpuvm vm;
+
+	assert_non_null(resv);
+	assert_int_equal(gpuvm_init(&vm, "test", 0, NULL, resv, 0, 0x1000, 0, 0, &ops), 0);
+	assert_int_equal(gpuvm_set_lock(&vm, &external_lock, NULL), 0);
+	gpuva_init(&whole, 0x10, 0x30, NULL, 0);
+	assert_int_equal(gpuva_insert(&vm, &whole), 0);
+	assert_int_equal(gpuvm_sm_unmap(&vm, &vm, 0x20, 0x10), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_ptr_equal(gpuvm_find(&vm, 0x10 + 0x20 * i), &rests[i]);
+		gpuva_remove(&rests[i]);
+	}
+	gpuvm_unreserve(&vm);
+	gpuvm_put(&vm);
+	gpuvm_object_put(resv);
+}
+
+static void reserved_in_a_step(void **state)
+{
+	(void)state;
+	cut_with(reserve_after_a_remap);
+	cut_with(unreserve_after_a_remap);
+}
+
 /* ---- Maps ---- */
 
 /* Maps what is wanted in two halves. */
@@ -215,6 +327,8 @@ int main(void)
 		cmocka_unit_test(a_remap_of_the_drivers_own),
 		cmocka_unit_test(a_map_in_halves),
 		cmocka_unit_test(beside_what_is_reserved),
+		cmocka_unit_test(another_vm_takes_out_what_a_walk_put_in),
+		cmocka_unit_test(reserved_in_a_step),
 	};
 
 	return cmocka_run_group_tests_name("gpuvm_batch", tests, NULL, NULL);
