@@ -3,6 +3,7 @@
 #include "base/rcu.h"
 #include "base/atomic.h"
 #include "base/park.h"
+#include "base/thread.h"
 #include "flavors.h"
 #include "support/cm.h"
 #include <errno.h>
@@ -85,6 +86,33 @@ static void the_worker_is_known_to_liburcu(void **state)
 	assert_true(self.joined);
 	assert_true(self.takes_faults);
 	assert_false(self.takes_others);
+}
+
+static void *note_mask(void *mask)
+{
+	pthread_sigmask(SIG_SETMASK, NULL, mask);
+	return NULL;
+}
+
+/* One that waits to be taken by sigwait() is not delivered while a thread is started, or to it. */
+static void what_is_blocked_stays_blocked(void **state)
+{
+	sigset_t abort_only, before, mask;
+	pthread_t thread;
+	int taken = 0;
+
+	(void)state;
+	sigemptyset(&abort_only);
+	sigaddset(&abort_only, SIGABRT);
+	pthread_sigmask(SIG_BLOCK, &abort_only, &before);
+	assert_int_equal(pthread_kill(pthread_self(), SIGABRT), 0);
+	assert_int_equal(smr_thread_start(&thread, note_mask, &mask), 0);
+	pthread_join(thread, NULL);
+	assert_true(sigismember(&mask, SIGABRT));
+	assert_false(sigismember(&mask, SIGSEGV));
+	assert_int_equal(sigwait(&abort_only, &taken), 0);
+	assert_int_equal(taken, SIGABRT);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* ---- Where callbacks run ---- */
@@ -301,6 +329,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_worker_runs_where_the_work_comes_from), /* first: it forks */
 		cmocka_unit_test(the_worker_is_known_to_liburcu),
+		cmocka_unit_test(what_is_blocked_stays_blocked),
 		cmocka_unit_test(every_flavour_calls_back),
 		cmocka_unit_test(signalling_threads_are_known),
 		cmocka_unit_test(a_section_is_noticed),
