@@ -137,9 +137,20 @@ static void add_edge(unsigned int from, unsigned int to, const struct smri_stack
 	edges[nr_edges++] = (struct edge){ from, to, *stack };
 }
 
+static bool is_tree(unsigned int lock_class)
+{
+	return lock_class >= SMR_RANK_TREE && lock_class <= SMR_RANK_TREE_NESTED3;
+}
+
+/*
+ * In which order locks are taken that a program takes itself, those of its trees, its VMs and its
+ * objects' reservations, is its own affair: that is seen, as for other classes.
+ */
 static bool against_ranks(unsigned int held, unsigned int to)
 {
-	return held < SMR_RANKS_NR && to < SMR_RANKS_NR && held > to;
+	if (held >= SMR_RANKS_NR || held <= to)
+		return false;
+	return held >= SMR_RANK_OBJECT || (is_tree(held) && is_tree(to));
 }
 
 static void report_ranks(const struct smri_hold *held, unsigned int to, void *frame)

@@ -100,6 +100,31 @@ static void order_of_ranks(void **state)
 	expect(LOCKCHECK_LOCK_ORDER, "locks", "takes_rank");
 }
 
+/* But those that the program takes itself are in its order, whichever that is. */
+static void order_of_the_programs(void **state)
+{
+	static const enum smr_lock_rank ranks[] = { SMR_RANK_VM, SMR_RANK_TREE, SMR_RANK_RESV };
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		enum smr_lock_rank outer = ranks[i], inner = ranks[(i + 1) % 3];
+
+		for (unsigned int turn = 0; turn < 2; turn++) {
+			begin(NULL);
+			takes_rank(&a, turn ? outer : inner);
+			takes_rank(&b, turn ? inner : outer);
+			smr_check_release(&b);
+			smr_check_release(&a);
+			expect_nothing();
+			takes_rank(&a, turn ? inner : outer);
+			takes_rank(&b, turn ? outer : inner);
+			smr_check_release(&b);
+			smr_check_release(&a);
+			expect(LOCKCHECK_LOCK_ORDER, "takes_rank", "takes_rank");
+		}
+	}
+}
+
 static void two_of_a_class(void **state)
 {
 	(void)state;
@@ -546,6 +571,7 @@ int main(void)
 		TEST(order_of_tries),
 		TEST(order_with_a_tree),
 		TEST(order_of_ranks),
+		TEST(order_of_the_programs),
 		TEST(two_of_a_class),
 		TEST(two_trees),
 		TEST(six_trees),
