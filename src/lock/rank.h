@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * All locks of the library, outermost first: a thread that holds one may take those further down
- * only. Those above SMR_RANK_OBJECT are the program's, too, and it may choose: the library takes
- * none of them under another but for gpuvm_exec_lock_range(). Two locks of one rank are never held together, except around fork() (every arena's, in the
- * order of their list, unseen by the checker). mtree_lock_nested() and mtree_dup(), which takes the
+ * only. Those above SMR_RANK_OBJECT programs take as well, and in what order is theirs to choose.
+ * Two locks of one rank are never held together, except around fork() (every arena's, in the order
+ * of their list, unseen by the checker). mtree_lock_nested() and mtree_dup(), which takes the
  * copy's lock and then the original's, have ranks of their own.
  *
  * While any of them from SMR_RANK_OBJECT down is held nothing is called that could block: no page

@@ -49,7 +49,7 @@ static void unmap_all_in_one_job(void **state)
 	end(q);
 }
 
-/* A reader has found a mapping when another takes its place, and then all else of its object goes. */
+/* A reader has found a mapping when another takes its place, and then its object is unmapped. */
 static void found_before_it_was_replaced(void **state)
 {
 	struct bind_queue *q = begin(NULL);
