@@ -10,6 +10,13 @@
 
 #include <samara/maple_tree.h>
 
+/* Takes the internal lock, for what must not be called of a tree with an external one. */
+smr_inline void smr_lock_internal(struct maple_tree *mt)
+{
+	smr_assert(!mt_external_lock(mt));
+	mtree_lock(mt);
+}
+
 #ifdef SMR_LOCKCHECK
 
 /* @mt, or the tree that it is a transaction's view of, is about to be written. */

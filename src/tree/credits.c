@@ -520,7 +520,7 @@ int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned
 		return -ENOSPC;
 	}
 	mt_credits_begin(c, 1);
-	mtree_lock(c->mt);
+	smr_lock_internal(c->mt);
 	may = may_store(c);
 	if (may)
 		note_lent(c, c->mt, store_range(c, first, last, entry));

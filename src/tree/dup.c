@@ -103,7 +103,8 @@ int mtree_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp)
 {
 	int err;
 
-	mtree_lock(dst);
+	smr_assert(!mt_external_lock(mt));
+	smr_lock_internal(dst);
 	mtree_lock_nested(mt, 1);
 	err = __mt_dup(mt, dst, gfp);
 	mtree_unlock(mt);

@@ -93,7 +93,7 @@ void __mt_destroy(struct maple_tree *mt)
 
 void mtree_destroy(struct maple_tree *mt)
 {
-	mtree_lock(mt);
+	smr_lock_internal(mt);
 	__mt_destroy(mt);
 	mtree_unlock(mt);
 	smr_mem_reap(smr_mem_of(mt));

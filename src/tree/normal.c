@@ -2,6 +2,7 @@
 /* The normal API's writers: check the arguments, take the lock, store, give it back. */
 #include "base/warn.h"
 #include "mem/refill.h"
+#include "tree/check.h"
 #include "tree/edit.h"
 #include "tree/pledge.h"
 #include "tree/store.h"
@@ -42,7 +43,7 @@ static int store(struct maple_tree *mt, unsigned long first, unsigned long last,
 
 	if (first > last)
 		return -EINVAL;
-	mtree_lock(mt);
+	smr_lock_internal(mt);
 	found = smr_edit_find(mt, first, &path);
 	if (smr_likely(found))
 		err = smr_edit_range(mt, &path, first, last, entry, gfp, free_only);
@@ -92,7 +93,7 @@ void *mtree_erase(struct maple_tree *mt, unsigned long index)
 	struct smr_path path;
 	void *entry;
 
-	mtree_lock(mt);
+	smr_lock_internal(mt);
 	if (!smr_edit_find(mt, index, &path) || smr_edit_remove(mt, &path, &entry))
 		entry = erase_any(mt, index);
 	mtree_unlock(mt);
@@ -161,7 +162,7 @@ int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last
 
 	if (first > last)
 		return -EINVAL;
-	mtree_lock(mt);
+	smr_lock_internal(mt);
 	while ((err = try_release(&mas, first, last)) == -ENOMEM) {
 		/* As many as before were not enough. */
 		nodes = 2 * (nodes + mas.alloc_nr);
@@ -205,7 +206,7 @@ static int alloc(struct maple_tree *mt, unsigned long *startp, void *entry, stru
 	if (err)
 		return err;
 	mas_init(&mas, mt, 0);
-	mtree_lock(mt);
+	smr_lock_internal(mt);
 	err = smr_write_entry(&mas, entry, gfp, false, where);
 	mtree_unlock(mt);
 	mas_destroy(&mas);
@@ -295,7 +296,7 @@ int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry
 	if (err)
 		return err;
 	mas_init(&mas, mt, 0);
-	mtree_lock(mt);
+	smr_lock_internal(mt);
 	err = mas_alloc_cyclic(&mas, startp, entry, range_lo, range_hi, next, gfp);
 	mtree_unlock(mt);
 	return err;

@@ -107,6 +107,21 @@ static void a_tree_higher_than_preallocated_for(void **state)
 	expect(stores_with_too_few, "store.c", 0);
 }
 
+static int stores_by_itself(void *arg)
+{
+	struct maple_tree tree = MTREE_INIT(tree, MT_FLAGS_LOCK_EXTERN);
+
+	(void)arg;
+	return mtree_store(&tree, 5, ENTRY, GFP_KERNEL);
+}
+
+/* Without one the lock that it takes is whatever is in its place. */
+static void the_normal_api_with_an_external_lock(void **state)
+{
+	(void)state;
+	expect(stores_by_itself, "check.h", 0);
+}
+
 static int destroys_an_arena_in_use(void *arg)
 {
 	struct mt_mem *mem = mt_mem_create(0, NULL);
@@ -141,6 +156,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_unannounced_store_on_a_credit),
 		cmocka_unit_test(a_foreign_store_in_a_transaction),
 		cmocka_unit_test(a_tree_higher_than_preallocated_for),
+		cmocka_unit_test(the_normal_api_with_an_external_lock),
 		cmocka_unit_test(an_arena_that_is_in_use),
 	};
 
