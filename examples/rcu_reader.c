@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <samara/maple_tree.h>
 #include <stdatomic.h>
-#include <urcu/urcu-bp.h>
 
 struct mapping {
 	unsigned long first, last;
@@ -65,7 +64,7 @@ int main(void)
 		struct mapping *old = mtree_load(&mt, at); /* nobody else could free it */
 
 		EXPECT(mtree_store_range(&mt, at, at + 4, new, GFP_KERNEL) == 0);
-		urcu_bp_synchronize_rcu();
+		mt_rcu_synchronize(&mt);
 		free(old);
 	}
 	atomic_store(&done, true);

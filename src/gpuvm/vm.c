@@ -188,9 +188,8 @@ void gpuvm_read_unlock(const struct gpuvm *vm)
 
 void gpuvm_synchronize(const struct gpuvm *vm)
 {
-	smr_check_wait("a grace period");
 	smr_gpuvm_settle(vm);
-	smr_rcu_synchronize((enum mt_rcu_flavor)vm->tree.ma_rcu);
+	mt_rcu_synchronize(&vm->tree);
 }
 
 /* ---- Memory for changes ---- */

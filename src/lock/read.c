@@ -20,3 +20,9 @@ void mt_rcu_read_unlock(const struct maple_tree *mt)
 	smr_rcu_read_unlock(flavor);
 	smr_check_read_left(flavor);
 }
+
+void mt_rcu_synchronize(const struct maple_tree *mt)
+{
+	smr_check_wait("a grace period");
+	smr_rcu_synchronize((enum mt_rcu_flavor)mt->ma_rcu);
+}

@@ -300,6 +300,48 @@ static void a_trees_flavour(void **state)
 	urcu_mb_unregister_thread();
 }
 
+struct stay {
+	struct maple_tree *mt;
+	unsigned int in, leaves;
+};
+
+/* In a section for a while, however short that comes to be. */
+static void *stay_in(void *arg)
+{
+	enum mt_rcu_flavor flavor;
+	struct stay *stay = arg;
+
+	flavor = mt_rcu_flavor(stay->mt);
+	register_reader(flavor);
+	mt_rcu_read_lock(stay->mt);
+	smr_store(&stay->in, 1, RELAXED);
+	for (unsigned int i = 0; i < 1000; i++)
+		sched_yield();
+	smr_store(&stay->leaves, 1, RELAXED);
+	mt_rcu_read_unlock(stay->mt);
+	unregister_reader(flavor);
+	return NULL;
+}
+
+/* With whom the caller waits is the tree's affair. */
+static void synchronize_waits_for_readers(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(all_flavors); i++) {
+		struct maple_tree mt = MTREE_INIT(mt, 0);
+		struct stay stay = { .mt = &mt };
+		pthread_t thread;
+
+		assert_int_equal(mt_set_rcu_flavor(&mt, all_flavors[i]), 0);
+		assert_int_equal(pthread_create(&thread, NULL, stay_in, &stay), 0);
+		while (!smr_load(&stay.in, RELAXED))
+			sched_yield();
+		mt_rcu_synchronize(&mt);
+		assert_true(smr_load(&stay.leaves, RELAXED));
+		pthread_join(thread, NULL);
+	}
+}
+
 static void *begin_signalling(void *arg)
 {
 	bool *known = arg;
@@ -328,6 +370,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_worker_runs_where_the_work_comes_from), /* first: it forks */
+		cmocka_unit_test(synchronize_waits_for_readers),
 		cmocka_unit_test(the_worker_is_known_to_liburcu),
 		cmocka_unit_test(what_is_blocked_stays_blocked),
 		cmocka_unit_test(every_flavour_calls_back),

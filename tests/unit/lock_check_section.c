@@ -62,11 +62,15 @@ static void stores_that_a_section_allows(void **state)
 
 static void wait_in_a_section(void **state)
 {
+	DEFINE_MTREE(mt);
+
 	(void)state;
 	begins();
 	begins();
 	waits();
 	expect(LOCKCHECK_WAIT_IN_SECTION, "waits", "begins");
+	synchronizes(&mt);
+	expect(LOCKCHECK_WAIT_IN_SECTION, "synchronizes", "begins");
 	ends();
 	waits_for_readers();
 	assert_int_equal(seen.nr, 1);

@@ -167,6 +167,12 @@ NAMED waits_for_readers(void)
 	mt_mem_barrier(mt_mem_default());
 }
 
+NAMED synchronizes(struct maple_tree *mt)
+{
+	mt_rcu_synchronize(mt);
+	__asm__ volatile("");
+}
+
 NAMED waits_for_grace(enum mt_rcu_flavor flavor)
 {
 	smr_check_grace(flavor);

@@ -74,6 +74,7 @@ NAMED takes_rank(const void *lock, enum smr_lock_rank rank);
 NAMED locks_again(struct maple_tree *mt);
 NAMED locks_nested(struct maple_tree *mt);
 NAMED waits_for_readers(void);
+NAMED synchronizes(struct maple_tree *mt);
 NAMED waits_for_grace(enum mt_rcu_flavor flavor);
 NAMED waits_for_fence(struct fence *fence);
 NAMED stores_on_credit(struct mt_credits *credits, unsigned long key);
