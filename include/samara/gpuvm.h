@@ -509,7 +509,9 @@ enum gpuvm_hole {
 /*
  * Finds @size free units at a multiple of @align (0 and 1: any) inside [start, end) and the managed
  * interval, and says where in *@addr. Nothing is taken: insert a mapping there under the same lock.
- * 0; -ENOSPC; -EINVAL: size 0, align no power of two. CONTEXT: HOLDS the VM's lock (with queues:
+ * 0; -ENOSPC; -EINVAL: size 0, align no power of two. Gaps that are too small are skipped all at
+ * once, those that are large enough and hold no multiple of @align are looked at one by one: keep
+ * what is aligned in a part of the space of its own. CONTEXT: HOLDS the VM's lock (with queues:
  * takes it, and what is queued may take the place first).
  */
 MT_API int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint64_t align,
@@ -617,7 +619,8 @@ MT_API bool gpuvm_bo_put(struct gpuvm_bo *vm_bo);
 /* The pair on the object's list, with a reference, or NULL. CONTEXT: HOLDS the object's lock. */
 MT_API struct gpuvm_bo *gpuvm_bo_find(struct gpuvm *vm, struct gpuvm_object *obj);
 /*
- * The same, or a new one put on the list; NULL when out of memory. CONTEXT: takes the object's
+ * The same, or a new one put on the list; NULL when out of memory. Both look through the object's
+ * pairs, one for each VM that it is in. CONTEXT: takes the object's
  * lock; the VM's resv need not be held.
  */
 MT_API struct gpuvm_bo *gpuvm_bo_obtain(struct gpuvm *vm, struct gpuvm_object *obj);

@@ -45,8 +45,8 @@ MT_API void mt_rcu_read_unlock(const struct maple_tree *mt);
 
 /*
  * Waits until every thread that is in a read-side section of @mt's flavour now has left it: what
- * was taken out of the tree before may be freed then. liburcu's urcu_bp_call_rcu() and its like free
- * later, without a wait. CONTEXT: SLEEP yes. Not within a read-side section, nor a signalling
+ * was taken out of the tree before may be freed then. liburcu's urcu_bp_call_rcu() and its like
+ * free later, without a wait. CONTEXT: SLEEP yes. Not within a read-side section, nor a signalling
  * section (fence.h).
  */
 MT_API void mt_rcu_synchronize(const struct maple_tree *mt);
