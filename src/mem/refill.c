@@ -56,11 +56,12 @@ static void *map_chunk(const struct mt_mem_ops *ops)
 }
 
 /*
- * Batches back from a grace period before a chunk just got is given up again. How many nodes are in
- * limbo at a time varies with when the thread that waits for grace periods gets to run; what was
- * too little for a moment will be again.
+ * Batches back from a grace period before a chunk just got is given up again, and how many chunks
+ * are kept so. How many nodes are in limbo at a time varies with when the thread that waits for
+ * grace periods gets to run; what was too little for a moment will be again. But the nodes of a
+ * tree that is gone may be the last batch.
  */
-#define WARM_BATCHES 64
+enum { WARM_BATCHES = 64, WARM_CHUNKS = 8 };
 
 /* CONTEXT, of these two: HOLDS the arena's lock, which is dropped while a chunk is under way. */
 static int get_chunk(struct mt_mem *mem)
@@ -136,8 +137,8 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
  * A writer that replaces many nodes at a time, a transaction's, has them all in limbo, and soon
  * needs as many again. So an arena keeps as much in hand as an eighth of what is in use. Nor is it
  * sorted, which takes a node of those that come back out of the writer's caches, while it has but a
- * few to sort, unless next to nothing is in use any more. And a chunk that was got lately stays for
- * some batches, unless nothing is in use: then there may be no more of them.
+ * few to sort, unless next to nothing is in use any more. And where chunks were got lately some
+ * more stay for some batches, unless nothing is in use: then there may be no more of them.
  */
 void smri_refill_settle(struct mt_mem *mem)
 {
@@ -148,9 +149,10 @@ void smri_refill_settle(struct mt_mem *mem)
 	mem->warm -= mem->warm > 0;
 	used = mem->chunks * MT_CHUNK_NODES - mem->free;
 	keep = 1 + used / (8UL * MT_CHUNK_NODES);
+	if (mem->warm > 0 && used > smri_mag_nodes(mem))
+		keep += WARM_CHUNKS;
 	more = mem->free >= (keep + 1) * MT_CHUNK_NODES &&
-	       (mem->ready_nr >= MT_CHUNK_NODES || used < MT_CHUNK_NODES / 2) &&
-	       (mem->warm == 0 || used <= smri_mag_nodes(mem));
+	       (mem->ready_nr >= MT_CHUNK_NODES || used < MT_CHUNK_NODES / 2);
 	mt_lock_release(&mem->lock);
 	if (!more)
 		return;
