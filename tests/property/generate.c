@@ -279,6 +279,8 @@ static bool take_rare(struct draw *d, struct op *op)
 	} else if (op->kind == OP_each_rev) {
 		op->n[0] = take_key(d);
 		op->n[1] = one_in(d, 3) ? 0 : take_key(d);
+	} else if (op->kind == OP_rcu || op->kind == OP_dup) {
+		op->n[0] = below(d, 4);
 	}
 	return true;
 }
