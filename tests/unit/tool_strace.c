@@ -179,6 +179,29 @@ static void test_halves(void **state)
 	assert_int_equal(line("9 brk(0x1000 <unfinished ...>", &call), 0);
 }
 
+/* The thread that executes a program is the first one from then on. */
+static void test_changed_ids(void **state)
+{
+	static const char first[] =
+		"8 execve(\"/bin/true\", [\"true\"], 0x7f00 /* 1 var */ <pid changed to 7 ...>";
+	struct strace_call call;
+
+	(void)state;
+	assert_int_equal(line(first, &call), 0);
+	assert_int_equal(line("7 +++ superseded by execve in pid 8 +++", &call), 0);
+	assert_int_equal(line("8 <... execve resumed>) = 0", &call), 0);
+	assert_int_equal(strace_headless(strace), 1);
+	assert_int_equal(line("7 <... execve resumed>) = 0", &call), 1);
+	assert_int_equal(call.pid, 7);
+	assert_int_equal(call.nr_args, 3);
+	assert_int_equal(line(first, &call), 0);
+	assert_int_equal(line("<... execve resumed>) = 0", &call), 1);
+	assert_int_equal(call.pid, 0);
+	assert_int_equal(strace_unfinished(strace), 0);
+	assert_int_equal(line("7 munmap(0x1000, 4096 <pid changed to 7 ...> x", &call), -EINVAL);
+	assert_int_equal(line("7 munmap(0x1000, 4096 <pid changed to  ...>", &call), -EINVAL);
+}
+
 static void test_faults(void **state)
 {
 	static const struct {
@@ -238,9 +261,9 @@ static void test_numbers_and_flags(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_prefixes), TEST(test_arguments),         TEST(test_failures),
-		TEST(test_nothing),  TEST(test_summary),           TEST(test_halves),
-		TEST(test_faults),   TEST(test_numbers_and_flags),
+		TEST(test_prefixes),    TEST(test_arguments), TEST(test_failures),
+		TEST(test_nothing),     TEST(test_summary),   TEST(test_halves),
+		TEST(test_changed_ids), TEST(test_faults),    TEST(test_numbers_and_flags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,8 +77,28 @@ static int keep_half(struct strace *strace, uint64_t pid, const char *text, size
 }
 
 /*
+ * Where a first half ends, or NULL. When a thread executes a program, strace says who it is from
+ * then on; that is *@pid then, for the second half is the new one's.
+ */
+static char *find_cut(char *line, uint64_t *pid)
+{
+	char *cut = strrchr(line, '<');
+	unsigned long long next;
+	int length = 0;
+
+	if (!cut || !strcmp(cut, "<unfinished ...>"))
+		return cut;
+	if (sscanf(cut, "<pid changed to %llu ...>%n", &next, &length) != 1 || !length ||
+	    cut[length])
+		return NULL;
+	*pid = next;
+	return cut;
+}
+
+/*
  * Puts the second half @text of a call named @name (of @length bytes) behind the first. 1: *@line
- * is the whole; 0: there is no first half.
+ * is the whole; 0: there is no first half. Without a process id it is the only process's that is
+ * left, whose id the first half may have.
  */
 static int join_halves(struct strace *strace, uint64_t pid, const char *name, size_t length,
 		       const char *text, char **line)
@@ -88,7 +108,7 @@ static int join_halves(struct strace *strace, uint64_t pid, const char *name, si
 
 	while (i-- > 0) {
 		first = strace->halves[i].text;
-		if (strace->halves[i].pid == pid && !strncmp(first, name, length) &&
+		if ((!pid || strace->halves[i].pid == pid) && !strncmp(first, name, length) &&
 		    first[length] == '(')
 			break;
 	}
@@ -343,8 +363,8 @@ int strace_line(struct strace *strace, char *line, struct strace_call *call, con
 		if (ret <= 0)
 			return ret;
 	}
-	cut = strstr(line, "<unfinished ...>");
-	if (cut && !cut[strlen("<unfinished ...>")])
+	cut = find_cut(line, &pid);
+	if (cut)
 		return keep_half(strace, pid, line, (size_t)(cut - line));
 	return parse_call(line, pid, call, why);
 }

@@ -2,8 +2,9 @@
 /*
  * Lines of strace's output, taken apart. Understood are the prefixes that strace's options put
  * before a call (process id with or without "[pid ]" and the program's name, time of day, relative
- * time, instruction pointer), calls cut in two by another process's line, times behind the result,
- * file names behind file numbers (-y, -yy), and the summary at the end (-C).
+ * time, instruction pointer), calls cut in two by another process's line or by a thread's execve
+ * (which makes it the first thread), times behind the result, file names behind file numbers (-y,
+ * -yy), and the summary at the end (-C).
  */
 #ifndef SAMARA_TOOL_STRACE_H
 #define SAMARA_TOOL_STRACE_H
