@@ -505,6 +505,17 @@ class Import(ToolTest):
         self.assertEqual(self.sample("unnamed.log", "--pid=900")[0],
                          self.sample("unnamed.log")[0])
 
+    def test_flags_as_numbers(self):
+        """Who shares the memory is known with strace -X raw and -X verbose, too."""
+        vm, thread, signal = "0x100 /* CLONE_VM */", "0x3d0f00 /* CLONE_VM|CLONE_THREAD */", "17 /* SIGCHLD */"
+        for call, mine in [(f"clone(child_stack=0x1000, flags={vm}|{signal})", True),
+                           (f"clone(child_stack=NULL, flags=0x1200000|{signal})", False),
+                           (f"clone3({{flags={thread}, stack=0x1000}}, 88)", True),
+                           ("clone3({flags=0}, 88)", False)]:
+            for text in [call, re.sub(r" /\*.*?\*/", "", call)]:
+                log = f"5 brk(NULL) = 0x1000\n5 brk(0x2000) = 0x2000\n5 {text} = 6\n6 munmap(0x1000, 4096) = 0\n"
+                self.assertEqual("unmap" in self.ok("import", "-", stdin=log).stdout, mine, text)
+
     def test_names_and_summary(self):
         """What strace -Y and -C add changes nothing."""
         with open(os.path.join(HERE, "strace", "threads.log")) as log:

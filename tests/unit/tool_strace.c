@@ -252,6 +252,8 @@ static void test_numbers_and_flags(void **state)
 	assert_true(strace_flags("A|UNKNOWN|B|0x10", names, &value) && value == 0x13);
 	assert_true(strace_flags("0x3 /* A|B */", names, &value) && value == 3);
 	assert_true(strace_flags("21<<MAP_HUGE_SHIFT", names, &value) && value == 21ul << 26);
+	assert_true(strace_flags("A|B, c=1}", names, &value) && value == 3);
+	assert_true(strace_flags("0x2}", names, &value) && value == 2);
 	assert_false(strace_flags("A||B", names, &value));
 	assert_false(strace_flags("", names, &value));
 }

@@ -132,19 +132,37 @@ static bool is_call(const struct strace_call *call, const char *name)
 	return !strcmp(call->name, name);
 }
 
-static bool any_arg_has(const struct strace_call *call, const char *flag)
+enum { CLONE_VM_BIT = 0x100, CLONE_THREAD_BIT = 0x10000 };
+
+static const struct strace_flag clone_names[] = {
+	{ "CLONE_VM", CLONE_VM_BIT },
+	{ "CLONE_THREAD", CLONE_THREAD_BIT },
+	{ NULL, 0 },
+};
+
+/* Of what makes a process or thread: "flags=...", by itself or in clone3's braces. 0: no such. */
+static uint64_t clone_flags(const struct strace_call *call)
 {
+	uint64_t flags = 0;
+
+	if (is_call(call, "vfork"))
+		return CLONE_VM_BIT;
+	if (!is_call(call, "clone") && !is_call(call, "clone3"))
+		return 0;
 	for (unsigned int i = 0; i < call->nr_args; i++) {
-		if (strstr(call->args[i], flag))
-			return true;
+		const char *found = strstr(call->args[i], "flags=");
+
+		if (found && strace_flags(found + strlen("flags="), clone_names, &flags))
+			break;
 	}
-	return false;
+	return flags;
 }
 
 /* Learns from @call, in line @line, who shares the address space, and until when. */
 static int learn(struct members *members, const struct strace_call *call, size_t line)
 {
 	struct member *member;
+	uint64_t flags;
 
 	if (call->failed)
 		return 0;
@@ -156,9 +174,9 @@ static int learn(struct members *members, const struct strace_call *call, size_t
 			member->until = line;
 		return 0;
 	}
-	if (is_call(call, "vfork") ||
-	    ((is_call(call, "clone") || is_call(call, "clone3")) && any_arg_has(call, "CLONE_VM")))
-		return add_member(members, call->result, any_arg_has(call, "CLONE_THREAD"));
+	flags = clone_flags(call);
+	if (flags & CLONE_VM_BIT)
+		return add_member(members, call->result, flags & CLONE_THREAD_BIT);
 	return 0;
 }
 

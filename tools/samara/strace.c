@@ -400,7 +400,7 @@ bool strace_flags(const char *arg, const struct strace_flag *names, uint64_t *va
 	uint64_t sum = 0;
 
 	for (;;) {
-		size_t length = strcspn(arg, "| ");
+		size_t length = strcspn(arg, "|,} ");
 
 		if (!length)
 			return false;

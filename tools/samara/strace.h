@@ -55,8 +55,8 @@ struct strace_flag {
 };
 
 /*
- * Adds up flags and numbers joined by '|'. Names that are not in @names count as 0. False:
- * malformed.
+ * Adds up flags and numbers joined by '|', up to a blank or the end of a member of a struct. Names
+ * that are not in @names count as 0. False: malformed.
  */
 bool strace_flags(const char *arg, const struct strace_flag *names, uint64_t *value);
 /*
