@@ -534,7 +534,8 @@ class Import(ToolTest):
         self.assertIn("1 calls that never finished were left out", self.sample("threads.log")[1])
         self.assertIn("2 ranges were used", self.sample("remap.log")[1])
         self.assertIn("the size of 1 System V segments", self.sample("remap.log")[1])
-        self.assertEqual(self.sample("files.log")[1], "")
+        for log in ["files.log", "holes.log"]:
+            self.assertEqual(self.sample(log)[1], "")
 
     def test_faults_name_the_line(self):
         for line, why in [

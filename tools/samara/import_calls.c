@@ -218,6 +218,17 @@ static const char *move_but_keep(struct import *import, const struct trace_op *o
 	return why;
 }
 
+/*
+ * How much of @op's old range was mapped: what was moved or grew, but where nothing did the first
+ * page alone is certain.
+ */
+static uint64_t moved_length(const struct import *import, const struct trace_op *op)
+{
+	if (op->new_length > op->length)
+		return op->length;
+	return op->addr == op->new_addr ? import->header.page : op->new_length;
+}
+
 static const char *call_mremap(struct import *import, const struct strace_call *call)
 {
 	struct trace_op op = { .verb = TRACE_MOVE };
@@ -236,7 +247,7 @@ static const char *call_mremap(struct import *import, const struct strace_call *
 		return why;
 	if (!op.length)
 		return map_again(import, op.addr, op.new_addr, op.new_length);
-	why = import_assume(import, op.addr, op.length);
+	why = import_assume(import, op.addr, moved_length(import, &op));
 	grown = op.new_length > op.length ? op.new_length - op.length : 0;
 	/* The kernel found the room behind the range free, whatever the log had to say about it. */
 	if (!why && op.addr == op.new_addr && grown &&
