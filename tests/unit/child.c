@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* What ends a child, and what of it counts as the library's doing. */
+#include "support/child.h"
+
+#include "base/base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int fails_an_assertion(void *arg)
+{
+	(void)arg;
+	smr_assert_fail("this", "child.c", 1);
+}
+
+/* As sanitizers and malloc() do, whatever the library has said before. */
+static int aborts(void *arg)
+{
+	(void)arg;
+	fprintf(stderr, "samara: warning: none of it\n==1==ERROR: some mistake\n");
+	abort();
+}
+
+static int does_nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static void only_assertions_count(void **state)
+{
+	(void)state;
+	assert_true(child_aborts(fails_an_assertion, NULL));
+	assert_false(child_aborts(aborts, NULL));
+	assert_false(child_aborts(does_nothing, NULL));
+}
+
+static int gets_a_signal(void *arg)
+{
+	raise(*(int *)arg);
+	return 0;
+}
+
+static void signals_end_the_child(void **state)
+{
+	int signals[] = { SIGABRT, SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGSYS };
+	char said[256];
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		int status = child_status(gets_a_signal, &signals[i], said, sizeof(said));
+
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), signals[i]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_assertions_count),
+		cmocka_unit_test(signals_end_the_child),
+	};
+
+	return cmocka_run_group_tests_name("child", tests, NULL, NULL);
+}
