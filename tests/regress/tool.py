@@ -344,6 +344,19 @@ class Through(ToolTest):
             self.fails(1, f"{path}:6: the last byte of the 64-bit address space", "replay", *mode, path)
         self.fails(1, "pages are of 4 KiB", "replay", *VM_MODES[3], path)
 
+    def test_offsets_beyond_the_software_gpu(self):
+        header = HEADER.replace("va: 0-ffffffffffffffff", "va: 1000-fffffff")
+        good = "map 1000 1000 1 fffffffff000 rs\n"
+        self.ok("replay", *VM_MODES[3], "-", stdin=header + good)
+        for line in ["map 5000 1000 1 1000000000000 rs", "map 5000 2000 1 fffffffff000 rs",
+                     "map 5000 1000 1 fffffffffffff000 rs", "move 1000 1000 1000 2000",
+                     "move 1000 1000 8000 2000"]:
+            with self.subTest(line):
+                path = self.path("t", header + good + line + "\n")
+                self.fails(1, f"{path}:6: maps beyond offset ffffffffffff", "replay", *VM_MODES[3], path)
+                for mode in VM_MODES[:3]:
+                    self.ok("replay", *mode, path)
+
     def test_expect_final(self):
         trace = self.path("t", HEADER + "map 1000 1000 0 0 p\nmap 3000 1000 0 0 p\n")
         expected = self.path("e", "1000 1000 0 0 p\n")

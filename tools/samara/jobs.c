@@ -198,6 +198,18 @@ static int refuse_top(void *arg, uint64_t first, uint64_t last)
 	return last == UINT64_MAX ? -ERANGE : 0;
 }
 
+/* Does job @job map what no object of the software GPU has? Each ends where addresses do. */
+static bool beyond_objects(const struct jobs *jobs, const struct job *job)
+{
+	for (uint32_t i = 0; i < job->nr_ops; i++) {
+		const struct bind_op *op = &jobs->ops[job->ops + i];
+
+		if (op->type == BIND_MAP && op->offset > SG_VA_END - op->range)
+			return true;
+	}
+	return false;
+}
+
 /* ---- All of it ---- */
 
 static int add_job(struct maker *maker, uint32_t op, const char **why)
@@ -212,6 +224,10 @@ static int add_job(struct maker *maker, uint32_t op, const char **why)
 		err = add_ops(maker, &jobs->trace->ops[op], why);
 	if (!err && jobs_ranges(jobs, jobs->nr, refuse_top, NULL)) {
 		*why = "the last byte of the 64-bit address space cannot be mapped in a VM";
+		err = -EINVAL;
+	}
+	if (!err && maker->options->frames && beyond_objects(jobs, job)) {
+		*why = "maps beyond offset ffffffffffff, the last of the software GPU's objects";
 		err = -EINVAL;
 	}
 	if (!err && maker->options->pieces)
