@@ -706,6 +706,11 @@ class Gpuvm(ToolTest):
             self.fails(1, message, "gpuvm", "--script=-", stdin=text)
         self.script("vm 0+10\ndump #" + "x" * 248)
         self.script("vm 0+10\ndump #" + "x" * 248 + "\n")
+        with subprocess.Popen([*SAMARA, "gpuvm", "--script=-"], stdin=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as process:
+            process.stdin.write(b"x" * 1000)  # of a line that may never end
+            process.stdin.flush()
+            self.assertEqual(process.wait(timeout=60), 1)
         self.fails(2, "--script=FILE", "gpuvm")
         self.fails(1, "No such file", "gpuvm", "--script=/nonexistent")
         self.fails(1, "Is a directory", "gpuvm", f"--script={self.folder}")

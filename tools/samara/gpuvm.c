@@ -522,24 +522,25 @@ static bool run_line(struct machine *m, const struct script_line *line, const ch
 
 struct lines {
 	FILE *in;
-	char *text;
-	size_t room;
+	char text[SCRIPT_LINE];
 	unsigned long number; /* of the line that was read last */
 };
 
 /* The next line, without its line feed: 1, 0 at the end, or -1 and in *@why what is wrong. */
 static int next_line(struct lines *lines, const char **why)
 {
-	ssize_t length = getline(&lines->text, &lines->room, lines->in);
+	size_t length = 0;
+	int c;
 
-	if (length < 0)
+	while ((c = getc(lines->in)) != EOF && c != '\n' && length < SCRIPT_LINE - 1)
+		lines->text[length++] = (char)c;
+	if (c == EOF && (!length || ferror(lines->in)))
 		return 0;
 	lines->number++;
-	if (lines->text[length - 1] == '\n')
-		lines->text[--length] = 0;
+	lines->text[length] = 0;
 	if (length > SCRIPT_LINE - 2)
 		*why = "the line is too long";
-	else if (strlen(lines->text) < (size_t)length)
+	else if (strlen(lines->text) < length)
 		*why = "the line contains a NUL byte";
 	return *why ? -1 : 1;
 }
@@ -566,7 +567,6 @@ static int run_script(FILE *in, const char *file)
 		output_flush();
 	else if (!why && !feof(in))
 		err = errno;
-	free(lines.text);
 	close_machine(&m);
 	if (why) {
 		output_flush();
