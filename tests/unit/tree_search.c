@@ -358,10 +358,17 @@ static void counts(void **state)
 	}
 }
 
-static void check_search(const struct smr_items *it, const void *enode, unsigned long key)
+/*
+ * Looks for @key, if a node of these items that ends at @max may be asked for it: a short leaf is
+ * for its own keys alone.
+ */
+static void check_search(const struct smr_items *it, const void *enode, unsigned long max,
+			 unsigned long key)
 {
 	unsigned int expected = 0;
 
+	if (key > max || (key < it->start[0] && smr_enode_is(enode, SMR_SLEAF)))
+		return;
 	while (expected + 1 < it->n && it->start[expected + 1] <= key)
 		expected++;
 	for (size_t k = 0; k < ARRAY_SIZE(isas); k++)
@@ -369,12 +376,44 @@ static void check_search(const struct smr_items *it, const void *enode, unsigned
 			assert_int_equal(isas[k].search(enode, key), expected);
 }
 
-/*
- * Nodes as they are written, of any spread and alignment, and any key that such a node may be asked
- * for.
- */
+static void check_searches(const struct smr_items *it, const void *enode, unsigned long max,
+			   struct rng *rng)
+{
+	for (unsigned int i = 0; i < it->n; i++) {
+		check_search(it, enode, max, it->start[i]);
+		check_search(it, enode, max, it->start[i] + 1);
+		if (it->start[i] > 0)
+			check_search(it, enode, max, it->start[i] - 1);
+		check_search(it, enode, max, rng_next(rng));
+		check_search(it, enode, max, it->start[0] + rng_below(rng, max - it->start[0]));
+	}
+	check_search(it, enode, max, max);
+	check_search(it, enode, max, 0);
+}
+
+/* Up to @most items of any spread and alignment; returns where the last one ends. */
+static unsigned long draw_items(struct smr_items *it, unsigned int most, struct rng *rng)
+{
+	unsigned int items = 1 + (unsigned int)rng_below(rng, most);
+	unsigned int shift = (unsigned int)rng_below(rng, 40);
+	unsigned long unit = rng_one_in(rng, 2) ? 4096 : 1UL << rng_below(rng, 20);
+	unsigned long start = (rng_next(rng) >> rng_below(rng, 60)) / unit * unit;
+
+	it->n = 0;
+	for (unsigned int i = 0; i < items; i++) {
+		smr_items_add(it, start, NULL, 0);
+		if (!smr_range_last(start, unit * (1 + rng_below(rng, 1UL << shift)) + 1, &start))
+			return ULONG_MAX;
+	}
+	return rng_one_in(rng, 2) ? start - 1 : ULONG_MAX;
+}
+
+/* Nodes as they are written, of every kind, from one item to as many as there is room for. */
 static void searches(void **state)
 {
+	static const enum smr_kind kinds[] = { SMR_SLEAF, SMR_NLEAF, SMR_WLEAF, SMR_NINNER,
+					       SMR_WINNER };
+	unsigned int full[ARRAY_SIZE(kinds)] = { 0 };
 	struct smr_items it = { 0 };
 	struct smr_code code;
 
@@ -382,32 +421,16 @@ static void searches(void **state)
 	for (uint64_t n = 0; n < 3000; n++) {
 		struct rng rng = rng_make(12, n);
 		bool leaf = rng_one_in(&rng, 2);
-		unsigned int items = 1 + (unsigned int)rng_below(&rng, leaf ? 31 : 25);
-		unsigned int shift = (unsigned int)rng_below(&rng, 40);
-		unsigned long unit = rng_one_in(&rng, 2) ? 4096 : 1UL << rng_below(&rng, 20);
-		unsigned long start = (rng_next(&rng) >> rng_below(&rng, 60)) / unit * unit;
-		const void *enode;
+		unsigned long max = draw_items(&it, leaf ? SMR_SLEAF_CAP : SMR_NINNER_CAP, &rng);
 
-		it.n = 0;
-		for (unsigned int i = 0; i < items; i++) {
-			smr_items_add(&it, start, NULL, 0);
-			if (smr_range_last(start, unit * (1 + rng_below(&rng, 1UL << shift)) + 1,
-					   &start))
-				continue;
-			break;
-		}
-		assert_true(smr_code_choose(&code, it.start, it.n, ULONG_MAX, leaf, 0));
-		enode = smr_encode(&node, &code, &it, 0, it.n);
-		for (unsigned int i = 0; i < it.n; i++) {
-			check_search(&it, enode, it.start[i]);
-			check_search(&it, enode, it.start[i] + 1);
-			if (it.start[i] > 0)
-				check_search(&it, enode, it.start[i] - 1);
-			check_search(&it, enode, rng_next(&rng));
-		}
-		check_search(&it, enode, ULONG_MAX);
-		check_search(&it, enode, 0);
+		while (!smr_code_choose(&code, it.start, it.n, max, leaf, 0))
+			it.n--;
+		check_searches(&it, smr_encode(&node, &code, &it, 0, it.n), max, &rng);
+		for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+			full[k] += kinds[k] == code.kind && it.n == smr_kind_cap(code.kind);
 	}
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+		assert_true(full[k] > 0);
 }
 
 static void check_measured(const struct smr_node *as, bool want)
