@@ -213,6 +213,13 @@ int sg_engine_submit(struct sg_engine *e, const struct sg_job *job)
 
 /* ---- Lifetime ---- */
 
+static void free_engine(struct sg_engine *e)
+{
+	pthread_cond_destroy(&e->more);
+	pthread_mutex_destroy(&e->mutex);
+	free(e);
+}
+
 struct sg_engine *sg_engine_create(struct sg_vm *vm)
 {
 	struct sg_engine *e = calloc(1, sizeof(*e));
@@ -224,7 +231,7 @@ struct sg_engine *sg_engine_create(struct sg_vm *vm)
 	pthread_mutex_init(&e->mutex, NULL);
 	pthread_cond_init(&e->more, NULL);
 	if (pthread_create(&e->thread, NULL, work, e)) {
-		free(e);
+		free_engine(e);
 		return NULL;
 	}
 	return e;
@@ -237,9 +244,7 @@ void sg_engine_destroy(struct sg_engine *e)
 	pthread_cond_signal(&e->more);
 	pthread_mutex_unlock(&e->mutex);
 	pthread_join(e->thread, NULL);
-	pthread_cond_destroy(&e->more);
-	pthread_mutex_destroy(&e->mutex);
-	free(e);
+	free_engine(e);
 }
 
 void sg_engine_stats(struct sg_engine *e, struct sg_engine_stats *stats)

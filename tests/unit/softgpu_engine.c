@@ -2,11 +2,31 @@
 /* What an engine of the software GPU refuses, and that it is none the worse for it. */
 #include "softgpu.h"
 #include "support/cm.h"
+#include "support/threadfault.h"
 #include <errno.h>
 
 static struct sg_device dev;
 static struct sg_vm *vm;
 static struct sg_engine *engine;
+
+static unsigned int destroyed; /* mutexes and conditions */
+
+int __real_pthread_mutex_destroy(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_destroy(pthread_mutex_t *mutex);
+int __real_pthread_cond_destroy(pthread_cond_t *cond);
+int __wrap_pthread_cond_destroy(pthread_cond_t *cond);
+
+int __wrap_pthread_mutex_destroy(pthread_mutex_t *mutex)
+{
+	destroyed++;
+	return __real_pthread_mutex_destroy(mutex);
+}
+
+int __wrap_pthread_cond_destroy(pthread_cond_t *cond)
+{
+	destroyed++;
+	return __real_pthread_cond_destroy(cond);
+}
 
 static int begin(void **state)
 {
@@ -108,12 +128,23 @@ static void pages_to_write_are_bounded(void **state)
 	assert_int_equal(dev.frames.held, 0);
 }
 
+static void no_engine_without_a_thread(void **state)
+{
+	(void)state;
+	destroyed = 0;
+	threads_to_come = 0;
+	assert_null(sg_engine_create(vm));
+	threads_to_come = -1;
+	assert_int_equal(destroyed, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(addresses_are_in_the_space, begin, end),
 		cmocka_unit_test_setup_teardown(multiples_of_eight, begin, end),
 		cmocka_unit_test_setup_teardown(pages_to_write_are_bounded, begin, end),
+		cmocka_unit_test_setup_teardown(no_engine_without_a_thread, begin, end),
 	};
 
 	return cmocka_run_group_tests_name("softgpu_engine", tests, NULL, NULL);
