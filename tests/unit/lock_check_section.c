@@ -81,6 +81,23 @@ static void wait_in_a_section(void **state)
 	expect_nothing();
 }
 
+/* With nothing to wait for yet, and however long it would. */
+static void wait_for_a_signalled_fence_in_a_section(void **state)
+{
+	struct fence *fence = fence_create();
+
+	(void)state;
+	assert_non_null(fence);
+	fence_signal(fence);
+	begins();
+	waits_forever(fence);
+	expect(LOCKCHECK_WAIT_IN_SECTION, "waits_forever", "begins");
+	ends();
+	waits_forever(fence);
+	expect_nothing();
+	fence_put(fence);
+}
+
 static void sections_end_once(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -429,6 +446,7 @@ int main(void)
 		TEST(allocation_in_a_section),
 		TEST(stores_that_a_section_allows),
 		TEST(wait_in_a_section),
+		TEST(wait_for_a_signalled_fence_in_a_section),
 		TEST(sections_end_once),
 		TEST(taken_in_a_section_then_held_over_an_allocation),
 		TEST(held_over_an_allocation_then_taken_in_a_section),

@@ -184,6 +184,11 @@ NAMED waits_for_fence(struct fence *fence)
 	assert_int_equal(fence_wait(fence, 1), -ETIMEDOUT);
 }
 
+NAMED waits_forever(struct fence *fence)
+{
+	assert_int_equal(fence_wait(fence, FENCE_FOREVER), 0);
+}
+
 NAMED stores_on_credit(struct mt_credits *credits, unsigned long key)
 {
 	assert_int_equal(mtree_store_range_credit(credits, key, key, xa_mk_value(1)), 0);

@@ -77,6 +77,7 @@ NAMED waits_for_readers(void);
 NAMED synchronizes(struct maple_tree *mt);
 NAMED waits_for_grace(enum mt_rcu_flavor flavor);
 NAMED waits_for_fence(struct fence *fence);
+NAMED waits_forever(struct fence *fence);
 NAMED stores_on_credit(struct mt_credits *credits, unsigned long key);
 NAMED finds(struct ma_state *mas);
 
