@@ -55,8 +55,9 @@ static void nodes_stay_while_a_reader_is_in(enum mt_rcu_flavor flavor)
 	for (i = 0; i < SMR_NODE_LINK; i++)
 		assert_int_equal(node[i], 0x5a);
 	smr_rcu_read_unlock(flavor);
-	/* A QSBR thread may call this while it is online. */
+	/* A QSBR thread may call this while it is online, and still is then. */
 	mt_mem_barrier(mem);
+	assert_int_equal(smr_rcu_read_ongoing(flavor), flavor == MT_RCU_QSBR);
 	unregister_reader(flavor);
 	stats = stats_of(mem);
 	assert_int_equal(stats.nodes_limbo, 0);
