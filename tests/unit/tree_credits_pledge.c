@@ -177,8 +177,6 @@ static void holders_and_trees_share(void **state)
 	everywhere(shares_in);
 }
 
-/* ---- What is left over ---- */
-
 /* What has to be pledged if the holders had @more credits more. */
 static unsigned long required(struct bed *bed, unsigned long more)
 {
@@ -189,6 +187,50 @@ static unsigned long required(struct bed *bed, unsigned long more)
 
 	return smr_pledge_required_for(&bed->tree, &claims);
 }
+
+/* A batch of stores that take several nodes each, and replace as many. */
+static void use_batch(struct bed *bed, struct mt_credits *c, unsigned long first)
+{
+	for (unsigned long i = 0; i < 8; i++, first += 50 * STEP) {
+		unsigned long last = first + 30 * STEP;
+		MA_STATE(mas, &bed->tree, first, last);
+
+		bed_lock(bed);
+		assert_int_equal(mas_store_credit(&mas, xa_mk_value(i), c), 0);
+		bed_unlock(bed);
+		assert_int_equal(rm_store(&bed->model, first, last, xa_mk_value(i)), 0);
+	}
+}
+
+/* While a reader keeps in limbo what a holder has replaced, others have what they need. */
+static void what_was_lent_goes_with_the_holder(void **state)
+{
+	struct mt_credits other;
+	struct bed bed;
+
+	(void)state;
+	bed_make(&bed, MT_FLAGS_USE_RCU, MT_RCU_BP, MT_CREDITS_RECYCLING, 900);
+	mt_credits_init(&other, &bed.tree, MT_CREDITS_RECYCLING);
+	assert_int_equal(mt_credits_set_batch(&bed.c, 8), 0);
+	assert_int_equal(mt_credits_set_batch(&other, 8), 0);
+	assert_int_equal(reserve(&bed, &bed.c, 9, GFP_KERNEL), 0);
+	assert_int_equal(reserve(&bed, &other, 100, GFP_KERNEL), 0);
+	mt_credits_begin(&bed.c, 8);
+	mt_credits_begin(&other, 8);
+	take_all(&bed);
+	mt_rcu_read_lock(&bed.tree);
+	use_batch(&bed, &other, 3);
+	assert_true(bed.mem->lent > 0);
+	release(&bed, &other);
+	assert_int_equal(bed.mem->lent, 0);
+	take_all(&bed);
+	use_batch(&bed, &bed.c, 450 * STEP + 3);
+	mt_rcu_read_unlock(&bed.tree);
+	give_all(&bed);
+	bed_free(&bed);
+}
+
+/* ---- What is left over ---- */
 
 /* Stores that only change a slot leave over what their credits were for. */
 static void left_over_in(struct bed *bed, unsigned long n)
@@ -329,6 +371,7 @@ int main(void)
 		cmocka_unit_test(bulk_loads_pay_beforehand),
 		cmocka_unit_test(outlive_the_contents),
 		cmocka_unit_test(holders_and_trees_share),
+		cmocka_unit_test(what_was_lent_goes_with_the_holder),
 		cmocka_unit_test(what_is_left_over_goes_soon),
 		cmocka_unit_test(returning_voids_a_preallocation),
 		cmocka_unit_test(preallocating_by_height),
