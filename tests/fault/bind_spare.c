@@ -105,6 +105,31 @@ static void the_spare_comes_back_whole(void **state)
 	end(q);
 }
 
+/* Records of it that have become mappings are no other than those of the pool. */
+static void the_spare_becomes_mappings_like_others(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	assert_int_equal(submit(q, "map 0+100=A@0; map 200+100=A@0", NULL, NULL), 0);
+	settle_all(q);
+	memfault_none();
+	assert_int_equal(submit(q, "unmap 0+10", NULL, NULL), 0);
+	settle_all(q);
+	memfault_ok();
+	assert_int_equal(submit(q, "map 400+10=A@0", NULL, NULL), 0);
+	settle_all(q);
+	memfault_none();
+	assert_int_equal(submit(q, "unmap 220+10", NULL, NULL), 0);
+	settle_all(q);
+	memfault_ok();
+	assert_int_equal(submit(q, "unmap 200+20", NULL, NULL), 0);
+	assert_int_equal(submit(q, "unmap 230+d0", NULL, NULL), 0);
+	settle_all(q);
+	expect_vm("[10+f0=A@10 400+10=A@0]");
+	end(q);
+}
+
 /* Cutting again and again grows the VM: in the end it cannot be. */
 static void cutting_comes_to_an_end(void **state)
 {
@@ -187,6 +212,7 @@ int main(void)
 		cmocka_unit_test(unmaps_live_on_the_spare),
 		cmocka_unit_test(unmaps_of_objects_live_on_the_spare),
 		cmocka_unit_test(the_spare_comes_back_whole),
+		cmocka_unit_test(the_spare_becomes_mappings_like_others),
 		cmocka_unit_test(cutting_comes_to_an_end),
 		cmocka_unit_test(strict_unmaps_have_all_they_need),
 		cmocka_unit_test(strict_maps_may_find_no_memory),
