@@ -6,6 +6,7 @@
 #include "support/bind_bed.h"
 
 #include "base/hooks.h"
+#include "bind/bind_internal.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -314,6 +315,55 @@ static void a_run_holds_up_no_clean_up_that_is_waited_for(void **state)
 	}
 }
 
+static bool somebody_waits(struct bind_queue *queue)
+{
+	struct gpuvm_queues *q = queue->vm;
+	bool waits;
+
+	mt_lock_acquire(&q->lock);
+	waits = !smr_list_empty(&q->waits);
+	mt_lock_release(&q->lock);
+	return waits;
+}
+
+static void *wait_two_seconds(void *arg)
+{
+	return bind_queue_wait(arg, TWO_SECONDS) ? arg : NULL;
+}
+
+/* The same where somebody waits already before the first run is over. */
+static void a_run_holds_up_no_clean_up_that_is_being_waited_for(void **state)
+{
+	struct bind_queue *q = begin(NULL), *p = another();
+	struct fence *out = fence_create(), *first_run = fence_create();
+	struct fence_cb cb;
+	pthread_t waiter;
+	void *in_vain;
+
+	(void)state;
+	bt.block = first_run;
+	next_run = fence_create();
+	assert_int_equal(submit(q, "map 10+10=A@0", NULL, out), 0);
+	assert_int_equal(submit(p, "map 20+10=B@0", NULL, NULL), 0);
+	assert_int_equal(fence_add_callback(out, &cb, hold_next_run), 0);
+	while (now(&bt.blocked) == 0)
+		usleep(100);
+	assert_int_equal(pthread_create(&waiter, NULL, wait_two_seconds, q), 0);
+	while (!somebody_waits(q))
+		usleep(100);
+	fence_signal(first_run);
+	pthread_join(waiter, &in_vain);
+	fence_signal(next_run);
+	assert_null(in_vain);
+	settle(p);
+	assert_int_equal(bt.blocked, 2);
+	fence_put(out);
+	fence_put(first_run);
+	bind_queue_destroy(p);
+	end(q);
+	fence_put(next_run);
+}
+
 static unsigned long markers(void)
 {
 	unsigned long nr;
@@ -501,6 +551,7 @@ int main(void)
 		cmocka_unit_test(a_callback_holds_no_run_up),
 		cmocka_unit_test(a_blocked_clean_up_blocks_no_other_vm),
 		cmocka_unit_test(a_run_holds_up_no_clean_up_that_is_waited_for),
+		cmocka_unit_test(a_run_holds_up_no_clean_up_that_is_being_waited_for),
 		cmocka_unit_test(jobs_meet_markers),
 		cmocka_unit_test(a_marker_is_swept_once),
 		cmocka_unit_test(sweeping_lets_jobs_by),
