@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct toy toy;
 
@@ -98,6 +99,44 @@ static void spare_pairs(void **state)
 		assert_true(gpuvm_bo_put(pair));
 		assert_true(toy_destroy(&toy));
 	}
+}
+
+static unsigned int pairs_freed;
+
+static void free_counted(struct gpuvm_bo *vm_bo)
+{
+	free(vm_bo);
+	__atomic_fetch_add(&pairs_freed, 1, __ATOMIC_SEQ_CST);
+}
+
+static struct gpuvm_bo *alloc_pair(void)
+{
+	return malloc(sizeof(struct gpuvm_bo));
+}
+
+/* Whoever reads may have found it by a mapping. */
+static void pairs_outlive_readers(void **state)
+{
+	static struct gpuvm_ops counting;
+	struct gpuvm_bo *pair;
+
+	(void)state;
+	set_up(0, false);
+	counting = toy_ops;
+	counting.vm_bo_alloc = alloc_pair;
+	counting.vm_bo_free = free_counted;
+	toy.vm.ops = &counting;
+	pairs_freed = 0;
+	pair = gpuvm_bo_obtain(&toy.vm, &toy.objs[0]);
+	gpuvm_read_lock(&toy.vm);
+	assert_true(gpuvm_bo_put(pair));
+	assert_int_equal(__atomic_load_n(&pairs_freed, __ATOMIC_SEQ_CST), 0);
+	assert_ptr_equal(pair->obj, &toy.objs[0]);
+	gpuvm_read_unlock(&toy.vm);
+	gpuvm_synchronize(&toy.vm);
+	while (__atomic_load_n(&pairs_freed, __ATOMIC_SEQ_CST) == 0)
+		usleep(100);
+	assert_true(toy_destroy(&toy));
 }
 
 static void links(void **state)
@@ -496,6 +535,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_pair),
 		cmocka_unit_test(spare_pairs),
+		cmocka_unit_test(pairs_outlive_readers),
 		cmocka_unit_test(links),
 		cmocka_unit_test(external),
 		cmocka_unit_test(evict_default),
