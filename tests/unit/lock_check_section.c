@@ -6,6 +6,7 @@
 #include "reported.h"
 
 #include "flavors.h"
+#include "support/gpuvm_toy.h"
 #include "lock/section.h"
 #include "mem/heap.h"
 
@@ -81,7 +82,7 @@ static void wait_in_a_section(void **state)
 	expect_nothing();
 }
 
-/* With nothing to wait for yet, and however long it would. */
+/* Nobody waits this time, and is told all the same. */
 static void wait_for_a_signalled_fence_in_a_section(void **state)
 {
 	struct fence *fence = fence_create();
@@ -96,6 +97,21 @@ static void wait_for_a_signalled_fence_in_a_section(void **state)
 	waits_forever(fence);
 	expect_nothing();
 	fence_put(fence);
+}
+
+static void wait_for_readers_of_a_vm_in_a_section(void **state)
+{
+	struct toy_config config = { .range = 0x1000 };
+	struct toy toy;
+
+	(void)state;
+	assert_int_equal(toy_init(&toy, &config), 0);
+	begins();
+	synchronizes_vm(&toy.vm);
+	ends();
+	expect(LOCKCHECK_WAIT_IN_SECTION, "synchronizes_vm", "begins");
+	assert_true(toy_destroy(&toy));
+	expect_nothing();
 }
 
 static void sections_end_once(void **state)
@@ -447,6 +463,7 @@ int main(void)
 		TEST(stores_that_a_section_allows),
 		TEST(wait_in_a_section),
 		TEST(wait_for_a_signalled_fence_in_a_section),
+		TEST(wait_for_readers_of_a_vm_in_a_section),
 		TEST(sections_end_once),
 		TEST(taken_in_a_section_then_held_over_an_allocation),
 		TEST(held_over_an_allocation_then_taken_in_a_section),

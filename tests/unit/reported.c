@@ -194,6 +194,16 @@ NAMED stores_on_credit(struct mt_credits *credits, unsigned long key)
 	assert_int_equal(mtree_store_range_credit(credits, key, key, xa_mk_value(1)), 0);
 }
 
+NAMED stores_in_txn(struct mt_txn *txn, struct mt_credits *credits, unsigned long key)
+{
+	assert_int_equal(mt_txn_store_credit(txn, key, key + 1, xa_mk_value(1), credits), 0);
+}
+
+NAMED synchronizes_vm(const struct gpuvm *vm)
+{
+	gpuvm_synchronize(vm);
+}
+
 NAMED finds(struct ma_state *mas)
 {
 	assert_non_null(mas_find(mas, ULONG_MAX));

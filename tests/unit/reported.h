@@ -13,8 +13,10 @@
 #include <errno.h>
 #include <samara/credits.h>
 #include <samara/fence.h>
+#include <samara/gpuvm.h>
 #include <samara/lockcheck.h>
 #include <samara/maple_tree.h>
+#include <samara/txn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +81,8 @@ NAMED waits_for_grace(enum mt_rcu_flavor flavor);
 NAMED waits_for_fence(struct fence *fence);
 NAMED waits_forever(struct fence *fence);
 NAMED stores_on_credit(struct mt_credits *credits, unsigned long key);
+NAMED stores_in_txn(struct mt_txn *txn, struct mt_credits *credits, unsigned long key);
+NAMED synchronizes_vm(const struct gpuvm *vm);
 NAMED finds(struct ma_state *mas);
 
 /* Takes @outer, then @inner, and lets go of both. */

@@ -7,8 +7,6 @@
 
 #include "base/hooks.h"
 
-#include <samara/txn.h>
-
 void urcu_bp_read_lock(void);
 void urcu_bp_read_unlock(void);
 
@@ -101,6 +99,31 @@ static void other_writes_without_the_lock(void **state)
 	__mt_destroy(&copy);
 	assert_int_equal(seen.nr, 5);
 	assert_int_equal(seen.rule, LOCKCHECK_WRITE_WITHOUT_LOCK);
+	mtree_destroy(&mt);
+}
+
+static void credit_store_in_a_transaction_without_the_lock(void **state)
+{
+	DEFINE_MTREE(mt);
+	struct mt_credits credits;
+	struct mt_txn txn;
+
+	(void)state;
+	fill(&mt);
+	mt_credits_init(&credits, &mt, MT_CREDITS_RECYCLING);
+	assert_int_equal(mt_credits_reserve(&credits, 2, GFP_KERNEL), 0);
+	mt_credits_begin(&credits, 2);
+	locks(&mt);
+	mt_txn_begin(&txn, &mt);
+	stores_in_txn(&txn, &credits, 1);
+	unlocks(&mt);
+	expect_nothing();
+	stores_in_txn(&txn, &credits, 6);
+	expect(LOCKCHECK_WRITE_WITHOUT_LOCK, "stores_in_txn", "unlocks");
+	locks(&mt);
+	mt_txn_commit(&txn);
+	unlocks(&mt);
+	expect_nothing();
 	mtree_destroy(&mt);
 }
 
@@ -390,6 +413,7 @@ int main(void)
 		TEST(write_under_another_threads_lock),
 		TEST(write_without_the_external_lock),
 		TEST(other_writes_without_the_lock),
+		TEST(credit_store_in_a_transaction_without_the_lock),
 		TEST(cursor_after_its_lock),
 		TEST(cursor_without_a_place),
 		TEST(cursor_after_its_lock_at_the_end_of_a_leaf),
