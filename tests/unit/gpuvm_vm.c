@@ -95,6 +95,27 @@ static void r_obj_goes_before_the_vm(void **state)
 	assert_int_equal(both_freed, 1);
 }
 
+static unsigned long pledged(void)
+{
+	struct mt_mem_stats stats;
+
+	mt_mem_stats(mt_mem_default(), &stats);
+	return stats.nodes_pledged;
+}
+
+static void a_reserve_goes_with_the_vm(void **state)
+{
+	unsigned long before = pledged();
+
+	(void)state;
+	set_up(&(struct toy_config){ .range = 0x1000 });
+	gpuvm_unlock(&toy.vm);
+	assert_int_equal(gpuvm_reserve(&toy.vm, 10), 0);
+	assert_true(pledged() > before);
+	assert_true(toy_destroy(&toy));
+	assert_int_equal(pledged(), before);
+}
+
 static void settings(void **state)
 {
 	struct mt_mem *mem = mt_mem_create(0, NULL);
@@ -379,6 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(init_refuses),
 		cmocka_unit_test(r_obj_goes_before_the_vm),
+		cmocka_unit_test(a_reserve_goes_with_the_vm),
 		cmocka_unit_test(settings),
 		cmocka_unit_test(own_lock),
 		cmocka_unit_test(counts),
