@@ -14,10 +14,11 @@ static bool markers_counted(void)
 
 enum { MARKED = 300 };
 
-static void map_many(struct bind_queue *q, unsigned int obj)
+static void map_many(struct bind_queue *q, unsigned int obj, bool downwards)
 {
 	for (unsigned int i = 0; i < MARKED; i++) {
-		struct bind_op op = { BIND_MAP, 0, 0x20 * i + 0x10 * obj, 8, &bt.toy.objs[obj], 0 };
+		uint64_t addr = 0x20 * (downwards ? MARKED - 1 - i : i) + 0x10 * obj;
+		struct bind_op op = { BIND_MAP, 0, addr, 8, &bt.toy.objs[obj], 0 };
 		struct bind_job job = { .ops = &op, .nr_ops = 1 };
 
 		assert_int_equal(bind_queue_submit(q, &job), 0);
@@ -26,14 +27,14 @@ static void map_many(struct bind_queue *q, unsigned int obj)
 }
 
 /* A VM with mappings of B and, between these, what is left of A when there is no memory at all. */
-static struct bind_queue *begin_with_markers(void)
+static struct bind_queue *begin_with_markers_of(bool downwards)
 {
 	static const struct toy_config config = { .range = 0x20 * (MARKED + 1) };
 	struct bind_queue *q = begin_with(&config, NULL);
 	struct fence *in = fence_create();
 
-	map_many(q, 0);
-	map_many(q, 1);
+	map_many(q, 0, downwards);
+	map_many(q, 1, false);
 	assert_int_equal(submit(q, "unmap_all A", in, NULL), 0);
 	memfault_none();
 	fence_signal(in);
@@ -43,6 +44,11 @@ static struct bind_queue *begin_with_markers(void)
 	assert_true(markers_counted());
 	fence_put(in);
 	return q;
+}
+
+static struct bind_queue *begin_with_markers(void)
+{
+	return begin_with_markers_of(false);
 }
 
 static uint64_t lowest_marker(void)
@@ -105,6 +111,19 @@ static void markers_go_when_there_is_memory(void **state)
 	end(q);
 }
 
+/* Whichever of them comes last: the highest need not. */
+static void markers_of_an_object_mapped_downwards(void **state)
+{
+	struct bind_queue *q = begin_with_markers_of(true);
+
+	(void)state;
+	memfault_ok();
+	submit_at(q, "prefetch", 0, 1);
+	assert_int_equal(bt.toy.vm.markers, 0);
+	assert_int_equal(stats().vas_live, MARKED);
+	end(q);
+}
+
 /* Of the time before it had queues. */
 static void markers_of_a_vm_without_queues(void **state)
 {
@@ -134,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(markers_go_with_what_comes_over_them),
 		cmocka_unit_test(markers_go_when_there_is_memory),
+		cmocka_unit_test(markers_of_an_object_mapped_downwards),
 		cmocka_unit_test(markers_of_a_vm_without_queues),
 	};
 
