@@ -179,6 +179,70 @@ static void spending_too_much_is_caught(void **state)
 		assert_true(is_caught(0, store_too_much));
 }
 
+/* ---- How much is pledged ---- */
+
+/* H of docs/credits.md. */
+static unsigned long highest(unsigned long leaves)
+{
+	unsigned long height = 1;
+
+	for (unsigned long n = leaves / 2; n > 0; n /= 11)
+		height++;
+	return height;
+}
+
+/* G, by its first arm and by its second one. */
+static unsigned long growth(const struct maple_tree *mt, unsigned long credits, unsigned long reach)
+{
+	unsigned long levels = mt_height(mt) ? mt_height(mt) : 1;
+	unsigned long crowding = mt->ma_pledge.crowding;
+	unsigned long many, few = credits * reach;
+
+	if (levels > 1)
+		crowding -= smr_crowding(smr_count(mt->ma_root)); /* the top has none */
+	many = (17 * credits + crowding + 15) / 16 + 2 * (reach - levels);
+	return many < few ? many : few;
+}
+
+static void expect_sums(struct bed *bed)
+{
+	static const unsigned long counts[] = { 1, 2, 17, 20, 45, 300 };
+	bool strict = bed->c.mode == MT_CREDITS_STRICT;
+
+	assert_int_equal(mt_credits_set_batch(&bed->c, 3), 0);
+	for (unsigned int i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		unsigned long nr = counts[i];
+		unsigned long reach = highest(bed->tree.ma_pledge.leaves + nr);
+		unsigned long most = 3 * reach - 2;
+
+		assert_int_equal(reserve(bed, &bed->c, nr, GFP_KERNEL), 0);
+		assert_int_equal(pledged(bed),
+				 strict ? nr * most : growth(&bed->tree, nr, reach) + 3 * most);
+		release(bed, &bed->c);
+	}
+}
+
+/* By the formula of docs/credits.md. */
+static void the_sum(void **state)
+{
+	struct bed bed;
+
+	(void)state;
+	for (unsigned int i = 0; i < 2 * NR_SIZES; i++) {
+		bed_make(&bed, 0, MT_RCU_BP, i % 2 ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING,
+			 sizes[i / 2]);
+		expect_sums(&bed);
+		bed_free(&bed);
+	}
+	/* With 20 stores on three leaves there may be a level more. */
+	bed_make(&bed, 0, MT_RCU_BP, MT_CREDITS_RECYCLING, 45);
+	assert_int_equal(bed.tree.ma_pledge.leaves, 3);
+	assert_int_equal(mt_credits_set_batch(&bed.c, 1), 0);
+	assert_int_equal(reserve(&bed, &bed.c, 20, GFP_KERNEL), 0);
+	assert_int_equal(pledged(&bed), 22 + 2 + 7);
+	bed_free(&bed);
+}
+
 /* ---- Stores ---- */
 
 /* With not a node to spare, and all that is replaced held up: one batch. */
@@ -345,6 +409,7 @@ int main(void)
 		cmocka_unit_test(refusals_are_counted_once),
 		cmocka_unit_test(returned_credits_are_not_announced),
 		cmocka_unit_test(cursors_with_errors),
+		cmocka_unit_test(the_sum),
 		cmocka_unit_test(stores_need_what_is_pledged),
 		cmocka_unit_test(in_single_calls),
 		cmocka_unit_test(in_every_flavor),
