@@ -6,6 +6,7 @@
  */
 #include "credits_bed.h"
 
+#include "base/hooks.h"
 #include "tree/pledge.h"
 
 static unsigned long refused, done;
@@ -230,6 +231,40 @@ static void what_was_lent_goes_with_the_holder(void **state)
 	bed_free(&bed);
 }
 
+static unsigned int lacking;
+
+/* Others may take what is free here. */
+static void look_at_pledge(enum smr_hook_point point, void *bed)
+{
+	lacking += point == SMR_HOOK_GIVEN && !pledge_is_free(bed);
+}
+
+/* However many nodes a transaction has used, they are pledged again when they are back. */
+static void all_comes_back_at_once(void **state)
+{
+	struct mt_txn txn;
+	struct bed bed;
+
+	(void)state;
+	bed_make(&bed, MT_FLAGS_USE_RCU, MT_RCU_BP, MT_CREDITS_RECYCLING, 12000);
+	assert_int_equal(mt_credits_set_batch(&bed.c, 100), 0);
+	assert_int_equal(reserve(&bed, &bed.c, 100, GFP_KERNEL), 0);
+	mt_credits_begin(&bed.c, 100);
+	take_all(&bed);
+	bed_lock(&bed);
+	mt_txn_begin(&txn, &bed.tree);
+	for (unsigned long i = 0; i < 100; i++)
+		store_in_txn(&bed, &txn, spot_of(i, 12000), false);
+	lacking = 0;
+	smr_hook_set_point(look_at_pledge, &bed);
+	mt_txn_abort(&txn);
+	smr_hook_reset();
+	bed_unlock(&bed);
+	assert_int_equal(lacking, 0);
+	give_all(&bed);
+	bed_free(&bed);
+}
+
 /* ---- What is left over ---- */
 
 /* Stores that only change a slot leave over what their credits were for. */
@@ -372,6 +407,7 @@ int main(void)
 		cmocka_unit_test(outlive_the_contents),
 		cmocka_unit_test(holders_and_trees_share),
 		cmocka_unit_test(what_was_lent_goes_with_the_holder),
+		cmocka_unit_test(all_comes_back_at_once),
 		cmocka_unit_test(what_is_left_over_goes_soon),
 		cmocka_unit_test(returning_voids_a_preallocation),
 		cmocka_unit_test(preallocating_by_height),
