@@ -104,6 +104,19 @@ static void atomic_takes_free_nodes_first(void **state)
 	assert_int_equal(stats_of(f->mem).atomic_taken, RESERVE);
 }
 
+/* Of one request a part may be spare: only the rest is the reserve's. */
+static void atomic_takes_the_rest_from_the_reserve(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(smr_mem_take(f->mem, &f->nodes, MT_CHUNK_NODES - RESERVE - 2, GFP_NOWAIT),
+			 0);
+	assert_int_equal(stats_of(f->mem).nodes_free, 2);
+	assert_int_equal(smr_mem_take(f->mem, &f->nodes, 3, GFP_ATOMIC), 0);
+	assert_int_equal(stats_of(f->mem).atomic_taken, 1);
+	assert_int_equal(stats_of(f->mem).reserve_left, RESERVE - 1);
+}
+
 static void all_or_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -204,6 +217,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_fresh_arena, setup, teardown),
 		cmocka_unit_test_setup_teardown(nowait_leaves_the_reserve, setup, teardown),
 		cmocka_unit_test_setup_teardown(atomic_takes_free_nodes_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(atomic_takes_the_rest_from_the_reserve, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(all_or_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(nodes_are_distinct, setup, teardown),
 		cmocka_unit_test_setup_teardown(given_nodes_fill_the_reserve_again, setup,
