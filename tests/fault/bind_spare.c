@@ -105,6 +105,21 @@ static void the_spare_comes_back_whole(void **state)
 	end(q);
 }
 
+/* What a cut has used of it is made good by mappings that readers let go of, memory or none. */
+static void old_mappings_fill_the_spare(void **state)
+{
+	struct bind_queue *q =
+		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
+
+	(void)state;
+	assert_true(q->vm->spare.vas.nr < GPUVM_UNMAP_CHANGES);
+	assert_int_equal(submit(q, "unmap 200+10", NULL, NULL), 0);
+	assert_int_equal(submit(q, "unmap 220+10", NULL, NULL), 0);
+	settle_all(q);
+	assert_int_equal(q->vm->spare.vas.nr, GPUVM_UNMAP_CHANGES);
+	end(q);
+}
+
 /* Records of it that have become mappings are no other than those of the pool. */
 static void the_spare_becomes_mappings_like_others(void **state)
 {
@@ -212,6 +227,7 @@ int main(void)
 		cmocka_unit_test(unmaps_live_on_the_spare),
 		cmocka_unit_test(unmaps_of_objects_live_on_the_spare),
 		cmocka_unit_test(the_spare_comes_back_whole),
+		cmocka_unit_test(old_mappings_fill_the_spare),
 		cmocka_unit_test(the_spare_becomes_mappings_like_others),
 		cmocka_unit_test(cutting_comes_to_an_end),
 		cmocka_unit_test(strict_unmaps_have_all_they_need),
