@@ -138,6 +138,28 @@ static void two_of_a_class(void **state)
 	expect(LOCKCHECK_LOCK_NESTING, "takes_again", "takes");
 }
 
+NAMED nest_as(void);
+NAMED nest_as_too(void);
+
+NAMED nest_as(void)
+{
+	nest(&a, &class_a, &a2, &class_a);
+}
+
+NAMED nest_as_too(void)
+{
+	nest(&a, &class_a, &a2, &class_a);
+}
+
+/* It is told of the class, not of the place. */
+static void two_of_a_class_in_two_places(void **state)
+{
+	(void)state;
+	nest_as();
+	nest_as_too();
+	expect(LOCKCHECK_LOCK_NESTING, "nest_as", "nest_as");
+}
+
 static void two_trees(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -302,6 +324,25 @@ static void held_in_a_handler(void **state)
 	lets_go(&b);
 	assert_true(held);
 	assert_false(lockcheck_held(&a));
+}
+
+static void err_in_handler(const struct lockcheck_report *report, void *arg)
+{
+	note(report, arg);
+	if (seen.nr == 1)
+		lets_go(&b);
+}
+
+static void mistakes_of_a_handler(void **state)
+{
+	(void)state;
+	lockcheck_set_handler(err_in_handler, NULL);
+	begins();
+	allocates();
+	ends();
+	expect(LOCKCHECK_ALLOCATION_IN_SECTION, "allocates", "begins");
+	lets_go(&b);
+	assert_int_equal(seen.nr, 1);
 }
 
 static void told_once_for_each_place(void **state)
@@ -573,6 +614,7 @@ int main(void)
 		TEST(order_of_ranks),
 		TEST(order_of_the_programs),
 		TEST(two_of_a_class),
+		TEST(two_of_a_class_in_two_places),
 		TEST(two_trees),
 		TEST(six_trees),
 		TEST(taken_twice),
@@ -580,6 +622,7 @@ int main(void)
 		TEST(initialised_anew),
 		TEST(let_go_by_another),
 		TEST(held_in_a_handler),
+		TEST(mistakes_of_a_handler),
 		TEST(told_once_for_each_place),
 		TEST(told_again_after_a_new_handler),
 		TEST(one_thread_after_the_other),

@@ -260,6 +260,30 @@ static void wait_in_a_read_section_of_liburcus(void **state)
 	assert_int_equal(mt_set_rcu_flavor(&mt, MT_RCU_BP), 0);
 }
 
+/* What has been left without the checker's knowing is not where the thread waits later. */
+static void wait_in_the_next_read_section(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	reads(&mt);
+	urcu_bp_read_unlock();
+	waits();
+	expect_nothing();
+	reads_again(&mt);
+	waits();
+	expect(LOCKCHECK_WAIT_IN_READ_SECTION, "waits", "reads_again");
+	urcu_bp_read_unlock();
+	reads_no_more(&mt);
+	assert_int_equal(seen.rule, LOCKCHECK_SECTION_NOT_ENTERED);
+	memset(&seen, 0, sizeof(seen));
+	reads(&mt);
+	waits();
+	expect(LOCKCHECK_WAIT_IN_READ_SECTION, "waits", "reads");
+	reads_no_more(&mt);
+	expect_nothing();
+}
+
 static void wait_in_every_flavour(void **state)
 {
 	(void)state;
@@ -471,6 +495,7 @@ int main(void)
 		TEST(trees_with_a_class_of_their_own),
 		TEST(wait_in_a_read_section),
 		TEST(wait_in_a_read_section_of_liburcus),
+		TEST(wait_in_the_next_read_section),
 		TEST(wait_in_every_flavour),
 		TEST(credits_wait_for_grace_periods),
 		TEST(taken_in_a_section_then_held_over_a_wait),

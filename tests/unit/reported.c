@@ -131,6 +131,11 @@ NAMED reads(struct maple_tree *mt)
 	mt_rcu_read_lock(mt);
 }
 
+NAMED reads_again(struct maple_tree *mt)
+{
+	mt_rcu_read_lock(mt);
+}
+
 NAMED reads_no_more(struct maple_tree *mt)
 {
 	mt_rcu_read_unlock(mt);

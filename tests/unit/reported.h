@@ -69,6 +69,7 @@ NAMED waits(void);
 NAMED stores(struct ma_state *mas, gfp_t gfp);
 NAMED steps(struct ma_state *mas);
 NAMED reads(struct maple_tree *mt);
+NAMED reads_again(struct maple_tree *mt);
 NAMED reads_no_more(struct maple_tree *mt);
 NAMED ends(void);
 NAMED preallocates(struct ma_state *mas);
