@@ -230,6 +230,20 @@ static void the_cache_shrinks(void **state)
 	assert_int_equal(s.chunks, 1);
 }
 
+/* Without RCU mode the nodes are free at once, and so are their chunks. */
+static void a_tree_that_is_gone_leaves_one_chunk(void **state)
+{
+	struct maple_tree tree;
+
+	(void)state;
+	grow(&tree, 0, 100);
+	assert_int_equal(mt_mem_set_reserve(mem, 2 * MT_CHUNK_NODES), 0);
+	assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
+	assert_true(stats().chunks >= 3);
+	mtree_destroy(&tree);
+	assert_true(stats().chunks <= 1);
+}
+
 /* ---- Where nothing may block ---- */
 
 static __thread unsigned long calls; /* of the page source, by this thread */
@@ -289,6 +303,7 @@ int main(void)
 		test(switching_modes),
 		test(erase_to_nothing),
 		test(a_tree_that_is_gone_beside_another),
+		test(a_tree_that_is_gone_leaves_one_chunk),
 		cmocka_unit_test(the_cache_shrinks),
 		cmocka_unit_test_setup_teardown(emptied_where_nothing_may_block,
 						make_counting_arena, drop_arena),

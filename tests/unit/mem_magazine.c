@@ -42,6 +42,24 @@ static void a_thread_leaves_nothing_behind(void **state)
 	mt_mem_destroy(mem);
 }
 
+/* Nor does a tree that ends, be it outside RCU mode, where its nodes are free at once. */
+static void a_tree_leaves_nothing_behind(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	DEFINE_MTREE(tree);
+
+	(void)state;
+	assert_int_equal(mt_set_mem(&tree, mem), 0);
+	for (unsigned long i = 0; i < 500; i++)
+		assert_int_equal(mtree_store(&tree, 2 * i, xa_mk_value(i), GFP_KERNEL), 0);
+	mtree_destroy(&tree);
+	assert_non_null(smri_mag_mine(mem));
+	assert_int_equal(smri_mag_mine(mem)->nr, 0);
+	assert_int_equal(mem->free, MT_CHUNK_NODES);
+	mt_mem_destroy(mem);
+}
+
 /* More arenas than ways: a thread that goes round them gives one magazine up for another. */
 static void more_arenas_than_ways(void **state)
 {
@@ -207,6 +225,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thread_leaves_nothing_behind),
+		cmocka_unit_test(a_tree_leaves_nothing_behind),
 		cmocka_unit_test(more_arenas_than_ways),
 		cmocka_unit_test(arenas_come_and_go),
 		cmocka_unit_test(more_threads_than_magazines),
