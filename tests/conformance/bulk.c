@@ -90,6 +90,34 @@ static void fewer_and_more(void **state)
 	ascending(MT_FLAGS_ALLOC_RANGE, 3, 20000, 4096, 4095);
 }
 
+/* One store, into a tree whose nodes are all full, on every level: it has what that takes, too. */
+static void one_store_into_a_full_tree(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 0, 0);
+
+	(void)state;
+	rm_init(&model);
+	mtree_lock(&tree);
+	assert_int_equal(mas_expected_entries(&mas, 5000), 0);
+	for (unsigned long i = 0; i < 5000; i++)
+		load_one(&mas, i, 10, 10);
+	mas_destroy(&mas);
+	assert_true(mt_height(&tree) >= 3);
+	assert_int_equal(mas_expected_entries(&mas, 1), 0);
+	memfault_none();
+	mas_set_range(&mas, 20004, 20005);
+	mas_store(&mas, xa_mk_value(7));
+	memfault_ok();
+	assert_false(mas_is_err(&mas));
+	assert_int_equal(rm_store(&model, 20004, 20005, xa_mk_value(7)), 0);
+	mas_destroy(&mas);
+	mtree_unlock(&tree);
+	compare(&tree);
+	mtree_destroy(&tree);
+	rm_destroy(&model);
+}
+
 /* More than expected, when memory has run out: an error, not a crash; what was stored is there. */
 static void beyond_the_estimate_without_memory(void **state)
 {
@@ -251,6 +279,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_many_as_expected),
 		cmocka_unit_test(fewer_and_more),
+		cmocka_unit_test(one_store_into_a_full_tree),
 		cmocka_unit_test(beyond_the_estimate_without_memory),
 		cmocka_unit_test(expected_needs_no_more),
 		cmocka_unit_test(descending),
