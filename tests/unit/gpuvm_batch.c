@@ -7,6 +7,7 @@
 #include "support/cm.h"
 
 #include "lock/section.h"
+#include "mem/take.h"
 #include "support/gpuvm_toy.h"
 #include "support/memfault.h"
 #include "support/treecheck.h"
@@ -320,6 +321,31 @@ static void beside_what_is_reserved(void **state)
 		cut_one_of(n);
 }
 
+/* Where a map stays within a leaf, the node that is taken before the first step is all it takes. */
+static void a_map_takes_one_node(void **state)
+{
+	struct mt_mem *mem = mt_mem_create(MT_CHUNK_SIZE, NULL);
+	struct toy_config config = { .range = 0x1000, .mem = mem };
+	struct smr_nodes hoard = { NULL, 0 };
+
+	(void)state;
+	assert_non_null(mem);
+	assert_int_equal(toy_init(&toy, &config), 0);
+	gpuvm_lock(&toy.vm);
+	for (uint64_t i = 0; i < 12; i++)
+		assert_int_equal(toy_insert(&toy, 0x20 * i, 0x10, 0, 0), 0);
+	mt_mem_barrier(mem);
+	while (!smr_mem_take(mem, &hoard, 1, GFP_ATOMIC | __GFP_NOWARN))
+		;
+	assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
+	smr_mem_give(mem, smr_nodes_pop(&hoard));
+	assert_int_equal(gpuvm_sm_map(&toy.vm, &toy, 0x64, 8, &toy.objs[1], 0), 0);
+	assert_int_equal(toy.vm.nr_vas, 14);
+	smr_mem_give_list(mem, &hoard);
+	tear_down();
+	mt_mem_destroy(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +353,7 @@ int main(void)
 		cmocka_unit_test(a_remap_of_the_drivers_own),
 		cmocka_unit_test(a_map_in_halves),
 		cmocka_unit_test(beside_what_is_reserved),
+		cmocka_unit_test(a_map_takes_one_node),
 		cmocka_unit_test(another_vm_takes_out_what_a_walk_put_in),
 		cmocka_unit_test(reserved_in_a_step),
 	};
