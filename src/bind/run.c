@@ -731,12 +731,6 @@ static int change(struct gpuvm_queues *q, struct smri_bind_job *job)
 
 void smri_bind_section_begin(struct gpuvm_queues *q)
 {
-	/*
-	 * The first time that a thread reads, it is registered, for which memory is got: not within
-	 * the section.
-	 */
-	gpuvm_read_lock(q->vm);
-	gpuvm_read_unlock(q->vm);
 	fence_begin_signalling();
 	if (q->ops && q->ops->run_begin)
 		q->ops->run_begin(q->vm, q->priv);
