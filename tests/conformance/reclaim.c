@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <samara/fence.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static struct mt_mem *mem;
 
@@ -191,23 +190,6 @@ static void erase_to_nothing(void **state)
 	mtree_destroy(&tree);
 }
 
-/* What it leaves may be the last batch that comes back: not all of it is kept for the next. */
-static void a_tree_that_is_gone_beside_another(void **state)
-{
-	struct maple_tree kept, tree;
-
-	(void)state;
-	grow(&kept, 0, 100);
-	grow(&tree, MT_FLAGS_USE_RCU, 100);
-	assert_int_equal(mt_mem_set_reserve(mem, 15 * MT_CHUNK_NODES), 0);
-	assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
-	assert_true(stats().chunks >= 15);
-	mtree_destroy(&tree);
-	while (stats().chunks > 10)
-		usleep(1000);
-	mtree_destroy(&kept);
-}
-
 /* The default arena: chunks that a section has left for the next time, which is this one. */
 static void the_cache_shrinks(void **state)
 {
@@ -302,7 +284,6 @@ int main(void)
 		test(reader_keeps_nodes),
 		test(switching_modes),
 		test(erase_to_nothing),
-		test(a_tree_that_is_gone_beside_another),
 		test(a_tree_that_is_gone_leaves_one_chunk),
 		cmocka_unit_test(the_cache_shrinks),
 		cmocka_unit_test_setup_teardown(emptied_where_nothing_may_block,

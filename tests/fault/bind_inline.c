@@ -318,17 +318,6 @@ static void *wait_for_queue(void *arg)
 	return bind_queue_wait(arg, FENCE_FOREVER) ? arg : NULL;
 }
 
-static bool somebody_waits(struct bind_queue *queue)
-{
-	struct gpuvm_queues *q = queue->vm;
-	bool waits;
-
-	mt_lock_acquire(&q->lock);
-	waits = !smr_list_empty(&q->waits);
-	mt_lock_release(&q->lock);
-	return waits;
-}
-
 /*
  * A job that is submitted meanwhile comes after it, and is waited for all the same; one that would
  * have to be run inline as well waits, or is refused if it may not.

@@ -8,6 +8,7 @@
 
 #include "support/cm.h"
 
+#include "bind/bind_internal.h"
 #include "support/bind_toy.h"
 #include "support/memfault.h"
 
@@ -80,6 +81,18 @@ static inline void expect_signaled(struct fence *f, int error)
 {
 	assert_int_equal(fence_wait(f, FENCE_FOREVER), 0);
 	assert_int_equal(fence_error(f), error);
+}
+
+/* For jobs of the VM, in another thread. */
+static inline bool somebody_waits(struct bind_queue *queue)
+{
+	struct gpuvm_queues *q = queue->vm;
+	bool waits;
+
+	mt_lock_acquire(&q->lock);
+	waits = !smr_list_empty(&q->waits);
+	mt_lock_release(&q->lock);
+	return waits;
 }
 
 /* What a worker counts, and with it what it did before. */

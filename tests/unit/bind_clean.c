@@ -6,7 +6,6 @@
 #include "support/bind_bed.h"
 
 #include "base/hooks.h"
-#include "bind/bind_internal.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -313,17 +312,6 @@ static void a_run_holds_up_no_clean_up_that_is_waited_for(void **state)
 		end(q);
 		fence_put(next_run);
 	}
-}
-
-static bool somebody_waits(struct bind_queue *queue)
-{
-	struct gpuvm_queues *q = queue->vm;
-	bool waits;
-
-	mt_lock_acquire(&q->lock);
-	waits = !smr_list_empty(&q->waits);
-	mt_lock_release(&q->lock);
-	return waits;
 }
 
 static void *wait_two_seconds(void *arg)

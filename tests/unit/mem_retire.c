@@ -254,7 +254,6 @@ static void empty_chunks_are_given_back(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* Destroying waits by itself for what is in limbo, under every flavour. */
 /* By itself, also those that have just been got; a chunk is kept for the next store. */
 static void a_tree_that_is_gone_leaves_one_chunk(void **state)
 {
@@ -277,6 +276,23 @@ static void a_tree_that_is_gone_leaves_one_chunk(void **state)
 	mt_mem_destroy(mem);
 }
 
+/* Where a node stays in use: what comes back may be the last batch, so not all of it is kept. */
+static void most_chunks_are_given_back_beside_others(void **state)
+{
+	struct mt_mem *mem = mt_mem_create(0, NULL);
+	struct smr_nodes kept = { NULL, 0 }, nodes = { NULL, 0 };
+
+	(void)state;
+	take(mem, &kept, 1);
+	take(mem, &nodes, 15UL * MT_CHUNK_NODES);
+	smr_mem_retire(mem, MT_RCU_MEMB, &nodes);
+	while (stats_of(mem).nodes_limbo > 0 || stats_of(mem).chunks > 10)
+		usleep(1000);
+	smr_mem_give_list(mem, &kept);
+	mt_mem_destroy(mem);
+}
+
+/* Destroying waits by itself for what is in limbo, under every flavour. */
 static void destroy_waits(void **state)
 {
 	unsigned int round, i;
@@ -399,6 +415,7 @@ int main(void)
 		cmocka_unit_test(lookers_and_callbacks),
 		cmocka_unit_test(empty_chunks_are_given_back),
 		cmocka_unit_test(a_tree_that_is_gone_leaves_one_chunk),
+		cmocka_unit_test(most_chunks_are_given_back_beside_others),
 		cmocka_unit_test(destroy_waits),
 		cmocka_unit_test(readers_never_see_a_reused_node),
 	};
