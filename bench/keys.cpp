@@ -94,6 +94,21 @@ ranges mixed_ranges(size_t n, rng &r)
 	return out;
 }
 
+/* One to 64 pages, side by side or one to 64 pages apart, at random: as libraries lie. */
+ranges touching_ranges(size_t n, rng &r)
+{
+	ranges out;
+	unsigned long at = base;
+
+	for (size_t i = 0; i < n; i++) {
+		const unsigned long pages = 1 + r.below(64);
+
+		out.push_back({ at, at + pages * page - 1, entry_of(i) });
+		at += (pages + (r.below(2) ? 1 + r.below(64) : 0)) * page;
+	}
+	return out;
+}
+
 /* One to eight pages free between mappings, but sixty-four after one in 256. */
 ranges fragmented_ranges(size_t n, rng &r)
 {
@@ -121,6 +136,7 @@ const dist_maker makers[] = {
 	{ { "clustered", "runs of 256 adjacent pages, far apart" }, clustered_ranges },
 	{ { "sparse", "1 to 4096 keys, anywhere in 64 bits" }, sparse_ranges },
 	{ { "mixed", "1 to 64 pages, 1 to 64 pages apart" }, mixed_ranges },
+	{ { "touching", "the same, every other one touches the next" }, touching_ranges },
 	{ { "nested", "64 pages, 16 stored into them, 4 into these" }, nullptr },
 	{ { "fragmented", "many small gaps, few large ones" }, fragmented_ranges },
 };
