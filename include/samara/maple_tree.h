@@ -73,7 +73,7 @@ struct maple_tree {
 		void *ma_external_lock;
 	};
 	bool (*ma_lock_is_held)(void *lock); /* of an external lock; NULL: not known */
-	unsigned long ma_seq;                /* bumped whenever a node leaves the tree */
+	unsigned long ma_seq;                /* bumped whenever a node goes or a gap is filled */
 	unsigned long ma_nodes_built;
 	unsigned long ma_nodes_retired;
 	unsigned long ma_newest; /* where the range begins that was stored last */
@@ -345,7 +345,6 @@ struct ma_state {
 	unsigned char reach; /* the same where a step may take a short way, else 0 */
 	/* Of the range in the leaf; a word, which is the fastest to read back. */
 	unsigned long offset;
-	unsigned long unit;  /* how many keys 1 of the leaf's bounds stands for */
 	unsigned long seq;   /* ma_seq when the position was made */
 	unsigned long guard; /* what protected it then, to the checker (lockcheck.h) */
 	void *path[MT_PATH_MAX];
@@ -372,7 +371,6 @@ static inline struct ma_state mas_state_(struct maple_tree *mt, unsigned long fi
 	mas.status = ma_start;
 	mas.depth = mas.mas_flags = mas.end = mas.reach = 0;
 	mas.offset = 0;
-	mas.unit = 0;
 	mas.seq = 0;
 	mas.guard = 0;
 	return mas;
@@ -455,9 +453,9 @@ MT_API void *mas_prev(struct ma_state *mas, unsigned long min);
 MT_API void *mas_prev_range(struct ma_state *mas, unsigned long min);
 
 /*
- * Private: a leaf as mas_for_each() knows it. Should the library come to have others, a cursor's
- * reach is 0 in them, and each step is left to mas_find(), as it is where the checker of the
- * locking rules is built in.
+ * Private: a leaf as mas_for_each() knows it. Should the library come to have others, it does not
+ * say what is left in them and makes each step itself, as it does where the checker of the locking
+ * rules is built in.
  */
 struct mt_short_ {
 	short bound[56]; /* ranges 1, 2, ... start at base + (bound << shift) */
@@ -485,40 +483,90 @@ struct mt_leaf_ {
 	};
 };
 
+/* Leaves begin at multiples of their size. */
+#define MT_LEAF_SIZE_ 512UL
+
 /* What mas->node is above the address of such a leaf. They differ in their lowest byte. */
 #define MT_LEAF_SHORT_ 134
 #define MT_LEAF_NARROW_ 182
 #define MT_LEAF_WIDE_ 262
 
-/* Private: for branches in the header's inlines. */
-#define MT_LIKELY_(is) __builtin_expect((is) != 0, 1)
+/* Private: an entry, and a bit for each slot behind it in its leaf that holds another. */
+struct mt_found_ {
+	void *entry;
+	unsigned long left;
+};
 
 /*
- * Private: where range @i of the cursor's leaf begins, which is not the first. By a product: on x86
- * shifts by a variable number are done where branches are, and these are what a step is made of.
+ * Private: what a loop knows of the cursor's leaf: what is left there behind the range that ends
+ * with @last, as it was at the tree's number @seq, and how bounds are written there. The compiler
+ * keeps it in registers.
  */
-static inline unsigned long mt_leaf_start_(const struct ma_state *mas, const struct mt_leaf_ *leaf,
-					   int form, unsigned long i)
+struct mt_each_ {
+	void *leaf;
+	unsigned long left;
+	unsigned long last;
+	unsigned long seq;
+	unsigned long base;
+	unsigned long unit; /* how many keys 1 of the bounds stands for */
+};
+
+/* Private: of a loop that is about to begin. No tree comes to that number. */
+#define MT_EACH_                       \
+	{                              \
+		NULL, 0, 0, ~0UL, 0, 0 \
+	}
+
+/* Private: for branches in the header's inlines: code goes straight on where a loop stays. */
+#define MT_LIKELY_(is) __builtin_expect((is) != 0, 1)
+#define MT_UNLIKELY_(is) __builtin_expect((is) != 0, 0)
+#define MT_INLINE_ static inline __attribute__((always_inline))
+
+/* Private: that @left is left in the leaf where the cursor stands. */
+MT_INLINE_ void mt_each_at_(struct mt_each_ *each, const struct ma_state *mas, unsigned long left)
 {
-	if (form == MT_LEAF_SHORT_)
-		return leaf->base + (unsigned long)leaf->brief.bound[i - 1] * mas->unit;
-	if (form == MT_LEAF_WIDE_)
-		return leaf->wide.bound[i - 1] ^ ~(~0UL >> 1);
-	return leaf->base + (unsigned long)leaf->narrow.bound[i - 1] * mas->unit;
+	const struct mt_leaf_ *leaf = (const struct mt_leaf_ *)((unsigned long)mas->node &
+								-MT_LEAF_SIZE_);
+
+	each->leaf = mas->node;
+	each->left = left;
+	each->last = mas->last;
+	each->seq = mas->seq;
+	if (left) {
+		each->base = leaf->base;
+		each->unit = 1UL << leaf->shift;
+	}
 }
 
 /*
- * Private: mas_find() in a leaf of known form, of today's tree, if the next entry is in the same
- * leaf, behind one gap at most. Else NULL, and nothing has changed. This is what an iteration
- * spends its time in.
+ * Private: where range @i of the loop's leaf begins, which is not the first. By a product: on x86
+ * shifts by a variable number are done where branches are, and these are what a step is made of.
  */
-static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
-				   const struct mt_leaf_ *leaf, int form)
+MT_INLINE_ unsigned long mt_each_start_(const struct mt_each_ *each, const struct mt_leaf_ *leaf,
+					int form, unsigned long i)
 {
+	if (form == MT_LEAF_SHORT_)
+		return each->base + (unsigned long)leaf->brief.bound[i - 1] * each->unit;
+	if (form == MT_LEAF_WIDE_)
+		return leaf->wide.bound[i - 1] ^ ~(~0UL >> 1);
+	return each->base + (unsigned long)leaf->narrow.bound[i - 1] * each->unit;
+}
+
+/*
+ * Private: to the next entry that is left in the loop's leaf, which has that form. NULL, and
+ * nothing has changed: it is gone, or the leaf is, or it lies behind @max. This is what an
+ * iteration spends its time in. That slots are not gone through one by one spares it the guess
+ * whether a gap comes next.
+ */
+MT_INLINE_ void *mas_each_leaf_(struct ma_state *mas, unsigned long max, struct mt_each_ *each,
+				int form)
+{
+	const struct mt_leaf_ *leaf =
+		(const struct mt_leaf_ *)(const void *)((const char *)each->leaf - form);
 	void *const *slot = form == MT_LEAF_SHORT_  ? leaf->brief.slot
 			    : form == MT_LEAF_WIDE_ ? leaf->wide.slot
 						    : leaf->narrow.slot;
-	unsigned long i = mas->offset + 1, reach = mas->reach, first;
+	unsigned long i = (unsigned long)__builtin_ctzl(each->left), first;
 	void *entry;
 
 	/*
@@ -526,61 +574,64 @@ static inline void *mas_find_leaf_(struct ma_state *mas, unsigned long max,
 	 * points at, and that the leaf is no longer one for inlines.
 	 */
 	entry = __atomic_load_n(&slot[i], __ATOMIC_ACQUIRE);
-	if (!entry) {
-		if (++i > reach)
-			return NULL;
-		entry = __atomic_load_n(&slot[i], __ATOMIC_ACQUIRE);
-		if (!entry)
-			return NULL;
-	}
-	if (__atomic_load_n(&leaf->dead, __ATOMIC_RELAXED))
+	if (MT_UNLIKELY_(!entry) || MT_UNLIKELY_(__atomic_load_n(&leaf->dead, __ATOMIC_RELAXED)))
 		return NULL;
-	first = mt_leaf_start_(mas, leaf, form, i);
-	if (first > max || mas->last >= max)
+	first = mt_each_start_(each, leaf, form, i);
+	if (MT_UNLIKELY_(first > max))
 		return NULL;
 	mas->offset = i;
 	mas->index = first;
-	mas->last = i < reach ? mt_leaf_start_(mas, leaf, form, i + 1) - 1 : mas->max;
+	mas->last = MT_LIKELY_(i < mas->end) ? mt_each_start_(each, leaf, form, i + 1) - 1
+					     : mas->max;
+	each->last = mas->last;
+	each->left &= each->left - 1;
 	return entry;
 }
 
-/* Private: is the leaf that @mas stands in of that form? */
-static inline bool mt_leaf_is_(const struct ma_state *mas, int form)
+/*
+ * Private: the same where the loop stands, whatever there is. NULL as well where the cursor is not
+ * where the loop has left it, or the tree is another: who moves the one or changes the other
+ * changes one of these three.
+ */
+MT_INLINE_ void *mas_each_near_(struct ma_state *mas, unsigned long max, struct mt_each_ *each)
 {
-	return (unsigned char)(unsigned long)mas->node == (unsigned char)form;
-}
+	unsigned char form = (unsigned char)(unsigned long)each->leaf;
 
-/* Private: the leaf, of that form, that @mas stands in. */
-static inline const struct mt_leaf_ *mt_leaf_of_(const struct ma_state *mas, int form)
-{
-	return (const struct mt_leaf_ *)(const void *)((const char *)mas->node - form);
-}
-
-/* Private: the same where the cursor stands, whatever there is. */
-static inline void *mas_find_near_(struct ma_state *mas, unsigned long max)
-{
-	if (mas->status != ma_active || mas->offset + 1 > mas->reach ||
-	    mas->seq != __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_RELAXED))
+	if (MT_UNLIKELY_(!each->left) || MT_UNLIKELY_(mas->status != ma_active) ||
+	    MT_UNLIKELY_(mas->last != each->last) ||
+	    MT_UNLIKELY_(each->seq != __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_RELAXED)))
 		return NULL;
-	if (MT_LIKELY_(mt_leaf_is_(mas, MT_LEAF_SHORT_)))
-		return mas_find_leaf_(mas, max, mt_leaf_of_(mas, MT_LEAF_SHORT_), MT_LEAF_SHORT_);
-	if (mt_leaf_is_(mas, MT_LEAF_WIDE_))
-		return mas_find_leaf_(mas, max, mt_leaf_of_(mas, MT_LEAF_WIDE_), MT_LEAF_WIDE_);
-	return mas_find_leaf_(mas, max, mt_leaf_of_(mas, MT_LEAF_NARROW_), MT_LEAF_NARROW_);
+	if (MT_LIKELY_(form == (unsigned char)MT_LEAF_SHORT_))
+		return mas_each_leaf_(mas, max, each, MT_LEAF_SHORT_);
+	if (form == (unsigned char)MT_LEAF_WIDE_)
+		return mas_each_leaf_(mas, max, each, MT_LEAF_WIDE_);
+	return mas_each_leaf_(mas, max, each, MT_LEAF_NARROW_);
 }
 
-/* Private: mas_find() where mas_find_near_() has found nothing. */
-MT_API void *mas_find_beyond_(struct ma_state *mas, unsigned long max);
+/* Private: mas_find() where mas_each_near_() has found nothing; what the loop knows in parts. */
+MT_API struct mt_found_ mas_each_beyond_(struct ma_state *mas, unsigned long max,
+					 unsigned long left, unsigned long last, unsigned long seq);
 
 /* Private: mas_find(), without a call if possible. */
-static inline void *mas_find_inline_(struct ma_state *mas, unsigned long max)
+MT_INLINE_ void *mas_each_(struct ma_state *mas, unsigned long max, struct mt_each_ *each)
 {
-	void *entry = mas_find_near_(mas, max);
+	void *entry = mas_each_near_(mas, max, each);
+	struct mt_found_ found;
 
-	return entry ? entry : mas_find_beyond_(mas, max);
+	if (MT_LIKELY_(entry))
+		return entry;
+	found = mas_each_beyond_(mas, max, each->left, each->last, each->seq);
+	mt_each_at_(each, mas, found.left);
+	return found.entry;
 }
 
-#define mas_for_each(mas, entry, max) while (((entry) = mas_find_inline_((mas), (max))) != NULL)
+/* Private: a name for each line, so that a loop within another hides nothing. */
+#define MT_NAME_(name, line) MT_NAME_OF_(name, line)
+#define MT_NAME_OF_(name, line) name##line##_
+#define MT_FOR_EACH_(mas, entry, max, each) \
+	for (struct mt_each_ each = MT_EACH_; ((entry) = mas_each_((mas), (max), &each)) != NULL;)
+
+#define mas_for_each(mas, entry, max) MT_FOR_EACH_(mas, entry, max, MT_NAME_(mt_each_, __LINE__))
 
 /*
  * The lowest (rev: highest) gap of @size keys in [min..max]: 0 and [index..last] is the place

@@ -288,6 +288,7 @@ smr_inline void carry_out(enum smr_kind kind, const struct smr_edit *e, const st
 			  struct smr_node *node, void *entry)
 {
 	struct smr_node *old = smr_kind_node(p->leaf, kind);
+	bool gap;
 
 	if (e->nodes) {
 		build(e, node, old, kind, entry);
@@ -297,8 +298,10 @@ smr_inline void carry_out(enum smr_kind kind, const struct smr_edit *e, const st
 		if (!entry)
 			smr_mark_pieces(old);
 		update_gaps(e, p, kind, entry);
+		gap = !slots_of(p, kind)[e->i];
 		smr_publish(slots_of(p, kind) + e->i, entry);
-		return;
+		if (!gap)
+			return; /* else the number moves on, as in publish.c */
 	} else {
 		update_gaps(e, p, kind, entry);
 		build(e, old, old, kind, entry);
@@ -364,11 +367,11 @@ smr_inline void cursor_commit(enum smr_kind kind, const struct smr_edit *e, stru
 	mas->status = ma_active;
 	mas->offset = e->stand;
 	mas->slot[mas->depth] = (unsigned char)e->stand;
+	mas->seq = mas->tree->ma_seq;
 	if (e->swap)
 		return;
 	mas->path[mas->depth] = smr_enode_make(node, kind);
 	smr_cursor_on(mas, mas->path[mas->depth], e->ranges);
-	mas->seq = mas->tree->ma_seq;
 	if (e->nodes)
 		cursor_retire(mas, smr_node_of(p.leaf));
 }

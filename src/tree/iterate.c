@@ -8,8 +8,10 @@
  * last key of the range when going up, from the first when going down, so that what was returned
  * once is never returned again and nothing is left out.
  */
+#include "base/isa.h"
 #include "tree/check.h"
 #include "tree/compact.h"
+#include "tree/search_simd.h"
 #include "tree/walk.h"
 
 static void *stop(struct ma_state *mas, enum maple_status status)
@@ -349,45 +351,108 @@ static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool
 /*
  * ---- Short ways ----
  *
- * Steps as the header makes them (mas_find_near_()): NULL, or false, and nothing has changed, if
- * what comes next is not where it most often is. Where the checker wants to see each step, there is
- * no reach. A leaf's mark is looked at after the slots. The long way is not inlined behind a short
- * one, which then saves no registers.
+ * Steps to where what comes next is most often: NULL, or false, and nothing has changed, if it is
+ * not there. Where the checker wants to see each step, there is no reach. A leaf's mark is looked
+ * at after the slots. The long way is not inlined behind a short one, which then saves no
+ * registers.
  */
 
-/*
- * Of a cursor in a leaf of @kind that has no more: the next one begins with the entry, or with a
- * gap before it, and has another range behind that.
- */
-smr_inline void *up_to_leaf(enum smr_kind kind, struct ma_state *mas, unsigned long max)
+/* Does the cursor stand in a leaf that its parent leads to? */
+smr_inline bool may_step(const struct ma_state *mas)
 {
-	unsigned int left = mas->end - (unsigned int)mas->offset, i = 0;
-	void *const *slots = smr_kind_slots(smr_kind_node(mas->node, kind), kind);
-	unsigned long first = mas->max + 1;
-	struct smr_node *node;
-	void *leaf, *entry;
+	return mas->status == ma_active && mas->reach && smr_path_fresh(mas);
+}
 
-	if (left > 1 || (left && smr_slot_read(slots + mas->end)) || mas->max >= max ||
-	    mas->last >= max)
-		return NULL;
-	leaf = smr_leaf_behind(mas);
-	if (smr_unlikely(!leaf || !smr_enode_is(leaf, kind)))
-		return NULL;
-	node = smr_kind_node(leaf, kind);
-	slots = smr_kind_slots(node, kind);
-	entry = smr_slot_read(slots);
+/* @a, or @b, without a branch on which: nobody could foresee it. */
+smr_inline unsigned long either(bool which, unsigned long a, unsigned long b)
+{
+	return b ^ ((a ^ b) & -(unsigned long)which);
+}
+
+/* Is there nothing behind the cursor in its leaf, or just a gap? */
+smr_inline bool at_end(enum smr_kind kind, const struct ma_state *mas)
+{
+	void *const *slots = smr_kind_slots(smr_kind_node(mas->node, kind), kind);
+	unsigned long left = mas->end - mas->offset;
+
+	return left == 0 || (left == 1 && !smr_slot_read(slots + mas->end));
+}
+
+/* A bit for each of the first two slots that has an entry. */
+smr_inline uint64_t first_entries(void *const *slots)
+{
+	uint64_t first = smr_slot_read(slots) != NULL;
+
+	return first ? first : (uint64_t)(smr_slot_read(slots + 1) != NULL) << 1;
+}
+
+/* Has the cursor's parent as many leaves behind this one as are asked for ahead? */
+smr_inline bool amid(const struct ma_state *mas)
+{
+	unsigned int d = mas->depth;
+
+	return d > 0 && mas->slot[d - 1] + 1u + SMR_AHEAD < smr_count(mas->path[d - 1]);
+}
+
+#define SMR_ISA(name) name##_any
+#define SMR_ISA_TARGET SMR_TARGET_any
+#include "tree/each_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
+
+#if SMR_HAVE_AVX2
+#define SMR_ISA(name) name##_avx2
+#define SMR_ISA_TARGET SMR_TARGET_avx2
+#include "tree/each_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
+
+#define SMR_ISA(name) name##_avx512
+#define SMR_ISA_TARGET SMR_TARGET_avx512
+#include "tree/each_isa.h"
+#undef SMR_ISA
+#undef SMR_ISA_TARGET
+#endif
+
+/* To the next entry, if it is in the cursor's leaf or the one behind it. */
+SMR_DISPATCH(static void *, smri_next_near, (struct ma_state * mas, unsigned long max));
+SMR_DISPATCH(struct mt_found_, mas_each_beyond_,
+	     (struct ma_state * mas, unsigned long max, unsigned long left, unsigned long last,
+	      unsigned long seq));
+
+/* Of a cursor in a leaf of @kind: the entry above, behind one gap at most, is there as well. */
+smr_inline void *up_in_leaf(enum smr_kind kind, struct ma_state *mas, unsigned long max)
+{
+	const struct smr_node *node = smr_kind_node(mas->node, kind);
+	void *const *slots = smr_kind_slots(smr_kind_node(mas->node, kind), kind);
+	unsigned long i = mas->offset + 1, reach = mas->reach, first;
+	void *entry = smr_slot_read(slots + i);
+
 	if (!entry) {
-		entry = smr_slot_read(slots + ++i);
-		first = smr_kind_start(node, kind, i);
+		if (++i > reach)
+			return NULL;
+		entry = smr_slot_read(slots + i);
 	}
-	if (smr_unlikely(!entry || smr_load(&node->dead, RELAXED) || first > max ||
-			 node->count < i + 2))
+	if (!entry || smr_load(&node->dead, RELAXED))
 		return NULL;
-	smr_leaf_enter(mas, leaf);
+	first = smr_kind_start(node, kind, (unsigned int)i);
+	if (first > max || mas->last >= max)
+		return NULL;
 	mas->offset = i;
 	mas->index = first;
-	mas->last = smr_kind_start(node, kind, i + 1) - 1;
+	mas->last = i < reach ? smr_kind_start(node, kind, (unsigned int)i + 1) - 1 : mas->max;
 	return entry;
+}
+
+/* The same where the cursor stands, whatever there is. */
+smr_inline void *up_near(struct ma_state *mas, unsigned long max)
+{
+	if (mas->status != ma_active || mas->offset + 1 > mas->reach ||
+	    mas->seq != smr_load(&mas->tree->ma_seq, RELAXED))
+		return NULL;
+	if (smr_likely(smr_enode_is(mas->node, SMR_SLEAF)))
+		return up_in_leaf(SMR_SLEAF, mas, max);
+	return SMR_FOR_LEAF(mas->node, up_in_leaf, mas, max);
 }
 
 /* Of a cursor in a leaf of @kind: the entry below, behind one gap at most, is there as well. */
@@ -413,19 +478,9 @@ smr_inline void *down_in_leaf(enum smr_kind kind, struct ma_state *mas, unsigned
 	return entry;
 }
 
-/* Does the cursor stand in a leaf that its parent leads to? */
-smr_inline bool may_step(const struct ma_state *mas)
+smr_inline void *down_near(struct ma_state *mas, unsigned long min)
 {
-	return mas->status == ma_active && mas->reach && smr_path_fresh(mas);
-}
-
-/* To the next entry on the way; in the cursor's own leaf, on the way up, the header looks. */
-smr_inline void *to_entry(struct ma_state *mas, unsigned long limit, bool up)
-{
-	if (smr_unlikely(!may_step(mas)))
-		return NULL;
-	return up ? SMR_FOR_LEAF(mas->node, up_to_leaf, mas, limit)
-		  : SMR_FOR_LEAF(mas->node, down_in_leaf, mas, limit);
+	return may_step(mas) ? SMR_FOR_LEAF(mas->node, down_in_leaf, mas, min) : NULL;
 }
 
 /* To the range above or below, entry or gap, if that is one piece, and in the same leaf. */
@@ -453,18 +508,19 @@ smr_inline bool to_range(struct ma_state *mas, unsigned long limit, bool up, voi
 
 /* ---- The interface ---- */
 
-void *mas_find_beyond_(struct ma_state *mas, unsigned long max)
+/* From the end of a leaf, or over more than one gap. */
+static smr_noinline void *find_beyond(struct ma_state *mas, unsigned long max)
 {
-	void *entry = to_entry(mas, max, true);
+	void *entry = may_step(mas) ? smri_next_near(mas, max) : NULL;
 
 	return smr_likely(entry) ? entry : find(mas, max, false);
 }
 
 void *mas_find(struct ma_state *mas, unsigned long max)
 {
-	void *entry = mas_find_near_(mas, max);
+	void *entry = up_near(mas, max);
 
-	return smr_likely(entry) ? entry : mas_find_beyond_(mas, max);
+	return smr_likely(entry) ? entry : find_beyond(mas, max);
 }
 
 void *mas_find_range(struct ma_state *mas, unsigned long max)
@@ -476,7 +532,7 @@ void *mas_find_range(struct ma_state *mas, unsigned long max)
 
 void *mas_find_rev(struct ma_state *mas, unsigned long min)
 {
-	void *entry = to_entry(mas, min, false);
+	void *entry = down_near(mas, min);
 
 	return smr_likely(entry) ? entry : find_rev(mas, min, false);
 }
@@ -490,14 +546,14 @@ void *mas_find_range_rev(struct ma_state *mas, unsigned long min)
 
 static smr_noinline void *next_beyond(struct ma_state *mas, unsigned long max)
 {
-	void *entry = to_entry(mas, max, true);
+	void *entry = may_step(mas) ? smri_next_near(mas, max) : NULL;
 
 	return smr_likely(entry) ? entry : next(mas, max, false);
 }
 
 void *mas_next(struct ma_state *mas, unsigned long max)
 {
-	void *entry = mas_find_near_(mas, max);
+	void *entry = up_near(mas, max);
 
 	return smr_likely(entry) ? entry : next_beyond(mas, max);
 }
@@ -511,7 +567,7 @@ void *mas_next_range(struct ma_state *mas, unsigned long max)
 
 void *mas_prev(struct ma_state *mas, unsigned long min)
 {
-	void *entry = to_entry(mas, min, false);
+	void *entry = down_near(mas, min);
 
 	return smr_likely(entry) ? entry : prev(mas, min, false);
 }

@@ -109,9 +109,20 @@ static void commit_root(struct smr_write *w)
 	smr_replace_tree(w->mt, w->mas, w->entry);
 }
 
+/*
+ * An entry has taken the place of a gap and its slot, and no other. Loops that know what is left in
+ * the leaf (iterate.c) do not know of it.
+ */
+static void filled(struct smr_write *w)
+{
+	smr_advance(w->mt);
+	w->mas->seq = w->mt->ma_seq;
+}
+
 static void commit_slot(struct smr_write *w)
 {
 	void **slot = smr_slots(w->mas->node) + w->i;
+	bool gap = !*slot;
 
 	/* What is there already may be in a leaf that a transaction must not write to. */
 	if (*slot == w->entry)
@@ -120,6 +131,8 @@ static void commit_slot(struct smr_write *w)
 		smr_mark_pieces(smr_node_of(w->mas->node));
 	smr_update_gaps(w);
 	smr_publish(slot, w->entry);
+	if (gap)
+		filled(w);
 }
 
 /*
@@ -136,6 +149,7 @@ static void commit_join(struct smr_write *w)
 	for (unsigned int i = w->i + 1; i <= w->j; i++)
 		smr_publish(slots + i, smr_joined());
 	smr_publish(slots + w->i, w->entry);
+	filled(w);
 }
 
 /* The cursor's leaf has become @leaf, with the new range at @x. */

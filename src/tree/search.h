@@ -180,13 +180,13 @@ smr_inline uint64_t smri_lengths_from_short_any(const int16_t *bound, uint16_t u
 	return bits;
 }
 
-/* For gap.c: a bit for each slot of a leaf that holds NULL; those behind its count mean nothing. */
+/* A bit for each slot of a leaf that holds NULL; those behind its count mean nothing. */
 smr_inline uint64_t smri_nulls_any(void *const *slots, enum smr_kind kind)
 {
 	uint64_t bits = 0;
 
 	for (unsigned int i = 0; i < smr_leaf_cap(kind); i++)
-		bits |= (uint64_t)!slots[i] << i;
+		bits |= (uint64_t)!smr_load(&slots[i], RELAXED) << i;
 	return bits;
 }
 

@@ -304,7 +304,7 @@ bool smr_range_up(struct ma_state *mas)
 	if (mas->max == ULONG_MAX)
 		return false;
 	if (leaf) {
-		smr_leaf_enter(mas, leaf);
+		smr_leaf_enter(mas, leaf, false);
 		return true;
 	}
 	if (smr_unlikely(!turn_up(mas, &d, true))) {

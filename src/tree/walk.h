@@ -53,7 +53,6 @@ smr_inline void smr_cursor_on(struct ma_state *mas, void *leaf, unsigned int cou
 {
 	mas->node = leaf;
 	mas->end = (unsigned char)(count - 1);
-	mas->unit = 1UL << smr_node_of(leaf)->shift;
 #ifdef SMR_LOCKCHECK
 	mas->reach = 0;
 #else
@@ -159,7 +158,7 @@ smr_inline void smr_prefetch_ahead(const struct ma_state *mas, unsigned int d, u
  * Moves the cursor to the first range of @leaf, which smr_leaf_behind() has given. What lies ahead
  * is asked for last: in front of this leaf's lines, it would keep them waiting.
  */
-smr_inline void smr_leaf_enter(struct ma_state *mas, void *leaf)
+smr_inline void smr_leaf_enter(struct ma_state *mas, void *leaf, bool amid)
 {
 	unsigned int d = mas->depth, next = mas->slot[d - 1] + 1u;
 	const void *inner = mas->path[d - 1];
@@ -170,9 +169,12 @@ smr_inline void smr_leaf_enter(struct ma_state *mas, void *leaf)
 	mas->offset = 0;
 	smr_cursor_on(mas, leaf, smr_count(leaf));
 	mas->min = mas->max + 1;
-	mas->max = next + 1 < smr_count(inner) ? smr_child_start(inner, next + 1) - 1
-					       : smr_path_max(mas->path, mas->slot, d - 1);
-	smr_prefetch_ahead(mas, d - 1, next + SMR_AHEAD);
+	mas->max = amid || next + 1 < smr_count(inner) ? smr_child_start(inner, next + 1) - 1
+						       : smr_path_max(mas->path, mas->slot, d - 1);
+	if (amid)
+		smr_prefetch_node(smr_slot_read(smr_slots(inner) + next + SMR_AHEAD));
+	else
+		smr_prefetch_ahead(mas, d - 1, next + SMR_AHEAD);
 }
 
 /* The cursor is on the range, or gap, that is pieces [from..to] of its leaf. */

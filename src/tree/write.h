@@ -159,8 +159,9 @@ smr_inline void smr_publish(void **slot, void *value)
 }
 
 /*
- * ORDER seq: the new number comes after the new nodes. PARTNER walk.c, smr_walk(). WITHOUT a cursor
- * takes the number of nodes it has not seen.
+ * ORDER seq: the new number comes after the new nodes, and after an entry in the place of a gap.
+ * PARTNER walk.c, smr_walk() and smri_path_renew(). WITHOUT a cursor takes the number of nodes that
+ * it has not seen, or a loop (each_isa.h) that of such entries.
  */
 smr_inline void smr_advance(struct maple_tree *mt)
 {

@@ -14,7 +14,6 @@
 
 #ifdef LET_INLINES
 #include "support/inlines.h"
-#define mas_find_inline_ find_inline /* in mas_for_each() */
 #endif
 
 #define KEYS 4000UL
@@ -209,6 +208,78 @@ static void changes_ahead_rcu(void **state)
 	changes_ahead(MT_FLAGS_USE_RCU);
 }
 
+/* All of the range, or the gap, that @unit lies in. */
+static struct span around(const struct world *w, unsigned long unit)
+{
+	struct span r = { unit, unit };
+
+	while (r.from > 0 && w->value[r.from - 1] == w->value[unit])
+		r.from--;
+	while (r.to + 1 < KEYS && w->value[r.to + 1] == w->value[unit])
+		r.to++;
+	return r;
+}
+
+/*
+ * Something between @unit, the first behind the loop's range, and the end of what lies a little
+ * further on: a gap is filled exactly, be it in pieces, at the end of a leaf or amid it; an entry
+ * goes, or gets another; or whatever lies there is cut.
+ */
+static void change_near(struct world *w, struct ma_state *mas, unsigned long unit,
+			unsigned int *seed)
+{
+	struct span r = around(w, unit + (unsigned long)rand_r(seed) % 12);
+	unsigned int how = (unsigned int)rand_r(seed) % 8;
+	unsigned int value = how % 4 == 3 ? 0 : (unsigned int)KEYS + (unsigned int)rand_r(seed);
+
+	if (r.from < unit || (how == 0 && r.to == r.from))
+		return;
+	if (how == 0)
+		r.to--;
+	mas_set_range(mas, key(w, r.from), key(w, r.to) + w->step - 1);
+	assert_int_equal(mas_store_gfp(mas, value ? xa_mk_value(value) : NULL, GFP_KERNEL), 0);
+	for (unsigned long i = r.from; i <= r.to; i++)
+		w->value[i] = value;
+}
+
+static void changes_anywhere_ahead(unsigned int flags, unsigned long step, unsigned int seed)
+{
+	static struct world w;
+	MA_STATE(mas, &w.tree, 0, 0);
+	MA_STATE(other, &w.tree, 0, 0);
+	unsigned long at = 0;
+	void *entry;
+
+	begin(&w, flags, 0, step);
+	scatter(&w, 5, seed);
+	mtree_lock(&w.tree);
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		at = expect(&w, &mas, entry, at);
+		if (rand_r(&seed) % 2 && at + 12 < KEYS)
+			change_near(&w, &other, at, &seed);
+		/* Its own cursor looks where it is, or steps back, so that this comes again. */
+		if (rand_r(&seed) % 4 == 0)
+			assert_ptr_equal(mas_walk(&mas), entry);
+		if (rand_r(&seed) % 4 == 0 && at > 100 && mas_prev(&mas, 0))
+			at = (mas.last + 1) / step;
+	}
+	assert_int_equal(next_range(&w, at).from, KEYS);
+	assert_int_equal(mt_check(&w.tree, NULL, 0), 0);
+	mtree_unlock(&w.tree);
+	mtree_destroy(&w.tree);
+}
+
+static void changes_of_all_sorts_ahead(void **state)
+{
+	(void)state;
+	for (unsigned int seed = 1; seed <= 40; seed++) {
+		changes_anywhere_ahead(0, 4096, seed);
+		changes_anywhere_ahead(MT_FLAGS_USE_RCU, 4096, seed);
+		changes_anywhere_ahead(MT_FLAGS_USE_RCU | MT_FLAGS_ALLOC_RANGE, 1000003, seed);
+		changes_anywhere_ahead(MT_FLAGS_USE_RCU, (1UL << 51) - 1, seed);
+	}
+}
+
 /* The loop's own cursor is moved: set elsewhere, paused, moved on by hand. */
 static void moved_inside(void **state)
 {
@@ -336,8 +407,11 @@ static void beside_a_writer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_limit),       cmocka_unit_test(changes_ahead_plain),
-		cmocka_unit_test(changes_ahead_rcu), cmocka_unit_test(moved_inside),
+		cmocka_unit_test(every_limit),
+		cmocka_unit_test(changes_ahead_plain),
+		cmocka_unit_test(changes_ahead_rcu),
+		cmocka_unit_test(moved_inside),
+		cmocka_unit_test(changes_of_all_sorts_ahead),
 		cmocka_unit_test(beside_a_writer),
 	};
 

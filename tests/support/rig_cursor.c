@@ -514,7 +514,6 @@ static bool step_each(struct rig *rig, const struct op *op)
 		if (!good)
 			break;
 		more = rm_next(&rig->model, last, &first, &last, &want) && first <= max;
-		let_inlines(&mas);
 	}
 	unlock_read(rig);
 	return (good && !more) || rig_fault(rig, "each: at %#lx..%#lx, model at %#lx..%#lx",

@@ -352,9 +352,7 @@ static void tour_up(struct field *f, unsigned long from, unsigned long to, bool 
 		visit(&t, entry, mas.index, mas.last);
 		if (blamed(&f->blame))
 			return;
-		if (++n % 2)
-			let_inlines(&mas);
-		if (locked && n % 3 == 0)
+		if (locked && ++n % 3 == 0)
 			let_in(&mas);
 	}
 	arrive(&t, to);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From entry to entry by a word with a bit for each slot that holds one: iterate.c includes this
+ * once for each instruction set, as search_isa.h is included. To go through the slots one by one
+ * would be to guess at each whether a gap comes next, and where some ranges touch and some do not,
+ * every other guess is wrong.
+ */
+
+/*
+ * The slots behind the cursor's, of its leaf, that hold entries. Slots change beside readers, so a
+ * bit is a hint: the slot is read again before it is used, and when one is filled later, the tree's
+ * number moves on (write.h). Vectors read each slot whole, for it lies within a line.
+ */
+SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(entries)(enum smr_kind kind, const struct smr_node *leaf)
+{
+	struct smr_node *node = (struct smr_node *)leaf;
+
+	return ~SMR_ISA(smri_nulls)(smr_kind_slots(node, kind), kind) &
+	       ((UINT64_C(2) << (node->count - 1)) - 1);
+}
+
+SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(left)(enum smr_kind kind, const struct ma_state *mas)
+{
+	return SMR_ISA(entries)(kind, smr_kind_node(mas->node, kind)) & ~UINT64_C(1) << mas->offset;
+}
+
+/* To the first of those that are @left in the cursor's leaf. */
+SMR_ISA_TARGET smr_inline struct mt_found_ SMR_ISA(within)(enum smr_kind kind, struct ma_state *mas,
+							   unsigned long max, uint64_t left)
+{
+	const struct smr_node *node = smr_kind_node(mas->node, kind);
+	unsigned int i = (unsigned int)__builtin_ctzl(left);
+	struct mt_found_ found = { NULL, left & (left - 1) };
+	void *entry = smr_slot_read(smr_kind_slots(smr_kind_node(mas->node, kind), kind) + i);
+
+	if (!entry || smr_load(&node->dead, RELAXED) || mas->last >= max ||
+	    smr_kind_start(node, kind, i) > max)
+		return found;
+	mas->offset = i;
+	mas->index = smr_kind_start(node, kind, i);
+	mas->last = i < mas->end ? smr_kind_start(node, kind, i + 1) - 1 : mas->max;
+	found.entry = entry;
+	return found;
+}
+
+/*
+ * From a leaf that has no more to the first one of the leaf behind it. A @loop wants to know of all
+ * that are there; who takes a single step, of the first two slots. @amid: as amid() says.
+ */
+SMR_ISA_TARGET smr_inline struct mt_found_ SMR_ISA(across)(enum smr_kind kind, struct ma_state *mas,
+							   unsigned long max, bool loop, bool amid)
+{
+	void *leaf = smr_leaf_behind(mas), *entry;
+	struct mt_found_ found = { NULL, 0 };
+	struct smr_node *node;
+	unsigned long first;
+	unsigned int i;
+
+	if (smr_unlikely(!leaf || !smr_enode_is(leaf, kind)))
+		return found;
+	node = smr_kind_node(leaf, kind);
+	found.left = loop ? SMR_ISA(entries)(kind, node)
+			  : first_entries(smr_kind_slots(node, kind));
+	if (smr_unlikely(!found.left))
+		return found;
+	i = (unsigned int)__builtin_ctzl(found.left);
+	found.left &= found.left - 1;
+	entry = smr_slot_read(smr_kind_slots(node, kind) + i);
+	first = either(i > 0, smr_kind_start(node, kind, i + !i), mas->max + 1);
+	if (smr_unlikely(!entry || smr_load(&node->dead, RELAXED) || first > max ||
+			 mas->last >= max || node->count < i + 2))
+		return found;
+	smr_leaf_enter(mas, leaf, amid);
+	mas->offset = i;
+	mas->index = first;
+	mas->last = smr_kind_start(node, kind, i + 1) - 1;
+	found.entry = entry;
+	return found;
+}
+
+SMR_ISA_TARGET smr_inline struct mt_found_ SMR_ISA(near)(enum smr_kind kind, struct ma_state *mas,
+							 unsigned long max, bool loop)
+{
+	uint64_t left = at_end(kind, mas) ? 0 : SMR_ISA(left)(kind, mas);
+
+	return left ? SMR_ISA(within)(kind, mas, max, left)
+		    : SMR_ISA(across)(kind, mas, max, loop, false);
+}
+
+SMR_ISA_TARGET static void *SMR_ISA(smri_next_near)(struct ma_state *mas, unsigned long max)
+{
+	return SMR_FOR_LEAF(mas->node, SMR_ISA(near), mas, max, false).entry;
+}
+
+/* The rest of mas_each_beyond_(). */
+SMR_ISA_TARGET static smr_noinline struct mt_found_ SMR_ISA(smri_each_far)(struct ma_state *mas,
+									   unsigned long max)
+{
+	bool reach = mas->reach;
+	struct mt_found_ found = { NULL, 0 };
+
+	if (smr_likely(may_step(mas))) {
+		found = SMR_FOR_LEAF(mas->node, SMR_ISA(near), mas, max, true);
+		if (found.entry)
+			return found;
+	}
+	found.entry = find(mas, max, false);
+	found.left = 0;
+	if (found.entry && mas->node && (reach || mas->reach))
+		found.left = SMR_FOR_LEAF(mas->node, SMR_ISA(left), mas);
+	return found;
+}
+
+/*
+ * The hot way calls nothing, so that it needs no frame: behind the end of a leaf, which nobody has
+ * foreseen, a loop waits for each instruction.
+ */
+SMR_ISA_TARGET static struct mt_found_ SMR_ISA(mas_each_beyond_)(struct ma_state *mas,
+								 unsigned long max,
+								 unsigned long left,
+								 unsigned long last,
+								 unsigned long seq)
+{
+	struct mt_found_ found;
+
+	if (smr_likely(!left && last == mas->last && seq == mas->seq && may_step(mas) &&
+		       amid(mas))) {
+		found = SMR_FOR_LEAF(mas->node, SMR_ISA(across), mas, max, true, true);
+		if (smr_likely(found.entry))
+			return found;
+	}
+	return SMR_ISA(smri_each_far)(mas, max);
+}
