@@ -54,7 +54,7 @@ void run_mappings(const std::string &dist, size_t n, const options &opt,
 {
 	const key_set keys = make_keys(dist, n, opt.ops, opt.seed);
 	const bool single = wanted_any(opt, { "build", "load", "load-dep", "load-batch", "iterate",
-					      "churn", "bytes", "bytes-churn" });
+					      "churn", "resize", "bytes", "bytes-churn" });
 	const bool readers = !reader_cpus.empty() && wanted_group(opt, { "2", "3", "4", "5" });
 
 	take_turns({ dist, n }, opt, results,

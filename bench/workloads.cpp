@@ -143,6 +143,24 @@ double churn_ns(const bench_peer &peer, void *tree, const key_set &keys, size_t 
 	return (now_ns() - start) / static_cast<double>(ops);
 }
 
+/* The first time around a mapping becomes its upper half, the next time it is whole again. */
+double resize_ns(const bench_peer &peer, void *tree, const key_set &keys, size_t ops)
+{
+	const double start = now_ns();
+
+	for (size_t i = 0; i < ops; i++) {
+		const bench_range &range = keys.moves[i % keys.moves.size()];
+		const unsigned long middle = range.first + (range.last - range.first + 1) / 2;
+		const bool whole = i / keys.moves.size() % 2 == 0;
+
+		if (peer.erase(tree, whole ? range.first : middle) != range.entry)
+			wrong_answer(peer, "erase");
+		if (peer.store(tree, whole ? middle : range.first, range.last, range.entry) != 0)
+			wrong_answer(peer, "store of another size");
+	}
+	return (now_ns() - start) / static_cast<double>(ops);
+}
+
 double bytes_each(const bench_peer &peer, void *tree, const key_set &keys)
 {
 	if (peer.settle)
@@ -214,6 +232,8 @@ static std::vector<workload_info> make_infos()
 		{ "load-batch", "ns", "1", "random look-ups, 32 handed over at a time" },
 		{ "iterate", "ns", "1", "a walk over all mappings, per mapping" },
 		{ "churn", "ns", "1", "erase of a random mapping and store of the same, per pair" },
+		{ "resize", "ns", "1",
+		  "erase of a random mapping and store of its upper half, or of all of it again" },
 		{ "gap-first", "ns", "1",
 		  "search of the lowest gap that fits, above a random mapping" },
 		{ "gap-last", "ns", "1",
@@ -283,6 +303,8 @@ void run_single(const bench_peer &peer, const key_set &keys, const options &opt,
 		sink("churn", churn_ns(peer, tree, keys, changes));
 		sink("bytes-churn", bytes_each(peer, tree, keys));
 	}
+	if (peer.can & BENCH_CAN_STORE && wanted(opt, "resize"))
+		sink("resize", resize_ns(peer, tree, keys, changes));
 	peer.destroy(tree);
 }
 
