@@ -29,18 +29,21 @@ smr_inline uint32_t range_figure(unsigned long first, unsigned long last, uint64
 	return smr_gap_figure(last - first) & -(uint32_t)(gaps & 1);
 }
 
-/* The figure of the largest of those gaps that are in pieces (run.h). */
-static uint32_t runs_figure(const void *leaf, unsigned int end, unsigned long min,
-			    unsigned long max, uint64_t gaps)
+/* The figure of the larger of those gaps in pieces that the leaf begins and ends with. */
+smr_inline uint32_t outer_runs_figure(const void *leaf, unsigned int end, unsigned long min,
+				      unsigned long max, uint64_t gaps)
 {
 	uint32_t largest = 0, figure;
+	uint64_t others = ~gaps & ((UINT64_C(2) << end) - 1);
 	unsigned int i, j;
 
-	for (uint64_t left = gaps & gaps >> 1; left; left &= ~UINT64_C(0) << j) {
-		i = (unsigned int)__builtin_ctzl(left);
-		j = i + (unsigned int)__builtin_ctzl(~(gaps >> i));
-		figure = smr_gap_figure(smr_leaf_last(leaf, j - 1, end, max) -
-					smr_leaf_first(leaf, i, min));
+	if (smr_unlikely((gaps & 3) == 3)) {
+		j = others ? (unsigned int)__builtin_ctzl(others) - 1 : end;
+		largest = smr_gap_figure(smr_leaf_last(leaf, j, end, max) - min);
+	}
+	if (smr_unlikely(end > 0 && (gaps >> (end - 1) & 3) == 3)) {
+		i = others ? 64u - (unsigned int)__builtin_clzl(others) : 0;
+		figure = smr_gap_figure(max - smr_leaf_first(leaf, i, min));
 		largest = smr_gap_larger(largest, figure);
 	}
 	return largest;

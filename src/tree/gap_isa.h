@@ -16,16 +16,37 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(gaps_of)(enum smr_kind kind, const vo
 	       ((UINT64_C(2) << (node->count - 1)) - 1);
 }
 
-/* The length of the longest of those @ranges of a leaf, none of them its first or last. */
+/*
+ * The length of the longest of those @ranges of a leaf, with the @more behind each, none of them
+ * its first or last.
+ */
 SMR_ISA_TARGET smr_inline unsigned long SMR_ISA(longest_of)(enum smr_kind kind,
 							    const struct smr_node *node,
-							    uint64_t ranges)
+							    uint64_t ranges, unsigned int more)
 {
 	if (smr_kind_wide(kind))
-		return SMR_ISA(smri_longest_wide)(node->b64, ranges);
+		return SMR_ISA(smri_longest_wide)(node->b64, ranges, more);
 	if (smr_kind_short(kind))
-		return (unsigned long)SMR_ISA(smri_longest_short)(node->b16, ranges) << node->shift;
-	return (unsigned long)SMR_ISA(smri_longest)(node->b32, ranges) << node->shift;
+		return (unsigned long)SMR_ISA(smri_longest_short)(node->b16, ranges, more)
+		       << node->shift;
+	return (unsigned long)SMR_ISA(smri_longest)(node->b32, ranges, more) << node->shift;
+}
+
+/*
+ * The length of the longest of the gaps that are in pieces (run.h), @middle being those pieces that
+ * are neither the leaf's first nor its last. Of more than two pieces some are seen twice.
+ */
+SMR_ISA_TARGET smr_inline unsigned long SMR_ISA(longest_run)(enum smr_kind kind,
+							     const struct smr_node *node,
+							     uint64_t middle)
+{
+	unsigned long longest = 0, length;
+
+	for (unsigned int more = 1; (middle &= middle >> 1) != 0; more++) {
+		length = SMR_ISA(longest_of)(kind, node, middle, more);
+		longest = length > longest ? length : longest;
+	}
+	return longest;
 }
 
 /*
@@ -41,16 +62,20 @@ SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(beside)(enum smr_kind kind, const voi
 	unsigned long first_end = end ? smr_kind_start(node, kind, 1) - 1 : max;
 	unsigned long last_start = end ? smr_kind_start(node, kind, end) : min;
 	uint64_t gaps = SMR_ISA(gaps_of)(kind, leaf), middle;
-	uint32_t largest;
+	uint32_t largest, run;
 
 	if (i <= j)
 		gaps &= ~((UINT64_C(2) << j) - (UINT64_C(1) << i));
 	middle = gaps & ~(UINT64_C(1) << end) & ~UINT64_C(1);
-	largest = length_figure(SMR_ISA(longest_of)(kind, node, middle));
+	largest = length_figure(SMR_ISA(longest_of)(kind, node, middle, 0));
 	largest = smr_gap_larger(largest, range_figure(min, first_end, gaps));
 	largest = smr_gap_larger(largest, range_figure(last_start, max, gaps >> end));
-	if (smr_unlikely(gaps & gaps >> 1))
-		largest = smr_gap_larger(largest, runs_figure(leaf, end, min, max, gaps));
+	if (gaps & gaps >> 1) {
+		run = length_figure(SMR_ISA(longest_run)(kind, node, middle));
+		largest = smr_gap_larger(largest, run);
+		run = outer_runs_figure(leaf, end, min, max, gaps);
+		largest = smr_gap_larger(largest, run);
+	}
 	return largest;
 }
 

@@ -191,40 +191,42 @@ smr_inline uint64_t smri_nulls_any(void *const *slots, enum smr_kind kind)
 }
 
 /*
- * For gap.c: the longest of those ranges of a narrow leaf that have a bit, its first and last left
- * out, in units.
+ * For gap.c: the longest of those ranges of a narrow leaf that have a bit, with the @more behind
+ * each, the leaf's first and last left out; in units.
  */
-smr_inline uint32_t smri_longest_any(const int32_t *bound, uint64_t ranges)
+smr_inline uint32_t smri_longest_any(const int32_t *bound, uint64_t ranges, unsigned int more)
 {
 	int32_t longest = 0, length;
 
 	for (unsigned int k = 1; k < SMR_NLEAF_CAP - 1; k++) {
-		length = ranges >> k & 1 ? bound[k] - bound[k - 1] : 0;
+		length = ranges >> k & 1 ? bound[k + more] - bound[k - 1] : 0;
 		longest = length > longest ? length : longest;
 	}
 	return (uint32_t)longest;
 }
 
 /* The same of a short leaf. */
-smr_inline uint32_t smri_longest_short_any(const int16_t *bound, uint64_t ranges)
+smr_inline uint32_t smri_longest_short_any(const int16_t *bound, uint64_t ranges, unsigned int more)
 {
 	uint16_t longest = 0, length;
 
 	for (unsigned int k = 1; k < SMR_SLEAF_CAP - 1; k++) {
-		length = ranges >> k & 1 ? (uint16_t)(bound[k] - bound[k - 1]) : 0;
+		length = ranges >> k & 1 ? (uint16_t)(bound[k + more] - bound[k - 1]) : 0;
 		longest = length > longest ? length : longest;
 	}
 	return longest;
 }
 
 /* The same of a wide leaf: a length. */
-smr_inline unsigned long smri_longest_wide_any(const int64_t *bound, uint64_t ranges)
+smr_inline unsigned long smri_longest_wide_any(const int64_t *bound, uint64_t ranges,
+					       unsigned int more)
 {
 	unsigned long longest = 0, length;
 
 	for (unsigned int k = 1; k < SMR_WLEAF_CAP - 1; k++) {
-		length = (unsigned long)bound[k] - (unsigned long)bound[k - 1];
-		length = ranges >> k & 1 ? length : 0;
+		length = ranges >> k & 1
+				 ? (unsigned long)bound[k + more] - (unsigned long)bound[k - 1]
+				 : 0;
 		longest = length > longest ? length : longest;
 	}
 	return longest;

@@ -298,7 +298,8 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_largest32(__m256i v)
 }
 
 /* Bit 0 and the one of the last range that there can be do not count. */
-SMR_TARGET_avx2 smr_inline uint32_t smri_longest_avx2(const int32_t *bound, uint64_t ranges)
+SMR_TARGET_avx2 smr_inline uint32_t smri_longest_avx2(const int32_t *bound, uint64_t ranges,
+						      unsigned int more)
 {
 	const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
 	__m256i longest = _mm256_setzero_si256(), from, to, in;
@@ -309,7 +310,7 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_longest_avx2(const int32_t *bound, uint
 #pragma GCC unroll 5
 	for (unsigned int k = 0; k < 40; k += 8) {
 		from = _mm256_loadu_si256((const __m256i_u *)(bound + k));
-		to = _mm256_loadu_si256((const __m256i_u *)(bound + k + 1));
+		to = _mm256_loadu_si256((const __m256i_u *)(bound + k + 1 + more));
 		in = _mm256_and_si256(_mm256_set1_epi32((int)(ranges >> k)), bit);
 		in = _mm256_cmpeq_epi32(in, bit);
 		longest = _mm256_max_epi32(longest,
@@ -328,7 +329,8 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_largest16(__m256i v)
 	return (uint16_t)_mm_cvtsi128_si32(half);
 }
 
-SMR_TARGET_avx2 smr_inline uint32_t smri_longest_short_avx2(const int16_t *bound, uint64_t ranges)
+SMR_TARGET_avx2 smr_inline uint32_t smri_longest_short_avx2(const int16_t *bound, uint64_t ranges,
+							    unsigned int more)
 {
 	const __m256i bit = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048,
 					      4096, 8192, 16384, INT16_MIN);
@@ -339,7 +341,7 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_longest_short_avx2(const int16_t *bound
 	for (unsigned int k = 1; k < 48; k += 16) {
 		in = _mm256_and_si256(_mm256_set1_epi16((int16_t)(ranges >> k)), bit);
 		in = _mm256_cmpeq_epi16(in, bit);
-		in = _mm256_and_si256(smri_short_lengths(bound, k, 0), in);
+		in = _mm256_and_si256(smri_short_lengths(bound, k, more), in);
 		longest = _mm256_max_epu16(longest, in);
 	}
 	return smri_largest16(longest);
@@ -358,13 +360,13 @@ SMR_TARGET_avx2 smr_inline unsigned long smri_largest64(__m256i v)
 	return (unsigned long)_mm_cvtsi128_si64(_mm256_castsi256_si128(v)) ^ SMR_WIDE_SIGN;
 }
 
-/* The lengths of those of ranges @k to @k + 3 of a wide leaf that have a bit. */
+/* The lengths of those of ranges @k to @k + 3 of a wide leaf that have a bit, as above. */
 SMR_TARGET_avx2 smr_inline __m256i smri_wide_lengths(const int64_t *bound, unsigned int k,
-						     uint64_t ranges)
+						     uint64_t ranges, unsigned int more)
 {
 	const __m256i bit = _mm256_setr_epi64x(1, 2, 4, 8);
 	__m256i from = _mm256_loadu_si256((const __m256i_u *)(bound + k - 1));
-	__m256i to = _mm256_loadu_si256((const __m256i_u *)(bound + k));
+	__m256i to = _mm256_loadu_si256((const __m256i_u *)(bound + k + more));
 	__m256i in = _mm256_and_si256(_mm256_set1_epi64x((long long)(ranges >> k)), bit);
 
 	return _mm256_and_si256(_mm256_sub_epi64(to, from), _mm256_cmpeq_epi64(in, bit));
@@ -372,7 +374,7 @@ SMR_TARGET_avx2 smr_inline __m256i smri_wide_lengths(const int64_t *bound, unsig
 
 /* Seven vectors, and one that has three of the seventh's, for the last range there can be. */
 SMR_TARGET_avx2 smr_inline unsigned long smri_longest_wide_avx2(const int64_t *bound,
-								uint64_t ranges)
+								uint64_t ranges, unsigned int more)
 {
 	const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
 	__m256i longest = sign;
@@ -381,9 +383,9 @@ SMR_TARGET_avx2 smr_inline unsigned long smri_longest_wide_avx2(const int64_t *b
 #pragma GCC unroll 7
 	for (unsigned int k = 1; k < 29; k += 4)
 		longest = smri_larger64(
-			longest, _mm256_xor_si256(smri_wide_lengths(bound, k, ranges), sign));
+			longest, _mm256_xor_si256(smri_wide_lengths(bound, k, ranges, more), sign));
 	longest = smri_larger64(longest,
-				_mm256_xor_si256(smri_wide_lengths(bound, 26, ranges), sign));
+				_mm256_xor_si256(smri_wide_lengths(bound, 26, ranges, more), sign));
 	return smri_largest64(longest);
 }
 

@@ -226,53 +226,58 @@ SMR_TARGET_avx512 smr_inline uint64_t smri_nulls_avx512(void *const *slots, enum
 	return (bits << 16 | before) >> (smr_kind_short(kind) ? 0 : 6);
 }
 
-SMR_TARGET_avx512 smr_inline uint32_t smri_longest_avx512(const int32_t *bound, uint64_t ranges)
+SMR_TARGET_avx512 smr_inline uint32_t smri_longest_avx512(const int32_t *bound, uint64_t ranges,
+							  unsigned int more)
 {
 	__m512i a, b, c;
 
 	ranges &= (UINT64_C(1) << (SMR_NLEAF_CAP - 1)) - 1;
 	ranges >>= 1;
-	a = _mm512_maskz_mov_epi32((__mmask16)ranges, smri_lengths16(bound, 1, 0));
-	b = _mm512_maskz_mov_epi32((__mmask16)(ranges >> 16), smri_lengths16(bound, 17, 0));
-	c = _mm512_maskz_mov_epi32((__mmask16)(ranges >> 32), smri_lengths16(bound, 33, 0));
+	a = _mm512_maskz_mov_epi32((__mmask16)ranges, smri_lengths16(bound, 1, more));
+	b = _mm512_maskz_mov_epi32((__mmask16)(ranges >> 16), smri_lengths16(bound, 17, more));
+	c = _mm512_maskz_mov_epi32((__mmask16)(ranges >> 32), smri_lengths16(bound, 33, more));
 	a = _mm512_max_epi32(_mm512_max_epi32(a, b), c);
 	return smri_largest32(
 		_mm256_max_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)));
 }
 
 SMR_TARGET_avx512 smr_inline uint32_t smri_longest_short_avx512(const int16_t *bound,
-								uint64_t ranges)
+								uint64_t ranges, unsigned int more)
 {
 	__m512i a, b;
 
 	ranges &= (UINT64_C(1) << (SMR_SLEAF_CAP - 1)) - 1;
 	ranges >>= 1;
-	a = _mm512_maskz_mov_epi16((__mmask32)ranges, smri_lengths32(bound, 1, 0));
-	b = _mm512_maskz_mov_epi16((__mmask32)(ranges >> 32), smri_lengths32(bound, 33, 0));
+	a = _mm512_maskz_mov_epi16((__mmask32)ranges, smri_lengths32(bound, 1, more));
+	b = _mm512_maskz_mov_epi16((__mmask32)(ranges >> 32), smri_lengths32(bound, 33, more));
 	a = _mm512_max_epu16(a, b);
 	return smri_largest16(
 		_mm256_max_epu16(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)));
 }
 
-/* The lengths of eight ranges of a wide leaf from @k on, those left out that have no bit. */
+/*
+ * The lengths of eight ranges of a wide leaf from @k on, with the @more behind each, those left out
+ * that have no bit.
+ */
 SMR_TARGET_avx512 smr_inline __m512i smri_lengths8(const int64_t *bound, unsigned int k,
-						   uint64_t ranges)
+						   uint64_t ranges, unsigned int more)
 {
-	return _mm512_maskz_sub_epi64((__mmask8)(ranges >> k), _mm512_loadu_si512(bound + k),
+	return _mm512_maskz_sub_epi64((__mmask8)(ranges >> k), _mm512_loadu_si512(bound + k + more),
 				      _mm512_loadu_si512(bound + k - 1));
 }
 
 SMR_TARGET_avx512 smr_inline unsigned long smri_longest_wide_avx512(const int64_t *bound,
-								    uint64_t ranges)
+								    uint64_t ranges,
+								    unsigned int more)
 {
 	__m512i v;
 	__m256i half;
 
 	ranges &= (UINT64_C(1) << (SMR_WLEAF_CAP - 1)) - 1;
-	v = _mm512_max_epu64(
-		_mm512_max_epu64(smri_lengths8(bound, 1, ranges), smri_lengths8(bound, 9, ranges)),
-		_mm512_max_epu64(smri_lengths8(bound, 17, ranges),
-				 smri_lengths8(bound, 25, ranges)));
+	v = _mm512_max_epu64(_mm512_max_epu64(smri_lengths8(bound, 1, ranges, more),
+					      smri_lengths8(bound, 9, ranges, more)),
+			     _mm512_max_epu64(smri_lengths8(bound, 17, ranges, more),
+					      smri_lengths8(bound, 25, ranges, more)));
 	half = _mm256_max_epu64(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
 	half = _mm256_max_epu64(half, _mm256_permute4x64_epi64(half, 0x4e));
 	half = _mm256_max_epu64(half, _mm256_permute4x64_epi64(half, 0xb1));

@@ -160,11 +160,12 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 		return smri_nulls_##isa(smr_kind_slots(&node, kind), kind);                        \
 	}                                                                                          \
                                                                                                    \
-	SMR_TARGET_##isa static uint64_t longest_##isa(enum smr_kind kind, uint64_t ranges)        \
+	SMR_TARGET_##isa static uint64_t longest_##isa(enum smr_kind kind, uint64_t ranges,        \
+						       unsigned int more)                          \
 	{                                                                                          \
-		return smr_kind_wide(kind)    ? smri_longest_wide_##isa(node.b64, ranges)          \
-		       : smr_kind_short(kind) ? smri_longest_short_##isa(node.b16, ranges)         \
-					      : smri_longest_##isa(node.b32, ranges);              \
+		return smr_kind_wide(kind)    ? smri_longest_wide_##isa(node.b64, ranges, more)    \
+		       : smr_kind_short(kind) ? smri_longest_short_##isa(node.b16, ranges, more)   \
+					      : smri_longest_##isa(node.b32, ranges, more);        \
 	}
 
 SMR_EACH_ISA(DEFINE_BITS)
@@ -174,7 +175,7 @@ struct bits {
 	uint64_t (*gaps_from)(enum smr_kind kind, uint32_t figure);
 	uint64_t (*lengths_from)(enum smr_kind kind, int32_t units, unsigned int more);
 	uint64_t (*nulls)(enum smr_kind kind);
-	uint64_t (*longest)(enum smr_kind kind, uint64_t ranges);
+	uint64_t (*longest)(enum smr_kind kind, uint64_t ranges, unsigned int more);
 };
 
 #define BITS(isa) { have_##isa, gaps_from_##isa, lengths_from_##isa, nulls_##isa, longest_##isa },
@@ -284,18 +285,20 @@ static void nulls(void **state)
 	check_nulls(SMR_WLEAF);
 }
 
-static void check_longest(enum smr_kind kind, unsigned int end, uint64_t ranges)
+/* With @more ranges behind each of @ranges, the leaf's last left out. */
+static void check_longest(enum smr_kind kind, unsigned int end, uint64_t ranges, unsigned int more)
 {
 	uint64_t want = 0, length;
 
-	for (unsigned int i = 1; i < end; i++) {
-		length = (uint64_t)bound_of(kind, i) - (uint64_t)bound_of(kind, i - 1);
+	ranges &= (1UL << (end > more ? end - more : 0)) - 1;
+	for (unsigned int i = 1; i + more < end; i++) {
+		length = (uint64_t)bound_of(kind, i + more) - (uint64_t)bound_of(kind, i - 1);
 		if (ranges >> i & 1 && length > want)
 			want = length;
 	}
 	for (size_t k = 0; k < ARRAY_SIZE(bits); k++)
 		if (bits[k].have())
-			assert_int_equal(bits[k].longest(kind, ranges), want);
+			assert_int_equal(bits[k].longest(kind, ranges, more), want);
 }
 
 /* Leaves of all sizes, with few ranges asked for or many. */
@@ -315,7 +318,8 @@ static void check_longests(enum smr_kind kind)
 				node.b64[end - 1] = INT64_MAX - 1;
 			if (kind == SMR_SLEAF && n % 2)
 				node.b16[end - 1] = INT16_MAX - 1;
-			check_longest(kind, end, ranges & ((1UL << end) - 2));
+			for (unsigned int more = 0; more < SMR_RUN_MAX; more++)
+				check_longest(kind, end, ranges & ~1UL, more);
 		}
 	}
 }
