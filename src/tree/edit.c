@@ -160,6 +160,20 @@ smr_inline bool fits(struct smr_edit *e, const struct place *p, enum smr_kind ki
 	       (e->ranges <= smr_kind_cap(kind) && (e->ranges >= SMR_LEAF_MIN || p->depth == 0));
 }
 
+/*
+ * What an entry leaves of a gap joins the piece beside it: else the next erase here would find a
+ * run that is too long, and copy the leaf to put it together.
+ */
+smr_inline void take_pieces(struct smr_edit *e, const struct place *p, enum smr_kind kind)
+{
+	void *const *slots = slots_of(p, kind);
+
+	if (e->front && !slots[e->i] && e->i > 0 && !slots[e->i - 1])
+		e->i--;
+	if (e->behind && !slots[e->j] && e->j < p->end && !slots[e->j + 1])
+		e->j++;
+}
+
 /* Does an entry take the place of a run, all of it? That may be better than an edit (plan.c). */
 smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
@@ -202,6 +216,8 @@ smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct 
 	} else if (!entry || !keeps_ends(e, p, kind)) {
 		return false;
 	}
+	if (smr_unlikely(node->mark == SMR_PIECES) && entry)
+		take_pieces(e, p, kind);
 	e->stand = e->i + e->front;
 	if (!entry)
 		return join_gaps(e, p, kind) && fits(e, p, kind);

@@ -352,6 +352,43 @@ static void a_leaf_may_have_few_ranges(void **state)
 	on_beds(false, 1, few_ranges);
 }
 
+/* Erases what lies at @unit: a slot that changes. What comes over [@from..@to] takes one node. */
+static void replace_by(struct bed *b, unsigned long unit, unsigned long from, unsigned long to)
+{
+	unsigned long built = b->tree.ma_nodes_built;
+
+	erase(b, unit);
+	assert_int_equal(b->tree.ma_nodes_built, built);
+	fill(b, from, to);
+	assert_int_equal(b->tree.ma_nodes_built - built, in_rcu(b));
+	assert_int_equal(pieces(b, from - 1), 1);
+	assert_int_equal(pieces(b, to + 1), 1);
+}
+
+/*
+ * An entry between gaps shrinks, this way or that, and grows again. What it leaves of its old place
+ * is a part of the gap beside it, so the next erase is a slot, too.
+ */
+static void shrinks_and_grows(struct bed *b)
+{
+	unsigned long from = b->at, to = b->at + LEN - 1, middle = b->at + HALF;
+
+	for (unsigned int round = 0; round < 8; round++) {
+		if (round % 2 == b->variant)
+			replace_by(b, middle, middle, to);
+		else
+			replace_by(b, middle, from, middle);
+		replace_by(b, middle, from, to);
+	}
+	expect_all(b, b->at);
+}
+
+static void a_range_that_changes_its_size_takes_a_node(void **state)
+{
+	(void)state;
+	on_beds(false, 2, shrinks_and_grows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +400,7 @@ int main(void)
 		cmocka_unit_test(null_over_a_gap_is_nothing),
 		cmocka_unit_test(a_leaf_may_have_few_ranges),
 		cmocka_unit_test(places_in_all_pieces_together),
+		cmocka_unit_test(a_range_that_changes_its_size_takes_a_node),
 	};
 
 	return bed_run("tree_run", tests, sizeof(tests) / sizeof(tests[0]));
