@@ -507,14 +507,17 @@ struct mt_each_ {
 	unsigned long left;
 	unsigned long last;
 	unsigned long seq;
+	struct maple_tree *tree;
 	unsigned long base;
 	unsigned long unit; /* how many keys 1 of the bounds stands for */
+	unsigned long end;  /* the leaf's last offset, */
+	unsigned long max;  /* and key */
 };
 
 /* Private: of a loop that is about to begin. No tree comes to that number. */
-#define MT_EACH_                       \
-	{                              \
-		NULL, 0, 0, ~0UL, 0, 0 \
+#define MT_EACH_                                   \
+	{                                          \
+		NULL, 0, 0, ~0UL, NULL, 0, 0, 0, 0 \
 	}
 
 /* Private: for branches in the header's inlines: code goes straight on where a loop stays. */
@@ -532,6 +535,9 @@ MT_INLINE_ void mt_each_at_(struct mt_each_ *each, const struct ma_state *mas, u
 	each->left = left;
 	each->last = mas->last;
 	each->seq = mas->seq;
+	each->tree = mas->tree;
+	each->end = mas->end;
+	each->max = mas->max;
 	if (left) {
 		each->base = leaf->base;
 		each->unit = 1UL << leaf->shift;
@@ -581,8 +587,8 @@ MT_INLINE_ void *mas_each_leaf_(struct ma_state *mas, unsigned long max, struct 
 		return NULL;
 	mas->offset = i;
 	mas->index = first;
-	mas->last = MT_LIKELY_(i < mas->end) ? mt_each_start_(each, leaf, form, i + 1) - 1
-					     : mas->max;
+	mas->last = MT_LIKELY_(i < each->end) ? mt_each_start_(each, leaf, form, i + 1) - 1
+					      : each->max;
 	each->last = mas->last;
 	each->left &= each->left - 1;
 	return entry;
@@ -590,16 +596,16 @@ MT_INLINE_ void *mas_each_leaf_(struct ma_state *mas, unsigned long max, struct 
 
 /*
  * Private: the same where the loop stands, whatever there is. NULL as well where the cursor is not
- * where the loop has left it, or the tree is another: who moves the one or changes the other
- * changes one of these three.
+ * where the loop has left it, or the tree is another, or has changed. Of a cursor that says it is
+ * there nothing else is asked: it may be a copy from before.
  */
 MT_INLINE_ void *mas_each_near_(struct ma_state *mas, unsigned long max, struct mt_each_ *each)
 {
 	unsigned char form = (unsigned char)(unsigned long)each->leaf;
 
 	if (MT_UNLIKELY_(!each->left) || MT_UNLIKELY_(mas->status != ma_active) ||
-	    MT_UNLIKELY_(mas->last != each->last) ||
-	    MT_UNLIKELY_(each->seq != __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_RELAXED)))
+	    MT_UNLIKELY_(mas->last != each->last) || MT_UNLIKELY_(mas->tree != each->tree) ||
+	    MT_UNLIKELY_(each->seq != __atomic_load_n(&each->tree->ma_seq, __ATOMIC_RELAXED)))
 		return NULL;
 	if (MT_LIKELY_(form == (unsigned char)MT_LEAF_SHORT_))
 		return mas_each_leaf_(mas, max, each, MT_LEAF_SHORT_);
@@ -610,7 +616,8 @@ MT_INLINE_ void *mas_each_near_(struct ma_state *mas, unsigned long max, struct 
 
 /* Private: mas_find() where mas_each_near_() has found nothing; what the loop knows in parts. */
 MT_API struct mt_found_ mas_each_beyond_(struct ma_state *mas, unsigned long max,
-					 unsigned long left, unsigned long last, unsigned long seq);
+					 unsigned long left, unsigned long last, unsigned long seq,
+					 const struct maple_tree *tree);
 
 /* Private: mas_find(), without a call if possible. */
 MT_INLINE_ void *mas_each_(struct ma_state *mas, unsigned long max, struct mt_each_ *each)
@@ -620,18 +627,18 @@ MT_INLINE_ void *mas_each_(struct ma_state *mas, unsigned long max, struct mt_ea
 
 	if (MT_LIKELY_(entry))
 		return entry;
-	found = mas_each_beyond_(mas, max, each->left, each->last, each->seq);
+	found = mas_each_beyond_(mas, max, each->left, each->last, each->seq, each->tree);
 	mt_each_at_(each, mas, found.left);
 	return found.entry;
 }
 
-/* Private: a name for each line, so that a loop within another hides nothing. */
-#define MT_NAME_(name, line) MT_NAME_OF_(name, line)
-#define MT_NAME_OF_(name, line) name##line##_
+/* Private: a name for each loop, so that one within another hides nothing. */
+#define MT_NAME_(name, number) MT_NAME_OF_(name, number)
+#define MT_NAME_OF_(name, number) name##number##_
 #define MT_FOR_EACH_(mas, entry, max, each) \
 	for (struct mt_each_ each = MT_EACH_; ((entry) = mas_each_((mas), (max), &each)) != NULL;)
 
-#define mas_for_each(mas, entry, max) MT_FOR_EACH_(mas, entry, max, MT_NAME_(mt_each_, __LINE__))
+#define mas_for_each(mas, entry, max) MT_FOR_EACH_(mas, entry, max, MT_NAME_(mt_each_, __COUNTER__))
 
 /*
  * The lowest (rev: highest) gap of @size keys in [min..max]: 0 and [index..last] is the place

@@ -115,16 +115,14 @@ SMR_ISA_TARGET static smr_noinline struct mt_found_ SMR_ISA(smri_each_far)(struc
  * The hot way calls nothing, so that it needs no frame: behind the end of a leaf, which nobody has
  * foreseen, a loop waits for each instruction.
  */
-SMR_ISA_TARGET static struct mt_found_ SMR_ISA(mas_each_beyond_)(struct ma_state *mas,
-								 unsigned long max,
-								 unsigned long left,
-								 unsigned long last,
-								 unsigned long seq)
+SMR_ISA_TARGET static struct mt_found_ SMR_ISA(mas_each_beyond_)(
+	struct ma_state *mas, unsigned long max, unsigned long left, unsigned long last,
+	unsigned long seq, const struct maple_tree *of)
 {
 	struct mt_found_ found;
 
-	if (smr_likely(!left && last == mas->last && seq == mas->seq && may_step(mas) &&
-		       amid(mas))) {
+	if (smr_likely(!left && last == mas->last && seq == mas->seq && of == mas->tree &&
+		       may_step(mas) && amid(mas))) {
 		found = SMR_FOR_LEAF(mas->node, SMR_ISA(across), mas, max, true, true);
 		if (smr_likely(found.entry))
 			return found;

@@ -418,7 +418,7 @@ smr_inline bool amid(const struct ma_state *mas)
 SMR_DISPATCH(static void *, smri_next_near, (struct ma_state * mas, unsigned long max));
 SMR_DISPATCH(struct mt_found_, mas_each_beyond_,
 	     (struct ma_state * mas, unsigned long max, unsigned long left, unsigned long last,
-	      unsigned long seq));
+	      unsigned long seq, const struct maple_tree *of));
 
 /* Of a cursor in a leaf of @kind: the entry above, behind one gap at most, is there as well. */
 smr_inline void *up_in_leaf(enum smr_kind kind, struct ma_state *mas, unsigned long max)

@@ -339,6 +339,90 @@ static void moved_inside(void **state)
 	mtree_destroy(&w.tree);
 }
 
+/* A loop whose cursor is now of one tree, now of another that has been copied from the same. */
+static void two_trees_in_turn(void **state)
+{
+	static struct world w;
+	struct maple_tree copy[2];
+	MA_STATE(first, &copy[0], 0, 0);
+	MA_STATE(second, &copy[1], 0, 0);
+	struct ma_state *mas = &first;
+	unsigned long n = 0;
+	void *entry;
+
+	(void)state;
+	begin(&w, 0, 0, 4096);
+	for (unsigned long i = 0; i < KEYS; i += 2)
+		put(&w, i, i, (unsigned int)i + 1);
+	for (unsigned int k = 0; k < 2; k++) {
+		mt_init(&copy[k]);
+		assert_int_equal(mtree_dup(&w.tree, &copy[k], GFP_KERNEL), 0);
+	}
+	for (unsigned long i = 0; i < KEYS; i += 2) /* slots that change, no more */
+		assert_int_equal(mtree_store_range(&copy[1], key(&w, i), key(&w, i) + 4095,
+						   xa_mk_value(KEYS + i), GFP_KERNEL),
+				 0);
+	mtree_lock(&copy[0]);
+	mtree_lock_nested(&copy[1], 1);
+	mas_for_each(mas, entry, ULONG_MAX) {
+		unsigned long unit = n++ / 2 * 2;
+
+		assert_int_equal(mas->index, key(&w, unit));
+		assert_ptr_equal(entry, xa_mk_value(mas == &first ? unit + 1 : KEYS + unit));
+		mas = mas == &first ? &second : &first;
+	}
+	assert_int_equal(n, KEYS);
+	mtree_unlock(&copy[1]);
+	mtree_unlock(&copy[0]);
+	mtree_destroy(&copy[1]);
+	mtree_destroy(&copy[0]);
+	mtree_destroy(&w.tree);
+}
+
+/* The cursor becomes what it was before the leaf got ranges more. */
+static void put_back(unsigned int flags)
+{
+	static struct world w;
+	MA_STATE(mas, &w.tree, 0, 0);
+	MA_STATE(other, &w.tree, 0, 0);
+	struct ma_state before = mas;
+	unsigned long at = 0, n = 0;
+	void *entry;
+
+	begin(&w, flags, 0, 4096);
+	for (unsigned long i = 0; i < 80; i += 8)
+		put(&w, i, i + 3, (unsigned int)i + 1);
+	mtree_lock(&w.tree);
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		at = expect(&w, &mas, entry, at);
+		if (++n == 4) {
+			before = mas;
+			change(&w, &other, 72, 1);
+			change(&w, &other, 74, 1);
+			mas_walk(&mas);
+		} else if (n == 5) {
+			mas = before; /* and the fifth comes again */
+			at = 28;
+		} else if (n == 6) { /* where it is, but for what it knew of the leaf */
+			mas_set(&mas, mas.index);
+			mas_walk(&mas);
+			before.index = mas.index;
+			before.last = mas.last;
+			mas = before;
+		}
+	}
+	assert_int_equal(next_range(&w, at).from, KEYS);
+	mtree_unlock(&w.tree);
+	mtree_destroy(&w.tree);
+}
+
+static void a_cursor_from_before(void **state)
+{
+	(void)state;
+	put_back(0);
+	put_back(MT_FLAGS_USE_RCU);
+}
+
 /* ---- A reader beside a writer ---- */
 
 static struct world shared;
@@ -412,6 +496,8 @@ int main(void)
 		cmocka_unit_test(changes_ahead_rcu),
 		cmocka_unit_test(moved_inside),
 		cmocka_unit_test(changes_of_all_sorts_ahead),
+		cmocka_unit_test(two_trees_in_turn),
+		cmocka_unit_test(a_cursor_from_before),
 		cmocka_unit_test(beside_a_writer),
 	};
 

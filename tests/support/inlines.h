@@ -34,7 +34,8 @@ static inline struct mt_each_ each_from(const struct ma_state *mas)
 /* What mas_for_each() calls here. Of a leaf without reach the library does not say what is left. */
 static inline void *each_inline(struct ma_state *mas, unsigned long max, struct mt_each_ *each)
 {
-	if (!mas->reach && !each->left && each->last == mas->last && each->seq == mas->seq)
+	if (!mas->reach && !each->left && each->last == mas->last && each->seq == mas->seq &&
+	    each->tree == mas->tree)
 		*each = each_from(mas);
 	let_inlines(mas);
 	return mas_each_(mas, max, each);
