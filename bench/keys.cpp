@@ -79,8 +79,8 @@ ranges sparse_ranges(size_t n, rng &r)
 	return out;
 }
 
-/* One to 64 pages, one to 64 pages apart. */
-ranges mixed_ranges(size_t n, rng &r)
+/* One to 64 pages; one in @apart is as far from the next, at random, the others touch it. */
+ranges strewn_ranges(size_t n, rng &r, uint64_t apart)
 {
 	ranges out;
 	unsigned long at = base;
@@ -89,24 +89,20 @@ ranges mixed_ranges(size_t n, rng &r)
 		const unsigned long pages = 1 + r.below(64);
 
 		out.push_back({ at, at + pages * page - 1, entry_of(i) });
-		at += (pages + 1 + r.below(64)) * page;
+		at += (pages + (r.below(apart) == 0 ? 1 + r.below(64) : 0)) * page;
 	}
 	return out;
 }
 
-/* One to 64 pages, side by side or one to 64 pages apart, at random: as libraries lie. */
+ranges mixed_ranges(size_t n, rng &r)
+{
+	return strewn_ranges(n, r, 1);
+}
+
+/* As programs and libraries lie. */
 ranges touching_ranges(size_t n, rng &r)
 {
-	ranges out;
-	unsigned long at = base;
-
-	for (size_t i = 0; i < n; i++) {
-		const unsigned long pages = 1 + r.below(64);
-
-		out.push_back({ at, at + pages * page - 1, entry_of(i) });
-		at += (pages + (r.below(2) ? 1 + r.below(64) : 0)) * page;
-	}
-	return out;
+	return strewn_ranges(n, r, 2);
 }
 
 /* One to eight pages free between mappings, but sixty-four after one in 256. */
