@@ -125,25 +125,8 @@ smr_inline unsigned int take_place(uint64_t *left, bool high)
 	return i;
 }
 
-#define SMR_ISA(name) name##_any
-#define SMR_ISA_TARGET SMR_TARGET_any
-#include "tree/gap_isa.h"
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-
-#if SMR_HAVE_AVX2
-#define SMR_ISA(name) name##_avx2
-#define SMR_ISA_TARGET SMR_TARGET_avx2
-#include "tree/gap_isa.h"
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-
-#define SMR_ISA(name) name##_avx512
-#define SMR_ISA_TARGET SMR_TARGET_avx512
-#include "tree/gap_isa.h"
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-#endif
+#define SMR_ISA_FILE "tree/gap_isa.h"
+#include "base/isa_files.h"
 
 SMR_DISPATCH(uint32_t, smr_gap_beside,
 	     (const void *leaf, unsigned long min, unsigned long max, unsigned int i,

@@ -394,25 +394,8 @@ smr_inline bool amid(const struct ma_state *mas)
 	return d > 0 && mas->slot[d - 1] + 1u + SMR_AHEAD < smr_count(mas->path[d - 1]);
 }
 
-#define SMR_ISA(name) name##_any
-#define SMR_ISA_TARGET SMR_TARGET_any
-#include "tree/each_isa.h"
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-
-#if SMR_HAVE_AVX2
-#define SMR_ISA(name) name##_avx2
-#define SMR_ISA_TARGET SMR_TARGET_avx2
-#include "tree/each_isa.h"
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-
-#define SMR_ISA(name) name##_avx512
-#define SMR_ISA_TARGET SMR_TARGET_avx512
-#include "tree/each_isa.h"
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-#endif
+#define SMR_ISA_FILE "tree/each_isa.h"
+#include "base/isa_files.h"
 
 /* To the next entry, if it is in the cursor's leaf or the one behind it. */
 SMR_DISPATCH(static void *, smri_next_near, (struct ma_state * mas, unsigned long max));
