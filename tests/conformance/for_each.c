@@ -272,7 +272,7 @@ static void changes_anywhere_ahead(unsigned int flags, unsigned long step, unsig
 static void changes_of_all_sorts_ahead(void **state)
 {
 	(void)state;
-	for (unsigned int seed = 1; seed <= 40; seed++) {
+	for (unsigned int seed = 1; seed <= 40; seed += env_stride()) {
 		changes_anywhere_ahead(0, 4096, seed);
 		changes_anywhere_ahead(MT_FLAGS_USE_RCU, 4096, seed);
 		changes_anywhere_ahead(MT_FLAGS_USE_RCU | MT_FLAGS_ALLOC_RANGE, 1000003, seed);
