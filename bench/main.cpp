@@ -55,12 +55,15 @@ void run_mappings(const std::string &dist, size_t n, const options &opt,
 	const key_set keys = make_keys(dist, n, opt.ops, opt.seed);
 	const bool single = wanted_any(opt, { "build", "load", "load-dep", "load-batch", "iterate",
 					      "churn", "resize", "bytes", "bytes-churn" });
+	const bool in_order = wanted_any(opt, { "append", "drain" });
 	const bool readers = !reader_cpus.empty() && wanted_group(opt, { "2", "3", "4", "5" });
 
 	take_turns({ dist, n }, opt, results,
 		   [&](const bench_peer &peer, const report::sink &sink, bool warming_up) {
 			   if (single && !(peer.can & BENCH_LOCKS))
 				   run_single(peer, keys, opt, sink);
+			   if (in_order && peer.can & BENCH_CAN_STORE && !(peer.can & BENCH_LOCKS))
+				   run_in_order(peer, keys, sink);
 			   if (readers && !warming_up && peer.can & BENCH_CAN_READERS)
 				   run_readers(peer, keys, opt, reader_cpus, sink);
 		   });

@@ -120,6 +120,13 @@ static unsigned long build(void)
 	return N;
 }
 
+static unsigned long append(void)
+{
+	for (unsigned int i = 0; i < N; i++)
+		store(&ranges[i]);
+	return N;
+}
+
 static unsigned long load(void)
 {
 	for (unsigned int i = 0; i < N; i++)
@@ -212,6 +219,13 @@ static unsigned long erase(void)
 {
 	for (unsigned int i = 0; i < N; i++)
 		sink += (unsigned long)mtree_erase(&tree, ranges[order[i]].first);
+	return N;
+}
+
+static unsigned long drain(void)
+{
+	for (unsigned int i = 0; i < N; i++)
+		sink += (unsigned long)mtree_erase(&tree, ranges[i].first);
 	return N;
 }
 
@@ -341,6 +355,8 @@ static const struct workload {
 	{ "build-gaps", MT_FLAGS_ALLOC_RANGE, empty, build },
 	{ "build-rcu", RCU, empty, build },
 	{ "build-bytes", 0, empty_bytes, build },
+	{ "append", MT_FLAGS_ALLOC_RANGE, empty, append },
+	{ "append-rcu", RCU, empty, append },
 	{ "load", 0, pages, load },
 	{ "load-rcu", RCU, pages, load },
 	{ "load-bytes", 0, bytes, load },
@@ -354,6 +370,8 @@ static const struct workload {
 	{ "churn-bytes", 0, bytes, churn },
 	{ "overwrite", 0, pages, overwrite },
 	{ "erase", 0, pages, erase },
+	{ "drain", MT_FLAGS_ALLOC_RANGE, pages, drain },
+	{ "drain-rcu", RCU, pages, drain },
 	{ "gap-first", MT_FLAGS_ALLOC_RANGE, pages, gap_first },
 	{ "gap-last", MT_FLAGS_ALLOC_RANGE, pages, gap_last },
 	{ "alloc", MT_FLAGS_ALLOC_RANGE, empty, alloc },

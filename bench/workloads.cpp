@@ -11,6 +11,15 @@ void wrong_answer(const bench_peer &peer, const char *what)
 	std::exit(1);
 }
 
+/*
+ * Small trees are built many times over, so that there is something to measure; not thousands of
+ * times, for to destroy one may take a grace period.
+ */
+static size_t builds_of(const key_set &keys)
+{
+	return std::clamp<size_t>(65536 / keys.stores.size(), 1, 64);
+}
+
 static void store_all(const bench_peer &peer, void *tree, const std::vector<bench_range> &stores)
 {
 	for (const auto &range : stores)
@@ -50,13 +59,9 @@ void change(const bench_peer &peer, void *tree, const key_set &keys, size_t at, 
 namespace
 {
 
-/*
- * Small trees are built many times over, so that there is something to measure; not thousands of
- * times, for to destroy one may take a grace period.
- */
 void *build_timed(const bench_peer &peer, const key_set &keys, const report::sink &sink)
 {
-	const size_t rounds = std::clamp<size_t>(65536 / keys.stores.size(), 1, 64);
+	const size_t rounds = builds_of(keys);
 	double ns, sum = 0;
 	void *tree = build(peer, keys, &ns);
 
@@ -226,6 +231,8 @@ static std::vector<workload_info> make_infos()
 {
 	std::vector<workload_info> list = {
 		{ "build", "ns", "1", "stores in random order into an empty tree, per store" },
+		{ "append", "ns", "1", "stores in ascending order into an empty tree, per store" },
+		{ "drain", "ns", "1", "erases of all of it in ascending order, per erase" },
 		{ "load", "ns", "1", "random look-ups, all of which can overlap" },
 		{ "load-dep", "ns", "1",
 		  "random look-ups, each waiting for the last one's answer" },
@@ -306,6 +313,30 @@ void run_single(const bench_peer &peer, const key_set &keys, const options &opt,
 	if (peer.can & BENCH_CAN_STORE && wanted(opt, "resize"))
 		sink("resize", resize_ns(peer, tree, keys, changes));
 	peer.destroy(tree);
+}
+
+void run_in_order(const bench_peer &peer, const key_set &keys, const report::sink &sink)
+{
+	const size_t rounds = builds_of(keys);
+	const double ops = static_cast<double>(rounds * keys.sorted.size());
+	double stores = 0, erases = 0;
+
+	for (size_t i = 0; i < rounds; i++) {
+		void *tree = peer.create();
+		if (!tree)
+			wrong_answer(peer, "no tree");
+		const double start = now_ns();
+		store_all(peer, tree, keys.sorted);
+		const double middle = now_ns();
+		for (const auto &range : keys.sorted)
+			if (peer.erase(tree, range.first) != range.entry)
+				wrong_answer(peer, "erase in order");
+		erases += now_ns() - middle;
+		stores += middle - start;
+		peer.destroy(tree);
+	}
+	sink("append", stores / ops);
+	sink("drain", erases / ops);
 }
 
 void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &sink)

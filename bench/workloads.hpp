@@ -43,6 +43,8 @@ void change(const bench_peer &peer, void *tree, const key_set &keys, size_t at, 
 /* One repetition on one thread: builds, measures and destroys @peer's trees. */
 void run_single(const bench_peer &peer, const key_set &keys, const options &opt,
 		const report::sink &sink);
+/* The same of mappings that come in ascending order, and go in it. */
+void run_in_order(const bench_peer &peer, const key_set &keys, const report::sink &sink);
 /* The same of the search for gaps. */
 void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &sink);
 
