@@ -249,7 +249,7 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 	void *const *slots = slots_of(p, kind);
 	unsigned long begin, last;
 	unsigned int d = p->depth;
-	uint32_t before, figure;
+	uint32_t before, figure, beside;
 
 	if (!smr_tracks_gaps(p->mt) || d == 0) /* nobody keeps the figure of the top */
 		return;
@@ -264,12 +264,16 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 	last = last_of(p, kind, slots[e->j] ? e->j : smr_run_to(slots, e->j, p->end));
 	if (smr_gap_figure(last - begin) < before)
 		return;
-	figure = smr_gap_beside(p->leaf, leaf_min(p->path, p->slot, d),
-				leaf_max(p->path, p->slot, d), e->i, e->j);
+	figure = 0;
 	if (e->front && !slots[e->i])
-		figure = smr_gap_larger(figure, smr_gap_figure(e->first - 1 - begin));
+		figure = smr_gap_figure(e->first - 1 - begin);
 	if (e->behind && !slots[e->j])
 		figure = smr_gap_larger(figure, smr_gap_figure(last - 1 - e->last));
+	if (figure == before) /* as figures go, nothing is missing */
+		return;
+	beside = smr_gap_beside(p->leaf, leaf_min(p->path, p->slot, d),
+				leaf_max(p->path, p->slot, d), e->i, e->j);
+	figure = smr_gap_larger(figure, beside);
 	if (figure != before)
 		smr_set_gap(p->path, p->slot, d, figure);
 }
