@@ -118,15 +118,21 @@ static bool deal_sizes(struct smr_level *lev, const struct smr_items *it, const 
 	return true;
 }
 
-/* Items on that side of the new one, but for what is left there of a gap that it cuts. */
+/*
+ * Items on that side of the new one, but for what is left there of a gap that it cuts. There are
+ * more of them than on the other side: there the search begins.
+ */
 static unsigned int count_side(const struct smr_items *it, unsigned long first, enum smr_side side)
 {
-	unsigned int x = 0;
+	unsigned int x = side == SMR_LEFT ? it->n - 1 : 0;
 
+	if (side == SMR_LEFT) {
+		while (it->start[x] > first)
+			x--;
+		return x > 0 && !it->slot[x - 1] ? x - 1 : x;
+	}
 	while (it->start[x] < first)
 		x++;
-	if (side == SMR_LEFT)
-		return x > 0 && !it->slot[x - 1] ? x - 1 : x;
 	return it->n - (x + 1 < it->n && !it->slot[x + 1] ? x + 2 : x + 1);
 }
 
