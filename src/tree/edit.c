@@ -115,9 +115,9 @@ smr_inline bool swaps(const struct smr_edit *e)
 /*
  * What NULL meets of gaps is NULL already, so only entries count. One of them, all of it, between
  * gaps that it may share a run with, is a slot that changes; so is nothing at all. Else one range
- * takes in what is beside it, too. False: not amid the leaf.
+ * takes in what is beside it, too, maybe the gap that the leaf begins or ends with.
  */
-smr_inline bool join_gaps(struct smr_edit *e, const struct place *p, enum smr_kind kind)
+smr_inline void join_gaps(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
 	struct smr_node *node = smr_kind_node(p->leaf, kind);
 	void *const *slots = slots_of(p, kind);
@@ -135,16 +135,18 @@ smr_inline bool join_gaps(struct smr_edit *e, const struct place *p, enum smr_ki
 	e->last = e->behind ? e->last : last_of(p, kind, to);
 	e->stand = to;
 	if (swaps(e) && (!slots[e->i] || smr_may_run(p->mt, from, to, p->end)))
-		return true;
+		return;
 	e->i = from;
 	e->j = to;
-	if (!amid(e, p))
-		return false;
-	e->from = e->front ? e->from : bound_of(node, kind, from);
-	e->to = e->behind ? e->to : bound_of(node, kind, to + 1);
+	if (!e->front && from > 0)
+		e->from = bound_of(node, kind, from);
+	if (!e->behind && to < p->end)
+		e->to = bound_of(node, kind, to + 1);
 	e->stand = from + e->front;
-	return true;
 }
+
+/* A tree of so few ranges may be one without nodes. */
+#define NODELESS_MAX 2
 
 /*
  * What is known now, i, j, front and behind, says the rest. False: the leaf is too small for it, or
@@ -156,8 +158,8 @@ smr_inline bool fits(struct smr_edit *e, const struct place *p, enum smr_kind ki
 	e->swap = swaps(e);
 	e->nodes = !e->swap && !smr_editable(p->mt, p->leaf);
 	e->ranges = p->end + 1u - (e->j - e->i) + e->front + e->behind;
-	return e->swap ||
-	       (e->ranges <= smr_kind_cap(kind) && (e->ranges >= SMR_LEAF_MIN || p->depth == 0));
+	return e->swap || (e->ranges <= smr_kind_cap(kind) &&
+			   e->ranges >= (p->depth ? SMR_LEAF_MIN : NODELESS_MAX + 1));
 }
 
 /*
@@ -219,15 +221,20 @@ smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct 
 	if (smr_unlikely(node->mark == SMR_PIECES) && entry)
 		take_pieces(e, p, kind);
 	e->stand = e->i + e->front;
-	if (!entry)
-		return join_gaps(e, p, kind) && fits(e, p, kind);
+	if (!entry) {
+		join_gaps(e, p, kind);
+		return fits(e, p, kind);
+	}
 	return !fills_run(e, p, kind) && fits(e, p, kind);
 }
 
 smr_inline bool plan_erase(enum smr_kind kind, struct smr_edit *e, const struct place *p)
 {
 	*e = (struct smr_edit){ .i = p->offset, .j = p->offset };
-	return amid(e, p) && join_gaps(e, p, kind) && fits(e, p, kind);
+	if (!amid(e, p))
+		return false;
+	join_gaps(e, p, kind);
+	return fits(e, p, kind);
 }
 
 /*
@@ -298,8 +305,10 @@ smr_inline void build(const struct smr_edit *e, struct smr_node *to, struct smr_
 	unsigned int x = e->i + e->front;
 
 	smr_shift(to, from, kind, x + e->behind, e->j);
-	set_bound(to, kind, x, e->from);
-	set_bound(to, kind, x + 1, e->to);
+	if (smr_likely(x > 0))
+		set_bound(to, kind, x, e->from);
+	if (smr_likely(x + 1 < e->ranges))
+		set_bound(to, kind, x + 1, e->to);
 	smr_kind_slots(to, kind)[x] = entry;
 }
 

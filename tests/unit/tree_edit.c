@@ -466,6 +466,65 @@ static void leaves_the_ends_alone(void **state)
 	each_kind(cuts_ends);
 }
 
+/* A key of the leaf's entry that is next to one of its ends. */
+static unsigned long outer_entry(const struct ma_state *mas, bool last)
+{
+	void **slots = smr_slots(mas->node);
+	unsigned int i = last ? mas->end : 0;
+
+	while (!slots[i])
+		i += last ? -1u : 1;
+	return smr_leaf_first(mas->node, i, mas->min);
+}
+
+/*
+ * Erases what is beside the gap that the cursor's leaf begins or ends with, which it joins, until
+ * the leaf would be too empty. That is left whole.
+ */
+static void join_outer_gap(struct bed *b, bool last)
+{
+	struct ma_state *mas = b->mas;
+	unsigned int ranges;
+
+	do
+		ranges = mas->end + 1u;
+	while (try_erase(b, outer_entry(mas, last)));
+	assert_true(ranges < SMR_LEAF_MIN + 2 * SMR_RUN_MAX);
+	smr_walk_to(mas, last ? mas->max : mas->min);
+	smr_range_here(mas);
+	assert_true(last ? mas->last == mas->max : mas->index == mas->min);
+	bed_check(b);
+}
+
+/* Of all leaves that begin or end with a gap. */
+static void joins_the_gap_at_an_end(void **state)
+{
+	static const unsigned long unit[] = { 1, NARROW_UNIT, WIDE_UNIT };
+	unsigned int leaves[2] = { 0, 0 };
+	unsigned long key;
+	struct bed b;
+
+	(void)state;
+	for (unsigned int u = 0; u < ARRAY_SIZE(unit); u++) {
+		bed_begin(&b, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU, unit[u]);
+		for (unsigned long i = 1; i < RANGES; i++)
+			store(&b, 8 * i * unit[u], (8 * i + 3) * unit[u] - 1, entry_of(&b));
+		for (key = 0; smr_walk_to(b.mas, key) && key < UNITS * unit[u];
+		     key = b.mas->max + 1) {
+			bool last = smr_slots(b.mas->node)[0];
+
+			if (last && smr_slots(b.mas->node)[b.mas->end])
+				continue;
+			join_outer_gap(&b, last);
+			leaves[last]++;
+			if (b.mas->max == ULONG_MAX)
+				break;
+		}
+		bed_free(&b);
+	}
+	assert_true(leaves[false] > 0 && leaves[true] > 0);
+}
+
 /* Stores two ranges more each time for as long as it may, then one less. */
 static void stays_between_full_and_empty(void **state)
 {
@@ -608,6 +667,7 @@ int main(void)
 		cmocka_unit_test(stays_in_one_leaf),
 		cmocka_unit_test(leaves_far_keys_alone),
 		cmocka_unit_test(leaves_the_ends_alone),
+		cmocka_unit_test(joins_the_gap_at_an_end),
 		cmocka_unit_test(stays_between_full_and_empty),
 		cmocka_unit_test(swaps_take_no_node),
 		cmocka_unit_test(reaches_all_keys),
