@@ -515,6 +515,17 @@ int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned 
 			    free_only);
 }
 
+/* Of a leaf that would be too empty; planned anew, for the sake of those that would not. */
+static smr_noinline int share_erase(enum smr_kind kind, struct maple_tree *mt,
+				    const struct smr_path *path)
+{
+	struct place p = path_place(mt, path);
+	struct smr_edit e;
+
+	plan_erase(kind, &e, &p);
+	return smr_share_range(&e, mt, path, NULL, GFP_KERNEL);
+}
+
 smr_inline int path_erase(enum smr_kind kind, struct maple_tree *mt, const struct smr_path *path,
 			  void **former)
 {
@@ -522,8 +533,10 @@ smr_inline int path_erase(enum smr_kind kind, struct maple_tree *mt, const struc
 	struct smr_edit e;
 
 	*former = slots_of(&p, kind)[p.offset];
-	if (!*former || !plan_erase(kind, &e, &p))
+	if (!*former)
 		return -EAGAIN;
+	if (smr_unlikely(!plan_erase(kind, &e, &p)))
+		return e.ranges ? share_erase(kind, mt, path) : -EAGAIN;
 	return path_finish(kind, &e, &p, NULL, GFP_KERNEL);
 }
 

@@ -261,14 +261,19 @@ static void try_erase_by_path(struct bed *b, unsigned long key)
 	struct smr_path path;
 	struct smr_edit e;
 	bool planned;
+	int err;
 
 	if (!smr_walk_to(b->mas, key) || smr_has_joined(b->mas->node))
 		return;
 	former = smr_range_here(b->mas);
 	planned = former && smr_edit_erase(&e, b->mas);
 	assert_true(smr_edit_find(b->edited, key, &path));
-	edited_by_path(b, smr_edit_remove(b->edited, &path, &found), planned, &e, built);
-	if (!planned)
+	err = smr_edit_remove(b->edited, &path, &found);
+	if (!err && !planned)
+		shared_by_path(b, &e, SMR_SLEAF_CAP, built);
+	else
+		edited_by_path(b, err, planned, &e, built);
+	if (err)
 		return;
 	assert_ptr_equal(found, former);
 	assert_int_equal(rm_store(&b->model, b->mas->index, b->mas->last, NULL), 0);
