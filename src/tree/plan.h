@@ -105,7 +105,7 @@ smr_inline int smr_plan_erase(struct smr_write *w, struct ma_state *mas, unsigne
 	void *root;
 
 	mas->index = index;
-	if (smr_unlikely(!smr_walk(mas, index, &root)))
+	if (smr_unlikely(!smr_walk_anew(mas, index, &root)))
 		return smri_plan_erase(w, mas, root);
 	smri_plan_begin(w, mas, NULL);
 	w->former = smr_slots(mas->node)[mas->offset];

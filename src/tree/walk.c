@@ -106,6 +106,15 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 	return true;
 }
 
+bool smr_walk_anew(struct ma_state *mas, unsigned long key, void **root)
+{
+	if (!smr_stands(mas) || mas->seq != mas->tree->ma_seq || key < mas->min || key > mas->max)
+		return smr_walk(mas, key, root);
+	mas->offset = smr_search_leaf(mas->node, key);
+	mas->slot[mas->depth] = (unsigned char)mas->offset;
+	return true;
+}
+
 void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path)
 {
 	for (unsigned int d = 0; d <= path->depth; d++) {

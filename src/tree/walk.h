@@ -85,6 +85,12 @@ smr_inline bool smr_stands(const struct ma_state *mas)
 bool smr_walk(struct ma_state *mas, unsigned long key, void **root);
 
 /*
+ * The same from wherever the cursor is, which may be nowhere any more: who erases in a loop stands
+ * in the leaf. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
+ */
+bool smr_walk_anew(struct ma_state *mas, unsigned long key, void **root);
+
+/*
  * Brings the cursor to the range of @key, from its place if that is fresh and not far. False: the
  * tree has no nodes. CONTEXT: HOLDS tree lock.
  */
