@@ -309,7 +309,8 @@ def plot_waits(data, dist, n, shapes):
     svg = Svg(860, 760, f'How long one look-up takes beside a writer that never rests: {count(n)} '
               f'mappings, {dist}',
               data.subtitle(f"reading the clock, {data.all['clock_ns']:.0f} ns, included"))
-    x = Axis([b[0][0] for b in shown.values()] + [b[-1][1] for b in shown.values()], 92, 830, True)
+    # By a coarse clock some look-ups take no time; a logarithmic axis has no place for that.
+    x = Axis([max(b[0][0], 1) for b in shown.values()] + [b[-1][1] for b in shown.values()], 92, 830, True)
     x_ticks = [(v, duration(v)) for v in x.ticks()]
     legend(svg, shown, 100, 68)
 
