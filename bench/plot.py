@@ -341,20 +341,21 @@ def plot_waits(data, dist, n, shapes):
 def plot_crowds(data, dist, n):
     """Above, the look-ups of more and more readers beside a writer; below, what the writer takes."""
     crowds = [int(w.split('-')[1]) for w, info in data.workloads.items() if info['unit'] == 'M/s']
+    titles = {'reads': 'million look-ups a second', 'writes': 'ns per erase and store'}
     shown = {what: {p: [(c, r['median']) for c in crowds if (r := data.get(dist, n, f'{what}-{c}', p))]
-                    for p in data.peers} for what in ('reads', 'writes')}
-    if not any(shown['reads'].values()):
+                    for p in data.peers} for what in titles}
+    panels = [what for what in titles if any(shown[what].values())]
+    if not panels:
         return None
-    svg = Svg(860, 760, f'Many readers beside a writer that never rests: {count(n)} mappings, {dist}',
-              data.subtitle('medians'))
-    legend(svg, [p for p in data.peers if shown['reads'][p]], 100, 68)
+    svg = Svg(860, 100 + 330 * len(panels), f'Many readers beside a writer that never rests: '
+              f'{count(n)} mappings, {dist}', data.subtitle('medians'))
+    legend(svg, [p for p in data.peers if any(shown[what][p] for what in panels)], 100, 68)
     x = Axis(crowds, 92, 830, True)
     x.low, x.high = crowds[0] / 1.1, crowds[-1] * 1.1
-    for what, bottom, top, title in (('reads', 370, 90, 'million look-ups a second'),
-                                     ('writes', 700, 440, 'ns per erase and store')):
-        y = Axis([v for line in shown[what].values() for _, v in line], bottom, top, True)
+    for i, what in enumerate(panels):
+        y = Axis([v for line in shown[what].values() for _, v in line], 370 + 330 * i, 90 + 350 * i, True)
         frame(svg, x, y, [(c, str(c)) for c in crowds], [(v, number(v)) for v in y.ticks()],
-              'readers (logarithmic)', title)
+              'readers (logarithmic)', titles[what])
         for peer, line in shown[what].items():
             svg.path([(x.at(c), y.at(v)) for c, v in line], style(peer)[0],
                      3 if peer.startswith('samara') else 1.7)
