@@ -250,24 +250,25 @@ def plot_sizes(data, dist, sizes, workload):
 def plot_rows(data, title, rows, workload):
     """A row for each of several data sets (text, dist, n), a mark in it for each peer."""
     unit = data.workloads[workload]['unit']
-    found = {}
+    found = []
     for text, dist, n in rows:
         marks = {p: data.get(dist, n, workload, p) for p in data.peers}
-        found[text] = {p: r['median'] for p, r in marks.items() if r and r['median'] > 0}
-    found = {text: marks for text, marks in found.items() if marks}
+        marks = {p: r['median'] for p, r in marks.items() if r and r['median'] > 0}
+        if marks:
+            found.append((text, marks))
     if not found:
         return None
-    peers = [p for p in data.peers if any(p in marks for marks in found.values())]
+    peers = [p for p in data.peers if any(p in marks for _, marks in found)]
     height = 150 + 40 * len(found)
     svg = Svg(960, height, title, data.subtitle('medians'))
     legend(svg, peers, 24, 70)
-    x = Axis([v for marks in found.values() for v in marks.values()], 250, 930, unit == 'ns')
+    x = Axis([v for _, marks in found for v in marks.values()], 250, 930, unit == 'ns')
     bottom = height - 55
     for value in x.ticks():
         svg.line(x.at(value), 90, x.at(value), bottom)
         svg.text(x.at(value), bottom + 18, number(value), anchor='middle')
     svg.text(590, bottom + 40, UNITS[unit] + (' (logarithmic)' if x.log else ''), anchor='middle')
-    for i, (text, marks) in enumerate(found.items()):
+    for i, (text, marks) in enumerate(found):
         y = 112 + 40 * i
         svg.line(x.begin, y, x.end, y, '#bbbbbb', 1, '2 3')
         svg.text(x.begin - 14, y + 4, text, anchor='end')
@@ -379,7 +380,7 @@ def pictures(data):
                 yield (f'{workload}-{count(n)}',
                        plot_rows(data, f"{workload}, {count(n)} mappings: {info['what']}", rows, workload))
         if traces:
-            rows = [(f"{dist.split(':')[1]}, {n:,}", dist, n)
+            rows = [(f"{dist.split(':', 1)[1]}, {n:,}", dist, n)
                     for dist, sizes in traces.items() for n in sizes]
             yield workload, plot_rows(data, f"{workload}: {info['what']}", rows, workload)
     for dist, sizes in dists.items():
