@@ -50,6 +50,7 @@ static void make_base(struct base *base, const struct layout *layout, unsigned l
 	if (layout->start == ULONG_MAX)
 		base->layout.start = 0 - n * layout->step + (layout->step - layout->width);
 	layout = &base->layout;
+	assert_true(order != 2 || n % 7919); /* else that is no order of them all */
 	base->n = n;
 	mt_init_flags(&base->tree, layout->flags);
 	rm_init(&base->model);
@@ -57,8 +58,6 @@ static void make_base(struct base *base, const struct layout *layout, unsigned l
 		unsigned long at = order == 0 ? i : order == 1 ? n - 1 - i : i * 7919 % n;
 		unsigned long first = layout->start + at * layout->step;
 
-		if (order == 2 && n % 7919 == 0)
-			at = i;
 		assert_int_equal(mtree_store_range(&base->tree, first, first + layout->width - 1,
 						   xa_mk_value(at), GFP_KERNEL),
 				 0);
