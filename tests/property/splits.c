@@ -132,15 +132,17 @@ static void every_store(const struct base *base)
 			for (unsigned int where = 0; where < NR_PLACES * NR_PLACES; where++) {
 				unsigned long first = place(base, i, where / NR_PLACES);
 				unsigned long last = place(base, to, where % NR_PLACES);
+				/* Two places come at every fifth range: either entry in turn. */
+				bool clears = (i / 5 + s + where / NR_PLACES) % 2;
 
 				if (first > last ||
 				    ((spans[s] > 1 || step > 1) && where % 5 != i % 5))
 					continue;
 				try_store(base, &model, first, last,
-					  where % 2 ? NULL : (void *)0x88UL);
+					  clears ? NULL : (void *)0x88UL);
 				if (spans[s] <= 1)
 					try_store(base, &model, first, last,
-						  where % 2 ? (void *)0x88UL : NULL);
+						  clears ? (void *)0x88UL : NULL);
 			}
 		}
 	}
