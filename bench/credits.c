@@ -7,10 +7,12 @@
  *	bench-credits [MAPPINGS [TURNS]]
  */
 #include "count.h"
+#include <errno.h>
 #include <samara/credits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { BATCH = 1024, TURN = 32 * BATCH, TXN = 1000, TURNS_MAX = 99, MAPPINGS_MAX = 100000000 };
@@ -37,7 +39,7 @@ static double now_ns(void)
 static void must(int err)
 {
 	if (err) {
-		fprintf(stderr, "bench-credits: a store failed: %d\n", err);
+		fprintf(stderr, "bench-credits: a store failed: %s\n", strerror(-err));
 		exit(1);
 	}
 }
@@ -77,9 +79,13 @@ static void fill(struct bench *b, unsigned long mappings)
 	b->places = 2 * mappings;
 	while (have < mappings) {
 		unsigned long first = random_next() % b->places * PLACE;
+		int err = mtree_insert_range(&b->tree, first, first + SIZE - 1, xa_mk_value(first),
+					     GFP_KERNEL);
 
-		have += !mtree_insert_range(&b->tree, first, first + SIZE - 1, xa_mk_value(first),
-					    GFP_KERNEL);
+		if (err == -EEXIST)
+			continue;
+		must(err);
+		have++;
 	}
 }
 
