@@ -188,17 +188,23 @@ static struct store next_store(const struct bench *b, enum where where, unsigned
 	}
 }
 
+/* How many of @nr stores are of the transaction that begins with number @i. */
+static unsigned long txn_size(unsigned long nr, unsigned long i)
+{
+	return nr - i < TXN ? nr - i : TXN;
+}
+
 static double in_txns(struct bench *b, unsigned long nr, enum where where)
 {
 	double start = now_ns();
 	struct mt_txn txn;
 
-	for (unsigned long i = 0; i + TXN <= nr; i += TXN) {
+	for (unsigned long i = 0; i < nr; i += TXN) {
 		unsigned long base = random_next() % b->places;
 
 		mtree_lock(&b->tree);
 		mt_txn_begin(&txn, &b->tree);
-		for (unsigned long k = 0; k < TXN; k++) {
+		for (unsigned long k = 0; k < txn_size(nr, i); k++) {
 			struct store s = next_store(b, where, base, k);
 
 			must(mt_txn_store_range(&txn, s.first, s.first + SIZE - 1, s.entry,
@@ -214,10 +220,10 @@ static double one_by_one(struct bench *b, unsigned long nr, enum where where)
 {
 	double start = now_ns();
 
-	for (unsigned long i = 0; i + TXN <= nr; i += TXN) {
+	for (unsigned long i = 0; i < nr; i += TXN) {
 		unsigned long base = random_next() % b->places;
 
-		for (unsigned long k = 0; k < TXN; k++) {
+		for (unsigned long k = 0; k < txn_size(nr, i); k++) {
 			struct store s = next_store(b, where, base, k);
 
 			must(mtree_store_range(&b->tree, s.first, s.first + SIZE - 1, s.entry,
