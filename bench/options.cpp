@@ -188,12 +188,8 @@ void apply(options &opt, int which, const char *arg)
 {
 	switch (which) {
 	case QUICK:
-		break;
 	case FULL:
-		opt.reps = 7;
-		opt.ops = 1000000;
-		opt.reader_seconds = 1;
-		opt.full = true;
+		opt.full = which == FULL;
 		break;
 	case LARGE:
 		opt.sizes.push_back(16000000);
@@ -262,6 +258,24 @@ template <class T> void once_each(std::vector<T> &list)
 	list = std::move(out);
 }
 
+/* What was not given is as --quick or --full has it, the later of them. */
+void fill_in(options &opt, bool sized)
+{
+	const std::vector<size_t> few = { 1024, 8192, 65536, 1000000 };
+	const std::vector<size_t> many = { 1024, 4096, 16384, 65536, 262144, 1000000 };
+	const std::vector<size_t> &sizes = opt.full ? many : few;
+
+	if (!sized)
+		opt.sizes.insert(opt.sizes.begin(), sizes.begin(), sizes.end());
+	if (!opt.reps)
+		opt.reps = opt.full ? 7 : 3;
+	if (!opt.ops)
+		opt.ops = opt.full ? 1000000 : 262144;
+	opt.reader_seconds = opt.full ? 1 : 0.2;
+	if (opt.dists.empty())
+		opt.dists.push_back("page");
+}
+
 } // namespace
 
 bool chosen(const options &opt, const bench_peer &peer)
@@ -295,13 +309,7 @@ options parse_options(int argc, char **argv)
 	}
 	if (optind < argc)
 		complain("unexpected argument", argv[optind]);
-	const std::vector<size_t> few = { 1024, 8192, 65536, 1000000 };
-	const std::vector<size_t> many = { 1024, 4096, 16384, 65536, 262144, 1000000 };
-	if (!sized)
-		opt.sizes.insert(opt.sizes.begin(), (opt.full ? many : few).begin(),
-				 (opt.full ? many : few).end());
-	if (opt.dists.empty())
-		opt.dists.push_back("page");
+	fill_in(opt, sized);
 	check_names(opt);
 	if (std::find(opt.dists.begin(), opt.dists.end(), "all") != opt.dists.end()) {
 		opt.dists.clear();

@@ -17,9 +17,9 @@ struct options {
 	std::vector<std::string> traces;    /* files to replay */
 	std::string json;                   /* file to write, "-": standard output */
 	std::string ratio;                  /* peer to divide by, for a second table */
-	size_t reps = 3;
-	size_t ops = 262144; /* loads, and at most as many changes, per repetition */
-	double reader_seconds = 0.2;
+	size_t reps = 0; /* as given, or as --quick and --full have it; and so ops */
+	size_t ops = 0;  /* loads, and at most as many changes, per repetition */
+	double reader_seconds = 0;
 	uint64_t seed = 1;
 	bool full = false;     /* more numbers of mappings, where none are given */
 	bool cpu_time = false; /* of the reader and the writer beside each other */
