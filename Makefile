@@ -2,6 +2,8 @@
 # A thin front for meson and scripts/. Products: build/samara, build/libsamara.so, build/libsamara.a.
 
 PREFIX ?= /usr/local
+# By the shell, for abspath takes a path with a space for two.
+ABSOLUTE_PREFIX = "$$(realpath -ms "$(PREFIX)")"
 DEMO_TRACES ?= traces/lavapipe-glmark2.trace.xz
 
 REV_A ?= HEAD
@@ -18,7 +20,7 @@ deps:
 	@scripts/deps
 
 build: deps
-	@[ -f build/build.ninja ] || meson setup build --prefix $(abspath $(PREFIX))
+	@[ -f build/build.ninja ] || meson setup build --prefix $(ABSOLUTE_PREFIX)
 	@ninja -C build
 
 demo: build
@@ -52,7 +54,7 @@ bench-regress:
 	@scripts/bench-regress $(REV_A) $(REV_B)
 
 install: build
-	@meson configure build -Dprefix=$(abspath $(PREFIX))
+	@meson configure build -Dprefix=$(ABSOLUTE_PREFIX)
 	@ninja -C build
 	DESTDIR="$(DESTDIR)" meson install -C build --no-rebuild
 
