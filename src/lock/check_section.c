@@ -80,10 +80,15 @@ void smr_check_alloc_without(const char *what, const void *lock)
 	smri_check_alloc(what, lock, smri_frame());
 }
 
-/* What liburcu says of a QSBR thread that is online is no proof, neither way. */
+/*
+ * What liburcu says of a QSBR thread that is online is no proof, neither way: of those sections the
+ * checker alone knows.
+ */
 static bool may_be_reading(enum mt_rcu_flavor flavor)
 {
-	return flavor == MT_RCU_QSBR || smr_rcu_read_ongoing(flavor);
+	if (flavor == MT_RCU_QSBR)
+		return smri_check_me()->read[flavor].depth;
+	return smr_rcu_read_ongoing(flavor);
 }
 
 /* Reports a wait if the thread is in a section of @flavor. */
@@ -103,8 +108,6 @@ static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
 		read->depth = 0;
 		return false;
 	}
-	if (flavor == MT_RCU_QSBR && !read->depth)
-		return false;
 	smri_report(&found, frame, "the thread waits for %s inside a read-side section", what);
 	return true;
 }

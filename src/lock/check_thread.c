@@ -43,7 +43,7 @@ static void detach(void *record)
 
 	ending = true;
 	/* Destructors that are still to come may leave what the thread is in. */
-	if (!last && (t->nr_holds || t->beyond || smr_in_section())) {
+	if (!last && (t->nr_holds || t->beyond || smr_in_section() || t->read[MT_RCU_QSBR].depth)) {
 		(void)pthread_setspecific(exit_key, t);
 		return;
 	}

@@ -10,6 +10,8 @@
 #include "lock/section.h"
 #include "mem/heap.h"
 
+#include <pthread.h>
+
 void urcu_bp_read_lock(void);
 void urcu_bp_read_unlock(void);
 
@@ -139,6 +141,59 @@ static void sections_end_once(void **state)
 	expect(LOCKCHECK_WAIT_IN_READ_SECTION, "waits", "reads");
 	reads_no_more(&mt);
 	waits();
+	expect_nothing();
+}
+
+static void sections_of_every_flavour_end_once(void **state)
+{
+	(void)state;
+	for (unsigned int f = 0; f < 4; f++) {
+		enum mt_rcu_flavor flavor = all_flavors[f];
+		DEFINE_MTREE(mt);
+
+		begin(NULL);
+		assert_int_equal(mt_set_rcu_flavor(&mt, flavor), 0);
+		register_reader(flavor);
+		reads(&mt);
+		reads(&mt);
+		reads_no_more(&mt);
+		reads_no_more(&mt);
+		expect_nothing();
+		reads_no_more(&mt);
+		expect(LOCKCHECK_SECTION_NOT_ENTERED, "reads_no_more", "reads_no_more");
+		reads(&mt);
+		reads_no_more(&mt);
+		expect_nothing();
+		unregister_reader(flavor);
+	}
+}
+
+static pthread_key_t late;
+
+static void reads_no_more_late(void *mt)
+{
+	reads_no_more(mt);
+	urcu_qsbr_unregister_thread();
+}
+
+static void *ends_reading(void *mt)
+{
+	urcu_qsbr_register_thread();
+	assert_int_equal(pthread_setspecific(late, mt), 0);
+	reads(mt);
+	return NULL;
+}
+
+/* The checker's own destructor comes before those of the program. */
+static void sections_end_in_destructors(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	assert_int_equal(mt_set_rcu_flavor(&mt, MT_RCU_QSBR), 0);
+	assert_int_equal(pthread_key_create(&late, reads_no_more_late), 0);
+	in_thread(ends_reading, &mt);
+	assert_int_equal(pthread_key_delete(late), 0);
 	expect_nothing();
 }
 
@@ -489,6 +544,8 @@ int main(void)
 		TEST(wait_for_a_signalled_fence_in_a_section),
 		TEST(wait_for_readers_of_a_vm_in_a_section),
 		TEST(sections_end_once),
+		TEST(sections_of_every_flavour_end_once),
+		TEST(sections_end_in_destructors),
 		TEST(taken_in_a_section_then_held_over_an_allocation),
 		TEST(held_over_an_allocation_then_taken_in_a_section),
 		TEST(tree_locks_over_allocations),
