@@ -764,13 +764,16 @@ MT_API void mt_cache_shrink(void);
 MT_API void mt_bug(const struct maple_tree *mt, const struct ma_state *mas, bool fatal,
 		   const char *what, const char *file, int line);
 
-#define MT_WARN_(mt, mas, cond, fatal)                                           \
-	__extension__({                                                          \
-		bool mt_bad_ = !!(cond);                                         \
-		if (mt_bad_)                                                     \
-			mt_bug((mt), (mas), (fatal), #cond, __FILE__, __LINE__); \
-		mt_bad_;                                                         \
-	})
+/* Private: mt_bug(), for use in a condition. */
+static inline bool mt_failed_(const struct maple_tree *mt, const struct ma_state *mas, bool fatal,
+			      const char *what, const char *file, int line)
+{
+	mt_bug(mt, mas, fatal, what, file, line);
+	return true;
+}
+
+#define MT_WARN_(mt, mas, cond, fatal) \
+	__extension__({ (cond) && mt_failed_((mt), (mas), (fatal), #cond, __FILE__, __LINE__); })
 #define MT_BUG_ON(mt, cond) ((void)MT_WARN_(mt, NULL, cond, true))
 #define MAS_BUG_ON(mas, cond) ((void)MT_WARN_((mas)->tree, mas, cond, true))
 #define MAS_WR_BUG_ON(wrmas, cond) ((void)MT_WARN_((wrmas)->mas->tree, (wrmas)->mas, cond, true))
