@@ -635,10 +635,16 @@ MT_INLINE_ void *mas_each_(struct ma_state *mas, unsigned long max, struct mt_ea
 /* Private: a name for each loop, so that one within another hides nothing. */
 #define MT_NAME_(name, number) MT_NAME_OF_(name, number)
 #define MT_NAME_OF_(name, number) name##number##_
+/* From Clang 22 on __COUNTER__ is C2y's to -Wpedantic. */
+#if defined(__clang__) && __clang_major__ >= 22
+#define MT_UNIQUE_ __LINE__
+#else
+#define MT_UNIQUE_ __COUNTER__
+#endif
 #define MT_FOR_EACH_(mas, entry, max, each) \
 	for (struct mt_each_ each = MT_EACH_; ((entry) = mas_each_((mas), (max), &each)) != NULL;)
 
-#define mas_for_each(mas, entry, max) MT_FOR_EACH_(mas, entry, max, MT_NAME_(mt_each_, __COUNTER__))
+#define mas_for_each(mas, entry, max) MT_FOR_EACH_(mas, entry, max, MT_NAME_(mt_each_, MT_UNIQUE_))
 
 /*
  * The lowest (rev: highest) gap of @size keys in [min..max]: 0 and [index..last] is the place
