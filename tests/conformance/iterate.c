@@ -357,6 +357,53 @@ static void gaps_have_grown(void **state)
 	}
 }
 
+/* What is at @key now goes, by a cursor that stood elsewhere: @value, or 0 for nothing. */
+static void erases_there(struct ma_state *mas, unsigned long key, unsigned long value)
+{
+	mas->index = key;
+	assert_ptr_equal(mas_erase(mas), value ? xa_mk_value(value) : NULL);
+	assert_null(mas_walk(mas));
+	assert_true(mas->index <= key && mas->last >= key);
+}
+
+/*
+ * An erase is of what is at the index, wherever the cursor stood when the tree was what it was
+ * then: amid an iteration, and after changes of others.
+ */
+static void erase_from_anywhere(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct maple_tree tree = MTREE_INIT(tree, i ? MT_FLAGS_USE_RCU : 0);
+		MA_STATE(mas, &tree, 500, 500);
+		MA_STATE(other, &tree, 0, 0);
+
+		for (unsigned long k = 1; k < 100; k++)
+			put(&tree, 10 * k, 10 * k + 4, k);
+		mtree_lock(&tree);
+		assert_ptr_equal(mas_walk(&mas), xa_mk_value(50));
+		mas_set(&other, 500);
+		assert_ptr_equal(mas_erase(&other), xa_mk_value(50));
+		erases_there(&mas, 500, 0);
+		erases_there(&mas, 514, 51);
+		erases_there(&mas, 21, 2);
+		erases_there(&mas, 995, 0);
+		/* The range is another, and so is the leaf. */
+		assert_ptr_equal(mas_walk(&mas), NULL);
+		mas_set_range(&other, 990, 992);
+		assert_int_equal(mas_store_gfp(&other, xa_mk_value(7), GFP_KERNEL), 0);
+		erases_there(&mas, 993, 99);
+		erases_there(&mas, 991, 7);
+		/* All is gone. */
+		mas_set_range(&other, 0, ULONG_MAX);
+		assert_int_equal(mas_store_gfp(&other, NULL, GFP_KERNEL), 0);
+		mas.index = 300;
+		assert_null(mas_erase(&mas));
+		mtree_unlock(&tree);
+		mtree_destroy(&tree);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,6 +419,7 @@ int main(void)
 		cmocka_unit_test(refused_and_at_its_limit),
 		cmocka_unit_test(the_status_assigned),
 		cmocka_unit_test(gaps_have_grown),
+		cmocka_unit_test(erase_from_anywhere),
 	};
 
 	return cmocka_run_group_tests_name("iterate", tests, NULL, NULL);
