@@ -9,18 +9,4 @@
 #undef SMR_ISA
 #undef SMR_ISA_TARGET
 
-#if SMR_HAVE_AVX2
-#define SMR_ISA(name) name##_avx2
-#define SMR_ISA_TARGET SMR_TARGET_avx2
-#include SMR_ISA_FILE
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-
-#define SMR_ISA(name) name##_avx512
-#define SMR_ISA_TARGET SMR_TARGET_avx512
-#include SMR_ISA_FILE
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-#endif
-
-#undef SMR_ISA_FILE
+#include "base/isa_simd_files.h"

@@ -119,8 +119,8 @@ static bool deal_sizes(struct smr_level *lev, const struct smr_items *it, const 
 }
 
 /*
- * Items on that side of the new one, but for what is left there of a gap that it cuts. There are
- * more of them than on the other side: there the search begins.
+ * Items on that side of the new one, but for what is left there of a gap that it cuts. It is looked
+ * for from the other side, where there are few.
  */
 static unsigned int count_side(const struct smr_items *it, unsigned long first, enum smr_side side)
 {

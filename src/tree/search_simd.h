@@ -12,17 +12,8 @@
 #include "tree/search_avx2.h"
 #include "tree/search_avx512.h"
 
-#define SMR_ISA(name) name##_avx2
-#define SMR_ISA_TARGET SMR_TARGET_avx2
-#include "tree/search_isa.h"
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
-
-#define SMR_ISA(name) name##_avx512
-#define SMR_ISA_TARGET SMR_TARGET_avx512
-#include "tree/search_isa.h"
-#undef SMR_ISA
-#undef SMR_ISA_TARGET
+#define SMR_ISA_FILE "tree/search_isa.h"
+#include "base/isa_simd_files.h"
 #endif
 
 #endif
