@@ -108,10 +108,15 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 
 bool smr_walk_anew(struct ma_state *mas, unsigned long key, void **root)
 {
-	if (!smr_stands(mas) || mas->seq != mas->tree->ma_seq || key < mas->min || key > mas->max)
+	const struct maple_tree *mt = mas->tree;
+
+	/* The tree, too, may be another than the one it stood in. */
+	if (!smr_stands(mas) || mas->seq != mt->ma_seq || mas->path[0] != mt->ma_root ||
+	    key < mas->min || key > mas->max)
 		return smr_walk(mas, key, root);
 	mas->offset = smr_search_leaf(mas->node, key);
 	mas->slot[mas->depth] = (unsigned char)mas->offset;
+	smr_check_place(mas);
 	return true;
 }
 

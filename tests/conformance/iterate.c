@@ -404,6 +404,33 @@ static void erase_from_anywhere(void **state)
 	}
 }
 
+/* As often changed, and with the same keys. */
+static void erase_of_another_tree(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct maple_tree one = MTREE_INIT(one, i ? MT_FLAGS_USE_RCU : 0);
+		struct maple_tree two = MTREE_INIT(two, i ? MT_FLAGS_USE_RCU : 0);
+		MA_STATE(mas, &one, 500, 500);
+
+		for (unsigned long k = 1; k < 100; k++) {
+			put(&one, 10 * k, 10 * k + 4, k);
+			put(&two, 10 * k, 10 * k + 4, 100 + k);
+		}
+		mtree_lock(&one);
+		assert_ptr_equal(mas_walk(&mas), xa_mk_value(50));
+		mtree_unlock(&one);
+		mas.tree = &two;
+		mtree_lock(&two);
+		assert_ptr_equal(mas_erase(&mas), xa_mk_value(150));
+		mtree_unlock(&two);
+		assert_ptr_equal(mtree_load(&one, 500), xa_mk_value(50));
+		assert_null(mtree_load(&two, 500));
+		mtree_destroy(&one);
+		mtree_destroy(&two);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +447,7 @@ int main(void)
 		cmocka_unit_test(the_status_assigned),
 		cmocka_unit_test(gaps_have_grown),
 		cmocka_unit_test(erase_from_anywhere),
+		cmocka_unit_test(erase_of_another_tree),
 	};
 
 	return cmocka_run_group_tests_name("iterate", tests, NULL, NULL);

@@ -161,6 +161,38 @@ static void cursor_after_its_lock(void **state)
 	mtree_destroy(&mt);
 }
 
+/* Looking up anew is no use of the place, and what it has found is the new lock's. */
+static void cursor_found_anew_after_its_lock(void **state)
+{
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	fill(&mt);
+	locks(&mt);
+	finds(&mas);
+	unlocks(&mt);
+	locks(&mt);
+	assert_non_null(mas_erase(&mas));
+	finds(&mas);
+	unlocks(&mt);
+	locks(&mt);
+	assert_non_null(mas_walk(&mas));
+	finds(&mas);
+	mas.index = mas.last + 1;
+	unlocks(&mt);
+	locks(&mt);
+	assert_null(mas_erase(&mas));
+	finds(&mas);
+	unlocks(&mt);
+	expect_nothing();
+	locks(&mt);
+	finds(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "finds", "unlocks");
+	unlocks(&mt);
+	mtree_destroy(&mt);
+}
+
 /* The step from leaf to leaf has a way of its own. */
 static void cursor_after_its_lock_at_the_end_of_a_leaf(void **state)
 {
@@ -415,6 +447,7 @@ int main(void)
 		TEST(other_writes_without_the_lock),
 		TEST(credit_store_in_a_transaction_without_the_lock),
 		TEST(cursor_after_its_lock),
+		TEST(cursor_found_anew_after_its_lock),
 		TEST(cursor_without_a_place),
 		TEST(cursor_after_its_lock_at_the_end_of_a_leaf),
 		TEST(cursor_across_a_blocking_store),
