@@ -51,7 +51,19 @@ unsigned long replay_once(const bench_peer &peer, void *tree, const std::vector<
 	return sum;
 }
 
-double replay_ns(const bench_peer &peer, const std::vector<bench_step> &steps)
+void check_ends(const bench_peer &peer, void *tree, const std::vector<bench_step> &ends)
+{
+	if (peer.enter)
+		peer.enter();
+	for (const auto &step : ends)
+		if (peer.load(tree, step.first) != step.entry)
+			wrong_answer(peer, "what a replay leaves");
+	if (peer.leave)
+		peer.leave();
+}
+
+double replay_ns(const bench_peer &peer, const std::vector<bench_step> &steps,
+		 const std::vector<bench_step> &ends)
 {
 	/* Bounded, for to destroy a tree may take a grace period. */
 	const size_t rounds = std::min<size_t>(64, 1 + 131072 / steps.size());
@@ -68,6 +80,8 @@ double replay_ns(const bench_peer &peer, const std::vector<bench_step> &steps)
 		if (replay_once(peer, tree, steps) != expected)
 			wrong_answer(peer, "look-ups of a replay");
 		ns += now_ns() - start;
+		if (i + 1 == rounds)
+			check_ends(peer, tree, ends);
 		peer.destroy(tree);
 	}
 	return ns / static_cast<double>(rounds * steps.size());
@@ -86,6 +100,7 @@ replay load_replay(const std::string &path)
 		std::exit(1);
 	}
 	r.steps.assign(steps.list, steps.list + steps.count);
+	r.ends.assign(steps.ends, steps.ends + steps.nr_ends);
 	std::copy_if(r.steps.begin(), r.steps.end(), std::back_inserter(r.changes),
 		     [](const auto &step) { return step.verb != BENCH_LOAD; });
 	if (r.changes.empty()) {
@@ -101,7 +116,7 @@ void run_replay(const bench_peer &peer, const replay &trace, const options &opt,
 		const report::sink &sink)
 {
 	if (wanted(opt, "replay-changes"))
-		sink("replay-changes", replay_ns(peer, trace.changes));
+		sink("replay-changes", replay_ns(peer, trace.changes, trace.ends));
 	if (wanted(opt, "replay") && !(peer.can & BENCH_APART))
-		sink("replay", replay_ns(peer, trace.steps));
+		sink("replay", replay_ns(peer, trace.steps, trace.ends));
 }

@@ -10,6 +10,7 @@ struct replay {
 	data_set data; /* "trace:NAME", and the number of steps */
 	std::vector<bench_step> steps;
 	std::vector<bench_step> changes; /* the steps without the look-ups */
+	std::vector<bench_step> ends;    /* look-ups for when they are done */
 };
 
 /* Ends the program with a message when the file is no good. */

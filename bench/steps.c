@@ -3,6 +3,7 @@
 #include "model/range_model.h"
 #include "trace/trace.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -156,6 +157,29 @@ static int add_op(struct space *s, const struct trace_op *op)
 	return -EINVAL;
 }
 
+static void add_end(struct space *s, unsigned long key)
+{
+	s->steps->ends[s->steps->nr_ends++] = (struct bench_step){ BENCH_LOAD, key, key,
+								   rm_load(&s->ranges, key) };
+}
+
+static int add_ends(struct space *s)
+{
+	const struct range_model *m = &s->ranges;
+
+	s->steps->ends = malloc((4 * m->count + 1) * sizeof(*s->steps->ends));
+	if (!s->steps->ends)
+		return -ENOMEM;
+	add_end(s, 0);
+	for (size_t i = 0; i < m->count; i++) {
+		add_end(s, m->ranges[i].first - (m->ranges[i].first > 0));
+		add_end(s, m->ranges[i].first);
+		add_end(s, m->ranges[i].last);
+		add_end(s, m->ranges[i].last + (m->ranges[i].last < ULONG_MAX));
+	}
+	return 0;
+}
+
 int bench_steps_load(struct bench_steps *steps, const char *path, char *why, size_t size)
 {
 	struct space s = { .steps = steps };
@@ -173,6 +197,8 @@ int bench_steps_load(struct bench_steps *steps, const char *path, char *why, siz
 			snprintf(why, size, "%s:%u: %s", path, trace.ops[i].line,
 				 err == -ENOMEM ? "out of memory" : "moves nothing");
 	}
+	if (!err && (err = add_ends(&s)))
+		snprintf(why, size, "%s: out of memory", path);
 	if (err)
 		bench_steps_free(steps);
 	rm_destroy(&s.ranges);
@@ -184,5 +210,6 @@ int bench_steps_load(struct bench_steps *steps, const char *path, char *why, siz
 void bench_steps_free(struct bench_steps *steps)
 {
 	free(steps->list);
+	free(steps->ends);
 	*steps = (struct bench_steps){ 0 };
 }

@@ -26,11 +26,14 @@ struct bench_steps {
 	struct bench_step *list;
 	size_t count;
 	size_t room;
+	/* Look-ups for when all is done: the ends of what is there then, and the keys beside. */
+	struct bench_step *ends;
+	size_t nr_ends;
 };
 
 /*
  * Reads the trace file @path. 0, or a negative errno with a message in @why, and @steps is empty.
- * bench_steps_free() frees the list.
+ * bench_steps_free() frees what they hold.
  */
 int bench_steps_load(struct bench_steps *steps, const char *path, char *why, size_t size);
 void bench_steps_free(struct bench_steps *steps);
