@@ -5,13 +5,14 @@
  */
 #define _GNU_SOURCE
 #include "../peer.h"
+#include "linux_mode.h"
 #include "memb.h"
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static struct {
-	void *(*create)(int gaps_and_rcu);
+	void *(*create)(enum linux_mode mode);
 	void (*destroy)(void *tree);
 	int (*store)(void *tree, unsigned long first, unsigned long last, void *entry);
 	void *(*load)(void *tree, unsigned long key);
@@ -28,13 +29,19 @@ static const char *missing;
 static void *create_plain(void)
 {
 	bench_memb_stay();
-	return plugin.create(0);
+	return plugin.create(LINUX_PLAIN);
 }
 
 static void *create_rcu(void)
 {
 	bench_memb_stay();
-	return plugin.create(1);
+	return plugin.create(LINUX_RCU);
+}
+
+static void *create_call_rcu(void)
+{
+	bench_memb_stay();
+	return plugin.create(LINUX_CALL_RCU);
 }
 
 static void destroy(void *tree)
@@ -102,7 +109,7 @@ static bool load_plugin(void)
 {
 	void *handle = dlopen(plugin_path(), RTLD_NOW | RTLD_LOCAL);
 
-	return handle && find(handle, "linux_create", &plugin.create) &&
+	return handle && find(handle, "linux_make", &plugin.create) &&
 	       find(handle, "linux_free", &plugin.destroy) &&
 	       find(handle, "linux_store", &plugin.store) &&
 	       find(handle, "linux_load", &plugin.load) &&
@@ -120,10 +127,10 @@ const char *bench_linux_missing(void)
 
 size_t bench_linux_peers(const struct bench_peer **list)
 {
-	static struct bench_peer plain, rcu;
+	static struct bench_peer plain, rcu, call_rcu;
 
 	if (!load_plugin()) {
-		missing = "not built here: run scripts/get-linux-peer";
+		missing = "not built here, or for another version: run scripts/get-linux-peer";
 		return 0;
 	}
 	plain = (struct bench_peer){
@@ -148,7 +155,13 @@ size_t bench_linux_peers(const struct bench_peer **list)
 	rcu.what = "the same in RCU mode (liburcu-memb), tracking gaps";
 	rcu.can |= BENCH_CAN_GAP | BENCH_CAN_READERS;
 	rcu.create = create_rcu;
+	call_rcu = rcu;
+	call_rcu.name = "linux-call-rcu";
+	call_rcu.what = "the same, each node retired by liburcu's call_rcu()";
+	call_rcu.can |= BENCH_ON_REQUEST;
+	call_rcu.create = create_call_rcu;
 	list[0] = &plain;
 	list[1] = &rcu;
-	return 2;
+	list[2] = &call_rcu;
+	return 3;
 }

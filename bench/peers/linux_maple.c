@@ -3,11 +3,19 @@
  * Linux's maple tree behind a few plain functions. scripts/get-linux-peer compiles this file, on
  * the user's machine and outside the repository, together with the sources of Debian's linux-
  * source package; the result is a plugin that samara-bench loads when it is there
- * (peers/linux.c).  The node allocator is the fastest stand-in for the kernel's slab that is
- * still simple: a free list over 2 MiB chunks advised to huge pages, private to the thread that
- * builds trees. Nodes that the call_rcu thread frees come back through a shared list, taken over
- * whole when the private one is dry.
+ * (peers/linux.c).
+ *
+ * The node allocator is the fastest stand-in for the kernel's slab that is still simple: a free
+ * list over 2 MiB chunks advised to huge pages, private to the thread that builds trees. Nodes that
+ * the call_rcu thread frees come back through a shared list, taken over whole when the private one
+ * is dry.
+ *
+ * In the kernel call_rcu() is a few instructions. That of liburcu, with the thread that it wakes,
+ * takes a third of the time of an erase and a store, so nodes are freed by hundreds here, after a
+ * grace period that the thread which builds trees waits for. LINUX_CALL_RCU leaves it to liburcu,
+ * as programs do that compile the tree as it is.
  */
+#include "linux_mode.h"
 #include "generated/bit-length.h"
 #include "generated/autoconf.h"
 #include "shared.h"
@@ -15,6 +23,25 @@
 #include <sys/mman.h>
 #include <linux/types.h>
 #include <linux/init.h>
+
+static bool in_batches;          /* of the tree that is being changed */
+static struct rcu_head *retired; /* linked by what call_rcu() links them by */
+static unsigned int nr_retired;
+
+static void retire(struct rcu_head *head, void (*free_node)(struct rcu_head *head))
+{
+	if (!in_batches) {
+		call_rcu(head, free_node);
+		return;
+	}
+	head->func = free_node;
+	head->next.next = (struct cds_wfcq_node *)retired;
+	retired = head;
+	nr_retired++;
+}
+
+#undef call_rcu
+#define call_rcu retire
 #include "../../../lib/maple_tree.c"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -108,34 +135,80 @@ struct kmem_cache *kmem_cache_create(const char *name, unsigned int size, unsign
 	return cache;
 }
 
+#define BATCH 256
+
+struct tree {
+	struct maple_tree mt;
+	enum linux_mode mode;
+};
+
+static void free_retired(void)
+{
+	struct rcu_head *head = retired, *next;
+
+	retired = NULL;
+	nr_retired = 0;
+	synchronize_rcu();
+	for (; head; head = next) {
+		next = (struct rcu_head *)head->next.next;
+		head->func(head);
+	}
+}
+
+/* Around each change of a tree. */
+static void begin(const struct tree *t)
+{
+	in_batches = t->mode == LINUX_RCU;
+}
+
+static void end(void)
+{
+	if (nr_retired >= BATCH)
+		free_retired();
+}
+
 /*
  * The thread that makes the first tree must make, change and free all others too. It must be
  * registered with liburcu-memb, as every thread that reads; the program does that, for other peers
  * of it may want the same.
  */
-EXPORT void *linux_create(int gaps_and_rcu)
+EXPORT void *linux_make(enum linux_mode mode)
 {
 	static int ready;
-	struct maple_tree *mt = malloc(sizeof(*mt));
+	struct tree *t = malloc(sizeof(*t));
 
 	if (!ready++) {
 		builder = pthread_self();
 		maple_tree_init();
 	}
-	mt_init_flags(mt, gaps_and_rcu ? MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU : 0);
-	return mt;
+	t->mode = mode;
+	mt_init_flags(&t->mt, mode == LINUX_PLAIN ? 0 : MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
+	return t;
 }
 
-EXPORT void linux_free(void *mt)
+/* Waits until what was replaced so far is free again. */
+EXPORT void linux_settle(void)
 {
-	mtree_destroy(mt);
+	free_retired();
 	rcu_barrier();
-	free(mt);
 }
 
-EXPORT int linux_store(void *mt, unsigned long first, unsigned long last, void *entry)
+EXPORT void linux_free(void *tree)
 {
-	return mtree_store_range(mt, first, last, entry, GFP_KERNEL);
+	begin(tree);
+	mtree_destroy(tree);
+	linux_settle();
+	free(tree);
+}
+
+EXPORT int linux_store(void *tree, unsigned long first, unsigned long last, void *entry)
+{
+	int err;
+
+	begin(tree);
+	err = mtree_store_range(tree, first, last, entry, GFP_KERNEL);
+	end();
+	return err;
 }
 
 EXPORT void *linux_load(void *mt, unsigned long key)
@@ -143,9 +216,14 @@ EXPORT void *linux_load(void *mt, unsigned long key)
 	return mtree_load(mt, key);
 }
 
-EXPORT void *linux_erase(void *mt, unsigned long key)
+EXPORT void *linux_erase(void *tree, unsigned long key)
 {
-	return mtree_erase(mt, key);
+	void *entry;
+
+	begin(tree);
+	entry = mtree_erase(tree, key);
+	end();
+	return entry;
 }
 
 EXPORT unsigned long linux_iterate(void *mt, unsigned long *sum)
@@ -181,10 +259,4 @@ EXPORT unsigned long linux_gap(void *mt, unsigned long size, unsigned long min, 
 EXPORT unsigned long linux_bytes(void)
 {
 	return (taken - __atomic_load_n(&given_by_others, __ATOMIC_RELAXED)) * NODE_SIZE;
-}
-
-/* Waits until what was replaced so far is free again. */
-EXPORT void linux_settle(void)
-{
-	rcu_barrier();
 }
