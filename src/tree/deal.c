@@ -107,6 +107,16 @@ enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigne
 	return i >= behind ? SMR_LEFT : SMR_RIGHT;
 }
 
+bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full)
+{
+	const void *brother;
+
+	if (full == SMR_EITHER || (full == SMR_LEFT ? at == 0 : at + 1 == smr_count(above)))
+		return false;
+	brother = smr_slots(above)[full == SMR_LEFT ? at - 1 : at + 1];
+	return smr_count(brother) == smr_kind_cap(smr_enode_kind(brother));
+}
+
 /* Parts of these sizes, of which some may be 0, that are all the items together. */
 static bool deal_sizes(struct smr_level *lev, const struct smr_items *it, const unsigned int *size)
 {

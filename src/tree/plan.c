@@ -435,6 +435,9 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 		}
 	}
 	full = l == 0 && enough ? growing(w) : SMR_EITHER;
+	if (smr_grows_from_full(w->left.node[d - 1], w->left.slot[d - 1], full) &&
+	    smr_deal_growing(lev, gather(w, l, &buffer), w->first, full))
+		return false;
 	join_neighbour(w, lev, d, full);
 	it = gather(w, l, &buffer);
 	if (l == 0)
@@ -487,14 +490,14 @@ void smr_plan_above_share(struct smr_write *w)
 	const struct smr_share *s = &w->share;
 	void *const *slots = smr_slots(s->path[s->depth]);
 
-	smr_assert(smr_share_leaves(s) == 2); /* three are shared where there is room above */
+	smr_assert(smr_share_leaves(s) < 3); /* three are shared where there is room above */
 	w->what = SMR_SUBTREE;
 	w->spans = false;
 	set_paths(w);
 	w->left.slot[s->depth] = (unsigned char)s->first;
-	w->right.slot[s->depth] = (unsigned char)(s->first + 1);
+	w->right.slot[s->depth] = (unsigned char)(s->first + smr_share_leaves(s) - 1);
 	w->left.node[s->depth + 1] = slots[s->first];
-	w->right.node[s->depth + 1] = slots[s->first + 1];
+	w->right.node[s->depth + 1] = slots[w->right.slot[s->depth]];
 	w->level[0].neighbour = NULL;
 	w->shared = true;
 	w->nodes = w->level[0].parts;

@@ -11,8 +11,9 @@
  * chosen by looking at all of them.
  *
  * Else, and where the node above has no room, one leaf is to be left full, or one is too empty, it
- * shares with one brother, as plan.c would have it, node for node. They are decoded, as there,
- * where they are not written alike, it cannot be told by a few ranges, or ranges are in pieces.
+ * shares with one brother, as plan.c would have it, node for node; with none, if it is a brother
+ * that is to be left full, and that is so already. They are decoded, as there, where they are not
+ * written alike, it cannot be told by a few ranges, or ranges are in pieces.
  */
 #include "tree/check.h"
 #include "tree/gap.h"
@@ -428,17 +429,16 @@ static unsigned int find_start(const struct smr_items *it, unsigned long start)
 	return i;
 }
 
-/* @full: the side that is to be left so. */
-static bool plan_decoded(struct smr_share *s, const struct smr_edit *e, void *entry,
-			 enum smr_side full)
+/* False: it does alone. */
+static bool plan_items(struct smr_share *s, const struct smr_edit *e, void *entry)
 {
+	s->decoded = true;
 	gather_items(s, e, entry);
 	if (does_alone(s, e))
 		return false;
 	smr_items_join(&s->items);
 	if (s->items.pieces)
 		s->stand = find_start(&s->items, e->first);
-	smr_deal_leaves(s->leaves, &s->items, e->first, full);
 	return true;
 }
 
@@ -471,14 +471,25 @@ static bool plan_two(struct smr_share *s, const struct smr_edit *e, void *entry,
 	set_brothers(s, e, !right, right);
 	if (evenly && plan_written(s, e, entry))
 		return true;
-	s->decoded = true;
-	return plan_decoded(s, e, entry, full);
+	if (!plan_items(s, e, entry))
+		return false;
+	smr_deal_leaves(s->leaves, &s->items, e->first, full);
+	return true;
+}
+
+/* Alone: it grows away from a brother that is to be left full, and is. */
+static bool plan_one(struct smr_share *s, const struct smr_edit *e, void *entry, enum smr_side full)
+{
+	if (!smr_grows_from_full(above_of(s), s->slot[s->depth], full))
+		return false;
+	set_brothers(s, e, false, false);
+	return plan_items(s, e, entry) && smr_deal_growing(s->leaves, &s->items, e->first, full);
 }
 
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
 		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry)
 {
-	bool too_full = e->ranges > SMR_LEAF_MIN, evenly;
+	bool too_full = e->ranges > SMR_LEAF_MIN;
 	enum smr_side full = SMR_EITHER;
 
 	if (depth == 0)
@@ -495,8 +506,9 @@ bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_
 	s->decoded = false;
 	if (entry && too_full)
 		full = smr_growing(mt, s->leaf, s->min, e->i, e->j);
-	evenly = too_full && full == SMR_EITHER;
-	return (evenly && plan_three(s, e, entry)) || plan_two(s, e, entry, evenly, full);
+	if (full != SMR_EITHER)
+		return plan_one(s, e, entry, full) || plan_two(s, e, entry, false, full);
+	return (too_full && plan_three(s, e, entry)) || plan_two(s, e, entry, too_full, full);
 }
 
 void smr_share_put_edges(struct smr_share *s, struct smr_edges edges)

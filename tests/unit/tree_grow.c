@@ -114,11 +114,39 @@ static void in_transactions(void **state)
 	grows_by(5);
 }
 
+/* What has been left full is not built anew by what goes on beside it. */
+static void full_leaves_stay(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 8; i++) {
+		struct growth g = { i & 1, i & 2, i & 4 };
+		unsigned int cap = smr_leaf_cap(leaf_kind(PAGE_UNIT)), seen = 0;
+		void *leaf, *full = NULL;
+		struct bed b;
+
+		bed_make(&b, RCU_TREE, PAGE_UNIT, 2, false);
+		surround(&b, &g);
+		for (unsigned long n = 0; n < STORES; n++) {
+			fill(&b, place(&g, n), place(&g, n) + LEN - 1);
+			leaf = n < 100 ? NULL : leaf_of(&b, place(&g, 50));
+			if (full)
+				assert_ptr_equal(leaf, full);
+			else if (leaf && smr_count(leaf) == cap)
+				full = leaf;
+			seen += full != NULL;
+		}
+		assert_true(seen > STORES / 2);
+		bed_free(&b);
+	}
+	expect_no_nodes();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_any_direction),
 		cmocka_unit_test(in_transactions),
+		cmocka_unit_test(full_leaves_stay),
 	};
 
 	return bed_run("tree_grow", tests, sizeof(tests) / sizeof(tests[0]));
