@@ -94,6 +94,8 @@ void *smr_compact_find_rev(struct ma_state *mas, void *root, unsigned long min)
 	case ma_error:
 		return NULL;
 	case ma_root:
+		if (mas->index > 0) /* a write or a search for free space has come to the gap */
+			break;
 		return set(mas, ma_none, 0, 0, NULL);
 	case ma_start:
 		if (mas->index < min)
