@@ -112,7 +112,9 @@ MT_API void maple_tree_init(void);
 
 /*
  * Makes @mt an empty tree, whatever it held: nothing is freed. With MT_FLAGS_LOCK_EXTERN the lock
- * is left alone. @flags may be another tree's ma_flags, whose height does not count.
+ * is left alone, but what tells whether it is held is forgotten: mt_set_external_lock_check().
+ * @flags may be another tree's ma_flags, whose height does not count; whether its cyclic allocation
+ * has wrapped does.
  */
 MT_API void mt_init_flags(struct maple_tree *mt, unsigned int flags);
 
@@ -171,7 +173,10 @@ static inline bool mt_in_rcu(const struct maple_tree *mt)
 	return __atomic_load_n(&mt->ma_flags, __ATOMIC_RELAXED) & MT_FLAGS_USE_RCU;
 }
 
-/* Levels of nodes: 0 for an empty tree and for one that holds nothing but an entry at [0..0]. */
+/*
+ * Levels of nodes: 0 for an empty tree, and for one that has never held anything but an entry at
+ * [0..0]; one that holds nothing else any more may keep a node.
+ */
 static inline unsigned int mt_height(const struct maple_tree *mt)
 {
 	return (__atomic_load_n(&mt->ma_flags, __ATOMIC_RELAXED) & MT_FLAGS_HEIGHT_MASK) >>
@@ -326,7 +331,8 @@ enum maple_status {
  * one thread and takes no lock. A position is valid while the lock or read-side section it was made
  * under is held; mas_pause() before letting go. A cursor that was left behind by other writers
  * notices and looks its index up again. Users may read and write tree, index, last and status; the
- * rest is private.
+ * rest is private. Who writes tree resets the cursor as well (mas_reset()), unless mas_walk() or
+ * mas_erase() come next, for steps and searches go on from its place.
  */
 struct ma_state {
 	struct maple_tree *tree;
@@ -661,7 +667,8 @@ MT_API int mas_empty_area_rev(struct ma_state *mas, unsigned long min, unsigned 
 /*
  * CONTEXT: the write lock. The range written is [index..last]. After a store the cursor is on the
  * range as it now is (after NULL: the whole gap); other cursors find their place again by
- * themselves.
+ * themselves. But in a tree without nodes the status is then ma_start, ma_root or ma_none, from
+ * which mas_find() may begin with the range that was stored.
  */
 
 /* Stores with what can be had without blocking; the former entry of index. Errors: mas_is_err(). */
@@ -681,8 +688,9 @@ MT_API void *mas_erase(struct ma_state *mas);
  * included that it owns already; if it owns more, they stay. Holds only while the lock is held and
  * the tree stays as it is: nothing else may write to it before mas_store_prealloc(), which never
  * allocates and cannot fail, nor may credits on it (credits.h) be reserved, returned or released.
- * mas_destroy() gives the nodes back instead. 0, -ENOMEM, -EINVAL; -EBUSY while a transaction
- * (txn.h) is open. docs/locking.md explains what this does not promise.
+ * mas_destroy() gives the nodes back instead. With NULL, [index..last] becomes all of the gap that
+ * is to be: set it again before storing anything else. 0, -ENOMEM, -EINVAL; -EBUSY while a
+ * transaction (txn.h) is open. docs/locking.md explains what this does not promise.
  */
 MT_API int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp);
 MT_API void mas_store_prealloc(struct ma_state *mas, void *entry);

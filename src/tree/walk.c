@@ -106,13 +106,18 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 	return true;
 }
 
+/*
+ * Has the tree not changed since the cursor came to its place? Then nothing else has to be looked
+ * at, but for the top: a user may have put another tree into the cursor, as often changed.
+ */
+smr_inline bool is_latest(const struct ma_state *mas)
+{
+	return mas->seq == mas->tree->ma_seq && mas->path[0] == mas->tree->ma_root;
+}
+
 bool smr_walk_anew(struct ma_state *mas, unsigned long key, void **root)
 {
-	const struct maple_tree *mt = mas->tree;
-
-	/* The tree, too, may be another than the one it stood in. */
-	if (!smr_stands(mas) || mas->seq != mt->ma_seq || mas->path[0] != mt->ma_root ||
-	    key < mas->min || key > mas->max)
+	if (!smr_stands(mas) || !is_latest(mas) || key < mas->min || key > mas->max)
 		return smr_walk(mas, key, root);
 	mas->offset = smr_search_leaf(mas->node, key);
 	mas->slot[mas->depth] = (unsigned char)mas->offset;
@@ -170,7 +175,7 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 		smr_check_place(mas); /* said once is enough */
 	}
 	/* Only the number will do here: a leaf may be alive below a parent that is not. */
-	fresh = stands && mas->seq == mas->tree->ma_seq;
+	fresh = stands && is_latest(mas);
 	if (fresh && near)
 		return false;
 	if (!fresh || !walk_near(mas, key))

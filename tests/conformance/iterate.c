@@ -404,30 +404,79 @@ static void erase_from_anywhere(void **state)
 	}
 }
 
-/* As often changed, and with the same keys. */
-static void erase_of_another_tree(void **state)
+/* Another tree, as often changed, and with the same keys: nothing is written in the old one. */
+static void writes_to_another_tree(void **state)
 {
 	(void)state;
-	for (unsigned int i = 0; i < 2; i++) {
-		struct maple_tree one = MTREE_INIT(one, i ? MT_FLAGS_USE_RCU : 0);
-		struct maple_tree two = MTREE_INIT(two, i ? MT_FLAGS_USE_RCU : 0);
-		MA_STATE(mas, &one, 500, 500);
+	for (unsigned int i = 0; i < 4; i++) {
+		struct maple_tree one = MTREE_INIT(one, i & 1 ? MT_FLAGS_USE_RCU : 0);
+		struct maple_tree two = MTREE_INIT(two, i & 1 ? MT_FLAGS_USE_RCU : 0);
+		unsigned long ranges = i & 2 ? 10 : 100;
+		MA_STATE(mas, &one, 50, 54);
 
-		for (unsigned long k = 1; k < 100; k++) {
+		for (unsigned long k = 1; k < ranges; k++) {
 			put(&one, 10 * k, 10 * k + 4, k);
 			put(&two, 10 * k, 10 * k + 4, 100 + k);
 		}
 		mtree_lock(&one);
-		assert_ptr_equal(mas_walk(&mas), xa_mk_value(50));
-		mtree_unlock(&one);
+		mtree_lock_nested(&two, 1);
+		assert_ptr_equal(mas_walk(&mas), xa_mk_value(5));
 		mas.tree = &two;
-		mtree_lock(&two);
-		assert_ptr_equal(mas_erase(&mas), xa_mk_value(150));
+		assert_ptr_equal(mas_erase(&mas), xa_mk_value(105));
+		mas.tree = &one;
+		mas.index = 50;
+		assert_ptr_equal(mas_walk(&mas), xa_mk_value(5));
+		mas.tree = &two;
+		mas.index = 61;
+		mas.last = 62;
+		assert_int_equal(mas_store_gfp(&mas, xa_mk_value(7), GFP_KERNEL), 0);
+		assert_int_equal(mt_check(&one, NULL, 0), 0);
+		assert_int_equal(mt_check(&two, NULL, 0), 0);
 		mtree_unlock(&two);
-		assert_ptr_equal(mtree_load(&one, 500), xa_mk_value(50));
-		assert_null(mtree_load(&two, 500));
+		mtree_unlock(&one);
+		assert_ptr_equal(mtree_load(&one, 50), xa_mk_value(5));
+		assert_ptr_equal(mtree_load(&one, 61), xa_mk_value(6));
+		assert_null(mtree_load(&two, 50));
+		assert_ptr_equal(mtree_load(&two, 61), xa_mk_value(7));
 		mtree_destroy(&one);
 		mtree_destroy(&two);
+	}
+}
+
+/* An entry at key 0 alone, in a node or not, is found from wherever the cursor got above it. */
+static void finds_key_0_from_above(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 8; i++) {
+		struct maple_tree tree = MTREE_INIT(tree, MT_FLAGS_ALLOC_RANGE);
+		MA_STATE(mas, &tree, 5, 9);
+
+		put(&tree, 0, 0, 1);
+		if (i & 4) {
+			put(&tree, 100, 100, 2);
+			assert_ptr_equal(mtree_erase(&tree, 100), xa_mk_value(2));
+		}
+		mtree_lock(&tree);
+		switch (i & 3) {
+		case 0:
+			assert_null(mas_erase(&mas));
+			break;
+		case 1:
+			assert_int_equal(mas_store_gfp(&mas, NULL, GFP_KERNEL), 0);
+			break;
+		case 2:
+			assert_int_equal(mas_empty_area(&mas, 5, 50, 5), 0);
+			break;
+		case 3:
+			assert_int_equal(mas_preallocate(&mas, xa_mk_value(3), GFP_KERNEL), 0);
+			mas_destroy(&mas);
+			break;
+		}
+		assert_ptr_equal(i & 1 ? mas_find_rev(&mas, 0) : mas_find_range_rev(&mas, 0),
+				 xa_mk_value(1));
+		assert_int_equal(mas.last, 0);
+		mtree_unlock(&tree);
+		mtree_destroy(&tree);
 	}
 }
 
@@ -447,7 +496,8 @@ int main(void)
 		cmocka_unit_test(the_status_assigned),
 		cmocka_unit_test(gaps_have_grown),
 		cmocka_unit_test(erase_from_anywhere),
-		cmocka_unit_test(erase_of_another_tree),
+		cmocka_unit_test(writes_to_another_tree),
+		cmocka_unit_test(finds_key_0_from_above),
 	};
 
 	return cmocka_run_group_tests_name("iterate", tests, NULL, NULL);
