@@ -584,9 +584,12 @@ bool smri_retire_wait(struct mt_mem *mem)
 	 */
 	if (smr_rcu_reading())
 		return false;
-	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
-		if (has_thread(&mem->limbo[i]))
-			waited |= wait_flavor(&mem->limbo[i], true);
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
+		if (!has_thread(&mem->limbo[i]))
+			continue;
+		smr_check_grace((enum mt_rcu_flavor)i);
+		waited |= wait_flavor(&mem->limbo[i], true);
+	}
 	return waited;
 }
 

@@ -502,6 +502,39 @@ static void taken_by_readers_and_held_over_an_allocation(void **state)
 	expect_nothing();
 }
 
+NAMED gets_more_than_there_are(struct ma_state *mas)
+{
+	assert_int_equal(mas_expected_entries(mas, 1000000), -ENOMEM);
+}
+
+/* At the limit of its arena it waits for nodes that readers may still see. */
+static void taken_by_readers_and_held_at_the_limit(void **state)
+{
+	struct mt_mem *mem = mt_mem_create(MT_CHUNK_SIZE, NULL);
+	struct maple_tree mt = MTREE_INIT_EXT(mt, MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_EXTERN, a);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	assert_non_null(mem);
+	mt_set_mem(&mt, mem);
+	mt_set_external_lock_check(&mt, &a, lockcheck_held);
+	reads(&mt);
+	take_and_let_go(&a, &class_a, 0);
+	reads_no_more(&mt);
+	takes(&a, &class_a, 0);
+	for (unsigned long i = 0; i < 100; i++) {
+		mas_set_range(&mas, 10 * i, 10 * i + 4);
+		stores(&mas, GFP_KERNEL);
+	}
+	expect_nothing();
+	gets_more_than_there_are(&mas);
+	mas_destroy(&mas);
+	expect(LOCKCHECK_LOCK_OVER_WAIT, "gets_more_than_there_are", "takes");
+	__mt_destroy(&mt);
+	lets_go(&a);
+	mt_mem_destroy(mem);
+}
+
 /*
  * A grace period ends with readers of its own flavour, whatever those of others and sections wait
  * for.
@@ -558,6 +591,7 @@ int main(void)
 		TEST(taken_in_a_section_then_held_over_a_wait),
 		TEST(held_over_a_wait_then_taken_in_a_section),
 		TEST(held_over_an_allocation_and_a_wait),
+		TEST(taken_by_readers_and_held_at_the_limit),
 		TEST(held_over_a_wait_for_a_fence),
 		TEST(taken_by_readers_and_held_over_a_wait),
 		TEST(taken_by_readers_and_held_over_an_allocation),
