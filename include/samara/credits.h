@@ -101,13 +101,12 @@ MT_API unsigned long mt_credits_left(const struct mt_credits *c);
 MT_API size_t mt_credits_bytes(const struct mt_credits *c);
 
 /*
- * Announces @nr stores, in place of those that have been and are not made yet, which the holder
- * must have the credits for, and no more than its batch. In
- * recycling mode waits, if nodes of its own last stores are still in limbo and are needed, and the
- * arena has no others to spare, for their grace period; never for memory, and never for another
- * holder. Now and then, in either mode, if the caller is in no section (fence.h), it makes a system
- * call to learn that a grace period is over already. CONTEXT: no lock held, not in a read-side
- * section. SLEEP yes in recycling mode.
+ * Announces @nr stores, which the holder must have the credits for, and no more than its batch; in
+ * place of those announced before and not made. In recycling mode waits, if nodes of its own last
+ * stores are still in limbo and are needed, and the arena has no others to spare, for their grace
+ * period; never for memory, and never for another holder. Now and then, in either mode, if the
+ * caller is in no section (fence.h), it makes a system call to learn that a grace period is over
+ * already. CONTEXT: no lock held, not in a read-side section. SLEEP yes in recycling mode.
  */
 MT_API void mt_credits_begin(struct mt_credits *c, unsigned long nr);
 
@@ -119,8 +118,8 @@ MT_API void mt_credits_begin(struct mt_credits *c, unsigned long nr);
 MT_API int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c);
 
 /*
- * Begins, locks, stores, unlocks: so it is not for between a mt_credits_begin() and the stores that
- * announced. CONTEXT: as mt_credits_begin(); internal lock only.
+ * Begins, locks, stores, unlocks; so not between mt_credits_begin() and stores announced by that.
+ * CONTEXT: as mt_credits_begin(); internal lock only.
  */
 MT_API int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned long last,
 				    void *entry);

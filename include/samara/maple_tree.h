@@ -112,7 +112,7 @@ MT_API void maple_tree_init(void);
 
 /*
  * Makes @mt an empty tree, whatever it held: nothing is freed. With MT_FLAGS_LOCK_EXTERN the lock
- * is left alone, but what tells whether it is held is forgotten: mt_set_external_lock_check().
+ * is left alone, but what mt_set_external_lock_check() has said of it is forgotten.
  * @flags may be another tree's ma_flags, whose height does not count; whether its cyclic allocation
  * has wrapped does.
  */

@@ -257,9 +257,7 @@ enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
  */
 enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			  unsigned int i, unsigned int j);
-/*
- * Is the brother of child @at of @above, a leaf, on side @full, full? Then it has no part in it.
- */
+/* Is the brother of leaf @at of @above on side @full full already? Then it stays as it is. */
 bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full);
 /*
  * Evenly, to as few parts as hold them with room for @slack more in each; or without, if there
