@@ -107,8 +107,8 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 }
 
 /*
- * Has the tree not changed since the cursor came to its place? Then nothing else has to be looked
- * at, but for the top: a user may have put another tree into the cursor, as often changed.
+ * Is the cursor's place as it came there, under the lock? The number says so, but that a user may
+ * have put another tree into the cursor, which has been changed as often: no two have the same top.
  */
 smr_inline bool is_latest(const struct ma_state *mas)
 {
@@ -174,7 +174,7 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 		smr_check_cursor(mas);
 		smr_check_place(mas); /* said once is enough */
 	}
-	/* Only the number will do here: a leaf may be alive below a parent that is not. */
+	/* That the leaf is not dead will not do: it may be alive below a parent that is not. */
 	fresh = stands && is_latest(mas);
 	if (fresh && near)
 		return false;
