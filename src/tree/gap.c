@@ -82,47 +82,65 @@ struct want {
 
 /* The way down to where the search is, and which children on it are still to be tried. */
 struct seek {
-	unsigned int depth;
-	void *node[MT_PATH_MAX];
-	unsigned char slot[MT_PATH_MAX];
-	unsigned long min[MT_PATH_MAX], max[MT_PATH_MAX]; /* the node's keys */
-	uint32_t left[MT_PATH_MAX];
+	struct smr_path path;
+	uint64_t left[MT_PATH_MAX];
 };
 
-/* Does range [first..last], cut to the limits, hold what is wanted? */
-smr_inline bool holds(const struct want *want, unsigned long first, unsigned long last,
-		      unsigned long *lo, unsigned long *hi)
+/* First and last key of a node. */
+struct limits {
+	unsigned long min, max;
+};
+
+/* Those of the node at depth @d of @path. */
+smr_inline void limits_of(struct limits *keys, const struct smr_path *path, unsigned int d)
 {
-	*lo = first > want->min ? first : want->min;
-	*hi = last < want->max ? last : want->max;
-	return *lo <= *hi && *hi - *lo >= want->span;
+	smr_path_limits(path->node, path->slot, d, &keys->min, &keys->max);
 }
 
-/* Is range @i of @leaf of a gap that holds what is wanted? Then the place for it is found. */
-smr_inline bool try_gap(struct want *want, const void *leaf, unsigned int i, unsigned long min,
-			unsigned long max, bool high)
+/* Does range [first..last], cut to the limits, hold what is wanted? Then the place is found. */
+smr_inline bool holds(struct want *want, unsigned long first, unsigned long last, bool high)
 {
-	unsigned int end = smr_count(leaf) - 1;
-	void *const *slots = smr_slots(leaf);
-	unsigned long first, last, lo, hi;
+	unsigned long lo = first > want->min ? first : want->min;
+	unsigned long hi = last < want->max ? last : want->max;
 
-	if (smr_value(slots, i))
-		return false;
-	first = smr_leaf_first(leaf, smr_run_from(slots, smr_head(slots, i)), min);
-	last = smr_leaf_last(leaf, smr_run_to(slots, i, end), end, max);
-	if (!holds(want, first, last, &lo, &hi))
-		return false;
 	want->found = high ? hi - want->span : lo;
-	return true;
+	return lo <= hi && hi - lo >= want->span;
 }
 
-/* Takes the lowest, or the highest, of the places in @left. */
+/* Does the gap that range @i of the leaf at the end of the way is a piece of? @gaps are all. */
+smr_inline bool try_gap(struct want *want, struct seek *k, const struct limits *keys, uint64_t gaps,
+			unsigned int i, bool high)
+{
+	const void *leaf = k->path.node[k->path.depth];
+	unsigned int end = smr_count(leaf) - 1;
+	unsigned int from = i + 1 - (unsigned int)__builtin_clzl(~(gaps << (63 - i)));
+	unsigned int to = i - 1 + (unsigned int)__builtin_ctzl(~(gaps >> i));
+
+	k->path.slot[k->path.depth] = (unsigned char)to;
+	return holds(want, smr_leaf_first(leaf, from, keys->min),
+		     smr_leaf_last(leaf, to, end, keys->max), high);
+}
+
+/* The lowest, or the highest, of the places in @left, which are some. */
+smr_inline unsigned int place(uint64_t left, bool high)
+{
+	return (unsigned int)(high ? 63 - __builtin_clzl(left) : __builtin_ctzl(left));
+}
+
+/* Takes it out. */
 smr_inline unsigned int take_place(uint64_t *left, bool high)
 {
-	unsigned int i = (unsigned int)(high ? 63 - __builtin_clzl(*left) : __builtin_ctzl(*left));
+	unsigned int i = place(*left, high);
 
 	*left &= ~(UINT64_C(1) << i);
 	return i;
+}
+
+/* Down to child @i of @node, which is at depth @d of @path. */
+smr_inline void *go_down(struct smr_path *path, unsigned int d, void *node, unsigned int i)
+{
+	path->slot[d] = (unsigned char)i;
+	return path->node[d + 1] = smr_slots(node)[i];
 }
 
 #define SMR_ISA_FILE "tree/gap_isa.h"
@@ -134,44 +152,15 @@ SMR_DISPATCH(uint32_t, smr_gap_beside,
 SMR_DISPATCH(static bool, smri_seek_low, (struct want * want, struct seek *k));
 SMR_DISPATCH(static bool, smri_seek_high, (struct want * want, struct seek *k));
 
-/* The cursor on the range in which the search has ended. */
-static void stand_there(struct ma_state *mas, const struct seek *k)
-{
-	unsigned int d = k->depth;
-
-	memcpy(mas->path, k->node, (d + 1) * sizeof(mas->path[0]));
-	memcpy(mas->slot, k->slot, d + 1);
-	mas->seq = mas->tree->ma_seq;
-	mas->depth = (unsigned char)d;
-	smr_cursor_on(mas, k->node[d], smr_count(k->node[d]));
-	mas->offset = smr_run_to(smr_slots(k->node[d]), k->slot[d], mas->end);
-	mas->min = k->min[d];
-	mas->max = k->max[d];
-	mas->status = ma_active;
-	smr_check_place(mas);
-}
-
 static bool search_nodes(struct ma_state *mas, struct want *want, void *root, bool high)
 {
 	struct seek k;
 
-	k.depth = 0;
-	k.node[0] = root;
-	k.min[0] = 0;
-	k.max[0] = ULONG_MAX;
+	k.path.depth = 0;
+	k.path.node[0] = root;
 	if (!(high ? smri_seek_high(want, &k) : smri_seek_low(want, &k)))
 		return false;
-	stand_there(mas, &k);
-	return true;
-}
-
-static bool search_compact(struct want *want, void *root, bool high)
-{
-	unsigned long lo, hi;
-
-	if (!holds(want, root ? 1 : 0, ULONG_MAX, &lo, &hi))
-		return false;
-	want->found = high ? hi - want->span : lo;
+	smr_cursor_follow(mas, &k.path);
 	return true;
 }
 
@@ -191,7 +180,7 @@ int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, u
 	if (smr_is_enode(root))
 		found = search_nodes(mas, &want, root, high);
 	else
-		found = search_compact(&want, root, high);
+		found = holds(&want, root ? 1 : 0, ULONG_MAX, high);
 	if (!found)
 		return -EBUSY;
 	mas->index = want.found;

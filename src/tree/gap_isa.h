@@ -86,161 +86,160 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 	return SMR_FOR_LEAF(leaf, SMR_ISA(beside), leaf, min, max, i, j);
 }
 
-/*
- * Children of @enode whose gaps may serve, those outside the limits left out. @aim is at the limit
- * that the search begins at, all the way down.
- */
-SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const struct want *want,
-						       struct SMR_ISA(smr_aim) * aim,
-						       const void *enode, unsigned long min,
-						       unsigned long max, bool high)
+/* Children of an inner node whose gaps may serve. Without true figures: all. */
+SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(kind_candidates)(enum smr_kind kind, const void *enode,
+							    uint32_t figure)
 {
-	uint32_t left = ~0u;
-	unsigned int i;
+	struct smr_node *node = smr_kind_node(enode, kind);
+	uint32_t all = (2u << (node->count - 1)) - 1;
 
-	/* Without true figures every child is looked into. */
-	if (want->figure)
-		left = SMR_ISA(smri_gaps_from)(smr_gaps(enode), smr_enode_kind(enode),
-					       want->figure);
-	left &= (2u << (smr_count(enode) - 1)) - 1;
-	if (high ? want->max < max : want->min > min) {
-		SMR_ISA(smr_child)(aim, enode, false, &i);
-		left &= high ? (2u << i) - 1 : ~0u << i;
-	}
-	return left;
+	if (!figure)
+		return all;
+	return all & SMR_ISA(smri_gaps_from)(smr_gaps(enode), kind, figure);
 }
 
-/* A bit for each range of a leaf, not a wide one, that is with the @more behind it so long. */
-SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(lengths_from)(const void *leaf, unsigned long units,
-							 unsigned int more)
+SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const void *enode, uint32_t figure)
 {
-	const struct smr_node *node = smr_node_of(leaf);
-
-	if (smr_enode_is(leaf, SMR_SLEAF))
-		return SMR_ISA(smri_lengths_from_short)(node->b16, (uint16_t)units, more);
-	return SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units, more);
+	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE))
+		return SMR_ISA(kind_candidates)(SMR_WINNER, enode, figure);
+	return SMR_ISA(kind_candidates)(SMR_NINNER, enode, figure);
 }
 
 /*
- * The gaps that begin, or go on, with one of ranges [from, to) of a leaf, none of them its first or
- * last. In a leaf that is not wide lengths are compared as they are written, those of as many
- * pieces as a gap can have; what is long enough is looked at again, for the limits.
+ * A bit for each of those @gaps of a leaf that is as long as what is wanted, with those pieces that
+ * follow it or without. Lengths are compared as they are written. Of a wide leaf, whose are not,
+ * all bits are set; those of the first range and of the last one mean nothing.
  */
-SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_middle)(struct want *want, const void *leaf,
-						    unsigned long min, unsigned long max,
-						    unsigned int from, unsigned int to, bool high,
-						    unsigned char *slot)
+SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_ones)(const struct want *want, const void *leaf,
+						      uint64_t gaps)
 {
 	const struct smr_node *node = smr_node_of(leaf);
+	bool is_short = smr_enode_is(leaf, SMR_SLEAF);
 	unsigned long units = (want->span >> node->shift) + 1;
-	uint64_t gaps = SMR_FOR_LEAF(leaf, SMR_ISA(gaps_of), leaf), left = gaps;
+	uint64_t found = 0;
 
-	if (!((uintptr_t)leaf & SMR_ENODE_WIDE)) {
-		if (units > (smr_enode_is(leaf, SMR_SLEAF) ? UINT16_MAX : INT32_MAX))
-			return false;
-		left &= SMR_ISA(lengths_from)(leaf, units, 0);
-		for (unsigned int more = 1; (gaps &= gaps >> 1) != 0; more++)
-			left |= gaps & SMR_ISA(lengths_from)(leaf, units, more);
+	if (smr_unlikely((uintptr_t)leaf & SMR_ENODE_WIDE))
+		return ~UINT64_C(0);
+	if (units > (is_short ? UINT16_MAX : INT32_MAX))
+		return 0;
+	for (unsigned int more = 0; gaps; gaps &= gaps >> 1, more++)
+		found |= gaps &
+			 (is_short ? SMR_ISA(smri_lengths_from_short)(node->b16, (uint16_t)units,
+								      more)
+				   : SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units, more));
+	return found;
+}
+
+/*
+ * Those of @gaps, the ranges of a leaf that are gaps or pieces of them, that may serve. Where the
+ * first one begins and the last one ends its node does not say, but @keys do; where these are
+ * pieces, try_gap() has to see to it.
+ */
+SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_gaps)(const struct want *want, const void *leaf,
+						      const struct limits *keys, uint64_t gaps)
+{
+	unsigned int end = smr_count(leaf) - 1;
+	uint64_t ends = UINT64_C(1) | UINT64_C(1) << end;
+	uint64_t first = smr_leaf_last(leaf, 0, end, keys->max) - keys->min >= want->span;
+	uint64_t last = keys->max - smr_leaf_first(leaf, end, keys->min) >= want->span;
+	uint64_t pieces = gaps >> 1 | gaps << 1;
+
+	return gaps & ((SMR_ISA(long_ones)(want, leaf, gaps) & ~ends) | first | last << end |
+		       (pieces & ends));
+}
+
+/* Looks into the leaf at depth @d, which the limit cuts, or does not. */
+SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(struct want *want, struct seek *k, unsigned int d,
+						 const struct limits *keys, bool cut, bool high)
+{
+	const void *leaf = k->path.node[d];
+	uint64_t gaps = SMR_FOR_LEAF(leaf, SMR_ISA(gaps_of), leaf);
+	uint64_t left = SMR_ISA(long_gaps)(want, leaf, keys, gaps);
+	unsigned int at;
+
+	if (cut) {
+		at = SMR_ISA(smr_search_leaf)(leaf, high ? want->max : want->min);
+		left &= high ? (UINT64_C(2) << at) - 1 : ~UINT64_C(0) << at;
 	}
-	left &= from < to ? (UINT64_C(1) << to) - (UINT64_C(1) << from) : 0;
-	while (left) {
-		*slot = (unsigned char)take_place(&left, high);
-		if (try_gap(want, leaf, *slot, min, max, high))
+	k->path.depth = d;
+	while (left)
+		if (try_gap(want, k, keys, gaps, take_place(&left, high), high))
 			return true;
-	}
 	return false;
 }
 
-SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_low)(struct want *want, const void *leaf,
-						 unsigned long min, unsigned long max,
-						 unsigned char *slot)
+/*
+ * The way down to the limit that the search begins at, as far as what is there may serve, and a
+ * look into the leaf if it leads to one. What may serve on this side of the limit is left for
+ * seek_on(), which begins where this has ended.
+ */
+SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(struct want *want, struct seek *k, bool high)
 {
-	unsigned int end = smr_count(leaf) - 1;
-	unsigned int from = want->min > min ? SMR_ISA(smr_search_leaf)(leaf, want->min) : 0;
+	uint32_t figure = want->figure;
+	void *node = k->path.node[0];
+	struct SMR_ISA(smr_aim) aim;
+	struct limits keys;
+	uint64_t may, left;
+	unsigned int d, i;
 
-	*slot = 0;
-	if (from == 0 && try_gap(want, leaf, 0, min, max, false))
-		return true;
-	if (SMR_ISA(leaf_middle)(want, leaf, min, max, from ? from : 1, end, false, slot))
-		return true;
-	*slot = (unsigned char)end;
-	return end > 0 && try_gap(want, leaf, end, min, max, false);
-}
-
-SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_high)(struct want *want, const void *leaf,
-						  unsigned long min, unsigned long max,
-						  unsigned char *slot)
-{
-	unsigned int end = smr_count(leaf) - 1;
-	unsigned int from = want->max < max ? SMR_ISA(smr_search_leaf)(leaf, want->max) : end;
-
-	*slot = (unsigned char)end;
-	if (from == end && try_gap(want, leaf, end, min, max, true))
-		return true;
-	if (SMR_ISA(leaf_middle)(want, leaf, min, max, 1, from < end ? from + 1 : end, true, slot))
-		return true;
-	*slot = 0;
-	return end > 0 && try_gap(want, leaf, 0, min, max, true);
-}
-
-SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(struct want *want, struct seek *k, unsigned int d,
-						 bool high)
-{
-	k->depth = d;
-	return high ? SMR_ISA(leaf_high)(want, k->node[d], k->min[d], k->max[d], &k->slot[d])
-		    : SMR_ISA(leaf_low)(want, k->node[d], k->min[d], k->max[d], &k->slot[d]);
+	SMR_ISA(smr_aim_at)(&aim, high ? want->max : want->min);
+	for (d = 0; !smr_enode_leaf(node); d++) {
+		may = SMR_ISA(candidates)(node, figure);
+		SMR_ISA(smr_child)(&aim, node, false, &i);
+		left = may & (high ? (UINT64_C(1) << i) - 1 : ~UINT64_C(1) << i);
+		k->left[d] = left;
+		k->path.depth = d;
+		if (!(may >> i & 1))
+			return false;
+		/*
+		 * What child @i has may well lie beyond the limit: have the next one ready, if
+		 * there is one; which is as good as random, so without a branch.
+		 */
+		smr_prefetch_node(smr_slots(node)[place(left | (may & -(uint64_t)!left), high)]);
+		node = go_down(&k->path, d, node, i);
+	}
+	k->left[d] = 0;
+	limits_of(&keys, &k->path, d);
+	return SMR_ISA(leaf_gap)(want, k, d, &keys, true, high);
 }
 
 /*
- * Tries the next child of the node at depth @d that is left: one more level down, or, where nothing
- * is left, up. Once a child lies beyond the limit that the search runs towards, so does all that is
- * left further up.
+ * Tries one after the other what is left, which the limit does not cut: one more level down, or,
+ * where nothing is left, up. Once a child lies beyond the limit that the search runs towards, so
+ * does all that is left further up.
  */
-SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek *k, bool high)
+SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_on)(struct want *want, struct seek *k, bool high)
 {
-	struct SMR_ISA(smr_aim) aim;
-	unsigned int d = 0, i, end;
-	unsigned long lo, hi;
-	uint64_t left;
+	unsigned int d = k->path.depth;
+	uint32_t figure = want->figure;
+	uint64_t left = k->left[d];
+	struct limits keys;
 	void *node;
 
-	if (smr_enode_leaf(k->node[0]))
-		return SMR_ISA(leaf_gap)(want, k, 0, high);
-	SMR_ISA(smr_aim_at)(&aim, high ? want->max : want->min);
-	k->left[0] = SMR_ISA(candidates)(want, &aim, k->node[0], 0, ULONG_MAX, high);
 	for (;;) {
-		while (!k->left[d])
-			if (d-- == 0)
+		while (!left) {
+			if (d == 0)
 				return false;
-		node = k->node[d];
-		left = k->left[d];
-		i = take_place(&left, high);
-		end = smr_count(node) - 1;
-		k->left[d] = (uint32_t)left;
-		k->min[d + 1] = i ? smr_child_start(node, i) : k->min[d];
-		k->max[d + 1] = i < end ? smr_child_start(node, i + 1) - 1 : k->max[d];
-		if (high ? k->max[d + 1] < want->min : k->min[d + 1] > want->max)
+			left = k->left[--d];
+		}
+		node = go_down(&k->path, d, k->path.node[d], take_place(&left, high));
+		k->left[d++] = left;
+		limits_of(&keys, &k->path, d);
+		if (high ? keys.max < want->min : keys.min > want->max)
 			return false;
-		if (!holds(want, k->min[d + 1], k->max[d + 1], &lo, &hi))
-			continue;
-		k->slot[d] = (unsigned char)i;
-		k->node[d + 1] = smr_slots(node)[i];
-		smr_prefetch_node(k->node[d + 1]);
-		/*
-		 * One that the limit cuts may well have its gap on the far side of it: have the
-		 * next ready.
-		 */
-		if (left && (high ? want->max < k->max[d + 1] : want->min > k->min[d + 1]))
-			smr_prefetch_node(smr_slots(node)[take_place(&left, high)]);
-		if (smr_enode_leaf(k->node[d + 1])) {
-			if (SMR_ISA(leaf_gap)(want, k, d + 1, high))
+		if (smr_enode_leaf(node)) {
+			if (SMR_ISA(leaf_gap)(want, k, d, &keys, false, high))
 				return true;
+			left = 0;
 		} else {
-			d++;
-			k->left[d] = SMR_ISA(candidates)(want, &aim, k->node[d], k->min[d],
-							 k->max[d], high);
+			left = SMR_ISA(candidates)(node, figure);
 		}
 	}
+}
+
+SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek *k, bool high)
+{
+	return SMR_ISA(seek_limit)(want, k, high) || SMR_ISA(seek_on)(want, k, high);
 }
 
 SMR_ISA_TARGET static bool SMR_ISA(smri_seek_low)(struct want *want, struct seek *k)

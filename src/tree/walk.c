@@ -57,28 +57,13 @@ SMR_EACH_ISA(DEFINE_DESCEND)
 SMR_DISPATCH(unsigned int, smr_descend,
 	     (void **node, unsigned char *slot, void *top, unsigned long key));
 
-/* The first and last key of the leaf at depth @d: of most of them the parent knows both. */
-smr_inline void set_limits(struct ma_state *mas, unsigned int d)
-{
-	const void *above = d ? mas->path[d - 1] : NULL;
-	unsigned int i = d ? mas->slot[d - 1] : 0;
-
-	if (smr_likely(i > 0 && i + 1 < smr_count(above))) {
-		mas->min = smr_child_start(above, i);
-		mas->max = smr_child_start(above, i + 1) - 1;
-	} else {
-		mas->min = smr_path_min(mas->path, mas->slot, d);
-		mas->max = smr_path_max(mas->path, mas->slot, d);
-	}
-}
-
 /* The path is at the leaf at depth @d. */
 smr_inline void arrive(struct ma_state *mas, unsigned int d)
 {
 	mas->depth = (unsigned char)d;
 	smr_cursor_on(mas, mas->path[d], smr_count(mas->path[d]));
 	mas->offset = mas->slot[d];
-	set_limits(mas, d);
+	smr_path_limits(mas->path, mas->slot, d, &mas->min, &mas->max);
 	smr_check_place(mas);
 }
 

@@ -33,6 +33,22 @@ smr_inline unsigned long smr_path_max(void *const *node, const unsigned char *sl
 	return ULONG_MAX;
 }
 
+/* Both: of most nodes the one above knows them. */
+smr_inline void smr_path_limits(void *const *node, const unsigned char *slot, unsigned int d,
+				unsigned long *min, unsigned long *max)
+{
+	const void *above = d ? node[d - 1] : NULL;
+	unsigned int i = d ? slot[d - 1] : 0;
+
+	if (smr_likely(i > 0 && i + 1 < smr_count(above))) {
+		*min = smr_child_start(above, i);
+		*max = smr_child_start(above, i + 1) - 1;
+	} else {
+		*min = smr_path_min(node, slot, d);
+		*max = smr_path_max(node, slot, d);
+	}
+}
+
 /* First and last key of range @i of a leaf with keys [min..max]. */
 smr_inline unsigned long smr_leaf_first(const void *leaf, unsigned int i, unsigned long min)
 {
