@@ -282,6 +282,9 @@ struct smri_bind_job *smri_bind_job_spare(struct gpuvm_queues *q, const struct b
 					  const struct smri_bind_need *need);
 /* Gives everything back that is still the job's, and the job. CONTEXT: may block. */
 void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *job);
+/* The same of a job that nothing waits for yet, and what timelines have got by it, made of @of. */
+void smri_bind_job_refuse(struct gpuvm_queues *q, struct smri_bind_job *job,
+			  const struct bind_job *of);
 /* ops->prepare, which is not NULL. */
 int smri_bind_prepare(struct gpuvm_queues *q, const struct bind_op *op, void **cookie);
 void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair);
@@ -335,8 +338,8 @@ int smri_bind_inline(struct bind_queue *queue, struct bind_job *job);
 
 /* Gives up @load, which was charged. CONTEXT: HOLDS q->lock. */
 void smri_bind_uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load);
-/* A job that was not accepted: everything back. CONTEXT: may block. */
-void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job);
+/* A job, made of @of, that was not accepted: everything back. CONTEXT: may block. */
+void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job, const struct bind_job *of);
 
 /* After the run. CONTEXT: the cleaner; may block. */
 void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job);

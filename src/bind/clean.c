@@ -56,10 +56,10 @@ static void drop_callbacks(struct smri_bind_job *job)
 	}
 }
 
-void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job)
+void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job, const struct bind_job *of)
 {
 	finish_cookies(q, job);
-	smri_bind_job_free(q, job);
+	smri_bind_job_refuse(q, job, of);
 }
 
 static void subtract(struct smri_bind_load *sum, const struct smri_bind_load *part)
@@ -129,7 +129,8 @@ void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job)
 	drop_callbacks(job);
 	take_waiter(q, job, &over);
 	retire_removed(q, job);
-	smri_bind_undo(q, job);
+	finish_cookies(q, job);
+	smri_bind_job_free(q, job);
 	(void)smri_bind_refill(q); /* as far as there is memory */
 	smri_bind_clean_ends(q);
 	mt_lock_acquire(&q->lock);

@@ -9,6 +9,7 @@
 #include "bind/bind_internal.h"
 
 #include "base/park.h"
+#include "fence/timeline.h"
 #include "gpuvm/change.h"
 #include "gpuvm/object.h"
 #include "gpuvm/split.h"
@@ -116,7 +117,10 @@ static int wait_for_in(const struct bind_queue *queue, const struct bind_job *jo
 			err = -ENOMEM;
 		else
 			err = wait_for(queue, f);
-		fence_put(f);
+		if (f && in->timeline)
+			smr_timeline_forget(in->timeline, f);
+		else
+			fence_put(f);
 	}
 	return err;
 }

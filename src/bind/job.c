@@ -15,6 +15,7 @@
  */
 #include "bind/bind_internal.h"
 
+#include "fence/timeline.h"
 #include "mem/heap.h"
 
 #include <errno.h>
@@ -200,13 +201,35 @@ struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bin
 		*err = set_ops(q, j, job->ops);
 	smr_pool_put(&q->syncs, &syncs);
 	if (*err) {
-		smri_bind_job_free(q, j);
+		smri_bind_job_refuse(q, j, job);
 		j = NULL;
 	}
 	return j;
 }
 
 /* ---- Giving it back ---- */
+
+/* The fences that a job refused would wait for of timelines: these would have them until then. */
+static void forget_values(struct smri_bind_job *j, const struct bind_job *of)
+{
+	const struct bind_sync *in = of->in;
+
+	for (struct smr_pool_obj *obj = j->in.head; obj; obj = obj->next, in++) {
+		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
+
+		if (in->fence)
+			continue;
+		smr_timeline_forget(in->timeline, sync->fence);
+		sync->fence = NULL;
+	}
+}
+
+void smri_bind_job_refuse(struct gpuvm_queues *q, struct smri_bind_job *j,
+			  const struct bind_job *of)
+{
+	forget_values(j, of);
+	smri_bind_job_free(q, j);
+}
 
 /* In protected mode whoever drops a pair's last reference holds the VM's reservation lock. */
 void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair)
@@ -497,7 +520,7 @@ struct smri_bind_job *smri_bind_job_spare(struct gpuvm_queues *q, const struct b
 		err = set_ops(q, j, job->ops);
 	give_spare(q, &parts.syncs);
 	if (err) {
-		smri_bind_job_free(q, j);
+		smri_bind_job_refuse(q, j, job);
 		j = NULL;
 	}
 	return j;

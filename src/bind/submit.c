@@ -522,7 +522,7 @@ static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bi
 	if (!err)
 		err = commit(queue, j);
 	if (err) {
-		smri_bind_undo(q, j);
+		smri_bind_undo(q, j, job);
 		return err;
 	}
 	need->load = (struct smri_bind_load){ 0 }; /* the job's to give up */

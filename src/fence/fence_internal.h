@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of a fence, for the files of this folder. fence.c explains it. */
+/*
+ * The inside of a fence and of a timeline, for the files of this folder. fence.c and timeline.c
+ * explain it.
+ */
 #ifndef SMR_FENCE_INTERNAL_H
 #define SMR_FENCE_INTERNAL_H
 
@@ -34,6 +37,23 @@ struct fence {
 };
 
 _Static_assert(sizeof(struct fence) <= 96, "a fence is small");
+
+#define SMRI_TIMELINE_NAME 32
+
+struct fence_list {
+	struct fence *first, *last;
+};
+
+struct timeline {
+	unsigned int refs;             /* GUARD atomic; ORDER ref */
+	bool signalling;               /* GUARD lock: a thread is at work on due */
+	struct mt_lock lock;           /* RANK timeline */
+	uint64_t value;                /* GUARD writes: lock; ORDER timeline */
+	struct fence_list pending;     /* GUARD lock */
+	struct fence_list due;         /* GUARD lock */
+	struct fence *dead;            /* GUARD lock */
+	char name[SMRI_TIMELINE_NAME]; /* constant */
+};
 
 smr_inline bool smri_fence_signaled(const struct fence *f)
 {

@@ -28,29 +28,13 @@
  * A new fence usually has the highest value and is appended; otherwise its place is searched from
  * the lowest on.
  */
+#include "fence/timeline.h"
 #include "fence/fence_internal.h"
 
 #include "lock/rank.h"
 #include "mem/heap.h"
 #include <errno.h>
 #include <string.h>
-
-#define NAME_SIZE 32
-
-struct fence_list {
-	struct fence *first, *last;
-};
-
-struct timeline {
-	unsigned int refs;         /* GUARD atomic; ORDER ref */
-	bool signalling;           /* GUARD lock: a thread is at work on due */
-	struct mt_lock lock;       /* RANK timeline */
-	uint64_t value;            /* GUARD writes: lock; ORDER timeline */
-	struct fence_list pending; /* GUARD lock */
-	struct fence_list due;     /* GUARD lock */
-	struct fence *dead;        /* GUARD lock */
-	char name[NAME_SIZE];      /* constant */
-};
 
 /* ---- Lists ---- */
 
@@ -85,6 +69,24 @@ static void insert_by_value(struct fence_list *list, struct fence *f)
 		at = &(*at)->next;
 	f->next = *at;
 	*at = f;
+}
+
+/* False: it is not in there. */
+static bool take_out(struct fence_list *list, const struct fence *f)
+{
+	struct fence *before = NULL, *at = list->first;
+
+	for (; at && at != f; at = at->next)
+		before = at;
+	if (!at)
+		return false;
+	if (before)
+		before->next = at->next;
+	else
+		list->first = at->next;
+	if (!at->next)
+		list->last = before;
+	return true;
 }
 
 /* CONTEXT: may free. */
@@ -174,7 +176,7 @@ struct timeline *timeline_create(const char *name, uint64_t value)
 	tl->refs = 1;
 	tl->value = value;
 	smr_lock_init(&tl->lock, SMR_RANK_TIMELINE);
-	memcpy(tl->name, name, strnlen(name, NAME_SIZE - 1));
+	memcpy(tl->name, name, strnlen(name, SMRI_TIMELINE_NAME - 1));
 	return tl;
 }
 
@@ -230,4 +232,16 @@ struct fence *timeline_fence(struct timeline *tl, uint64_t value)
 		(void)fence_signal(f);
 	put_all(dead);
 	return f;
+}
+
+void smr_timeline_forget(struct timeline *tl, struct fence *f)
+{
+	bool owed;
+
+	mt_lock_acquire(&tl->lock);
+	owed = take_out(&tl->pending, f);
+	mt_lock_release(&tl->lock);
+	if (owed)
+		fence_put(f);
+	fence_put(f);
 }

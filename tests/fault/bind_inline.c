@@ -248,10 +248,10 @@ static void canceled_before_it_runs_inline(void **state)
 	struct picture before, after;
 
 	(void)state;
-	take_picture(&before, q, NULL, NULL);
+	take_picture(&before, q, NULL, NULL, NULL);
 	meddle(q, cancel_and_prepare);
 	assert_int_equal(submit(q, "unmap 200+20", NULL, NULL), -ENOENT);
-	take_picture(&after, q, NULL, NULL);
+	take_picture(&after, q, NULL, NULL, NULL);
 	expect_same(&before, &after, 0);
 	assert_false(q->vm->turn[SMRI_BIND_RUN].busy || q->vm->turn[SMRI_BIND_CLEAN].busy);
 	expect_log("(none)");

@@ -6,6 +6,7 @@
 #include "support/bind_bed.h"
 
 #include "bind/bind_internal.h"
+#include "fence/fence_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@ struct picture {
 	struct smr_pool_count pools[4];
 	unsigned long credits, pledged, submitted, seq;
 	unsigned int obj_refs[TOY_OBJECTS], pairs[TOY_OBJECTS], vm_refs, resv_fences, resv_reserved;
-	unsigned int extobj;
+	unsigned int extobj, owed;
 	long cookies;
 	bool in_signaled, out_signaled, spare_credit;
 	char vm[4096];
@@ -31,8 +32,18 @@ static inline unsigned int length(const struct gpuvm_list *head)
 	return n;
 }
 
+/* The fences that @tl has, which may be NULL, for values to come. */
+static inline unsigned int owed_by(const struct timeline *tl)
+{
+	unsigned int n = 0;
+
+	for (const struct fence *f = tl ? tl->pending.first : NULL; f; f = f->next)
+		n++;
+	return n;
+}
+
 static inline void take_picture(struct picture *p, struct bind_queue *queue, struct fence *in,
-				struct fence *out)
+				struct fence *out, const struct timeline *tl)
 {
 	struct gpuvm_queues *q = queue->vm;
 
@@ -56,6 +67,7 @@ static inline void take_picture(struct picture *p, struct bind_queue *queue, str
 	}
 	p->vm_refs = bt.toy.vm.refs;
 	p->extobj = length(&bt.toy.vm.extobj.list);
+	p->owed = owed_by(tl);
 	p->cookies = bt.cookies;
 	p->in_signaled = in && fence_is_signaled(in);
 	p->out_signaled = out && fence_is_signaled(out);

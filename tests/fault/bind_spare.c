@@ -85,12 +85,12 @@ static void the_spare_comes_back_whole(void **state)
 	assert_int_equal(submit(q, "map 0+100=A@0", NULL, NULL), 0);
 	settle_all(q);
 	fence_signal(in[0].fence);
-	take_picture(&before, q, NULL, NULL);
+	take_picture(&before, q, NULL, NULL, tl);
 	assert_true(before.spare_credit);
 	memfault_none();
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 40+10", &job), -ENOMEM);
 	memfault_ok();
-	take_picture(&after, q, NULL, NULL);
+	take_picture(&after, q, NULL, NULL, tl);
 	expect_same(&before, &after, 0);
 	/* So it serves one that needs no more. */
 	memfault_none();
@@ -208,12 +208,12 @@ static void strict_maps_may_find_no_memory(void **state)
 	(void)state;
 	assert_int_equal(submit(q, "map 0+100=A@0", NULL, NULL), 0);
 	settle_all(q);
-	take_picture(&before, q, NULL, NULL);
+	take_picture(&before, q, NULL, NULL, NULL);
 	memfault_none();
 	/* It cuts nothing: as an unmap it could be done at once. */
 	assert_int_equal(submit(q, "map 0+100=B@0", NULL, NULL), -ENOMEM);
 	memfault_ok();
-	take_picture(&after, q, NULL, NULL);
+	take_picture(&after, q, NULL, NULL, NULL);
 	expect_same(&before, &after, 0);
 	assert_int_equal(submit(q, "map 0+100=B@0", NULL, NULL), 0);
 	settle_all(q);

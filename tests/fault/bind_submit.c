@@ -59,7 +59,7 @@ static unsigned long each_allocation(struct scene *s)
 
 	scene_begin(s);
 	for (i = 1; met; i++) {
-		take_picture(&before, s->q, s->in, s->out);
+		take_picture(&before, s->q, s->in, s->out, s->tl);
 		memfault_nth(i);
 		err = bind_toy_submit_job(s->q, &bt, s->text, &s->job);
 		met = memfault_count() >= i;
@@ -67,7 +67,7 @@ static unsigned long each_allocation(struct scene *s)
 		assert_true(i < 2000);
 		if (err) {
 			assert_int_equal(err, -ENOMEM);
-			take_picture(&after, s->q, s->in, s->out);
+			take_picture(&after, s->q, s->in, s->out, s->tl);
 			expect_same(&before, &after, i);
 		} else if (met) {
 			scene_end(s);
@@ -143,9 +143,9 @@ static void a_job_too_large_for_its_arena(void **state)
 		ops[i] = (struct bind_op){
 			.type = BIND_MAP, .flags = GPUVA_SPARSE, .addr = 8 * i, .range = 4
 		};
-	take_picture(&before, q, NULL, NULL);
+	take_picture(&before, q, NULL, NULL, NULL);
 	assert_int_equal(bind_queue_submit(q, &job), -ENOMEM);
-	take_picture(&after, q, NULL, NULL);
+	take_picture(&after, q, NULL, NULL, NULL);
 	expect_same(&before, &after, 0);
 	job.nr_ops = 200;
 	assert_int_equal(bind_queue_submit(q, &job), 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Timelines: values, the order of their fences, errors, and who keeps what alive. */
 #include "base/atomic.h"
+#include "fence/timeline.h"
 #include "support/cm.h"
 #include "support/rng.h"
 #include <errno.h>
@@ -229,6 +230,37 @@ static void a_callback_may_move_its_timeline(void **state)
 	timeline_put(busy);
 }
 
+/* One of each place in the list, and what is left is in order; one that was signalled is let go. */
+static void what_nobody_wants_is_forgotten(void **state)
+{
+	static const uint64_t forgotten[] = { 2, 0, 4, 1 };
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		struct timeline *tl = timeline_create("t", 0);
+		struct record r[6];
+		struct fence *f = NULL;
+
+		ran = 0;
+		for (unsigned int k = 0; k < 5; k++) {
+			if (k == forgotten[i])
+				f = timeline_fence(tl, k + 1);
+			else
+				owe(tl, &r[k], k + 1);
+		}
+		smr_timeline_forget(tl, fence_get(f));
+		owe(tl, &r[5], 9); /* the last one's place is known */
+		assert_int_equal(timeline_signal(tl, 10), 0);
+		assert_false(fence_is_signaled(f));
+		assert_int_equal(ran, 5);
+		for (unsigned int k = 1; k < ran; k++)
+			assert_true(order[k - 1] < order[k]);
+		fence_put(f);
+		smr_timeline_forget(tl, timeline_fence(tl, 10));
+		timeline_put(tl);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup(signalled_by_somebody_else, begin),
 		cmocka_unit_test_setup(fences_outlive_the_timeline, begin),
 		cmocka_unit_test_setup(a_callback_may_move_its_timeline, begin),
+		cmocka_unit_test_setup(what_nobody_wants_is_forgotten, begin),
 	};
 
 	alarm(100);
