@@ -99,8 +99,8 @@ struct bind_job {
 	const struct bind_sync *in, *out;
 	unsigned int flags;
 	/*
-	 * Out: with -EINVAL, the index of the operation; nr_ops: the job itself. UINT_MAX: it was
-	 * accepted, and what is returned is its result.
+	 * Out: with -EINVAL, or an error of prepare, the index of the operation; nr_ops: the job
+	 * itself. UINT_MAX: it was accepted, and what is returned is its result.
 	 */
 	unsigned int bad_op;
 };

@@ -373,8 +373,11 @@ int smri_bind_inline(struct bind_queue *queue, struct bind_job *job)
 		return -ENOMEM;
 	smr_pool_list_init(&r.removed);
 	err = wait_for_in(queue, job);
-	if (!err)
+	if (!err) {
 		err = prepare(&r);
+		if (err)
+			job->bad_op = r.prepared;
+	}
 	if (!err)
 		err = own(queue, job);
 	if (!err) {

@@ -246,7 +246,8 @@ int smri_bind_prepare(struct gpuvm_queues *q, const struct bind_op *op, void **c
 	return smri_bind_answer(q->ops->prepare(q->vm, op, cookie, q->priv));
 }
 
-static int prepare(struct gpuvm_queues *q, struct smri_bind_job *j)
+/* On an error *@bad_op is the operation that the driver refuses. */
+static int prepare(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int *bad_op)
 {
 	struct smri_bind_op *op;
 	int err = 0;
@@ -256,8 +257,10 @@ static int prepare(struct gpuvm_queues *q, struct smri_bind_job *j)
 	smri_bind_for_each(op, &j->ops)
 	{
 		err = smri_bind_prepare(q, &op->req, &op->cookie);
-		if (err)
+		if (err) {
+			*bad_op = j->prepared;
 			break;
+		}
 		j->prepared++;
 	}
 	return err;
@@ -518,7 +521,7 @@ static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bi
 		waiter.noted = &j->waiter;
 		j->waiter = &waiter;
 	}
-	err = prepare(q, j);
+	err = prepare(q, j, &job->bad_op);
 	if (!err)
 		err = commit(queue, j);
 	if (err) {

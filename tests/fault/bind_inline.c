@@ -242,6 +242,27 @@ static void meddle(struct bind_queue *queue,
 	q->ops = &meddling;
 }
 
+static int refuse_the_second(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv)
+{
+	return prepared++ ? -EPERM : toy_bind_ops->prepare(vm, op, cookie, priv);
+}
+
+static void refused_before_it_runs_inline(void **state)
+{
+	struct bind_queue *q = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
+	struct bind_job job = { .flags = 0 };
+
+	(void)state;
+	meddle(q, refuse_the_second);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+20; unmap 300+10; unmap 0+0", &job),
+			 -EINVAL);
+	assert_int_equal(job.bad_op, 2);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+20; unmap 300+10", &job), -EPERM);
+	assert_int_equal(job.bad_op, 1);
+	assert_int_equal(bt.cookies, 0);
+	end(q);
+}
+
 static void canceled_before_it_runs_inline(void **state)
 {
 	struct bind_queue *q = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
@@ -370,6 +391,7 @@ int main(void)
 		cmocka_unit_test(inline_without_waiting),
 		cmocka_unit_test(inline_without_waiting_for_callbacks),
 		cmocka_unit_test(a_failed_step_inline),
+		cmocka_unit_test(refused_before_it_runs_inline),
 		cmocka_unit_test(canceled_before_it_runs_inline),
 		cmocka_unit_test(not_alone_any_more),
 		cmocka_unit_test(what_runs_inline_is_canceled),

@@ -127,11 +127,14 @@ static void preparing_may_fail(void **state)
 {
 	struct bind_queue *q = begin(NULL);
 	struct bind_stats before = stats();
+	struct bind_job job = { .flags = 0 };
 
 	(void)state;
 	bt.prepare_at = 2;
 	bt.prepare_err = -ENOSPC;
-	assert_int_equal(submit(q, "map 1+1=A@0; map 2+1=B@0; map 3+1=A@0", NULL, NULL), -ENOSPC);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "map 1+1=A@0; map 2+1=B@0; map 3+1=A@0", &job),
+			 -ENOSPC);
+	assert_int_equal(job.bad_op, 2);
 	assert_int_equal(bt.cookies, 0);
 	assert_int_equal(bt.toy.objs[0].refs, 1);
 	before.bytes_peak = stats().bytes_peak;
