@@ -449,7 +449,8 @@ MT_API void gpuva_remove(struct gpuva *va);
 MT_API int gpuva_map(struct gpuvm *vm, struct gpuva *va, const struct gpuva_op_map *op);
 /*
  * Takes op->unmap->va out and puts @prev and @next in where the operation has them; the other
- * argument is not looked at. Readers see all of it at once. 0 or -ENOMEM, and nothing has changed.
+ * argument is not looked at. Readers see all of it at once. 0 or -ENOMEM, and nothing has changed
+ * but what gpuva_init_from_op() writes.
  */
 MT_API int gpuva_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op);
 /* gpuva_remove(op->va). */

@@ -202,6 +202,8 @@ static void init_part(struct gpuva *va, const struct gpuva_op_map *part, struct 
 int gpuva_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op)
 {
 	struct gpuvm *vm = op->unmap->va->vm;
+	struct gpuvm *prev_vm = op->prev ? prev->vm : NULL;
+	struct gpuvm *next_vm = op->next ? next->vm : NULL;
 	int err;
 
 	smr_gpuvm_check_user(vm);
@@ -211,8 +213,13 @@ int gpuva_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_re
 	err = smri_batch_remap(prev, next, op);
 	if (err == 0)
 		err = remap_alone(vm, prev, next, op);
-	if (err < 0)
+	if (err < 0) {
+		if (op->prev)
+			prev->vm = prev_vm;
+		if (op->next)
+			next->vm = next_vm;
 		return err;
+	}
 	smr_gpuvm_count(vm, (op->prev != NULL) + (op->next != NULL), 1);
 	return 0;
 }

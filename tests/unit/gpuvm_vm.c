@@ -237,6 +237,37 @@ static void failed_insert_changes_nothing(void **state)
 	tear_down();
 }
 
+static void failed_remap_changes_nothing(void **state)
+{
+	struct gpuva_op_map before = { .va = { 4, 2 } }, behind = { .va = { 7, 1 } };
+	struct gpuva_op_unmap unmap = { .keep = false };
+	struct gpuva_op_remap op = { .prev = &before, .next = &behind, .unmap = &unmap };
+	struct gpuva *prev, *next;
+
+	(void)state;
+	set_up(&(struct toy_config){ .range = 0x1000 });
+	assert_int_equal(toy_insert(&toy, 4, 4, 0, 0), 0);
+	unmap.va = gpuvm_find(&toy.vm, 4);
+	prev = toy_new_va(&toy);
+	next = toy_new_va(&toy);
+	memfault_none();
+	assert_int_equal(gpuva_remap(prev, next, &op), -ENOMEM);
+	memfault_ok();
+	assert_true(!prev->vm && !next->vm);
+	assert_ptr_equal(gpuvm_find(&toy.vm, 6), unmap.va);
+	assert_int_equal(gpuva_remap(prev, next, &op), 0);
+	assert_true(prev->vm == &toy.vm && next->vm == &toy.vm);
+	gpuva_remove(prev);
+	gpuva_remove(next);
+	gpuvm_object_lock(&toy.objs[0]);
+	gpuva_unlink(unmap.va);
+	gpuvm_object_unlock(&toy.objs[0]);
+	toy_bury(&toy, unmap.va);
+	toy_bury(&toy, prev);
+	toy_bury(&toy, next);
+	tear_down();
+}
+
 static void removal_without_memory(void **state)
 {
 	char text[256];
@@ -405,6 +436,7 @@ int main(void)
 		cmocka_unit_test(own_lock),
 		cmocka_unit_test(counts),
 		cmocka_unit_test(failed_insert_changes_nothing),
+		cmocka_unit_test(failed_remap_changes_nothing),
 		cmocka_unit_test(removal_without_memory),
 		cmocka_unit_test(reserve),
 		cmocka_unit_test(holes),
