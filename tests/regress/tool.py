@@ -693,6 +693,7 @@ class Gpuvm(ToolTest):
 
     def test_mistakes(self):
         for text, message in (("map 1+1=A\n", "<stdin>:1: there is no VM yet"),
+                              ("vm 0+10\nvm 0+10 align=3\ndump\n", "<stdin>:3: there is no VM yet"),
                               ("vm 0+10\n\nfrob\n", "<stdin>:3: unknown command"),
                               ("vm 0+10\nmap 1=A\n", "<stdin>:2: ADDR+RANGE is wanted"),
                               ("vm 0+10\nfind 1 2\n", "<stdin>:2: something follows"),
