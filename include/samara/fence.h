@@ -126,8 +126,8 @@ MT_API int fence_wait_all(struct fence *const f[], unsigned int nr, int64_t time
 /*
  * A 64-bit value that only grows, from @value on. The fence of a value is signalled once the
  * timeline has reached it, and not before those that were waiting for lower values. @name is
- * copied, cut to 31 bytes. Create, get and put as for fences; a timeline that dies signals the
- * fences it still owes with -ECANCELED.
+ * copied, cut to 31 bytes; NULL becomes "unknown". Create, get and put as for fences; a timeline
+ * that dies signals the fences it still owes with -ECANCELED.
  */
 MT_API struct timeline *timeline_create(const char *name, uint64_t value);
 MT_API struct timeline *timeline_get(struct timeline *tl);

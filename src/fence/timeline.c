@@ -173,6 +173,7 @@ struct timeline *timeline_create(const char *name, uint64_t value)
 
 	if (!tl)
 		return NULL;
+	name = name ? name : "unknown";
 	tl->refs = 1;
 	tl->value = value;
 	smr_lock_init(&tl->lock, SMR_RANK_TIMELINE);

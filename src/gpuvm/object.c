@@ -44,7 +44,8 @@ void gpuvm_object_init(struct gpuvm_object *obj, uint64_t size, struct gpuvm_res
 
 struct gpuvm_object *gpuvm_object_get(struct gpuvm_object *obj)
 {
-	smr_ref_get(&obj->refs);
+	if (obj)
+		smr_ref_get(&obj->refs);
 	return obj;
 }
 
@@ -77,7 +78,8 @@ struct gpuvm_bo *gpuvm_bo_create(struct gpuvm *vm, struct gpuvm_object *obj)
 
 struct gpuvm_bo *gpuvm_bo_get(struct gpuvm_bo *vm_bo)
 {
-	smr_ref_get(&vm_bo->refs);
+	if (vm_bo)
+		smr_ref_get(&vm_bo->refs);
 	return vm_bo;
 }
 

@@ -126,7 +126,8 @@ int gpuvm_set_lock(struct gpuvm *vm, void *lock, bool (*is_held)(void *lock))
 
 struct gpuvm *gpuvm_get(struct gpuvm *vm)
 {
-	smr_ref_get(&vm->refs);
+	if (vm)
+		smr_ref_get(&vm->refs);
 	return vm;
 }
 

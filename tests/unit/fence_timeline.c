@@ -54,8 +54,11 @@ static void a_value_and_a_name(void **state)
 {
 	char name[] = "ring 0: copy engine, with a very long name";
 	struct timeline *tl = timeline_create(name, 7), *empty = timeline_create("", UINT64_MAX);
+	struct timeline *nameless = timeline_create(NULL, 0);
 
 	(void)state;
+	assert_string_equal(timeline_name(nameless), "unknown");
+	timeline_put(nameless);
 	name[0] = 'x';
 	assert_string_equal(timeline_name(tl), "ring 0: copy engine, with a ver");
 	assert_int_equal(strlen(timeline_name(tl)), 31);

@@ -205,6 +205,17 @@ static void counts(void **state)
 	tear_down();
 }
 
+static void nobody_has_no_references(void **state)
+{
+	(void)state;
+	assert_null(gpuvm_get(NULL));
+	assert_null(gpuvm_object_get(NULL));
+	assert_null(gpuvm_bo_get(NULL));
+	gpuvm_put(NULL);
+	gpuvm_object_put(NULL);
+	assert_false(gpuvm_bo_put(NULL));
+}
+
 static void failed_insert_changes_nothing(void **state)
 {
 	struct gpuva *va;
@@ -435,6 +446,7 @@ int main(void)
 		cmocka_unit_test(settings),
 		cmocka_unit_test(own_lock),
 		cmocka_unit_test(counts),
+		cmocka_unit_test(nobody_has_no_references),
 		cmocka_unit_test(failed_insert_changes_nothing),
 		cmocka_unit_test(failed_remap_changes_nothing),
 		cmocka_unit_test(removal_without_memory),
