@@ -141,7 +141,10 @@ struct bind_ops {
 	 * cancelled. May sleep.
 	 */
 	void (*finish)(struct gpuvm *vm, void *cookie, void *priv);
-	/* First and last in the signalling section of a run, on the worker's thread. */
+	/*
+	 * First and last in the signalling section of a run, on the worker's thread; also of jobs
+	 * that have no steps: without operations, or cancelled.
+	 */
 	void (*run_begin)(struct gpuvm *vm, void *priv);
 	void (*run_end)(struct gpuvm *vm, void *priv);
 	/*
@@ -202,9 +205,9 @@ enum bind_close {
  * steps: the driver drops its page tables as a whole), waits until their memory is free, and drops
  * the reference. Queues stay, to be destroyed by their owners before the VM's last reference goes.
  * 0, or -ENOENT when it is closed already: BIND_CANCEL then has what another thread may be draining
- * cancelled, and does not wait. CONTEXT: SLEEP yes; not within a callback, nor with a lock held
- * that clean-up may take: a reservation lock (with GPUVM_RESV_PROTECTED surely the VM's), or one of
- * the driver's.
+ * cancelled, and does not wait. CONTEXT: SLEEP yes; not within a callback of @vm, nor with a lock
+ * held that clean-up may take: a reservation lock (with GPUVM_RESV_PROTECTED surely the VM's), or
+ * one of the driver's.
  */
 MT_API int bind_vm_close(struct gpuvm *vm, enum bind_close how);
 
@@ -218,7 +221,7 @@ MT_API bool bind_vm_is_banned(const struct gpuvm *vm);
 
 /*
  * Figures of a VM. Units are mappings ("vas"), operations and bytes; each is exact at some moment
- * of the call.
+ * of the call. What jobs have come to counts from their clean-up on, after their out-fences.
  */
 struct bind_stats {
 	unsigned long jobs, jobs_peak; /* outstanding: accepted and not yet cleaned up */
@@ -306,8 +309,8 @@ MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
 /*
  * Waits until all jobs submitted before the call are over and cleaned up: 0, -ETIMEDOUT, -EINTR
  * (one sleep, as above). Timeout 0 only looks, and may be used anywhere. CONTEXT: else SLEEP yes;
- * not with a lock held that clean-up may take: a reservation lock, or one of the driver's. (Whoever
- * holds one waits for the job's fence.)
+ * not within a callback of the VM, nor with a lock held that clean-up may take: a reservation lock,
+ * or one of the driver's. (Whoever holds one waits for the job's fence.)
  */
 MT_API int bind_queue_wait(struct bind_queue *q, int64_t timeout_ns);
 
@@ -319,7 +322,8 @@ MT_API void bind_queue_cancel(struct bind_queue *q);
 
 /*
  * Cancels, waits until all jobs are over and cleaned up, and frees. NULL is fine. CONTEXT: SLEEP
- * yes; not within a callback, nor with a lock held that clean-up may take, as above.
+ * yes; not within a callback of its VM, nor with a lock held that clean-up may take, as above.
+ * Nobody submits to it any more.
  */
 MT_API void bind_queue_destroy(struct bind_queue *q);
 

@@ -14,8 +14,11 @@
  *
  * Who drives a VM. Either its user, with the functions below, under a lock of the VM: the internal
  * one (gpuvm_lock()), or one of the user's own (gpuvm_set_lock()). Or bind queues (bind_queue.h),
- * which then are the only ones to change it; what the user may still call is marked "also with
- * queues". Debug builds check both.
+ * which then are the only ones to change it: what stands under "Memory for changes", "Changing the
+ * index" and "Split and merge" below is theirs, and so are linking and unlinking. Nobody allocates
+ * with gpuvm_lock() held then, as gpuvm_exec_lock_range() and gpuvm_prepare_range() would. All else
+ * the user may go on to call: references, sections, look-ups, holes, objects and their lists of
+ * pairs and mappings, gpuva_invalidate(), transactions. Debug builds check who changes a VM.
  *
  * Reading. gpuvm_find(), the gpuva_find functions and iteration work under the VM's lock, or
  * without it inside a read-side section (gpuvm_read_lock()), beside any change. A mapping found so
@@ -96,7 +99,8 @@ MT_API int gpuvm_resv_reserve(struct gpuvm_resv *resv, unsigned int nr);
 MT_API void gpuvm_resv_add(struct gpuvm_resv *resv, struct fence *f, enum gpuvm_usage usage);
 /*
  * Waits for all fences of @usage or a stronger (smaller) one, also those added while it waits; as
- * fence_wait(). Lock held or not.
+ * fence_wait(). Lock held or not; if not, it is taken for each look, and waited for however long
+ * that takes. Who must not wait for it tries to get it before.
  */
 MT_API int gpuvm_resv_wait(struct gpuvm_resv *resv, enum gpuvm_usage usage, int64_t timeout_ns);
 
@@ -128,8 +132,10 @@ struct gpuvm_object {
 /* One reference. @resv NULL: its own. @size 0: the library does not check offsets against it. */
 MT_API void gpuvm_object_init(struct gpuvm_object *obj, uint64_t size, struct gpuvm_resv *resv,
 			      void (*free)(struct gpuvm_object *obj));
+/*
+ * NULL is fine for both. The last put calls free, so it may sleep: not within a signalling section.
+ */
 MT_API struct gpuvm_object *gpuvm_object_get(struct gpuvm_object *obj);
-/* The last one calls free, so it may sleep: not within a signalling section. NULL is fine. */
 MT_API void gpuvm_object_put(struct gpuvm_object *obj);
 static inline void gpuvm_object_lock(struct gpuvm_object *obj)
 {
@@ -321,8 +327,9 @@ struct gpuvm {
  * reserve_range) (range 0: none) is kept for the user's own purposes: it counts as occupied, and no
  * mapping or request may overlap it. It need not lie inside. @name is not copied; NULL becomes
  * "unknown". @r_obj, whose reservation lock becomes the VM's, gets a reference. 0; -EINVAL for a
- * range that overflows, for no ops or no vm_free; -ENOMEM (a reserved region needs a node). On an
- * error nothing is initialised. Look-ups need no lock from the start (RCU, the default flavour).
+ * range that overflows, for no r_obj, no ops or no vm_free; -ENOMEM (a reserved region needs a
+ * node). On an error nothing is initialised. Look-ups need no lock from the start (RCU, the default
+ * flavour).
  */
 MT_API int gpuvm_init(struct gpuvm *vm, const char *name, unsigned int flags, void *dev,
 		      struct gpuvm_object *r_obj, uint64_t start, uint64_t range,
@@ -342,7 +349,7 @@ MT_API int gpuvm_set_lock(struct gpuvm *vm, void *lock, bool (*is_held)(void *lo
 /*
  * Counted references. Each mapping in the VM, each pair and each queue holds one, so whoever
  * created it must remove and unlink all mappings first. The last put drops r_obj, whose free must
- * leave the VM alone, then calls ops->vm_free. It may sleep. NULL is fine. Also with queues.
+ * leave the VM alone, then calls ops->vm_free. It may sleep. NULL is fine for both.
  */
 MT_API struct gpuvm *gpuvm_get(struct gpuvm *vm);
 MT_API void gpuvm_put(struct gpuvm *vm);
@@ -352,7 +359,7 @@ MT_API void gpuvm_lock(struct gpuvm *vm);
 MT_API void gpuvm_unlock(struct gpuvm *vm);
 MT_API bool gpuvm_is_locked(const struct gpuvm *vm);
 
-/* A read-side section of the VM. Nests. Never blocks. Also with queues. */
+/* A read-side section of the VM. Nests. Never blocks. */
 MT_API void gpuvm_read_lock(const struct gpuvm *vm);
 MT_API void gpuvm_read_unlock(const struct gpuvm *vm);
 /*
@@ -405,14 +412,14 @@ MT_API struct gpuvm_object *gpuvm_resv_object_alloc(void *dev);
 #define GPUVM_UNMAP_CHANGES 2
 
 /*
- * Reserves nodes for @nr changes of the index more, whatever happens to it in between: 0 or
- * -ENOMEM. gpuva_insert(), gpuva_map() and gpuva_remap() each use one, or none; removing uses none.
- * gpuvm_unreserve() gives back what is left. CONTEXT: SLEEP yes, lock not held (with
- * gpuvm_set_lock(): held). Recycling credits (credits.h): call gpuvm_begin(vm, nr) before taking
- * the lock to use up to @nr of them, MT_CREDITS_BATCH (64) at most; it may wait for a grace period.
- * With an external lock it is called before that lock is taken, too. What is reserved and not begun
- * is left alone. From gpuvm_begin() to the last of the changes the reserve is one thread's: where
- * several change a VM they agree on whose.
+ * Reserves nodes for @nr changes of the index more, whatever happens to it in between: 0, -ENOMEM,
+ * or -EOVERFLOW as of mt_credits_reserve(). gpuva_insert(), gpuva_map() and gpuva_remap() each use
+ * one, or none; removing uses none. gpuvm_unreserve() gives back what is left. CONTEXT: SLEEP yes,
+ * lock not held (with gpuvm_set_lock(): held). Recycling credits (credits.h): call
+ * gpuvm_begin(vm, nr) before taking the lock to use up to @nr of them, MT_CREDITS_BATCH (64) at
+ * most; it may wait for a grace period. With an external lock it is called before that lock is
+ * taken, too. What is reserved and not begun is left alone. From gpuvm_begin() to the last of the
+ * changes the reserve is one thread's: where several change a VM they agree on whose.
  */
 MT_API int gpuvm_reserve(struct gpuvm *vm, unsigned long nr);
 MT_API void gpuvm_begin(struct gpuvm *vm, unsigned long nr);
@@ -461,8 +468,9 @@ MT_API void gpuva_unmap(const struct gpuva_op_unmap *op);
  */
 /*
  * CONTEXT: HOLDS the VM's lock, or inside a read-side section, where each call sees some state
- * between its beginning and its end. Also with queues. [addr, range) is not checked; range 0 finds
- * nothing.
+ * between its beginning and its end; but for one that passes over the reserved region or over
+ * markers, which is several look-ups, one behind the other (docs/concurrency.md, U). Ranges are not
+ * checked; range 0 finds nothing.
  */
 
 /*
@@ -589,10 +597,10 @@ MT_API struct gpuva_op *gpuva_prev_op(const struct gpuva_ops *ops, const struct 
  */
 /*
  * A pair holds a reference to its VM and one to its object, and each mapping linked to it holds one
- * to the pair. Its last put takes it off all lists, frees it after a grace period and drops the
- * two, so it may sleep: not within a signalling section. With GPUVM_RESV_PROTECTED the last put of
- * a pair that is on a list of the VM wants the VM's resv held, and so does gpuva_unlink(), whose
- * put may be the last.
+ * to the pair. Its last put takes it off all lists and drops the two; its own memory is freed after
+ * a grace period. So it may sleep: not within a signalling section. With GPUVM_RESV_PROTECTED the
+ * last put of a pair that is on a list of the VM wants the VM's resv held, and so does
+ * gpuva_unlink(), whose put may be the last.
  */
 struct gpuvm_bo {
 	struct gpuvm *vm;
@@ -612,8 +620,8 @@ struct gpuvm_bo {
 /* A new pair on no list, one reference; NULL when out of memory. */
 MT_API struct gpuvm_bo *gpuvm_bo_create(struct gpuvm *vm, struct gpuvm_object *obj);
 /*
- * One reference more; and one less: true if that was the last. NULL is fine. CONTEXT of put: TAKES
- * the object's lock.
+ * One reference more; and one less: true if that was the last. NULL is fine for both. CONTEXT of
+ * put: TAKES the object's lock.
  */
 MT_API struct gpuvm_bo *gpuvm_bo_get(struct gpuvm_bo *vm_bo);
 MT_API bool gpuvm_bo_put(struct gpuvm_bo *vm_bo);
