@@ -136,6 +136,17 @@ smr_inline unsigned int take_place(uint64_t *left, bool high)
 	return i;
 }
 
+/*
+ * Does child @i of @node lie beyond the limit that the search runs towards? The outermost one does
+ * not, or @node would.
+ */
+smr_inline bool beyond(const struct want *want, const void *node, unsigned int i, bool high)
+{
+	if (high)
+		return i + 1 < smr_count(node) && smr_child_start(node, i + 1) <= want->min;
+	return i > 0 && smr_child_start(node, i) > want->max;
+}
+
 /* Down to child @i of @node, which is at depth @d of @path. */
 smr_inline void *go_down(struct smr_path *path, unsigned int d, void *node, unsigned int i)
 {

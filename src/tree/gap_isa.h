@@ -214,6 +214,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_on)(struct want *want, struct seek *
 	uint32_t figure = want->figure;
 	uint64_t left = k->left[d];
 	struct limits keys;
+	unsigned int i;
 	void *node;
 
 	for (;;) {
@@ -222,12 +223,14 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_on)(struct want *want, struct seek *
 				return false;
 			left = k->left[--d];
 		}
-		node = go_down(&k->path, d, k->path.node[d], take_place(&left, high));
-		k->left[d++] = left;
-		limits_of(&keys, &k->path, d);
-		if (high ? keys.max < want->min : keys.min > want->max)
+		node = k->path.node[d];
+		i = take_place(&left, high);
+		if (beyond(want, node, i, high))
 			return false;
+		node = go_down(&k->path, d, node, i);
+		k->left[d++] = left;
 		if (smr_enode_leaf(node)) {
+			limits_of(&keys, &k->path, d);
 			if (SMR_ISA(leaf_gap)(want, k, d, &keys, false, high))
 				return true;
 			left = 0;
