@@ -490,6 +490,14 @@ bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_pa
 	return !smr_has_joined(path->node[path->depth]);
 }
 
+bool smr_edit_found(const struct maple_tree *mt, const struct smr_path *path)
+{
+	smr_check_write(mt);
+	smr_assert(!smr_pledge_is_open(mt));
+	return !mt->ma_txn && smr_is_enode(path->node[0]) &&
+	       !smr_has_joined(path->node[path->depth]);
+}
+
 smr_inline int path_store(enum smr_kind kind, struct maple_tree *mt, const struct smr_path *path,
 			  unsigned long first, unsigned long last, void *entry, gfp_t gfp,
 			  bool free_only)

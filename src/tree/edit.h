@@ -64,6 +64,9 @@ bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long la
  */
 bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_path *path);
 
+/* Are they, where somebody else has found it, from path->node[0] on, which is what the tree has? */
+bool smr_edit_found(const struct maple_tree *mt, const struct smr_path *path);
+
 /*
  * An edit from beginning to end, in the leaf that @path, to @first, ends in; or, where that would
  * be too full or too empty and nobody has credits, in it and a brother (share.c). Holders of

@@ -75,50 +75,47 @@ SMR_CLONES uint32_t smr_gap_inner(const void *enode)
 
 struct want {
 	unsigned long min, max;
-	unsigned long span;  /* keys wanted, less one */
-	uint32_t figure;     /* subtrees below it cannot serve */
-	unsigned long found; /* first key */
+	unsigned long span; /* keys wanted, less one */
+	uint32_t figure;    /* subtrees below it cannot serve */
 };
 
 /* The way down to where the search is, and which children on it are still to be tried. */
 struct seek {
-	struct smr_path path;
+	struct smr_gap *gap;
 	uint64_t left[MT_PATH_MAX];
 };
 
-/* First and last key of a node. */
-struct limits {
-	unsigned long min, max;
-};
-
-/* Those of the node at depth @d of @path. */
-smr_inline void limits_of(struct limits *keys, const struct smr_path *path, unsigned int d)
-{
-	smr_path_limits(path->node, path->slot, d, &keys->min, &keys->max);
-}
-
-/* Does range [first..last], cut to the limits, hold what is wanted? Then the place is found. */
-smr_inline bool holds(struct want *want, unsigned long first, unsigned long last, bool high)
+/* Does range [first..last], cut to the limits, hold what is wanted? Then it is from *@at on. */
+smr_inline bool holds(const struct want *want, unsigned long first, unsigned long last, bool high,
+		      unsigned long *at)
 {
 	unsigned long lo = first > want->min ? first : want->min;
 	unsigned long hi = last < want->max ? last : want->max;
 
-	want->found = high ? hi - want->span : lo;
+	*at = high ? hi - want->span : lo;
 	return lo <= hi && hi - lo >= want->span;
 }
 
-/* Does the gap that range @i of the leaf at the end of the way is a piece of? @gaps are all. */
-smr_inline bool try_gap(struct want *want, struct seek *k, const struct limits *keys, uint64_t gaps,
-			unsigned int i, bool high)
+/*
+ * Does the gap that range @i of the leaf at the end of the way is a piece of? @gaps are all. Then
+ * the way is to the piece that the place begins in.
+ */
+smr_inline bool try_gap(const struct want *want, struct smr_gap *gap, uint64_t gaps, unsigned int i,
+			bool high)
 {
-	const void *leaf = k->path.node[k->path.depth];
+	struct smr_path *path = &gap->path;
+	const void *leaf = path->node[path->depth];
 	unsigned int end = smr_count(leaf) - 1;
 	unsigned int from = i + 1 - (unsigned int)__builtin_clzl(~(gaps << (63 - i)));
 	unsigned int to = i - 1 + (unsigned int)__builtin_ctzl(~(gaps >> i));
 
-	k->path.slot[k->path.depth] = (unsigned char)to;
-	return holds(want, smr_leaf_first(leaf, from, keys->min),
-		     smr_leaf_last(leaf, to, end, keys->max), high);
+	if (!holds(want, smr_leaf_first(leaf, from, gap->min),
+		   smr_leaf_last(leaf, to, end, gap->max), high, &gap->first))
+		return false;
+	while (from < to && smr_start(leaf, from + 1) <= gap->first)
+		from++;
+	path->slot[path->depth] = (unsigned char)from;
+	return true;
 }
 
 /* The lowest, or the highest, of the places in @left, which are some. */
@@ -160,56 +157,67 @@ smr_inline void *go_down(struct smr_path *path, unsigned int d, void *node, unsi
 SMR_DISPATCH(uint32_t, smr_gap_beside,
 	     (const void *leaf, unsigned long min, unsigned long max, unsigned int i,
 	      unsigned int j));
-SMR_DISPATCH(static bool, smri_seek_low, (struct want * want, struct seek *k));
-SMR_DISPATCH(static bool, smri_seek_high, (struct want * want, struct seek *k));
+SMR_DISPATCH(static bool, smri_seek_low, (const struct want *want, struct seek *k));
+SMR_DISPATCH(static bool, smri_seek_high, (const struct want *want, struct seek *k));
 
-static bool search_nodes(struct ma_state *mas, struct want *want, void *root, bool high)
+int smr_gap_find(const struct maple_tree *mt, unsigned long min, unsigned long max,
+		 unsigned long size, bool high, struct smr_gap *gap)
 {
+	struct want want = { min, max, size - 1, 0 };
 	struct seek k;
-
-	k.path.depth = 0;
-	k.path.node[0] = root;
-	if (!(high ? smri_seek_high(want, &k) : smri_seek_low(want, &k)))
-		return false;
-	smr_cursor_follow(mas, &k.path);
-	return true;
-}
-
-int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size,
-		   bool high)
-{
-	struct want want = { min, max, size - 1, 0, 0 };
 	void *root;
-	bool found;
+	bool there;
 
 	if (min > max || size == 0 || size - 1 > max - min)
 		return -EINVAL;
 	smr_rcu_meet();
-	root = smr_root(mas->tree);
-	if (mas->tree->ma_flags & MT_FLAGS_ALLOC_RANGE)
+	k.gap = gap; /* the rest is set where it is needed */
+	root = gap->path.node[0] = smr_root(mt);
+	gap->path.depth = 0;
+	if (mt->ma_flags & MT_FLAGS_ALLOC_RANGE)
 		want.figure = smr_gap_figure(want.span);
-	if (smr_is_enode(root))
-		found = search_nodes(mas, &want, root, high);
+	if (!smr_is_enode(root))
+		there = holds(&want, root ? 1 : 0, ULONG_MAX, high, &gap->first);
 	else
-		found = holds(&want, root ? 1 : 0, ULONG_MAX, high);
-	if (!found)
-		return -EBUSY;
-	mas->index = want.found;
-	mas->last = want.found + want.span;
-	if (!smr_is_enode(root)) {
+		there = high ? smri_seek_high(&want, &k) : smri_seek_low(&want, &k);
+	return there ? 0 : -EBUSY;
+}
+
+void smr_gap_stand(struct ma_state *mas, const struct smr_gap *gap, unsigned long size)
+{
+	const struct smr_path *path = &gap->path;
+
+	mas->index = gap->first;
+	mas->last = gap->first + (size - 1);
+	if (!smr_is_enode(path->node[0])) {
 		smr_cursor_off(mas);
-		mas->status = root ? ma_root : ma_none;
+		mas->status = path->node[0] ? ma_root : ma_none;
+		return;
 	}
-	return 0;
+	mas->min = gap->min;
+	mas->max = gap->max;
+	smr_cursor_take(mas, path);
+	mas->offset = smr_run_to(smr_slots(mas->node), (unsigned int)mas->offset, mas->end);
+}
+
+static int empty_area(struct ma_state *mas, unsigned long min, unsigned long max,
+		      unsigned long size, bool high)
+{
+	struct smr_gap gap;
+	int err = smr_gap_find(mas->tree, min, max, size, high, &gap);
+
+	if (!err)
+		smr_gap_stand(mas, &gap, size);
+	return err;
 }
 
 int mas_empty_area(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size)
 {
-	return smr_gap_search(mas, min, max, size, false);
+	return empty_area(mas, min, max, size, false);
 }
 
 int mas_empty_area_rev(struct ma_state *mas, unsigned long min, unsigned long max,
 		       unsigned long size)
 {
-	return smr_gap_search(mas, min, max, size, true);
+	return empty_area(mas, min, max, size, true);
 }

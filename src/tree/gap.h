@@ -14,7 +14,7 @@
 #ifndef SMR_TREE_GAP_H
 #define SMR_TREE_GAP_H
 
-#include "tree/node.h"
+#include "tree/walk.h"
 
 /* The figure of a gap whose last key is @span above its first. */
 smr_inline uint32_t smr_gap_figure(unsigned long span)
@@ -47,5 +47,24 @@ smr_inline uint32_t smr_gap_leaf(const void *leaf, unsigned long min, unsigned l
 
 /* The figure of an inner node: the largest of its children's. */
 uint32_t smr_gap_inner(const void *enode);
+
+/* ---- Search ---- */
+
+/* A place that has been found. */
+struct smr_gap {
+	unsigned long first;    /* key */
+	unsigned long min, max; /* keys of the leaf */
+	/* The way to that key; of a tree without nodes path.node[0], which is what it has. */
+	struct smr_path path;
+};
+
+/*
+ * Lowest (highest) gap of @size keys in [min..max]: 0, or as mas_empty_area(). CONTEXT: HOLDS tree
+ * lock.
+ */
+int smr_gap_find(const struct maple_tree *mt, unsigned long min, unsigned long max,
+		 unsigned long size, bool high, struct smr_gap *gap);
+/* Puts the cursor there, for @size keys. */
+void smr_gap_stand(struct ma_state *mas, const struct smr_gap *gap, unsigned long size);
 
 #endif

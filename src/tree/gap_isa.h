@@ -132,38 +132,39 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_ones)(const struct want *want, c
 
 /*
  * Those of @gaps, the ranges of a leaf that are gaps or pieces of them, that may serve. Where the
- * first one begins and the last one ends its node does not say, but @keys do; where these are
+ * first one begins and the last one ends its node does not say, but @gap does; where these are
  * pieces, try_gap() has to see to it.
  */
 SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_gaps)(const struct want *want, const void *leaf,
-						      const struct limits *keys, uint64_t gaps)
+						      const struct smr_gap *gap, uint64_t gaps)
 {
 	unsigned int end = smr_count(leaf) - 1;
 	uint64_t ends = UINT64_C(1) | UINT64_C(1) << end;
-	uint64_t first = smr_leaf_last(leaf, 0, end, keys->max) - keys->min >= want->span;
-	uint64_t last = keys->max - smr_leaf_first(leaf, end, keys->min) >= want->span;
+	uint64_t first = smr_leaf_last(leaf, 0, end, gap->max) - gap->min >= want->span;
+	uint64_t last = gap->max - smr_leaf_first(leaf, end, gap->min) >= want->span;
 	uint64_t pieces = gaps >> 1 | gaps << 1;
 
 	return gaps & ((SMR_ISA(long_ones)(want, leaf, gaps) & ~ends) | first | last << end |
 		       (pieces & ends));
 }
 
-/* Looks into the leaf at depth @d, which the limit cuts, or does not. */
-SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(struct want *want, struct seek *k, unsigned int d,
-						 const struct limits *keys, bool cut, bool high)
+/* Looks into @leaf, at depth @d, to which the way leads, and which the limit cuts, or does not. */
+SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(const struct want *want, struct smr_gap *gap,
+						 const void *leaf, unsigned int d, bool cut,
+						 bool high)
 {
-	const void *leaf = k->path.node[d];
-	uint64_t gaps = SMR_FOR_LEAF(leaf, SMR_ISA(gaps_of), leaf);
-	uint64_t left = SMR_ISA(long_gaps)(want, leaf, keys, gaps);
+	uint64_t gaps = SMR_FOR_LEAF(leaf, SMR_ISA(gaps_of), leaf), left;
 	unsigned int at;
 
+	smr_path_limits(gap->path.node, gap->path.slot, d, &gap->min, &gap->max);
+	left = SMR_ISA(long_gaps)(want, leaf, gap, gaps);
 	if (cut) {
 		at = SMR_ISA(smr_search_leaf)(leaf, high ? want->max : want->min);
 		left &= high ? (UINT64_C(2) << at) - 1 : ~UINT64_C(0) << at;
 	}
-	k->path.depth = d;
+	gap->path.depth = d;
 	while (left)
-		if (try_gap(want, k, keys, gaps, take_place(&left, high), high))
+		if (try_gap(want, gap, gaps, take_place(&left, high), high))
 			return true;
 	return false;
 }
@@ -173,12 +174,13 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(struct want *want, struct seek 
  * look into the leaf if it leads to one. What may serve on this side of the limit is left for
  * seek_on(), which begins where this has ended.
  */
-SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(struct want *want, struct seek *k, bool high)
+SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(const struct want *want, struct seek *k,
+						   bool high)
 {
+	struct smr_path *path = &k->gap->path;
 	uint32_t figure = want->figure;
-	void *node = k->path.node[0];
+	void *node = path->node[0];
 	struct SMR_ISA(smr_aim) aim;
-	struct limits keys;
 	uint64_t may, left;
 	unsigned int d, i;
 
@@ -188,7 +190,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(struct want *want, struct see
 		SMR_ISA(smr_child)(&aim, node, false, &i);
 		left = may & (high ? (UINT64_C(1) << i) - 1 : ~UINT64_C(1) << i);
 		k->left[d] = left;
-		k->path.depth = d;
+		path->depth = d;
 		if (!(may >> i & 1))
 			return false;
 		/*
@@ -196,11 +198,10 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(struct want *want, struct see
 		 * there is one; which is as good as random, so without a branch.
 		 */
 		smr_prefetch_node(smr_slots(node)[place(left | (may & -(uint64_t)!left), high)]);
-		node = go_down(&k->path, d, node, i);
+		node = go_down(path, d, node, i);
 	}
 	k->left[d] = 0;
-	limits_of(&keys, &k->path, d);
-	return SMR_ISA(leaf_gap)(want, k, d, &keys, true, high);
+	return SMR_ISA(leaf_gap)(want, k->gap, node, d, true, high);
 }
 
 /*
@@ -208,13 +209,12 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(struct want *want, struct see
  * where nothing is left, up. Once a child lies beyond the limit that the search runs towards, so
  * does all that is left further up.
  */
-SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_on)(struct want *want, struct seek *k, bool high)
+SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_on)(const struct want *want, struct seek *k, bool high)
 {
-	unsigned int d = k->path.depth;
+	struct smr_path *path = &k->gap->path;
 	uint32_t figure = want->figure;
+	unsigned int d = path->depth, i;
 	uint64_t left = k->left[d];
-	struct limits keys;
-	unsigned int i;
 	void *node;
 
 	for (;;) {
@@ -223,34 +223,31 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_on)(struct want *want, struct seek *
 				return false;
 			left = k->left[--d];
 		}
-		node = k->path.node[d];
+		node = path->node[d];
 		i = take_place(&left, high);
 		if (beyond(want, node, i, high))
 			return false;
-		node = go_down(&k->path, d, node, i);
+		node = go_down(path, d, node, i);
 		k->left[d++] = left;
-		if (smr_enode_leaf(node)) {
-			limits_of(&keys, &k->path, d);
-			if (SMR_ISA(leaf_gap)(want, k, d, &keys, false, high))
-				return true;
-			left = 0;
-		} else {
+		left = 0;
+		if (!smr_enode_leaf(node))
 			left = SMR_ISA(candidates)(node, figure);
-		}
+		else if (SMR_ISA(leaf_gap)(want, k->gap, node, d, false, high))
+			return true;
 	}
 }
 
-SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(struct want *want, struct seek *k, bool high)
+SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(const struct want *want, struct seek *k, bool high)
 {
 	return SMR_ISA(seek_limit)(want, k, high) || SMR_ISA(seek_on)(want, k, high);
 }
 
-SMR_ISA_TARGET static bool SMR_ISA(smri_seek_low)(struct want *want, struct seek *k)
+SMR_ISA_TARGET static bool SMR_ISA(smri_seek_low)(const struct want *want, struct seek *k)
 {
 	return SMR_ISA(seek_gap)(want, k, false);
 }
 
-SMR_ISA_TARGET static bool SMR_ISA(smri_seek_high)(struct want *want, struct seek *k)
+SMR_ISA_TARGET static bool SMR_ISA(smri_seek_high)(const struct want *want, struct seek *k)
 {
 	return SMR_ISA(seek_gap)(want, k, true);
 }

@@ -179,9 +179,23 @@ int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last
 
 /* ---- Allocation of ranges ---- */
 
-static int find_gap(struct ma_state *mas, const struct smr_where *where)
+/* All of it but the place, which is large and set by @find. */
+smr_inline void where_is(struct smr_where *where,
+			 int (*find)(const struct maple_tree *mt, struct smr_where *where),
+			 unsigned long min, unsigned long max, unsigned long size, bool high,
+			 const unsigned long *next)
 {
-	return smr_gap_search(mas, where->min, where->max, where->size, where->high);
+	where->find = find;
+	where->min = min;
+	where->max = max;
+	where->size = size;
+	where->high = high;
+	where->next = next;
+}
+
+static int find_gap(const struct maple_tree *mt, struct smr_where *where)
+{
+	return smr_gap_find(mt, where->min, where->max, where->size, where->high, &where->gap);
 }
 
 static bool is_reserved(const void *entry)
@@ -197,51 +211,80 @@ static int check_alloc(const struct maple_tree *mt, const void *entry)
 	return mt->ma_flags & MT_FLAGS_ALLOC_RANGE ? 0 : -EINVAL;
 }
 
+/* What is more than an edit, through a cursor; by then there may be another place. */
+static smr_noinline int alloc_any(struct maple_tree *mt, void *entry, struct smr_where *where,
+				  gfp_t gfp)
+{
+	struct ma_state mas;
+	int err;
+
+	mas_init(&mas, mt, 0);
+	err = smr_write_entry(&mas, entry, gfp, false, where);
+	mas_destroy(&mas);
+	return err;
+}
+
+/* CONTEXT: HOLDS tree lock; may drop it. */
+static int alloc_locked(struct maple_tree *mt, void *entry, struct smr_where *where, gfp_t gfp)
+{
+	struct smr_gap *gap = &where->gap;
+	int err = where->find(mt, where);
+
+	if (err)
+		return err;
+	err = -EAGAIN;
+	if (smr_likely(smr_edit_found(mt, &gap->path)))
+		err = smr_edit_range(mt, &gap->path, gap->first, gap->first + (where->size - 1),
+				     entry, gfp, false);
+	return smr_unlikely(err == -EAGAIN) ? alloc_any(mt, entry, where, gfp) : err;
+}
+
 static int alloc(struct maple_tree *mt, unsigned long *startp, void *entry, struct smr_where *where,
 		 gfp_t gfp)
 {
-	struct ma_state mas;
 	int err = check_alloc(mt, entry);
 
 	if (err)
 		return err;
-	mas_init(&mas, mt, 0);
 	smr_lock_internal(mt);
-	err = smr_write_entry(&mas, entry, gfp, false, where);
+	err = alloc_locked(mt, entry, where, gfp);
 	mtree_unlock(mt);
-	mas_destroy(&mas);
 	if (!err)
-		*startp = where->found;
+		*startp = where->gap.first;
 	return err;
 }
 
 int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry, unsigned long size,
 		      unsigned long min, unsigned long max, gfp_t gfp)
 {
-	struct smr_where where = { find_gap, min, max, size, false, NULL, 0 };
+	struct smr_where where;
 
+	where_is(&where, find_gap, min, max, size, false, NULL);
 	return alloc(mt, startp, entry, &where, gfp);
 }
 
 int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void *entry,
 		       unsigned long size, unsigned long min, unsigned long max, gfp_t gfp)
 {
-	struct smr_where where = { find_gap, min, max, size, true, NULL, 0 };
+	struct smr_where where;
 
+	where_is(&where, find_gap, min, max, size, true, NULL);
 	return alloc(mt, startp, entry, &where, gfp);
 }
 
 /* ---- Cyclic allocation ---- */
 
 /* One key from [*next..hi], or else from [lo..hi]. */
-static int find_cyclic(struct ma_state *mas, const struct smr_where *where)
+static int find_cyclic(const struct maple_tree *mt, struct smr_where *where)
 {
 	unsigned long next = *where->next, lo = where->min, hi = where->max;
 	unsigned long from = next > lo ? next : lo;
-	int err = from <= hi ? smr_gap_search(mas, from, hi, where->size, false) : -EBUSY;
+	int err = -EBUSY;
 
+	if (from <= hi)
+		err = smr_gap_find(mt, from, hi, 1, false, &where->gap);
 	if (err == -EBUSY && next > lo)
-		err = smr_gap_search(mas, lo, hi, where->size, false);
+		err = smr_gap_find(mt, lo, hi, 1, false, &where->gap);
 	return err;
 }
 
@@ -252,27 +295,11 @@ static void mark_wrapped(struct maple_tree *mt, bool wrapped)
 	smr_store(&mt->ma_flags, wrapped ? flags | MT_FLAGS_ALLOC_WRAPPED : flags, RELAXED);
 }
 
-int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
-		     unsigned long range_lo, unsigned long range_hi, unsigned long *next, gfp_t gfp)
+/* @key has been allocated: whether the search wrapped, and where the next one begins. */
+static int advance(struct maple_tree *mt, unsigned long key, unsigned long *next)
 {
-	struct maple_tree *mt = mas->tree;
-	struct smr_where where = { find_cyclic, range_lo, range_hi, 1, false, next, 0 };
-	unsigned long key, index = mas->index, last = mas->last;
-	bool wrapped;
-	int err;
+	bool wrapped = key < *next;
 
-	if (range_lo > range_hi)
-		return -EINVAL;
-	err = smr_write_entry(mas, entry, gfp, false, &where);
-	mas_destroy(mas);
-	if (err) {
-		__mas_set_range(mas, index, last);
-		if (err == -ENOMEM)
-			smr_fail(mas, err);
-		return err;
-	}
-	key = *startp = where.found;
-	wrapped = key < *next;
 	*next = key + 1;
 	/*
 	 * A wrap at the end of the key space is told to the next call that did not wrap by itself.
@@ -286,18 +313,46 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 	return wrapped;
 }
 
+int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
+		     unsigned long range_lo, unsigned long range_hi, unsigned long *next, gfp_t gfp)
+{
+	unsigned long index = mas->index, last = mas->last;
+	struct smr_where where;
+	int err;
+
+	if (range_lo > range_hi)
+		return -EINVAL;
+	where_is(&where, find_cyclic, range_lo, range_hi, 1, false, next);
+	err = smr_write_entry(mas, entry, gfp, false, &where);
+	mas_destroy(mas);
+	if (err) {
+		__mas_set_range(mas, index, last);
+		if (err == -ENOMEM)
+			smr_fail(mas, err);
+		return err;
+	}
+	*startp = where.gap.first;
+	return advance(mas->tree, where.gap.first, next);
+}
+
 int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry,
 		       unsigned long range_lo, unsigned long range_hi, unsigned long *next,
 		       gfp_t gfp)
 {
-	struct ma_state mas;
 	int err = check_alloc(mt, entry);
+	struct smr_where where;
 
 	if (err)
 		return err;
-	mas_init(&mas, mt, 0);
+	if (range_lo > range_hi)
+		return -EINVAL;
+	where_is(&where, find_cyclic, range_lo, range_hi, 1, false, next);
 	smr_lock_internal(mt);
-	err = mas_alloc_cyclic(&mas, startp, entry, range_lo, range_hi, next, gfp);
+	err = alloc_locked(mt, entry, &where, gfp);
+	if (!err) {
+		*startp = where.gap.first;
+		err = advance(mt, where.gap.first, next);
+	}
 	mtree_unlock(mt);
 	return err;
 }

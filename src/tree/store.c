@@ -119,6 +119,15 @@ smr_inline void commit(struct smr_write *w)
 		smr_pledge_settle(w->mt);
 }
 
+static int find_place(struct ma_state *mas, struct smr_where *where)
+{
+	int err = where->find(mas->tree, where);
+
+	if (!err)
+		smr_gap_stand(mas, &where->gap, where->size);
+	return err;
+}
+
 int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
 		    struct smr_where *where)
 {
@@ -126,9 +135,7 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
 	int err;
 
 	do {
-		err = where ? where->find(mas, where) : 0;
-		if (where)
-			where->found = mas->index;
+		err = where ? find_place(mas, where) : 0;
 		if (!err)
 			err = smr_plan(&w, mas, mas->index, mas->last, entry, free_only);
 		if (!err)

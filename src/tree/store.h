@@ -7,20 +7,22 @@
 #define SMR_TREE_STORE_H
 
 #include "tree/edges.h"
+#include "tree/gap.h"
 
 #include <samara/maple_tree.h>
 
 /*
- * Where an operation writes: sets mas->index and last, or returns what the operation is to return.
- * It is asked again whenever the lock has been dropped, for then everything may have changed.
+ * Where an operation writes: a place that find() looks for, or says what the operation is to
+ * return. It is asked again whenever the lock has been dropped, for then everything may have
+ * changed.
  */
 struct smr_where {
-	int (*find)(struct ma_state *mas, const struct smr_where *where);
+	int (*find)(const struct maple_tree *mt, struct smr_where *where);
 	unsigned long min, max, size;
 	bool high;
 	/* Where a cyclic search begins; others may move it while the lock is dropped. */
 	const unsigned long *next;
-	unsigned long found; /* the first key there: storing NULL widens the cursor's range */
+	struct smr_gap gap; /* set by find() */
 };
 
 /*
@@ -38,10 +40,6 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
  * leaves the cursor none. CONTEXT: HOLDS tree lock.
  */
 int smr_store_in_place(struct ma_state *mas, void *entry, struct smr_edges edges, gfp_t gfp);
-
-/* Lowest (highest) gap of @size keys in [min..max]; as mas_empty_area(). */
-int smr_gap_search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size,
-		   bool high);
 
 /* Puts the cursor into status error. */
 void smr_fail(struct ma_state *mas, int err);

@@ -57,14 +57,19 @@ SMR_EACH_ISA(DEFINE_DESCEND)
 SMR_DISPATCH(unsigned int, smr_descend,
 	     (void **node, unsigned char *slot, void *top, unsigned long key));
 
-/* The path is at the leaf at depth @d. */
-smr_inline void arrive(struct ma_state *mas, unsigned int d)
+/* The path is at the leaf at depth @d; its first and last key aside. */
+smr_inline void stop(struct ma_state *mas, unsigned int d)
 {
 	mas->depth = (unsigned char)d;
 	smr_cursor_on(mas, mas->path[d], smr_count(mas->path[d]));
 	mas->offset = mas->slot[d];
-	smr_path_limits(mas->path, mas->slot, d, &mas->min, &mas->max);
 	smr_check_place(mas);
+}
+
+smr_inline void arrive(struct ma_state *mas, unsigned int d)
+{
+	smr_path_limits(mas->path, mas->slot, d, &mas->min, &mas->max);
+	stop(mas, d);
 }
 
 bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
@@ -110,7 +115,7 @@ bool smr_walk_anew(struct ma_state *mas, unsigned long key, void **root)
 	return true;
 }
 
-void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path)
+void smr_cursor_take(struct ma_state *mas, const struct smr_path *path)
 {
 	for (unsigned int d = 0; d <= path->depth; d++) {
 		mas->path[d] = path->node[d];
@@ -118,7 +123,13 @@ void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path)
 	}
 	mas->status = ma_active;
 	mas->seq = mas->tree->ma_seq;
-	arrive(mas, path->depth);
+	stop(mas, path->depth);
+}
+
+void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path)
+{
+	smr_path_limits(path->node, path->slot, path->depth, &mas->min, &mas->max);
+	smr_cursor_take(mas, path);
 }
 
 /* Does @key surely lie below @inner, at neither end of it? */

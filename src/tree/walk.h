@@ -122,6 +122,8 @@ smr_inline void smr_path_to(struct smr_path *path, void *top, unsigned long key)
 
 /* Puts a new cursor where @path, just found, leads. CONTEXT: HOLDS tree lock. */
 void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path);
+/* The same where min and max are the leaf's already. */
+void smr_cursor_take(struct ma_state *mas, const struct smr_path *path);
 
 /* Moves the cursor from the last (first) range of its leaf to the following (preceding) range. */
 bool smr_range_up(struct ma_state *mas);
