@@ -407,14 +407,15 @@ void smr_check_report_write(const void *lock, unsigned int owner, void *frame)
 	struct smri_found found = { .rule = LOCKCHECK_WRITE_WITHOUT_LOCK,
 				    .here = "written here",
 				    .other = tid ? &stack : NULL,
-				    .other_caption =
-					    "the lock was last released, by this thread, here" };
+				    .other_caption = "the lock was last released here" };
 	struct smri_hold *hold;
 
 	if (!smri_check_on())
 		return;
 	hold = find_hold(t, lock);
-	if (tid != smr_lock_tid())
+	if (tid == smr_lock_tid())
+		found.other_caption = "the lock was last released, by this thread, here";
+	else if (tid)
 		found.other_caption = "the lock was last released, by another thread, here";
 	if (hold) {
 		found.other = &hold->taken;

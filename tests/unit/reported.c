@@ -21,6 +21,7 @@ void note(const struct lockcheck_report *report, void *arg)
 			memcpy(seen.frame[s], report->stack[s].frames,
 			       seen.frames[s] * sizeof(void *));
 	}
+	snprintf(seen.other, sizeof(seen.other), "%s", report->stack[1].caption);
 }
 
 int begin(void **state)

@@ -29,6 +29,7 @@ extern struct reported {
 	enum lockcheck_rule rule;
 	char name[40];
 	char sentence[400];
+	char other[80]; /* the second stack's caption */
 	unsigned int frames[2];
 	void *frame[2][REPORTED_FRAMES];
 } seen;

@@ -19,6 +19,7 @@ static void write_without_the_lock(void **state)
 
 	(void)state;
 	stores(&mas, GFP_KERNEL);
+	assert_string_equal(seen.other, "the lock was last released here");
 	expect(LOCKCHECK_WRITE_WITHOUT_LOCK, "stores", NULL);
 	locks(&mt);
 	stores(&mas, GFP_KERNEL);
@@ -27,6 +28,7 @@ static void write_without_the_lock(void **state)
 	mas_set(&mas, 7);
 	stores(&mas, GFP_KERNEL);
 	assert_non_null(strstr(seen.sentence, "does not hold"));
+	assert_string_equal(seen.other, "the lock was last released, by this thread, here");
 	expect(LOCKCHECK_WRITE_WITHOUT_LOCK, "stores", "unlocks");
 	mtree_destroy(&mt);
 }
@@ -50,6 +52,7 @@ static void write_under_another_threads_lock(void **state)
 	locks(&mt);
 	in_thread(store_unlocked, &mt);
 	assert_non_null(strstr(seen.sentence, "which thread"));
+	assert_string_equal(seen.other, "the lock was last released, by another thread, here");
 	expect(LOCKCHECK_WRITE_WITHOUT_LOCK, "stores", "unlocks");
 	unlocks(&mt);
 	mtree_destroy(&mt);
