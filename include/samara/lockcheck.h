@@ -9,7 +9,8 @@
  * Trees and everything else of the library need nothing from the program. Its own locks, allocators
  * and waits become part of the picture by the annotations below. They exist in every build of the
  * library; where the checker is off (lockcheck_enabled() tells; -Dlockcheck= chooses) they do
- * nothing.
+ * nothing, but for must-not-allocate sections. These are real in every build, and functions of this
+ * library behave differently inside (fence.h): a section that is never left matters there, too.
  *
  * CONTEXT of everything here: any, but for signal handlers. Nothing blocks, allocates or makes a
  * system call, but to report. Annotations are for the calling thread; what it holds is gone from
@@ -124,8 +125,9 @@ MT_API void lockcheck_set_class(struct mt_lock *lock, struct lockcheck_class *lo
 
 /*
  * Enter and leave a section in which the calling thread must not allocate, because others wait for
- * what it is about to do. They nest. Fence signalling sections are the same thing. @name: for
- * reports; it must stay.
+ * what it is about to do. They nest. Fence signalling sections are the same thing, so
+ * fence_in_signalling() is true inside, with the checker or without. @name: for reports; it must
+ * stay.
  */
 MT_API void lockcheck_section_begin(const char *name);
 MT_API void lockcheck_section_end(void);
