@@ -13,8 +13,10 @@
  * library behave differently inside (fence.h): a section that is never left matters there, too.
  *
  * CONTEXT of everything here: any, but for signal handlers. Nothing blocks, allocates or makes a
- * system call, but to report. Annotations are for the calling thread; what it holds is gone from
- * view when it ends.
+ * system call, but to report, for futexes where threads meet at the checker's tables, and twice in
+ * a thread's life: its first section registers it with liburcu before it begins, in every build,
+ * unless it has read before (rcu.h); and the checker asks for its id when it first meets it.
+ * Annotations are for the calling thread; what it holds is gone from view when it ends.
  */
 #ifndef SAMARA_LOCKCHECK_H
 #define SAMARA_LOCKCHECK_H
