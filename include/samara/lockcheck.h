@@ -51,7 +51,7 @@ enum lockcheck_rule {
 
 struct lockcheck_stack {
 	const char *caption; /* "taken here" */
-	unsigned int nr;     /* 0: not known */
+	unsigned int nr;     /* 0: not known; at most 40 of the first stack, 10 of the second */
 	void *const
 		*frames; /* return addresses, innermost first; dladdr() and addr2line know them */
 };
@@ -127,9 +127,9 @@ MT_API void lockcheck_set_class(struct mt_lock *lock, struct lockcheck_class *lo
 
 /*
  * Enter and leave a section in which the calling thread must not allocate, because others wait for
- * what it is about to do. They nest. Fence signalling sections are the same thing, so
- * fence_in_signalling() is true inside, with the checker or without. @name: for reports; it must
- * stay.
+ * what it is about to do. They nest; what is wrong further in than the eighth is reported of that.
+ * Fence signalling sections are the same thing, so fence_in_signalling() is true inside, with the
+ * checker or without. @name: for reports; it must stay.
  */
 MT_API void lockcheck_section_begin(const char *name);
 MT_API void lockcheck_section_end(void);
