@@ -67,8 +67,9 @@ struct lockcheck_report {
 /*
  * @fn(report, @arg) is called, by the thread that broke the rule, in place of printing the report
  * and aborting; then execution goes on. It must return, and what it does is not checked. NULL:
- * print and abort, as at first. One mistake, that is one rule broken at one place or between the
- * same two classes of locks, is reported once; setting a handler forgets which have been.
+ * print and abort, as at first. One mistake, that is one rule broken by the same classes of
+ * locks, or of rules about other things with the same first stack, is reported once, unless 512
+ * others have been; setting a handler forgets which have been.
  */
 MT_API void lockcheck_set_handler(void (*fn)(const struct lockcheck_report *report, void *arg),
 				  void *arg);
