@@ -22,6 +22,7 @@ struct mt_lock {
 		0, 0 \
 	}
 
+/* To the checker it is a tree's lock, until lockcheck_set_class() says otherwise. */
 MT_API void mt_lock_init(struct mt_lock *lock);
 MT_API void mt_lock_acquire(struct mt_lock *lock);
 /*

@@ -117,8 +117,9 @@ MT_API void lockcheck_release(const void *lock);
 MT_API bool lockcheck_held(void *lock);
 
 /*
- * Gives a tree's lock, or another struct mt_lock, a class of its own; all trees are one class
- * otherwise. Call it after mt_init() and before the lock is used.
+ * Gives a tree's lock, or another struct mt_lock, a class of its own. Otherwise all of them are one
+ * class, "tree lock": those of trees, and the program's own with them. Call it after mt_init(), or
+ * mt_lock_init(), and before the lock is used.
  */
 MT_API void lockcheck_set_class(struct mt_lock *lock, struct lockcheck_class *lock_class);
 
