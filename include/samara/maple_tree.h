@@ -278,7 +278,10 @@ MT_API int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void
 			      unsigned long size, unsigned long min, unsigned long max, gfp_t gfp);
 /*
  * Stores @entry at the lowest free key of [max(lo, *next)..hi], else of [lo..hi]; *@next is then
- * one past it. Returns 0, or 1 when the search wrapped, -EBUSY, -EINVAL, -ENOMEM.
+ * one past it, 0 after ULONG_MAX. Returns 0, or 1 when the search wrapped, -EBUSY, -EINVAL,
+ * -ENOMEM. Who takes ULONG_MAX leaves a mark in the tree (MT_FLAGS_ALLOC_WRAPPED): the next call
+ * that would return 0, whatever its range and *@next, returns 1 in its place and takes the mark
+ * away. A call that wraps does not, nor does mtree_destroy().
  */
 MT_API int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry,
 			      unsigned long range_lo, unsigned long range_hi, unsigned long *next,
