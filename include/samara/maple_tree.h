@@ -270,7 +270,7 @@ MT_API void *mtree_erase(struct maple_tree *mt, unsigned long index);
 /*
  * Stores @entry over the lowest (rrange: highest) free @size keys inside [min..max] and says where
  * in *@startp. Trees with MT_FLAGS_ALLOC_RANGE only. -EBUSY: no gap fits; -EINVAL: size is 0 or
- * more than the limits hold.
+ * more than the limits hold. NULL is stored nowhere: *@startp says where an entry would go.
  */
 MT_API int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry,
 			     unsigned long size, unsigned long min, unsigned long max, gfp_t gfp);
@@ -281,7 +281,8 @@ MT_API int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void
  * one past it, 0 after ULONG_MAX. Returns 0, or 1 when the search wrapped, -EBUSY, -EINVAL,
  * -ENOMEM. Who takes ULONG_MAX leaves a mark in the tree (MT_FLAGS_ALLOC_WRAPPED): the next call
  * that would return 0, whatever its range and *@next, returns 1 in its place and takes the mark
- * away. A call that wraps does not, nor does mtree_destroy().
+ * away. A call that wraps does not, nor does mtree_destroy(). NULL is stored nowhere; *@startp and
+ * *@next are set as for another entry.
  */
 MT_API int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry,
 			      unsigned long range_lo, unsigned long range_hi, unsigned long *next,
