@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lock inside every tree: a futex-backed mutex that knows its owner. It sleeps when it must
- * wait, for user space has no business spinning while the holder is preempted. Not recursive. A
- * zeroed struct is an unlocked lock; nothing needs destroying.
+ * The lock inside every tree: a futex-backed mutex that knows its owner. Who finds it held looks
+ * again some hundred times, for most holds are shorter than a sleep, unless others sleep for it
+ * already; then it sleeps, for user space has no business spinning while the holder is preempted.
+ * Not recursive. A zeroed struct is an unlocked lock; nothing needs destroying.
  */
 #ifndef SAMARA_LOCK_H
 #define SAMARA_LOCK_H
