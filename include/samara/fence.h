@@ -138,9 +138,10 @@ MT_API uint64_t timeline_value(const struct timeline *tl);
 /*
  * A fence for @value, the caller's reference; signalled already if the value is reached, and
  * without an error: the timeline does not remember with which it was. Two calls may return the same
- * fence or two. The timeline keeps it until the value is reached, whether or not the caller does.
- * NULL when out of memory. Goes through the lower values that are waited for, unless none is
- * higher, as where they are asked for upwards. CONTEXT: allocates, and may free.
+ * fence or two. The timeline keeps it until the value is reached, whether or not the caller does,
+ * and if nobody else has it then, until the next timeline_fence(). NULL when out of memory. Goes
+ * through the lower values that are waited for, unless none is higher, as where they are asked for
+ * upwards. CONTEXT: allocates, and may free.
  */
 MT_API struct fence *timeline_fence(struct timeline *tl, uint64_t value);
 
