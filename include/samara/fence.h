@@ -50,11 +50,11 @@ MT_API void fence_put(struct fence *f);
 /* ---- Signalling ---- */
 
 /*
- * Signals @f: its callbacks run, its waiters wake, its eventfds become readable. 0, or -EALREADY
- * when it was signalled before (then nothing changes: the first one counts; its callbacks may be
- * running still). @error is 0 or a negative errno, else -EINVAL. The caller's reference must last
- * until the call is over. CONTEXT: any, also a signalling section. ALLOC no. SLEEP no, but for the
- * fence's own lock and what callbacks do. No lock is held while callbacks run. Keeps errno.
+ * Signals @f: its callbacks run, then its waiters wake, then its eventfds become readable. 0, or
+ * -EALREADY when it was signalled before (then nothing changes: the first one counts; its callbacks
+ * may be running still). @error is 0 or a negative errno, else -EINVAL. The caller's reference must
+ * last until the call is over. CONTEXT: any, also a signalling section. ALLOC no. SLEEP no, but for
+ * the fence's own lock and what callbacks do. No lock is held while callbacks run. Keeps errno.
  */
 MT_API int fence_signal(struct fence *f);
 MT_API int fence_signal_error(struct fence *f, int error);
@@ -82,12 +82,13 @@ struct fence_cb {
 
 /*
  * @fn(@f, @cb) is called once, when @f is signalled, by the thread that signals it, before
- * fence_signal() returns and before sleeping waiters are woken; in the order in which callbacks
- * were added. 0; or -ENOENT when @f is signalled already, and @fn will not be called. In @fn:
- * nothing may be asked of @f but whether it is signalled, its error and its timestamp; a reference
- * to @f that was held for the callback may be dropped (it is not the last one); the thread may be
- * in a signalling section. The callback needs no reference: if all go before @f is signalled, that
- * signals it.
+ * fence_signal() returns, in the order in which callbacks were added; before sleeping waiters are
+ * woken, but for those in fence_wait_any(), each woken by a callback in its place among the others;
+ * and before eventfds become readable. 0; or -ENOENT when @f is signalled already, and @fn will not
+ * be called. In @fn: nothing may be asked of @f but whether it is signalled, its error and its
+ * timestamp; a reference to @f that was held for the callback may be dropped (it is not the last
+ * one); the thread may be in a signalling section. The callback needs no reference: if all go
+ * before @f is signalled, that signals it.
  */
 MT_API int fence_add_callback(struct fence *f, struct fence_cb *cb, fence_fn fn);
 
@@ -113,9 +114,10 @@ MT_API int fence_eventfd(struct fence *f);
  * (fence_error() says how); -ETIMEDOUT; -EINTR: a signal handler of this thread ran, SA_RESTART or
  * not; nothing is lost, call again. fence_wait_any() says in *@which (unless NULL) the first of @f
  * that is signalled, and leaves it alone otherwise; of no fences any is -EINVAL, all is 0 at once.
- * Who is not asleep when a fence is signalled may return before its callbacks. CONTEXT: SLEEP yes,
- * unless @timeout_ns is 0. Not within a read-side section, nor a signalling section, nor a
- * callback. ALLOC no (fence_wait_any(): of more than 16 fences it allocates, -ENOMEM).
+ * Who is not asleep when a fence is signalled may return before its callbacks, and who sleeps in
+ * fence_wait_any() before those that were added after it had begun. CONTEXT: SLEEP yes, unless
+ * @timeout_ns is 0. Not within a read-side section, nor a signalling section, nor a callback. ALLOC
+ * no (fence_wait_any(): of more than 16 fences it allocates, -ENOMEM).
  */
 MT_API int fence_wait(struct fence *f, int64_t timeout_ns);
 MT_API int fence_wait_any(struct fence *const f[], unsigned int nr, int64_t timeout_ns,
