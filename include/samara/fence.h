@@ -162,11 +162,12 @@ MT_API int timeline_signal_error(struct timeline *tl, uint64_t value, int error)
 /*
  * Around the code that leads up to signalling a fence that others may be waiting for already,
  * perhaps in order to free memory. In between the thread must not allocate or free memory, wait for
- * a fence, a grace period or memory, nor take a lock that is anywhere held while memory is
- * allocated. Sections nest. A thread's first one registers it with liburcu before it begins, so
- * that it can read in there (rcu.h). Debug builds (lockcheck.h) report every breach; in all builds
- * functions of this library whose CONTEXT says so behave differently inside, gpuva_insert() for
- * one.
+ * a fence, a grace period (but as mt_credits_begin() does) or memory, nor take a lock that is
+ * anywhere held while one of these is done. Sections nest. A thread's first one registers it with
+ * liburcu before it begins, so that it can read in there (rcu.h). Debug builds (lockcheck.h) report
+ * what functions of this library break of that, and what the program has annotated: not a malloc()
+ * or free() of its own. In all builds functions of this library whose CONTEXT says so behave
+ * differently inside, gpuva_insert() for one.
  */
 MT_API void fence_begin_signalling(void);
 MT_API void fence_end_signalling(void);
