@@ -427,7 +427,7 @@ MT_API void gpuvm_unreserve(struct gpuvm *vm);
 MT_API unsigned long gpuvm_reserved(const struct gpuvm *vm);
 /*
  * Removes empty markers as far as there is memory: 0, or -ENOMEM with some left. CONTEXT: lock
- * held; may allocate.
+ * held; may allocate, keeping it, outside signalling sections.
  */
 MT_API int gpuvm_sweep(struct gpuvm *vm);
 
@@ -469,8 +469,9 @@ MT_API void gpuva_unmap(const struct gpuva_op_unmap *op);
 /*
  * CONTEXT: HOLDS the VM's lock, or inside a read-side section, where each call sees some state
  * between its beginning and its end; but for one that passes over the reserved region or over
- * markers, which is several look-ups, one behind the other (docs/concurrency.md, U). Ranges are not
- * checked; range 0 finds nothing.
+ * markers, which is several look-ups, one behind the other (docs/concurrency.md, U). None waits,
+ * allocates or writes, but for gpuvm_find_hole(); and in a step of gpuvm_sm_map() what the steps
+ * have done is stored first. Ranges are not checked; range 0 finds nothing.
  */
 
 /*
@@ -520,8 +521,9 @@ enum gpuvm_hole {
  * interval, and says where in *@addr. Nothing is taken: insert a mapping there under the same lock.
  * 0; -ENOSPC; -EINVAL: size 0, align no power of two. Gaps that are too small are skipped all at
  * once, those that are large enough and hold no multiple of @align are looked at one by one: keep
- * what is aligned in a part of the space of its own. CONTEXT: HOLDS the VM's lock (with queues:
- * takes it, and what is queued may take the place first).
+ * what is aligned in a part of the space of its own. CONTEXT: HOLDS the VM's lock; sweeps empty
+ * markers first, and so may allocate, as gpuvm_sweep(). With queues it leaves markers alone, and
+ * TAKES the lock where it is not held: what is queued may then take the place first.
  */
 MT_API int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint64_t align,
 			   uint64_t start, uint64_t end, enum gpuvm_hole where);
