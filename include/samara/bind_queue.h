@@ -23,9 +23,10 @@
  * bind_queue_submit() says of BIND_UNMAP_ALL, to readers without a lock: they see none of it or all
  * of it. Operations of one job are applied in order, each seeing the ones before it.
  *
- * Errors: 0 or a negative errno. Everything here is safe to call from any thread, but not in a
- * child of fork(): it has no workers, so jobs do not run there, and whoever waits for one waits for
- * ever. A child that only calls exec need not care.
+ * Errors: 0 or a negative errno. What has ALLOC yes in its CONTEXT is not for signalling sections,
+ * what has SLEEP yes neither for these nor for read-side sections. Everything here is safe to call
+ * from any thread, but not in a child of fork(): it has no workers, so jobs do not run there, and
+ * whoever waits for one waits for ever. A child that only calls exec need not care.
  */
 #ifndef SAMARA_BIND_QUEUE_H
 #define SAMARA_BIND_QUEUE_H
@@ -44,10 +45,14 @@ struct bind_workers;
 /*
  * A pool of @nr threads (1 to 1024) that run jobs, of any number of VMs, and of as many that clean
  * up after them. At most one of each works for a VM at a time, so one more than there may be VMs
- * with a callback that blocks keeps all others going. NULL when out of memory or threads.
+ * with a callback that blocks keeps all others going. NULL when out of memory or threads. CONTEXT:
+ * ALLOC yes.
  */
 MT_API struct bind_workers *bind_workers_create(unsigned int nr);
-/* Ends the threads. No VM uses the pool any more. NULL is fine. */
+/*
+ * Ends the threads. No VM uses the pool any more. NULL is fine. CONTEXT: SLEEP yes, waits for the
+ * threads; not within a callback.
+ */
 MT_API void bind_workers_destroy(struct bind_workers *workers);
 
 /*
@@ -191,7 +196,8 @@ struct bind_config {
 /*
  * From now on @vm, which has no mappings and whose lock is the internal one, is driven by queues.
  * 0; -EINVAL: a bad config, or an external lock; -EBUSY: it has mappings, or memory reserved, or
- * has or had queues; -ENOMEM. Holds a reference to @vm until bind_vm_close().
+ * has or had queues; -ENOMEM. Holds a reference to @vm until bind_vm_close(). CONTEXT: ALLOC yes.
+ * TAKES the VM's lock.
  */
 MT_API int bind_vm_init(struct gpuvm *vm, const struct bind_config *config);
 
@@ -249,7 +255,7 @@ struct bind_queue;
 
 /*
  * A queue on @vm, which it refers to. @name is copied, cut to 31 bytes. NULL and *@err (unless
- * NULL) -ENOENT, -ENOMEM, -EINVAL.
+ * NULL) -ENOENT, -ENOMEM, -EINVAL. CONTEXT: ALLOC yes.
  */
 MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, int *err);
 

@@ -84,7 +84,7 @@ struct gpuvm_resv {
 };
 
 MT_API void gpuvm_resv_init(struct gpuvm_resv *resv);
-/* Drops the fences. Nobody holds the lock or will take it. */
+/* Drops the fences, and frees. Nobody holds the lock or will take it. */
 MT_API void gpuvm_resv_fini(struct gpuvm_resv *resv);
 MT_API void gpuvm_resv_lock(struct gpuvm_resv *resv);
 MT_API bool gpuvm_resv_trylock(struct gpuvm_resv *resv);
@@ -92,7 +92,7 @@ MT_API void gpuvm_resv_unlock(struct gpuvm_resv *resv);
 MT_API bool gpuvm_resv_is_held(const struct gpuvm_resv *resv);
 /*
  * Makes room for @nr fences more, which gpuvm_resv_add() then cannot fail for: 0 or -ENOMEM.
- * Promises add up, and end when the lock is released. Lock held.
+ * Promises add up, and end when the lock is released. Lock held. Allocates, and may free.
  */
 MT_API int gpuvm_resv_reserve(struct gpuvm_resv *resv, unsigned int nr);
 /* Takes a reference to @f. Signalled fences give their slots up first. Lock held, slot reserved. */
@@ -329,7 +329,7 @@ struct gpuvm {
  * "unknown". @r_obj, whose reservation lock becomes the VM's, gets a reference. 0; -EINVAL for a
  * range that overflows, for no r_obj, no ops or no vm_free; -ENOMEM (a reserved region needs a
  * node). On an error nothing is initialised. Look-ups need no lock from the start (RCU, the default
- * flavour).
+ * flavour). CONTEXT: may allocate.
  */
 MT_API int gpuvm_init(struct gpuvm *vm, const char *name, unsigned int flags, void *dev,
 		      struct gpuvm_object *r_obj, uint64_t start, uint64_t range,
@@ -340,7 +340,8 @@ MT_API int gpuvm_init(struct gpuvm *vm, const char *name, unsigned int flags, vo
  * offset must be a multiple of @align, a power of two (-EINVAL otherwise); nodes come from @mem,
  * which must outlive the VM; the lock is @lock, any pointer, of which @is_held tells whether the
  * calling thread holds it (NULL: not known). -EBUSY once there are mappings, or bind queues; for
- * the latter two also while memory is reserved (gpuvm_reserve()).
+ * the latter two also while memory is reserved (gpuvm_reserve()). CONTEXT: gpuvm_set_mem() may
+ * allocate.
  */
 MT_API int gpuvm_set_align(struct gpuvm *vm, uint64_t align);
 MT_API int gpuvm_set_mem(struct gpuvm *vm, struct mt_mem *mem);
@@ -364,7 +365,7 @@ MT_API void gpuvm_read_lock(const struct gpuvm *vm);
 MT_API void gpuvm_read_unlock(const struct gpuvm *vm);
 /*
  * Waits until all read-side sections that are open now are left. CONTEXT: SLEEP yes; not within
- * one.
+ * one, nor within a signalling section.
  */
 MT_API void gpuvm_synchronize(const struct gpuvm *vm);
 
@@ -397,7 +398,10 @@ static inline bool gpuvm_is_extobj(const struct gpuvm *vm, const struct gpuvm_ob
 {
 	return obj && obj->resv != vm->r_obj->resv;
 }
-/* A dummy of size 0 to be an r_obj, with one reference; NULL when out of memory. */
+/*
+ * A dummy of size 0 to be an r_obj, with one reference; NULL when out of memory. CONTEXT:
+ * allocates.
+ */
 MT_API struct gpuvm_object *gpuvm_resv_object_alloc(void *dev);
 
 /*
@@ -531,7 +535,10 @@ MT_API int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint
 /*
  * ---- Split and merge --------------------------------------------------------------------------
  */
-/* CONTEXT of all: HOLDS the VM's lock. Rules and drawings: docs/gpuvm.md. */
+/*
+ * CONTEXT of all: HOLDS the VM's lock. None sleeps, outside what "Memory" above says and what steps
+ * do. Rules and drawings: docs/gpuvm.md.
+ */
 
 /*
  * Calls the steps that make [addr, addr + range) a mapping of @obj from @offset: a remap or an
@@ -619,7 +626,7 @@ struct gpuvm_bo {
 	void *rcu[3]; /* until a grace period is over: private */
 };
 
-/* A new pair on no list, one reference; NULL when out of memory. */
+/* A new pair on no list, one reference; NULL when out of memory. CONTEXT: allocates. */
 MT_API struct gpuvm_bo *gpuvm_bo_create(struct gpuvm *vm, struct gpuvm_object *obj);
 /*
  * One reference more; and one less: true if that was the last. NULL is fine for both. CONTEXT of
@@ -631,8 +638,8 @@ MT_API bool gpuvm_bo_put(struct gpuvm_bo *vm_bo);
 MT_API struct gpuvm_bo *gpuvm_bo_find(struct gpuvm *vm, struct gpuvm_object *obj);
 /*
  * The same, or a new one put on the list; NULL when out of memory. Both look through the object's
- * pairs, one for each VM that it is in. CONTEXT: takes the object's
- * lock; the VM's resv need not be held.
+ * pairs, one for each VM that it is in. CONTEXT: takes the object's lock, and allocates without it;
+ * the VM's resv need not be held.
  */
 MT_API struct gpuvm_bo *gpuvm_bo_obtain(struct gpuvm *vm, struct gpuvm_object *obj);
 /*
@@ -738,7 +745,7 @@ MT_API int gpuvm_prepare_range(struct gpuvm *vm, struct gpuvm_exec *exec, uint64
 /*
  * Calls ops->vm_bo_validate for every evicted pair, in list order, up to the first error, which it
  * returns; pairs not reached or not cleared stay listed. -EOPNOTSUPP without the callback. CONTEXT:
- * all objects locked.
+ * all objects locked. Puts pairs, and so may free.
  */
 MT_API int gpuvm_validate(struct gpuvm *vm, struct gpuvm_exec *exec);
 static inline int gpuvm_exec_validate(struct gpuvm_exec *exec)
