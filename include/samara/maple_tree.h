@@ -114,7 +114,7 @@ MT_API void maple_tree_init(void);
  * Makes @mt an empty tree, whatever it held: nothing is freed. With MT_FLAGS_LOCK_EXTERN the lock
  * is left alone, but what mt_set_external_lock_check() has said of it is forgotten.
  * @flags may be another tree's ma_flags, whose height does not count; whether its cyclic allocation
- * has wrapped does.
+ * has wrapped does. With MT_FLAGS_USE_RCU the first may start a thread, and so allocate.
  */
 MT_API void mt_init_flags(struct maple_tree *mt, unsigned int flags);
 
@@ -190,7 +190,8 @@ static inline bool mtree_empty(const struct maple_tree *mt)
 
 /*
  * Switch RCU mode on, before the first lock-free reader, and off, when none can be left. Contents
- * stay. CONTEXT: takes the internal lock; an external one must be held.
+ * stay. CONTEXT: takes the internal lock; an external one must be held. The first of a flavour may
+ * start a thread, and so allocate.
  */
 MT_API void mt_set_in_rcu(struct maple_tree *mt);
 MT_API void mt_clear_in_rcu(struct maple_tree *mt);
@@ -307,7 +308,9 @@ MT_API int mtree_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp);
 MT_API int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp);
 
 /*
- * Frees the nodes; the tree is empty and ready for use. Entries are not touched. __: caller locks.
+ * Frees the nodes; the tree is empty and ready for use. Entries are not touched. Outside signalling
+ * sections (fence.h) chunks without a used node then go back to the system. __: caller locks, and
+ * they do not.
  */
 MT_API void mtree_destroy(struct maple_tree *mt);
 MT_API void __mt_destroy(struct maple_tree *mt);
@@ -683,7 +686,7 @@ MT_API void *mas_store(struct ma_state *mas, void *entry);
 MT_API int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
 /*
  * Erases the range around index and returns its entry; NULL for a gap or without memory
- * (mas_is_err()).
+ * (mas_is_err()). Gets that, if it takes any, as mas_store_gfp() with GFP_KERNEL.
  */
 MT_API void *mas_erase(struct ma_state *mas);
 

@@ -91,7 +91,7 @@ MT_API struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops);
  * Waits for all retired nodes, then gives all memory back. No tree may use the arena any more
  * (nodes still in use are reported to stderr in debug builds and their chunks leaked rather than
  * freed under somebody's feet). Not for the default arena. CONTEXT: may block; not inside a
- * read-side section.
+ * read-side section, nor a signalling section (fence.h).
  */
 MT_API void mt_mem_destroy(struct mt_mem *mem);
 
@@ -113,11 +113,14 @@ MT_API void mt_mem_stats(struct mt_mem *mem, struct mt_mem_stats *stats);
 
 /*
  * Waits until every node retired before the call is free again. CONTEXT: blocks for up to two grace
- * periods; not inside a read-side section, nor in an RCU callback.
+ * periods; not inside a read-side section, nor a signalling section, nor in an RCU callback.
  */
 MT_API void mt_mem_barrier(struct mt_mem *mem);
 
-/* Empties the calling thread's magazines and gives chunks without a used node back, all but one. */
+/*
+ * Empties the calling thread's magazines and gives chunks without a used node back, all but one.
+ * CONTEXT: may block; in a signalling section (fence.h) it gives no chunk back.
+ */
 MT_API void mt_mem_trim(struct mt_mem *mem);
 
 MT_END_DECLS
