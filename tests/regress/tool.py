@@ -172,6 +172,14 @@ class Replay(ToolTest):
             expected = self.path("e", text)
             self.fails(1, expected + message, "replay", f"--expect-final={expected}", trace)
 
+    def test_final_state_of_many_runs(self):
+        """It is written, and read, once."""
+        trace, final = self.path("t", HEADER + "map 1000 1000 0 0 p\n"), "1000 1000 0 0 p\n"
+        for mode in [[]] + VM_MODES[:2]:
+            done = self.ok("replay", *mode, "--repeat=3", "--dump-final=-", trace)
+            self.assertEqual(done.stdout.count(final), 1)
+            self.ok("replay", *mode, "--repeat=3", "--expect-final=-", trace, stdin=final)
+
     def test_empty_trace(self):
         for readers in ["--readers=0", "--readers=2"]:
             self.ok("replay", "--check=every", readers, "-", stdin=HEADER)
