@@ -115,6 +115,11 @@ static int open_input(struct trace_input **input, int fd, bool own_fd, const voi
 	return 0;
 }
 
+const char *trace_input_name(const char *path)
+{
+	return strcmp(path, "-") ? path : "<stdin>";
+}
+
 int trace_input_open(struct trace_input **input, const char *path)
 {
 	int fd, err;

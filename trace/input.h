@@ -13,6 +13,8 @@
 
 struct trace_input;
 
+/* What messages call @path. */
+const char *trace_input_name(const char *path);
 /* 0 or a negative errno. @path "-" is standard input, which is not closed. */
 int trace_input_open(struct trace_input **input, const char *path);
 /* Bytes that stay where they are while the input is in use. */

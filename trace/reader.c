@@ -91,7 +91,7 @@ int trace_open(struct trace_reader **reader, const char *path, char *why, size_t
 	struct trace_input *input = NULL;
 	int err = trace_input_open(&input, path);
 
-	return open_reader(reader, input, err, strcmp(path, "-") ? path : "<stdin>", why, size);
+	return open_reader(reader, input, err, trace_input_name(path), why, size);
 }
 
 int trace_open_buffer(struct trace_reader **reader, const void *data, size_t length,

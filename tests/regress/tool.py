@@ -171,6 +171,7 @@ class Replay(ToolTest):
                  ":3: expected '5000 1000 0 0 p', the tree has 'no more'")]:
             expected = self.path("e", text)
             self.fails(1, expected + message, "replay", f"--expect-final={expected}", trace)
+            self.fails(1, "<stdin>" + message, "replay", "--expect-final=-", trace, stdin=text)
 
     def test_final_state_of_many_runs(self):
         """It is written, and read, once."""

@@ -8,6 +8,7 @@
 #include "options.h"
 #include "output.h"
 #include "space.h"
+#include "trace/input.h"
 
 struct settings {
 	const char *format;
@@ -76,7 +77,7 @@ static int dump_file(const char *path, const struct settings *settings)
 		return EXIT_FAILED;
 	}
 	space_init(&space, false, NULL);
-	status = replay(&space, &trace, strcmp(path, "-") ? path : "<stdin>", settings->after);
+	status = replay(&space, &trace, trace_input_name(path), settings->after);
 	if (!status)
 		status = print_tree(&space, settings);
 	space_destroy(&space);

@@ -10,12 +10,12 @@
 #include "trace/input.h"
 #include "trace/output.h"
 
-static int expect_line(const char *path, const char *holder, unsigned long number,
+static int expect_line(const char *name, const char *holder, unsigned long number,
 		       const char *expected, const char *is)
 {
 	if (expected && is && !strcmp(expected, is))
 		return EXIT_OK;
-	fprintf(stderr, "%s:%lu: expected '%s', %s has '%s'\n", path, number,
+	fprintf(stderr, "%s:%lu: expected '%s', %s has '%s'\n", name, number,
 		expected ? expected : "the end", holder, is ? is : "no more");
 	return EXIT_FAILED;
 }
@@ -23,7 +23,7 @@ static int expect_line(const char *path, const char *holder, unsigned long numbe
 /*
  * Compares @text, the lines of the final runs, with the file of which @input is. @text is cut up.
  */
-static int compare_lines(struct trace_input *input, const char *path, const char *holder,
+static int compare_lines(struct trace_input *input, const char *name, const char *holder,
 			 char *text)
 {
 	unsigned long number = 1;
@@ -35,7 +35,7 @@ static int compare_lines(struct trace_input *input, const char *path, const char
 		int ret = trace_input_line(input, &line, &why);
 
 		if (ret < 0) {
-			fprintf(stderr, "%s:%lu: %s\n", path, number, why);
+			fprintf(stderr, "%s:%lu: %s\n", name, number, why);
 			return EXIT_FAILED;
 		}
 		if (!ret && !is)
@@ -44,7 +44,7 @@ static int compare_lines(struct trace_input *input, const char *path, const char
 			text += strcspn(text, "\n");
 			*text++ = '\0';
 		}
-		if (expect_line(path, holder, number, ret ? line : NULL, is))
+		if (expect_line(name, holder, number, ret ? line : NULL, is))
 			return EXIT_FAILED;
 	}
 }
@@ -53,12 +53,13 @@ static int compare_final(const char *path, const char *holder, char *text)
 {
 	struct trace_input *input;
 	int err = trace_input_open(&input, path), status;
+	const char *name = trace_input_name(path);
 
 	if (err) {
-		complain("%s: %s", path, strerror(-err));
+		complain("%s: %s", name, strerror(-err));
 		return EXIT_FAILED;
 	}
-	status = compare_lines(input, path, holder, text);
+	status = compare_lines(input, name, holder, text);
 	trace_input_close(input);
 	return status;
 }

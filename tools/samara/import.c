@@ -441,7 +441,7 @@ static int convert(struct conversion *conversion, const struct log *log,
 
 static int import_file(const char *path, const struct settings *settings)
 {
-	struct log log = { .name = strcmp(path, "-") ? path : "<stdin>" };
+	struct log log = { .name = trace_input_name(path) };
 	struct conversion conversion = { 0 };
 	int status = read_log(&log, path);
 

@@ -9,6 +9,7 @@
 #include "options.h"
 #include "output.h"
 #include "report.h"
+#include "trace/input.h"
 
 #define IN_FLIGHT 64 /* jobs, unless something else is asked for */
 
@@ -52,7 +53,7 @@ static int run_repeatedly(struct summary *summary, const struct settings *settin
 
 static int replay_file(const char *path, struct settings *settings, struct json *json)
 {
-	struct summary summary = { .name = strcmp(path, "-") ? path : "<stdin>" };
+	struct summary summary = { .name = trace_input_name(path) };
 	struct trace trace;
 	char why[512];
 	int status;
