@@ -398,7 +398,7 @@ unsigned long measured(const struct workload *w)
 
 static int run(const struct workload *w, const char *trace_path)
 {
-	char why[256];
+	char why[BENCH_WHY_SIZE];
 
 	if (w->run == replay && bench_steps_load(&trace, trace_path, why, sizeof(why))) {
 		fprintf(stderr, "regress: %s\n", why);

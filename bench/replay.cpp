@@ -92,7 +92,7 @@ double replay_ns(const bench_peer &peer, const std::vector<bench_step> &steps,
 replay load_replay(const std::string &path)
 {
 	bench_steps steps;
-	char why[256];
+	char why[BENCH_WHY_SIZE];
 	replay r;
 
 	if (bench_steps_load(&steps, path.c_str(), why, sizeof(why))) {

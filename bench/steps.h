@@ -8,11 +8,15 @@
 #ifndef BENCH_STEPS_H
 #define BENCH_STEPS_H
 
+#include <limits.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Room for any message, with the longest name that a file can have. */
+#define BENCH_WHY_SIZE (PATH_MAX + 256)
 
 enum bench_verb { BENCH_STORE, BENCH_CLEAR, BENCH_LOAD };
 
@@ -32,8 +36,8 @@ struct bench_steps {
 };
 
 /*
- * Reads the trace file @path. 0, or a negative errno with a message in @why, and @steps is empty.
- * bench_steps_free() frees what they hold.
+ * Reads the trace file @path. 0, or a negative errno with a message in @why (BENCH_WHY_SIZE bytes
+ * always do), and @steps is empty. bench_steps_free() frees what they hold.
  */
 int bench_steps_load(struct bench_steps *steps, const char *path, char *why, size_t size);
 void bench_steps_free(struct bench_steps *steps);

@@ -41,6 +41,11 @@ bool trace_op_equal(const struct trace_op *a, const struct trace_op *b)
 	return true;
 }
 
+void trace_message(char *why, size_t size, const char *name, const char *what)
+{
+	snprintf(why, size, "%.*s: %s", PATH_MAX, name, what);
+}
+
 /* ---- Flags and numbers ---- */
 
 const char *trace_flags_text(unsigned int flags, char text[static TRACE_FLAGS_SIZE])

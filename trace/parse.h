@@ -12,6 +12,9 @@
 #define TRACE_OP_TEXT_MAX 128
 #define TRACE_HEADER_TEXT_MAX (sizeof(((struct trace_header *)NULL)->source) + 128)
 
+/* Writes the message that @what is wrong with @name, which is cut when no file is called so. */
+void trace_message(char *why, size_t size, const char *name, const char *what);
+
 /* NULL when @op may stand in a trace with @header, else what is wrong with it. */
 const char *trace_op_fault(const struct trace_op *op, const struct trace_header *header);
 /* NULL when such a header may stand in a file, else what is wrong with it. */

@@ -14,8 +14,8 @@ struct trace_reader {
 	struct trace_header header;
 	unsigned long line; /* number of the line that was read last */
 	int err;            /* sticks */
-	char name[256];
-	char why[512];
+	char name[PATH_MAX];
+	char why[TRACE_WHY_SIZE];
 };
 
 static int fail(struct trace_reader *reader, unsigned long line, const char *what, int err)
@@ -65,13 +65,13 @@ static int open_reader(struct trace_reader **out, struct trace_input *input, int
 	struct trace_reader *reader;
 
 	if (err) {
-		snprintf(why, size, "%s: %s", name, strerror(-err));
+		trace_message(why, size, name, strerror(-err));
 		return err;
 	}
 	reader = calloc(1, sizeof(*reader));
 	if (!reader) {
 		trace_input_close(input);
-		snprintf(why, size, "%s: %s", name, strerror(ENOMEM));
+		trace_message(why, size, name, strerror(ENOMEM));
 		return -ENOMEM;
 	}
 	reader->input = input;

@@ -14,6 +14,7 @@
 #ifndef TRACE_TRACE_H
 #define TRACE_TRACE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,9 @@ enum {
 	TRACE_SHARED = 8,
 	TRACE_GROWSDOWN = 16,
 };
+
+/* Room for any message, with the longest name that a file can have. */
+#define TRACE_WHY_SIZE (PATH_MAX + 256)
 
 /* What a protect leaves as it is. */
 #define TRACE_KEPT (TRACE_SHARED | TRACE_GROWSDOWN)
@@ -96,8 +100,8 @@ struct trace_reader;
 
 /*
  * Opens @path ("-": standard input) and reads the header. Returns 0, or a negative errno and a
- * message in @why of @size bytes: -EINVAL for a malformed header, else what the system said. On
- * success the caller owns *@reader.
+ * message in @why of @size bytes (TRACE_WHY_SIZE always do): -EINVAL for a malformed header, else
+ * what the system said. On success the caller owns *@reader.
  */
 int trace_open(struct trace_reader **reader, const char *path, char *why, size_t size);
 /* The same for @length bytes at @data, which must stay; messages call it @name. */

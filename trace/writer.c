@@ -23,13 +23,13 @@ int trace_create(struct trace_writer **out, const char *path, const struct trace
 	int err;
 
 	if (fault) {
-		snprintf(why, size, "%s: %s", path, fault);
+		trace_message(why, size, path, fault);
 		return -EINVAL;
 	}
 	writer = malloc(sizeof(*writer));
 	err = writer ? trace_output_open(&writer->output, path) : -ENOMEM;
 	if (err) {
-		snprintf(why, size, "%s: %s", path, strerror(-err));
+		trace_message(why, size, path, strerror(-err));
 		free(writer);
 		return err;
 	}

@@ -213,6 +213,18 @@ class Replay(ToolTest):
         self.fails(1, "no-such-file: No such file or directory", "replay", "no-such-file")
         self.fails(1, "<stdin>:1: not a samara trace", "replay", "-", stdin=bytes(range(128, 227)) + b"\n")
 
+    def test_long_names(self):
+        """However long: the message has all of it, unless no file can be called so, and the reason."""
+        long = self.folder + "/." * 1900 + "/x"
+        beyond = "x" * 5000
+        for args in [["replay"], ["dump"], ["import"], ["gen", "--output"]]:
+            self.fails(1, f"{long}/y: No such file", *args, long + "/y")
+            self.fails(1, "xxx: File name too long", *args, beyond)
+        for text, message in [("", ":1: the file is empty"), (HEADER + "bad\n", ":5: unknown operation")]:
+            self.path("x", text)
+            for command in ["replay", "dump"]:
+                self.fails(1, long + message, command, long)
+
     def test_one_bad_file_does_not_hide_the_others(self):
         good = self.path("good", HEADER + "map 1000 1000 0 0 p\n")
         done = self.fails(1, "nothing-here", "replay", "nothing-here", good)

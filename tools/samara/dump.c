@@ -69,7 +69,7 @@ static int dump_file(const char *path, const struct settings *settings)
 {
 	struct space space;
 	struct trace trace;
-	char why[512];
+	char why[TRACE_WHY_SIZE];
 	int status;
 
 	if (trace_load(&trace, path, why, sizeof(why))) {

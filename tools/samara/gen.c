@@ -130,7 +130,7 @@ static int generate(const struct settings *settings, const struct gen_kind *kind
 	struct gen gen = { .live = settings->live,
 			   .left = settings->ops,
 			   .random = settings->seed };
-	char why[512];
+	char why[TRACE_WHY_SIZE];
 	int err;
 
 	snprintf(header.source, sizeof(header.source),

@@ -377,7 +377,7 @@ static int write_trace(struct import *import, const struct settings *settings, c
 {
 	struct trace_header *header = &import->header;
 	struct trace_writer *writer;
-	char why[512];
+	char why[TRACE_WHY_SIZE];
 	int err = 0, finished;
 
 	set_limits(header, &import->trace);

@@ -55,7 +55,7 @@ static int replay_file(const char *path, struct settings *settings, struct json 
 {
 	struct summary summary = { .name = trace_input_name(path) };
 	struct trace trace;
-	char why[512];
+	char why[TRACE_WHY_SIZE];
 	int status;
 
 	if (trace_load(&trace, path, why, sizeof(why))) {
