@@ -11,6 +11,7 @@ import lzma
 import os
 import pty
 import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -38,9 +39,11 @@ MISFITS = [("load 5000", "looks up an address that is not mapped"),
            ("move 1000 1000 1000 2000", "grows into what is mapped already")]
 
 
-def run(*args, stdin="", binary=False, timeout=600):
+def run(*args, stdin="", binary=False, timeout=600, room=None):
+    """@room: bytes of address space that there shall be."""
     data = stdin.encode() if isinstance(stdin, str) else stdin
-    done = subprocess.run([*SAMARA, *args], input=data, capture_output=True, timeout=timeout)
+    done = subprocess.run([*SAMARA, *args], input=data, capture_output=True, timeout=timeout,
+                          preexec_fn=room and (lambda: resource.setrlimit(resource.RLIMIT_AS, (room, room))))
     if not binary:
         done.stdout = done.stdout.decode()
     done.stderr = done.stderr.decode()
@@ -70,6 +73,10 @@ class ToolTest(unittest.TestCase):
             with open(path, "w") as out:
                 out.write(text)
         return path
+
+    def needs_exact_memory(self):
+        if not os.environ.get("SAMARA_BROKEN_MODULE"):
+            self.skipTest("a sanitizer or an emulator takes memory of its own")
 
     def ok(self, *args, **kwargs):
         done = run(*args, **kwargs)
@@ -229,6 +236,21 @@ class Replay(ToolTest):
         good = self.path("good", HEADER + "map 1000 1000 0 0 p\n")
         done = self.fails(1, "nothing-here", "replay", "nothing-here", good)
         self.assertIn(good, done.stdout)
+
+    def test_short_of_memory(self):
+        """It is said where there is not enough, and nothing aborts."""
+        self.needs_exact_memory()
+        trace = self.path("t")
+        self.ok("gen", "--kind=churn", "--ops=100000", f"--output={trace}")
+        statuses = set()
+        for room in range(24, 96, 4):
+            done = run("replay", "--check=none", trace, room=room << 20)
+            if done.returncode == 127:  # nor for the libraries
+                continue
+            statuses.add(done.returncode)
+            if done.returncode:
+                self.assertEqual((done.returncode, done.stderr[-25:]), (1, ": Cannot allocate memory\n"))
+        self.assertEqual(statuses, {0, 1})
 
     def test_progress_bar(self):
         """Drawn on a terminal when it takes long, wiped away at the end, never drawn into a file."""

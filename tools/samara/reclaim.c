@@ -2,18 +2,18 @@
 #include "reclaim.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include <urcu/urcu-bp.h>
 
 #include "tsan.h"
 
 struct reclaim_batch {
-	struct rcu_head head;
-	struct reclaimer *reclaimer;
+	struct reclaim_batch *next;
 	size_t count;
 	void *things[RECLAIM_BATCH];
 };
 
-/* Stands for the grace periods: read sections release it, callbacks acquire it. */
+/* Stands for the grace periods: read sections release it, waits for them acquire it. */
 static char grace_period;
 
 void reclaim_read_done(void)
@@ -21,33 +21,67 @@ void reclaim_read_done(void)
 	tsan_release(&grace_period);
 }
 
-static void free_batch(struct rcu_head *head)
+static void wait_for_readers(void)
 {
-	struct reclaim_batch *batch = caa_container_of(head, struct reclaim_batch, head);
-	struct reclaimer *reclaimer;
-
-	tsan_acquire(batch);
-	reclaimer = batch->reclaimer;
+	urcu_bp_synchronize_rcu();
 	tsan_acquire(&grace_period);
-	for (size_t i = 0; i < batch->count; i++)
-		reclaimer->bury(batch->things[i]);
+}
+
+/* One wait for all of them. */
+static void bury_batches(const struct reclaimer *reclaimer, struct reclaim_batch *batch)
+{
+	struct reclaim_batch *next;
+
+	wait_for_readers();
+	for (; batch; batch = next) {
+		next = batch->next;
+		for (size_t i = 0; i < batch->count; i++)
+			reclaimer->bury(batch->things[i]);
+		free(batch);
+	}
+}
+
+static void *bury_until_the_end(void *arg)
+{
+	static const struct timespec rest = { .tv_nsec = 10000000 };
+	struct reclaimer *reclaimer = arg;
+	struct reclaim_batch *batches;
+
 	pthread_mutex_lock(&reclaimer->lock);
-	reclaimer->waiting--;
-	pthread_cond_signal(&reclaimer->changed);
+	while (reclaimer->sent || !reclaimer->ending) {
+		batches = reclaimer->sent;
+		reclaimer->sent = NULL;
+		if (!batches) {
+			pthread_cond_wait(&reclaimer->changed, &reclaimer->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&reclaimer->lock);
+		bury_batches(reclaimer, batches);
+		/* A grace period interrupts whoever runs, so let some more gather for the next. */
+		nanosleep(&rest, NULL);
+		pthread_mutex_lock(&reclaimer->lock);
+	}
 	pthread_mutex_unlock(&reclaimer->lock);
-	free(batch);
+	return NULL;
 }
 
 static void send_batch(struct reclaimer *reclaimer)
 {
-	if (!reclaimer->batch)
+	struct reclaim_batch *batch = reclaimer->batch;
+
+	if (!batch)
 		return;
-	pthread_mutex_lock(&reclaimer->lock);
-	reclaimer->waiting++;
-	pthread_mutex_unlock(&reclaimer->lock);
-	tsan_release(reclaimer->batch);
-	urcu_bp_call_rcu(&reclaimer->batch->head, free_batch);
 	reclaimer->batch = NULL;
+	batch->next = NULL;
+	if (!reclaimer->threaded) {
+		bury_batches(reclaimer, batch);
+		return;
+	}
+	pthread_mutex_lock(&reclaimer->lock);
+	batch->next = reclaimer->sent;
+	reclaimer->sent = batch;
+	pthread_cond_signal(&reclaimer->changed);
+	pthread_mutex_unlock(&reclaimer->lock);
 }
 
 void reclaimer_init(struct reclaimer *reclaimer, bool rcu, void (*bury)(void *thing))
@@ -55,6 +89,8 @@ void reclaimer_init(struct reclaimer *reclaimer, bool rcu, void (*bury)(void *th
 	*reclaimer = (struct reclaimer){ .rcu = rcu, .bury = bury };
 	pthread_mutex_init(&reclaimer->lock, NULL);
 	pthread_cond_init(&reclaimer->changed, NULL);
+	reclaimer->threaded = rcu && !pthread_create(&reclaimer->thread, NULL, bury_until_the_end,
+						     reclaimer);
 }
 
 void reclaimer_retire(struct reclaimer *reclaimer, void *thing)
@@ -69,14 +105,12 @@ void reclaimer_retire(struct reclaimer *reclaimer, void *thing)
 		batch = malloc(sizeof(*batch));
 	if (!batch) {
 		/* No room to remember it: wait for the readers here and now. */
-		urcu_bp_synchronize_rcu();
-		tsan_acquire(&grace_period);
+		wait_for_readers();
 		reclaimer->bury(thing);
 		return;
 	}
 	if (!reclaimer->batch) {
 		batch->count = 0;
-		batch->reclaimer = reclaimer;
 		reclaimer->batch = batch;
 	}
 	batch->things[batch->count++] = thing;
@@ -87,11 +121,13 @@ void reclaimer_retire(struct reclaimer *reclaimer, void *thing)
 void reclaimer_finish(struct reclaimer *reclaimer)
 {
 	send_batch(reclaimer);
-	/* Counted here rather than left to rcu_barrier(), which aborts when it cannot allocate. */
-	pthread_mutex_lock(&reclaimer->lock);
-	while (reclaimer->waiting)
-		pthread_cond_wait(&reclaimer->changed, &reclaimer->lock);
-	pthread_mutex_unlock(&reclaimer->lock);
+	if (reclaimer->threaded) {
+		pthread_mutex_lock(&reclaimer->lock);
+		reclaimer->ending = true;
+		pthread_cond_signal(&reclaimer->changed);
+		pthread_mutex_unlock(&reclaimer->lock);
+		pthread_join(reclaimer->thread, NULL);
+	}
 	pthread_cond_destroy(&reclaimer->changed);
 	pthread_mutex_destroy(&reclaimer->lock);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Frees things that readers may still see: at once, or in RCU mode in batches after a grace period,
- * for one call_rcu per thing would cost more than the tree does.
+ * for one wait per thing would cost more than the tree does. A thread waits and frees; not liburcu's
+ * call_rcu(), which ends the program when it finds no memory.
  */
 #ifndef SAMARA_TOOL_RECLAIM_H
 #define SAMARA_TOOL_RECLAIM_H
@@ -18,15 +19,18 @@ struct reclaimer {
 	bool rcu;
 	void (*bury)(void *thing);   /* frees one */
 	struct reclaim_batch *batch; /* being filled; NULL: none */
+	bool threaded; /* else there was no thread to be had: whoever retires things waits */
+	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	size_t waiting; /* GUARD lock: batches that wait for a grace period */
+	struct reclaim_batch *sent; /* GUARD lock: to be freed after a grace period */
+	bool ending;                /* GUARD lock */
 };
 
 void reclaimer_init(struct reclaimer *reclaimer, bool rcu, void (*bury)(void *thing));
 /*
  * Takes a thing that new readers cannot find; never fails. CONTEXT: one thread, not in a read
- * section (without memory for a batch it waits for a grace period).
+ * section (without memory for a batch, or a thread, it waits for a grace period).
  */
 void reclaimer_retire(struct reclaimer *reclaimer, void *thing);
 /*
