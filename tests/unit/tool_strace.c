@@ -61,6 +61,8 @@ static void test_prefixes(void **state)
 	expect_munmap("[pid 123] 1689762531.123456 munmap(0x7f00, 4096) = 0", 123);
 	expect_munmap("123      0.000123 munmap(0x7f00, 4096) = 0", 123);
 	expect_munmap("123 2026-11-23T03:31:03+0000 munmap(0x7f00, 4096) = 0", 123);
+	expect_munmap("123 13:14:15.1 (+     0.000000) munmap(0x7f00, 4096) = 0", 123);
+	expect_munmap("[pid 123] 1689762531.123456 (+     1.5) munmap(0x7f00, 4096) = 0", 123);
 	expect_munmap("[00007f8a9b1c2d3e] munmap(0x7f00, 4096) = 0", 0);
 	expect_munmap("[pid 123] [  11] munmap(0x7f00, 4096) = 0", 123);
 	expect_munmap("123<sh> munmap(0x7f00, 4096) = 0", 123);
@@ -218,6 +220,7 @@ static void test_faults(void **state)
 		{ "100.00    0.000060          30         2           total",
 		  "not a line of strace's output" },
 		{ "(", "not a line of strace's output" },
+		{ "123 (+ 0.1 munmap(0x1000, 4096) = 0", "not a line of strace's output" },
 		{ "munmap(0x1000, 4096", "the call's arguments do not end" },
 		{ "munmap(\"0x1000, 4096) = 0", "the call's arguments do not end" },
 		{ "mmap(3<a, 0) = 0", "the call's arguments do not end" },

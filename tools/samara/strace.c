@@ -148,7 +148,19 @@ static char *end_of_brackets(char *text)
 	return *text == '[' ? strchr(skip_comm(text + strcspn(text, "<]")), ']') : NULL;
 }
 
-/* Skips "[pid 123] ", "123 ", "12:34:56.7 ", "[000000a0b1c2d3e4] " and such, in any combination. */
+/* The ) of the "(+     0.000012)" at @text, which strace -r and a time of day make, or NULL. */
+static char *end_of_step(char *text)
+{
+	if (strncmp(text, "(+", 2))
+		return NULL;
+	text += 2 + strspn(text + 2, " 0123456789.");
+	return *text == ')' ? text : NULL;
+}
+
+/*
+ * Skips "[pid 123] ", "123 ", "12:34:56.7 ", "(+ 0.1) ", "[000000a0b1c2d3e4] " and such, in any
+ * combination.
+ */
 static char *skip_prefix(char *line, uint64_t *pid)
 {
 	bool have_pid = false;
@@ -163,6 +175,8 @@ static char *skip_prefix(char *line, uint64_t *pid)
 		length = strspn(line, "0123456789:.+-TZ");
 		end = digits && digits == length ? skip_comm(line + length) : line + length;
 		bracket = end_of_brackets(line);
+		if (!bracket)
+			bracket = end_of_step(line);
 		if (bracket) {
 			if (!strncmp(line, "[pid", 4) && !have_pid) {
 				*pid = strtoull(line + 4, NULL, 10);
