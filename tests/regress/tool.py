@@ -334,8 +334,8 @@ class Through(ToolTest):
         trace = self.ok("gen", "--ops=100").stdout
         done = self.ok("replay", "--through=queue", "--no-meter", "--json", "-", stdin=trace)
         replay = json.loads(done.stdout)["replays"][0]
-        self.assertIsNone(replay["allocations"])
-        self.assertIsNone(replay["system_calls"])
+        for key in ["sections", "allocations", "system_calls", "futex_calls"]:
+            self.assertIsNone(replay[key])
 
     def test_json(self):
         path = next(traces())

@@ -186,11 +186,11 @@ static void json_counted(struct json *json, const char *name, bool counted, uint
 		json_real(json, name, NAN);
 }
 
-static void json_sections(struct json *json, const struct meter *meter)
+static void json_sections(struct json *json, const struct meter *meter, bool metered)
 {
 	bool calls = meter->counts_system_calls;
 
-	json_number(json, "sections", meter->sections);
+	json_counted(json, "sections", metered, meter->sections);
 	json_counted(json, "allocations", meter->counts_allocations, meter->allocations);
 	json_counted(json, "system_calls", calls, meter->system_calls);
 	json_counted(json, "futex_calls", calls, meter->futexes);
@@ -223,7 +223,7 @@ static void json_vm(struct json *json, const struct vm_result *vm, const struct 
 	json_number(json, "bytes_peak", vm->bytes_peak);
 	json_number(json, "grace_waits", vm->grace_waits);
 	json_number(json, "blocked", vm->blocked);
-	json_sections(json, &vm->meter);
+	json_sections(json, &vm->meter, run->meter);
 	if (run->engines)
 		json_engines(json, vm);
 }
