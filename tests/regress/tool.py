@@ -385,7 +385,17 @@ class Through(ToolTest):
         path = self.path("t", HEADER + "map 1000 2000 0 0 rp\nunmap fffffffffffff000 1000\n")
         for mode in VM_MODES[:3]:
             self.fails(1, f"{path}:6: the last byte of the 64-bit address space", "replay", *mode, path)
-        self.fails(1, "pages are of 4 KiB", "replay", *VM_MODES[3], path)
+
+    def test_traces_beyond_the_software_gpu(self):
+        """Whether one is, its header says."""
+        for page, limits, fits in [(0x1000, "1000-ffffffffffff", True), (0x4000, "4000-7fff", True),
+                                   (0x800, "1000-ffff", False), (0x1000, "0-ffff", False),
+                                   (0x1000, "1000-1000000000fff", False)]:
+            trace = f"# samara-trace 1\n# source: test\n# page: {page:x}\n# va: {limits}\n"
+            done = run("replay", *VM_MODES[3], "-", stdin=trace)
+            wanted = ("" if fits else "samara: <stdin>: for engines the header's page must be a multiple of 4 KiB, "
+                      "and its va within 1000-ffffffffffff\n")
+            self.assertEqual((done.returncode, done.stderr), (not fits, wanted))
 
     def test_offsets_beyond_the_software_gpu(self):
         header = HEADER.replace("va: 0-ffffffffffffffff", "va: 1000-fffffff")

@@ -304,7 +304,8 @@ static int with_engines(struct queue_run *run)
 	if (!settings->engines)
 		return make_and_run(run);
 	if (header->page % SG_PAGE || header->va_first < SG_PAGE || header->va_last >= SG_VA_END) {
-		complain("%s: the software GPU's pages are of 4 KiB, from 1000 to %" PRIx64,
+		complain("%s: for engines the header's page must be a multiple of 4 KiB, and its "
+			 "va within 1000-%" PRIx64,
 			 settings->name, SG_VA_END - 1);
 		return EXIT_FAILED;
 	}
