@@ -313,17 +313,32 @@ static int copy_to_new(struct address_space *as, const struct trace_op *op)
 	return 0;
 }
 
+/* NULL, or why @op, a move, cannot be done. */
+static const char *move_fault(const struct address_space *as, const struct trace_op *op)
+{
+	uint64_t old_last = trace_op_last(op), offset;
+	const struct as_mapping *end = as_at(as, old_last);
+
+	if (!any_mapped(as, op->addr, old_last))
+		return "moves a range in which nothing is mapped";
+	if (op->new_length <= op->length)
+		return NULL;
+	if (!end)
+		return "grows a range whose end is not mapped";
+	offset = end->offset + (old_last - end->first);
+	if (end->object && offset + (op->new_length - op->length) < offset)
+		return "grows to where the offset goes beyond 64 bits";
+	return NULL;
+}
+
 static int move(struct address_space *as, const struct trace_op *op, const char **why)
 {
 	uint64_t old_last = trace_op_last(op);
+	const char *fault = move_fault(as, op);
 	int err;
 
-	if (!any_mapped(as, op->addr, old_last)) {
-		*why = "moves a range in which nothing is mapped";
-		return -EINVAL;
-	}
-	if (op->new_length > op->length && !as_at(as, old_last)) {
-		*why = "grows a range whose end is not mapped";
+	if (fault) {
+		*why = fault;
 		return -EINVAL;
 	}
 	if (op->addr == op->new_addr) {

@@ -24,7 +24,8 @@ HERE = os.path.join(ROOT, "tests", "regress")
 SCALE = int(os.environ.get("SAMARA_TEST_SCALE", "100"))
 HEADER = "# samara-trace 1\n# source: test\n# page: 1000\n# va: 0-ffffffffffffffff\n"
 KINDS = ["streaming", "fragment", "churn", "overlap"]
-# What does not fit an address space where 1000-2fff alone is mapped, with flags rp.
+# What does not fit an address space where this alone is mapped, up to the last offset that there is.
+MAPPED = "map 1000 2000 1 ffffffffffffe000 rp\n# comment\n"
 MISFITS = [("load 5000", "looks up an address that is not mapped"),
            ("protect 1000 3000 p", "protects a range that is not wholly mapped"),
            ("protect 1000 3000 s", "protects a range that is not wholly mapped"),
@@ -36,7 +37,9 @@ MISFITS = [("load 5000", "looks up an address that is not mapped"),
            ("move 5000 1000 5000 2000", "moves a range in which nothing is mapped"),
            ("move 2000 2000 8000 3000", "grows a range whose end is not mapped"),
            ("move 2000 2000 2000 3000", "grows a range whose end is not mapped"),
-           ("move 1000 1000 1000 2000", "grows into what is mapped already")]
+           ("move 1000 1000 1000 2000", "grows into what is mapped already"),
+           ("move 2000 1000 2000 2000", "grows to where the offset goes beyond 64 bits"),
+           ("move 1000 2000 8000 3000", "grows to where the offset goes beyond 64 bits")]
 
 
 def run(*args, stdin="", binary=False, timeout=600, room=None):
@@ -195,7 +198,7 @@ class Replay(ToolTest):
     def test_misfits_name_the_line(self):
         """What the format allows but the address space does not, with and without the model."""
         for line, why in MISFITS:
-            path = self.path("t", HEADER + "map 1000 2000 0 0 rp\n# comment\n" + line + "\n")
+            path = self.path("t", HEADER + MAPPED + line + "\n")
             for check in ["none", "every"]:
                 with self.subTest(line=line, check=check):
                     self.fails(1, f"{path}:7: {why}", "replay", f"--check={check}", path)
@@ -378,7 +381,7 @@ class Through(ToolTest):
 
     def test_misfits_name_the_line(self):
         for line, why in MISFITS:
-            path = self.path("t", HEADER + "map 1000 2000 0 0 rp\n# comment\n" + line + "\n")
+            path = self.path("t", HEADER + MAPPED + line + "\n")
             for mode in VM_MODES[:3]:
                 with self.subTest(line=line, mode=mode):
                     self.fails(1, f"{path}:7: {why}", "replay", *mode, path)

@@ -378,6 +378,18 @@ static void test_refusals(void **state)
 		    .new_addr = 0x2000,
 		    .new_length = 0x3000 },
 		  "grows into what is mapped already" },
+		{ { .verb = TRACE_MOVE,
+		    .addr = 0x5000,
+		    .length = 0x1000,
+		    .new_addr = 0x5000,
+		    .new_length = 0x2000 },
+		  "grows to where the offset goes beyond 64 bits" },
+		{ { .verb = TRACE_MOVE,
+		    .addr = 0x4000,
+		    .length = 0x1000,
+		    .new_addr = 0x8000,
+		    .new_length = 0x3000 },
+		  "grows to where the offset goes beyond 64 bits" },
 	};
 	struct trace_op map = { .verb = TRACE_MAP, .addr = 0x1000, .length = 0x2000 };
 	struct address_space as;
@@ -387,6 +399,8 @@ static void test_refusals(void **state)
 	as_init(&as);
 	assert_int_equal(as_apply(&as, &map, &why), 0);
 	map.addr = 0x4000;
+	map.object = 1;
+	map.offset = -0x2000ull;
 	assert_int_equal(as_apply(&as, &map, &why), 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(as_apply(&as, &cases[i].op, &why), -EINVAL);

@@ -344,19 +344,36 @@ static int move_away(struct space *space, const struct trace_op *op)
 	return err;
 }
 
+/* NULL, or why @op, a move, cannot be done. The victims must be those of the old range. */
+static const char *move_fault(const struct space *space, const struct trace_op *op)
+{
+	uint64_t old_last = trace_op_last(op), offset;
+	const struct as_mapping *end;
+
+	if (!space->nr_victims)
+		return "moves a range in which nothing is mapped";
+	if (op->new_length <= op->length)
+		return NULL;
+	end = &space->victims[space->nr_victims - 1]->what;
+	if (end->last < old_last)
+		return "grows a range whose end is not mapped";
+	offset = end->offset + (old_last - end->first);
+	if (end->object && offset + (op->new_length - op->length) < offset)
+		return "grows to where the offset goes beyond 64 bits";
+	return NULL;
+}
+
 static int move(struct space *space, const struct trace_op *op, const char **why)
 {
 	uint64_t old_last = trace_op_last(op);
 	int err = find_victims(space, op->addr, old_last);
+	const char *fault;
 
 	if (err)
 		return err;
-	if (!space->nr_victims) {
-		*why = "moves a range in which nothing is mapped";
-		return -EINVAL;
-	}
-	if (op->new_length > op->length && !mapping_at(space, old_last)) {
-		*why = "grows a range whose end is not mapped";
+	fault = move_fault(space, op);
+	if (fault) {
+		*why = fault;
 		return -EINVAL;
 	}
 	if (op->addr != op->new_addr)
