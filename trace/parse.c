@@ -138,6 +138,13 @@ size_t trace_utf8_length(const char *text)
 	return 1 + more;
 }
 
+bool trace_is_control(const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	return *s < ' ' || *s == 0x7f || (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0);
+}
+
 bool trace_text_is_utf8(const char *text)
 {
 	size_t length;
@@ -156,7 +163,7 @@ const char *trace_source_fault(const char *text)
 	if (strlen(text) >= sizeof(((struct trace_header *)NULL)->source))
 		return "the source is longer than 1023 bytes";
 	for (const char *c = text; *c; c++) {
-		if ((unsigned char)*c < ' ')
+		if (trace_is_control(c))
 			return "the source contains a control character";
 	}
 	return trace_text_is_utf8(text) ? NULL : "the source is not UTF-8";

@@ -93,6 +93,8 @@ int trace_flags_parse(const char *text, unsigned int *flags);
 const char *trace_source_fault(const char *text);
 /* Bytes of the UTF-8 character that @text begins with; 0: it is none, or @text is empty. */
 size_t trace_utf8_length(const char *text);
+/* Does @text begin with a control character, of ASCII or U+0080 to U+009F? */
+bool trace_is_control(const char *text);
 
 /* ---- Reading ---- */
 

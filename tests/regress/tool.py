@@ -647,7 +647,7 @@ class Import(ToolTest):
         """Whatever the log is called, what is written is a trace."""
         folder = os.fsencode(self.folder)
         for name, shown in [(b"a\xff\xc3b", "a\ufffd\ufffdb"), (b"a\tb\n", "a\ufffdb\ufffd"),
-                            ("\xe4".encode(), "\xe4")]:
+                            (b"a\x7f\xc2\x9bb", "a\ufffd\ufffd\ufffdb"), ("\xe4".encode(), "\xe4")]:
             path = os.path.join(folder, name)
             with open(path, "w") as log:
                 log.write("munmap(0x1000, 4096) = 0\n")

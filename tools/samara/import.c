@@ -360,7 +360,7 @@ static void default_source(char *source, size_t size, const char *name)
 	size_t used = (size_t)snprintf(source, size, "imported from the strace log ");
 
 	while (*name) {
-		size_t length = (unsigned char)*name < ' ' ? 0 : trace_utf8_length(name);
+		size_t length = trace_is_control(name) ? 0 : trace_utf8_length(name);
 		const char *put = length ? name : stand_in;
 		size_t room = length ? length : sizeof(stand_in) - 1;
 
