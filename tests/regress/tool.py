@@ -585,6 +585,14 @@ class Import(ToolTest):
                 log = f"5 brk(NULL) = 0x1000\n5 brk(0x2000) = 0x2000\n5 {text} = 6\n6 munmap(0x1000, 4096) = 0\n"
                 self.assertEqual("unmap" in self.ok("import", "-", stdin=log).stdout, mine, text)
 
+    def test_flags_that_are_not_there(self):
+        """strace -e raw leaves nothing of them, which is said."""
+        log = "5 munmap(0x1000, 0x1000) = 0\n5 clone3(0x7ffd10, 0x58) = 0x6\n5 clone(0x100, 0x1000) = 0x7\n"
+        done = self.ok("import", "-", stdin=log + "6 munmap(0x2000, 0x1000) = 0\n")
+        self.assertNotIn("unmap 2000", done.stdout)
+        self.assertIn("2 calls of clone or clone3 whose flags the log does not show", done.stderr)
+        self.assertEqual(self.ok("import", "--pid=all", "-", stdin=log).stderr, "")
+
     def test_names_and_summary(self):
         """What strace -Y and -C add changes nothing."""
         with open(os.path.join(HERE, "strace", "threads.log")) as log:

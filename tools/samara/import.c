@@ -40,6 +40,7 @@ struct members {
 	uint64_t unnamed; /* who is meant by lines without a process id; 0: not known */
 	struct member *member;
 	size_t nr;
+	size_t unread; /* calls that made a process or thread, of which is not known */
 };
 
 /* ---- The log ---- */
@@ -140,22 +141,22 @@ static const struct strace_flag clone_names[] = {
 	{ NULL, 0 },
 };
 
-/* Of what makes a process or thread: "flags=...", by itself or in clone3's braces. 0: no such. */
-static uint64_t clone_flags(const struct strace_call *call)
+/*
+ * Of what makes a process or thread: "flags=...", by itself or in clone3's braces; 0 of other calls.
+ * False: they are not there to be read.
+ */
+static bool clone_flags(const struct strace_call *call, uint64_t *flags)
 {
-	uint64_t flags = 0;
-
-	if (is_call(call, "vfork"))
-		return CLONE_VM_BIT;
+	*flags = is_call(call, "vfork") ? CLONE_VM_BIT : 0;
 	if (!is_call(call, "clone") && !is_call(call, "clone3"))
-		return 0;
+		return true;
 	for (unsigned int i = 0; i < call->nr_args; i++) {
 		const char *found = strstr(call->args[i], "flags=");
 
-		if (found && strace_flags(found + strlen("flags="), clone_names, &flags))
-			break;
+		if (found && strace_flags(found + strlen("flags="), clone_names, flags))
+			return true;
 	}
-	return flags;
+	return false;
 }
 
 /* Learns from @call, in line @line, who shares the address space, and until when. */
@@ -174,7 +175,8 @@ static int learn(struct members *members, const struct strace_call *call, size_t
 			member->until = line;
 		return 0;
 	}
-	flags = clone_flags(call);
+	if (!clone_flags(call, &flags) && !members->everybody)
+		members->unread++;
 	if (flags & CLONE_VM_BIT)
 		return add_member(members, call->result, flags & CLONE_THREAD_BIT);
 	return 0;
@@ -411,6 +413,11 @@ static void report(const struct conversion *conversion, const char *name)
 			"%s: the size of %zu System V segments is not in the log; one page was assumed "
 			"(trace shmget as well)",
 			name, import->unsized);
+	if (conversion->members.unread)
+		complain(
+			"%s: %zu calls of clone or clone3 whose flags the log does not show (strace -e raw) "
+			"were taken to make processes, not threads (see --pid=all)",
+			name, conversion->members.unread);
 	if (conversion->halves.headless)
 		complain("%s: %zu calls that began before the log were left out", name,
 			 conversion->halves.headless);
