@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define INPUT_SIZE 65536
+#define UNPACK_MAX (UINT64_C(256) << 20) /* bytes of memory for it; the format says so */
 
 static const uint8_t xz_magic[6] = { 0xfd, '7', 'z', 'X', 'Z', 0 };
 
@@ -62,9 +63,10 @@ static const char *lzma_reason(lzma_ret ret, int *err)
 	*err = -EINVAL;
 	switch (ret) {
 	case LZMA_MEM_ERROR:
-	case LZMA_MEMLIMIT_ERROR:
 		*err = -ENOMEM;
 		return "out of memory for unpacking";
+	case LZMA_MEMLIMIT_ERROR:
+		return "the compressed data takes more than 256 MiB of memory to unpack";
 	case LZMA_BUF_ERROR:
 		return "the compressed data ends too early";
 	case LZMA_OPTIONS_ERROR:
@@ -84,7 +86,7 @@ static int detect(struct trace_input *input)
 	if (err || input->raw_left < sizeof(xz_magic) ||
 	    memcmp(input->raw, xz_magic, sizeof(xz_magic)))
 		return err;
-	if (lzma_stream_decoder(&input->lzma, UINT64_C(256) << 20, LZMA_CONCATENATED) != LZMA_OK)
+	if (lzma_stream_decoder(&input->lzma, UNPACK_MAX, LZMA_CONCATENATED) != LZMA_OK)
 		return -ENOMEM;
 	input->packed = true;
 	return 0;

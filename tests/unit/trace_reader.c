@@ -291,6 +291,33 @@ static void test_xz_garbage_behind(void **state)
 	free(packed);
 }
 
+/* Has the first block's header ask for a dictionary of 512 MiB. */
+static void enlarge_dictionary(uint8_t *packed)
+{
+	uint8_t *header = packed + LZMA_STREAM_HEADER_SIZE;
+	size_t size = ((size_t)header[0] + 1) * 4 - 4;
+	uint8_t *lzma2 = memmem(header, size, "\x21\x01", 2); /* the filter, a byte for its size */
+	uint32_t crc;
+
+	assert_non_null(lzma2);
+	lzma2[2] = 34;
+	crc = lzma_crc32(header, size, 0);
+	for (unsigned int i = 0; i < 4; i++)
+		header[size + i] = (uint8_t)(crc >> 8 * i);
+}
+
+static void test_xz_too_large(void **state)
+{
+	size_t length, nr;
+	uint8_t *packed = packed_text(10, &length);
+
+	(void)state;
+	enlarge_dictionary(packed);
+	assert_string_equal(read_text((char *)packed, length, &nr),
+			    "t:1: the compressed data takes more than 256 MiB of memory to unpack");
+	free(packed);
+}
+
 static void test_files(void **state)
 {
 	char path[] = "/tmp/samara-unit-XXXXXX", why[512], missing[64];
@@ -325,6 +352,7 @@ int main(void)
 		cmocka_unit_test(test_all_operations),
 		cmocka_unit_test(test_xz),
 		cmocka_unit_test(test_xz_garbage_behind),
+		cmocka_unit_test(test_xz_too_large),
 		cmocka_unit_test(test_files),
 	};
 
