@@ -541,6 +541,12 @@ class Gen(ToolTest):
                 live = json.loads(done.stdout)["replays"][0]["live"]
                 self.assertTrue(0.8 * settled <= live <= 1.25 * settled, live)
 
+    def test_short_of_memory(self):
+        """It is not the output's fault."""
+        self.needs_exact_memory()
+        done = run("gen", "--kind=churn", "--live=10000000", "--ops=4000000", room=48 << 20)
+        self.assertEqual((done.returncode, done.stderr), (1, "samara: churn: Cannot allocate memory\n"))
+
     def test_output(self):
         plain, packed = self.path("a"), self.path("a.xz")
         self.ok("gen", "--ops=100", f"--output={plain}")

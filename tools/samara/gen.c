@@ -145,8 +145,11 @@ static int generate(const struct settings *settings, const struct gen_kind *kind
 	make_operations(&gen, kind, settings->ops);
 	as_destroy(&gen.model);
 	err = trace_finish(gen.writer);
-	if (gen.err)
-		err = gen.err;
+	/* What the output has to say comes first; without that it was the model. */
+	if (gen.err && !err) {
+		complain("%s: %s", kind->name, strerror(-gen.err));
+		return EXIT_FAILED;
+	}
 	return output_status(settings->output, err);
 }
 
