@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <iterator>
 #include <new>
 #include <stdexcept>
@@ -121,14 +120,6 @@ void print_machine(FILE *out, const machine &m)
 	std::fflush(out);
 }
 
-int failed(const std::string &path)
-{
-	const char *name = path == "-" ? "standard output" : path.c_str();
-
-	std::fprintf(stderr, "samara-bench: %s: %s\n", name, std::strerror(errno));
-	return 1;
-}
-
 /* Opened before there is anything to write: to be told of a mistake after the run is too late. */
 FILE *open_json(const std::string &path)
 {
@@ -169,6 +160,7 @@ int run(const options &opt)
 	std::vector<replay> traces;
 	machine m = {};
 	report results;
+	int status = 0;
 
 	if (!json && !opt.json.empty())
 		return failed(opt.json);
@@ -194,9 +186,13 @@ int run(const options &opt)
 				     "any of these workloads (a replay wants --trace)\n");
 		return 1;
 	}
-	if (text == stdout)
+	if (text == stdout) {
 		results.print(opt);
-	return json ? close_json(json, opt, m, results) : 0;
+		status = end_output();
+	}
+	if (json && close_json(json, opt, m, results))
+		status = 1;
+	return status;
 }
 
 } // namespace

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <getopt.h>
 
 namespace
@@ -237,10 +238,10 @@ void apply(options &opt, int which, const char *arg)
 		break;
 	case LIST:
 		print_list();
-		std::exit(0);
+		std::exit(end_output());
 	case HELP:
 		print_help();
-		std::exit(0);
+		std::exit(end_output());
 	default:
 		std::fprintf(stderr, "Try samara-bench --help.\n");
 		std::exit(2);
@@ -277,6 +278,19 @@ void fill_in(options &opt, bool sized)
 }
 
 } // namespace
+
+int failed(const std::string &path)
+{
+	const char *name = path == "-" ? "standard output" : path.c_str();
+
+	std::fprintf(stderr, "samara-bench: %s: %s\n", name, std::strerror(errno));
+	return 1;
+}
+
+int end_output()
+{
+	return std::fflush(stdout) || std::ferror(stdout) ? failed("-") : 0;
+}
 
 bool chosen(const options &opt, const bench_peer &peer)
 {

@@ -30,6 +30,12 @@ struct options {
 /* Reads the command line; prints and exits on --help, --list and mistakes. */
 options parse_options(int argc, char **argv);
 
+/* Says what went wrong with a file, which errno tells, and returns 1. */
+int failed(const std::string &path);
+
+/* 0 if all that was printed could be written, else as failed(). */
+int end_output();
+
 /* Is @peer to be measured? */
 bool chosen(const options &opt, const bench_peer &peer);
 
