@@ -142,8 +142,8 @@ static const struct strace_flag clone_names[] = {
 };
 
 /*
- * Of what makes a process or thread: "flags=...", by itself or in clone3's braces; 0 of other calls.
- * False: they are not there to be read.
+ * Of what makes a process or thread: "flags=...", by itself or in clone3's braces; 0 of other
+ * calls. False: they are not there to be read.
  */
 static bool clone_flags(const struct strace_call *call, uint64_t *flags)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Frees things that readers may still see: at once, or in RCU mode in batches after a grace period,
- * for one wait per thing would cost more than the tree does. A thread waits and frees; not liburcu's
- * call_rcu(), which ends the program when it finds no memory.
+ * for one wait per thing would cost more than the tree does. A thread waits and frees; not
+ * liburcu's call_rcu(), which ends the program when it finds no memory.
  */
 #ifndef SAMARA_TOOL_RECLAIM_H
 #define SAMARA_TOOL_RECLAIM_H
