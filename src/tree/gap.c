@@ -2,13 +2,10 @@
 /* Gap figures, and the search for free space by them. */
 #include "tree/gap.h"
 #include "base/rcu.h"
-#include "tree/check.h"
 #include "tree/search_simd.h"
-#include "tree/store.h"
 #include "tree/walk.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* A bit for each range that is a gap or a piece of one, of a leaf that has joined ones. */
 static uint64_t gaps_of_joined(const void *leaf)
