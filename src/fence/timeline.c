@@ -9,7 +9,7 @@
  *	dead      signalled, and the timeline has the last reference
  *
  * The timeline has one reference to each fence in these lists, so a fence whose maker has let go of
- * it stays until its value is reached.
+ * it stays until its value is reached; but for one that is forgotten, which was asked for in vain.
  *
  * Order. Whoever sees a fence signalled that was pending must find those of all lower values
  * signalled too, also when two threads move the timeline on. (One that is made for a value already
