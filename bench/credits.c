@@ -6,7 +6,7 @@
  *
  *	bench-credits [MAPPINGS [TURNS]]
  */
-#include "count.h"
+#include "program.h"
 #include <errno.h>
 #include <samara/credits.h>
 #include <stdint.h>
@@ -394,5 +394,5 @@ int main(int argc, char **argv)
 		times(65536, (unsigned int)turns);
 	times(mappings, (unsigned int)turns);
 	memory(mappings);
-	return 0;
+	return bench_end_output("bench-credits");
 }

@@ -9,7 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "sm_map.h"
-#include "count.h"
+#include "program.h"
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,5 +263,5 @@ int main(int argc, char **argv)
 	check_unmaps(v);
 	for (unsigned int i = 0; i < NR_PEERS; i++)
 		v[i].peer->destroy(v[i].vm);
-	return 0;
+	return bench_end_output("samara-bench-sm-map");
 }
