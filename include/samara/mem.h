@@ -51,9 +51,10 @@ struct mt_mem;
 
 /*
  * A page source: how an arena gets and gives back its chunks. Both are called from contexts that
- * may block, and from the thread that runs RCU callbacks, without any lock of the library held but
- * for a tree's: mas_preallocate(), mas_expected_entries(), mtree_dup() and transactions keep that
- * while they allocate. They must not use the arena itself: others wait until they have returned.
+ * may block, and from the library's thread that frees after grace periods, without any lock of the
+ * library held but for a tree's: mas_preallocate(), mas_expected_entries(), mtree_dup() and
+ * transactions keep that while they allocate. They must not use the arena itself: others wait until
+ * they have returned. Nor may they fork().
  */
 struct mt_mem_ops {
 	/* @size bytes aligned to @align, zeroed or not, or NULL when there are none. */
