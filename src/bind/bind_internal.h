@@ -22,7 +22,7 @@ struct smri_bind_va {
 	 * has been removed
 	 */
 	unsigned long born : 62, keep : 1, gone : 1;
-	struct gpuva va; /* va_size bytes */
+	struct gpuva va; /* bind_config.va_size bytes */
 };
 
 smr_inline struct smri_bind_va *smri_bind_va_of(const struct gpuva *va)
@@ -97,10 +97,10 @@ struct smri_bind_job {
 	bool cancel;    /* decided when it is begun */
 };
 
-/* What one unmap needs at most, kept for when there is no memory. GUARD lock. */
-struct smri_bind_spare {
+/* What jobs are made of. */
+struct smri_bind_parts {
 	struct smr_pool_list jobs, ops, vas, syncs;
-	bool credit;
+	unsigned long credits;
 };
 
 #define smri_bind_for_each(op, list)                                   \
@@ -167,7 +167,6 @@ struct gpuvm_queues {
 	 * VM has no room for more
 	 */
 	struct smri_bind_load max;
-	size_t va_size;
 	bool shared_workers;
 	/* Of all jobs that have not got their own, and the spare's; strict level: and one more. */
 	struct mt_credits credits;
@@ -188,7 +187,8 @@ struct gpuvm_queues {
 	unsigned int sleepers;     /* GUARD lock: on event */
 	struct gpuvm_list waits;   /* GUARD lock: struct smri_bind_wait, longest first */
 	struct smri_bind_load charged; /* GUARD lock: by jobs accepted, and submits under way */
-	struct smri_bind_spare spare;
+	/* What one unmap needs at most, kept for when there is no memory. GUARD lock. */
+	struct smri_bind_parts spare;
 	struct bind_stats stats; /* GUARD lock */
 };
 
@@ -288,8 +288,9 @@ void smri_bind_job_refuse(struct gpuvm_queues *q, struct smri_bind_job *job,
 /* ops->prepare, which is not NULL. */
 int smri_bind_prepare(struct gpuvm_queues *q, const struct bind_op *op, void **cookie);
 void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair);
-void smri_bind_spare_init(struct gpuvm_queues *q);
-void smri_bind_spare_free(struct gpuvm_queues *q);
+void smri_bind_parts_init(struct smri_bind_parts *parts);
+/* Gives all of it back, but for the credits. CONTEXT: may block. */
+void smri_bind_parts_put(struct gpuvm_queues *q, struct smri_bind_parts *parts);
 /* Takes off @vas what the spare lacks. */
 void smri_bind_fill_spare_vas(struct gpuvm_queues *q, struct smr_pool_list *vas);
 /* Makes the spare whole again: 0 or -ENOMEM. CONTEXT: may block. */

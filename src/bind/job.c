@@ -286,13 +286,7 @@ void smri_bind_fill_spare_vas(struct gpuvm_queues *q, struct smr_pool_list *vas)
 	mt_lock_release(&q->lock);
 }
 
-/* What a job is made of. */
-struct parts {
-	struct smr_pool_list jobs, ops, vas, syncs;
-	unsigned long credits;
-};
-
-static void init_parts(struct parts *parts)
+void smri_bind_parts_init(struct smri_bind_parts *parts)
 {
 	smr_pool_list_init(&parts->jobs);
 	smr_pool_list_init(&parts->ops);
@@ -301,9 +295,17 @@ static void init_parts(struct parts *parts)
 	parts->credits = 0;
 }
 
-static void take_apart(struct smri_bind_job *j, struct parts *parts)
+void smri_bind_parts_put(struct gpuvm_queues *q, struct smri_bind_parts *parts)
 {
-	init_parts(parts);
+	smr_pool_put(&q->vas, &parts->vas);
+	smr_pool_put(&q->op_records, &parts->ops);
+	smr_pool_put(&q->syncs, &parts->syncs);
+	smr_pool_put(&q->jobs, &parts->jobs);
+}
+
+static void take_apart(struct smri_bind_job *j, struct smri_bind_parts *parts)
+{
+	smri_bind_parts_init(parts);
 	smr_pool_list_move(&parts->ops, &j->ops);
 	smr_pool_list_move(&parts->vas, &j->vas);
 	smr_pool_list_move(&parts->syncs, &j->in);
@@ -312,17 +314,17 @@ static void take_apart(struct smri_bind_job *j, struct parts *parts)
 }
 
 /* What the spare lacks goes there first: who waits for it has nothing else to hope for. */
-static void fill_spare(struct gpuvm_queues *q, struct parts *parts)
+static void fill_spare(struct gpuvm_queues *q, struct smri_bind_parts *parts)
 {
-	struct smri_bind_spare *spare = &q->spare;
+	struct smri_bind_parts *spare = &q->spare;
 
 	mt_lock_acquire(&q->lock);
 	fill_up(&spare->jobs, 1, &parts->jobs);
 	fill_up(&spare->ops, 1, &parts->ops);
 	fill_up(&spare->vas, GPUVM_UNMAP_CHANGES, &parts->vas);
 	fill_up(&spare->syncs, SMRI_BIND_SPARE_SYNCS, &parts->syncs);
-	if (!spare->credit && parts->credits > 0) {
-		spare->credit = true;
+	if (!spare->credits && parts->credits > 0) {
+		spare->credits = 1;
 		parts->credits--;
 	}
 	mt_lock_release(&q->lock);
@@ -330,7 +332,7 @@ static void fill_spare(struct gpuvm_queues *q, struct parts *parts)
 
 void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *j)
 {
-	struct parts parts;
+	struct smri_bind_parts parts;
 
 	drop_pairs(q, j);
 	drop_syncs(j);
@@ -342,29 +344,10 @@ void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *j)
 	take_apart(j, &parts);
 	fill_spare(q, &parts);
 	mt_credits_return(&q->credits, parts.credits);
-	smr_pool_put(&q->vas, &parts.vas);
-	smr_pool_put(&q->op_records, &parts.ops);
-	smr_pool_put(&q->syncs, &parts.syncs);
-	smr_pool_put(&q->jobs, &parts.jobs);
+	smri_bind_parts_put(q, &parts);
 }
 
 /* ---- The spare ---- */
-
-void smri_bind_spare_init(struct gpuvm_queues *q)
-{
-	smr_pool_list_init(&q->spare.jobs);
-	smr_pool_list_init(&q->spare.ops);
-	smr_pool_list_init(&q->spare.vas);
-	smr_pool_list_init(&q->spare.syncs);
-}
-
-void smri_bind_spare_free(struct gpuvm_queues *q)
-{
-	smr_pool_put(&q->jobs, &q->spare.jobs);
-	smr_pool_put(&q->op_records, &q->spare.ops);
-	smr_pool_put(&q->vas, &q->spare.vas);
-	smr_pool_put(&q->syncs, &q->spare.syncs);
-}
 
 /* Brings @list of the spare to @nr objects, beside others who may do the same. */
 static int top_up(struct gpuvm_queues *q, struct smr_pool *pool, struct smr_pool_list *list,
@@ -392,7 +375,7 @@ static int top_up_credit(struct gpuvm_queues *q)
 	int err;
 
 	mt_lock_acquire(&q->lock);
-	had = q->spare.credit;
+	had = q->spare.credits;
 	mt_lock_release(&q->lock);
 	if (had)
 		return 0;
@@ -400,8 +383,8 @@ static int top_up_credit(struct gpuvm_queues *q)
 	if (err)
 		return err;
 	mt_lock_acquire(&q->lock);
-	had = q->spare.credit;
-	q->spare.credit = true;
+	had = q->spare.credits;
+	q->spare.credits = 1;
 	mt_lock_release(&q->lock);
 	if (had) /* by somebody else meanwhile */
 		mt_credits_return(&q->credits, 1);
@@ -411,10 +394,10 @@ static int top_up_credit(struct gpuvm_queues *q)
 /* CONTEXT: HOLDS q->lock. */
 static bool has_all(const struct gpuvm_queues *q)
 {
-	const struct smri_bind_spare *spare = &q->spare;
+	const struct smri_bind_parts *spare = &q->spare;
 
 	return spare->jobs.nr >= 1 && spare->ops.nr >= 1 && spare->vas.nr >= GPUVM_UNMAP_CHANGES &&
-	       spare->syncs.nr >= SMRI_BIND_SPARE_SYNCS && spare->credit;
+	       spare->syncs.nr >= SMRI_BIND_SPARE_SYNCS && spare->credits;
 }
 
 static bool is_whole(struct gpuvm_queues *q)
@@ -448,21 +431,21 @@ int smri_bind_refill(struct gpuvm_queues *q)
 /* CONTEXT: HOLDS q->lock. */
 static bool has(const struct gpuvm_queues *q, const struct smri_bind_need *need)
 {
-	const struct smri_bind_spare *spare = &q->spare;
+	const struct smri_bind_parts *spare = &q->spare;
 
 	return spare->jobs.nr >= 1 && spare->ops.nr >= need->load.ops &&
 	       spare->vas.nr >= need->vas && spare->syncs.nr >= need->syncs &&
-	       (spare->credit || need->stores == 0);
+	       spare->credits >= need->stores;
 }
 
 /* What a job needs out of the spare, or nothing: false. It has one credit, as it has one record. */
 static bool take_spare(struct gpuvm_queues *q, const struct smri_bind_need *need,
-		       struct parts *parts)
+		       struct smri_bind_parts *parts)
 {
-	struct smri_bind_spare *spare = &q->spare;
+	struct smri_bind_parts *spare = &q->spare;
 	bool there;
 
-	init_parts(parts);
+	smri_bind_parts_init(parts);
 	mt_lock_acquire(&q->lock);
 	there = has(q, need);
 	if (there) {
@@ -470,8 +453,7 @@ static bool take_spare(struct gpuvm_queues *q, const struct smri_bind_need *need
 		fill_up(&parts->ops, need->load.ops, &spare->ops);
 		fill_up(&parts->vas, need->vas, &spare->vas);
 		fill_up(&parts->syncs, need->syncs, &spare->syncs);
-		if (need->stores)
-			spare->credit = false;
+		spare->credits -= need->stores;
 		parts->credits = need->stores;
 	}
 	mt_lock_release(&q->lock);
@@ -479,7 +461,7 @@ static bool take_spare(struct gpuvm_queues *q, const struct smri_bind_need *need
 }
 
 /* A job made of these, but for @parts->syncs. */
-static struct smri_bind_job *put_together(struct gpuvm_queues *q, struct parts *parts)
+static struct smri_bind_job *put_together(struct gpuvm_queues *q, struct smri_bind_parts *parts)
 {
 	struct smri_bind_job *j;
 
@@ -507,7 +489,7 @@ struct smri_bind_job *smri_bind_job_spare(struct gpuvm_queues *q, const struct b
 					  const struct smri_bind_need *need)
 {
 	struct smri_bind_job *j;
-	struct parts parts;
+	struct smri_bind_parts parts;
 	int err;
 
 	if (!need->unmaps_only || !take_spare(q, need, &parts))

@@ -129,7 +129,7 @@ static int pay_for_all(struct gpuvm_queues *q, unsigned long mappings)
 /* CONTEXT: nobody else knows of @q any more. */
 static void end_pools(struct gpuvm_queues *q)
 {
-	smri_bind_spare_free(q);
+	smri_bind_parts_put(q, &q->spare);
 	mt_credits_release(&q->credits);
 	bound_tree(q->vm, 0);
 	smr_pool_destroy(&q->vas);
@@ -150,7 +150,6 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	q->vm = vm;
 	q->ops = c->ops;
 	q->priv = c->priv;
-	q->va_size = c->va_size;
 	q->left_first = UINT64_MAX;
 	q->max = (struct smri_bind_load){ c->max_jobs, c->max_ops, c->max_mappings, c->max_bytes };
 	if (c->max_mappings >= vm->mm_range / vm->align && c->max_mappings)
@@ -160,7 +159,7 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	smr_list_init(&q->ready);
 	smr_list_init(&q->waits);
 	smr_pool_list_init(&q->over);
-	smri_bind_spare_init(q);
+	smri_bind_parts_init(&q->spare);
 	mt_credits_init(&q->credits, &vm->tree, MT_CREDITS_RECYCLING);
 	init_pools(q, c);
 	q->shared_workers = !c->workers;

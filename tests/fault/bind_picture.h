@@ -55,7 +55,7 @@ static inline void take_picture(struct picture *p, struct bind_queue *queue, str
 	p->pools[2] = smr_pool_count(&q->op_records);
 	p->pools[3] = smr_pool_count(&q->syncs);
 	p->credits = mt_credits_left(&q->credits);
-	p->spare_credit = q->spare.credit;
+	p->spare_credit = q->spare.credits;
 	p->pledged = bt.toy.vm.tree.ma_pledge.pledged;
 	p->seq = bt.toy.vm.tree.ma_seq;
 	p->submitted = queue->submitted;

@@ -51,7 +51,7 @@ static void unmaps_of_objects_live_on_the_spare(void **state)
 	memfault_none();
 	assert_int_equal(submit(q, "unmap_all A", in, NULL), 0);
 	assert_int_equal(stats().jobs, 1);
-	assert_true(q->vm->spare.credit);
+	assert_true(q->vm->spare.credits);
 	assert_int_equal(q->vm->spare.vas.nr, GPUVM_UNMAP_CHANGES);
 	/* It has the record of a job, and is outstanding. */
 	assert_int_equal(bind_toy_submit_job(q, &bt, "", &job), -ENOMEM);
