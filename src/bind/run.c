@@ -223,19 +223,6 @@ static void hide_all(struct smri_bind_job *job)
 
 /* ---- Entries without memory ---- */
 
-/* Calls @fn for each entry that is in [first, last]. CONTEXT: HOLDS the VM's lock. */
-static void for_entries(struct gpuvm *vm, unsigned long first, unsigned long last,
-			void (*fn)(struct gpuvm *vm, struct ma_state *mas, void *entry, void *arg),
-			void *arg)
-{
-	struct ma_state mas;
-	void *entry;
-
-	mas_init(&mas, &vm->tree, first);
-	while ((entry = mas_find(&mas, last)))
-		fn(vm, &mas, entry, arg);
-}
-
 static bool clear(struct gpuvm *vm, unsigned long first, unsigned long last)
 {
 	struct ma_state mas;
@@ -245,10 +232,16 @@ static bool clear(struct gpuvm *vm, unsigned long first, unsigned long last)
 	return !mas_store_gfp(&mas, NULL, GFP_NOWAIT | __GFP_NOWARN);
 }
 
-static void mark_piece(struct gpuvm *vm, struct ma_state *mas, void *entry, void *va)
+/* Leaves a marker for each piece of @va that is left in the tree. */
+static void mark_pieces(struct gpuvm *vm, const struct gpuva *va)
 {
-	if (entry == va)
-		smr_gpuvm_leave_marker(vm, mas->index, mas->last);
+	struct ma_state mas;
+	void *entry;
+
+	mas_init(&mas, &vm->tree, va->va.addr);
+	while ((entry = mas_find(&mas, smr_va_last(va))))
+		if (entry == va)
+			smr_gpuvm_leave_marker(vm, mas.index, mas.last);
 }
 
 /* Replaces what is left in the tree of the mappings that were hidden. */
@@ -260,11 +253,8 @@ static void mark_all(struct gpuvm_queues *q, struct smri_bind_job *job)
 	{
 		if (op->req.type != BIND_UNMAP_ALL)
 			continue;
-		for (struct smr_pool_obj *obj = op->removed.head; obj; obj = obj->next) {
-			struct gpuva *va = &((struct smri_bind_va *)obj)->va;
-
-			for_entries(q->vm, va->va.addr, smr_va_last(va), mark_piece, va);
-		}
+		for (struct smr_pool_obj *obj = op->removed.head; obj; obj = obj->next)
+			mark_pieces(q->vm, &((struct smri_bind_va *)obj)->va);
 	}
 }
 
