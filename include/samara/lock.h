@@ -15,7 +15,7 @@ MT_BEGIN_DECLS
 
 struct mt_lock {
 	unsigned int word; /* owner's thread id, and a bit for waiters; 0: free */
-	unsigned int pad;  /* what kind of lock it is to the checker (lockcheck.h) */
+	unsigned int kind; /* what kind of lock it is to the checker (lockcheck.h) */
 };
 
 #define MT_LOCK_INIT \

@@ -63,8 +63,8 @@
  *	   Both fall when a job has been cleaned up, which is told to whoever waits for room,
  *	   memory, or the end.
  *
- * Locks, outermost first: reservation locks of objects (submit, clean up); a pool's (never in a
- * run); the VM's tree; an object's list; `lock` of the VM's queues; the workers'. Under the last
+ * Locks, outermost first: reservation locks of objects (submit, clean up); the VM's tree; an
+ * object's list; a pool's (never in a run); `lock` of the VM's queues; the workers'. Under the last
  * two nothing is called but futexes.
  *
  * The credits of all jobs of a VM are in one holder: its working set is there once, and a credit

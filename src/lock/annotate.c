@@ -40,7 +40,7 @@ bool lockcheck_held(void *lock)
 
 void lockcheck_set_class(struct mt_lock *lock, struct lockcheck_class *lock_class)
 {
-	lock->pad = SMR_RANK_MARK(smri_class_id(lock_class));
+	lock->kind = SMR_RANK_MARK(smri_class_id(lock_class));
 }
 
 void lockcheck_alloc(const char *what)

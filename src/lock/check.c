@@ -31,8 +31,6 @@
  */
 #include "lock/check.h"
 
-#include "lock/section.h"
-
 #include <samara/lockcheck.h>
 
 #ifdef SMR_LOCKCHECK
@@ -264,16 +262,6 @@ bool smri_check_holds(const void *lock)
 	return t->beyond || find_hold(t, lock);
 }
 
-void smr_check_acquire(const void *lock, enum smr_lock_rank rank)
-{
-	smri_check_take(lock, rank, 0, smri_frame());
-}
-
-void smr_check_release(const void *lock)
-{
-	smri_check_drop(lock, smri_frame());
-}
-
 void smr_check_init(const struct mt_lock *lock)
 {
 	struct smri_thread *t = smri_check_mine;
@@ -286,7 +274,7 @@ void smr_check_init(const struct mt_lock *lock)
 
 bool smr_check_lock(const struct mt_lock *lock, unsigned int flags, unsigned int subclass)
 {
-	unsigned int lock_class = SMR_RANK_MARK(lock->pad);
+	unsigned int lock_class = SMR_RANK_MARK(lock->kind);
 
 	/* Trees have classes of their own for the first, which go by their order. */
 	if (lock_class == SMR_RANK_TREE) {

@@ -4,11 +4,9 @@
  * works). All of it compiles to nothing in a build without the checker (SMR_LOCKCHECK).
  *
  * A struct mt_lock needs none of this: mt_lock_acquire() and its like tell the checker themselves,
- * and the lock knows its rank (lock/rank.h). For other locks: smr_check_acquire() right before
- * taking one, or right after a successful try, and smr_check_release() right before letting go.
- * Whatever may get memory from the system or give it back says smr_check_alloc() first, whether it
- * will have to or not; whatever may wait for a fence or the like, smr_check_wait(). Sections:
- * lock/section.h. Trees and cursors: tree/check.h.
+ * and the lock knows its rank (lock/rank.h). Whatever may get memory from the system or give it
+ * back says smr_check_alloc() first, whether it will have to or not; whatever may wait for a fence
+ * or the like, smr_check_wait(). Sections: lock/section.h. Trees and cursors: tree/check.h.
  */
 #ifndef SMR_LOCK_CHECK_H
 #define SMR_LOCK_CHECK_H
@@ -21,8 +19,6 @@
 /*
  * CONTEXT, of everything here: any. Never blocks, allocates or makes a system call, but to report.
  */
-void smr_check_acquire(const void *lock, enum smr_lock_rank rank);
-void smr_check_release(const void *lock);
 /*
  * @what completes the sentence "... allocates ..." or "... waits for ...": "heap memory", "a
  * fence".
@@ -39,8 +35,8 @@ void smr_check_wait_without(const char *what, const void *lock);
 void smr_check_grace(enum mt_rcu_flavor flavor);
 
 /*
- * ---- For mutex.c: of a struct mt_lock. False: leave the lock alone, it is a mistake that has been
- * reported. ----
+ * ---- Of a struct mt_lock, for mutex.c, and for who may come to take one (bind/queue.c). False:
+ * leave the lock alone, it is a mistake that has been reported. ----
  */
 
 /* What is known of a lock in the same place is over: it need not have been destroyed. */
@@ -100,17 +96,6 @@ void smr_check_resume(const void *lock, struct smr_check_hold was);
 void smr_check_forget(void);
 
 #else
-
-static inline void smr_check_acquire(const void *lock, enum smr_lock_rank rank)
-{
-	(void)lock;
-	(void)rank;
-}
-
-static inline void smr_check_release(const void *lock)
-{
-	(void)lock;
-}
 
 static inline void smr_check_alloc(const char *what)
 {

@@ -38,7 +38,7 @@ static struct class
 
 static unsigned int nr_classes = SMR_RANKS_NR; /* GUARD tables */
 static unsigned long dealt[SMRI_CLASSES]
-			  [SMRI_CLASSES / BITS]; /* GUARD relaxed reads; writes: tables */
+			  [SMRI_CLASSES / BITS]; /* GUARD relaxed; but for setting a bit: tables */
 static struct edge edges[SMRI_EDGES];            /* GUARD tables */
 static unsigned int nr_edges;                    /* GUARD tables */
 

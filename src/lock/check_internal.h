@@ -7,7 +7,6 @@
 #include "base/grace.h"
 #include "lock/check.h"
 #include <samara/lockcheck.h>
-#include <stdint.h>
 
 enum {
 	SMRI_CLASSES = 128,
@@ -102,8 +101,8 @@ void smri_check_detach_others(void);
 /* ---- check.c ---- */
 
 /*
- * lockcheck_acquire(), smr_check_lock() and all: false when the thread holds it already, which has
- * been reported.
+ * lockcheck_acquire() and smr_check_lock(): false when the thread holds it already, which has been
+ * reported.
  */
 bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int flags, void *frame);
 /*

@@ -51,7 +51,7 @@ __attribute__((constructor)) static void watch_forks(void)
 void mt_lock_init(struct mt_lock *lock)
 {
 	smr_store(&lock->word, 0, RELAXED);
-	lock->pad = 0;
+	lock->kind = 0;
 	smr_check_init(lock);
 }
 

@@ -2,9 +2,9 @@
 /*
  * All locks of the library, outermost first: a thread that holds one may take those further down
  * only. Those above SMR_RANK_OBJECT programs take as well, and in what order is theirs to choose.
- * Two locks of one rank are never held together, except around fork() (every arena's, in the order
- * of their list, unseen by the checker). mtree_lock_nested() and mtree_dup(), which takes the
- * copy's lock and then the original's, have ranks of their own.
+ * Two locks of one rank are never held together, except for reservation locks and around fork()
+ * (every arena's, in the order of their list, unseen by the checker). mtree_lock_nested() and
+ * mtree_dup(), which takes the copy's lock and then the original's, have ranks of their own.
  *
  * While any of them from SMR_RANK_OBJECT down is held nothing is called that could block: no page
  * source, no allocator, no grace period. Of many reservation locks only the first is waited for,
@@ -52,7 +52,7 @@ enum smr_lock_rank { SMR_RANKS(SMR_RANK_ENUM) SMR_RANKS_NR };
 static inline void smr_lock_init(struct mt_lock *lock, enum smr_lock_rank rank)
 {
 	mt_lock_init(lock);
-	lock->pad = SMR_RANK_MARK(rank);
+	lock->kind = SMR_RANK_MARK(rank);
 }
 
 #endif

@@ -96,7 +96,7 @@ static void order_of_ranks(void **state)
 	takes_rank(&a, SMR_RANK_ARENA);
 	locks(&mt);
 	unlocks(&mt);
-	smr_check_release(&a);
+	lets_go(&a);
 	expect(LOCKCHECK_LOCK_ORDER, "locks", "takes_rank");
 }
 
@@ -113,13 +113,13 @@ static void order_of_the_programs(void **state)
 			begin(NULL);
 			takes_rank(&a, turn ? outer : inner);
 			takes_rank(&b, turn ? inner : outer);
-			smr_check_release(&b);
-			smr_check_release(&a);
+			lets_go(&b);
+			lets_go(&a);
 			expect_nothing();
 			takes_rank(&a, turn ? inner : outer);
 			takes_rank(&b, turn ? outer : inner);
-			smr_check_release(&b);
-			smr_check_release(&a);
+			lets_go(&b);
+			lets_go(&a);
 			expect(LOCKCHECK_LOCK_ORDER, "takes_rank", "takes_rank");
 		}
 	}
@@ -379,7 +379,7 @@ static void told_again_after_a_new_handler(void **state)
 		takes_rank(&c, SMR_RANK_ARENA);
 		locks(&mt);
 		unlocks(&mt);
-		smr_check_release(&c);
+		lets_go(&c);
 		expect(LOCKCHECK_LOCK_ORDER, "locks", "takes_rank");
 		begins();
 		takes(&d, &class_d, 0);

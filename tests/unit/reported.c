@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "reported.h"
+#include "lock/check_internal.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -153,9 +154,14 @@ NAMED preallocates(struct ma_state *mas)
 	mas_destroy(mas);
 }
 
+static smr_noinline void take(const void *lock, enum smr_lock_rank rank)
+{
+	smri_check_take(lock, rank, 0, smri_frame());
+}
+
 NAMED takes_rank(const void *lock, enum smr_lock_rank rank)
 {
-	smr_check_acquire(lock, rank);
+	take(lock, rank);
 }
 
 NAMED locks_again(struct maple_tree *mt)
