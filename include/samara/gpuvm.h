@@ -92,10 +92,11 @@ MT_API void gpuvm_resv_unlock(struct gpuvm_resv *resv);
 MT_API bool gpuvm_resv_is_held(const struct gpuvm_resv *resv);
 /*
  * Makes room for @nr fences more, which gpuvm_resv_add() then cannot fail for: 0 or -ENOMEM.
- * Promises add up, and end when the lock is released. Lock held. Allocates, and may free.
+ * Signalled fences give their slots up first. Promises add up, and end when the lock is released.
+ * Lock held. Allocates, and may free.
  */
 MT_API int gpuvm_resv_reserve(struct gpuvm_resv *resv, unsigned int nr);
-/* Takes a reference to @f. Signalled fences give their slots up first. Lock held, slot reserved. */
+/* Takes a reference to @f. Lock held, slot reserved. */
 MT_API void gpuvm_resv_add(struct gpuvm_resv *resv, struct fence *f, enum gpuvm_usage usage);
 /*
  * Waits for all fences of @usage or a stronger (smaller) one, also those added while it waits; as
