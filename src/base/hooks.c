@@ -76,7 +76,7 @@ void smr_hook_reset(void)
 	smr_hook_set_point(NULL, NULL);
 }
 
-bool smr_hook_fail_node(bool may_block)
+bool smr_hook_fail_alloc(bool may_block)
 {
 	enum smr_hook_mem mode = smr_load(&mem_mode, RELAXED);
 	unsigned long nth = smr_add(&allocations, 1, RELAXED) + 1;

@@ -19,13 +19,13 @@ enum smr_hook_mem {
 	SMR_HOOK_MEM_NONE,   /* all fail */
 };
 
-/* Which node allocations fail from now on. */
+/* Which allocations fail from now on: of nodes, and of all else that is taken from the heap. */
 void smr_hook_set_mem(enum smr_hook_mem mode);
 
-/* Lets the @n-th node allocation from now (1: the next) fail, once. 0: none. */
+/* Lets the @n-th allocation from now (1: the next) fail, once. 0: none. */
 void smr_hook_set_fail_at(unsigned long n);
 
-/* Node allocations asked for since the last smr_hook_set_fail_at() or smr_hook_reset(). */
+/* Allocations asked for since the last smr_hook_set_fail_at() or smr_hook_reset(). */
 unsigned long smr_hook_allocations(void);
 /* How many of these were made to fail. */
 unsigned long smr_hook_failures(void);
@@ -59,8 +59,8 @@ void smr_hook_set_point(void (*fn)(enum smr_hook_point point, void *arg), void *
 /* Back to no interference at all. */
 void smr_hook_reset(void);
 
-/* For the library: must this node allocation fail? Called once for each request, of any number. */
-bool smr_hook_fail_node(bool may_block);
+/* For the library: must this allocation fail? Called once for each request, of any number. */
+bool smr_hook_fail_alloc(bool may_block);
 /* For the library: the lock has been dropped to allocate. */
 void smr_hook_unlocked(void);
 /* For the library: such a moment is now. */
@@ -70,7 +70,7 @@ void smr_hook_at(enum smr_hook_point point);
 
 #define smr_hook_at(point) ((void)0)
 
-static inline bool smr_hook_fail_node(bool may_block)
+static inline bool smr_hook_fail_alloc(bool may_block)
 {
 	(void)may_block;
 	return false;

@@ -174,7 +174,7 @@ struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
 	if (limit && limit < MT_CHUNK_SIZE)
 		return NULL;
 	smr_check_alloc("an arena");
-	mem = smr_hook_fail_node(true) ? NULL : aligned_alloc(SMR_CACHE_LINE, sizeof(*mem));
+	mem = smr_hook_fail_alloc(true) ? NULL : aligned_alloc(SMR_CACHE_LINE, sizeof(*mem));
 	if (!mem)
 		return NULL;
 	memset(mem, 0, sizeof(*mem));

@@ -9,7 +9,7 @@
 void *smr_heap_alloc(size_t size)
 {
 	smr_check_alloc("heap memory");
-	return smr_hook_fail_node(true) ? NULL : calloc(1, size);
+	return smr_hook_fail_alloc(true) ? NULL : calloc(1, size);
 }
 
 void smr_heap_free(void *p)

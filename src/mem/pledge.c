@@ -29,7 +29,7 @@ bool smr_pledge_grow(struct mt_mem *mem, unsigned long nr)
 {
 	bool can;
 
-	if (smr_hook_fail_node(false))
+	if (smr_hook_fail_alloc(false))
 		return false;
 	mt_lock_acquire(&mem->lock);
 	can = smri_mem_spare(mem) >= nr;

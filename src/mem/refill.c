@@ -205,7 +205,7 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 	int err = -ENOMEM;
 
 	smr_check_alloc("nodes");
-	if (!smr_hook_fail_node(true)) {
+	if (!smr_hook_fail_alloc(true)) {
 		(void)smri_mag_get(mem, true);
 		smr_mem_flush_local(mem);
 		smri_retire_resume(mem);

@@ -55,7 +55,7 @@ smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 	struct smr_mag *mag = smri_mag_mine(mem);
 	void *node;
 
-	if (smr_hook_fail_node(false)) {
+	if (smr_hook_fail_alloc(false)) {
 		smri_take_refuse(mem, gfp);
 		return NULL;
 	}
@@ -72,7 +72,7 @@ smr_inline int smr_mem_take(struct mt_mem *mem, struct smr_nodes *out, unsigned 
 {
 	if (nr == 0)
 		return 0;
-	if (smr_hook_fail_node(false))
+	if (smr_hook_fail_alloc(false))
 		return smri_take_refuse(mem, gfp);
 	return smri_take_local(mem, out, nr) ? 0 : smri_take_slow(mem, out, nr, gfp);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes the allocation of tree nodes fail (internal build only). What is counted is requests, each
- * for any number of nodes: failing the 1st, 2nd, ... until the operation passes meets every one of
- * them.
+ * Makes the allocation of tree nodes fail, and of all else that the library takes from the heap
+ * (internal build only). What is counted is requests, each for any number of nodes: failing the
+ * 1st, 2nd, ... until the operation passes meets every one of them.
  */
 #ifndef TESTS_SUPPORT_MEMFAULT_H
 #define TESTS_SUPPORT_MEMFAULT_H

@@ -12,8 +12,8 @@ static int reset(void **state)
 static void nothing_fails_unasked(void **state)
 {
 	(void)state;
-	assert_false(smr_hook_fail_node(true));
-	assert_false(smr_hook_fail_node(false));
+	assert_false(smr_hook_fail_alloc(true));
+	assert_false(smr_hook_fail_alloc(false));
 	assert_int_equal(smr_hook_allocations(), 2);
 	assert_int_equal(smr_hook_failures(), 0);
 }
@@ -21,12 +21,12 @@ static void nothing_fails_unasked(void **state)
 static void the_nth_fails_once(void **state)
 {
 	(void)state;
-	smr_hook_fail_node(true);
+	smr_hook_fail_alloc(true);
 	smr_hook_set_fail_at(2);
 	assert_int_equal(smr_hook_allocations(), 0);
-	assert_false(smr_hook_fail_node(true));
-	assert_true(smr_hook_fail_node(false));
-	assert_false(smr_hook_fail_node(true));
+	assert_false(smr_hook_fail_alloc(true));
+	assert_true(smr_hook_fail_alloc(false));
+	assert_false(smr_hook_fail_alloc(true));
 	assert_int_equal(smr_hook_allocations(), 3);
 	assert_int_equal(smr_hook_failures(), 1);
 }
@@ -35,13 +35,13 @@ static void modes(void **state)
 {
 	(void)state;
 	smr_hook_set_mem(SMR_HOOK_MEM_NOWAIT);
-	assert_true(smr_hook_fail_node(false));
-	assert_false(smr_hook_fail_node(true));
+	assert_true(smr_hook_fail_alloc(false));
+	assert_false(smr_hook_fail_alloc(true));
 	smr_hook_set_mem(SMR_HOOK_MEM_NONE);
-	assert_true(smr_hook_fail_node(false));
-	assert_true(smr_hook_fail_node(true));
+	assert_true(smr_hook_fail_alloc(false));
+	assert_true(smr_hook_fail_alloc(true));
 	smr_hook_set_mem(SMR_HOOK_MEM_OK);
-	assert_false(smr_hook_fail_node(false));
+	assert_false(smr_hook_fail_alloc(false));
 }
 
 static void count_call(void *arg)
