@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { BATCH = 1024, TURN = 32 * BATCH, TXN = 1000, TURNS_MAX = 99, MAPPINGS_MAX = 100000000 };
 
@@ -26,14 +25,6 @@ static uint64_t random_next(void)
 	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
 	return x ^ (x >> 31);
-}
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
 }
 
 static void must(int err)
@@ -93,20 +84,20 @@ static void fill(struct bench *b, unsigned long mappings)
 
 static double ordinary(struct bench *b, unsigned long nr)
 {
-	double start = now_ns();
+	double start = bench_now_ns();
 
 	for (unsigned long i = 0; i < nr; i++) {
 		struct store s = any_store(b);
 
 		must(mtree_store_range(&b->tree, s.first, s.first + SIZE - 1, s.entry, GFP_KERNEL));
 	}
-	return now_ns() - start;
+	return bench_now_ns() - start;
 }
 
 /* The same through a cursor. */
 static double ordinary_by_cursor(struct bench *b, unsigned long nr)
 {
-	double start = now_ns();
+	double start = bench_now_ns();
 
 	for (unsigned long i = 0; i < nr; i++) {
 		struct store s = any_store(b);
@@ -116,7 +107,7 @@ static double ordinary_by_cursor(struct bench *b, unsigned long nr)
 		must(mas_store_gfp(&mas, s.entry, GFP_KERNEL));
 		mtree_unlock(&b->tree);
 	}
-	return now_ns() - start;
+	return bench_now_ns() - start;
 }
 
 static void on_credit(struct mt_credits *c, struct store s)
@@ -137,7 +128,7 @@ static double guaranteed(struct bench *b, unsigned long nr, enum mt_credits_mode
 	mt_credits_init(&c, &b->tree, mode);
 	must(mt_credits_set_batch(&c, BATCH));
 	must(mt_credits_reserve(&c, nr, GFP_KERNEL));
-	start = now_ns();
+	start = bench_now_ns();
 	for (unsigned long i = 0; i < nr; i++) {
 		struct store s = any_store(b);
 
@@ -149,7 +140,7 @@ static double guaranteed(struct bench *b, unsigned long nr, enum mt_credits_mode
 			mt_credits_begin(&c, nr - i < BATCH ? nr - i : BATCH);
 		on_credit(&c, s);
 	}
-	time = now_ns() - start;
+	time = bench_now_ns() - start;
 	mt_credits_release(&c);
 	return time;
 }
@@ -196,7 +187,7 @@ static unsigned long txn_size(unsigned long nr, unsigned long i)
 
 static double in_txns(struct bench *b, unsigned long nr, enum where where)
 {
-	double start = now_ns();
+	double start = bench_now_ns();
 	struct mt_txn txn;
 
 	for (unsigned long i = 0; i < nr; i += TXN) {
@@ -213,12 +204,12 @@ static double in_txns(struct bench *b, unsigned long nr, enum where where)
 		mt_txn_commit(&txn);
 		mtree_unlock(&b->tree);
 	}
-	return now_ns() - start;
+	return bench_now_ns() - start;
 }
 
 static double one_by_one(struct bench *b, unsigned long nr, enum where where)
 {
-	double start = now_ns();
+	double start = bench_now_ns();
 
 	for (unsigned long i = 0; i < nr; i += TXN) {
 		unsigned long base = random_next() % b->places;
@@ -230,7 +221,7 @@ static double one_by_one(struct bench *b, unsigned long nr, enum where where)
 					       GFP_KERNEL));
 		}
 	}
-	return now_ns() - start;
+	return bench_now_ns() - start;
 }
 
 static double txn_far(struct bench *b, unsigned long nr)
@@ -265,16 +256,9 @@ static double single_row(struct bench *b, unsigned long nr)
 
 /* ---- Comparing ---- */
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static double median(double *values, unsigned int nr)
 {
-	qsort(values, nr, sizeof(*values), compare);
+	bench_sort(values, nr);
 	return values[nr / 2];
 }
 

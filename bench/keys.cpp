@@ -214,7 +214,6 @@ key_set make_keys(const std::string &dist, size_t n, size_t probes, uint64_t see
 	key_set set = {};
 	rng r(seed);
 
-	set.dist = dist;
 	for (const auto &maker : makers) {
 		if (dist != maker.info.name)
 			continue;

@@ -52,7 +52,6 @@ struct gap_probe {
 };
 
 struct key_set {
-	std::string dist;
 	std::vector<bench_range> sorted; /* what is there when all is stored */
 	std::vector<bench_range> stores; /* in the order of the build */
 	std::vector<bench_range> moves;  /* erased and stored again, one after the other */

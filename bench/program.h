@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What programs with nothing but numbers on their command line have in common. */
+/* What programs of one file have in common. */
 #ifndef BENCH_PROGRAM_H
 #define BENCH_PROGRAM_H
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Reads @text, all of it, as a decimal number in [min..max]. */
 static inline bool bench_count(const char *text, unsigned long min, unsigned long max,
@@ -20,6 +21,26 @@ static inline bool bench_count(const char *text, unsigned long min, unsigned lon
 	errno = 0;
 	*value = strtoul(text, &end, 10);
 	return !errno && !*end && *value >= min && *value <= max;
+}
+
+static inline double bench_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+static inline int bench_compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static inline void bench_sort(double *values, size_t nr)
+{
+	qsort(values, nr, sizeof(*values), bench_compare);
 }
 
 /* What to end with: a full disk is told of no later than now. */

@@ -13,7 +13,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
 	SLICE = 20000,
@@ -27,9 +26,7 @@ enum {
 #define PAGE 4096UL
 
 static const struct sm_peer *const peers[] = {
-#ifdef BENCH_GPUVM
 	&sm_samara,
-#endif
 	&sm_rb_tree,
 	&sm_rb_interval_tree,
 };
@@ -54,14 +51,6 @@ static uint64_t random_next(void)
 	z = (z ^ (z >> 32)) * 0xd6e8feb86659fd93u;
 	z = (z ^ (z >> 32)) * 0xd6e8feb86659fd93u;
 	return z ^ (z >> 32);
-}
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
 }
 
 static void die(const struct vm *v, const char *what)
@@ -117,11 +106,11 @@ static void fill(struct vm *v, uint64_t mappings)
 
 static double map_all(struct vm *v)
 {
-	const double start = now_ns();
+	const double start = bench_now_ns();
 
 	for (unsigned int i = 0; i < SLICE; i++)
 		map(v, &requests[i]);
-	return (now_ns() - start) / SLICE;
+	return (bench_now_ns() - start) / SLICE;
 }
 
 /* ---- Comparing ---- */
@@ -167,17 +156,10 @@ static void check_unmaps(const struct vm *v)
 	compare_steps(v);
 }
 
-static int compare(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Sorts the values. */
 static void print_spread(const char *name, double *values, unsigned int nr, int digits)
 {
-	qsort(values, nr, sizeof(*values), compare);
+	bench_sort(values, nr);
 	printf("%-38s %9.*f %9.*f %9.*f\n", name, digits, values[nr / 2], digits, values[nr / 10],
 	       digits, values[nr - 1 - nr / 10]);
 }
