@@ -157,13 +157,6 @@ void gm_apply_map(struct gpuvm_model *m, uint64_t addr, uint64_t range, int obj,
 	}
 }
 
-void gm_apply_unmap_all(struct gpuvm_model *m, int obj)
-{
-	for (unsigned int at = 0; at < m->pages; at++)
-		if (m->page[at].obj == obj)
-			m->page[at].mapping = 0;
-}
-
 bool gm_hole(const struct gpuvm_model *m, uint64_t size, uint64_t align, uint64_t start,
 	     uint64_t end, bool high, uint64_t *addr)
 {

@@ -64,8 +64,6 @@ int gm_prefetch(const struct gpuvm_model *m, uint64_t addr, uint64_t range,
 /* What the pages show afterwards. The request is valid. */
 void gm_apply_map(struct gpuvm_model *m, uint64_t addr, uint64_t range, int obj, uint64_t offset);
 void gm_apply_unmap(struct gpuvm_model *m, uint64_t addr, uint64_t range);
-/* Everything of @obj. */
-void gm_apply_unmap_all(struct gpuvm_model *m, int obj);
 
 /* The mapping that has page @at; the first that has a page of [addr, addr + range). */
 struct gm_part gm_at(const struct gpuvm_model *m, uint64_t at);

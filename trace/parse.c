@@ -145,7 +145,7 @@ bool trace_is_control(const char *text)
 	return *s < ' ' || *s == 0x7f || (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0);
 }
 
-bool trace_text_is_utf8(const char *text)
+static bool text_is_utf8(const char *text)
 {
 	size_t length;
 
@@ -166,7 +166,7 @@ const char *trace_source_fault(const char *text)
 		if (trace_is_control(c))
 			return "the source contains a control character";
 	}
-	return trace_text_is_utf8(text) ? NULL : "the source is not UTF-8";
+	return text_is_utf8(text) ? NULL : "the source is not UTF-8";
 }
 
 static const char *page_fault(uint64_t page)
@@ -386,7 +386,7 @@ const char *trace_parse_op(char *line, const struct trace_header *header, struct
 	const char *fault;
 
 	*found = false;
-	if (!trace_text_is_utf8(line))
+	if (!text_is_utf8(line))
 		return "not UTF-8";
 	line[strcspn(line, "#")] = '\0';
 	if (strchr(line, '\r'))

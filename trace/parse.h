@@ -19,8 +19,6 @@ void trace_message(char *why, size_t size, const char *name, const char *what);
 const char *trace_op_fault(const struct trace_op *op, const struct trace_header *header);
 /* NULL when such a header may stand in a file, else what is wrong with it. */
 const char *trace_header_fault(const struct trace_header *header);
-/* Is @text well-formed UTF-8? */
-bool trace_text_is_utf8(const char *text);
 
 /* Fills in one field of @header from header line @number, 1 to 4 in turn. NULL or what is wrong. */
 const char *trace_parse_header(const char *line, unsigned int number, struct trace_header *header);

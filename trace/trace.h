@@ -150,8 +150,6 @@ int trace_create(struct trace_writer **writer, const char *path, const struct tr
 		 char *why, size_t size);
 /* 0, -EINVAL for an operation that no reader would take, or the errno of the file. */
 int trace_write(struct trace_writer *writer, const struct trace_op *op);
-/* A comment line; @text must not contain a line feed (-EINVAL). */
-int trace_write_comment(struct trace_writer *writer, const char *text);
 /*
  * Ends the file and frees the writer, also after errors. Only a 0 here means that all has been
  * written.

@@ -5,7 +5,6 @@
 #include "parse.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,15 +45,6 @@ int trace_write(struct trace_writer *writer, const struct trace_op *op)
 	if (trace_op_fault(op, &writer->header))
 		return -EINVAL;
 	return trace_output_put(writer->output, text, (size_t)trace_format_op(op, text));
-}
-
-int trace_write_comment(struct trace_writer *writer, const char *text)
-{
-	if (strchr(text, '\n') || !trace_text_is_utf8(text))
-		return -EINVAL;
-	trace_output_put(writer->output, "# ", 2);
-	trace_output_put(writer->output, text, strlen(text));
-	return trace_output_put(writer->output, "\n", 1);
 }
 
 int trace_finish(struct trace_writer *writer)

@@ -59,10 +59,7 @@ static void write_ops(const char *path, size_t nr)
 		struct trace_op op = random_op(&random);
 
 		assert_int_equal(trace_write(writer, &op), 0);
-		if (i % 1000 == 0)
-			assert_int_equal(trace_write_comment(writer, "checkpoint"), 0);
 	}
-	assert_int_equal(trace_write_comment(writer, "two\nlines"), -EINVAL);
 	assert_int_equal(trace_finish(writer), 0);
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 static const char *describe(const struct as_mapping *what, char *text, size_t size)
 {

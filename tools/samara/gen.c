@@ -48,16 +48,16 @@ void gen_unmap(struct gen *gen, uint64_t addr, uint64_t length)
 
 void gen_protect(struct gen *gen, uint64_t addr, uint64_t length, unsigned int rwx)
 {
-	const unsigned int kept = TRACE_SHARED | TRACE_GROWSDOWN;
 	const struct as_mapping *first = as_at(&gen->model, addr), *mapping = first;
 	struct trace_op op = { .verb = TRACE_PROTECT, .addr = addr, .length = length };
 	uint64_t last = trace_op_last(&op);
 
-	while (mapping && mapping->last < last && (mapping->flags & kept) == (first->flags & kept))
+	while (mapping && mapping->last < last &&
+	       (mapping->flags & TRACE_KEPT) == (first->flags & TRACE_KEPT))
 		mapping = as_at(&gen->model, mapping->last + 1);
-	if (!mapping || (mapping->flags & kept) != (first->flags & kept))
+	if (!mapping || (mapping->flags & TRACE_KEPT) != (first->flags & TRACE_KEPT))
 		return;
-	op.flags = (uint8_t)(rwx | (first->flags & kept));
+	op.flags = (uint8_t)(rwx | (first->flags & TRACE_KEPT));
 	emit(gen, &op);
 }
 

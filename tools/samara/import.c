@@ -2,13 +2,11 @@
 #include "import.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "options.h"
 #include "output.h"
-#include "progress.h"
 #include "samara.h"
 #include "trace/input.h"
 

@@ -72,7 +72,6 @@ struct import {
 	uint32_t line;     /* of the log */
 	size_t assumed;    /* ranges that were used without ever having been mapped */
 	size_t unsized;    /* attached segments whose size the log does not tell */
-	size_t calls;      /* that counted */
 };
 
 void import_init(struct import *import, uint64_t page);

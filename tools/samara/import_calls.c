@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "import.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -470,7 +469,6 @@ const char *import_call(struct import *import, const struct strace_call *call)
 			continue;
 		if (call->nr_args < calls[i].min_args)
 			return "the call has too few arguments";
-		import->calls++;
 		return calls[i].handle(import, call);
 	}
 	return NULL;

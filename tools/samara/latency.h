@@ -6,7 +6,6 @@
 #ifndef SAMARA_TOOL_LATENCY_H
 #define SAMARA_TOOL_LATENCY_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #define LATENCY_SUB_BITS 5

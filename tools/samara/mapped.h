@@ -9,7 +9,6 @@
 #ifndef SAMARA_TOOL_MAPPED_H
 #define SAMARA_TOOL_MAPPED_H
 
-#include <samara/bind_queue.h>
 #include <samara/gpuvm.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -57,8 +56,6 @@ void vm_objects_destroy(struct vm_objects *objects);
 /* NULL: there is none. */
 struct gpuvm_object *vm_objects_find(const struct vm_objects *objects, uint64_t id);
 
-/* What the model would say of the mapping @va. */
-void mapped_read(const struct gpuva *va, struct as_mapping *what);
 /* Of @va, which may be NULL, at @addr; of the model. */
 struct content content_read(const struct gpuva *va, uint64_t addr);
 struct content content_expected(const struct address_space *model, uint64_t addr);
@@ -70,8 +67,7 @@ const char *content_text(const struct content *content, char *text, size_t size)
  * Compares the whole VM with the model: 0, or -EUCLEAN and the first difference in @why of @size
  * bytes. CONTEXT: nobody changes the VM meanwhile; as for look-ups.
  */
-int mapped_check_all(struct gpuvm *vm, const struct address_space *model, size_t *live, char *why,
-		     size_t size);
+int mapped_check_all(struct gpuvm *vm, const struct address_space *model, char *why, size_t size);
 /*
  * Compares [first..last] alone, of which @pieces, cut at its ends, are all that is to be mapped
  * there. Allocates nothing.

@@ -15,7 +15,7 @@ static struct {
 	_Atomic(uint64_t) sections,
 		untold; /* untold: of sections, those whose calls nobody counted */
 	_Atomic(uint64_t) allocations;
-	_Atomic(uint64_t) system_calls, futexes, clocks;
+	_Atomic(uint64_t) system_calls, futexes;
 	_Atomic(long) first_call;
 } counts = { .first_call = -1 };
 
@@ -74,9 +74,7 @@ static void count_call(long number)
 
 	if (number == SYS_futex) {
 		atomic_fetch_add_explicit(&counts.futexes, 1, memory_order_relaxed);
-	} else if (number == SYS_clock_gettime) {
-		atomic_fetch_add_explicit(&counts.clocks, 1, memory_order_relaxed);
-	} else {
+	} else if (number != SYS_clock_gettime) {
 		atomic_fetch_add_explicit(&counts.system_calls, 1, memory_order_relaxed);
 		atomic_compare_exchange_strong(&counts.first_call, &none, number);
 	}
@@ -194,7 +192,6 @@ void meter_start(meter_predicate *other)
 	atomic_store(&counts.allocations, 0);
 	atomic_store(&counts.system_calls, 0);
 	atomic_store(&counts.futexes, 0);
-	atomic_store(&counts.clocks, 0);
 	atomic_store(&counts.first_call, -1);
 	atomic_store_explicit(&other_sections, other, memory_order_release);
 }
@@ -207,7 +204,6 @@ void meter_read(struct meter *meter)
 		.allocations = atomic_load(&counts.allocations),
 		.system_calls = atomic_load(&counts.system_calls),
 		.futexes = atomic_load(&counts.futexes),
-		.clocks = atomic_load(&counts.clocks),
 		.first_call = atomic_load(&counts.first_call),
 		.counts_allocations = meter_heap_start(),
 		.counts_system_calls = !atomic_load(&counts.untold),

@@ -14,8 +14,8 @@
  * whoever makes it; outside sections the calls are as ever. That works on x86-64, Linux 5.11 or
  * later, without a sanitizer (which makes calls of its own).
  *
- * Two calls are allowed, and counted apart: futex, by which sleepers on a fence are woken and
- * mutexes passed on, and clock_gettime, where the clock cannot be read without the kernel.
+ * Two calls are allowed: futex, by which sleepers on a fence are woken and mutexes passed on, which
+ * is counted apart, and clock_gettime, where the clock cannot be read without the kernel.
  */
 #ifndef SAMARA_TOOL_METER_H
 #define SAMARA_TOOL_METER_H
@@ -28,7 +28,6 @@ struct meter {
 	uint64_t allocations;  /* and what frees */
 	uint64_t system_calls; /* but the two allowed ones */
 	uint64_t futexes;
-	uint64_t clocks;
 	long first_call; /* number of the first system call that was not allowed; -1: none */
 	bool counts_allocations;  /* false: nobody counted */
 	bool counts_system_calls; /* in every section */

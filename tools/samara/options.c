@@ -7,38 +7,21 @@
 
 #define NAME_MAX_LENGTH 32
 
-static bool parse_number(const char *text, unsigned int base, uint64_t *value)
+bool parse_decimal(const char *text, uint64_t min, uint64_t max, uint64_t *value)
 {
-	static const char digits[] = "0123456789abcdef";
 	uint64_t sum = 0;
 
 	if (!*text)
 		return false;
 	for (; *text; text++) {
-		char c = *text >= 'A' && *text <= 'F' ? (char)(*text - 'A' + 'a') : *text;
-		const char *digit = memchr(digits, c, base);
-
-		if (!digit || __builtin_mul_overflow(sum, base, &sum) ||
-		    __builtin_add_overflow(sum, (uint64_t)(digit - digits), &sum))
+		if (*text < '0' || *text > '9' || __builtin_mul_overflow(sum, 10, &sum) ||
+		    __builtin_add_overflow(sum, (uint64_t)(*text - '0'), &sum))
 			return false;
 	}
+	if (sum < min || sum > max)
+		return false;
 	*value = sum;
 	return true;
-}
-
-bool parse_decimal(const char *text, uint64_t min, uint64_t max, uint64_t *value)
-{
-	uint64_t number;
-
-	if (!parse_number(text, 10, &number) || number < min || number > max)
-		return false;
-	*value = number;
-	return true;
-}
-
-bool parse_hexadecimal(const char *text, uint64_t *value)
-{
-	return parse_number(strncmp(text, "0x", 2) ? text : text + 2, 16, value);
 }
 
 /* How many letters must be added, dropped or changed to make @b out of @a. */

@@ -37,8 +37,6 @@ int parse_options(const struct command *command, int argc, char **argv,
 
 /* Reads @text as a decimal number in [min..max]. */
 bool parse_decimal(const char *text, uint64_t min, uint64_t max, uint64_t *value);
-/* Reads @text as a hexadecimal number, with or without 0x. */
-bool parse_hexadecimal(const char *text, uint64_t *value);
 
 /* The one of @names that @text was probably meant to be, or NULL. */
 const char *nearest_name(const char *text, const char *const *names, size_t nr_names);

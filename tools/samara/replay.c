@@ -2,7 +2,6 @@
 #include "samara.h"
 
 #include <samara/version.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "json.h"

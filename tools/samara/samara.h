@@ -4,7 +4,8 @@
  * command; main.c lists them. To add one: write it, name it here, list it in main.c and in
  * meson.build, and give it a man page.
  *
- * The tool uses the library's public headers, trace/ and model/, nothing else.
+ * The tool uses the library's public headers, trace/, model/ and the software GPU of examples/,
+ * nothing else.
  */
 #ifndef SAMARA_TOOL_H
 #define SAMARA_TOOL_H

@@ -259,7 +259,7 @@ static int do_job(struct run *run, size_t at)
 
 static int compare_all(struct run *run, size_t done)
 {
-	size_t until = done < run->jobs.nr ? run->jobs.job[done].op : run->trace->count, live;
+	size_t until = done < run->jobs.nr ? run->jobs.job[done].op : run->trace->count;
 	char why[512] = "", text[600];
 	const char *unused = "";
 	int err = 0;
@@ -271,7 +271,7 @@ static int compare_all(struct run *run, size_t done)
 		return EXIT_FAILED;
 	}
 	run->result->checks++;
-	if (!mapped_check_all(&run->vm, &run->model, &live, why, sizeof(why)))
+	if (!mapped_check_all(&run->vm, &run->model, why, sizeof(why)))
 		return EXIT_OK;
 	snprintf(text, sizeof(text), "after this operation %s", why);
 	return jobs_fault(&run->jobs, done - 1, run->settings->name, text);

@@ -44,7 +44,7 @@ static void do_jobs(struct queue_run *run, size_t until, struct progress *progre
  */
 static void compare_all(struct queue_run *run, size_t done)
 {
-	size_t until = done < run->jobs.nr ? run->jobs.job[done].op : run->trace->count, live;
+	size_t until = done < run->jobs.nr ? run->jobs.job[done].op : run->trace->count;
 	const char *unused = "";
 	char why[512] = "";
 	int err = 0;
@@ -52,7 +52,7 @@ static void compare_all(struct queue_run *run, size_t done)
 	for (; !err && run->compared < until; run->compared++)
 		err = as_apply(&run->model, &run->trace->ops[run->compared], &unused);
 	if (!err)
-		err = mapped_check_all(run->vm, &run->model, &live, why, sizeof(why));
+		err = mapped_check_all(run->vm, &run->model, why, sizeof(why));
 	run->checks++;
 	if (err == -EUCLEAN)
 		queue_fail(run, done - 1, "after this operation ", why);
