@@ -6,8 +6,6 @@
  */
 #include "bind/bind_internal.h"
 
-#include <errno.h>
-
 /* What is remembered of a job whose memory has gone back. */
 struct over {
 	struct bind_queue *queue;

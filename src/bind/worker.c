@@ -177,7 +177,7 @@ void bind_workers_destroy(struct bind_workers *workers)
 /* ---- The shared pool: there is one as long as a VM uses it ---- */
 
 static struct {
-	pthread_mutex_t lock; /* held over the start and end of threads, so no struct mt_lock */
+	pthread_mutex_t lock; /* held while threads start, so no struct mt_lock */
 	struct bind_workers *workers;
 	unsigned long users;
 } shared = { PTHREAD_MUTEX_INITIALIZER, NULL, 0 };

@@ -42,8 +42,6 @@
 #include "tree/pledge.h"
 #include "tree/store.h"
 
-#include <errno.h>
-
 __thread struct smri_batch *smri_batch_mine
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 

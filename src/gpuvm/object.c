@@ -26,8 +26,6 @@
 #include "lock/rank.h"
 #include "mem/heap.h"
 
-#include <errno.h>
-
 /* ---- Objects ---- */
 
 void gpuvm_object_init(struct gpuvm_object *obj, uint64_t size, struct gpuvm_resv *resv,

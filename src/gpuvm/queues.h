@@ -3,9 +3,6 @@
 #ifndef SMR_GPUVM_QUEUES_H
 #define SMR_GPUVM_QUEUES_H
 
-#include "base/base.h"
-#include <samara/gpuvm.h>
-
 /* A struct gpuvm_queues begins with it. */
 struct gpuvm_queues_head {
 	void (*free)(struct gpuvm_queues_head *head); /* with the VM, after its last reference */

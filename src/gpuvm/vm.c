@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* VMs: their beginning and end, lock, read side, and reserve of memory. */
-#include "base/rcu.h"
 #include "gpuvm/batch.h"
 #include "gpuvm/gpuvm_internal.h"
 #include "gpuvm/queues.h"
-#include "lock/check.h"
+#include "lock/rank.h"
 #include "mem/heap.h"
 
 #include <errno.h>

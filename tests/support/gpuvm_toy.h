@@ -7,7 +7,6 @@
 #ifndef TESTS_SUPPORT_GPUVM_TOY_H
 #define TESTS_SUPPORT_GPUVM_TOY_H
 
-#include <samara/fence.h>
 #include <samara/gpuvm.h>
 
 #define TOY_OBJECTS 6
@@ -34,7 +33,6 @@ struct toy {
 	int fail_step;       /* the step of that number (from 1) returns -EIO instead */
 	unsigned int steps;  /* since the log was cleared */
 	unsigned int freed;  /* calls of vm_free */
-	unsigned int gone;   /* calls of the objects' free */
 	unsigned long born;  /* mappings allocated, */
 	long live;           /* and not freed */
 	struct toy_va *dead; /* taken out, and freed by toy_reap() */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One step of a random test, as plain numbers: it can be kept, left out, written to a file and run
- * again. What each kind does with them is told in rig.c.
+ * again. What each kind does with them is told in rig.c and rig_cursor.c.
  *
- * As text, one step is one line: its name and five hexadecimal numbers, trailing zeros left out. A
- * file of steps begins with a line "tree FLAGS" where FLAGS is the number to make the tree with; #
- * begins a comment.
+ * As text, one step is one line: its name, "atomic" or "nowait" where that is how it allocates,
+ * and five hexadecimal numbers, trailing zeros left out. A file of steps begins with a line "tree
+ * FLAGS" where FLAGS is the number to make the tree with; # begins a comment.
  */
 #ifndef TESTS_SUPPORT_OPS_H
 #define TESTS_SUPPORT_OPS_H

@@ -10,7 +10,7 @@
 #include "support/ops.h"
 #include "support/treecheck.h"
 
-/* Flags for rig_init() besides the tree's own: the caller's lock, and an arena that has a limit. */
+/* A flag for rig_init() besides the tree's own: the caller's lock. */
 #define RIG_EXTERN MT_FLAGS_LOCK_EXTERN
 
 struct rig {

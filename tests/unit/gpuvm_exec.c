@@ -10,6 +10,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <unistd.h>
+#include <samara/fence.h>
 
 static struct toy toy;
 
