@@ -13,8 +13,9 @@
 struct worker {
 	struct smr_rcu_head *queue[SMR_GRACE_LISTS]; /* GUARD ORDER grace_queue; newest first */
 	unsigned int event; /* GUARD ORDER grace_queue: the futex; counts what there is to notice */
-	bool hurry;         /* GUARD relaxed: what is queued is wanted soon, be it patient or not */
-	int near;           /* GUARD relaxed: the CPU to run on, as far as that may be */
+	bool hurry; /* GUARD ORDER grace_queue: what is queued is wanted soon, patient or not */
+	bool soon;  /* GUARD the worker: so was what it has taken */
+	int near;   /* GUARD relaxed: the CPU to run on, as far as that may be */
 	/*
 	 * Who takes it waits for no grace period while holding it, so that fork() can take it too.
 	 */
@@ -42,10 +43,10 @@ static void notify(struct worker *w)
 	smr_wake(&w->event, 1);
 }
 
-/* False when it was known. */
+/* False when it was known. ORDER grace_queue: after what it is about. PARTNER take_work(). */
 static bool note_hurry(struct worker *w)
 {
-	return !smr_load(&w->hurry, RELAXED) && !smr_xchg(&w->hurry, true, RELAXED);
+	return !smr_xchg(&w->hurry, true, ORDER(grace_queue, release));
 }
 
 /* Puts a chain of heads, from @first to @last, on a queue. */
@@ -56,7 +57,7 @@ static void enqueue(struct worker *w, unsigned int list, struct smr_rcu_head *fi
 
 	/*
 	 * ORDER grace_queue: the heads are written before the worker can take them. PARTNER
-	 * wait_for_work().
+	 * take_work().
 	 */
 	do
 		last->next = newest;
@@ -80,6 +81,11 @@ static bool take_work(struct worker *w)
 {
 	bool any = false;
 
+	/*
+	 * ORDER grace_queue: before the queues, so that it goes with what it is about. PARTNER
+	 * note_hurry().
+	 */
+	w->soon = smr_xchg(&w->hurry, false, ORDER(grace_queue, acquire));
 	pthread_mutex_lock(&w->run_lock);
 	for (unsigned int i = 0; i < SMR_GRACE_LISTS; i++) {
 		/* ORDER grace_queue: acquires the heads. PARTNER enqueue(). */
@@ -112,14 +118,11 @@ static bool takes_liburcu(const struct worker *w)
 	return w->taken[SMR_GRACE_ANY] || w->taken[SMR_GRACE_PARENTS];
 }
 
-/*
- * Sleeps while more gathers for the next time: longer while nobody is in a hurry. To forget a hurry
- * at the end is right: what is queued by then and has no time is in another list the next time.
- */
+/* Sleeps while more gathers for the next time: longer while nobody is in a hurry. */
 static void gather(struct worker *w)
 {
 	/* Changed by this thread only. */
-	bool patient = !takes_liburcu(w) && !w->taken[SMR_GRACE_NODES];
+	bool patient = !w->soon && !takes_liburcu(w) && !w->taken[SMR_GRACE_NODES];
 	uint64_t begin = smr_now(), until;
 	unsigned int event;
 
@@ -133,7 +136,6 @@ static void gather(struct worker *w)
 			break;
 		(void)smr_park_until(&w->event, event, until);
 	}
-	smr_store(&w->hurry, false, RELAXED);
 }
 
 /*

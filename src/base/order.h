@@ -19,15 +19,16 @@
  *   contents.
  *
  * ORDER seq
- *   release: smr_advance() (tree/write.h), __mt_destroy()    acquire: smr_walk(),
- *   smri_path_renew() (tree/walk.c)
+ *   release: smr_advance() (tree/write.h)    acquire: smr_walk(), smri_path_renew() (tree/walk.c)
  *   The change counter moves on after the nodes have changed, and is read before them. WITHOUT it a
  *   cursor pairs the new number with nodes that have been replaced, and trusts them later.
  *
  * ORDER grace_queue
- *   release: enqueue(), notify()    acquire: wait_for_work(), gather() (all base/grace.c)
- *   A queued callback's head is complete before the worker takes it, and the event is read before
- *   the queue. WITHOUT it the worker calls through a stale pointer, or sleeps on a full queue.
+ *   release: enqueue(), note_hurry(), notify()
+ *   acquire: take_work(), wait_for_work(), gather() (all base/grace.c)
+ *   A queued callback's head is complete before the worker takes it, a hurry is taken with what it
+ *   is about, and the event is read before the queue. WITHOUT it the worker calls through a stale
+ *   pointer, dawdles, or sleeps on a full queue.
  *
  * ORDER fence
  *   release: fence_signal_error() (fence/fence.c)
