@@ -3,10 +3,9 @@
  * What every file of the library may use: branch hints, assertions, checked arithmetic, vector
  * clones.
  *
- * Assertions come in three tiers. _Static_assert for what the compiler can know. smr_assert() for
- * O(1) checks, active in debug builds (SMR_DEBUG). smr_assert_slow() for checks that walk
- * something, active with SMR_DEBUG_SLOW. An inactive one still compiles its expression, but does
- * not evaluate it.
+ * Assertions come in two tiers. _Static_assert for what the compiler can know. smr_assert() for
+ * O(1) checks, active in debug builds (SMR_DEBUG). An inactive one still compiles its expression,
+ * but does not evaluate it.
  */
 #ifndef SMR_BASE_BASE_H
 #define SMR_BASE_BASE_H
@@ -48,12 +47,6 @@ __attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const cha
 #define smr_assert(expr) SMR_ASSERT_ON(expr)
 #else
 #define smr_assert(expr) SMR_ASSERT_OFF(expr)
-#endif
-
-#ifdef SMR_DEBUG_SLOW
-#define smr_assert_slow(expr) SMR_ASSERT_ON(expr)
-#else
-#define smr_assert_slow(expr) SMR_ASSERT_OFF(expr)
 #endif
 
 /*

@@ -42,7 +42,7 @@ void smr_hook_set_asked(void (*fn)(void *arg), void *arg);
  */
 void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg);
 
-/* Moments that a test wants to catch; no lock of the library is held but a tree's. */
+/* Moments that a test wants to catch; no lock of the library is held but a tree's, or fork()'s. */
 enum smr_hook_point {
 	SMR_HOOK_LOOKS,   /* a thread has become the one who frees, and has not looked yet */
 	SMR_HOOK_IN_HAND, /* it has taken nodes out of limbo, and they are not free yet */

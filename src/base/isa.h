@@ -19,8 +19,6 @@
 
 #include "base/sanitizer.h"
 
-#include <stdint.h>
-
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SMR_HAVE_AVX2 1
 /* Unused: where there is no dispatch only the tests call them. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rcu.h"
-#include "base/atomic.h"
 #include <errno.h>
 #include <samara/maple_tree.h>
 

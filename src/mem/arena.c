@@ -252,5 +252,6 @@ int mt_mem_set_reserve(struct mt_mem *mem, unsigned long nodes)
 
 void mt_mem_trim(struct mt_mem *mem)
 {
-	smr_mem_trim_local(mem);
+	smr_mem_flush_local(mem);
+	smr_mem_reap(mem);
 }

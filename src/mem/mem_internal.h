@@ -7,11 +7,9 @@
 
 /* ---- slab.c: chunks. CONTEXT: HOLDS the arena's lock, unless it says otherwise. ---- */
 
-struct smr_chunk;
-
 /* Makes @memory a chunk of @mem, all free. */
 void smri_slab_add(struct mt_mem *mem, void *memory);
-/* A free node, which there must be: from the fullest chunk, about. */
+/* A free node, which there must be: the latest ready one, else from the fullest chunk, about. */
 void *smri_slab_pop(struct mt_mem *mem);
 void smri_slab_push(struct mt_mem *mem, void *node);
 /* A list of free nodes rolled up in some of them. */
@@ -32,8 +30,6 @@ void smri_slab_adopt(struct mt_mem *mem, const struct smr_bundles *rolled);
 bool smri_slab_sort(struct mt_mem *mem, unsigned int nr);
 /* Takes a chunk without a used node away from @mem, or returns NULL. */
 void *smri_slab_remove_idle(struct mt_mem *mem);
-/* The arena that @node was cut from. CONTEXT: any. */
-struct mt_mem *smri_slab_owner(void *node);
 
 /* ---- take.c ---- */
 

@@ -227,9 +227,3 @@ void smr_mem_reap(struct mt_mem *mem)
 {
 	smri_refill_release(mem, 1);
 }
-
-void smr_mem_trim_local(struct mt_mem *mem)
-{
-	smr_mem_flush_local(mem);
-	smr_mem_reap(mem);
-}

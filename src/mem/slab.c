@@ -62,11 +62,6 @@ static struct smr_chunk *chunk_of(void *node)
 	return (struct smr_chunk *)((uintptr_t)node & ~(MT_CHUNK_SIZE - 1));
 }
 
-struct mt_mem *smri_slab_owner(void *node)
-{
-	return chunk_of(node)->mem;
-}
-
 static unsigned int class_of(unsigned int free_nr)
 {
 	if (free_nr == 0)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Trees in print. */
-#include "tree/gap.h"
 #include "tree/run.h"
 
 #include <inttypes.h>

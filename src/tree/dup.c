@@ -3,7 +3,6 @@
 #include "lock/check.h"
 #include "mem/refill.h"
 #include "tree/check.h"
-#include "tree/store.h"
 #include "mem/pledge.h"
 #include "tree/pledge.h"
 

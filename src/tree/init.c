@@ -11,7 +11,7 @@
 
 void maple_tree_init(void)
 {
-	mt_mem_default();
+	/* All that there is to set up is when it is first needed. */
 }
 
 void smr_tree_init(struct maple_tree *mt, unsigned int flags)

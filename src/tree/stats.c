@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Counting what a tree consists of. */
-#include "mem/arena.h"
 #include "tree/run.h"
 
 #include <string.h>
