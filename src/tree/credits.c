@@ -21,7 +21,6 @@
 #include "mem/retire.h"
 #include "tree/check.h"
 #include "tree/plan.h"
-#include "tree/store.h"
 
 #include <errno.h>
 #include <samara/credits.h>
@@ -349,14 +348,13 @@ static unsigned long remaining(struct maple_tree *mt, unsigned long pledged, lon
 /* Takes what its store has replaced from the cursor, but for the @owned nodes it had before. */
 static void take_replaced(struct ma_state *mas, unsigned long owned, struct smr_nodes *list)
 {
-	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+	struct smr_nodes own = smr_own_nodes(mas);
 
 	if (owned == 0)
 		smr_nodes_move(list, &own);
 	while (own.nr > owned)
 		smr_nodes_push(list, smr_nodes_pop(&own));
-	mas->alloc = own.head;
-	mas->alloc_nr = own.nr;
+	smr_set_own_nodes(mas, &own);
 }
 
 /* Commits @w, and adds to @change what that means for the pledge, but for its size afterwards. */
@@ -365,14 +363,13 @@ static void commit(struct smr_write *w, struct smr_pledge_change *change)
 	struct maple_tree *mt = w->mt;
 	struct mt_mem *mem = smr_mem_of(mt);
 	struct ma_state *mas = w->mas;
-	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+	struct smr_nodes own = smr_own_nodes(mas);
 	unsigned long owned = mas->alloc_nr, borrowed;
 
 	if (w->nodes > 0)
 		change->used = (long)smr_pledge_take(mem, &own, w->nodes);
 	borrowed = w->nodes - (unsigned long)change->used;
-	mas->alloc = own.head;
-	mas->alloc_nr = own.nr;
+	smr_set_own_nodes(mas, &own);
 	mas->mas_flags |= SMR_MAS_CREDIT;
 	smr_commit(w);
 	mas->mas_flags &= (unsigned char)~SMR_MAS_CREDIT;

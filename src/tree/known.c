@@ -121,12 +121,10 @@ void smr_draft_store(struct smr_draft *d, struct ma_state *mas, unsigned long fi
 
 void smr_draft_drop(struct smr_draft *d, struct ma_state *mas)
 {
-	struct smr_nodes own = { mas->alloc, mas->alloc_nr };
+	struct smr_nodes draft = { smr_node_of(d->leaf), 1 };
 
 	if (!d->leaf)
 		return;
-	smr_nodes_push(&own, smr_node_of(d->leaf));
-	mas->alloc = own.head;
-	mas->alloc_nr = own.nr;
+	smr_cursor_keep(mas, &draft);
 	d->leaf = NULL;
 }

@@ -344,11 +344,10 @@ static void free_replaced(struct mt_txn *txn, struct smr_nodes *inner)
 /* Adds what the cursor has kept for an abort. */
 static void take_kept(struct mt_txn *txn, struct smr_nodes *list)
 {
-	struct smr_nodes kept = { txn->mas.alloc, txn->mas.alloc_nr };
+	struct smr_nodes kept = smr_own_nodes(&txn->mas);
 
-	txn->mas.alloc = NULL;
-	txn->mas.alloc_nr = 0;
 	smr_nodes_move(list, &kept);
+	smr_set_own_nodes(&txn->mas, &kept);
 }
 
 void mt_txn_commit(struct mt_txn *txn)
