@@ -51,10 +51,10 @@ struct mt_mem;
 
 /*
  * A page source: how an arena gets and gives back its chunks. Both are called from contexts that
- * may block, and from the library's thread that frees after grace periods, without any lock of the
- * library held but for a tree's: mas_preallocate(), mas_expected_entries(), mtree_dup() and
- * transactions keep that while they allocate. They must not use the arena itself: others wait until
- * they have returned. Nor may they fork().
+ * may block, and from the library's thread that frees after grace periods, with no lock held that
+ * others wait for, but for a tree's (mas_preallocate(), mas_expected_entries(), mtree_dup() and
+ * transactions keep that while they allocate) and one that fork() takes: they must not fork. Nor
+ * may they use the arena itself: others wait until they have returned.
  */
 struct mt_mem_ops {
 	/* @size bytes aligned to @align, zeroed or not, or NULL when there are none. */
@@ -105,7 +105,7 @@ MT_API void mt_mem_set_limit(struct mt_mem *mem, size_t limit);
 /*
  * Sets how many nodes the emergency reserve is to hold (64 at first) and fills it, which may block:
  * 0 or -ENOMEM, then the size is set but the reserve is short; every blocking allocation tops it
- * up.
+ * up. (Of more than any memory holds nothing is set.)
  */
 MT_API int mt_mem_set_reserve(struct mt_mem *mem, unsigned long nodes);
 
@@ -119,7 +119,7 @@ MT_API void mt_mem_stats(struct mt_mem *mem, struct mt_mem_stats *stats);
 MT_API void mt_mem_barrier(struct mt_mem *mem);
 
 /*
- * Empties the calling thread's magazines and gives chunks without a used node back, all but one.
+ * Empties the calling thread's magazine and gives chunks without a used node back, all but one.
  * CONTEXT: may block; in a signalling section (fence.h) it gives no chunk back.
  */
 MT_API void mt_mem_trim(struct mt_mem *mem);

@@ -4,10 +4,11 @@
  * lock nor an atomic instruction, and does not touch the node.
  *
  * They are arrays inside the arena, SMR_MAGS of them, claimed by threads as they come: getting one
- * needs no memory. A thread beyond that many works on the arena itself, under its lock. A thread
- * finds its own through a small table in thread-local storage, by the arena's id. Ids are never
- * used again, so what the table says of an arena that is gone matches nothing and needs no cleaning
- * up.
+ * needs no memory, unless a program has so many thread-specific keys that pthread_setspecific()
+ * does; who may not block gets none then. A thread beyond that many works on the arena itself,
+ * under its lock. A thread finds its own through a small table in thread-local storage, by the
+ * arena's id. Ids are never used again, so what the table says of an arena that is gone matches
+ * nothing and needs no cleaning up.
  */
 #ifndef SMR_MEM_MAGAZINE_H
 #define SMR_MEM_MAGAZINE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Getting nodes where blocking is fine. CONTEXT of everything here: SLEEP yes, ALLOC yes (the
- * arena's page source). Never with a tree's internal lock held, nor with any other lock of the
- * library.
+ * arena's page source). With no lock of the library held but a tree's, which those keep that
+ * allocate in place: mas_preallocate(), mas_expected_entries(), mtree_dup(), transactions.
  */
 #ifndef SMR_MEM_REFILL_H
 #define SMR_MEM_REFILL_H
@@ -30,8 +30,5 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
  * section (lock/section.h) they are left for the next time.
  */
 void smr_mem_reap(struct mt_mem *mem);
-
-/* Both for a tree that has become empty: smr_mem_flush_local(), then smr_mem_reap(). */
-void smr_mem_trim_local(struct mt_mem *mem);
 
 #endif
