@@ -745,7 +745,10 @@ enum mt_dump_format {
 	mt_dump_hex,
 };
 
-/* Prints the tree, node by node. CONTEXT: the lock. */
+/*
+ * Prints the tree, node by node. A range that takes several slots of its leaf is said to be in so
+ * many pieces. CONTEXT: the lock.
+ */
 MT_API void mt_dump(const struct maple_tree *mt, enum mt_dump_format format);
 MT_API void mt_dump_to(const struct maple_tree *mt, enum mt_dump_format format, FILE *out);
 /* The same as a Graphviz graph. */
@@ -765,7 +768,7 @@ struct mt_stats {
 	unsigned int height;
 	unsigned long nodes;                    /* all levels */
 	unsigned long level_nodes[MT_PATH_MAX]; /* [0]: leaves */
-	unsigned long level_slots[MT_PATH_MAX]; /* ranges or children in them */
+	unsigned long level_slots[MT_PATH_MAX]; /* children, or pieces of ranges, in them */
 	unsigned long level_room[MT_PATH_MAX];  /* how many they could hold as they are encoded */
 	unsigned long wide_nodes;               /* nodes whose keys need 64 bits */
 	unsigned long entries;                  /* ranges with an entry */

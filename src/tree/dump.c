@@ -26,8 +26,6 @@ static void put_entry(const struct dump *d, const void *entry)
 		fprintf(d->out, d->dec ? "value %lu" : "value %lx", xa_to_value(entry));
 	else if (xa_is_zero(entry))
 		fprintf(d->out, "zero");
-	else if (smr_is_joined(entry))
-		fprintf(d->out, "joined");
 	else if (xa_is_internal(entry))
 		fprintf(d->out, "internal %lu", xa_to_internal(entry));
 	else if (!entry)
@@ -48,32 +46,51 @@ static void put_head(const struct dump *d, const void *enode, unsigned long min,
 		fprintf(d->out, " shift %u base %lx", node->shift, node->base);
 }
 
+/*
+ * The ranges of @leaf as everybody sees them, each of which @line_end follows. Of one in pieces
+ * (run.h) it says in how many.
+ */
+static void put_ranges(const struct dump *d, const void *leaf, unsigned int depth,
+		       unsigned long min, unsigned long max, const char *line_end)
+{
+	void *const *slots = smr_slots(leaf);
+	unsigned int end = smr_count(leaf) - 1, to;
+	unsigned long first = min, last;
+
+	for (unsigned int i = 0; i <= end; i = to + 1, first = last + 1) {
+		to = smr_tail(slots, i, end);
+		if (!slots[i])
+			to = smr_run_to(slots, to, end);
+		last = to < end ? smr_start(leaf, to + 1) - 1 : max;
+		fprintf(d->out, "%*s", (int)depth * 2, "");
+		put_range(d, first, last);
+		fputs(": ", d->out);
+		put_entry(d, slots[i]);
+		if (to > i)
+			fprintf(d->out, " in %u pieces", to - i + 1);
+		fputs(line_end, d->out);
+	}
+}
+
 static void dump_node(const struct dump *d, const void *enode, unsigned int depth,
 		      unsigned long min, unsigned long max)
 {
-	bool leaf = smr_enode_leaf(enode);
 	unsigned int end = smr_count(enode) - 1;
 	unsigned long first = min, last;
 
 	fprintf(d->out, "%*s", (int)depth * 2, "");
 	put_head(d, enode, min, max);
 	fputc('\n', d->out);
+	if (smr_enode_leaf(enode)) {
+		put_ranges(d, enode, depth + 1, min, max, "\n");
+		return;
+	}
 	for (unsigned int i = 0; i <= end; i++, first = last + 1) {
-		const void *slot = smr_slots(enode)[i];
-
 		last = i < end ? smr_start(enode, i + 1) - 1 : max;
-		if (!leaf) {
-			if (d->gaps)
-				fprintf(d->out, "%*s(largest gap: figure %" PRIu32 ")\n",
-					(int)depth * 2 + 2, "", smr_gaps(enode)[i]);
-			dump_node(d, slot, depth + 1, first, last);
-			continue;
-		}
-		fprintf(d->out, "%*s", (int)depth * 2 + 2, "");
-		put_range(d, first, last);
-		fputs(": ", d->out);
-		put_entry(d, slot);
-		fputc('\n', d->out);
+		if (d->gaps)
+			fprintf(d->out, "%*s(largest gap: figure %" PRIu32 ")\n",
+				(int)depth * 2 + 2, "", smr_gaps(enode)[i]);
+		dump_node(d, smr_slots(enode)[i], depth + 1, first, last);
 	}
 }
 
@@ -112,14 +129,11 @@ static void dot_node(const struct dump *d, const void *enode, unsigned long min,
 	put_range(d, min, max);
 	fprintf(d->out, "\\n%u/%u %s", end + 1, smr_kind_cap(smr_enode_kind(enode)),
 		smr_kind_name(smr_enode_kind(enode)));
-	for (unsigned int i = 0; leaf && i <= end; i++, first = last + 1) {
-		last = i < end ? smr_start(enode, i + 1) - 1 : max;
+	if (leaf) {
 		fputs("\\l", d->out);
-		put_range(d, first, last);
-		fputs(": ", d->out);
-		put_entry(d, smr_slots(enode)[i]);
+		put_ranges(d, enode, 0, min, max, "\\l");
 	}
-	fprintf(d->out, "%s\"];\n", leaf ? "\\l" : "");
+	fputs("\"];\n", d->out);
 	for (unsigned int i = 0; !leaf && i <= end; i++, first = last + 1) {
 		const void *child = smr_slots(enode)[i];
 

@@ -115,17 +115,30 @@ static unsigned long gaps_of(const struct range_model *model)
 	return gaps;
 }
 
+/* A line for each range of the model, and no other. */
 static void expect_dump(struct bed *b)
 {
-	char *text;
+	unsigned long first, last = ULONG_MAX, ranges = 0;
+	char *text, *line, *rest;
 	size_t size;
+	void *entry;
 	FILE *out = open_memstream(&text, &size);
 
 	assert_non_null(out);
 	mt_dump_to(&b->tree, mt_dump_dec, out);
 	fclose(out);
-	assert_int_equal(strstr(text, ": joined\n") != NULL,
-			 smr_has_joined(leaf_of(b, b->at)) != 0);
+	do {
+		char start[64];
+
+		first = last + 1;
+		rm_range(&b->model, first, NULL, &last, &entry);
+		snprintf(start, sizeof(start), " %lu-%lu: %s", first, last, entry ? "" : "-");
+		assert_non_null(strstr(text, start));
+		ranges++;
+	} while (last < ULONG_MAX);
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		ranges -= strstr(line, ": ") && !strstr(line, "largest gap");
+	assert_int_equal(ranges, 0);
 	free(text);
 }
 
