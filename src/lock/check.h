@@ -33,6 +33,11 @@ void smr_check_wait_without(const char *what, const void *lock);
  * do.
  */
 void smr_check_grace(enum mt_rcu_flavor flavor);
+/*
+ * Before a wait for all readers of @flavor. False: the thread would wait for itself, for ever,
+ * which has been reported.
+ */
+bool smr_check_synchronize(enum mt_rcu_flavor flavor);
 
 /*
  * ---- Of a struct mt_lock, for mutex.c, and for who may come to take one (bind/queue.c). False:
@@ -122,6 +127,12 @@ static inline void smr_check_wait_without(const char *what, const void *lock)
 static inline void smr_check_grace(enum mt_rcu_flavor flavor)
 {
 	(void)flavor;
+}
+
+static inline bool smr_check_synchronize(enum mt_rcu_flavor flavor)
+{
+	(void)flavor;
+	return true;
 }
 
 static inline void smr_check_init(const struct mt_lock *lock)

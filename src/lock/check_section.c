@@ -143,6 +143,13 @@ void smr_check_grace(enum mt_rcu_flavor flavor)
 	check_read(flavor, "a grace period", smri_frame());
 }
 
+bool smr_check_synchronize(enum mt_rcu_flavor flavor)
+{
+	smri_check_wait("a grace period", NULL, smri_frame());
+	/* A QSBR thread that waits is offline meanwhile, whatever it says. */
+	return !smri_check_on() || flavor == MT_RCU_QSBR || !smr_rcu_read_ongoing(flavor);
+}
+
 /*
  * Of sections that the checker has not seen being entered only those of the default flavour count:
  * to ask liburcu for the others, for each lock, would take as long as all the rest.

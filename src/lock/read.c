@@ -23,6 +23,8 @@ void mt_rcu_read_unlock(const struct maple_tree *mt)
 
 void mt_rcu_synchronize(const struct maple_tree *mt)
 {
-	smr_check_wait("a grace period");
-	smr_rcu_synchronize((enum mt_rcu_flavor)mt->ma_rcu);
+	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+
+	if (smr_check_synchronize(flavor))
+		smr_rcu_synchronize(flavor);
 }

@@ -168,6 +168,27 @@ static void sections_of_every_flavour_end_once(void **state)
 	}
 }
 
+/* Of QSBR, where a thread that waits is no reader, it is no wait without end. */
+static void a_wait_for_oneself_is_reported_and_left_out(void **state)
+{
+	(void)state;
+	for (unsigned int f = 0; f < 4; f++) {
+		enum mt_rcu_flavor flavor = all_flavors[f];
+		DEFINE_MTREE(mt);
+
+		begin(NULL);
+		assert_int_equal(mt_set_rcu_flavor(&mt, flavor), 0);
+		register_reader(flavor);
+		reads(&mt);
+		synchronizes(&mt);
+		expect(LOCKCHECK_WAIT_IN_READ_SECTION, "synchronizes", "reads");
+		reads_no_more(&mt);
+		synchronizes(&mt);
+		expect_nothing();
+		unregister_reader(flavor);
+	}
+}
+
 static pthread_key_t late;
 
 static void reads_no_more_late(void *mt)
@@ -578,6 +599,7 @@ int main(void)
 		TEST(wait_for_readers_of_a_vm_in_a_section),
 		TEST(sections_end_once),
 		TEST(sections_of_every_flavour_end_once),
+		TEST(a_wait_for_oneself_is_reported_and_left_out),
 		TEST(sections_end_in_destructors),
 		TEST(taken_in_a_section_then_held_over_an_allocation),
 		TEST(held_over_an_allocation_then_taken_in_a_section),
