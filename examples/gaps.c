@@ -26,12 +26,14 @@ int main(void)
 
 	/*
 	 * A place aligned to 64 KiB: search for more than is needed, then store the aligned part.
+	 * To preallocate keeps the lock, and so the place; mas_store_gfp() might let go of it.
 	 */
 	mas_lock(&mas);
 	EXPECT(mas_empty_area(&mas, 0x1000, ULONG_MAX, 0x1000 + 0xffff) == 0);
 	at = (mas.index + 0xffff) & ~0xfffful;
 	mas_set_range(&mas, at, at + 0xfff);
-	EXPECT(mas_store_gfp(&mas, &a, GFP_KERNEL) == 0);
+	EXPECT(mas_preallocate(&mas, &a, GFP_KERNEL) == 0);
+	mas_store_prealloc(&mas, &a);
 	mas_unlock(&mas);
 	EXPECT(at == 0x10000 && mtree_load(&mt, 0x10fff) == &a);
 

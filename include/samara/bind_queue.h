@@ -174,7 +174,8 @@ struct bind_config {
 	 * Back-pressure: submit waits while more jobs, operations or bytes (of memory reserved for
 	 * jobs that are not over) than these would be outstanding, unless none is. 0: no bound. Who
 	 * waits is let in as soon as there is room for his job, the longest waiting first; smaller
-	 * jobs pass one that there is no room for, and could do so for ever.
+	 * jobs pass one that there is no room for, and could do so for ever. So could jobs wait
+	 * that fill the bound, for fences of one that finds no room.
 	 */
 	unsigned long max_jobs, max_ops;
 	size_t max_bytes;

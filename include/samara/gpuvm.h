@@ -627,7 +627,10 @@ struct gpuvm_bo {
 	void *rcu[3]; /* until a grace period is over: private */
 };
 
-/* A new pair on no list, one reference; NULL when out of memory. CONTEXT: allocates. */
+/*
+ * A new pair on no list, one reference; NULL when out of memory. Its object counts as resident: if
+ * it is not, gpuvm_bo_evict() comes next. CONTEXT: allocates.
+ */
 MT_API struct gpuvm_bo *gpuvm_bo_create(struct gpuvm *vm, struct gpuvm_object *obj);
 /*
  * One reference more; and one less: true if that was the last. NULL is fine for both. CONTEXT of

@@ -455,7 +455,7 @@ static inline bool mas_is_err(const struct ma_state *mas)
 MT_API void *mas_walk(struct ma_state *mas);
 /* The entry at index at first, then the following entries. */
 MT_API void *mas_find(struct ma_state *mas, unsigned long max);
-/* The same, stopping at gaps too (NULL, status active). */
+/* The same, stopping at gaps too (NULL, status active), though not at one around index. */
 MT_API void *mas_find_range(struct ma_state *mas, unsigned long max);
 MT_API void *mas_find_rev(struct ma_state *mas, unsigned long min);
 MT_API void *mas_find_range_rev(struct ma_state *mas, unsigned long min);
@@ -661,7 +661,10 @@ MT_INLINE_ void *mas_each_(struct ma_state *mas, unsigned long max, struct mt_ea
 
 /*
  * The lowest (rev: highest) gap of @size keys in [min..max]: 0 and [index..last] is the place
- * found, ready for a store; -EBUSY, -EINVAL: the cursor is where it was. CONTEXT: the lock.
+ * found, ready for a store; -EBUSY, -EINVAL: the cursor is where it was. Store with
+ * mas_preallocate() and mas_store_prealloc(), or a gfp that may not block: mas_store_gfp() that
+ * does may let go of the internal lock, and then stores over whoever has taken the place meanwhile.
+ * CONTEXT: the lock.
  */
 MT_API int mas_empty_area(struct ma_state *mas, unsigned long min, unsigned long max,
 			  unsigned long size);
