@@ -2,6 +2,7 @@
 /* Reservation locks: their fences, and transactions that lock many of them. */
 #include "support/cm.h"
 
+#include "base/park.h"
 #include "support/gpuvm_toy.h"
 #include "support/memfault.h"
 
@@ -65,6 +66,64 @@ static void fences(void **state)
 	gpuvm_resv_fini(&resv);
 	for (unsigned int i = 0; i < 5; i++)
 		fence_put(f[i]);
+}
+
+/* Of fences that take turns there is always one to wait for. */
+struct turns {
+	struct gpuvm_resv resv;
+	struct fence *f;
+	int result;
+	bool done;
+};
+
+enum { TIMEOUT_NS = 200000000 };
+
+static void next_turn(struct turns *t)
+{
+	struct fence *f = fence_create(), *before = t->f;
+
+	assert_non_null(f);
+	gpuvm_resv_lock(&t->resv);
+	assert_int_equal(gpuvm_resv_reserve(&t->resv, 1), 0);
+	gpuvm_resv_add(&t->resv, f, GPUVM_USAGE_READ);
+	gpuvm_resv_unlock(&t->resv);
+	t->f = f;
+	if (!before)
+		return;
+	fence_signal(before);
+	fence_put(before);
+}
+
+static void *wait_for_turns(void *arg)
+{
+	struct turns *t = arg;
+
+	t->result = gpuvm_resv_wait(&t->resv, GPUVM_USAGE_READ, TIMEOUT_NS);
+	__atomic_store_n(&t->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/*
+ * The time is for all of them together. Where each one had it, the wait would go on for as long as
+ * more of them come, and find that none is left.
+ */
+static void many_fences_share_a_timeout(void **state)
+{
+	uint64_t end = smr_now() + 50 * (uint64_t)TIMEOUT_NS;
+	struct turns t = { .f = NULL };
+	pthread_t thread;
+
+	(void)state;
+	gpuvm_resv_init(&t.resv);
+	next_turn(&t);
+	assert_int_equal(pthread_create(&thread, NULL, wait_for_turns, &t), 0);
+	while (!__atomic_load_n(&t.done, __ATOMIC_ACQUIRE) && smr_now() < end)
+		next_turn(&t);
+	fence_signal(t.f);
+	pthread_join(thread, NULL);
+	assert_int_equal(t.result, -ETIMEDOUT);
+	fence_put(t.f);
+	gpuvm_resv_fini(&t.resv);
 }
 
 static int lock_more(struct gpuvm_exec *exec)
@@ -539,7 +598,7 @@ int main(void)
 		cmocka_unit_test(mapped_ranges),   cmocka_unit_test(as_many_as_one_likes),
 		cmocka_unit_test(last_references), cmocka_unit_test(another_vm_too),
 		cmocka_unit_test(opposite_orders), cmocka_unit_test(not_asked_for_again),
-		cmocka_unit_test(signals),
+		cmocka_unit_test(signals),         cmocka_unit_test(many_fences_share_a_timeout),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
