@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fork() while other threads use an arena: the child can go on. */
+/* fork() while other threads use an arena, or call back: the child can go on. */
 #include "base/hooks.h"
 #include "base/park.h"
 #include "base/sanitizer.h"
@@ -9,6 +9,9 @@
 #include "pages.h"
 #include "support/cm.h"
 #include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,16 +22,14 @@
 #define CHILD_SECONDS 20
 
 /*
- * fork(), as liburcu wants it, bracketed with its own handlers; in the child, @fn(@mem) says how it
- * ends. How it ended.
+ * fork(), as liburcu wants it, bracketed with its own handlers, the first of which has been called;
+ * in the child, @fn(@mem) says how it ends. How it ended.
  */
-static int status_of_child(int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
+static int status_of_child_in_brackets(int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
 {
 	int status;
-	pid_t pid;
+	pid_t pid = fork();
 
-	urcu_bp_before_fork();
-	pid = fork();
 	if (pid == 0) {
 		alarm(CHILD_SECONDS);
 		urcu_bp_after_fork_child();
@@ -39,6 +40,12 @@ static int status_of_child(int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
 	assert_true(pid > 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
+}
+
+static int status_of_child(int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
+{
+	urcu_bp_before_fork();
+	return status_of_child_in_brackets(fn, mem);
 }
 
 static void expect_child(int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
@@ -447,6 +454,81 @@ static void while_another_has_a_pool_locked(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+/* ---- fork() while the worker has taken callbacks, and waits for a grace period ---- */
+
+struct queued {
+	struct smr_rcu_head head;
+	unsigned int called; /* futex */
+};
+
+static struct queued queued[3];
+
+static void note_called(struct smr_rcu_head *head)
+{
+	set(&container_of(head, struct queued, head)->called);
+}
+
+static int all_are_called(struct mt_mem *mem)
+{
+	(void)mem;
+	if (!smr_rcu_init(MT_RCU_BP))
+		return 1;
+	for (unsigned int i = 0; i < ARRAY_SIZE(queued); i++)
+		await(&queued[i].called);
+	return 0;
+}
+
+/* A callback that keeps the worker from taking more. */
+static struct busy {
+	struct smr_rcu_head head;
+	struct stop s;
+	int tid; /* the worker's */
+	unsigned int over;
+} busy;
+
+static void keep_busy(struct smr_rcu_head *head)
+{
+	(void)head;
+	busy.tid = (int)syscall(SYS_gettid);
+	stand(&busy.s);
+	set(&busy.over);
+}
+
+static bool is_asleep(int tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+	fclose(f);
+	return state == 'S';
+}
+
+/* All of them are called in the child, which has them from a worker that it does not have. */
+static void while_the_worker_waits(void **state)
+{
+	int status;
+
+	(void)state;
+	assert_true(smr_rcu_init(MT_RCU_BP));
+	smr_rcu_call(MT_RCU_BP, &busy.head, keep_busy);
+	await(&busy.s.stands);
+	/* Until the fork is over there is no grace period. */
+	urcu_bp_before_fork();
+	for (unsigned int i = 0; i < ARRAY_SIZE(queued); i++)
+		smr_rcu_call(MT_RCU_BP, &queued[i].head, note_called);
+	set(&busy.s.go);
+	await(&busy.over);
+	while (!is_asleep(busy.tid))
+		sched_yield();
+	status = status_of_child_in_brackets(all_are_called, NULL);
+	assert_int_equal(all_are_called(NULL), 0);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -457,6 +539,7 @@ int main(void)
 		cmocka_unit_test(while_the_worker_gathers),
 		cmocka_unit_test(while_another_calls),
 		cmocka_unit_test(while_another_gets_a_chunk),
+		cmocka_unit_test(while_the_worker_waits),
 	};
 
 #if SMR_TSAN || SMR_ASAN
