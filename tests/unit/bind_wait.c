@@ -5,6 +5,8 @@
  */
 #include "support/bind_bed.h"
 
+#include "base/park.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -367,6 +369,81 @@ static void one_signal_ends_a_wait(void **state)
 	}
 }
 
+/* ---- What comes while a signal does ---- */
+
+struct last_moment {
+	struct smri_bind_wait wait;
+	struct gpuvm_queues *q;
+	bool sleeps;         /* until anything is over; else for one thing */
+	bool waiting, comes; /* GUARD q->lock */
+	int result;
+};
+
+static bool has_come(struct gpuvm_queues *q, struct smri_bind_wait *w)
+{
+	(void)q;
+	return container_of(w, struct last_moment, wait)->comes;
+}
+
+static void *wait_to_the_last(void *arg)
+{
+	struct last_moment *m = arg;
+
+	mt_lock_acquire(&m->q->lock);
+	m->waiting = true;
+	m->result = m->sleeps ? smri_bind_sleep(m->q, SMR_NEVER)
+			      : smri_bind_wait(m->q, &m->wait, SMR_NEVER);
+	mt_lock_release(&m->q->lock);
+	return NULL;
+}
+
+/* Does somebody sleep for the lock that the caller holds? */
+static bool is_wanted(const struct mt_lock *lock)
+{
+	return __atomic_load_n(&lock->word, __ATOMIC_RELAXED) & 0x80000000u;
+}
+
+/* The result, when a signal has ended the wait, and it @comes before the lock is to be had. */
+static int interrupted_while_it_comes(struct gpuvm_queues *q, bool sleeps, bool comes)
+{
+	struct last_moment m = { .wait.over = has_come, .q = q, .sleeps = sleeps };
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, wait_to_the_last, &m), 0);
+	mt_lock_acquire(&q->lock);
+	while (!m.waiting || is_wanted(&q->lock)) { /* who had to sleep for it cannot know */
+		mt_lock_release(&q->lock);
+		mt_lock_acquire(&q->lock);
+	}
+	/* Until it is awake, and waits for the lock. */
+	while (!is_wanted(&q->lock)) {
+		pthread_kill(thread, SIGUSR1);
+		usleep(200);
+	}
+	m.comes = comes;
+	if (comes)
+		smri_bind_tell(q);
+	mt_lock_release(&q->lock);
+	pthread_join(thread, NULL);
+	assert_true(smr_list_empty(&q->waits));
+	assert_int_equal(q->sleepers, 0);
+	return m.result;
+}
+
+/* What has come has been taken for the one who waited, room below a bound say, and is his. */
+static void what_comes_with_a_signal_has_come(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	handle_signals();
+	for (unsigned int sleeps = 0; sleeps < 2; sleeps++) {
+		assert_int_equal(interrupted_while_it_comes(q->vm, sleeps, true), 0);
+		assert_int_equal(interrupted_while_it_comes(q->vm, sleeps, false), -EINTR);
+	}
+	end(q);
+}
+
 /* ---- Reservation locks ---- */
 
 static void *map_both(void *q)
@@ -423,6 +500,7 @@ int main(void)
 		cmocka_unit_test(a_signal_ends_a_wait_for_clean_up),
 		cmocka_unit_test(who_waits_sleeps_on_beside_others),
 		cmocka_unit_test(one_signal_ends_a_wait),
+		cmocka_unit_test(what_comes_with_a_signal_has_come),
 		cmocka_unit_test(nothing_is_held_while_one_is_waited_for),
 	};
 
