@@ -189,6 +189,30 @@ static void a_blocked_vm_blocks_no_other(void **state)
 	end(q);
 }
 
+/* One that has to run something itself gets its turn although there always is a worker. */
+static void who_claims_the_turn_comes_first(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct gpuvm_queues *vm = q->vm;
+	struct smri_bind_turn *turn = &vm->turn[SMRI_BIND_RUN];
+	bool called;
+
+	(void)state;
+	mt_lock_acquire(&vm->lock);
+	turn->claims++;
+	mt_lock_release(&vm->lock);
+	assert_int_equal(submit(q, "map 10+10=A@0", NULL, NULL), 0);
+	mt_lock_acquire(&vm->lock);
+	called = turn->listed || turn->busy;
+	turn->claims--;
+	smri_bind_call(vm, SMRI_BIND_RUN);
+	mt_lock_release(&vm->lock);
+	assert_false(called);
+	settle(q);
+	expect_vm("[10+10=A@0]");
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +224,7 @@ int main(void)
 		cmocka_unit_test(empty_jobs_keep_their_place),
 		cmocka_unit_test(many_fences_and_timelines),
 		cmocka_unit_test(a_blocked_vm_blocks_no_other),
+		cmocka_unit_test(who_claims_the_turn_comes_first),
 	};
 
 	return cmocka_run_group_tests_name("bind_queue", tests, NULL, NULL);
