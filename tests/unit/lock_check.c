@@ -7,6 +7,7 @@
 
 #include "support/child.h"
 #include "support/env.h"
+#include "support/memfault.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -236,6 +237,35 @@ static void taken_twice(void **state)
 	expect_nothing();
 }
 
+static void count(void *nr)
+{
+	++*(unsigned int *)nr;
+}
+
+/* A store that has to drop the lock for memory has it as before afterwards, mistakes included. */
+static void taken_twice_and_dropped_for_memory(void **state)
+{
+	unsigned int drops = 0;
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 1, 5);
+
+	(void)state;
+	locks(&mt);
+	locks_again(&mt);
+	expect(LOCKCHECK_LOCK_RECURSION, "locks_again", "locks");
+	memfault_nth(1);
+	memfault_on_unlock(count, &drops);
+	assert_int_equal(mas_store_gfp(&mas, &mt, GFP_KERNEL), 0);
+	memfault_ok();
+	assert_int_equal(drops, 1);
+	mtree_unlock(&mt);
+	assert_true(mt_lock_is_held(&mt));
+	mtree_unlock(&mt);
+	assert_false(mt_lock_is_held(&mt));
+	expect_nothing();
+	mtree_destroy(&mt);
+}
+
 /* Those for which a thread's table has no room are let go of like others. */
 static void a_hundred_locks(void **state)
 {
@@ -302,6 +332,41 @@ static void let_go_by_another(void **state)
 	assert_true(mt_lock_try(&mt.ma_lock));
 	unlocks(&mt);
 	assert_int_equal(seen.nr, 1);
+}
+
+/* What went wrong in the child of a thread that held, one in the other, @a, @mt's lock and @b. */
+static int look_at_holds(void *mt)
+{
+	DEFINE_MTREE(other);
+
+	if (lockcheck_held(&((struct maple_tree *)mt)->ma_lock))
+		return 1;
+	if (!lockcheck_held(&a) || !lockcheck_held(&b))
+		return 2;
+	lets_go(&b);
+	locks(&other); /* the only tree's, as far as it goes */
+	unlocks(&other);
+	lets_go(&a);
+	return lockcheck_held(&a) || lockcheck_held(&b) || seen.nr ? 3 : 0;
+}
+
+/* The library's locks go by thread, and the thread that had this one is not there. */
+static void held_over_a_fork(void **state)
+{
+	DEFINE_MTREE(mt);
+	char text[1024];
+	int status;
+
+	(void)state;
+	takes(&a, &class_a, 0);
+	locks(&mt);
+	takes(&b, &class_b, 0);
+	status = child_status(look_at_holds, &mt, text, sizeof(text));
+	lets_go(&b);
+	unlocks(&mt);
+	lets_go(&a);
+	expect_nothing();
+	assert_int_equal(status, 0);
 }
 
 /* ---- Reports ---- */
@@ -606,6 +671,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(prints_and_aborts), /* these fork, which is best done first */
 		TEST(gives_up_when_a_table_is_full),
+		TEST(held_over_a_fork),
 		TEST(threads_beyond_go_unwatched),
 		TEST(order_of_two),
 		TEST(order_of_four),
@@ -618,6 +684,7 @@ int main(void)
 		TEST(two_trees),
 		TEST(six_trees),
 		TEST(taken_twice),
+		TEST(taken_twice_and_dropped_for_memory),
 		TEST(a_hundred_locks),
 		TEST(initialised_anew),
 		TEST(let_go_by_another),
