@@ -96,6 +96,36 @@ static void another_mapping_goes(void **state)
 	tear_down();
 }
 
+/* In the second step all objects that are still mapped are locked, and those alone. */
+static void lock_what_is_mapped(struct toy *t, const struct gpuva_op *op)
+{
+	struct gpuvm_exec exec = { .vm = &t->vm };
+
+	assert_int_equal(toy_apply(t, op), 0);
+	if (t->steps != 1)
+		return;
+	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, 0x1000), 0);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(gpuvm_resv_is_held(t->objs[i].resv), i >= 2);
+	gpuvm_exec_unlock(&exec);
+}
+
+static void objects_are_locked_in_a_step(void **state)
+{
+	struct toy_config config = { .range = 0x1000, .external = true };
+
+	(void)state;
+	assert_int_equal(toy_init(&toy, &config), 0);
+	gpuvm_lock(&toy.vm);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(toy_insert(&toy, 0x10 + 0x10 * (uint64_t)i, 0x10, i, 0), 0);
+	step_by(lock_what_is_mapped);
+	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0x10, 0x30), 0);
+	assert_int_equal(toy.steps, 3);
+	expect_vm("[40+10=D@0]");
+	tear_down();
+}
+
 /* ---- Remaps ---- */
 
 /* Keeps less than it might, so the remap is one of the driver's own. */
@@ -350,6 +380,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_mapping_goes),
+		cmocka_unit_test(objects_are_locked_in_a_step),
 		cmocka_unit_test(a_remap_of_the_drivers_own),
 		cmocka_unit_test(a_map_in_halves),
 		cmocka_unit_test(beside_what_is_reserved),
