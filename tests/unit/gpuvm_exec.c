@@ -68,6 +68,28 @@ static void fences(void **state)
 		fence_put(f[i]);
 }
 
+/* Room to spare is only wished for. */
+static void the_last_slots_need_no_memory(void **state)
+{
+	struct fence *f = fence_create();
+	struct gpuvm_resv resv;
+
+	(void)state;
+	gpuvm_resv_init(&resv);
+	gpuvm_resv_lock(&resv);
+	assert_int_equal(gpuvm_resv_reserve(&resv, 1), 0);
+	gpuvm_resv_add(&resv, f, GPUVM_USAGE_READ);
+	fence_signal(f);
+	memfault_none();
+	assert_int_equal(gpuvm_resv_reserve(&resv, resv.room), 0);
+	assert_int_equal(gpuvm_resv_reserve(&resv, 1), -ENOMEM);
+	memfault_ok();
+	assert_int_equal(resv.reserved, resv.room);
+	gpuvm_resv_unlock(&resv);
+	gpuvm_resv_fini(&resv);
+	fence_put(f);
+}
+
 /* Of fences that take turns there is always one to wait for. */
 struct turns {
 	struct gpuvm_resv resv;
@@ -593,12 +615,19 @@ static void signals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fences),          cmocka_unit_test(transactions),
-		cmocka_unit_test(objects_named),   cmocka_unit_test(callbacks),
-		cmocka_unit_test(mapped_ranges),   cmocka_unit_test(as_many_as_one_likes),
-		cmocka_unit_test(last_references), cmocka_unit_test(another_vm_too),
-		cmocka_unit_test(opposite_orders), cmocka_unit_test(not_asked_for_again),
-		cmocka_unit_test(signals),         cmocka_unit_test(many_fences_share_a_timeout),
+		cmocka_unit_test(fences),
+		cmocka_unit_test(transactions),
+		cmocka_unit_test(objects_named),
+		cmocka_unit_test(callbacks),
+		cmocka_unit_test(mapped_ranges),
+		cmocka_unit_test(as_many_as_one_likes),
+		cmocka_unit_test(last_references),
+		cmocka_unit_test(another_vm_too),
+		cmocka_unit_test(opposite_orders),
+		cmocka_unit_test(not_asked_for_again),
+		cmocka_unit_test(signals),
+		cmocka_unit_test(many_fences_share_a_timeout),
+		cmocka_unit_test(the_last_slots_need_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
