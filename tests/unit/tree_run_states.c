@@ -72,6 +72,34 @@ static void cursors_stop_and_go_on(void **state)
 	on_beds(true, STATES, moves);
 }
 
+/* One of the pieces of a gap that a cursor stands in gets an entry: it goes on beyond them all. */
+static void fills_gap_of_cursor(struct bed *b)
+{
+	unsigned long at = b->at + b->variant % 3 * LEN, key, first, last;
+	MA_STATE(mas, &b->tree, first_key(b, b->at), 0);
+	bool up = b->variant / 3 % 2, amid = b->variant / 6;
+	void *entry;
+
+	make_gap(b);
+	assert_null(mas_walk(&mas));
+	key = up ? mas.last + 1 : mas.index - 1;
+	fill(b, at, at + LEN - 1);
+	expect_quiet(b);
+	if (amid)
+		mas.seq = b->tree.ma_seq; /* as if it had looked at its place before */
+	rm_range(&b->model, key, &first, &last, &entry);
+	assert_non_null(entry);
+	assert_ptr_equal(up ? mas_next_range(&mas, ULONG_MAX) : mas_prev_range(&mas, 0), entry);
+	assert_int_equal(mas.index, first);
+	assert_int_equal(mas.last, last);
+}
+
+static void cursors_pass_what_was_their_gap(void **state)
+{
+	(void)state;
+	on_beds(true, 12, fills_gap_of_cursor);
+}
+
 /* From the range before the pieces to the one behind them, in steps of half a range. */
 enum { STEPS = 5 * LEN / HALF, PAIRS = STEPS * (STEPS + 1) / 2 };
 
@@ -189,6 +217,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cursors_stop_and_go_on),
+		cmocka_unit_test(cursors_pass_what_was_their_gap),
 		cmocka_unit_test(every_store),
 		cmocka_unit_test(counted_printed_and_copied),
 	};
