@@ -6,6 +6,8 @@
 #include "bind_dry.h"
 #include "bind_picture.h"
 
+#include "base/hooks.h"
+
 #include <pthread.h>
 
 /*
@@ -120,6 +122,102 @@ static void old_mappings_fill_the_spare(void **state)
 	end(q);
 }
 
+/* And what that leaves missing, as soon as a job is over and there is memory again. */
+static void the_end_of_a_job_fills_the_spare(void **state)
+{
+	struct bind_queue *q = begin_without_memory("map 0+100=A@0");
+
+	(void)state;
+	memfault_ok();
+	assert_int_equal(submit(q, "", NULL, NULL), 0);
+	settle_all(q);
+	memfault_none();
+	assert_int_equal(submit(q, "unmap 10+4", NULL, NULL), 0);
+	settle_all(q);
+	expect_vm("[0+10=A@0 14+2c=A@14 50+b0=A@50]");
+	end(q);
+}
+
+/* ---- What one that needs memory waits for ---- */
+
+/* The first time that somebody asks for memory: he gets none yet, but then there is some. */
+static void bring_memory(void *arg)
+{
+	struct gpuvm_queues *q = arg;
+
+	smr_hook_reset();
+	mt_lock_acquire(&q->lock);
+	smri_bind_tell(q);
+	mt_lock_release(&q->lock);
+}
+
+/* What is over by the time that it would wait may have brought memory: it tries again. */
+static void what_was_over_before_counts(void **state)
+{
+	struct bind_queue *q = begin_without_memory("map 0+100=A@0");
+
+	(void)state;
+	smr_hook_set_asked(bring_memory, q->vm);
+	assert_int_equal(submit(q, "unmap 10+4", NULL, NULL), 0);
+	settle_all(q);
+	assert_int_equal(stats().unmaps_inline, 0);
+	expect_vm("[0+10=A@0 14+2c=A@14 50+b0=A@50]");
+	end(q);
+}
+
+struct cutter {
+	struct bind_queue *q;
+	int result;
+	unsigned int done;
+};
+
+static void *cut(void *arg)
+{
+	struct cutter *c = arg;
+
+	c->result = submit(c->q, "unmap 10+4", NULL, NULL);
+	__atomic_store_n(&c->done, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static bool somebody_sleeps(struct gpuvm_queues *q)
+{
+	bool sleeps;
+
+	mt_lock_acquire(&q->lock);
+	sleeps = q->sleepers > 0;
+	mt_lock_release(&q->lock);
+	return sleeps;
+}
+
+/* No job is outstanding, but mappings that readers may see: when they end there may be memory. */
+static void old_mappings_are_waited_for(void **state)
+{
+	struct bind_queue *q =
+		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
+	struct bind_job job = { .flags = BIND_NONBLOCK }; /* who reads must not wait */
+	struct cutter c = { .q = q };
+	pthread_t thread;
+
+	(void)state;
+	gpuvm_read_lock(&bt.toy.vm);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+10; unmap 220+10", &job), 0);
+	assert_int_equal(stats().jobs, 0);
+	assert_int_equal(stats().vas_limbo, 2);
+	assert_int_equal(pthread_create(&thread, NULL, cut, &c), 0);
+	while (!somebody_sleeps(q->vm) && !now(&c.done))
+		usleep(100);
+	memfault_ok();
+	gpuvm_read_unlock(&bt.toy.vm);
+	pthread_join(thread, NULL);
+	assert_int_equal(c.result, 0);
+	settle_all(q);
+	expect_vm("[0+10=A@0 14+2c=A@14 50+b0=A@50]");
+	end(q);
+}
+
+/* ---- Records ---- */
+
 /* Records of it that have become mappings are no other than those of the pool. */
 static void the_spare_becomes_mappings_like_others(void **state)
 {
@@ -228,6 +326,9 @@ int main(void)
 		cmocka_unit_test(unmaps_of_objects_live_on_the_spare),
 		cmocka_unit_test(the_spare_comes_back_whole),
 		cmocka_unit_test(old_mappings_fill_the_spare),
+		cmocka_unit_test(the_end_of_a_job_fills_the_spare),
+		cmocka_unit_test(what_was_over_before_counts),
+		cmocka_unit_test(old_mappings_are_waited_for),
 		cmocka_unit_test(the_spare_becomes_mappings_like_others),
 		cmocka_unit_test(cutting_comes_to_an_end),
 		cmocka_unit_test(strict_unmaps_have_all_they_need),
