@@ -145,6 +145,28 @@ double iterate_ns(const bench_peer &peer, void *tree, const key_set &keys)
 	return (now_ns() - start) / static_cast<double>(rounds * keys.sorted.size());
 }
 
+/* What is erased is gone, and what is stored is there: not timed. */
+void check_changes(const bench_peer &peer, void *tree, const key_set &keys)
+{
+	const size_t some = std::min<size_t>(keys.moves.size(), 1000);
+
+	if (peer.can & BENCH_APART)
+		return;
+	if (peer.enter)
+		peer.enter();
+	for (size_t i = 0; i < some; i++) {
+		const bench_range &range = keys.moves[i];
+
+		if (peer.erase(tree, range.first) != range.entry || peer.load(tree, range.last))
+			wrong_answer(peer, "erase");
+		if (peer.store(tree, range.first, range.last, range.entry) != 0 ||
+		    peer.load(tree, range.first) != range.entry)
+			wrong_answer(peer, "store after erase");
+	}
+	if (peer.leave)
+		peer.leave();
+}
+
 double churn_ns(const bench_peer &peer, void *tree, const key_set &keys, size_t ops)
 {
 	const double start = now_ns();
@@ -314,6 +336,7 @@ void run_single(const bench_peer &peer, const key_set &keys, const options &opt,
 	run_loads(peer, tree, keys, opt, sink);
 	sink("bytes", bytes_each(peer, tree, keys));
 	if (peer.can & BENCH_CAN_STORE && (wanted(opt, "churn") || wanted(opt, "bytes-churn"))) {
+		check_changes(peer, tree, keys);
 		sink("churn", churn_ns(peer, tree, keys, changes));
 		sink("bytes-churn", bytes_each(peer, tree, keys));
 	}
@@ -340,6 +363,8 @@ void run_in_order(const bench_peer &peer, const key_set &keys, const report::sin
 				wrong_answer(peer, "erase in order");
 		erases += now_ns() - middle;
 		stores += middle - start;
+		if (peer.iterate(tree).count != 0)
+			wrong_answer(peer, "what erases leave");
 		peer.destroy(tree);
 	}
 	sink("append", stores / ops);
