@@ -96,7 +96,7 @@ MT_API int fence_add_callback(struct fence *f, struct fence_cb *cb, fence_fn fn)
  * True: removed, and its function will not be called. False: it has run (and has returned), or was
  * never added to @f (@cb is all zero then, or fence_add_callback() has refused it). Not for one
  * that has been added to another fence meanwhile. CONTEXT: waits for @cb's function if that is
- * running; not within a callback of @f.
+ * running; not within a callback of @f, nor with a lock held that the function takes.
  */
 MT_API bool fence_remove_callback(struct fence *f, struct fence_cb *cb);
 

@@ -522,13 +522,14 @@ enum gpuvm_hole {
 };
 
 /*
- * Finds @size free units at a multiple of @align (0 and 1: any) inside [start, end) and the managed
- * interval, and says where in *@addr. Nothing is taken: insert a mapping there under the same lock.
- * 0; -ENOSPC; -EINVAL: size 0, align no power of two. Gaps that are too small are skipped all at
- * once, those that are large enough and hold no multiple of @align are looked at one by one: keep
- * what is aligned in a part of the space of its own. CONTEXT: HOLDS the VM's lock; sweeps empty
- * markers first, and so may allocate, as gpuvm_sweep(). With queues it leaves markers alone, and
- * TAKES the lock where it is not held: what is queued may then take the place first.
+ * Finds @size free units at a multiple of @align (0 and 1: any), and of what gpuvm_set_align() has
+ * said, inside [start, end) and the managed interval, and says where in *@addr. Nothing is taken:
+ * insert a mapping there under the same lock. 0; -ENOSPC; -EINVAL: size 0, align no power of two.
+ * Gaps that are too small are skipped all at once, those that are large enough and hold no multiple
+ * of @align are looked at one by one: keep what is aligned in a part of the space of its own.
+ * CONTEXT: HOLDS the VM's lock; sweeps empty markers first, and so may allocate, as gpuvm_sweep().
+ * With queues it leaves markers alone, and TAKES the lock where it is not held: what is queued may
+ * then take the place first.
  */
 MT_API int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint64_t align,
 			   uint64_t start, uint64_t end, enum gpuvm_hole where);
@@ -665,7 +666,7 @@ MT_API void gpuvm_bo_extobj_add(struct gpuvm_bo *vm_bo);
  * locked or validated.
  */
 MT_API void gpuvm_bo_evict(struct gpuvm_bo *vm_bo, bool evict);
-/* The same for every pair of the object, in all VMs. */
+/* The same for every pair of the object, in all VMs. TAKES the object's lock. */
 MT_API void gpuvm_bo_gem_evict(struct gpuvm_object *obj, bool evict);
 
 /*
@@ -728,7 +729,10 @@ struct gpuvm_exec {
 MT_API int gpuvm_exec_lock(struct gpuvm_exec *exec);
 MT_API int gpuvm_exec_lock_array(struct gpuvm_exec *exec, struct gpuvm_object *const objs[],
 				 unsigned int nr);
-/* Only the objects mapped in the range. CONTEXT: HOLDS the VM's lock. */
+/*
+ * Only the objects mapped in the range: neither the VM's own, nor what extra.fn, which is not
+ * called, would ask for. CONTEXT: HOLDS the VM's lock.
+ */
 MT_API int gpuvm_exec_lock_range(struct gpuvm_exec *exec, uint64_t addr, uint64_t range);
 /* Unlocks all, and then drops its references to the objects. */
 MT_API void gpuvm_exec_unlock(struct gpuvm_exec *exec);
@@ -739,8 +743,8 @@ MT_API void gpuvm_exec_unlock(struct gpuvm_exec *exec);
 MT_API int gpuvm_exec_prepare_obj(struct gpuvm_exec *exec, struct gpuvm_object *obj,
 				  unsigned int nr);
 /*
- * The parts of gpuvm_exec_lock(), for extra.fn: the VM's r_obj; all external objects; a range's
- * objects.
+ * The parts of gpuvm_exec_lock(), for extra.fn: the VM's r_obj; all external objects (with
+ * GPUVM_RESV_PROTECTED after the former); a range's objects.
  */
 MT_API int gpuvm_prepare_vm(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr);
 MT_API int gpuvm_prepare_objects(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr);

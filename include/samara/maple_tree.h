@@ -102,7 +102,10 @@ struct maple_tree {
 		}                                                                            \
 	}
 
-/* Static initialisers. The external form does not add MT_FLAGS_LOCK_EXTERN: pass it in @flags. */
+/*
+ * Static initialisers. The external form does not add MT_FLAGS_LOCK_EXTERN, which is to be in
+ * @flags, nor does it record @lock.
+ */
 #define MTREE_INIT(name, flags) MT_TREE_INIT_(flags)
 #define MTREE_INIT_EXT(name, flags, lock) MT_TREE_INIT_(flags)
 #define DEFINE_MTREE(name) struct maple_tree name = MTREE_INIT(name, 0)
@@ -133,8 +136,9 @@ static inline bool mt_external_lock(const struct maple_tree *mt)
 /*
  * Says which lock protects a tree made with MT_FLAGS_LOCK_EXTERN. @lock is any pointer; the library
  * never takes or releases it. With @is_held, which tells whether the calling thread holds @lock, a
- * library with the checker (lockcheck.h) checks every write. Nothing happens to a tree that has its
- * own lock.
+ * library with the checker (lockcheck.h) checks every write; any thread may ask it at any time, and
+ * it must not wait. Nothing happens to a tree that has its own lock. CONTEXT: after
+ * mt_init_flags(), before the tree is shared.
  */
 static inline void mt_set_external_lock_check(struct maple_tree *mt, void *lock,
 					      bool (*is_held)(void *lock))
@@ -201,9 +205,9 @@ MT_API void mt_clear_in_rcu(struct maple_tree *mt);
  */
 /*
  * CONTEXT: no lock needed in RCU mode (a read-side section is entered inside); otherwise hold the
- * lock, or exclude writers. Never waits, retries or writes. The object an entry points to is the
- * caller's affair: to keep using it, be in a read-side section yourself, hold the lock, or own a
- * reference.
+ * lock, or exclude writers. Never waits, retries or writes, but that a thread's first section
+ * registers it (rcu.h). The object an entry points to is the caller's affair: to keep using it, be
+ * in a read-side section yourself, hold the lock, or own a reference.
  */
 
 /* The entry of @index; NULL for a gap and for a zero entry. */
@@ -220,7 +224,8 @@ MT_API void mtree_load_batch(struct maple_tree *mt, const unsigned long index[],
 
 /*
  * The first entry whose range contains *@index or lies above it and starts at or below @max, zero
- * entries skipped; then *@index is one past its range (0 past ULONG_MAX). NULL when there is none.
+ * entries skipped; then *@index is one past its range (0 past ULONG_MAX). NULL when there is none,
+ * and *@index stays.
  */
 MT_API void *mt_find(struct maple_tree *mt, unsigned long *index, unsigned long max);
 /* The same, but NULL when *@index is 0, so that a loop ends where the key space does. */
@@ -250,8 +255,10 @@ MT_API void *mt_prev(struct maple_tree *mt, unsigned long index, unsigned long m
  * CONTEXT: TAKES the internal lock, which the caller must not hold; forbidden with an external
  * lock. With a @gfp that may block the lock is dropped while memory is got, and the operation
  * starts over, so another writer may come between; the result is still that of the operation done
- * at one moment. Returns 0 or -EINVAL (first > last, or a reserved entry), -ENOMEM, and what is
- * named below. See docs/locking.md.
+ * at one moment. Such a @gfp is not for signalling sections (fence.h). Returns 0 or -EINVAL (@first
+ * is above @last, or xa_is_advanced() of the entry), -ENOMEM, and what is named below. A store over
+ * exactly one range needs no memory, but for an entry with the low bits 10 at key 0 of a tree that
+ * holds nothing else. See docs/locking.md.
  */
 
 MT_API int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp);
@@ -259,7 +266,7 @@ MT_API int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, 
 MT_API int mtree_store_range(struct maple_tree *mt, unsigned long first, unsigned long last,
 			     void *entry, gfp_t gfp);
 MT_API int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp);
-/* Stores only where every key is free, else -EEXIST. */
+/* Stores only where every key is free, else -EEXIST; NULL nowhere, but looks all the same. */
 MT_API int mtree_insert_range(struct maple_tree *mt, unsigned long first, unsigned long last,
 			      void *entry, gfp_t gfp);
 /*
@@ -271,7 +278,8 @@ MT_API void *mtree_erase(struct maple_tree *mt, unsigned long index);
 /*
  * Stores @entry over the lowest (rrange: highest) free @size keys inside [min..max] and says where
  * in *@startp. Trees with MT_FLAGS_ALLOC_RANGE only. -EBUSY: no gap fits; -EINVAL: size is 0 or
- * more than the limits hold. NULL is stored nowhere: *@startp says where an entry would go.
+ * more than the limits hold, the tree has no gap figures, or the entry is the library's own, here
+ * XA_ZERO_ENTRY, too. NULL is stored nowhere: *@startp says where an entry would go.
  */
 MT_API int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry,
 			     unsigned long size, unsigned long min, unsigned long max, gfp_t gfp);
@@ -292,17 +300,19 @@ MT_API int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void
 /*
  * Reserves [first..last]: every key must be free (-EEXIST). The range then reads as NULL through
  * the normal API (mt_next(), mt_prev() and mtree_erase() return XA_ZERO_ENTRY), but is no gap, and
- * a later mtree_store_range() of exactly this range needs no memory and cannot fail.
- * mtree_release() makes what is still reserved of [first..last] free again and leaves entries
- * stored meanwhile alone. (Samara's own; Linux has it for the XArray only.)
+ * a later mtree_store_range() of exactly this range needs no memory and cannot fail; in a
+ * transaction (txn.h) a store may. mtree_release() makes what is still reserved of [first..last]
+ * free again, all or nothing, and leaves entries stored meanwhile alone; it gets memory as with
+ * GFP_KERNEL. (Samara's own; Linux has it for the XArray only.)
  */
 MT_API int mtree_reserve(struct maple_tree *mt, unsigned long first, unsigned long last, gfp_t gfp);
 MT_API int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last);
 
 /*
  * Makes the empty tree @dst a copy of @mt, node by node; entries are copied as pointers. -EINVAL
- * when @dst is not empty or the flags differ. mtree_dup() TAKES both locks, @dst's first, and keeps
- * them while it allocates; __mt_dup() takes none: the caller holds both.
+ * when @dst is not empty or the flags differ. Nodes come from @dst's arena; that and its flavour
+ * stay. mtree_dup() TAKES both locks, @dst's first, and keeps them while it allocates; __mt_dup()
+ * takes none: the caller holds both.
  */
 MT_API int mtree_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp);
 MT_API int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp);
@@ -423,7 +433,8 @@ static inline void mas_set(struct ma_state *mas, unsigned long index)
 }
 
 /*
- * Gives the position up, so that the lock may be released; the next call goes on behind the range.
+ * Gives the position up, so that the lock may be released; mas_find() then goes on above the range,
+ * mas_find_rev() below it, mas_next() and mas_prev() step from the range around index.
  */
 static inline void mas_pause(struct ma_state *mas)
 {
@@ -448,7 +459,8 @@ static inline bool mas_is_err(const struct ma_state *mas)
 /*
  * CONTEXT: the lock, or in RCU mode a read-side section (mt_rcu_read_lock()). Zero entries are
  * returned like any other. A range returned starts at or below @max (ends at or above @min) and may
- * go beyond it. [index..last] is the range found.
+ * go beyond it. [index..last] is the range found. NULL at the limit, at the end, and in status
+ * error. What stops at gaps is not at its end as long as last is below @max (index above @min).
  */
 
 /* The entry at index, whatever the status was. */
@@ -681,10 +693,15 @@ MT_API int mas_empty_area_rev(struct ma_state *mas, unsigned long min, unsigned 
  * which mas_find() may begin with the range that was stored.
  */
 
-/* Stores with what can be had without blocking; the former entry of index. Errors: mas_is_err(). */
+/*
+ * Stores with what can be had without blocking; the former entry of index. Errors: mas_is_err(),
+ * -ENOMEM or -EINVAL. In status error nothing is stored.
+ */
 MT_API void *mas_store(struct ma_state *mas, void *entry);
 /*
- * 0, -ENOMEM, -EINVAL. Drops and retakes an internal lock when @gfp may block and memory is short.
+ * 0, -ENOMEM, -EINVAL; in status error that error, and nothing is stored. Drops and retakes an
+ * internal lock when @gfp may block and memory is short. Nodes that the cursor owned are used
+ * first, and the rest given back.
  */
 MT_API int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
 /*
@@ -721,7 +738,7 @@ static inline unsigned long mas_allocated(const struct ma_state *mas)
 
 /*
  * After mas_store(): is it to be tried again? Gets the memory it lacked, dropping the lock if it
- * may.
+ * may. False: done, or failed (mas_is_err()).
  */
 MT_API bool mas_nomem(struct ma_state *mas, gfp_t gfp);
 /* Frees the memory the cursor owns and ends a bulk load. Position and range stay. */
@@ -729,11 +746,16 @@ MT_API void mas_destroy(struct ma_state *mas);
 
 /*
  * Gets nodes for about @nr_entries ascending mas_store()s on this cursor, and what holders of the
- * credits (credits.h) that are out on the tree come to need beside them. 0 or -ENOMEM. May block.
+ * credits (credits.h) that are out on the tree come to need beside them. For trees that are not in
+ * RCU mode. 0, or -ENOMEM, and the cursor owns nothing. May block, keeping the lock. mas_destroy(),
+ * mas_store_gfp() and mas_erase() end the load.
  */
 MT_API int mas_expected_entries(struct ma_state *mas, unsigned long nr_entries);
 
-/* mtree_alloc_cyclic() for a cursor. */
+/*
+ * mtree_alloc_cyclic() for a cursor, which checks neither the tree's flags nor the entry. After
+ * -ENOMEM the cursor is in status error.
+ */
 MT_API int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 			    unsigned long range_lo, unsigned long range_hi, unsigned long *next,
 			    gfp_t gfp);

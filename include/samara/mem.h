@@ -53,8 +53,9 @@ struct mt_mem;
  * A page source: how an arena gets and gives back its chunks. Both are called from contexts that
  * may block, and from the library's thread that frees after grace periods, with no lock held that
  * others wait for, but for a tree's (mas_preallocate(), mas_expected_entries(), mtree_dup() and
- * transactions keep that while they allocate) and one that fork() takes: they must not fork. Nor
- * may they use the arena itself: others wait until they have returned.
+ * transactions keep that while they allocate; every store keeps an external one) and one that
+ * fork() takes: they must not fork. Nor may they use the arena itself: others wait until they have
+ * returned.
  */
 struct mt_mem_ops {
 	/* @size bytes aligned to @align, zeroed or not, or NULL when there are none. */

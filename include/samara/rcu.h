@@ -38,7 +38,7 @@ enum mt_rcu_flavor {
 /*
  * Enter / leave a read-side section of @mt's flavour. Sections nest. Never blocks, but for a
  * thread's first, as above. In a tree that is not in RCU mode the section protects nothing (hold
- * the lock instead).
+ * the lock instead). Inside, wait for no grace period, no fence, and no lock whose holder does.
  */
 MT_API void mt_rcu_read_lock(const struct maple_tree *mt);
 MT_API void mt_rcu_read_unlock(const struct maple_tree *mt);

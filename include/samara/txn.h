@@ -53,8 +53,9 @@ struct mt_txn {
 MT_API void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt);
 
 /*
- * mtree_store_range() within the transaction: 0, -EINVAL, -ENOMEM. After an error the transaction
- * is as before the call: go on, commit what there is, or abort.
+ * mtree_store_range() within the transaction: 0, -EINVAL, -ENOMEM, the latter also over exactly one
+ * range, reserved or not. After an error the transaction is as before the call: go on, commit what
+ * there is, or abort.
  */
 MT_API int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long last,
 			      void *entry, gfp_t gfp);
