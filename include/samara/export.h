@@ -11,6 +11,16 @@
 #error "Samara needs a system whose pointers and longs have 64 bits."
 #endif
 
+/* -fshort-enums lays structs out otherwise than the library has them. */
+enum mt_enum_ { MT_ENUM_ };
+#ifdef __cplusplus
+static_assert(sizeof(enum mt_enum_) == sizeof(int),
+	      "Samara needs enums like int: no -fshort-enums");
+#else
+_Static_assert(sizeof(enum mt_enum_) == sizeof(int),
+	       "Samara needs enums like int: no -fshort-enums");
+#endif
+
 #define MT_API __attribute__((visibility("default")))
 
 #ifdef __cplusplus

@@ -95,14 +95,14 @@ static inline bool xa_is_zero(const void *entry)
 /* Entries that mtree_store*() and mtree_insert*() refuse. */
 static inline bool xa_is_advanced(const void *entry)
 {
-	return xa_is_internal(entry) && (unsigned long)entry <= (unsigned long)XA_RETRY_ENTRY;
+	return xa_is_internal(entry) && xa_to_internal(entry) <= xa_to_internal(XA_RETRY_ENTRY);
 }
 
 /* Is @entry an encoded negative errno, -1 to -4095? */
 static inline bool xa_is_err(const void *entry)
 {
 	return xa_is_internal(entry) &&
-	       (unsigned long)entry >= (unsigned long)xa_mk_internal(-4095UL);
+	       xa_to_internal(entry) >= xa_to_internal(xa_mk_internal(-4095UL));
 }
 
 /* The negative errno that @entry encodes, 0 for everything else. */
