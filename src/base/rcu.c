@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rcu.h"
+#include "base/thread.h"
 #include <errno.h>
 #include <samara/maple_tree.h>
 
@@ -154,8 +155,13 @@ void smr_rcu_call_nodes(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 
 void smr_rcu_synchronize(enum mt_rcu_flavor flavor)
 {
+	int cancel;
+
 	smr_assert(flavor == MT_RCU_QSBR || !smr_rcu_read_ongoing(flavor));
+	/* It polls, with its locks held. */
+	cancel = smr_cancel_off();
 	flavors[flavor]->update_synchronize_rcu();
+	smr_cancel_restore(cancel);
 	smri_rcu_acquire(flavor);
 }
 

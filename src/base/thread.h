@@ -11,4 +11,21 @@
  */
 int smr_thread_start(pthread_t *thread, void *(*fn)(void *arg), void *arg);
 
+/*
+ * Around what the C library takes for a place to cancel the thread, which would leave undone what
+ * it is amid. The library's own waits are no such places.
+ */
+static inline int smr_cancel_off(void)
+{
+	int state = PTHREAD_CANCEL_ENABLE;
+
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	return state;
+}
+
+static inline void smr_cancel_restore(int state)
+{
+	(void)pthread_setcancelstate(state, NULL);
+}
+
 #endif

@@ -130,6 +130,8 @@ static void *work(void *arg)
 /* Ends the first @nr threads. */
 static void stop(struct bind_workers *w, unsigned int nr)
 {
+	int cancel = smr_cancel_off();
+
 	smr_check_wait("threads that run jobs");
 	mt_lock_acquire(&w->lock);
 	w->stop = true;
@@ -138,6 +140,7 @@ static void stop(struct bind_workers *w, unsigned int nr)
 	smr_wake(&w->event, INT_MAX);
 	for (unsigned int i = 0; i < nr; i++)
 		pthread_join(w->thread[i], NULL);
+	smr_cancel_restore(cancel);
 }
 
 struct bind_workers *bind_workers_create(unsigned int nr)

@@ -9,6 +9,7 @@
  */
 #include "fence/fence_internal.h"
 
+#include "base/thread.h"
 #include "mem/heap.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -34,16 +35,23 @@ static void ring(int fd)
 
 void smri_eventfd_ring(const struct fence *f)
 {
-	int saved = errno;
+	int saved = errno, cancel;
 
+	if (!f->eventfds)
+		return;
+	cancel = smr_cancel_off();
 	for (const struct smri_eventfd *e = f->eventfds; e; e = e->next)
 		ring(e->fd);
+	smr_cancel_restore(cancel);
 	errno = saved;
 }
 
 static void drop(struct smri_eventfd *e)
 {
+	int cancel = smr_cancel_off();
+
 	close(e->fd);
+	smr_cancel_restore(cancel);
 	smr_heap_free(e);
 }
 

@@ -169,6 +169,36 @@ static void poll_is_woken(void **state)
 	fence_put(f);
 }
 
+static void *signals_cancelled(void *tl)
+{
+	pthread_cancel(pthread_self());
+	timeline_signal(tl, 1);
+	pthread_testcancel();
+	return NULL;
+}
+
+/* Who is cancelled amid a signal has told everybody. */
+static void cancelled_threads_signal_to_the_end(void **state)
+{
+	struct timeline *tl = timeline_create("cancelled", 0);
+	struct fence *f = timeline_fence(tl, 1), *g = timeline_fence(tl, 2);
+	int fd = fence_eventfd(f);
+	pthread_t thread;
+	void *result;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, signals_cancelled, tl), 0);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_true(readable(fd));
+	assert_int_equal(timeline_signal(tl, 2), 0);
+	assert_true(fence_is_signaled(g));
+	close(fd);
+	fence_put(f);
+	fence_put(g);
+	timeline_put(tl);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +209,7 @@ int main(void)
 		cmocka_unit_test(full_already),
 		cmocka_unit_test(out_of_descriptors),
 		cmocka_unit_test(poll_is_woken),
+		cmocka_unit_test(cancelled_threads_signal_to_the_end),
 	};
 
 	alarm(100);
