@@ -55,7 +55,8 @@ struct mt_mem;
  * others wait for, but for a tree's (mas_preallocate(), mas_expected_entries(), mtree_dup() and
  * transactions keep that while they allocate; every store keeps an external one) and one that
  * fork() takes: they must not fork. Nor may they use the arena itself: others wait until they have
- * returned.
+ * returned; nor wait for a grace period of any: that is the thread's own work. A store into a tree
+ * of another arena that is at its limit may get -ENOMEM.
  */
 struct mt_mem_ops {
 	/* @size bytes aligned to @align, zeroed or not, or NULL when there are none. */

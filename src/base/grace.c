@@ -32,6 +32,12 @@ struct worker {
 static struct worker workers[SMR_RCU_FLAVORS] = { WORKER, WORKER, WORKER, WORKER };
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 bool smri_grace_runs[SMR_RCU_FLAVORS];
+static __thread bool self __attribute__((tls_model("initial-exec"))); /* is one of them */
+
+bool smr_grace_self(void)
+{
+	return self;
+}
 
 static void notify(struct worker *w)
 {
@@ -185,6 +191,7 @@ static void *work(void *arg)
 	cpu_set_t may;
 	int bound = -1;
 
+	self = true;
 	prctl(PR_SET_NAME, "samara-grace");
 	/*
 	 * Callbacks may read trees. A first section takes liburcu's lock, which who forks may hold,

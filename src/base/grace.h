@@ -92,6 +92,9 @@ void smr_grace_hurry(enum mt_rcu_flavor flavor);
  */
 void smr_grace_near(enum mt_rcu_flavor flavor);
 
+/* Is the calling thread one of those that wait for grace periods? */
+bool smr_grace_self(void);
+
 /*
  * Around fork(). In the child what was queued is still so where it is in SMR_GRACE_ANY, and who may
  * block starts a new worker. The other lists are empty there. Who queues nodes does so again; and

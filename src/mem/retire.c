@@ -62,6 +62,7 @@
 
 #include "base/hooks.h"
 #include "base/park.h"
+#include "base/thread.h"
 #include "lock/check.h"
 #include "mem/heap.h"
 #include "mem/mem_internal.h"
@@ -474,6 +475,7 @@ static bool is_over(const struct smr_limbo *limbo, unsigned long nr, bool idle)
 static void insist_on_worker(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
 	const struct timespec pause = { 0, 1000 * 1000 };
+	int cancel = smr_cancel_off();
 	bool over = false;
 
 	while (!over && !smr_rcu_init(flavor_of(limbo))) {
@@ -484,6 +486,7 @@ static void insist_on_worker(struct smr_limbo *limbo, unsigned long nr, bool idl
 		if (!over)
 			nanosleep(&pause, NULL);
 	}
+	smr_cancel_restore(cancel);
 }
 
 /* Sleeps until that is so. */
@@ -574,6 +577,21 @@ void smr_mem_grace_wait(struct mt_mem *mem, enum mt_rcu_flavor flavor)
 	wait_flavor(&mem->limbo[flavor], false);
 }
 
+/* Without a thread to run the callbacks: has a look freed any? */
+static bool freed_by_look(struct smr_limbo *limbo)
+{
+	bool freed;
+	unsigned long nr = retired_so_far(limbo, &freed);
+
+	if (freed)
+		return false;
+	try_look(limbo);
+	mt_lock_acquire(&limbo->mem->lock);
+	freed = is_freed(limbo, nr);
+	mt_lock_release(&limbo->mem->lock);
+	return freed;
+}
+
 bool smri_retire_wait(struct mt_mem *mem)
 {
 	bool waited = false;
@@ -585,8 +603,11 @@ bool smri_retire_wait(struct mt_mem *mem)
 	if (smr_rcu_reading())
 		return false;
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
-		if (!has_thread(&mem->limbo[i]))
+		/* A page source that the thread has called would wait for itself. */
+		if (smr_grace_self() || !has_thread(&mem->limbo[i])) {
+			waited |= freed_by_look(&mem->limbo[i]);
 			continue;
+		}
 		smr_check_grace((enum mt_rcu_flavor)i);
 		waited |= wait_flavor(&mem->limbo[i], true);
 	}
