@@ -6,14 +6,17 @@
 
 #include "base/atomic.h"
 #include "base/base.h"
+#include "base/thread.h"
 #include "lock/check_internal.h"
 #include "lock/mutex.h"
 
 #include <execinfo.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SEEN = 512 };
@@ -60,6 +63,40 @@ bool smri_check_on(void)
 	return !smri_check_me()->busy && !smr_load(&given_up, RELAXED);
 }
 
+/*
+ * Around text for stderr, so that it ends nothing: no thread that is cancelled, and no program
+ * whose stderr is a pipe that nobody reads any more.
+ */
+struct putting {
+	sigset_t mask;
+	bool pending; /* SIGPIPE was, before */
+	int cancel;
+};
+
+static void begin_text(struct putting *p)
+{
+	sigset_t sigpipe, pending;
+
+	sigemptyset(&sigpipe);
+	sigaddset(&sigpipe, SIGPIPE);
+	p->pending = !sigpending(&pending) && sigismember(&pending, SIGPIPE);
+	p->cancel = smr_cancel_off();
+	(void)pthread_sigmask(SIG_BLOCK, &sigpipe, &p->mask);
+}
+
+static void end_text(const struct putting *p)
+{
+	const struct timespec at_once = { 0, 0 };
+	sigset_t sigpipe;
+
+	sigemptyset(&sigpipe);
+	sigaddset(&sigpipe, SIGPIPE);
+	if (!p->pending)
+		(void)sigtimedwait(&sigpipe, NULL, &at_once);
+	(void)pthread_sigmask(SIG_SETMASK, &p->mask, NULL);
+	smr_cancel_restore(p->cancel);
+}
+
 static void put(const char *text)
 {
 	/* There is nobody to tell when stderr is closed. */
@@ -69,19 +106,27 @@ static void put(const char *text)
 
 void smri_check_give_up(const char *what)
 {
+	struct putting p;
+
 	if (smr_xchg(&given_up, 1, RELAXED))
 		return;
+	begin_text(&p);
 	put("samara: lockcheck stops checking: too many ");
 	put(what);
 	put("\n");
+	end_text(&p);
 }
 
 void smri_check_say_crowded(void)
 {
 	static bool said;
+	struct putting p;
 
-	if (!smr_xchg(&said, true, RELAXED))
-		put("samara: lockcheck does not watch further threads: there are too many\n");
+	if (smr_xchg(&said, true, RELAXED))
+		return;
+	begin_text(&p);
+	put("samara: lockcheck does not watch further threads: there are too many\n");
+	end_text(&p);
 }
 
 /* ---- Stacks ---- */
@@ -245,6 +290,9 @@ static void print_stack(const struct lockcheck_stack *stack)
 
 void lockcheck_print(const struct lockcheck_report *report)
 {
+	struct putting p;
+
+	begin_text(&p);
 	put("samara: lockcheck: ");
 	put(report->name);
 	put(": ");
@@ -255,6 +303,7 @@ void lockcheck_print(const struct lockcheck_report *report)
 	put("  docs/lockcheck.md, section ");
 	put(report->name);
 	put(", says what to do about it.\n");
+	end_text(&p);
 }
 
 void lockcheck_set_handler(void (*fn)(const struct lockcheck_report *report, void *arg), void *arg)

@@ -666,6 +666,32 @@ static void threads_beyond_go_unwatched(void **state)
 	assert_null(strstr(text, "release-not-held"));
 }
 
+static void print_it(const struct lockcheck_report *report, void *arg)
+{
+	(void)arg;
+	lockcheck_print(report);
+}
+
+/* Who goes on after reports goes on where they reach nobody: SIGPIPE is none of his. */
+static void prints_where_nobody_reads(void **state)
+{
+	int saved = dup(STDERR_FILENO), ends[2];
+
+	(void)state;
+	assert_true(saved >= 0);
+	assert_int_equal(pipe(ends), 0);
+	close(ends[0]);
+	assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	close(ends[1]);
+	lockcheck_set_handler(print_it, NULL);
+	lets_go(&a);
+	assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+	close(saved);
+	begin(NULL);
+	lets_go(&b);
+	expect(LOCKCHECK_RELEASE_NOT_HELD, "lets_go", NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -695,6 +721,7 @@ int main(void)
 		TEST(one_thread_after_the_other),
 		TEST(threads_end_with_what_they_hold),
 		TEST(threads_end_late),
+		TEST(prints_where_nobody_reads),
 	};
 
 	alarm(120);
