@@ -31,6 +31,8 @@ static int make_room(struct gpuvm_exec *exec)
 
 	if (exec->nr < exec->room)
 		return 0;
+	if (room < exec->room)
+		return -ENOMEM;
 	locked = smr_heap_alloc(room * sizeof(struct gpuvm_object *));
 	if (!locked)
 		return -ENOMEM;
