@@ -79,6 +79,7 @@ static void counted_in(struct bed *bed, unsigned long n)
 	before = refusals(bed);
 	assert_int_equal(reserve(bed, &bed->c, 30, GFP_KERNEL), 0);
 	assert_int_equal(refusals(bed), before);
+	mt_mem_barrier(bed->mem); /* nothing comes back later */
 	take_all(bed);
 	for (unsigned int i = 0; i < 40; i++)
 		smr_mem_give(bed->mem, smr_nodes_pop(&bed->hoard));
