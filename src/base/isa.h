@@ -55,7 +55,8 @@ static inline int smr_isa_have_avx512(void)
 #define SMR_EACH_ISA(define) define(any)
 #endif
 
-#if SMR_HAVE_AVX2 && defined(__GLIBC__) && defined(__OPTIMIZE__) && !SMR_ASAN && !SMR_TSAN
+#if SMR_HAVE_AVX2 && defined(__GLIBC__) && defined(__OPTIMIZE__) && !SMR_ASAN && !SMR_TSAN && \
+	!SMR_MSAN
 /* @name(@params) is one of name_any(), name_avx2() and name_avx512(), which stand above. */
 #define SMR_DISPATCH(type, name, params)                                       \
 	__attribute__((used)) static __typeof__(name##_any) *name##_pick(void) \

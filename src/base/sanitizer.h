@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which sanitizers this is compiled for: SMR_ASAN and SMR_TSAN, 1 or 0. GCC says it by macros of
- * its own, Clang by __has_feature().
+ * Which sanitizers this is compiled for: SMR_ASAN, SMR_TSAN and SMR_MSAN, 1 or 0. GCC says it by
+ * macros of its own, Clang by __has_feature().
  */
 #ifndef SMR_BASE_SANITIZER_H
 #define SMR_BASE_SANITIZER_H
@@ -22,6 +22,12 @@
 #define SMR_TSAN 1
 #else
 #define SMR_TSAN 0
+#endif
+
+#if SMRI_HAS_FEATURE(memory_sanitizer)
+#define SMR_MSAN 1
+#else
+#define SMR_MSAN 0
 #endif
 
 #endif
