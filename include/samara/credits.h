@@ -35,8 +35,8 @@
  * releasing credits on the tree, which only who holds an external lock can do in between, makes it
  * another: the preallocation is void.
  *
- * A store on a credit, or the end of a transaction, takes less than 12 KiB of stack, and calls
- * nothing that could allocate (docs/credits.md).
+ * A store on a credit, or the end of a transaction, takes less than 12 KiB of stack in an optimized
+ * library, and calls nothing that could allocate (docs/credits.md).
  *
  * A holder belongs to one tree and is used by one thread at a time, from mt_credits_begin() to the
  * last of the stores it announced. The tree must outlive it, and must not change its arena or
