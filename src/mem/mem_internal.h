@@ -130,8 +130,9 @@ void smri_retire_resume(struct mt_mem *mem);
  */
 void smri_retire_wait_idle(struct mt_mem *mem);
 /*
- * Waits for the nodes now in limbo. False when there was nothing to wait for, or the caller is
- * inside a read-side section, of whatever flavour. CONTEXT: SLEEP yes, GRACE waits.
+ * Waits for the nodes now in limbo, or only looks at them where the library's thread cannot be
+ * started or is the caller. False when there was nothing to wait for, a look was in vain, or the
+ * caller is inside a read-side section, of whatever flavour. CONTEXT: SLEEP yes, GRACE waits.
  */
 bool smri_retire_wait(struct mt_mem *mem);
 

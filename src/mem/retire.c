@@ -577,7 +577,7 @@ void smr_mem_grace_wait(struct mt_mem *mem, enum mt_rcu_flavor flavor)
 	wait_flavor(&mem->limbo[flavor], false);
 }
 
-/* Without a thread to run the callbacks: has a look freed any? */
+/* Without a wait: has a look freed all that is in limbo now? */
 static bool freed_by_look(struct smr_limbo *limbo)
 {
 	bool freed;
