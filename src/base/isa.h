@@ -19,6 +19,8 @@
 
 #include "base/sanitizer.h"
 
+#include <features.h> /* __GLIBC__: without it nothing is dispatched */
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SMR_HAVE_AVX2 1
 /* Unused: where there is no dispatch only the tests call them. */
