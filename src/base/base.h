@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every file of the library may use: branch hints, assertions, checked arithmetic, vector
- * clones.
+ * What every file of the library may use: branch hints, assertions, checked arithmetic.
  *
  * Assertions come in two tiers. _Static_assert for what the compiler can know. smr_assert() for
  * O(1) checks, active in debug builds (SMR_DEBUG). An inactive one still compiles its expression,
@@ -9,8 +8,6 @@
  */
 #ifndef SMR_BASE_BASE_H
 #define SMR_BASE_BASE_H
-
-#include "base/sanitizer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,18 +44,6 @@ __attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const cha
 #define smr_assert(expr) SMR_ASSERT_ON(expr)
 #else
 #define smr_assert(expr) SMR_ASSERT_OFF(expr)
-#endif
-
-/*
- * A function marked SMR_CLONES is compiled once per instruction set, and the loader picks the best
- * for the machine it runs on. Off where the compiler cannot do it, in unoptimised builds, and under
- * the sanitizers, whose runtimes are not ready yet when the loader calls resolvers.
- */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && \
-	!defined(SMR_DEBUG) && !SMR_ASAN && !SMR_TSAN
-#define SMR_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define SMR_CLONES
 #endif
 
 /* *@sum = @a + @b; false, and *@sum is undefined, when that does not fit. */

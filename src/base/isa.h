@@ -10,6 +10,9 @@
  * a global one. And who picks is marked as used: Clang 14 does not see that the loader calls it,
  * nor then whom it picks from, and leaves all that is only called from there without inlining.
  *
+ * A function in plain C of which the compiler makes such kinds by itself, because its loops become
+ * vectors, is marked SMR_CLONES.
+ *
  * Without dispatch the plain one is taken: where the compiler or the C library cannot do it, in
  * unoptimised builds, and under the sanitizers. Their runtimes are not ready yet when the loader
  * asks, and ThreadSanitizer is to see each access as it is written in plain C.
@@ -59,6 +62,12 @@ static inline int smr_isa_have_avx512(void)
 
 #if SMR_HAVE_AVX2 && defined(__GLIBC__) && defined(__OPTIMIZE__) && !SMR_ASAN && !SMR_TSAN && \
 	!SMR_MSAN
+#define SMR_HAVE_DISPATCH 1
+#else
+#define SMR_HAVE_DISPATCH 0
+#endif
+
+#if SMR_HAVE_DISPATCH
 /* @name(@params) is one of name_any(), name_avx2() and name_avx512(), which stand above. */
 #define SMR_DISPATCH(type, name, params)                                       \
 	__attribute__((used)) static __typeof__(name##_any) *name##_pick(void) \
@@ -72,6 +81,12 @@ static inline int smr_isa_have_avx512(void)
 	type name params __attribute__((ifunc(#name "_pick")))
 #else
 #define SMR_DISPATCH(type, name, params) type name params __attribute__((alias(#name "_any")))
+#endif
+
+#if SMR_HAVE_DISPATCH && !defined(__clang__)
+#define SMR_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define SMR_CLONES
 #endif
 
 #endif

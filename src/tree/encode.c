@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/encode.h"
+#include "base/isa.h"
 
 #include "tree/run.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Gap figures, and the search for free space by them. */
 #include "tree/gap.h"
+#include "base/isa.h"
 #include "base/rcu.h"
 #include "tree/search_simd.h"
 #include "tree/walk.h"

@@ -15,6 +15,7 @@
  * that is to be left full, and that is so already. They are decoded, as there, where they are not
  * written alike, it cannot be told by a few ranges, or ranges are in pieces.
  */
+#include "base/isa.h"
 #include "tree/check.h"
 #include "tree/gap.h"
 #include "tree/plan.h"
