@@ -10,6 +10,7 @@
 #include "lock/check_internal.h"
 #include "lock/mutex.h"
 
+#include <errno.h>
 #include <execinfo.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -65,18 +66,20 @@ bool smri_check_on(void)
 
 /*
  * Around text for stderr, so that it ends nothing: no thread that is cancelled, and no program
- * whose stderr is a pipe that nobody reads any more.
+ * whose stderr is a pipe that nobody reads any more. Nor does it leave its mark in errno: who takes
+ * a lock may have that still to look at.
  */
 struct putting {
 	sigset_t mask;
 	bool pending; /* SIGPIPE was, before */
-	int cancel;
+	int cancel, saved;
 };
 
 static void begin_text(struct putting *p)
 {
 	sigset_t sigpipe, pending;
 
+	p->saved = errno;
 	sigemptyset(&sigpipe);
 	sigaddset(&sigpipe, SIGPIPE);
 	p->pending = !sigpending(&pending) && sigismember(&pending, SIGPIPE);
@@ -95,6 +98,7 @@ static void end_text(const struct putting *p)
 		(void)sigtimedwait(&sigpipe, NULL, &at_once);
 	(void)pthread_sigmask(SIG_SETMASK, &p->mask, NULL);
 	smr_cancel_restore(p->cancel);
+	errno = p->saved;
 }
 
 static void put(const char *text)

@@ -9,6 +9,7 @@
 #include "support/env.h"
 #include "support/memfault.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -672,7 +673,7 @@ static void print_it(const struct lockcheck_report *report, void *arg)
 	lockcheck_print(report);
 }
 
-/* Who goes on after reports goes on where they reach nobody: SIGPIPE is none of his. */
+/* Who goes on after reports goes on where they reach nobody: SIGPIPE is none of his, nor errno. */
 static void prints_where_nobody_reads(void **state)
 {
 	static char never_held, nor_this;
@@ -685,7 +686,9 @@ static void prints_where_nobody_reads(void **state)
 	assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
 	close(ends[1]);
 	lockcheck_set_handler(print_it, NULL);
+	errno = EDOM;
 	lets_go(&never_held);
+	assert_int_equal(errno, EDOM);
 	assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
 	close(saved);
 	begin(NULL);
