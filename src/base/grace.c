@@ -232,22 +232,23 @@ bool smri_grace_start(enum mt_rcu_flavor flavor)
 	return runs;
 }
 
+/* In this order: a callback may start another flavour's worker. */
 void smr_grace_before_fork(void)
 {
 	unsigned int i;
 
-	pthread_mutex_lock(&start_lock);
 	for (i = 0; i < SMR_RCU_FLAVORS; i++)
 		pthread_mutex_lock(&workers[i].run_lock);
+	pthread_mutex_lock(&start_lock);
 }
 
 void smr_grace_after_fork_parent(void)
 {
 	unsigned int i;
 
+	pthread_mutex_unlock(&start_lock);
 	for (i = 0; i < SMR_RCU_FLAVORS; i++)
 		pthread_mutex_unlock(&workers[i].run_lock);
-	pthread_mutex_unlock(&start_lock);
 }
 
 static void queue_again(struct worker *w, unsigned int list)

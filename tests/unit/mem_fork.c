@@ -529,6 +529,68 @@ static void while_the_worker_waits(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- fork() while a callback starts the worker of another flavour ---- */
+
+static struct starter {
+	struct smr_rcu_head head;
+	struct stop s;
+	unsigned int over;
+	bool started;
+} starter;
+
+static void start_another(struct smr_rcu_head *head)
+{
+	(void)head;
+	stand(&starter.s);
+	starter.started = smr_rcu_init(MT_RCU_MEMB);
+	set(&starter.over);
+}
+
+struct forker {
+	unsigned int tid;
+	int status;
+};
+
+static int does_nothing(struct mt_mem *mem)
+{
+	(void)mem;
+	return 0;
+}
+
+static void *fork_there(void *arg)
+{
+	struct forker *f = arg;
+
+	smr_store(&f->tid, (unsigned int)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	smr_wake(&f->tid, 1);
+	f->status = status_of_child(does_nothing, NULL);
+	return NULL;
+}
+
+/* As a page source may, by a store into a tree of its own. */
+static void while_a_callback_starts_a_worker(void **state)
+{
+	struct forker f = { .tid = 0 };
+	pthread_t thread;
+
+	(void)state;
+	alarm(CHILD_SECONDS);
+	assert_true(smr_rcu_init(MT_RCU_BP));
+	assert_false(smr_grace_runs(MT_RCU_MEMB));
+	smr_rcu_call(MT_RCU_BP, &starter.head, start_another);
+	await(&starter.s.stands);
+	assert_int_equal(pthread_create(&thread, NULL, fork_there, &f), 0);
+	await(&f.tid);
+	while (!is_asleep((int)f.tid)) /* fork() waits for callbacks */
+		sched_yield();
+	set(&starter.s.go);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	await(&starter.over);
+	alarm(0);
+	assert_true(starter.started);
+	assert_int_equal(f.status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -540,6 +602,7 @@ int main(void)
 		cmocka_unit_test(while_another_calls),
 		cmocka_unit_test(while_another_gets_a_chunk),
 		cmocka_unit_test(while_the_worker_waits),
+		cmocka_unit_test(while_a_callback_starts_a_worker),
 	};
 
 #if SMR_TSAN || SMR_ASAN
