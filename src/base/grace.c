@@ -14,7 +14,7 @@ struct worker {
 	struct smr_rcu_head *queue[SMR_GRACE_LISTS]; /* GUARD ORDER grace_queue; newest first */
 	unsigned int event; /* GUARD ORDER grace_queue: the futex; counts what there is to notice */
 	bool hurry; /* GUARD ORDER grace_queue: what is queued is wanted soon, patient or not */
-	bool soon;  /* GUARD the worker: so was what it has taken */
+	bool soon;  /* GUARD the worker: so is what it has taken, or is to take next */
 	int near;   /* GUARD relaxed: the CPU to run on, as far as that may be */
 	/*
 	 * Who takes it waits for no grace period while holding it, so that fork() can take it too.
@@ -91,7 +91,8 @@ static bool take_work(struct worker *w)
 	 * ORDER grace_queue: before the queues, so that it goes with what it is about. PARTNER
 	 * note_hurry().
 	 */
-	w->soon = smr_xchg(&w->hurry, false, ORDER(grace_queue, acquire));
+	if (smr_xchg(&w->hurry, false, ORDER(grace_queue, acquire)))
+		w->soon = true;
 	pthread_mutex_lock(&w->run_lock);
 	for (unsigned int i = 0; i < SMR_GRACE_LISTS; i++) {
 		/* ORDER grace_queue: acquires the heads. PARTNER enqueue(). */
@@ -102,9 +103,13 @@ static bool take_work(struct worker *w)
 	return any;
 }
 
-/* Sleeps until something is queued, and takes it. */
+/*
+ * Sleeps until something is queued, and takes it. A hurry with nothing there is about what another
+ * thread is about to queue (wait_for() in mem/retire.c), and lasts until that comes.
+ */
 static void wait_for_work(struct worker *w)
 {
+	w->soon = false;
 	for (;;) {
 		/*
 		 * ORDER grace_queue: read before the queues, lest a wake-up in between be missed.

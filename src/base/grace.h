@@ -78,8 +78,8 @@ void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		     enum smr_grace_list list);
 
 /*
- * All that is queued is wanted soon, be it patient or not. CONTEXT: any. SLEEP no; may wake the
- * worker.
+ * All that is queued is wanted soon, be it patient or not, or else what comes next. CONTEXT: any.
+ * SLEEP no; may wake the worker.
  */
 void smr_grace_hurry(enum mt_rcu_flavor flavor);
 

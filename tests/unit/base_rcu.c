@@ -48,6 +48,60 @@ static void callback_runs_after_the_section(enum mt_rcu_flavor flavor)
 	assert_int_equal(note.value, 42);
 }
 
+/* ---- Those who have time ---- */
+
+static void await(struct note *note)
+{
+	while (smr_load(&note->calls, __ATOMIC_ACQUIRE) == 0)
+		smr_park(&note->calls, 0);
+}
+
+/* In ns, until what has been queued with a hurry about it is called. */
+static uint64_t hurry_while_it_gathers(void)
+{
+	struct note before = { .value = 0 }, note = { .value = 0 };
+	uint64_t begin;
+	bool gathers;
+
+	smr_rcu_call_nodes(MT_RCU_BP, &before.head, take_note, true);
+	usleep(SMR_GRACE_PATIENCE_US / 4);
+	smr_rcu_call_nodes(MT_RCU_BP, &note.head, take_note, true);
+	begin = smr_now();
+	smr_grace_hurry(MT_RCU_BP);
+	gathers = smr_load(&before.calls, RELAXED) == 0;
+	await(&before);
+	await(&note);
+	return gathers ? smr_now() - begin : UINT64_MAX;
+}
+
+static uint64_t hurry_before_it_comes(void)
+{
+	struct note note = { .value = 0 };
+	uint64_t begin;
+
+	smr_grace_hurry(MT_RCU_BP);
+	usleep(SMR_GRACE_PATIENCE_US); /* it has noticed */
+	begin = smr_now();
+	smr_rcu_call_nodes(MT_RCU_BP, &note.head, take_note, true);
+	await(&note);
+	return smr_now() - begin;
+}
+
+/* Where a hurry is forgotten nothing is called before patience ends, however often one tries. */
+static void hurries_last_until_it_is_taken(void **state)
+{
+	uint64_t (*const fn[])(void) = { hurry_while_it_gathers, hurry_before_it_comes };
+
+	(void)state;
+	assert_true(smr_rcu_init(MT_RCU_BP));
+	for (unsigned int i = 0; i < ARRAY_SIZE(fn); i++) {
+		unsigned int tries = 0;
+
+		while (fn[i]() >= 1000 * SMR_GRACE_PATIENCE_US)
+			assert_true(++tries < 100);
+	}
+}
+
 /* ---- What the thread is that runs them ---- */
 
 struct self {
@@ -374,6 +428,7 @@ int main(void)
 		cmocka_unit_test(the_worker_is_known_to_liburcu),
 		cmocka_unit_test(what_is_blocked_stays_blocked),
 		cmocka_unit_test(every_flavour_calls_back),
+		cmocka_unit_test(hurries_last_until_it_is_taken),
 		cmocka_unit_test(signalling_threads_are_known),
 		cmocka_unit_test(a_section_is_noticed),
 		cmocka_unit_test(quick_sections),
