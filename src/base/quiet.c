@@ -46,7 +46,8 @@ __attribute__((constructor)) static void watch_exit(void)
  */
 #define LOOKS 1000
 
-void smr_quiet_enter(const unsigned long *count)
+/* False: there is no room. */
+static bool enter(const unsigned long *count)
 {
 	for (unsigned int i = 0; i < SMR_QUIET_RECORDS; i++) {
 		const unsigned long *seen = smr_load(&table[i], RELAXED);
@@ -55,9 +56,16 @@ void smr_quiet_enter(const unsigned long *count)
 		    /* ORDER record. PARTNER all_rest(). */
 		    (!seen && smr_cas(&table[i], &seen, count, ORDER(record, release), RELAXED)) ||
 		    seen == count)
-			return;
+			return true;
 	}
-	smr_store(&overflowed, true, RELAXED);
+	return false;
+}
+
+void smr_quiet_enter(const unsigned long *count)
+{
+	if (!enter(count))
+		smr_store(&overflowed, true, RELAXED);
+	smr_compiler_barrier(); /* before a root is read: membarrier() makes it a fence */
 }
 
 /*
