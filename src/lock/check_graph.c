@@ -17,7 +17,6 @@
 #include "base/base.h"
 
 #include <stdio.h>
-#include <string.h>
 
 enum { BITS = 8 * sizeof(unsigned long) };
 
@@ -377,10 +376,10 @@ void smri_graph_renew(void)
 void smr_check_forget(void)
 {
 	smri_check_enter();
-	memset(dealt, 0, sizeof(dealt));
 	nr_edges = 0;
 	for (unsigned int i = 0; i < nr_classes; i++)
 		smr_store(&classes[i].facts, 0, RELAXED);
+	smri_graph_renew();
 	smri_check_leave();
 }
 
