@@ -608,7 +608,8 @@ MT_INLINE_ void *mas_each_leaf_(struct ma_state *mas, unsigned long max, struct 
 
 	/*
 	 * ORDER publish, as everywhere that a slot is read: whoever gets an entry sees what it
-	 * points at, and that the leaf is no longer one for inlines.
+	 * points at, and that the leaf is no longer one for inlines. PARTNER src/tree/write.h,
+	 * smr_publish().
 	 */
 	entry = __atomic_load_n(&slot[i], __ATOMIC_ACQUIRE);
 	if (MT_UNLIKELY_(!entry) || MT_UNLIKELY_(__atomic_load_n(&leaf->dead, __ATOMIC_RELAXED)))

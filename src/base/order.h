@@ -13,10 +13,11 @@
  *
  * ORDER publish
  *   release: smr_publish() (tree/write.h), __mt_dup()
- *   acquire: smr_slot_read(), smr_root() (tree/node.h)
+ *   acquire: smr_slot_read(), smr_root() (tree/node.h), mas_each_leaf_() (samara/maple_tree.h)
  *   What a slot leads to, nodes and the user's object alike, is complete before the slot points at
- *   it. WITHOUT it a lock-free reader follows an uninitialised node, or sees an object before its
- *   contents.
+ *   it, and what it replaces is marked. WITHOUT it a lock-free reader follows an uninitialised
+ *   node, sees an object before its contents, or goes on in the old nodes after it has met the new.
+ *   For that it is an acquire: the marks are not what the slot leads to, as consume orders it.
  *
  * ORDER seq
  *   release: smr_advance() (tree/write.h)    acquire: smr_walk(), smri_path_renew() (tree/walk.c)

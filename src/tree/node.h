@@ -331,7 +331,7 @@ smr_inline bool smr_has_joined(const void *leaf)
 	return smr_node_of(leaf)->dead & SMR_JOINED;
 }
 
-/* The node is being replaced. */
+/* The node is being replaced: before what replaces it is published, and ordered by that. */
 smr_inline void smr_mark_dead(struct smr_node *node)
 {
 	smr_store(&node->dead, node->dead | SMR_DEAD, RELAXED);
@@ -436,15 +436,16 @@ smr_inline unsigned long smr_child_start(const void *inner, unsigned int i)
 
 /*
  * A slot as a lock-free reader sees it.
- * ORDER publish: what the slot leads to was complete before it was stored. PARTNER write.h,
- * smr_publish(), and the user's own stores to an object before its entry. WITHOUT a reader follows
- * an uninitialised node.
+ * ORDER publish: what the slot leads to was complete before it was stored, and what it replaces was
+ * marked. PARTNER write.h, smr_publish(), and dup.c, __mt_dup(). WITHOUT a reader follows an
+ * uninitialised node, or misses the mark.
  */
 smr_inline void *smr_slot_read(void *const *slot)
 {
 	return smr_load(slot, ORDER(publish, acquire));
 }
 
+/* The same of the root. */
 smr_inline void *smr_root(const struct maple_tree *mt)
 {
 	return smr_load(&mt->ma_root, ORDER(publish, acquire));

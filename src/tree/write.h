@@ -149,9 +149,9 @@ struct smr_write {
 };
 
 /*
- * ORDER publish: everything the new value leads to has been written. PARTNER node.h,
- * smr_slot_read() and smr_root(). WITHOUT a reader follows an uninitialised node, or sees an object
- * before its contents.
+ * ORDER publish: everything the new value leads to has been written, and what it replaces has been
+ * marked. PARTNER node.h, smr_slot_read() and smr_root(), and the header's mas_each_leaf_().
+ * WITHOUT a reader follows an uninitialised node, or sees an object before its contents.
  */
 smr_inline void smr_publish(void **slot, void *value)
 {
