@@ -121,6 +121,28 @@ static void a_gap_comes_over(void **state)
 	on_beds(false, 12, slides);
 }
 
+/* Half of the entry that the leaf begins or ends with, and maybe half of the gap beside it. */
+static void half_goes(struct bed *b)
+{
+	bool up = b->variant % 2;
+	unsigned long more = b->variant / 2 ? HALF : 0, from, to;
+
+	find_end(b, up, true);
+	make_room(b);
+	from = up ? b->at + HALF : b->at - more;
+	to = up ? b->at + LEN - 1 + more : b->at + HALF - 1;
+	store(b, from, to, NULL);
+	expect_all(b, b->at);
+	fill(b, from, to);
+	expect_all(b, b->at);
+}
+
+static void what_is_left_of_an_entry_stays(void **state)
+{
+	(void)state;
+	on_beds(false, 4, half_goes);
+}
+
 /* ---- Ranges of two leaves ---- */
 
 /* From the middle of an entry on, or to it, or all of it. */
@@ -512,6 +534,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_gap_comes_over),
+		cmocka_unit_test(what_is_left_of_an_entry_stays),
 		cmocka_unit_test(two_leaves_stay_two),
 		cmocka_unit_test(whatever_they_are),
 		cmocka_unit_test(what_is_its_own_changes_in_place),
