@@ -194,6 +194,26 @@ static void two_leaves_stay_two(void **state)
 	on_beds(false, 32, across);
 }
 
+/* The gap that a leaf ends with, all or half of the entry before it, and the one behind it. */
+static void around_gap(struct bed *b)
+{
+	unsigned long from;
+
+	find_end(b, false, true);
+	make_room(b);
+	from = b->at - 2 * LEN + (b->variant ? HALF : 0);
+	store(b, from, b->at + LEN - 1, NULL);
+	expect_all(b, b->at);
+	fill(b, from, b->at + LEN - 1);
+	expect_all(b, b->at);
+}
+
+static void the_gap_between_goes_too(void **state)
+{
+	(void)state;
+	on_beds(false, 2, around_gap);
+}
+
 /* The gap begins where the first leaf can have no bound, or where joined ranges are. */
 static void across_from(struct bed *b)
 {
@@ -536,6 +556,7 @@ int main(void)
 		cmocka_unit_test(a_gap_comes_over),
 		cmocka_unit_test(what_is_left_of_an_entry_stays),
 		cmocka_unit_test(two_leaves_stay_two),
+		cmocka_unit_test(the_gap_between_goes_too),
 		cmocka_unit_test(whatever_they_are),
 		cmocka_unit_test(what_is_its_own_changes_in_place),
 		cmocka_unit_test(else_it_is_one_range),
