@@ -214,6 +214,58 @@ static void the_gap_between_goes_too(void **state)
 	on_beds(false, 2, around_gap);
 }
 
+/*
+ * Without gaps before: as much of two leaves as leaves so many ranges in the first, with the gap,
+ * and so many in the second.
+ */
+static void leave_ranges(struct bed *b, unsigned int first, unsigned int second)
+{
+	struct sides s;
+	unsigned long from, to;
+
+	find_end(b, true, true);
+	look(b, true, &s);
+	from = smr_start(s.leaf, first - 1) / b->unit;
+	to = smr_start(s.beside, s.count_beside - second) / b->unit - 1;
+	b->at = from;
+	note(b);
+	store(b, from, to, NULL);
+}
+
+/* No fewer than a leaf must have: else they are dealt out anew. */
+static void few_stay(struct bed *b)
+{
+	unsigned int first = SMR_LEAF_MIN - (b->variant == 1);
+	unsigned int second = SMR_LEAF_MIN - (b->variant == 2);
+
+	leave_ranges(b, first, second);
+	if (b->variant == 0) {
+		assert_int_equal(b->tree.ma_nodes_built, b->built + (in_rcu(b) ? 3 : 0));
+		assert_int_equal(smr_count(leaf_of(b, b->at)), SMR_LEAF_MIN);
+		assert_int_equal(smr_count(leaf_of(b, b->mas.max / b->unit + 1)), SMR_LEAF_MIN);
+	}
+	expect_all(b, b->at);
+}
+
+/* In a full leaf there is no room for the gap beside what is left of its last entry. */
+static void half_of_a_full_leaf(struct bed *b)
+{
+	struct sides s;
+
+	find_end(b, true, true);
+	look(b, true, &s);
+	assert_int_equal(s.count, smr_leaf_cap(leaf_kind(b->unit)));
+	store(b, b->at + HALF, b->at + 2 * LEN - 1, NULL);
+	expect_all(b, b->at);
+}
+
+static void leaves_keep_what_they_must(void **state)
+{
+	(void)state;
+	on_beds(true, 3, few_stay);
+	on_beds(true, 1, half_of_a_full_leaf);
+}
+
 /* The gap begins where the first leaf can have no bound, or where joined ranges are. */
 static void across_from(struct bed *b)
 {
@@ -557,6 +609,7 @@ int main(void)
 		cmocka_unit_test(what_is_left_of_an_entry_stays),
 		cmocka_unit_test(two_leaves_stay_two),
 		cmocka_unit_test(the_gap_between_goes_too),
+		cmocka_unit_test(leaves_keep_what_they_must),
 		cmocka_unit_test(whatever_they_are),
 		cmocka_unit_test(what_is_its_own_changes_in_place),
 		cmocka_unit_test(else_it_is_one_range),
