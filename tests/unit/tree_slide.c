@@ -602,6 +602,28 @@ static void a_store_over_many_leaves(void **state)
 	expect_no_nodes();
 }
 
+/* The same where all of them are below one node. */
+static void over_brothers(struct bed *b)
+{
+	unsigned long next, to;
+
+	find_end(b, true, true);
+	make_room(b);
+	leaf_of(b, b->at);
+	leaf_of(b, b->mas.max / b->unit + 1);
+	next = b->mas.max / b->unit + 1;
+	assert_true(has_brother(b, true));
+	to = entry_from(b, next);
+	store(b, b->variant & 1 ? b->at + HALF : b->at, b->variant & 2 ? next : to + LEN - 1, NULL);
+	expect_all(b, b->at);
+}
+
+static void a_store_over_brothers(void **state)
+{
+	(void)state;
+	on_beds(false, 4, over_brothers);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -616,6 +638,7 @@ int main(void)
 		cmocka_unit_test(nothing_comes_from_a_cousin),
 		cmocka_unit_test(leaves_stay_what_they_can_be),
 		cmocka_unit_test(a_store_over_many_leaves),
+		cmocka_unit_test(a_store_over_brothers),
 	};
 
 	return bed_run("tree_slide", tests, sizeof(tests) / sizeof(tests[0]));
