@@ -396,6 +396,17 @@ static void lengthen_run(struct bed *b, bool up)
 	erase(b, up ? b->at - 2 * LEN : b->at + 2 * LEN);
 }
 
+/* The same of a run that has a piece less. */
+static void lengthen_short_run(struct bed *b, bool up)
+{
+	unsigned long entry = up ? b->at - 2 * LEN : b->at + 2 * LEN;
+	unsigned long gap = up ? entry - LEN : entry + LEN;
+
+	fill(b, gap, gap + LEN - 1);
+	erase(b, entry);
+	assert_int_equal(pieces(b, entry), 2);
+}
+
 /* Halves of entries until the leaf is full. */
 static void fill_leaf(struct bed *b, bool up)
 {
@@ -460,24 +471,26 @@ static void stays(struct bed *b, bool slides)
 	expect_all(b, b->at);
 }
 
+typedef void prevent_fn(struct bed *b, bool up);
+
 static void prevented(struct bed *b)
 {
-	static void (*const prevent[])(struct bed * b, bool up) = { lengthen_run, fill_leaf,
-								    thin_brother, misalign,
-								    join_own,     join_brother };
+	static prevent_fn *const prevent[] = { lengthen_run, lengthen_short_run, fill_leaf,
+					       thin_brother, misalign,           join_own,
+					       join_brother };
 	bool up = b->variant % 2;
 	unsigned int how = b->variant / 2;
 
 	find_end(b, up, true);
 	make_room(b);
 	prevent[how](b, up);
-	stays(b, (how == 3 && b->unit != PAGE_UNIT) || (how > 3 && !in_rcu(b)));
+	stays(b, (how == 4 && b->unit != PAGE_UNIT) || (how > 4 && !in_rcu(b)));
 }
 
 static void else_it_is_one_range(void **state)
 {
 	(void)state;
-	on_beds(false, 12, prevented);
+	on_beds(false, 14, prevented);
 }
 
 /* Two nodes above would have to become others, too. */
