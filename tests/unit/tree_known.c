@@ -183,16 +183,33 @@ static void store_draft(struct bed *b, struct smr_draft *d, struct ma_state *mas
 	model_store(b, first, last, entry, edges);
 }
 
+/* Now and then [*first..*last] becomes a range that has an entry: is that so? */
+static bool random_same(struct bed *b, unsigned long *first, unsigned long *last)
+{
+	unsigned long begin, end;
+	void *entry;
+
+	rm_range(&b->model, *first, &begin, &end, &entry);
+	if (!entry || !rng_one_in(&b->rng, 8))
+		return false;
+	*first = begin;
+	*last = end;
+	return true;
+}
+
 static void draft_or_not(struct bed *b)
 {
 	unsigned long first, last;
 	struct smr_draft d;
 	struct ma_state mas;
+	bool same;
 
 	random_range(b, &first, &last);
+	same = random_same(b, &first, &last);
 	mas_init(&mas, &b->tree, first);
 	mas_find(&mas, last); /* where a walk over the request stands */
 	smr_draft_begin(&d, &mas, first, last);
+	assert_false(same && d.leaf); /* a store takes no node then */
 	if (!d.leaf) {
 		plain_store(b, first, last, entry_of(b));
 		return;
