@@ -228,6 +228,65 @@ static void draft_or_not(struct bed *b)
 	}
 }
 
+/* ---- In a leaf with joined ranges ---- */
+
+enum { JOINED = 8 * 20, PIECES = 3 };
+
+/* Units that an entry is over whose range is in pieces, in a leaf that has room. */
+static void make_joined(struct bed *b)
+{
+	unsigned long first = JOINED * b->unit, end = (JOINED + 8 * PIECES) * b->unit;
+	MA_STATE(mas, &b->tree, first, first);
+
+	plain_store(b, end + 32 * b->unit, end + 96 * b->unit - 1, entry_of(b));
+	for (unsigned long key = first; key < end; key += 8 * b->unit)
+		plain_store(b, key, key + 8 * b->unit - 1, NULL);
+	plain_store(b, first, end - 1, entry_of(b));
+	mas_walk(&mas);
+	assert_true(smr_has_joined(mas.node));
+}
+
+/* A store over [@first..@last], of which a draft is tried, or it is said what it takes. */
+static void store_beside_pieces(unsigned long unit, unsigned long first, unsigned long last,
+				bool draft)
+{
+	unsigned long before, nr;
+	struct smr_draft d;
+	struct ma_state mas;
+	struct bed b;
+
+	bed_make(&b, unit, 0, first + 10 * last);
+	make_joined(&b);
+	first *= unit;
+	last = (last + 1) * unit - 1;
+	before = b.tree.ma_nodes_built;
+	mas_init(&mas, &b.tree, first);
+	mas_find(&mas, last);
+	nr = smr_nodes_within(&mas, first, last);
+	d.leaf = NULL;
+	if (draft)
+		smr_draft_begin(&d, &mas, first, last);
+	if (d.leaf)
+		store_draft(&b, &d, &mas, first, last);
+	else
+		plain_store(&b, first, last, draft ? entry_of(&b) : NULL);
+	assert_true(b.tree.ma_nodes_built - before <= nr);
+	bed_free(&b);
+}
+
+static void pieces_are_put_together(void **state)
+{
+	static const unsigned long units[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(units); i++)
+		for (unsigned long first = JOINED - 4; first < JOINED + 8 * PIECES; first += 4)
+			for (unsigned long nr = 4; nr <= 16; nr += 4) {
+				store_beside_pieces(units[i], first, first + nr - 1, false);
+				store_beside_pieces(units[i], first, first + nr - 1, true);
+			}
+}
+
 /* ---- Stores with edges ---- */
 
 /* On a credit, in a transaction or by itself. */
@@ -348,6 +407,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stores_take_what_was_promised),
 		cmocka_unit_test(drafts_come_to_stores),
+		cmocka_unit_test(pieces_are_put_together),
 		cmocka_unit_test(edges_come_to_stores),
 	};
 
