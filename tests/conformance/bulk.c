@@ -228,6 +228,38 @@ static void unruly(void **state)
 	rm_destroy(&model);
 }
 
+/* Readers may be in what stores replace: the next ones build nothing of it. */
+static void retires_what_it_replaces(void **state)
+{
+	struct mt_mem *mem = mt_mem_create(0, NULL);
+	struct mt_mem_stats used;
+	struct maple_tree tree;
+	struct mt_stats stats;
+	MA_STATE(mas, &tree, 0, 0);
+
+	(void)state;
+	mt_init_flags(&tree, MT_FLAGS_USE_RCU);
+	assert_int_equal(mt_set_mem(&tree, mem), 0);
+	rm_init(&model);
+	mtree_lock(&tree);
+	assert_int_equal(mas_expected_entries(&mas, 500), 0);
+	mt_rcu_read_lock(&tree);
+	for (unsigned long i = 0; i < 500; i++)
+		load_one(&mas, i, 10, 5);
+	mt_stats(&tree, &stats);
+	mt_mem_stats(mem, &used);
+	mt_rcu_read_unlock(&tree);
+	assert_true(stats.nodes_retired > 400);
+	assert_int_equal(used.nodes_limbo, stats.nodes_retired);
+	mas_destroy(&mas);
+	mtree_unlock(&tree);
+	compare(&tree);
+	mtree_destroy(&tree);
+	mt_mem_barrier(mem);
+	mt_mem_destroy(mem);
+	rm_destroy(&model);
+}
+
 static void store_gfp_ends_it(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -284,6 +316,7 @@ int main(void)
 		cmocka_unit_test(expected_needs_no_more),
 		cmocka_unit_test(descending),
 		cmocka_unit_test(unruly),
+		cmocka_unit_test(retires_what_it_replaces),
 		cmocka_unit_test(store_gfp_ends_it),
 		cmocka_unit_test(no_memory),
 	};
