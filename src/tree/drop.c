@@ -74,7 +74,7 @@ void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list)
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped)
 {
 	struct mt_mem *mem = smr_mem_of(mt);
-	bool readers = (mt->ma_flags & MT_FLAGS_USE_RCU) && !mt->ma_txn;
+	bool readers = mt_in_rcu(mt); /* not of a view: txn.c takes the flag off it */
 	unsigned int keeps = mas ? mas->mas_flags : 0;
 
 	mt->ma_nodes_retired += dropped->nr;
