@@ -27,8 +27,9 @@ static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsig
 	unsigned int count = mas->end + 1u, more, less;
 	void *const *slots;
 
-	if (mas->tree->ma_txn || !smr_path_fresh(mas) || smr_has_joined(mas->node) ||
-	    first <= mas->min || last >= mas->max)
+	smr_assert(!mas->tree->ma_txn);
+	if (!smr_path_fresh(mas) || smr_has_joined(mas->node) || first <= mas->min ||
+	    last >= mas->max)
 		return false;
 	slots = smr_slots(mas->node);
 	*i = range_of(mas, first, mas->offset);
