@@ -594,7 +594,7 @@ static struct gpuva *prefetch_in_tree(struct gpuvm_queues *q, const struct smri_
 
 	/* Only runners change the tree, so what is found stays. */
 	gpuvm_read_lock(vm);
-	while (first <= last && (va = smr_gpuvm_first(vm, &vm->tree, first, last))) {
+	while (first <= last && (va = smr_gpuvm_first(vm, first, last))) {
 		if (va != &vm->kernel_alloc_node && smri_bind_va_of(va)->born <= op->stamp)
 			break;
 		first = smr_va_last(va) + 1;

@@ -237,7 +237,7 @@ static void remove_all(struct gpuvm_queues *q)
 
 	smr_pool_list_init(&list);
 	gpuvm_lock(vm);
-	while ((va = smr_gpuvm_first(vm, &vm->tree, at, UINT64_MAX))) {
+	while ((va = smr_gpuvm_first(vm, at, UINT64_MAX))) {
 		at = smr_va_last(va) + 1;
 		if (va != &vm->kernel_alloc_node)
 			take_out(q, va, &list);

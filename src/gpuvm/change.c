@@ -111,7 +111,7 @@ static int insert_alone(struct gpuvm *vm, struct gpuva *va)
 
 	if (err)
 		return err;
-	if (smr_gpuvm_first(vm, &vm->tree, va->va.addr, smr_va_last(va)))
+	if (smr_gpuvm_first(vm, va->va.addr, smr_va_last(va)))
 		return -EEXIST;
 	mas_init(&mas, &vm->tree, va->va.addr);
 	return smri_gpuvm_store(vm, &mas, va->va.addr, smr_va_last(va), va, SMR_NO_EDGES);

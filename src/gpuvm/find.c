@@ -16,14 +16,13 @@ bool gpuvm_range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range)
 	return reserved->va.range == 0 || last < reserved->va.addr || addr > smr_va_last(reserved);
 }
 
-struct gpuva *smr_gpuvm_first(const struct gpuvm *vm, struct maple_tree *mt, uint64_t first,
-			      uint64_t last)
+struct gpuva *smr_gpuvm_first(struct gpuvm *vm, uint64_t first, uint64_t last)
 {
 	struct ma_state mas;
 	struct gpuva *va;
 	void *entry;
 
-	mas_init(&mas, mt, first);
+	mas_init(&mas, &vm->tree, first);
 	while ((entry = mas_find(&mas, last)) != NULL) {
 		va = smr_gpuva_seen(vm, entry);
 		if (va)
@@ -58,8 +57,7 @@ struct gpuva *gpuva_find_first(struct gpuvm *vm, uint64_t addr, uint64_t range)
 	unsigned long last;
 
 	smr_gpuvm_settle(vm);
-	return smr_clamp_range(addr, range, &last) ? smr_gpuvm_first(vm, &vm->tree, addr, last)
-						   : NULL;
+	return smr_clamp_range(addr, range, &last) ? smr_gpuvm_first(vm, addr, last) : NULL;
 }
 
 struct gpuva *gpuva_find_prev(struct gpuvm *vm, uint64_t start)
@@ -86,7 +84,7 @@ struct gpuva *gpuvm_first_va(struct gpuvm *vm, uint64_t start, uint64_t end)
 	if (start >= end)
 		return NULL;
 	smr_gpuvm_settle(vm);
-	va = smr_gpuvm_first(vm, &vm->tree, start, end - 1);
+	va = smr_gpuvm_first(vm, start, end - 1);
 	return va == &vm->kernel_alloc_node ? gpuvm_next_va(vm, va, end) : va;
 }
 

@@ -64,7 +64,7 @@ static int by_mappings(struct gpuvm *vm, const struct want *w, uint64_t *addr)
 	int err = -ENOSPC;
 
 	for (; from <= w->last; from = smr_va_last(va) + 1) {
-		va = smr_gpuvm_first(vm, &vm->tree, from, w->last);
+		va = smr_gpuvm_first(vm, from, w->last);
 		if ((!va || va->va.addr > from) &&
 		    fits(w, from, va ? va->va.addr - 1 : w->last, addr)) {
 			err = 0;

@@ -77,10 +77,9 @@ smr_inline struct gpuva *smr_gpuva_seen(const struct gpuvm *vm, void *entry)
 }
 
 /*
- * The lowest mapping, or the reserved region, that overlaps [first, last] in @mt, which is the VM's
- * tree or a transaction's view of it. CONTEXT: the VM's lock, or a read-side section.
+ * The lowest mapping, or the reserved region, that overlaps [first, last]. CONTEXT: the VM's lock,
+ * or a read-side section.
  */
-struct gpuva *smr_gpuvm_first(const struct gpuvm *vm, struct maple_tree *mt, uint64_t first,
-			      uint64_t last);
+struct gpuva *smr_gpuvm_first(struct gpuvm *vm, uint64_t first, uint64_t last);
 
 #endif
