@@ -71,7 +71,7 @@ static int store_new(struct smri_batch *b, struct ma_state *mas, uint64_t first,
 	if (entry || b->secured)
 		err = smri_gpuvm_store(b->vm, mas, first, last, entry, b->edges);
 	else
-		err = smri_gpuvm_store_free(b->vm, mas, first, last, NULL, b->edges);
+		err = smri_gpuvm_clear_free(b->vm, mas, first, last, b->edges);
 	smr_assert(!err || !b->secured);
 	return err;
 }

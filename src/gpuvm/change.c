@@ -54,11 +54,11 @@ static int store_free(struct ma_state *mas, uint64_t first, uint64_t last, void 
 	return smr_store_in_place(mas, entry, edges, GFP_KERNEL);
 }
 
-int smri_gpuvm_store_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
-			  void *entry, struct smr_edges edges)
+int smri_gpuvm_clear_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
+			  struct smr_edges edges)
 {
 	long markers = smr_gpuvm_markers_under(vm, &vm->tree, first, last);
-	int err = store_free(mas, first, last, entry, edges);
+	int err = store_free(mas, first, last, NULL, edges);
 
 	if (!err)
 		vm->markers -= (unsigned long)markers;
@@ -155,7 +155,7 @@ static void remove_alone(struct gpuvm *vm, uint64_t first, uint64_t last)
 	struct ma_state mas;
 
 	mas_init(&mas, &vm->tree, first);
-	if (smri_gpuvm_store_free(vm, &mas, first, last, NULL, SMR_NO_EDGES))
+	if (smri_gpuvm_clear_free(vm, &mas, first, last, SMR_NO_EDGES))
 		smr_gpuvm_leave_marker(vm, first, last);
 }
 
@@ -260,8 +260,7 @@ int gpuvm_sweep(struct gpuvm *vm)
 	while (!err && vm->markers > 0 && (entry = mas_find(&mas, UINT64_MAX)) != NULL)
 		if (xa_is_zero(entry)) {
 			mas_init(&clear, &vm->tree, mas.index);
-			err = smri_gpuvm_store_free(vm, &clear, mas.index, mas.last, NULL,
-						    SMR_NO_EDGES);
+			err = smri_gpuvm_clear_free(vm, &clear, mas.index, mas.last, SMR_NO_EDGES);
 		}
 	return err;
 }

@@ -17,13 +17,14 @@ void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out);
 bool smri_gpuvm_is_paid(const struct gpuvm *vm);
 /*
  * Stores @entry over [first, last] through @mas, which may stand anywhere and own nodes, and what
- * is left of mappings becomes @edges: as the head of samara/gpuvm.h has it (free: but for what is
- * paid for beforehand). 0 or -ENOMEM.
+ * is left of mappings becomes @edges. Memory comes from where the head of samara/gpuvm.h says: 0 or
+ * -ENOMEM.
  */
 int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
 		     void *entry, struct smr_edges edges);
-int smri_gpuvm_store_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
-			  void *entry, struct smr_edges edges);
+/* The same of nothing, with memory that is free: what is paid for beforehand is left alone. */
+int smri_gpuvm_clear_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
+			  struct smr_edges edges);
 
 /*
  * Puts an empty marker over [first, last], exactly an entry's range, for gpuvm_sweep() to take out.
