@@ -36,7 +36,6 @@
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/change.h"
-#include "gpuvm/gpuvm_internal.h"
 #include "lock/section.h"
 #include "tree/known.h"
 #include "tree/pledge.h"

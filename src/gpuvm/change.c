@@ -12,7 +12,6 @@
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/change.h"
-#include "gpuvm/gpuvm_internal.h"
 #include "gpuvm/split.h"
 #include "lock/section.h"
 #include "tree/credits.h"

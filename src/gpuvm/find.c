@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Look-ups and iteration: under the VM's lock, or without it in a read-side section. */
 #include "gpuvm/batch.h"
-#include "gpuvm/gpuvm_internal.h"
 
 bool gpuvm_range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range)
 {

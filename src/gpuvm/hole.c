@@ -6,7 +6,6 @@
  * mappings, one after the other.
  */
 #include "gpuvm/batch.h"
-#include "gpuvm/gpuvm_internal.h"
 
 #include <errno.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "gpuvm/lists.h"
-#include "gpuvm/gpuvm_internal.h"
+#include "base/ref.h"
 
 void smri_lists_lock(struct gpuvm *vm)
 {

@@ -20,7 +20,7 @@
  * gone.
  */
 #include "base/rcu.h"
-#include "gpuvm/gpuvm_internal.h"
+#include "base/ref.h"
 #include "gpuvm/lists.h"
 #include "gpuvm/object.h"
 #include "lock/rank.h"

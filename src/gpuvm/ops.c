@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Lists of operations: what split.c would call steps for, to be worked off later. */
 #include "gpuvm/batch.h"
-#include "gpuvm/gpuvm_internal.h"
+#include "gpuvm/list.h"
 #include "mem/heap.h"
 
 #include <errno.h>

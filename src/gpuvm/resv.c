@@ -4,13 +4,14 @@
  * dropped when room is wanted. A slot promised is room in the array that nobody else gets; the
  * promise ends when the lock is released.
  */
+#include "base/base.h"
 #include "base/park.h"
-#include "gpuvm/gpuvm_internal.h"
 #include "lock/rank.h"
 #include "mem/heap.h"
 
 #include <errno.h>
 #include <samara/fence.h>
+#include <samara/gpuvm.h>
 #include <string.h>
 
 void gpuvm_resv_init(struct gpuvm_resv *resv)

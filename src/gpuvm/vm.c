@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* VMs: their beginning and end, lock, read side, and reserve of memory. */
+#include "base/ref.h"
 #include "gpuvm/batch.h"
-#include "gpuvm/gpuvm_internal.h"
+#include "gpuvm/list.h"
 #include "gpuvm/queues.h"
 #include "lock/rank.h"
 #include "mem/heap.h"
