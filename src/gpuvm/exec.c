@@ -8,7 +8,7 @@
  * deadlock can be. Locks are told apart by resv, since objects may share one.
  */
 #include "gpuvm/batch.h"
-#include "gpuvm/lists.h"
+#include "gpuvm/vm_lists.h"
 #include "lock/mutex.h"
 #include "mem/heap.h"
 

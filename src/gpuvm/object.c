@@ -21,7 +21,7 @@
  */
 #include "base/rcu.h"
 #include "base/ref.h"
-#include "gpuvm/lists.h"
+#include "gpuvm/vm_lists.h"
 #include "gpuvm/object.h"
 #include "lock/rank.h"
 #include "mem/heap.h"

@@ -8,8 +8,8 @@
  * the same order. Meanwhile pairs may be added and removed: by other threads, or, under the resv,
  * by what is done with each. There is one walk of a list at a time.
  */
-#ifndef SMR_GPUVM_LISTS_H
-#define SMR_GPUVM_LISTS_H
+#ifndef SMR_GPUVM_VM_LISTS_H
+#define SMR_GPUVM_VM_LISTS_H
 
 #include "gpuvm/list.h"
 

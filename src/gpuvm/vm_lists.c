@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "gpuvm/lists.h"
+#include "gpuvm/vm_lists.h"
 #include "base/ref.h"
 
 void smri_lists_lock(struct gpuvm *vm)
