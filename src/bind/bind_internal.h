@@ -303,17 +303,6 @@ int smri_bind_refill(struct gpuvm_queues *q);
  * there is memory again. CONTEXT: the runner; opens a signalling section.
  */
 void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job);
-/*
- * Takes @va out of the tree, or leaves an empty marker in its place. CONTEXT: HOLDS the VM's lock.
- * Any section.
- */
-void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va);
-/*
- * Takes out the markers that are left of what was @removed, as far as there is memory, at the
- * strict level all. What it has to leave goes after a later run. CONTEXT: the cleaner, and not the
- * runner, which it becomes for moments; may block.
- */
-void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed);
 
 /* Around what leads up to signalling. */
 void smri_bind_section_begin(struct gpuvm_queues *q);
@@ -325,6 +314,30 @@ int smri_bind_step_unmap(struct gpuvm_queues *q, struct smri_bind_va *v, unsigne
 			 void *cookie);
 /* Takes what was removed off the objects' lists. CONTEXT: any section. */
 void smri_bind_unlist(struct smr_pool_list *removed);
+
+/* ---- sweep.c ---- */
+
+/*
+ * Takes @va out of the tree, or leaves an empty marker in its place. CONTEXT: HOLDS the VM's lock.
+ * Any section.
+ */
+void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va);
+/*
+ * Leaves markers for all that is left in the tree of mappings that @job's BIND_UNMAP_ALLs have
+ * hidden. CONTEXT: HOLDS the VM's lock. Any section.
+ */
+void smri_bind_mark_all(struct gpuvm_queues *q, struct smri_bind_job *job);
+/*
+ * Takes out the markers that are left of what was @removed, as far as there is memory, at the
+ * strict level all. What it has to leave is for smri_bind_sweep_left(). CONTEXT: the cleaner, and
+ * not the runner, which it becomes for moments; may block.
+ */
+void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed);
+/*
+ * Takes out what clean-ups had to leave, with free nodes alone, until a job is ready to run: then
+ * the rest waits for the end of that run. CONTEXT: the runner.
+ */
+void smri_bind_sweep_left(struct gpuvm_queues *q);
 
 /* ---- inline.c ---- */
 

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Entries that go although there may be no memory for it, and the markers that stay in their place
+ * (gpuvm/change.c) until they are swept.
+ *
+ *   leaving    any section: where a store of nothing would take a node, and there is none, an entry
+ *              becomes a marker
+ *   sweeping   the cleaner's, after a run that has left some: first with the nodes that are free,
+ *              then, for what is left, on credits, for which it may wait
+ *   the rest   of clean-ups that got no memory: the runner's, after each run, with free nodes alone
+ */
+#include "bind/bind_internal.h"
+
+#include "gpuvm/change.h"
+#include "tree/credits.h"
+
+/* ---- Leaving markers ---- */
+
+static bool clear(struct gpuvm *vm, unsigned long first, unsigned long last)
+{
+	struct ma_state mas;
+
+	mas_init(&mas, &vm->tree, first);
+	mas.last = last;
+	return !mas_store_gfp(&mas, NULL, GFP_NOWAIT | __GFP_NOWARN);
+}
+
+void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va)
+{
+	if (!clear(q->vm, va->va.addr, smr_va_last(va)))
+		smr_gpuvm_leave_marker(q->vm, va->va.addr, smr_va_last(va));
+}
+
+/* Leaves a marker for each piece of @va that is left in the tree. */
+static void mark_pieces(struct gpuvm *vm, const struct gpuva *va)
+{
+	struct ma_state mas;
+	void *entry;
+
+	mas_init(&mas, &vm->tree, va->va.addr);
+	while ((entry = mas_find(&mas, smr_va_last(va))))
+		if (entry == va)
+			smr_gpuvm_leave_marker(vm, mas.index, mas.last);
+}
+
+void smri_bind_mark_all(struct gpuvm_queues *q, struct smri_bind_job *job)
+{
+	struct smri_bind_op *op;
+
+	smri_bind_for_each(op, &job->ops)
+	{
+		if (op->req.type != BIND_UNMAP_ALL)
+			continue;
+		for (struct smr_pool_obj *obj = op->removed.head; obj; obj = obj->next)
+			mark_pieces(q->vm, &((struct smri_bind_va *)obj)->va);
+	}
+}
+
+/* ---- Sweeping: with free nodes one by one, and on credits what is left then ---- */
+
+/* Takes out a marker; false: it needs a node, and there is none. */
+static bool clear_marker(struct gpuvm *vm, const struct ma_state *mas)
+{
+	bool done = clear(vm, mas->index, mas->last);
+
+	vm->markers -= done;
+	return done;
+}
+
+/*
+ * Entries that are looked at before jobs get their turn, and whoever wants the VM's lock, however
+ * many there are.
+ */
+enum { SWEEP_LOOKS = 256 };
+/* Few, so that runs of them wait less often for the nodes of those before. */
+enum { SWEEP_CREDITS = MT_CREDITS_BATCH / 4 };
+
+struct sweep {
+	struct gpuvm_queues *q;
+	const struct smr_pool_obj *obj; /* the mapping it has come to; NULL: all done */
+	uint64_t at;                    /* from there on */
+	struct mt_txn txn;
+	unsigned long credits; /* left */
+};
+
+static void sweep_from(struct sweep *s, const struct smr_pool_obj *obj)
+{
+	s->obj = obj;
+	if (obj)
+		s->at = ((const struct smri_bind_va *)obj)->va.va.addr;
+}
+
+/*
+ * Goes on with @fn for each marker, until that says no, or for a while. CONTEXT: the runner; HOLDS
+ * the VM's lock.
+ */
+static void sweep_on(struct sweep *s, bool (*fn)(struct sweep *s, const struct ma_state *mas))
+{
+	unsigned int looks = SWEEP_LOOKS;
+	struct gpuvm *vm = s->q->vm;
+	struct ma_state mas;
+	void *entry;
+
+	while (s->obj && vm->markers > 0) {
+		const struct gpuva *va = &((const struct smri_bind_va *)s->obj)->va;
+
+		mas_init(&mas, &vm->tree, s->at);
+		while ((entry = mas_find(&mas, smr_va_last(va)))) {
+			s->at = mas.index;
+			if (looks-- == 0 || (xa_is_zero(entry) && !fn(s, &mas)))
+				return;
+		}
+		sweep_from(s, s->obj->next);
+		if (looks == 0)
+			return;
+		looks--; /* a mapping of which nothing is left counts, too */
+	}
+	if (vm->markers == 0)
+		s->obj = NULL;
+}
+
+static bool sweep_free_piece(struct sweep *s, const struct ma_state *mas)
+{
+	(void)clear_marker(s->q->vm, mas);
+	return true;
+}
+
+/* Some with free nodes; false: none is left. CONTEXT: the runner. */
+static bool sweep_free(struct sweep *s)
+{
+	struct gpuvm *vm = s->q->vm;
+	bool left;
+
+	gpuvm_lock(vm);
+	sweep_on(s, sweep_free_piece);
+	left = vm->markers > 0;
+	gpuvm_unlock(vm);
+	return left;
+}
+
+/*
+ * The walk goes over the tree as it was. A marker of a mapping that came later may reach over
+ * several that are swept, and be met with each of them.
+ */
+static bool has_gone(struct sweep *s, unsigned long index)
+{
+	struct ma_state mas;
+
+	mas_init(&mas, &s->txn.view, index);
+	return !xa_is_zero(mas_walk(&mas));
+}
+
+static bool sweep_paid_piece(struct sweep *s, const struct ma_state *mas)
+{
+	int err;
+
+	if (has_gone(s, mas->index))
+		return true;
+	if (s->credits == 0)
+		return false;
+	err = mt_txn_store_credit(&s->txn, mas->index, mas->last, NULL, &s->q->credits);
+	smr_assert(!err);
+	(void)err;
+	s->credits--;
+	s->q->vm->markers--;
+	return true;
+}
+
+/* As many as there are credits for, at most. CONTEXT: the runner. */
+static void sweep_paid(struct sweep *s)
+{
+	struct gpuvm *vm = s->q->vm;
+
+	smr_credits_begin(&s->q->credits, s->credits);
+	gpuvm_lock(vm);
+	mt_txn_begin(&s->txn, &vm->tree);
+	sweep_on(s, sweep_paid_piece);
+	mt_txn_commit(&s->txn);
+	gpuvm_unlock(vm);
+}
+
+/* Markers of mappings from @obj on are left. */
+static void note_left(struct gpuvm_queues *q, const struct smr_pool_obj *obj)
+{
+	for (; obj; obj = obj->next) {
+		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
+
+		if (va->va.addr < q->left_first)
+			q->left_first = va->va.addr;
+		if (smr_va_last(va) > q->left_last)
+			q->left_last = smr_va_last(va);
+	}
+}
+
+static void become_runner(struct gpuvm_queues *q)
+{
+	mt_lock_acquire(&q->lock);
+	smri_bind_own(q, SMRI_BIND_RUN);
+	mt_lock_release(&q->lock);
+}
+
+static void end_as_runner(struct gpuvm_queues *q)
+{
+	mt_lock_acquire(&q->lock);
+	smri_bind_disown(q, SMRI_BIND_RUN);
+	mt_lock_release(&q->lock);
+}
+
+void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed)
+{
+	struct sweep s = { .q = q };
+	bool left = false;
+	int err = 0;
+
+	for (sweep_from(&s, removed->head); s.obj;) {
+		become_runner(q);
+		left = sweep_free(&s);
+		end_as_runner(q);
+	}
+	for (sweep_from(&s, left ? removed->head : NULL); s.obj && !err;) {
+		s.credits = removed->nr < SWEEP_CREDITS ? removed->nr : SWEEP_CREDITS;
+		/* Not the runner yet: this may wait for memory, and that for jobs. */
+		err = mt_credits_reserve(&q->credits, s.credits, GFP_KERNEL);
+		become_runner(q);
+		if (err)
+			note_left(q, s.obj);
+		else
+			sweep_paid(&s);
+		end_as_runner(q);
+		if (!err)
+			mt_credits_return(&q->credits, s.credits);
+	}
+}
+
+/* ---- Sweeping what had to be left ---- */
+
+/* Goes on for a while; false: nothing is left, or what comes next needs memory. */
+static bool sweep_left_on(struct gpuvm_queues *q)
+{
+	struct gpuvm *vm = q->vm;
+	unsigned int looks = SWEEP_LOOKS;
+	struct ma_state mas;
+	void *entry;
+
+	mas_init(&mas, &vm->tree, q->left_first);
+	while (vm->markers > 0 && (entry = mas_find(&mas, q->left_last))) {
+		q->left_first = mas.index;
+		if (looks-- == 0)
+			return true;
+		if (xa_is_zero(entry) && !clear_marker(vm, &mas))
+			return false;
+	}
+	q->left_first = UINT64_MAX;
+	q->left_last = 0;
+	return false;
+}
+
+static bool others_are_ready(struct gpuvm_queues *q)
+{
+	bool ready;
+
+	mt_lock_acquire(&q->lock);
+	ready = !smr_list_empty(&q->ready);
+	mt_lock_release(&q->lock);
+	return ready;
+}
+
+/*
+ * As long as there are no nodes it stops where it stopped before, and so costs next to nothing.
+ */
+void smri_bind_sweep_left(struct gpuvm_queues *q)
+{
+	bool more = q->left_first <= q->left_last;
+
+	while (more) {
+		gpuvm_lock(q->vm);
+		more = sweep_left_on(q);
+		gpuvm_unlock(q->vm);
+		more = more && !others_are_ready(q);
+	}
+}
