@@ -192,9 +192,16 @@ struct gpuvm_queues {
 	struct bind_stats stats; /* GUARD lock */
 };
 
-smr_inline bool smri_bind_refuses(const struct gpuvm_queues *q)
+/* Does the VM take no jobs or queues any more? CONTEXT, of these two: HOLDS q->lock. */
+smr_inline bool smri_bind_vm_refuses(const struct gpuvm_queues *q)
 {
-	return q->closed || smr_load(&q->banned, RELAXED);
+	return q->closed || q->banned;
+}
+
+/* Does the queue take no jobs any more? */
+smr_inline bool smri_bind_refuses(const struct bind_queue *queue)
+{
+	return queue->canceled || smri_bind_vm_refuses(queue->vm);
 }
 
 /* ---- worker.c ---- */

@@ -52,11 +52,6 @@ static void finish(struct run *r)
 		smri_bind_put_pair(r->q, r->pair[i]);
 }
 
-static bool refuses(const struct bind_queue *queue)
-{
-	return queue->canceled || smri_bind_refuses(queue->vm);
-}
-
 /* An in-fence that is waited for, on the waiter's stack. */
 struct waited {
 	struct smri_bind_wait wait;
@@ -80,7 +75,7 @@ static bool need_not_wait(struct gpuvm_queues *q, struct smri_bind_wait *w)
 	const struct waited *waited = container_of(w, struct waited, wait);
 
 	(void)q;
-	return fence_is_signaled(waited->fence) || refuses(waited->queue);
+	return fence_is_signaled(waited->fence) || smri_bind_refuses(waited->queue);
 }
 
 /*
@@ -157,7 +152,7 @@ static int own(struct bind_queue *queue, const struct bind_job *job)
 	while (!err && q->stats.jobs == 0 &&
 	       (is_taken(q, SMRI_BIND_CLEAN) || is_taken(q, SMRI_BIND_RUN)))
 		err = wait_for_turn(q, job);
-	if (!err && refuses(queue))
+	if (!err && smri_bind_refuses(queue))
 		err = -ENOENT;
 	else if (!err && q->stats.jobs > 0)
 		err = SMRI_BIND_RETRY;

@@ -384,7 +384,7 @@ struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, int *er
 		smr_pool_list_init(&queue->jobs);
 		smr_list_init(&queue->ready);
 		mt_lock_acquire(&q->lock);
-		why = smri_bind_refuses(q) ? -ENOENT : 0;
+		why = smri_bind_vm_refuses(q) ? -ENOENT : 0;
 		if (!why)
 			smr_list_append(&q->queues, &queue->link);
 		mt_lock_release(&q->lock);

@@ -87,11 +87,6 @@ static int validate(const struct gpuvm *vm, struct bind_job *job)
 
 /* ---- Charge ---- */
 
-static bool refuses(const struct bind_queue *queue)
-{
-	return queue->canceled || smri_bind_refuses(queue->vm);
-}
-
 static bool below(unsigned long now, unsigned long more, unsigned long max)
 {
 	return max == 0 || (now <= max && more <= max - now);
@@ -116,7 +111,7 @@ static int try_charge(const struct bind_queue *queue, const struct smri_bind_loa
 {
 	const struct gpuvm_queues *q = queue->vm;
 
-	if (refuses(queue))
+	if (smri_bind_refuses(queue))
 		return -ENOENT;
 	if (too_many_vas(q, load) || (q->max.growth && load->ops > q->max.ops))
 		return -ENOSPC;
@@ -191,7 +186,7 @@ static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 	int err = 0;
 
 	mt_lock_acquire(&q->lock);
-	if (refuses(queue))
+	if (smri_bind_refuses(queue))
 		err = -ENOENT;
 	else if (q->event == event && q->stats.jobs == 0 && !limbo && !at_work(q))
 		err = SMRI_BIND_ALONE;
@@ -394,7 +389,7 @@ static int enter(struct bind_queue *queue, struct smri_bind_job *j)
 	int err = 0;
 
 	mt_lock_acquire(&q->lock);
-	if (refuses(queue)) {
+	if (smri_bind_refuses(queue)) {
 		err = -ENOENT;
 	} else {
 		j->queue = queue;
