@@ -292,6 +292,13 @@ void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *job);
 /* The same of a job that nothing waits for yet, and what timelines have got by it, made of @of. */
 void smri_bind_job_refuse(struct gpuvm_queues *q, struct smri_bind_job *job,
 			  const struct bind_job *of);
+/* The fence of an in-fence, or of a timeline's value: NULL when there is no memory. */
+struct fence *smri_bind_in_get(const struct bind_sync *in);
+/*
+ * Gives @f back that smri_bind_in_get() has got, and nobody waits for any more. A timeline would
+ * else keep it until the value is reached.
+ */
+void smri_bind_in_put(const struct bind_sync *in, struct fence *f);
 /* ops->prepare, which is not NULL. */
 int smri_bind_prepare(struct gpuvm_queues *q, const struct bind_op *op, void **cookie);
 void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair);

@@ -9,7 +9,6 @@
 #include "bind/bind_internal.h"
 
 #include "base/park.h"
-#include "fence/timeline.h"
 #include "gpuvm/change.h"
 #include "gpuvm/object.h"
 #include "gpuvm/split.h"
@@ -104,18 +103,15 @@ static int wait_for_in(const struct bind_queue *queue, const struct bind_job *jo
 	int err = 0;
 
 	for (unsigned int i = 0; i < job->nr_in && !err; i++) {
-		const struct bind_sync *in = &job->in[i];
-		struct fence *f = in->fence ? fence_get(in->fence)
-					    : timeline_fence(in->timeline, in->value);
+		struct fence *f = smri_bind_in_get(&job->in[i]);
 
-		if (!f || (!waits(job) && !fence_is_signaled(f)))
-			err = -ENOMEM;
-		else
+		if (!f)
+			return -ENOMEM;
+		if (waits(job) || fence_is_signaled(f))
 			err = wait_for(queue, f);
-		if (f && in->timeline)
-			smr_timeline_forget(in->timeline, f);
 		else
-			fence_put(f);
+			err = -ENOMEM;
+		smri_bind_in_put(&job->in[i], f);
 	}
 	return err;
 }

@@ -116,12 +116,24 @@ static int set_ops(struct gpuvm_queues *q, struct smri_bind_job *j, const struct
 	return err;
 }
 
+struct fence *smri_bind_in_get(const struct bind_sync *in)
+{
+	return in->fence ? fence_get(in->fence) : timeline_fence(in->timeline, in->value);
+}
+
+void smri_bind_in_put(const struct bind_sync *in, struct fence *f)
+{
+	if (in->timeline)
+		smr_timeline_forget(in->timeline, f);
+	else
+		fence_put(f);
+}
+
 static int add_in(struct smri_bind_job *j, struct smr_pool_list *records,
 		  const struct bind_sync *in)
 {
 	struct smri_bind_sync *sync;
-	struct fence *f = in->fence ? fence_get(in->fence)
-				    : timeline_fence(in->timeline, in->value);
+	struct fence *f = smri_bind_in_get(in);
 
 	if (!f)
 		return -ENOMEM;
@@ -209,17 +221,15 @@ struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bin
 
 /* ---- Giving it back ---- */
 
-/* The fences that a job refused would wait for of timelines: these would have them until then. */
-static void forget_values(struct smri_bind_job *j, const struct bind_job *of)
+/* The fences that a job refused would have waited for. */
+static void drop_in(struct smri_bind_job *j, const struct bind_job *of)
 {
 	const struct bind_sync *in = of->in;
 
 	for (struct smr_pool_obj *obj = j->in.head; obj; obj = obj->next, in++) {
 		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
 
-		if (in->fence)
-			continue;
-		smr_timeline_forget(in->timeline, sync->fence);
+		smri_bind_in_put(in, sync->fence);
 		sync->fence = NULL;
 	}
 }
@@ -227,7 +237,7 @@ static void forget_values(struct smri_bind_job *j, const struct bind_job *of)
 void smri_bind_job_refuse(struct gpuvm_queues *q, struct smri_bind_job *j,
 			  const struct bind_job *of)
 {
-	forget_values(j, of);
+	drop_in(j, of);
 	smri_bind_job_free(q, j);
 }
 
