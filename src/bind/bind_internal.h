@@ -272,6 +272,8 @@ struct smri_bind_need {
 
 void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 		    struct smri_bind_need *need);
+/* Gives up @load, which was charged. CONTEXT: HOLDS q->lock. */
+void smri_bind_uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load);
 
 /* What the submitter of a BIND_SYNC job that was accepted is told. */
 smr_inline int smri_bind_result(struct bind_job *job, int err)
@@ -364,8 +366,6 @@ int smri_bind_inline(struct bind_queue *queue, struct bind_job *job);
 
 /* ---- clean.c ---- */
 
-/* Gives up @load, which was charged. CONTEXT: HOLDS q->lock. */
-void smri_bind_uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load);
 /* A job, made of @of, that was not accepted: everything back. CONTEXT: may block. */
 void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job, const struct bind_job *of);
 

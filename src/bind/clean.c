@@ -60,20 +60,6 @@ void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job, const str
 	smri_bind_job_refuse(q, job, of);
 }
 
-static void subtract(struct smri_bind_load *sum, const struct smri_bind_load *part)
-{
-	sum->jobs -= part->jobs;
-	sum->ops -= part->ops;
-	sum->growth -= part->growth;
-	sum->bytes -= part->bytes;
-}
-
-void smri_bind_uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
-{
-	subtract(&q->charged, load);
-	smri_bind_tell(q);
-}
-
 /* The figures, and what others wait for. CONTEXT: HOLDS q->lock. */
 static void account(struct gpuvm_queues *q, const struct over *over)
 {

@@ -128,18 +128,30 @@ struct charge {
 	int err; /* once it is over */
 };
 
+static void add(struct smri_bind_load *sum, const struct smri_bind_load *part)
+{
+	sum->jobs += part->jobs;
+	sum->ops += part->ops;
+	sum->growth += part->growth;
+	sum->bytes += part->bytes;
+}
+
+static void subtract(struct smri_bind_load *sum, const struct smri_bind_load *part)
+{
+	sum->jobs -= part->jobs;
+	sum->ops -= part->ops;
+	sum->growth -= part->growth;
+	sum->bytes -= part->bytes;
+}
+
 /* Room that is there is taken at once, for one who sleeps too: when he is awake it may be gone. */
 static bool take_room(struct gpuvm_queues *q, struct smri_bind_wait *w)
 {
 	struct charge *c = container_of(w, struct charge, wait);
 
 	c->err = try_charge(c->queue, c->load, c->waits);
-	if (!c->err) {
-		q->charged.jobs += c->load->jobs;
-		q->charged.ops += c->load->ops;
-		q->charged.growth += c->load->growth;
-		q->charged.bytes += c->load->bytes;
-	}
+	if (!c->err)
+		add(&q->charged, c->load);
 	return c->err != -EAGAIN;
 }
 
@@ -158,6 +170,12 @@ static int charge(const struct bind_queue *queue, const struct smri_bind_load *l
 		smri_bind_call(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 	return err ? err : c.err;
+}
+
+void smri_bind_uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
+{
+	subtract(&q->charged, load);
+	smri_bind_tell(q);
 }
 
 static void uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
