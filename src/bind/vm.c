@@ -3,7 +3,6 @@
 #include "bind/bind_internal.h"
 
 #include "gpuvm/change.h"
-#include "gpuvm/object.h"
 #include "lock/rank.h"
 #include "mem/heap.h"
 #include "tree/pledge.h"
@@ -215,18 +214,6 @@ int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
 
 /* ---- The end ---- */
 
-/* Takes @va, found in the tree, out of it. CONTEXT: HOLDS the VM's lock. */
-static void take_out(struct gpuvm_queues *q, struct gpuva *va, struct smr_pool_list *list)
-{
-	if (va->gem.obj) {
-		gpuvm_object_lock(va->gem.obj);
-		smr_gpuva_unlist(va);
-		gpuvm_object_unlock(va->gem.obj);
-	}
-	smri_bind_erase(q, va);
-	smr_pool_list_add(list, &smri_bind_va_of(va)->obj);
-}
-
 /* Removes every mapping. Needs no memory. CONTEXT: the runner. */
 static void remove_all(struct gpuvm_queues *q)
 {
@@ -239,11 +226,14 @@ static void remove_all(struct gpuvm_queues *q)
 	gpuvm_lock(vm);
 	while ((va = smr_gpuvm_first(vm, at, UINT64_MAX))) {
 		at = smr_va_last(va) + 1;
-		if (va != &vm->kernel_alloc_node)
-			take_out(q, va, &list);
+		if (va != &vm->kernel_alloc_node) {
+			smri_bind_erase(q, va);
+			smr_pool_list_add(&list, &smri_bind_va_of(va)->obj);
+		}
 		if (at == 0)
 			break;
 	}
+	smri_bind_unlist(&list);
 	smr_gpuvm_count(vm, 0, list.nr);
 	gpuvm_unlock(vm);
 	mt_lock_acquire(&q->lock);
