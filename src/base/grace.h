@@ -49,8 +49,9 @@ smr_inline bool smr_grace_runs(enum mt_rcu_flavor flavor)
 bool smri_grace_start(enum mt_rcu_flavor flavor);
 
 /*
- * Starts the flavour's worker unless it runs: false when there is no memory for a thread. CONTEXT:
- * may block, and allocates, unless it runs.
+ * Starts the flavour's worker unless it runs: false when there is no memory for a thread. In a
+ * child of fork() none runs until this is called there. CONTEXT: may block, and allocates, unless
+ * it runs.
  */
 smr_inline bool smr_grace_start(enum mt_rcu_flavor flavor)
 {

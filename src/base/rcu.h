@@ -252,15 +252,6 @@ bool smr_rcu_offline(enum mt_rcu_flavor flavor);
 void smr_rcu_online(enum mt_rcu_flavor flavor);
 
 /*
- * Starts the flavour's thread for callbacks, if it does not run yet: false when there is no memory
- * for one. In a child of fork() it does not run. CONTEXT: may block.
- */
-smr_inline bool smr_rcu_init(enum mt_rcu_flavor flavor)
-{
-	return smr_grace_start(flavor);
-}
-
-/*
  * Calls @fn(@head) after a grace period, from the flavour's thread. @head is not the caller's until
  * then. CONTEXT: any, also inside a read-side section and in a callback, once the thread runs: it
  * may wake it, and starts it if nobody has.

@@ -187,7 +187,7 @@ int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
 		return -EINVAL;
 	if (vm->queues || vm->nr_vas > 0 || gpuvm_reserved(vm) > 0)
 		return -EBUSY;
-	if (!smr_rcu_init(mt_rcu_flavor(&vm->tree)) || sweep(vm))
+	if (!smr_grace_start(mt_rcu_flavor(&vm->tree)) || sweep(vm))
 		return -ENOMEM;
 	q = new_queues(vm, &c);
 	if (!q)

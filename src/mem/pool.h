@@ -83,7 +83,7 @@ smr_inline void *smr_pool_get(struct smr_pool_list *list)
 
 /*
  * @size: of an object, its struct smr_pool_obj included. @notify may be NULL where nothing is
- * retired. The flavour's thread runs (smr_rcu_init()): nothing here starts it.
+ * retired. The flavour's thread runs (smr_grace_start()): nothing here starts it.
  */
 void smr_pool_init(struct smr_pool *pool, size_t size, unsigned long keep,
 		   enum mt_rcu_flavor flavor, void (*notify)(void *arg), void *arg);

@@ -152,7 +152,7 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 		smr_check_alloc("credits");
 	/* Who waits for a grace period later is not to wait for memory for a thread. */
 	if (mt_in_rcu(mt) && gfpflags_allow_blocking(gfp) &&
-	    !smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu))
+	    !smr_grace_start((enum mt_rcu_flavor)mt->ma_rcu))
 		return -ENOMEM;
 	do {
 		lock_tree(mt);
@@ -300,7 +300,7 @@ bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 	/* Somebody may be returning others of its credits. */
 	smr_store(&c->begun, nr, RELAXED);
 	if (mt_in_rcu(mt) && !smr_in_section()) {
-		(void)smr_rcu_init(flavor); /* the stores start no thread */
+		(void)smr_grace_start(flavor); /* the stores start no thread */
 		smr_mem_look(smr_mem_of(mt));
 	}
 	if (c->mode == MT_CREDITS_STRICT)

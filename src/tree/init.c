@@ -37,7 +37,7 @@ void mt_init_flags(struct maple_tree *mt, unsigned int flags)
 {
 	smr_tree_init(mt, flags & ~(unsigned int)MT_FLAGS_HEIGHT_MASK);
 	if (flags & MT_FLAGS_USE_RCU)
-		smr_rcu_init(MT_RCU_BP);
+		smr_grace_start(MT_RCU_BP);
 }
 
 int mt_set_mem(struct maple_tree *mt, struct mt_mem *mem)
@@ -64,7 +64,7 @@ static void set_rcu(struct maple_tree *mt, unsigned int rcu)
 	if (mt_in_rcu(mt) == !!rcu)
 		return;
 	if (rcu)
-		smr_rcu_init((enum mt_rcu_flavor)mt->ma_rcu);
+		smr_grace_start((enum mt_rcu_flavor)mt->ma_rcu);
 	if (lock)
 		mtree_lock(mt);
 	smr_assert(!smr_pledge_is_open(mt));

@@ -66,7 +66,7 @@ static void end(int last)
 	FILE *slow = fdopen(last, "w");
 
 	if (!slow || setvbuf(slow, buffer, _IOFBF, sizeof(buffer)) ||
-	    fwrite(text, 1, sizeof(text), slow) != sizeof(text) || !smr_rcu_init(MT_RCU_BP) ||
+	    fwrite(text, 1, sizeof(text), slow) != sizeof(text) || !smr_grace_start(MT_RCU_BP) ||
 	    !readers_come_and_go())
 		_exit(2);
 	ends = true;

@@ -34,7 +34,7 @@ static void callback_runs_after_the_section(enum mt_rcu_flavor flavor)
 {
 	struct note note = { .value = 41 };
 
-	assert_true(smr_rcu_init(flavor));
+	assert_true(smr_grace_start(flavor));
 	register_reader(flavor);
 	smr_rcu_read_lock(flavor);
 	smr_rcu_call(flavor, &note.head, take_note);
@@ -133,7 +133,7 @@ static void the_worker_is_known_to_liburcu(void **state)
 	struct self self = { .known = 0 };
 
 	(void)state;
-	assert_true(smr_rcu_init(MT_RCU_MB));
+	assert_true(smr_grace_start(MT_RCU_MB));
 	smr_rcu_call(MT_RCU_MB, &self.head, take_self);
 	while (!smr_load(&self.known, __ATOMIC_ACQUIRE))
 		smr_park(&self.known, 0);

@@ -442,7 +442,7 @@ static void while_another_has_a_pool_locked(void **state)
 	(void)state;
 	smr_pool_init(&user.pool, 64, 0, MT_RCU_BP, note_expired, &user);
 	fork_at(&user.s, lock_pool, &user, retires_before_it_gets_some, mem);
-	assert_true(smr_rcu_init(MT_RCU_BP));
+	assert_true(smr_grace_start(MT_RCU_BP));
 	await(&user.expired);
 	smr_pool_list_init(&list);
 	smr_pool_expired(&user.pool, &list);
@@ -471,7 +471,7 @@ static void note_called(struct smr_rcu_head *head)
 static int all_are_called(struct mt_mem *mem)
 {
 	(void)mem;
-	if (!smr_rcu_init(MT_RCU_BP))
+	if (!smr_grace_start(MT_RCU_BP))
 		return 1;
 	for (unsigned int i = 0; i < ARRAY_SIZE(queued); i++)
 		await(&queued[i].called);
@@ -513,7 +513,7 @@ static void while_the_worker_waits(void **state)
 	int status;
 
 	(void)state;
-	assert_true(smr_rcu_init(MT_RCU_BP));
+	assert_true(smr_grace_start(MT_RCU_BP));
 	smr_rcu_call(MT_RCU_BP, &busy.head, keep_busy);
 	await(&busy.s.stands);
 	/* Until the fork is over there is no grace period. */

@@ -26,7 +26,7 @@ static void notify(void *arg)
 static void make(struct smr_pool *pool, unsigned long keep)
 {
 	notified = 0;
-	assert_true(smr_rcu_init(MT_RCU_BP));
+	assert_true(smr_grace_start(MT_RCU_BP));
 	smr_pool_init(pool, sizeof(struct thing), keep, MT_RCU_BP, notify, &notified);
 }
 
