@@ -177,5 +177,5 @@ int mt_set_rcu_flavor(struct maple_tree *mt, enum mt_rcu_flavor flavor)
 
 enum mt_rcu_flavor mt_rcu_flavor(const struct maple_tree *mt)
 {
-	return (enum mt_rcu_flavor)mt->ma_rcu;
+	return mt->ma_rcu;
 }

@@ -7,13 +7,13 @@
 
 void mt_rcu_read_lock(const struct maple_tree *mt)
 {
-	smr_check_read_enter((enum mt_rcu_flavor)mt->ma_rcu);
-	smr_rcu_read_lock((enum mt_rcu_flavor)mt->ma_rcu);
+	smr_check_read_enter(mt->ma_rcu);
+	smr_rcu_read_lock(mt->ma_rcu);
 }
 
 void mt_rcu_read_unlock(const struct maple_tree *mt)
 {
-	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+	enum mt_rcu_flavor flavor = mt->ma_rcu;
 
 	if (!smr_check_read_leave(flavor))
 		return;
@@ -23,7 +23,7 @@ void mt_rcu_read_unlock(const struct maple_tree *mt)
 
 void mt_rcu_synchronize(const struct maple_tree *mt)
 {
-	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+	enum mt_rcu_flavor flavor = mt->ma_rcu;
 
 	if (smr_check_synchronize(flavor))
 		smr_rcu_synchronize(flavor);

@@ -32,9 +32,7 @@ void smr_check_place(struct ma_state *mas)
 {
 	const struct maple_tree *mt = mas->tree;
 
-	mas->guard = mt->ma_txn ? 0
-				: smr_check_guard(lock_of(mt), mt_in_rcu(mt),
-						  (enum mt_rcu_flavor)mt->ma_rcu);
+	mas->guard = mt->ma_txn ? 0 : smr_check_guard(lock_of(mt), mt_in_rcu(mt), mt->ma_rcu);
 }
 
 smr_noinline void smri_check_cursor(const struct ma_state *mas)

@@ -151,8 +151,7 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 	if (gfpflags_allow_blocking(gfp))
 		smr_check_alloc("credits");
 	/* Who waits for a grace period later is not to wait for memory for a thread. */
-	if (mt_in_rcu(mt) && gfpflags_allow_blocking(gfp) &&
-	    !smr_grace_start((enum mt_rcu_flavor)mt->ma_rcu))
+	if (mt_in_rcu(mt) && gfpflags_allow_blocking(gfp) && !smr_grace_start(mt->ma_rcu))
 		return -ENOMEM;
 	do {
 		lock_tree(mt);
@@ -269,7 +268,7 @@ static bool recover(struct mt_credits *c, unsigned long nr)
 {
 	struct maple_tree *mt = c->mt;
 	struct mt_mem *mem = smr_mem_of(mt);
-	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+	enum mt_rcu_flavor flavor = mt->ma_rcu;
 	unsigned long reach = smr_load(&mt->ma_pledge.reach, RELAXED);
 	unsigned long lendable = smr_working_nodes(mt, c->batch, reach) -
 				 smr_working_nodes(mt, nr, reach);
@@ -290,7 +289,7 @@ static bool recover(struct mt_credits *c, unsigned long nr)
 bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 {
 	const struct maple_tree *mt = c->mt;
-	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+	enum mt_rcu_flavor flavor = mt->ma_rcu;
 	unsigned long left = smr_load(&c->left, RELAXED);
 
 	smr_assert(nr <= left && (c->mode == MT_CREDITS_STRICT || nr <= c->batch));
@@ -319,7 +318,7 @@ void mt_credits_begin(struct mt_credits *c, unsigned long nr)
 static void note_lent(struct mt_credits *c, struct maple_tree *mt, unsigned long lent)
 {
 	struct mt_mem *mem = smr_mem_of(mt);
-	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+	enum mt_rcu_flavor flavor = mt->ma_rcu;
 
 	if (lent == 0)
 		return;
@@ -386,8 +385,7 @@ static void commit(struct smr_write *w, struct smr_pledge_change *change)
 
 static struct smr_pledge_change begin_change(const struct maple_tree *mt)
 {
-	return (struct smr_pledge_change){ .before = mt->ma_pledge.pledged,
-					   .flavor = (enum mt_rcu_flavor)mt->ma_rcu };
+	return (struct smr_pledge_change){ .before = mt->ma_pledge.pledged, .flavor = mt->ma_rcu };
 }
 
 /*

@@ -81,7 +81,7 @@ void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *
 	if (smr_unlikely(keeps & (readers ? SMR_MAS_CREDIT : SMR_MAS_CREDIT | SMR_MAS_BULK)))
 		smr_cursor_keep(mas, dropped);
 	else if (readers)
-		smr_mem_retire(mem, (enum mt_rcu_flavor)mt->ma_rcu, dropped);
+		smr_mem_retire(mem, mt->ma_rcu, dropped);
 	else
 		smr_mem_give_list(mem, dropped);
 }

@@ -380,8 +380,7 @@ smr_inline void cursor_retire(struct ma_state *mas, struct smr_node *old)
 	if (smr_unlikely(mas->mas_flags & SMR_MAS_CREDIT))
 		smr_cursor_keep(mas, &one);
 	else
-		smr_mem_retire_one(smr_mem_of(mas->tree), (enum mt_rcu_flavor)mas->tree->ma_rcu,
-				   old);
+		smr_mem_retire_one(smr_mem_of(mas->tree), mas->tree->ma_rcu, old);
 }
 
 smr_inline void cursor_commit(enum smr_kind kind, const struct smr_edit *e, struct ma_state *mas,
@@ -453,8 +452,7 @@ smr_inline void path_commit(enum smr_kind kind, const struct smr_edit *e, const 
 
 smr_inline void path_retire(const struct place *p)
 {
-	smr_mem_retire_one(smr_mem_of(p->mt), (enum mt_rcu_flavor)p->mt->ma_rcu,
-			   smr_node_of(p->leaf));
+	smr_mem_retire_one(smr_mem_of(p->mt), p->mt->ma_rcu, smr_node_of(p->leaf));
 }
 
 /* Takes the node that the edit needs, and does it. */

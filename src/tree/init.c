@@ -64,7 +64,7 @@ static void set_rcu(struct maple_tree *mt, unsigned int rcu)
 	if (mt_in_rcu(mt) == !!rcu)
 		return;
 	if (rcu)
-		smr_grace_start((enum mt_rcu_flavor)mt->ma_rcu);
+		smr_grace_start(mt->ma_rcu);
 	if (lock)
 		mtree_lock(mt);
 	smr_assert(!smr_pledge_is_open(mt));

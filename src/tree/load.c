@@ -15,7 +15,7 @@ smr_inline struct section read_begin(const struct maple_tree *mt)
 	struct section s = { NULL, MT_RCU_BP, mt_in_rcu(mt) };
 
 	if (s.rcu) {
-		s.flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+		s.flavor = mt->ma_rcu;
 		s.entered = smr_rcu_enter(s.flavor);
 	}
 	return s;
@@ -42,7 +42,7 @@ smr_inline void read_end(struct section s)
 	SMR_TARGET_##isa static smr_noinline void *load_other_##isa(struct maple_tree *mt,         \
 								    unsigned long index)           \
 	{                                                                                          \
-		enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;                        \
+		enum mt_rcu_flavor flavor = mt->ma_rcu;                                            \
 		unsigned long *entered = smr_rcu_enter(flavor);                                    \
 		void *entry = smr_lookup_##isa(smr_root(mt), index);                               \
                                                                                                    \

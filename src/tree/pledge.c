@@ -306,7 +306,7 @@ void smr_pledge_emptied(struct maple_tree *mt, struct smr_nodes *dropped)
 {
 	struct smr_pledge_change change = { .before = mt->ma_pledge.pledged,
 					    .after = smr_pledge_required(mt),
-					    .flavor = (enum mt_rcu_flavor)mt->ma_rcu };
+					    .flavor = mt->ma_rcu };
 
 	mt->ma_nodes_retired += dropped->nr;
 	if (mt_in_rcu(mt)) {

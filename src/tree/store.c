@@ -26,7 +26,7 @@ static smr_noinline void give_back(struct ma_state *mas)
 void smr_store_prepare(const struct maple_tree *mt, gfp_t gfp)
 {
 	if (gfpflags_allow_blocking(gfp) && mt_in_rcu(mt))
-		smr_grace_start((enum mt_rcu_flavor)mt->ma_rcu);
+		smr_grace_start(mt->ma_rcu);
 }
 
 int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)

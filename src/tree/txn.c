@@ -175,7 +175,7 @@ void smr_txn_replaced(struct maple_tree *view, void *enode)
 		return;
 	}
 	if (mt_in_rcu(mt))
-		smr_mem_note(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu, txn->leaves_nr, node);
+		smr_mem_note(smr_mem_of(mt), mt->ma_rcu, txn->leaves_nr, node);
 	if (txn->leaves_nr++ == 0)
 		txn->leaves = node;
 	else
@@ -197,8 +197,7 @@ static void mark_leaves(const struct mt_txn *txn)
 	unsigned long nr = mt_in_rcu(mt) ? txn->leaves_nr : 0;
 
 	for (unsigned long i = 0; i < nr; i++) {
-		smr_mem_prefetch_noted(smr_mem_of(mt), (enum mt_rcu_flavor)mt->ma_rcu,
-				       i + MARK_AHEAD);
+		smr_mem_prefetch_noted(smr_mem_of(mt), mt->ma_rcu, i + MARK_AHEAD);
 		smr_mark_dead(node);
 		if (i + 1 < nr)
 			node = *smr_node_link(node);
@@ -325,7 +324,7 @@ static void free_replaced(struct mt_txn *txn, struct smr_nodes *inner)
 {
 	struct maple_tree *mt = txn->mt;
 	struct mt_mem *mem = smr_mem_of(mt);
-	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)mt->ma_rcu;
+	enum mt_rcu_flavor flavor = mt->ma_rcu;
 	struct smr_nodes leaves = { txn->leaves, txn->leaves_nr };
 
 	mt->ma_nodes_retired += leaves.nr + inner->nr;
