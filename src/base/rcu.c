@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rcu.h"
 #include "base/thread.h"
-#include <errno.h>
-#include <samara/maple_tree.h>
 
 /*
  * liburcu's headers declare a table only for the flavour included first; the others exist all the
@@ -163,19 +161,4 @@ void smr_rcu_synchronize(enum mt_rcu_flavor flavor)
 	flavors[flavor]->update_synchronize_rcu();
 	smr_cancel_restore(cancel);
 	smri_rcu_acquire(flavor);
-}
-
-int mt_set_rcu_flavor(struct maple_tree *mt, enum mt_rcu_flavor flavor)
-{
-	if ((unsigned int)flavor >= SMR_RCU_FLAVORS)
-		return -EINVAL;
-	if (mt_in_rcu(mt))
-		return -EBUSY;
-	mt->ma_rcu = flavor;
-	return 0;
-}
-
-enum mt_rcu_flavor mt_rcu_flavor(const struct maple_tree *mt)
-{
-	return mt->ma_rcu;
 }

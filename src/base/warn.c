@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/warn.h"
 
+#include <samara/xarray.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,4 +15,9 @@ void smr_warn(const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	fprintf(stderr, "samara: warning: %s\n", text);
+}
+
+void mt_warn_value_(unsigned long v)
+{
+	smr_warn_once("xa_mk_value(%#lx): the highest bit is lost", v);
 }

@@ -255,3 +255,8 @@ void mt_mem_trim(struct mt_mem *mem)
 	smr_mem_flush_local(mem);
 	smr_mem_reap(mem);
 }
+
+void mt_cache_shrink(void)
+{
+	mt_mem_trim(&smri_mem_default);
+}

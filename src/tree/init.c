@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The beginning and the end of trees and cursors, and their modes. */
 #include "base/rcu.h"
-#include "base/warn.h"
 #include "mem/refill.h"
 #include "tree/check.h"
 #include "tree/pledge.h"
@@ -84,6 +83,21 @@ void mt_clear_in_rcu(struct maple_tree *mt)
 	set_rcu(mt, 0);
 }
 
+int mt_set_rcu_flavor(struct maple_tree *mt, enum mt_rcu_flavor flavor)
+{
+	if ((unsigned int)flavor >= SMR_RCU_FLAVORS)
+		return -EINVAL;
+	if (mt_in_rcu(mt))
+		return -EBUSY;
+	mt->ma_rcu = flavor;
+	return 0;
+}
+
+enum mt_rcu_flavor mt_rcu_flavor(const struct maple_tree *mt)
+{
+	return mt->ma_rcu;
+}
+
 void __mt_destroy(struct maple_tree *mt)
 {
 	smr_check_write(mt);
@@ -102,9 +116,4 @@ void mtree_destroy(struct maple_tree *mt)
 void mas_init(struct ma_state *mas, struct maple_tree *tree, unsigned long addr)
 {
 	*mas = mas_state_(tree, addr, addr);
-}
-
-void mt_warn_value_(unsigned long v)
-{
-	smr_warn_once("xa_mk_value(%#lx): the highest bit is lost", v);
 }

@@ -44,8 +44,3 @@ void mt_stats(const struct maple_tree *mt, struct mt_stats *st)
 		st->nodes += st->level_nodes[l];
 	st->bytes = st->nodes * MT_NODE_SIZE;
 }
-
-void mt_cache_shrink(void)
-{
-	mt_mem_trim(mt_mem_default());
-}
