@@ -120,3 +120,12 @@ struct smr_mag *smri_mag_get(struct mt_mem *mem, bool may_block)
 	way->mag = mag;
 	return mag;
 }
+
+unsigned long smri_mag_nodes(const struct mt_mem *mem)
+{
+	unsigned long nr = 0;
+
+	for (unsigned int i = 0; i < SMR_MAGS; i++)
+		nr += smr_load(&mem->mag[i].nr, RELAXED);
+	return nr;
+}

@@ -38,7 +38,10 @@ void *smri_slab_remove_idle(struct mt_mem *mem);
 
 /* ---- arena.c ---- */
 
-/* Free nodes that are pledged. CONTEXT, of these three: HOLDS the arena's lock. */
+/*
+ * Of the chunks' free nodes, those that are pledged. CONTEXT, of these three: HOLDS the arena's
+ * lock.
+ */
 static inline unsigned long smri_mem_pledged(const struct mt_mem *mem)
 {
 	return mem->pledged > mem->lent ? mem->pledged - mem->lent : 0;
@@ -78,10 +81,7 @@ struct smr_mag *smri_mag_get(struct mt_mem *mem, bool may_block);
 void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep);
 /* Moves @nr nodes from the chunks, which have them, to @mag. CONTEXT: HOLDS the arena's lock. */
 void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr);
-
-/* ---- stats.c ---- */
-
-/* How many nodes the magazines hold. Their owners go on meanwhile. */
+/* How many nodes all magazines hold. Their owners go on meanwhile. */
 unsigned long smri_mag_nodes(const struct mt_mem *mem);
 
 /* ---- refill.c ---- */

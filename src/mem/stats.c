@@ -3,15 +3,6 @@
 #include "mem/mem_internal.h"
 #include <stdint.h>
 
-unsigned long smri_mag_nodes(const struct mt_mem *mem)
-{
-	unsigned long nr = 0;
-
-	for (unsigned int i = 0; i < SMR_MAGS; i++)
-		nr += smr_load(&mem->mag[i].nr, RELAXED);
-	return nr;
-}
-
 /* The counts of a magazine stay when its owner goes, and the next owner adds to them. */
 static unsigned long taken_from_mags(const struct mt_mem *mem)
 {
