@@ -37,7 +37,7 @@
 
 #include "base/atomic.h"
 #include "lock/check_internal.h"
-#include "lock/thread.h"
+#include "lock/tid.h"
 
 #include <string.h>
 

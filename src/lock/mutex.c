@@ -17,7 +17,7 @@
 #include "base/park.h"
 #include "lock/check.h"
 #include "lock/mutex.h"
-#include "lock/thread.h"
+#include "lock/tid.h"
 #include <errno.h>
 #include <pthread.h>
 #include <samara/lockcheck.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The calling thread's id, as cheap as a variable. */
-#ifndef SMR_LOCK_THREAD_H
-#define SMR_LOCK_THREAD_H
+#ifndef SMR_LOCK_TID_H
+#define SMR_LOCK_TID_H
 
 #include "base/base.h"
 

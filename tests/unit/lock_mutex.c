@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/atomic.h"
 #include "lock/mutex.h"
-#include "lock/thread.h"
+#include "lock/tid.h"
 #include "support/cm.h"
 #include "support/env.h"
 #include <errno.h>
