@@ -64,9 +64,12 @@ enum smr_grace_list {
 	SMR_GRACE_ANY,
 	/* Likewise, with an owner that a child of fork() leaves alone. */
 	SMR_GRACE_PARENTS,
-	/* Tree nodes, which are found by roots only: it may do that it is quiet (base/quiet.h). */
+	/*
+	 * Tree nodes, which a reader finds by way of a root only: no grace period is needed if it
+	 * is quiet (base/quiet.h).
+	 */
 	SMR_GRACE_NODES,
-	/* Likewise, and it has time. */
+	/* Likewise, and the callback is in no hurry. */
 	SMR_GRACE_PATIENT,
 	SMR_GRACE_LISTS,
 };

@@ -86,8 +86,8 @@ smr_inline struct urcu_bp_reader *smri_rcu_reader(void)
 }
 
 /*
- * Before a tree's root is read by a thread that may have entered a section without us: has it a
- * record, it is entered in the table of quiet.c.
+ * To be called before a tree's root is read by a thread that may have entered its section without
+ * this library: if liburcu has a record of the thread, enters that in the table of quiet.c.
  */
 smr_inline void smr_rcu_meet(void)
 {

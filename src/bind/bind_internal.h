@@ -245,8 +245,9 @@ void smri_bind_tell(struct gpuvm_queues *q);
  */
 int smri_bind_wait(struct gpuvm_queues *q, struct smri_bind_wait *w, uint64_t deadline);
 /*
- * Likewise until anything at all is over. For those who look for themselves what has become of it,
- * with the lock let go of: a signal that finds them at that is not noticed.
+ * Likewise until anything at all is over. For those who then look for themselves whether it is what
+ * they wait for, and let go of the lock to do so: a signal that comes while they look is not
+ * noticed.
  */
 int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline);
 /* The same, and goes on sleeping when signals arrive. */

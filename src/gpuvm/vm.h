@@ -36,7 +36,7 @@ smr_inline bool smr_clamp_range(uint64_t addr, uint64_t range, unsigned long *la
 	return range > 0;
 }
 
-/* Has all that was linked to its pair until some moment after @va was been declared gone? */
+/* Have all mappings been declared gone that were linked to @va's pair when @va was, or before? */
 smr_inline bool smr_gpuva_gone(const struct gpuva *va)
 {
 	const struct gpuvm_bo *vm_bo = smr_load(&va->vm_bo, RELAXED);

@@ -19,10 +19,8 @@
 /*
  * CONTEXT, of everything here: any. Never blocks, allocates or makes a system call, but to report.
  */
-/*
- * @what completes the sentence "... allocates ..." or "... waits for ...": "heap memory", "a
- * fence".
- */
+
+/* @what ends the sentence "... allocates" or "... waits for", say "heap memory" or "a fence". */
 void smr_check_alloc(const char *what);
 void smr_check_wait(const char *what);
 /* The same where @lock will not be held meanwhile: the caller drops it first, if it has to. */

@@ -32,10 +32,10 @@
 #define SMR_NOTES 65536
 
 /*
- * Where the nodes in limbo lie, by their number: hints. They hang together by their links, and to
- * follow one to the next may be a cache miss each; with these the next ones are asked for ahead.
- * Numbers are counted from when limbo was last empty: where it often is, a few pages are all that
- * is ever written.
+ * Where the nodes in limbo lie, the oldest first: hints, by which they can be prefetched. For they
+ * are linked one to the next, and to follow a link may be a cache miss each time. Note 0 is that of
+ * the first node retired after limbo was last empty: where that is often so, only a few pages are
+ * ever written.
  */
 struct smr_notes {
 	void *node[SMR_NOTES]; /* GUARD relaxed */
@@ -75,7 +75,10 @@ struct smr_limbo {
 /* Nodes from one look to the next, at least. */
 #define SMR_STRIDE_MIN 256
 
-/* After so many looks in vain nobody relies on the next one; nor before the first. */
+/*
+ * After so many looks in vain, one after the other, nobody relies on the next one to free anything.
+ * An arena begins as if there had been so many.
+ */
 #define SMR_VAIN 2
 
 #define SMR_LIMBO(mem_, notes_)                                                                \

@@ -19,8 +19,9 @@ struct smr_bundles {
 };
 
 /*
- * Rolls up @list, not empty, which nobody reads any more, the latest in front; the first of them
- * was noted as the @first'th. The last one's link may mean nothing. CONTEXT: any.
+ * Rolls up the nodes of @list, which is not empty and which nobody reads any more, so that the last
+ * of the list will be handed out first. @first: the number of the note for the first of them. The
+ * link of the last one is not followed. CONTEXT: any.
  */
 struct smr_bundles smri_slab_roll(const struct smr_nodes *list, const struct smr_notes *notes,
 				  unsigned long first);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Private lists of nodes, owned by one thread. They are linked through the last word of each node,
- * the one that no reader of a retired node ever looks at: the rest of it must stay as it was. What
- * the last node's holds means nothing: most lists are of one node, which then is not touched.
+ * the only one that no reader looks at: the rest of a retired node must stay as it was. The link of
+ * the last node of a list means nothing, and is not written: most lists are of one node, which
+ * therefore is not touched at all.
  */
 #ifndef SMR_MEM_NODES_H
 #define SMR_MEM_NODES_H

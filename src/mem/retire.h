@@ -24,12 +24,13 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
 			  void *last);
 
 /*
- * If it is time to: looks whether it is quiet, so that what is in limbo is free. CONTEXT: where a
- * system call may be made. SLEEP no but for the arena's lock.
+ * If enough nodes have been retired since the last look: looks whether it is quiet (base/quiet.h),
+ * and if it is, makes all free that is in limbo. CONTEXT: where a system call may be made. SLEEP
+ * no, but for the arena's lock.
  */
 void smr_mem_look(struct mt_mem *mem);
 
-/* Which note is that of the @nr'th node to be retired from now on. */
+/* The index of the note for the @nr'th of the nodes that are retired next. */
 smr_inline unsigned long smri_note_of(const struct smr_limbo *limbo, unsigned long nr)
 {
 	unsigned long before = smr_load(&limbo->retired, RELAXED);
@@ -38,8 +39,8 @@ smr_inline unsigned long smri_note_of(const struct smr_limbo *limbo, unsigned lo
 }
 
 /*
- * For who gathers a long list before it is retired: notes that @node is the @nr'th of it. Notes are
- * hints, and others make some, too.
+ * For whoever gathers a long list of nodes and retires it later: notes that @node is the @nr'th of
+ * them. A note is a hint and may be wrong, for others retire nodes, and note them, meanwhile.
  */
 smr_inline void smr_mem_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned long nr,
 			     void *node)
@@ -50,7 +51,8 @@ smr_inline void smr_mem_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsi
 }
 
 /*
- * Asks for the first line of the node noted as the @nr'th, to be written, and for that of its link.
+ * Prefetches two lines of the node that was noted as the @nr'th: the first, to be written, and the
+ * one with its link.
  */
 smr_inline void smr_mem_prefetch_noted(const struct mt_mem *mem, enum mt_rcu_flavor flavor,
 				       unsigned long nr)

@@ -27,10 +27,10 @@ struct smr_edit {
 };
 
 /*
- * Works out what storing @entry over [@first..@last] comes to, of a cursor on the range of @first.
- * False: perhaps it is more than an edit. If all but the number of ranges is right, these are set,
- * and the rest with them, for share.c; else they are 0, if they were before. CONTEXT: HOLDS tree
- * lock. ALLOC no.
+ * Works out what storing @entry over [@first..@last] comes to, with a cursor on the range of
+ * @first. False: perhaps it is more than an edit. If that is only because the leaf would have too
+ * many ranges, or too few, e->ranges says how many, and all else in *@e is set, too, for share.c;
+ * otherwise e->ranges is 0, if the caller has set it so before. CONTEXT: HOLDS tree lock. ALLOC no.
  */
 bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
 		    unsigned long last, const void *entry);

@@ -62,8 +62,9 @@ bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned
 		     unsigned long max, bool leaf, unsigned int slack);
 
 /*
- * The same of a leaf of @n ranges, by where the first one begins, the second and the last. If it is
- * false that is so; and if all ranges can be written as it says, that is what would be chosen.
+ * Guesses what smr_code_choose() would say of a leaf of @n ranges, from where three of them begin:
+ * the first, the second and the last. False is certain. Otherwise *@code is right if all the ranges
+ * can be written so, which is for the caller to find out.
  */
 bool smr_code_guess(struct smr_code *code, const unsigned long start[3], unsigned int n,
 		    unsigned long max, unsigned int slack);

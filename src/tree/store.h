@@ -45,9 +45,9 @@ int smr_store_in_place(struct ma_state *mas, void *entry, struct smr_edges edges
 void smr_fail(struct ma_state *mas, int err);
 
 /*
- * For a store in @mt whose memory is got now, with @gfp, and which is made where there may be none:
- * the thread that what it replaces waits for starts now, if it does not run yet and there is memory
- * for it.
+ * For a store in @mt whose memory is got now, with @gfp, and which may be made later, where there
+ * is none. The nodes that it replaces will need the thread that waits for grace periods: starts
+ * that, unless it runs, or there is no memory for it, or @gfp may not block.
  */
 void smr_store_prepare(const struct maple_tree *mt, gfp_t gfp);
 

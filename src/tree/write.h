@@ -139,7 +139,8 @@ struct smr_write {
 	bool compact;           /* the tree has no nodes yet */
 	struct smr_edit edit;   /* SMR_EDIT: all that counts */
 	struct smr_slide slide; /* SMR_SLIDE */
-	struct smr_share share; /* SMR_SHARE; of SMR_SUBTREE items alone, where it is not shared */
+	/* SMR_SHARE, and SMR_SUBTREE if shared; else of SMR_SUBTREE its items alone: of level 0 */
+	struct smr_share share;
 	/* SMR_SUBTREE: */
 	bool shared;                 /* level 0 is the share's */
 	bool to_root;                /* the top part becomes the root */
