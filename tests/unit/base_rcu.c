@@ -93,7 +93,7 @@ static void hurries_last_until_it_is_taken(void **state)
 	uint64_t (*const fn[])(void) = { hurry_while_it_gathers, hurry_before_it_comes };
 
 	(void)state;
-	assert_true(smr_rcu_init(MT_RCU_BP));
+	assert_true(smr_grace_start(MT_RCU_BP));
 	for (unsigned int i = 0; i < ARRAY_SIZE(fn); i++) {
 		unsigned int tries = 0;
 

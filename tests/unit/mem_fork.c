@@ -542,7 +542,7 @@ static void start_another(struct smr_rcu_head *head)
 {
 	(void)head;
 	stand(&starter.s);
-	starter.started = smr_rcu_init(MT_RCU_MEMB);
+	starter.started = smr_grace_start(MT_RCU_MEMB);
 	set(&starter.over);
 }
 
@@ -575,7 +575,7 @@ static void while_a_callback_starts_a_worker(void **state)
 
 	(void)state;
 	alarm(CHILD_SECONDS);
-	assert_true(smr_rcu_init(MT_RCU_BP));
+	assert_true(smr_grace_start(MT_RCU_BP));
 	assert_false(smr_grace_runs(MT_RCU_MEMB));
 	smr_rcu_call(MT_RCU_BP, &starter.head, start_another);
 	await(&starter.s.stands);
