@@ -633,7 +633,17 @@ class Import(ToolTest):
                 ("munmap(0x1000, 18446744073709551615) = 0", "does not fit in 64 bits"),
                 ("mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, x, 0) = 0x1000", "the file number"),
                 ("mmap(NULL, 4096, |, MAP_PRIVATE, 3, 0) = 0x1000", "the protection"),
-                ("shmat(x, NULL, 0) = 0x1000", "an argument is not a number")]:
+                ("shmat(x, NULL, 0) = 0x1000", "an argument is not a number"),
+                ("shmat(1, NULL, |) = 0x1000", "the flags cannot be read"),
+                ("shmget(1, x, 0) = 1", "an argument is not a number"),
+                ("shmdt(x) = 0", "an argument is not a number"),
+                ("mprotect(0x1000, 4096, |) = 0", "the protection cannot be read"),
+                ("mremap(0x1000, 4096, x, 0) = 0x1000", "an argument is not a number"),
+                ("mremap(0x1000, 4096, 4096, |) = 0x1000", "the flags cannot be read"),
+                ("remap_file_pages(0x1000, 4096, 0, x, 0) = 0", "an argument is not a number"),
+                ("close(x) = 0", "the file number cannot be read"),
+                ("dup(x) = 4", "the file number cannot be read"),
+                ("<... munmap) = 0", "a call that goes on, but not as strace writes it")]:
             with self.subTest(line):
                 log = self.path("log", "brk(NULL) = 0x1000\n\n" + line + "\n")
                 self.fails(1, f"{log}:3: ", "import", log)
