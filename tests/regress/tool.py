@@ -613,6 +613,23 @@ class Import(ToolTest):
         self.fails(1, f"<stdin>:{line}: something follows strace's summary", "import", "-",
                    stdin=text + "munmap(0x1000, 4096) = 0\n")
 
+    def test_calls_begun_before_the_log(self):
+        done = self.ok("import", "-", stdin="5 <... munmap resumed>) = 0\n5 munmap(0x2000, 4096) = 0\n")
+        self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 2000 1000\n")
+        self.assertIn("1 calls that began before the log were left out", done.stderr)
+
+    def test_attached_before_the_log(self):
+        done = self.ok("import", "-", stdin="shmdt(0x5000) = 0\n")
+        self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 5000 1000\n")
+        self.assertIn("the size of 1 System V segments is not in the log", done.stderr)
+
+    def test_times(self):
+        """What strace -r writes before a call, alone and beside a time of day, changes nothing."""
+        for time in ["     0.000012 ", "12:00:00 (+     0.000012) ", "12:00:00.000001 (+     0.000012) "]:
+            with self.subTest(time):
+                done = self.ok("import", "--pid=5", "-", stdin=f"5 {time}munmap(0x1000, 4096) = 0\n")
+                self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 1000 1000\n")
+
     def test_messages(self):
         self.assertIn("1 calls that never finished were left out", self.sample("threads.log")[1])
         self.assertIn("2 ranges were used", self.sample("remap.log")[1])
