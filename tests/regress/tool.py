@@ -630,6 +630,25 @@ class Import(ToolTest):
                 done = self.ok("import", "--pid=5", "-", stdin=f"5 {time}munmap(0x1000, 4096) = 0\n")
                 self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 1000 1000\n")
 
+    def test_moves_of_parts(self):
+        """What stays mapped of a file (MREMAP_DONTUNMAP) keeps the offset that it had there."""
+        first = "mmap(NULL, 0x4000, PROT_READ, MAP_SHARED, 3, 0x1000) = 0x10000\n"
+        done = self.ok("import", "-", stdin=first + (
+            "mremap(0x11000, 0x2000, 0x2000, MREMAP_MAYMOVE|MREMAP_DONTUNMAP) = 0x20000\n"))
+        self.assertEqual(done.stdout.split("\n", 4)[4],
+                         "map 10000 4000 1 1000 rs\nmove 11000 2000 20000 2000\nmap 11000 2000 1 2000 rs\n")
+        self.assertEqual(done.stderr, "")
+
+    def test_growth_over_what_seems_mapped(self):
+        """The kernel found the room free: what was there must have gone unseen."""
+        done = self.ok("import", "-", stdin=(
+            "mmap(NULL, 0x4000, PROT_READ, MAP_SHARED, 3, 0x1000) = 0x10000\n"
+            "mremap(0x10000, 0x2000, 0x3000, MREMAP_MAYMOVE) = 0x10000\n"))
+        self.assertEqual(done.stdout.split("\n", 4)[4],
+                         "map 10000 4000 1 1000 rs\nunmap 12000 1000\nmove 10000 2000 10000 3000\n")
+        self.assertIn("1 ranges were used", done.stderr)
+        self.ok("replay", "--check=every", "-", stdin=done.stdout)
+
     def test_messages(self):
         self.assertIn("1 calls that never finished were left out", self.sample("threads.log")[1])
         self.assertIn("2 ranges were used", self.sample("remap.log")[1])
