@@ -183,6 +183,14 @@ class Replay(ToolTest):
             self.fails(1, expected + message, "replay", f"--expect-final={expected}", trace)
             self.fails(1, "<stdin>" + message, "replay", "--expect-final=-", trace, stdin=text)
 
+    def test_final_states_that_cannot_be_read(self):
+        trace = self.path("t", HEADER + "map 1000 1000 0 0 p\n")
+        self.fails(1, "/nowhere/x: No such file", "replay", "--expect-final=/nowhere/x", trace)
+        self.fails(1, "<stdin>:1: the compressed data ends too early", "replay", "--expect-final=-", trace,
+                   stdin=lzma.compress(b"1000 1000 0 0 p\n")[:30])
+        self.fails(1, "<stdin>:1: the last line does not end in a line feed", "replay", "--expect-final=-",
+                   trace, stdin="1000 1000 0 0 p")
+
     def test_final_state_of_many_runs(self):
         """It is written, and read, once."""
         trace, final = self.path("t", HEADER + "map 1000 1000 0 0 p\n"), "1000 1000 0 0 p\n"
