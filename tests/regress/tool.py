@@ -933,6 +933,15 @@ class CommandLine(ToolTest):
                 ("replay", "--check=none", trace, *[trace] * 9), ("gpuvm", f"--script={script}"),
                 ("help", "replay")]
 
+    def commands_that_write(self):
+        """Little and much, into the full disk."""
+        log, trace = self.path("log", "munmap(0x1000, 4096) = 0\n"), self.path("trace")
+        little = self.path("little", HEADER + "map 1000 1000 0 0 p\n")
+        self.ok("gen", "--kind=fragment", "--ops=20000", f"--output={trace}")
+        return [("gen", "--ops=10", "--output=/dev/full"), ("import", "--output=/dev/full", log),
+                ("dump", "--output=/dev/full", little), ("dump", "--output=/dev/full", trace),
+                ("replay", "--check=none", "--dump-final=/dev/full", little)]
+
     def test_closed_pipe(self):
         """Nobody reads on, from the start or later: no failure, and nothing is said."""
         for args in self.commands_that_print():
@@ -972,6 +981,9 @@ class CommandLine(ToolTest):
                     done = subprocess.run([*SAMARA, *args], stdout=full, stderr=subprocess.PIPE)
                     self.assertEqual(done.returncode, 1)
                     self.assertEqual(done.stderr, b"samara: standard output: No space left on device\n")
+        for args in self.commands_that_write():
+            with self.subTest(args):
+                self.fails(1, "samara: /dev/full: No space left on device\n", *args)
 
 
 if __name__ == "__main__":
