@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What mt_stats() counts, and that dumps say what is in the tree. */
+/* What mt_stats() counts, that dumps say what is in the tree, and assertions that print them. */
 #include "support/cm.h"
 
+#include "support/child.h"
 #include "support/treecheck.h"
 
 #include <stdio.h>
@@ -221,12 +222,133 @@ static void dumping_little(void **state)
 	}
 }
 
+/* ---- What is printed on the standard streams */
+
+struct say {
+	struct maple_tree *tree;
+	struct ma_state *mas;
+	int result;
+};
+
+static int dump_to_stdout(void *arg)
+{
+	dup2(STDERR_FILENO, STDOUT_FILENO);
+	mt_dump(((struct say *)arg)->tree, mt_dump_hex);
+	return 0;
+}
+
+static int dump_cursor(void *arg)
+{
+	mas_dump(((struct say *)arg)->mas);
+	return 0;
+}
+
+static void expect_part(const char *said, const char *part)
+{
+	if (!strstr(said, part))
+		fail_msg("\"%s\" does not say \"%s\"", said, part);
+}
+
+static void expect_cursor(struct ma_state *mas, const char *part)
+{
+	struct say say = { .mas = mas };
+	char said[4096];
+
+	assert_int_equal(child_status(dump_cursor, &say, said, sizeof(said)), 0);
+	expect_part(said, part);
+}
+
+/* At once, though the stream has a buffer. */
+static void dumping_to_stdout(void **state)
+{
+	DEFINE_MTREE(tree);
+	struct say say = { .tree = &tree };
+	char said[4096], *text;
+
+	(void)state;
+	assert_int_equal(mtree_store_range(&tree, 0x10, 0x1f, xa_mk_value(3), GFP_KERNEL), 0);
+	text = dump_of(&tree, mt_dump_hex);
+	assert_int_equal(child_status(dump_to_stdout, &say, said, sizeof(said)), 0);
+	assert_string_equal(said, text);
+	free(text);
+	mtree_destroy(&tree);
+}
+
+static void dumping_cursors(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 0x15, 0x17);
+
+	(void)state;
+	assert_int_equal(mtree_store_range(&tree, 0x10, 0x1f, xa_mk_value(3), GFP_KERNEL), 0);
+	expect_cursor(&mas, " [15..17] start, owns 0 nodes");
+	mtree_lock(&tree);
+	assert_non_null(mas_walk(&mas));
+	expect_cursor(&mas,
+		      " [10..1f] active in leaf [0..ffffffffffffffff] offset 1 of 2 at depth 0");
+	mas_pause(&mas);
+	expect_cursor(&mas, " [10..1f] pause");
+	mas_set_range(&mas, 5, 4);
+	mas_store(&mas, xa_mk_value(1));
+	expect_cursor(&mas, " [5..4] error -22, owns 0 nodes");
+	mtree_unlock(&tree);
+	mtree_destroy(&tree);
+}
+
+static int warn(void *arg)
+{
+	struct say *say = arg;
+
+	return MT_WARN_ON(say->tree, say->result == 0) && !MT_WARN_ON(say->tree, say->result) &&
+			       MAS_WARN_ON(say->mas, say->result == 0)
+		       ? 3
+		       : 4;
+}
+
+static int stop(void *arg)
+{
+	struct say *say = arg;
+
+	MT_BUG_ON(say->tree, say->result == 1);
+	MAS_BUG_ON(say->mas, say->result == 0);
+	return 0;
+}
+
+/* They print the condition, the cursor and the tree, if it holds; which of them go on. */
+static void assertions(void **state)
+{
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 5, 5);
+	struct say say = { .tree = &tree, .mas = &mas };
+	char said[4096], *text;
+	int status;
+
+	(void)state;
+	assert_int_equal(mtree_store(&tree, 5, xa_mk_value(77), GFP_KERNEL), 0);
+	text = dump_of(&tree, mt_dump_hex);
+	status = child_status(warn, &say, said, sizeof(said));
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 3);
+	expect_part(said, "tree_dump.c:");
+	expect_part(said, ": warning: say->result == 0\n");
+	assert_int_equal(count(said, ": warning: "), 2);
+	assert_int_equal(count(said, "ma_state "), 1);
+	assert_int_equal(count(said, text), 2);
+	status = child_status(stop, &say, said, sizeof(said));
+	assert_true(has_aborted(status));
+	expect_part(said, ": BUG: say->result == 0\nma_state ");
+	assert_int_equal(count(said, text), 1);
+	free(text);
+	mtree_destroy(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counting),        cmocka_unit_test(dumping),
 		cmocka_unit_test(dumping_entries), cmocka_unit_test(dumping_gaps),
-		cmocka_unit_test(dumping_little),
+		cmocka_unit_test(dumping_little),  cmocka_unit_test(dumping_to_stdout),
+		cmocka_unit_test(dumping_cursors), cmocka_unit_test(assertions),
 	};
 
 	return cmocka_run_group_tests_name("tree_dump", tests, NULL, NULL);
