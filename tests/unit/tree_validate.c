@@ -2,6 +2,7 @@
 /* mt_check() finds each kind of damage: it is done to a sound tree by hand, and undone. */
 #include "support/cm.h"
 
+#include "support/child.h"
 #include "support/treecheck.h"
 #include "support/units.h"
 #include "tree/gap.h"
@@ -272,6 +273,30 @@ static void nothing_but_a_gap(void **state)
 	smr_slots(leaf)[0] = xa_mk_value(0);
 }
 
+static int validate(void *arg)
+{
+	(void)arg;
+	return -mt_validate(&tree);
+}
+
+/* Linux's name: the reason is printed. */
+static void the_reason_is_printed(void **state)
+{
+	char said[4096];
+	unsigned int flags;
+
+	(void)state;
+	make(0, 100, 10);
+	flags = tree.ma_flags;
+	assert_int_equal(child_status(validate, NULL, said, sizeof(said)), 0);
+	assert_string_equal(said, "");
+	tree.ma_flags = flags + (1u << MT_FLAGS_HEIGHT_OFFSET);
+	assert_int_equal(WEXITSTATUS(child_status(validate, NULL, said, sizeof(said))), EUCLEAN);
+	tree.ma_flags = flags;
+	assert_ptr_equal(strstr(said, "samara: tree "), said);
+	assert_non_null(strstr(said, "level"));
+}
+
 #define test(name) cmocka_unit_test_teardown(name, drop)
 
 int main(void)
@@ -281,7 +306,7 @@ int main(void)
 		test(short_bounds),   test(wide_bounds),
 		test(gaps_that_meet), test(gap_figures),
 		test(heights),        test(nothing_but_a_gap),
-		test(gaps_in_pieces),
+		test(gaps_in_pieces), test(the_reason_is_printed),
 	};
 
 	return cmocka_run_group_tests_name("tree_validate", tests, NULL, NULL);
