@@ -470,6 +470,24 @@ static void the_arena_stays(void **state)
 	bed_free(&bed);
 }
 
+/* What would be preallocated for is what a transaction may yet change. */
+static void preallocating_meanwhile(void **state)
+{
+	struct bed bed;
+	MA_STATE(mas, &bed.tree, 5, 5);
+
+	(void)state;
+	bed_make(&bed, 0, 100);
+	mt_txn_begin(&bed.txn, &bed.tree);
+	assert_int_equal(mas_preallocate(&mas, xa_mk_value(1), GFP_KERNEL), -EBUSY);
+	assert_int_equal(mas.alloc_nr, 0);
+	mt_txn_abort(&bed.txn);
+	assert_int_equal(mas_preallocate(&mas, xa_mk_value(1), GFP_KERNEL), 0);
+	mas_store_prealloc(&mas, xa_mk_value(1));
+	assert_int_equal(rm_store(&bed.model, 5, 5, xa_mk_value(1)), 0);
+	bed_free(&bed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +504,7 @@ int main(void)
 		cmocka_unit_test(copies_of_the_tree_are_ordinary),
 		cmocka_unit_test(other_writes_meanwhile_are_caught),
 		cmocka_unit_test(the_arena_stays),
+		cmocka_unit_test(preallocating_meanwhile),
 	};
 
 	return bed_run("tree_txn", tests, ARRAY_SIZE(tests));
