@@ -380,6 +380,42 @@ static void holes(void **state)
 	tear_down();
 }
 
+/* A gap may be large enough, but for the alignment: the search goes on, up or down. */
+static void holes_that_are_aligned(void **state)
+{
+	static const struct {
+		uint64_t size, align, start, end;
+		enum gpuvm_hole where;
+		uint64_t found; /* 0: none */
+	} want[] = {
+		{ 0x30, 0x40, 0x48, 0x100, GPUVM_HOLE_LOW, 0xc0 },
+		{ 0x20, 0x40, 0x00, 0xc0, GPUVM_HOLE_HIGH, 0x40 },
+		/* No gap has one. */
+		{ 0x40, 0x80, 0x00, 0x100, GPUVM_HOLE_LOW, 0 },
+		{ 0x40, 0x80, 0x00, 0x100, GPUVM_HOLE_HIGH, 0 },
+		/* Too little is left behind, or before, the one that had none. */
+		{ 0x40, 0x80, 0x00, 0xa0, GPUVM_HOLE_LOW, 0 },
+		{ 0x40, 0x80, 0x60, 0x100, GPUVM_HOLE_HIGH, 0 },
+		/* The limits lie outside, or leave less than is wanted. */
+		{ 0x10, 0, 0x200, 0x100, GPUVM_HOLE_LOW, 0 },
+		{ 0x10, 0, 0, 0, GPUVM_HOLE_LOW, 0 },
+		{ 0x10, 0, 0x20, 0x2f, GPUVM_HOLE_HIGH, 0 },
+	};
+	uint64_t addr;
+
+	(void)state;
+	set_up(&(struct toy_config){
+		.start = 0x10, .range = 0xf0, .reserve_start = 0x80, .reserve_range = 0x10 });
+	for (unsigned int i = 0; i < ARRAY_SIZE(want); i++) {
+		addr = 0;
+		assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, want[i].size, want[i].align,
+						 want[i].start, want[i].end, want[i].where),
+				 want[i].found ? 0 : -ENOSPC);
+		assert_int_equal(addr, want[i].found);
+	}
+	tear_down();
+}
+
 /* ---- Misuse */
 
 static void insert_some(void)
@@ -452,6 +488,7 @@ int main(void)
 		cmocka_unit_test(removal_without_memory),
 		cmocka_unit_test(reserve),
 		cmocka_unit_test(holes),
+		cmocka_unit_test(holes_that_are_aligned),
 		cmocka_unit_test(changes_beside_queues_are_caught),
 	};
 
