@@ -230,8 +230,6 @@ static void remove_all(struct gpuvm_queues *q)
 			smri_bind_erase(q, va);
 			smr_pool_list_add(&list, &smri_bind_va_of(va)->obj);
 		}
-		if (at == 0)
-			break;
 	}
 	smri_bind_unlist(&list);
 	smr_gpuvm_count(vm, 0, list.nr);
