@@ -53,6 +53,26 @@ static void inline_unmaps_see_those_before(void **state)
 	end(q);
 }
 
+/* As many as one's own stack has room for. */
+static void few_unmaps_are_run_inline(void **state)
+{
+	struct bind_queue *q = begin_without_memory("map 200+10=B@0");
+	char text[16 * SMRI_BIND_INLINE_OPS + 1] = "unmap 200+10";
+	unsigned int nr = 1;
+
+	(void)state;
+	while (nr++ < SMRI_BIND_INLINE_OPS)
+		strcat(text, "; unmap 300+1");
+	strcat(text, "; unmap 300+1");
+	assert_int_equal(submit(q, text, NULL, NULL), -ENOMEM);
+	assert_int_equal(stats().unmaps_inline, 0);
+	text[strlen(text) - strlen("; unmap 300+1")] = '\0';
+	assert_int_equal(submit(q, text, NULL, NULL), 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	expect_log("U(200+10=B@0 k0)");
+	end(q);
+}
+
 static void unmaps_of_objects_are_run_inline(void **state)
 {
 	struct bind_queue *q =
@@ -386,6 +406,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(unmaps_are_run_inline),
 		cmocka_unit_test(inline_unmaps_see_those_before),
+		cmocka_unit_test(few_unmaps_are_run_inline),
 		cmocka_unit_test(unmaps_of_objects_are_run_inline),
 		cmocka_unit_test(empty_jobs_are_run_inline),
 		cmocka_unit_test(inline_without_waiting),
