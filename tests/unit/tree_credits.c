@@ -281,6 +281,9 @@ static void single_stores_in(struct bed *bed, unsigned long n)
 	if (mt_external_lock(&bed->tree))
 		return;
 	assert_int_equal(reserve(bed, &bed->c, nr, GFP_KERNEL), 0);
+	assert_int_equal(mtree_store_range_credit(&bed->c, 9, 8, xa_mk_value(1)), -EINVAL);
+	assert_int_equal(mtree_store_range_credit(&bed->c, 8, 9, XA_RETRY_ENTRY), -EINVAL);
+	assert_int_equal(mt_credits_left(&bed->c), nr);
 	for (unsigned long i = 0; i < nr; i++) {
 		struct spot s = spot_of(i, n);
 
