@@ -127,6 +127,10 @@ void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *
 	unsigned int part;
 	void *top;
 
+	if (n == 1) { /* nothing to go down beside */
+		*entry = mtree_load(mt, *index);
+		return;
+	}
 	for (; n > 0; n -= part, index += part, entry += part) {
 		part = n < GROUP ? (unsigned int)n : GROUP;
 		/* While this group goes down the next one's keys come. */
