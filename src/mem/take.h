@@ -89,10 +89,13 @@ smr_inline void smr_mem_give(struct mt_mem *mem, void *node)
 /* Gives all of @list back; it is empty then. */
 void smr_mem_give_list(struct mt_mem *mem, struct smr_nodes *list);
 
-/*
- * Empties the calling thread's magazine into the arena. A tree that has become empty calls this,
- * lest a handful of free nodes keep whole chunks from being given back.
- */
+/* Empties the calling thread's magazine into the arena. */
 void smr_mem_flush_local(struct mt_mem *mem);
+/*
+ * The same for a tree that has become empty, lest a handful of free nodes keep whole chunks from
+ * being given back; but only where one might be, or others are short of nodes: a tree that comes
+ * and goes would else sort its nodes into the chunk and take them out again each time.
+ */
+void smr_mem_flush_emptied(struct mt_mem *mem);
 
 #endif

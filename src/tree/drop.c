@@ -105,7 +105,7 @@ void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root)
 	if (!nodes)
 		return;
 	smr_dispose(mt, mas, &dropped);
-	smr_mem_flush_local(smr_mem_of(mt));
+	smr_mem_flush_emptied(smr_mem_of(mt));
 }
 
 void smr_destroy_tree(struct maple_tree *mt)
@@ -118,5 +118,5 @@ void smr_destroy_tree(struct maple_tree *mt)
 	else
 		smr_dispose(mt, NULL, &dropped);
 	if (nodes)
-		smr_mem_flush_local(smr_mem_of(mt));
+		smr_mem_flush_emptied(smr_mem_of(mt));
 }

@@ -371,7 +371,7 @@ void mt_txn_commit(struct mt_txn *txn)
 		smr_pledge_settle(mt);
 	/* When the view lost its nodes these were the tree's still. */
 	if (nodes && !smr_is_enode(mt->ma_root))
-		smr_mem_flush_local(smr_mem_of(mt));
+		smr_mem_flush_emptied(smr_mem_of(mt));
 }
 
 void mt_txn_abort(struct mt_txn *txn)
