@@ -11,9 +11,10 @@
 #include "tools/samara/samara.h"
 
 /* What jobs.c says when something is wrong. */
-void complain(const char *format, ...)
+int complain(const char *format, ...)
 {
 	(void)format;
+	return EXIT_FAILED;
 }
 
 static struct trace trace;

@@ -42,9 +42,8 @@ int crew_judge(const char *name, const struct reader_counts *counts)
 {
 	if (!counts->wrong)
 		return EXIT_OK;
-	complain("%s: %" PRIu64 " answers to readers were never true; the first: %s", name,
-		 counts->wrong, counts->example);
-	return EXIT_FAILED;
+	return complain("%s: %" PRIu64 " answers to readers were never true; the first: %s", name,
+			counts->wrong, counts->example);
 }
 
 /* ---- The threads ---- */

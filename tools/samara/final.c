@@ -55,10 +55,8 @@ static int compare_final(const char *path, const char *holder, char *text)
 	int err = trace_input_open(&input, path), status;
 	const char *name = trace_input_name(path);
 
-	if (err) {
-		complain("%s: %s", name, strerror(-err));
-		return EXIT_FAILED;
-	}
+	if (err)
+		return complain("%s: %s", name, strerror(-err));
 	status = compare_lines(input, name, holder, text);
 	trace_input_close(input);
 	return status;
@@ -69,10 +67,8 @@ static int write_final(const char *path, const char *text, size_t size)
 	struct trace_output *output;
 	int err = trace_output_open(&output, path);
 
-	if (err) {
-		complain("%s: %s", path, strerror(-err));
-		return EXIT_FAILED;
-	}
+	if (err)
+		return complain("%s: %s", path, strerror(-err));
 	trace_output_put(output, text, size);
 	return output_status(path, trace_output_close(output));
 }
@@ -85,15 +81,11 @@ int final_state(const struct run_settings *settings, const char *holder, write_r
 	FILE *out = open_memstream(&text, &size);
 	int status = EXIT_OK;
 
-	if (!out) {
-		complain("%s: %s", settings->name, strerror(errno));
-		return EXIT_FAILED;
-	}
+	if (!out)
+		return complain("%s: %s", settings->name, strerror(errno));
 	*runs = write(arg, out);
-	if (fclose(out)) {
-		complain("%s: %s", settings->name, strerror(errno));
-		status = EXIT_FAILED;
-	}
+	if (fclose(out))
+		status = complain("%s: %s", settings->name, strerror(errno));
 	if (!status && settings->dump_final)
 		status = write_final(settings->dump_final, text, size);
 	if (!status && settings->expect_final)

@@ -137,19 +137,15 @@ static int generate(const struct settings *settings, const struct gen_kind *kind
 		 "synthetic, samara gen --kind=%s --ops=%" PRIu64 " --seed=%" PRIu64
 		 " --live=%" PRIu64,
 		 kind->name, settings->ops, settings->seed, settings->live);
-	if (trace_create(&gen.writer, settings->output, &header, why, sizeof(why))) {
-		complain("%s", why);
-		return EXIT_FAILED;
-	}
+	if (trace_create(&gen.writer, settings->output, &header, why, sizeof(why)))
+		return complain("%s", why);
 	as_init(&gen.model);
 	make_operations(&gen, kind, settings->ops);
 	as_destroy(&gen.model);
 	err = trace_finish(gen.writer);
 	/* What the output has to say comes first; without that it was the model. */
-	if (gen.err && !err) {
-		complain("%s: %s", kind->name, strerror(-gen.err));
-		return EXIT_FAILED;
-	}
+	if (gen.err && !err)
+		return complain("%s: %s", kind->name, strerror(-gen.err));
 	return output_status(settings->output, err);
 }
 

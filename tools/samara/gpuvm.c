@@ -576,10 +576,8 @@ static int run_script(FILE *in, const char *file)
 		fprintf(stderr, "%s:%lu: %s\n", file, lines.number, why);
 		return EXIT_FAILED;
 	}
-	if (err) {
-		complain("%s: %s", file, strerror(err));
-		return EXIT_FAILED;
-	}
+	if (err)
+		return complain("%s: %s", file, strerror(err));
 	return EXIT_OK;
 }
 
@@ -601,10 +599,8 @@ static int run(const struct command *command, int argc, char **argv)
 		script = "<stdin>";
 	} else {
 		in = fopen(script, "r");
-		if (!in) {
-			complain("%s: %s", script, strerror(errno));
-			return EXIT_FAILED;
-		}
+		if (!in)
+			return complain("%s: %s", script, strerror(errno));
 	}
 	status = run_script(in, script);
 	if (in != stdin)

@@ -74,10 +74,8 @@ static int read_log(struct log *log, const char *path)
 	char *line;
 	int ret = trace_input_open(&input, path);
 
-	if (ret) {
-		complain("%s: %s", log->name, strerror(-ret));
-		return EXIT_FAILED;
-	}
+	if (ret)
+		return complain("%s: %s", log->name, strerror(-ret));
 	while ((ret = trace_input_line(input, &line, &why)) > 0) {
 		if (add_line(log, line)) {
 			why = strerror(ENOMEM);
@@ -265,10 +263,8 @@ static int pass(const struct log *log, struct halves *halves, void *ctx,
 	struct strace *strace = strace_new();
 	int status;
 
-	if (!strace) {
-		complain("%s: %s", log->name, strerror(ENOMEM));
-		return EXIT_FAILED;
-	}
+	if (!strace)
+		return complain("%s: %s", log->name, strerror(ENOMEM));
 	status = for_each_call(log, strace, ctx, visit);
 	halves->unfinished = strace_unfinished(strace);
 	halves->headless = strace_headless(strace);
@@ -291,10 +287,8 @@ static int find_members(const struct log *log, const struct settings *settings,
 	members->first = names.first ? names.first : members->unnamed;
 	if (settings->pid && !members->everybody)
 		parse_decimal(settings->pid, 1, UINT64_MAX, &members->first);
-	if (add_member(members, members->first, true)) {
-		complain("%s: %s", log->name, strerror(ENOMEM));
-		return EXIT_FAILED;
-	}
+	if (add_member(members, members->first, true))
+		return complain("%s: %s", log->name, strerror(ENOMEM));
 	return pass(log, halves, members, visit_for_members);
 }
 
@@ -385,10 +379,8 @@ static int write_trace(struct import *import, const struct settings *settings, c
 		snprintf(header->source, sizeof(header->source), "%s", settings->source);
 	else
 		default_source(header->source, sizeof(header->source), name);
-	if (trace_create(&writer, settings->output, header, why, sizeof(why))) {
-		complain("%s", why);
-		return EXIT_FAILED;
-	}
+	if (trace_create(&writer, settings->output, header, why, sizeof(why)))
+		return complain("%s", why);
 	for (size_t i = 0; i < import->trace.count && !err; i++)
 		err = trace_write(writer, &import->trace.ops[i]);
 	finished = trace_finish(writer);
@@ -435,10 +427,9 @@ static int convert(struct conversion *conversion, const struct log *log,
 		return status;
 	if (!conversion->import.trace.count) {
 		if (settings->pid)
-			complain("%s: no memory calls of process %s", log->name, settings->pid);
-		else
-			complain("%s: no memory calls", log->name);
-		return EXIT_FAILED;
+			return complain("%s: no memory calls of process %s", log->name,
+					settings->pid);
+		return complain("%s: no memory calls", log->name);
 	}
 	report(conversion, log->name);
 	return write_trace(&conversion->import, settings, log->name);

@@ -308,9 +308,8 @@ int jobs_init(struct jobs *jobs, const struct trace *trace, const struct jobs_op
 	*jobs = (struct jobs){ .trace = trace, .lanes = options->lanes };
 	if (order_init(&jobs->order, options->lanes + options->others) ||
 	    trace->count > UINT32_MAX / 2 || make_room(jobs, options->frames)) {
-		complain("%s: %s", options->name, strerror(ENOMEM));
 		jobs_destroy(jobs);
-		return EXIT_FAILED;
+		return complain("%s: %s", options->name, strerror(ENOMEM));
 	}
 	as_init(&maker.model);
 	mt_init(&maker.bound);

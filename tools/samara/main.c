@@ -16,7 +16,7 @@ static const struct command *const commands[] = {
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-void complain(const char *format, ...)
+int complain(const char *format, ...)
 {
 	va_list args;
 
@@ -25,6 +25,7 @@ void complain(const char *format, ...)
 	vfprintf(stderr, format, args);
 	fputc('\n', stderr);
 	va_end(args);
+	return EXIT_FAILED;
 }
 
 int complain_usage(const struct command *command, const char *format, ...)

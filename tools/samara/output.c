@@ -49,6 +49,5 @@ int output_status(const char *path, int err)
 {
 	if (!err || err == -EPIPE)
 		return EXIT_OK;
-	complain("%s: %s", strcmp(path, "-") ? path : "standard output", strerror(-err));
-	return EXIT_FAILED;
+	return complain("%s: %s", strcmp(path, "-") ? path : "standard output", strerror(-err));
 }

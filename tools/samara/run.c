@@ -195,8 +195,7 @@ static int start_readers(struct run *run)
 
 	if (!err)
 		return EXIT_OK;
-	complain("cannot start %u readers: %s", settings->readers, strerror(-err));
-	return EXIT_FAILED;
+	return complain("cannot start %u readers: %s", settings->readers, strerror(-err));
 }
 
 static int stop_readers(struct run *run)
@@ -213,10 +212,8 @@ static int run_through_tree(const struct trace *trace, const struct run_settings
 	struct run run = { .trace = trace, .settings = settings, .result = result };
 	int status = EXIT_OK, readers_status = EXIT_OK;
 
-	if (settings->readers && history_init(&run.history, trace, MAX_PROBES)) {
-		complain("%s: %s", settings->name, strerror(ENOMEM));
-		return EXIT_FAILED;
-	}
+	if (settings->readers && history_init(&run.history, trace, MAX_PROBES))
+		return complain("%s: %s", settings->name, strerror(ENOMEM));
 	space_init(&run.space, settings->rcu, settings->readers ? &run.history : NULL);
 	as_init(&run.model);
 	if (settings->readers)

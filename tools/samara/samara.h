@@ -32,8 +32,8 @@ extern const struct command command_gen;
 extern const struct command command_dump;
 extern const struct command command_gpuvm;
 
-/* Prints "samara: ..." and a line feed to stderr. */
-__attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
+/* Prints "samara: ..." and a line feed to stderr; returns EXIT_FAILED. */
+__attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
 /* The same for a mistake in the command line, pointing at the help; returns EXIT_USAGE. */
 __attribute__((format(printf, 2, 3))) int complain_usage(const struct command *command,
 							 const char *format, ...);

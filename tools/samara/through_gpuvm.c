@@ -161,9 +161,8 @@ static int set_up_vm(struct run *run)
 		err = gpuvm_init(&run->vm, run->settings->name, 0, NULL, run->r_obj, 0, UINT64_MAX,
 				 0, 0, &vm_ops);
 	if (err) {
-		complain("%s: %s", run->settings->name, strerror(-err));
 		gpuvm_object_put(run->r_obj);
-		return EXIT_FAILED;
+		return complain("%s: %s", run->settings->name, strerror(-err));
 	}
 	gpuvm_set_align(&run->vm, run->trace->header.page);
 	reclaimer_init(&run->reclaimer, true, bury);
@@ -266,10 +265,8 @@ static int compare_all(struct run *run, size_t done)
 
 	for (; !err && run->compared < until; run->compared++)
 		err = as_apply(&run->model, &run->trace->ops[run->compared], &unused);
-	if (err) {
-		complain("%s: %s", run->settings->name, strerror(-err));
-		return EXIT_FAILED;
-	}
+	if (err)
+		return complain("%s: %s", run->settings->name, strerror(-err));
 	run->result->checks++;
 	if (!mapped_check_all(&run->vm, &run->model, why, sizeof(why)))
 		return EXIT_OK;
@@ -331,10 +328,8 @@ static int with_readers(struct run *run)
 	if (!settings->readers)
 		return do_jobs(run);
 	err = faulters_start(&faulters, &faults, settings->readers, settings->seed);
-	if (err) {
-		complain("cannot start %u readers: %s", settings->readers, strerror(-err));
-		return EXIT_FAILED;
-	}
+	if (err)
+		return complain("cannot start %u readers: %s", settings->readers, strerror(-err));
 	status = do_jobs(run);
 	crew_stop(faulters, counts);
 	return crew_judge(settings->name, counts) == EXIT_OK ? status : EXIT_FAILED;
@@ -373,10 +368,8 @@ int run_through_gpuvm(const struct trace *trace, const struct run_settings *sett
 
 	if (settings->readers) {
 		options.probes = &run.probes;
-		if (probes_init(&run.probes, trace, MAX_PROBES, true)) {
-			complain("%s: %s", settings->name, strerror(ENOMEM));
-			return EXIT_FAILED;
-		}
+		if (probes_init(&run.probes, trace, MAX_PROBES, true))
+			return complain("%s: %s", settings->name, strerror(ENOMEM));
 	}
 	status = jobs_init(&run.jobs, trace, &options);
 	if (!status) {

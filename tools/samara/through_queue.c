@@ -162,22 +162,17 @@ static int judge_sections(const struct queue_run *run)
 	const struct meter *meter = &run->result->vm.meter;
 	int status = EXIT_OK;
 
-	if (meter->allocations) {
-		complain("%s: memory was allocated or freed %" PRIu64
-			 " times in signalling sections",
-			 run->settings->name, meter->allocations);
-		status = EXIT_FAILED;
-	}
-	if (meter->system_calls) {
-		complain("%s: %" PRIu64 " system calls in run sections; the first: number %ld",
-			 run->settings->name, meter->system_calls, meter->first_call);
-		status = EXIT_FAILED;
-	}
-	if (run->outside) {
-		complain("%s: %" PRIu64 " run sections were no signalling sections",
-			 run->settings->name, run->outside);
-		status = EXIT_FAILED;
-	}
+	if (meter->allocations)
+		status = complain("%s: memory was allocated or freed %" PRIu64
+				  " times in signalling sections",
+				  run->settings->name, meter->allocations);
+	if (meter->system_calls)
+		status = complain("%s: %" PRIu64
+				  " system calls in run sections; the first: number %ld",
+				  run->settings->name, meter->system_calls, meter->first_call);
+	if (run->outside)
+		status = complain("%s: %" PRIu64 " run sections were no signalling sections",
+				  run->settings->name, run->outside);
 	return status;
 }
 
@@ -250,9 +245,8 @@ static int run_jobs(struct queue_run *run)
 	if (run->submitters)
 		err = queue_vm_set_up(run);
 	if (err) {
-		complain("%s: %s", run->settings->name, strerror(-err));
 		free(run->submitters);
-		return EXIT_FAILED;
+		return complain("%s: %s", run->settings->name, strerror(-err));
 	}
 	pthread_mutex_init(&run->lock, NULL);
 	pthread_cond_init(&run->changed, NULL);
@@ -291,8 +285,7 @@ static int make_and_run(struct queue_run *run)
 
 static int no_memory(const struct run_settings *settings)
 {
-	complain("%s: %s", settings->name, strerror(ENOMEM));
-	return EXIT_FAILED;
+	return complain("%s: %s", settings->name, strerror(ENOMEM));
 }
 
 static int with_engines(struct queue_run *run)
@@ -303,12 +296,11 @@ static int with_engines(struct queue_run *run)
 
 	if (!settings->engines)
 		return make_and_run(run);
-	if (header->page % SG_PAGE || header->va_first < SG_PAGE || header->va_last >= SG_VA_END) {
-		complain("%s: for engines the header's page must be a multiple of 4 KiB, and its "
-			 "va within 1000-%" PRIx64,
-			 settings->name, SG_VA_END - 1);
-		return EXIT_FAILED;
-	}
+	if (header->page % SG_PAGE || header->va_first < SG_PAGE || header->va_last >= SG_VA_END)
+		return complain(
+			"%s: for engines the header's page must be a multiple of 4 KiB, and its "
+			"va within 1000-%" PRIx64,
+			settings->name, SG_VA_END - 1);
 	sg_device_init(&run->device);
 	if (gpu_work_init(&run->work, &run->jobs, settings->submitters, settings->engines))
 		status = no_memory(settings);
