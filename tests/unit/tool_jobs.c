@@ -17,6 +17,14 @@ int complain(const char *format, ...)
 	return EXIT_FAILED;
 }
 
+int complain_at(const char *name, unsigned long line, const char *format, ...)
+{
+	(void)name;
+	(void)line;
+	(void)format;
+	return EXIT_FAILED;
+}
+
 static struct trace trace;
 static struct jobs jobs;
 static struct probes probes;

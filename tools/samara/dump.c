@@ -56,11 +56,9 @@ static int replay(struct space *space, const struct trace *trace, const char *na
 		const char *why = "";
 		int err = space_apply(space, op, &why);
 
-		if (err) {
-			fprintf(stderr, "%s:%" PRIu32 ": %s\n", name, op->line,
-				err == -EINVAL ? why : strerror(-err));
-			return EXIT_FAILED;
-		}
+		if (err)
+			return complain_at(name, op->line, "%s",
+					   err == -EINVAL ? why : strerror(-err));
 	}
 	return EXIT_OK;
 }

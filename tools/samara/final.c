@@ -15,9 +15,8 @@ static int expect_line(const char *name, const char *holder, unsigned long numbe
 {
 	if (expected && is && !strcmp(expected, is))
 		return EXIT_OK;
-	fprintf(stderr, "%s:%lu: expected '%s', %s has '%s'\n", name, number,
-		expected ? expected : "the end", holder, is ? is : "no more");
-	return EXIT_FAILED;
+	return complain_at(name, number, "expected '%s', %s has '%s'",
+			   expected ? expected : "the end", holder, is ? is : "no more");
 }
 
 /*
@@ -34,10 +33,8 @@ static int compare_lines(struct trace_input *input, const char *name, const char
 		char *is = *text ? text : NULL;
 		int ret = trace_input_line(input, &line, &why);
 
-		if (ret < 0) {
-			fprintf(stderr, "%s:%lu: %s\n", name, number, why);
-			return EXIT_FAILED;
-		}
+		if (ret < 0)
+			return complain_at(name, number, "%s", why);
 		if (!ret && !is)
 			return EXIT_OK;
 		if (is) {

@@ -573,8 +573,7 @@ static int run_script(FILE *in, const char *file)
 	close_machine(&m);
 	if (why) {
 		output_flush();
-		fprintf(stderr, "%s:%lu: %s\n", file, lines.number, why);
-		return EXIT_FAILED;
+		return complain_at(file, lines.number, "%s", why);
 	}
 	if (err)
 		return complain("%s: %s", file, strerror(err));

@@ -45,8 +45,7 @@ struct members {
 
 static int fault_at(const struct log *log, size_t line, const char *what)
 {
-	fprintf(stderr, "%s:%zu: %s\n", log->name, line + 1, what);
-	return EXIT_FAILED;
+	return complain_at(log->name, line + 1, "%s", what);
 }
 
 static int add_line(struct log *log, const char *line)

@@ -2,7 +2,6 @@
 #include "jobs.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <samara/maple_tree.h>
 #include <stdlib.h>
 #include <string.h>
@@ -261,14 +260,6 @@ static int add_load(struct maker *maker, uint32_t op, const char **why)
 	return 0;
 }
 
-static int failed(const struct maker *maker, const struct trace_op *op, int err, const char *why)
-{
-	if (err != -EINVAL)
-		why = strerror(-err);
-	fprintf(stderr, "%s:%" PRIu32 ": %s\n", maker->options->name, op->line, why);
-	return EXIT_FAILED;
-}
-
 static int make(struct maker *maker)
 {
 	const struct trace *trace = maker->jobs->trace;
@@ -280,7 +271,8 @@ static int make(struct maker *maker)
 						 : add_job(maker, i, &why);
 
 		if (err)
-			return failed(maker, op, err, why);
+			return complain_at(maker->options->name, op->line, "%s",
+					   err == -EINVAL ? why : strerror(-err));
 	}
 	return EXIT_OK;
 }
@@ -359,8 +351,7 @@ int jobs_check(const struct jobs *jobs, size_t job, struct gpuvm *vm, char *why,
 			    pieces + done->nr_pieces, done->nr_more, why, size);
 }
 
-int jobs_fault(const struct jobs *jobs, size_t job, const char *name, const char *what)
+uint32_t jobs_line(const struct jobs *jobs, size_t job)
 {
-	fprintf(stderr, "%s:%" PRIu32 ": %s\n", name, op_of(jobs, job)->line, what);
-	return EXIT_FAILED;
+	return op_of(jobs, job)->line;
 }

@@ -99,7 +99,7 @@ int jobs_ranges(const struct jobs *jobs, size_t job,
  */
 int jobs_check(const struct jobs *jobs, size_t job, struct gpuvm *vm, char *why, size_t size);
 
-/* Prints "NAME:LINE: what" of the trace's line of job @job; returns EXIT_FAILED. */
-int jobs_fault(const struct jobs *jobs, size_t job, const char *name, const char *what);
+/* The line of the trace that job @job comes from. */
+uint32_t jobs_line(const struct jobs *jobs, size_t job);
 
 #endif

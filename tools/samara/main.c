@@ -28,6 +28,18 @@ int complain(const char *format, ...)
 	return EXIT_FAILED;
 }
 
+int complain_at(const char *name, unsigned long line, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fprintf(stderr, "%s:%lu: ", name, line);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+	va_end(args);
+	return EXIT_FAILED;
+}
+
 int complain_usage(const struct command *command, const char *format, ...)
 {
 	va_list args;

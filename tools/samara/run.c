@@ -2,7 +2,6 @@
 #include "run.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,21 +27,12 @@ struct run {
 
 /* ---- Operations and checks ---- */
 
-static int fault_at(const struct run *run, const struct trace_op *op, const char *what)
-{
-	fprintf(stderr, "%s:%" PRIu32 ": %s\n", run->settings->name, op->line, what);
-	return EXIT_FAILED;
-}
-
 static int apply_failed(const struct run *run, const struct trace_op *op, int err, const char *why)
 {
-	char text[256];
-
 	if (err == -EINVAL)
-		return fault_at(run, op, why);
-	snprintf(text, sizeof(text), "%s: %s", trace_verb_name((enum trace_verb)op->verb),
-		 strerror(-err));
-	return fault_at(run, op, text);
+		return complain_at(run->settings->name, op->line, "%s", why);
+	return complain_at(run->settings->name, op->line, "%s: %s",
+			   trace_verb_name((enum trace_verb)op->verb), strerror(-err));
 }
 
 static int apply_to_tree(struct run *run, size_t from, size_t to)
@@ -77,13 +67,10 @@ static int apply_to_model(struct run *run, size_t from, size_t to)
 /* @op is the last operation done; @err and @why come from a comparison. */
 static int checked(struct run *run, const struct trace_op *op, int err, const char *why)
 {
-	char text[600];
-
 	run->result->checks++;
 	if (!err)
 		return EXIT_OK;
-	snprintf(text, sizeof(text), "after this operation %s", why);
-	return fault_at(run, op, text);
+	return complain_at(run->settings->name, op->line, "after this operation %s", why);
 }
 
 static int check_after(struct run *run, size_t done)

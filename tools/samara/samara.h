@@ -34,6 +34,9 @@ extern const struct command command_gpuvm;
 
 /* Prints "samara: ..." and a line feed to stderr; returns EXIT_FAILED. */
 __attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
+/* The same about a line of a file: prints "NAME:LINE: ..." and a line feed. */
+__attribute__((format(printf, 3, 4))) int complain_at(const char *name, unsigned long line,
+						      const char *format, ...);
 /* The same for a mistake in the command line, pointing at the help; returns EXIT_USAGE. */
 __attribute__((format(printf, 2, 3))) int complain_usage(const struct command *command,
 							 const char *format, ...);

@@ -6,7 +6,6 @@
  * lock.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <samara/gpuvm.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +44,7 @@ static void vm_free(struct gpuvm *vm)
 	(void)vm;
 }
 
-/* A mapping for @op with the flags of what it comes from; NULL without memory. */
+/* NULL without memory. */
 static struct gpuva *new_mapping(unsigned int flags)
 {
 	struct mapped *mapped = calloc(1, sizeof(*mapped));
@@ -222,11 +221,9 @@ static int answer_loads(struct run *run)
 		const struct load *load = &run->jobs.loads[next - 1];
 		struct content is = content_read(gpuvm_find(&run->vm, load->addr), load->addr);
 
-		if (!content_equal(&is, &load->content)) {
-			fprintf(stderr, "%s:%" PRIu32 ": the VM's answer to this load is wrong\n",
-				run->settings->name, run->trace->ops[load->op].line);
-			status = EXIT_FAILED;
-		}
+		if (!content_equal(&is, &load->content))
+			status = complain_at(run->settings->name, run->trace->ops[load->op].line,
+					     "the VM's answer to this load is wrong");
 		next = load->next;
 	}
 	gpuvm_read_unlock(&run->vm);
@@ -248,7 +245,8 @@ static int do_job(struct run *run, size_t at)
 	end = latency_now();
 	latency_add(&vm->run, end - begin);
 	if (err)
-		return jobs_fault(&run->jobs, at, run->settings->name, strerror(-err));
+		return complain_at(run->settings->name, jobs_line(&run->jobs, at), "%s",
+				   strerror(-err));
 	status = answer_loads(run);
 	run->result->seconds += (double)(latency_now() - begin) * 1e-9;
 	return status;
@@ -256,10 +254,17 @@ static int do_job(struct run *run, size_t at)
 
 /* ---- Checks ---- */
 
+/* Job @job left the VM other than it should have: @why says in what. */
+static int differs(const struct run *run, size_t job, const char *why)
+{
+	return complain_at(run->settings->name, jobs_line(&run->jobs, job),
+			   "after this operation %s", why);
+}
+
 static int compare_all(struct run *run, size_t done)
 {
 	size_t until = done < run->jobs.nr ? run->jobs.job[done].op : run->trace->count;
-	char why[512] = "", text[600];
+	char why[512] = "";
 	const char *unused = "";
 	int err = 0;
 
@@ -270,22 +275,19 @@ static int compare_all(struct run *run, size_t done)
 	run->result->checks++;
 	if (!mapped_check_all(&run->vm, &run->model, why, sizeof(why)))
 		return EXIT_OK;
-	snprintf(text, sizeof(text), "after this operation %s", why);
-	return jobs_fault(&run->jobs, done - 1, run->settings->name, text);
+	return differs(run, done - 1, why);
 }
 
 static int check_after(struct run *run, size_t done)
 {
 	const struct run_settings *settings = run->settings;
 	bool all = done == run->jobs.nr && settings->check != CHECK_NONE;
-	char why[512] = "", text[600];
+	char why[512] = "";
 
 	if (settings->check == CHECK_EVERY) {
 		run->result->checks++;
-		if (jobs_check(&run->jobs, done - 1, &run->vm, why, sizeof(why))) {
-			snprintf(text, sizeof(text), "after this operation %s", why);
-			return jobs_fault(&run->jobs, done - 1, settings->name, text);
-		}
+		if (jobs_check(&run->jobs, done - 1, &run->vm, why, sizeof(why)))
+			return differs(run, done - 1, why);
 		all |= done % FULL_EVERY == 0;
 	} else if (settings->check == CHECK_SOME) {
 		all |= done % settings->check_interval == 0;

@@ -186,7 +186,8 @@ static int judge(struct queue_run *run)
 	int status = EXIT_OK;
 
 	if (atomic_load(&run->failed))
-		status = jobs_fault(&run->jobs, run->failed_job, run->settings->name, run->why);
+		status = complain_at(run->settings->name, jobs_line(&run->jobs, run->failed_job),
+				     "%s", run->why);
 	status |= crew_judge(run->settings->name, &run->result->readers);
 	status |= judge_sections(run);
 	if (!status)
