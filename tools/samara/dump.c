@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "load.h"
 #include "options.h"
 #include "output.h"
 #include "space.h"
@@ -67,13 +68,10 @@ static int dump_file(const char *path, const struct settings *settings)
 {
 	struct space space;
 	struct trace trace;
-	char why[TRACE_WHY_SIZE];
-	int status;
+	int status = load_trace(&trace, path);
 
-	if (trace_load(&trace, path, why, sizeof(why))) {
-		fprintf(stderr, "%s\n", why);
-		return EXIT_FAILED;
-	}
+	if (status)
+		return status;
 	space_init(&space, false, NULL);
 	status = replay(&space, &trace, trace_input_name(path), settings->after);
 	if (!status)

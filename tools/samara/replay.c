@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "load.h"
 #include "options.h"
 #include "output.h"
 #include "report.h"
@@ -54,13 +55,10 @@ static int replay_file(const char *path, struct settings *settings, struct json 
 {
 	struct summary summary = { .name = trace_input_name(path) };
 	struct trace trace;
-	char why[TRACE_WHY_SIZE];
-	int status;
+	int status = load_trace(&trace, path);
 
-	if (trace_load(&trace, path, why, sizeof(why))) {
-		fprintf(stderr, "%s\n", why);
-		return EXIT_FAILED;
-	}
+	if (status)
+		return status;
 	summary.trace = &trace;
 	for (size_t i = 0; i < trace.count; i++)
 		summary.verbs[trace.ops[i].verb]++;

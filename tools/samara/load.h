@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SAMARA_TOOL_LOAD_H
+#define SAMARA_TOOL_LOAD_H
+
+#include "trace/trace.h"
+
+/* Reads all of the trace @path ("-": standard input). EXIT_OK, or EXIT_FAILED after a message. */
+int load_trace(struct trace *trace, const char *path);
+
+#endif
