@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "samara.h"
 
+#include <errno.h>
 #include <samara/version.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
@@ -51,24 +53,39 @@ static int run_repeatedly(struct summary *summary, const struct settings *settin
 	return EXIT_OK;
 }
 
+static int replay_trace(struct summary *summary, struct settings *settings, struct json *json)
+{
+	int status;
+
+	for (size_t i = 0; i < summary->trace->count; i++)
+		summary->verbs[summary->trace->ops[i].verb]++;
+	settings->run.name = summary->name;
+	status = run_repeatedly(summary, settings);
+	if (!status && settings->json)
+		report_json(json, summary, &settings->run);
+	else if (!status)
+		report_text(summary, &settings->run);
+	output_flush();
+	return status;
+}
+
 static int replay_file(const char *path, struct settings *settings, struct json *json)
 {
-	struct summary summary = { .name = trace_input_name(path) };
+	struct summary *summary;
 	struct trace trace;
 	int status = load_trace(&trace, path);
 
 	if (status)
 		return status;
-	summary.trace = &trace;
-	for (size_t i = 0; i < trace.count; i++)
-		summary.verbs[trace.ops[i].verb]++;
-	settings->run.name = summary.name;
-	status = run_repeatedly(&summary, settings);
-	if (!status && settings->json)
-		report_json(json, &summary, &settings->run);
-	else if (!status)
-		report_text(&summary, &settings->run);
-	output_flush();
+	summary = calloc(1, sizeof(*summary)); /* with its histograms too large for a stack */
+	if (summary) {
+		summary->name = trace_input_name(path);
+		summary->trace = &trace;
+		status = replay_trace(summary, settings, json);
+	} else {
+		status = complain("%s: %s", trace_input_name(path), strerror(ENOMEM));
+	}
+	free(summary);
 	trace_free(&trace);
 	return status;
 }
