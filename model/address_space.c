@@ -19,6 +19,45 @@ void as_destroy(struct address_space *as)
 	as_init(as);
 }
 
+/* ---- Mappings ---- */
+
+bool as_equal(const struct as_mapping *a, const struct as_mapping *b)
+{
+	return a->first == b->first && a->last == b->last && a->object == b->object &&
+	       a->offset == b->offset && a->flags == b->flags;
+}
+
+/* @mapping without what lies below @addr. */
+static struct as_mapping tail_of(struct as_mapping mapping, uint64_t addr)
+{
+	if (mapping.object)
+		mapping.offset += addr - mapping.first;
+	mapping.first = addr;
+	return mapping;
+}
+
+void as_clip(struct as_mapping *mapping, uint64_t first, uint64_t last)
+{
+	if (mapping->first < first)
+		*mapping = tail_of(*mapping, first);
+	if (mapping->last > last)
+		mapping->last = last;
+}
+
+const char *as_text(const struct as_mapping *mapping, char *text, size_t size)
+{
+	char flags[TRACE_FLAGS_SIZE];
+
+	if (!mapping)
+		snprintf(text, size, "nothing");
+	else
+		snprintf(text, size,
+			 "%" PRIx64 "-%" PRIx64 " object %" PRIu64 " offset %" PRIx64 " %s",
+			 mapping->first, mapping->last, mapping->object, mapping->offset,
+			 trace_flags_text(mapping->flags, flags));
+	return text;
+}
+
 /* ---- The sequence ---- */
 
 static struct as_mapping *mapping_at(const struct address_space *as, struct as_pos pos)
@@ -171,15 +210,6 @@ const struct as_mapping *as_prev(const struct address_space *as, struct as_pos *
 }
 
 /* ---- The operations ---- */
-
-/* @mapping without what lies below @addr. */
-static struct as_mapping tail_of(struct as_mapping mapping, uint64_t addr)
-{
-	if (mapping.object)
-		mapping.offset += addr - mapping.first;
-	mapping.first = addr;
-	return mapping;
-}
 
 /* Makes sure that no mapping lies on both sides of the border just below @addr. */
 static int cut(struct address_space *as, uint64_t addr)

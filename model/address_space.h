@@ -31,6 +31,12 @@ struct as_mapping {
 	unsigned int flags;
 };
 
+bool as_equal(const struct as_mapping *a, const struct as_mapping *b);
+/* Leaves of @mapping what lies inside [first..last], which it overlaps. */
+void as_clip(struct as_mapping *mapping, uint64_t first, uint64_t last);
+/* "FIRST-LAST object ID offset OFFSET FLAGS", or of NULL "nothing"; returns @text. */
+const char *as_text(const struct as_mapping *mapping, char *text, size_t size);
+
 struct as_block {
 	size_t count;
 	struct as_mapping mappings[AS_BLOCK];

@@ -2,28 +2,7 @@
 #include "check.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
-
-static const char *describe(const struct as_mapping *what, char *text, size_t size)
-{
-	char flags[TRACE_FLAGS_SIZE];
-
-	if (!what)
-		snprintf(text, size, "nothing");
-	else
-		snprintf(text, size,
-			 "%" PRIx64 "-%" PRIx64 " object %" PRIu64 " offset %" PRIx64 " %s",
-			 what->first, what->last, what->object, what->offset,
-			 trace_flags_text(what->flags, flags));
-	return text;
-}
-
-static bool same(const struct as_mapping *a, const struct as_mapping *b)
-{
-	return a->first == b->first && a->last == b->last && a->object == b->object &&
-	       a->offset == b->offset && a->flags == b->flags;
-}
 
 /* Walks both from @first until one mapping beyond @last, or to the end. */
 static int compare(struct space *space, const struct address_space *model, uint64_t first,
@@ -38,11 +17,11 @@ static int compare(struct space *space, const struct address_space *model, uint6
 	expected = as_from(model, first, &pos);
 	for (;;) {
 		mapping = mas_find(&mas, ULONG_MAX);
-		if (!mapping || !expected || !same(&mapping->what, expected))
+		if (!mapping || !expected || !as_equal(&mapping->what, expected))
 			break;
 		if (mas.index != mapping->what.first || mas.last != mapping->what.last) {
 			snprintf(why, size, "the tree has %s at %lx-%lx",
-				 describe(&mapping->what, is, sizeof(is)), mas.index, mas.last);
+				 as_text(&mapping->what, is, sizeof(is)), mas.index, mas.last);
 			return -EUCLEAN;
 		}
 		if (expected->first > last)
@@ -52,8 +31,8 @@ static int compare(struct space *space, const struct address_space *model, uint6
 	if (!mapping && !expected)
 		return 0;
 	snprintf(why, size, "the tree has %s where there should be %s",
-		 describe(mapping ? &mapping->what : NULL, is, sizeof(is)),
-		 describe(expected, should, sizeof(should)));
+		 as_text(mapping ? &mapping->what : NULL, is, sizeof(is)),
+		 as_text(expected, should, sizeof(should)));
 	return -EUCLEAN;
 }
 

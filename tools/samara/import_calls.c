@@ -205,12 +205,7 @@ static const char *move_but_keep(struct import *import, const struct trace_op *o
 	     m = as_next(&kept, &pos)) {
 		struct as_mapping what = *m;
 
-		if (what.first < op->addr) {
-			what.offset += what.object ? op->addr - what.first : 0;
-			what.first = op->addr;
-		}
-		if (what.last > last)
-			what.last = last;
+		as_clip(&what, op->addr, last);
 		why = import_map(import, &what);
 	}
 	as_destroy(&kept);

@@ -76,13 +76,7 @@ static int for_pieces(struct maker *maker, uint64_t first, uint64_t last,
 	for (at = as_from(&maker->model, first, &pos); !err && at && at->first <= last;
 	     at = as_next(&maker->model, &pos)) {
 		piece = *at;
-		if (piece.first < first) {
-			if (piece.object)
-				piece.offset += first - piece.first;
-			piece.first = first;
-		}
-		if (piece.last > last)
-			piece.last = last;
+		as_clip(&piece, first, last);
 		err = fn(maker, &piece);
 	}
 	return err;

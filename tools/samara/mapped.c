@@ -163,37 +163,16 @@ const char *content_text(const struct content *content, char *text, size_t size)
 
 /* ---- Comparing ---- */
 
-static bool same(const struct as_mapping *a, const struct as_mapping *b)
-{
-	return a->first == b->first && a->last == b->last && a->object == b->object &&
-	       a->offset == b->offset && a->flags == b->flags;
-}
-
-static const char *describe(const struct as_mapping *what, char *text, size_t size)
-{
-	struct content content;
-	int used;
-
-	if (!what) {
-		snprintf(text, size, "nothing");
-		return text;
-	}
-	content = content_of(what, what->first);
-	used = snprintf(text, size, "%" PRIx64 "-%" PRIx64 " ", what->first, what->last);
-	content_text(&content, text + used, size - (size_t)used);
-	return text;
-}
-
 /* @is and @should, NULL for nothing, are to be the same mapping. */
 static int differ(const struct as_mapping *is, const struct as_mapping *should, char *why,
 		  size_t size)
 {
 	char has[128], wanted[128];
 
-	if (is == should || (is && should && same(is, should)))
+	if (is == should || (is && should && as_equal(is, should)))
 		return 0;
-	snprintf(why, size, "the VM has %s where there should be %s",
-		 describe(is, has, sizeof(has)), describe(should, wanted, sizeof(wanted)));
+	snprintf(why, size, "the VM has %s where there should be %s", as_text(is, has, sizeof(has)),
+		 as_text(should, wanted, sizeof(wanted)));
 	return -EUCLEAN;
 }
 
@@ -221,18 +200,6 @@ int mapped_check_all(struct gpuvm *vm, const struct address_space *model, char *
 	return err;
 }
 
-/* The part of @what inside [first..last]. */
-static void clip(struct as_mapping *what, uint64_t first, uint64_t last)
-{
-	if (what->first < first) {
-		if (what->object)
-			what->offset += first - what->first;
-		what->first = first;
-	}
-	if (what->last > last)
-		what->last = last;
-}
-
 int mapped_check(struct gpuvm *vm, uint64_t first, uint64_t last, const struct as_mapping *pieces,
 		 size_t nr, char *why, size_t size)
 {
@@ -245,10 +212,10 @@ int mapped_check(struct gpuvm *vm, uint64_t first, uint64_t last, const struct a
 	gpuvm_for_each_va_range(va, vm, first, last + 1)
 	{
 		mapped_read(va, &is);
-		clip(&is, first, last);
+		as_clip(&is, first, last);
 		if (i < nr) {
 			should = pieces[i];
-			clip(&should, first, last);
+			as_clip(&should, first, last);
 		}
 		err = differ(&is, i < nr ? &should : NULL, why, size);
 		if (err)
