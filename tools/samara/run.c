@@ -11,9 +11,7 @@
 #include "readers.h"
 #include "samara.h"
 
-#define CHUNK 4096      /* operations between two looks at the clock */
-#define FULL_EVERY 8192 /* operations between two full comparisons of CHECK_EVERY */
-#define MAX_PROBES 2048
+#define CHUNK 4096 /* operations between two looks at the clock */
 
 struct run {
 	const struct trace *trace;

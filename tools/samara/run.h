@@ -24,7 +24,12 @@ enum check_mode {
 	CHECK_NONE,
 	CHECK_FINAL, /* everything, after the last operation */
 	CHECK_SOME,  /* and after every so many operations */
-	CHECK_EVERY, /* what each operation touched; everything from time to time */
+	CHECK_EVERY, /* what each operation touched; everything after every FULL_EVERY */
+};
+
+enum {
+	FULL_EVERY = 8192, /* operations, or jobs */
+	MAX_PROBES = 2048, /* addresses that readers look up, about */
 };
 
 struct run_settings {

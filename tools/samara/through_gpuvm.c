@@ -17,9 +17,7 @@
 #include "reclaim.h"
 #include "samara.h"
 
-#define CHUNK 4096      /* jobs between two looks at the progress bar */
-#define FULL_EVERY 8192 /* jobs between two full comparisons of CHECK_EVERY */
-#define MAX_PROBES 2048
+#define CHUNK 4096 /* jobs between two looks at the progress bar */
 
 struct run {
 	const struct trace *trace;

@@ -11,9 +11,6 @@
 #include "queue_run.h"
 #include "samara.h"
 
-#define FULL_EVERY 8192 /* jobs between two full comparisons of CHECK_EVERY */
-#define MAX_PROBES 2048
-
 /* ---- The main thread ---- */
 
 /* Lets the submitters do all jobs up to @until, and waits for the end of the last. */
