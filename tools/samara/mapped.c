@@ -228,8 +228,9 @@ int mapped_check(struct gpuvm *vm, uint64_t first, uint64_t last, const struct a
 	return err;
 }
 
-size_t mapped_write_runs(struct gpuvm *vm, FILE *out)
+size_t mapped_write_runs(void *arg, FILE *out)
 {
+	struct gpuvm *vm = arg;
 	struct as_mapping what;
 	struct as_runs runs;
 	struct gpuva *va;

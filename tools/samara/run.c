@@ -159,16 +159,12 @@ static int run_operations(struct run *run)
 
 /* ---- The final state ---- */
 
-static size_t write_runs(void *space, FILE *out)
-{
-	return space_write_runs(space, out);
-}
-
 static int finish(struct run *run)
 {
 	run->result->live = run->space.live;
 	run->result->peak = run->space.peak;
-	return final_state(run->settings, "the tree", write_runs, &run->space, &run->result->runs);
+	return final_state(run->settings, "the tree", space_write_runs, &run->space,
+			   &run->result->runs);
 }
 
 /* ---- Readers ---- */

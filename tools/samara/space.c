@@ -416,8 +416,9 @@ int space_apply(struct space *space, const struct trace_op *op, const char **why
 	return err;
 }
 
-size_t space_write_runs(struct space *space, FILE *out)
+size_t space_write_runs(void *arg, FILE *out)
 {
+	struct space *space = arg;
 	MA_STATE(mas, &space->tree, 0, 0);
 	const struct mapping *mapping;
 	struct as_runs runs;

@@ -42,7 +42,7 @@ void space_destroy(struct space *space);
  */
 int space_apply(struct space *space, const struct trace_op *op, const char **why);
 
-/* Prints the maximal runs as the model does (as_write_runs()); returns how many. */
-size_t space_write_runs(struct space *space, FILE *out);
+/* Prints the maximal runs (as_write_runs()) of @space, a struct space; returns how many. */
+size_t space_write_runs(void *space, FILE *out);
 
 #endif

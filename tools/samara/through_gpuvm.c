@@ -312,11 +312,6 @@ static int do_jobs(struct run *run)
 
 /* ---- All of it ---- */
 
-static size_t write_runs(void *vm, FILE *out)
-{
-	return mapped_write_runs(vm, out);
-}
-
 static int with_readers(struct run *run)
 {
 	const struct run_settings *settings = run->settings;
@@ -348,7 +343,7 @@ static int run_jobs(struct run *run)
 	run->result->vm.jobs = run->jobs.nr;
 	run->result->vm.ops = run->jobs.nr_ops;
 	if (!status)
-		status = final_state(run->settings, "the VM", write_runs, &run->vm,
+		status = final_state(run->settings, "the VM", mapped_write_runs, &run->vm,
 				     &run->result->runs);
 	as_destroy(&run->model);
 	tear_down_vm(run);

@@ -173,11 +173,6 @@ static int judge_sections(const struct queue_run *run)
 	return status;
 }
 
-static size_t write_runs(void *vm, FILE *out)
-{
-	return mapped_write_runs(vm, out);
-}
-
 static int judge(struct queue_run *run)
 {
 	int status = EXIT_OK;
@@ -188,7 +183,7 @@ static int judge(struct queue_run *run)
 	status |= crew_judge(run->settings->name, &run->result->readers);
 	status |= judge_sections(run);
 	if (!status)
-		status = final_state(run->settings, "the VM", write_runs, run->vm,
+		status = final_state(run->settings, "the VM", mapped_write_runs, run->vm,
 				     &run->result->runs);
 	return status;
 }
