@@ -97,49 +97,48 @@ static struct gpuva_ops *finish(struct gpuvm *vm, struct gpuva_ops *ops, int res
 	return ops;
 }
 
+/* @map is the last step of a map request. */
 static int append_steps(struct gpuvm *vm, struct gpuva_ops *ops, uint64_t addr, uint64_t range,
-			const struct gpuva_op_map *req)
+			const struct gpuva_op *map)
 {
 	struct smr_split s;
 	struct gpuva_op *op;
 	int err = 0;
 
 	smr_gpuvm_settle(vm);
-	smr_split_begin(&s, vm, &vm->tree, addr, range, req);
+	smr_split_begin(&s, vm, &vm->tree, addr, range, map ? &map->map : NULL);
 	while (!err && (op = smr_split_next(&s)) != NULL)
 		err = append(vm, ops, op);
-	return err;
+	return err || !map ? err : append(vm, ops, map);
+}
+
+/* @result is that of the check of the request. */
+static struct gpuva_ops *list_steps(struct gpuvm *vm, uint64_t addr, uint64_t range,
+				    const struct gpuva_op *map, int result, int *err)
+{
+	struct gpuva_ops *ops = NULL;
+
+	smr_assert(gpuvm_is_locked(vm));
+	if (!result)
+		result = (ops = new_list()) ? 0 : -ENOMEM;
+	if (!result)
+		result = append_steps(vm, ops, addr, range, map);
+	return finish(vm, ops, result, err);
 }
 
 struct gpuva_ops *gpuvm_sm_map_ops_create(struct gpuvm *vm, uint64_t addr, uint64_t range,
 					  struct gpuvm_object *obj, uint64_t offset, int *err)
 {
 	struct gpuva_op map = { .op = GPUVA_OP_MAP, .map = { { addr, range }, { obj, offset } } };
-	struct gpuva_ops *ops = NULL;
-	int result = smr_gpuvm_check(vm, addr, range, obj, offset);
 
-	smr_assert(gpuvm_is_locked(vm));
-	if (!result)
-		result = (ops = new_list()) ? 0 : -ENOMEM;
-	if (!result)
-		result = append_steps(vm, ops, addr, range, &map.map);
-	if (!result)
-		result = append(vm, ops, &map);
-	return finish(vm, ops, result, err);
+	return list_steps(vm, addr, range, &map, smr_gpuvm_check(vm, addr, range, obj, offset),
+			  err);
 }
 
 struct gpuva_ops *gpuvm_sm_unmap_ops_create(struct gpuvm *vm, uint64_t addr, uint64_t range,
 					    int *err)
 {
-	struct gpuva_ops *ops = NULL;
-	int result = smr_gpuvm_check(vm, addr, range, NULL, 0);
-
-	smr_assert(gpuvm_is_locked(vm));
-	if (!result)
-		result = (ops = new_list()) ? 0 : -ENOMEM;
-	if (!result)
-		result = append_steps(vm, ops, addr, range, NULL);
-	return finish(vm, ops, result, err);
+	return list_steps(vm, addr, range, NULL, smr_gpuvm_check(vm, addr, range, NULL, 0), err);
 }
 
 struct gpuva_ops *gpuvm_prefetch_ops_create(struct gpuvm *vm, uint64_t addr, uint64_t range,
