@@ -5,16 +5,22 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/say.h"
+
 /* One write, so that what several threads have to say is not mixed. */
 void smr_warn(const char *format, ...)
 {
-	char text[256];
+	char what[256], text[300];
+	struct smr_saying s;
 	va_list args;
 
+	smr_say_begin(&s);
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	fprintf(stderr, "samara: warning: %s\n", text);
+	snprintf(text, sizeof(text), "samara: warning: %s\n", what);
+	smr_say(text);
+	smr_say_end(&s);
 }
 
 void mt_warn_value_(unsigned long v)

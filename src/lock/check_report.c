@@ -6,18 +6,15 @@
 
 #include "base/atomic.h"
 #include "base/base.h"
-#include "base/thread.h"
+#include "base/say.h"
 #include "lock/check_internal.h"
 #include "lock/mutex.h"
 
-#include <errno.h>
 #include <execinfo.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { SEEN = 512 };
@@ -64,73 +61,29 @@ bool smri_check_on(void)
 	return !smri_check_me()->busy && !smr_load(&given_up, RELAXED);
 }
 
-/*
- * Around text for stderr, so that it ends nothing: no thread that is cancelled, and no program
- * whose stderr is a pipe that nobody reads any more. Nor does it leave its mark in errno: who takes
- * a lock may have that still to look at.
- */
-struct putting {
-	sigset_t mask;
-	bool pending; /* SIGPIPE was, before */
-	int cancel, saved;
-};
-
-static void begin_text(struct putting *p)
-{
-	sigset_t sigpipe, pending;
-
-	p->saved = errno;
-	sigemptyset(&sigpipe);
-	sigaddset(&sigpipe, SIGPIPE);
-	p->pending = !sigpending(&pending) && sigismember(&pending, SIGPIPE);
-	p->cancel = smr_cancel_off();
-	(void)pthread_sigmask(SIG_BLOCK, &sigpipe, &p->mask);
-}
-
-static void end_text(const struct putting *p)
-{
-	const struct timespec at_once = { 0, 0 };
-	sigset_t sigpipe;
-
-	sigemptyset(&sigpipe);
-	sigaddset(&sigpipe, SIGPIPE);
-	if (!p->pending)
-		(void)sigtimedwait(&sigpipe, NULL, &at_once);
-	(void)pthread_sigmask(SIG_SETMASK, &p->mask, NULL);
-	smr_cancel_restore(p->cancel);
-	errno = p->saved;
-}
-
-static void put(const char *text)
-{
-	/* There is nobody to tell when stderr is closed. */
-	if (write(STDERR_FILENO, text, strlen(text)) < 0)
-		return;
-}
-
 void smri_check_give_up(const char *what)
 {
-	struct putting p;
+	struct smr_saying s;
 
 	if (smr_xchg(&given_up, 1, RELAXED))
 		return;
-	begin_text(&p);
-	put("samara: lockcheck stops checking: too many ");
-	put(what);
-	put("\n");
-	end_text(&p);
+	smr_say_begin(&s);
+	smr_say("samara: lockcheck stops checking: too many ");
+	smr_say(what);
+	smr_say("\n");
+	smr_say_end(&s);
 }
 
 void smri_check_say_crowded(void)
 {
 	static bool said;
-	struct putting p;
+	struct smr_saying s;
 
 	if (smr_xchg(&said, true, RELAXED))
 		return;
-	begin_text(&p);
-	put("samara: lockcheck does not watch further threads: there are too many\n");
-	end_text(&p);
+	smr_say_begin(&s);
+	smr_say("samara: lockcheck does not watch further threads: there are too many\n");
+	smr_say_end(&s);
 }
 
 /* ---- Stacks ---- */
@@ -284,9 +237,9 @@ void smri_report(const struct smri_found *found, void *frame, const char *format
 
 static void print_stack(const struct lockcheck_stack *stack)
 {
-	put("  ");
-	put(stack->caption);
-	put(stack->nr ? ":\n" : ": not known\n");
+	smr_say("  ");
+	smr_say(stack->caption);
+	smr_say(stack->nr ? ":\n" : ": not known\n");
 	/* Frames are return addresses; the call is in the line before. */
 	if (stack->nr)
 		backtrace_symbols_fd(stack->frames, (int)stack->nr, STDERR_FILENO);
@@ -294,20 +247,20 @@ static void print_stack(const struct lockcheck_stack *stack)
 
 void lockcheck_print(const struct lockcheck_report *report)
 {
-	struct putting p;
+	struct smr_saying s;
 
-	begin_text(&p);
-	put("samara: lockcheck: ");
-	put(report->name);
-	put(": ");
-	put(report->sentence);
-	put("\n");
+	smr_say_begin(&s);
+	smr_say("samara: lockcheck: ");
+	smr_say(report->name);
+	smr_say(": ");
+	smr_say(report->sentence);
+	smr_say("\n");
 	print_stack(&report->stack[0]);
 	print_stack(&report->stack[1]);
-	put("  docs/lockcheck.md, section ");
-	put(report->name);
-	put(", says what to do about it.\n");
-	end_text(&p);
+	smr_say("  docs/lockcheck.md, section ");
+	smr_say(report->name);
+	smr_say(", says what to do about it.\n");
+	smr_say_end(&s);
 }
 
 void lockcheck_set_handler(void (*fn)(const struct lockcheck_report *report, void *arg), void *arg)
