@@ -234,12 +234,12 @@ struct bind_stats {
 	unsigned long jobs, jobs_peak; /* outstanding: accepted and not yet cleaned up */
 	unsigned long ops;
 	size_t bytes, bytes_peak;
-	unsigned long submitted, completed, failed,
-		canceled;           /* jobs ever; completed: without an error */
-	unsigned long vas_reserved; /* held by outstanding jobs */
-	unsigned long vas_live, vas_limbo;
-	unsigned long vas_used,
-		vas_returned;      /* ever; reserved ones that became mappings, and that did not */
+	/* Jobs ever; completed: without an error. */
+	unsigned long submitted, completed, failed, canceled;
+	unsigned long vas_reserved;        /* held by outstanding jobs */
+	unsigned long vas_live, vas_limbo; /* in the VM; out of it, and waiting for readers */
+	/* Ever; reserved ones that became mappings, and that did not. */
+	unsigned long vas_used, vas_returned;
 	unsigned long grace_waits; /* runs that waited for a grace period before they began */
 	unsigned long blocked;     /* submits that waited for room */
 	/* Jobs of unmaps or of nothing that the submitter had to run, for want of memory. */

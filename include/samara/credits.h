@@ -62,11 +62,11 @@ struct mt_credits {
 	unsigned long left;  /* credits */
 	unsigned long batch; /* stores that one mt_credits_begin() may announce */
 	unsigned long begun; /* stores announced and not made yet */
-	unsigned long limbo
-		[2]; /* nodes of the working set that wait for a grace period: older, newer ones */
-	unsigned int grace[2]; /* which one each */
-	unsigned long used;    /* by the open transaction: credits, */
-	unsigned long lent;    /* and nodes of the working set */
+	/* Nodes of the working set that wait for a grace period, the older and newer; for which. */
+	unsigned long limbo[2];
+	unsigned int grace[2];
+	unsigned long used; /* by the open transaction: credits, */
+	unsigned long lent; /* and nodes of the working set */
 	struct mt_credits *next;
 };
 

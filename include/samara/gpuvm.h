@@ -294,8 +294,8 @@ struct gpuvm_ops {
  */
 
 enum {
-	GPUVM_RESV_PROTECTED =
-		1 << 0, /* the lists of external and evicted pairs: under the VM's resv */
+	/* The lists of external and evicted pairs are protected by the VM's reservation lock. */
+	GPUVM_RESV_PROTECTED = 1 << 0,
 	GPUVM_IMMEDIATE_MODE = 1 << 1, /* reserved; no effect: every VM works so */
 	GPUVM_USERBITS = 1 << 2,
 };

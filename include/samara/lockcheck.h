@@ -52,8 +52,8 @@ enum lockcheck_rule {
 struct lockcheck_stack {
 	const char *caption; /* "taken here" */
 	unsigned int nr;     /* 0: not known; at most 40 of the first stack, 10 of the second */
-	void *const
-		*frames; /* return addresses, innermost first; dladdr() and addr2line know them */
+	/* Return addresses, innermost first; dladdr() and addr2line know them. */
+	void *const *frames;
 };
 
 /* What a handler is given; it and all it points to are gone when the handler returns. */

@@ -115,9 +115,9 @@ MT_API void maple_tree_init(void);
 
 /*
  * Makes @mt an empty tree, whatever it held: nothing is freed. With MT_FLAGS_LOCK_EXTERN the lock
- * is left alone, but what mt_set_external_lock_check() has said of it is forgotten.
- * @flags may be another tree's ma_flags, whose height does not count; whether its cyclic allocation
- * has wrapped does. With MT_FLAGS_USE_RCU the first may start a thread, and so allocate.
+ * is left alone, but what mt_set_external_lock_check() has said of it is forgotten. @flags may be
+ * another tree's ma_flags, whose height does not count; whether its cyclic allocation has wrapped
+ * does. With MT_FLAGS_USE_RCU the first tree of a process may start a thread, and so allocate.
  */
 MT_API void mt_init_flags(struct maple_tree *mt, unsigned int flags);
 
@@ -194,8 +194,8 @@ static inline bool mtree_empty(const struct maple_tree *mt)
 
 /*
  * Switch RCU mode on, before the first lock-free reader, and off, when none can be left. Contents
- * stay. CONTEXT: takes the internal lock; an external one must be held. The first of a flavour may
- * start a thread, and so allocate.
+ * stay. CONTEXT: takes the internal lock; an external one must be held. The first tree of a flavour
+ * may start a thread, and so allocate.
  */
 MT_API void mt_set_in_rcu(struct maple_tree *mt);
 MT_API void mt_clear_in_rcu(struct maple_tree *mt);
@@ -768,8 +768,7 @@ MT_API int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *e
 			    gfp_t gfp);
 
 /*
- * ---- Looking inside
- * ------------------------------------------------------------------------------
+ * ---- Looking inside ----------------------------------------------------------------------------
  */
 
 enum mt_dump_format {

@@ -21,7 +21,7 @@
 
 MT_BEGIN_DECLS
 
-/* Private: says so. */
+/* Private: the warning of xa_mk_value(). */
 MT_API void mt_warn_value_(unsigned long v);
 
 MT_END_DECLS
