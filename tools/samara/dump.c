@@ -88,10 +88,10 @@ static int run(const struct command *command, int argc, char **argv)
 		{ "format", OPTION_TEXT, &settings.format, 0, 0 },
 		{ "output", OPTION_TEXT, &settings.output, 0, 0 },
 		{ "after", OPTION_NUMBER, &settings.after, 0, UINT64_MAX },
+		{ .name = NULL },
 	};
 	int operands;
-	int status = parse_options(command, argc, argv, options,
-				   sizeof(options) / sizeof(options[0]), &operands);
+	int status = parse_options(command, argc, argv, options, &operands);
 
 	if (status || operands < 0)
 		return status;

@@ -160,11 +160,11 @@ static int run(const struct command *command, int argc, char **argv)
 		{ "seed", OPTION_NUMBER, &settings.seed, 0, UINT64_MAX },
 		{ "live", OPTION_NUMBER, &settings.live, 1, 100000000 },
 		{ "output", OPTION_TEXT, &settings.output, 0, 0 },
+		{ .name = NULL },
 	};
 	const struct gen_kind *kind;
 	int operands;
-	int status = parse_options(command, argc, argv, options,
-				   sizeof(options) / sizeof(options[0]), &operands);
+	int status = parse_options(command, argc, argv, options, &operands);
 
 	if (status || operands < 0)
 		return status;

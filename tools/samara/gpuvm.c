@@ -583,12 +583,14 @@ static int run_script(FILE *in, const char *file)
 static int run(const struct command *command, int argc, char **argv)
 {
 	const char *script = NULL;
-	const struct option options[] = { { "script", OPTION_TEXT, &script, 0, 0 } };
+	const struct option options[] = {
+		{ "script", OPTION_TEXT, &script, 0, 0 },
+		{ .name = NULL },
+	};
 	int operands, status;
 	FILE *in = stdin;
 
-	status = parse_options(command, argc, argv, options, sizeof(options) / sizeof(options[0]),
-			       &operands);
+	status = parse_options(command, argc, argv, options, &operands);
 	if (status || operands < 0)
 		return status;
 	if (!script || operands > 0)

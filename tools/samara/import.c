@@ -458,12 +458,12 @@ static int run(const struct command *command, int argc, char **argv)
 		{ "page", OPTION_NUMBER, &settings.page, 1, UINT64_C(1) << 30 },
 		{ "source", OPTION_TEXT, &settings.source, 0, 0 },
 		{ "output", OPTION_TEXT, &settings.output, 0, 0 },
+		{ .name = NULL },
 	};
 	const char *fault;
 	uint64_t pid;
 	int operands;
-	int status = parse_options(command, argc, argv, options,
-				   sizeof(options) / sizeof(options[0]), &operands);
+	int status = parse_options(command, argc, argv, options, &operands);
 
 	if (status || operands < 0)
 		return status;

@@ -68,28 +68,29 @@ const char *nearest_name(const char *text, const char *const *names, size_t nr_n
 	return best;
 }
 
-static const struct option *find_option(const struct option *options, size_t nr, const char *name,
+static const struct option *find_option(const struct option *options, const char *name,
 					size_t length)
 {
-	for (size_t i = 0; i < nr; i++) {
-		if (strlen(options[i].name) == length && !memcmp(options[i].name, name, length))
-			return &options[i];
+	for (; options->name; options++) {
+		if (strlen(options->name) == length && !memcmp(options->name, name, length))
+			return options;
 	}
 	return NULL;
 }
 
-static int unknown_option(const struct command *command, const struct option *options, size_t nr,
+static int unknown_option(const struct command *command, const struct option *options,
 			  const char *arg, size_t length)
 {
 	const char *names[64];
 	char name[NAME_MAX_LENGTH + 1] = "";
 	const char *near;
+	size_t nr = 0;
 
-	for (size_t i = 0; i < nr && i < 64; i++)
-		names[i] = options[i].name;
+	for (; options->name && nr < 64; options++)
+		names[nr++] = options->name;
 	if (length - 2 <= NAME_MAX_LENGTH)
 		memcpy(name, arg + 2, length - 2);
-	near = nearest_name(name, names, nr < 64 ? nr : 64);
+	near = nearest_name(name, names, nr);
 	if (near)
 		return complain_usage(command, "unknown option '%.*s'; did you mean '--%s'?",
 				      (int)length, arg, near);
@@ -119,16 +120,16 @@ static int set_value(const struct command *command, const struct option *option,
 
 /* Handles argv[*i], which begins with --, and perhaps its value in argv[*i + 1]. */
 static int take_option(const struct command *command, char **argv, int argc, int *i,
-		       const struct option *options, size_t nr)
+		       const struct option *options)
 {
 	const char *arg = argv[*i];
 	size_t length = strcspn(arg, "=");
 	const char *text = arg[length] ? arg + length + 1 : NULL;
-	const struct option *option = find_option(options, nr, arg + 2, length - 2);
+	const struct option *option = find_option(options, arg + 2, length - 2);
 	bool wants_value;
 
 	if (!option)
-		return unknown_option(command, options, nr, arg, length);
+		return unknown_option(command, options, arg, length);
 	wants_value = option->kind == OPTION_TEXT || option->kind == OPTION_NUMBER;
 	if (text && !wants_value)
 		return complain_usage(command, "--%s takes no value", option->name);
@@ -141,7 +142,7 @@ static int take_option(const struct command *command, char **argv, int argc, int
 }
 
 int parse_options(const struct command *command, int argc, char **argv,
-		  const struct option *options, size_t nr_options, int *operands)
+		  const struct option *options, int *operands)
 {
 	bool no_more = false;
 
@@ -161,7 +162,7 @@ int parse_options(const struct command *command, int argc, char **argv,
 		} else if (arg[1] != '-') {
 			return complain_usage(command, "unknown option '%s'", arg);
 		} else {
-			status = take_option(command, argv, argc, &i, options, nr_options);
+			status = take_option(command, argv, argc, &i, options);
 			if (status)
 				return status;
 		}

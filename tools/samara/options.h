@@ -28,12 +28,13 @@ struct option {
 };
 
 /*
- * Takes the options out of @argv (argv[0] is skipped) and sets their values; the operands are
- * then argv[1] to argv[*@operands]. EXIT_OK: go on, with *@operands set; when --help was there it
- * has been printed and *@operands is -1. EXIT_USAGE: a message has been printed.
+ * Takes @options, the last of which has no name, out of @argv (argv[0] is skipped) and sets their
+ * values; the operands are then argv[1] to argv[*@operands]. EXIT_OK: go on, with *@operands set;
+ * when --help was there it has been printed and *@operands is -1. EXIT_USAGE: a message has been
+ * printed.
  */
 int parse_options(const struct command *command, int argc, char **argv,
-		  const struct option *options, size_t nr_options, int *operands);
+		  const struct option *options, int *operands);
 
 /* Reads @text as a decimal number in [min..max]. */
 bool parse_decimal(const char *text, uint64_t min, uint64_t max, uint64_t *value);

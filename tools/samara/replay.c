@@ -187,10 +187,10 @@ static int run(const struct command *command, int argc, char **argv)
 		{ "rcu", OPTION_ON, &run->rcu, 0, 0 },
 		{ "no-rcu", OPTION_OFF, &run->rcu, 0, 0 },
 		{ "json", OPTION_ON, &settings.json, 0, 0 },
+		{ .name = NULL },
 	};
 	int operands;
-	int status = parse_options(command, argc, argv, options,
-				   sizeof(options) / sizeof(options[0]), &operands);
+	int status = parse_options(command, argc, argv, options, &operands);
 
 	if (status || operands < 0)
 		return status;
