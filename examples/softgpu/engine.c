@@ -23,8 +23,8 @@ struct exec {
 	struct sg_cmd *cmds;
 	unsigned int nr_cmds, nr_in, nr_out;
 	struct sg_reserve frames;
-	struct bind_sync
-		sync[]; /* what to wait for, all fences by now, then what to signal; references */
+	/* What to wait for, all fences by now, then what to signal; references. */
+	struct bind_sync sync[];
 };
 
 /* ---- Jobs ---- */

@@ -13,7 +13,10 @@
 /* Prints the maximal runs of what @arg holds (as_write_runs()); returns how many. */
 typedef size_t write_runs_function(void *arg, FILE *out);
 
-/* @holder is the name of what holds the state, for messages. EXIT_OK or EXIT_FAILED. */
+/*
+ * Has @write print what @arg holds, and does with it what the settings ask; *@runs says how many
+ * runs there were. @holder is what @arg is called in messages. EXIT_OK or EXIT_FAILED.
+ */
 int final_state(const struct run_settings *settings, const char *holder, write_runs_function *write,
 		void *arg, size_t *runs);
 

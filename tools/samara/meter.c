@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 static struct {
-	_Atomic(uint64_t) sections,
-		untold; /* untold: of sections, those whose calls nobody counted */
+	_Atomic(uint64_t) sections;
+	_Atomic(uint64_t) untold; /* of sections: those whose calls nobody counted */
 	_Atomic(uint64_t) allocations;
 	_Atomic(uint64_t) system_calls, futexes;
 	_Atomic(long) first_call;
