@@ -376,6 +376,132 @@ static void a_map_takes_one_node(void **state)
 	mt_mem_destroy(mem);
 }
 
+/* ---- No memory midway ---- */
+
+/* Unmaps need none: each mapping that they gathered is a marker then, beside one that was there. */
+static void unmaps_run_dry(void **state)
+{
+	uint64_t at = 0x20;
+
+	(void)state;
+	set_up();
+	for (uint64_t i = 1; i < 16; i++)
+		assert_int_equal(toy_insert(&toy, 0x10 * i, 0x10, -1, 0), 0);
+	memfault_none();
+	for (; toy.vm.markers == 0; at += 0x10) {
+		struct gpuva *va = gpuvm_find(&toy.vm, at);
+
+		gpuva_remove(va);
+		toy_bury(&toy, va);
+	}
+	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0x10, at), 0);
+	memfault_ok();
+	/* The first, the one from before, and the last. */
+	assert_int_equal(toy.vm.markers, 3);
+	assert_true(toy_markers_counted(&toy.vm));
+	assert_true(gpuvm_interval_empty(&toy.vm, 0x10, at));
+	assert_int_equal(toy.vm.nr_vas, 15 - at / 0x10);
+	assert_int_equal(gpuvm_sweep(&toy.vm), 0);
+	assert_int_equal(toy.vm.markers, 0);
+	tear_down();
+}
+
+/* What the steps before have done is there for whoever looks, and what comes in its place stays. */
+static void fill_what_went(struct toy *t, const struct gpuva_op *op)
+{
+	assert_int_equal(toy_apply(t, op), 0);
+	if (t->steps != 1)
+		return;
+	assert_true(is_mapped(0x18));
+	assert_null(gpuvm_find(&t->vm, 0x18));
+	assert_false(mtree_load(&t->vm.tree, 0x18));
+	assert_int_equal(t->vm.markers, 2);
+	assert_int_equal(toy_insert(t, 0x10, 0x10, -1, 0), 0);
+}
+
+static void dry_amid_the_walk(void **state)
+{
+	(void)state;
+	set_up();
+	for (uint64_t i = 1; i < 4; i++)
+		assert_int_equal(toy_insert(&toy, 0x10 * i, 0x10, -1, 8 * i), 0);
+	step_by(fill_what_went);
+	memfault_none();
+	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0x10, 0x30), 0);
+	memfault_ok();
+	expect_vm("[10+10=-@0]");
+	assert_int_equal(toy.vm.nr_vas, 1);
+	assert_true(toy_markers_counted(&toy.vm));
+	tear_down();
+}
+
+/* The map does not get its memory: what was unmapped for it is, from then on. */
+static void map_without_memory(struct toy *t, const struct gpuva_op *op)
+{
+	struct gpuva *va;
+
+	if (op->op != GPUVA_OP_MAP) {
+		assert_int_equal(toy_apply(t, op), 0);
+		return;
+	}
+	va = toy_new_va(t);
+	assert_true(is_mapped(0x18));
+	assert_int_equal(gpuva_map(&t->vm, va, &op->map), -ENOMEM);
+	toy_bury(t, va);
+	assert_false(is_mapped(0x18));
+	assert_false(is_mapped(0x28));
+}
+
+static void a_map_runs_dry(void **state)
+{
+	(void)state;
+	for (unsigned int by_itself = 0; by_itself < 2; by_itself++) {
+		set_up();
+		for (uint64_t i = 1; i < 4; i++)
+			assert_int_equal(toy_insert(&toy, 0x10 * i, 0x10, -1, 8 * i), 0);
+		if (by_itself)
+			step_by(map_without_memory);
+		memfault_none();
+		assert_int_equal(gpuvm_sm_map(&toy.vm, &toy, 0x10, 0x20, NULL, 0),
+				 by_itself ? 0 : -ENOMEM);
+		memfault_ok();
+		expect_vm("[30+10=-@18]");
+		assert_int_equal(toy.vm.nr_vas, 1);
+		assert_int_equal(toy.vm.markers, 2);
+		assert_true(toy_markers_counted(&toy.vm));
+		toy.watch = NULL;
+		toy.apply = true;
+		assert_int_equal(gpuvm_sm_map(&toy.vm, &toy, 0x10, 0x20, NULL, 0), 0);
+		expect_vm("[10+20=-@0 30+10=-@18]");
+		assert_int_equal(toy.vm.markers, 0);
+		tear_down();
+	}
+}
+
+/* A remap may wait for memory, but not in a section; where there is none nothing is cut. */
+static void a_remap_runs_dry(void **state)
+{
+	(void)state;
+	set_up();
+	for (uint64_t i = 1; i < 4; i++)
+		assert_int_equal(toy_insert(&toy, 0x10 * i, 0x10, -1, 8 * i), 0);
+	memfault_none();
+	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0x18, 4), -ENOMEM);
+	expect_vm("[10+10=-@8 20+10=-@10 30+10=-@18]");
+	memfault_nowait();
+	smr_section_enter("test");
+	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0x10, 0x28), -ENOMEM);
+	smr_section_leave();
+	expect_vm("[30+10=-@18]");
+	assert_int_equal(toy.vm.markers, 2);
+	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0x30, 8), 0);
+	memfault_ok();
+	expect_vm("[38+8=-@20]");
+	assert_int_equal(toy.vm.nr_vas, 1);
+	assert_true(toy_markers_counted(&toy.vm));
+	tear_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +513,10 @@ int main(void)
 		cmocka_unit_test(a_map_takes_one_node),
 		cmocka_unit_test(another_vm_takes_out_what_a_walk_put_in),
 		cmocka_unit_test(reserved_in_a_step),
+		cmocka_unit_test(unmaps_run_dry),
+		cmocka_unit_test(dry_amid_the_walk),
+		cmocka_unit_test(a_map_runs_dry),
+		cmocka_unit_test(a_remap_runs_dry),
 	};
 
 	return cmocka_run_group_tests_name("gpuvm_batch", tests, NULL, NULL);
