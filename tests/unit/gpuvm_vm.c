@@ -416,6 +416,35 @@ static void holes_that_are_aligned(void **state)
 	tear_down();
 }
 
+/* Where there is no memory to sweep markers, they are looked through, as far as the limits go. */
+static void holes_beside_markers(void **state)
+{
+	uint64_t addr = 77;
+
+	(void)state;
+	set_up(&(struct toy_config){ .range = 0x100 });
+	for (uint64_t i = 0; i < 0x10; i++)
+		assert_int_equal(toy_insert(&toy, 8 * i, 8, -1, 0), 0);
+	memfault_none();
+	for (uint64_t i = 2; toy.vm.markers == 0; i++) {
+		struct gpuva *va = gpuvm_find(&toy.vm, 8 * i);
+
+		gpuva_remove(va);
+		toy_bury(&toy, va);
+	}
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x71, 0, 0, 0x100, GPUVM_HOLE_LOW), 0);
+	assert_int_equal(addr, 0x80);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x10, 0, 0, 0x100, GPUVM_HOLE_HIGH), 0);
+	assert_int_equal(addr, 0xf0);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x10, 0, 0, 0x100, GPUVM_HOLE_LOW), 0);
+	assert_int_equal(addr, 0x10);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x81, 0, 0, 0x100, GPUVM_HOLE_LOW),
+			 -ENOSPC);
+	assert_int_equal(toy.vm.markers, 1);
+	memfault_ok();
+	tear_down();
+}
+
 /* ---- Misuse */
 
 static void insert_some(void)
@@ -489,6 +518,7 @@ int main(void)
 		cmocka_unit_test(reserve),
 		cmocka_unit_test(holes),
 		cmocka_unit_test(holes_that_are_aligned),
+		cmocka_unit_test(holes_beside_markers),
 		cmocka_unit_test(changes_beside_queues_are_caught),
 	};
 
