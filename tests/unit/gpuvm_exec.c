@@ -255,6 +255,8 @@ static void mapped_ranges(void **state)
 	set_up_mapped();
 	gpuvm_lock(&toy.vm);
 	assert_int_equal(gpuvm_exec_lock_range(&exec, 4, 0), 0);
+	assert_int_equal(gpuvm_prepare_range(&toy.vm, &exec, 4, 0, 1), 0);
+	assert_int_equal(exec.nr, 0);
 	gpuvm_exec_unlock(&exec);
 	assert_int_equal(gpuvm_exec_lock_range(&exec, 0, UINT64_MAX), 0);
 	assert_int_equal(exec.nr, 2);
