@@ -7,6 +7,7 @@
 #include "support/memfault.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -321,6 +322,23 @@ static void as_many_as_one_likes(void **state)
 	assert_true(toy_destroy(&toy));
 }
 
+/* As if as many were locked as can be counted: there is no room for one more. */
+static void no_more_than_can_be_counted(void **state)
+{
+	struct gpuvm_exec exec = { .vm = &toy.vm };
+
+	(void)state;
+	set_up();
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	exec.nr = exec.room = UINT_MAX / 2 + 1;
+	assert_int_equal(gpuvm_exec_prepare_obj(&exec, &toy.objs[0], 1), -ENOMEM);
+	assert_int_equal(exec.room, UINT_MAX / 2 + 1);
+	assert_false(gpuvm_resv_is_held(toy.objs[0].resv));
+	exec.nr = 1;
+	gpuvm_exec_unlock(&exec);
+	assert_true(toy_destroy(&toy));
+}
+
 /* ---- Objects that go with the transaction ---- */
 
 static unsigned int gone, gone_locked;
@@ -623,6 +641,7 @@ int main(void)
 		cmocka_unit_test(callbacks),
 		cmocka_unit_test(mapped_ranges),
 		cmocka_unit_test(as_many_as_one_likes),
+		cmocka_unit_test(no_more_than_can_be_counted),
 		cmocka_unit_test(last_references),
 		cmocka_unit_test(another_vm_too),
 		cmocka_unit_test(opposite_orders),
