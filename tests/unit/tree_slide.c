@@ -637,6 +637,43 @@ static void a_store_over_brothers(void **state)
 	on_beds(false, 4, over_brothers);
 }
 
+/* Where the keys below child @slot of the top begin and end, in units. */
+static void find_child(struct bed *b, unsigned int slot, unsigned long *from, unsigned long *to)
+{
+	const void *top;
+
+	leaf_of(b, 0);
+	top = b->mas.path[0];
+	assert_true(b->mas.depth > 1 && smr_count(top) > slot + 1);
+	*from = smr_child_start(top, slot) / b->unit;
+	*to = smr_child_start(top, slot + 1) / b->unit - 1;
+}
+
+/*
+ * From the first leaf of a node to its last. What is left is too little for a leaf, and there is no
+ * brother: it joins the last leaf of the node before.
+ */
+static void a_store_over_a_whole_node(void **state)
+{
+	static const unsigned int flags[] = { 0, RCU_TREE };
+	unsigned long from, to;
+	struct bed b;
+
+	(void)state;
+	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(flags); i++) {
+		bed_make(&b, flags[i / 2], PAGE_UNIT, 3000, true);
+		find_child(&b, 1, &from, &to);
+		b.at = from + 2 * LEN;
+		store(&b, b.at, to - 2 * LEN, i % 2 ? new_entry(&b) : NULL);
+		expect_all(&b, b.at);
+		leaf_of(&b, from);
+		assert_in_range(smr_count(b.mas.node), SMR_LEAF_MIN, SMR_SLEAF_CAP);
+		assert_true(b.mas.min < from * b.unit);
+		bed_free(&b);
+	}
+	expect_no_nodes();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -652,6 +689,7 @@ int main(void)
 		cmocka_unit_test(leaves_stay_what_they_can_be),
 		cmocka_unit_test(a_store_over_many_leaves),
 		cmocka_unit_test(a_store_over_brothers),
+		cmocka_unit_test(a_store_over_a_whole_node),
 	};
 
 	return bed_run("tree_slide", tests, sizeof(tests) / sizeof(tests[0]));
