@@ -254,6 +254,29 @@ static void figures_are_told_beside_a_close(void **state)
 	}
 }
 
+/* ---- The strict level ---- */
+
+static const struct bind_config few = {
+	.size = sizeof(few), .max_mappings = 3, .max_jobs = 1, .max_ops = 1
+};
+
+/* Its index is a leaf at most: that, another in its place, and one more are all it ever takes. */
+static void few_mappings_take_one_leaf(void **state)
+{
+	struct bind_queue *q = begin(&few);
+
+	(void)state;
+	assert_in_range(bt.toy.vm.tree.ma_pledge.pledged, 1, 3);
+	assert_int_equal(submit_sync(q, "map 10+10=-@0"), 0);
+	assert_int_equal(submit_sync(q, "map 20+10=-@0"), 0);
+	assert_in_range(bt.toy.vm.tree.ma_pledge.pledged, 1, 3);
+	memfault_none();
+	assert_int_equal(submit_sync(q, "unmap 10+8"), 0);
+	assert_int_equal(submit_sync(q, "unmap 0+40"), 0);
+	expect_vm("[]");
+	end(q);
+}
+
 static unsigned int reports, orders; /* of the rules about recursion and order */
 
 static void note(const struct lockcheck_report *report, void *arg)
@@ -360,6 +383,7 @@ int main(void)
 		cmocka_unit_test(closes),
 		cmocka_unit_test(draining_is_cut_short),
 		cmocka_unit_test(figures_are_told_beside_a_close),
+		cmocka_unit_test(few_mappings_take_one_leaf),
 		cmocka_unit_test(a_lock_that_is_held_is_reported),
 		cmocka_unit_test(waiting_for_oneself_is_reported),
 	};
