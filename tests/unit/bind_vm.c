@@ -5,6 +5,7 @@
 #include "support/bind_bed.h"
 
 #include "bind/bind_internal.h"
+#include "mem/refill.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -277,6 +278,32 @@ static void few_mappings_take_one_leaf(void **state)
 	end(q);
 }
 
+/* A VM that cannot have what it would have to pay for is driven by its user, without a bound. */
+static void no_bound_stays_of_what_did_not_begin(void **state)
+{
+	struct mt_mem *mem = mt_mem_create(2 * MT_CHUNK_SIZE, NULL);
+	struct toy_config config = { .range = 0x1000, .mem = mem };
+	struct smr_nodes hoard = { NULL, 0 };
+	struct toy toy;
+
+	(void)state;
+	assert_non_null(mem);
+	assert_int_equal(toy_init(&toy, &config), 0);
+	assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
+	while (!smr_mem_refill(mem, &hoard, 1))
+		;
+	assert_int_equal(bind_vm_init(&toy.vm, &few), -ENOMEM);
+	smr_mem_give_list(mem, &hoard);
+	assert_int_equal(gpuvm_reserve(&toy.vm, 1), 0);
+	gpuvm_lock(&toy.vm);
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(toy_insert(&toy, 8 * i, 4, -1, 0), 0);
+	gpuvm_unlock(&toy.vm);
+	gpuvm_unreserve(&toy.vm);
+	assert_true(toy_destroy(&toy));
+	mt_mem_destroy(mem);
+}
+
 static unsigned int reports, orders; /* of the rules about recursion and order */
 
 static void note(const struct lockcheck_report *report, void *arg)
@@ -384,6 +411,7 @@ int main(void)
 		cmocka_unit_test(draining_is_cut_short),
 		cmocka_unit_test(figures_are_told_beside_a_close),
 		cmocka_unit_test(few_mappings_take_one_leaf),
+		cmocka_unit_test(no_bound_stays_of_what_did_not_begin),
 		cmocka_unit_test(a_lock_that_is_held_is_reported),
 		cmocka_unit_test(waiting_for_oneself_is_reported),
 	};
