@@ -97,6 +97,26 @@ static void unmaps_of_objects_are_run_inline(void **state)
 	end(q);
 }
 
+/* What it cannot take out without memory is taken out after the next run that has some. */
+static void markers_of_what_ran_inline_go(void **state)
+{
+	struct bind_queue *q = begin_without_memory(
+		"map 0+100=A@0; map 200+1=B@0; map 201+1=C@0; map 202+1=B@0; map 203+1=C@0; "
+		"map 204+1=B@0; map 205+1=C@0; map 206+1=B@0; map 207+1=C@0; map 208+1=B@0");
+
+	(void)state;
+	assert_int_equal(submit(q, "unmap 200+8", NULL, NULL), 0);
+	assert_int_equal(stats().unmaps_inline, 1);
+	settle_all(q);
+	assert_true(bt.toy.vm.markers > 0);
+	memfault_ok();
+	assert_int_equal(submit(q, "map 300+1=D@0", NULL, NULL), 0);
+	settle_all(q);
+	assert_int_equal(bt.toy.vm.markers, 0);
+	expect_vm("[0+40=A@0 50+b0=A@50 208+1=B@0 300+1=D@0]");
+	end(q);
+}
+
 /* More fences than the spare has records for. */
 static void empty_jobs_are_run_inline(void **state)
 {
@@ -408,6 +428,7 @@ int main(void)
 		cmocka_unit_test(inline_unmaps_see_those_before),
 		cmocka_unit_test(few_unmaps_are_run_inline),
 		cmocka_unit_test(unmaps_of_objects_are_run_inline),
+		cmocka_unit_test(markers_of_what_ran_inline_go),
 		cmocka_unit_test(empty_jobs_are_run_inline),
 		cmocka_unit_test(inline_without_waiting),
 		cmocka_unit_test(inline_without_waiting_for_callbacks),
