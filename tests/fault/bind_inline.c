@@ -213,7 +213,8 @@ static void a_failed_step_inline(void **state)
 {
 	(void)state;
 	for (unsigned int sync = 0; sync < 2; sync++) {
-		struct bind_queue *q = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
+		struct bind_queue *q =
+			begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 210+10=C@0");
 		struct bind_sync out = { .value = 3 };
 		struct bind_job job = { .nr_out = !sync, .out = &out };
 		struct fence *f;
@@ -227,6 +228,7 @@ static void a_failed_step_inline(void **state)
 		assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+20", &job),
 				 sync ? -EIO : 0);
 		assert_int_equal(job.bad_op, sync ? UINT_MAX : 1);
+		expect_log("U(200+10=B@0 k0)"); /* and none after the one that failed */
 		assert_int_equal(stats().unmaps_inline, 1);
 		assert_int_equal(stats().failed, 1);
 		assert_true(bind_vm_is_banned(&bt.toy.vm));
