@@ -161,6 +161,11 @@ static void inline_without_waiting(void **state)
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);
 	assert_int_equal(stats().unmaps_inline, 2);
 	expect_vm("[0+40=A@0 50+b0=A@50]");
+	/* With nothing to end, nobody else sees to it that no one is refused for its sake. */
+	settle_all(q);
+	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);
+	assert_int_equal(stats().unmaps_inline, 3);
+	assert_false(q->vm->lingers);
 	fence_put(in.fence);
 	end(q);
 }
