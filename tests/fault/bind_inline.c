@@ -353,7 +353,13 @@ static void not_alone_any_more(void **state)
 	end(q);
 }
 
-/* While its submitter waits for the in-fence, the queue ends, or the VM. */
+static int count_and_prepare(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv)
+{
+	prepared++;
+	return toy_bind_ops->prepare(vm, op, cookie, priv);
+}
+
+/* While its submitter waits for the in-fence the queue ends, or the VM; no driver hears of it. */
 static void what_runs_inline_is_canceled(void **state)
 {
 	(void)state;
@@ -363,8 +369,10 @@ static void what_runs_inline_is_canceled(void **state)
 		struct waiting w = { .q = q, .text = "unmap 0+100", .in = in };
 		pthread_t thread;
 
+		meddle(q, count_and_prepare);
 		assert_int_equal(pthread_create(&thread, NULL, submit_waiting, &w), 0);
-		usleep(2000);
+		while (!somebody_waits(q))
+			usleep(100);
 		if (i == 0)
 			bind_queue_cancel(q);
 		else if (i == 1)
@@ -376,6 +384,7 @@ static void what_runs_inline_is_canceled(void **state)
 		pthread_join(thread, NULL);
 		assert_int_equal(w.result, i < 3 ? -ENOENT : 0);
 		assert_int_equal(stats().unmaps_inline, i == 3);
+		assert_int_equal(prepared, i == 3);
 		fence_put(in);
 		end(q);
 	}
