@@ -390,6 +390,45 @@ static void what_runs_inline_is_canceled(void **state)
 	}
 }
 
+/* There is memory for the fence of a value to wait for, and none for a job. */
+static void *submit_for_value(void *arg)
+{
+	struct bind_sync *in = arg;
+	struct bind_job job = { .nr_in = 1, .in = in };
+
+	prepared = (unsigned int)-bind_toy_submit_job(victim, &bt, "unmap 200+10", &job);
+	return NULL;
+}
+
+/* The fence is given back as soon as nobody waits for the value any more, reached or not. */
+static void a_value_is_waited_for_inline(void **state)
+{
+	(void)state;
+	for (unsigned int cancel = 0; cancel < 2; cancel++) {
+		struct timeline *tl = timeline_create("t", 0);
+		struct bind_sync in = { .timeline = tl, .value = 3 };
+		pthread_t thread;
+
+		victim = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
+		memfault_nth(1);
+		assert_int_equal(pthread_create(&thread, NULL, submit_for_value, &in), 0);
+		while (!somebody_waits(victim))
+			usleep(100);
+		assert_int_equal(owed_by(tl), 1);
+		if (cancel)
+			bind_queue_cancel(victim);
+		else
+			assert_int_equal(timeline_signal(tl, 3), 0);
+		pthread_join(thread, NULL);
+		assert_int_equal(prepared, cancel ? ENOENT : 0);
+		assert_int_equal(stats().unmaps_inline, !cancel);
+		assert_int_equal(owed_by(tl), 0);
+		expect_vm(cancel ? "[0+40=A@0 50+b0=A@50 200+10=B@0]" : "[0+40=A@0 50+b0=A@50]");
+		timeline_put(tl);
+		end(victim);
+	}
+}
+
 static void *wait_for_queue(void *arg)
 {
 	return bind_queue_wait(arg, FENCE_FOREVER) ? arg : NULL;
@@ -454,6 +493,7 @@ int main(void)
 		cmocka_unit_test(not_alone_any_more),
 		cmocka_unit_test(what_runs_inline_is_canceled),
 		cmocka_unit_test(what_runs_inline_has_its_place),
+		cmocka_unit_test(a_value_is_waited_for_inline),
 	};
 
 	return cmocka_run_group_tests_name("bind_inline", tests, NULL, NULL);
