@@ -179,6 +179,31 @@ static void mappings_are_bounded(void **state)
 	end(q);
 }
 
+/*
+ * As many locks as operations and one more, that of the VM's lists, each object being named anew
+ * after another.
+ */
+static void each_operation_has_its_lock(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000,
+						  .flags = GPUVM_RESV_PROTECTED,
+						  .external = true };
+	struct bind_queue *q = begin_with(&config, NULL);
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 0+1=A@0; map 1+1=B@0; map 2+1=A@0; map 3+1=B@0; "
+					"map 4+1=A@0; map 5+1=B@0; map 6+1=A@0"),
+			 0);
+	assert_int_equal(submit_sync(q, "map 0+1=A@0; map 1+1=B@0; map 2+1=A@0; map 3+1=B@0; "
+					"map 4+1=A@0; map 5+1=B@0; map 6+1=A@0; map 7+1=B@0"),
+			 0);
+	expect_vm("[0+1=A@0 1+1=B@0 2+1=A@0 3+1=B@0 4+1=A@0 5+1=B@0 6+1=A@0 7+1=B@0]");
+	for (unsigned int i = 0; i < 2; i++)
+		assert_false(gpuvm_resv_is_held(bt.toy.objs[i].resv));
+	assert_false(gpuvm_resv_held(&bt.toy.vm));
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +213,7 @@ int main(void)
 		cmocka_unit_test(refused_when_over),
 		cmocka_unit_test(preparing_may_fail),
 		cmocka_unit_test(mappings_are_bounded),
+		cmocka_unit_test(each_operation_has_its_lock),
 	};
 
 	return cmocka_run_group_tests_name("bind_submit", tests, NULL, NULL);
