@@ -434,6 +434,64 @@ static void comes_to_the_top(void **state)
 	expect_no_nodes();
 }
 
+/*
+ * Ranges of the leaf of @key, but the first and the last ones, become those that begin half a unit
+ * later, and some fewer. Where the leaf ends.
+ */
+static unsigned long shift_ranges(struct bed *b, unsigned long key)
+{
+	unsigned long half = b->unit / 2, len = 2 * LEN * b->unit, max;
+
+	mas_set(&b->mas, key);
+	mas_walk(&b->mas);
+	max = b->mas.max;
+	for (unsigned int i = 0; key < max - 4 * LEN * b->unit; i++, key += len) {
+		len = (i < 4 ? 2 : 1) * LEN * b->unit;
+		store_keys(b, key + LEN * b->unit + half, key + LEN * b->unit + len + half - 1,
+			   new_entry(b));
+	}
+	return max;
+}
+
+/*
+ * Ranges begin at half pages, but leaves at pages, as the node above writes them: where leaves
+ * should meet at half a page it cannot say so, and no three of them share.
+ */
+static void meets_amid_a_page(void **state)
+{
+	static const unsigned int flags[] = { 0, RCU_TREE };
+	unsigned long first, key, end;
+	struct bed b;
+
+	(void)state;
+	for (unsigned int f = 0; f < ARRAY_SIZE(flags); f++) {
+		struct count count = { 0 };
+
+		bed_make(&b, flags[f], PAGE_UNIT, 3000, true);
+		b.held = true;
+		/* The fourth leaf below the second node, and those beside it. */
+		leaf_of(&b, 0);
+		assert_int_equal(b.mas.depth, 2);
+		key = smr_child_start(b.mas.path[0], 1);
+		mas_set(&b.mas, key);
+		mas_walk(&b.mas);
+		first = smr_child_start(b.mas.path[1], 3);
+		shift_ranges(&b, smr_child_start(b.mas.path[1], 2));
+		end = shift_ranges(&b, first);
+		shift_ranges(&b, end + 1);
+		for (key = first + 12 * LEN * b.unit; count.full == 0; key += 3 * LEN * b.unit) {
+			assert_true(key < end);
+			store_both(&b, key + b.unit + b.unit / 2, key + 2 * b.unit + b.unit / 2 - 1,
+				   new_entry(&b), &count);
+		}
+		assert_int_equal(count.three, 0);
+		assert_int_equal(count.above, 1);
+		expect(&b);
+		bed_free(&b);
+	}
+	expect_no_nodes();
+}
+
 /* Stores without a cursor, while somebody has credits: what these need is there all the time. */
 static void pays_holders(void **state)
 {
@@ -468,6 +526,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(comes_to_the_same_nodes),
 		cmocka_unit_test(comes_to_the_top),
+		cmocka_unit_test(meets_amid_a_page),
 		cmocka_unit_test(pays_holders),
 	};
 
