@@ -157,7 +157,6 @@ static bool plan_run(struct smr_write *w)
 bool smr_plan_slide(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
-	unsigned int offset = (unsigned int)mas->offset;
 	void *const *slots = smr_slots(mas->node);
 	bool moved, *up = &w->slide.up;
 
@@ -171,10 +170,8 @@ bool smr_plan_slide(struct smr_write *w)
 	if ((w->spans ? takes_end_across(w, moved, up) : takes_end(w, w->i, w->j, up)) &&
 	    plan_run(w))
 		return true;
-	if (moved) {
-		smr_range_down(mas);
-		mas->offset = offset;
-	}
+	if (moved)
+		smr_range_down(mas); /* where in the leaf it stands widening the store says */
 	return false;
 }
 
