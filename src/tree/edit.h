@@ -38,6 +38,12 @@ bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned lon
 /* The same for NULL over the cursor's range, of which first and last are not looked at. */
 bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas);
 
+/* Is nothing left of the tree then but NULL? The leaf, its top, would be too empty. */
+smr_inline bool smr_edit_empties(const struct smr_edit *e, const void *entry)
+{
+	return !entry && e->ranges && e->first == 0 && e->last == ULONG_MAX;
+}
+
 /* Does the store meet nothing but a gap in the leaf with @slots? */
 smr_inline bool smr_edit_is_free(const struct smr_edit *e, void *const *slots)
 {
@@ -69,10 +75,11 @@ bool smr_edit_found(const struct maple_tree *mt, const struct smr_path *path);
 
 /*
  * An edit from beginning to end, in the leaf that @path, to @first, ends in; or, where that would
- * be too full or too empty and nobody has credits, in it and a brother (share.c). Holders of
- * credits are owed nothing for it. 0; -ENOMEM, if @gfp may not block; or -EAGAIN: perhaps it is
- * more than that, or too few nodes are free. On error nothing has changed. With @free_only nothing
- * but a gap is written over. CONTEXT: HOLDS tree lock. ALLOC free nodes. SLEEP no.
+ * be too full or too empty and nobody has credits, in it and a brother (share.c), or of all there
+ * is. Holders of credits are owed nothing for it. 0; -ENOMEM, if @gfp may not block; or -EAGAIN:
+ * perhaps it is more than that, or too few nodes are free. On error nothing has changed. With
+ * @free_only nothing but a gap is written over. CONTEXT: HOLDS tree lock. ALLOC free nodes. SLEEP
+ * no.
  */
 int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned long first,
 		   unsigned long last, void *entry, gfp_t gfp, bool free_only);

@@ -612,11 +612,17 @@ smr_inline void choose_form(struct smr_write *w)
 	}
 }
 
-/* An edit that its leaf is too full for, or would be too empty? */
+/* An edit that its leaf is too full for, or would be too empty, maybe for good? */
 static bool plan_share(struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
 
+	if (smr_edit_empties(&w->edit, w->entry)) {
+		w->what = SMR_ROOT;
+		w->first = 0;
+		w->last = ULONG_MAX;
+		return true;
+	}
 	w->share.leaves = &w->level[0];
 	if (!smr_plan_share(&w->share, &w->edit, w->mt, mas->path, mas->slot, mas->depth, w->entry))
 		return false;

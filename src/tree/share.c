@@ -647,9 +647,14 @@ int smr_share_range(const struct smr_edit *e, struct maple_tree *mt, const struc
 	unsigned int nodes;
 	int err;
 
+	if (smr_has_credits(mt))
+		return -EAGAIN;
+	if (smr_edit_empties(e, entry)) {
+		smr_replace_tree(mt, NULL, NULL);
+		return 0;
+	}
 	s->leaves = &w.level[0];
-	if (smr_has_credits(mt) ||
-	    !smr_plan_share(s, e, mt, path->node, path->slot, path->depth, entry))
+	if (!smr_plan_share(s, e, mt, path->node, path->slot, path->depth, entry))
 		return -EAGAIN;
 	if (!smr_share_fits(s, &nodes))
 		return share_above(&w, e, path, entry, gfp);
