@@ -167,20 +167,6 @@ static void add_right_piece(const struct smr_write *w, struct smr_items *it)
 		smr_items_add(it, w->last + 1, value_at(right_leaf(w), w->j), 0);
 }
 
-/* A tree without nodes is one leaf in disguise: [0..0] and what lies behind it. */
-static void gather_compact(const struct smr_write *w, struct smr_items *it)
-{
-	void *root = w->mt->ma_root;
-
-	if (w->first > 0)
-		smr_items_add(it, 0, root, 0);
-	if (root && w->first > 1)
-		smr_items_add(it, 1, NULL, 0);
-	smr_items_add(it, w->first, w->entry, 0);
-	if (w->last < ULONG_MAX)
-		smr_items_add(it, w->last + 1, NULL, 0);
-}
-
 static void gather_new(const struct smr_write *w, unsigned int l, struct smr_items *it)
 {
 	const struct smr_level *below;
@@ -208,11 +194,7 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 
 	it->n = 0;
 	it->pieces = false;
-	if (w->compact && l == 0) {
-		gather_compact(w, it);
-		return;
-	}
-	if (w->compact || l > w->mas->depth) { /* a new top */
+	if (l > w->mas->depth) { /* a new top */
 		gather_new(w, l, it);
 		return;
 	}
@@ -320,7 +302,7 @@ static void open_window(struct smr_write *w, unsigned int l)
 	lev->spliced = false;
 	lev->left_min = lev->min = 0;
 	lev->max = ULONG_MAX;
-	if (w->compact || l > w->mas->depth)
+	if (l > w->mas->depth)
 		return;
 	lev->left_min = lev->min = smr_path_min(w->left.node, w->left.slot, d);
 	lev->max = smr_path_max(w->right.node, w->right.slot, d);
@@ -389,7 +371,7 @@ static bool splice(struct smr_write *w, unsigned int l, unsigned int n)
 static bool plan_top(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
-	bool old_top = !w->compact && l > 0 && l == w->mas->depth;
+	bool old_top = l > 0 && l == w->mas->depth;
 	struct smr_items buffer;
 	const struct smr_items *it;
 	enum smr_side full;
@@ -398,7 +380,7 @@ static bool plan_top(struct smr_write *w, unsigned int l)
 		w->to_root = true;
 		return true;
 	}
-	full = l == 0 && !w->compact ? growing(w) : SMR_EITHER;
+	full = l == 0 ? growing(w) : SMR_EITHER;
 	it = gather(w, l, &buffer);
 	if (full == SMR_EITHER || !smr_deal_growing(lev, it, w->first, full))
 		smr_deal(lev, it, l == 0, 0);
@@ -477,8 +459,7 @@ static void plan_levels(struct smr_write *w, unsigned int l)
 
 static smr_noinline void plan_subtree(struct smr_write *w)
 {
-	if (!w->compact)
-		set_paths(w);
+	set_paths(w);
 	w->what = SMR_SUBTREE;
 	w->shared = false;
 	w->nodes = 0;
@@ -509,6 +490,27 @@ void smr_plan_above_share(struct smr_write *w)
 
 /* ---- The plan ---- */
 
+/* A tree without nodes is one leaf in disguise: [0..0] and what lies behind it. */
+static void plan_first(struct smr_write *w)
+{
+	struct smr_items *it = &w->share.items;
+	void *root = w->mt->ma_root;
+
+	it->n = 0;
+	it->pieces = false;
+	if (w->first > 0)
+		smr_items_add(it, 0, root, 0);
+	if (root && w->first > 1)
+		smr_items_add(it, 1, NULL, 0);
+	w->i = it->n;
+	smr_items_add(it, w->first, w->entry, 0);
+	if (w->last < ULONG_MAX)
+		smr_items_add(it, w->last + 1, NULL, 0);
+	(void)smr_code_choose(&w->level[0].code[0], it->start, it->n, ULONG_MAX, true, 0);
+	w->what = SMR_FIRST;
+	w->nodes = 1;
+}
+
 int smri_plan_compact(struct smr_write *w, bool free_only)
 {
 	void *root = w->mt->ma_root;
@@ -526,8 +528,7 @@ int smri_plan_compact(struct smr_write *w, bool free_only)
 		w->what = SMR_ROOT;
 		return 0;
 	}
-	w->mas->depth = 0;
-	plan_subtree(w);
+	plan_first(w);
 	return 0;
 }
 

@@ -208,7 +208,7 @@ static void foresee(const struct smr_write *w, struct need *n)
 		unsigned int d = w->mas->depth - l;
 		const void *old[3] = { NULL, NULL, lev->neighbour };
 
-		if (!w->compact && l <= w->mas->depth) {
+		if (l <= w->mas->depth) {
 			old[0] = w->left.node[d];
 			old[1] = w->left.node[d] != w->right.node[d] ? w->right.node[d] : NULL;
 		}
@@ -258,6 +258,8 @@ unsigned long smr_pledge_shortfall(const struct smr_write *w)
 		foresee(w, &n);
 	else if (w->what == SMR_SHARE)
 		foresee_share(&w->share, &n);
+	else if (w->what == SMR_FIRST)
+		n = (struct need){ 1, 1, 0, 1, n.claims };
 	else if (w->what == SMR_ROOT)
 		n = (struct need){ .claims = n.claims };
 	else

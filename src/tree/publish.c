@@ -237,6 +237,24 @@ static void commit_leaf(struct smr_write *w)
 	smr_publish_leaf(w, leaf, x);
 }
 
+static void commit_first(struct smr_write *w)
+{
+	const struct smr_items *it = &w->share.items;
+	struct ma_state *mas = w->mas;
+	void *leaf = smr_encode(smr_own_node(mas), &w->level[0].code[0], it, 0, it->n);
+
+	smr_node_of(leaf)->txn = w->mt->ma_txn;
+	smr_census(w->mt, leaf, 1);
+	smr_replace_root(w->mt, leaf, 1);
+	mas->depth = 0;
+	mas->min = 0;
+	mas->max = ULONG_MAX;
+	mas->path[0] = leaf;
+	mas->offset = mas->slot[0] = (unsigned char)w->i;
+	smr_cursor_on(mas, leaf, it->n);
+	mas->seq = w->mt->ma_seq;
+}
+
 static void commit_subtree(struct smr_write *w)
 {
 	struct maple_tree *mt = w->mt;
@@ -248,8 +266,7 @@ static void commit_subtree(struct smr_write *w)
 
 	smr_build(w);
 	if (w->to_root) {
-		if (!w->compact)
-			smr_drop_window(w, mt->ma_root, mas->depth, &dropped);
+		smr_drop_window(w, mt->ma_root, mas->depth, &dropped);
 		smr_publish(&mt->ma_root, top->node[0]);
 		set_height(mt, w->top + 1);
 	} else {
@@ -295,6 +312,9 @@ void smri_commit(struct smr_write *w)
 		break;
 	case SMR_ROOT:
 		commit_root(w);
+		break;
+	case SMR_FIRST:
+		commit_first(w);
 		break;
 	case SMR_SLOT:
 		commit_slot(w);

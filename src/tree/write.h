@@ -51,6 +51,7 @@
 enum smr_what {
 	SMR_NOTHING, /* it is so already */
 	SMR_ROOT,    /* swap the root for an entry or NULL; frees the whole tree */
+	SMR_FIRST,   /* a leaf in the place of a root that is none */
 	SMR_SLOT,    /* swap one slot of a leaf, if that is not what it holds */
 	SMR_JOIN,    /* an entry over all of a gap in pieces, which become joined ranges: run.h */
 	SMR_EDIT,    /* of one leaf: edit.h */
@@ -139,7 +140,7 @@ struct smr_write {
 	bool compact;           /* the tree has no nodes yet */
 	struct smr_edit edit;   /* SMR_EDIT: all that counts */
 	struct smr_slide slide; /* SMR_SLIDE */
-	/* SMR_SHARE, and SMR_SUBTREE if shared; else of SMR_SUBTREE its items alone: of level 0 */
+	/* SMR_SHARE, and SMR_SUBTREE if shared; else of that and SMR_FIRST its items: of level 0 */
 	struct smr_share share;
 	/* SMR_SUBTREE: */
 	bool shared;                 /* level 0 is the share's */
