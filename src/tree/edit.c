@@ -521,17 +521,6 @@ int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned 
 			    free_only);
 }
 
-/* Of a leaf that would be too empty; planned anew, for the sake of those that would not. */
-static smr_noinline int share_erase(enum smr_kind kind, struct maple_tree *mt,
-				    const struct smr_path *path)
-{
-	struct place p = path_place(mt, path);
-	struct smr_edit e;
-
-	plan_erase(kind, &e, &p);
-	return smr_share_range(&e, mt, path, NULL, GFP_KERNEL);
-}
-
 smr_inline int path_erase(enum smr_kind kind, struct maple_tree *mt, const struct smr_path *path,
 			  void **former)
 {
@@ -541,8 +530,11 @@ smr_inline int path_erase(enum smr_kind kind, struct maple_tree *mt, const struc
 	*former = slots_of(&p, kind)[p.offset];
 	if (!*former)
 		return -EAGAIN;
-	if (smr_unlikely(!plan_erase(kind, &e, &p)))
-		return e.ranges ? share_erase(kind, mt, path) : -EAGAIN;
+	if (smr_unlikely(!plan_erase(kind, &e, &p))) {
+		struct smr_edit shared = e; /* as in path_store() */
+
+		return e.ranges ? smr_share_range(&shared, mt, path, NULL, GFP_KERNEL) : -EAGAIN;
+	}
 	return path_finish(kind, &e, &p, NULL, GFP_KERNEL);
 }
 
