@@ -106,14 +106,13 @@ int smri_refill_ensure(struct mt_mem *mem, unsigned long nr)
 /* Nodes sorted under one hold of the arena's lock. */
 #define SORT_BATCH 64
 
+/* CONTEXT: HOLDS the arena's lock, which is dropped now and then. */
 static void sort_ready(struct mt_mem *mem)
 {
-	mt_lock_acquire(&mem->lock);
 	while (smri_slab_sort(mem, SORT_BATCH)) {
 		mt_lock_release(&mem->lock);
 		mt_lock_acquire(&mem->lock);
 	}
-	mt_lock_release(&mem->lock);
 }
 
 void smri_refill_release(struct mt_mem *mem, unsigned long keep)
@@ -121,8 +120,10 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 	/* To unmap may block: what is left now goes with the next reaping. */
 	if (smr_in_section())
 		return;
-	sort_ready(mem);
 	mt_lock_acquire(&mem->lock);
+	/* With fewer free nodes no chunk can be idle but those that stay. */
+	if (mem->free >= (keep + 1) * MT_CHUNK_NODES)
+		sort_ready(mem);
 	while (mem->idle > keep && smri_mem_spare(mem) >= MT_CHUNK_NODES) {
 		void *chunk = smri_slab_remove_idle(mem);
 
