@@ -125,7 +125,7 @@ void smr_mem_flush_local(struct mt_mem *mem)
 	smr_hook_at(SMR_HOOK_GIVEN);
 }
 
-/* CONTEXT, of these two: HOLDS the arena's lock. */
+/* CONTEXT: HOLDS the arena's lock. */
 static unsigned long limbo_nodes(const struct mt_mem *mem)
 {
 	unsigned long nr = 0;
@@ -135,16 +135,6 @@ static unsigned long limbo_nodes(const struct mt_mem *mem)
 	return nr;
 }
 
-/*
- * Might a chunk go back, now or after a grace period, or somebody else get on, if the @nr nodes of
- * a magazine were free? One idle chunk stays anyway, so two have to be free.
- */
-static bool is_wanted(const struct mt_mem *mem, unsigned int nr)
-{
-	return mem->free + limbo_nodes(mem) + nr >= 2 * MT_CHUNK_NODES ||
-	       smri_mem_spare(mem) < SMR_MAG_NODES || mem->chunks >= mem->limit;
-}
-
 void smr_mem_flush_emptied(struct mt_mem *mem)
 {
 	struct smr_mag *mag = smri_mag_mine(mem);
@@ -152,7 +142,8 @@ void smr_mem_flush_emptied(struct mt_mem *mem)
 	if (!mag)
 		return;
 	mt_lock_acquire(&mem->lock);
-	if (is_wanted(mem, smr_load(&mag->nr, RELAXED)))
+	/* One idle chunk stays anyway, so two have to be free, be it after a grace period. */
+	if (mem->free + limbo_nodes(mem) + smr_load(&mag->nr, RELAXED) >= 2 * MT_CHUNK_NODES)
 		smri_mag_drain(mem, mag, 0);
 	mt_lock_release(&mem->lock);
 	smr_hook_at(SMR_HOOK_GIVEN);

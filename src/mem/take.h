@@ -93,8 +93,8 @@ void smr_mem_give_list(struct mt_mem *mem, struct smr_nodes *list);
 void smr_mem_flush_local(struct mt_mem *mem);
 /*
  * The same for a tree that has become empty, lest a handful of free nodes keep whole chunks from
- * being given back; but only where one might be, or others are short of nodes: a tree that comes
- * and goes would else sort its nodes into the chunk and take them out again each time.
+ * being given back; but only where one might be: a tree that comes and goes would else sort its
+ * nodes into the chunk and take them out again each time.
  */
 void smr_mem_flush_emptied(struct mt_mem *mem);
 

@@ -42,22 +42,61 @@ static void a_thread_leaves_nothing_behind(void **state)
 	mt_mem_destroy(mem);
 }
 
-/* Nor does a tree that ends, be it outside RCU mode, where its nodes are free at once. */
-static void a_tree_leaves_nothing_behind(void **state)
+/*
+ * Nor does a large tree that ends, be it outside RCU mode, where its nodes are free at once: a
+ * magazine's node would keep a chunk.
+ */
+static void large_tree_ends(unsigned int flags)
 {
 	struct pages pages = PAGES;
-	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
-	DEFINE_MTREE(tree);
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	struct maple_tree tree;
 
-	(void)state;
+	mt_init_flags(&tree, flags);
 	assert_int_equal(mt_set_mem(&tree, mem), 0);
-	for (unsigned long i = 0; i < 500; i++)
+	for (unsigned long i = 0; i < 300000; i++)
 		assert_int_equal(mtree_store(&tree, 2 * i, xa_mk_value(i), GFP_KERNEL), 0);
+	assert_true(stats_of(mem).chunks > 2);
 	mtree_destroy(&tree);
-	assert_non_null(smri_mag_mine(mem));
 	assert_int_equal(smri_mag_mine(mem)->nr, 0);
-	assert_int_equal(mem->free, MT_CHUNK_NODES);
+	mt_mem_barrier(mem);
+	assert_int_equal(stats_of(mem).nodes_used, 0);
+	assert_int_equal(stats_of(mem).chunks, 1);
 	mt_mem_destroy(mem);
+}
+
+static void a_large_tree_leaves_nothing_behind(void **state)
+{
+	(void)state;
+	large_tree_ends(0);
+	large_tree_ends(MT_FLAGS_USE_RCU);
+}
+
+/* One that comes and goes within a chunk, which stays anyway, finds the magazine as it was. */
+static void small_tree_comes_and_goes(unsigned int flags)
+{
+	const unsigned long turns = 100;
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	struct maple_tree tree;
+
+	mt_init_flags(&tree, flags);
+	assert_int_equal(mt_set_mem(&tree, mem), 0);
+	for (unsigned long i = 0; i < turns; i++) {
+		assert_int_equal(mtree_store(&tree, 5, xa_mk_value(i), GFP_KERNEL), 0);
+		assert_ptr_equal(mtree_erase(&tree, 5), xa_mk_value(i));
+	}
+	assert_int_equal(stats_of(mem).taken, turns);
+	/* In RCU mode its nodes come back to the chunks, and it is filled from them. */
+	assert_in_range(mem->taken, 1, 2 + turns / (SMR_MAG_NODES / 2));
+	mt_mem_destroy(mem);
+}
+
+static void a_small_tree_keeps_the_magazine(void **state)
+{
+	(void)state;
+	small_tree_comes_and_goes(0);
+	small_tree_comes_and_goes(MT_FLAGS_USE_RCU);
 }
 
 /* More arenas than ways: a thread that goes round them gives one magazine up for another. */
@@ -225,7 +264,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thread_leaves_nothing_behind),
-		cmocka_unit_test(a_tree_leaves_nothing_behind),
+		cmocka_unit_test(a_large_tree_leaves_nothing_behind),
+		cmocka_unit_test(a_small_tree_keeps_the_magazine),
 		cmocka_unit_test(more_arenas_than_ways),
 		cmocka_unit_test(arenas_come_and_go),
 		cmocka_unit_test(more_threads_than_magazines),
