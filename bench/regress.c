@@ -278,6 +278,18 @@ static unsigned long preallocate(void)
 	return N;
 }
 
+/* Of what is free behind each range, and gives it back. */
+static unsigned long reserve(void)
+{
+	for (unsigned int i = 0; i < N; i++) {
+		unsigned long first = ranges[order[i]].last + 1;
+
+		must(mtree_reserve(&tree, first, first + PAGE - 1, GFP_KERNEL));
+		must(mtree_release(&tree, first, first + PAGE - 1));
+	}
+	return N;
+}
+
 static unsigned long duplicate(void)
 {
 	struct maple_tree copy;
@@ -376,6 +388,7 @@ static const struct workload {
 	{ "gap-last", MT_FLAGS_ALLOC_RANGE, pages, gap_last },
 	{ "alloc", MT_FLAGS_ALLOC_RANGE, empty, alloc },
 	{ "preallocate", 0, pages, preallocate },
+	{ "reserve", 0, pages, reserve },
 	{ "duplicate", 0, pages, duplicate },
 	{ "replay", MT_FLAGS_ALLOC_RANGE, empty, replay },
 #ifdef HAVE_TXN

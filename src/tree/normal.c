@@ -126,9 +126,17 @@ static bool next_reserved(struct ma_state *mas, unsigned long first, unsigned lo
 	return true;
 }
 
+/* Is there a reserved piece behind the one that the cursor is on? The cursor stays there. */
+static bool more_reserved(const struct ma_state *mas, unsigned long last)
+{
+	struct ma_state next = *mas;
+
+	return mas->last < last && next_reserved(&next, mas->last + 1, last);
+}
+
 /*
  * Releases what is reserved in [first..last], all or nothing, with the cursor's nodes and what else
- * is free.
+ * is free. What is one piece takes one store, and so no transaction.
  */
 static int try_release(struct ma_state *mas, unsigned long first, unsigned long last)
 {
@@ -136,6 +144,11 @@ static int try_release(struct ma_state *mas, unsigned long first, unsigned long 
 	struct mt_txn txn;
 	int err = 0;
 
+	mas_set(mas, first);
+	if (!next_reserved(mas, first, last))
+		return 0;
+	if (!more_reserved(mas, last))
+		return smr_write_entry(mas, NULL, GFP_NOWAIT, false, NULL);
 	mt_txn_begin(&txn, mt);
 	mas->tree = &txn.view;
 	mas_set(mas, first);
@@ -154,6 +167,26 @@ static int try_release(struct ma_state *mas, unsigned long first, unsigned long 
 	return err;
 }
 
+/*
+ * Most often what was reserved is released, which is one edit, with what is free. -EAGAIN: perhaps
+ * it is more than that.
+ */
+static int release_edit(struct maple_tree *mt, unsigned long first, unsigned long last)
+{
+	struct smr_path path;
+	unsigned int i;
+	void *leaf;
+
+	if (!smr_edit_find(mt, first, &path))
+		return -EAGAIN;
+	leaf = path.node[path.depth];
+	i = path.slot[path.depth];
+	if (!xa_is_zero(smr_slots(leaf)[i]) || i + 1 >= smr_count(leaf) ||
+	    smr_start(leaf, i + 1) <= last)
+		return -EAGAIN;
+	return smr_edit_range(mt, &path, first, last, NULL, GFP_NOWAIT, false);
+}
+
 int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last)
 {
 	MA_STATE(mas, mt, first, first);
@@ -163,7 +196,10 @@ int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last
 	if (first > last)
 		return -EINVAL;
 	smr_lock_internal(mt);
-	while ((err = try_release(&mas, first, last)) == -ENOMEM) {
+	err = release_edit(mt, first, last);
+	if (smr_unlikely(err == -EAGAIN))
+		err = try_release(&mas, first, last);
+	for (; err == -ENOMEM; err = try_release(&mas, first, last)) {
 		/* As many as before were not enough. */
 		nodes = 2 * (nodes + mas.alloc_nr);
 		err = smr_cursor_obtain(&mas, nodes, GFP_KERNEL);

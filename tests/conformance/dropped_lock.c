@@ -416,8 +416,9 @@ static void reserve_checks_again(void **state)
 	disarm();
 	expect(7, B, 7, 7);
 	assert_int_equal(mtree_reserve(&tree, 20, 29, GFP_KERNEL), 0);
+	assert_int_equal(mtree_reserve(&tree, 32, 35, GFP_KERNEL), 0);
 	arm(race, 24, 25, C); /* somebody uses the reservation as it is given back */
-	assert_int_equal(mtree_release(&tree, 20, 29), 0);
+	assert_int_equal(mtree_release(&tree, 20, 35), 0);
 	disarm();
 	expect(24, C, 24, 25);
 	expect(20, NULL, 8, 23);

@@ -282,6 +282,33 @@ static void same_bounds_copies_nothing(void **state)
 	}
 }
 
+/* What is reserved of a range goes in one store where it is one piece, else in a transaction. */
+static void one_piece_is_released_by_a_store(void **state)
+{
+	(void)state;
+	for (size_t m = 0; m < NR_MODES; m++) {
+		struct maple_tree tree = MTREE_INIT(tree, modes[m]);
+
+		grow(&tree, 500);
+		check(mtree_reserve(&tree, 5010, 5018, GFP_KERNEL) == 0);
+		check(mtree_release(&tree, 5018, 5030) == 0); /* cut on either side, */
+		check(mtree_release(&tree, 5000, 5010) == 0);
+		check(mtree_release(&tree, 5013, 5014) == 0); /* and amid it */
+		check(mtree_release(&tree, 5013, 5014) == 0);
+		check(tree.ma_txns == 0);
+		check(mtree_insert_range(&tree, 5011, 5012, A, GFP_KERNEL) == -EEXIST);
+		check(mtree_insert_range(&tree, 5012, 5014, A, GFP_KERNEL) == -EEXIST);
+		check(mtree_insert_range(&tree, 5014, 5015, A, GFP_KERNEL) == -EEXIST);
+		check(mtree_release(&tree, 4000, 5017) == 0);
+		check(tree.ma_txns == 1);
+		check(mtree_insert_range(&tree, 5010, 5018, A, GFP_KERNEL) == 0);
+		for (unsigned long i = 0; i < 500; i++)
+			check(mtree_load(&tree, 20 * i + 9) == xa_mk_value(i));
+		sound(&tree);
+		mtree_destroy(&tree);
+	}
+}
+
 /* ---- The rules around the pair of calls */
 
 static void topped_up(void **state)
@@ -439,6 +466,7 @@ int main(void)
 		cmocka_unit_test(tall_trees),
 		cmocka_unit_test(free_of_charge),
 		cmocka_unit_test(same_bounds_copies_nothing),
+		cmocka_unit_test(one_piece_is_released_by_a_store),
 		cmocka_unit_test(topped_up),
 		cmocka_unit_test(another_entry_may_be_stored),
 		cmocka_unit_test(null_is_widened_at_once),
