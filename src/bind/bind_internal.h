@@ -340,10 +340,10 @@ void smri_bind_unlist(struct smr_pool_list *removed);
  */
 void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va);
 /*
- * Leaves markers for all that is left in the tree of mappings that @job's BIND_UNMAP_ALLs have
- * hidden. CONTEXT: HOLDS the VM's lock. Any section.
+ * The same for all that is left in the tree of mappings that are @removed, whose pairs have been
+ * hidden; neighbours go in one store. CONTEXT: HOLDS the VM's lock; the runner. Any section.
  */
-void smri_bind_mark_all(struct gpuvm_queues *q, struct smri_bind_job *job);
+void smri_bind_erase_all(struct gpuvm_queues *q, const struct smr_pool_list *removed);
 /*
  * Takes out the markers that are left of what was @removed, as far as there is memory, at the
  * strict level all. What it has to leave is for smri_bind_sweep_left(). CONTEXT: the cleaner, and

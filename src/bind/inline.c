@@ -257,8 +257,7 @@ static void take_object(struct run *r, unsigned int index)
 
 	smr_pool_list_init(&removed);
 	hide_all(r, index, &removed);
-	for (struct smr_pool_obj *obj = removed.head; obj; obj = obj->next)
-		smri_bind_erase(r->q, &((struct smri_bind_va *)obj)->va);
+	smri_bind_erase_all(r->q, &removed);
 	smr_pool_list_move(&r->removed, &removed);
 }
 

@@ -17,13 +17,14 @@
  * mapping under the same hold of the object's lock that puts it on the list, or an invalidation
  * could be lost.
  *
- * BIND_UNMAP_ALL removes any number of mappings, of which each would take a store. Instead the
- * pair's epoch is moved on, which hides them all from readers at once, right before the transaction
- * is committed, and then their entries are replaced by empty markers, one slot each, before the
- * VM's lock is let go of. The job's own later operations pass them over meanwhile because of
- * `gone`. Where one of these has overwritten a part, the rest is in pieces that still name the
- * mapping; each piece gets a marker. New mappings of the pair get the epoch to come, and those that
- * other operations take out are spared: a reader may have found one of them a moment ago.
+ * BIND_UNMAP_ALL removes any number of mappings, of which each may take a store. So the pair's
+ * epoch is moved on, which hides them all from readers at once, right before the transaction is
+ * committed, and then they are taken out, before the VM's lock is let go of: neighbours in one
+ * store, with nodes that happen to be free, or else each is replaced by an empty marker, one slot
+ * (sweep.c). The job's own later operations pass them over meanwhile because of `gone`. Where one
+ * of these has overwritten a part, the rest is in pieces that still name the mapping, and go
+ * likewise. New mappings of the pair get the epoch to come, and those that other operations take
+ * out are spared: a reader may have found one of them a moment ago.
  */
 #include "bind/bind_internal.h"
 
@@ -223,6 +224,17 @@ static void hide_all(struct smri_bind_job *job)
 	}
 }
 
+static void erase_all(struct gpuvm_queues *q, const struct smri_bind_job *job)
+{
+	const struct smri_bind_op *op;
+
+	smri_bind_for_each(op, &job->ops)
+	{
+		if (op->req.type == BIND_UNMAP_ALL)
+			smri_bind_erase_all(q, &op->removed);
+	}
+}
+
 /* What becomes of the VM. */
 static void apply(struct gpuvm_queues *q, struct smri_bind_job *job)
 {
@@ -237,7 +249,7 @@ static void apply(struct gpuvm_queues *q, struct smri_bind_job *job)
 		hide_all(job);
 	mt_txn_commit(&a.txn);
 	if (a.unmaps_all)
-		smri_bind_mark_all(q, job);
+		erase_all(q, job);
 	smr_gpuvm_count(vm, a.in, a.out);
 	gpuvm_unlock(vm);
 	job->more = a.in;

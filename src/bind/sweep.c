@@ -4,7 +4,7 @@
  * (gpuvm/change.c) until they are swept.
  *
  *   leaving    any section: where a store of nothing would take a node, and there is none, an entry
- *              becomes a marker
+ *              becomes a marker; neighbours that leave together are one store, or a marker each
  *   sweeping   the cleaner's, after a run that has left some: first with the nodes that are free,
  *              then, for what is left, on credits, for which it may wait
  *   the rest   of clean-ups that got no memory: the runner's, after each run, with free nodes alone
@@ -31,28 +31,81 @@ void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va)
 		smr_gpuvm_leave_marker(q->vm, va->va.addr, smr_va_last(va));
 }
 
-/* Leaves a marker for each piece of @va that is left in the tree. */
-static void mark_pieces(struct gpuvm *vm, const struct gpuva *va)
+/*
+ * Is @entry on its way out? Of the mappings that are gone only those that smri_bind_erase_all() is
+ * called for are in the tree still.
+ */
+static bool is_leaving(const struct gpuvm *vm, const void *entry)
+{
+	return xa_is_zero(entry) ||
+	       (entry != &vm->kernel_alloc_node && smri_bind_va_of(entry)->gone);
+}
+
+/* Neighbours that leave: nothing but gaps is between them. */
+struct leaving {
+	uint64_t first, last;
+	unsigned long markers; /* of them */
+};
+
+/* Those around the piece that the cursor is on. */
+static struct leaving around(const struct gpuvm *vm, const struct ma_state *mas)
+{
+	struct leaving l = { mas->index, mas->last, 0 };
+	struct ma_state down = *mas, up = *mas;
+	void *entry;
+
+	while ((entry = mas_prev(&down, 0)) && is_leaving(vm, entry)) {
+		l.first = down.index;
+		l.markers += xa_is_zero(entry);
+	}
+	while ((entry = mas_next(&up, UINT64_MAX)) && is_leaving(vm, entry)) {
+		l.last = up.last;
+		l.markers += xa_is_zero(entry);
+	}
+	return l;
+}
+
+/* Leaves a marker for each mapping among them. */
+static void mark(struct gpuvm *vm, const struct leaving *l)
 {
 	struct ma_state mas;
 	void *entry;
 
-	mas_init(&mas, &vm->tree, va->va.addr);
-	while ((entry = mas_find(&mas, smr_va_last(va))))
-		if (entry == va)
+	mas_init(&mas, &vm->tree, l->first);
+	while ((entry = mas_find(&mas, l->last)))
+		if (!xa_is_zero(entry))
 			smr_gpuvm_leave_marker(vm, mas.index, mas.last);
 }
 
-void smri_bind_mark_all(struct gpuvm_queues *q, struct smri_bind_job *job)
+/* Takes out what is left of @va in the tree, piece by piece, with what leaves beside it. */
+static struct leaving erase_pieces(struct gpuvm *vm, const struct gpuva *va)
 {
-	struct smri_bind_op *op;
+	struct leaving l = { va->va.addr, smr_va_last(va), 0 };
+	struct ma_state mas;
+	void *entry;
 
-	smri_bind_for_each(op, &job->ops)
-	{
-		if (op->req.type != BIND_UNMAP_ALL)
+	mas_init(&mas, &vm->tree, va->va.addr);
+	while ((entry = mas_find(&mas, smr_va_last(va)))) {
+		if (entry != va)
 			continue;
-		for (struct smr_pool_obj *obj = op->removed.head; obj; obj = obj->next)
-			mark_pieces(q->vm, &((struct smri_bind_va *)obj)->va);
+		l = around(vm, &mas);
+		if (clear(vm, l.first, l.last))
+			vm->markers -= l.markers;
+		else
+			mark(vm, &l);
+	}
+	return l;
+}
+
+void smri_bind_erase_all(struct gpuvm_queues *q, const struct smr_pool_list *removed)
+{
+	struct leaving l = { UINT64_MAX, 0, 0 };
+
+	for (const struct smr_pool_obj *obj = removed->head; obj; obj = obj->next) {
+		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
+
+		if (va->va.addr < l.first || smr_va_last(va) > l.last)
+			l = erase_pieces(q->vm, va);
 	}
 }
 

@@ -111,13 +111,16 @@ static void the_spare_may_wait_for_jobs(void **state)
 	end_thirst(&t);
 }
 
-static void map_every_other(struct bind_queue *q, unsigned int from, unsigned int nr)
+/* Two of A, with a gap between, and one of B by turns: each two that go take a node. */
+static void map_by_turns(struct bind_queue *q, unsigned int from, unsigned int nr)
 {
 	char text[4096];
 	size_t len = 0;
 
 	for (unsigned int i = 0; i < nr; i++)
-		len += (size_t)sprintf(text + len, "%smap %x+1=A@0", i ? "; " : "", from + 2 * i);
+		len += (size_t)sprintf(text + len, "%smap %x+1=A@0; map %x+1=A@0; map %x+1=B@0",
+				       i ? "; " : "", from + 4 * i, from + 4 * i + 2,
+				       from + 4 * i + 3);
 	assert_int_equal(submit(q, text, NULL, NULL), 0);
 }
 
@@ -144,7 +147,7 @@ static void sweeping_may_wait_for_jobs(void **state)
 	assert_int_equal(mt_set_mem(&other, t.mem), 0);
 	mt_credits_init(&credits, &other, MT_CREDITS_STRICT);
 	for (unsigned int i = 0; i < 10; i++)
-		map_every_other(t.q, 0x100 * i, 100);
+		map_by_turns(t.q, 0x100 * i, 50);
 	settle_all(t.q);
 	assert_int_equal(submit(t.q, "unmap_all A", t.in, NULL), 0);
 	use_up(&credits);

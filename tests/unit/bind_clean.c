@@ -374,7 +374,7 @@ static void expect_no_marker(void)
 	assert_int_equal(markers(), 0);
 }
 
-/* What BIND_UNMAP_ALL leaves may be met by other jobs before it is cleared. */
+/* What BIND_UNMAP_ALL leaves without memory may be met by other jobs before it is cleared. */
 static void jobs_meet_markers(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -385,6 +385,7 @@ static void jobs_meet_markers(void **state)
 					"map 70+10=A@0"),
 			 0);
 	hold_clean_up(q);
+	smr_hook_set_mem(SMR_HOOK_MEM_NOWAIT);
 	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), 0);
 	assert_int_equal(
 		submit(q, "map 14+4=B@0; map 30+10=B@0; map 48+20=B@0; unmap 78+20", NULL, NULL),
@@ -392,6 +393,7 @@ static void jobs_meet_markers(void **state)
 	assert_int_equal(submit(q, "unmap 12+4; unmap 4c+28; map 71+2=C@0", NULL, out), 0);
 	expect_signaled(out, 0);
 	assert_int_equal(markers(), 3); /* 10+2, 18+8, 74+c */
+	smr_hook_set_mem(SMR_HOOK_MEM_OK);
 	let_clean_up(q);
 	expect_no_marker();
 	expect_vm("[16+2=B@2 30+10=B@0 48+4=B@0 71+2=C@0 f00+1=F@0]");
@@ -467,9 +469,11 @@ static void sweeping_lets_jobs_by(void **state)
 
 	(void)state;
 	hold_clean_up(q);
+	smr_hook_set_mem(SMR_HOOK_MEM_NOWAIT);
 	assert_int_equal(submit(q, "unmap_all A", NULL, out), 0);
 	expect_signaled(out, 0);
 	assert_int_equal(markers(), SWEPT);
+	smr_hook_set_mem(SMR_HOOK_MEM_OK);
 	begin_sweeping(p);
 	let_clean_up(q);
 	settle(p);
@@ -489,6 +493,7 @@ static void a_marker_is_swept_once(void **state)
 
 	(void)state;
 	hold_clean_up(q);
+	smr_hook_set_mem(SMR_HOOK_MEM_NOWAIT); /* so most are cleared by credits, too */
 	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), 0);
 	for (unsigned int at = 0x1000; at < 0x1000 + 0x10 * SWEPT; at += 0x100) {
 		sprintf(text, "map %x+80=B@0", at);
@@ -497,7 +502,6 @@ static void a_marker_is_swept_once(void **state)
 	assert_int_equal(submit(q, "unmap_all B", NULL, out), 0);
 	expect_signaled(out, 0);
 	assert_true(markers() < 3 * SWEPT / 4);
-	smr_hook_set_mem(SMR_HOOK_MEM_NOWAIT); /* so most are cleared by credits */
 	let_clean_up(q);
 	smr_hook_reset();
 	expect_no_marker();
@@ -506,12 +510,83 @@ static void a_marker_is_swept_once(void **state)
 	end(q);
 }
 
+/* ---- Neighbours go in one store ---- */
+
+/* Runs @text, with or without memory for what is taken out by it. */
+static void run_unmaps(struct bind_queue *q, const char *text, enum smr_hook_mem mem)
+{
+	struct fence *out = fence_create();
+
+	smr_hook_set_mem(mem);
+	assert_int_equal(submit(q, text, NULL, out), 0);
+	expect_signaled(out, 0);
+	smr_hook_set_mem(SMR_HOOK_MEM_OK);
+	fence_put(out);
+}
+
+/* Nothing is left for the clean-up. */
+static void neighbours_go_in_one_store(void **state)
+{
+	struct bind_queue *q = begin_swept();
+	unsigned long seq = bt.toy.vm.tree.ma_seq;
+
+	(void)state;
+	hold_clean_up(q);
+	run_unmaps(q, "unmap_all A", SMR_HOOK_MEM_OK);
+	expect_no_marker();
+	assert_true(bt.toy.vm.tree.ma_seq - seq < 5);
+	let_clean_up(q);
+	expect_vm("[f00+1=F@0]");
+	end(q);
+}
+
+/* Of others and of the reserved region in between, nothing. */
+static void others_stay_between_neighbours(void **state)
+{
+	static const struct toy_config config = { 0, 0x1000, 0x40, 0x10, 0, false, NULL };
+	struct bind_queue *q = begin_with(&config, NULL);
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 50+8=A@0; map 38+8=A@0; map 30+8=B@0; map 10+8=A@0; "
+					"map 18+10=A@0; map 60+10=C@0; map 80+20=A@0"),
+			 0);
+	hold_clean_up(q);
+	run_unmaps(q, "unmap_all A; map 88+8=B@0", SMR_HOOK_MEM_OK);
+	expect_no_marker();
+	let_clean_up(q);
+	expect_vm("[30+8=B@0 60+10=C@0 88+8=B@0 f00+1=F@0]");
+	end(q);
+}
+
+/* Markers that are there already go with their neighbours, and are counted. */
+static void markers_go_with_their_neighbours(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 10+8=A@0; map 18+8=A@0; map 20+8=B@0; map 30+8=A@0; "
+					"map 38+8=A@0; map 50+8=C@0; map 60+8=B@0; map 70+8=A@0; "
+					"map 78+8=A@0; map 80+8=D@0"),
+			 0);
+	hold_clean_up(q);
+	run_unmaps(q, "unmap_all A", SMR_HOOK_MEM_NOWAIT);
+	assert_int_equal(markers(), 6);
+	run_unmaps(q, "unmap_all B", SMR_HOOK_MEM_OK);
+	expect_no_marker();
+	let_clean_up(q);
+	expect_vm("[50+8=C@0 80+8=D@0 f00+1=F@0]");
+	end(q);
+}
+
+/* ---- Sweeping what was left ---- */
+
 /* By the runner, after the run of a job. */
 static void sweeping_what_was_left_lets_jobs_by(void **state)
 {
 	struct bind_queue *q = begin_swept(), *p = another();
 
 	(void)state;
+	assert_int_equal(submit_sync(q, "map f00+1=F@0"), 0); /* an empty tree needs no node */
 	smr_hook_set_mem(SMR_HOOK_MEM_NONE);
 	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), 0);
 	settle(q);
@@ -544,6 +619,9 @@ int main(void)
 		cmocka_unit_test(a_marker_is_swept_once),
 		cmocka_unit_test(sweeping_lets_jobs_by),
 		cmocka_unit_test(sweeping_what_was_left_lets_jobs_by),
+		cmocka_unit_test(neighbours_go_in_one_store),
+		cmocka_unit_test(others_stay_between_neighbours),
+		cmocka_unit_test(markers_go_with_their_neighbours),
 	};
 
 	return cmocka_run_group_tests_name("bind_clean", tests, NULL, NULL);
