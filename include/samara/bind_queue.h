@@ -87,7 +87,11 @@ struct bind_sync {
 };
 
 enum {
-	BIND_SYNC = 1 << 0, /* return when it is done, with its result; no in- or out-fences */
+	/*
+	 * Return when it is done and cleaned up after, with its result; no in- or out-fences. A
+	 * wait for an out-fence instead is over sooner.
+	 */
+	BIND_SYNC = 1 << 0,
 	/*
 	 * -ENOSPC instead of waiting for room below the VM's bounds, -ENOMEM instead of waiting for
 	 * memory of other jobs. It still sleeps for what getting memory takes (GFP_KERNEL: a page
