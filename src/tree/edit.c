@@ -145,8 +145,8 @@ smr_inline void join_gaps(struct smr_edit *e, const struct place *p, enum smr_ki
 	e->stand = from + e->front;
 }
 
-/* A tree of so few ranges may be one without nodes. */
-#define NODELESS_MAX 2
+/* A tree of one range may be all NULL, and one without nodes. */
+#define TOP_MIN 2
 
 /*
  * What is known now, i, j, front and behind, says the rest. False: the leaf is too small for it, or
@@ -159,7 +159,7 @@ smr_inline bool fits(struct smr_edit *e, const struct place *p, enum smr_kind ki
 	e->nodes = !e->swap && !smr_editable(p->mt, p->leaf);
 	e->ranges = p->end + 1u - (e->j - e->i) + e->front + e->behind;
 	return e->swap || (e->ranges <= smr_kind_cap(kind) &&
-			   e->ranges >= (p->depth ? SMR_LEAF_MIN : NODELESS_MAX + 1));
+			   e->ranges >= (p->depth ? SMR_LEAF_MIN : TOP_MIN));
 }
 
 /*
@@ -183,20 +183,18 @@ smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum 
 }
 
 /*
- * An entry meets the leaf's first or last range, or goes beyond. Does the leaf begin and end with
- * what it did, or with the same range again? What it begins with may be further off than bounds
- * reach.
+ * An entry meets the leaf's first or last range, or goes beyond. Does it stay in the leaf, and can
+ * what is left of these two be written there? Where the leaf begins and ends is written above it,
+ * which may be further off than bounds reach.
  */
-smr_inline bool keeps_ends(struct smr_edit *e, const struct place *p, enum smr_kind kind)
+smr_inline bool keeps_within(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
 	unsigned long begin = first_of(p, kind, e->i), end = last_of(p, kind, e->j);
 
 	e->front = begin < e->first;
 	e->behind = end > e->last;
-	if (e->i == e->j && begin == e->first && end == e->last)
-		return true;
-	return (e->i > 0 || (e->front && smr_can_start(p->leaf, e->first))) &&
-	       (e->j < p->end || e->behind) && smr_can_start(p->leaf, e->last + 1);
+	return end >= e->last && (!e->front || smr_can_start(p->leaf, e->first)) &&
+	       (!e->behind || smr_can_start(p->leaf, e->last + 1));
 }
 
 smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct place *p,
@@ -215,7 +213,7 @@ smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct 
 	if (smr_likely(amid(e, p))) {
 		e->front = bound_of(node, kind, e->i) < e->from;
 		e->behind = bound_of(node, kind, e->j + 1) > e->to;
-	} else if (!entry || !keeps_ends(e, p, kind)) {
+	} else if (!entry || !keeps_within(e, p, kind)) {
 		return false;
 	}
 	if (smr_unlikely(node->mark == SMR_PIECES) && entry)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Most stores, by a shorter way than that of any store (write.h): those that stay within one leaf,
- * which goes on beginning and ending with what it did. Of NULL only those that meet neither its
- * first nor its last range, unless that is a gap: else one of the leaf beside it would join in.
- * Then no other leaf has to be looked at, one node is needed at most, what holders of credits are
- * owed stays the same, and all can be compared as bounds are.
+ * Most stores, by a shorter way than that of any store (write.h): those that stay within one leaf.
+ * Of NULL only those that meet neither its first nor its last range, unless that is a gap: else one
+ * of the leaf beside it would join in. Then no other leaf has to be looked at, one node is needed
+ * at most, what holders of credits are owed stays the same, and all can be compared as bounds are.
  */
 #ifndef SMR_TREE_EDIT_H
 #define SMR_TREE_EDIT_H

@@ -430,14 +430,16 @@ static void leaves_far_keys_alone(void **state)
 	bed_free(&b);
 }
 
-/* An entry amid the first or the last range leaves what the leaf begins and ends with. */
+/* Entries that cut the first or the last range, or take all of it and more, stay in the leaf. */
 static void cuts_ends(struct bed *b, unsigned long unit, unsigned long min, unsigned long max)
 {
 	accepts(b, min, min + 8 * unit - 1, entry_of(b));
 	accepts(b, max + 1 - 8 * unit, max, entry_of(b));
 	accepts(b, min + unit, min + 2 * unit - 1, entry_of(b));
-	refuses(b, min, min + 2 * unit - 1, entry_of(b));
-	refuses(b, max, max, entry_of(b));
+	accepts(b, min, min + 2 * unit - 1, entry_of(b));
+	accepts(b, min, min + 3 * unit - 1, entry_of(b));
+	accepts(b, max + 1 - 2 * unit, max, entry_of(b));
+	accepts(b, max + 1 - 4 * unit, max, entry_of(b));
 	refuses(b, max + 1 - 8 * unit, max + 1, entry_of(b));
 	assert_true(smr_walk_to(b->mas, max));
 	if (b->mas->end + 3u <= smr_kind_cap(smr_enode_kind(b->mas->node)))
@@ -469,6 +471,39 @@ static void leaves_the_ends_alone(void **state)
 	(void)state;
 	each_kind(refuses_ends);
 	each_kind(cuts_ends);
+}
+
+/* A tree of one range, which grows and shrinks, and of two. */
+static void grow_alone(unsigned int flags, unsigned long unit)
+{
+	struct bed b;
+
+	bed_begin(&b, flags, unit);
+	store(&b, 0, unit - 1, entry_of(&b));
+	if (unit == 1)
+		store(&b, 0, unit, entry_of(&b)); /* at [0..0] alone it is no leaf's */
+	for (unsigned long n = 2; n < 20; n++)
+		accepts(&b, 0, n * unit - 1, entry_of(&b));
+	refuses(&b, 0, ULONG_MAX, entry_of(&b));
+	refuses(&b, 0, 20 * unit - 1, NULL);
+	accepts(&b, 0, 10 * unit - 1, entry_of(&b));
+	accepts(&b, 0, 19 * unit - 1, entry_of(&b));
+	accepts(&b, 19 * unit, 20 * unit - 1, entry_of(&b));
+	assert_true(try_erase(&b, 19 * unit)); /* which leaves a gap in pieces */
+	bed_check(&b);
+	accepts(&b, 0, 22 * unit - 1, entry_of(&b));
+	assert_int_equal(smr_count(b.mas->node), 2);
+	assert_false(try_erase(&b, 0));
+	bed_free(&b);
+}
+
+static void grows_alone(void **state)
+{
+	(void)state;
+	for (unsigned int rcu = 0; rcu < 2; rcu++) {
+		grow_alone(rcu ? MT_FLAGS_USE_RCU : 0, 1);
+		grow_alone(rcu ? MT_FLAGS_USE_RCU : 0, PAGE_UNIT);
+	}
 }
 
 /* A key of the leaf's entry that is next to one of its ends. */
@@ -672,6 +707,7 @@ int main(void)
 		cmocka_unit_test(stays_in_one_leaf),
 		cmocka_unit_test(leaves_far_keys_alone),
 		cmocka_unit_test(leaves_the_ends_alone),
+		cmocka_unit_test(grows_alone),
 		cmocka_unit_test(joins_the_gap_at_an_end),
 		cmocka_unit_test(stays_between_full_and_empty),
 		cmocka_unit_test(swaps_take_no_node),
