@@ -252,7 +252,7 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 			    const void *entry)
 {
 	void *const *slots = slots_of(p, kind);
-	unsigned long begin, last;
+	unsigned long begin, last, min, max;
 	unsigned int d = p->depth;
 	uint32_t before, figure, beside;
 
@@ -276,9 +276,13 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 		figure = smr_gap_larger(figure, smr_gap_figure(last - 1 - e->last));
 	if (figure == before) /* as figures go, nothing is missing */
 		return;
-	beside = smr_gap_beside(p->leaf, leaf_min(p->path, p->slot, d),
-				leaf_max(p->path, p->slot, d), e->i, e->j);
-	figure = smr_gap_larger(figure, beside);
+	min = leaf_min(p->path, p->slot, d);
+	max = leaf_max(p->path, p->slot, d);
+	/* What is left may be longer than all the rest: then no other gap has to be looked for. */
+	if (figure == 0 || figure < smr_gap_figure((begin - min) | (max - last))) {
+		beside = smr_gap_beside(p->leaf, min, max, e->i, e->j);
+		figure = smr_gap_larger(figure, beside);
+	}
 	if (figure != before)
 		smr_set_gap(p->path, p->slot, d, figure);
 }

@@ -506,6 +506,40 @@ static void grows_alone(void **state)
 	}
 }
 
+/*
+ * The largest gap of a leaf is taken, from both its ends, until others are larger: of a tree with
+ * some gaps, and of the first leaf of one with none but that in front.
+ */
+static void take_gap(struct bed *b, unsigned long first, unsigned long nr)
+{
+	for (unsigned long i = 0; i < nr; i++) {
+		unsigned long at = i & 1 ? first + i / 2 : first + nr - 1 - i / 2;
+
+		if (!try_store(b, at * b->unit, (at + 1) * b->unit - 1, entry_of(b)))
+			store(b, at * b->unit, (at + 1) * b->unit - 1, entry_of(b));
+		bed_check(b);
+	}
+}
+
+static void keeps_figures(void **state)
+{
+	static const unsigned long unit[] = { 1, NARROW_UNIT, WIDE_UNIT };
+	struct bed b;
+
+	(void)state;
+	for (unsigned int u = 0; u < ARRAY_SIZE(unit); u++)
+		for (unsigned int holes = 0; holes < 4; holes += 3) {
+			bed_begin(&b, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU, unit[u]);
+			bed_fill(&b, holes);
+			store(&b, 800 * unit[u], 848 * unit[u] - 1, NULL);
+			take_gap(&b, 800, 48);
+			store(&b, 0, 64 * unit[u] - 1, NULL);
+			for (unsigned long i = 64; i-- > 0;)
+				take_gap(&b, i, 1);
+			bed_free(&b);
+		}
+}
+
 /* A key of the leaf's entry that is next to one of its ends. */
 static unsigned long outer_entry(const struct ma_state *mas, bool last)
 {
@@ -708,6 +742,7 @@ int main(void)
 		cmocka_unit_test(leaves_far_keys_alone),
 		cmocka_unit_test(leaves_the_ends_alone),
 		cmocka_unit_test(grows_alone),
+		cmocka_unit_test(keeps_figures),
 		cmocka_unit_test(joins_the_gap_at_an_end),
 		cmocka_unit_test(stays_between_full_and_empty),
 		cmocka_unit_test(swaps_take_no_node),
