@@ -139,6 +139,7 @@ static void sweeping_may_wait_for_jobs(void **state)
 {
 	struct mt_credits credits;
 	struct maple_tree other;
+	unsigned long left;
 	struct thirst t;
 
 	(void)state;
@@ -149,6 +150,7 @@ static void sweeping_may_wait_for_jobs(void **state)
 	for (unsigned int i = 0; i < 10; i++)
 		map_by_turns(t.q, 0x100 * i, 50);
 	settle_all(t.q);
+	left = t.q->vm->credits.left;
 	assert_int_equal(submit(t.q, "unmap_all A", t.in, NULL), 0);
 	use_up(&credits);
 	__atomic_store_n(&memory.pages, true, __ATOMIC_SEQ_CST);
@@ -159,6 +161,7 @@ static void sweeping_may_wait_for_jobs(void **state)
 	gpuvm_read_unlock(&bt.toy.vm);
 	settle_all(t.q);
 	assert_int_equal(bt.toy.vm.markers, 0);
+	assert_int_equal(t.q->vm->credits.left, left); /* what it took for that is given back */
 	mt_credits_release(&credits);
 	mtree_destroy(&other);
 	end_thirst(&t);
