@@ -40,7 +40,7 @@ void *smri_slab_remove_idle(struct mt_mem *mem);
 /* ---- arena.c ---- */
 
 /*
- * Of the chunks' free nodes, those that are pledged. CONTEXT, of these three: HOLDS the arena's
+ * Of the chunks' free nodes, those that are pledged. CONTEXT, of these four: HOLDS the arena's
  * lock.
  */
 static inline unsigned long smri_mem_pledged(const struct mt_mem *mem)
@@ -63,6 +63,16 @@ static inline unsigned long smri_mem_reserve_left(const struct mt_mem *mem)
 	unsigned long rest = mem->free > pledged ? mem->free - pledged : 0;
 
 	return rest < mem->reserve_size ? rest : mem->reserve_size;
+}
+
+/* Nodes in limbo, of all flavours. */
+static inline unsigned long smri_mem_limbo(const struct mt_mem *mem)
+{
+	unsigned long nr = 0;
+
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
+		nr += mem->limbo[i].retired - mem->limbo[i].freed;
+	return nr;
 }
 
 /* The list of all arenas; it never is empty. CONTEXT: TAKES / HOLDS arenas. */

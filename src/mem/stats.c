@@ -20,21 +20,19 @@ static unsigned long minus(unsigned long a, unsigned long b)
 
 void mt_mem_stats(struct mt_mem *mem, struct mt_mem_stats *stats)
 {
-	unsigned long retired = 0, freed = 0, mags;
+	unsigned long retired = 0, mags;
 
 	mt_lock_acquire(&mem->lock);
 	mags = smri_mag_nodes(mem);
-	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
+	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
 		retired += mem->limbo[i].retired;
-		freed += mem->limbo[i].freed;
-	}
 	*stats = (struct mt_mem_stats){
 		.bytes_mapped = mem->chunks * MT_CHUNK_SIZE,
 		.bytes_limit = mem->limit > SIZE_MAX / MT_CHUNK_SIZE ? SIZE_MAX
 								     : mem->limit * MT_CHUNK_SIZE,
 		.chunks = mem->chunks,
 		.nodes_free = smri_mem_spare(mem) + mags,
-		.nodes_limbo = retired - freed,
+		.nodes_limbo = smri_mem_limbo(mem),
 		.reserve_size = mem->reserve_size,
 		.reserve_left = smri_mem_reserve_left(mem),
 		.nodes_pledged = mem->pledged,

@@ -125,16 +125,6 @@ void smr_mem_flush_local(struct mt_mem *mem)
 	smr_hook_at(SMR_HOOK_GIVEN);
 }
 
-/* CONTEXT: HOLDS the arena's lock. */
-static unsigned long limbo_nodes(const struct mt_mem *mem)
-{
-	unsigned long nr = 0;
-
-	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
-		nr += mem->limbo[i].retired - mem->limbo[i].freed;
-	return nr;
-}
-
 void smr_mem_flush_emptied(struct mt_mem *mem)
 {
 	struct smr_mag *mag = smri_mag_mine(mem);
@@ -143,7 +133,7 @@ void smr_mem_flush_emptied(struct mt_mem *mem)
 		return;
 	mt_lock_acquire(&mem->lock);
 	/* One idle chunk stays anyway, so two have to be free, be it after a grace period. */
-	if (mem->free + limbo_nodes(mem) + smr_load(&mag->nr, RELAXED) >= 2 * MT_CHUNK_NODES)
+	if (mem->free + smri_mem_limbo(mem) + smr_load(&mag->nr, RELAXED) >= 2 * MT_CHUNK_NODES)
 		smri_mag_drain(mem, mag, 0);
 	mt_lock_release(&mem->lock);
 	smr_hook_at(SMR_HOOK_GIVEN);
