@@ -14,6 +14,8 @@
 #include "gpuvm/change.h"
 #include "tree/credits.h"
 
+#include <limits.h>
+
 /* ---- Leaving markers ---- */
 
 static bool clear(struct gpuvm *vm, unsigned long first, unsigned long last)
@@ -41,24 +43,35 @@ static bool is_leaving(const struct gpuvm *vm, const void *entry)
 	       (entry != &vm->kernel_alloc_node && smri_bind_va_of(entry)->gone);
 }
 
-/* Neighbours that leave: nothing but gaps is between them. */
+/* Neighbours that leave together: nothing but gaps is between them. */
 struct leaving {
 	uint64_t first, last;
 	unsigned long markers; /* of them */
 };
 
+/*
+ * How many may go in one store. In a tree of known size, that of the strict level, one without a
+ * credit must not reach over whole nodes (docs/credits.md). So many, with the gaps between and
+ * beside them, are too few for a leaf and a range on either side of it.
+ */
+static unsigned long most_together(const struct gpuvm_queues *q)
+{
+	return q->max.growth ? SMR_LEAF_MIN / 2 : ULONG_MAX;
+}
+
 /* Those around the piece that the cursor is on. */
-static struct leaving around(const struct gpuvm *vm, const struct ma_state *mas)
+static struct leaving around(const struct gpuvm_queues *q, const struct ma_state *mas)
 {
 	struct leaving l = { mas->index, mas->last, 0 };
+	unsigned long more = most_together(q) - 1;
 	struct ma_state down = *mas, up = *mas;
 	void *entry;
 
-	while ((entry = mas_prev(&down, 0)) && is_leaving(vm, entry)) {
+	for (; more && (entry = mas_prev(&down, 0)) && is_leaving(q->vm, entry); more--) {
 		l.first = down.index;
 		l.markers += xa_is_zero(entry);
 	}
-	while ((entry = mas_next(&up, UINT64_MAX)) && is_leaving(vm, entry)) {
+	for (; more && (entry = mas_next(&up, UINT64_MAX)) && is_leaving(q->vm, entry); more--) {
 		l.last = up.last;
 		l.markers += xa_is_zero(entry);
 	}
@@ -78,9 +91,10 @@ static void mark(struct gpuvm *vm, const struct leaving *l)
 }
 
 /* Takes out what is left of @va in the tree, piece by piece, with what leaves beside it. */
-static struct leaving erase_pieces(struct gpuvm *vm, const struct gpuva *va)
+static struct leaving erase_pieces(struct gpuvm_queues *q, const struct gpuva *va)
 {
 	struct leaving l = { va->va.addr, smr_va_last(va), 0 };
+	struct gpuvm *vm = q->vm;
 	struct ma_state mas;
 	void *entry;
 
@@ -88,7 +102,7 @@ static struct leaving erase_pieces(struct gpuvm *vm, const struct gpuva *va)
 	while ((entry = mas_find(&mas, smr_va_last(va)))) {
 		if (entry != va)
 			continue;
-		l = around(vm, &mas);
+		l = around(q, &mas);
 		if (clear(vm, l.first, l.last))
 			vm->markers -= l.markers;
 		else
@@ -105,7 +119,7 @@ void smri_bind_erase_all(struct gpuvm_queues *q, const struct smr_pool_list *rem
 		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
 
 		if (va->va.addr < l.first || smr_va_last(va) > l.last)
-			l = erase_pieces(q->vm, va);
+			l = erase_pieces(q, va);
 	}
 }
 

@@ -70,8 +70,8 @@ smr_inline void smr_pledge_copy(struct maple_tree *mt, const struct maple_tree *
  * From now on @mt never has more than @ranges ranges, gaps included (0: not known). While it has
  * recycling credits, all nodes that it may then come to are kept for it, so that more credits cost
  * nothing, and none has to be paid for again. Such a tree has one holder, a recycling one, which
- * announces the stores of one transaction at a time; a store without a credit replaces no more than
- * neighbours. CONTEXT: HOLDS tree, which has no credits.
+ * announces the stores of one transaction at a time; a store without a credit does not reach over
+ * whole nodes. CONTEXT: HOLDS tree, which has no credits.
  */
 void smr_pledge_bound(struct maple_tree *mt, unsigned long ranges);
 

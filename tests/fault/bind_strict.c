@@ -114,8 +114,8 @@ static void begin_trees(void)
 	}
 }
 
-/* A strict VM of @pages, in an arena in which nothing is left then. */
-static void begin(unsigned long pages, unsigned long mappings, unsigned long ops)
+/* A strict VM of @pages. */
+static void begin_amply(unsigned long pages, unsigned long mappings, unsigned long ops)
 {
 	static const struct gpuvm_ops vm_ops = { .vm_free = free_vm };
 	struct bind_config config = {
@@ -139,6 +139,12 @@ static void begin(unsigned long pages, unsigned long mappings, unsigned long ops
 	assert_int_equal(bind_vm_init(&w.vm, &config), 0);
 	w.q = bind_queue_create(&w.vm, "strict", NULL);
 	assert_non_null(w.q);
+}
+
+/* The same, in an arena in which nothing is left then. */
+static void begin(unsigned long pages, unsigned long mappings, unsigned long ops)
+{
+	begin_amply(pages, mappings, ops);
 	use_up_arena();
 }
 
@@ -413,6 +419,27 @@ static void objects_come_and_go(void **state)
 	end();
 }
 
+/*
+ * The same while there is memory: what goes with nodes that are nobody's leaves all of those that
+ * are paid for.
+ */
+static void objects_go_while_there_is_memory(void **state)
+{
+	const unsigned long n = env_stride() > 1 ? 601 : 3001;
+
+	(void)state;
+	begin_amply(2 * n, n + 200, 64);
+	for (unsigned long i = 0; i < n; i++)
+		submit_good(map_of(2 * i, 1, 0));
+	compare();
+	submit_good((struct bind_op){ .type = BIND_UNMAP_ALL, .obj = &w.objs[0] });
+	compare();
+	use_up_arena();
+	fill(n);
+	compare();
+	end();
+}
+
 /* ---- The heap, too ---- */
 
 static void no_memory_at_all(void **state)
@@ -476,9 +503,13 @@ static void a_vm_of_so_many_pages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_mapping_goes), cmocka_unit_test(every_piece_goes),
-		cmocka_unit_test(only_limits_refuse), cmocka_unit_test(objects_come_and_go),
-		cmocka_unit_test(no_memory_at_all),   cmocka_unit_test(a_vm_of_so_many_pages),
+		cmocka_unit_test(every_mapping_goes),
+		cmocka_unit_test(every_piece_goes),
+		cmocka_unit_test(only_limits_refuse),
+		cmocka_unit_test(objects_come_and_go),
+		cmocka_unit_test(objects_go_while_there_is_memory),
+		cmocka_unit_test(no_memory_at_all),
+		cmocka_unit_test(a_vm_of_so_many_pages),
 	};
 
 	return cmocka_run_group_tests_name("bind_strict", tests, NULL, NULL);
