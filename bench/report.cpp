@@ -54,6 +54,14 @@ std::string quoted(const std::string &text)
 	return out + '"';
 }
 
+/* @text at the right of a column that is called @name, as wide as the name at least. */
+std::string in_column(const std::string &name, const std::string &text)
+{
+	const size_t width = std::max<size_t>(14, name.size());
+
+	return std::string(1 + width - std::min(width, text.size()), ' ') + text;
+}
+
 } // namespace
 
 void report::sink::operator()(const std::string &workload, double value) const
@@ -130,7 +138,7 @@ void report::print_table(const data_set &data, const std::vector<std::string> &c
 		    ratio.empty() ? "" : ", in multiples of ", ratio.c_str());
 	std::printf("%-16s", "");
 	for (const auto &column : columns)
-		std::printf(" %14s", column.c_str());
+		std::printf("%s", in_column(column, column).c_str());
 	std::printf("\n");
 	for (const auto &peer : peers) {
 		std::string line;
@@ -140,8 +148,7 @@ void report::print_table(const data_set &data, const std::vector<std::string> &c
 			const std::string text = cell(data, peer, column, opt.best, ratio);
 
 			any = any || text != "-";
-			line += ' ' + std::string(14 - std::min<size_t>(14, text.size()), ' ') +
-				text;
+			line += in_column(column, text);
 		}
 		if (any)
 			std::printf("%-16s%s\n", peer.c_str(), line.c_str());
