@@ -3,6 +3,7 @@
  * In the place of Linux's tree, one that is wrong now and then, as BENCH_BROKEN says, so that a
  * test can see whether the benchmark notices:
  *
+ *   tree     there is none
  *   store    a store does nothing
  *   load     a look-up finds nothing
  *   stale    a look-up finds what is stored somewhere else
@@ -45,7 +46,7 @@ static bool broken_always(const char *how)
 
 void *linux_make(enum linux_mode mode)
 {
-	struct maple_tree *mt = malloc(sizeof(*mt));
+	struct maple_tree *mt = broken_always("tree") ? NULL : malloc(sizeof(*mt));
 
 	if (mt)
 		mt_init_flags(mt,

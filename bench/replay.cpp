@@ -74,7 +74,7 @@ double replay_ns(const bench_peer &peer, const std::vector<bench_step> &steps,
 		if (step.verb == BENCH_LOAD)
 			expected += word(step.entry);
 	for (size_t i = 0; i < rounds; i++) {
-		void *tree = peer.create();
+		void *tree = create(peer);
 		const double start = now_ns();
 
 		if (replay_once(peer, tree, steps) != expected)

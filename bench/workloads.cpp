@@ -27,12 +27,19 @@ static void store_all(const bench_peer &peer, void *tree, const std::vector<benc
 			wrong_answer(peer, "a store failed");
 }
 
-void *build(const bench_peer &peer, const key_set &keys, double *ns)
+void *create(const bench_peer &peer)
 {
 	void *tree = peer.create();
 
 	if (!tree)
 		wrong_answer(peer, "no tree");
+	return tree;
+}
+
+void *build(const bench_peer &peer, const key_set &keys, double *ns)
+{
+	void *tree = create(peer);
+
 	*ns = 0;
 	if (!(peer.can & BENCH_CAN_STORE)) {
 		peer.fill(tree, keys.sorted.data(), keys.sorted.size());
@@ -352,10 +359,9 @@ void run_in_order(const bench_peer &peer, const key_set &keys, const report::sin
 	double stores = 0, erases = 0;
 
 	for (size_t i = 0; i < rounds; i++) {
-		void *tree = peer.create();
-		if (!tree)
-			wrong_answer(peer, "no tree");
+		void *tree = create(peer);
 		const double start = now_ns();
+
 		store_all(peer, tree, keys.sorted);
 		const double middle = now_ns();
 		for (const auto &range : keys.sorted)

@@ -35,6 +35,8 @@ inline unsigned long word(void *entry)
 	return reinterpret_cast<unsigned long>(entry);
 }
 
+/* An empty tree of a peer. */
+void *create(const bench_peer &peer);
 /* A peer's tree with everything in it, and the time of a store in *@ns (0: none was done). */
 void *build(const bench_peer &peer, const key_set &keys, double *ns);
 /* Erases and stores again @ops mappings, beginning with the @at-th. */
