@@ -7,6 +7,7 @@
  *	bench-credits [MAPPINGS [TURNS]]
  */
 #include "program.h"
+#include "random.h"
 #include <errno.h>
 #include <samara/credits.h>
 #include <stdint.h>
@@ -20,11 +21,7 @@ static uint64_t random_state;
 
 static uint64_t random_next(void)
 {
-	uint64_t x = random_state += UINT64_C(0x9e3779b97f4a7c15);
-
-	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return x ^ (x >> 31);
+	return bench_random(&random_state);
 }
 
 static void must(int err)

@@ -7,14 +7,12 @@
 #define BENCH_KEYS_HPP
 
 #include "peer.h"
+#include "random.h"
 #include <cstdint>
 #include <string>
 #include <vector>
 
-/*
- * A small generator of random numbers (a 64-bit counter, mixed); the same seed gives the same
- * data.
- */
+/* The same seed gives the same data. */
 class rng
 {
       public:
@@ -24,11 +22,7 @@ class rng
 
 	uint64_t next()
 	{
-		uint64_t z = state += 0x9e3779b97f4a7c15u;
-
-		z = (z ^ (z >> 32)) * 0xd6e8feb86659fd93u;
-		z = (z ^ (z >> 32)) * 0xd6e8feb86659fd93u;
-		return z ^ (z >> 32);
+		return bench_random(&state);
 	}
 
 	/* 0 .. bound - 1; the bias is too small to matter here. */

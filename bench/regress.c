@@ -7,6 +7,7 @@
  *	regress WORKLOAD [TRACE]     runs it once; prints how many operations measured() covered
  *	regress --list               the names
  */
+#include "random.h"
 #include "steps.h"
 #include <samara/maple_tree.h>
 #include <stdint.h>
@@ -42,11 +43,7 @@ static unsigned long sink;
 
 static uint64_t random_next(void)
 {
-	uint64_t z = random_state += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ (z >> 32)) * 0xd6e8feb86659fd93u;
-	z = (z ^ (z >> 32)) * 0xd6e8feb86659fd93u;
-	return z ^ (z >> 32);
+	return bench_random(&random_state);
 }
 
 static void must(int err)

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include "sm_map.h"
 #include "program.h"
+#include "random.h"
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,11 +47,7 @@ static uint64_t pages; /* of the address space */
 
 static uint64_t random_next(void)
 {
-	uint64_t z = random_state += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ (z >> 32)) * 0xd6e8feb86659fd93u;
-	z = (z ^ (z >> 32)) * 0xd6e8feb86659fd93u;
-	return z ^ (z >> 32);
+	return bench_random(&random_state);
 }
 
 static void die(const struct vm *v, const char *what)
