@@ -425,11 +425,16 @@ static int run(const struct workload *w, const char *trace_path)
 
 int main(int argc, char **argv)
 {
+	const bool list = argc == 2 && strcmp(argv[1], "--list") == 0;
+
 	for (unsigned int i = 0; i < NR_WORKLOADS; i++) {
-		if (argc == 2 && strcmp(argv[1], "--list") == 0)
+		if (list)
 			printf("%s\n", workloads[i].name);
 		else if (argc > 1 && strcmp(argv[1], workloads[i].name) == 0)
 			return run(&workloads[i], argc > 2 ? argv[2] : "-");
 	}
-	return argc == 2 && strcmp(argv[1], "--list") == 0 ? 0 : 2;
+	if (list)
+		return 0;
+	fprintf(stderr, "usage: regress WORKLOAD [TRACE]\n       regress --list\n");
+	return 2;
 }
