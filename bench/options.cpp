@@ -109,6 +109,14 @@ std::vector<std::string> split(const std::string &text)
 	return out;
 }
 
+/* The argument of an option that wants one name. */
+std::string named(const char *text)
+{
+	if (!*text)
+		complain("an empty name", "''");
+	return text;
+}
+
 const bench_peer &check_peer(const std::string &name)
 {
 	auto peer = bench_peers();
@@ -219,7 +227,7 @@ void apply(options &opt, int which, const char *arg)
 		opt.ops = amount(arg);
 		break;
 	case RATIO:
-		opt.ratio = arg;
+		opt.ratio = named(arg);
 		break;
 	case BEST:
 		opt.best = true;
@@ -228,7 +236,7 @@ void apply(options &opt, int which, const char *arg)
 		opt.cpu_time = true;
 		break;
 	case JSON:
-		opt.json = arg;
+		opt.json = named(arg);
 		break;
 	case SEED:
 		opt.seed = number(arg);
