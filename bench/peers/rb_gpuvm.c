@@ -2,8 +2,6 @@
 #include "rb_gpuvm.h"
 #include <errno.h>
 
-static const size_t va_size = (sizeof(struct rb_va) + 15) / 16 * 16;
-
 static uint64_t end_of(const struct sm_map *m)
 {
 	return m->addr + m->range;
@@ -16,12 +14,12 @@ static int compare(const struct rb_va *a, const struct rb_va *b)
 
 static struct rb_va *new_va(struct rb_vm *vm)
 {
-	return pool_take(vm->pool, va_size);
+	return pool_take(vm->pool, pool_size(sizeof(struct rb_va)));
 }
 
 static void free_va(struct rb_vm *vm, struct rb_va *va)
 {
-	pool_give(vm->pool, va, va_size);
+	pool_give(vm->pool, va, pool_size(sizeof(*va)));
 }
 
 #ifdef RB_INTERVAL
