@@ -304,7 +304,7 @@ def tail(buckets):
 def plot_waits(data, dist, n, shapes):
     """Above, how often a look-up beside a writer took how long; below, how many took longer."""
     shown = {p: shapes['wait-beside', p]['buckets'] for p in data.peers
-             if ('wait-beside', p) in shapes}
+             if ('wait-beside', p) in shapes and shapes['wait-beside', p]['buckets']}
     if not shown:
         return None
     svg = Svg(860, 760, f'How long one look-up takes beside a writer that never rests: {count(n)} '
@@ -343,7 +343,8 @@ def plot_crowds(data, dist, n):
     """Above, the look-ups of more and more readers beside a writer; below, what the writer takes."""
     crowds = [int(w.split('-')[1]) for w, info in data.workloads.items() if info['unit'] == 'M/s']
     titles = {'reads': 'million look-ups a second', 'writes': 'ns per erase and store'}
-    shown = {what: {p: [(c, r['median']) for c in crowds if (r := data.get(dist, n, f'{what}-{c}', p))]
+    shown = {what: {p: [(c, r['median']) for c in crowds
+                        if (r := data.get(dist, n, f'{what}-{c}', p)) and r['median'] > 0]
                     for p in data.peers} for what in titles}
     panels = [what for what in titles if any(shown[what].values())]
     if not panels:
