@@ -331,7 +331,7 @@ static bool number(const char *text, uint64_t *value)
 	if (*text < '0' || *text > '9')
 		return false;
 	errno = 0;
-	*value = strtoull(text, &end, 0);
+	*value = strtoull(text, &end, 10);
 	return !errno && !*end;
 }
 
