@@ -376,6 +376,17 @@ class Through(ToolTest):
         self.assertEqual(replay["run_ns"]["count"], replay["operations"])
         self.assertNotIn("submit_ns", replay)
 
+    def test_json_of_many_runs(self):
+        """Times and what readers did are added up; what was done is the last run's."""
+        trace = self.ok("gen", "--ops=500").stdout
+        once, thrice = (json.loads(self.ok("replay", "--through=queue", "--engines=1", "--json",
+                                           f"--repeat={runs}", "-", stdin=trace).stdout)["replays"][0]
+                        for runs in (1, 3))
+        for key in ("jobs", "sections", "engine_tasks", "engine_bytes", "engine_refused"):
+            self.assertEqual(once[key], thrice[key], key)
+        for key in ("submit_ns", "run_ns", "finish_ns"):
+            self.assertEqual(thrice[key]["count"], 3 * once["jobs"])
+
     def test_text(self):
         trace = self.ok("gen", "--ops=500").stdout
         done = self.ok("replay", "--through=queue", "--submitters=2", "-", stdin=trace)

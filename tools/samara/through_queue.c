@@ -116,6 +116,8 @@ static void gather_engines(struct queue_run *run)
 	struct vm_result *vm = &run->result->vm;
 	struct sg_engine_stats stats;
 
+	vm->engine_tasks = vm->engine_bytes = vm->engine_faults = vm->engine_refused = 0;
+	vm->engine_hits = vm->engine_misses = vm->engine_invalidations = 0;
 	for (unsigned int i = run->jobs.lanes; i < run->lanes; i++) {
 		sg_engine_stats(run->submitters[i].engine, &stats);
 		vm->engine_tasks += stats.jobs;
@@ -140,8 +142,8 @@ static void gather(struct queue_run *run)
 	vm->ops = run->jobs.nr_ops;
 	vm->jobs_peak = stats.jobs_peak;
 	vm->bytes_peak = stats.bytes_peak;
-	vm->grace_waits += stats.grace_waits;
-	vm->blocked += stats.blocked;
+	vm->grace_waits = stats.grace_waits;
+	vm->blocked = stats.blocked;
 	latency_merge(&vm->run, &run->run);
 	for (unsigned int i = 0; i < run->jobs.lanes; i++) {
 		latency_merge(&vm->submit, &run->submitters[i].submit);
