@@ -864,7 +864,7 @@ class CommandLine(ToolTest):
     def test_help(self):
         overview = self.ok("help").stdout
         self.assertEqual(overview, self.ok("--help").stdout)
-        for command in ["replay", "import", "gen", "dump"]:
+        for command in ["replay", "import", "gen", "dump", "gpuvm"]:
             self.assertIn(f"\n  {command} ", overview)
             text = self.ok("help", command).stdout
             self.assertTrue(text.startswith(f"Usage: samara {command} "))
