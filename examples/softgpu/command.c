@@ -161,11 +161,13 @@ void sg_cmd_run(struct sg_engine *e, struct sg_cmd *cmd, struct sg_reserve *fram
 	uint64_t sum = 0, at = 0, len;
 
 	cmd->error = 0;
-	for (; at < cmd->len && !cmd->error; at += len) {
+	for (; at < cmd->len; at += len) {
 		len = chunk_at(cmd, at);
 		gpuvm_read_lock(&e->vm->base);
 		run_chunk(e, cmd, at, len, &sum, frames);
 		gpuvm_read_unlock(&e->vm->base);
+		if (cmd->error)
+			break;
 	}
 	e->now.cmds++;
 	e->now.bytes += at;

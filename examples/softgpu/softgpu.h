@@ -286,7 +286,7 @@ struct sg_engine_stats {
 	unsigned long errors; /* commands that found nothing mapped */
 	unsigned long mismatches;
 	unsigned long tlb_hits, tlb_misses, tlb_invalidations;
-	uint64_t bytes;
+	uint64_t bytes; /* that commands have gone through, up to where nothing was mapped */
 };
 
 struct sg_engine;

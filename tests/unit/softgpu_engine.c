@@ -128,6 +128,20 @@ static void pages_to_write_are_bounded(void **state)
 	assert_int_equal(dev.frames.held, 0);
 }
 
+static void bytes_that_were_not_there_do_not_count(void **state)
+{
+	struct sg_engine_stats stats;
+
+	(void)state;
+	assert_int_equal(fill(SG_PAGE, 8), -EFAULT);
+	assert_int_equal(copy(SG_PAGE, SG_VA_END - SG_PAGE, SG_PAGE), -EFAULT);
+	assert_int_equal(checksum(SG_PAGE + 8, 2 * SG_PAGE), -EFAULT);
+	sg_engine_stats(engine, &stats);
+	assert_int_equal(stats.cmds, 3);
+	assert_int_equal(stats.errors, 3);
+	assert_int_equal(stats.bytes, 0);
+}
+
 static void no_engine_without_a_thread(void **state)
 {
 	(void)state;
@@ -144,6 +158,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(addresses_are_in_the_space, begin, end),
 		cmocka_unit_test_setup_teardown(multiples_of_eight, begin, end),
 		cmocka_unit_test_setup_teardown(pages_to_write_are_bounded, begin, end),
+		cmocka_unit_test_setup_teardown(bytes_that_were_not_there_do_not_count, begin, end),
 		cmocka_unit_test_setup_teardown(no_engine_without_a_thread, begin, end),
 	};
 
