@@ -234,7 +234,6 @@ static bool find_begin(struct ma_state *mas, unsigned long max)
 	case ma_start:
 		return mas->index <= max;
 	case ma_pause:
-	case ma_root:
 		if (mas->last >= max)
 			return false;
 		mas->index = mas->last = mas->last + 1;
@@ -268,6 +267,22 @@ smr_inline void *find_step(struct ma_state *mas, unsigned long max, bool gaps, b
 	return entry;
 }
 
+/*
+ * A tree that held nothing but [0..0], where the cursor is, has nodes now: whatever that has become
+ * part of has been returned.
+ */
+static void *find_behind_root(struct ma_state *mas, unsigned long max, bool gaps)
+{
+	void *root;
+
+	if (mas->last >= max)
+		return NULL;
+	if (!stand(mas, mas->last, &root))
+		return smr_compact_find(mas, root, max);
+	smr_range_here(mas);
+	return find_step(mas, max, gaps, true);
+}
+
 static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gaps)
 {
 	enum maple_status before = mas->status;
@@ -283,6 +298,8 @@ static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gap
 	root = smr_root(mas->tree);
 	if (!smr_is_enode(root))
 		return smr_compact_find(mas, root, max);
+	if (before == ma_root)
+		return find_behind_root(mas, max, gaps);
 	if (!find_begin(mas, max))
 		return NULL;
 	if (!stand(mas, mas->index, &root))

@@ -123,6 +123,41 @@ static void nothing_is_there_behind_a_gap(void **state)
 	}
 }
 
+/*
+ * The cursor is on [0..0] of a tree without nodes, and somebody stores a range over it: that is not
+ * returned, nor is a gap in its place.
+ */
+static void range_grows_over_the_root(void **state)
+{
+	static void *(*const find[])(struct ma_state * mas, unsigned long max) = { mas_find,
+										   mas_find_range };
+
+	(void)state;
+	for (size_t i = 0; i < 4 * ARRAY_SIZE(find); i++) {
+		void *over = i & 1 ? xa_mk_value(1) : NULL, *behind = i & 2 ? xa_mk_value(2) : NULL;
+		struct ma_state mas;
+
+		mt_init_flags(&tree, MT_FLAGS_USE_RCU);
+		assert_int_equal(mtree_store(&tree, 0, xa_mk_value(0), GFP_KERNEL), 0);
+		mt_rcu_read_lock(&tree);
+		mas_init(&mas, &tree, 0);
+		assert_ptr_equal(mas_find(&mas, ULONG_MAX), xa_mk_value(0));
+		assert_int_equal(mtree_store_range(&tree, 20, 29, xa_mk_value(3), GFP_KERNEL), 0);
+		assert_int_equal(mtree_store_range(&tree, 0, 9, over, GFP_KERNEL), 0);
+		assert_int_equal(mtree_store_range(&tree, 10, 19, behind, GFP_KERNEL), 0);
+		if (behind) {
+			assert_ptr_equal(find[i / 4](&mas, ULONG_MAX), behind);
+			assert_int_equal(mas.index, 10);
+		} else if (over && i / 4) {
+			assert_null(find[i / 4](&mas, ULONG_MAX));
+			assert_int_equal(mas.index, 10);
+		}
+		assert_ptr_equal(find[i / 4](&mas, ULONG_MAX), xa_mk_value(3));
+		assert_int_equal(mas.index, 20);
+		end();
+	}
+}
+
 /* ---- At random ---- */
 
 enum { UNITS = 1600, ROUNDS = 1200, NEAR = 40 };
@@ -292,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_there_any_more),
 		cmocka_unit_test(nothing_is_there_behind_a_gap),
+		cmocka_unit_test(range_grows_over_the_root),
 		cmocka_unit_test(overtaken_at_random),
 	};
 
