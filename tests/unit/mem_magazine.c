@@ -42,6 +42,45 @@ static void a_thread_leaves_nothing_behind(void **state)
 	mt_mem_destroy(mem);
 }
 
+static pthread_key_t late_key;
+
+static void visit_both(void *arg)
+{
+	struct mt_mem **mem = arg;
+
+	visit(mem[0]);
+	visit(mem[1]);
+}
+
+static void *visit_and_end(void *arg)
+{
+	struct mt_mem **mem = arg;
+
+	assert_int_equal(pthread_setspecific(late_key, mem), 0);
+	return visit(mem[0]);
+}
+
+/* Nor do destructors that run when its magazines have been given back. (The key is a later one.) */
+static void destructors_leave_nothing_behind(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem[2] = { pages_arena(&pages, MT_CHUNK_SIZE),
+				  pages_arena(&pages, MT_CHUNK_SIZE) };
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_key_create(&late_key, visit_both), 0);
+	assert_int_equal(pthread_create(&thread, NULL, visit_and_end, mem), 0);
+	pthread_join(thread, NULL);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(mem[i]->mags_used, 0);
+		assert_int_equal(mem[i]->free, MT_CHUNK_NODES);
+		assert_int_equal(stats_of(mem[i]).taken, i ? 10 : 20);
+		mt_mem_destroy(mem[i]);
+	}
+	pthread_key_delete(late_key);
+}
+
 /*
  * Nor does a large tree that ends, be it outside RCU mode, where its nodes are free at once: a
  * magazine's node would keep a chunk.
@@ -264,6 +303,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thread_leaves_nothing_behind),
+		cmocka_unit_test(destructors_leave_nothing_behind),
 		cmocka_unit_test(a_large_tree_leaves_nothing_behind),
 		cmocka_unit_test(a_small_tree_keeps_the_magazine),
 		cmocka_unit_test(more_arenas_than_ways),
