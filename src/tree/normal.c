@@ -131,7 +131,7 @@ static bool more_reserved(const struct ma_state *mas, unsigned long last)
 {
 	struct ma_state next = *mas;
 
-	return mas->last < last && next_reserved(&next, mas->last + 1, last);
+	return next_reserved(&next, 0, last);
 }
 
 /*
