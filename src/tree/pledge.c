@@ -106,7 +106,6 @@ void smr_pledge_bound(struct maple_tree *mt, unsigned long ranges)
 	mt->ma_pledge.bound = ranges / SMR_LEAF_MIN;
 	if (ranges && mt->ma_pledge.bound == 0)
 		mt->ma_pledge.bound = 1;
-	smr_pledge_required(mt);
 }
 
 /* ---- The sum ---- */
