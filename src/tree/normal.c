@@ -159,7 +159,6 @@ static int try_release(struct ma_state *mas, unsigned long first, unsigned long 
 		mas_set(mas, end);
 	}
 	mas->tree = mt;
-	mas_reset(mas);
 	if (err)
 		mt_txn_abort(&txn);
 	else
