@@ -281,26 +281,33 @@ static void a_tree_that_is_gone_leaves_one_chunk(void **state)
 	mt_mem_destroy(mem);
 }
 
-/* Where a node stays in use: what comes back may be the last batch, so not all of it is kept. */
-static void most_chunks_are_given_back_beside_others(void **state)
+/* Where @nr nodes stay in use, at most @limit chunks stay. */
+static void give_back_beside(unsigned long nr, unsigned long limit)
 {
 	struct mt_mem *mem = mt_mem_create(0, NULL);
 	struct smr_nodes kept = { NULL, 0 }, nodes = { NULL, 0 };
 
-	(void)state;
-	take(mem, &kept, 1);
+	take(mem, &kept, nr);
 	take(mem, &nodes, 15UL * MT_CHUNK_NODES);
 	smr_mem_retire(mem, MT_RCU_MEMB, &nodes);
-	while (stats_of(mem).nodes_limbo > 0 || stats_of(mem).chunks > 10)
+	while (stats_of(mem).nodes_limbo > 0 || stats_of(mem).chunks > limit)
 		usleep(1000);
-	/* Nor for long: more batches come back, and no chunk has been got since. */
-	while (stats_of(mem).chunks > 2) {
+	/* Fewer when more batches have come back, and no chunk has been got since. */
+	while (nr == 1 && stats_of(mem).chunks > 2) {
 		take(mem, &nodes, 1);
 		smr_mem_retire(mem, MT_RCU_MEMB, &nodes);
 		usleep(1000);
 	}
 	smr_mem_give_list(mem, &kept);
 	mt_mem_destroy(mem);
+}
+
+/* What comes back may be the last batch, so not all of it is kept. */
+static void most_chunks_are_given_back_beside_others(void **state)
+{
+	(void)state;
+	give_back_beside(1, 10);
+	give_back_beside(MT_CHUNK_NODES, 11);
 }
 
 /* Destroying waits by itself for what is in limbo, under every flavour. */
