@@ -252,6 +252,15 @@ static void others_erase_beside(void **state)
 		check(&w);
 		print_message("%lu erased, %lu refused\n", erased, refused);
 		assert_true(erased > 0);
+		/* To the last, level by level, with what memory it takes. */
+		mtree_destroy(&w.filler);
+		for (unsigned long key = 0; key < w.keys; key++) {
+			assert_int_equal(mtree_store(&w.tree, key, NULL, GFP_KERNEL), 0);
+			assert_int_equal(rm_store(&w.model, key, key, NULL), 0);
+			assert_in_range(w.tree.ma_pledge.pledged + nodes(&w.tree), w.all,
+					w.all + SLACK);
+		}
+		assert_true(mtree_empty(&w.tree));
 		end(&w);
 	}
 }
