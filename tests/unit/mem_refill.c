@@ -78,6 +78,21 @@ static void limits(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+/* What the thread has in its magazine is free for it. */
+static void the_magazine_counts(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES - RESERVE - 10), 0);
+	assert_int_equal(smr_mem_take(mem, &nodes, 1, GFP_NOWAIT), 0);
+	assert_int_equal(smr_mem_refill(mem, &nodes, 9), 0);
+	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+}
+
 static void a_failure_leaves_no_trace(void **state)
 {
 	struct pages pages = PAGES;
@@ -454,6 +469,7 @@ int main(void)
 		cmocka_unit_test(no_threads_for_what_is_not_used),
 		cmocka_unit_test(chunks_come_as_needed),
 		cmocka_unit_test(limits),
+		cmocka_unit_test(the_magazine_counts),
 		cmocka_unit_test(a_failure_leaves_no_trace),
 		cmocka_unit_test(an_arena_without_its_first_chunk),
 		cmocka_unit_test(an_arena_without_memory_for_itself),
