@@ -97,9 +97,18 @@ struct smri_bind_job {
 	bool cancel;    /* decided when it is begun */
 };
 
+/* The kinds of records, of which each VM has pools. */
+enum smri_bind_kind {
+	SMRI_BIND_JOBS,
+	SMRI_BIND_OPS,
+	SMRI_BIND_VAS,
+	SMRI_BIND_SYNCS,
+	SMRI_BIND_KINDS,
+};
+
 /* What jobs are made of. */
 struct smri_bind_parts {
-	struct smr_pool_list jobs, ops, vas, syncs;
+	struct smr_pool_list list[SMRI_BIND_KINDS];
 	unsigned long credits;
 };
 
@@ -170,7 +179,7 @@ struct gpuvm_queues {
 	bool shared_workers;
 	/* Of all jobs that have not got their own, and the spare's; strict level: and one more. */
 	struct mt_credits credits;
-	struct smr_pool vas, jobs, op_records, syncs;
+	struct smr_pool pool[SMRI_BIND_KINDS];
 	unsigned long stamp; /* GUARD the runner */
 	/* GUARD the runner: where a clean-up had to leave markers; first > last: nowhere */
 	uint64_t left_first, left_last;
@@ -187,7 +196,7 @@ struct gpuvm_queues {
 	unsigned int sleepers;     /* GUARD lock: on event */
 	struct gpuvm_list waits;   /* GUARD lock: struct smri_bind_wait, longest first */
 	struct smri_bind_load charged; /* GUARD lock: by jobs accepted, and submits under way */
-	/* What one unmap needs at most, kept for when there is no memory. GUARD lock. */
+	/* What one unmap needs at most, or less, kept for when there is no memory. GUARD lock. */
 	struct smri_bind_parts spare;
 	struct bind_stats stats; /* GUARD lock */
 };
@@ -266,7 +275,8 @@ void smri_bind_clean_ends(const struct gpuvm_queues *q);
 /* What a job of these operations needs, from their kinds alone. */
 struct smri_bind_need {
 	struct smri_bind_load load;
-	unsigned int vas, stores, syncs;
+	unsigned long nr[SMRI_BIND_KINDS];
+	unsigned int stores;
 	bool unmaps_only; /* of ranges or of objects; or there is no operation */
 	bool maps_object;
 };
@@ -306,10 +316,8 @@ void smri_bind_in_put(const struct bind_sync *in, struct fence *f);
 int smri_bind_prepare(struct gpuvm_queues *q, const struct bind_op *op, void **cookie);
 void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair);
 void smri_bind_parts_init(struct smri_bind_parts *parts);
-/* Gives all of it back, but for the credits. CONTEXT: may block. */
+/* Gives all of it back: first to the spare, as far as that lacks it. CONTEXT: may block. */
 void smri_bind_parts_put(struct gpuvm_queues *q, struct smri_bind_parts *parts);
-/* Takes off @vas what the spare lacks. */
-void smri_bind_fill_spare_vas(struct gpuvm_queues *q, struct smr_pool_list *vas);
 /* Makes the spare whole again: 0 or -ENOMEM. CONTEXT: may block. */
 int smri_bind_refill(struct gpuvm_queues *q);
 

@@ -40,7 +40,7 @@ static void retire_removed(struct gpuvm_queues *q, struct smri_bind_job *job)
 	{
 		if (op->req.type == BIND_UNMAP_ALL && op->removed.head)
 			smri_bind_sweep(q, &op->removed);
-		smr_pool_retire(&q->vas, &op->removed);
+		smr_pool_retire(&q->pool[SMRI_BIND_VAS], &op->removed);
 	}
 }
 
@@ -133,18 +133,19 @@ static void end_va(struct gpuvm_queues *q, struct smri_bind_va *v)
 
 void smri_bind_drain(struct gpuvm_queues *q)
 {
-	struct smr_pool_list list;
+	struct smr_pool *pool = &q->pool[SMRI_BIND_VAS];
+	struct smri_bind_parts parts;
+	struct smr_pool_list *vas = &parts.list[SMRI_BIND_VAS];
 	unsigned long nr;
 
-	smr_pool_list_init(&list);
-	smr_pool_expired(&q->vas, &list);
-	nr = list.nr;
+	smri_bind_parts_init(&parts);
+	smr_pool_expired(pool, vas);
+	nr = vas->nr;
 	smri_bind_clean_begins(q);
-	for (struct smr_pool_obj *obj = list.head; obj; obj = obj->next)
+	for (struct smr_pool_obj *obj = vas->head; obj; obj = obj->next)
 		end_va(q, (struct smri_bind_va *)obj);
-	smri_bind_fill_spare_vas(q, &list);
-	smr_pool_put(&q->vas, &list);
-	smr_pool_ended(&q->vas, nr);
+	smri_bind_parts_put(q, &parts);
+	smr_pool_ended(pool, nr);
 	(void)smri_bind_refill(q);
 	smri_bind_clean_ends(q);
 	mt_lock_acquire(&q->lock);

@@ -330,7 +330,7 @@ static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 	smri_bind_disown(q, SMRI_BIND_RUN);
 	mt_lock_release(&q->lock);
 	smri_bind_sweep(q, &r->removed);
-	smr_pool_retire(&q->vas, &r->removed);
+	smr_pool_retire(&q->pool[SMRI_BIND_VAS], &r->removed);
 	mt_lock_acquire(&q->lock);
 	queue->finished++;
 	if (applied) {

@@ -31,13 +31,12 @@ static void add_op(const struct gpuvm_queues *q, const struct bind_op *op,
 	bool map = op->type == BIND_MAP, unmap = op->type == BIND_UNMAP;
 	bool whole = op->addr == q->vm->mm_start && op->range == q->vm->mm_range;
 
-	need->vas += map ? GPUVM_MAP_CHANGES : unmap ? GPUVM_UNMAP_CHANGES : 0;
+	need->nr[SMRI_BIND_VAS] += map ? GPUVM_MAP_CHANGES : unmap ? GPUVM_UNMAP_CHANGES : 0;
 	need->stores += map || unmap;
 	if (map || unmap) /* of the whole VM nothing is left over */
 		need->load.growth += whole ? map
 				     : map ? GPUVM_MAP_CHANGES - 1
 					   : GPUVM_UNMAP_CHANGES - 1;
-	need->load.bytes += q->op_records.size;
 	if (map && op->obj) {
 		need->maps_object = true;
 		need->load.bytes += sizeof(struct gpuvm_bo) + sizeof(struct gpuvm_resv_fence);
@@ -51,35 +50,105 @@ void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 	*need = (struct smri_bind_need){ .unmaps_only = true };
 	for (unsigned int i = 0; i < job->nr_ops; i++)
 		add_op(q, &job->ops[i], need);
-	need->syncs = job->nr_in + job->nr_out;
-	need->load.jobs = 1;
-	need->load.ops = job->nr_ops;
-	need->load.bytes += q->jobs.size + need->syncs * q->syncs.size + need->vas * q->vas.size +
-			    need->stores * CREDIT_BYTES;
+	need->nr[SMRI_BIND_JOBS] = need->load.jobs = 1;
+	need->nr[SMRI_BIND_OPS] = need->load.ops = job->nr_ops;
+	need->nr[SMRI_BIND_SYNCS] = (unsigned long)job->nr_in + job->nr_out;
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
+		need->load.bytes += need->nr[k] * q->pool[k].size;
+	need->load.bytes += need->stores * CREDIT_BYTES;
 }
 
-/* ---- Credits ---- */
+static bool has(const struct smri_bind_parts *parts, const struct smri_bind_need *need)
+{
+	bool all = parts->credits >= need->stores;
+
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
+		all &= parts->list[k].nr >= need->nr[k];
+	return all;
+}
+
+/* ---- Parts ---- */
+
+/* What the spare is made up to. It never is more. */
+static const struct smri_bind_need whole_spare = {
+	.nr = {
+		[SMRI_BIND_JOBS] = 1,
+		[SMRI_BIND_OPS] = 1,
+		[SMRI_BIND_VAS] = GPUVM_UNMAP_CHANGES,
+		[SMRI_BIND_SYNCS] = SMRI_BIND_SPARE_SYNCS,
+	},
+	.stores = 1,
+};
+
+void smri_bind_parts_init(struct smri_bind_parts *parts)
+{
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
+		smr_pool_list_init(&parts->list[k]);
+	parts->credits = 0;
+}
+
+/* Moves to @parts what they lack of @need, as far as @from has it. */
+static void fill_up(struct smri_bind_parts *parts, const struct smri_bind_need *need,
+		    struct smri_bind_parts *from)
+{
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
+		while (parts->list[k].nr < need->nr[k] && from->list[k].head)
+			smr_pool_list_add(&parts->list[k], smr_pool_get(&from->list[k]));
+	for (; parts->credits < need->stores && from->credits > 0; from->credits--)
+		parts->credits++;
+}
+
+/* Who waits for the spare has nothing else to hope for. */
+void smri_bind_parts_put(struct gpuvm_queues *q, struct smri_bind_parts *parts)
+{
+	mt_lock_acquire(&q->lock);
+	fill_up(&q->spare, &whole_spare, parts);
+	mt_lock_release(&q->lock);
+	mt_credits_return(&q->credits, parts->credits);
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
+		smr_pool_put(&q->pool[k], &parts->list[k]);
+}
 
 /* The VM's holder of credits serves jobs of one batch; larger ones carry their own. */
-static int get_own_credits(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr)
+static bool exceeds_batch(const struct gpuvm_queues *q, const struct smri_bind_need *need)
 {
-	j->credits = smr_heap_alloc(sizeof(*j->credits));
-	if (!j->credits)
-		return -ENOMEM;
-	mt_credits_init(j->credits, &q->vm->tree, MT_CREDITS_STRICT);
-	return mt_credits_reserve(j->credits, nr, GFP_KERNEL);
+	return need->stores > q->credits.batch;
 }
 
-static int get_credits(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr)
+/* Gets all of that, but for credits that exceed a batch; or as far as there is memory: -ENOMEM. */
+static int get_parts(struct gpuvm_queues *q, struct smri_bind_parts *parts,
+		     const struct smri_bind_need *need)
 {
 	int err = 0;
 
-	if (nr > q->credits.batch)
-		err = get_own_credits(q, j, nr);
-	else if (nr > 0)
-		err = mt_credits_reserve(&q->credits, nr, GFP_KERNEL);
+	smri_bind_parts_init(parts);
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS && !err; k++)
+		err = smr_pool_prepare(&q->pool[k], &parts->list[k], need->nr[k]);
+	if (err || need->stores == 0 || exceeds_batch(q, need))
+		return err;
+	err = mt_credits_reserve(&q->credits, need->stores, GFP_KERNEL);
 	if (!err)
-		j->stores = nr;
+		parts->credits = need->stores;
+	return err;
+}
+
+int smri_bind_refill(struct gpuvm_queues *q)
+{
+	struct smri_bind_need missing = whole_spare;
+	struct smri_bind_parts parts;
+	bool is_whole;
+	int err;
+
+	mt_lock_acquire(&q->lock);
+	is_whole = has(&q->spare, &whole_spare);
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
+		missing.nr[k] -= q->spare.list[k].nr;
+	missing.stores -= (unsigned int)q->spare.credits;
+	mt_lock_release(&q->lock);
+	if (is_whole)
+		return 0;
+	err = get_parts(q, &parts, &missing);
+	smri_bind_parts_put(q, &parts); /* others may have done the same */
 	return err;
 }
 
@@ -167,58 +236,6 @@ static int set_syncs(struct smri_bind_job *j, struct smr_pool_list *records,
 	return err;
 }
 
-static void init_job(struct smri_bind_job *j)
-{
-	smr_pool_list_init(&j->ops);
-	smr_pool_list_init(&j->vas);
-	smr_pool_list_init(&j->in);
-	smr_pool_list_init(&j->out);
-}
-
-static int get_records(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr_ops,
-		       const struct smri_bind_need *need, struct smr_pool_list *syncs)
-{
-	int err = smr_pool_prepare(&q->op_records, &j->ops, nr_ops);
-
-	if (!err)
-		err = smr_pool_prepare(&q->vas, &j->vas, need->vas);
-	if (!err)
-		err = smr_pool_prepare(&q->syncs, syncs, need->syncs);
-	if (!err && need->maps_object && !(j->done = fence_create()))
-		err = -ENOMEM;
-	if (!err)
-		err = get_credits(q, j, need->stores);
-	return err;
-}
-
-struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bind_job *job,
-					const struct smri_bind_need *need, int *err)
-{
-	struct smr_pool_list list, syncs;
-	struct smri_bind_job *j;
-
-	smr_pool_list_init(&list);
-	smr_pool_list_init(&syncs);
-	*err = smr_pool_prepare(&q->jobs, &list, 1);
-	if (*err)
-		return NULL;
-	j = smr_pool_get(&list);
-	init_job(j);
-	*err = get_records(q, j, job->nr_ops, need, &syncs);
-	j->load = need->load;
-	j->nr_vas = need->vas;
-	if (!*err)
-		*err = set_syncs(j, &syncs, job);
-	if (!*err)
-		*err = set_ops(q, j, job->ops);
-	smr_pool_put(&q->syncs, &syncs);
-	if (*err) {
-		smri_bind_job_refuse(q, j, job);
-		j = NULL;
-	}
-	return j;
-}
-
 /* ---- Giving it back ---- */
 
 /* The fences that a job refused would have waited for. */
@@ -283,63 +300,6 @@ static void drop_syncs(struct smri_bind_job *j)
 	}
 }
 
-static void fill_up(struct smr_pool_list *list, unsigned long nr, struct smr_pool_list *from)
-{
-	while (list->nr < nr && from->head)
-		smr_pool_list_add(list, smr_pool_get(from));
-}
-
-void smri_bind_fill_spare_vas(struct gpuvm_queues *q, struct smr_pool_list *vas)
-{
-	mt_lock_acquire(&q->lock);
-	fill_up(&q->spare.vas, GPUVM_UNMAP_CHANGES, vas);
-	mt_lock_release(&q->lock);
-}
-
-void smri_bind_parts_init(struct smri_bind_parts *parts)
-{
-	smr_pool_list_init(&parts->jobs);
-	smr_pool_list_init(&parts->ops);
-	smr_pool_list_init(&parts->vas);
-	smr_pool_list_init(&parts->syncs);
-	parts->credits = 0;
-}
-
-void smri_bind_parts_put(struct gpuvm_queues *q, struct smri_bind_parts *parts)
-{
-	smr_pool_put(&q->vas, &parts->vas);
-	smr_pool_put(&q->op_records, &parts->ops);
-	smr_pool_put(&q->syncs, &parts->syncs);
-	smr_pool_put(&q->jobs, &parts->jobs);
-}
-
-static void take_apart(struct smri_bind_job *j, struct smri_bind_parts *parts)
-{
-	smri_bind_parts_init(parts);
-	smr_pool_list_move(&parts->ops, &j->ops);
-	smr_pool_list_move(&parts->vas, &j->vas);
-	smr_pool_list_move(&parts->syncs, &j->in);
-	parts->credits = j->credits ? 0 : j->stores;
-	smr_pool_list_add(&parts->jobs, &j->obj);
-}
-
-/* What the spare lacks goes there first: who waits for it has nothing else to hope for. */
-static void fill_spare(struct gpuvm_queues *q, struct smri_bind_parts *parts)
-{
-	struct smri_bind_parts *spare = &q->spare;
-
-	mt_lock_acquire(&q->lock);
-	fill_up(&spare->jobs, 1, &parts->jobs);
-	fill_up(&spare->ops, 1, &parts->ops);
-	fill_up(&spare->vas, GPUVM_UNMAP_CHANGES, &parts->vas);
-	fill_up(&spare->syncs, SMRI_BIND_SPARE_SYNCS, &parts->syncs);
-	if (!spare->credits && parts->credits > 0) {
-		spare->credits = 1;
-		parts->credits--;
-	}
-	mt_lock_release(&q->lock);
-}
-
 void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *j)
 {
 	struct smri_bind_parts parts;
@@ -347,173 +307,115 @@ void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *j)
 	drop_pairs(q, j);
 	drop_syncs(j);
 	fence_put(j->done);
+	smri_bind_parts_init(&parts);
 	if (j->credits) {
 		mt_credits_release(j->credits);
 		smr_heap_free(j->credits);
+	} else {
+		parts.credits = j->stores;
 	}
-	take_apart(j, &parts);
-	fill_spare(q, &parts);
-	mt_credits_return(&q->credits, parts.credits);
+	smr_pool_list_move(&parts.list[SMRI_BIND_OPS], &j->ops);
+	smr_pool_list_move(&parts.list[SMRI_BIND_VAS], &j->vas);
+	smr_pool_list_move(&parts.list[SMRI_BIND_SYNCS], &j->in);
+	smr_pool_list_add(&parts.list[SMRI_BIND_JOBS], &j->obj);
 	smri_bind_parts_put(q, &parts);
 }
 
-/* ---- The spare ---- */
+/* ---- The whole ---- */
 
-/* Brings @list of the spare to @nr objects, beside others who may do the same. */
-static int top_up(struct gpuvm_queues *q, struct smr_pool *pool, struct smr_pool_list *list,
-		  unsigned long nr)
+/* A job made of these, but for the records of its fences. */
+static struct smri_bind_job *put_together(struct smri_bind_parts *parts,
+					  const struct smri_bind_need *need)
 {
-	struct smr_pool_list more;
-	unsigned long missing;
+	struct smri_bind_job *j = smr_pool_get(&parts->list[SMRI_BIND_JOBS]);
+
+	smr_pool_list_init(&j->ops);
+	smr_pool_list_init(&j->vas);
+	smr_pool_list_init(&j->in);
+	smr_pool_list_init(&j->out);
+	smr_pool_list_move(&j->ops, &parts->list[SMRI_BIND_OPS]);
+	smr_pool_list_move(&j->vas, &parts->list[SMRI_BIND_VAS]);
+	j->stores = (unsigned int)parts->credits;
+	j->load = need->load;
+	j->nr_vas = (unsigned int)need->nr[SMRI_BIND_VAS];
+	return j;
+}
+
+/* Makes it the job @of, unless there has been an error, with @syncs, which are as many. */
+static struct smri_bind_job *set_up(struct gpuvm_queues *q, struct smri_bind_job *j,
+				    struct smr_pool_list *syncs, const struct bind_job *of,
+				    int *err)
+{
+	if (!*err)
+		*err = set_syncs(j, syncs, of);
+	if (!*err)
+		*err = set_ops(q, j, of->ops);
+	if (!*err)
+		return j;
+	smr_pool_list_move(&j->out, syncs); /* they have no fence, and go with it */
+	smri_bind_job_refuse(q, j, of);
+	return NULL;
+}
+
+static int get_own_credits(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int nr)
+{
 	int err;
 
-	smr_pool_list_init(&more);
-	mt_lock_acquire(&q->lock);
-	missing = list->nr < nr ? nr - list->nr : 0;
-	mt_lock_release(&q->lock);
-	err = smr_pool_prepare(pool, &more, missing);
-	mt_lock_acquire(&q->lock);
-	fill_up(list, nr, &more);
-	mt_lock_release(&q->lock);
-	smr_pool_put(pool, &more);
+	j->credits = smr_heap_alloc(sizeof(*j->credits));
+	if (!j->credits)
+		return -ENOMEM;
+	mt_credits_init(j->credits, &q->vm->tree, MT_CREDITS_STRICT);
+	err = mt_credits_reserve(j->credits, nr, GFP_KERNEL);
+	j->stores = err ? 0 : nr;
 	return err;
 }
 
-static int top_up_credit(struct gpuvm_queues *q)
+struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bind_job *job,
+					const struct smri_bind_need *need, int *err)
 {
-	bool had;
-	int err;
+	struct smri_bind_parts parts;
+	struct smri_bind_job *j;
 
-	mt_lock_acquire(&q->lock);
-	had = q->spare.credits;
-	mt_lock_release(&q->lock);
-	if (had)
-		return 0;
-	err = mt_credits_reserve(&q->credits, 1, GFP_KERNEL);
-	if (err)
-		return err;
-	mt_lock_acquire(&q->lock);
-	had = q->spare.credits;
-	q->spare.credits = 1;
-	mt_lock_release(&q->lock);
-	if (had) /* by somebody else meanwhile */
-		mt_credits_return(&q->credits, 1);
-	return 0;
+	*err = get_parts(q, &parts, need);
+	if (*err) {
+		smri_bind_parts_put(q, &parts);
+		return NULL;
+	}
+	j = put_together(&parts, need);
+	if (exceeds_batch(q, need))
+		*err = get_own_credits(q, j, need->stores);
+	if (!*err && need->maps_object && !(j->done = fence_create()))
+		*err = -ENOMEM;
+	return set_up(q, j, &parts.list[SMRI_BIND_SYNCS], job, err);
 }
 
-/* CONTEXT: HOLDS q->lock. */
-static bool has_all(const struct gpuvm_queues *q)
-{
-	const struct smri_bind_parts *spare = &q->spare;
-
-	return spare->jobs.nr >= 1 && spare->ops.nr >= 1 && spare->vas.nr >= GPUVM_UNMAP_CHANGES &&
-	       spare->syncs.nr >= SMRI_BIND_SPARE_SYNCS && spare->credits;
-}
-
-static bool is_whole(struct gpuvm_queues *q)
-{
-	bool whole;
-
-	mt_lock_acquire(&q->lock);
-	whole = has_all(q);
-	mt_lock_release(&q->lock);
-	return whole;
-}
-
-int smri_bind_refill(struct gpuvm_queues *q)
-{
-	int err;
-
-	if (is_whole(q))
-		return 0;
-	err = top_up(q, &q->jobs, &q->spare.jobs, 1);
-	if (!err)
-		err = top_up(q, &q->op_records, &q->spare.ops, 1);
-	if (!err)
-		err = top_up(q, &q->vas, &q->spare.vas, GPUVM_UNMAP_CHANGES);
-	if (!err)
-		err = top_up(q, &q->syncs, &q->spare.syncs, SMRI_BIND_SPARE_SYNCS);
-	if (!err)
-		err = top_up_credit(q);
-	return err;
-}
-
-/* CONTEXT: HOLDS q->lock. */
-static bool has(const struct gpuvm_queues *q, const struct smri_bind_need *need)
-{
-	const struct smri_bind_parts *spare = &q->spare;
-
-	return spare->jobs.nr >= 1 && spare->ops.nr >= need->load.ops &&
-	       spare->vas.nr >= need->vas && spare->syncs.nr >= need->syncs &&
-	       spare->credits >= need->stores;
-}
-
-/* What a job needs out of the spare, or nothing: false. It has one credit, as it has one record. */
+/* What a job needs out of the spare, or nothing: false. */
 static bool take_spare(struct gpuvm_queues *q, const struct smri_bind_need *need,
 		       struct smri_bind_parts *parts)
 {
-	struct smri_bind_parts *spare = &q->spare;
 	bool there;
 
 	smri_bind_parts_init(parts);
 	mt_lock_acquire(&q->lock);
-	there = has(q, need);
-	if (there) {
-		fill_up(&parts->jobs, 1, &spare->jobs);
-		fill_up(&parts->ops, need->load.ops, &spare->ops);
-		fill_up(&parts->vas, need->vas, &spare->vas);
-		fill_up(&parts->syncs, need->syncs, &spare->syncs);
-		spare->credits -= need->stores;
-		parts->credits = need->stores;
-	}
+	there = has(&q->spare, need);
+	if (there)
+		fill_up(parts, need, &q->spare);
 	mt_lock_release(&q->lock);
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
+		smr_pool_clear(&q->pool[k], &parts->list[k]);
 	return there;
-}
-
-/* A job made of these, but for @parts->syncs. */
-static struct smri_bind_job *put_together(struct gpuvm_queues *q, struct smri_bind_parts *parts)
-{
-	struct smri_bind_job *j;
-
-	smr_pool_clear(&q->jobs, &parts->jobs);
-	smr_pool_clear(&q->op_records, &parts->ops);
-	smr_pool_clear(&q->vas, &parts->vas);
-	smr_pool_clear(&q->syncs, &parts->syncs);
-	j = smr_pool_get(&parts->jobs);
-	init_job(j);
-	j->stores = (unsigned int)parts->credits;
-	smr_pool_list_move(&j->ops, &parts->ops);
-	smr_pool_list_move(&j->vas, &parts->vas);
-	return j;
-}
-
-/* Back to where it came from. */
-static void give_spare(struct gpuvm_queues *q, struct smr_pool_list *syncs)
-{
-	mt_lock_acquire(&q->lock);
-	smr_pool_list_move(&q->spare.syncs, syncs);
-	mt_lock_release(&q->lock);
 }
 
 struct smri_bind_job *smri_bind_job_spare(struct gpuvm_queues *q, const struct bind_job *job,
 					  const struct smri_bind_need *need)
 {
-	struct smri_bind_job *j;
 	struct smri_bind_parts parts;
-	int err;
+	struct smri_bind_job *j;
+	int err = 0;
 
 	if (!need->unmaps_only || !take_spare(q, need, &parts))
 		return NULL;
-	j = put_together(q, &parts);
-	j->load = need->load;
-	j->nr_vas = need->vas;
-	err = set_syncs(j, &parts.syncs, job); /* the value of a timeline needs a fence */
-	if (!err)
-		err = set_ops(q, j, job->ops);
-	give_spare(q, &parts.syncs);
-	if (err) {
-		smri_bind_job_refuse(q, j, job);
-		j = NULL;
-	}
-	return j;
+	j = put_together(&parts, need);
+	/* The value of a timeline needs a fence. */
+	return set_up(q, j, &parts.list[SMRI_BIND_SYNCS], job, &err);
 }

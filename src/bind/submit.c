@@ -200,7 +200,7 @@ static bool at_work(const struct gpuvm_queues *q)
 static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 {
 	struct gpuvm_queues *q = queue->vm;
-	bool limbo = smr_pool_count(&q->vas).limbo > 0;
+	bool limbo = smr_pool_count(&q->pool[SMRI_BIND_VAS]).limbo > 0;
 	int err = 0;
 
 	mt_lock_acquire(&q->lock);

@@ -58,20 +58,25 @@ static void free_queues(struct gpuvm_queues_head *head)
 static void init_pools(struct gpuvm_queues *q, const struct bind_config *c)
 {
 	enum mt_rcu_flavor flavor = mt_rcu_flavor(&q->vm->tree);
-	size_t va = offsetof(struct smri_bind_va, va) + c->va_size;
-	unsigned long vas = 0, jobs = 0, ops = 0, syncs = 0; /* kept when nobody has them */
+	const size_t size[SMRI_BIND_KINDS] = {
+		[SMRI_BIND_JOBS] = sizeof(struct smri_bind_job),
+		[SMRI_BIND_OPS] = sizeof(struct smri_bind_op),
+		[SMRI_BIND_VAS] = offsetof(struct smri_bind_va, va) + c->va_size,
+		[SMRI_BIND_SYNCS] = sizeof(struct smri_bind_sync),
+	};
+	unsigned long keep[SMRI_BIND_KINDS] = { 0 }; /* when nobody has them */
 
 	if (c->max_mappings) {
 		/* And the spare. */
-		vas = c->max_mappings + GPUVM_MAP_CHANGES * c->max_ops + GPUVM_UNMAP_CHANGES;
-		jobs = c->max_jobs + 1;
-		ops = c->max_ops + 1;
-		syncs = SMRI_BIND_SPARE_SYNCS * jobs;
+		keep[SMRI_BIND_JOBS] = c->max_jobs + 1;
+		keep[SMRI_BIND_OPS] = c->max_ops + 1;
+		keep[SMRI_BIND_VAS] = c->max_mappings + GPUVM_MAP_CHANGES * c->max_ops +
+				      GPUVM_UNMAP_CHANGES;
+		keep[SMRI_BIND_SYNCS] = SMRI_BIND_SPARE_SYNCS * keep[SMRI_BIND_JOBS];
 	}
-	smr_pool_init(&q->vas, va, vas, flavor, vas_expired, q);
-	smr_pool_init(&q->jobs, sizeof(struct smri_bind_job), jobs, flavor, NULL, NULL);
-	smr_pool_init(&q->op_records, sizeof(struct smri_bind_op), ops, flavor, NULL, NULL);
-	smr_pool_init(&q->syncs, sizeof(struct smri_bind_sync), syncs, flavor, NULL, NULL);
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
+		smr_pool_init(&q->pool[k], size[k], keep[k], flavor,
+			      k == SMRI_BIND_VAS ? vas_expired : NULL, q);
 }
 
 static int fill(struct smr_pool *pool)
@@ -109,32 +114,24 @@ static int pay_for_nodes(struct gpuvm_queues *q, unsigned long mappings)
 /* The strict level: all there can be at a time is got now. */
 static int pay_for_all(struct gpuvm_queues *q, unsigned long mappings)
 {
-	int err;
+	int err = 0;
 
 	if (mappings == 0)
 		return 0;
-	err = fill(&q->vas);
-	if (!err)
-		err = fill(&q->jobs);
-	if (!err)
-		err = fill(&q->op_records);
-	if (!err)
-		err = fill(&q->syncs);
-	if (!err)
-		err = pay_for_nodes(q, mappings);
-	return err;
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS && !err; k++)
+		err = fill(&q->pool[k]);
+	return err ? err : pay_for_nodes(q, mappings);
 }
 
 /* CONTEXT: nobody else knows of @q any more. */
 static void end_pools(struct gpuvm_queues *q)
 {
-	smri_bind_parts_put(q, &q->spare);
 	mt_credits_release(&q->credits);
 	bound_tree(q->vm, 0);
-	smr_pool_destroy(&q->vas);
-	smr_pool_destroy(&q->jobs);
-	smr_pool_destroy(&q->op_records);
-	smr_pool_destroy(&q->syncs);
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++) {
+		smr_pool_put(&q->pool[k], &q->spare.list[k]);
+		smr_pool_destroy(&q->pool[k]);
+	}
 	if (q->shared_workers)
 		smri_bind_workers_put();
 }
@@ -237,13 +234,13 @@ static void remove_all(struct gpuvm_queues *q)
 	mt_lock_acquire(&q->lock);
 	q->stats.vas_live -= list.nr;
 	mt_lock_release(&q->lock);
-	smr_pool_retire(&q->vas, &list);
+	smr_pool_retire(&q->pool[SMRI_BIND_VAS], &list);
 }
 
 /* Until the last mapping in limbo is free. CONTEXT: the cleaner. */
 static void wait_for_limbo(struct gpuvm_queues *q)
 {
-	while (smr_pool_count(&q->vas).limbo > 0) {
+	while (smr_pool_count(&q->pool[SMRI_BIND_VAS]).limbo > 0) {
 		mt_lock_acquire(&q->lock);
 		while (!q->expired)
 			smri_bind_sleep_on(q);
@@ -317,5 +314,5 @@ void bind_vm_stats(struct gpuvm *vm, struct bind_stats *stats)
 	mt_lock_acquire(&q->lock);
 	*stats = q->stats;
 	mt_lock_release(&q->lock);
-	stats->vas_limbo = smr_pool_count(&q->vas).limbo;
+	stats->vas_limbo = smr_pool_count(&q->pool[SMRI_BIND_VAS]).limbo;
 }

@@ -14,7 +14,7 @@
 struct picture {
 	struct bind_stats stats;
 	struct smri_bind_load charged;
-	struct smr_pool_count pools[4];
+	struct smr_pool_count pools[SMRI_BIND_KINDS];
 	unsigned long credits, pledged, submitted, seq;
 	unsigned int obj_refs[TOY_OBJECTS], pairs[TOY_OBJECTS], vm_refs, resv_fences, resv_reserved;
 	unsigned int extobj, owed;
@@ -50,10 +50,8 @@ static inline void take_picture(struct picture *p, struct bind_queue *queue, str
 	memset(p, 0, sizeof(*p));
 	p->stats = stats();
 	p->charged = q->charged;
-	p->pools[0] = smr_pool_count(&q->vas);
-	p->pools[1] = smr_pool_count(&q->jobs);
-	p->pools[2] = smr_pool_count(&q->op_records);
-	p->pools[3] = smr_pool_count(&q->syncs);
+	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
+		p->pools[k] = smr_pool_count(&q->pool[k]);
 	p->credits = mt_credits_left(&q->credits);
 	p->spare_credit = q->spare.credits;
 	p->pledged = bt.toy.vm.tree.ma_pledge.pledged;

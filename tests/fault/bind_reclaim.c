@@ -104,7 +104,8 @@ static void the_spare_may_wait_for_jobs(void **state)
 	settle_all(t.q);
 	memfault_none();
 	assert_int_equal(submit(t.q, "unmap 14+4", t.in, NULL), 0);
-	assert_null(t.q->vm->spare.vas.head); /* nor will the job leave any of these */
+	assert_null(
+		t.q->vm->spare.list[SMRI_BIND_VAS].head); /* nor will the job leave any of these */
 	memfault_ok();
 	__atomic_store_n(&memory.heap, true, __ATOMIC_SEQ_CST);
 	fence_signal(t.in);

@@ -54,7 +54,7 @@ static void unmaps_of_objects_live_on_the_spare(void **state)
 	assert_int_equal(submit(q, "unmap_all A", in, NULL), 0);
 	assert_int_equal(stats().jobs, 1);
 	assert_true(q->vm->spare.credits);
-	assert_int_equal(q->vm->spare.vas.nr, GPUVM_UNMAP_CHANGES);
+	assert_int_equal(q->vm->spare.list[SMRI_BIND_VAS].nr, GPUVM_UNMAP_CHANGES);
 	/* It has the record of a job, and is outstanding. */
 	assert_int_equal(bind_toy_submit_job(q, &bt, "", &job), -ENOMEM);
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 38+10", &job), -ENOMEM);
@@ -114,11 +114,11 @@ static void old_mappings_fill_the_spare(void **state)
 		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
 
 	(void)state;
-	assert_true(q->vm->spare.vas.nr < GPUVM_UNMAP_CHANGES);
+	assert_true(q->vm->spare.list[SMRI_BIND_VAS].nr < GPUVM_UNMAP_CHANGES);
 	assert_int_equal(submit(q, "unmap 200+10", NULL, NULL), 0);
 	assert_int_equal(submit(q, "unmap 220+10", NULL, NULL), 0);
 	settle_all(q);
-	assert_int_equal(q->vm->spare.vas.nr, GPUVM_UNMAP_CHANGES);
+	assert_int_equal(q->vm->spare.list[SMRI_BIND_VAS].nr, GPUVM_UNMAP_CHANGES);
 	end(q);
 }
 
