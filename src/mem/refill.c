@@ -224,6 +224,13 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 	return err;
 }
 
+int smr_mem_obtain(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, gfp_t gfp)
+{
+	int err = smr_mem_take(mem, out, nr, gfp);
+
+	return err && gfpflags_allow_blocking(gfp) ? smr_mem_refill(mem, out, nr) : err;
+}
+
 void smr_mem_reap(struct mt_mem *mem)
 {
 	smri_refill_release(mem, 1);

@@ -25,6 +25,12 @@
 int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
 
 /*
+ * Adds @nr nodes to @out: free ones, or, where these are too few and @gfp may block, as
+ * smr_mem_refill() does. -ENOMEM: @out is as before. CONTEXT: any, if @gfp may not.
+ */
+int smr_mem_obtain(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, gfp_t gfp);
+
+/*
  * Gives chunks without a used node back, all but one. The callback of a grace period does so by
  * itself; where nodes are given back at once, a writer does it after dropping its lock. In a
  * section (lock/section.h) they are left for the next time.

@@ -125,16 +125,6 @@ static unsigned long try_reserve(struct mt_credits *c, unsigned long nr, struct 
 	return 0;
 }
 
-static int get_nodes(struct maple_tree *mt, struct smr_nodes *nodes, unsigned long nr, gfp_t gfp)
-{
-	struct mt_mem *mem = smr_mem_of(mt);
-	int err = smr_mem_take(mem, nodes, nr, gfp);
-
-	if (err && gfpflags_allow_blocking(gfp))
-		err = smr_mem_refill(mem, nodes, nr);
-	return err;
-}
-
 int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 {
 	struct maple_tree *mt = c->mt;
@@ -159,7 +149,7 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 		more = err ? 0 : try_reserve(c, nr, &nodes);
 		unlock_tree(mt);
 		if (more)
-			err = get_nodes(mt, &nodes, more - nodes.nr, gfp);
+			err = smr_mem_obtain(smr_mem_of(mt), &nodes, more - nodes.nr, gfp);
 	} while (more && !err);
 	smr_mem_give_list(smr_mem_of(mt), &nodes);
 	return err;

@@ -28,13 +28,9 @@ static void *copy_nodes(struct maple_tree *dst, const void *enode, struct smr_no
 
 static int take_all(struct maple_tree *dst, struct smr_nodes *nodes, unsigned long nr, gfp_t gfp)
 {
-	struct mt_mem *mem = smr_mem_of(dst);
-
 	if (nr && gfpflags_allow_blocking(gfp))
 		smr_check_alloc("nodes");
-	if (!smr_mem_take(mem, nodes, nr, gfp))
-		return 0;
-	return gfpflags_allow_blocking(gfp) ? smr_mem_refill(mem, nodes, nr) : -ENOMEM;
+	return smr_mem_obtain(smr_mem_of(dst), nodes, nr, gfp);
 }
 
 static void forget_copy(struct maple_tree *dst, void *root)
