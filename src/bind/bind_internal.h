@@ -112,9 +112,10 @@ struct smri_bind_parts {
 	unsigned long credits;
 };
 
-#define smri_bind_for_each(op, list)                                   \
-	for ((op) = (struct smri_bind_op *)(list)->head; (op) != NULL; \
-	     (op) = (struct smri_bind_op *)(op)->obj.next)
+/* Each begins with its struct smr_pool_obj, by which it is in @list. */
+#define smri_bind_for_each(record, list)                        \
+	for ((record) = (void *)(list)->head; (record) != NULL; \
+	     (record) = (void *)(record)->obj.next)
 
 enum {
 	SMRI_BIND_SPARE_SYNCS = 4, /* in- and out-fences that an unmap on the spare can have */

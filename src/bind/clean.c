@@ -47,11 +47,11 @@ static void retire_removed(struct gpuvm_queues *q, struct smri_bind_job *job)
 /* A job that was cancelled may be before its in-fences. */
 static void drop_callbacks(struct smri_bind_job *job)
 {
-	for (struct smr_pool_obj *obj = job->in.head; obj && job->cancel; obj = obj->next) {
-		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
+	struct smri_bind_sync *in;
 
-		(void)fence_remove_callback(sync->fence, &sync->cb);
-	}
+	if (!job->cancel)
+		return;
+	smri_bind_for_each(in, &job->in)(void) fence_remove_callback(in->fence, &in->cb);
 }
 
 void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job, const struct bind_job *of)
@@ -136,14 +136,14 @@ void smri_bind_drain(struct gpuvm_queues *q)
 	struct smr_pool *pool = &q->pool[SMRI_BIND_VAS];
 	struct smri_bind_parts parts;
 	struct smr_pool_list *vas = &parts.list[SMRI_BIND_VAS];
+	struct smri_bind_va *v;
 	unsigned long nr;
 
 	smri_bind_parts_init(&parts);
 	smr_pool_expired(pool, vas);
 	nr = vas->nr;
 	smri_bind_clean_begins(q);
-	for (struct smr_pool_obj *obj = vas->head; obj; obj = obj->next)
-		end_va(q, (struct smri_bind_va *)obj);
+	smri_bind_for_each(v, vas) end_va(q, v);
 	smri_bind_parts_put(q, &parts);
 	smr_pool_ended(pool, nr);
 	(void)smri_bind_refill(q);

@@ -242,11 +242,11 @@ static int set_syncs(struct smri_bind_job *j, struct smr_pool_list *records,
 static void drop_in(struct smri_bind_job *j, const struct bind_job *of)
 {
 	const struct bind_sync *in = of->in;
+	struct smri_bind_sync *sync;
 
-	for (struct smr_pool_obj *obj = j->in.head; obj; obj = obj->next, in++) {
-		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
-
-		smri_bind_in_put(in, sync->fence);
+	smri_bind_for_each(sync, &j->in)
+	{
+		smri_bind_in_put(in++, sync->fence);
 		sync->fence = NULL;
 	}
 }
@@ -291,10 +291,11 @@ static void drop_pairs(struct gpuvm_queues *q, struct smri_bind_job *j)
 /* All of them end up in one list, of records. */
 static void drop_syncs(struct smri_bind_job *j)
 {
-	smr_pool_list_move(&j->in, &j->out);
-	for (struct smr_pool_obj *obj = j->in.head; obj; obj = obj->next) {
-		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
+	struct smri_bind_sync *sync;
 
+	smr_pool_list_move(&j->in, &j->out);
+	smri_bind_for_each(sync, &j->in)
+	{
 		fence_put(sync->fence);
 		timeline_put(sync->timeline);
 	}

@@ -310,13 +310,16 @@ static int step_map(struct gpuvm_queues *q, struct gpuva *va, unsigned int index
 
 static int steps_of_change(struct gpuvm_queues *q, struct smri_bind_op *op, unsigned int index)
 {
+	struct smri_bind_va *v;
 	int err = 0;
 
-	for (struct smr_pool_obj *obj = op->removed.head; obj && !err; obj = obj->next) {
-		struct smri_bind_va *v = (struct smri_bind_va *)obj;
-		struct gpuva *prev = obj == op->removed.head ? op->prev : NULL;
-		struct gpuva *next = !obj->next ? op->next : NULL;
+	smri_bind_for_each(v, &op->removed)
+	{
+		struct gpuva *prev = &v->obj == op->removed.head ? op->prev : NULL;
+		struct gpuva *next = !v->obj.next ? op->next : NULL;
 
+		if (err)
+			break;
 		if (prev || next)
 			err = step_remap(q, v, prev, next, index, op->cookie);
 		else
@@ -358,11 +361,11 @@ static struct gpuva *prefetch_next(struct gpuvm_queues *q, const struct smri_bin
 {
 	struct gpuva *va = prefetch_in_tree(q, op, first, last);
 	const struct smri_bind_op *later = op;
+	struct smri_bind_va *v;
 
 	while ((later = (const struct smri_bind_op *)later->obj.next)) {
-		for (struct smr_pool_obj *obj = later->removed.head; obj; obj = obj->next) {
-			struct smri_bind_va *v = (struct smri_bind_va *)obj;
-
+		smri_bind_for_each(v, &later->removed)
+		{
 			if (v->born <= op->stamp && overlaps(&v->va, first, last) &&
 			    (!va || v->va.va.addr < va->va.addr))
 				va = &v->va;
@@ -406,14 +409,17 @@ static int steps(struct gpuvm_queues *q, struct smri_bind_job *job)
 
 void smri_bind_unlist(struct smr_pool_list *removed)
 {
-	for (struct smr_pool_obj *obj = removed->head; obj; obj = obj->next) {
-		struct gpuva *va = &((struct smri_bind_va *)obj)->va;
+	struct smri_bind_va *v;
 
-		if (!va->gem.obj)
+	smri_bind_for_each(v, removed)
+	{
+		struct gpuvm_object *obj = v->va.gem.obj;
+
+		if (!obj)
 			continue;
-		gpuvm_object_lock(va->gem.obj);
-		smr_gpuva_unlist(va);
-		gpuvm_object_unlock(va->gem.obj);
+		gpuvm_object_lock(obj);
+		smr_gpuva_unlist(&v->va);
+		gpuvm_object_unlock(obj);
 	}
 }
 
@@ -430,13 +436,12 @@ void smri_bind_signal(struct fence *f, struct timeline *tl, uint64_t value, int 
 
 static void signal_out(struct smri_bind_job *job)
 {
+	struct smri_bind_sync *out;
+
 	if (job->done)
 		smri_bind_signal(job->done, NULL, 0, job->error);
-	for (struct smr_pool_obj *obj = job->out.head; obj; obj = obj->next) {
-		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
-
-		smri_bind_signal(sync->fence, sync->timeline, sync->value, job->error);
-	}
+	smri_bind_for_each(out, &job->out)
+		smri_bind_signal(out->fence, out->timeline, out->value, job->error);
 }
 
 /* Announces the job's stores; counts a wait. CONTEXT: no lock, no section. */

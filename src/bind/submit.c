@@ -466,13 +466,11 @@ static void in_signaled(struct fence *f, struct fence_cb *cb)
 static void arm(struct bind_queue *queue, struct smri_bind_job *j)
 {
 	struct gpuvm_queues *q = queue->vm;
+	struct smri_bind_sync *in;
 	unsigned int over = 0;
 
-	for (struct smr_pool_obj *obj = j->in.head; obj; obj = obj->next) {
-		struct smri_bind_sync *sync = (struct smri_bind_sync *)obj;
-
-		over += fence_add_callback(sync->fence, &sync->cb, in_signaled) != 0;
-	}
+	smri_bind_for_each(in, &j->in)
+		over += fence_add_callback(in->fence, &in->cb, in_signaled) != 0;
 	mt_lock_acquire(&q->lock);
 	j->waits -= over;
 	j->committed = true;

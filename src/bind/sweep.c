@@ -114,12 +114,12 @@ static struct leaving erase_pieces(struct gpuvm_queues *q, const struct gpuva *v
 void smri_bind_erase_all(struct gpuvm_queues *q, const struct smr_pool_list *removed)
 {
 	struct leaving l = { UINT64_MAX, 0, 0 };
+	const struct smri_bind_va *v;
 
-	for (const struct smr_pool_obj *obj = removed->head; obj; obj = obj->next) {
-		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
-
-		if (va->va.addr < l.first || smr_va_last(va) > l.last)
-			l = erase_pieces(q, va);
+	smri_bind_for_each(v, removed)
+	{
+		if (v->va.va.addr < l.first || smr_va_last(&v->va) > l.last)
+			l = erase_pieces(q, &v->va);
 	}
 }
 
