@@ -313,8 +313,16 @@ struct fence *smri_bind_in_get(const struct bind_sync *in);
  * else keep it until the value is reached.
  */
 void smri_bind_in_put(const struct bind_sync *in, struct fence *f);
-/* ops->prepare, which is not NULL. */
-int smri_bind_prepare(struct gpuvm_queues *q, const struct bind_op *op, void **cookie);
+/*
+ * The driver's part of @job's operations: 0, or its error, and *@bad_op is the one that it refuses.
+ * All that have been prepared are to be finished.
+ */
+int smri_bind_prepare(struct gpuvm_queues *q, struct smri_bind_job *job, unsigned int *bad_op);
+void smri_bind_finish(struct gpuvm_queues *q, struct smri_bind_job *job);
+/* Makes @j's records operations @ops: 0 or -ENOMEM, which unmaps are never short of. */
+int smri_bind_set_ops(struct gpuvm_queues *q, struct smri_bind_job *j, const struct bind_op *ops);
+/* Gives back what they refer to, whether all are set or not. */
+void smri_bind_put_ops(struct gpuvm_queues *q, struct smri_bind_job *j);
 void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair);
 void smri_bind_parts_init(struct smri_bind_parts *parts);
 /* Gives all of it back: first to the spare, as far as that lacks it. CONTEXT: may block. */
@@ -335,9 +343,11 @@ void smri_bind_section_begin(struct gpuvm_queues *q);
 void smri_bind_section_end(struct gpuvm_queues *q);
 /* Signals @f, or else @value of @tl. */
 void smri_bind_signal(struct fence *f, struct timeline *tl, uint64_t value, int error);
-/* The step of an unmap that cuts nothing. */
-int smri_bind_step_unmap(struct gpuvm_queues *q, struct smri_bind_va *v, unsigned int index,
-			 void *cookie);
+/*
+ * What is left of a run once the operations' records say what these came to, but for its fences. An
+ * error is a step's. CONTEXT: the section.
+ */
+int smri_bind_carry_out(struct gpuvm_queues *q, struct smri_bind_job *job);
 /* Takes what was removed off the objects' lists. CONTEXT: any section. */
 void smri_bind_unlist(struct smr_pool_list *removed);
 

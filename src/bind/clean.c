@@ -17,7 +17,7 @@ struct over {
 	bool cancel;
 };
 
-static void finish_cookies(struct gpuvm_queues *q, struct smri_bind_job *job)
+void smri_bind_finish(struct gpuvm_queues *q, struct smri_bind_job *job)
 {
 	struct smri_bind_op *op;
 	unsigned int left = job->prepared;
@@ -56,7 +56,7 @@ static void drop_callbacks(struct smri_bind_job *job)
 
 void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job, const struct bind_job *of)
 {
-	finish_cookies(q, job);
+	smri_bind_finish(q, job);
 	smri_bind_job_refuse(q, job, of);
 }
 
@@ -113,7 +113,7 @@ void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job)
 	drop_callbacks(job);
 	take_waiter(q, job, &over);
 	retire_removed(q, job);
-	finish_cookies(q, job);
+	smri_bind_finish(q, job);
 	smri_bind_job_free(q, job);
 	(void)smri_bind_refill(q); /* as far as there is memory */
 	smri_bind_clean_ends(q);

@@ -15,40 +15,25 @@
 
 #include <errno.h>
 
+/* A job on the stack, which no queue has seen. */
 struct run {
 	struct gpuvm_queues *q;
-	const struct bind_job *job;
-	unsigned int prepared;
-	void *cookie[SMRI_BIND_INLINE_OPS];
-	struct gpuvm_bo *pair[SMRI_BIND_INLINE_OPS]; /* of BIND_UNMAP_ALLs, with a reference */
-	struct smr_pool_list removed;
+	const struct bind_job *of;
+	struct smri_bind_job job;
+	struct smri_bind_op ops[SMRI_BIND_INLINE_OPS];
 };
+
+static void begin(struct run *r)
+{
+	smr_pool_list_init(&r->job.ops);
+	for (unsigned int i = 0; i < r->of->nr_ops; i++)
+		smr_pool_list_add(&r->job.ops, &r->ops[i].obj);
+	(void)smri_bind_set_ops(r->q, &r->job, r->of->ops);
+}
 
 static bool waits(const struct bind_job *job)
 {
 	return !(job->flags & BIND_NONBLOCK);
-}
-
-static int prepare(struct run *r)
-{
-	const struct bind_ops *ops = r->q->ops;
-	int err = 0;
-
-	while (ops && ops->prepare && r->prepared < r->job->nr_ops && !err) {
-		err = smri_bind_prepare(r->q, &r->job->ops[r->prepared], &r->cookie[r->prepared]);
-		r->prepared += !err;
-	}
-	return err;
-}
-
-static void finish(struct run *r)
-{
-	const struct bind_ops *ops = r->q->ops;
-
-	for (unsigned int i = 0; ops && ops->finish && i < r->prepared; i++)
-		ops->finish(r->q->vm, r->cookie[i], r->q->priv);
-	for (unsigned int i = 0; i < r->job->nr_ops; i++)
-		smri_bind_put_pair(r->q, r->pair[i]);
 }
 
 /* An in-fence that is waited for, on the waiter's stack. */
@@ -206,92 +191,71 @@ static bool cuts(struct gpuvm *vm, const struct bind_job *job, unsigned int inde
 	return cut;
 }
 
-static void note(struct smr_pool_list *removed, struct gpuva *va, unsigned int index)
+static void note(struct run *r, struct smri_bind_op *op, struct gpuva *va)
 {
 	struct smri_bind_va *v = smri_bind_va_of(va);
 
 	v->gone = 1;
 	v->keep = 0;
-	v->born = index; /* nobody asks any more who made it */
-	smr_pool_list_add(removed, &v->obj);
+	smr_pool_list_add(&op->removed, &v->obj);
+	r->job.fewer++;
 }
 
-static void take_range(struct run *r, unsigned int index)
+static void take_range(struct run *r, struct smri_bind_op *op)
 {
-	const struct bind_op *req = &r->job->ops[index];
 	struct gpuvm *vm = r->q->vm;
 	struct smr_split s;
 	struct gpuva *va;
 
-	smr_split_begin(&s, vm, &vm->tree, req->addr, req->range, NULL);
+	smr_split_begin(&s, vm, &vm->tree, op->req.addr, op->req.range, NULL);
 	while ((va = smr_split_next_va(&s))) {
-		note(&r->removed, va, index);
+		note(r, op, va);
 		smri_bind_erase(r->q, va);
 	}
 }
 
 /* Those taken out before are on the object's list still. */
-static void hide_all(struct run *r, unsigned int index, struct smr_pool_list *removed)
+static void take_object(struct run *r, struct smri_bind_op *op)
 {
-	struct gpuvm_object *obj = r->job->ops[index].obj;
-	struct gpuvm_bo *pair;
+	struct gpuvm_object *obj = op->req.obj;
 	struct gpuva *va;
 
 	gpuvm_object_lock(obj);
-	pair = gpuvm_bo_find(r->q->vm, obj);
-	if (pair) {
-		gpuvm_bo_for_each_va(va, pair)
+	op->pair = gpuvm_bo_find(r->q->vm, obj);
+	if (op->pair) {
+		gpuvm_bo_for_each_va(va, op->pair)
 		{
 			if (!smri_bind_va_of(va)->gone)
-				note(removed, va, index);
+				note(r, op, va);
 		}
-		smr_gpuvm_bo_hide(pair);
+		smr_gpuvm_bo_hide(op->pair);
 	}
 	gpuvm_object_unlock(obj);
-	r->pair[index] = pair;
-}
-
-static void take_object(struct run *r, unsigned int index)
-{
-	struct smr_pool_list removed;
-
-	smr_pool_list_init(&removed);
-	hide_all(r, index, &removed);
-	smri_bind_erase_all(r->q, &removed);
-	smr_pool_list_move(&r->removed, &removed);
+	smri_bind_erase_all(r->q, &op->removed);
 }
 
 /* 0, or -ENOMEM and nothing has changed. */
 static int apply(struct run *r)
 {
-	const struct bind_job *job = r->job;
 	struct gpuvm *vm = r->q->vm;
+	struct smri_bind_op *op;
 	bool cut = false;
 
 	gpuvm_lock(vm);
-	for (unsigned int i = 0; i < job->nr_ops && !cut; i++)
-		cut = job->ops[i].type == BIND_UNMAP && cuts(vm, job, i);
-	for (unsigned int i = 0; i < job->nr_ops && !cut; i++) {
-		if (job->ops[i].type == BIND_UNMAP)
-			take_range(r, i);
+	for (unsigned int i = 0; i < r->of->nr_ops && !cut; i++)
+		cut = r->of->ops[i].type == BIND_UNMAP && cuts(vm, r->of, i);
+	smri_bind_for_each(op, &r->job.ops)
+	{
+		if (cut)
+			break;
+		if (op->req.type == BIND_UNMAP)
+			take_range(r, op);
 		else
-			take_object(r, i);
+			take_object(r, op);
 	}
-	smr_gpuvm_count(vm, 0, r->removed.nr);
+	smr_gpuvm_count(vm, 0, r->job.fewer);
 	gpuvm_unlock(vm);
 	return cut ? -ENOMEM : 0;
-}
-
-static int steps(struct run *r)
-{
-	int err = 0;
-
-	for (struct smr_pool_obj *obj = r->removed.head; obj && !err; obj = obj->next) {
-		struct smri_bind_va *v = (struct smri_bind_va *)obj;
-
-		err = smri_bind_step_unmap(r->q, v, (unsigned int)v->born, r->cookie[v->born]);
-	}
-	return err;
 }
 
 static void signal_out(const struct bind_job *job, int error)
@@ -310,11 +274,8 @@ static int run(struct run *r, bool *applied)
 	err = apply(r);
 	*applied = !err;
 	if (!err) {
-		err = steps(r);
-		smri_bind_unlist(&r->removed);
-		if (err)
-			bind_vm_ban(q->vm);
-		signal_out(r->job, err);
+		err = smri_bind_carry_out(q, &r->job);
+		signal_out(r->of, err);
 	}
 	smri_bind_section_end(q);
 	return err;
@@ -324,13 +285,16 @@ static int run(struct run *r, bool *applied)
 static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 {
 	struct gpuvm_queues *q = r->q;
-	unsigned long removed = r->removed.nr;
+	struct smr_pool_list removed;
+	struct smri_bind_op *op;
 
+	smr_pool_list_init(&removed);
+	smri_bind_for_each(op, &r->job.ops) smr_pool_list_move(&removed, &op->removed);
 	mt_lock_acquire(&q->lock);
 	smri_bind_disown(q, SMRI_BIND_RUN);
 	mt_lock_release(&q->lock);
-	smri_bind_sweep(q, &r->removed);
-	smr_pool_retire(&q->pool[SMRI_BIND_VAS], &r->removed);
+	smri_bind_sweep(q, &removed);
+	smr_pool_retire(&q->pool[SMRI_BIND_VAS], &removed);
 	mt_lock_acquire(&q->lock);
 	queue->finished++;
 	if (applied) {
@@ -338,7 +302,7 @@ static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 		q->stats.unmaps_inline++;
 		q->stats.completed += !err;
 		q->stats.failed += err != 0;
-		q->stats.vas_live -= removed;
+		q->stats.vas_live -= r->job.fewer;
 	}
 	q->lingers = false;
 	smri_bind_disown(q, SMRI_BIND_CLEAN);
@@ -355,25 +319,23 @@ static int result(struct bind_job *job, bool applied, int err)
 
 int smri_bind_inline(struct bind_queue *queue, struct bind_job *job)
 {
-	struct run r = { .q = queue->vm, .job = job };
+	struct run r = { .q = queue->vm, .of = job };
 	bool applied = false;
 	int err;
 
 	if (job->nr_ops > SMRI_BIND_INLINE_OPS)
 		return -ENOMEM;
-	smr_pool_list_init(&r.removed);
+	begin(&r);
 	err = wait_for_in(queue, job);
-	if (!err) {
-		err = prepare(&r);
-		if (err)
-			job->bad_op = r.prepared;
-	}
+	if (!err)
+		err = smri_bind_prepare(r.q, &r.job, &job->bad_op);
 	if (!err)
 		err = own(queue, job);
 	if (!err) {
 		err = run(&r, &applied);
 		end(&r, queue, applied, err);
 	}
-	finish(&r);
+	smri_bind_finish(r.q, &r.job);
+	smri_bind_put_ops(r.q, &r.job);
 	return result(job, applied, err);
 }

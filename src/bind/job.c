@@ -168,7 +168,7 @@ static int get_pair(struct gpuvm_queues *q, struct smri_bind_op *op)
 	return op->spare ? 0 : -ENOMEM;
 }
 
-static int set_ops(struct gpuvm_queues *q, struct smri_bind_job *j, const struct bind_op *ops)
+int smri_bind_set_ops(struct gpuvm_queues *q, struct smri_bind_job *j, const struct bind_op *ops)
 {
 	struct smri_bind_op *op;
 	int err = 0;
@@ -275,7 +275,7 @@ void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair)
 	gpuvm_object_put(obj);
 }
 
-static void drop_pairs(struct gpuvm_queues *q, struct smri_bind_job *j)
+void smri_bind_put_ops(struct gpuvm_queues *q, struct smri_bind_job *j)
 {
 	struct smri_bind_op *op;
 
@@ -305,7 +305,7 @@ void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *j)
 {
 	struct smri_bind_parts parts;
 
-	drop_pairs(q, j);
+	smri_bind_put_ops(q, j);
 	drop_syncs(j);
 	fence_put(j->done);
 	smri_bind_parts_init(&parts);
@@ -350,7 +350,7 @@ static struct smri_bind_job *set_up(struct gpuvm_queues *q, struct smri_bind_job
 	if (!*err)
 		*err = set_syncs(j, syncs, of);
 	if (!*err)
-		*err = set_ops(q, j, of->ops);
+		*err = smri_bind_set_ops(q, j, of->ops);
 	if (!*err)
 		return j;
 	smr_pool_list_move(&j->out, syncs); /* they have no fence, and go with it */

@@ -263,8 +263,9 @@ static int call_step(struct gpuvm_queues *q, const struct bind_step *step)
 	return q->ops && q->ops->step ? smri_bind_answer(q->ops->step(q->vm, step, q->priv)) : 0;
 }
 
-int smri_bind_step_unmap(struct gpuvm_queues *q, struct smri_bind_va *v, unsigned int index,
-			 void *cookie)
+/* The step of an unmap that cuts nothing. */
+static int step_unmap(struct gpuvm_queues *q, struct smri_bind_va *v, unsigned int index,
+		      void *cookie)
 {
 	struct gpuva_op op = { .op = GPUVA_OP_UNMAP, .unmap = { &v->va, v->keep } };
 	struct bind_step step = { .op = &op, .index = index, .cookie = cookie };
@@ -323,7 +324,7 @@ static int steps_of_change(struct gpuvm_queues *q, struct smri_bind_op *op, unsi
 		if (prev || next)
 			err = step_remap(q, v, prev, next, index, op->cookie);
 		else
-			err = smri_bind_step_unmap(q, v, index, op->cookie);
+			err = step_unmap(q, v, index, op->cookie);
 	}
 	return !err && op->map ? step_map(q, op->map, index, op->cookie) : err;
 }
@@ -456,13 +457,11 @@ static void announce(struct gpuvm_queues *q, struct smri_bind_job *job)
 	mt_lock_release(&q->lock);
 }
 
-static int change(struct gpuvm_queues *q, struct smri_bind_job *job)
+int smri_bind_carry_out(struct gpuvm_queues *q, struct smri_bind_job *job)
 {
 	struct smri_bind_op *op;
-	int err;
+	int err = steps(q, job);
 
-	apply(q, job);
-	err = steps(q, job);
 	smri_bind_for_each(op, &job->ops) smri_bind_unlist(&op->removed);
 	if (err)
 		bind_vm_ban(q->vm);
@@ -488,7 +487,11 @@ void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job)
 	if (!job->cancel)
 		announce(q, job);
 	smri_bind_section_begin(q);
-	job->error = job->cancel ? -ECANCELED : change(q, job);
+	job->error = -ECANCELED;
+	if (!job->cancel) {
+		apply(q, job);
+		job->error = smri_bind_carry_out(q, job);
+	}
 	signal_out(job);
 	smri_bind_section_end(q);
 	if (!job->cancel)

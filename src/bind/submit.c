@@ -254,13 +254,7 @@ static struct smri_bind_job *reserve(struct bind_queue *queue, const struct bind
 	return j;
 }
 
-int smri_bind_prepare(struct gpuvm_queues *q, const struct bind_op *op, void **cookie)
-{
-	return smri_bind_answer(q->ops->prepare(q->vm, op, cookie, q->priv));
-}
-
-/* On an error *@bad_op is the operation that the driver refuses. */
-static int prepare(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int *bad_op)
+int smri_bind_prepare(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int *bad_op)
 {
 	struct smri_bind_op *op;
 	int err = 0;
@@ -269,7 +263,7 @@ static int prepare(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned int
 		return 0;
 	smri_bind_for_each(op, &j->ops)
 	{
-		err = smri_bind_prepare(q, &op->req, &op->cookie);
+		err = smri_bind_answer(q->ops->prepare(q->vm, &op->req, &op->cookie, q->priv));
 		if (err) {
 			*bad_op = j->prepared;
 			break;
@@ -532,7 +526,7 @@ static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bi
 		waiter.noted = &j->waiter;
 		j->waiter = &waiter;
 	}
-	err = prepare(q, j, &job->bad_op);
+	err = smri_bind_prepare(q, j, &job->bad_op);
 	if (!err)
 		err = commit(queue, j);
 	if (err) {
