@@ -176,19 +176,12 @@ static smr_noinline void *next(struct ma_state *mas, unsigned long max, bool gap
 
 	if (mas->last >= max)
 		return stop_at_once(mas, ma_overflow);
-	switch (before) {
-	case ma_error:
+	if (before == ma_error)
 		return NULL;
-	case ma_active:
-	case ma_overflow:
-		if (smr_likely(mas->node)) {
-			if (!hold(mas, mas->last, &root))
-				return smr_compact_next(mas, root, before);
-			return step_up(mas, max, gaps, true);
-		}
-		break;
-	default:
-		break;
+	if ((before == ma_active || before == ma_overflow) && smr_likely(mas->node)) {
+		if (!hold(mas, mas->last, &root))
+			return smr_compact_next(mas, root, before);
+		return step_up(mas, max, gaps, true);
 	}
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_next(mas, root, before);
@@ -205,19 +198,12 @@ static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gap
 
 	if (mas->index <= min)
 		return stop_at_once(mas, ma_underflow);
-	switch (before) {
-	case ma_error:
+	if (before == ma_error)
 		return NULL;
-	case ma_active:
-	case ma_underflow:
-		if (smr_likely(mas->node)) {
-			if (!hold(mas, mas->index, &root))
-				return smr_compact_prev(mas, root, min);
-			return step_down(mas, min, gaps);
-		}
-		break;
-	default:
-		break;
+	if ((before == ma_active || before == ma_underflow) && smr_likely(mas->node)) {
+		if (!hold(mas, mas->index, &root))
+			return smr_compact_prev(mas, root, min);
+		return step_down(mas, min, gaps);
 	}
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_prev(mas, root, min);
