@@ -179,7 +179,7 @@ smr_inline void take_pieces(struct smr_edit *e, const struct place *p, enum smr_
 /* Does an entry take the place of a run, all of it? That may be better than an edit (plan.c). */
 smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
-	return e->i < e->j && !e->front && !e->behind && smr_edit_is_free(e, slots_of(p, kind));
+	return e->i < e->j && !e->front && !e->behind && smr_is_gap(slots_of(p, kind), e->i, e->j);
 }
 
 /*
@@ -506,7 +506,7 @@ smr_inline int path_store(enum smr_kind kind, struct maple_tree *mt, const struc
 	struct smr_edit e;
 	bool fits = plan_store(kind, &e, &p, first, last, entry);
 
-	if ((!fits && !e.ranges) || (free_only && !smr_edit_is_free(&e, slots_of(&p, kind))))
+	if ((!fits && !e.ranges) || (free_only && !smr_is_gap(slots_of(&p, kind), e.i, e.j)))
 		return -EAGAIN;
 	if (smr_unlikely(!fits)) {
 		struct smr_edit shared = e; /* so that compilers keep the other in registers */

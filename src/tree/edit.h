@@ -43,12 +43,6 @@ smr_inline bool smr_edit_empties(const struct smr_edit *e, const void *entry)
 	return !entry && e->ranges && e->first == 0 && e->last == ULONG_MAX;
 }
 
-/* Does the store meet nothing but a gap in the leaf with @slots? */
-smr_inline bool smr_edit_is_free(const struct smr_edit *e, void *const *slots)
-{
-	return !slots[e->i] && smr_run_to(slots, e->i, e->j) == e->j;
-}
-
 /*
  * Does it, with the node at the head of mas->alloc if it takes one, and leaves the cursor where a
  * store does. CONTEXT: HOLDS tree lock.

@@ -578,14 +578,6 @@ static bool erases_slot(struct smr_write *w)
 	return true;
 }
 
-/* Does the store take the place of a gap in pieces, and of nothing else? */
-static bool fills_run(const struct smr_write *w)
-{
-	void *const *slots = smr_slots(w->mas->node);
-
-	return w->entry && !slots[w->i] && smr_run_to(slots, w->i, w->j) == w->j;
-}
-
 /* The cheapest form that does it. */
 smr_inline void choose_form(struct smr_write *w)
 {
@@ -602,7 +594,7 @@ smr_inline void choose_form(struct smr_write *w)
 		mas->offset = w->j;
 	} else if (fits && smr_editable(w->mt, mas->node)) {
 		w->what = SMR_INPLACE;
-	} else if (exact && may_swap(w) && fills_run(w)) {
+	} else if (exact && w->entry && may_swap(w) && smr_is_gap(slots, w->i, w->j)) {
 		w->what = SMR_JOIN;
 		mas->offset = w->j;
 	} else if (fits) {

@@ -52,7 +52,7 @@ smr_inline int smri_plan(struct smr_write *w, struct ma_state *mas, unsigned lon
 		return smri_plan_compact(w, free_only);
 	w->former = smr_slots(mas->node)[mas->offset];
 	if (smr_unlikely(!smr_edit_store(&w->edit, mas, first, last, entry)) ||
-	    (free_only && !smr_edit_is_free(&w->edit, smr_slots(mas->node))))
+	    (free_only && !smr_is_gap(smr_slots(mas->node), w->edit.i, w->edit.j)))
 		return smri_plan_beyond(w, free_only);
 	smri_plan_edit(w);
 	return 0;

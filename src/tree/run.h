@@ -149,6 +149,12 @@ smr_inline unsigned int smr_run_to(void *const *slots, unsigned int i, unsigned 
 	return i;
 }
 
+/* Are ranges [i..j] a gap, or a part of one? */
+smr_inline bool smr_is_gap(void *const *slots, unsigned int i, unsigned int j)
+{
+	return !slots[i] && smr_run_to(slots, i, j) == j;
+}
+
 /* May ranges [from..to] of a leaf whose last is @end all be NULL? Not if that is all of it. */
 smr_inline bool smr_may_run(const struct maple_tree *mt, unsigned int from, unsigned int to,
 			    unsigned int end)

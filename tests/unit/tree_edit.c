@@ -727,7 +727,7 @@ static void tells_what_is_free(void **state)
 		for (unsigned long last = first; last < 808; last++) {
 			assert_true(smr_walk_to(b.mas, first));
 			assert_true(smr_edit_store(&e, b.mas, first, last, entry_of(&b)));
-			assert_int_equal(smr_edit_is_free(&e, smr_slots(b.mas->node)),
+			assert_int_equal(smr_is_gap(smr_slots(b.mas->node), e.i, e.j),
 					 first >= 803 && last <= 806);
 		}
 	bed_free(&b);
