@@ -17,6 +17,19 @@ smr_inline void smr_lock_internal(struct maple_tree *mt)
 	mtree_lock(mt);
 }
 
+/* The same for what may be called of any tree: who has an external lock has taken that himself. */
+smr_inline void smr_lock_tree(struct maple_tree *mt)
+{
+	if (!mt_external_lock(mt))
+		mtree_lock(mt);
+}
+
+smr_inline void smr_unlock_tree(struct maple_tree *mt)
+{
+	if (!mt_external_lock(mt))
+		mtree_unlock(mt);
+}
+
 #ifdef SMR_LOCKCHECK
 
 /* @mt, or the tree that it is a transaction's view of, is about to be written. */

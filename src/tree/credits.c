@@ -87,18 +87,6 @@ static void set_left(struct mt_credits *c, struct maple_tree *mt, unsigned long 
 
 /* ---- Reserving ---- */
 
-static void lock_tree(struct maple_tree *mt)
-{
-	if (!mt_external_lock(mt))
-		mtree_lock(mt);
-}
-
-static void unlock_tree(struct maple_tree *mt)
-{
-	if (!mt_external_lock(mt))
-		mtree_unlock(mt);
-}
-
 /*
  * Adds the credits if @nodes has what they take; else how many nodes that is. Holders look at their
  * credits and at reach without the lock, so neither changes before the nodes are pledged. CONTEXT:
@@ -144,10 +132,10 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 	if (mt_in_rcu(mt) && gfpflags_allow_blocking(gfp) && !smr_grace_start(mt->ma_rcu))
 		return -ENOMEM;
 	do {
-		lock_tree(mt);
+		smr_lock_tree(mt);
 		err = smr_pledge_is_open(mt) ? -EBUSY : 0;
 		more = err ? 0 : try_reserve(c, nr, &nodes);
-		unlock_tree(mt);
+		smr_unlock_tree(mt);
 		if (more)
 			err = smr_mem_obtain(smr_mem_of(mt), &nodes, more - nodes.nr, gfp);
 	} while (more && !err);
@@ -172,14 +160,14 @@ static void give_back(struct mt_credits *c, unsigned long nr)
 {
 	struct maple_tree *mt = c->mt;
 
-	lock_tree(mt);
+	smr_lock_tree(mt);
 	smr_assert(!smr_pledge_is_open(mt));
 	if (!smr_pledge_is_open(mt)) {
 		set_left(c, mt, c->left - (nr < c->left ? nr : c->left));
 		forget_begun(c);
 		smr_pledge_settle(mt);
 	}
-	unlock_tree(mt);
+	smr_unlock_tree(mt);
 }
 
 void mt_credits_return(struct mt_credits *c, unsigned long nr)
@@ -208,7 +196,7 @@ size_t mt_credits_bytes(const struct mt_credits *c)
 	struct maple_tree *mt = c->mt;
 	unsigned long reach, per_store, shared, nodes = 0;
 
-	lock_tree(mt);
+	smr_lock_tree(mt);
 	reach = mt->ma_pledge.reach;
 	per_store = smr_store_nodes(reach);
 	shared = mt->ma_pledge.pledged - smr_working_nodes(mt, mt->ma_pledge.working, reach) -
@@ -219,7 +207,7 @@ size_t mt_credits_bytes(const struct mt_credits *c)
 		nodes = smr_working_nodes(mt, c->batch, reach) +
 			(unsigned long)((double)shared * (double)c->left /
 					(double)mt->ma_pledge.recycling);
-	unlock_tree(mt);
+	smr_unlock_tree(mt);
 	return nodes * MT_NODE_SIZE;
 }
 

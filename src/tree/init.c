@@ -57,20 +57,17 @@ bool mt_lock_is_held(const struct maple_tree *mt)
 /* Readers look at the flags too, hence the store; writers of them hold the lock. */
 static void set_rcu(struct maple_tree *mt, unsigned int rcu)
 {
-	bool lock = !mt_external_lock(mt);
 	unsigned int flags;
 
 	if (mt_in_rcu(mt) == !!rcu)
 		return;
 	if (rcu)
 		smr_grace_start(mt->ma_rcu);
-	if (lock)
-		mtree_lock(mt);
+	smr_lock_tree(mt);
 	smr_assert(!smr_pledge_is_open(mt));
 	flags = mt->ma_flags & ~(unsigned int)MT_FLAGS_USE_RCU;
 	smr_store(&mt->ma_flags, flags | rcu, RELAXED);
-	if (lock)
-		mtree_unlock(mt);
+	smr_unlock_tree(mt);
 }
 
 void mt_set_in_rcu(struct maple_tree *mt)
