@@ -49,7 +49,10 @@ smr_inline bool smri_take_local(struct mt_mem *mem, struct smr_nodes *out, unsig
 	return true;
 }
 
-/* One node, or NULL. */
+/*
+ * One node, or NULL. As a list of one, by smr_mem_take(), it would have to be in memory: an erase
+ * took nine instructions more.
+ */
 smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 {
 	struct smr_mag *mag = smri_mag_mine(mem);
