@@ -142,7 +142,7 @@ void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *
 			smri_load_group(top, index, entry, part);
 		else
 			for (unsigned int i = 0; i < part; i++)
-				entry[i] = index[i] == 0 && !xa_is_zero(top) ? top : NULL;
+				entry[i] = index[i] == 0 ? top : NULL;
 		read_end(s);
 	}
 }

@@ -206,7 +206,7 @@ SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key
 	unsigned int i;
 
 	if (smr_unlikely(!smr_is_enode(top)))
-		return key == 0 && !xa_is_zero(top) ? top : NULL;
+		return key == 0 ? top : NULL;
 	SMR_ISA(smr_aim_at)(&aim, key);
 	for (;;) {
 		while (smr_likely(smr_enode_ninner(top)))
