@@ -123,6 +123,19 @@ smr_inline unsigned int smri_below_near_any(const struct smr_node *node,
 	return smri_below(node->b32, SMRI_NEAR_BOUNDS, limit);
 }
 
+/* The bounds on a narrow node's first line. */
+#define SMRI_FEW_BOUNDS 12
+
+_Static_assert(offsetof(struct smr_node, b32[SMRI_FEW_BOUNDS]) == SMR_CACHE_LINE, "a line");
+
+/* How many of those are below the limits. */
+smr_inline unsigned int smri_below_few_any(const struct smr_node *node, const struct smr_node *head,
+					   int32_t limit)
+{
+	(void)head;
+	return smri_below(node->b32, SMRI_FEW_BOUNDS, limit);
+}
+
 /* How many bounds of a short leaf are below the limit. */
 smr_inline unsigned int smri_below_short_any(const struct smr_node *node, int16_t limit)
 {

@@ -101,6 +101,19 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_below_with(const struct smr_node *n
 			  smri_lt32(bound + 12, all), smri_lt32(bound + 20, all)));
 }
 
+SMR_TARGET_avx2 smr_inline unsigned int smri_below_few_avx2(const struct smr_node *node,
+							    smri_head_avx2 head, __m256i all)
+{
+	__m128i four = _mm_cmpgt_epi32(_mm256_castsi256_si128(all), smri_four(node->b32));
+	__m256i eight = smri_lt32(node->b32 + 4, all);
+
+	_Static_assert(SMRI_FEW_BOUNDS == 12, "four and a vector");
+	(void)head;
+	return (unsigned int)__builtin_popcount(
+		(unsigned int)_mm_movemask_ps(_mm_castsi128_ps(four)) << 8 |
+		(unsigned int)_mm256_movemask_ps(_mm256_castsi256_ps(eight)));
+}
+
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_near_avx2(const struct smr_node *node,
 							     __m128i head, __m256i all)
 {

@@ -53,6 +53,16 @@ SMR_TARGET_avx512 smr_inline bool smri_measured_avx512(__m128i as, __m512i head)
 	return !_mm_mask_cmpneq_epi8_mask(those, as, _mm512_castsi512_si128(head));
 }
 
+SMR_TARGET_avx512 smr_inline unsigned int smri_below_few_avx512(const struct smr_node *node,
+								__m512i head, __m512i all)
+{
+	const __mmask16 bounds = 0xfff0;
+
+	_Static_assert(SMRI_FEW_BOUNDS == 12, "those that come with the header");
+	(void)node;
+	return (unsigned int)__builtin_popcount(_mm512_mask_cmpgt_epi32_mask(bounds, all, head));
+}
+
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_near_avx512(const struct smr_node *node,
 								 __m512i head, __m512i all)
 {

@@ -199,15 +199,40 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * ai
 	return smr_kind_slots(node, SMR_NLEAF) + *i;
 }
 
+/*
+ * The first step down, of a key whose aim is to be taken. The top is the same node for all keys: it
+ * is in the nearest cache, and whether it is a narrow one of few children, as every other top is,
+ * will be foreseen. What that saves is a tenth of a look-up.
+ */
+SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_from_top)(struct SMR_ISA(smr_aim) * aim,
+						      const void *top, unsigned long key,
+						      unsigned int *i)
+{
+	struct smr_node *node = smr_kind_node(top, SMR_NINNER);
+	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
+
+	aim->key = key;
+	aim->measure = SMR_ISA(smri_measure_of)(head);
+	aim->limits = SMR_ISA(smri_limits_of)(smri_limit(node, key));
+	aim->shift = node->shift;
+	*i = smr_likely(node->count <= SMRI_FEW_BOUNDS + 1)
+		     ? SMR_ISA(smri_below_few)(node, head, aim->limits)
+		     : SMR_ISA(smri_below_inner)(node, head, aim->limits);
+	return smr_slot_read(smr_kind_slots(node, SMR_NINNER) + *i);
+}
+
 /* What the normal API returns for @key, within the section that @top was read in. */
 SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key)
 {
 	struct SMR_ISA(smr_aim) aim;
 	unsigned int i;
 
-	if (smr_unlikely(!smr_is_enode(top)))
+	if (smr_likely(smr_enode_is(top, SMR_NINNER)))
+		top = SMR_ISA(smr_from_top)(&aim, top, key, &i);
+	else if (smr_is_enode(top))
+		SMR_ISA(smr_aim_at)(&aim, key);
+	else
 		return key == 0 ? top : NULL;
-	SMR_ISA(smr_aim_at)(&aim, key);
 	for (;;) {
 		while (smr_likely(smr_enode_ninner(top)))
 			top = smr_slot_read(SMR_ISA(smri_narrow_child)(&aim, top, true, &i));

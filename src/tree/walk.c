@@ -39,10 +39,16 @@ bool smri_path_renew(struct ma_state *mas)
 							       void *top, unsigned long key)     \
 	{                                                                                        \
 		struct smr_aim_##isa aim;                                                        \
-		unsigned int d, i;                                                               \
+		unsigned int d = 0, i;                                                           \
                                                                                                  \
-		smr_aim_at_##isa(&aim, key);                                                     \
-		for (d = 0; !smr_enode_leaf(top); d++) {                                         \
+		if (smr_likely(smr_enode_is(top, SMR_NINNER))) {                                 \
+			node[d] = top;                                                           \
+			top = smr_from_top_##isa(&aim, top, key, &i);                            \
+			slot[d++] = (unsigned char)i;                                            \
+		} else {                                                                         \
+			smr_aim_at_##isa(&aim, key);                                             \
+		}                                                                                \
+		for (; !smr_enode_leaf(top); d++) {                                              \
 			node[d] = top;                                                           \
 			top = smr_slot_read(smr_child_##isa(&aim, top, true, &i));               \
 			slot[d] = (unsigned char)i;                                              \

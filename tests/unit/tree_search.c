@@ -31,60 +31,76 @@ static bool have_avx512(void)
 }
 #endif
 
-/* How many of @below bounds are on a narrow node's first two lines. */
-static unsigned int near_of(unsigned int below)
+/* How many of @below bounds are among a node's first @n. */
+static unsigned int among(unsigned int below, unsigned int n)
 {
-	return below < SMRI_NEAR_BOUNDS ? below : SMRI_NEAR_BOUNDS;
+	return below < n ? below : n;
 }
 
 /* Keys that lie on, just below and just above each bound are all that can be told apart. */
-#define DEFINE_COUNTS(isa)                                                                      \
-	SMR_TARGET_##isa static unsigned int below_inner_##isa(smri_limits_##isa limits)        \
-	{                                                                                       \
-		return smri_below_inner_##isa(&node, smri_head_of_##isa(&node), limits);        \
-	}                                                                                       \
-                                                                                                \
-	SMR_TARGET_##isa static unsigned int below_leaf_##isa(smri_limits_##isa limits)         \
-	{                                                                                       \
-		return smri_below_leaf_##isa(&node, smri_head_of_##isa(&node), limits);         \
-	}                                                                                       \
-                                                                                                \
-	SMR_TARGET_##isa static unsigned int below_near_##isa(smri_limits_##isa limits)         \
-	{                                                                                       \
-		return smri_below_near_##isa(&node, smri_head_of_##isa(&node), limits);         \
-	}                                                                                       \
-                                                                                                \
-	SMR_TARGET_##isa static void counts_of_##isa(unsigned int used, enum smr_kind kind,     \
-						     int64_t key, unsigned int below,           \
-						     unsigned int upto)                         \
-	{                                                                                       \
-		smri_limits_##isa limits = smri_limits_of_##isa((int32_t)key);                  \
-                                                                                                \
-		(void)used;                                                                     \
-		if (smr_kind_narrow(kind))                                                      \
-			assert_int_equal(below_near_##isa(limits), near_of(below));             \
-		if (kind == SMR_NINNER)                                                         \
-			assert_int_equal(below_inner_##isa(limits), below);                     \
-		else if (kind == SMR_NLEAF)                                                     \
-			assert_int_equal(below_leaf_##isa(limits), below);                      \
-		else if (kind == SMR_WINNER)                                                    \
-			assert_int_equal(smri_upto_inner_##isa(node.b64, key), upto);           \
-		else if (kind == SMR_SLEAF)                                                     \
-			assert_int_equal(smri_below_short_##isa(&node, (int16_t)key), below);   \
-		else                                                                            \
-			assert_int_equal(smri_upto_leaf_##isa(node.b64, key), upto);            \
-	}                                                                                       \
-                                                                                                \
-	SMR_TARGET_##isa static unsigned int search_##isa(const void *enode, unsigned long key) \
-	{                                                                                       \
-		return smr_enode_leaf(enode) ? smr_search_leaf_##isa(enode, key)                \
-					     : smr_search_inner_##isa(enode, key);              \
-	}                                                                                       \
-                                                                                                \
-	SMR_TARGET_##isa static bool measured_##isa(const struct smr_node *as)                  \
-	{                                                                                       \
-		return smri_measured_##isa(smri_measure_of_##isa(smri_head_of_##isa(as)),       \
-					   smri_head_of_##isa(&node));                          \
+#define DEFINE_COUNTS(isa)                                                                        \
+	SMR_TARGET_##isa static unsigned int below_inner_##isa(smri_limits_##isa limits)          \
+	{                                                                                         \
+		return smri_below_inner_##isa(&node, smri_head_of_##isa(&node), limits);          \
+	}                                                                                         \
+                                                                                                  \
+	SMR_TARGET_##isa static unsigned int below_leaf_##isa(smri_limits_##isa limits)           \
+	{                                                                                         \
+		return smri_below_leaf_##isa(&node, smri_head_of_##isa(&node), limits);           \
+	}                                                                                         \
+                                                                                                  \
+	SMR_TARGET_##isa static unsigned int below_near_##isa(smri_limits_##isa limits)           \
+	{                                                                                         \
+		return smri_below_near_##isa(&node, smri_head_of_##isa(&node), limits);           \
+	}                                                                                         \
+                                                                                                  \
+	SMR_TARGET_##isa static unsigned int below_few_##isa(smri_limits_##isa limits)            \
+	{                                                                                         \
+		return smri_below_few_##isa(&node, smri_head_of_##isa(&node), limits);            \
+	}                                                                                         \
+                                                                                                  \
+	SMR_TARGET_##isa static void counts_of_##isa(unsigned int used, enum smr_kind kind,       \
+						     int64_t key, unsigned int below,             \
+						     unsigned int upto)                           \
+	{                                                                                         \
+		smri_limits_##isa limits = smri_limits_of_##isa((int32_t)key);                    \
+                                                                                                  \
+		(void)used;                                                                       \
+		if (smr_kind_narrow(kind)) {                                                      \
+			assert_int_equal(below_near_##isa(limits),                                \
+					 among(below, SMRI_NEAR_BOUNDS));                         \
+			assert_int_equal(below_few_##isa(limits), among(below, SMRI_FEW_BOUNDS)); \
+		}                                                                                 \
+		if (kind == SMR_NINNER)                                                           \
+			assert_int_equal(below_inner_##isa(limits), below);                       \
+		else if (kind == SMR_NLEAF)                                                       \
+			assert_int_equal(below_leaf_##isa(limits), below);                        \
+		else if (kind == SMR_WINNER)                                                      \
+			assert_int_equal(smri_upto_inner_##isa(node.b64, key), upto);             \
+		else if (kind == SMR_SLEAF)                                                       \
+			assert_int_equal(smri_below_short_##isa(&node, (int16_t)key), below);     \
+		else                                                                              \
+			assert_int_equal(smri_upto_leaf_##isa(node.b64, key), upto);              \
+	}                                                                                         \
+                                                                                                  \
+	SMR_TARGET_##isa static unsigned int search_##isa(const void *enode, unsigned long key)   \
+	{                                                                                         \
+		struct smr_aim_##isa aim;                                                         \
+		unsigned int i;                                                                   \
+                                                                                                  \
+		if (smr_enode_leaf(enode))                                                        \
+			return smr_search_leaf_##isa(enode, key);                                 \
+		if (smr_enode_ninner(enode)) {                                                    \
+			smr_from_top_##isa(&aim, enode, key, &i);                                 \
+			assert_int_equal(i, smr_search_inner_##isa(enode, key));                  \
+		}                                                                                 \
+		return smr_search_inner_##isa(enode, key);                                        \
+	}                                                                                         \
+                                                                                                  \
+	SMR_TARGET_##isa static bool measured_##isa(const struct smr_node *as)                    \
+	{                                                                                         \
+		return smri_measured_##isa(smri_measure_of_##isa(smri_head_of_##isa(as)),         \
+					   smri_head_of_##isa(&node));                            \
 	}
 
 SMR_EACH_ISA(DEFINE_COUNTS)
