@@ -72,28 +72,24 @@ smr_inline const struct smr_node *smri_head_of_any(const struct smr_node *node)
 	return node;
 }
 
-/* How a narrow node measures its bounds. */
-struct smri_measure {
-	unsigned long base;
-	uint8_t shift;
-};
+/* How a narrow node measures its bounds, with its shift: here its base. */
+typedef unsigned long smri_measure_any;
 
-typedef struct smri_measure smri_measure_any;
-
-/* No node's. */
-smr_inline struct smri_measure smri_measure_none_any(void)
+/* No node's, with a shift that none has. */
+smr_inline unsigned long smri_measure_none_any(void)
 {
-	return (struct smri_measure){ 0, UINT8_MAX };
+	return 0;
 }
 
-smr_inline struct smri_measure smri_measure_of_any(const struct smr_node *head)
+smr_inline unsigned long smri_measure_of_any(const struct smr_node *head)
 {
-	return (struct smri_measure){ head->base, head->shift };
+	return head->base;
 }
 
-smr_inline bool smri_measured_any(struct smri_measure as, const struct smr_node *head)
+smr_inline bool smri_measured_any(unsigned long base, unsigned int shift,
+				  const struct smr_node *head)
 {
-	return head->base == as.base && head->shift == as.shift;
+	return head->base == base && head->shift == shift;
 }
 
 smr_inline unsigned int smri_below_inner_any(const struct smr_node *node,
@@ -273,13 +269,16 @@ smr_inline void smri_limit_each(const struct smr_node *node, const unsigned long
 	}
 }
 
-/* The same of one key. */
+/* The same of one key, which most often lies among the bounds. */
 smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 {
-	int32_t limit;
+	unsigned long units = (key - node->base) >> (node->shift & 63);
 
-	smri_limit_each(node, &key, &limit, 1);
-	return limit;
+	if (smr_unlikely(key < node->base))
+		return 0;
+	if (smr_unlikely(units > SMR_NARROW_MAX))
+		return INT32_MAX;
+	return (int32_t)units + 1;
 }
 
 /* The keys that are compared at once, and the least that it is worth while for. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting bounds with AVX2, for search_simd.h. Compares yield lanes of ones; of narrow bounds they
- * are packed to bytes and gathered into a word of bits to count, of wide ones they are summed. The
- * order that packing leaves the lanes in is of no account to a count.
+ * Counting bounds with AVX2, for search_simd.h. Compares yield lanes of ones; of narrow and short
+ * bounds they are packed to bytes and gathered into a word of bits to count, of wide ones they are
+ * summed. The order that packing leaves the lanes in is of no account to a count.
  */
 #ifndef SMR_TREE_SEARCH_AVX2_H
 #define SMR_TREE_SEARCH_AVX2_H
@@ -24,40 +24,30 @@ SMR_TARGET_avx2 smr_inline void smri_limits_keep_avx2(__m256i *limits)
 	__asm__("" : "+x"(*limits));
 }
 
-/* The header. */
-typedef __m128i smri_head_avx2;
+/* Headers are compared as in plain C: by a vector it takes more instructions. */
+typedef smri_head_any smri_head_avx2;
 
-SMR_TARGET_avx2 smr_inline __m128i smri_head_of_avx2(const struct smr_node *node)
+SMR_TARGET_avx2 smr_inline smri_head_avx2 smri_head_of_avx2(const struct smr_node *node)
 {
-	return _mm_load_si128((const __m128i *)(const void *)node);
+	return smri_head_of_any(node);
 }
 
-/*
- * Base and shift are a header's first nine bytes, and constant; the others are anything. One of
- * them a writer may be about to store: a vector's load gets the byte as it was or as it is, like
- * any other, and it is left out.
- */
-typedef __m128i smri_measure_avx2;
+typedef smri_measure_any smri_measure_avx2;
 
-SMR_TARGET_avx2 smr_inline __m128i smri_measure_none_avx2(void)
+SMR_TARGET_avx2 smr_inline smri_measure_avx2 smri_measure_none_avx2(void)
 {
-	return _mm_set1_epi32(-1);
+	return smri_measure_none_any();
 }
 
-SMR_TARGET_avx2 smr_inline __m128i smri_measure_of_avx2(__m128i head)
+SMR_TARGET_avx2 smr_inline smri_measure_avx2 smri_measure_of_avx2(smri_head_avx2 head)
 {
-	return head;
+	return smri_measure_of_any(head);
 }
 
-SMR_TARGET_avx2 smr_inline bool smri_measured_avx2(__m128i as, __m128i head)
+SMR_TARGET_avx2 smr_inline bool smri_measured_avx2(smri_measure_avx2 base, unsigned int shift,
+						   smri_head_avx2 head)
 {
-	const __m128i those = _mm_setr_epi32(-1, -1, UINT8_MAX, 0);
-
-	_Static_assert(offsetof(struct smr_node, base) == 0 &&
-			       offsetof(struct smr_node, shift) == 8 &&
-			       offsetof(struct smr_node, b32) == 16,
-		       "where they are");
-	return _mm_testz_si128(_mm_xor_si128(head, as), those);
+	return smri_measured_any(base, shift, head);
 }
 
 SMR_TARGET_avx2 smr_inline __m256i smri_lt32(const int32_t *bound, __m256i limit)
@@ -115,14 +105,14 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_below_few_avx2(const struct smr_nod
 }
 
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_near_avx2(const struct smr_node *node,
-							     __m128i head, __m256i all)
+							     smri_head_avx2 head, __m256i all)
 {
 	(void)head;
 	return smri_below_with(node, _mm_set1_epi32(INT32_MAX), all);
 }
 
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_inner_avx2(const struct smr_node *node,
-							      __m128i head, __m256i all)
+							      smri_head_avx2 head, __m256i all)
 {
 	_Static_assert(SMR_NINNER_CAP - 1 == SMRI_NEAR_BOUNDS + 2, "and two");
 	(void)head;
@@ -130,7 +120,7 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_below_inner_avx2(const struct smr_n
 }
 
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_leaf_avx2(const struct smr_node *node,
-							     __m128i head, __m256i all)
+							     smri_head_avx2 head, __m256i all)
 {
 	const int32_t *bound = node->b32;
 	__m256i ends = _mm256_set_m128i(smri_four(bound), smri_four(bound + 36));
@@ -144,32 +134,30 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_below_leaf_avx2(const struct smr_no
 							       << 32);
 }
 
-/* Two bits for each of sixteen, or eight, short bounds that is below the limit. */
-SMR_TARGET_avx2 smr_inline uint32_t smri_lt16(const int16_t *bound, __m256i limit)
+SMR_TARGET_avx2 smr_inline __m256i smri_lt16(const int16_t *bound, __m256i limit)
 {
-	__m256i these = _mm256_load_si256((const __m256i *)(const void *)bound);
-
-	return (uint32_t)_mm256_movemask_epi8(_mm256_cmpgt_epi16(limit, these));
+	return _mm256_cmpgt_epi16(limit, _mm256_load_si256((const __m256i *)(const void *)bound));
 }
 
-SMR_TARGET_avx2 smr_inline uint32_t smri_lt16_eight(const int16_t *bound, __m256i limit)
+SMR_TARGET_avx2 smr_inline __m128i smri_lt16_eight(const int16_t *bound, __m256i limit)
 {
-	__m128i these = _mm_load_si128((const __m128i *)(const void *)bound);
-
-	return (uint32_t)_mm_movemask_epi8(_mm_cmpgt_epi16(_mm256_castsi256_si128(limit), these));
+	return _mm_cmpgt_epi16(_mm256_castsi256_si128(limit),
+			       _mm_load_si128((const __m128i *)(const void *)bound));
 }
 
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_short_avx2(const struct smr_node *node,
 							      int16_t limit)
 {
+	const int16_t *bound = node->b16;
 	__m256i all = _mm256_set1_epi16(limit);
-	uint64_t low = smri_lt16(node->b16 + 8, all), high = smri_lt16(node->b16 + 24, all);
+	__m256i amid = _mm256_packs_epi16(smri_lt16(bound + 8, all), smri_lt16(bound + 24, all));
+	__m128i ends = _mm_packs_epi16(smri_lt16_eight(bound, all),
+				       smri_lt16_eight(bound + 40, all));
 
 	_Static_assert(SMR_SLEAF_CAP - 1 == 44,
 		       "eight, two vectors, and eight of which four are used");
-	low |= (uint64_t)smri_lt16_eight(node->b16, all) << 32;
-	high |= (uint64_t)smri_lt16_eight(node->b16 + 40, all) << 32;
-	return (unsigned int)(__builtin_popcountl(low) + __builtin_popcountl(high)) / 2;
+	return (unsigned int)__builtin_popcountl((uint64_t)_mm_movemask_epi8(ends) << 32 |
+						 (uint32_t)_mm256_movemask_epi8(amid));
 }
 
 SMR_TARGET_avx2 smr_inline __m256i smri_gt64(const int64_t *bound, __m256i key)

@@ -34,11 +34,16 @@ SMR_TARGET_avx512 smr_inline __m512i smri_head_of_avx512(const struct smr_node *
 	return smri_line(node, 0);
 }
 
+/*
+ * Base and shift are a header's first nine bytes, and constant; the others are anything. One of
+ * them a writer may be about to store: a vector's load gets the byte as it was or as it is, like
+ * any other, and it is left out.
+ */
 typedef __m128i smri_measure_avx512;
 
 SMR_TARGET_avx512 smr_inline __m128i smri_measure_none_avx512(void)
 {
-	return smri_measure_none_avx2();
+	return _mm_set1_epi32(-1);
 }
 
 SMR_TARGET_avx512 smr_inline __m128i smri_measure_of_avx512(__m512i head)
@@ -46,10 +51,15 @@ SMR_TARGET_avx512 smr_inline __m128i smri_measure_of_avx512(__m512i head)
 	return _mm512_castsi512_si128(head);
 }
 
-SMR_TARGET_avx512 smr_inline bool smri_measured_avx512(__m128i as, __m512i head)
+SMR_TARGET_avx512 smr_inline bool smri_measured_avx512(__m128i as, unsigned int shift, __m512i head)
 {
-	const __mmask16 those = 0x1ff; /* the bytes that search_avx2.h says are looked at */
+	const __mmask16 those = 0x1ff;
 
+	_Static_assert(offsetof(struct smr_node, base) == 0 &&
+			       offsetof(struct smr_node, shift) == 8 &&
+			       offsetof(struct smr_node, b32) == 16,
+		       "where they are");
+	(void)shift; /* one of the nine */
 	return !_mm_mask_cmpneq_epi8_mask(those, as, _mm512_castsi512_si128(head));
 }
 

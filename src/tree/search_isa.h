@@ -28,12 +28,12 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * ai
 						    const struct smr_node *node,
 						    SMR_ISA(smri_head) head)
 {
-	if (smr_unlikely(!SMR_ISA(smri_measured)(aim->measure, head))) {
+	if (smr_unlikely(!SMR_ISA(smri_measured)(aim->measure, aim->shift, head))) {
 		aim->measure = SMR_ISA(smri_measure_of)(head);
 		aim->limits = SMR_ISA(smri_limits_of)(smri_limit(node, aim->key));
+		SMR_ISA(smri_limits_keep)(&aim->limits);
 		aim->shift = node->shift;
 	}
-	SMR_ISA(smri_limits_keep)(&aim->limits);
 }
 
 /*
@@ -48,7 +48,7 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aims_measure)(struct SMR_ISA(smr_aim)
 	const struct smr_node *node = smr_node_of(enode);
 	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
 
-	if (!smr_enode_ninner(enode) || SMR_ISA(smri_measured)(aim->measure, head))
+	if (!smr_enode_ninner(enode) || SMR_ISA(smri_measured)(aim->measure, aim->shift, head))
 		return;
 	aim->measure = SMR_ISA(smri_measure_of)(head);
 	aim->shift = node->shift;

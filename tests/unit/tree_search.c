@@ -100,7 +100,7 @@ static unsigned int among(unsigned int below, unsigned int n)
 	SMR_TARGET_##isa static bool measured_##isa(const struct smr_node *as)                    \
 	{                                                                                         \
 		return smri_measured_##isa(smri_measure_of_##isa(smri_head_of_##isa(as)),         \
-					   smri_head_of_##isa(&node));                            \
+					   as->shift, smri_head_of_##isa(&node));                 \
 	}
 
 SMR_EACH_ISA(DEFINE_COUNTS)
