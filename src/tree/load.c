@@ -93,7 +93,7 @@ SMR_DISPATCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
 			node[i] = top;                                                            \
 		if (n >= SMRI_EACH && smr_enode_ninner(top)) {                                    \
 			smr_aims_measure_##isa(&all, limit, top, index, n);                       \
-			smri_below_each(smr_node_of(top), limit, below, n);                       \
+			smri_below_each_##isa(smr_node_of(top), limit, below, n);                 \
 			for (unsigned int i = 0; i < n; i++) {                                    \
 				node[i] = smr_slot_read(smr_slots(top) + below[i]);               \
 				smr_prefetch_bounds(node[i]);                                     \

@@ -284,27 +284,8 @@ smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 /* The keys that are compared at once, and the least that it is worth while for. */
 #define SMRI_EACH 16
 
-/*
- * How many bounds of one narrow node are below each of @n limits, SMRI_EACH or more; the last so
- * many may overlap those before. Vectors are of limits here, which compilers break up as the
- * machine has it: of loops over bounds and limits they make others, or keep the counts in memory.
- */
-smr_inline void smri_below_each(const struct smr_node *node, const int32_t *limit, int32_t *below,
-				unsigned int n)
-{
-	typedef int32_t each __attribute__((vector_size(SMRI_EACH * sizeof(int32_t))));
-	unsigned int last = n - SMRI_EACH;
-
-	for (unsigned int i = 0; i < n; i += SMRI_EACH) {
-		unsigned int at = i < last ? i : last;
-		each limits, sum = { 0 };
-
-		memcpy(&limits, limit + at, sizeof(limits));
-		for (unsigned int b = 0; b + 1 < node->count; b++)
-			sum -= node->b32[b] < limits; /* lanes of -1 */
-		memcpy(below + at, &sum, sizeof(sum));
-	}
-}
+/* Bytes in a vector. */
+#define SMRI_VECTOR_any 16
 
 /*
  * Asks for the lines of @node that its slots are on. Those of the bounds are asked for by the

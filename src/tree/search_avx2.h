@@ -12,6 +12,8 @@
 
 #include <immintrin.h>
 
+#define SMRI_VECTOR_avx2 32
+
 typedef __m256i smri_limits_avx2;
 
 SMR_TARGET_avx2 smr_inline __m256i smri_limits_of_avx2(int32_t limit)

@@ -9,6 +9,8 @@
 
 #include "tree/search_avx2.h"
 
+#define SMRI_VECTOR_avx512 64
+
 typedef __m512i smri_limits_avx512;
 
 SMR_TARGET_avx512 smr_inline __m512i smri_limits_of_avx512(int32_t limit)

@@ -64,6 +64,33 @@ SMR_ISA_TARGET smr_inline struct SMR_ISA(smr_aim)
 	return aim;
 }
 
+/*
+ * How many bounds of one narrow node are below each of @n limits, SMRI_EACH or more; the last so
+ * many may overlap those before. Vectors are of limits here, and as wide as the machine has them:
+ * of wider ones GCC 12 compares lane by lane, and of loops over bounds and limits compilers make
+ * others, or keep the counts in memory.
+ */
+SMR_ISA_TARGET smr_inline void SMR_ISA(smri_below_each)(const struct smr_node *node,
+							const int32_t *limit, int32_t *below,
+							unsigned int n)
+{
+	typedef int32_t lanes __attribute__((vector_size(SMR_ISA(SMRI_VECTOR))));
+	enum { VECTORS = SMRI_EACH * sizeof(int32_t) / sizeof(lanes) };
+	unsigned int last = n - SMRI_EACH;
+
+	for (unsigned int i = 0; i < n; i += SMRI_EACH) {
+		unsigned int at = i < last ? i : last;
+		lanes limits[VECTORS], sum[VECTORS] = { 0 };
+
+		memcpy(limits, limit + at, sizeof(limits));
+		for (unsigned int b = 0; b + 1 < node->count; b++)
+#pragma GCC unroll 4
+			for (unsigned int v = 0; v < VECTORS; v++)
+				sum[v] -= node->b32[b] < limits[v]; /* lanes of -1 */
+		memcpy(below + at, sum, sizeof(sum));
+	}
+}
+
 /* ---- The slot of a key's range in one node, by kind ---- */
 /*
  * @alone: no other look-up fills the time until the node is here, so all its lines are asked for at

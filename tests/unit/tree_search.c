@@ -101,6 +101,12 @@ static unsigned int among(unsigned int below, unsigned int n)
 	{                                                                                         \
 		return smri_measured_##isa(smri_measure_of_##isa(smri_head_of_##isa(as)),         \
 					   as->shift, smri_head_of_##isa(&node));                 \
+	}                                                                                         \
+                                                                                                  \
+	SMR_TARGET_##isa static void below_each_##isa(const int32_t *limit, int32_t *below,       \
+						      unsigned int n)                             \
+	{                                                                                         \
+		smri_below_each_##isa(&node, limit, below, n);                                    \
 	}
 
 SMR_EACH_ISA(DEFINE_COUNTS)
@@ -111,9 +117,10 @@ struct isa {
 			  unsigned int upto);
 	unsigned int (*search)(const void *enode, unsigned long key);
 	bool (*measured)(const struct smr_node *as);
+	void (*below_each)(const int32_t *limit, int32_t *below, unsigned int n);
 };
 
-#define ISA(isa) { have_##isa, counts_of_##isa, search_##isa, measured_##isa },
+#define ISA(isa) { have_##isa, counts_of_##isa, search_##isa, measured_##isa, below_each_##isa },
 static const struct isa isas[] = { SMR_EACH_ISA(ISA) };
 
 static int64_t bound_of(enum smr_kind kind, unsigned int i)
@@ -382,6 +389,45 @@ static void counts(void **state)
  * Looks for @key, if a node of these items that ends at @max may be asked for it: a short leaf is
  * for its own keys alone.
  */
+/* Limits side by side, more and more of them; nothing is written behind the last. */
+static void check_each(const struct isa *isa, unsigned int used, const int32_t *limit)
+{
+	int32_t below[4 * SMRI_EACH], want;
+
+	for (unsigned int n = SMRI_EACH; n <= ARRAY_SIZE(below); n++) {
+		memset(below, -1, sizeof(below));
+		isa->below_each(limit, below, n);
+		for (unsigned int i = 0; i < n; i++) {
+			want = 0;
+			for (unsigned int b = 0; b < used; b++)
+				want += node.b32[b] < limit[i];
+			assert_int_equal(below[i], want);
+		}
+		for (unsigned int i = n; i < ARRAY_SIZE(below); i++)
+			assert_int_equal(below[i], -1);
+	}
+}
+
+static void limits_side_by_side(void **state)
+{
+	int32_t limit[4 * SMRI_EACH];
+
+	(void)state;
+	for (unsigned int used = 1; used < SMR_NINNER_CAP; used++) {
+		struct rng rng = rng_make(12, used);
+
+		make_bounds(SMR_NINNER, used, &rng);
+		node.count = (uint8_t)(used + 1);
+		for (unsigned int i = 0; i < ARRAY_SIZE(limit); i++)
+			limit[i] = rng_one_in(&rng, 9) ? (rng_one_in(&rng, 2) ? 0 : INT32_MAX)
+						       : node.b32[rng_below(&rng, used)] +
+								 (int32_t)rng_below(&rng, 3) - 1;
+		for (size_t k = 0; k < ARRAY_SIZE(isas); k++)
+			if (isas[k].have())
+				check_each(&isas[k], used, limit);
+	}
+}
+
 static void check_search(const struct smr_items *it, const void *enode, unsigned long max,
 			 unsigned long key)
 {
@@ -494,7 +540,7 @@ int main(void)
 		cmocka_unit_test(counts),      cmocka_unit_test(searches),
 		cmocka_unit_test(gap_figures), cmocka_unit_test(lengths),
 		cmocka_unit_test(nulls),       cmocka_unit_test(longests),
-		cmocka_unit_test(measures),
+		cmocka_unit_test(measures),    cmocka_unit_test(limits_side_by_side),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
