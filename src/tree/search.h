@@ -253,23 +253,9 @@ smr_inline int16_t smri_short_limit(unsigned int shift, unsigned long key)
 }
 
 /*
- * The keys as bounds of a narrow node, plus one; 0 when they lie below them all, never above the
- * padding. In a form that compilers make vectors of.
+ * The key as a bound of a narrow node, plus one; 0 when it lies below them all, never above the
+ * padding.
  */
-smr_inline void smri_limit_each(const struct smr_node *node, const unsigned long *key,
-				int32_t *limit, unsigned int n)
-{
-	unsigned long base = node->base, units;
-	unsigned int shift = node->shift & 63;
-
-	for (unsigned int i = 0; i < n; i++) {
-		units = (key[i] - base) >> shift;
-		units = units < SMR_NARROW_MAX ? units : SMR_NARROW_MAX;
-		limit[i] = key[i] < base ? 0 : (int32_t)units + 1;
-	}
-}
-
-/* The same of one key, which most often lies among the bounds. */
 smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 {
 	unsigned long units = (key - node->base) >> (node->shift & 63);
@@ -279,6 +265,27 @@ smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 	if (smr_unlikely(units > SMR_NARROW_MAX))
 		return INT32_MAX;
 	return (int32_t)units + 1;
+}
+
+/*
+ * The same of many. Most often none lies so far from the base, on either side, that its limit has
+ * to be cut, which is sooner seen of all than of each.
+ */
+smr_inline void smri_limit_each(const struct smr_node *node, const unsigned long *key,
+				int32_t *limit, unsigned int n)
+{
+	unsigned long base = node->base, all = 0, units;
+	unsigned int shift = node->shift & 63;
+
+	for (unsigned int i = 0; i < n; i++) {
+		units = ((key[i] - base) >> shift) + 1;
+		all |= units;
+		limit[i] = (int32_t)units;
+	}
+	/* What lies below the base comes out as far above, but of a high base or a large shift. */
+	if (smr_unlikely(all > INT32_MAX || base >> 63 || shift > 31))
+		for (unsigned int i = 0; i < n; i++)
+			limit[i] = smri_limit(node, key[i]);
 }
 
 /* The keys that are compared at once, and the least that it is worth while for. */

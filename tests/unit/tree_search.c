@@ -428,6 +428,47 @@ static void limits_side_by_side(void **state)
 	}
 }
 
+/* Keys about a base, near and as far as keys go. */
+static unsigned long key_about(unsigned long base, struct rng *rng)
+{
+	unsigned long by = rng_next(rng) >> rng_below(rng, 64);
+
+	return rng_one_in(rng, 2) ? base + by : base - by;
+}
+
+static int32_t limit_of(unsigned long key)
+{
+	unsigned long units;
+
+	if (key < node.base)
+		return 0;
+	units = (key - node.base) >> node.shift;
+	return units > SMR_NARROW_MAX ? INT32_MAX : (int32_t)(units + 1);
+}
+
+/* Most of the keys are near, so that of some batches all are, and of others one is not. */
+static void limits_of_many(void **state)
+{
+	unsigned long key[20];
+	int32_t limit[ARRAY_SIZE(key)];
+	struct rng rng = rng_make(13, 0);
+
+	(void)state;
+	for (unsigned int round = 0; round < 20000; round++) {
+		node.shift = (uint8_t)rng_below(&rng, 64);
+		node.base = rng_next(&rng) >> rng_below(&rng, 64);
+		for (unsigned int i = 0; i < ARRAY_SIZE(key); i++)
+			key[i] = rng_one_in(&rng, 50)
+					 ? key_about(node.base, &rng)
+					 : node.base + (rng_below(&rng, 1UL << 31) << node.shift);
+		smri_limit_each(&node, key, limit, ARRAY_SIZE(key));
+		for (unsigned int i = 0; i < ARRAY_SIZE(key); i++) {
+			assert_int_equal(limit[i], limit_of(key[i]));
+			assert_int_equal(smri_limit(&node, key[i]), limit_of(key[i]));
+		}
+	}
+}
+
 static void check_search(const struct smr_items *it, const void *enode, unsigned long max,
 			 unsigned long key)
 {
@@ -537,10 +578,11 @@ static void measures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counts),      cmocka_unit_test(searches),
-		cmocka_unit_test(gap_figures), cmocka_unit_test(lengths),
-		cmocka_unit_test(nulls),       cmocka_unit_test(longests),
-		cmocka_unit_test(measures),    cmocka_unit_test(limits_side_by_side),
+		cmocka_unit_test(counts),         cmocka_unit_test(searches),
+		cmocka_unit_test(gap_figures),    cmocka_unit_test(lengths),
+		cmocka_unit_test(nulls),          cmocka_unit_test(longests),
+		cmocka_unit_test(measures),       cmocka_unit_test(limits_side_by_side),
+		cmocka_unit_test(limits_of_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
