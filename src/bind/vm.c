@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <samara/credits.h>
+#include <samara/txn.h>
 #include <string.h>
 
 /* ---- The beginning ---- */
@@ -163,13 +164,29 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	return q;
 }
 
-/* Markers of the time before have nobody to look after them: 0 or -ENOMEM. */
-static int sweep(struct gpuvm *vm)
+/*
+ * Leaves nothing in the tree but the reserved region: markers of the time before have nobody to
+ * look after them, and gaps may be in pieces, which those of a tree of known size are not
+ * (tree/run.h). 0, or -ENOMEM and nothing has changed.
+ */
+static int clear_tree(struct gpuvm *vm)
 {
+	struct gpuva *reserved = &vm->kernel_alloc_node;
+	struct mt_txn txn;
 	int err;
 
 	gpuvm_lock(vm);
-	err = gpuvm_sweep(vm);
+	mt_txn_begin(&txn, &vm->tree);
+	err = mt_txn_store_range(&txn, 0, ULONG_MAX, NULL, GFP_KERNEL);
+	if (!err && reserved->va.range > 0)
+		err = mt_txn_store_range(&txn, reserved->va.addr, smr_va_last(reserved), reserved,
+					 GFP_KERNEL);
+	if (err) {
+		mt_txn_abort(&txn);
+	} else {
+		mt_txn_commit(&txn);
+		vm->markers = 0;
+	}
 	gpuvm_unlock(vm);
 	return err;
 }
@@ -184,7 +201,7 @@ int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
 		return -EINVAL;
 	if (vm->queues || vm->nr_vas > 0 || gpuvm_reserved(vm) > 0)
 		return -EBUSY;
-	if (!smr_grace_start(mt_rcu_flavor(&vm->tree)) || sweep(vm))
+	if (!smr_grace_start(mt_rcu_flavor(&vm->tree)) || clear_tree(vm))
 		return -ENOMEM;
 	q = new_queues(vm, &c);
 	if (!q)

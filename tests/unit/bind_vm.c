@@ -90,6 +90,39 @@ static void refuses_external_locks(void **state)
 	gpuvm_put(&toy.vm);
 }
 
+/* What its user erased may leave gaps in pieces, which the strict level does not reckon with. */
+static void joins_gaps_that_its_user_left(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000,
+						  .reserve_start = 0x800,
+						  .reserve_range = 0x10 };
+	const struct bind_config strict = {
+		.size = sizeof(strict), .max_mappings = 10, .max_ops = 10, .max_jobs = 1
+	};
+	struct mt_stats before, after;
+	struct toy toy;
+	char why[256] = "";
+
+	(void)state;
+	assert_int_equal(toy_init(&toy, &config), 0);
+	gpuvm_lock(&toy.vm);
+	for (unsigned int i = 0; i < 10; i++)
+		assert_int_equal(toy_insert(&toy, 4 * i, 1, 0, 0), 0);
+	toy_clear(&toy);
+	mt_stats(&toy.vm.tree, &before);
+	assert_true(before.level_slots[0] > 3);
+	gpuvm_unlock(&toy.vm);
+	assert_int_equal(bind_vm_init(&toy.vm, &strict), 0);
+	gpuvm_lock(&toy.vm);
+	mt_check(&toy.vm.tree, why, sizeof(why));
+	mt_stats(&toy.vm.tree, &after);
+	gpuvm_unlock(&toy.vm);
+	assert_string_equal(why, "");
+	assert_int_equal(after.level_slots[0], 3);
+	assert_int_equal(bind_vm_close(&toy.vm, BIND_DRAIN), 0);
+	assert_true(toy_destroy(&toy));
+}
+
 /* The search takes the VM's lock, unless the caller has it, and lets go of what it has taken. */
 static void holes_with_and_without_the_lock(void **state)
 {
@@ -404,6 +437,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refuses_vms_and_configurations),
 		cmocka_unit_test(refuses_external_locks),
+		cmocka_unit_test(joins_gaps_that_its_user_left),
 		cmocka_unit_test(holes_with_and_without_the_lock),
 		cmocka_unit_test(canceled_jobs_change_nothing),
 		cmocka_unit_test(a_failed_step_bans),
