@@ -440,6 +440,33 @@ static void objects_go_while_there_is_memory(void **state)
 	end();
 }
 
+/*
+ * Leaves as empty as can be, and blocks of mappings that go from among others: none of their stores
+ * reaches over a whole leaf.
+ */
+static void blocks_go_while_there_is_memory(void **state)
+{
+	const unsigned long n = 400, rounds = env_scaled(60) + 10;
+
+	(void)state;
+	begin_amply(2 * n, n + 200, 64);
+	for (unsigned long round = 0; round < rounds; round++) {
+		struct rng rng = rng_make(env_seed(), round);
+		unsigned int drop = 2 + (unsigned int)rng_below(&rng, 7), obj = 0;
+
+		for (unsigned long i = 0; i < n; i++) {
+			obj ^= rng_one_in(&rng, 16);
+			submit_good(map_of(2 * i, 1 + rng_below(&rng, 2), obj));
+		}
+		for (unsigned long i = 0; i < n; i++)
+			if (rng_below(&rng, 10) < drop)
+				submit_good(unmap_of(2 * nth(SHUFFLED, i, n), 2));
+		submit_good((struct bind_op){ .type = BIND_UNMAP_ALL, .obj = &w.objs[0] });
+		compare();
+	}
+	end();
+}
+
 /* ---- The heap, too ---- */
 
 static void no_memory_at_all(void **state)
@@ -508,6 +535,7 @@ int main(void)
 		cmocka_unit_test(only_limits_refuse),
 		cmocka_unit_test(objects_come_and_go),
 		cmocka_unit_test(objects_go_while_there_is_memory),
+		cmocka_unit_test(blocks_go_while_there_is_memory),
 		cmocka_unit_test(no_memory_at_all),
 		cmocka_unit_test(a_vm_of_so_many_pages),
 	};
