@@ -156,6 +156,8 @@ static void more_arenas_than_ways(void **state)
 		}
 	}
 	for (i = 0; i < ARENAS; i++)
+		assert_int_equal(mem[i]->mags_used, smri_mag_mine(mem[i]) ? 1 : 0);
+	for (i = 0; i < ARENAS; i++)
 		mt_mem_destroy(mem[i]);
 	assert_int_equal(pages.mapped, 0);
 }
