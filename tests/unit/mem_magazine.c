@@ -162,6 +162,24 @@ static void more_arenas_than_ways(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+/* Whichever it is, it is found, and its nodes are free ones. */
+static void one_magazine_is_left(void **state)
+{
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	for (unsigned int i = 0; i < SMR_MAGS; i++) {
+		struct pages pages = PAGES;
+		struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+
+		mem->mags_used = ~(1UL << i);
+		assert_ptr_equal(take_some(mem, &nodes), &mem->mag[i]);
+		assert_int_equal(mem->mag[i].nr, 10);
+		assert_int_equal(stats_of(mem).nodes_used, 0);
+		mt_mem_destroy(mem);
+	}
+}
+
 /* The ways of this thread still name arenas that are gone; new ones are not mistaken for them. */
 static void arenas_come_and_go(void **state)
 {
@@ -309,6 +327,7 @@ int main(void)
 		cmocka_unit_test(a_large_tree_leaves_nothing_behind),
 		cmocka_unit_test(a_small_tree_keeps_the_magazine),
 		cmocka_unit_test(more_arenas_than_ways),
+		cmocka_unit_test(one_magazine_is_left),
 		cmocka_unit_test(arenas_come_and_go),
 		cmocka_unit_test(more_threads_than_magazines),
 		cmocka_unit_test(destroy_empties_all_magazines),
