@@ -2,6 +2,7 @@
 /* Getting chunks, and what happens when there are no more of them. */
 #include "base/hooks.h"
 #include "flavors.h"
+#include "mem/pledge.h"
 #include "mem/refill.h"
 #include "mem/retire.h"
 #include "pages.h"
@@ -111,6 +112,26 @@ static void a_failure_leaves_no_trace(void **state)
 	smr_mem_give_list(mem, &nodes);
 	mt_mem_destroy(mem);
 	assert_int_equal(pages.mapped, 0);
+}
+
+/* Idle chunks that nobody may take all nodes of stay, be it for the reserve or for a pledge. */
+static void what_is_kept_keeps_its_chunks(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+
+	(void)state;
+	assert_int_equal(mt_mem_set_reserve(mem, MT_CHUNK_NODES + 1), 0);
+	smr_mem_reap(mem);
+	assert_int_equal(pages.mapped, 2);
+	assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
+	assert_true(smr_pledge_grow(mem, MT_CHUNK_NODES + 1));
+	smr_mem_reap(mem);
+	assert_int_equal(pages.mapped, 2);
+	smr_unpledge(mem, MT_CHUNK_NODES + 1);
+	smr_mem_reap(mem);
+	assert_int_equal(pages.mapped, 1);
+	mt_mem_destroy(mem);
 }
 
 static void an_arena_without_its_first_chunk(void **state)
@@ -471,6 +492,7 @@ int main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(the_magazine_counts),
 		cmocka_unit_test(a_failure_leaves_no_trace),
+		cmocka_unit_test(what_is_kept_keeps_its_chunks),
 		cmocka_unit_test(an_arena_without_its_first_chunk),
 		cmocka_unit_test(an_arena_without_memory_for_itself),
 		cmocka_unit_test(it_waits_for_nodes_in_limbo),
