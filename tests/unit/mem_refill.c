@@ -2,6 +2,7 @@
 /* Getting chunks, and what happens when there are no more of them. */
 #include "base/hooks.h"
 #include "flavors.h"
+#include "lock/section.h"
 #include "mem/pledge.h"
 #include "mem/refill.h"
 #include "mem/retire.h"
@@ -129,6 +130,25 @@ static void what_is_kept_keeps_its_chunks(void **state)
 	smr_mem_reap(mem);
 	assert_int_equal(pages.mapped, 2);
 	smr_unpledge(mem, MT_CHUNK_NODES + 1);
+	smr_mem_reap(mem);
+	assert_int_equal(pages.mapped, 1);
+	mt_mem_destroy(mem);
+}
+
+/* To give one back may block. */
+static void no_chunk_goes_within_a_section(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	assert_int_equal(smr_mem_refill(mem, &nodes, 2 * MT_CHUNK_NODES), 0);
+	smr_mem_give_list(mem, &nodes);
+	smr_section_enter("test");
+	smr_mem_reap(mem);
+	smr_section_leave();
+	assert_int_equal(pages.mapped, 3);
 	smr_mem_reap(mem);
 	assert_int_equal(pages.mapped, 1);
 	mt_mem_destroy(mem);
@@ -493,6 +513,7 @@ int main(void)
 		cmocka_unit_test(the_magazine_counts),
 		cmocka_unit_test(a_failure_leaves_no_trace),
 		cmocka_unit_test(what_is_kept_keeps_its_chunks),
+		cmocka_unit_test(no_chunk_goes_within_a_section),
 		cmocka_unit_test(an_arena_without_its_first_chunk),
 		cmocka_unit_test(an_arena_without_memory_for_itself),
 		cmocka_unit_test(it_waits_for_nodes_in_limbo),
