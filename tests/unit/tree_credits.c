@@ -6,6 +6,7 @@
 #include "credits_bed.h"
 
 #include "flavors.h"
+#include "mem/retire.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -246,6 +247,16 @@ static void the_sum(void **state)
 
 /* ---- Stores ---- */
 
+/* Nothing that the holder has lent has come back. */
+static void expect_all_lent(struct bed *bed)
+{
+	const struct mt_credits *c = &bed->c;
+
+	for (unsigned int i = 0; i < 2; i++)
+		if (c->limbo[i])
+			assert_false(smr_mem_grace_over(bed->mem, MT_RCU_BP, c->grace[i]));
+}
+
 /* With not a node to spare, and all that is replaced held up: one batch. */
 static void stores_in(struct bed *bed, unsigned long n)
 {
@@ -262,6 +273,7 @@ static void stores_in(struct bed *bed, unsigned long n)
 
 		assert_int_equal(credit_store(bed, s.first, s.last, s.entry), 0);
 		take_all(bed);
+		expect_all_lent(bed);
 		expect_good(bed);
 	}
 	mt_rcu_read_unlock(&bed->tree);
