@@ -7,6 +7,7 @@
 
 #include "flavors.h"
 #include "mem/retire.h"
+#include "tree/credits.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -417,6 +418,34 @@ static void free_nodes_save_waiting(void **state)
 	everywhere(begins_in);
 }
 
+/* Nor for what is back, where nothing is anybody's. */
+static void begins_again_in(struct bed *bed, unsigned long n)
+{
+	unsigned long rounds = 10, batch = 8, lent = 0;
+
+	assert_int_equal(mt_credits_set_batch(&bed->c, batch), 0);
+	assert_int_equal(reserve(bed, &bed->c, rounds * batch, GFP_KERNEL), 0);
+	for (unsigned long i = 0; i < rounds * batch; i++) {
+		unsigned long first = spot_of(i, n).first;
+
+		if (i % batch == 0) {
+			mt_mem_barrier(bed->mem);
+			take_all(bed);
+			assert_false(smr_credits_begin(&bed->c, batch));
+		}
+		assert_int_equal(credit_store(bed, first, first + 2, xa_mk_value(i)), 0);
+		lent += bed->c.limbo[0] + bed->c.limbo[1];
+	}
+	if (mt_in_rcu(&bed->tree) && n >= 45 && bed->c.mode == MT_CREDITS_RECYCLING)
+		assert_true(lent > 0);
+}
+
+static void what_is_back_needs_no_waiting(void **state)
+{
+	(void)state;
+	everywhere(begins_again_in);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +459,7 @@ int main(void)
 		cmocka_unit_test(in_single_calls),
 		cmocka_unit_test(in_every_flavor),
 		cmocka_unit_test(free_nodes_save_waiting),
+		cmocka_unit_test(what_is_back_needs_no_waiting),
 	};
 
 	return cmocka_run_group_tests_name("tree_credits", tests, NULL, NULL);
