@@ -56,8 +56,8 @@ smr_inline int32_t smri_limits_of_any(int32_t limit)
 }
 
 /*
- * Has the compiler keep them in one register, where they are made anew and where they are not. It
- * moves them else.
+ * Said where they are made anew: has the compiler make them in the register where they stay. It
+ * moves them at each node else, or where this is said at each.
  */
 smr_inline void smri_limits_keep_any(int32_t *limits)
 {

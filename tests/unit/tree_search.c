@@ -59,13 +59,11 @@ static unsigned int among(unsigned int below, unsigned int n)
 		return smri_below_few_##isa(&node, smri_head_of_##isa(&node), limits);            \
 	}                                                                                         \
                                                                                                   \
-	SMR_TARGET_##isa static void counts_of_##isa(unsigned int used, enum smr_kind kind,       \
-						     int64_t key, unsigned int below,             \
-						     unsigned int upto)                           \
+	SMR_TARGET_##isa static void counts_of_##isa(enum smr_kind kind, int64_t key,             \
+						     unsigned int below, unsigned int upto)       \
 	{                                                                                         \
 		smri_limits_##isa limits = smri_limits_of_##isa((int32_t)key);                    \
                                                                                                   \
-		(void)used;                                                                       \
 		if (smr_kind_narrow(kind)) {                                                      \
 			assert_int_equal(below_near_##isa(limits),                                \
 					 among(below, SMRI_NEAR_BOUNDS));                         \
@@ -113,8 +111,7 @@ SMR_EACH_ISA(DEFINE_COUNTS)
 
 struct isa {
 	bool (*have)(void);
-	void (*counts_of)(unsigned int used, enum smr_kind kind, int64_t key, unsigned int below,
-			  unsigned int upto);
+	void (*counts_of)(enum smr_kind kind, int64_t key, unsigned int below, unsigned int upto);
 	unsigned int (*search)(const void *enode, unsigned long key);
 	bool (*measured)(const struct smr_node *as);
 	void (*below_each)(const int32_t *limit, int32_t *below, unsigned int n);
@@ -128,7 +125,7 @@ static int64_t bound_of(enum smr_kind kind, unsigned int i)
 	return smr_kind_bound(&node, kind, i);
 }
 
-static void check_count(unsigned int used, enum smr_kind kind, int64_t key)
+static void check_count(enum smr_kind kind, int64_t key)
 {
 	unsigned int below = 0, upto = 0;
 
@@ -138,7 +135,7 @@ static void check_count(unsigned int used, enum smr_kind kind, int64_t key)
 	}
 	for (size_t k = 0; k < ARRAY_SIZE(isas); k++)
 		if (isas[k].have())
-			isas[k].counts_of(used, kind, key, below, upto);
+			isas[k].counts_of(kind, key, below, upto);
 }
 
 /* The rest of the node is full of values that would count, were they looked at. */
@@ -369,18 +366,18 @@ static void counts(void **state)
 
 			make_bounds(kind, used, &rng);
 			for (unsigned int i = 0; i < used; i++) {
-				check_count(used, kind, bound_of(kind, i) - 1);
-				check_count(used, kind, bound_of(kind, i));
-				check_count(used, kind, bound_of(kind, i) + 1);
+				check_count(kind, bound_of(kind, i) - 1);
+				check_count(kind, bound_of(kind, i));
+				check_count(kind, bound_of(kind, i) + 1);
 			}
-			check_count(used, kind, 0);
+			check_count(kind, 0);
 			if (kind == SMR_SLEAF) {
-				check_count(used, kind, INT16_MIN);
-				check_count(used, kind, INT16_MAX);
+				check_count(kind, INT16_MIN);
+				check_count(kind, INT16_MAX);
 				continue;
 			}
-			check_count(used, kind, INT32_MAX);
-			check_count(used, kind, smr_kind_wide(kind) ? INT64_MAX - 1 : INT32_MAX);
+			check_count(kind, INT32_MAX);
+			check_count(kind, smr_kind_wide(kind) ? INT64_MAX - 1 : INT32_MAX);
 		}
 	}
 }
