@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Counting bounds with AVX-512, for search_simd.h: a line of a node at a time. How many look-ups
- * overlap is a matter of instructions, and on a Zen 4 above all of loads (docs/performance.md), so
- * the header comes with the bounds beside it.
+ * overlap is a matter of instructions, and on a Zen 4 of loads and of mask registers
+ * (docs/performance.md). So the header comes with the bounds beside it, and what is no bound is
+ * dropped from the word that is counted, for a mask to leave it out would be one register more.
  */
 #ifndef SMR_TREE_SEARCH_AVX512_H
 #define SMR_TREE_SEARCH_AVX512_H
@@ -55,66 +56,71 @@ SMR_TARGET_avx512 smr_inline __m128i smri_measure_of_avx512(__m512i head)
 
 SMR_TARGET_avx512 smr_inline bool smri_measured_avx512(__m128i as, unsigned int shift, __m512i head)
 {
-	const __mmask16 those = 0x1ff;
+	const unsigned int those = 0x1ff;
 
 	_Static_assert(offsetof(struct smr_node, base) == 0 &&
 			       offsetof(struct smr_node, shift) == 8 &&
 			       offsetof(struct smr_node, b32) == 16,
 		       "where they are");
 	(void)shift; /* one of the nine */
-	return !_mm_mask_cmpneq_epi8_mask(those, as, _mm512_castsi512_si128(head));
+	return !(_mm_cmpneq_epi8_mask(as, _mm512_castsi512_si128(head)) & those);
+}
+
+/* One bit for each lane of the first two lines, or of what stands for them. */
+SMR_TARGET_avx512 smr_inline unsigned int smri_below_lines(__m512i first, __m512i second,
+							   __m512i all)
+{
+	return _mm512_kunpackw(_mm512_cmpgt_epi32_mask(all, second),
+			       _mm512_cmpgt_epi32_mask(all, first));
 }
 
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_few_avx512(const struct smr_node *node,
 								__m512i head, __m512i all)
 {
-	const __mmask16 bounds = 0xfff0;
+	unsigned int bits = _mm512_cmpgt_epi32_mask(all, head);
 
-	_Static_assert(SMRI_FEW_BOUNDS == 12, "those that come with the header");
+	_Static_assert(SMRI_FEW_BOUNDS == 12, "those that come with the header, four lanes");
 	(void)node;
-	return (unsigned int)__builtin_popcount(_mm512_mask_cmpgt_epi32_mask(bounds, all, head));
+	return (unsigned int)__builtin_popcount(bits >> 4);
 }
 
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_near_avx512(const struct smr_node *node,
 								 __m512i head, __m512i all)
 {
-	const __mmask16 bounds = 0xfff0;
-
 	_Static_assert(SMRI_NEAR_BOUNDS == 28, "twelve and a line");
-	return (unsigned int)__builtin_popcount(
-		_mm512_kunpackw(_mm512_cmpgt_epi32_mask(all, smri_line(node, 1)),
-				_mm512_mask_cmpgt_epi32_mask(bounds, all, head)));
+	return (unsigned int)__builtin_popcount(smri_below_lines(head, smri_line(node, 1), all) >>
+						4);
 }
 
 /*
- * The first line, with the bounds that the third one begins with in the place of its header: those
- * lanes of it.
+ * The first line, with what the third one begins with in the place of its header. Of an inner node
+ * the last two of these lanes are a slot, which a writer may be about to store: they are left out,
+ * like the header's.
  */
-SMR_TARGET_avx512 smr_inline __m512i smri_ends(const struct smr_node *node, __m512i head,
-					       __mmask16 lanes)
+SMR_TARGET_avx512 smr_inline __m512i smri_ends(const struct smr_node *node, __m512i head)
 {
-	return _mm512_mask_mov_epi32(head, lanes, smri_line(node, 2));
+	const char *third = (const char *)node + 2 * SMR_CACHE_LINE;
+
+	return _mm512_inserti32x4(head, _mm_load_si128((const __m128i *)(const void *)third), 0);
 }
 
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_inner_avx512(const struct smr_node *node,
 								  __m512i head, __m512i all)
 {
-	const __mmask16 bounds = 0xfff3;
-	__m512i ends = smri_ends(node, head, 0x3);
+	const unsigned int bounds = ~0xcu;
+	__m512i ends = smri_ends(node, head);
 
 	_Static_assert(SMR_NINNER_CAP - 1 == 30, "twelve, a line and two");
-	return (unsigned int)__builtin_popcount(
-		_mm512_kunpackw(_mm512_cmpgt_epi32_mask(all, smri_line(node, 1)),
-				_mm512_mask_cmpgt_epi32_mask(bounds, all, ends)));
+	return (unsigned int)__builtin_popcount(smri_below_lines(ends, smri_line(node, 1), all) &
+						bounds);
 }
 
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_leaf_avx512(const struct smr_node *node,
 								 __m512i head, __m512i all)
 {
-	__m512i ends = smri_ends(node, head, 0xf);
+	__m512i ends = smri_ends(node, head);
 	__m256i last = _mm256_loadu_si256((const __m256i_u *)(node->b32 + 32));
-	__mmask32 most = _mm512_kunpackw(_mm512_cmpgt_epi32_mask(all, smri_line(node, 1)),
-					 _mm512_cmpgt_epi32_mask(all, ends));
+	__mmask32 most = smri_below_lines(ends, smri_line(node, 1), all);
 
 	_Static_assert(SMR_NLEAF_CAP - 1 == 40, "twelve, a line, four and eight");
 	return (unsigned int)__builtin_popcountl(
@@ -124,14 +130,13 @@ SMR_TARGET_avx512 smr_inline unsigned int smri_below_leaf_avx512(const struct sm
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_short_avx512(const struct smr_node *node,
 								  int16_t limit)
 {
-	const __mmask32 bounds = 0xffffff00;
 	__m512i all = _mm512_set1_epi16(limit);
+	uint64_t bits = _mm512_kunpackd(_mm512_cmpgt_epi16_mask(all, smri_line(node, 1)),
+					_mm512_cmpgt_epi16_mask(all, smri_line(node, 0)));
 
 	_Static_assert(2 * SMR_CACHE_LINE == offsetof(struct smr_node, b16[SMR_SLEAF_BOUNDS]),
 		       "eight lanes of header, and bounds");
-	return (unsigned int)__builtin_popcountl(
-		_mm512_kunpackd(_mm512_cmpgt_epi16_mask(all, smri_line(node, 1)),
-				_mm512_mask_cmpgt_epi16_mask(bounds, all, smri_line(node, 0))));
+	return (unsigned int)__builtin_popcountl(bits >> 8);
 }
 
 /* A line's eight words: one bit for each that is not above the keys. */
