@@ -29,12 +29,15 @@ SMR_TARGET_avx512 smr_inline __m512i smri_line(const struct smr_node *node, unsi
 	return _mm512_load_si512((const char *)node + SMR_CACHE_LINE * line);
 }
 
-/* The first line: the header and twelve bounds. */
+/* The first line: the header and twelve bounds. Clang would read parts of it again. */
 typedef __m512i smri_head_avx512;
 
 SMR_TARGET_avx512 smr_inline __m512i smri_head_of_avx512(const struct smr_node *node)
 {
-	return smri_line(node, 0);
+	__m512i head = smri_line(node, 0);
+
+	__asm__("" : "+v"(head));
+	return head;
 }
 
 /*
