@@ -278,9 +278,9 @@ smr_inline void smri_limit_each(const struct smr_node *node, const unsigned long
 	unsigned int shift = node->shift & 63;
 
 	for (unsigned int i = 0; i < n; i++) {
-		units = ((key[i] - base) >> shift) + 1;
-		all |= units;
-		limit[i] = (int32_t)units;
+		units = (key[i] - base) >> shift;
+		all |= units | (units + 1); /* the last key's limit may wrap to 0 */
+		limit[i] = (int32_t)(units + 1);
 	}
 	/* What lies below the base comes out as far above, but of a high base or a large shift. */
 	if (smr_unlikely(all > INT32_MAX || base >> 63 || shift > 31))

@@ -67,6 +67,24 @@ static void lengths(void **state)
 	any_length((1UL << 50) + 1, MT_FLAGS_USE_RCU);
 }
 
+/* The last key beside near ones, where the top's bounds are by single keys and begin at 0. */
+static void last_key(void **state)
+{
+	unsigned long index[100];
+	struct maple_tree tree;
+
+	(void)state;
+	mt_init_flags(&tree, 0);
+	for (unsigned long i = 0; i < 3000; i++)
+		assert_int_equal(mtree_store(&tree, i, xa_mk_value(i), GFP_KERNEL), 0);
+	assert_int_equal(mtree_store(&tree, ULONG_MAX, xa_mk_value(3000), GFP_KERNEL), 0);
+	for (unsigned long i = 0; i < 100; i++)
+		index[i] = i % 7 == 1 ? ULONG_MAX : i * 31;
+	for (size_t n = 0; n <= 100; n++)
+		same_as_load(&tree, index, n);
+	mtree_destroy(&tree);
+}
+
 /* Where ranges begin, and one key before: among these are the edges of all nodes, the top's too. */
 static void edges(void **state)
 {
@@ -126,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(trees_without_nodes),
 		cmocka_unit_test(lengths),
+		cmocka_unit_test(last_key),
 		cmocka_unit_test(edges),
 		cmocka_unit_test(places),
 	};

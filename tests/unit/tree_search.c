@@ -466,6 +466,21 @@ static void limits_of_many(void **state)
 	}
 }
 
+/* From a base of 0 the last key is as many units away as there are keys, and counts as one more. */
+static void limits_of_the_last_key(void **state)
+{
+	unsigned long key[] = { ULONG_MAX, 0, 1, 2 };
+	int32_t limit[ARRAY_SIZE(key)];
+
+	(void)state;
+	node.base = 0;
+	for (node.shift = 0; node.shift < 64; node.shift++) {
+		smri_limit_each(&node, key, limit, ARRAY_SIZE(key));
+		for (unsigned int i = 0; i < ARRAY_SIZE(key); i++)
+			assert_int_equal(limit[i], limit_of(key[i]));
+	}
+}
+
 static void check_search(const struct smr_items *it, const void *enode, unsigned long max,
 			 unsigned long key)
 {
@@ -579,7 +594,7 @@ int main(void)
 		cmocka_unit_test(gap_figures),    cmocka_unit_test(lengths),
 		cmocka_unit_test(nulls),          cmocka_unit_test(longests),
 		cmocka_unit_test(measures),       cmocka_unit_test(limits_side_by_side),
-		cmocka_unit_test(limits_of_many),
+		cmocka_unit_test(limits_of_many), cmocka_unit_test(limits_of_the_last_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
