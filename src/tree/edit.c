@@ -269,10 +269,11 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 	last = last_of(p, kind, slots[e->j] ? e->j : smr_run_to(slots, e->j, p->end));
 	if (smr_gap_figure(last - begin) < before)
 		return;
+	/* What stays of a gap may be pieces only, which the entry does not meet. */
 	figure = 0;
-	if (e->front && !slots[e->i])
+	if (begin < e->first && !slots[e->i])
 		figure = smr_gap_figure(e->first - 1 - begin);
-	if (e->behind && !slots[e->j])
+	if (last > e->last && !slots[e->j])
 		figure = smr_gap_larger(figure, smr_gap_figure(last - 1 - e->last));
 	if (figure == before) /* as figures go, nothing is missing */
 		return;

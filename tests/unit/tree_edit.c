@@ -540,6 +540,43 @@ static void keeps_figures(void **state)
 		}
 }
 
+/*
+ * An entry where another began, or ended, that was erased amid a gap longer than all else in the
+ * leaf. The piece on that side is whole, and the longest gap there is now. @crowd, for the place in
+ * the leaf to vary.
+ */
+static void take_place_in_gap(struct bed *b, unsigned long crowd, unsigned long front,
+			      unsigned long behind)
+{
+	const unsigned long nr = 10000, at = crowd + front, end = at + nr + behind;
+	unsigned long first = front > behind ? at : at + nr - 1;
+
+	bed_begin(b, MT_FLAGS_ALLOC_RANGE, 1);
+	for (unsigned long i = 0; i < crowd; i++)
+		store(b, i, i, entry_of(b));
+	for (unsigned long i = 0; i < 100; i++)
+		store(b, end + i, end + i, entry_of(b));
+	store(b, end + 100, ULONG_MAX, entry_of(b));
+	store(b, at, at + nr - 1, entry_of(b));
+	store(b, at, at + nr - 1, NULL);
+	store(b, first, first, entry_of(b));
+	bed_check(b);
+	mas_reset(&b->own);
+	assert_int_equal(mas_empty_area(&b->own, 0, ULONG_MAX, front > behind ? front : behind), 0);
+	bed_free(b);
+}
+
+static void keeps_figures_of_pieces(void **state)
+{
+	struct bed b;
+
+	(void)state;
+	for (unsigned long crowd = 100; crowd < 150; crowd++) {
+		take_place_in_gap(&b, crowd, 30000, 5000);
+		take_place_in_gap(&b, crowd, 5000, 30000);
+	}
+}
+
 /* A key of the leaf's entry that is next to one of its ends. */
 static unsigned long outer_entry(const struct ma_state *mas, bool last)
 {
@@ -743,6 +780,7 @@ int main(void)
 		cmocka_unit_test(leaves_the_ends_alone),
 		cmocka_unit_test(grows_alone),
 		cmocka_unit_test(keeps_figures),
+		cmocka_unit_test(keeps_figures_of_pieces),
 		cmocka_unit_test(joins_the_gap_at_an_end),
 		cmocka_unit_test(stays_between_full_and_empty),
 		cmocka_unit_test(swaps_take_no_node),
