@@ -14,6 +14,7 @@ __thread struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS] __attribute__((tls_model
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static bool exit_key_made;
+static __thread bool ending __attribute__((tls_model("initial-exec"))); /* met destructors */
 
 void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep)
 {
@@ -60,6 +61,7 @@ static void release_all(void *unused)
 	unsigned int i;
 
 	(void)unused;
+	ending = true;
 	smri_mem_lock_arenas();
 	for (i = 0; i < SMR_MAG_WAYS; i++)
 		release_way(&smri_mag_ways[i]);
@@ -71,9 +73,14 @@ static void make_exit_key(void)
 	exit_key_made = pthread_key_create(&exit_key, release_all) == 0;
 }
 
-/* Sees to it that release_all() runs when the thread ends. */
+/*
+ * Sees to it that release_all() runs when the thread ends. Not a second time: there might be no
+ * round of destructors left for that.
+ */
 static bool watch_exit(bool may_block)
 {
+	if (ending)
+		return false;
 	pthread_once(&exit_once, make_exit_key);
 	if (!exit_key_made)
 		return false;

@@ -81,6 +81,38 @@ static void destructors_leave_nothing_behind(void **state)
 	pthread_key_delete(late_key);
 }
 
+static pthread_key_t again_key;
+
+static void visit_again(void *arg)
+{
+	visit(arg);
+	assert_int_equal(pthread_setspecific(again_key, arg), 0);
+}
+
+static void *visit_and_end_late(void *arg)
+{
+	assert_int_equal(pthread_setspecific(again_key, arg), 0);
+	return visit(arg);
+}
+
+/* Nor those of the last round, behind which there is none to give anything back. */
+static void the_last_destructors_leave_nothing_behind(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_key_create(&again_key, visit_again), 0);
+	assert_int_equal(pthread_create(&thread, NULL, visit_and_end_late, mem), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(mem->mags_used, 0);
+	assert_int_equal(mem->free, MT_CHUNK_NODES);
+	assert_true(stats_of(mem).taken > 20);
+	mt_mem_destroy(mem);
+	pthread_key_delete(again_key);
+}
+
 /*
  * Nor does a large tree that ends, be it outside RCU mode, where its nodes are free at once: a
  * magazine's node would keep a chunk.
@@ -324,6 +356,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thread_leaves_nothing_behind),
 		cmocka_unit_test(destructors_leave_nothing_behind),
+		cmocka_unit_test(the_last_destructors_leave_nothing_behind),
 		cmocka_unit_test(a_large_tree_leaves_nothing_behind),
 		cmocka_unit_test(a_small_tree_keeps_the_magazine),
 		cmocka_unit_test(more_arenas_than_ways),
