@@ -15,7 +15,8 @@ struct worker {
 	unsigned int event; /* GUARD ORDER grace_queue: the futex; counts what there is to notice */
 	bool hurry; /* GUARD ORDER grace_queue: what is queued is wanted soon, patient or not */
 	bool soon;  /* GUARD the worker: so is what it has taken, or is to take next */
-	int near;   /* GUARD relaxed: the CPU to run on, as far as that may be */
+	unsigned int awaited; /* GUARD relaxed: by so many, who sleep until it is over */
+	int near;             /* GUARD relaxed: the CPU to run on, as far as that may be */
 	/*
 	 * Who takes it waits for no grace period while holding it, so that fork() can take it too.
 	 */
@@ -83,6 +84,20 @@ void smr_grace_hurry(enum mt_rcu_flavor flavor)
 		notify(&workers[flavor]);
 }
 
+void smr_grace_await(enum mt_rcu_flavor flavor)
+{
+	struct worker *w = &workers[flavor];
+
+	/* While others wait already nothing gathers. */
+	if (smr_add(&w->awaited, 1, RELAXED) == 0)
+		notify(w);
+}
+
+void smr_grace_awaited(enum mt_rcu_flavor flavor)
+{
+	smr_sub(&workers[flavor].awaited, 1, RELAXED);
+}
+
 static bool take_work(struct worker *w)
 {
 	bool any = false;
@@ -105,7 +120,7 @@ static bool take_work(struct worker *w)
 
 /*
  * Sleeps until something is queued, and takes it. A hurry with nothing there is about what another
- * thread is about to queue (wait_for() in mem/retire.c), and lasts until that comes.
+ * thread is about to queue (see_to() in mem/retire.c), and lasts until that comes.
  */
 static void wait_for_work(struct worker *w)
 {
@@ -129,7 +144,10 @@ static bool takes_liburcu(const struct worker *w)
 	return w->taken[SMR_GRACE_ANY] || w->taken[SMR_GRACE_PARENTS];
 }
 
-/* Sleeps while more gathers for the next time: longer while nobody is in a hurry. */
+/*
+ * Sleeps while more gathers for the next time: longer while nobody is in a hurry, and not at all
+ * while somebody waits.
+ */
 static void gather(struct worker *w)
 {
 	/* Changed by this thread only. */
@@ -138,8 +156,10 @@ static void gather(struct worker *w)
 	unsigned int event;
 
 	for (;;) {
-		/* ORDER grace_queue: read before the hurry. PARTNER notify(). */
+		/* ORDER grace_queue: read before the hurry and who waits. PARTNER notify(). */
 		event = smr_load(&w->event, ORDER(grace_queue, acquire));
+		if (smr_load(&w->awaited, RELAXED) > 0)
+			break;
 		until = begin + 1000 * (patient && !smr_load(&w->hurry, RELAXED)
 						? SMR_GRACE_PATIENCE_US
 						: SMR_GRACE_GATHER_US);
@@ -284,6 +304,7 @@ void smr_grace_after_fork_child(void)
 
 	for (i = 0; i < SMR_RCU_FLAVORS; i++) {
 		smri_grace_runs[i] = false;
+		workers[i].awaited = 0;
 		queue_again(&workers[i], SMR_GRACE_ANY);
 		for (unsigned int list = SMR_GRACE_ANY + 1; list < SMR_GRACE_LISTS; list++)
 			forget(&workers[i], list);

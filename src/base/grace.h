@@ -10,7 +10,8 @@
  * (synchronize_rcu()), which it is spared if only nodes are queued and it is quiet (base/quiet.h),
  * and then runs what had been queued before. That bounds the rate of grace periods, each of which
  * interrupts the other threads once or twice, to a few thousand a second, and limbo to a few
- * hundred KiB.
+ * hundred KiB. Only while somebody sleeps until one is over nothing gathers: who stores at an
+ * arena's limit would else sleep as long for each node that comes back.
  *
  * Who has a way of his own to learn of grace periods (base/quiet.h), and the worker only for what
  * that leaves, queues patiently: while nothing else is queued, and nobody waits, the worker sleeps
@@ -86,6 +87,13 @@ void smr_grace_queue(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
  * SLEEP no; may wake the worker.
  */
 void smr_grace_hurry(enum mt_rcu_flavor flavor);
+
+/*
+ * The caller is about to sleep until what is queued, or what comes next, is over; and sleeps no
+ * more. In between nothing gathers. CONTEXT: any. SLEEP no; may wake the worker.
+ */
+void smr_grace_await(enum mt_rcu_flavor flavor);
+void smr_grace_awaited(enum mt_rcu_flavor flavor);
 
 /*
  * Whoever is about to queue much says so where it runs: there the worker will run too, if that is

@@ -503,8 +503,9 @@ static void wait_for(struct smr_limbo *limbo, unsigned long nr, bool idle)
 		mt_lock_release(&mem->lock);
 		if (calls)
 			call(limbo, false);
-		smr_grace_hurry(flavor_of(limbo));
+		smr_grace_await(flavor_of(limbo));
 		smr_park(&limbo->event, event);
+		smr_grace_awaited(flavor_of(limbo));
 		mt_lock_acquire(&mem->lock);
 		limbo->sleepers--;
 	}
