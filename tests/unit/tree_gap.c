@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Gap figures: exact while small, never too low, and in the order of the gaps. */
+/*
+ * Gap figures: exact while small, never too low, and in the order of the gaps; and that of a leaf
+ * is the one of its largest gap, wherever in it that lies and in however many pieces.
+ */
 #include "support/cm.h"
 
 #include "support/rng.h"
+#include "support/units.h"
+#include "tree/encode.h"
 #include "tree/gap.h"
+
+#include <stdalign.h>
 
 static void exact_while_small(void **state)
 {
@@ -64,13 +71,87 @@ static void page_gaps_are_exact(void **state)
 	}
 }
 
+/* ---- Leaves ---- */
+
+static alignas(MT_NODE_SIZE) struct smr_node node;
+
+/* A leaf of [@min..@max] with @n ranges; gaps, and what is joined, in up to three pieces. */
+static void *make_leaf(struct rng *rng, unsigned int n, unsigned long unit, unsigned long min,
+		       unsigned long *max)
+{
+	bool joined = rng_below(rng, 4) == 0;
+	struct smr_items it = { .n = 0 };
+	unsigned long at = min;
+	struct smr_code code;
+	void *leaf;
+
+	while (it.n < n) {
+		unsigned int pieces = 1 + (unsigned int)rng_below(rng, SMR_RUN_MAX);
+		bool gap = rng_below(rng, 2) && (it.n == 0 || smr_value(it.slot, it.n - 1));
+		void *first = gap ? NULL : xa_mk_value(it.n);
+
+		for (unsigned int k = 0; k < pieces && it.n < n; k++) {
+			bool join = joined && k > 0 && rng_below(rng, 2);
+
+			if (k > 0 && !gap && !join)
+				break;
+			smr_items_add(&it, at, join ? smr_joined() : first, 0);
+			at += unit * (1 + rng_below(rng, 1UL << rng_below(rng, 8)));
+		}
+	}
+	*max = at - 1;
+	assert_true(smr_code_choose(&code, it.start, n, *max, true, 0));
+	leaf = smr_encode(&node, &code, &it, 0, n);
+	node.dead = joined ? SMR_JOINED : 0;
+	return leaf;
+}
+
+/* The same, range by range. */
+static uint32_t figure_beside(const void *leaf, unsigned long min, unsigned long max,
+			      unsigned int i, unsigned int j)
+{
+	unsigned int end = smr_count(leaf) - 1;
+	unsigned long begin = min, first = min, last;
+	uint32_t largest = 0;
+	bool gap = false;
+
+	for (unsigned int r = 0; r <= end; r++, first = last + 1) {
+		last = r < end ? smr_start(leaf, r + 1) - 1 : max;
+		if (!gap)
+			begin = first;
+		gap = !smr_value(smr_slots(leaf), r) && (r < i || r > j);
+		if (gap)
+			largest = smr_gap_larger(largest, smr_gap_figure(last - begin));
+	}
+	return largest;
+}
+
+static void of_leaves(void **state)
+{
+	static const unsigned long units[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
+	unsigned long max;
+
+	(void)state;
+	for (uint64_t k = 0; k < 20000; k++) {
+		struct rng rng = rng_make(3, k);
+		unsigned long unit = units[k % ARRAY_SIZE(units)], min = unit * rng_below(&rng, 50);
+		unsigned int n = 1 + (unsigned int)rng_below(&rng, SMR_WLEAF_CAP);
+		unsigned int i = (unsigned int)rng_below(&rng, n);
+		unsigned int j = i + (unsigned int)rng_below(&rng, n - i);
+		void *leaf = make_leaf(&rng, n, unit, min, &max);
+
+		assert_int_equal(smr_gap_leaf(leaf, min, max), figure_beside(leaf, min, max, 1, 0));
+		assert_int_equal(smr_gap_beside(leaf, min, max, i, j),
+				 figure_beside(leaf, min, max, i, j));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(exact_while_small),
-		cmocka_unit_test(ordered_around_powers),
-		cmocka_unit_test(ordered_at_random),
-		cmocka_unit_test(page_gaps_are_exact),
+		cmocka_unit_test(exact_while_small), cmocka_unit_test(ordered_around_powers),
+		cmocka_unit_test(ordered_at_random), cmocka_unit_test(page_gaps_are_exact),
+		cmocka_unit_test(of_leaves),
 	};
 
 	return cmocka_run_group_tests_name("tree_gap", tests, NULL, NULL);
