@@ -212,18 +212,62 @@ static void the_cache_shrinks(void **state)
 	assert_int_equal(s.chunks, 1);
 }
 
-/* Without RCU mode the nodes are free at once, and so are their chunks. */
+static void store_nothing(struct maple_tree *tree)
+{
+	assert_int_equal(mtree_store_range(tree, 0, ULONG_MAX, NULL, GFP_KERNEL), 0);
+}
+
+static void erase_all(struct maple_tree *tree)
+{
+	for (unsigned long i = 0; i < 100; i++)
+		assert_ptr_equal(mtree_erase(tree, 20 * i + 5), xa_mk_value(i));
+}
+
+static void release_all(struct maple_tree *tree)
+{
+	assert_int_equal(mtree_store_range(tree, 0, ULONG_MAX, NULL, GFP_NOWAIT), 0);
+	assert_int_equal(mtree_reserve(tree, 0, 9, GFP_KERNEL), 0);
+	assert_int_equal(mtree_release(tree, 0, 9), 0);
+}
+
+/*
+ * Without RCU mode the nodes are free at once, and so are their chunks, whatever took out the last
+ * entry, if it may block.
+ */
 static void a_tree_that_is_gone_leaves_one_chunk(void **state)
+{
+	static void (*const empty[])(struct maple_tree * tree) = { mtree_destroy, store_nothing,
+								   erase_all, release_all };
+	struct maple_tree tree;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++) {
+		grow(&tree, 0, 100);
+		assert_int_equal(mt_mem_set_reserve(mem, 2 * MT_CHUNK_NODES), 0);
+		assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
+		assert_true(stats().chunks >= 3);
+		empty[i](&tree);
+		assert_true(mtree_empty(&tree));
+		assert_true(stats().chunks <= 1);
+	}
+}
+
+/* Of one that had several, too: what the thread has kept of their nodes for itself goes as well. */
+static void a_large_tree_that_is_gone_leaves_one_chunk(void **state)
 {
 	struct maple_tree tree;
 
 	(void)state;
-	grow(&tree, 0, 100);
-	assert_int_equal(mt_mem_set_reserve(mem, 2 * MT_CHUNK_NODES), 0);
-	assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
-	assert_true(stats().chunks >= 3);
-	mtree_destroy(&tree);
-	assert_true(stats().chunks <= 1);
+	for (unsigned int i = 0; i < 2; i++) {
+		grow(&tree, 0, 200000);
+		assert_true(stats().chunks >= 2);
+		if (i == 0)
+			mtree_destroy(&tree);
+		else
+			store_nothing(&tree);
+		assert_int_equal(stats().nodes_used, 0);
+		assert_true(stats().chunks <= 1);
+	}
 }
 
 /* ---- Where nothing may block ---- */
@@ -285,6 +329,7 @@ int main(void)
 		test(switching_modes),
 		test(erase_to_nothing),
 		test(a_tree_that_is_gone_leaves_one_chunk),
+		test(a_large_tree_that_is_gone_leaves_one_chunk),
 		cmocka_unit_test(the_cache_shrinks),
 		cmocka_unit_test_setup_teardown(emptied_where_nothing_may_block,
 						make_counting_arena, drop_arena),
