@@ -48,12 +48,15 @@ static void tell(struct smr_rcu_head *unused)
 
 /*
  * A program's destructors run before those of its libraries: while the worker gathers, liburcu
- * gives its records up.
+ * gives its records up. Nobody says any more that all is quiet, for that has to be read in them.
  */
 __attribute__((destructor)) static void queue_late(void)
 {
-	if (ends)
-		smr_rcu_call_nodes(MT_RCU_BP, &head, tell, false);
+	if (!ends)
+		return;
+	if (smr_rcu_quiet(MT_RCU_BP))
+		_exit(3);
+	smr_rcu_call_nodes(MT_RCU_BP, &head, tell, false);
 }
 
 /*
