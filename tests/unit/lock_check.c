@@ -466,9 +466,17 @@ static void told_again_after_a_new_handler(void **state)
 	}
 	/* What has been seen and was no mistake is not forgotten. */
 	nest(&b, &class_b, &c, &class_c);
+	begins();
+	takes(&c, &class_c, 0);
+	lets_go(&c);
+	ends();
 	lockcheck_set_handler(note, NULL);
 	nest(&c, &class_c, &b, &class_b);
 	expect(LOCKCHECK_LOCK_ORDER, "takes_again", "takes_again");
+	takes(&c, &class_c, 0);
+	allocates();
+	lets_go(&c);
+	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "allocates", "takes");
 }
 
 /* child_status() of @body, with the handler that there is by default. */
