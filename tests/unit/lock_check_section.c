@@ -51,16 +51,19 @@ static void allocation_in_a_section(void **state)
 static void stores_that_a_section_allows(void **state)
 {
 	DEFINE_MTREE(mt);
+	DEFINE_MTREE(copy);
 
 	(void)state;
 	fill(&mt);
 	begins();
+	assert_int_equal(mtree_dup(&mt, &copy, GFP_NOWAIT), 0);
 	assert_int_equal(mtree_store_range(&mt, 10, 14, xa_mk_value(1), GFP_KERNEL), 0);
 	assert_int_equal(mtree_store_range(&mt, 17, 18, xa_mk_value(1), GFP_NOWAIT), 0);
 	assert_int_equal(mtree_store_range(&mt, 0, ULONG_MAX, NULL, GFP_NOWAIT), 0);
 	assert_true(mtree_empty(&mt));
 	ends();
 	expect_nothing();
+	mtree_destroy(&copy);
 }
 
 static void wait_in_a_section(void **state)
