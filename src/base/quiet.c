@@ -52,9 +52,8 @@ static bool enter(const unsigned long *count)
 	for (unsigned int i = 0; i < SMR_QUIET_RECORDS; i++) {
 		const unsigned long *seen = smr_load(&table[i], RELAXED);
 
-		if (seen == count ||
-		    /* ORDER record. PARTNER all_rest(). */
-		    (!seen && smr_cas(&table[i], &seen, count, ORDER(record, release), RELAXED)) ||
+		/* ORDER record. PARTNER all_rest(). */
+		if ((!seen && smr_cas(&table[i], &seen, count, ORDER(record, release), RELAXED)) ||
 		    seen == count)
 			return true;
 	}
