@@ -5,6 +5,7 @@
  */
 #include "reported.h"
 
+#include "lock/check_internal.h"
 #include "support/child.h"
 #include "support/env.h"
 #include "support/memfault.h"
@@ -370,6 +371,30 @@ static void held_over_a_fork(void **state)
 	assert_int_equal(status, 0);
 }
 
+static int take_of_a_new_class(void *unused)
+{
+	static struct lockcheck_class class_new = { .name = "new" };
+
+	(void)unused;
+	alarm(30); /* should it wait */
+	takes(&a, &class_new, 0);
+	lets_go(&a);
+	return seen.nr != 0;
+}
+
+/* So may the thread that is in the checker's tables at that moment not be there. */
+static void the_tables_over_a_fork(void **state)
+{
+	char text[1024];
+	int status;
+
+	(void)state;
+	smri_check_enter();
+	status = child_status(take_of_a_new_class, NULL, text, sizeof(text));
+	smri_check_leave();
+	assert_int_equal(status, 0);
+}
+
 /* ---- Reports ---- */
 
 static void ask_in_handler(const struct lockcheck_report *report, void *held)
@@ -710,6 +735,7 @@ int main(void)
 		TEST(prints_and_aborts), /* these fork, which is best done first */
 		TEST(gives_up_when_a_table_is_full),
 		TEST(held_over_a_fork),
+		TEST(the_tables_over_a_fork),
 		TEST(threads_beyond_go_unwatched),
 		TEST(order_of_two),
 		TEST(order_of_four),
