@@ -185,7 +185,10 @@ static void a_wait_for_oneself_is_reported_and_left_out(void **state)
 		reads(&mt);
 		synchronizes(&mt);
 		expect(LOCKCHECK_WAIT_IN_READ_SECTION, "synchronizes", "reads");
+		assert_int_equal(smr_check_synchronize(flavor), flavor == MT_RCU_QSBR);
+		memset(&seen, 0, sizeof(seen));
 		reads_no_more(&mt);
+		assert_true(smr_check_synchronize(flavor));
 		synchronizes(&mt);
 		expect_nothing();
 		unregister_reader(flavor);
