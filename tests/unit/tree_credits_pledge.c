@@ -7,6 +7,7 @@
 #include "credits_bed.h"
 
 #include "base/hooks.h"
+#include "tree/plan.h"
 #include "tree/pledge.h"
 
 static unsigned long refused, done;
@@ -48,6 +49,49 @@ static void others_pay_for_themselves(void **state)
 	refused = done = 0;
 	everywhere(others_in);
 	assert_true(refused > 100 && done > 100);
+}
+
+static unsigned long paid;
+
+/* What the tree has pledged after such a store, as its plan has it. */
+static unsigned long foreseen(struct bed *bed, unsigned long first, unsigned long last, void *entry)
+{
+	struct ma_state mas;
+	struct smr_write w;
+
+	bed_lock(bed);
+	mas_init(&mas, &bed->tree, first);
+	assert_int_equal(smr_plan(&w, &mas, first, last, entry, false), 0);
+	bed_unlock(bed);
+	paid += w.pledge > 0;
+	return w.pledge > 0 ? bed->tree.ma_pledge.pledged + w.pledge : 0;
+}
+
+/* A store that lets nothing go between its edges pays what is then needed, and no more. */
+static void exactly_in(struct bed *bed, unsigned long n)
+{
+	unsigned long keys = STEP * (n + 1), want;
+
+	assert_int_equal(mt_credits_set_batch(&bed->c, 8), 0);
+	assert_int_equal(reserve(bed, &bed->c, 500, GFP_KERNEL), 0);
+	for (unsigned long i = 0; i < 1000; i++) {
+		unsigned long first = i < 500 ? i * 7919 % keys : i * 13 % keys;
+		void *entry = i % 5 < 3 ? xa_mk_value(i) : NULL;
+
+		want = foreseen(bed, first, first, entry);
+		assert_int_equal(plain_store(bed, first, first, entry, GFP_KERNEL), 0);
+		if (want)
+			assert_int_equal(bed->tree.ma_pledge.pledged, want);
+	}
+	expect_good(bed);
+}
+
+static void others_pay_no_more(void **state)
+{
+	(void)state;
+	paid = 0;
+	everywhere(exactly_in);
+	assert_true(paid > 100);
 }
 
 /*
@@ -403,6 +447,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(others_pay_for_themselves),
+		cmocka_unit_test(others_pay_no_more),
 		cmocka_unit_test(bulk_loads_pay_beforehand),
 		cmocka_unit_test(outlive_the_contents),
 		cmocka_unit_test(holders_and_trees_share),
