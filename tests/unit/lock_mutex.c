@@ -2,6 +2,7 @@
 #include "base/atomic.h"
 #include "lock/mutex.h"
 #include "lock/tid.h"
+#include "support/child.h"
 #include "support/cm.h"
 #include "support/env.h"
 #include <errno.h>
@@ -54,6 +55,28 @@ static void another_thread_does_not_hold_it(void **state)
 	assert_null(got);
 	assert_true(mt_lock_held(&lock));
 	mt_lock_release(&lock);
+}
+
+static void *try_first_of_all(void *arg)
+{
+	struct mt_lock *theirs = arg;
+
+	if (!mt_lock_try(theirs))
+		return NULL;
+	mt_lock_release(theirs);
+	return theirs;
+}
+
+/* A thread that has not asked for its id before. */
+static void a_new_thread_may_try(void **state)
+{
+	pthread_t thread;
+	void *got;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, try_first_of_all, &lock), 0);
+	pthread_join(thread, &got);
+	assert_ptr_equal(got, &lock);
 }
 
 static void *count_up(void *unused)
@@ -189,15 +212,39 @@ static void a_child_is_somebody_else(void **state)
 	mt_lock_release(&mine);
 }
 
+static int takes_it_twice(void *lock)
+{
+	alarm(30); /* should it wait */
+	smr_lock_acquire_unseen(lock);
+	smr_lock_acquire_unseen(lock);
+	return 0;
+}
+
+static int frees_it(void *lock)
+{
+	smr_lock_release_unseen(lock);
+	return 0;
+}
+
+/* Where the checker does not look. */
+static void misuse_is_caught(void **state)
+{
+	(void)state;
+	assert_true(child_aborts(takes_it_twice, &lock));
+	assert_true(child_aborts(frees_it, &lock));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(held_by_me_or_not),
 		cmocka_unit_test(another_thread_does_not_hold_it),
+		cmocka_unit_test(a_new_thread_may_try),
 		cmocka_unit_test(one_at_a_time),
 		cmocka_unit_test(sleepers_get_the_lock),
 		cmocka_unit_test(a_wait_is_interrupted),
 		cmocka_unit_test(a_child_is_somebody_else),
+		cmocka_unit_test(misuse_is_caught),
 	};
 
 	return cmocka_run_group_tests_name("lock_mutex", tests, NULL, NULL);
