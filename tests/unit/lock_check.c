@@ -74,6 +74,20 @@ static void order_of_tries(void **state)
 	expect(LOCKCHECK_LOCK_ORDER, "takes_again", "takes_again");
 }
 
+/* The library's own locks, too. */
+static void two_trees_of_which_one_is_tried(void **state)
+{
+	DEFINE_MTREE(mt);
+	DEFINE_MTREE(other);
+
+	(void)state;
+	locks(&mt);
+	assert_true(mt_lock_try(&other.ma_lock));
+	unlocks(&other);
+	unlocks(&mt);
+	expect_nothing();
+}
+
 static void order_with_a_tree(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -336,6 +350,13 @@ static void let_go_by_another(void **state)
 	assert_int_equal(seen.nr, 1);
 }
 
+static void *takes_too(void *lock)
+{
+	takes(lock, &class_a, 0);
+	lets_go(lock);
+	return NULL;
+}
+
 /* What went wrong in the child of a thread that held, one in the other, @a, @mt's lock and @b. */
 static int look_at_holds(void *mt)
 {
@@ -345,6 +366,7 @@ static int look_at_holds(void *mt)
 		return 1;
 	if (!lockcheck_held(&a) || !lockcheck_held(&b))
 		return 2;
+	in_thread(takes_too, &c); /* its record is another one */
 	lets_go(&b);
 	locks(&other); /* the only tree's, as far as it goes */
 	unlocks(&other);
@@ -646,11 +668,34 @@ static void threads_end_late(void **state)
 	expect(LOCKCHECK_LOCK_RECURSION, "takes_again", "takes");
 }
 
-static void *waits_to_part(void *arg)
+static void takes_twice_late(void *arg)
+{
+	takes_twice(arg);
+}
+
+static void *takes_and_ends_late(void *arg)
 {
 	takes_once(arg);
+	return ends_late(arg);
+}
+
+/* The checker's own destructor comes first, and most of the others' are watched all the same. */
+static void mistakes_in_destructors(void **state)
+{
+	(void)state;
+	assert_int_equal(pthread_key_create(&late, takes_twice_late), 0);
+	in_thread(takes_and_ends_late, &a);
+	assert_int_equal(pthread_key_delete(late), 0);
+	expect(LOCKCHECK_LOCK_RECURSION, "takes_again", "takes");
+}
+
+/* By then others' records may be free again: it is too late to watch what it lets go of. */
+static void *waits_to_part(void *arg)
+{
+	takes(arg, &class_a, 0);
 	sem_post(&met);
 	sem_wait(&parted);
+	lets_go(arg);
 	takes_once(arg);
 	return NULL;
 }
@@ -740,6 +785,7 @@ int main(void)
 		TEST(order_of_two),
 		TEST(order_of_four),
 		TEST(order_of_tries),
+		TEST(two_trees_of_which_one_is_tried),
 		TEST(order_with_a_tree),
 		TEST(order_of_ranks),
 		TEST(order_of_the_programs),
@@ -759,6 +805,7 @@ int main(void)
 		TEST(one_thread_after_the_other),
 		TEST(threads_end_with_what_they_hold),
 		TEST(threads_end_late),
+		TEST(mistakes_in_destructors),
 		TEST(prints_where_nobody_reads),
 	};
 
