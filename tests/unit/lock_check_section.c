@@ -147,6 +147,26 @@ static void sections_end_once(void **state)
 	expect_nothing();
 }
 
+/* Deeper than the checker has room for stacks: the others it has stay what they are. */
+static void sections_in_sections(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	reads(&mt);
+	for (unsigned int i = 0; i < 20; i++)
+		begins();
+	allocates();
+	expect(LOCKCHECK_ALLOCATION_IN_SECTION, "allocates", "begins");
+	for (unsigned int i = 0; i < 20; i++)
+		ends();
+	waits();
+	expect(LOCKCHECK_WAIT_IN_READ_SECTION, "waits", "reads");
+	reads_no_more(&mt);
+	allocates();
+	expect_nothing();
+}
+
 static void sections_of_every_flavour_end_once(void **state)
 {
 	(void)state;
@@ -595,6 +615,31 @@ static void held_over_a_grace_period(void **state)
 	}
 }
 
+/* The same the other way round. */
+static void taken_by_readers_and_held_over_a_grace_period(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	for (unsigned int f = 0; f < 4; f++) {
+		enum mt_rcu_flavor flavor = all_flavors[f];
+
+		begin(NULL);
+		register_reader(flavor);
+		takes(&a, &class_a, 0);
+		waits_for_grace(flavor);
+		lets_go(&a);
+		expect_nothing();
+		assert_int_equal(mt_set_rcu_flavor(&mt, flavor), 0);
+		reads(&mt);
+		takes(&a2, &class_a, 0);
+		lets_go(&a2);
+		reads_no_more(&mt);
+		expect(LOCKCHECK_LOCK_OVER_WAIT, "takes", "waits_for_grace");
+		unregister_reader(flavor);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -604,6 +649,7 @@ int main(void)
 		TEST(wait_for_a_signalled_fence_in_a_section),
 		TEST(wait_for_readers_of_a_vm_in_a_section),
 		TEST(sections_end_once),
+		TEST(sections_in_sections),
 		TEST(sections_of_every_flavour_end_once),
 		TEST(a_wait_for_oneself_is_reported_and_left_out),
 		TEST(sections_end_in_destructors),
@@ -624,6 +670,7 @@ int main(void)
 		TEST(taken_by_readers_and_held_over_a_wait),
 		TEST(taken_by_readers_and_held_over_an_allocation),
 		TEST(held_over_a_grace_period),
+		TEST(taken_by_readers_and_held_over_a_grace_period),
 	};
 
 	alarm(120);
