@@ -6,6 +6,7 @@
 #include "reported.h"
 
 #include "base/hooks.h"
+#include "lock/check_internal.h"
 
 void urcu_bp_read_lock(void);
 void urcu_bp_read_unlock(void);
@@ -161,6 +162,126 @@ static void cursor_after_its_lock(void **state)
 	stores(&mas, GFP_KERNEL);
 	expect(LOCKCHECK_STALE_CURSOR, "stores", "unlocks");
 	mtree_unlock(&mt);
+	mtree_destroy(&mt);
+}
+
+/* What a cursor stands under is unknown while the thread holds more locks than are kept. */
+static void cursor_under_too_many_locks(void **state)
+{
+	static char many[SMRI_HOLDS];
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	fill(&mt);
+	locks(&mt);
+	assert_non_null(mas_walk(&mas));
+	for (unsigned int i = 0; i < SMRI_HOLDS; i++)
+		takes(&many[i], &class_a, LOCKCHECK_NESTED);
+	unlocks(&mt);
+	steps(&mas); /* perhaps it held the lock twice */
+	for (unsigned int i = 0; i < SMRI_HOLDS; i++)
+		lets_go(&many[i]);
+	expect_nothing();
+	mtree_destroy(&mt);
+}
+
+static void *walks_too(void *mas)
+{
+	locks(((struct ma_state *)mas)->tree);
+	assert_non_null(mas_walk(mas));
+	unlocks(((struct ma_state *)mas)->tree);
+	return NULL;
+}
+
+static void *steps_too(void *mas)
+{
+	locks(((struct ma_state *)mas)->tree);
+	steps(mas);
+	unlocks(((struct ma_state *)mas)->tree);
+	return NULL;
+}
+
+static void *steps_at_first(void *mas)
+{
+	smri_check_me()->last_serial = 0;
+	return steps_too(mas);
+}
+
+/* Handed over to a thread that has taken as few locks so far. */
+static void cursor_of_another_thread(void **state)
+{
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	fill(&mt);
+	smri_check_me()->last_serial = 0;
+	walks_too(&mas);
+	in_thread(steps_at_first, &mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "unlocks");
+	/* The second gets the record of the first. */
+	mas_set(&mas, 0);
+	in_thread(walks_too, &mas);
+	in_thread(steps_too, &mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "unlocks");
+	mtree_destroy(&mt);
+}
+
+/* One that the program has entered by itself, around what the checker has seen. */
+static void cursor_after_a_section_of_liburcus(void **state)
+{
+	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	fill(&mt);
+	urcu_bp_read_lock();
+	reads(&mt);
+	reads_no_more(&mt);
+	assert_non_null(mas_walk(&mas));
+	steps(&mas);
+	expect_nothing();
+	urcu_bp_read_unlock();
+	reads(&mt);
+	steps(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "reads_no_more");
+	reads_no_more(&mt);
+	mtree_destroy(&mt);
+}
+
+/* Outside of any section, too. */
+static void cursor_outside_of_read_sections(void **state)
+{
+	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	fill(&mt);
+	reads(&mt);
+	assert_non_null(mas_walk(&mas));
+	reads_no_more(&mt);
+	steps(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "reads_no_more");
+	mtree_destroy(&mt);
+}
+
+/* However many holds there were, none has the number that says that there is nothing to check. */
+static void cursor_after_the_last_number(void **state)
+{
+	DEFINE_MTREE(mt);
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	fill(&mt);
+	smri_check_me()->last_serial = UINT_MAX;
+	locks(&mt);
+	assert_non_null(mas_walk(&mas));
+	unlocks(&mt);
+	locks(&mt);
+	steps(&mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "unlocks");
+	unlocks(&mt);
 	mtree_destroy(&mt);
 }
 
@@ -450,6 +571,11 @@ int main(void)
 		TEST(other_writes_without_the_lock),
 		TEST(credit_store_in_a_transaction_without_the_lock),
 		TEST(cursor_after_its_lock),
+		TEST(cursor_after_the_last_number),
+		TEST(cursor_under_too_many_locks),
+		TEST(cursor_of_another_thread),
+		TEST(cursor_after_a_section_of_liburcus),
+		TEST(cursor_outside_of_read_sections),
 		TEST(cursor_found_anew_after_its_lock),
 		TEST(cursor_without_a_place),
 		TEST(cursor_after_its_lock_at_the_end_of_a_leaf),
