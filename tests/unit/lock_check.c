@@ -55,6 +55,26 @@ static void order_of_four(void **state)
 	expect(LOCKCHECK_LOCK_ORDER, "takes_again", "takes_again");
 }
 
+/* There are more ways from the first to the last than classes. */
+static void order_of_many(void **state)
+{
+	static struct lockcheck_class class[] = {
+		LOCKCHECK_CLASS("0"), LOCKCHECK_CLASS("1"),  LOCKCHECK_CLASS("2"),
+		LOCKCHECK_CLASS("3"), LOCKCHECK_CLASS("4"),  LOCKCHECK_CLASS("5"),
+		LOCKCHECK_CLASS("6"), LOCKCHECK_CLASS("7"),  LOCKCHECK_CLASS("8"),
+		LOCKCHECK_CLASS("9"), LOCKCHECK_CLASS("10"), LOCKCHECK_CLASS("11"),
+	};
+	const unsigned int nr = ARRAY_SIZE(class);
+
+	(void)state;
+	for (unsigned int i = 0; i < nr; i++)
+		for (unsigned int j = i + 1; j < nr; j++)
+			nest(&a, &class[i], &b, &class[j]);
+	expect_nothing();
+	nest(&b, &class[nr - 1], &a, &class[0]);
+	expect(LOCKCHECK_LOCK_ORDER, "takes_again", "takes_again");
+}
+
 /*
  * Who only tries holds nobody up; but what it then waits for is waited for under the lock it got.
  */
@@ -526,6 +546,18 @@ static void told_again_after_a_new_handler(void **state)
 	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "allocates", "takes");
 }
 
+/* However often: what is known takes no more room. */
+static void a_handler_many_times(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i <= SMRI_EDGES; i++) {
+		nest(&a, &class_a, &b, &class_b);
+		lockcheck_set_handler(note, NULL);
+	}
+	assert_true(lockcheck_enabled());
+	expect_nothing();
+}
+
 /* child_status() of @body, with the handler that there is by default. */
 static int run_child(int (*body)(void *arg), char *text, size_t size)
 {
@@ -784,6 +816,7 @@ int main(void)
 		TEST(threads_beyond_go_unwatched),
 		TEST(order_of_two),
 		TEST(order_of_four),
+		TEST(order_of_many),
 		TEST(order_of_tries),
 		TEST(two_trees_of_which_one_is_tried),
 		TEST(order_with_a_tree),
@@ -802,6 +835,7 @@ int main(void)
 		TEST(mistakes_of_a_handler),
 		TEST(told_once_for_each_place),
 		TEST(told_again_after_a_new_handler),
+		TEST(a_handler_many_times),
 		TEST(one_thread_after_the_other),
 		TEST(threads_end_with_what_they_hold),
 		TEST(threads_end_late),
