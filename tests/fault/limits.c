@@ -298,6 +298,36 @@ static void the_same_range_needs_none(void **state)
 		same_ranges(flags[i / 3], units[i % 3]);
 }
 
+/* What is reserved in many pieces is released whole, or, without the nodes for it, not at all. */
+static void release_of_many_pieces(void **state)
+{
+	static const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU };
+	struct small_world w;
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		unsigned int freed;
+		int err = -ENOMEM;
+
+		begin(&w, flags[i], 100);
+		for (unsigned long k = 10; k < 90; k++)
+			store_same(&w, 20 * k, 20 * k + 9, XA_ZERO_ENTRY);
+		for (freed = 0; err && freed < HOGS; freed++) {
+			err = mtree_release(&w.tree, 0, ULONG_MAX);
+			if (err) {
+				assert_int_equal(err, -ENOMEM);
+				expect_good(&w);
+				mtree_destroy(&w.hogs[freed]);
+			}
+		}
+		assert_int_equal(err, 0);
+		assert_true(freed > 1);
+		assert_int_equal(rm_store(&w.model, 200, 1799, NULL), 0);
+		expect_good(&w);
+		end(&w);
+	}
+}
+
 /* Erasing everything gives memory back even when there is none to begin with. */
 static void all_can_be_dropped(void **state)
 {
@@ -436,6 +466,7 @@ int main(void)
 		cmocka_unit_test(on_the_brink),
 		cmocka_unit_test(erase_without_memory),
 		cmocka_unit_test(the_same_range_needs_none),
+		cmocka_unit_test(release_of_many_pieces),
 		cmocka_unit_test(all_can_be_dropped),
 		cmocka_unit_test(emergency_reserve),
 		cmocka_unit_test(nobody_is_called),
