@@ -37,8 +37,18 @@ struct mt_mem smri_mem_default = {
 };
 
 static struct mt_lock arenas_lock = SMR_LOCK_INIT(ARENAS);
-static struct mt_mem *arenas = &smri_mem_default; /* GUARD arenas_lock */
-static unsigned long last_id = 1;                 /* GUARD arenas_lock */
+static unsigned long last_id = 1; /* GUARD arenas_lock */
+
+/*
+ * All arenas, by the last digits of their ids: a thread that goes from one to another looks up the
+ * one whose magazine it gives up, and there may be thousands.
+ */
+#define ARENA_LISTS 1024
+static struct mt_mem *arenas[ARENA_LISTS] = { [1] = &smri_mem_default }; /* GUARD arenas_lock */
+
+#define for_each_arena(mem)                                     \
+	for (unsigned int list = 0; list < ARENA_LISTS; list++) \
+		for ((mem) = arenas[list]; (mem); (mem) = (mem)->next)
 
 void smri_mem_lock_arenas(void)
 {
@@ -54,7 +64,7 @@ struct mt_mem *smri_mem_by_id(unsigned long id)
 {
 	struct mt_mem *mem;
 
-	for (mem = arenas; mem; mem = mem->next)
+	for (mem = arenas[id % ARENA_LISTS]; mem; mem = mem->next)
 		if (mem->id == id)
 			return mem;
 	return NULL;
@@ -73,7 +83,7 @@ static void before_fork(void)
 
 	smr_grace_before_fork();
 	smr_lock_acquire_unseen(&arenas_lock);
-	for (mem = arenas; mem; mem = mem->next)
+	for_each_arena(mem)
 		smr_lock_acquire_unseen(&mem->lock);
 }
 
@@ -81,7 +91,7 @@ static void after_fork_parent(void)
 {
 	struct mt_mem *mem;
 
-	for (mem = arenas; mem; mem = mem->next)
+	for_each_arena(mem)
 		smr_lock_release_unseen(&mem->lock);
 	smr_lock_release_unseen(&arenas_lock);
 	smr_grace_after_fork_parent();
@@ -91,10 +101,10 @@ static void after_fork_child(void)
 {
 	struct mt_mem *mem;
 
-	for (mem = arenas; mem; mem = mem->next)
+	for_each_arena(mem)
 		smr_lock_init(&mem->lock, SMR_RANK_ARENA);
 	smr_lock_init(&arenas_lock, SMR_RANK_ARENAS);
-	for (mem = arenas; mem; mem = mem->next) {
+	for_each_arena(mem) {
 		mem->mapping = 0;
 		mem->map_sleepers = 0;
 		smri_retire_after_fork(mem);
@@ -141,22 +151,25 @@ static unsigned long limit_in_chunks(size_t limit)
 
 static void enlist(struct mt_mem *mem)
 {
+	struct mt_mem **list;
+
 	smri_mem_lock_arenas();
 	mem->id = ++last_id;
-	mem->prev = &smri_mem_default;
-	mem->next = smri_mem_default.next;
+	list = &arenas[mem->id % ARENA_LISTS];
+	mem->pprev = list;
+	mem->next = *list;
 	if (mem->next)
-		mem->next->prev = mem;
-	smri_mem_default.next = mem;
+		mem->next->pprev = &mem->next;
+	*list = mem;
 	smri_mem_unlock_arenas();
 }
 
 static void delist(struct mt_mem *mem)
 {
 	smri_mem_lock_arenas();
-	mem->prev->next = mem->next;
+	*mem->pprev = mem->next;
 	if (mem->next)
-		mem->next->prev = mem->prev;
+		mem->next->pprev = mem->pprev;
 	smri_mem_unlock_arenas();
 }
 

@@ -88,9 +88,9 @@ struct smr_limbo {
 	}
 
 struct mt_mem {
-	unsigned long id;           /* constant, never used twice */
-	struct mt_mem_ops ops;      /* constant */
-	struct mt_mem *next, *prev; /* GUARD arenas lock: the list of all arenas */
+	unsigned long id;             /* constant, never used twice */
+	struct mt_mem_ops ops;        /* constant */
+	struct mt_mem *next, **pprev; /* GUARD arenas lock: its list of those of all arenas */
 
 	struct mt_lock lock smr_aligned(SMR_CACHE_LINE); /* RANK arena */
 	struct smr_chunk *chunk[SMR_CHUNK_CLASSES];      /* GUARD lock: lists */

@@ -75,7 +75,7 @@ static inline unsigned long smri_mem_limbo(const struct mt_mem *mem)
 	return nr;
 }
 
-/* The list of all arenas; it never is empty. CONTEXT: TAKES / HOLDS arenas. */
+/* The lists of all arenas. CONTEXT: TAKES / HOLDS arenas. */
 void smri_mem_lock_arenas(void);
 void smri_mem_unlock_arenas(void);
 /* The arena with @id, or NULL when it is gone. CONTEXT: HOLDS arenas. */
