@@ -256,9 +256,9 @@ MT_API void *mt_prev(struct maple_tree *mt, unsigned long index, unsigned long m
  * lock. With a @gfp that may block the lock is dropped while memory is got, and the operation
  * starts over, so another writer may come between; the result is still that of the operation done
  * at one moment. Such a @gfp is not for signalling sections (fence.h). Returns 0 or -EINVAL (@first
- * is above @last, or xa_is_advanced() of the entry), -ENOMEM, and what is named below. A store over
- * exactly one range needs no memory, but for an entry with the low bits 10 at key 0 of a tree that
- * holds nothing else. See docs/locking.md.
+ * is above @last, or xa_is_advanced() of the entry), -ENOMEM, and what is named below. An entry
+ * stored over exactly one range needs no memory, but for one over all but key 0, or with the low
+ * bits 10 at key 0, of a tree that holds nothing else. See docs/concurrency.md, guarantee K.
  */
 
 MT_API int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp);
