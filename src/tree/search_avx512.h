@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Counting bounds with AVX-512, for search_simd.h: a line of a node at a time. How many look-ups
- * overlap is a matter of instructions, and on a Zen 4 of loads and of mask registers
- * (docs/performance.md). So the header comes with the bounds beside it, and what is no bound is
- * dropped from the word that is counted, for a mask to leave it out would be one register more.
+ * overlap is a matter of instructions, and on a Zen 4 of loads and of moves from ordinary registers
+ * into masks (docs/performance.md). So the header comes with the bounds beside it, and what is no
+ * bound is dropped from the word that is counted, not left out by a mask, which is such a move.
  */
 #ifndef SMR_TREE_SEARCH_AVX512_H
 #define SMR_TREE_SEARCH_AVX512_H
