@@ -109,7 +109,7 @@ struct bind_job {
 	unsigned int flags;
 	/*
 	 * Out: with -EINVAL, or an error of prepare, the index of the operation; nr_ops: the job
-	 * itself. UINT_MAX: it was accepted, and what is returned is its result.
+	 * itself. UINT_MAX: it was accepted, and the error that is returned is its result.
 	 */
 	unsigned int bad_op;
 };

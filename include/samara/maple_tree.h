@@ -179,7 +179,7 @@ static inline bool mt_in_rcu(const struct maple_tree *mt)
 
 /*
  * Levels of nodes: 0 for an empty tree, and for one that has never held anything but an entry at
- * [0..0]; one that holds nothing else any more may keep a node.
+ * [0..0], with other low bits than 10; one that holds nothing else any more may keep a node.
  */
 static inline unsigned int mt_height(const struct maple_tree *mt)
 {
@@ -225,7 +225,7 @@ MT_API void mtree_load_batch(struct maple_tree *mt, const unsigned long index[],
 /*
  * The first entry whose range contains *@index or lies above it and starts at or below @max, zero
  * entries skipped; then *@index is one past its range (0 past ULONG_MAX). NULL when there is none,
- * and *@index stays.
+ * or *@index is above @max, and *@index stays.
  */
 MT_API void *mt_find(struct maple_tree *mt, unsigned long *index, unsigned long max);
 /* The same, but NULL when *@index is 0, so that a loop ends where the key space does. */
@@ -257,8 +257,8 @@ MT_API void *mt_prev(struct maple_tree *mt, unsigned long index, unsigned long m
  * starts over, so another writer may come between; the result is still that of the operation done
  * at one moment. Such a @gfp is not for signalling sections (fence.h). Returns 0 or -EINVAL (@first
  * is above @last, or xa_is_advanced() of the entry), -ENOMEM, and what is named below. An entry
- * stored over exactly one range needs no memory, but for one over all but key 0, or with the low
- * bits 10 at key 0, of a tree that holds nothing else. See docs/concurrency.md, guarantee K.
+ * stored over exactly one range needs no memory, but in a tree that holds nothing beside key 0 for
+ * one over more than that key, or with the low bits 10. See docs/concurrency.md, guarantee K.
  */
 
 MT_API int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp);
