@@ -347,9 +347,10 @@ enum maple_status {
  * A cursor: a position in a tree, and memory for the next store (mas_preallocate()). It belongs to
  * one thread and takes no lock. A position is valid while the lock or read-side section it was made
  * under is held; mas_pause() before letting go. A cursor that was left behind by other writers
- * notices and looks its index up again. Users may read and write tree, index, last and status; the
- * rest is private. Who writes tree resets the cursor as well (mas_reset()), unless mas_walk() or
- * mas_erase() come next, for steps and searches go on from its place.
+ * notices and looks its place up again: going up from last, going down from index. Users may read
+ * and write tree, index, last and status; the rest is private. Who writes tree resets the cursor as
+ * well (mas_reset()), unless mas_walk() or mas_erase() come next, for steps and searches go on from
+ * its place.
  */
 struct ma_state {
 	struct maple_tree *tree;
