@@ -48,7 +48,7 @@ static void others_pay_for_themselves(void **state)
 	(void)state;
 	refused = done = 0;
 	everywhere(others_in);
-	assert_true(refused > 100 && done > 100);
+	assert_true(refused > 0 && done > 0);
 }
 
 static unsigned long paid;
