@@ -112,9 +112,9 @@ MT_API void mt_credits_begin(struct mt_credits *c, unsigned long nr);
 
 /*
  * mas_store_gfp() on a credit: 0; -EINVAL for index > last; -ENOSPC when no announced credit is
- * left, which is the caller's mistake; of a cursor in status error that error. On an error nothing
- * has changed and no credit is used. The cursor is on the holder's tree. CONTEXT: HOLDS the tree's
- * write lock. ALLOC no. SLEEP no.
+ * left, which is the caller's mistake, and in a debug build fatal; of a cursor in status error that
+ * error. On an error nothing has changed and no credit is used. The cursor is on the holder's tree.
+ * CONTEXT: HOLDS the tree's write lock. ALLOC no. SLEEP no.
  */
 MT_API int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c);
 
