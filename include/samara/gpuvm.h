@@ -526,10 +526,10 @@ enum gpuvm_hole {
  * said, inside [start, end) and the managed interval, and says where in *@addr. Nothing is taken:
  * insert a mapping there under the same lock. 0; -ENOSPC; -EINVAL: size 0, align no power of two.
  * Gaps that are too small are skipped all at once, those that are large enough and hold no multiple
- * of @align are looked at one by one: keep what is aligned in a part of the space of its own.
- * CONTEXT: HOLDS the VM's lock; sweeps empty markers first, and so may allocate, as gpuvm_sweep().
- * With queues it leaves markers alone, and TAKES the lock where it is not held: what is queued may
- * then take the place first.
+ * of @align are looked at one by one, one for each multiple at most: keep what is aligned in a part
+ * of the space of its own. CONTEXT: HOLDS the VM's lock; sweeps empty markers first, and so may
+ * allocate, as gpuvm_sweep(). With queues it leaves markers alone, and TAKES the lock where it is
+ * not held: what is queued may then take the place first.
  */
 MT_API int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint64_t align,
 			   uint64_t start, uint64_t end, enum gpuvm_hole where);

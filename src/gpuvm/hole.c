@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Free places. The tree knows its largest gaps, so the search goes from one gap that is large
- * enough to the next, until one holds an aligned place. A gap is a place without an entry: markers
- * are swept first. Where there is no memory to sweep them, what is free is what lies between
- * mappings, one after the other.
+ * enough to the next, until one holds an aligned place; from one that holds none on to the next
+ * multiple of the alignment, whatever gaps are in between. A gap is a place without an entry:
+ * markers are swept first. Where there is no memory to sweep them, what is free is what lies
+ * between mappings, one after the other.
  */
 #include "gpuvm/batch.h"
 
@@ -32,6 +33,23 @@ static bool fits(const struct want *w, uint64_t first, uint64_t last, uint64_t *
 	return true;
 }
 
+/* Where there can be a place beyond the gap [first, last]: from a multiple on. False: nowhere. */
+static bool go_on(struct want *w, uint64_t first, uint64_t last)
+{
+	uint64_t mask = w->align - 1, from = last + 1;
+
+	if (w->where == GPUVM_HOLE_HIGH) {
+		if (first <= w->min || first < w->size)
+			return false;
+		w->last = ((first - w->size) & ~mask) + (w->size - 1);
+		return true;
+	}
+	if (last >= w->last)
+		return false;
+	w->min = from + (-from & mask);
+	return w->min >= from;
+}
+
 static int by_gaps(struct maple_tree *mt, struct want *w, uint64_t *addr)
 {
 	bool high = w->where == GPUVM_HOLE_HIGH;
@@ -46,12 +64,8 @@ static int by_gaps(struct maple_tree *mt, struct want *w, uint64_t *addr)
 		mas_walk(&mas);
 		if (fits(w, mas.index, mas.last, addr))
 			return 0;
-		if (high ? mas.index <= w->min : mas.last >= w->last)
+		if (!go_on(w, mas.index, mas.last))
 			return -ENOSPC;
-		if (high)
-			w->last = mas.index - 1;
-		else
-			w->min = mas.last + 1;
 	}
 	return -ENOSPC;
 }

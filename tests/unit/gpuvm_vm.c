@@ -416,6 +416,42 @@ static void holes_that_are_aligned(void **state)
 	tear_down();
 }
 
+/* Gaps that are passed over because no multiple is in them, to where numbers end. */
+static void holes_at_rare_multiples(void **state)
+{
+	const uint64_t half = UINT64_C(1) << 63;
+	const struct {
+		uint64_t size, align, start, end;
+		enum gpuvm_hole where;
+		uint64_t found; /* 0: none */
+	} want[] = {
+		{ 4, 0x100, 0, 0x400, GPUVM_HOLE_LOW, 0 },
+		{ 4, 0x100, 0, 0x400, GPUVM_HOLE_HIGH, 0 },
+		{ 4, 0x100, 0, half, GPUVM_HOLE_LOW, 0x400 },
+		{ 8, 8, 0x20, 0x400, GPUVM_HOLE_LOW, 0x28 },
+		{ 0xc, 4, 0, 0x400, GPUVM_HOLE_HIGH, 0x204 },
+		/* There is no multiple any more, and none yet. */
+		{ 4, half, 1, UINT64_MAX, GPUVM_HOLE_LOW, 0 },
+		{ 0x10, 0x20, 0, 0x20, GPUVM_HOLE_HIGH, 0 },
+	};
+	uint64_t addr;
+
+	(void)state;
+	set_up(&(struct toy_config){
+		.range = UINT64_MAX, .reserve_start = half - 8, .reserve_range = 16 });
+	for (uint64_t at = 0; at < 0x400; at += at ? 0x10 : 0x20)
+		assert_int_equal(toy_insert(&toy, at, at == 0x200 ? 1 : 8, -1, 0), 0);
+	assert_int_equal(toy_insert(&toy, UINT64_MAX - 0x100, 8, -1, 0), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(want); i++) {
+		addr = 0;
+		assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, want[i].size, want[i].align,
+						 want[i].start, want[i].end, want[i].where),
+				 want[i].found ? 0 : -ENOSPC);
+		assert_int_equal(addr, want[i].found);
+	}
+	tear_down();
+}
+
 /* Where there is no memory to sweep markers, they are looked through, as far as the limits go. */
 static void holes_beside_markers(void **state)
 {
@@ -518,6 +554,7 @@ int main(void)
 		cmocka_unit_test(reserve),
 		cmocka_unit_test(holes),
 		cmocka_unit_test(holes_that_are_aligned),
+		cmocka_unit_test(holes_at_rare_multiples),
 		cmocka_unit_test(holes_beside_markers),
 		cmocka_unit_test(changes_beside_queues_are_caught),
 	};
