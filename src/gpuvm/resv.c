@@ -110,17 +110,25 @@ void gpuvm_resv_add(struct gpuvm_resv *resv, struct fence *f, enum gpuvm_usage u
 	resv->fence[resv->nr++] = (struct gpuvm_resv_fence){ fence_get(f), usage };
 }
 
-/* A fence to wait for, with a reference, or NULL. */
-static struct fence *next_fence(struct gpuvm_resv *resv, enum gpuvm_usage usage)
+/*
+ * A fence to wait for, with a reference, or NULL. Looks from *@at on, and then at those before it:
+ * most often they are signalled in order, and who waits for many looks at each once or twice.
+ */
+static struct fence *next_fence(struct gpuvm_resv *resv, enum gpuvm_usage usage, unsigned int *at)
 {
 	bool held = gpuvm_resv_is_held(resv);
 	struct fence *f = NULL;
 
 	if (!held)
 		mt_lock_acquire(&resv->lock);
-	for (unsigned int i = 0; i < resv->nr && !f; i++)
-		if (resv->fence[i].usage <= usage && !fence_is_signaled(resv->fence[i].fence))
-			f = fence_get(resv->fence[i].fence);
+	for (unsigned int i = 0; i < resv->nr && !f; i++) {
+		const struct gpuvm_resv_fence *slot;
+
+		*at = *at < resv->nr ? *at : 0;
+		slot = &resv->fence[(*at)++];
+		if (slot->usage <= usage && !fence_is_signaled(slot->fence))
+			f = fence_get(slot->fence);
+	}
 	if (!held)
 		mt_lock_release(&resv->lock);
 	return f;
@@ -134,10 +142,11 @@ int gpuvm_resv_wait(struct gpuvm_resv *resv, enum gpuvm_usage usage, int64_t tim
 {
 	uint64_t begin = smr_now(), gone;
 	int64_t left = timeout_ns;
+	unsigned int at = 0;
 	struct fence *f;
 	int err = 0;
 
-	while (!err && (f = next_fence(resv, usage)) != NULL) {
+	while (!err && (f = next_fence(resv, usage, &at)) != NULL) {
 		if (timeout_ns > 0) {
 			gone = smr_now() - begin;
 			left = gone < (uint64_t)timeout_ns ? timeout_ns - (int64_t)gone : 0;

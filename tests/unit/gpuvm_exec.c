@@ -2,13 +2,16 @@
 /* Reservation locks: their fences, and transactions that lock many of them. */
 #include "support/cm.h"
 
+#include "base/atomic.h"
 #include "base/park.h"
+#include "fence/fence_internal.h"
 #include "support/gpuvm_toy.h"
 #include "support/memfault.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <unistd.h>
@@ -21,6 +24,55 @@ static void set_up(void)
 	struct toy_config config = { .range = 0x1000, .external = true };
 
 	assert_int_equal(toy_init(&toy, &config), 0);
+}
+
+static void *wait_for_all(void *arg)
+{
+	assert_int_equal(gpuvm_resv_wait(arg, GPUVM_USAGE_BOOKKEEP, FENCE_FOREVER), 0);
+	return NULL;
+}
+
+static void until_waited_for(struct fence *f)
+{
+	while (smr_load(&f->state, RELAXED) != SMRI_FENCE_WAITED)
+		sched_yield();
+}
+
+/* They move up while somebody waits, and more come: he waits for those behind and those before. */
+static void waited_for_in_any_order(void **state)
+{
+	static const unsigned int order[] = { 0, 1, 3, 2 };
+	struct fence *f[ARRAY_SIZE(order)];
+	struct gpuvm_resv resv;
+	pthread_t waiter;
+
+	(void)state;
+	alarm(100);
+	gpuvm_resv_init(&resv);
+	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
+		f[i] = fence_create();
+	gpuvm_resv_lock(&resv);
+	assert_int_equal(gpuvm_resv_reserve(&resv, 3), 0);
+	for (unsigned int i = 0; i < 3; i++)
+		gpuvm_resv_add(&resv, f[i], GPUVM_USAGE_BOOKKEEP);
+	gpuvm_resv_unlock(&resv);
+	assert_int_equal(pthread_create(&waiter, NULL, wait_for_all, &resv), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
+		until_waited_for(f[order[i]]);
+		if (i == 1) {
+			gpuvm_resv_lock(&resv);
+			assert_int_equal(gpuvm_resv_reserve(&resv, 100), 0);
+			assert_int_equal(resv.nr, 2);
+			gpuvm_resv_add(&resv, f[3], GPUVM_USAGE_BOOKKEEP);
+			gpuvm_resv_unlock(&resv);
+		}
+		fence_signal(f[order[i]]);
+	}
+	assert_int_equal(pthread_join(waiter, NULL), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
+		fence_put(f[i]);
+	gpuvm_resv_fini(&resv);
+	alarm(0);
 }
 
 static void fences(void **state)
@@ -636,6 +688,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fences),
+		cmocka_unit_test(waited_for_in_any_order),
 		cmocka_unit_test(transactions),
 		cmocka_unit_test(objects_named),
 		cmocka_unit_test(callbacks),
