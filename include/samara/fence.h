@@ -142,8 +142,9 @@ MT_API uint64_t timeline_value(const struct timeline *tl);
  * without an error: the timeline does not remember with which it was. Two calls may return the same
  * fence or two. The timeline keeps it until the value is reached, whether or not the caller does,
  * and if nobody else has it then, until the next timeline_fence(). NULL when out of memory. Goes
- * through the lower values that are waited for, unless none is higher, as where they are asked for
- * upwards. CONTEXT: allocates, and may free.
+ * through the lower values that are waited for, from the one asked for last on if that is not
+ * higher, unless none is higher than @value: so it is quick where they are asked for upwards.
+ * CONTEXT: allocates, and may free.
  */
 MT_API struct fence *timeline_fence(struct timeline *tl, uint64_t value);
 

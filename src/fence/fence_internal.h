@@ -50,6 +50,7 @@ struct timeline {
 	struct mt_lock lock;           /* RANK timeline */
 	uint64_t value;                /* GUARD writes: lock; ORDER timeline */
 	struct fence_list pending;     /* GUARD lock */
+	struct fence *newest;          /* GUARD lock: of those pending, put in last; or NULL */
 	struct fence_list due;         /* GUARD lock */
 	struct fence *dead;            /* GUARD lock */
 	char name[SMRI_TIMELINE_NAME]; /* constant */

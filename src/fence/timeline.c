@@ -4,6 +4,7 @@
  *
  *	pending   fences of values not reached, lowest first; equal ones in the order in which they
  *	          were made
+ *	newest    the one that was put in there last, if it still is
  *	due       reached and not signalled yet, in the order in which they will be; value holds the
  *	          error
  *	dead      signalled, and the timeline has the last reference
@@ -25,8 +26,8 @@
  * calls timeline_fence(), which allocates anyway, or with the timeline. That is no more memory than
  * the fences took while they were pending.
  *
- * A new fence usually has the highest value and is appended; otherwise its place is searched from
- * the lowest on.
+ * A new fence usually has the highest value and is appended, or the highest but for some that are
+ * far ahead, and comes behind the newest; otherwise its place is searched from the lowest on.
  */
 #include "fence/timeline.h"
 #include "fence/fence_internal.h"
@@ -57,11 +58,12 @@ static struct fence *take_first(struct fence_list *list)
 	return f;
 }
 
-static void insert_by_value(struct fence_list *list, struct fence *f)
+/* @near: one of the list to begin with, if its value is not above; or NULL. */
+static void insert_by_value(struct fence_list *list, struct fence *near, struct fence *f)
 {
-	struct fence **at = &list->first;
+	struct fence **at = near && near->value <= f->value ? &near->next : &list->first;
 
-	if (!*at || list->last->value <= f->value) {
+	if (!list->first || list->last->value <= f->value) {
 		append(list, f);
 		return;
 	}
@@ -108,6 +110,8 @@ static void make_due(struct timeline *tl, uint64_t value, int error)
 	while (tl->pending.first && tl->pending.first->value <= value) {
 		struct fence *f = take_first(&tl->pending);
 
+		if (f == tl->newest)
+			tl->newest = NULL;
 		f->value = (uint64_t)-error;
 		append(&tl->due, f);
 	}
@@ -226,7 +230,8 @@ struct fence *timeline_fence(struct timeline *tl, uint64_t value)
 	reached = value <= tl->value;
 	if (!reached) {
 		f->value = value;
-		insert_by_value(&tl->pending, fence_get(f));
+		insert_by_value(&tl->pending, tl->newest, fence_get(f));
+		tl->newest = f;
 	}
 	mt_lock_release(&tl->lock);
 	if (reached)
@@ -241,6 +246,8 @@ void smr_timeline_forget(struct timeline *tl, struct fence *f)
 
 	mt_lock_acquire(&tl->lock);
 	owed = take_out(&tl->pending, f);
+	if (owed && f == tl->newest)
+		tl->newest = NULL;
 	mt_lock_release(&tl->lock);
 	if (owed)
 		fence_put(f);

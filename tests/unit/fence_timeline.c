@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Timelines: values, the order of their fences, errors, and who keeps what alive. */
 #include "base/atomic.h"
+#include "base/base.h"
 #include "fence/timeline.h"
 #include "support/cm.h"
 #include "support/rng.h"
@@ -264,6 +265,31 @@ static void what_nobody_wants_is_forgotten(void **state)
 	}
 }
 
+/* Where the newest was is known, until it is signalled or forgotten. */
+static void beside_one_that_is_far_ahead(void **state)
+{
+	static const uint64_t values[] = { 900, 5, 6, 6, 7, 3, 8, 4, 20, 21, 10, 30 };
+	struct timeline *tl = timeline_create("t", 0);
+	struct record r[ARRAY_SIZE(values)];
+	unsigned int i = 0;
+
+	(void)state;
+	for (; i < 8; i++)
+		owe(tl, &r[i], values[i]);
+	assert_int_equal(timeline_signal(tl, 8), 0);
+	assert_int_equal(ran, 7);
+	for (; i < 9; i++)
+		owe(tl, &r[i], values[i]);
+	smr_timeline_forget(tl, timeline_fence(tl, 20));
+	for (; i < ARRAY_SIZE(values); i++)
+		owe(tl, &r[i], values[i]);
+	assert_int_equal(timeline_signal(tl, 1000), 0);
+	assert_int_equal(ran, ARRAY_SIZE(values));
+	for (unsigned int k = 1; k < ran; k++)
+		assert_true(order[k - 1] <= order[k]);
+	timeline_put(tl);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +302,7 @@ int main(void)
 		cmocka_unit_test_setup(fences_outlive_the_timeline, begin),
 		cmocka_unit_test_setup(a_callback_may_move_its_timeline, begin),
 		cmocka_unit_test_setup(what_nobody_wants_is_forgotten, begin),
+		cmocka_unit_test_setup(beside_one_that_is_far_ahead, begin),
 	};
 
 	alarm(100);
