@@ -51,24 +51,6 @@ static bool is_gone(const struct gpuva *va, void *arg)
 	return smri_bind_va_of(va)->gone;
 }
 
-/* BIND_UNMAP_ALLs of @pair that come before @op in the job. */
-static unsigned int epochs_to_come(const struct apply *a, const struct smri_bind_op *op,
-				   const struct gpuvm_bo *pair)
-{
-	const struct smri_bind_op *former;
-	unsigned int nr = 0;
-
-	if (!a->unmaps_all)
-		return 0;
-	smri_bind_for_each(former, &a->job->ops)
-	{
-		if (former == op)
-			break;
-		nr += former->req.type == BIND_UNMAP_ALL && former->pair == pair;
-	}
-	return nr;
-}
-
 /* A mapping out of the job's list, for @op. */
 static struct gpuva *new_va(struct apply *a, const struct smri_bind_op *op,
 			    const struct gpuva_op_map *map)
@@ -84,15 +66,15 @@ static struct gpuva *new_va(struct apply *a, const struct smri_bind_op *op,
 }
 
 /* Puts @va on its object's list, with the flags of @old, or @flags. */
-static void link_va(struct apply *a, const struct smri_bind_op *op, struct gpuva *va,
-		    struct gpuvm_bo *pair, const struct gpuva *old, unsigned int flags)
+static void link_va(struct gpuva *va, struct gpuvm_bo *pair, const struct gpuva *old,
+		    unsigned int flags)
 {
 	if (pair)
 		gpuvm_object_lock(pair->obj);
 	smr_store(&va->flags, old ? smr_load(&old->flags, RELAXED) : flags, RELAXED);
 	if (pair) {
 		gpuva_link(va, pair);
-		va->epoch += epochs_to_come(a, op, pair);
+		va->epoch += pair->hides;
 		gpuvm_object_unlock(pair->obj);
 	}
 }
@@ -102,7 +84,7 @@ static struct gpuva *rest_of(struct apply *a, const struct smri_bind_op *op,
 {
 	struct gpuva *va = new_va(a, op, part);
 
-	link_va(a, op, va, old->vm_bo, old, 0);
+	link_va(va, old->vm_bo, old, 0);
 	return va;
 }
 
@@ -165,7 +147,7 @@ static void apply_map(struct apply *a, struct smri_bind_op *op)
 
 	split(a, op, &map);
 	op->map = new_va(a, op, &map);
-	link_va(a, op, op->map, op->pair, NULL, op->req.flags);
+	link_va(op->map, op->pair, NULL, op->req.flags);
 	store(a, op);
 }
 
@@ -183,12 +165,14 @@ static void apply_unmap_all(struct apply *a, struct smri_bind_op *op)
 	a->unmaps_all = true;
 	gpuvm_object_lock(obj);
 	op->pair = gpuvm_bo_find(a->q->vm, obj);
-	if (op->pair)
+	if (op->pair) {
 		gpuvm_bo_for_each_va(va, op->pair)
 		{
 			if (!is_gone(va, NULL))
 				note_removed(a, op, va, false);
 		}
+		op->pair->hides++;
+	}
 	gpuvm_object_unlock(obj);
 }
 
@@ -220,6 +204,7 @@ static void hide_all(struct smri_bind_job *job)
 			continue;
 		gpuvm_object_lock(op->req.obj);
 		smr_gpuvm_bo_hide(op->pair);
+		op->pair->hides--;
 		gpuvm_object_unlock(op->req.obj);
 	}
 }

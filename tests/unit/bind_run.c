@@ -49,6 +49,31 @@ static void unmap_all_in_one_job(void **state)
 	end(q);
 }
 
+/* What a job maps behind an unmap of all outlives that, and not the one of the next job. */
+static void hidden_again(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct gpuvm *vm = &bt.toy.vm;
+	void *old, *new;
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0; unmap_all A; unmap_all A; map 20+10=A@0"),
+			 0);
+	assert_int_equal(submit_sync(q, "map 30+10=A@0"), 0);
+	expect_vm("[20+10=A@0 30+10=A@0]");
+	gpuvm_read_lock(vm);
+	old = mtree_load(&vm->tree, 0x20);
+	new = mtree_load(&vm->tree, 0x30);
+	assert_int_equal(submit(q, "map 50+1=B@0; unmap_all A", NULL, NULL), 0);
+	while (gpuvm_find(vm, 0x30))
+		sched_yield();
+	assert_null(smr_gpuva_seen(vm, old));
+	assert_null(smr_gpuva_seen(vm, new));
+	gpuvm_read_unlock(vm);
+	settle(q);
+	end(q);
+}
+
 /* A reader has found a mapping when another takes its place, and then its object is unmapped. */
 static void found_before_it_was_replaced(void **state)
 {
@@ -126,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(operations_see_those_before),
 		cmocka_unit_test(unmap_all_in_one_job),
+		cmocka_unit_test(hidden_again),
 		cmocka_unit_test(found_before_it_was_replaced),
 		cmocka_unit_test(attributes_are_carried),
 		cmocka_unit_test(large_jobs),
