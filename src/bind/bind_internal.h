@@ -50,6 +50,8 @@ struct smri_bind_op {
 	void *cookie;
 	unsigned long stamp;
 	struct smr_pool_list removed; /* mappings, in the order of their steps */
+	struct smri_bind_op *change;  /* the next one that has removed something */
+	struct smri_bind_va *ahead;   /* of removed: what a prefetch before it has not passed */
 	struct gpuva *map, *prev,
 		*next; /* prev is left of the first one removed, next of the last */
 };

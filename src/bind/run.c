@@ -314,22 +314,31 @@ static int steps_of_change(struct gpuvm_queues *q, struct smri_bind_op *op, unsi
 	return !err && op->map ? step_map(q, op->map, index, op->cookie) : err;
 }
 
-static bool overlaps(const struct gpuva *va, uint64_t first, uint64_t last)
+/* A prefetch, of the VM as it was after its operation. */
+struct prefetch {
+	struct gpuvm_queues *q;
+	const struct smri_bind_op *op;
+	uint64_t first, last; /* what is still to be looked at */
+	bool looks_back;      /* at what later operations have removed */
+};
+
+static bool meets(const struct prefetch *p, const struct smri_bind_va *v)
 {
-	return va->va.addr <= last && smr_va_last(va) >= first;
+	return v->born <= p->op->stamp && v->va.va.addr <= p->last &&
+	       smr_va_last(&v->va) >= p->first;
 }
 
-/* The lowest mapping of the tree from @first on that was there after @op. */
-static struct gpuva *prefetch_in_tree(struct gpuvm_queues *q, const struct smri_bind_op *op,
-				      uint64_t first, uint64_t last)
+/* The lowest mapping that is in the tree still. */
+static struct gpuva *prefetch_in_tree(const struct prefetch *p)
 {
-	struct gpuvm *vm = q->vm;
+	struct gpuvm *vm = p->q->vm;
+	uint64_t first = p->first;
 	struct gpuva *va = NULL;
 
 	/* Only runners change the tree, so what is found stays. */
 	gpuvm_read_lock(vm);
-	while (first <= last && (va = smr_gpuvm_first(vm, first, last))) {
-		if (va != &vm->kernel_alloc_node && smri_bind_va_of(va)->born <= op->stamp)
+	while (first <= p->last && (va = smr_gpuvm_first(vm, first, p->last))) {
+		if (va != &vm->kernel_alloc_node && smri_bind_va_of(va)->born <= p->op->stamp)
 			break;
 		first = smr_va_last(va) + 1;
 		va = NULL;
@@ -338,42 +347,85 @@ static struct gpuva *prefetch_in_tree(struct gpuvm_queues *q, const struct smri_
 	return va;
 }
 
-/*
- * The lowest one in [first, last] of the VM as it was after @op: in the tree, or removed by a later
- * operation.
- */
-static struct gpuva *prefetch_next(struct gpuvm_queues *q, const struct smri_bind_op *op,
-				   uint64_t first, uint64_t last)
+static struct gpuva *lower(struct gpuva *a, struct gpuva *b)
 {
-	struct gpuva *va = prefetch_in_tree(q, op, first, last);
-	const struct smri_bind_op *later = op;
-	struct smri_bind_va *v;
+	return !a || (b && b->va.addr < a->va.addr) ? b : a;
+}
 
-	while ((later = (const struct smri_bind_op *)later->obj.next)) {
-		smri_bind_for_each(v, &later->removed)
-		{
-			if (v->born <= op->stamp && overlaps(&v->va, first, last) &&
-			    (!va || v->va.va.addr < va->va.addr))
-				va = &v->va;
-		}
+/*
+ * The lowest one that @later has removed. Those of a range are in ascending order, so what is
+ * passed once need not be looked at again, nor what lies behind.
+ */
+static struct gpuva *prefetch_removed(const struct prefetch *p, struct smri_bind_op *later)
+{
+	bool ascending = later->req.type != BIND_UNMAP_ALL;
+	struct gpuva *va = NULL;
+
+	for (struct smri_bind_va *v = later->ahead; v; v = (struct smri_bind_va *)v->obj.next) {
+		if (meets(p, v))
+			va = lower(va, &v->va);
+		if (ascending && (va || v->va.va.addr > p->last))
+			break;
+		if (ascending)
+			later->ahead = (struct smri_bind_va *)v->obj.next;
 	}
+	return va;
+}
+
+static void look_back(struct prefetch *p)
+{
+	if (p->looks_back)
+		return;
+	p->looks_back = true;
+	for (struct smri_bind_op *later = p->op->change; later; later = later->change)
+		later->ahead = (struct smri_bind_va *)later->removed.head;
+}
+
+/*
+ * The lowest one: in the tree, or removed by a later operation. Where one is in the tree that was
+ * there already, nothing has been removed since.
+ */
+static struct gpuva *prefetch_next(struct prefetch *p)
+{
+	struct gpuva *va = prefetch_in_tree(p);
+
+	if (va && va->va.addr <= p->first)
+		return va;
+	look_back(p);
+	for (struct smri_bind_op *later = p->op->change; later; later = later->change)
+		va = lower(va, prefetch_removed(p, later));
 	return va;
 }
 
 static int steps_of_prefetch(struct gpuvm_queues *q, struct smri_bind_op *op, unsigned int index)
 {
-	uint64_t first = op->req.addr, last = op->req.addr + (op->req.range - 1);
+	struct prefetch p = { .q = q, .op = op, .first = op->req.addr };
 	struct gpuva *va;
 	int err = 0;
 
-	while (!err && first <= last && (va = prefetch_next(q, op, first, last))) {
+	p.last = op->req.addr + (op->req.range - 1);
+	while (!err && p.first <= p.last && (va = prefetch_next(&p))) {
 		struct gpuva_op prefetch = { .op = GPUVA_OP_PREFETCH, .prefetch = { va } };
 		struct bind_step step = { .op = &prefetch, .index = index, .cookie = op->cookie };
 
 		err = call_step(q, &step);
-		first = smr_va_last(va) + 1;
+		p.first = smr_va_last(va) + 1;
 	}
 	return err;
+}
+
+/* Prefetches look at these alone, and there may be many of both in a job. */
+static void chain_changes(struct smri_bind_job *job)
+{
+	struct smri_bind_op *op, *before = (struct smri_bind_op *)job->ops.head;
+
+	smri_bind_for_each(op, &job->ops)
+	{
+		if (!op->removed.head)
+			continue;
+		for (; before != op; before = (struct smri_bind_op *)before->obj.next)
+			before->change = op;
+	}
 }
 
 static int steps(struct gpuvm_queues *q, struct smri_bind_job *job)
@@ -382,6 +434,7 @@ static int steps(struct gpuvm_queues *q, struct smri_bind_job *job)
 	unsigned int index = 0;
 	int err = 0;
 
+	chain_changes(job);
 	smri_bind_for_each(op, &job->ops)
 	{
 		if (err)

@@ -24,6 +24,29 @@ static void operations_see_those_before(void **state)
 	end(q);
 }
 
+/* Each prefetch meets what is there when its turn comes, and later operations may have removed. */
+static void prefetches_amid_changes(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 30+8=A@30; map 10+8=A@10; map 20+8=B@0; map 40+8=B@8"),
+			 0);
+	toy_clear_log(&bt.toy);
+	assert_int_equal(submit_sync(q, "prefetch 0+100; unmap 20+8; prefetch 0+100; map 12+2=C@0; "
+					"prefetch 10+8; unmap_all A; prefetch 0+100; unmap 0+100; "
+					"prefetch 0+100"),
+			 0);
+	expect_log("P(10+8=A@10) P(20+8=B@0) P(30+8=A@30) P(40+8=B@8) U(20+8=B@0 k0) "
+		   "P(10+8=A@10) P(30+8=A@30) P(40+8=B@8) "
+		   "R(10+8=A@10 k0 p:10+2=A@10 n:14+4=A@14) M(12+2=C@0) "
+		   "P(10+2=A@10) P(12+2=C@0) P(14+4=A@14) "
+		   "U(30+8=A@30 k0) U(10+2=A@10 k0) U(14+4=A@14 k0) P(12+2=C@0) P(40+8=B@8) "
+		   "U(12+2=C@0 k0) U(40+8=B@8 k0)");
+	expect_vm("[]");
+	end(q);
+}
+
 static void unmap_all_in_one_job(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -150,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(operations_see_those_before),
+		cmocka_unit_test(prefetches_amid_changes),
 		cmocka_unit_test(unmap_all_in_one_job),
 		cmocka_unit_test(hidden_again),
 		cmocka_unit_test(found_before_it_was_replaced),
