@@ -10,4 +10,9 @@
 
 #include <cmocka.h>
 
+/* What cmocka 2.0 calls it; there the older name is deprecated. */
+#ifndef assert_uint_in_range
+#define assert_uint_in_range assert_in_range
+#endif
+
 #endif

@@ -191,7 +191,7 @@ static void go_on(struct world *w, unsigned long n)
 		else
 			one_alone(w, &rng, mood);
 		sum = w->tree.ma_pledge.pledged + nodes(&w->tree);
-		assert_in_range(sum, w->all, w->all + SLACK);
+		assert_uint_in_range(sum, w->all, w->all + SLACK);
 		assert_int_equal(mt_credits_left(&w->credits), 1);
 		most = nodes(&w->tree) > most ? nodes(&w->tree) : most;
 		if (i % 500 == 0)
@@ -246,8 +246,8 @@ static void others_erase_beside(void **state)
 				assert_int_equal(rm_store(&w.model, key, key, NULL), 0);
 			refused += err != 0;
 			erased += !err;
-			assert_in_range(w.tree.ma_pledge.pledged + nodes(&w.tree), w.all,
-					w.all + SLACK);
+			assert_uint_in_range(w.tree.ma_pledge.pledged + nodes(&w.tree), w.all,
+					     w.all + SLACK);
 		}
 		check(&w);
 		print_message("%lu erased, %lu refused\n", erased, refused);
@@ -257,8 +257,8 @@ static void others_erase_beside(void **state)
 		for (unsigned long key = 0; key < w.keys; key++) {
 			assert_int_equal(mtree_store(&w.tree, key, NULL, GFP_KERNEL), 0);
 			assert_int_equal(rm_store(&w.model, key, key, NULL), 0);
-			assert_in_range(w.tree.ma_pledge.pledged + nodes(&w.tree), w.all,
-					w.all + SLACK);
+			assert_uint_in_range(w.tree.ma_pledge.pledged + nodes(&w.tree), w.all,
+					     w.all + SLACK);
 		}
 		assert_true(mtree_empty(&w.tree));
 		end(&w);

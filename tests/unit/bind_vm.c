@@ -300,10 +300,10 @@ static void few_mappings_take_one_leaf(void **state)
 	struct bind_queue *q = begin(&few);
 
 	(void)state;
-	assert_in_range(bt.toy.vm.tree.ma_pledge.pledged, 1, 3);
+	assert_uint_in_range(bt.toy.vm.tree.ma_pledge.pledged, 1, 3);
 	assert_int_equal(submit_sync(q, "map 10+10=-@0"), 0);
 	assert_int_equal(submit_sync(q, "map 20+10=-@0"), 0);
-	assert_in_range(bt.toy.vm.tree.ma_pledge.pledged, 1, 3);
+	assert_uint_in_range(bt.toy.vm.tree.ma_pledge.pledged, 1, 3);
 	memfault_none();
 	assert_int_equal(submit_sync(q, "unmap 10+8"), 0);
 	assert_int_equal(submit_sync(q, "unmap 0+40"), 0);

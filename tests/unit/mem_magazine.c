@@ -165,7 +165,7 @@ static void small_tree_comes_and_goes(unsigned int flags)
 	}
 	assert_int_equal(stats_of(mem).taken, turns);
 	/* In RCU mode its nodes come back to the chunks, and it is filled from them. */
-	assert_in_range(mem->taken, 1, 2 + turns / (SMR_MAG_NODES / 2));
+	assert_uint_in_range(mem->taken, 1, 2 + turns / (SMR_MAG_NODES / 2));
 	mt_mem_destroy(mem);
 }
 

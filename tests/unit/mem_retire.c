@@ -97,7 +97,7 @@ static void batches_of(enum mt_rcu_flavor flavor, unsigned int least)
 	smr_rcu_read_unlock(flavor);
 	mt_mem_barrier(mem);
 	unregister_reader(flavor);
-	assert_in_range(stats_of(mem).grace_periods, least, 2);
+	assert_uint_in_range(stats_of(mem).grace_periods, least, 2);
 	assert_int_equal(stats_of(mem).retired, 2500);
 	assert_int_equal(stats_of(mem).nodes_used, 0);
 	mt_mem_destroy(mem);
@@ -185,7 +185,7 @@ static void slow_freeing_keeps_no_look_away(void **state)
 		smr_mem_give_list(mem, &nodes);
 	}
 	smr_hook_reset();
-	assert_in_range(limbo->stride, SMR_STRIDE_MIN, 4 * SMR_STRIDE_MIN);
+	assert_uint_in_range(limbo->stride, SMR_STRIDE_MIN, 4 * SMR_STRIDE_MIN);
 	mt_mem_destroy(mem);
 	assert_int_equal(pages.mapped, 0);
 }

@@ -328,7 +328,7 @@ static void left_over_in(struct bed *bed, unsigned long n)
 
 		mt_credits_begin(&bed->c, 1);
 		assert_int_equal(credit_store(bed, first, first + STEP / 2, xa_mk_value(i)), 0);
-		assert_in_range(pledged(bed), required(bed, 0), required(bed, 8));
+		assert_uint_in_range(pledged(bed), required(bed, 0), required(bed, 8));
 	}
 	assert_int_equal(pledged(bed), required(bed, 0));
 	release(bed, &other);

@@ -202,7 +202,7 @@ static void shared_by_path(const struct bed *b, const struct smr_edit *e, unsign
 	unsigned long nodes = b->edited->ma_nodes_built - built;
 
 	assert_true(e->ranges > cap || e->ranges < SMR_LEAF_MIN);
-	assert_in_range(nodes, 2, 4);
+	assert_uint_in_range(nodes, 2, 4);
 }
 
 /* What an edit without a cursor changes, if it is one: @planned, as with a cursor. */

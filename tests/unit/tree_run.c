@@ -337,7 +337,7 @@ static void few_ranges(struct bed *b)
 	thin_out(b, right);
 	clear_ranges(b, right, 1, smr_count(leaf_at(b, right)) - 2);
 	leaf_at(b, left);
-	assert_in_range(b->mas.end, 2, SMR_LEAF_MIN - 2);
+	assert_uint_in_range(b->mas.end, 2, SMR_LEAF_MIN - 2);
 	for (unsigned long i = 0, count = b->mas.end + 1ul; i < count; i++) {
 		b->mas.offset = i;
 		smr_range_here(&b->mas);

@@ -247,7 +247,7 @@ static unsigned int expect_part(struct bed *b, const struct smr_node *like, enum
 	assert_int_equal(smr_enode_kind(mas.node), kind);
 	assert_int_equal(node->base, like->base);
 	assert_int_equal(node->shift, like->shift);
-	assert_in_range(node->count, least, least + (s->ranges % s->leaves->parts != 0));
+	assert_uint_in_range(node->count, least, least + (s->ranges % s->leaves->parts != 0));
 	assert_int_equal(mas.min, key);
 	return node->count;
 }
@@ -276,7 +276,7 @@ static void store_three(struct bed *b, unsigned long first, unsigned long last, 
 
 	s->leaves = &w->level[0];
 	assert_true(w->what == SMR_SHARE && !s->decoded && s->left && s->right);
-	assert_in_range(s->leaves->parts, 3, 4);
+	assert_uint_in_range(s->leaves->parts, 3, 4);
 	for (unsigned long c = 1; c < CREDITS; c++) {
 		needed[c] = required_among(&b->tree, c);
 		owed[c] = plan_among(&b->tree, c, 0, first, last, entry).pledge;

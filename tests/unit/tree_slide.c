@@ -667,7 +667,7 @@ static void a_store_over_a_whole_node(void **state)
 		store(&b, b.at, to - 2 * LEN, i % 2 ? new_entry(&b) : NULL);
 		expect_all(&b, b.at);
 		leaf_of(&b, from);
-		assert_in_range(smr_count(b.mas.node), SMR_LEAF_MIN, SMR_SLEAF_CAP);
+		assert_uint_in_range(smr_count(b.mas.node), SMR_LEAF_MIN, SMR_SLEAF_CAP);
 		assert_true(b.mas.min < from * b.unit);
 		bed_free(&b);
 	}

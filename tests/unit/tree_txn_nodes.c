@@ -65,7 +65,7 @@ static void copies_once(struct bed *bed, unsigned long n, int how)
 		txn_store(bed, &seen, mid, mid + STEP / 2 - 1 + (i % 2 ? 3 : 0),
 			  i % 3 ? xa_mk_value(i) : NULL);
 	}
-	assert_in_range(nodes, height, 3 * height + 3);
+	assert_uint_in_range(nodes, height, 3 * height + 3);
 	assert_int_equal(built(bed), nodes);
 	txn_end(bed, &seen, &before, how);
 }
@@ -135,9 +135,9 @@ static void an_untouched_leaf_costs_one_leaf(void **state)
 	for (unsigned long i = 0; i < 5000; i += 100) {
 		first = built(&bed);
 		txn_store(&bed, &seen, STEP * i, STEP * i + STEP / 2 - 1, xa_mk_value(i + 1));
-		assert_in_range(built(&bed) - first, 1, stats.height);
+		assert_uint_in_range(built(&bed) - first, 1, stats.height);
 	}
-	assert_in_range(built(&bed), 50, 50 + inner);
+	assert_uint_in_range(built(&bed), 50, 50 + inner);
 	txn_end(&bed, &seen, &before, END_COMMIT);
 	bed_free(&bed);
 }

@@ -114,7 +114,7 @@ static void bounds(void **state)
 	find_leaf(499 * NARROW_UNIT, &leaf, &parent);
 	node = smr_node_of(leaf);
 	assert_int_equal(smr_enode_kind(leaf), SMR_NLEAF);
-	assert_in_range(node->count, 2, SMR_NLEAF_CAP - 1);
+	assert_uint_in_range(node->count, 2, SMR_NLEAF_CAP - 1);
 	DAMAGE(node->b32[node->count - 2], INT32_MAX, "out of range");
 	DAMAGE(node->b32[node->count - 1], 7, "padding");
 	DAMAGE(node->b32[SMR_NLEAF_CAP - 2], INT32_MIN, "padding");
@@ -131,7 +131,7 @@ static void short_bounds(void **state)
 	find_leaf(2000, &leaf, &parent);
 	node = smr_node_of(leaf);
 	assert_int_equal(smr_enode_kind(leaf), SMR_SLEAF);
-	assert_in_range(node->count, 6, SMR_SLEAF_CAP - 1);
+	assert_uint_in_range(node->count, 6, SMR_SLEAF_CAP - 1);
 	DAMAGE(node->b16[3], node->b16[2], "starts at");
 	DAMAGE(node->b16[3], node->b16[5], "starts at");
 	DAMAGE(node->b16[node->count - 1], 7, "padding");
@@ -155,7 +155,7 @@ static void wide_bounds(void **state)
 	find_leaf(99 * ((1UL << 56) + 1), &leaf, &parent);
 	assert_true((uintptr_t)leaf & SMR_ENODE_WIDE);
 	node = smr_node_of(leaf);
-	assert_in_range(node->count, 2, SMR_WLEAF_CAP - 1);
+	assert_uint_in_range(node->count, 2, SMR_WLEAF_CAP - 1);
 	DAMAGE(node->b64[node->count - 1], 7, "padding");
 	DAMAGE(node->b64[SMR_WLEAF_CAP - 2], INT64_MAX - 1, "padding");
 }
