@@ -400,6 +400,12 @@ static void holes_that_are_aligned(void **state)
 		{ 0x10, 0, 0x200, 0x100, GPUVM_HOLE_LOW, 0 },
 		{ 0x10, 0, 0, 0, GPUVM_HOLE_LOW, 0 },
 		{ 0x10, 0, 0x20, 0x2f, GPUVM_HOLE_HIGH, 0 },
+		/* Or just that. */
+		{ 0x10, 0, 0x20, 0x30, GPUVM_HOLE_LOW, 0x20 },
+		{ 0x10, 0, 0x20, 0x30, GPUVM_HOLE_HIGH, 0x20 },
+		/* A single unit is wanted, and a gap has none. */
+		{ 1, 0x20, 0x61, 0x100, GPUVM_HOLE_LOW, 0xa0 },
+		{ 1, 0x20, 0x10, 0xa0, GPUVM_HOLE_HIGH, 0x60 },
 	};
 	uint64_t addr;
 
@@ -452,22 +458,49 @@ static void holes_at_rare_multiples(void **state)
 	tear_down();
 }
 
-/* Where there is no memory to sweep markers, they are looked through, as far as the limits go. */
-static void holes_beside_markers(void **state)
+/* The next multiple would lie behind the last address there is. */
+static void holes_above_the_last_multiple(void **state)
 {
+	const uint64_t half = UINT64_C(1) << 63;
 	uint64_t addr = 77;
 
 	(void)state;
+	set_up(&(struct toy_config){ .start = half + 0x10, .range = 0x1000 });
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x10, half, 0, UINT64_MAX, GPUVM_HOLE_LOW),
+			 -ENOSPC);
+	assert_int_equal(
+		gpuvm_find_hole(&toy.vm, &addr, 0x10, half, 0, UINT64_MAX, GPUVM_HOLE_HIGH),
+		-ENOSPC);
+	assert_int_equal(addr, 77);
+	tear_down();
+}
+
+/* Where there is no memory to sweep markers, they are looked through, as far as the limits go. */
+static void holes_beside_markers(void **state)
+{
+	uint64_t addr = 77, i;
+
+	(void)state;
 	set_up(&(struct toy_config){ .range = 0x100 });
-	for (uint64_t i = 0; i < 0x10; i++)
+	for (i = 0; i < 0x10; i++)
 		assert_int_equal(toy_insert(&toy, 8 * i, 8, -1, 0), 0);
 	memfault_none();
-	for (uint64_t i = 2; toy.vm.markers == 0; i++) {
+	for (i = 2; toy.vm.markers == 0; i++) {
 		struct gpuva *va = gpuvm_find(&toy.vm, 8 * i);
 
 		gpuva_remove(va);
 		toy_bury(&toy, va);
 	}
+	/* From 0x10 to 8 * i all is free. */
+	assert_int_equal(
+		gpuvm_find_hole(&toy.vm, &addr, 8 * i - 0x10 + 1, 0, 0, 0x80, GPUVM_HOLE_LOW),
+		-ENOSPC);
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 8 * i - 0x10, 0, 0, 0x80, GPUVM_HOLE_HIGH),
+			 0);
+	assert_int_equal(addr, 0x10);
+	addr = 77;
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 1, 0, 8, 0x11, GPUVM_HOLE_LOW), 0);
+	assert_int_equal(addr, 0x10);
 	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x71, 0, 0, 0x100, GPUVM_HOLE_LOW), 0);
 	assert_int_equal(addr, 0x80);
 	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x10, 0, 0, 0x100, GPUVM_HOLE_HIGH), 0);
@@ -555,6 +588,7 @@ int main(void)
 		cmocka_unit_test(holes),
 		cmocka_unit_test(holes_that_are_aligned),
 		cmocka_unit_test(holes_at_rare_multiples),
+		cmocka_unit_test(holes_above_the_last_multiple),
 		cmocka_unit_test(holes_beside_markers),
 		cmocka_unit_test(changes_beside_queues_are_caught),
 	};
