@@ -147,6 +147,10 @@ static void destroyed_in(struct bed *bed, unsigned long n)
 	rm_destroy(&bed->model);
 	assert_int_equal(mt_credits_left(&bed->c), 30);
 	expect_good(bed);
+	/* An empty tree may want more than a high one, which has its levels. */
+	bed_lock(bed);
+	assert_int_equal(pledged(bed), smr_pledge_required(&bed->tree));
+	bed_unlock(bed);
 	take_all(bed);
 	mt_credits_begin(&bed->c, 30);
 	for (unsigned long i = 0; i < 30; i++)
