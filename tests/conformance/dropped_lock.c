@@ -83,6 +83,9 @@ static int end(void **state)
 	(void)state;
 	memfault_ok();
 	mtree_destroy(&tree);
+	mt_mem_barrier(mt_mem_default());
+	/* Also where what was obtained is not needed any more. */
+	assert_int_equal(nodes_in_use(mt_mem_default()), 0);
 	return 0;
 }
 
