@@ -10,6 +10,7 @@
 #include "tree/encode.h"
 #include "tree/gap.h"
 
+#include <errno.h>
 #include <stdalign.h>
 
 static void exact_while_small(void **state)
@@ -146,12 +147,57 @@ static void of_leaves(void **state)
 	}
 }
 
+/* ---- Trees ---- */
+
+enum { ENTRIES = 4000 };
+
+/* Of entries with two keys, and two free ones behind, but that one entry is not there. */
+static void find_missing(unsigned int flags, unsigned long missing)
+{
+	const unsigned long max = 4UL * ENTRIES - 1, first = 4 * missing - 2;
+	struct maple_tree mt;
+	MA_STATE(mas, &mt, 0, 0);
+
+	mt_init_flags(&mt, flags);
+	for (unsigned long i = 0; i < ENTRIES; i++)
+		if (i != missing)
+			assert_int_equal(mtree_store_range(&mt, 4 * i, 4 * i + 1, xa_mk_value(i),
+							   GFP_KERNEL),
+					 0);
+	assert_true(mt_height(&mt) > 2);
+	mtree_lock(&mt);
+	assert_int_equal(mas_empty_area(&mas, 0, max, 6), 0);
+	assert_int_equal(mas.index, first);
+	mas_reset(&mas);
+	assert_int_equal(mas_empty_area_rev(&mas, 0, max, 6), 0);
+	assert_int_equal(mas.index, first);
+	mas_reset(&mas);
+	assert_int_equal(mas_empty_area(&mas, 0, max, 7), -EBUSY);
+	mas_reset(&mas);
+	assert_int_equal(mas_empty_area_rev(&mas, 0, max, 7), -EBUSY);
+	mtree_unlock(&mt);
+	mtree_destroy(&mt);
+}
+
+/* Trees that keep no figures are searched as well: all of them, leaf by leaf. */
+static void found_with_figures_and_without(void **state)
+{
+	(void)state;
+	for (unsigned long missing = 1; missing < ENTRIES - 1; missing += 571) {
+		find_missing(MT_FLAGS_ALLOC_RANGE, missing);
+		find_missing(0, missing);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(exact_while_small), cmocka_unit_test(ordered_around_powers),
-		cmocka_unit_test(ordered_at_random), cmocka_unit_test(page_gaps_are_exact),
+		cmocka_unit_test(exact_while_small),
+		cmocka_unit_test(ordered_around_powers),
+		cmocka_unit_test(ordered_at_random),
+		cmocka_unit_test(page_gaps_are_exact),
 		cmocka_unit_test(of_leaves),
+		cmocka_unit_test(found_with_figures_and_without),
 	};
 
 	return cmocka_run_group_tests_name("tree_gap", tests, NULL, NULL);
