@@ -126,6 +126,31 @@ static void objects_are_locked_in_a_step(void **state)
 	tear_down();
 }
 
+/* In the second step there is a place where the first mappings were. */
+static void find_a_hole(struct toy *t, const struct gpuva_op *op)
+{
+	uint64_t addr = 77;
+
+	assert_int_equal(toy_apply(t, op), 0);
+	if (t->steps != 1)
+		return;
+	assert_int_equal(gpuvm_find_hole(&t->vm, &addr, 0x20, 0, 0x10, 0x40, GPUVM_HOLE_LOW), 0);
+	assert_int_equal(addr, 0x10);
+}
+
+static void a_hole_amid_the_walk(void **state)
+{
+	(void)state;
+	set_up();
+	for (uint64_t i = 1; i < 4; i++)
+		assert_int_equal(toy_insert(&toy, 0x10 * i, 0x10, -1, 0), 0);
+	step_by(find_a_hole);
+	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0x10, 0x30), 0);
+	assert_int_equal(toy.steps, 3);
+	expect_vm("[]");
+	tear_down();
+}
+
 /* ---- Remaps ---- */
 
 /* Keeps less than it might, so the remap is one of the driver's own. */
@@ -507,6 +532,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_mapping_goes),
 		cmocka_unit_test(objects_are_locked_in_a_step),
+		cmocka_unit_test(a_hole_amid_the_walk),
 		cmocka_unit_test(a_remap_of_the_drivers_own),
 		cmocka_unit_test(a_map_in_halves),
 		cmocka_unit_test(beside_what_is_reserved),

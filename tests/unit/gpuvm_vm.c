@@ -511,6 +511,14 @@ static void holes_beside_markers(void **state)
 			 -ENOSPC);
 	assert_int_equal(toy.vm.markers, 1);
 	memfault_ok();
+	/* Beside queues there is no asking for memory. */
+	toy.vm.queues = (struct gpuvm_queues *)&toy;
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x71, 0, 0, 0x100, GPUVM_HOLE_LOW), 0);
+	assert_int_equal(addr, 0x80);
+	assert_int_equal(toy.vm.markers, 1);
+	toy.vm.queues = NULL;
+	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x71, 0, 0, 0x100, GPUVM_HOLE_LOW), 0);
+	assert_int_equal(toy.vm.markers, 0);
 	tear_down();
 }
 
