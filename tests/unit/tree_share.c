@@ -213,13 +213,13 @@ static void store_by_cursor(struct bed *b, unsigned long first, unsigned long la
 	expect_path(&b->mas);
 }
 
-/* With a cursor, or without if the node above has room: takes as many nodes as has been said. */
+/* With a cursor, or without: takes as many nodes as has been said. */
 static void store_by_share(struct bed *b, unsigned long first, unsigned long last, void *entry,
 			   const struct smr_write *w)
 {
 	unsigned long built = b->tree.ma_nodes_built;
 
-	if (w->what == SMR_SUBTREE || rng_one_in(&b->rng, 2))
+	if (rng_one_in(&b->rng, 2))
 		store_by_cursor(b, first, last, entry);
 	else
 		store_by_path(b, first, last, entry);
