@@ -217,13 +217,14 @@ static void store_by_cursor(struct bed *b, unsigned long first, unsigned long la
 static void store_by_share(struct bed *b, unsigned long first, unsigned long last, void *entry,
 			   const struct smr_write *w)
 {
-	unsigned long built = b->tree.ma_nodes_built;
+	unsigned long built = b->tree.ma_nodes_built, seq = b->tree.ma_seq;
 
 	if (rng_one_in(&b->rng, 2))
 		store_by_cursor(b, first, last, entry);
 	else
 		store_by_path(b, first, last, entry);
 	assert_int_equal(b->tree.ma_nodes_built - built, w->nodes);
+	assert_int_equal(b->tree.ma_seq, seq + 1); /* other cursors stand nowhere now */
 }
 
 /*
