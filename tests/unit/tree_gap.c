@@ -189,6 +189,55 @@ static void found_with_figures_and_without(void **state)
 	}
 }
 
+/* One key alone is free, wherever in its leaf that is, at the end that the search runs towards. */
+static void found_at_the_limit(void **state)
+{
+	struct maple_tree mt;
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	mt_init_flags(&mt, MT_FLAGS_ALLOC_RANGE);
+	for (unsigned long i = 0; i < ENTRIES; i++)
+		assert_int_equal(mtree_store(&mt, i, xa_mk_value(i), GFP_KERNEL), 0);
+	for (unsigned long k = 0; k < ENTRIES; k++) {
+		assert_ptr_equal(mtree_erase(&mt, k), xa_mk_value(k));
+		mtree_lock(&mt);
+		mas_reset(&mas);
+		assert_int_equal(mas_empty_area(&mas, 0, k, 1), 0);
+		assert_int_equal(mas.index, k);
+		mas_reset(&mas);
+		assert_int_equal(mas_empty_area_rev(&mas, k, ENTRIES - 1, 1), 0);
+		assert_int_equal(mas.index, k);
+		mtree_unlock(&mt);
+		assert_int_equal(mtree_store(&mt, k, xa_mk_value(k), GFP_KERNEL), 0);
+	}
+	mtree_destroy(&mt);
+}
+
+/* More than half of what a short leaf can span is free between two entries. */
+static void found_in_short_leaves(void **state)
+{
+	(void)state;
+	for (unsigned long behind = 1000; behind < 1050; behind++) {
+		struct maple_tree mt;
+		MA_STATE(mas, &mt, 0, 0);
+
+		mt_init_flags(&mt, MT_FLAGS_ALLOC_RANGE);
+		for (unsigned long i = 0; i < 2000; i++)
+			assert_int_equal(mtree_store(&mt, 4 * i + (i > behind ? 40000 : 0),
+						     xa_mk_value(i), GFP_KERNEL),
+					 0);
+		mtree_lock(&mt);
+		assert_int_equal(mas_empty_area(&mas, 0, 47000, 40003), 0);
+		assert_int_equal(mas.index, 4 * behind + 1);
+		mas_reset(&mas);
+		assert_int_equal(mas_empty_area_rev(&mas, 0, 47000, 40003), 0);
+		assert_int_equal(mas.index, 4 * behind + 1);
+		mtree_unlock(&mt);
+		mtree_destroy(&mt);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +247,8 @@ int main(void)
 		cmocka_unit_test(page_gaps_are_exact),
 		cmocka_unit_test(of_leaves),
 		cmocka_unit_test(found_with_figures_and_without),
+		cmocka_unit_test(found_at_the_limit),
+		cmocka_unit_test(found_in_short_leaves),
 	};
 
 	return cmocka_run_group_tests_name("tree_gap", tests, NULL, NULL);
