@@ -243,7 +243,7 @@ static int check_alloc(const struct maple_tree *mt, const void *entry)
 {
 	if (is_reserved(entry))
 		return refuse("mtree_alloc", entry);
-	return mt->ma_flags & MT_FLAGS_ALLOC_RANGE ? 0 : -EINVAL;
+	return smr_load(&mt->ma_flags, RELAXED) & MT_FLAGS_ALLOC_RANGE ? 0 : -EINVAL;
 }
 
 /* What is more than an edit, through a cursor; by then there may be another place. */

@@ -383,6 +383,69 @@ static void seen_all_at_once(void **state)
 	mtree_destroy(&c.tree);
 }
 
+/* ---- Two who look for room at once, while the tree grows and shrinks */
+
+enum { TENANTS = 2, KEYS = 150 };
+
+struct house {
+	struct maple_tree tree;
+	uint64_t turns;      /* of each tenant */
+	unsigned int failed; /* atomic */
+};
+
+struct tenant {
+	struct house *house;
+	unsigned long id;
+	pthread_t thread;
+};
+
+static int move_in(struct house *house, unsigned long *at, void *entry, unsigned long n)
+{
+	unsigned long next = 0;
+
+	if (n % 3 == 0)
+		return mtree_alloc_range(&house->tree, at, entry, 1, 1, 10000, GFP_KERNEL);
+	if (n % 3 == 1)
+		return mtree_alloc_rrange(&house->tree, at, entry, 1, 1, 10000, GFP_KERNEL);
+	return mtree_alloc_cyclic(&house->tree, at, entry, 1, 10000, &next, GFP_KERNEL);
+}
+
+/* What the one has got the other does not get. */
+static void *dwell(void *arg)
+{
+	struct tenant *t = arg;
+	void *entry = xa_mk_value(t->id + 1);
+
+	for (uint64_t turn = 0; turn < t->house->turns; turn++) {
+		unsigned long at[KEYS];
+
+		for (unsigned long n = 0; n < KEYS; n++)
+			if (move_in(t->house, &at[n], entry, n))
+				__atomic_store_n(&t->house->failed, 1, __ATOMIC_RELAXED);
+		for (unsigned long n = 0; n < KEYS; n++)
+			if (mtree_erase(&t->house->tree, at[n]) != entry)
+				__atomic_store_n(&t->house->failed, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void room_for_both(void **state)
+{
+	struct house house = { .tree = MTREE_INIT(house.tree, MT_FLAGS_ALLOC_RANGE),
+			       .turns = env_ops(300) };
+	struct tenant tenants[TENANTS];
+
+	(void)state;
+	for (unsigned long i = 0; i < TENANTS; i++) {
+		tenants[i] = (struct tenant){ .house = &house, .id = i };
+		assert_int_equal(pthread_create(&tenants[i].thread, NULL, dwell, &tenants[i]), 0);
+	}
+	for (unsigned long i = 0; i < TENANTS; i++)
+		pthread_join(tenants[i].thread, NULL);
+	assert_int_equal(house.failed, 0);
+	mtree_destroy(&house.tree);
+}
+
 int main(void)
 {
 	static enum mt_rcu_flavor flavors[] = { MT_RCU_BP, MT_RCU_MEMB, MT_RCU_MB, MT_RCU_QSBR };
@@ -400,6 +463,7 @@ int main(void)
 		cmocka_unit_test(duplicated_under_readers),
 		cmocka_unit_test(switched_on_and_off),
 		cmocka_unit_test(seen_all_at_once),
+		cmocka_unit_test(room_for_both),
 	};
 
 	alarm(500);
