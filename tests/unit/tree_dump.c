@@ -305,7 +305,7 @@ static int warn(void *arg)
 		       : 4;
 }
 
-static int stop(void *arg)
+static int bug(void *arg)
 {
 	struct say *say = arg;
 
@@ -334,7 +334,7 @@ static void assertions(void **state)
 	assert_int_equal(count(said, ": warning: "), 2);
 	assert_int_equal(count(said, "ma_state "), 1);
 	assert_int_equal(count(said, text), 2);
-	status = child_status(stop, &say, said, sizeof(said));
+	status = child_status(bug, &say, said, sizeof(said));
 	assert_true(has_aborted(status));
 	expect_part(said, ": BUG: say->result == 0\nma_state ");
 	assert_int_equal(count(said, text), 1);
