@@ -60,10 +60,10 @@ smr_inline bool hold(struct ma_state *mas, unsigned long key, void **root)
  */
 smr_inline bool piece_up(struct ma_state *mas, unsigned long max)
 {
-	if (smr_leaf_last(mas->node, (unsigned int)mas->offset, mas->end, mas->max) >= max)
+	if (smr_piece_last(mas) >= max)
 		return false;
 	if (mas->offset == mas->end)
-		return smr_range_up(mas);
+		return smr_range_up(mas, max);
 	mas->offset++;
 	return true;
 }
@@ -119,17 +119,16 @@ smr_inline bool range_down(struct ma_state *mas, unsigned long min)
 
 	mas->offset = first_piece(mas);
 	do {
-		if (smr_leaf_first(mas->node, (unsigned int)mas->offset, mas->min) <= min) {
+		if (smr_piece_first(mas) <= min) {
 			mas->offset = offset;
 			return false;
 		}
 		joined = smr_is_joined(read_here(mas));
 		if (mas->offset > 0)
 			mas->offset--;
-		else if (!smr_range_down(mas))
+		else if (!smr_range_down(mas, min))
 			return false;
-	} while (joined ||
-		 smr_leaf_first(mas->node, (unsigned int)mas->offset, mas->min) >= mas->index);
+	} while (joined || smr_piece_first(mas) >= mas->index);
 	return true;
 }
 

@@ -166,12 +166,12 @@ bool smr_plan_slide(struct smr_write *w)
 		return false;
 	moved = w->spans && !slots[w->i] && smr_run_to(slots, w->i, mas->end) == mas->end;
 	if (moved)
-		smr_range_up(mas);
+		smr_range_up(mas, ULONG_MAX);
 	if ((w->spans ? takes_end_across(w, moved, up) : takes_end(w, w->i, w->j, up)) &&
 	    plan_run(w))
 		return true;
 	if (moved)
-		smr_range_down(mas); /* where in the leaf it stands widening the store says */
+		smr_range_down(mas, 0); /* where in the leaf it stands widening the store says */
 	return false;
 }
 

@@ -314,10 +314,10 @@ static void last_leaf(struct ma_state *mas, unsigned int d)
 
 /*
  * Where an ancestor has been replaced, the last key of the leaf is looked up again and the step
- * made from there; the fresh path is followed without a second look, so a reader does this once at
- * most.
+ * made from there, unless what is there now reaches to the limit; the fresh path is followed
+ * without a second look, so a reader does this once at most.
  */
-bool smr_range_up(struct ma_state *mas)
+bool smr_range_up(struct ma_state *mas, unsigned long max)
 {
 	void *leaf = smr_leaf_behind(mas), *root;
 	unsigned int d = mas->depth;
@@ -329,7 +329,7 @@ bool smr_range_up(struct ma_state *mas)
 		return true;
 	}
 	if (smr_unlikely(!turn_up(mas, &d, true))) {
-		if (!smr_walk(mas, mas->max, &root))
+		if (!smr_walk(mas, mas->max, &root) || smr_piece_last(mas) >= max)
 			return false;
 		if (mas->offset < mas->end) {
 			mas->offset++;
@@ -343,7 +343,7 @@ bool smr_range_up(struct ma_state *mas)
 	return true;
 }
 
-bool smr_range_down(struct ma_state *mas)
+bool smr_range_down(struct ma_state *mas, unsigned long min)
 {
 	unsigned int d = mas->depth;
 	void *root;
@@ -351,7 +351,7 @@ bool smr_range_down(struct ma_state *mas)
 	if (mas->min == 0)
 		return false;
 	if (smr_unlikely(!turn_down(mas, &d, true))) {
-		if (!smr_walk(mas, mas->min, &root))
+		if (!smr_walk(mas, mas->min, &root) || smr_piece_first(mas) <= min)
 			return false;
 		if (mas->offset > 0) {
 			mas->offset--;

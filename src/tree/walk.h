@@ -125,9 +125,25 @@ void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path);
 /* The same where min and max are the leaf's already. */
 void smr_cursor_take(struct ma_state *mas, const struct smr_path *path);
 
-/* Moves the cursor from the last (first) range of its leaf to the following (preceding) range. */
-bool smr_range_up(struct ma_state *mas);
-bool smr_range_down(struct ma_state *mas);
+/* Where the piece that the cursor stands on begins and ends. */
+smr_inline unsigned long smr_piece_first(const struct ma_state *mas)
+{
+	return smr_leaf_first(mas->node, (unsigned int)mas->offset, mas->min);
+}
+
+smr_inline unsigned long smr_piece_last(const struct ma_state *mas)
+{
+	return smr_leaf_last(mas->node, (unsigned int)mas->offset, mas->end, mas->max);
+}
+
+/*
+ * Moves the cursor from the last (first) range of its leaf to the following (preceding) range,
+ * which begins at @max or below (ends at @min or above), as that of the cursor does not reach
+ * there. False: there is none, or, to a reader, none any more; then the cursor is still on what has
+ * the last (first) key of that leaf, or nowhere, if the tree has lost its nodes.
+ */
+bool smr_range_up(struct ma_state *mas, unsigned long max);
+bool smr_range_down(struct ma_state *mas, unsigned long min);
 
 smr_inline bool smr_node_dead(const void *enode)
 {

@@ -166,7 +166,7 @@ struct chase {
 	struct range_model model; /* of the tree as it is */
 	struct ma_state mas;
 	struct rng rng;
-	unsigned long unit;
+	unsigned long unit, limit;
 };
 
 static void put(struct chase *c, unsigned long from, unsigned long units, void *entry)
@@ -260,12 +260,18 @@ static bool at_gap(const struct ma_state *mas, const struct rm_range *before, bo
 	return true;
 }
 
+static bool within(unsigned long limit, bool up, unsigned long first, unsigned long last)
+{
+	return up ? first <= limit : last >= limit;
+}
+
+/* As far as the limit, and then to the end of the tree, but for a find that would begin anew. */
 static void follow(struct chase *c, const struct step *step)
 {
 	struct ma_state *mas = &c->mas;
 	void *leaf = mas->node, *entry;
 	struct rm_range due = { 0, 0, NULL }, before;
-	unsigned long key;
+	unsigned long key, end = step->up ? ULONG_MAX : 0;
 	bool any;
 
 	do {
@@ -277,15 +283,31 @@ static void follow(struct chase *c, const struct step *step)
 		      tree_has(c, step->up, key, &due);
 		if (rng_one_in(&c->rng, 2))
 			let_inlines(mas);
-		entry = step->take(mas, step->up ? ULONG_MAX : 0);
-		if (!entry && step->gaps && at_gap(mas, &before, step->up))
+		entry = step->take(mas, c->limit);
+		if (!entry && step->gaps && at_gap(mas, &before, step->up)) {
+			assert_true(within(c->limit, step->up, mas->index, mas->last));
 			continue;
+		}
+		any = any && within(c->limit, step->up, due.first, due.last);
 		assert_ptr_equal(entry, any ? due.entry : NULL);
-		if (!any)
+		if (!any && (c->limit == end || step->take == mas_find_range || !mas->node))
 			return;
-		assert_int_equal(mas->index, due.first);
-		assert_int_equal(mas->last, due.last);
+		if (!any)
+			c->limit = end;
+		else
+			assert_true(mas->index == due.first && mas->last == due.last);
 	} while (true);
+}
+
+/* None, or close to where the leaf ends that way. */
+static void limit(struct chase *c, bool up)
+{
+	unsigned long edge = up ? c->mas.max : c->mas.min;
+	unsigned long from = rng_below(&c->rng, NEAR) * c->unit;
+
+	c->limit = up ? ULONG_MAX : 0;
+	if (rng_one_in(&c->rng, 2) && (up ? from < ULONG_MAX - edge : from < edge))
+		c->limit = up ? edge + from : edge - from;
 }
 
 static void chase(struct chase *c, const struct step *step)
@@ -301,6 +323,7 @@ static void chase(struct chase *c, const struct step *step)
 		mas_set(&c->mas, step->up ? c->mas.max : c->mas.min);
 		mas_walk(&c->mas);
 	}
+	limit(c, step->up);
 	others(c);
 	smr_node_of(c->mas.node)->dead &= (uint8_t)~SMR_DEAD;
 	c->mas.seq = tree.ma_seq;
