@@ -68,6 +68,7 @@ static int checked(struct run *run, const struct trace_op *op, int err, const ch
 	run->result->checks++;
 	if (!err)
 		return EXIT_OK;
+	run->space.wrong = true;
 	return complain_at(run->settings->name, op->line, "after this operation %s", why);
 }
 

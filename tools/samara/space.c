@@ -19,8 +19,10 @@ void space_destroy(struct space *space)
 	struct mapping *mapping;
 
 	mas_lock(&mas);
-	mas_for_each(&mas, mapping, ULONG_MAX)
-		mapping_discard(mapping);
+	if (!space->wrong) {
+		mas_for_each(&mas, mapping, ULONG_MAX)
+			mapping_discard(mapping);
+	}
 	mas_unlock(&mas);
 	mtree_destroy(&space->tree);
 	reclaimer_finish(&space->reclaimer);

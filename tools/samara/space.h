@@ -25,6 +25,7 @@ struct space {
 	uint64_t step;
 	size_t live; /* mappings, which is entries of the tree */
 	size_t peak;
+	bool wrong;               /* a check has failed: the tree may have records that are freed */
 	struct mapping **victims; /* scratch: records in the way of a change */
 	size_t nr_victims;
 	size_t room;
@@ -32,7 +33,10 @@ struct space {
 
 /* @history may be NULL; it must outlive the space. */
 void space_init(struct space *space, bool rcu, struct history *history);
-/* Frees everything, waiting for readers' grace periods. No reader may be left. */
+/*
+ * Frees everything, waiting for readers' grace periods, but for the records of a tree that is
+ * wrong. No reader may be left.
+ */
 void space_destroy(struct space *space);
 
 /*
