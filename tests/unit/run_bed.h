@@ -72,9 +72,13 @@ static inline void *new_entry(struct bed *b)
 	return xa_mk_value(++b->values);
 }
 
-/* The cursor is where a store, or an erase, of what is around @key leaves it. */
+/*
+ * The cursor is where a store, or an erase, of what is around @key leaves it: on the last piece of
+ * that, as if it had walked there.
+ */
 static inline void expect_cursor(struct bed *b, unsigned long key)
 {
+	MA_STATE(walk, &b->tree, key, key);
 	unsigned long first, last;
 	void *entry;
 
@@ -84,6 +88,9 @@ static inline void expect_cursor(struct bed *b, unsigned long key)
 	assert_int_equal(b->mas.last, last);
 	assert_true(smr_path_fresh(&b->mas));
 	assert_ptr_equal(smr_value(smr_slots(b->mas.node), (unsigned int)b->mas.offset), entry);
+	mas_walk(&walk);
+	assert_ptr_equal(b->mas.node, walk.node);
+	assert_int_equal(b->mas.offset, walk.offset);
 }
 
 /* Keeps the lock. */

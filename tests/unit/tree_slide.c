@@ -6,6 +6,8 @@
  */
 #include "run_bed.h"
 
+#include "tree/store.h"
+
 /* What is beside b->at: its leaf and the one that the gap is in. */
 struct sides {
 	void *leaf, *beside, *above;
@@ -84,6 +86,21 @@ static void prepare_gap(struct bed *b, bool up, unsigned int kind)
 		store(b, up ? next : next + HALF, up ? next + HALF - 1 : next + LEN - 1, NULL);
 }
 
+/* One entry where so many ranges are that the other leaf has @left. */
+static void leave_beside(struct bed *b, bool up, unsigned int left)
+{
+	struct sides s;
+	unsigned int more;
+
+	look(b, up, &s);
+	more = s.count_beside - left;
+	if (more > 0)
+		fill(b, smr_start(s.beside, 4) / b->unit,
+		     smr_start(s.beside, 4 + more + 1) / b->unit - 1);
+	look(b, up, &s);
+	assert_int_equal(s.count_beside, left);
+}
+
 static void slides(struct bed *b)
 {
 	bool up = b->variant % 2;
@@ -119,6 +136,29 @@ static void a_gap_comes_over(void **state)
 {
 	(void)state;
 	on_beds(false, 12, slides);
+}
+
+/* The other leaf has just as many ranges as it must have without the gap. */
+static void spares_gap(struct bed *b)
+{
+	bool up = b->variant % 2;
+	unsigned int kind = b->variant / 2;
+	struct sides before;
+
+	find_end(b, up, true);
+	make_room(b);
+	prepare_gap(b, up, kind);
+	leave_beside(b, up, SMR_LEAF_MIN + (kind == 1 ? 3 : 1));
+	look(b, up, &before);
+	erase(b, b->at);
+	expect_slid(b, up, &before);
+	expect_all(b, b->at);
+}
+
+static void so_does_all_that_may(void **state)
+{
+	(void)state;
+	on_beds(false, 4, spares_gap);
 }
 
 /* Half of the entry that the leaf begins or ends with, and maybe half of the gap beside it. */
@@ -192,6 +232,39 @@ static void two_leaves_stay_two(void **state)
 {
 	(void)state;
 	on_beds(false, 32, across);
+}
+
+/* The rest of the one entry, or of the other, or both get entries of their own. */
+static void edges_across(struct bed *b)
+{
+	struct smr_edges edges = SMR_NO_EDGES;
+	unsigned long first, last, end;
+
+	find_end(b, true, true);
+	make_room(b);
+	leaf_of(b, b->at);
+	end = last_key(b, entry_from(b, b->mas.max / b->unit + 1) + LEN - 1);
+	first = first_key(b, b->at + HALF);
+	last = end - HALF * b->unit;
+	if (b->variant != 1)
+		edges.left = new_entry(b);
+	if (b->variant != 0)
+		edges.right = new_entry(b);
+	mas_set_range(&b->mas, first, last);
+	assert_int_equal(smr_store_in_place(&b->mas, NULL, edges, GFP_KERNEL), 0);
+	assert_int_equal(rm_store(&b->model, first, last, NULL), 0);
+	if (edges.left)
+		assert_int_equal(rm_store(&b->model, first_key(b, b->at), first - 1, edges.left),
+				 0);
+	if (edges.right)
+		assert_int_equal(rm_store(&b->model, last + 1, end, edges.right), 0);
+	expect_all(b, b->at);
+}
+
+static void edges_go_with_it(void **state)
+{
+	(void)state;
+	on_beds(false, 3, edges_across);
 }
 
 /* The gap that a leaf ends with, all or half of the entry before it, and the one behind it. */
@@ -281,6 +354,25 @@ static void across_from(struct bed *b)
 	}
 	store_keys(b, first_key(b, b->at - (b->variant ? LEN : 0)) + b->unit / 2,
 		   last_key(b, to + LEN - 1), NULL);
+	assert_false(smr_has_joined(leaf_of(b, b->at - 4 * LEN)));
+	expect_all(b, b->at);
+}
+
+/* The gap ends in front of joined ranges of the other leaf, or in one of them, or with them. */
+static void across_to(struct bed *b)
+{
+	unsigned long joined, last;
+
+	find_end(b, true, true);
+	make_room(b);
+	leaf_of(b, b->at);
+	joined = entry_from(b, b->mas.max / b->unit + 1) + 2 * LEN;
+	erase(b, joined);
+	fill(b, joined - LEN, joined + 2 * LEN - 1);
+	assert_int_equal(smr_has_joined(leaf_of(b, joined)), in_rcu(b));
+	last = joined - LEN + b->variant * HALF;
+	store(b, b->at, last - 1, NULL);
+	assert_false(smr_has_joined(leaf_of(b, last)));
 	expect_all(b, b->at);
 }
 
@@ -288,6 +380,7 @@ static void whatever_they_are(void **state)
 {
 	(void)state;
 	on_beds(false, 2, across_from);
+	on_beds(false, 7, across_to);
 }
 
 /* ---- Within a transaction ---- */
@@ -418,19 +511,9 @@ static void fill_leaf(struct bed *b, bool up)
 	}
 }
 
-/* One entry where so many ranges are that the other leaf has no more than it must. */
 static void thin_brother(struct bed *b, bool up)
 {
-	struct sides s;
-	unsigned int more;
-
-	look(b, up, &s);
-	more = s.count_beside - SMR_LEAF_MIN;
-	if (more > 0)
-		fill(b, smr_start(s.beside, 4) / b->unit,
-		     smr_start(s.beside, 4 + more + 1) / b->unit - 1);
-	look(b, up, &s);
-	assert_int_equal(s.count_beside, SMR_LEAF_MIN);
+	leave_beside(b, up, SMR_LEAF_MIN);
 }
 
 /* Of pages: the gap begins, or ends, where the node above can have no bound. */
@@ -678,8 +761,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_gap_comes_over),
+		cmocka_unit_test(so_does_all_that_may),
 		cmocka_unit_test(what_is_left_of_an_entry_stays),
 		cmocka_unit_test(two_leaves_stay_two),
+		cmocka_unit_test(edges_go_with_it),
 		cmocka_unit_test(the_gap_between_goes_too),
 		cmocka_unit_test(leaves_keep_what_they_must),
 		cmocka_unit_test(whatever_they_are),
