@@ -289,14 +289,28 @@ static unsigned long thin_out(struct maple_tree *mt)
 	return leaves;
 }
 
-/* One transaction that replaces every leaf, and with them every node. */
-static void replace_all(struct world *w, unsigned long leaves, unsigned long n)
+/* What is left of the first leaf, its first two ranges being one, joins the next. */
+static void merge_leaves(struct world *w, struct mt_txn *txn)
 {
-	unsigned long key = 0;
+	MA_STATE(mas, &w->tree, 0, 0);
+
+	mas_walk(&mas);
+	mas_set(&mas, mas.last + 1);
+	mas_walk(&mas);
+	assert_int_equal(mt_txn_store_credit(txn, 0, mas.last, ENTRY(3), &w->credits), 0);
+}
+
+/*
+ * One transaction that replaces every leaf, and with them every node; and then, if it is to take
+ * @more, leaves of its own.
+ */
+static void replace_all(struct world *w, unsigned long leaves, unsigned long n, bool more)
+{
+	unsigned long key = 0, stores = leaves + more;
 	struct mt_txn txn;
 
-	assert_int_equal(mt_credits_reserve(&w->credits, leaves, GFP_NOWAIT), 0);
-	mt_credits_begin(&w->credits, leaves);
+	assert_int_equal(mt_credits_reserve(&w->credits, stores, GFP_NOWAIT), 0);
+	mt_credits_begin(&w->credits, stores);
 	mtree_lock(&w->tree);
 	mt_txn_begin(&txn, &w->tree);
 	for (unsigned long i = 0; i < leaves; i++) {
@@ -307,24 +321,26 @@ static void replace_all(struct world *w, unsigned long leaves, unsigned long n)
 			mt_txn_store_credit(&txn, mas.index, mas.last, ENTRY(n), &w->credits), 0);
 		key = mas.max + 1;
 	}
+	if (more)
+		merge_leaves(w, &txn);
 	mt_txn_commit(&txn);
 	mtree_unlock(&w->tree);
 }
 
-static void a_tree_at_its_bound(void **state)
+/* @most: there are as many nodes as such a tree can have. */
+static void at_bound(unsigned long ranges, unsigned int flags, bool most)
 {
 	unsigned long leaves, built;
 	struct mt_stats stats;
 	struct world w;
 
-	(void)state;
 	memset(&w, 0, sizeof(w));
 	w.mem = mt_mem_create(MT_CHUNK_SIZE, NULL);
-	in_arena(&w.tree, w.mem, MT_FLAGS_USE_RCU);
+	in_arena(&w.tree, w.mem, flags);
 	in_arena(&w.filler, w.mem, 0);
 	for (unsigned int i = 0; i < CRUMBS; i++)
 		in_arena(&w.crumbs[i], w.mem, 0);
-	for (unsigned long i = 0; i < 20000; i++)
+	for (unsigned long i = 0; i < ranges; i++)
 		assert_int_equal(
 			mtree_store_range(&w.tree, 10 * i, 10 * i + 9, ENTRY(i), GFP_KERNEL), 0);
 	mtree_lock(&w.tree);
@@ -335,17 +351,31 @@ static void a_tree_at_its_bound(void **state)
 	assert_int_equal(leaves, (stats.entries + stats.gaps) / SMR_LEAF_MIN);
 	assert_int_equal(leaves, stats.level_nodes[0]);
 	mt_credits_init(&w.credits, &w.tree, MT_CREDITS_RECYCLING);
-	assert_int_equal(mt_credits_set_batch(&w.credits, leaves), 0);
+	assert_int_equal(mt_credits_set_batch(&w.credits, leaves + 1), 0);
 	assert_int_equal(mt_credits_reserve(&w.credits, 1, GFP_KERNEL), 0);
+	if (most)
+		assert_int_equal(w.tree.ma_pledge.pledged,
+				 smr_working_nodes(&w.tree, leaves + 1, mt_height(&w.tree)));
 	use_up(&w);
 	built = w.tree.ma_nodes_built;
 	for (unsigned long n = 0; n < 10; n++)
-		replace_all(&w, leaves, n);
+		replace_all(&w, leaves, n, false);
 	assert_int_equal(w.tree.ma_nodes_built - built, 10 * stats.nodes);
+	replace_all(&w, leaves, 10, true);
 	mtree_lock(&w.tree);
+	assert_int_equal(w.tree.ma_pledge.leaves, leaves - 1);
 	assert_int_equal(mt_check(&w.tree, NULL, 0), 0);
 	mtree_unlock(&w.tree);
 	end(&w);
+}
+
+static void a_tree_at_its_bound(void **state)
+{
+	(void)state;
+	for (unsigned int flags = 0; flags <= MT_FLAGS_USE_RCU; flags += MT_FLAGS_USE_RCU) {
+		at_bound(20000, flags, false);
+		at_bound(600, flags, true);
+	}
 }
 
 int main(void)
