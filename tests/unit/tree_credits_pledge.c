@@ -7,6 +7,7 @@
 #include "credits_bed.h"
 
 #include "base/hooks.h"
+#include "mem/pledge.h"
 #include "tree/plan.h"
 #include "tree/pledge.h"
 
@@ -279,6 +280,34 @@ static void what_was_lent_goes_with_the_holder(void **state)
 	bed_free(&bed);
 }
 
+/* Made good is no more of what is lent than is asked for: the rest is that of others. */
+static void repaying_is_for_oneself(void **state)
+{
+	unsigned long lent;
+	struct bed bed;
+
+	(void)state;
+	bed_make(&bed, MT_FLAGS_USE_RCU, MT_RCU_BP, MT_CREDITS_RECYCLING, 900);
+	mt_mem_barrier(bed.mem);
+	assert_int_equal(mt_credits_set_batch(&bed.c, 8), 0);
+	assert_int_equal(reserve(&bed, &bed.c, 9, GFP_KERNEL), 0);
+	mt_credits_begin(&bed.c, 8);
+	take_all(&bed);
+	mt_rcu_read_lock(&bed.tree);
+	use_batch(&bed, &bed.c, 3);
+	take_all(&bed);
+	lent = bed.mem->lent;
+	assert_true(lent > 4);
+	assert_int_equal(smr_pledge_repay(bed.mem, 4), 0);
+	assert_int_equal(bed.mem->lent, lent);
+	give_all(&bed);
+	assert_int_equal(smr_pledge_repay(bed.mem, 4), 4);
+	assert_int_equal(bed.mem->lent, lent - 4);
+	assert_true(pledge_is_free(&bed));
+	mt_rcu_read_unlock(&bed.tree);
+	bed_free(&bed);
+}
+
 static unsigned int lacking;
 
 /* Others may take what is free here. */
@@ -456,6 +485,7 @@ int main(void)
 		cmocka_unit_test(outlive_the_contents),
 		cmocka_unit_test(holders_and_trees_share),
 		cmocka_unit_test(what_was_lent_goes_with_the_holder),
+		cmocka_unit_test(repaying_is_for_oneself),
 		cmocka_unit_test(all_comes_back_at_once),
 		cmocka_unit_test(what_is_left_over_goes_soon),
 		cmocka_unit_test(returning_voids_a_preallocation),
