@@ -308,6 +308,24 @@ static void repaying_is_for_oneself(void **state)
 	bed_free(&bed);
 }
 
+/* How crowded the top is does not matter: a copy, of which it is asked, pays nothing for that. */
+static void the_top_costs_nothing(void **state)
+{
+	(void)state;
+	for (unsigned long credits = 1; credits < 40; credits++) {
+		struct bed bed;
+
+		bed_make(&bed, 0, MT_RCU_BP, MT_CREDITS_RECYCLING, 600);
+		assert_int_equal(mt_height(&bed.tree), 2);
+		assert_uint_in_range(smr_crowding(smr_count(bed.tree.ma_root)), 8, 14);
+		assert_int_equal(reserve(&bed, &bed.c, credits, GFP_KERNEL), 0);
+		bed_lock(&bed);
+		assert_int_equal(smr_pledge_missing(&bed.tree, bed.tree.ma_root, 2), 0);
+		bed_unlock(&bed);
+		bed_free(&bed);
+	}
+}
+
 static unsigned int lacking;
 
 /* Others may take what is free here. */
@@ -486,6 +504,7 @@ int main(void)
 		cmocka_unit_test(holders_and_trees_share),
 		cmocka_unit_test(what_was_lent_goes_with_the_holder),
 		cmocka_unit_test(repaying_is_for_oneself),
+		cmocka_unit_test(the_top_costs_nothing),
 		cmocka_unit_test(all_comes_back_at_once),
 		cmocka_unit_test(what_is_left_over_goes_soon),
 		cmocka_unit_test(returning_voids_a_preallocation),
