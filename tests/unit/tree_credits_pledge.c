@@ -326,6 +326,28 @@ static void the_top_costs_nothing(void **state)
 	}
 }
 
+/* The arena counts what stores on credits take, be it of the pledge. */
+static void what_is_taken_counts(void **state)
+{
+	struct mt_mem_stats before, after;
+	unsigned long built;
+	struct bed bed;
+
+	(void)state;
+	bed_make(&bed, MT_FLAGS_USE_RCU, MT_RCU_BP, MT_CREDITS_RECYCLING, 900);
+	assert_int_equal(mt_credits_set_batch(&bed.c, 8), 0);
+	assert_int_equal(reserve(&bed, &bed.c, 9, GFP_KERNEL), 0);
+	mt_credits_begin(&bed.c, 8);
+	take_all(&bed);
+	mt_mem_stats(bed.mem, &before);
+	built = bed.tree.ma_nodes_built;
+	use_batch(&bed, &bed.c, 3);
+	mt_mem_stats(bed.mem, &after);
+	assert_true(bed.tree.ma_nodes_built > built);
+	assert_int_equal(after.taken - before.taken, bed.tree.ma_nodes_built - built);
+	bed_free(&bed);
+}
+
 static unsigned int lacking;
 
 /* Others may take what is free here. */
@@ -505,6 +527,7 @@ int main(void)
 		cmocka_unit_test(what_was_lent_goes_with_the_holder),
 		cmocka_unit_test(repaying_is_for_oneself),
 		cmocka_unit_test(the_top_costs_nothing),
+		cmocka_unit_test(what_is_taken_counts),
 		cmocka_unit_test(all_comes_back_at_once),
 		cmocka_unit_test(what_is_left_over_goes_soon),
 		cmocka_unit_test(returning_voids_a_preallocation),
