@@ -411,6 +411,60 @@ static void comes_to_the_same_nodes(void **state)
 	expect_no_nodes();
 }
 
+/* ---- Leaves that are to be written otherwise ---- */
+
+/* Where keys come to be others, small trees are all that there is of it. */
+enum { ROUNDS = 100, KEYS = 150 };
+
+typedef unsigned long place_fn(struct rng *rng, unsigned int i);
+
+/* Some near 0, at any key, and as many far apart: the leaf of both is wide, and others narrow. */
+static unsigned long near_and_far(struct rng *rng, unsigned int i)
+{
+	if (i % 2)
+		return (rng_below(rng, 1UL << 20) + 1) << 43;
+	return rng_below(rng, 1UL << 30);
+}
+
+/* At pages, and a few amid them, all of which are measured from 0. */
+static unsigned long at_pages(struct rng *rng, unsigned int i)
+{
+	unsigned long page = rng_below(rng, (1UL << 31) / PAGE_UNIT) * PAGE_UNIT;
+
+	return i % 32 ? page : page + 1;
+}
+
+static void grow_small(place_fn *place, unsigned int flags, struct count *count)
+{
+	struct bed b;
+
+	bed_make(&b, flags, 1, 2, false);
+	b.held = true;
+	b.rng = rng_make(35, count->full);
+	for (unsigned int i = 0; i < KEYS; i++) {
+		unsigned long key = place(&b.rng, i);
+
+		store_both(&b, key, key | (PAGE_UNIT - 1), new_entry(&b), count);
+	}
+	expect(&b);
+	bed_free(&b);
+}
+
+static void comes_to_other_nodes(void **state)
+{
+	static place_fn *const places[] = { near_and_far, at_pages };
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(places); i++) {
+		struct count count = { 0 };
+
+		for (unsigned int n = 0; n < ROUNDS; n++)
+			grow_small(places[i], n % 2 ? RCU_TREE : 0, &count);
+		assert_true(count.full > ROUNDS);
+	}
+	expect_no_nodes();
+}
+
 /* Of two leaves below the top one, which becomes the top; and two again. */
 static void comes_to_the_top(void **state)
 {
@@ -526,6 +580,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(comes_to_the_same_nodes),
+		cmocka_unit_test(comes_to_other_nodes),
 		cmocka_unit_test(comes_to_the_top),
 		cmocka_unit_test(meets_amid_a_page),
 		cmocka_unit_test(pays_holders),
