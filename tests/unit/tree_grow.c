@@ -78,6 +78,28 @@ static void in_any_direction(void **state)
 	expect_no_nodes();
 }
 
+/* At the end of all there is that is so, too, where another store comes between any two. */
+static void with_others_between(void **state)
+{
+	static const unsigned long unit[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(unit); i++) {
+		struct growth g = { .dense = i % 2 };
+		struct bed b;
+
+		bed_make(&b, RCU_TREE, unit[i / 2], 2, false);
+		for (unsigned long n = 0; n < STORES; n++) {
+			fill(&b, place(&g, n), place(&g, n) + LEN - 1);
+			fill(&b, LEN + n % 2, 2 * LEN - 1);
+		}
+		expect(&b);
+		leaves_are_full(&b, &g);
+		bed_free(&b);
+	}
+	expect_no_nodes();
+}
+
 /* The same in transactions of so many stores. */
 static void grows_by(unsigned long stores)
 {
@@ -145,6 +167,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_any_direction),
+		cmocka_unit_test(with_others_between),
 		cmocka_unit_test(in_transactions),
 		cmocka_unit_test(full_leaves_stay),
 	};
