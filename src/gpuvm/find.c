@@ -15,17 +15,26 @@ bool gpuvm_range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range)
 	return reserved->va.range == 0 || last < reserved->va.addr || addr > smr_va_last(reserved);
 }
 
+/*
+ * What reads as nothing is passed over by a new look-up right behind it: the cursor would go on
+ * behind whatever is in its place by then, also where that reaches over other mappings.
+ */
 struct gpuva *smr_gpuvm_first(struct gpuvm *vm, uint64_t first, uint64_t last)
 {
 	struct ma_state mas;
 	struct gpuva *va;
 	void *entry;
 
-	mas_init(&mas, &vm->tree, first);
-	while ((entry = mas_find(&mas, last)) != NULL) {
+	for (; first <= last; first = mas.last + 1) {
+		mas_init(&mas, &vm->tree, first);
+		entry = mas_find(&mas, last);
+		if (!entry)
+			return NULL;
 		va = smr_gpuva_seen(vm, entry);
 		if (va)
 			return va;
+		if (mas.last >= last)
+			return NULL;
 	}
 	return NULL;
 }
