@@ -55,15 +55,16 @@ smr_inline bool hold(struct ma_state *mas, unsigned long key, void **root)
 }
 
 /*
- * To the next piece above; false: its last key is not below @max, or there is none. What has become
- * joined to the cursor's range since it came there is not passed over.
+ * To the next piece above, of ranges that begin below @from or not; false: its last key is not
+ * below @max, or there is none. What has become joined to the cursor's range since it came there is
+ * not passed over.
  */
-smr_inline bool piece_up(struct ma_state *mas, unsigned long max)
+smr_inline bool piece_up(struct ma_state *mas, unsigned long from, unsigned long max)
 {
 	if (smr_piece_last(mas) >= max)
 		return false;
 	if (mas->offset == mas->end)
-		return smr_range_up(mas, max);
+		return smr_range_up(mas, from, max);
 	mas->offset++;
 	return true;
 }
@@ -76,15 +77,16 @@ smr_inline void *read_here(const struct ma_state *mas)
 /*
  * The range above the current one, or, without @gaps, the next that has an entry. A gap that began
  * in front of where it comes to is the one it comes from, or has that in it now. @shown: index and
- * last are those of the current range. Where there is no other, they become those of the last gap
- * that was passed, unless the tree has lost its nodes meanwhile.
+ * last are those of the current range; else nothing has been returned yet. Where there is no other,
+ * they become those of the last gap that was passed, unless the tree has lost its nodes meanwhile.
  */
 smr_inline void *step_up(struct ma_state *mas, unsigned long max, bool gaps, bool shown)
 {
+	unsigned long from = shown ? mas->last + 1 : 0;
 	unsigned int at, to;
 	void *entry, **slots;
 
-	for (; piece_up(mas, max); shown = false) {
+	for (; piece_up(mas, from, max); shown = false) {
 		slots = smr_slots(mas->node);
 		at = (unsigned int)mas->offset;
 		entry = smr_read_range(slots, at, mas->end, &to);

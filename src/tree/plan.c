@@ -77,7 +77,7 @@ static void widen_left(struct smr_write *w, unsigned long last)
 		} else {
 			smr_range_down(mas, 0);
 			if (value_at(mas->node, mas->offset)) {
-				smr_range_up(mas, ULONG_MAX);
+				smr_range_up(mas, 0, ULONG_MAX);
 				return;
 			}
 			begin_at(w, mas->offset);

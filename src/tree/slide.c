@@ -166,7 +166,7 @@ bool smr_plan_slide(struct smr_write *w)
 		return false;
 	moved = w->spans && !slots[w->i] && smr_run_to(slots, w->i, mas->end) == mas->end;
 	if (moved)
-		smr_range_up(mas, ULONG_MAX);
+		smr_range_up(mas, 0, ULONG_MAX);
 	if ((w->spans ? takes_end_across(w, moved, up) : takes_end(w, w->i, w->j, up)) &&
 	    plan_run(w))
 		return true;

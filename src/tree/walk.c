@@ -313,11 +313,27 @@ static void last_leaf(struct ma_state *mas, unsigned int d)
 }
 
 /*
- * Where an ancestor has been replaced, the last key of the leaf is looked up again and the step
- * made from there, unless what is there now reaches to the limit; the fresh path is followed
+ * Is the range that the cursor has been put on an entry's that begins at @from or behind? Then the
+ * cursor is put where that begins.
+ */
+static bool is_new(struct ma_state *mas, unsigned long from)
+{
+	void *const *slots = smr_slots(mas->node);
+	unsigned int head = smr_head(slots, (unsigned int)mas->offset);
+
+	if (!smr_slot_read(slots + head) || smr_leaf_first(mas->node, head, mas->min) < from)
+		return false;
+	mas->offset = head;
+	return true;
+}
+
+/*
+ * Where an ancestor has been replaced, the last key of the leaf is looked up again. What is there
+ * now may reach over what was behind the leaf: if it is new to the cursor, it is what follows, and
+ * else the step is made from there, unless that reaches to the limit. The fresh path is followed
  * without a second look, so a reader does this once at most.
  */
-bool smr_range_up(struct ma_state *mas, unsigned long max)
+bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max)
 {
 	void *leaf = smr_leaf_behind(mas), *root;
 	unsigned int d = mas->depth;
@@ -329,7 +345,11 @@ bool smr_range_up(struct ma_state *mas, unsigned long max)
 		return true;
 	}
 	if (smr_unlikely(!turn_up(mas, &d, true))) {
-		if (!smr_walk(mas, mas->max, &root) || smr_piece_last(mas) >= max)
+		if (!smr_walk(mas, mas->max, &root))
+			return false;
+		if (is_new(mas, from))
+			return true;
+		if (smr_piece_last(mas) >= max)
 			return false;
 		if (mas->offset < mas->end) {
 			mas->offset++;

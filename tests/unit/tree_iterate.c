@@ -123,6 +123,31 @@ static void nothing_is_there_behind_a_gap(void **state)
 	}
 }
 
+/* A range has come over the end of the leaf, which follows if it is new, or else is passed. */
+static void range_comes_over_the_end(void **state)
+{
+	void *const over = xa_mk_value(1);
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		struct ma_state mas;
+		unsigned long last;
+		bool is_new = i == 0, ends = i == 2;
+
+		begin(&mas, 500, 2);
+		last = mas.max;
+		mas_set(&mas, last);
+		mas_walk(&mas);
+		assert_int_equal(mtree_store_range(&tree, last - 3, last + 5, over, GFP_KERNEL), 0);
+		assert_true(smr_node_dead(mas.path[mas.depth - 1]));
+		assert_int_equal(smr_range_up(&mas, last - 3 + !is_new, last + 5 + !ends), !ends);
+		assert_int_equal(smr_slot_read(smr_slots(mas.node) + mas.offset) == over,
+				 is_new || ends);
+		assert_int_equal(smr_piece_first(&mas), is_new || ends ? last - 3 : last + 6);
+		end();
+	}
+}
+
 /*
  * The cursor is on [0..0] of a tree without nodes, and somebody stores a range over it: that is not
  * returned, nor is a gap in its place.
@@ -251,6 +276,14 @@ static bool tree_has(const struct chase *c, bool up, unsigned long key, struct r
 	return any;
 }
 
+/* The entry that has come to @key, where the leaf ended, but not to @shown, if there is one. */
+static bool has_come(const struct chase *c, unsigned long key, unsigned long shown,
+		     struct rm_range *found)
+{
+	rm_range(&c->model, key, &found->first, &found->last, &found->entry);
+	return found->entry && found->first > shown;
+}
+
 /* Has a step that stops at gaps, too, come to another? A find that cannot go on stays active. */
 static bool at_gap(const struct ma_state *mas, const struct rm_range *before, bool up)
 {
@@ -265,28 +298,36 @@ static bool within(unsigned long limit, bool up, unsigned long first, unsigned l
 	return up ? first <= limit : last >= limit;
 }
 
-/* As far as the limit, and then to the end of the tree, but for a find that would begin anew. */
+/*
+ * As far as the limit, and then to the end of the tree, but for a find that would begin anew. What
+ * has come to the end of the leaf may have come too late, unless it is what lies behind that, too.
+ */
 static void follow(struct chase *c, const struct step *step)
 {
 	struct ma_state *mas = &c->mas;
 	void *leaf = mas->node, *entry;
-	struct rm_range due = { 0, 0, NULL }, before;
+	struct rm_range due = { 0, 0, NULL }, late = due, before;
 	unsigned long key, end = step->up ? ULONG_MAX : 0;
-	bool any;
+	bool any, comes;
 
 	do {
 		before = (struct rm_range){ mas->index, mas->last, NULL };
 		key = step->up ? mas->last : mas->index;
 		if (mas->node == leaf)
 			key = step->up ? mas->max : mas->min;
-		any = (mas->node == leaf && leaf_has(mas, step->up, &due)) ||
-		      tree_has(c, step->up, key, &due);
+		any = mas->node == leaf && leaf_has(mas, step->up, &due);
+		comes = step->up && mas->node == leaf && !any && has_come(c, key, mas->last, &late);
+		any = any || tree_has(c, step->up, key, &due);
 		if (rng_one_in(&c->rng, 2))
 			let_inlines(mas);
 		entry = step->take(mas, c->limit);
 		if (!entry && step->gaps && at_gap(mas, &before, step->up)) {
 			assert_true(within(c->limit, step->up, mas->index, mas->last));
 			continue;
+		}
+		if (comes && (late.last > key || entry == late.entry)) {
+			due = late;
+			any = true;
 		}
 		any = any && within(c->limit, step->up, due.first, due.last);
 		assert_ptr_equal(entry, any ? due.entry : NULL);
@@ -350,6 +391,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_there_any_more),
 		cmocka_unit_test(nothing_is_there_behind_a_gap),
+		cmocka_unit_test(range_comes_over_the_end),
 		cmocka_unit_test(range_grows_over_the_root),
 		cmocka_unit_test(overtaken_at_random),
 	};
