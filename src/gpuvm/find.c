@@ -25,18 +25,13 @@ struct gpuva *smr_gpuvm_first(struct gpuvm *vm, uint64_t first, uint64_t last)
 	struct gpuva *va;
 	void *entry;
 
-	for (; first <= last; first = mas.last + 1) {
+	do {
 		mas_init(&mas, &vm->tree, first);
 		entry = mas_find(&mas, last);
-		if (!entry)
-			return NULL;
 		va = smr_gpuva_seen(vm, entry);
-		if (va)
-			return va;
-		if (mas.last >= last)
-			return NULL;
-	}
-	return NULL;
+		first = mas.last + 1;
+	} while (entry && !va && mas.last < last);
+	return va;
 }
 
 /* What the tree has at @addr. */
