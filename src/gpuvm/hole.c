@@ -19,17 +19,16 @@ struct want {
 /* Is there an aligned place in the free range [first, last]? Then the lowest (highest) one. */
 static bool fits(const struct want *w, uint64_t first, uint64_t last, uint64_t *addr)
 {
-	uint64_t mask = w->align - 1, lo, hi;
+	uint64_t mask = w->align - 1, hi;
 
 	first = first > w->min ? first : w->min;
 	last = last < w->last ? last : w->last;
 	if (first > last || last - first < w->size - 1)
 		return false;
 	hi = (last - (w->size - 1)) & ~mask;
-	lo = first + (-first & mask);
-	if (lo < first || hi < first || lo > hi)
+	if (hi < first)
 		return false;
-	*addr = w->where == GPUVM_HOLE_HIGH ? hi : lo;
+	*addr = w->where == GPUVM_HOLE_HIGH ? hi : first + (-first & mask);
 	return true;
 }
 

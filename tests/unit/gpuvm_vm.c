@@ -458,23 +458,6 @@ static void holes_at_rare_multiples(void **state)
 	tear_down();
 }
 
-/* The next multiple would lie behind the last address there is. */
-static void holes_above_the_last_multiple(void **state)
-{
-	const uint64_t half = UINT64_C(1) << 63;
-	uint64_t addr = 77;
-
-	(void)state;
-	set_up(&(struct toy_config){ .start = half + 0x10, .range = 0x1000 });
-	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x10, half, 0, UINT64_MAX, GPUVM_HOLE_LOW),
-			 -ENOSPC);
-	assert_int_equal(
-		gpuvm_find_hole(&toy.vm, &addr, 0x10, half, 0, UINT64_MAX, GPUVM_HOLE_HIGH),
-		-ENOSPC);
-	assert_int_equal(addr, 77);
-	tear_down();
-}
-
 /* Where there is no memory to sweep markers, they are looked through, as far as the limits go. */
 static void holes_beside_markers(void **state)
 {
@@ -596,7 +579,6 @@ int main(void)
 		cmocka_unit_test(holes),
 		cmocka_unit_test(holes_that_are_aligned),
 		cmocka_unit_test(holes_at_rare_multiples),
-		cmocka_unit_test(holes_above_the_last_multiple),
 		cmocka_unit_test(holes_beside_markers),
 		cmocka_unit_test(changes_beside_queues_are_caught),
 	};
