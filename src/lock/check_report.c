@@ -82,7 +82,7 @@ void smri_check_say_crowded(void)
 	if (smr_xchg(&said, true, RELAXED))
 		return;
 	smr_say_begin(&s);
-	smr_say("samara: lockcheck does not watch further threads: there are too many\n");
+	smr_say("samara: lockcheck does not watch further threads: no room for more\n");
 	smr_say_end(&s);
 }
 

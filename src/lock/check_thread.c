@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the checker knows of each thread. The records lie in a pool, which is a part of the library,
- * and a thread has but a pointer to its own: as a thread-local variable a record would be more than
- * the loader keeps free for a library that comes by dlopen(), and from the heap it could not be got
- * where nothing may allocate. What is not used of the pool takes no memory. A thread gets its
- * record when the checker first meets it, and gives it back when it ends: in the first round of
- * destructors if it holds nothing, else in the second, and is then not watched to its end.
+ * What the checker knows of each thread. The records lie in a pool, and a thread has but a pointer
+ * to its own: as a thread-local variable a record would be more than the loader keeps free for a
+ * library that comes by dlopen(), and from the heap it could not be got where nothing may allocate.
+ * The pool is mapped for the first thread and never unmapped; what is not used of it takes no
+ * memory. As a variable of the library it would be looked through by LeakSanitizer, which takes
+ * longer than most processes that it is used on. A thread gets its record when the checker first
+ * meets it, and gives it back when it ends: in the first round of destructors if it holds nothing,
+ * else in the second, and is then not watched to its end.
  */
 #include "lock/check.h"
 
@@ -17,10 +19,11 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 __thread struct smri_thread *smri_check_mine __attribute__((tls_model("initial-exec")));
 
-static struct smri_thread pool[SMRI_THREADS];
+static struct smri_thread *pool;                                        /* GUARD tables */
 static struct smri_thread *spare;                                       /* GUARD tables */
 static unsigned int nr_used;                                            /* GUARD tables */
 static struct smri_thread nobody = { .busy = true, .unwatched = true }; /* never written */
@@ -60,18 +63,31 @@ __attribute__((constructor)) static void watch_exits(void)
 	exit_key_made = pthread_key_create(&exit_key, detach) == 0;
 }
 
+/* The next record that nobody has had, or NULL. */
+static struct smri_thread *fresh(void)
+{
+	if (!pool) {
+		void *map = mmap(NULL, SMRI_THREADS * sizeof(*pool), PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (map == MAP_FAILED)
+			return NULL;
+		pool = map;
+	}
+	return nr_used < SMRI_THREADS ? &pool[nr_used++] : NULL;
+}
+
 struct smri_thread *smri_check_attach(void)
 {
-	struct smri_thread *t = NULL;
+	struct smri_thread *t;
 	unsigned int serial;
 
 	smri_check_enter();
-	if (spare) {
-		t = spare;
+	t = spare;
+	if (t)
 		spare = t->next;
-	} else if (nr_used < SMRI_THREADS) {
-		t = &pool[nr_used++];
-	}
+	else
+		t = fresh();
 	smri_check_leave();
 	if (!t) {
 		/* For good: it may hold locks when there is a record again. */
