@@ -345,6 +345,9 @@ void smri_bind_section_begin(struct gpuvm_queues *q);
 void smri_bind_section_end(struct gpuvm_queues *q);
 /* Signals @f, or else @value of @tl. */
 void smri_bind_signal(struct fence *f, struct timeline *tl, uint64_t value, int error);
+
+/* ---- steps.c ---- */
+
 /*
  * What is left of a run once the operations' records say what these came to, but for its fences. An
  * error is a step's. CONTEXT: the section.
