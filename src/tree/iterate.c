@@ -111,10 +111,10 @@ smr_inline unsigned int first_piece(const struct ma_state *mas)
 
 /*
  * To the next piece below that is not of the current range, which begins at index, nor has become
- * joined to that; false, and the cursor stays: the current one reaches down to @min, or there is
- * none.
+ * joined to that; ranges up to @to are new to it. False, and the cursor stays: the current one
+ * reaches down to @min, or there is none.
  */
-smr_inline bool range_down(struct ma_state *mas, unsigned long min)
+smr_inline bool range_down(struct ma_state *mas, unsigned long to, unsigned long min)
 {
 	unsigned long offset = mas->offset;
 	bool joined;
@@ -125,22 +125,23 @@ smr_inline bool range_down(struct ma_state *mas, unsigned long min)
 			mas->offset = offset;
 			return false;
 		}
+		if (mas->offset == 0)
+			return smr_range_down(mas, to, min);
 		joined = smr_is_joined(read_here(mas));
-		if (mas->offset > 0)
-			mas->offset--;
-		else if (!smr_range_down(mas, min))
-			return false;
+		mas->offset--;
 	} while (joined || smr_piece_first(mas) >= mas->index);
 	return true;
 }
 
-smr_inline void *step_down(struct ma_state *mas, unsigned long min, bool gaps)
+/* The range below the current one. @shown: as for step_up(). */
+smr_inline void *step_down(struct ma_state *mas, unsigned long min, bool gaps, bool shown)
 {
+	unsigned long below = shown ? mas->index - 1 : ULONG_MAX;
 	unsigned int from, to, tail;
 	void *entry, **slots, *root;
 
 	do {
-		while (smr_unlikely(!range_down(mas, min))) {
+		while (smr_unlikely(!range_down(mas, below, min))) {
 			if (mas->node)
 				return stop(mas, ma_underflow);
 			/* The tree has lost its nodes meanwhile, but may have an entry at 0. */
@@ -204,14 +205,14 @@ static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gap
 	if ((before == ma_active || before == ma_underflow) && smr_likely(mas->node)) {
 		if (!hold(mas, mas->index, &root))
 			return smr_compact_prev(mas, root, min);
-		return step_down(mas, min, gaps);
+		return step_down(mas, min, gaps, true);
 	}
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_prev(mas, root, min);
 	entry = smr_range_here(mas);
 	if (before == ma_overflow && entry)
 		return entry;
-	return step_down(mas, min, gaps);
+	return step_down(mas, min, gaps, true);
 }
 
 /* The guards of mas_find*(); false: return NULL as things stand. May set index to where to look. */
@@ -342,14 +343,14 @@ static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool
 	if (before == ma_active || before == ma_overflow || before == ma_underflow) {
 		if (!hold(mas, mas->index, &root))
 			return smr_compact_find_rev(mas, root, min);
-		return step_down(mas, min, gaps);
+		return step_down(mas, min, gaps, true);
 	}
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_find_rev(mas, root, min);
 	entry = smr_range_here(mas);
 	if (entry || mas->index < min)
 		return entry;
-	return step_down(mas, min, gaps);
+	return step_down(mas, min, gaps, gaps);
 }
 
 /*

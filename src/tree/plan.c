@@ -75,7 +75,7 @@ static void widen_left(struct smr_write *w, unsigned long last)
 			w->i = smr_head(smr_slots(mas->node), w->i - 1);
 			w->begin = first_of(mas, w->i);
 		} else {
-			smr_range_down(mas, 0);
+			smr_range_down(mas, ULONG_MAX, 0);
 			if (value_at(mas->node, mas->offset)) {
 				smr_range_up(mas, 0, ULONG_MAX);
 				return;

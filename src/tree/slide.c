@@ -171,7 +171,8 @@ bool smr_plan_slide(struct smr_write *w)
 	    plan_run(w))
 		return true;
 	if (moved)
-		smr_range_down(mas, 0); /* where in the leaf it stands widening the store says */
+		smr_range_down(mas, ULONG_MAX,
+			       0); /* where in the leaf it stands widening the store says */
 	return false;
 }
 

@@ -316,7 +316,7 @@ static void last_leaf(struct ma_state *mas, unsigned int d)
  * Is the range that the cursor has been put on an entry's that begins at @from or behind? Then the
  * cursor is put where that begins.
  */
-static bool is_new(struct ma_state *mas, unsigned long from)
+static bool is_new_up(struct ma_state *mas, unsigned long from)
 {
 	void *const *slots = smr_slots(mas->node);
 	unsigned int head = smr_head(slots, (unsigned int)mas->offset);
@@ -327,11 +327,24 @@ static bool is_new(struct ma_state *mas, unsigned long from)
 	return true;
 }
 
+/* The same of one that ends at @to or in front; the cursor is put where that ends. */
+static bool is_new_down(struct ma_state *mas, unsigned long to)
+{
+	void *const *slots = smr_slots(mas->node);
+	unsigned int head = smr_head(slots, (unsigned int)mas->offset);
+	unsigned int tail = smr_tail(slots, head, mas->end);
+
+	if (!smr_slot_read(slots + head) || smr_leaf_last(mas->node, tail, mas->end, mas->max) > to)
+		return false;
+	mas->offset = tail;
+	return true;
+}
+
 /*
- * Where an ancestor has been replaced, the last key of the leaf is looked up again. What is there
- * now may reach over what was behind the leaf: if it is new to the cursor, it is what follows, and
- * else the step is made from there, unless that reaches to the limit. The fresh path is followed
- * without a second look, so a reader does this once at most.
+ * Where an ancestor has been replaced, the last (first) key of the leaf is looked up again. What is
+ * there now may reach over what was beyond the leaf: if it is new to the cursor, it is what comes
+ * next, and else the step is made from there, unless that reaches to the limit. The fresh path is
+ * followed without a second look, so a reader does this once at most.
  */
 bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max)
 {
@@ -347,7 +360,7 @@ bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max)
 	if (smr_unlikely(!turn_up(mas, &d, true))) {
 		if (!smr_walk(mas, mas->max, &root))
 			return false;
-		if (is_new(mas, from))
+		if (is_new_up(mas, from))
 			return true;
 		if (smr_piece_last(mas) >= max)
 			return false;
@@ -363,7 +376,7 @@ bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max)
 	return true;
 }
 
-bool smr_range_down(struct ma_state *mas, unsigned long min)
+bool smr_range_down(struct ma_state *mas, unsigned long to, unsigned long min)
 {
 	unsigned int d = mas->depth;
 	void *root;
@@ -371,7 +384,11 @@ bool smr_range_down(struct ma_state *mas, unsigned long min)
 	if (mas->min == 0)
 		return false;
 	if (smr_unlikely(!turn_down(mas, &d, true))) {
-		if (!smr_walk(mas, mas->min, &root) || smr_piece_first(mas) <= min)
+		if (!smr_walk(mas, mas->min, &root))
+			return false;
+		if (is_new_down(mas, to))
+			return true;
+		if (smr_piece_first(mas) <= min)
 			return false;
 		if (mas->offset > 0) {
 			mas->offset--;

@@ -140,12 +140,12 @@ smr_inline unsigned long smr_piece_last(const struct ma_state *mas)
  * Moves the cursor from the last (first) range of its leaf to the following (preceding) range,
  * which begins at @max or below (ends at @min or above), as that of the cursor does not reach
  * there. To a reader that may be one that has taken the place of the cursor's, if it is an entry's
- * and begins at @from or behind. False: there is none, or, to a reader, none any more; then the
- * cursor is still on what has the last (first) key of that leaf, or nowhere, if the tree has lost
- * its nodes.
+ * and begins at @from or behind (ends at @to or in front). False: there is none, or, to a reader,
+ * none any more; then the cursor is still on what has the last (first) key of that leaf, or
+ * nowhere, if the tree has lost its nodes.
  */
 bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max);
-bool smr_range_down(struct ma_state *mas, unsigned long min);
+bool smr_range_down(struct ma_state *mas, unsigned long to, unsigned long min);
 
 smr_inline bool smr_node_dead(const void *enode)
 {

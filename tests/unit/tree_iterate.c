@@ -123,29 +123,47 @@ static void nothing_is_there_behind_a_gap(void **state)
 	}
 }
 
-/* A range has come over the end of the leaf, which follows if it is new, or else is passed. */
-static void range_comes_over_the_end(void **state)
+/* @far keys from @key that way. */
+static unsigned long beyond(bool up, unsigned long key, unsigned long far)
+{
+	return up ? key + far : key - far;
+}
+
+/*
+ * A range has come over the end of the leaf: it follows if it is new, and else is passed, unless it
+ * reaches to the limit.
+ */
+static void comes_over_the_end(bool up, bool is_new, bool ends)
 {
 	void *const over = xa_mk_value(1);
+	unsigned long key, near, far;
+	struct ma_state mas;
 
+	begin(&mas, 500, 2);
+	key = up ? mas.max : mas.min;
+	mas_set(&mas, key);
+	mas_walk(&mas);
+	near = beyond(!up, key, 3);
+	far = beyond(up, key, 5);
+	assert_int_equal(
+		mtree_store_range(&tree, up ? near : far, up ? far : near, over, GFP_KERNEL), 0);
+	assert_true(smr_node_dead(mas.path[mas.depth - 1]));
+	near = beyond(up, near, !is_new);
+	assert_int_equal(up ? smr_range_up(&mas, near, beyond(true, far, !ends))
+			    : smr_range_down(&mas, near, beyond(false, far, !ends)),
+			 is_new || !ends);
+	assert_int_equal(smr_slot_value(smr_slots(mas.node) + mas.offset) == over, is_new || ends);
+	if (!is_new && !ends)
+		assert_int_equal(up ? smr_piece_first(&mas) : smr_piece_last(&mas),
+				 beyond(up, far, 1));
+	end();
+}
+
+static void range_comes_over_the_end(void **state)
+{
 	(void)state;
-	for (unsigned int i = 0; i < 3; i++) {
-		struct ma_state mas;
-		unsigned long last;
-		bool is_new = i == 0, ends = i == 2;
-
-		begin(&mas, 500, 2);
-		last = mas.max;
-		mas_set(&mas, last);
-		mas_walk(&mas);
-		assert_int_equal(mtree_store_range(&tree, last - 3, last + 5, over, GFP_KERNEL), 0);
-		assert_true(smr_node_dead(mas.path[mas.depth - 1]));
-		assert_int_equal(smr_range_up(&mas, last - 3 + !is_new, last + 5 + !ends), !ends);
-		assert_int_equal(smr_slot_read(smr_slots(mas.node) + mas.offset) == over,
-				 is_new || ends);
-		assert_int_equal(smr_piece_first(&mas), is_new || ends ? last - 3 : last + 6);
-		end();
-	}
+	for (unsigned int i = 0; i < 8; i++)
+		comes_over_the_end(i & 1, i & 2, i & 4);
 }
 
 /*
@@ -276,12 +294,19 @@ static bool tree_has(const struct chase *c, bool up, unsigned long key, struct r
 	return any;
 }
 
-/* The entry that has come to @key, where the leaf ended, but not to @shown, if there is one. */
-static bool has_come(const struct chase *c, unsigned long key, unsigned long shown,
-		     struct rm_range *found)
+/* The entry that has come to @key, where the leaf ended, but not to what was @shown, if any. */
+static bool has_come(const struct chase *c, bool up, unsigned long key,
+		     const struct rm_range *shown, struct rm_range *found)
 {
 	rm_range(&c->model, key, &found->first, &found->last, &found->entry);
-	return found->entry && found->first > shown;
+	return found->entry && (up ? found->first > shown->last : found->last < shown->first);
+}
+
+/* Does what has come to @key, where the leaf ended, cover what is wanted behind that, too? */
+static bool covers_both(const struct rm_range *late, bool up, unsigned long key,
+			unsigned long limit)
+{
+	return up ? late->last > key && limit > key : late->first < key && limit < key;
 }
 
 /* Has a step that stops at gaps, too, come to another? A find that cannot go on stays active. */
@@ -316,7 +341,7 @@ static void follow(struct chase *c, const struct step *step)
 		if (mas->node == leaf)
 			key = step->up ? mas->max : mas->min;
 		any = mas->node == leaf && leaf_has(mas, step->up, &due);
-		comes = step->up && mas->node == leaf && !any && has_come(c, key, mas->last, &late);
+		comes = mas->node == leaf && !any && has_come(c, step->up, key, &before, &late);
 		any = any || tree_has(c, step->up, key, &due);
 		if (rng_one_in(&c->rng, 2))
 			let_inlines(mas);
@@ -325,7 +350,7 @@ static void follow(struct chase *c, const struct step *step)
 			assert_true(within(c->limit, step->up, mas->index, mas->last));
 			continue;
 		}
-		if (comes && (late.last > key || entry == late.entry)) {
+		if (comes && (entry == late.entry || covers_both(&late, step->up, key, c->limit))) {
 			due = late;
 			any = true;
 		}
