@@ -42,7 +42,10 @@ void smr_hook_set_asked(void (*fn)(void *arg), void *arg);
  */
 void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg);
 
-/* Moments that a test wants to catch; no lock of the library is held but a tree's, or fork()'s. */
+/*
+ * Moments that a test wants to catch; no lock of the library is held but a tree's or a VM's, or
+ * fork()'s.
+ */
 enum smr_hook_point {
 	SMR_HOOK_LOOKS,   /* a thread has become the one who frees, and has not looked yet */
 	SMR_HOOK_IN_HAND, /* it has taken nodes out of limbo, and they are not free yet */
@@ -51,6 +54,7 @@ enum smr_hook_point {
 	SMR_HOOK_WAITED,  /* he has, and has not tried again */
 	SMR_HOOK_AWAITS,  /* he waits for a chunk that another is getting or giving back */
 	SMR_HOOK_GIVEN,   /* nodes have been given back or retired, or what is pledged settled */
+	SMR_HOOK_PASSED,  /* a look-up in a VM has passed what reads as nothing */
 };
 
 /* @fn is called each time a thread comes to one of them, by that thread. NULL: nobody. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Look-ups and iteration: under the VM's lock, or without it in a read-side section. */
+#include "base/hooks.h"
 #include "gpuvm/batch.h"
 
 bool gpuvm_range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range)
@@ -25,13 +26,15 @@ struct gpuva *smr_gpuvm_first(struct gpuvm *vm, uint64_t first, uint64_t last)
 	struct gpuva *va;
 	void *entry;
 
-	do {
+	for (;;) {
 		mas_init(&mas, &vm->tree, first);
 		entry = mas_find(&mas, last);
 		va = smr_gpuva_seen(vm, entry);
+		if (!entry || va || mas.last >= last)
+			return va;
+		smr_hook_at(SMR_HOOK_PASSED);
 		first = mas.last + 1;
-	} while (entry && !va && mas.last < last);
-	return va;
+	}
 }
 
 /* What the tree has at @addr. */

@@ -3,6 +3,8 @@
 #include "support/child.h"
 #include "support/cm.h"
 
+#include "base/hooks.h"
+#include "gpuvm/change.h"
 #include "support/gpuvm_toy.h"
 #include "support/memfault.h"
 #include "lock/section.h"
@@ -505,6 +507,46 @@ static void holes_beside_markers(void **state)
 	tear_down();
 }
 
+/* A mapping comes over a marker and what lies behind it, right after a look-up has passed that. */
+static void map_over(enum smr_hook_point point, void *at)
+{
+	uint64_t addr = *(const uint64_t *)at;
+
+	if (point != SMR_HOOK_PASSED)
+		return;
+	smr_hook_reset();
+	for (uint64_t old = addr + 8; old < addr + 24; old += 8) {
+		struct gpuva *va = gpuvm_find(&toy.vm, old);
+
+		gpuva_remove(va);
+		toy_bury(&toy, va);
+	}
+	assert_int_equal(toy_insert(&toy, addr, 24, -1, 0), 0);
+}
+
+static void nothing_new_is_passed_over(void **state)
+{
+	uint64_t at = 0x800;
+	struct gpuva *va;
+
+	(void)state;
+	set_up(&(struct toy_config){ .range = 0x1000 });
+	for (uint64_t i = 0; i < 0x1000; i += 8)
+		assert_int_equal(toy_insert(&toy, i, 8, -1, 0), 0);
+	/* As if it could not be taken out for want of memory. */
+	va = gpuvm_find(&toy.vm, at);
+	smr_gpuvm_leave_marker(&toy.vm, at, at + 7);
+	smr_gpuvm_count(&toy.vm, 0, 1);
+	toy_bury(&toy, va);
+	assert_null(gpuvm_find(&toy.vm, at));
+	smr_hook_set_point(map_over, &at);
+	va = gpuva_find_first(&toy.vm, at, 24);
+	assert_non_null(va);
+	assert_ptr_equal(va, gpuvm_find(&toy.vm, at));
+	assert_int_equal(toy.vm.markers, 0);
+	tear_down();
+}
+
 /* ---- Misuse */
 
 static void insert_some(void)
@@ -580,6 +622,7 @@ int main(void)
 		cmocka_unit_test(holes_that_are_aligned),
 		cmocka_unit_test(holes_at_rare_multiples),
 		cmocka_unit_test(holes_beside_markers),
+		cmocka_unit_test(nothing_new_is_passed_over),
 		cmocka_unit_test(changes_beside_queues_are_caught),
 	};
 
