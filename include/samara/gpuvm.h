@@ -621,6 +621,8 @@ struct gpuvm_bo {
 	/* GUARD writes: VM lock; ORDER epoch: mappings linked before it are gone. */
 	unsigned int epoch;
 	unsigned int hides; /* GUARD VM lock: moves of it that a queue's job is to make: private */
+	unsigned long
+		hidden_at; /* GUARD VM lock: which of its operations wants the last one: private */
 	struct {
 		struct gpuvm_list gpuva; /* GUARD object lock: mappings, in the order of linking */
 		struct gpuvm_list gem;   /* GUARD object lock: in the object's list */

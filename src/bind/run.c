@@ -29,6 +29,7 @@
 #include "bind/bind_internal.h"
 
 #include "gpuvm/change.h"
+#include "gpuvm/list.h"
 #include "gpuvm/object.h"
 #include "gpuvm/split.h"
 #include "tree/credits.h"
@@ -157,6 +158,22 @@ static void apply_unmap(struct apply *a, struct smri_bind_op *op)
 	store(a, op);
 }
 
+/* The first mapping that no earlier BIND_UNMAP_ALL of the job has met; those in front are gone. */
+static struct gpuva *first_left(const struct gpuvm_bo *pair)
+{
+	const struct gpuvm_list *head = &pair->list.gpuva, *link = head;
+	struct gpuva *va = NULL, *before;
+
+	if (pair->hides == 0)
+		return gpuvm_bo_first_va(pair);
+	for (; link->prev != head; link = link->prev, va = before) {
+		before = smr_list_entry(link->prev, struct gpuva, gem.entry);
+		if (smri_bind_va_of(before)->born < pair->hidden_at)
+			break;
+	}
+	return va;
+}
+
 static void apply_unmap_all(struct apply *a, struct smri_bind_op *op)
 {
 	struct gpuvm_object *obj = op->req.obj;
@@ -166,12 +183,11 @@ static void apply_unmap_all(struct apply *a, struct smri_bind_op *op)
 	gpuvm_object_lock(obj);
 	op->pair = gpuvm_bo_find(a->q->vm, obj);
 	if (op->pair) {
-		gpuvm_bo_for_each_va(va, op->pair)
-		{
+		for (va = first_left(op->pair); va; va = gpuvm_bo_next_va(op->pair, va))
 			if (!is_gone(va, NULL))
 				note_removed(a, op, va, false);
-		}
 		op->pair->hides++;
+		op->pair->hidden_at = op->stamp;
 	}
 	gpuvm_object_unlock(obj);
 }

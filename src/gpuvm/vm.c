@@ -14,7 +14,7 @@ _Static_assert(sizeof(struct gpuvm) == 520, "struct gpuvm");
 _Static_assert(sizeof(struct gpuvm_object) == 88, "struct gpuvm_object");
 _Static_assert(sizeof(struct gpuva) == 72, "struct gpuva");
 _Static_assert(sizeof(struct gpuva_op) == 56, "struct gpuva_op");
-_Static_assert(sizeof(struct gpuvm_bo) == 120, "struct gpuvm_bo");
+_Static_assert(sizeof(struct gpuvm_bo) == 128, "struct gpuvm_bo");
 _Static_assert(sizeof(struct gpuvm_exec) == 64, "struct gpuvm_exec");
 
 #define TREE_FLAGS (MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU)
