@@ -76,13 +76,15 @@ smr_inline void *read_here(const struct ma_state *mas)
 
 /*
  * The range above the current one, or, without @gaps, the next that has an entry. A gap that began
- * in front of where it comes to is the one it comes from, or has that in it now. @shown: index and
- * last are those of the current range; else nothing has been returned yet. Where there is no other,
- * they become those of the last gap that was passed, unless the tree has lost its nodes meanwhile.
+ * in front of where it comes to is the one it comes from, or has that in it now. @from: as for
+ * smr_range_up(); a gap that the cursor has come to only now has shown nothing, so it begins behind
+ * what was returned, or asked for, rather than behind the gap. @shown: index and last are those of
+ * the current range; else nothing has been returned yet. Where there is no other, they become those
+ * of the last gap that was passed, unless the tree has lost its nodes meanwhile.
  */
-smr_inline void *step_up(struct ma_state *mas, unsigned long max, bool gaps, bool shown)
+smr_inline void *step_up(struct ma_state *mas, unsigned long from, unsigned long max, bool gaps,
+			 bool shown)
 {
-	unsigned long from = shown ? mas->last + 1 : 0;
 	unsigned int at, to;
 	void *entry, **slots;
 
@@ -133,10 +135,9 @@ smr_inline bool range_down(struct ma_state *mas, unsigned long to, unsigned long
 	return true;
 }
 
-/* The range below the current one. @shown: as for step_up(). */
-smr_inline void *step_down(struct ma_state *mas, unsigned long min, bool gaps, bool shown)
+/* The range below the current one. @below: what ends there or in front is new, as for step_up(). */
+smr_inline void *step_down(struct ma_state *mas, unsigned long below, unsigned long min, bool gaps)
 {
-	unsigned long below = shown ? mas->index - 1 : ULONG_MAX;
 	unsigned int from, to, tail;
 	void *entry, **slots, *root;
 
@@ -174,6 +175,7 @@ void *mas_walk(struct ma_state *mas)
 static smr_noinline void *next(struct ma_state *mas, unsigned long max, bool gaps)
 {
 	enum maple_status before = mas->status;
+	unsigned long from = mas->last + 1;
 	void *root, *entry;
 
 	if (mas->last >= max)
@@ -183,19 +185,21 @@ static smr_noinline void *next(struct ma_state *mas, unsigned long max, bool gap
 	if ((before == ma_active || before == ma_overflow) && smr_likely(mas->node)) {
 		if (!hold(mas, mas->last, &root))
 			return smr_compact_next(mas, root, before);
-		return step_up(mas, max, gaps, true);
+		return step_up(mas, from, max, gaps, true);
 	}
+	from = mas->index + 1;
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_next(mas, root, before);
 	entry = smr_range_here(mas);
 	if (before == ma_underflow && entry)
 		return entry;
-	return step_up(mas, max, gaps, true);
+	return step_up(mas, from, max, gaps, true);
 }
 
 static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gaps)
 {
 	enum maple_status before = mas->status;
+	unsigned long below = mas->index - 1;
 	void *root, *entry;
 
 	if (mas->index <= min)
@@ -205,14 +209,14 @@ static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gap
 	if ((before == ma_active || before == ma_underflow) && smr_likely(mas->node)) {
 		if (!hold(mas, mas->index, &root))
 			return smr_compact_prev(mas, root, min);
-		return step_down(mas, min, gaps, true);
+		return step_down(mas, below, min, gaps);
 	}
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_prev(mas, root, min);
 	entry = smr_range_here(mas);
 	if (before == ma_overflow && entry)
 		return entry;
-	return step_down(mas, min, gaps, true);
+	return step_down(mas, below, min, gaps);
 }
 
 /* The guards of mas_find*(); false: return NULL as things stand. May set index to where to look. */
@@ -246,9 +250,10 @@ static bool find_begin(struct ma_state *mas, unsigned long max)
 /*
  * A plain find that runs into its limit stays active, so that raising the limit goes on behind it.
  */
-smr_inline void *find_step(struct ma_state *mas, unsigned long max, bool gaps, bool shown)
+smr_inline void *find_step(struct ma_state *mas, unsigned long from, unsigned long max, bool gaps,
+			   bool shown)
 {
-	void *entry = step_up(mas, max, gaps, shown);
+	void *entry = step_up(mas, from, max, gaps, shown);
 
 	if (!gaps && mas->status == ma_overflow)
 		mas->status = ma_active;
@@ -261,6 +266,7 @@ smr_inline void *find_step(struct ma_state *mas, unsigned long max, bool gaps, b
  */
 static void *find_behind_root(struct ma_state *mas, unsigned long max, bool gaps)
 {
+	unsigned long from = mas->last + 1;
 	void *root;
 
 	if (mas->last >= max)
@@ -268,12 +274,13 @@ static void *find_behind_root(struct ma_state *mas, unsigned long max, bool gaps
 	if (!stand(mas, mas->last, &root))
 		return smr_compact_find(mas, root, max);
 	smr_range_here(mas);
-	return find_step(mas, max, gaps, true);
+	return find_step(mas, from, max, gaps, true);
 }
 
 static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gaps)
 {
 	enum maple_status before = mas->status;
+	unsigned long from = mas->last + 1;
 	void *root, *entry;
 
 	if (smr_likely(before == ma_active)) {
@@ -281,7 +288,7 @@ static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gap
 			return NULL;
 		if (!hold(mas, mas->last, &root))
 			return smr_compact_find(mas, root, max);
-		return find_step(mas, max, gaps, true);
+		return find_step(mas, from, max, gaps, true);
 	}
 	root = smr_root(mas->tree);
 	if (!smr_is_enode(root))
@@ -294,11 +301,11 @@ static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gap
 		return smr_compact_find(mas, root, max);
 	/* In a gap that begins at max the search ends; from another it just goes on. */
 	if (!gaps && mas->index < max && !read_here(mas))
-		return find_step(mas, max, false, false);
+		return find_step(mas, 0, max, false, false);
 	entry = smr_range_here(mas);
 	if (entry || (before != ma_overflow && before != ma_underflow && mas->index == max))
 		return entry;
-	return find_step(mas, max, gaps, true);
+	return find_step(mas, 0, max, gaps, true);
 }
 
 /* The guards of mas_find*_rev(); false: return NULL as things stand. */
@@ -333,6 +340,7 @@ static bool find_rev_begin(struct ma_state *mas, unsigned long min)
 static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool gaps)
 {
 	enum maple_status before = mas->status;
+	unsigned long below = mas->index - 1;
 	void *root, *entry;
 
 	root = smr_root(mas->tree);
@@ -343,14 +351,14 @@ static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool
 	if (before == ma_active || before == ma_overflow || before == ma_underflow) {
 		if (!hold(mas, mas->index, &root))
 			return smr_compact_find_rev(mas, root, min);
-		return step_down(mas, min, gaps, true);
+		return step_down(mas, below, min, gaps);
 	}
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_find_rev(mas, root, min);
 	entry = smr_range_here(mas);
 	if (entry || mas->index < min)
 		return entry;
-	return step_down(mas, min, gaps, gaps);
+	return step_down(mas, ULONG_MAX, min, gaps);
 }
 
 /*

@@ -166,6 +166,70 @@ static void range_comes_over_the_end(void **state)
 		comes_over_the_end(i & 1, i & 2, i & 4);
 }
 
+/* ---- Overtaken where it has just looked ---- */
+
+bool __real_smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max);
+bool __real_smr_range_down(struct ma_state *mas, unsigned long to, unsigned long min);
+bool __wrap_smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max);
+bool __wrap_smr_range_down(struct ma_state *mas, unsigned long to, unsigned long min);
+
+/* What somebody stores over the end of the leaf before a reader steps beyond it; NULL: nothing. */
+static void *over_the_end;
+
+static void store_over(unsigned long first, unsigned long last)
+{
+	void *over = over_the_end;
+
+	over_the_end = NULL; /* the store takes such steps itself */
+	if (over)
+		assert_int_equal(mtree_store_range(&tree, first, last, over, GFP_KERNEL), 0);
+}
+
+bool __wrap_smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max)
+{
+	store_over(mas->max - 1, mas->max + 5);
+	return __real_smr_range_up(mas, from, max);
+}
+
+bool __wrap_smr_range_down(struct ma_state *mas, unsigned long to, unsigned long min)
+{
+	store_over(mas->min - 5, mas->min + 1);
+	return __real_smr_range_down(mas, to, min);
+}
+
+/*
+ * The cursor has been on an entry that is part of a gap now, which reaches to the end of the leaf;
+ * or it has not been anywhere.
+ */
+static void stands_in_a_gap(const struct step *step, bool anew)
+{
+	void *const over = xa_mk_value(1);
+	unsigned long at;
+	struct ma_state mas;
+
+	begin(&mas, 500, 2);
+	at = step->up ? (mas.max & ~1UL) - 8 : ((mas.min + 1) & ~1UL) + 8;
+	mas_set(&mas, at);
+	assert_non_null(mas_walk(&mas));
+	for (unsigned long i = 0; i <= 8; i += 2)
+		mtree_erase(&tree, beyond(step->up, at, i));
+	if (anew)
+		mas_set(&mas, at);
+	over_the_end = over;
+	assert_ptr_equal(step->take(&mas, step->up ? ULONG_MAX : 0), over);
+	end();
+}
+
+/* Of the gap that it stands in a cursor has shown nothing: what has come over its end is new. */
+static void range_comes_over_a_gap(void **state)
+{
+	(void)state;
+	for (const struct step *step = steps; step < steps + ARRAY_SIZE(steps); step++) {
+		stands_in_a_gap(step, false);
+		stands_in_a_gap(step, true);
+	}
+}
+
 /*
  * The cursor is on [0..0] of a tree without nodes, and somebody stores a range over it: that is not
  * returned, nor is a gap in its place.
@@ -417,6 +481,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_there_any_more),
 		cmocka_unit_test(nothing_is_there_behind_a_gap),
 		cmocka_unit_test(range_comes_over_the_end),
+		cmocka_unit_test(range_comes_over_a_gap),
 		cmocka_unit_test(range_grows_over_the_root),
 		cmocka_unit_test(overtaken_at_random),
 	};
