@@ -205,9 +205,9 @@ static void read_line(struct table *table, char *line, const char *file, unsigne
 		return;
 	}
 	n = cut(line, "|", cells, COLUMNS_MAX + 2);
-	if (strncmp(cells[0], "table", 5) == 0 && n == 2)
+	if (n == 2 && strncmp(cells[0], "table", 5) == 0)
 		begin_table(table, cells);
-	else if (strcmp(cells[0], "columns") == 0 && n > 1)
+	else if (n > 1 && strcmp(cells[0], "columns") == 0)
 		set_columns(table, cells, n);
 	else if (table->nr_columns && n == table->nr_columns + 2)
 		add_cells(table, cells);
