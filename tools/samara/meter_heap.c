@@ -113,7 +113,15 @@ int posix_memalign(void **at, size_t align, size_t size)
 void *mmap(void *at, size_t length, int prot, int flags, int file, off_t offset)
 {
 	meter_heap_used();
+#ifdef __s390__ /* system calls have at most five arguments there */
+	const unsigned long args[] = { (unsigned long)at,   length,
+				       (unsigned long)prot, (unsigned long)flags,
+				       (unsigned long)file, (unsigned long)offset };
+
+	return (void *)syscall(SYS_mmap, args);
+#else
 	return (void *)syscall(SYS_mmap, at, length, prot, flags, file, offset);
+#endif
 }
 
 int munmap(void *at, size_t length)
