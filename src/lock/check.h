@@ -17,6 +17,26 @@
 #ifdef SMR_LOCKCHECK
 
 /*
+ * What the calling function is known by to those that want its callers. Where frames are linked,
+ * as long as code is compiled with frame pointers, it points to the same of its caller, and the
+ * address that it returns to is SMR_CHECK_RETURN words behind. Elsewhere (0) it is that address,
+ * which is found again when the stack is unwound.
+ */
+#if defined(__x86_64__) || defined(__aarch64__)
+#define SMR_CHECK_RETURN 1
+#define smr_check_frame() __builtin_frame_address(0)
+#elif defined(__s390x__) /* with -mbackchain */
+#define SMR_CHECK_RETURN 14
+#define smr_check_frame() __builtin_frame_address(0)
+#elif defined(__powerpc64__)
+#define SMR_CHECK_RETURN 2
+#define smr_check_frame() (*(void **)__builtin_frame_address(0))
+#else
+#define SMR_CHECK_RETURN 0
+#define smr_check_frame() __builtin_extract_return_addr(__builtin_return_address(0))
+#endif
+
+/*
  * CONTEXT, of everything here: any. Never blocks, allocates or makes a system call, but to report.
  */
 

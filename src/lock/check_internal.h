@@ -152,6 +152,7 @@ void smri_check_free_tables(void);
 /*
  * The stack from the caller of the function with @frame outwards, as far as frame pointers lead.
  * Cheap. Frames of code that is compiled without frame pointers may be missing, but for the first.
+ * Where frames are not linked the same as the next one.
  */
 void smri_stack_keep(struct smri_stack *stack, void *frame, unsigned int max);
 /* The same by unwinding: complete, and dear. */
@@ -170,7 +171,7 @@ struct smri_found {
 __attribute__((format(printf, 3, 4))) void smri_report(const struct smri_found *found, void *frame,
 						       const char *format, ...);
 
-/* The calling function's frame, for smri_stack_*(). */
-#define smri_frame() __builtin_frame_address(0)
+/* Of the calling function, for smri_stack_*(). */
+#define smri_frame() smr_check_frame()
 
 #endif

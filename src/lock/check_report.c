@@ -11,6 +11,7 @@
 #include "lock/mutex.h"
 
 #include <execinfo.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,8 +89,6 @@ void smri_check_say_crowded(void)
 
 /* ---- Stacks ---- */
 
-extern void *__libc_stack_end; /* of the first thread */
-
 /* The unwinder loads a library, and so allocates, when it is first used. */
 __attribute__((constructor)) static void warm_up(void)
 {
@@ -98,10 +97,18 @@ __attribute__((constructor)) static void warm_up(void)
 	(void)backtrace(frame, 1);
 }
 
+#if SMR_CHECK_RETURN
+
+extern void *__libc_stack_end; /* of the first thread */
+
 /* Thread descriptors lie above the stacks they belong to, but for that of the first thread. */
 static uintptr_t stack_end(uintptr_t from)
 {
+#ifdef __powerpc64__ /* GCC has no builtin before 13, and the pointer is elsewhere */
+	uintptr_t thread = (uintptr_t)pthread_self();
+#else
 	uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
+#endif
 
 	return thread > from ? thread : (uintptr_t)__libc_stack_end;
 }
@@ -118,21 +125,43 @@ __attribute__((no_sanitize("address"), no_sanitize("thread"))) void smri_stack_k
 	unsigned int n = 0;
 
 	for (;;) {
-		stack->frame[n++] = (void *)fp[1];
+		stack->frame[n++] = (void *)fp[SMR_CHECK_RETURN];
 		next = fp[0];
-		if (n == max || next <= (uintptr_t)fp || next + sizeof(*fp) >= end ||
-		    next % sizeof(*fp) || next - (uintptr_t)fp > 1UL << 20 ||
-		    ((uintptr_t *)next)[1] < 4096)
+		if (n == max || next <= (uintptr_t)fp ||
+		    next + SMR_CHECK_RETURN * sizeof(*fp) >= end || next % sizeof(*fp) ||
+		    next - (uintptr_t)fp > 1UL << 20 ||
+		    ((uintptr_t *)next)[SMR_CHECK_RETURN] < 4096)
 			break;
 		fp = (uintptr_t *)next;
 	}
 	stack->nr = n;
 }
 
+static void *return_address(void *frame)
+{
+	return __builtin_extract_return_addr(((void **)frame)[SMR_CHECK_RETURN]);
+}
+
+#else
+
+void smri_stack_keep(struct smri_stack *stack, void *frame, unsigned int max)
+{
+	smri_stack_unwind(stack, frame);
+	if (stack->nr > max)
+		stack->nr = max;
+}
+
+static void *return_address(void *frame)
+{
+	return frame;
+}
+
+#endif
+
 /* Frames from the caller of the function with @frame outwards. */
 static unsigned int unwind(void **frames, unsigned int max, void *frame)
 {
-	void *first = __builtin_extract_return_addr(((void **)frame)[1]);
+	void *first = return_address(frame);
 	unsigned int nr = (unsigned int)backtrace(frames, (int)max), skip = 0;
 
 	while (skip < nr && frames[skip] != first)

@@ -25,7 +25,7 @@ void smr_check_write(const struct maple_tree *mt)
 	const void *lock = lock_of(mt);
 
 	if (lock && (!mt_lock_is_held(mt) || smr_check_only_shared(lock)))
-		smr_check_report_write(lock, owner_of(mt), __builtin_frame_address(0));
+		smr_check_report_write(lock, owner_of(mt), smr_check_frame());
 }
 
 void smr_check_place(struct ma_state *mas)
@@ -38,7 +38,7 @@ void smr_check_place(struct ma_state *mas)
 smr_noinline void smri_check_cursor(const struct ma_state *mas)
 {
 	if (!smr_check_guarded(mas->guard))
-		smr_check_report_cursor(lock_of(mas->tree), mas->guard, __builtin_frame_address(0));
+		smr_check_report_cursor(lock_of(mas->tree), mas->guard, smr_check_frame());
 }
 
 void smr_check_store_alloc(const struct maple_tree *mt)
