@@ -12,7 +12,7 @@ REV_B ?= .
 # complained of.
 BENCH_TRACES = $(foreach trace,$(DEMO_TRACES),$(or $(wildcard $(trace)),$(trace)))
 
-.PHONY: all build deps demo check check-long check-aarch64 bench bench-regress install format clean
+.PHONY: all build deps demo check check-long check-aarch64 check-s390x bench bench-regress install format clean
 
 all: build
 
@@ -33,9 +33,9 @@ check-long: deps
 	@scripts/check long
 
 # Another machine's instructions, in an emulator.
-check-aarch64:
-	@scripts/deps aarch64
-	@SAMARA_BUILDS=aarch64 scripts/check
+check-aarch64 check-s390x: check-%:
+	@scripts/deps $*
+	@SAMARA_BUILDS=$* scripts/check
 
 # In a build folder of its own, without the tests.
 bench:
