@@ -129,11 +129,13 @@ static void commit(struct bed *b, const struct smr_edit *e, void *entry)
 		b->mas->alloc_nr = 1;
 		assert_non_null(b->mas->alloc);
 	}
+	mt_rcu_read_lock(b->edited); /* the leaf stays, to be looked at */
 	smr_edit_commit(e, b->mas, entry);
 	assert_int_equal(b->mas->alloc_nr, 0);
 	assert_int_equal(b->edited->ma_nodes_retired, retired + e->nodes);
 	/* Readers and cursors can tell whether their place is as it was. */
 	assert_int_equal(smr_node_dead(leaf), e->nodes);
+	mt_rcu_read_unlock(b->edited);
 	assert_int_equal(b->mas->node != leaf, e->nodes);
 	assert_true(b->edited->ma_seq > seq || smr_count(b->mas->node) == ranges);
 	assert_true(b->edited->ma_seq > seq || !e->nodes);
