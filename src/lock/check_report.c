@@ -10,13 +10,18 @@
 #include "lock/check_internal.h"
 #include "lock/mutex.h"
 
-#include <execinfo.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
+#ifdef SMR_BACKTRACE
+#include <execinfo.h>
+#else
+#include <dlfcn.h>
+#endif
 
 enum { SEEN = 512 };
 
@@ -89,17 +94,20 @@ void smri_check_say_crowded(void)
 
 /* ---- Stacks ---- */
 
-/* The unwinder loads a library, and so allocates, when it is first used. */
-__attribute__((constructor)) static void warm_up(void)
-{
-	void *frame[1];
-
-	(void)backtrace(frame, 1);
-}
-
 #if SMR_CHECK_RETURN
 
-extern void *__libc_stack_end; /* of the first thread */
+/* No frame of the first thread lies beyond what the kernel has put onto its stack. */
+static uintptr_t first_stack_end(void)
+{
+	static uintptr_t end; /* GUARD relaxed: all find the same */
+	uintptr_t found = smr_load(&end, RELAXED);
+
+	if (!found) {
+		found = getauxval(AT_RANDOM);
+		smr_store(&end, found, RELAXED);
+	}
+	return found;
+}
 
 /* Thread descriptors lie above the stacks they belong to, but for that of the first thread. */
 static uintptr_t stack_end(uintptr_t from)
@@ -110,66 +118,116 @@ static uintptr_t stack_end(uintptr_t from)
 	uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
 #endif
 
-	return thread > from ? thread : (uintptr_t)__libc_stack_end;
+	return thread > from ? thread : first_stack_end();
 }
 
 /*
- * A caller without a frame pointer has left anything in its place: it must at least lead up the
- * stack. All is mapped up to the end of the thread's own; where another one ends is not known
- * (docs/lockcheck.md, Reports).
+ * Follows linked frames. A caller without a frame pointer has left anything in its place: it must
+ * at least lead up the stack. All is mapped up to the end of the thread's own; where another one
+ * ends is not known (docs/lockcheck.md, Reports).
  */
-__attribute__((no_sanitize("address"), no_sanitize("thread"))) void smri_stack_keep(
-	struct smri_stack *stack, void *frame, unsigned int max)
+__attribute__((no_sanitize("address"), no_sanitize("thread"))) static unsigned int follow(
+	void **frames, unsigned int max, void *frame)
 {
 	uintptr_t end = stack_end((uintptr_t)frame), *fp = frame, next;
 	unsigned int n = 0;
 
 	for (;;) {
-		stack->frame[n++] = (void *)fp[SMR_CHECK_RETURN];
+		frames[n++] = (void *)fp[SMR_CHECK_RETURN];
 		next = fp[0];
 		if (n == max || next <= (uintptr_t)fp ||
 		    next + SMR_CHECK_RETURN * sizeof(*fp) >= end || next % sizeof(*fp) ||
 		    next - (uintptr_t)fp > 1UL << 20 ||
 		    ((uintptr_t *)next)[SMR_CHECK_RETURN] < 4096)
-			break;
+			return n;
 		fp = (uintptr_t *)next;
 	}
-	stack->nr = n;
 }
 
-static void *return_address(void *frame)
-{
-	return __builtin_extract_return_addr(((void **)frame)[SMR_CHECK_RETURN]);
-}
+#else /* frames lead nowhere */
 
-#else
-
-void smri_stack_keep(struct smri_stack *stack, void *frame, unsigned int max)
+static unsigned int follow(void **frames, unsigned int max, void *frame)
 {
-	smri_stack_unwind(stack, frame);
-	if (stack->nr > max)
-		stack->nr = max;
-}
-
-static void *return_address(void *frame)
-{
-	return frame;
+	(void)max;
+	frames[0] = frame;
+	return 1;
 }
 
 #endif
 
+#ifdef SMR_BACKTRACE
+
+/* The unwinder loads a library, and so allocates, when it is first used. */
+__attribute__((constructor)) static void warm_up(void)
+{
+	void *frame[1];
+
+	(void)backtrace(frame, 1);
+}
+
 /* Frames from the caller of the function with @frame outwards. */
 static unsigned int unwind(void **frames, unsigned int max, void *frame)
 {
-	void *first = return_address(frame);
 	unsigned int nr = (unsigned int)backtrace(frames, (int)max), skip = 0;
+	void *first;
 
+	(void)follow(&first, 1, frame);
 	while (skip < nr && frames[skip] != first)
 		skip++;
 	if (skip == nr)
 		return nr;
 	memmove(frames, frames + skip, (nr - skip) * sizeof(*frames));
 	return nr - skip;
+}
+
+static void print_frames(void *const *frames, unsigned int nr)
+{
+	backtrace_symbols_fd(frames, (int)nr, STDERR_FILENO);
+}
+
+#else /* C libraries without an unwinder */
+
+static unsigned int unwind(void **frames, unsigned int max, void *frame)
+{
+	return follow(frames, max, frame);
+}
+
+/* As glibc's backtrace_symbols_fd() has it. */
+static void print_frame(const void *frame)
+{
+	Dl_info in;
+	char where[64];
+	bool known = dladdr(frame, &in) != 0;
+	const void *base = !known ? NULL : in.dli_sname ? in.dli_saddr : in.dli_fbase;
+
+	if (base) {
+		smr_say(in.dli_fname);
+		smr_say("(");
+		smr_say(in.dli_sname ? in.dli_sname : "");
+		snprintf(where, sizeof(where), "+0x%tx)", (const char *)frame - (const char *)base);
+		smr_say(where);
+	}
+	snprintf(where, sizeof(where), "[%p]\n", frame);
+	smr_say(where);
+}
+
+static void print_frames(void *const *frames, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		print_frame(frames[i]);
+}
+
+#endif
+
+void smri_stack_keep(struct smri_stack *stack, void *frame, unsigned int max)
+{
+	if (SMR_CHECK_RETURN) {
+		stack->nr = follow(stack->frame, max, frame);
+		return;
+	}
+	smri_stack_unwind(stack, frame);
+	if (stack->nr > max)
+		stack->nr = max;
 }
 
 void smri_stack_unwind(struct smri_stack *stack, void *frame)
@@ -271,7 +329,7 @@ static void print_stack(const struct lockcheck_stack *stack)
 	smr_say(stack->nr ? ":\n" : ": not known\n");
 	/* Frames are return addresses; the call is in the line before. */
 	if (stack->nr)
-		backtrace_symbols_fd(stack->frames, (int)stack->nr, STDERR_FILENO);
+		print_frames(stack->frames, stack->nr);
 }
 
 void lockcheck_print(const struct lockcheck_report *report)
