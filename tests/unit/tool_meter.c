@@ -130,6 +130,8 @@ static void test_mappings(void **state)
 #if TOOL_ASAN || TOOL_TSAN
 	skip();
 #endif
+	if (!meter_heap_start())
+		skip();
 	measure(map_memory);
 	assert_true(meter.allocations >= 1);
 	assert_ptr_not_equal(kept, MAP_FAILED);

@@ -6,6 +6,8 @@
 #include "meter.h"
 #include "sanitizer.h"
 
+#include <features.h> /* __GLIBC__ */
+
 #if TOOL_ASAN || TOOL_TSAN
 
 #include <stddef.h>
@@ -36,7 +38,7 @@ bool meter_heap_start(void)
 	return installed;
 }
 
-#elif defined(__GLIBC__) || defined(__gnu_linux__)
+#elif defined(__GLIBC__)
 
 #include <errno.h>
 #include <stdarg.h>
