@@ -24,6 +24,8 @@ HERE = os.path.join(ROOT, "tests", "regress")
 SCALE = int(os.environ.get("SAMARA_TEST_SCALE", "100"))
 HEADER = "# samara-trace 1\n# source: test\n# page: 1000\n# va: 0-ffffffffffffffff\n"
 KINDS = ["streaming", "fragment", "churn", "overlap"]
+# What C libraries call it.
+NO_MEMORY = "(Cannot allocate|Out of) memory"
 # What does not fit an address space where this alone is mapped, up to the last offset that there is.
 MAPPED = "map 1000 2000 1 ffffffffffffe000 rp\n# comment\n"
 MISFITS = [("load 5000", "looks up an address that is not mapped"),
@@ -237,7 +239,7 @@ class Replay(ToolTest):
         beyond = "x" * 5000
         for args in [["replay"], ["dump"], ["import"], ["gen", "--output"]]:
             self.fails(1, f"{long}/y: No such file", *args, long + "/y")
-            self.fails(1, "xxx: File name too long", *args, beyond)
+            self.assertRegex(self.fails(1, "xxx: File", *args, beyond).stderr, r"xxx: File ?name too long\n$")
         for text, message in [("", ":1: the file is empty"), (HEADER + "bad\n", ":5: unknown operation")]:
             self.path("x", text)
             for command in ["replay", "dump"]:
@@ -254,13 +256,14 @@ class Replay(ToolTest):
         trace = self.path("t")
         self.ok("gen", "--kind=churn", "--ops=100000", f"--output={trace}")
         statuses = set()
-        for room in range(24, 96, 4):
+        for room in range(4, 96, 4):
             done = run("replay", "--check=none", trace, room=room << 20)
             if done.returncode == 127:  # nor for the libraries
                 continue
             statuses.add(done.returncode)
             if done.returncode:
-                self.assertEqual((done.returncode, done.stderr[-25:]), (1, ": Cannot allocate memory\n"))
+                self.assertEqual(done.returncode, 1)
+                self.assertRegex(done.stderr, rf": {NO_MEMORY}\n$")
         self.assertEqual(statuses, {0, 1})
 
     def test_progress_bar(self):
@@ -566,7 +569,8 @@ class Gen(ToolTest):
         """It is not the output's fault."""
         self.needs_exact_memory()
         done = run("gen", "--kind=churn", "--live=10000000", "--ops=4000000", room=48 << 20)
-        self.assertEqual((done.returncode, done.stderr), (1, "samara: churn: Cannot allocate memory\n"))
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, rf"^samara: churn: {NO_MEMORY}\n$")
 
     def test_output(self):
         plain, packed = self.path("a"), self.path("a.xz")
