@@ -187,7 +187,7 @@ static smr_noinline void *next(struct ma_state *mas, unsigned long max, bool gap
 			return smr_compact_next(mas, root, before);
 		return step_up(mas, from, max, gaps, true);
 	}
-	from = mas->index + 1;
+	from = before == ma_underflow ? 0 : mas->index + 1; /* turning round shows it anew */
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_next(mas, root, before);
 	entry = smr_range_here(mas);
@@ -211,6 +211,8 @@ static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gap
 			return smr_compact_prev(mas, root, min);
 		return step_down(mas, below, min, gaps);
 	}
+	if (before == ma_overflow)
+		below = ULONG_MAX;
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_prev(mas, root, min);
 	entry = smr_range_here(mas);

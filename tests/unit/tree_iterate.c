@@ -220,6 +220,25 @@ static void stands_in_a_gap(const struct step *step, bool anew)
 	end();
 }
 
+/* It turns round at the end of a leaf, where its entry has become part of a gap. */
+static void turns_in_a_gap(const struct step *step)
+{
+	void *const over = xa_mk_value(1);
+	struct ma_state mas;
+	unsigned long at;
+
+	begin(&mas, 500, 2);
+	at = step->up ? mas.max & ~1UL : (mas.min + 1) & ~1UL;
+	mas_set(&mas, at);
+	assert_non_null(mas_walk(&mas));
+	assert_null(step->up ? mas_prev(&mas, at) : mas_next(&mas, at));
+	assert_int_equal(mas.status, step->up ? ma_underflow : ma_overflow);
+	mtree_erase(&tree, at);
+	over_the_end = over;
+	assert_ptr_equal(step->take(&mas, step->up ? ULONG_MAX : 0), over);
+	end();
+}
+
 /* Of the gap that it stands in a cursor has shown nothing: what has come over its end is new. */
 static void range_comes_over_a_gap(void **state)
 {
@@ -227,6 +246,8 @@ static void range_comes_over_a_gap(void **state)
 	for (const struct step *step = steps; step < steps + ARRAY_SIZE(steps); step++) {
 		stands_in_a_gap(step, false);
 		stands_in_a_gap(step, true);
+		if (!step->root) /* to mas_find_rev() that is no turn */
+			turns_in_a_gap(step);
 	}
 }
 
