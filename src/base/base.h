@@ -20,6 +20,16 @@
 #define smr_aligned(n) __attribute__((aligned(n)))
 #define smr_prefetch(addr) __builtin_prefetch(addr)
 
+/*
+ * Of each thread. The library's own are where a register points to: glibc keeps some room there for
+ * what dlopen() brings. Other C libraries do not, and would refuse to load it.
+ */
+#ifdef __GLIBC__
+#define smr_thread_local __thread __attribute__((tls_model("initial-exec")))
+#else
+#define smr_thread_local __thread
+#endif
+
 #define SMR_CACHE_LINE 64
 
 /* Errors are -1 to -SMR_MAX_ERRNO, as the kernel has it. */

@@ -33,7 +33,7 @@ struct worker {
 static struct worker workers[SMR_RCU_FLAVORS] = { WORKER, WORKER, WORKER, WORKER };
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 bool smri_grace_runs[SMR_RCU_FLAVORS];
-static __thread bool self __attribute__((tls_model("initial-exec"))); /* is one of them */
+static smr_thread_local bool self; /* is one of them */
 
 bool smr_grace_self(void)
 {

@@ -30,7 +30,7 @@ static void enter(struct urcu_bp_reader *reader)
 #if SMR_RCU_INLINE
 static struct urcu_bp_reader *none; /* stays NULL */
 
-__thread struct smri_rcu_self smri_rcu_self __attribute__((tls_model("initial-exec"))) = {
+smr_thread_local struct smri_rcu_self smri_rcu_self = {
 	&none, (struct urcu_bp_reader *)&none /* met nobody yet, not even none */
 };
 
@@ -58,7 +58,7 @@ smr_noinline struct urcu_bp_reader *smri_rcu_register(void)
 	return *place;
 }
 #else
-static __thread struct urcu_bp_reader *met;
+static smr_thread_local struct urcu_bp_reader *met;
 
 void smr_rcu_meet(void)
 {

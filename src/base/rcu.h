@@ -64,8 +64,7 @@ struct smri_rcu_self {
 	struct urcu_bp_reader **place, *met;
 };
 
-extern __thread struct smri_rcu_self smri_rcu_self
-	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern smr_thread_local struct smri_rcu_self smri_rcu_self __attribute__((visibility("hidden")));
 
 struct urcu_bp_reader *smri_rcu_register(void);
 void smri_rcu_meet(void);

@@ -41,8 +41,7 @@
 #include "tree/pledge.h"
 #include "tree/store.h"
 
-__thread struct smri_batch *smri_batch_mine
-	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+smr_thread_local struct smri_batch *smri_batch_mine __attribute__((visibility("hidden")));
 
 /* ---- Storing ---- */
 

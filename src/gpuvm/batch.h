@@ -22,8 +22,7 @@ struct smri_batch {
 	unsigned long in, out;     /* mappings whose references to the VM are yet to be counted */
 };
 
-extern __thread struct smri_batch *smri_batch_mine
-	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern smr_thread_local struct smri_batch *smri_batch_mine __attribute__((visibility("hidden")));
 
 /*
  * The walk of @vm that the thread is in, or NULL. It may be in one of another VM, within a step of

@@ -82,8 +82,7 @@ struct smri_thread {
 /* ---- check_thread.c ---- */
 
 /* NULL: not met yet. */
-extern __thread struct smri_thread *smri_check_mine
-	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern smr_thread_local struct smri_thread *smri_check_mine __attribute__((visibility("hidden")));
 
 struct smri_thread *smri_check_attach(void);
 

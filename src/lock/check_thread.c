@@ -21,7 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-__thread struct smri_thread *smri_check_mine __attribute__((tls_model("initial-exec")));
+smr_thread_local struct smri_thread *smri_check_mine;
 
 static struct smri_thread *pool;                                        /* GUARD tables */
 static struct smri_thread *spare;                                       /* GUARD tables */
@@ -30,7 +30,7 @@ static struct smri_thread nobody = { .busy = true, .unwatched = true }; /* never
 
 static pthread_key_t exit_key;
 static bool exit_key_made;
-static __thread bool ending __attribute__((tls_model("initial-exec"))); /* met destructors */
+static smr_thread_local bool ending; /* met destructors */
 
 static void give(struct smri_thread *t)
 {

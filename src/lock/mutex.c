@@ -26,7 +26,7 @@
 
 #define WAITERS 0x80000000u
 
-__thread unsigned int smri_lock_tid __attribute__((tls_model("initial-exec")));
+smr_thread_local unsigned int smri_lock_tid;
 
 unsigned int smri_lock_ask_tid(void)
 {

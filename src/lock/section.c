@@ -4,7 +4,7 @@
 #include "base/rcu.h"
 #include "lock/check.h"
 
-__thread unsigned int smri_section_depth __attribute__((tls_model("initial-exec")));
+smr_thread_local unsigned int smri_section_depth;
 
 void smr_section_enter(const char *what)
 {

@@ -10,7 +10,7 @@
 #include "base/base.h"
 
 /* Levels of sections that the calling thread is in. */
-extern __thread unsigned int smri_section_depth __attribute__((tls_model("initial-exec")));
+extern smr_thread_local unsigned int smri_section_depth;
 
 /*
  * Enters / leaves a section; @what names it in reports. CONTEXT: any. A thread's first one may

@@ -6,8 +6,7 @@
 #include "base/base.h"
 
 /* 0: not asked for yet. Reset in the child of fork(), whose one thread has a new id. */
-extern __thread unsigned int smri_lock_tid
-	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern smr_thread_local unsigned int smri_lock_tid __attribute__((visibility("hidden")));
 
 unsigned int smri_lock_ask_tid(void);
 

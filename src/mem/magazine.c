@@ -9,12 +9,12 @@
  */
 #define KEYS_WITHOUT_MALLOC 32
 
-__thread struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS] __attribute__((tls_model("initial-exec")));
+smr_thread_local struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS];
 
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static bool exit_key_made;
-static __thread bool ending __attribute__((tls_model("initial-exec"))); /* met destructors */
+static smr_thread_local bool ending; /* met destructors */
 
 void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep)
 {

@@ -33,8 +33,8 @@ struct smr_mag_way {
 	struct smr_mag *mag;
 };
 
-extern __thread struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS]
-	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern smr_thread_local struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS]
+	__attribute__((visibility("hidden")));
 
 /* The calling thread's magazine of the arena with @id, or NULL. */
 smr_inline struct smr_mag *smri_mag_find(unsigned long id)
