@@ -148,15 +148,6 @@ void smri_check_leave(void);
 /* In the child of fork(): whoever may have held it is not there. */
 void smri_check_free_tables(void);
 
-/*
- * The stack from the caller of the function with @frame outwards, as far as frame pointers lead.
- * Cheap. Frames of code that is compiled without frame pointers may be missing, but for the first.
- * Where frames are not linked the same as the next one.
- */
-void smri_stack_keep(struct smri_stack *stack, void *frame, unsigned int max);
-/* The same by unwinding: complete, and dear. */
-void smri_stack_unwind(struct smri_stack *stack, void *frame);
-
 struct smri_found {
 	enum lockcheck_rule rule;
 	/* Classes, or 0: with @rule and, if both are 0, the stack, what is reported once. */
@@ -170,7 +161,22 @@ struct smri_found {
 __attribute__((format(printf, 3, 4))) void smri_report(const struct smri_found *found, void *frame,
 						       const char *format, ...);
 
-/* Of the calling function, for smri_stack_*(). */
+/* ---- check_stack.c ---- */
+
+/* Of the calling function, for those below. */
 #define smri_frame() smr_check_frame()
+
+/*
+ * The stack from the caller of the function with @frame outwards, as far as frame pointers lead.
+ * Cheap. Frames of code that is compiled without frame pointers may be missing, but for the first.
+ * Where frames are not linked the same as the next one.
+ */
+void smri_stack_keep(struct smri_stack *stack, void *frame, unsigned int max);
+/* The same by unwinding: complete, and dear. */
+void smri_stack_unwind(struct smri_stack *stack, void *frame);
+/* Up to @max frames from the same caller outwards, by unwinding: how many. */
+unsigned int smri_frames(void **frames, unsigned int max, void *frame);
+/* On stderr, a line for each. */
+void smri_print_frames(void *const *frames, unsigned int nr);
 
 #endif

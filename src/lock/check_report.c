@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reports of the checker: stacks, the handler, and the text on stderr. */
+/* Reports of the checker: the handler, and the text on stderr. */
 #include <samara/lockcheck.h>
 
 #ifdef SMR_LOCKCHECK
@@ -10,18 +10,11 @@
 #include "lock/check_internal.h"
 #include "lock/mutex.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
-#ifdef SMR_BACKTRACE
-#include <execinfo.h>
-#else
-#include <dlfcn.h>
-#endif
 
 enum { SEEN = 512 };
 
@@ -91,155 +84,6 @@ void smri_check_say_crowded(void)
 	smr_say("samara: lockcheck does not watch further threads: no room for more\n");
 	smr_say_end(&s);
 }
-
-/* ---- Stacks ---- */
-
-#if SMR_CHECK_RETURN
-
-/* No frame of the first thread lies beyond what the kernel has put onto its stack. */
-static uintptr_t first_stack_end(void)
-{
-	static uintptr_t end; /* GUARD relaxed: all find the same */
-	uintptr_t found = smr_load(&end, RELAXED);
-
-	if (!found) {
-		found = getauxval(AT_RANDOM);
-		smr_store(&end, found, RELAXED);
-	}
-	return found;
-}
-
-/* Thread descriptors lie above the stacks they belong to, but for that of the first thread. */
-static uintptr_t stack_end(uintptr_t from)
-{
-#ifdef __powerpc64__ /* GCC has no builtin before 13, and the pointer is elsewhere */
-	uintptr_t thread = (uintptr_t)pthread_self();
-#else
-	uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
-#endif
-
-	return thread > from ? thread : first_stack_end();
-}
-
-/*
- * Follows linked frames. A caller without a frame pointer has left anything in its place: it must
- * at least lead up the stack. All is mapped up to the end of the thread's own; where another one
- * ends is not known (docs/lockcheck.md, Reports).
- */
-__attribute__((no_sanitize("address"), no_sanitize("thread"))) static unsigned int follow(
-	void **frames, unsigned int max, void *frame)
-{
-	uintptr_t end = stack_end((uintptr_t)frame), *fp = frame, next;
-	unsigned int n = 0;
-
-	for (;;) {
-		frames[n++] = (void *)fp[SMR_CHECK_RETURN];
-		next = fp[0];
-		if (n == max || next <= (uintptr_t)fp ||
-		    next + SMR_CHECK_RETURN * sizeof(*fp) >= end || next % sizeof(*fp) ||
-		    next - (uintptr_t)fp > 1UL << 20 ||
-		    ((uintptr_t *)next)[SMR_CHECK_RETURN] < 4096)
-			return n;
-		fp = (uintptr_t *)next;
-	}
-}
-
-#else /* frames lead nowhere */
-
-static unsigned int follow(void **frames, unsigned int max, void *frame)
-{
-	(void)max;
-	frames[0] = frame;
-	return 1;
-}
-
-#endif
-
-#ifdef SMR_BACKTRACE
-
-/* The unwinder loads a library, and so allocates, when it is first used. */
-__attribute__((constructor)) static void warm_up(void)
-{
-	void *frame[1];
-
-	(void)backtrace(frame, 1);
-}
-
-/* Frames from the caller of the function with @frame outwards. */
-static unsigned int unwind(void **frames, unsigned int max, void *frame)
-{
-	unsigned int nr = (unsigned int)backtrace(frames, (int)max), skip = 0;
-	void *first;
-
-	(void)follow(&first, 1, frame);
-	while (skip < nr && frames[skip] != first)
-		skip++;
-	if (skip == nr)
-		return nr;
-	memmove(frames, frames + skip, (nr - skip) * sizeof(*frames));
-	return nr - skip;
-}
-
-static void print_frames(void *const *frames, unsigned int nr)
-{
-	backtrace_symbols_fd(frames, (int)nr, STDERR_FILENO);
-}
-
-#else /* C libraries without an unwinder */
-
-static unsigned int unwind(void **frames, unsigned int max, void *frame)
-{
-	return follow(frames, max, frame);
-}
-
-/* As glibc's backtrace_symbols_fd() has it. */
-static void print_frame(const void *frame)
-{
-	Dl_info in;
-	char where[64];
-	bool known = dladdr(frame, &in) != 0;
-	const void *base = !known ? NULL : in.dli_sname ? in.dli_saddr : in.dli_fbase;
-
-	if (base) {
-		smr_say(in.dli_fname);
-		smr_say("(");
-		smr_say(in.dli_sname ? in.dli_sname : "");
-		snprintf(where, sizeof(where), "+0x%tx)", (const char *)frame - (const char *)base);
-		smr_say(where);
-	}
-	snprintf(where, sizeof(where), "[%p]\n", frame);
-	smr_say(where);
-}
-
-static void print_frames(void *const *frames, unsigned int nr)
-{
-	for (unsigned int i = 0; i < nr; i++)
-		print_frame(frames[i]);
-}
-
-#endif
-
-void smri_stack_keep(struct smri_stack *stack, void *frame, unsigned int max)
-{
-	if (SMR_CHECK_RETURN) {
-		stack->nr = follow(stack->frame, max, frame);
-		return;
-	}
-	smri_stack_unwind(stack, frame);
-	if (stack->nr > max)
-		stack->nr = max;
-}
-
-void smri_stack_unwind(struct smri_stack *stack, void *frame)
-{
-	void *frames[SMRI_FRAMES_NOW];
-	unsigned int nr = unwind(frames, SMRI_FRAMES_NOW, frame);
-
-	stack->nr = nr < SMRI_FRAMES ? nr : SMRI_FRAMES;
-	memcpy(stack->frame, frames, stack->nr * sizeof(*frames));
-}
-
-/* ---- Reports ---- */
 
 static uint64_t mix(uint64_t hash, uint64_t value)
 {
@@ -312,7 +156,7 @@ void smri_report(const struct smri_found *found, void *frame, const char *format
 	vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
 	report.stack[0] = (struct lockcheck_stack){ found->here,
-						    unwind(frames, SMRI_FRAMES_NOW, frame),
+						    smri_frames(frames, SMRI_FRAMES_NOW, frame),
 						    frames };
 	report.stack[1] = (struct lockcheck_stack){ .caption = found->other_caption };
 	if (found->other) {
@@ -329,7 +173,7 @@ static void print_stack(const struct lockcheck_stack *stack)
 	smr_say(stack->nr ? ":\n" : ": not known\n");
 	/* Frames are return addresses; the call is in the line before. */
 	if (stack->nr)
-		print_frames(stack->frames, stack->nr);
+		smri_print_frames(stack->frames, stack->nr);
 }
 
 void lockcheck_print(const struct lockcheck_report *report)
