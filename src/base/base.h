@@ -21,8 +21,9 @@
 #define smr_prefetch(addr) __builtin_prefetch(addr)
 
 /*
- * Of each thread. The library's own are where a register points to: glibc keeps some room there for
- * what dlopen() brings. Other C libraries do not, and would refuse to load it.
+ * A variable of each thread. With glibc it lies at a constant distance from where a register points
+ * to, for which glibc keeps some room for libraries that dlopen() brings. Other C libraries keep
+ * none, and would refuse to load one that asks for it.
  */
 #ifdef __GLIBC__
 #define smr_thread_local __thread __attribute__((tls_model("initial-exec")))
