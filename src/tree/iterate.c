@@ -78,9 +78,10 @@ smr_inline void *read_here(const struct ma_state *mas)
  * The range above the current one, or, without @gaps, the next that has an entry. A gap that began
  * in front of where it comes to is the one it comes from, or has that in it now. @from: as for
  * smr_range_up(); a gap that the cursor has come to only now has shown nothing, so it begins behind
- * what was returned, or asked for, rather than behind the gap. @shown: index and last are those of
- * the current range; else nothing has been returned yet. Where there is no other, they become those
- * of the last gap that was passed, unless the tree has lost its nodes meanwhile.
+ * what was returned, or asked for, rather than behind the gap, and is 0 where that counts for
+ * nothing. @shown: index and last are those of the current range; else nothing has been returned
+ * yet. Where there is no other, they become those of the last gap that was passed, unless the tree
+ * has lost its nodes meanwhile.
  */
 smr_inline void *step_up(struct ma_state *mas, unsigned long from, unsigned long max, bool gaps,
 			 bool shown)
@@ -175,6 +176,7 @@ void *mas_walk(struct ma_state *mas)
 static smr_noinline void *next(struct ma_state *mas, unsigned long max, bool gaps)
 {
 	enum maple_status before = mas->status;
+	/* Behind what was returned, or else asked for; who turns round is shown it anew. */
 	unsigned long from = mas->last + 1;
 	void *root, *entry;
 
@@ -187,7 +189,7 @@ static smr_noinline void *next(struct ma_state *mas, unsigned long max, bool gap
 			return smr_compact_next(mas, root, before);
 		return step_up(mas, from, max, gaps, true);
 	}
-	from = before == ma_underflow ? 0 : mas->index + 1; /* turning round shows it anew */
+	from = before == ma_underflow ? 0 : mas->index + 1;
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_next(mas, root, before);
 	entry = smr_range_here(mas);
@@ -212,7 +214,7 @@ static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gap
 		return step_down(mas, below, min, gaps);
 	}
 	if (before == ma_overflow)
-		below = ULONG_MAX;
+		below = ULONG_MAX; /* as in next() */
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_prev(mas, root, min);
 	entry = smr_range_here(mas);
