@@ -25,7 +25,8 @@ struct vm_object {
 /* A mapping in the VM. */
 struct mapped {
 	struct gpuva va;
-	atomic_bool stale; /* no reader can see it any more */
+	atomic_bool stale;    /* no reader can see it any more */
+	struct mapped *after; /* through_gpuvm.c: the one taken out before, by the same walk */
 };
 
 /* What one address holds: equal whatever the bounds of the mapping around it. */

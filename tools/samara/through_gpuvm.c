@@ -28,6 +28,7 @@ struct run {
 	struct gpuvm vm;
 	struct gpuvm_object *r_obj;
 	struct reclaimer reclaimer;
+	struct mapped *gone;        /* taken out by the walk at work, the last one first */
 	struct address_space model; /* as after the jobs compared last */
 	size_t compared;            /* operations of the trace done in the model */
 	size_t live;
@@ -62,11 +63,12 @@ static void bury(void *va)
 }
 
 /*
- * Takes a mapping that is out of the VM off its object's list, and frees it when no reader can have
- * it.
+ * Takes a mapping that is out of the VM off its object's list. Readers may find it until the walk
+ * that has taken it out is over: its grace period begins then (retire()).
  */
-static void retire(struct run *run, struct gpuva *va)
+static void set_aside(struct run *run, struct gpuva *va)
 {
+	struct mapped *mapped = (struct mapped *)va;
 	struct gpuvm_object *obj = va->gem.obj;
 
 	if (obj) {
@@ -75,7 +77,19 @@ static void retire(struct run *run, struct gpuva *va)
 		gpuvm_object_unlock(obj);
 	}
 	run->live--;
-	reclaimer_retire(&run->reclaimer, va);
+	mapped->after = run->gone;
+	run->gone = mapped;
+}
+
+/* Frees what has been set aside when no reader can have it. Not within a walk. */
+static void retire(struct run *run)
+{
+	struct mapped *mapped;
+
+	while ((mapped = run->gone)) {
+		run->gone = mapped->after;
+		reclaimer_retire(&run->reclaimer, mapped);
+	}
 }
 
 static void link_to(struct run *run, struct gpuva *va, struct gpuvm_bo *pair)
@@ -129,7 +143,7 @@ static int step_remap(struct gpuva_op *op, void *priv)
 		link_to(run, prev, old->vm_bo);
 	if (next)
 		link_to(run, next, old->vm_bo);
-	retire(run, old);
+	set_aside(run, old);
 	return 0;
 }
 
@@ -138,7 +152,7 @@ static int step_unmap(struct gpuva_op *op, void *priv)
 	struct gpuva *va = op->unmap.va;
 
 	gpuva_unmap(&op->unmap);
-	retire(priv, va);
+	set_aside(priv, va);
 	return 0;
 }
 
@@ -174,8 +188,9 @@ static void tear_down_vm(struct run *run)
 	gpuvm_for_each_va_safe(va, next, &run->vm)
 	{
 		gpuva_remove(va);
-		retire(run, va);
+		set_aside(run, va);
 	}
+	retire(run);
 	gpuvm_unlock(&run->vm);
 	reclaimer_finish(&run->reclaimer);
 	gpuvm_put(&run->vm);
@@ -196,6 +211,7 @@ static int apply_ops(struct run *run, const struct job *job)
 			err = gpuvm_sm_map(&run->vm, run, op->addr, op->range, op->obj, op->offset);
 		else
 			err = gpuvm_sm_unmap(&run->vm, run, op->addr, op->range);
+		retire(run);
 	}
 	return err;
 }
