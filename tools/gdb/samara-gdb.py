@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""Maple trees in gdb, in a process or in what it has left behind. `source` this file, then
+
+    print TREE                      the ranges of a struct maple_tree (print/r: its members)
+    mt-dump TREE [FIRST [LAST]]     the same, one to a line, of all keys or of some
+    print $mt_load(TREE, KEY)       what mtree_load() would return
+
+TREE is a struct maple_tree or the address of one. Memory is read and nothing is called, so core files
+do, and so does a library without debug information. What is read is checked: of a tree that somebody
+has written over, the rest is shown. A thread that is stopped amid a store to a tree in plain mode may
+have a leaf half written; in RCU mode what is shown is what readers see."""
+
+import struct
+
+import gdb
+
+NODE_SIZE = 512
+BOUNDS_AT = 16
+ALL_KEYS = 2**64 - 1
+SIGN = 2**63
+DEPTH_MAX = 16
+JOINED = 2  # in a leaf's mark: some ranges go on from the ones before
+ZERO_ENTRY = 257 << 2 | 2
+# In ma_flags, and where struct maple_tree has its lock.
+ALLOC_RANGE, USE_RCU, LOCK_EXTERN = 0x01, 0x02, 0x300
+LOCK_AT = 88
+WAITERS = 1 << 31
+# src/tree/node.h says what nodes look like; this is that once more. By the bits of a pointer that say it:
+# format of a bound, slots, is it a leaf?
+KIND_MASK = 0x1FC
+KINDS = {132: ("h", 45, True), 136: ("i", 31, False), 180: ("i", 41, True), 208: ("q", 25, False),
+         260: ("q", 31, True)}
+
+
+class Broken(Exception):
+    """No tree of this library's looks like that."""
+
+
+def read(address, layout):
+    order = ">" if "big endian" in gdb.execute("show endian", to_string=True) else "<"
+    try:
+        data = gdb.selected_inferior().read_memory(address, struct.calcsize(order + layout))
+    except gdb.MemoryError:
+        raise Broken(f"no memory at {address:#x}") from None
+    return struct.unpack(order + layout, data)
+
+
+class Node:
+    """Child or range i begins with starts[i] and holds slots[i]."""
+
+    def __init__(self, enode, first, last):
+        address = enode & -NODE_SIZE
+        form, capacity, self.leaf = KINDS.get(enode & KIND_MASK, (None, 0, False))
+        if enode & 3 != 2 or not form:
+            raise Broken(f"{enode:#x} is no pointer to a node")
+        base, shift, count, self.mark = read(address, "QBBB")
+        if not 0 < count <= capacity or shift > 63:
+            raise Broken(f"what is at {address:#x} is no node")
+        bounds = read(address + BOUNDS_AT, f"{count - 1}{form}")
+        if form == "q":
+            inner = [bound + SIGN for bound in bounds]
+        else:
+            inner = [(base + (bound << shift)) & ALL_KEYS for bound in bounds]
+        self.starts = [first, *inner]
+        self.ends = [start - 1 for start in inner] + [last]
+        self.slots = read(address + (enode & KIND_MASK & -8), f"{count}Q")
+        if any(start > end for start, end in zip(self.starts, self.ends)):
+            raise Broken(f"the keys of the node at {address:#x} are not in order")
+
+    def children(self):
+        return zip(self.starts, self.ends, self.slots)
+
+
+def joined(entry):
+    return entry & 0xFFFF == ZERO_ENTRY and entry != ZERO_ENTRY
+
+
+def leaf_ranges(node):
+    """Pieces of a range, or of a gap, put together."""
+    first, last, held = None, None, None
+    for start, end, entry in node.children():
+        if first is not None and (joined(entry) and node.mark & JOINED or entry == held == 0):
+            last = end
+            continue
+        if first is not None:
+            yield first, last, held
+        first, last, held = start, end, entry
+    yield first, last, held
+
+
+def ranges_below(enode, first, last, window, depth=1):
+    """All that overlap @window, gaps as well: first key, last key, entry, or what is wrong there."""
+    try:
+        if depth > DEPTH_MAX:
+            raise Broken("the tree goes round in circles")
+        node = Node(enode, first, last)
+    except Broken as why:
+        yield first, last, why
+        return
+    for start, end, slot in leaf_ranges(node) if node.leaf else node.children():
+        if start > window[1] or end < window[0]:
+            continue
+        if node.leaf:
+            yield start, end, slot
+        else:
+            yield from ranges_below(slot, start, end, window, depth + 1)
+
+
+class Tree:
+    """@value: a struct maple_tree, or its address, as gdb has it."""
+
+    def __init__(self, value):
+        if value.type.strip_typedefs().code in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
+            value = value.referenced_value()
+        if value.type.strip_typedefs().code == gdb.TYPE_CODE_STRUCT:
+            value = value.address
+            if value is None:
+                raise gdb.GdbError("That tree is not in memory.")
+        self.address = int(value)
+        try:
+            self.root, self.flags = read(self.address, "QI")
+            self.lock = read(self.address + LOCK_AT, "I")[0]
+        except Broken as why:
+            raise gdb.GdbError(f"{why}, where the tree should be.") from None
+
+    def head(self):
+        yield f"maple tree of height {(self.flags & 0x7C) >> 2}"
+        if self.flags & USE_RCU:
+            yield "RCU mode"
+        if self.flags & ALLOC_RANGE:
+            yield "gaps tracked"
+        if self.flags & LOCK_EXTERN == LOCK_EXTERN:
+            yield "external lock"
+        elif self.lock:
+            yield f"locked by thread {self.lock & ~WAITERS}"
+
+    def ranges(self, first=0, last=ALL_KEYS):
+        """Entries, and what is wrong, in [@first..@last]."""
+        if self.root & 3 == 2:
+            found = ranges_below(self.root, 0, ALL_KEYS, (first, last))
+        else:
+            found = [(0, 0, self.root)] if first == 0 else []
+        for start, end, entry in found:
+            if entry:
+                yield start, end, entry
+
+
+def pointer(entry):
+    return gdb.Value(entry).cast(gdb.lookup_type("void").pointer())
+
+
+def named(entry):
+    """An entry as mt_dump() has it, a pointer with what gdb knows it points at."""
+    if isinstance(entry, Broken):
+        return f"<{entry}>"
+    if entry & 1:
+        return f"value {entry >> 1:x}"
+    if entry == ZERO_ENTRY:
+        return "zero"
+    if entry & 3 == 2:
+        return f"internal {entry >> 2}"
+    return pointer(entry).format_string()
+
+
+class TreePrinter:
+    def __init__(self, value):
+        self.tree = Tree(value)
+
+    def to_string(self):
+        return ", ".join(self.tree.head())
+
+    def children(self):
+        for first, last, entry in self.tree.ranges():
+            plain = not isinstance(entry, Broken) and entry & 3 == 0
+            yield f"[{first:#x}..{last:#x}]", pointer(entry) if plain else named(entry)
+
+
+def printer(value):
+    kind = value.type.strip_typedefs()
+    if kind.code == gdb.TYPE_CODE_STRUCT and kind.tag == "maple_tree" and value.address is not None:
+        return TreePrinter(value)
+    return None
+
+
+class Dump(gdb.Command):
+    """The ranges of a maple tree: mt-dump TREE [FIRST [LAST]].
+TREE is a struct maple_tree or the address of one. Without FIRST all keys are looked at, without LAST
+that key alone; what is found may reach over them."""
+
+    def __init__(self):
+        super().__init__("mt-dump", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
+
+    def invoke(self, argument, from_tty):
+        self.dont_repeat()
+        words = gdb.string_to_argv(argument)
+        if not 1 <= len(words) <= 3:
+            raise gdb.GdbError("Usage: mt-dump TREE [FIRST [LAST]]")
+        tree, *keys = [gdb.parse_and_eval(word) for word in words]
+        tree, keys = Tree(tree), [int(key) & ALL_KEYS for key in keys]
+        if len(keys) == 1:
+            keys *= 2
+        print(", ".join(tree.head()))
+        for first, last, entry in tree.ranges(*keys):
+            print(f"{first:x}-{last:x}: {named(entry)}")
+
+
+class Load(gdb.Function):
+    """$mt_load(TREE, KEY): what mtree_load() would return, as a void *."""
+
+    def __init__(self):
+        super().__init__("mt_load")
+
+    def invoke(self, tree, key):
+        key = int(key) & ALL_KEYS
+        for _, _, entry in Tree(tree).ranges(key, key):
+            if isinstance(entry, Broken):
+                raise gdb.GdbError(f"{entry}.")
+            return pointer(0 if entry == ZERO_ENTRY else entry)
+        return pointer(0)
+
+
+gdb.pretty_printers.append(printer)
+Dump()
+Load()
