@@ -126,6 +126,17 @@ void *mmap(void *at, size_t length, int prot, int flags, int file, off_t offset)
 #endif
 }
 
+/* Compiled for large files this is mmap64(); who is not, liburcu for one, calls the other name. */
+#if defined(_FILE_OFFSET_BITS) && _FILE_OFFSET_BITS == 64
+void *mmap_by_name(void *at, size_t length, int prot, int flags, int file,
+		   off_t offset) __asm__("mmap");
+
+void *mmap_by_name(void *at, size_t length, int prot, int flags, int file, off_t offset)
+{
+	return mmap(at, length, prot, flags, file, offset);
+}
+#endif
+
 int munmap(void *at, size_t length)
 {
 	meter_heap_used();
