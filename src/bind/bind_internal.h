@@ -216,6 +216,12 @@ smr_inline bool smri_bind_refuses(const struct bind_queue *queue)
 	return queue->canceled || smri_bind_vm_refuses(queue->vm);
 }
 
+/* Will its jobs be cancelled rather than run? CONTEXT: HOLDS q->lock. */
+smr_inline bool smri_bind_cancels(const struct bind_queue *queue)
+{
+	return queue->canceled || queue->vm->canceled || queue->vm->banned;
+}
+
 /* ---- worker.c ---- */
 
 /*

@@ -223,17 +223,11 @@ static struct smri_bind_job *first_job(const struct bind_queue *queue)
 	return (struct smri_bind_job *)queue->jobs.head;
 }
 
-/* Will its jobs be cancelled rather than run? CONTEXT: HOLDS q->lock. */
-static bool cancels(const struct bind_queue *queue)
-{
-	return queue->canceled || queue->vm->canceled || queue->vm->banned;
-}
-
 static bool can_begin(const struct bind_queue *queue)
 {
 	const struct smri_bind_job *job = first_job(queue);
 
-	return job && job->committed && (job->waits == 0 || cancels(queue));
+	return job && job->committed && (job->waits == 0 || smri_bind_cancels(queue));
 }
 
 static bool has_to_do(const struct gpuvm_queues *q, enum smri_bind_duty duty)
@@ -283,7 +277,7 @@ static struct smri_bind_job *begin_job(struct gpuvm_queues *q)
 	queue = smr_list_entry(q->ready.next, struct bind_queue, ready);
 	smr_list_remove(&queue->ready);
 	job = smr_pool_get(&queue->jobs);
-	job->cancel = cancels(queue);
+	job->cancel = smri_bind_cancels(queue);
 	return job;
 }
 

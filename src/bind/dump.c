@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is outstanding, in print. Whoever signals fences takes the lock of the queues, so nobody
+ * prints or allocates under it: what is to be said of each job is noted, and then said.
+ */
+#include "bind/bind_internal.h"
+
+#include "mem/heap.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* A job that has not begun. */
+struct note {
+	char queue[sizeof(((struct bind_queue *)0)->name)];
+	unsigned long ops;
+	unsigned int waits; /* in-fences to come */
+	const void *fence;  /* one of them; NULL: it is being signalled */
+	uint64_t value;     /* of a timeline, whose fence that is */
+	bool first;         /* of its queue */
+	bool accepted, cancel;
+};
+
+struct notes {
+	struct note *note;
+	unsigned long room, nr;
+	struct bind_stats stats;
+	unsigned long over, waiting; /* jobs to be cleaned up; threads */
+	bool running, cleaning, banned, closed;
+};
+
+static void note_fence(struct note *note, const struct smri_bind_job *job)
+{
+	const struct smri_bind_sync *in;
+
+	smri_bind_for_each(in, &job->in)
+	{
+		if (fence_is_signaled(in->fence))
+			continue;
+		note->fence = in->fence;
+		note->value = in->value;
+		return;
+	}
+}
+
+/* CONTEXT, of these three: HOLDS q->lock. */
+static void note_job(struct notes *notes, const struct bind_queue *queue,
+		     const struct smri_bind_job *job)
+{
+	struct note *note = &notes->note[notes->nr++];
+
+	memcpy(note->queue, queue->name, sizeof(note->queue));
+	note->ops = job->load.ops;
+	note->waits = job->waits;
+	note->first = &job->obj == queue->jobs.head;
+	note->accepted = job->committed;
+	note->cancel = smri_bind_cancels(queue);
+	if (job->waits > 0)
+		note_fence(note, job);
+}
+
+static void note_queues(struct notes *notes, const struct gpuvm_queues *q)
+{
+	const struct smri_bind_job *job;
+	struct gpuvm_list *link;
+
+	smr_list_for_each(link, &q->queues)
+	{
+		const struct bind_queue *queue = smr_list_entry(link, struct bind_queue, link);
+
+		smri_bind_for_each(job, &queue->jobs)
+		{
+			if (notes->nr == notes->room)
+				return;
+			note_job(notes, queue, job);
+		}
+	}
+}
+
+static void note_vm(struct notes *notes, const struct gpuvm_queues *q)
+{
+	const struct gpuvm_list *link;
+
+	notes->stats = q->stats;
+	notes->over = q->over.nr;
+	notes->running = q->turn[SMRI_BIND_RUN].busy;
+	notes->cleaning = q->turn[SMRI_BIND_CLEAN].busy;
+	notes->banned = q->banned;
+	notes->closed = q->closed;
+	notes->waiting = q->sleepers;
+	smr_list_for_each(link, &q->waits) notes->waiting++;
+}
+
+static void put_wait(const struct note *note, FILE *out)
+{
+	if (!note->fence)
+		fputs("waits for a fence that is being signalled", out);
+	else if (note->value)
+		fprintf(out, "waits for value %" PRIu64 " of a timeline, fence %p", note->value,
+			note->fence);
+	else
+		fprintf(out, "waits for fence %p", note->fence);
+	if (note->waits > 1)
+		fprintf(out, " and %u more", note->waits - 1);
+}
+
+static void put_note(const struct note *note, FILE *out)
+{
+	fprintf(out, "  queue %s: %lu operation%s, ", note->queue, note->ops,
+		note->ops == 1 ? "" : "s");
+	if (!note->accepted)
+		fputs("being submitted", out);
+	else if (note->cancel)
+		fputs("to be cancelled", out);
+	else if (note->waits > 0)
+		put_wait(note, out);
+	else
+		fputs(note->first ? "can begin" : "waits for the job before it", out);
+	fputc('\n', out);
+}
+
+static void put_notes(const struct gpuvm *vm, const struct notes *notes, FILE *out)
+{
+	fprintf(out, "bind queues of %s: %lu jobs outstanding, %zu bytes", vm->name,
+		notes->stats.jobs, notes->stats.bytes);
+	fprintf(out, "; %lu to be cleaned up; %lu threads wait", notes->over, notes->waiting);
+	fputs(notes->running ? "; a run under way" : "", out);
+	fputs(notes->cleaning ? "; a clean-up under way" : "", out);
+	fputs(notes->banned ? "; banned" : "", out);
+	fputs(notes->closed ? "; closed\n" : "\n", out);
+	for (unsigned long i = 0; i < notes->nr; i++)
+		put_note(&notes->note[i], out);
+}
+
+void bind_vm_dump(struct gpuvm *vm, FILE *out)
+{
+	struct gpuvm_queues *q = vm->queues;
+	struct notes notes = { NULL };
+
+	if (!q) {
+		fprintf(out, "bind queues of %s: none\n", vm->name);
+		return;
+	}
+	mt_lock_acquire(&q->lock);
+	notes.room = q->stats.jobs;
+	mt_lock_release(&q->lock);
+	notes.note = notes.room ? smr_heap_alloc(notes.room * sizeof(*notes.note)) : NULL;
+	if (!notes.note)
+		notes.room = 0;
+	mt_lock_acquire(&q->lock);
+	note_vm(&notes, q);
+	note_queues(&notes, q);
+	mt_lock_release(&q->lock);
+	put_notes(vm, &notes, out);
+	smr_heap_free(notes.note);
+}

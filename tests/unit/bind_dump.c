@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* What is outstanding, in print: why each job has not begun. */
+#include "support/bind_bed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What follows the first line, which begins with @head and ends with @tail. */
+static void expect_dump(const char *head, const char *tail, const char *lines)
+{
+	char *text, *line;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	bind_vm_dump(&bt.toy.vm, out);
+	fclose(out);
+	line = strchr(text, '\n');
+	assert_non_null(line);
+	*line = '\0';
+	assert_memory_equal(text, head, strlen(head));
+	assert_true(strlen(text) > strlen(tail));
+	assert_string_equal(line - strlen(tail), tail);
+	assert_string_equal(line + 1, lines);
+	free(text);
+}
+
+static void what_jobs_wait_for(void **state)
+{
+	struct bind_queue *q = begin(NULL), *other = another();
+	struct fence *in = fence_create(), *second = fence_create();
+	struct timeline *tl = timeline_create("test", 3);
+	struct bind_sync both[] = { { .fence = in }, { .fence = second } };
+	struct bind_sync value = { .timeline = tl, .value = 7 };
+	struct bind_job two = { .nr_in = 2, .in = both }, late = { .nr_in = 1, .in = &value };
+	const struct smri_bind_sync *seven;
+	char lines[500];
+
+	(void)state;
+	bt.toy.vm.name = "mine";
+	expect_dump("bind queues of mine: 0 jobs outstanding, 0 bytes;", "", "");
+	assert_int_equal(bind_toy_submit_job(q, &bt, "map 10+10=A@0; unmap 11+1", &two), 0);
+	assert_int_equal(submit(q, "map 20+10=A@0", NULL, NULL), 0);
+	assert_int_equal(bind_toy_submit_job(other, &bt, "map 30+10=A@0", &late), 0);
+	seven = (void *)((struct smri_bind_job *)other->jobs.head)->in.head;
+	snprintf(lines, sizeof(lines),
+		 "  queue test: 2 operations, waits for fence %p and 1 more\n"
+		 "  queue test: 1 operation, waits for the job before it\n"
+		 "  queue another: 1 operation, waits for value 7 of a timeline, fence %p\n",
+		 (void *)in, (void *)seven->fence);
+	expect_dump("bind queues of mine: 3 jobs outstanding, ", "; 0 threads wait", lines);
+	fence_signal(in);
+	snprintf(lines, sizeof(lines),
+		 "  queue test: 2 operations, waits for fence %p\n"
+		 "  queue test: 1 operation, waits for the job before it\n",
+		 (void *)second);
+	timeline_signal(tl, 7);
+	settle(other);
+	expect_dump("bind queues of mine: 2 jobs outstanding, ", "", lines);
+	fence_signal(second);
+	settle(q);
+	expect_dump("bind queues of mine: 0 jobs outstanding, 0 bytes;", "", "");
+	fence_put(in);
+	fence_put(second);
+	timeline_put(tl);
+	bind_queue_destroy(other);
+	end(q);
+}
+
+/* There is always the first line. */
+static void no_memory(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+	struct fence *in = fence_create();
+
+	(void)state;
+	bt.toy.vm.name = "mine";
+	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+	memfault_none();
+	expect_dump("bind queues of mine: 1 jobs outstanding, ", "", "");
+	memfault_ok();
+	fence_signal(in);
+	settle(q);
+	fence_put(in);
+	end(q);
+}
+
+static void banned_or_without_queues(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000 };
+	struct bind_queue *q = begin(NULL);
+	struct fence *in = fence_create();
+
+	(void)state;
+	bt.toy.vm.name = "mine";
+	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+	bind_queue_cancel(q);
+	settle(q);
+	bind_vm_ban(&bt.toy.vm);
+	expect_dump("bind queues of mine: 0 jobs outstanding, 0 bytes;", "; banned", "");
+	fence_put(in);
+	end(q);
+	assert_int_equal(toy_init(&bt.toy, &config), 0);
+	bt.toy.vm.name = "plain";
+	expect_dump("bind queues of plain: none", "", "");
+	assert_true(toy_destroy(&bt.toy));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_jobs_wait_for),
+		cmocka_unit_test(no_memory),
+		cmocka_unit_test(banned_or_without_queues),
+	};
+
+	return cmocka_run_group_tests_name("bind_dump", tests, NULL, NULL);
+}
