@@ -172,14 +172,14 @@ static void inline_without_waiting(void **state)
 
 static const struct bind_ops *toy_bind_ops;
 static struct bind_ops meddling;
-static struct fence *releases; /* each va_release() waits for it, two seconds at most */
+static struct fence *releases; /* each va_release() waits for it, with patience */
 static unsigned int releasing;
 
 static void slow_release(struct gpuva *va, void *priv)
 {
 	toy_bind_ops->va_release(va, priv);
 	__atomic_fetch_add(&releasing, 1, __ATOMIC_SEQ_CST);
-	fence_wait(releases, 2000000000);
+	fence_wait(releases, BIND_TOY_PATIENCE);
 }
 
 /* The driver may take its time to end a mapping. */

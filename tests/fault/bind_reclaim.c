@@ -26,7 +26,7 @@ static void reclaim(bool *does)
 		return;
 	__atomic_store_n(does, false, __ATOMIC_SEQ_CST);
 	fence_signal(memory.in);
-	if (fence_wait(memory.out, 2000000000))
+	if (fence_wait(memory.out, BIND_TOY_PATIENCE))
 		__atomic_fetch_add(&memory.vainly, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&memory.asked, 1, __ATOMIC_SEQ_CST);
 }

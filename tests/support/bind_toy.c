@@ -35,7 +35,7 @@ static void finish(struct gpuvm *vm, void *cookie, void *priv)
 		abort();
 	if (awaited) {
 		add(&bt->awaiting, 1);
-		if (fence_wait(awaited, 2000000000))
+		if (fence_wait(awaited, BIND_TOY_PATIENCE))
 			add(&bt->in_vain, 1);
 	}
 	add(&bt->cookies, -1);

@@ -12,6 +12,12 @@
 
 enum { BIND_TOY_OPS = 256 };
 
+/*
+ * In ns: what comes at once in a library that works has come by then, be the process stopped or out
+ * of its turn for seconds. In one that does not the wait ends all the same.
+ */
+#define BIND_TOY_PATIENCE INT64_C(60000000000)
+
 struct bind_toy {
 	struct toy toy; /* first */
 	struct bind_workers *workers;
@@ -25,7 +31,7 @@ struct bind_toy {
 	int step_err;          /* for every step */
 	struct fence *block;   /* each run waits for it, if not NULL */
 	unsigned int blocked;  /* runs that wait for it, or have */
-	struct fence *awaited; /* each finish() waits for it, if not NULL, two seconds at most */
+	struct fence *awaited; /* each finish() waits for it, if not NULL, with patience */
 	unsigned int awaiting; /* finish() that wait for it, or have */
 	unsigned int in_vain;  /* of these, those that waited too long */
 };

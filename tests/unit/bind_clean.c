@@ -173,8 +173,6 @@ static void external_objects(void **state)
 
 /* ---- Nothing waits for it that should not ---- */
 
-enum { TWO_SECONDS = 2000000000 };
-
 /*
  * Whoever moves an object holds the lock and waits for the jobs that map it. What their clean-up
  * takes is, in this mode, the same lock.
@@ -195,7 +193,7 @@ static void a_lock_holds_no_run_up(void **state)
 	assert_int_equal(submit(q, "map 20+10=B@0", NULL, NULL), 0);
 	gpuvm_resv_lock(resv);
 	fence_signal(in);
-	err = gpuvm_resv_wait(resv, GPUVM_USAGE_BOOKKEEP, TWO_SECONDS);
+	err = gpuvm_resv_wait(resv, GPUVM_USAGE_BOOKKEEP, BIND_TOY_PATIENCE);
 	assert_int_equal(stats().jobs, 2);
 	assert_int_equal(bind_queue_wait(q, 0), -ETIMEDOUT);
 	gpuvm_resv_unlock(resv);
@@ -298,7 +296,7 @@ static void a_run_holds_up_no_clean_up_that_is_waited_for(void **state)
 		while (now(&bt.blocked) == 0)
 			usleep(100);
 		if (!room)
-			err = bind_queue_wait(q, TWO_SECONDS);
+			err = bind_queue_wait(q, BIND_TOY_PATIENCE);
 		for (unsigned int i = 0; room && err == -ENOSPC && i < 2000; i++) {
 			err = bind_toy_submit_job(q, &bt, "", &job);
 			usleep(1000);
@@ -314,9 +312,9 @@ static void a_run_holds_up_no_clean_up_that_is_waited_for(void **state)
 	}
 }
 
-static void *wait_two_seconds(void *arg)
+static void *wait_for_it(void *arg)
 {
-	return bind_queue_wait(arg, TWO_SECONDS) ? arg : NULL;
+	return bind_queue_wait(arg, BIND_TOY_PATIENCE) ? arg : NULL;
 }
 
 /* The same where somebody waits already before the first run is over. */
@@ -336,7 +334,7 @@ static void a_run_holds_up_no_clean_up_that_is_being_waited_for(void **state)
 	assert_int_equal(fence_add_callback(out, &cb, hold_next_run), 0);
 	while (now(&bt.blocked) == 0)
 		usleep(100);
-	assert_int_equal(pthread_create(&waiter, NULL, wait_two_seconds, q), 0);
+	assert_int_equal(pthread_create(&waiter, NULL, wait_for_it, q), 0);
 	while (!somebody_waits(q))
 		usleep(100);
 	fence_signal(first_run);

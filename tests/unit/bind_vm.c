@@ -248,7 +248,7 @@ static void draining_is_cut_short(void **state)
 	assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_DRAIN), -ENOENT);
 	assert_false(fence_is_signaled(out));
 	assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_CANCEL), -ENOENT);
-	err = fence_wait(out, 2000000000);
+	err = fence_wait(out, BIND_TOY_PATIENCE);
 	fence_signal(in);
 	pthread_join(thread, &failed);
 	assert_null(failed);

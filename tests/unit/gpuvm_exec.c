@@ -184,7 +184,7 @@ static void *wait_for_turns(void *arg)
  */
 static void many_fences_share_a_timeout(void **state)
 {
-	uint64_t end = smr_now() + 50 * (uint64_t)TIMEOUT_NS;
+	uint64_t end = smr_now() + 300 * (uint64_t)TIMEOUT_NS;
 	struct turns t = { .f = NULL };
 	pthread_t thread;
 
