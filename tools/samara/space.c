@@ -31,24 +31,29 @@ void space_destroy(struct space *space)
 
 /* ---- Steps ---- */
 
-/* One store of @mapping (NULL: nothing) over [first..last]. CONTEXT: the tree's lock. */
-static int store(struct space *space, uint64_t first, uint64_t last, struct mapping *mapping)
+/*
+ * One store of @mapping (NULL: nothing) over [first..last]. It is to be ended, whatever came of it.
+ * CONTEXT: the tree's lock.
+ */
+static int begin_store(struct space *space, uint64_t first, uint64_t last, struct mapping *mapping)
 {
 	MA_STATE(mas, &space->tree, first, last);
 	uint64_t step = ++space->step;
-	int err;
 
 	if (mapping)
 		mapping->birth = step;
 	if (space->history)
 		history_begin(space->history, step, first, last, mapping);
-	err = mas_store_gfp(&mas, mapping, GFP_KERNEL);
-	if (!space->history)
-		return err;
-	if (err)
-		history_cancel(space->history, step, first, last);
-	else
-		history_finish(space->history, step);
+	return mas_store_gfp(&mas, mapping, GFP_KERNEL);
+}
+
+/* Tells readers of the end of that store, with result @err, which it returns. */
+static int end_store(struct space *space, uint64_t first, uint64_t last, int err)
+{
+	if (space->history && err)
+		history_cancel(space->history, space->step, first, last);
+	else if (space->history)
+		history_finish(space->history, space->step);
 	return err;
 }
 
@@ -60,10 +65,10 @@ static int store_rest(struct space *space, struct mapping *old, struct mapping *
 
 	/* Before the store: who sees the shorter range also sees the reason. */
 	atomic_compare_exchange_strong(&old->cut, &none, space->step + 1);
-	err = store(space, rest->what.first, rest->what.last, rest);
+	err = begin_store(space, rest->what.first, rest->what.last, rest);
 	if (!err)
 		space->live++;
-	return err;
+	return end_store(space, rest->what.first, rest->what.last, err);
 }
 
 static int add_victim(struct space *space, struct mapping *mapping)
@@ -139,6 +144,13 @@ static int make_rests(struct space *space, uint64_t first, uint64_t last, struct
 	return 0;
 }
 
+/* They die in step @step; 0: they live on. */
+static void set_death(struct space *space, uint64_t step)
+{
+	for (size_t i = 0; i < space->nr_victims; i++)
+		atomic_store(&space->victims[i]->death, step);
+}
+
 static void retire_victims(struct space *space)
 {
 	for (size_t i = 0; i < space->nr_victims; i++) {
@@ -177,14 +189,14 @@ static int replace(struct space *space, uint64_t first, uint64_t last, struct ma
 		below = NULL;
 		goto discard;
 	}
-	for (size_t i = 0; i < space->nr_victims; i++)
-		atomic_store(&space->victims[i]->death, space->step + 1);
-	err = store(space, first, last, mapping);
-	if (err) {
-		for (size_t i = 0; i < space->nr_victims; i++)
-			atomic_store(&space->victims[i]->death, 0);
+	set_death(space, space->step + 1);
+	err = begin_store(space, first, last, mapping);
+	/* Before the step is over: readers who find them then go by it. */
+	if (err)
+		set_death(space, 0);
+	err = end_store(space, first, last, err);
+	if (err)
 		return err;
-	}
 	if (mapping)
 		space->live++;
 	retire_victims(space);

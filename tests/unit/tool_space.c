@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Does an address space without memory tell readers the truth? Its stores are made to fail, and
+ * readers are stood in for where they might come between.
+ */
+#include "support/cm.h"
+
+#include <errno.h>
+
+#include "tools/samara/space.h"
+
+static struct trace trace;
+static struct history history;
+static struct space space;
+static unsigned int fail_at; /* which store from now on fails, once; 0: none */
+static unsigned int cancelled;
+static bool dead; /* a reader has met what is dead, though it is there */
+
+int __real_mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
+int __wrap_mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
+void __real_history_cancel(struct history *of, uint64_t step, uint64_t first, uint64_t last);
+void __wrap_history_cancel(struct history *of, uint64_t step, uint64_t first, uint64_t last);
+
+int __wrap_mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
+{
+	if (fail_at && --fail_at == 0)
+		return -ENOMEM;
+	return __real_mas_store_gfp(mas, entry, gfp);
+}
+
+/* What would a reader think of what it finds at @addr, where something is mapped? */
+static void look(uint64_t addr)
+{
+	uint64_t finished = history_finished(&history), death;
+	const struct mapping *mapping = mtree_load(&space.tree, addr);
+
+	death = mapping ? atomic_load(&mapping->death) : 1;
+	dead |= death && death <= finished;
+}
+
+/* The step is over, and the writer has not come any further. It has the lock: no place to fail. */
+void __wrap_history_cancel(struct history *of, uint64_t step, uint64_t first, uint64_t last)
+{
+	__real_history_cancel(of, step, first, last);
+	cancelled++;
+	look(first);
+}
+
+static int begin(void **state)
+{
+	const struct trace_op op = { .verb = TRACE_MAP,
+				     .addr = 0x10000,
+				     .length = 0x4000,
+				     .object = 3,
+				     .flags = TRACE_READ };
+	const char *why = "";
+
+	(void)state;
+	fail_at = cancelled = 0;
+	dead = false;
+	assert_int_equal(trace_append(&trace, &op), 0);
+	assert_int_equal(history_init(&history, &trace, 64), 0);
+	space_init(&space, true, &history);
+	return space_apply(&space, &op, &why);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	space_destroy(&space);
+	history_destroy(&history);
+	trace_free(&trace);
+	return 0;
+}
+
+/* Of an unmap in the middle, the @nth store. */
+static void unmap_without_memory(unsigned int nth)
+{
+	const struct trace_op op = { .verb = TRACE_UNMAP, .addr = 0x11000, .length = 0x1000 };
+	const char *why = "";
+
+	fail_at = nth;
+	assert_int_equal(space_apply(&space, &op, &why), -ENOMEM);
+	assert_int_equal(cancelled, 1);
+	for (uint64_t addr = 0x10000; addr < 0x14000; addr += 0x1000)
+		look(addr);
+	assert_false(dead);
+}
+
+static void no_memory_for_a_rest(void **state)
+{
+	(void)state;
+	unmap_without_memory(1);
+}
+
+static void no_memory_for_the_other_rest(void **state)
+{
+	(void)state;
+	unmap_without_memory(2);
+}
+
+static void no_memory_for_the_change(void **state)
+{
+	(void)state;
+	unmap_without_memory(3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(no_memory_for_a_rest, begin, end),
+		cmocka_unit_test_setup_teardown(no_memory_for_the_other_rest, begin, end),
+		cmocka_unit_test_setup_teardown(no_memory_for_the_change, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
