@@ -522,6 +522,14 @@ class Broken(ToolTest):
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r":\d+: after this operation an engine found ")
 
+    def test_jobs_behind_one_that_is_refused(self):
+        """They are not done, so readers have nothing to complain of."""
+        for _ in range(3):
+            done = self.broken("refused", "--through=queue", "--submitters=4", "--in-flight=1000",
+                               "--readers=2", "--check=every", "--no-meter")
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, rf"\A\S+:\d+: cannot submit: {NO_MEMORY}\n\Z")
+
     def test_allocations_in_run_sections_are_seen(self):
         done = self.broken("heap", "--through=queue", "--check=every")
         if "allocations not counted" in done.stdout:

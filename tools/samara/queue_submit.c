@@ -176,9 +176,14 @@ static void submit_share(struct submitter *submitter, size_t until)
 		submit_tasks(submitter, until);
 	else
 		submit_jobs(submitter, until);
-	/* Whoever waits for what will not come must not wait for ever. */
-	if (atomic_load(&submitter->run->failed))
+	/*
+	 * Whoever waits for what will not come must not wait for ever; nor may a job do its work
+	 * before another has, or readers see what never was to be.
+	 */
+	if (atomic_load(&submitter->run->failed)) {
+		bind_vm_ban(submitter->run->vm);
 		timeline_signal_error(submitter->timeline, UINT64_MAX, -ECANCELED);
+	}
 	for (unsigned int i = 0; i < submitter->nr_slots; i++)
 		clear_slot(submitter, &submitter->slots[i]);
 }
