@@ -14,6 +14,8 @@
  *   dropped    now and then a job is queued without its operations
  *   unordered  jobs do not wait for anything
  *   refused    one job is not accepted, and checks in run sections take their time
+ *   disturbed  each wait for a queue ends at first as if a signal handler had run; the program is
+ *              aborted where a queue goes without another
  *   heap       memory is allocated and freed in run sections
  *   kernel     a system call is made there
  */
@@ -33,6 +35,8 @@ typedef struct gpuva *find_function(struct gpuvm *vm, uint64_t addr);
 typedef struct gpuva *first_function(struct gpuvm *vm, uint64_t start, uint64_t end);
 typedef int unmap_function(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range);
 typedef int submit_function(struct bind_queue *q, struct bind_job *job);
+typedef int wait_function(struct bind_queue *q, int64_t timeout_ns);
+typedef void destroy_function(struct bind_queue *q);
 
 static bool broken(const char *how)
 {
@@ -159,4 +163,31 @@ int bind_queue_submit(struct bind_queue *q, struct bind_job *job)
 		return -ENOMEM;
 	}
 	return next(q, &other);
+}
+
+static struct bind_queue *disturbed; /* the wait for it has been */
+
+int bind_queue_wait(struct bind_queue *q, int64_t timeout_ns)
+{
+	wait_function *next;
+
+	find(&next, "bind_queue_wait");
+	if (disturbed && disturbed != q)
+		abort();
+	if (broken("disturbed") && !disturbed) {
+		disturbed = q;
+		return -EINTR;
+	}
+	disturbed = NULL;
+	return next(q, timeout_ns);
+}
+
+void bind_queue_destroy(struct bind_queue *q)
+{
+	destroy_function *next;
+
+	find(&next, "bind_queue_destroy");
+	if (disturbed)
+		abort();
+	next(q);
 }

@@ -530,6 +530,10 @@ class Broken(ToolTest):
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr, rf"\A\S+:\d+: cannot submit: {NO_MEMORY}\n\Z")
 
+    def test_waits_that_a_signal_ends(self):
+        done = self.broken("disturbed", "--through=queue", "--submitters=2", "--check=100")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
     def test_allocations_in_run_sections_are_seen(self):
         done = self.broken("heap", "--through=queue", "--check=every")
         if "allocations not counted" in done.stdout:

@@ -31,7 +31,8 @@ static void do_jobs(struct queue_run *run, size_t until, struct progress *progre
 	}
 	pthread_mutex_unlock(&run->lock);
 	for (unsigned int i = 0; i < run->jobs.lanes; i++)
-		bind_queue_wait(run->submitters[i].queue, FENCE_FOREVER);
+		while (bind_queue_wait(run->submitters[i].queue, FENCE_FOREVER) == -EINTR)
+			; /* a signal handler ran */
 	run->result->seconds += now_seconds() - begin;
 }
 
