@@ -582,7 +582,7 @@ MT_API struct gpuva_ops *gpuvm_prefetch_ops_create(struct gpuvm *vm, uint64_t ad
 						   int *err);
 /*
  * One unmap for each mapping linked to the pair, in the order of linking. HOLDS the object's lock,
- * too.
+ * too, which is released while it allocates, and retaken: the caller has a reference to the pair.
  */
 MT_API struct gpuva_ops *gpuvm_bo_unmap_ops_create(struct gpuvm_bo *vm_bo, int *err);
 MT_API void gpuva_ops_free(struct gpuvm *vm, struct gpuva_ops *ops);

@@ -160,22 +160,64 @@ struct gpuva_ops *gpuvm_prefetch_ops_create(struct gpuvm *vm, uint64_t addr, uin
 	return finish(vm, ops, result, err);
 }
 
+static unsigned long nr_linked(const struct gpuvm_bo *vm_bo)
+{
+	const struct gpuva *va;
+	unsigned long nr = 0;
+
+	gpuvm_bo_for_each_va(va, vm_bo) nr++;
+	return nr;
+}
+
+/* Makes a list of *@nr unmaps, which name nothing yet, one of @want: 0 or -ENOMEM. */
+static int resize(struct gpuvm *vm, struct gpuva_ops *ops, unsigned long *nr, unsigned long want)
+{
+	const struct gpuva_op op = { .op = GPUVA_OP_UNMAP };
+
+	for (; *nr < want; ++*nr)
+		if (append(vm, ops, &op))
+			return -ENOMEM;
+	for (; *nr > want; --*nr) {
+		struct gpuva_op *last = gpuva_last_op(ops);
+
+		smr_list_remove(&last->entry);
+		free_op(vm, last);
+	}
+	return 0;
+}
+
+/*
+ * Sections take the object's lock, so memory is got and given back without it; until the list is as
+ * long as the pair's, should that have changed meanwhile.
+ */
 struct gpuva_ops *gpuvm_bo_unmap_ops_create(struct gpuvm_bo *vm_bo, int *err)
 {
-	struct gpuva_op op = { .op = GPUVA_OP_UNMAP };
-	struct gpuva_ops *ops = new_list();
-	int result = ops ? 0 : -ENOMEM;
+	struct gpuvm_object *obj = vm_bo->obj;
+	struct gpuva_ops *ops = NULL;
+	unsigned long nr = 0, want;
+	struct gpuva_op *op;
+	struct gpuva *va;
+	int result;
 
-	smr_assert(gpuvm_is_locked(vm_bo->vm) && mt_lock_held(&vm_bo->obj->lock));
-	if (!result) {
-		gpuvm_bo_for_each_va(op.unmap.va, vm_bo)
-		{
-			result = append(vm_bo->vm, ops, &op);
-			if (result)
-				break;
-		}
+	smr_assert(gpuvm_is_locked(vm_bo->vm) && mt_lock_held(&obj->lock));
+	do {
+		want = nr_linked(vm_bo);
+		gpuvm_object_unlock(obj);
+		if (!ops)
+			ops = new_list();
+		result = ops ? resize(vm_bo->vm, ops, &nr, want) : -ENOMEM;
+		ops = finish(vm_bo->vm, ops, result, err);
+		gpuvm_object_lock(obj);
+	} while (ops && nr_linked(vm_bo) != nr);
+	if (!ops)
+		return NULL;
+	op = gpuva_first_op(ops);
+	gpuvm_bo_for_each_va(va, vm_bo)
+	{
+		op->unmap.va = va;
+		op = gpuva_next_op(ops, op);
 	}
-	return finish(vm_bo->vm, ops, result, err);
+	return ops;
 }
 
 void gpuva_ops_free(struct gpuvm *vm, struct gpuva_ops *ops)

@@ -7,6 +7,7 @@
 
 #include "support/gpuvm_toy.h"
 #include "support/memfault.h"
+#include "base/hooks.h"
 #include "lock/section.h"
 
 #include <errno.h>
@@ -190,6 +191,80 @@ static void own_operations_and_pairs(void **state)
 		;
 }
 
+/*
+ * Object A's two mappings, of which the first is linked, or unlinked, at the @at-th request for
+ * memory.
+ */
+static struct {
+	struct gpuva *va[2];
+	struct gpuvm_bo *pair;
+	unsigned int at;
+	bool links;
+} amid;
+
+static void is_asked(void *arg)
+{
+	struct gpuvm_object *obj = &toy.objs[0];
+
+	(void)arg;
+	assert_false(mt_lock_held(&obj->lock));
+	if (amid.at == 0 || --amid.at > 0)
+		return;
+	gpuvm_object_lock(obj);
+	if (amid.links)
+		gpuva_link(amid.va[0], amid.pair);
+	else
+		gpuvm_bo_put(gpuva_unlink_defer(amid.va[0]));
+	gpuvm_object_unlock(obj);
+}
+
+static void sections_take_the_objects_lock(void)
+{
+	smr_section_enter("test");
+	gpuvm_object_lock(&toy.objs[0]);
+	gpuvm_object_unlock(&toy.objs[0]);
+	smr_section_leave();
+}
+
+/* The checker reports what is freed. */
+static void a_pairs_list_is_allocated_without_its_lock(void **state)
+{
+	struct gpuva_ops *list;
+	struct gpuva_op *op;
+	int err;
+
+	(void)state;
+	set_up(false);
+	sections_take_the_objects_lock();
+	amid.va[0] = gpuva_find(&toy.vm, 0x10, 0x10);
+	amid.va[1] = gpuva_find(&toy.vm, 0x30, 0x10);
+	amid.pair = gpuvm_bo_get(amid.va[0]->vm_bo);
+	for (unsigned int i = 0; i < 4; i++) {
+		amid.links = i & 1;
+		amid.at = amid.links ? 2 : 2 + i / 2; /* for the first operation, or the last */
+		smr_hook_set_asked(is_asked, NULL);
+		list = create(3, &err);
+		smr_hook_reset();
+		assert_non_null(list);
+		assert_int_equal(amid.at, 0);
+		op = gpuva_first_op(list);
+		assert_ptr_equal(op->unmap.va, amid.va[1]);
+		op = gpuva_next_op(list, op);
+		assert_int_equal(op != NULL, amid.links);
+		if (op)
+			assert_ptr_equal(op->unmap.va, amid.va[0]);
+		gpuva_ops_free(&toy.vm, list);
+	}
+	for (unsigned int nth = 1; nth < 4; nth++) {
+		memfault_nth(nth);
+		assert_null(create(3, &err));
+		assert_int_equal(err, -ENOMEM);
+	}
+	memfault_ok();
+	gpuvm_bo_put(amid.pair);
+	tear_down();
+}
+
 /* Of a list, where each operation is a change of its own. */
 static void a_remap_without_memory(void **state)
 {
@@ -247,6 +322,7 @@ int main(void)
 		cmocka_unit_test(walking),
 		cmocka_unit_test(each_allocation),
 		cmocka_unit_test(own_operations_and_pairs),
+		cmocka_unit_test(a_pairs_list_is_allocated_without_its_lock),
 		cmocka_unit_test(a_remap_without_memory),
 		cmocka_unit_test(missing_steps),
 	};
