@@ -759,7 +759,9 @@ MT_API int gpuvm_prepare_range(struct gpuvm *vm, struct gpuvm_exec *exec, uint64
 /*
  * Calls ops->vm_bo_validate for every evicted pair, in list order, up to the first error, which it
  * returns; pairs not reached or not cleared stay listed. -EOPNOTSUPP without the callback. CONTEXT:
- * all objects locked. Puts pairs, and so may free.
+ * all objects locked. (Without GPUVM_RESV_PROTECTED a job's submit, or gpuvm_bo_extobj_add(), may
+ * bring another external one meanwhile; if its resv is not held it is passed over, and stays
+ * listed.) Puts pairs, and so may free.
  */
 MT_API int gpuvm_validate(struct gpuvm *vm, struct gpuvm_exec *exec);
 static inline int gpuvm_exec_validate(struct gpuvm_exec *exec)

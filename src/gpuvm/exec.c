@@ -280,13 +280,25 @@ void gpuvm_exec_unlock(struct gpuvm_exec *exec)
 /* ---- With all locked ---- */
 
 /*
+ * An external pair may have come since all were locked, and have been evicted: whoever does that
+ * holds the object's resv, and need not hold the VM's.
+ */
+static bool came_unlocked(const struct gpuvm_bo *vm_bo)
+{
+	return !gpuvm_resv_protected(vm_bo->vm) && !gpuvm_resv_is_held(vm_bo->obj->resv);
+}
+
+/*
  * With GPUVM_RESV_PROTECTED an external pair leaves the list only here, where its VM's resv is held
  * as well as its own.
  */
 static int validate_pair(struct gpuvm_bo *vm_bo, struct gpuvm_exec *exec)
 {
-	int err = vm_bo->vm->ops->vm_bo_validate(vm_bo, exec);
+	int err;
 
+	if (came_unlocked(vm_bo))
+		return 0;
+	err = vm_bo->vm->ops->vm_bo_validate(vm_bo, exec);
 	if (!err && gpuvm_resv_protected(vm_bo->vm) && !vm_bo->evicted)
 		smr_list_remove(&vm_bo->list.evict);
 	return err;

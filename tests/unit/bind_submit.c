@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 
 static void expect_bad(struct bind_queue *q, struct bind_op op)
@@ -204,6 +205,63 @@ static void each_operation_has_its_lock(void **state)
 	end(q);
 }
 
+static struct gpuvm_bo *validated;
+
+static int validate(struct gpuvm_bo *vm_bo, struct gpuvm_exec *exec)
+{
+	(void)exec;
+	assert_true(gpuvm_resv_is_held(vm_bo->obj->resv));
+	validated = vm_bo;
+	gpuvm_bo_evict(vm_bo, false);
+	return 0;
+}
+
+static void evict(struct gpuvm_object *obj)
+{
+	gpuvm_resv_lock(obj->resv);
+	gpuvm_bo_gem_evict(obj, true);
+	gpuvm_resv_unlock(obj->resv);
+}
+
+static void *map_and_evict(void *queue)
+{
+	assert_int_equal(submit_sync(queue, "map 30+10=B@0"), 0);
+	evict(&bt.toy.objs[1]);
+	return NULL;
+}
+
+/* It is not locked, and so is nobody's to make resident who has locked the VM before. */
+static void an_object_comes_beside_a_transaction(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000, .external = true };
+	struct bind_queue *q = begin_with(&config, NULL);
+	struct gpuvm_exec exec = { .vm = &bt.toy.vm };
+	struct gpuvm_ops ops = *bt.toy.vm.ops;
+	struct gpuvm_bo *pair;
+	pthread_t other;
+
+	(void)state;
+	ops.vm_bo_validate = validate;
+	bt.toy.vm.ops = &ops;
+	assert_int_equal(submit_sync(q, "map 10+10=A@0"), 0);
+	evict(&bt.toy.objs[0]);
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(pthread_create(&other, NULL, map_and_evict, q), 0);
+	assert_int_equal(pthread_join(other, NULL), 0);
+	assert_int_equal(gpuvm_exec_validate(&exec), 0);
+	gpuvm_exec_unlock(&exec);
+	pair = gpuvm_find(&bt.toy.vm, 0x10)->vm_bo;
+	assert_ptr_equal(validated, pair);
+	pair = gpuvm_find(&bt.toy.vm, 0x30)->vm_bo;
+	assert_true(pair->evicted);
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(gpuvm_exec_validate(&exec), 0);
+	gpuvm_exec_unlock(&exec);
+	assert_ptr_equal(validated, pair);
+	assert_false(pair->evicted);
+	end(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +272,7 @@ int main(void)
 		cmocka_unit_test(preparing_may_fail),
 		cmocka_unit_test(mappings_are_bounded),
 		cmocka_unit_test(each_operation_has_its_lock),
+		cmocka_unit_test(an_object_comes_beside_a_transaction),
 	};
 
 	return cmocka_run_group_tests_name("bind_submit", tests, NULL, NULL);

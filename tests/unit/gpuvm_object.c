@@ -10,6 +10,7 @@
 #include "support/memfault.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -496,6 +497,44 @@ static void dying_pairs_are_passed_over(void **state)
 	tear_down_pairs();
 }
 
+static void *bring_another(void *unused)
+{
+	struct gpuvm_object *obj = &toy.objs[3];
+	struct gpuvm_bo *vm_bo = gpuvm_bo_obtain(&toy.vm, obj);
+
+	gpuvm_bo_extobj_add(vm_bo);
+	gpuvm_resv_lock(obj->resv);
+	gpuvm_bo_evict(vm_bo, true);
+	gpuvm_resv_unlock(obj->resv);
+	(void)unused;
+	return vm_bo;
+}
+
+/* One that nobody has locked, for it came later. */
+static void unlocked_pairs_are_passed_over(void **state)
+{
+	pthread_t other;
+	void *last;
+
+	(void)state;
+	set_up_pairs(0);
+	evict_all(true);
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(pthread_create(&other, NULL, bring_another, NULL), 0);
+	assert_int_equal(pthread_join(other, &last), 0);
+	assert_int_equal(gpuvm_exec_validate(&exec), 0);
+	assert_int_equal(validated, 3);
+	assert_int_equal(on_list(&toy.vm.evict.list), 1);
+	gpuvm_exec_unlock(&exec);
+	assert_int_equal(gpuvm_exec_lock(&exec), 0);
+	assert_int_equal(gpuvm_exec_validate(&exec), 0);
+	assert_ptr_equal(order[3], last);
+	assert_int_equal(on_list(&toy.vm.evict.list), 0);
+	gpuvm_exec_unlock(&exec);
+	gpuvm_bo_put(last);
+	tear_down_pairs();
+}
+
 /* With queues what was linked before the pair moved on is gone, for every look-up. */
 static void hiding(void **state)
 {
@@ -547,6 +586,7 @@ int main(void)
 		cmocka_unit_test(others_made_resident),
 		cmocka_unit_test(pairs_dropped),
 		cmocka_unit_test(dying_pairs_are_passed_over),
+		cmocka_unit_test(unlocked_pairs_are_passed_over),
 		cmocka_unit_test(hiding),
 	};
 
