@@ -275,20 +275,22 @@ unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root, 
 }
 
 /*
- * The largest sum there can be, with all inner nodes crowded and no level more to show for it. What
- * stores let go on the way is gone, and has to be got anew: a node each time that an inner node
- * splits, two for each level more. (docs/credits.md: the cases a, b and f, and a new top.)
+ * The largest sum there can be, with all inner nodes crowded and no level more to show for it, less
+ * what is required now: the first store lets go of what is pledged beyond that (credits.c). What
+ * stores let go on the way is gone, too, and has to be got anew: a node each time that an inner
+ * node splits, two for each level more. (docs/credits.md: the cases a, b and f, and a new top.)
  */
 unsigned long smr_pledge_foreseen(const struct maple_tree *mt, unsigned long leaves,
 				  unsigned long inner)
 {
-	struct need n = need_of(mt, mt_height(mt));
+	struct need now = need_now(mt), n = need_of(mt, mt_height(mt));
 
 	if (!smr_has_credits(mt) || mt->ma_pledge.bound)
 		return 0;
 	n.leaves += leaves;
 	n.crowding += inner * smr_crowding(SMR_NINNER_CAP);
-	return shortfall(mt, &n) + inner + 2UL * MT_PATH_MAX;
+	return required(mt, &n, reach_of(mt, &n)) - required(mt, &now, reach_of(mt, &now)) + inner +
+	       2UL * MT_PATH_MAX;
 }
 
 void smr_pledge_settle(struct maple_tree *mt)

@@ -413,6 +413,39 @@ static void what_is_left_over_goes_soon(void **state)
 	everywhere(left_over_in);
 }
 
+/* A load's first store lets go of it, so it is no help where a later one adds a level. */
+static void loads_do_not_rely_on_it(void **state)
+{
+	(void)state;
+	for (unsigned int strict = 0; strict < 2; strict++) {
+		unsigned long first = STEP * 953, higher = 2 * SMR_INNER_MIN * SMR_INNER_MIN;
+		struct bed bed;
+		MA_STATE(mas, &bed.tree, 0, 0);
+
+		bed_make(&bed, 0, MT_RCU_BP, strict ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING,
+			 950);
+		/* With one credit fewer it cannot come to so many levels. */
+		assert_int_equal(
+			reserve(&bed, &bed.c, higher - bed.tree.ma_pledge.leaves, GFP_KERNEL), 0);
+		mt_credits_begin(&bed.c, 1);
+		assert_int_equal(credit_store(&bed, 0, STEP / 2, xa_mk_value(1)), 0);
+		assert_true(pledged(&bed) > required(&bed, 0) + 100);
+		bed_lock(&bed);
+		assert_int_equal(mas_expected_entries(&mas, 100), 0);
+		for (unsigned long k = 0; k < 100; k++, first += STEP) {
+			take_all(&bed);
+			mas_set_range(&mas, first, first + STEP / 2);
+			mas_store(&mas, xa_mk_value(k));
+			assert_false(mas_is_err(&mas));
+			assert_int_equal(
+				rm_store(&bed.model, first, first + STEP / 2, xa_mk_value(k)), 0);
+		}
+		mas_destroy(&mas);
+		bed_unlock(&bed);
+		bed_free(&bed);
+	}
+}
+
 /* ---- Preallocations ---- */
 
 /*
@@ -530,6 +563,7 @@ int main(void)
 		cmocka_unit_test(what_is_taken_counts),
 		cmocka_unit_test(all_comes_back_at_once),
 		cmocka_unit_test(what_is_left_over_goes_soon),
+		cmocka_unit_test(loads_do_not_rely_on_it),
 		cmocka_unit_test(returning_voids_a_preallocation),
 		cmocka_unit_test(preallocating_by_height),
 		cmocka_unit_test(a_few_and_the_reserve),
