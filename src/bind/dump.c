@@ -135,7 +135,7 @@ static void put_notes(const struct gpuvm *vm, const struct notes *notes, FILE *o
 void bind_vm_dump(struct gpuvm *vm, FILE *out)
 {
 	struct gpuvm_queues *q = vm->queues;
-	struct notes notes = { NULL };
+	struct notes notes = { .note = NULL };
 
 	if (!q) {
 		fprintf(out, "bind queues of %s: none\n", vm->name);
