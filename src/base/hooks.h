@@ -55,6 +55,7 @@ enum smr_hook_point {
 	SMR_HOOK_AWAITS,  /* he waits for a chunk that another is getting or giving back */
 	SMR_HOOK_GIVEN,   /* nodes have been given back or retired, or what is pledged settled */
 	SMR_HOOK_PASSED,  /* a look-up in a VM has passed what reads as nothing */
+	SMR_HOOK_ROOM,    /* there is room for a list of a VM's jobs, which may be more by now */
 };
 
 /* @fn is called each time a thread comes to one of them, by that thread. NULL: nobody. */

@@ -5,6 +5,7 @@
  */
 #include "bind/bind_internal.h"
 
+#include "base/hooks.h"
 #include "mem/heap.h"
 
 #include <inttypes.h>
@@ -64,16 +65,13 @@ static void note_queues(struct notes *notes, const struct gpuvm_queues *q)
 	const struct smri_bind_job *job;
 	struct gpuvm_list *link;
 
+	if (!notes->note)
+		return;
 	smr_list_for_each(link, &q->queues)
 	{
 		const struct bind_queue *queue = smr_list_entry(link, struct bind_queue, link);
 
-		smri_bind_for_each(job, &queue->jobs)
-		{
-			if (notes->nr == notes->room)
-				return;
-			note_job(notes, queue, job);
-		}
+		smri_bind_for_each(job, &queue->jobs) note_job(notes, queue, job);
 	}
 }
 
@@ -89,6 +87,25 @@ static void note_vm(struct notes *notes, const struct gpuvm_queues *q)
 	notes->closed = q->closed;
 	notes->waiting = q->sleepers;
 	smr_list_for_each(link, &q->waits) notes->waiting++;
+}
+
+/*
+ * For all jobs, also those that come while room is made for the others; none if there is no memory.
+ * CONTEXT: takes q->lock, which is held from then on.
+ */
+static void make_room(struct notes *notes, struct gpuvm_queues *q)
+{
+	mt_lock_acquire(&q->lock);
+	while (q->stats.jobs > notes->room) {
+		notes->room = q->stats.jobs + q->stats.jobs / 4;
+		mt_lock_release(&q->lock);
+		smr_heap_free(notes->note);
+		notes->note = smr_heap_alloc(notes->room * sizeof(*notes->note));
+		smr_hook_at(SMR_HOOK_ROOM);
+		mt_lock_acquire(&q->lock);
+		if (!notes->note)
+			return;
+	}
 }
 
 static void put_wait(const struct note *note, FILE *out)
@@ -141,13 +158,7 @@ void bind_vm_dump(struct gpuvm *vm, FILE *out)
 		fprintf(out, "bind queues of %s: none\n", vm->name);
 		return;
 	}
-	mt_lock_acquire(&q->lock);
-	notes.room = q->stats.jobs;
-	mt_lock_release(&q->lock);
-	notes.note = notes.room ? smr_heap_alloc(notes.room * sizeof(*notes.note)) : NULL;
-	if (!notes.note)
-		notes.room = 0;
-	mt_lock_acquire(&q->lock);
+	make_room(&notes, q);
 	note_vm(&notes, q);
 	note_queues(&notes, q);
 	mt_lock_release(&q->lock);

@@ -2,6 +2,8 @@
 /* What is outstanding, in print: why each job has not begun. */
 #include "support/bind_bed.h"
 
+#include "base/hooks.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +69,46 @@ static void what_jobs_wait_for(void **state)
 	end(q);
 }
 
+static struct bind_queue *busy;
+
+/* As another thread might, which is faster. */
+static void submit_meanwhile(enum smr_hook_point point, void *in)
+{
+	while (point == SMR_HOOK_ROOM && busy->submitted < 5)
+		assert_int_equal(submit(busy, "map 20+10=A@0", in, NULL), 0);
+}
+
+/* Those of the last queue are there, however many come into the first. */
+static void jobs_that_come(void **state)
+{
+	struct bind_queue *other;
+	struct fence *in = fence_create();
+	char lines[500];
+
+	(void)state;
+	busy = begin(NULL);
+	other = another();
+	bt.toy.vm.name = "mine";
+	assert_int_equal(submit(busy, "map 10+10=A@0", in, NULL), 0);
+	assert_int_equal(submit(other, "map 30+10=A@0", in, NULL), 0);
+	smr_hook_set_point(submit_meanwhile, in);
+	snprintf(lines, sizeof(lines),
+		 "  queue test: 1 operation, waits for fence %p\n"
+		 "  queue test: 1 operation, waits for fence %p\n"
+		 "  queue test: 1 operation, waits for fence %p\n"
+		 "  queue test: 1 operation, waits for fence %p\n"
+		 "  queue test: 1 operation, waits for fence %p\n"
+		 "  queue another: 1 operation, waits for fence %p\n",
+		 (void *)in, (void *)in, (void *)in, (void *)in, (void *)in, (void *)in);
+	expect_dump("bind queues of mine: 6 jobs outstanding, ", "; 0 threads wait", lines);
+	smr_hook_reset();
+	fence_signal(in);
+	settle(other);
+	fence_put(in);
+	bind_queue_destroy(other);
+	end(busy);
+}
+
 /* There is always the first line. */
 static void no_memory(void **state)
 {
@@ -110,6 +152,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_jobs_wait_for),
+		cmocka_unit_test(jobs_that_come),
 		cmocka_unit_test(no_memory),
 		cmocka_unit_test(banned_or_without_queues),
 	};
