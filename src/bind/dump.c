@@ -77,12 +77,13 @@ static void note_queues(struct notes *notes, const struct gpuvm_queues *q)
 
 static void note_vm(struct notes *notes, const struct gpuvm_queues *q)
 {
+	bool gone = q->closed && q->stats.jobs == 0; /* who closed it keeps both turns */
 	const struct gpuvm_list *link;
 
 	notes->stats = q->stats;
 	notes->over = q->over.nr;
-	notes->running = q->turn[SMRI_BIND_RUN].busy;
-	notes->cleaning = q->turn[SMRI_BIND_CLEAN].busy;
+	notes->running = q->turn[SMRI_BIND_RUN].busy && !gone;
+	notes->cleaning = q->turn[SMRI_BIND_CLEAN].busy && !gone;
 	notes->banned = q->banned;
 	notes->closed = q->closed;
 	notes->waiting = q->sleepers;

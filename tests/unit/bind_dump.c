@@ -127,6 +127,20 @@ static void no_memory(void **state)
 	end(q);
 }
 
+/* It does not seem to be at work for ever. */
+static void closed(void **state)
+{
+	struct bind_queue *q = begin(NULL);
+
+	(void)state;
+	bt.toy.vm.name = "mine";
+	assert_int_equal(submit(q, "map 10+10=A@0", NULL, NULL), 0);
+	assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_DRAIN), 0);
+	expect_dump("bind queues of mine: 0 jobs outstanding, 0 bytes; 0 to be cleaned up",
+		    "; 0 threads wait; closed", "");
+	end(q);
+}
+
 static void banned_or_without_queues(void **state)
 {
 	static const struct toy_config config = { .range = 0x1000 };
@@ -154,6 +168,7 @@ int main(void)
 		cmocka_unit_test(what_jobs_wait_for),
 		cmocka_unit_test(jobs_that_come),
 		cmocka_unit_test(no_memory),
+		cmocka_unit_test(closed),
 		cmocka_unit_test(banned_or_without_queues),
 	};
 
