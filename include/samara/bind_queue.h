@@ -255,7 +255,7 @@ MT_API void bind_vm_stats(struct gpuvm *vm, struct bind_stats *stats);
 /*
  * Prints, for whoever wonders why nothing moves, the jobs of each queue that have not begun, in
  * their order, and what each waits for. One line each; the form may change. CONTEXT: ALLOC yes (out
- * of memory it prints the first line alone). No lock is held while it prints.
+ * of memory it prints the first line alone, which says so). No lock is held while it prints.
  */
 MT_API void bind_vm_dump(struct gpuvm *vm, FILE *out);
 

@@ -28,6 +28,7 @@ struct notes {
 	struct bind_stats stats;
 	unsigned long over, waiting; /* jobs to be cleaned up; threads */
 	bool running, cleaning, banned, closed;
+	bool lacking; /* jobs have no notes */
 };
 
 static void note_fence(struct note *note, const struct smri_bind_job *job)
@@ -65,7 +66,7 @@ static void note_queues(struct notes *notes, const struct gpuvm_queues *q)
 	const struct smri_bind_job *job;
 	struct gpuvm_list *link;
 
-	if (!notes->note)
+	if (notes->lacking)
 		return;
 	smr_list_for_each(link, &q->queues)
 	{
@@ -104,7 +105,8 @@ static void make_room(struct notes *notes, struct gpuvm_queues *q)
 		notes->note = smr_heap_alloc(notes->room * sizeof(*notes->note));
 		smr_hook_at(SMR_HOOK_ROOM);
 		mt_lock_acquire(&q->lock);
-		if (!notes->note)
+		notes->lacking = !notes->note;
+		if (notes->lacking)
 			return;
 	}
 }
@@ -145,7 +147,8 @@ static void put_notes(const struct gpuvm *vm, const struct notes *notes, FILE *o
 	fputs(notes->running ? "; a run under way" : "", out);
 	fputs(notes->cleaning ? "; a clean-up under way" : "", out);
 	fputs(notes->banned ? "; banned" : "", out);
-	fputs(notes->closed ? "; closed\n" : "\n", out);
+	fputs(notes->closed ? "; closed" : "", out);
+	fputs(notes->lacking ? "; no memory for a list of them\n" : "\n", out);
 	for (unsigned long i = 0; i < notes->nr; i++)
 		put_note(&notes->note[i], out);
 }

@@ -109,7 +109,7 @@ static void jobs_that_come(void **state)
 	end(busy);
 }
 
-/* There is always the first line. */
+/* There is always the first line, which says that there is no more. */
 static void no_memory(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -119,7 +119,8 @@ static void no_memory(void **state)
 	bt.toy.vm.name = "mine";
 	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
 	memfault_none();
-	expect_dump("bind queues of mine: 1 jobs outstanding, ", "", "");
+	expect_dump("bind queues of mine: 1 jobs outstanding, ", "; no memory for a list of them",
+		    "");
 	memfault_ok();
 	fence_signal(in);
 	settle(q);
