@@ -18,6 +18,7 @@ struct maple_tree few = MTREE_INIT(few, MT_FLAGS_ALLOC_RANGE);
 struct maple_tree pages = MTREE_INIT(pages, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
 struct maple_tree bytes = MTREE_INIT(bytes, 0);
 struct maple_tree wide = MTREE_INIT(wide, 0);
+struct maple_tree alike = MTREE_INIT(alike, MT_FLAGS_USE_RCU);
 
 static void store(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry)
 {
@@ -40,6 +41,16 @@ static void join(void)
 	for (unsigned long i = 0; i < 1000; i += 6)
 		store(&pages, i * 0x4000 + (i ? -0x3000UL : 0), i * 0x4000 + 0x3fff,
 		      xa_mk_value(10000 + i));
+}
+
+/* A leaf with a range in pieces, and an entry that looks like the mark of these. */
+static void look_alike(void)
+{
+	for (unsigned long i = 0; i < 10; i++)
+		store(&alike, i * 0x4000, i * 0x4000 + 0xfff, xa_mk_value(i));
+	mtree_erase(&alike, 0x8000);
+	store(&alike, 0x5000, 0xbfff, xa_mk_value(10));
+	store(&alike, 0xd000, 0xffff, xa_mk_internal(0x4000 | 257));
 }
 
 static void list(const char *name, struct maple_tree *mt)
@@ -81,12 +92,14 @@ int main(void)
 	join();
 	fill(&bytes, 0x1000001, 0x11);
 	fill(&wide, 0x1003123456789b, 0x11);
+	look_alike();
 	list("empty", &empty);
 	list("single", &single);
 	list("few", &few);
 	list("pages", &pages);
 	list("bytes", &bytes);
 	list("wide", &wide);
+	list("alike", &alike);
 	fflush(stdout);
 	mtree_lock(&few);
 	ready();

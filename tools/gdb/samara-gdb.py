@@ -19,7 +19,7 @@ BOUNDS_AT = 16
 ALL_KEYS = 2**64 - 1
 SIGN = 2**63
 DEPTH_MAX = 16
-JOINED = 2  # in a leaf's mark: some ranges go on from the ones before
+JOINED = 2  # among what a leaf says of itself: some ranges go on from the ones before
 ZERO_ENTRY = 257 << 2 | 2
 # In ma_flags, and where struct maple_tree has its lock.
 ALLOC_RANGE, USE_RCU, LOCK_EXTERN = 0x01, 0x02, 0x300
@@ -53,7 +53,7 @@ class Node:
         form, capacity, self.leaf = KINDS.get(enode & KIND_MASK, (None, 0, False))
         if enode & 3 != 2 or not form:
             raise Broken(f"{enode:#x} is no pointer to a node")
-        base, shift, count, self.mark = read(address, "QBBB")
+        base, shift, count, self.says = read(address, "QBBB")
         if not 0 < count <= capacity or shift > 63:
             raise Broken(f"what is at {address:#x} is no node")
         bounds = read(address + BOUNDS_AT, f"{count - 1}{form}")
@@ -71,15 +71,29 @@ class Node:
         return zip(self.starts, self.ends, self.slots)
 
 
-def joined(entry):
-    return entry & 0xFFFF == ZERO_ENTRY and entry != ZERO_ENTRY
+def is_mapped(address):
+    try:
+        read(address, "B")
+        return True
+    except Broken:
+        return False
+
+
+def joined_mark(node):
+    """What says in that leaf that a range goes on: an address in the library, the same everywhere. An
+internal entry may look like it, but is hardly an address."""
+    alike = {slot for slot in node.slots if slot & 0xFFFF == ZERO_ENTRY != slot}
+    if not node.says & JOINED or not alike:
+        return None
+    return max(alike, key=lambda slot: (len(alike) > 1 and is_mapped(slot), slot))
 
 
 def leaf_ranges(node):
     """Pieces of a range, or of a gap, put together."""
     first, last, held = None, None, None
+    mark = joined_mark(node)
     for start, end, entry in node.children():
-        if first is not None and (joined(entry) and node.mark & JOINED or entry == held == 0):
+        if first is not None and (entry == mark or entry == held == 0):
             last = end
             continue
         if first is not None:
