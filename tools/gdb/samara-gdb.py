@@ -5,10 +5,11 @@
     mt-dump TREE [FIRST [LAST]]     the same, one to a line, of all keys or of some
     print $mt_load(TREE, KEY)       what mtree_load() would return
 
-TREE is a struct maple_tree or the address of one. Memory is read and nothing is called, so core files
-do, and so does a library without debug information. What is read is checked: of a tree that somebody
-has written over, the rest is shown. A thread that is stopped amid a store to a tree in plain mode may
-have a leaf half written; in RCU mode what is shown is what readers see."""
+TREE is a struct maple_tree or the address of one; mt-dump wants quotes around what has spaces in it.
+Memory is read and nothing is called, so core files do, and so does a library without debug
+information. What is read is checked: of a tree that somebody has written over, the rest is shown. A
+thread that is stopped amid a store to a tree in plain mode may have a leaf half written; in RCU mode
+what is shown is what readers see."""
 
 import struct
 
@@ -30,6 +31,8 @@ WAITERS = 1 << 31
 KIND_MASK = 0x1FC
 KINDS = {132: ("h", 45, True), 136: ("i", 31, False), 180: ("i", 41, True), 208: ("q", 25, False),
          260: ("q", 31, True)}
+OTHER_THINGS = (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION, gdb.TYPE_CODE_PTR, gdb.TYPE_CODE_ARRAY,
+                gdb.TYPE_CODE_FUNC)
 
 
 class Broken(Exception):
@@ -120,17 +123,37 @@ def ranges_below(enode, first, last, window, depth=1):
             yield from ranges_below(slot, start, end, window, depth + 1)
 
 
+def is_tree(kind):
+    return kind.code == gdb.TYPE_CODE_STRUCT and kind.tag == "maple_tree"
+
+
+def may_be_at(kind):
+    """May the address of something of that type be a tree's? Of what has no type it may."""
+    return is_tree(kind) or kind.code not in OTHER_THINGS
+
+
+def address_of(value):
+    """Where the tree is that @value is, or is the address of."""
+    kind = value.type.strip_typedefs()
+    if kind.code in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
+        value = value.referenced_value()
+        kind = value.type.strip_typedefs()
+    if is_tree(kind):
+        if value.address is None:
+            raise gdb.GdbError("That tree is not in memory.")
+        return int(value.address)
+    if kind.code == gdb.TYPE_CODE_PTR and may_be_at(kind.target().strip_typedefs()):
+        return int(value)
+    if kind.code == gdb.TYPE_CODE_INT:
+        return int(value) & ALL_KEYS
+    raise gdb.GdbError(f"That is no struct maple_tree, nor the address of one, but {value.type}.")
+
+
 class Tree:
     """@value: a struct maple_tree, or its address, as gdb has it."""
 
     def __init__(self, value):
-        if value.type.strip_typedefs().code in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
-            value = value.referenced_value()
-        if value.type.strip_typedefs().code == gdb.TYPE_CODE_STRUCT:
-            value = value.address
-            if value is None:
-                raise gdb.GdbError("That tree is not in memory.")
-        self.address = int(value)
+        self.address = address_of(value)
         try:
             self.root, self.flags = read(self.address, "QI")
             self.lock = read(self.address + LOCK_AT, "I")[0]
@@ -191,19 +214,30 @@ class TreePrinter:
 
 def printer(value):
     kind = value.type.strip_typedefs()
-    if kind.code == gdb.TYPE_CODE_STRUCT and kind.tag == "maple_tree" and value.address is not None:
+    if is_tree(kind) and value.address is not None:
         return TreePrinter(value)
     return None
 
 
+def plainly(invoke):
+    """gdb reports errors in what the user asks for as if they were in here: not so."""
+    def invoked(*args):
+        try:
+            return invoke(*args)
+        except gdb.error as why:
+            raise gdb.GdbError(str(why)) from None
+    return invoked
+
+
 class Dump(gdb.Command):
     """The ranges of a maple tree: mt-dump TREE [FIRST [LAST]].
-TREE is a struct maple_tree or the address of one. Without FIRST all keys are looked at, without LAST
+TREE is a struct maple_tree or the address of one, in quotes if there are spaces in it. Without FIRST all keys are looked at, without LAST
 that key alone; what is found may reach over them."""
 
     def __init__(self):
         super().__init__("mt-dump", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
 
+    @plainly
     def invoke(self, argument, from_tty):
         self.dont_repeat()
         words = gdb.string_to_argv(argument)
@@ -224,8 +258,11 @@ class Load(gdb.Function):
     def __init__(self):
         super().__init__("mt_load")
 
-    def invoke(self, tree, key):
-        key = int(key) & ALL_KEYS
+    @plainly
+    def invoke(self, *args):
+        if len(args) != 2:
+            raise gdb.GdbError("Usage: $mt_load(TREE, KEY)")
+        tree, key = args[0], int(args[1]) & ALL_KEYS
         for _, _, entry in Tree(tree).ranges(key, key):
             if isinstance(entry, Broken):
                 raise gdb.GdbError(f"{entry}.")
