@@ -516,7 +516,10 @@ MT_API struct gpuva *gpuvm_next_va(struct gpuvm *vm, const struct gpuva *va, uin
 #define gpuvm_for_each_va_safe(va, next, vm) \
 	gpuvm_for_each_va_range_safe(va, next, vm, 0, UINT64_MAX)
 
-/* Prints the VM, and each of its mappings on a line. The form may change. */
+/*
+ * Prints the VM, and each of its mappings on a line. The form may change. CONTEXT: as the others;
+ * but that lock is held, or that section open, while it prints, which may wait and allocate.
+ */
 MT_API void gpuvm_dump(struct gpuvm *vm, FILE *out);
 
 enum gpuvm_hole {
