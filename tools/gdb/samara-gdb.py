@@ -231,8 +231,8 @@ def plainly(invoke):
 
 class Dump(gdb.Command):
     """The ranges of a maple tree: mt-dump TREE [FIRST [LAST]].
-TREE is a struct maple_tree or the address of one, in quotes if there are spaces in it. Without FIRST all keys are looked at, without LAST
-that key alone; what is found may reach over them."""
+TREE is a struct maple_tree or the address of one, in quotes if there are spaces in it. Without FIRST
+all keys are looked at, without LAST that key alone; what is found may reach over them."""
 
     def __init__(self):
         super().__init__("mt-dump", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
