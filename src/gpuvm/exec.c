@@ -312,6 +312,7 @@ int gpuvm_validate(struct gpuvm *vm, struct gpuvm_exec *exec)
 
 	if (!vm->ops->vm_bo_validate)
 		return -EOPNOTSUPP;
+	gpuvm_resv_assert_held(vm);
 	smri_walk_begin(&walk, vm, true);
 	while (!err && (vm_bo = smri_walk_next(&walk)) != NULL)
 		err = validate_pair(vm_bo, exec);

@@ -3,6 +3,7 @@
  * Pairs: how many there are, who counts them, what they are linked to, and the lists of external
  * and evicted ones.
  */
+#include "support/child.h"
 #include "support/cm.h"
 
 #include "gpuvm/object.h"
@@ -409,6 +410,26 @@ static void pairs_dropped(void **state)
 	}
 }
 
+static int validate_locked(void *locked)
+{
+	if (locked && gpuvm_exec_lock(&exec))
+		return 1;
+	return gpuvm_validate(&toy.vm, &exec) != 0;
+}
+
+/* In particular not all that is evicted for what came unlocked. */
+static void validating_an_unlocked_vm_is_caught(void **state)
+{
+	(void)state;
+	for (unsigned int flags = 0; flags <= GPUVM_RESV_PROTECTED; flags++) {
+		set_up_pairs(flags);
+		ops.vm_bo_validate = validate_and_put;
+		assert_true(child_aborts(validate_locked, NULL));
+		assert_false(child_aborts(validate_locked, &toy));
+		tear_down_pairs();
+	}
+}
+
 static void evict_default(void **state)
 {
 	(void)state;
@@ -572,6 +593,8 @@ static void hiding(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* First: it forks, and there is no other thread yet. */
+		cmocka_unit_test(validating_an_unlocked_vm_is_caught),
 		cmocka_unit_test(one_pair),
 		cmocka_unit_test(spare_pairs),
 		cmocka_unit_test(pairs_outlive_readers),
