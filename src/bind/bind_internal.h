@@ -35,8 +35,8 @@ struct smri_bind_sync {
 	struct smr_pool_obj obj;
 	struct fence_cb cb;
 	struct fence *fence;
-	struct timeline *timeline;
-	uint64_t value;
+	struct timeline *timeline; /* of an out-fence */
+	uint64_t value;            /* of a timeline; where an in-fence is its, for bind_vm_dump() */
 	struct smri_bind_job *job;
 };
 

@@ -126,8 +126,7 @@ static void put_wait(const struct note *note, FILE *out)
 
 static void put_note(const struct note *note, FILE *out)
 {
-	fprintf(out, "  queue %s: %lu operation%s, ", note->queue, note->ops,
-		note->ops == 1 ? "" : "s");
+	fprintf(out, "  queue %s: operations %lu, ", note->queue, note->ops);
 	if (!note->accepted)
 		fputs("being submitted", out);
 	else if (note->cancel)
@@ -141,14 +140,14 @@ static void put_note(const struct note *note, FILE *out)
 
 static void put_notes(const struct gpuvm *vm, const struct notes *notes, FILE *out)
 {
-	fprintf(out, "bind queues of %s: %lu jobs outstanding, %zu bytes", vm->name,
-		notes->stats.jobs, notes->stats.bytes);
-	fprintf(out, "; %lu to be cleaned up; %lu threads wait", notes->over, notes->waiting);
-	fputs(notes->running ? "; a run under way" : "", out);
-	fputs(notes->cleaning ? "; a clean-up under way" : "", out);
-	fputs(notes->banned ? "; banned" : "", out);
-	fputs(notes->closed ? "; closed" : "", out);
-	fputs(notes->lacking ? "; no memory for a list of them\n" : "\n", out);
+	fprintf(out, "bind queues of %s: jobs %lu, bytes %zu, to be cleaned up %lu", vm->name,
+		notes->stats.jobs, notes->stats.bytes, notes->over);
+	fprintf(out, ", threads waiting %lu", notes->waiting);
+	fputs(notes->running ? ", a run under way" : "", out);
+	fputs(notes->cleaning ? ", a clean-up under way" : "", out);
+	fputs(notes->banned ? ", banned" : "", out);
+	fputs(notes->closed ? ", closed" : "", out);
+	fputs(notes->lacking ? ", no memory for a list of the jobs\n" : "\n", out);
 	for (unsigned long i = 0; i < notes->nr; i++)
 		put_note(&notes->note[i], out);
 }

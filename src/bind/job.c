@@ -208,7 +208,7 @@ static int add_in(struct smri_bind_job *j, struct smr_pool_list *records,
 		return -ENOMEM;
 	sync = smr_pool_get(records);
 	sync->fence = f;
-	sync->value = in->fence ? 0 : in->value; /* for people */
+	sync->value = in->fence ? 0 : in->value;
 	sync->job = j;
 	smr_pool_list_add(&j->in, &sync->obj);
 	return 0;

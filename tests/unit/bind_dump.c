@@ -7,6 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+static struct bind_queue *begin_mine(void)
+{
+	struct bind_queue *q = begin(NULL);
+
+	bt.toy.vm.name = "mine";
+	return q;
+}
 
 /* What follows the first line, which begins with @head and ends with @tail. */
 static void expect_dump(const char *head, const char *tail, const char *lines)
@@ -29,7 +38,7 @@ static void expect_dump(const char *head, const char *tail, const char *lines)
 
 static void what_jobs_wait_for(void **state)
 {
-	struct bind_queue *q = begin(NULL), *other = another();
+	struct bind_queue *q = begin_mine(), *other = another();
 	struct fence *in = fence_create(), *second = fence_create();
 	struct timeline *tl = timeline_create("test", 3);
 	struct bind_sync both[] = { { .fence = in }, { .fence = second } };
@@ -39,29 +48,28 @@ static void what_jobs_wait_for(void **state)
 	char lines[500];
 
 	(void)state;
-	bt.toy.vm.name = "mine";
-	expect_dump("bind queues of mine: 0 jobs outstanding, 0 bytes;", "", "");
+	expect_dump("bind queues of mine: jobs 0, bytes 0,", "", "");
 	assert_int_equal(bind_toy_submit_job(q, &bt, "map 10+10=A@0; unmap 11+1", &two), 0);
 	assert_int_equal(submit(q, "map 20+10=A@0", NULL, NULL), 0);
 	assert_int_equal(bind_toy_submit_job(other, &bt, "map 30+10=A@0", &late), 0);
 	seven = (void *)((struct smri_bind_job *)other->jobs.head)->in.head;
 	snprintf(lines, sizeof(lines),
-		 "  queue test: 2 operations, waits for fence %p and 1 more\n"
-		 "  queue test: 1 operation, waits for the job before it\n"
-		 "  queue another: 1 operation, waits for value 7 of a timeline, fence %p\n",
+		 "  queue test: operations 2, waits for fence %p and 1 more\n"
+		 "  queue test: operations 1, waits for the job before it\n"
+		 "  queue another: operations 1, waits for value 7 of a timeline, fence %p\n",
 		 (void *)in, (void *)seven->fence);
-	expect_dump("bind queues of mine: 3 jobs outstanding, ", "; 0 threads wait", lines);
+	expect_dump("bind queues of mine: jobs 3, ", ", threads waiting 0", lines);
 	fence_signal(in);
 	snprintf(lines, sizeof(lines),
-		 "  queue test: 2 operations, waits for fence %p\n"
-		 "  queue test: 1 operation, waits for the job before it\n",
+		 "  queue test: operations 2, waits for fence %p\n"
+		 "  queue test: operations 1, waits for the job before it\n",
 		 (void *)second);
 	timeline_signal(tl, 7);
 	settle(other);
-	expect_dump("bind queues of mine: 2 jobs outstanding, ", "", lines);
+	expect_dump("bind queues of mine: jobs 2, ", "", lines);
 	fence_signal(second);
 	settle(q);
-	expect_dump("bind queues of mine: 0 jobs outstanding, 0 bytes;", "", "");
+	expect_dump("bind queues of mine: jobs 0, bytes 0,", "", "");
 	fence_put(in);
 	fence_put(second);
 	timeline_put(tl);
@@ -86,21 +94,20 @@ static void jobs_that_come(void **state)
 	char lines[500];
 
 	(void)state;
-	busy = begin(NULL);
+	busy = begin_mine();
 	other = another();
-	bt.toy.vm.name = "mine";
 	assert_int_equal(submit(busy, "map 10+10=A@0", in, NULL), 0);
 	assert_int_equal(submit(other, "map 30+10=A@0", in, NULL), 0);
 	smr_hook_set_point(submit_meanwhile, in);
 	snprintf(lines, sizeof(lines),
-		 "  queue test: 1 operation, waits for fence %p\n"
-		 "  queue test: 1 operation, waits for fence %p\n"
-		 "  queue test: 1 operation, waits for fence %p\n"
-		 "  queue test: 1 operation, waits for fence %p\n"
-		 "  queue test: 1 operation, waits for fence %p\n"
-		 "  queue another: 1 operation, waits for fence %p\n",
+		 "  queue test: operations 1, waits for fence %p\n"
+		 "  queue test: operations 1, waits for fence %p\n"
+		 "  queue test: operations 1, waits for fence %p\n"
+		 "  queue test: operations 1, waits for fence %p\n"
+		 "  queue test: operations 1, waits for fence %p\n"
+		 "  queue another: operations 1, waits for fence %p\n",
 		 (void *)in, (void *)in, (void *)in, (void *)in, (void *)in, (void *)in);
-	expect_dump("bind queues of mine: 6 jobs outstanding, ", "; 0 threads wait", lines);
+	expect_dump("bind queues of mine: jobs 6, ", ", threads waiting 0", lines);
 	smr_hook_reset();
 	fence_signal(in);
 	settle(other);
@@ -112,15 +119,13 @@ static void jobs_that_come(void **state)
 /* There is always the first line, which says that there is no more. */
 static void no_memory(void **state)
 {
-	struct bind_queue *q = begin(NULL);
+	struct bind_queue *q = begin_mine();
 	struct fence *in = fence_create();
 
 	(void)state;
-	bt.toy.vm.name = "mine";
 	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
 	memfault_none();
-	expect_dump("bind queues of mine: 1 jobs outstanding, ", "; no memory for a list of them",
-		    "");
+	expect_dump("bind queues of mine: jobs 1, ", ", no memory for a list of the jobs", "");
 	memfault_ok();
 	fence_signal(in);
 	settle(q);
@@ -131,32 +136,47 @@ static void no_memory(void **state)
 /* It does not seem to be at work for ever. */
 static void closed(void **state)
 {
-	struct bind_queue *q = begin(NULL);
+	struct bind_queue *q = begin_mine();
 
 	(void)state;
-	bt.toy.vm.name = "mine";
 	assert_int_equal(submit(q, "map 10+10=A@0", NULL, NULL), 0);
 	assert_int_equal(bind_vm_close(&bt.toy.vm, BIND_DRAIN), 0);
-	expect_dump("bind queues of mine: 0 jobs outstanding, 0 bytes; 0 to be cleaned up",
-		    "; 0 threads wait; closed", "");
+	expect_dump("bind queues of mine: jobs 0, bytes 0, to be cleaned up 0",
+		    ", threads waiting 0, closed", "");
 	end(q);
 }
 
-static void banned_or_without_queues(void **state)
+/* Of one queue, whose first job runs: the second, and what becomes of it. */
+static void a_run_under_way(void **state)
 {
-	static const struct toy_config config = { .range = 0x1000 };
-	struct bind_queue *q = begin(NULL);
-	struct fence *in = fence_create();
+	struct bind_queue *q = begin_mine();
+	struct fence *block = fence_create();
 
 	(void)state;
-	bt.toy.vm.name = "mine";
-	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+	bt.block = block;
+	assert_int_equal(submit(q, "map 10+10=A@0", NULL, NULL), 0);
+	assert_int_equal(submit(q, "map 20+10=A@0; unmap 21+1", NULL, NULL), 0);
+	while (now(&bt.blocked) == 0)
+		usleep(100);
+	expect_dump("bind queues of mine: jobs 2, ", ", a run under way",
+		    "  queue test: operations 2, can begin\n");
 	bind_queue_cancel(q);
-	settle(q);
+	expect_dump("bind queues of mine: jobs 2, ", ", a run under way",
+		    "  queue test: operations 2, to be cancelled\n");
 	bind_vm_ban(&bt.toy.vm);
-	expect_dump("bind queues of mine: 0 jobs outstanding, 0 bytes;", "; banned", "");
-	fence_put(in);
+	expect_dump("bind queues of mine: jobs 2, ", ", a run under way, banned",
+		    "  queue test: operations 2, to be cancelled\n");
+	fence_signal(block);
+	settle(q);
+	fence_put(block);
 	end(q);
+}
+
+static void no_queues(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000 };
+
+	(void)state;
 	assert_int_equal(toy_init(&bt.toy, &config), 0);
 	bt.toy.vm.name = "plain";
 	expect_dump("bind queues of plain: none", "", "");
@@ -166,11 +186,9 @@ static void banned_or_without_queues(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_jobs_wait_for),
-		cmocka_unit_test(jobs_that_come),
-		cmocka_unit_test(no_memory),
-		cmocka_unit_test(closed),
-		cmocka_unit_test(banned_or_without_queues),
+		cmocka_unit_test(what_jobs_wait_for), cmocka_unit_test(jobs_that_come),
+		cmocka_unit_test(no_memory),          cmocka_unit_test(closed),
+		cmocka_unit_test(a_run_under_way),    cmocka_unit_test(no_queues),
 	};
 
 	return cmocka_run_group_tests_name("bind_dump", tests, NULL, NULL);
