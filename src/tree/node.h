@@ -40,6 +40,9 @@
  * Unused bounds hold the largest value, above every key, so that a search compares all of them and
  * needs no count.
  *
+ * What reads nodes beside the library, and so has all this once more: tools/gdb/samara-gdb.py, and
+ * of leaves the public header.
+ *
  * Slots hold entries in leaves, enodes in inner nodes. A gap figure stands for the largest gap
  * below its child (gap.h); the figures of a node's own children are kept, its own is in its parent.
  *
