@@ -114,7 +114,7 @@ static void hold_up(int signal)
 static timer_t be_held_up(struct worker *w)
 {
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
-	struct itimerspec often = { { .tv_nsec = 50000 + 1000 * (long)w->id }, { .tv_nsec = 1 } };
+	struct itimerspec often = { { .tv_nsec = 100000 + 1000 * (long)w->id }, { .tv_nsec = 1 } };
 	timer_t timer;
 
 	event.sigev_notify_thread_id = gettid();
