@@ -259,7 +259,7 @@ static void a_large_tree_that_is_gone_leaves_one_chunk(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < 2; i++) {
-		grow(&tree, 0, 200000);
+		grow(&tree, 0, 100000);
 		assert_true(stats().chunks >= 2);
 		if (i == 0)
 			mtree_destroy(&tree);

@@ -188,14 +188,17 @@ static unsigned long edge(struct base *base, struct rng *rng)
 	return key;
 }
 
-static void across_leaves(const struct layout *layout, unsigned long n, unsigned int order,
-			  uint64_t tries)
+/* Returns how tall the tree is. */
+static unsigned int across_leaves(const struct layout *layout, unsigned long n, unsigned int order,
+				  uint64_t tries)
 {
 	struct range_model model;
 	struct base base;
 	uint64_t seed = env_seed();
+	unsigned int height;
 
 	make_base(&base, layout, n, order);
+	height = mt_height(&base.tree);
 	rm_init(&model);
 	for (uint64_t t = 0; t < tries; t++) {
 		struct rng rng = rng_make(seed + n, t);
@@ -214,6 +217,7 @@ static void across_leaves(const struct layout *layout, unsigned long n, unsigned
 	}
 	rm_destroy(&model);
 	drop_base(&base);
+	return height;
 }
 
 static void tall_pages(void **state)
@@ -249,8 +253,8 @@ static void four_levels(void **state)
 	static const struct layout layout = { "apart", 100, 20, 10, MT_FLAGS_ALLOC_RANGE };
 
 	(void)state;
-	across_leaves(&layout, 40000, 0, env_scaled(30));
-	across_leaves(&layout, 40000, 1, env_scaled(30));
+	assert_int_equal(across_leaves(&layout, 20000, 0, env_scaled(30)), 4);
+	assert_int_equal(across_leaves(&layout, 20000, 1, env_scaled(30)), 4);
 }
 
 /* ---- Whole subtrees ---- */

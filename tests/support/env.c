@@ -49,7 +49,7 @@ uint64_t env_scaled(uint64_t n)
 
 unsigned int env_stride(void)
 {
-	return env_scaled(100) < 10 ? 5 : 1;
+	return env_scaled(100) < 100 ? 5 : 1;
 }
 
 uint64_t env_ops(uint64_t ops)

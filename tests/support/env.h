@@ -17,7 +17,7 @@ uint64_t env_ops(uint64_t ops);
 uint64_t env_scaled(uint64_t n);
 /*
  * Of a list of cases that one thread goes through, every how many-th is to be: all, or, at a scale
- * below 10, every fifth. Five shares no factor with the numbers of flags and modes that such lists
+ * below 100, every fifth. Five shares no factor with the numbers of flags and modes that such lists
  * are made of: what is left is spread over all of them.
  */
 unsigned int env_stride(void);

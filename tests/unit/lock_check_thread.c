@@ -8,7 +8,6 @@
 #include "base/sanitizer.h"
 #include "lock/check_internal.h"
 #include "support/child.h"
-#include "support/env.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -239,7 +238,7 @@ static void threads_beyond_go_unwatched(void **state)
 
 	(void)state;
 	/* ThreadSanitizer is ten seconds about so many threads. */
-	if (env_stride() > 1)
+	if (SMR_TSAN)
 		skip();
 	lockcheck_set_handler(NULL, NULL);
 	status = child_status(too_many_threads, NULL, text, sizeof(text));

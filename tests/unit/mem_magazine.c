@@ -131,7 +131,7 @@ static void large_tree_ends(unsigned int flags)
 
 	mt_init_flags(&tree, flags);
 	assert_int_equal(mt_set_mem(&tree, mem), 0);
-	for (unsigned long i = 0; i < 300000; i++)
+	for (unsigned long i = 0; i < 200000; i++)
 		assert_int_equal(mtree_store(&tree, 2 * i, xa_mk_value(i), GFP_KERNEL), 0);
 	assert_true(stats_of(mem).chunks > 2);
 	mtree_destroy(&tree);

@@ -268,7 +268,7 @@ static void a_tree_that_is_gone_leaves_one_chunk(void **state)
 
 	(void)state;
 	assert_int_equal(mt_set_mem(&tree, mem), 0);
-	for (unsigned long i = 0; i < 200000; i++)
+	for (unsigned long i = 0; i < 100000; i++)
 		assert_int_equal(
 			mtree_store_range(&tree, 8 * i, 8 * i + 3, xa_mk_value(i), GFP_KERNEL), 0);
 	mt_mem_stats(mem, &stats);

@@ -60,9 +60,8 @@ static void share_ranges(void **state)
 	};
 
 	(void)state;
-	for (unsigned int i = 0; i < ARRAY_SIZE(all); i++)
-		for (uint64_t seed = 0; seed < 6; seed++)
-			change(&all[i], seed & 1 ? RCU_TREE : MT_FLAGS_ALLOC_RANGE, seed);
+	for (unsigned int i = 0; i < 6 * ARRAY_SIZE(all); i += env_stride())
+		change(&all[i / 6], i & 1 ? RCU_TREE : MT_FLAGS_ALLOC_RANGE, i % 6);
 	expect_no_nodes();
 }
 

@@ -388,7 +388,7 @@ static void stayer_end(struct stayer *s)
  */
 static void begins_in(struct bed *bed, unsigned long n)
 {
-	unsigned long nr = 400, batch = 8;
+	unsigned long nr = 160, batch = 8;
 	struct stayer stayer;
 
 	assert_int_equal(mt_credits_set_batch(&bed->c, batch), 0);

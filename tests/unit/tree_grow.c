@@ -70,7 +70,7 @@ static void in_any_direction(void **state)
 	static const unsigned int flags[] = { MT_FLAGS_ALLOC_RANGE, RCU_TREE };
 
 	(void)state;
-	for (unsigned int i = 0; i < 8 * 2 * ARRAY_SIZE(unit); i++) {
+	for (unsigned int i = 0; i < 8 * 2 * ARRAY_SIZE(unit); i += env_stride()) {
 		struct growth g = { i & 1, i & 2, i & 4 };
 
 		grows(&g, flags[i / 8 % 2], unit[i / 16]);
