@@ -10,6 +10,7 @@
 #include "bind/bind_internal.h"
 #include "support/env.h"
 #include "support/gpuvm_toy.h"
+#include "support/hoard.h"
 #include "support/memfault.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
@@ -19,8 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CRUMBS = 64, OPS = 200, OBJECTS = 2 };
-#define ENTRY xa_mk_value(7)
+enum { OPS = 200, OBJECTS = 2 };
 
 /*
  * What a page is part of: no mapping, or one that begins there, or before. The offset is the page's
@@ -30,7 +30,7 @@ enum { NOTHING, BEGINS, GOES_ON };
 
 static struct {
 	struct mt_mem *mem;
-	struct maple_tree filler, crumbs[CRUMBS];
+	struct smr_nodes hoard;
 	struct gpuvm vm;
 	struct gpuvm_object resv, objs[OBJECTS];
 	struct bind_queue *q;
@@ -85,33 +85,9 @@ static void model_apply(const struct bind_op *op)
 
 /* ---- Small world ---- */
 
-/* Until an insertion is refused, and then node by node until there is none. */
-static void use_up_arena(void)
-{
-	int err = 0;
-
-	for (unsigned long i = 0; !err; i++)
-		err = mtree_store_range(&w.filler, 3 * i, 3 * i + 1, ENTRY, GFP_KERNEL);
-	assert_int_equal(err, -ENOMEM);
-	err = 0;
-	for (unsigned int i = 0; i < CRUMBS && !err; i++)
-		err = mtree_store(&w.crumbs[i], 5, ENTRY, GFP_KERNEL);
-	assert_int_equal(err, -ENOMEM);
-}
-
 static void free_vm(struct gpuvm *vm)
 {
 	(void)vm;
-}
-
-static void begin_trees(void)
-{
-	mt_init_flags(&w.filler, 0);
-	assert_int_equal(mt_set_mem(&w.filler, w.mem), 0);
-	for (unsigned int i = 0; i < CRUMBS; i++) {
-		mt_init_flags(&w.crumbs[i], 0);
-		assert_int_equal(mt_set_mem(&w.crumbs[i], w.mem), 0);
-	}
 }
 
 /* A strict VM of @pages. */
@@ -128,7 +104,6 @@ static void begin_amply(unsigned long pages, unsigned long mappings, unsigned lo
 	w.obj = calloc(pages + 1, 1);
 	w.mem = mt_mem_create((2 + mappings / 8192) * MT_CHUNK_SIZE, NULL);
 	assert_non_null(w.mem);
-	begin_trees();
 	gpuvm_object_init(&w.resv, 0, NULL, NULL);
 	for (unsigned int i = 0; i < OBJECTS; i++)
 		gpuvm_object_init(&w.objs[i], 0, w.resv.resv, NULL);
@@ -145,7 +120,7 @@ static void begin_amply(unsigned long pages, unsigned long mappings, unsigned lo
 static void begin(unsigned long pages, unsigned long mappings, unsigned long ops)
 {
 	begin_amply(pages, mappings, ops);
-	use_up_arena();
+	hoard_all(w.mem, &w.hoard, GFP_KERNEL);
 }
 
 static struct bind_stats stats(void)
@@ -203,9 +178,7 @@ static void end(void)
 		gpuvm_object_put(&w.objs[i]);
 	}
 	gpuvm_object_put(&w.resv);
-	mtree_destroy(&w.filler);
-	for (unsigned int i = 0; i < CRUMBS; i++)
-		mtree_destroy(&w.crumbs[i]);
+	hoard_give(w.mem, &w.hoard);
 	mt_mem_barrier(w.mem);
 	assert_int_equal(nodes_in_use(w.mem), 0);
 	mt_mem_stats(w.mem, &mem);
@@ -286,7 +259,7 @@ static unsigned long nth(enum order order, unsigned long i, unsigned long n)
 
 static void every_mapping_goes(void **state)
 {
-	/* Primes, so that any step reaches all; and room for what the jobs under way may come to. */
+	/* Primes, so that any step reaches all; with room for what jobs under way may come to. */
 	const unsigned long n = env_stride() > 1 ? 251 : 5003;
 
 	(void)state;
@@ -439,7 +412,7 @@ static void objects_go_while_there_is_memory(void **state)
 	compare();
 	submit_good((struct bind_op){ .type = BIND_UNMAP_ALL, .obj = &w.objs[0] });
 	compare();
-	use_up_arena();
+	hoard_all(w.mem, &w.hoard, GFP_KERNEL);
 	fill(n);
 	compare();
 	end();

@@ -7,6 +7,7 @@
 
 #include "support/env.h"
 #include "support/guard.h"
+#include "support/hoard.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
 #include "support/units.h"
@@ -17,7 +18,6 @@
 #include <unistd.h>
 
 #define HOGS 40
-#define CRUMBS 100
 #define NEW xa_mk_value(7)
 
 /*
@@ -27,7 +27,8 @@
 
 struct small_world {
 	struct mt_mem *mem;
-	struct maple_tree tree, filler, crumbs[CRUMBS], hogs[HOGS];
+	struct maple_tree tree, hogs[HOGS];
+	struct smr_nodes hoard;
 	struct range_model model;
 };
 
@@ -43,26 +44,7 @@ static void both_store(struct small_world *w, unsigned long first, unsigned long
 	assert_int_equal(rm_store(&w->model, first, last, entry), 0);
 }
 
-/* Until an insertion is refused, and then node by node until there is none. */
-static void use_up(struct small_world *w)
-{
-	int err = 0;
-
-	for (unsigned long i = 0; !err; i++) {
-		err = mtree_store_range(&w->filler, 3 * i, 3 * i + 1, NEW, GFP_KERNEL);
-		assert_true(i < 1000000);
-	}
-	assert_int_equal(err, -ENOMEM);
-	err = 0;
-	for (unsigned int i = 0; i < CRUMBS; i++) {
-		tree_in(&w->crumbs[i], w->mem, 0);
-		if (!err)
-			err = mtree_store(&w->crumbs[i], 5, NEW, GFP_KERNEL);
-	}
-	assert_int_equal(err, -ENOMEM);
-}
-
-/* Ten units in twenty are mapped. */
+/* Ten units in twenty are mapped, and no node is left but the reserve for emergencies. */
 static void begin_spread(struct small_world *w, unsigned int flags, unsigned long ranges,
 			 unsigned long unit)
 {
@@ -71,7 +53,6 @@ static void begin_spread(struct small_world *w, unsigned int flags, unsigned lon
 	w->mem = mt_mem_create(MT_CHUNK_SIZE, NULL);
 	assert_non_null(w->mem);
 	tree_in(&w->tree, w->mem, flags);
-	tree_in(&w->filler, w->mem, 0);
 	for (unsigned int i = 0; i < HOGS; i++) {
 		tree_in(&w->hogs[i], w->mem, 0);
 		assert_int_equal(mtree_store_range(&w->hogs[i], 5, 9, NEW, GFP_KERNEL), 0);
@@ -80,7 +61,7 @@ static void begin_spread(struct small_world *w, unsigned int flags, unsigned lon
 		both_store(w, 20 * i * unit, (20 * i + 10) * unit - 1, xa_mk_value(i));
 	if (flags & MT_FLAGS_USE_RCU)
 		mt_mem_barrier(w->mem);
-	use_up(w);
+	hoard_all(w->mem, &w->hoard, GFP_KERNEL);
 }
 
 static void begin(struct small_world *w, unsigned int flags, unsigned long ranges)
@@ -91,9 +72,7 @@ static void begin(struct small_world *w, unsigned int flags, unsigned long range
 static void end(struct small_world *w)
 {
 	mtree_destroy(&w->tree);
-	mtree_destroy(&w->filler);
-	for (unsigned int i = 0; i < CRUMBS; i++)
-		mtree_destroy(&w->crumbs[i]);
+	hoard_give(w->mem, &w->hoard);
 	for (unsigned int i = 0; i < HOGS; i++)
 		mtree_destroy(&w->hogs[i]);
 	assert_int_equal(nodes_in_use(w->mem), 0);
@@ -375,7 +354,7 @@ static void emergency_reserve(void **state)
 	mt_mem_stats(w.mem, &after);
 	assert_true(after.atomic_taken > before.atomic_taken);
 	/* With memory again a blocking store fills it up. */
-	mtree_destroy(&w.filler);
+	hoard_give(w.mem, &w.hoard);
 	for (unsigned long i = 0; i < 2000; i++)
 		both_store(&w, 40 * i + 1, 40 * i + 2, NEW);
 	assert_int_equal(mt_mem_set_reserve(w.mem, before.reserve_size), 0);

@@ -11,6 +11,7 @@
 
 #include "either_lock.h"
 #include "mem/mem_internal.h"
+#include "support/hoard.h"
 #include "support/treecheck.h"
 #include "tree/write.h"
 
@@ -53,13 +54,12 @@ static inline void bed_enter(struct bed *bed)
 /* Also what an emergency could use: from here on there are the pledged nodes, and no others. */
 static inline void take_all(struct bed *bed)
 {
-	while (!smr_mem_take(bed->mem, &bed->hoard, 1, GFP_ATOMIC | __GFP_NOWARN))
-		;
+	hoard_all(bed->mem, &bed->hoard, GFP_ATOMIC);
 }
 
 static inline void give_all(struct bed *bed)
 {
-	smr_mem_give_list(bed->mem, &bed->hoard);
+	hoard_give(bed->mem, &bed->hoard);
 }
 
 static inline int plain_store(struct bed *bed, unsigned long first, unsigned long last, void *entry,
