@@ -65,9 +65,9 @@ def traces():
     return traces_in(bundled) + (traces_in(more) if more else [])
 
 
-def sample(paths):
-    """All of them, or one in three where tests are to be as short as under ThreadSanitizer."""
-    return paths if SCALE >= 10 else paths[::3]
+def sample(cases):
+    """All of them, or every fifth where tests are to be short."""
+    return cases if SCALE >= 100 else cases[::5]
 
 
 class ToolTest(unittest.TestCase):
@@ -311,7 +311,7 @@ class Through(ToolTest):
     """Traces through GPU address spaces."""
 
     def test_final_states(self):
-        for path in traces()[:None if SCALE >= 100 else 1]:
+        for path in sample(traces()):
             final = path.replace(".trace.xz", ".final.xz")
             for mode in VM_MODES[::2]:
                 with self.subTest(path=path, mode=mode):
@@ -913,7 +913,7 @@ class CommandLine(ToolTest):
         self.ok("replay", "-", stdin="".join(header))
 
     def test_wrong_usage(self):
-        for args, message in [
+        for args, message in sample([
                 ([], "Usage: samara COMMAND"),
                 (["replya"], "unknown command 'replya'; did you mean 'replay'?"),
                 (["frobnicate"], "unknown command 'frobnicate'\nTry 'samara help'."),
@@ -955,7 +955,7 @@ class CommandLine(ToolTest):
                 (["dump"], "expected one trace file"),
                 (["dump", "a", "b"], "expected one trace file"),
                 (["dump", "--format=svg", "a"], "--format wants text or dot"),
-                (["dump", "--after=x", "a"], "--after wants a number")]:
+                (["dump", "--after=x", "a"], "--after wants a number")]):
             with self.subTest(args):
                 done = self.fails(2, message, *args)
                 self.assertEqual(done.stdout, "")
