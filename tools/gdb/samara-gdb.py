@@ -39,13 +39,20 @@ class Broken(Exception):
     """No tree of this library's looks like that."""
 
 
-def read(address, layout):
-    order = ">" if "big endian" in gdb.execute("show endian", to_string=True) else "<"
+def order():
+    return ">" if "big endian" in gdb.execute("show endian", to_string=True) else "<"
+
+
+def memory(address, size):
     try:
-        data = gdb.selected_inferior().read_memory(address, struct.calcsize(order + layout))
+        return gdb.selected_inferior().read_memory(address, size)
     except gdb.MemoryError:
         raise Broken(f"no memory at {address:#x}") from None
-    return struct.unpack(order + layout, data)
+
+
+def read(address, layout):
+    layout = order() + layout
+    return struct.unpack(layout, memory(address, struct.calcsize(layout)))
 
 
 class Node:
@@ -56,17 +63,18 @@ class Node:
         form, capacity, self.leaf = KINDS.get(enode & KIND_MASK, (None, 0, False))
         if enode & 3 != 2 or not form:
             raise Broken(f"{enode:#x} is no pointer to a node")
-        base, shift, count, self.says = read(address, "QBBB")
+        node, by = memory(address, NODE_SIZE), order()
+        base, shift, count, self.says = struct.unpack_from(by + "QBBB", node)
         if not 0 < count <= capacity or shift > 63:
             raise Broken(f"what is at {address:#x} is no node")
-        bounds = read(address + BOUNDS_AT, f"{count - 1}{form}")
+        bounds = struct.unpack_from(f"{by}{count - 1}{form}", node, BOUNDS_AT)
         if form == "q":
             inner = [bound + SIGN for bound in bounds]
         else:
             inner = [(base + (bound << shift)) & ALL_KEYS for bound in bounds]
         self.starts = [first, *inner]
         self.ends = [start - 1 for start in inner] + [last]
-        self.slots = read(address + (enode & KIND_MASK & -8), f"{count}Q")
+        self.slots = struct.unpack_from(f"{by}{count}Q", node, enode & KIND_MASK & -8)
         if any(start > end for start, end in zip(self.starts, self.ends)):
             raise Broken(f"the keys of the node at {address:#x} are not in order")
 
