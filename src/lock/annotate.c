@@ -25,12 +25,12 @@ void lockcheck_acquire(const void *lock, struct lockcheck_class *lock_class, uns
 	unsigned int id = smri_class_id(lock_class);
 
 	if (id)
-		smri_check_take(lock, id, flags, smri_frame());
+		smri_check_take(lock, id, flags, smr_check_frame());
 }
 
 void lockcheck_release(const void *lock)
 {
-	smri_check_drop(lock, smri_frame());
+	smri_check_drop(lock, smr_check_frame());
 }
 
 bool lockcheck_held(void *lock)
@@ -45,12 +45,12 @@ void lockcheck_set_class(struct mt_lock *lock, struct lockcheck_class *lock_clas
 
 void lockcheck_alloc(const char *what)
 {
-	smri_check_alloc(what, NULL, smri_frame());
+	smri_check_alloc(what, NULL, smr_check_frame());
 }
 
 void lockcheck_wait(const char *what)
 {
-	smri_check_wait(what, NULL, smri_frame());
+	smri_check_wait(what, NULL, smr_check_frame());
 }
 
 #else

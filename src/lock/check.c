@@ -283,12 +283,12 @@ bool smr_check_lock(const struct mt_lock *lock, unsigned int flags, unsigned int
 	}
 	if (subclass)
 		flags |= LOCKCHECK_NESTED;
-	return smri_check_take(lock, lock_class, flags | SMRI_MT_LOCK, smri_frame());
+	return smri_check_take(lock, lock_class, flags | SMRI_MT_LOCK, smr_check_frame());
 }
 
 bool smr_check_unlock(const struct mt_lock *lock)
 {
-	return smri_check_drop(lock, smri_frame());
+	return smri_check_drop(lock, smr_check_frame());
 }
 
 void smr_check_forked(void)
@@ -432,7 +432,7 @@ void smr_check_retake(const void *lock)
 	struct smri_hold *hold = smri_check_on() ? find_hold(t, lock) : NULL;
 
 	if (hold)
-		check_order(t, hold->lock_class, LOCKCHECK_NESTED, smri_frame());
+		check_order(t, hold->lock_class, LOCKCHECK_NESTED, smr_check_frame());
 }
 
 struct smr_check_hold smr_check_suspend(const void *lock)
@@ -455,7 +455,7 @@ void smr_check_resume(const void *lock, struct smr_check_hold was)
 
 	if (!was.serial)
 		return;
-	hold = add_hold(t, lock, was.lock_class, was.flags, was.serial, smri_frame());
+	hold = add_hold(t, lock, was.lock_class, was.flags, was.serial, smr_check_frame());
 	if (hold)
 		hold->again = was.again;
 }

@@ -163,9 +163,6 @@ __attribute__((format(printf, 3, 4))) void smri_report(const struct smri_found *
 
 /* ---- check_stack.c ---- */
 
-/* Of the calling function, for those below. */
-#define smri_frame() smr_check_frame()
-
 /*
  * The stack from the caller of the function with @frame outwards, as far as frame pointers lead.
  * Cheap. Frames of code that is compiled without frame pointers may be missing, but for the first.

@@ -19,7 +19,7 @@ void smr_check_section_enter(const char *name)
 		return;
 	section = &t->section[smri_section_depth];
 	section->name = name;
-	smri_stack_keep(&section->entered, smri_frame(), SMRI_FRAMES);
+	smri_stack_keep(&section->entered, smr_check_frame(), SMRI_FRAMES);
 }
 
 bool smr_check_section_leave(void)
@@ -31,7 +31,8 @@ bool smr_check_section_leave(void)
 	if (smr_in_section())
 		return true;
 	if (smri_check_on())
-		smri_report(&found, smri_frame(), "the thread leaves a section that it is not in");
+		smri_report(&found, smr_check_frame(),
+			    "the thread leaves a section that it is not in");
 	return false;
 }
 
@@ -72,12 +73,12 @@ void smri_check_alloc(const char *what, const void *without, void *frame)
 
 void smr_check_alloc(const char *what)
 {
-	smri_check_alloc(what, NULL, smri_frame());
+	smri_check_alloc(what, NULL, smr_check_frame());
 }
 
 void smr_check_alloc_without(const char *what, const void *lock)
 {
-	smri_check_alloc(what, lock, smri_frame());
+	smri_check_alloc(what, lock, smr_check_frame());
 }
 
 /*
@@ -127,25 +128,25 @@ void smri_check_wait(const char *what, const void *without, void *frame)
 
 void smr_check_wait(const char *what)
 {
-	smri_check_wait(what, NULL, smri_frame());
+	smri_check_wait(what, NULL, smr_check_frame());
 }
 
 void smr_check_wait_without(const char *what, const void *lock)
 {
-	smri_check_wait(what, lock, smri_frame());
+	smri_check_wait(what, lock, smr_check_frame());
 }
 
 void smr_check_grace(enum mt_rcu_flavor flavor)
 {
 	if (!smri_check_on())
 		return;
-	check_holds(SMRI_OVER_GRACE + flavor, "a grace period", NULL, smri_frame());
-	check_read(flavor, "a grace period", smri_frame());
+	check_holds(SMRI_OVER_GRACE + flavor, "a grace period", NULL, smr_check_frame());
+	check_read(flavor, "a grace period", smr_check_frame());
 }
 
 bool smr_check_synchronize(enum mt_rcu_flavor flavor)
 {
-	smri_check_wait("a grace period", NULL, smri_frame());
+	smri_check_wait("a grace period", NULL, smr_check_frame());
 	/* A QSBR thread that waits is offline meanwhile, whatever it says. */
 	return !smri_check_on() || flavor == MT_RCU_QSBR || !smr_rcu_read_ongoing(flavor);
 }
@@ -184,7 +185,7 @@ void smr_check_read_enter(enum mt_rcu_flavor flavor)
 	if (flavor == MT_RCU_QSBR || !read->beyond || !smr_rcu_read_ongoing(flavor))
 		read->serial = smri_next_serial();
 	read->beyond = false;
-	smri_stack_keep(&read->entered, smri_frame(), SMRI_FRAMES);
+	smri_stack_keep(&read->entered, smr_check_frame(), SMRI_FRAMES);
 }
 
 bool smr_check_read_leave(enum mt_rcu_flavor flavor)
@@ -198,13 +199,13 @@ bool smr_check_read_leave(enum mt_rcu_flavor flavor)
 	/* It may have been entered without the checker's knowing, and left so. */
 	if (!may_be_reading(flavor) && smri_check_on()) {
 		read->depth = 0;
-		smri_report(&found, smri_frame(),
+		smri_report(&found, smr_check_frame(),
 			    "the thread leaves a read-side section that it is not in");
 		return false;
 	}
 	if (read->depth == 1) {
 		read->left_serial = read->serial;
-		smri_stack_keep(&read->left, smri_frame(), SMRI_FRAMES);
+		smri_stack_keep(&read->left, smr_check_frame(), SMRI_FRAMES);
 	}
 	return true;
 }

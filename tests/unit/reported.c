@@ -156,7 +156,7 @@ NAMED preallocates(struct ma_state *mas)
 
 static smr_noinline void take(const void *lock, enum smr_lock_rank rank)
 {
-	smri_check_take(lock, rank, 0, smri_frame());
+	smri_check_take(lock, rank, 0, smr_check_frame());
 }
 
 NAMED takes_rank(const void *lock, enum smr_lock_rank rank)
