@@ -276,10 +276,10 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  *
  *   0           it will run, or (BIND_SYNC) has run; its out-fences will be signalled, with its
  *               error if it has one
- *   -EINVAL     malformed: job->bad_op says which operation. Also what gpuva_insert() refuses, a
- *               range that touches the reserved region or goes outside the VM (but for prefetch),
- *               range 0, an object or an offset with a sparse map, an object with an unmap, fences
- *               with BIND_SYNC
+ *   -EINVAL     malformed: job->bad_op says which operation. Also a range that gpuva_insert()
+ *               would refuse: one that touches the reserved region, goes outside the VM or is not
+ *               aligned (a prefetch may be of any); range 0, an object or an offset with a sparse
+ *               map, an object with an unmap, fences with BIND_SYNC
  *   -ENOENT     the VM is banned or closed, the queue cancelled
  *   -ENOMEM     no memory for what it may need
  *   -ENOSPC     BIND_NONBLOCK and no room below the VM's bounds; the limit of live mappings; or as
