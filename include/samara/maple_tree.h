@@ -59,8 +59,9 @@ MT_BEGIN_DECLS
 /* ---- The tree -------------------------------------------------------------------------------- */
 
 /*
- * Users may read ma_flags and ma_root, take ma_lock with the macros below, and touch nothing else.
- * What readers need and what writers dirty lie at least a cache line apart.
+ * Users may read ma_flags and ma_root, beside writers under the lock; take ma_lock with the macros
+ * below; and touch nothing else. What readers need and what writers dirty lie at least a cache line
+ * apart.
  */
 struct maple_tree {
 	void *ma_root; /* NULL, the entry of [0..0], or the top node */
