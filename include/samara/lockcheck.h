@@ -52,7 +52,10 @@ enum lockcheck_rule {
 struct lockcheck_stack {
 	const char *caption; /* "taken here" */
 	unsigned int nr;     /* 0: not known; at most 40 of the first stack, 10 of the second */
-	/* Return addresses, innermost first; dladdr() and addr2line know them. */
+	/*
+	 * Return addresses, innermost first; dladdr() and addr2line know them. One less lies in the
+	 * call, whose line may be another.
+	 */
 	void *const *frames;
 };
 
