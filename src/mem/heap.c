@@ -15,6 +15,6 @@ void *smr_heap_alloc(size_t size)
 void smr_heap_free(void *p)
 {
 	if (p)
-		smr_check_alloc("giving back heap memory");
+		smr_check_alloc("heap memory");
 	free(p);
 }
