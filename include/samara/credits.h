@@ -88,7 +88,8 @@ MT_API int mt_credits_set_batch(struct mt_credits *c, unsigned long nr);
  * Adds @nr credits, all or none: 0, -ENOMEM, -EINVAL (nr is 0), -EOVERFLOW; -EBUSY while a
  * transaction of the tree is open, which only who holds an external lock can meet. CONTEXT: TAKES
  * the tree's internal lock, and holds none while it allocates; with an external lock the caller
- * holds it. @gfp says what may be done for memory, as in a store.
+ * holds it. @gfp says what may be done for memory, as in a store. Any thread, also while another
+ * announces and makes stores of the holder.
  */
 MT_API int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp);
 
@@ -106,7 +107,8 @@ MT_API size_t mt_credits_bytes(const struct mt_credits *c);
  * stores are still in limbo and are needed, and the arena has no others to spare, for their grace
  * period; never for memory, and never for another holder. Now and then, in either mode, if the
  * caller is in no section (fence.h), it makes a system call to learn that a grace period is over
- * already. CONTEXT: no lock held, not in a read-side section. SLEEP yes in recycling mode.
+ * already. CONTEXT: no lock held, not in a read-side section; a signalling section is fine. SLEEP
+ * yes in recycling mode, for a grace period alone.
  */
 MT_API void mt_credits_begin(struct mt_credits *c, unsigned long nr);
 
