@@ -121,11 +121,12 @@ struct gpuvm_object {
 	struct mt_lock lock;
 	struct gpuvm_list pairs;
 	/*
-	 * After the last reference; may sleep. A transaction has unlocked all when it drops its
-	 * own. But pairs are put under reservation locks: with GPUVM_RESV_PROTECTED by whoever puts
-	 * one for the last time, under the VM's; and by gpuvm_exec_lock() and gpuvm_validate(),
-	 * which hold one after the other. If that is the last of a pair, and nobody has a reference
-	 * to the object, this is called with these locks held. (Bind queues have one, and do not.)
+	 * After the last reference, unless NULL; may sleep. A transaction has unlocked all when it
+	 * drops its own. But pairs are put under reservation locks: with GPUVM_RESV_PROTECTED by
+	 * whoever puts one for the last time, under the VM's; and by gpuvm_exec_lock() and
+	 * gpuvm_validate(), which hold one after the other. If that is the last of a pair, and
+	 * nobody has a reference to the object, this is called with these locks held. (Bind queues
+	 * have one, and do not.)
 	 */
 	void (*free)(struct gpuvm_object *obj);
 };
