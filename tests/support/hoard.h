@@ -3,12 +3,12 @@
 #ifndef TESTS_SUPPORT_HOARD_H
 #define TESTS_SUPPORT_HOARD_H
 
-#include "mem/take.h"
+#include "mem/refill.h"
 
-/* To the last node that @gfp may have. */
+/* To the last node that @gfp may have: if it may block, of the last chunk that there may be. */
 static inline void hoard_all(struct mt_mem *mem, struct smr_nodes *hoard, gfp_t gfp)
 {
-	while (!smr_mem_take(mem, hoard, 1, gfp | __GFP_NOWARN))
+	while (!smr_mem_obtain(mem, hoard, 1, gfp | __GFP_NOWARN))
 		;
 }
 
