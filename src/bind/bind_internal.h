@@ -126,8 +126,9 @@ enum {
 
 /* Answers between the files of this layer, beside 0 and a negative errno. */
 enum {
-	SMRI_BIND_ALONE = 1, /* nothing is outstanding that could bring memory back */
-	SMRI_BIND_RETRY = 2, /* something is, now */
+	SMRI_BIND_ALONE = 1,  /* nothing is outstanding that could bring memory back */
+	SMRI_BIND_RETRY = 2,  /* something is, now */
+	SMRI_BIND_OTHERS = 3, /* no memory for what jobs that are over do not bring back */
 };
 
 /*
@@ -303,7 +304,10 @@ smr_inline int smri_bind_result(struct bind_job *job, int err)
 	return err;
 }
 
-/* Gets all of it: the job, or NULL and *@err. CONTEXT: may block. */
+/*
+ * Gets all of it: the job, or NULL and *@err; SMRI_BIND_OTHERS: of a job that maps, say, the pair.
+ * CONTEXT: may block.
+ */
 struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bind_job *job,
 					const struct smri_bind_need *need, int *err);
 /* The same out of the spare, for unmaps: NULL if it has not got as much. Asks for no memory. */

@@ -388,7 +388,10 @@ struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bin
 		*err = get_own_credits(q, j, need->stores);
 	if (!*err && need->maps_object && !(j->done = fence_create()))
 		*err = -ENOMEM;
-	return set_up(q, j, &parts.list[SMRI_BIND_SYNCS], job, err);
+	j = set_up(q, j, &parts.list[SMRI_BIND_SYNCS], job, err);
+	if (*err == -ENOMEM && !need->unmaps_only)
+		*err = SMRI_BIND_OTHERS;
+	return j;
 }
 
 /* What a job needs out of the spare, or nothing: false. */

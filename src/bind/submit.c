@@ -249,7 +249,7 @@ static struct smri_bind_job *reserve(struct bind_queue *queue, const struct bind
 		else if (*err == -ENOMEM && (need->unmaps_only || q->max.growth))
 			*err = waits ? wait_for_memory(queue, event) : look_for_jobs(q);
 	} while (!j && !*err);
-	if (*err == SMRI_BIND_ALONE && !need->unmaps_only)
+	if ((*err == SMRI_BIND_ALONE && !need->unmaps_only) || *err == SMRI_BIND_OTHERS)
 		*err = -ENOMEM;
 	return j;
 }

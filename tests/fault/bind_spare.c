@@ -297,7 +297,7 @@ static void strict_unmaps_have_all_they_need(void **state)
 	end(q);
 }
 
-/* What is not paid for, the pair of a map, is waited for, but not when nobody could bring it. */
+/* What is not paid for is the pair of a map, and its fence. */
 static void strict_maps_may_find_no_memory(void **state)
 {
 	struct bind_queue *q = begin(&strict);

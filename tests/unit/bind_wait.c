@@ -139,6 +139,31 @@ static void waiting_for_room_is_interrupted(void **state)
 	end(q);
 }
 
+/*
+ * Jobs bring back mappings and records, for which a map at the strict level may wait; but neither
+ * its fence nor its pair.
+ */
+static void nobody_waits_for_what_no_job_brings(void **state)
+{
+	struct bind_config strict = { .max_mappings = 10, .max_jobs = 2, .max_ops = 2 };
+	struct bind_queue *q = begin(&strict);
+	struct fence *in = fence_create();
+	struct blocked b = { .q = q };
+
+	(void)state;
+	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+	memfault_none();
+	assert_int_equal(pthread_create(&b.thread, NULL, submit_blocked, &b), 0);
+	kick(b.thread, &b.done);
+	assert_int_equal(join_blocked(&b), -ENOMEM);
+	memfault_ok();
+	fence_signal(in);
+	settle(q);
+	expect_vm("[10+10=A@0]");
+	fence_put(in);
+	end(q);
+}
+
 static void sync_jobs_return_their_result(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -495,6 +520,7 @@ int main(void)
 		cmocka_unit_test(submits_wait_for_room),
 		cmocka_unit_test(who_waits_learns_of_the_end),
 		cmocka_unit_test(waiting_for_room_is_interrupted),
+		cmocka_unit_test(nobody_waits_for_what_no_job_brings),
 		cmocka_unit_test(sync_jobs_return_their_result),
 		cmocka_unit_test(an_interrupted_sync_job_still_runs),
 		cmocka_unit_test(a_signal_ends_a_wait_for_clean_up),
