@@ -1,10 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/base.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#if defined(SMR_DEBUG) && defined(SMR_BACKTRACE)
+#include <execinfo.h>
+#include <unistd.h>
+#endif
 
+/* A mistake is found within the library: the stack says whose call it was. */
 void smr_assert_fail(const char *what, const char *file, int line)
 {
 	fprintf(stderr, "samara: %s:%d: assertion failed: %s\n", file, line, what);
+#if defined(SMR_DEBUG) && defined(SMR_BACKTRACE)
+	void *frames[40];
+	int nr = backtrace(frames, 40);
+
+	if (nr > 1) /* but this function */
+		backtrace_symbols_fd(frames + 1, nr - 1, STDERR_FILENO);
+#endif
 	abort();
 }
