@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <unistd.h>
 
 #define RESERVE 64
 
@@ -234,9 +235,66 @@ static void nodes_come_back_before_it_waits(void **state)
 	mt_mem_destroy(mem);
 }
 
+/* A reader who keeps what is retired in limbo until somebody waits for it. */
+struct keeper {
+	struct mt_mem *mem;
+	pthread_t thread;
+	sem_t turn, inside;
+	bool over;
+};
+
+static bool is_waited_for(struct mt_mem *mem)
+{
+	bool waits;
+
+	mt_lock_acquire(&mem->lock);
+	waits = mem->limbo[MT_RCU_BP].sleepers > 0;
+	mt_lock_release(&mem->lock);
+	return waits;
+}
+
+static void *keep(void *arg)
+{
+	struct keeper *keeper = arg;
+
+	for (;;) {
+		sem_wait(&keeper->turn);
+		if (keeper->over)
+			return NULL;
+		smr_rcu_read_lock(MT_RCU_BP);
+		sem_post(&keeper->inside);
+		while (!is_waited_for(keeper->mem))
+			usleep(50);
+		smr_rcu_read_unlock(MT_RCU_BP);
+	}
+}
+
+static void keeper_begin(struct keeper *keeper, struct mt_mem *mem)
+{
+	*keeper = (struct keeper){ .mem = mem };
+	sem_init(&keeper->turn, 0, 0);
+	sem_init(&keeper->inside, 0, 0);
+	assert_int_equal(pthread_create(&keeper->thread, NULL, keep, keeper), 0);
+}
+
+static void keeper_end(struct keeper *keeper)
+{
+	mt_mem_barrier(keeper->mem);
+	keeper->over = true;
+	sem_post(&keeper->turn);
+	pthread_join(keeper->thread, NULL);
+}
+
+static void retire_kept(struct keeper *keeper, struct smr_nodes *nodes)
+{
+	sem_post(&keeper->turn);
+	sem_wait(&keeper->inside);
+	smr_mem_retire(keeper->mem, MT_RCU_BP, nodes);
+}
+
 /* Another writer who waits, too, takes all that has come back, and retires as much. */
 struct rival {
-	struct mt_mem *mem;
+	struct keeper keeper;
 	unsigned int rounds, first; /* so many times he is the first */
 };
 
@@ -247,26 +305,27 @@ static void take_first(enum smr_hook_point point, void *arg)
 
 	if (point != SMR_HOOK_WAITED || rival->rounds++ >= rival->first)
 		return;
-	assert_int_equal(smr_mem_take(rival->mem, &nodes, MT_CHUNK_NODES, GFP_NOWAIT), 0);
-	smr_mem_retire(rival->mem, MT_RCU_BP, &nodes);
+	assert_int_equal(smr_mem_take(rival->keeper.mem, &nodes, MT_CHUNK_NODES, GFP_NOWAIT), 0);
+	retire_kept(&rival->keeper, &nodes);
 }
 
 static void refill_beside(unsigned int first, unsigned int rounds, int expected)
 {
 	struct pages pages = PAGES;
 	struct mt_mem *mem = pages_arena(&pages, MT_CHUNK_SIZE);
-	struct rival rival = { .mem = mem, .first = first };
+	struct rival rival = { .first = first };
 	struct smr_nodes nodes = { NULL, 0 };
 
+	keeper_begin(&rival.keeper, mem);
 	all_of_a_chunk(mem, &nodes);
-	mem->limbo[MT_RCU_BP].vain = 0; /* the worker takes its time */
-	smr_mem_retire(mem, MT_RCU_BP, &nodes);
+	retire_kept(&rival.keeper, &nodes);
 	smr_hook_set_point(take_first, &rival);
 	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), expected);
 	smr_hook_reset();
 	assert_int_equal(rival.rounds, rounds);
 	assert_int_equal(stats_of(mem).failed, expected ? 1 : 0);
 	smr_mem_give_list(mem, &nodes);
+	keeper_end(&rival.keeper);
 	mt_mem_destroy(mem);
 	assert_int_equal(pages.mapped, 0);
 }
