@@ -19,6 +19,7 @@ struct maple_tree pages = MTREE_INIT(pages, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_
 struct maple_tree bytes = MTREE_INIT(bytes, 0);
 struct maple_tree wide = MTREE_INIT(wide, 0);
 struct maple_tree alike = MTREE_INIT(alike, MT_FLAGS_USE_RCU);
+struct maple_tree whole = MTREE_INIT(whole, 0);
 
 static void store(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry)
 {
@@ -93,6 +94,7 @@ int main(void)
 	fill(&bytes, 0x1000001, 0x11);
 	fill(&wide, 0x1003123456789b, 0x11);
 	look_alike();
+	store(&whole, 0, ULONG_MAX, &low);
 	list("empty", &empty);
 	list("single", &single);
 	list("few", &few);
@@ -100,6 +102,7 @@ int main(void)
 	list("bytes", &bytes);
 	list("wide", &wide);
 	list("alike", &alike);
+	list("whole", &whole);
 	fflush(stdout);
 	mtree_lock(&few);
 	ready();
