@@ -485,6 +485,42 @@ static void no_memory_at_all(void **state)
 	end();
 }
 
+/*
+ * As many jobs at a time as there may be, when there has been but one before, of one map: the
+ * records of more would be there anyway.
+ */
+static void all_is_there_from_the_start(void **state)
+{
+	enum { JOBS = 16, EACH = 4 };
+	struct fence *gate = fence_create();
+	struct bind_sync in = { .fence = gate };
+	struct bind_op ops[EACH];
+	struct bind_job job = {
+		.flags = BIND_NONBLOCK, .ops = ops, .nr_ops = EACH, .nr_in = 1, .in = &in
+	};
+	int err = 0;
+
+	(void)state;
+	assert_non_null(gate);
+	begin(2 * JOBS * EACH + 1, 4 * JOBS * EACH, JOBS * EACH);
+	submit_good(map_of(0, 2 * JOBS * EACH + 1, 0));
+	settle();
+	memfault_none();
+	for (unsigned long i = 0; i < JOBS * EACH; i++) {
+		ops[i % EACH] = unmap_of(2 * i + 1, 1);
+		model_apply(&ops[i % EACH]);
+		if (i % EACH == EACH - 1 && !err)
+			err = bind_queue_submit(w.q, &job);
+	}
+	fence_signal(gate);
+	assert_int_equal(err, 0);
+	compare();
+	assert_int_equal(w.live, JOBS * EACH + 1);
+	memfault_ok();
+	fence_put(gate);
+	end();
+}
+
 /* ---- Limits that the address space itself keeps ---- */
 
 static void a_vm_of_so_many_pages(void **state)
@@ -515,6 +551,7 @@ int main(void)
 		cmocka_unit_test(objects_go_while_there_is_memory),
 		cmocka_unit_test(blocks_go_while_there_is_memory),
 		cmocka_unit_test(no_memory_at_all),
+		cmocka_unit_test(all_is_there_from_the_start),
 		cmocka_unit_test(a_vm_of_so_many_pages),
 	};
 
