@@ -3,6 +3,7 @@
 #include "support/child.h"
 
 #include "base/base.h"
+#include "base/sanitizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,8 +49,12 @@ static void signals_end_the_child(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		int status = child_status(gets_a_signal, &signals[i], said, sizeof(said));
+		int status;
 
+		/* AddressSanitizer may have been told to keep that one to itself, and aborts. */
+		if (SMR_ASAN && signals[i] == SIGILL)
+			continue;
+		status = child_status(gets_a_signal, &signals[i], said, sizeof(said));
 		assert_true(WIFSIGNALED(status));
 		assert_int_equal(WTERMSIG(status), signals[i]);
 	}
