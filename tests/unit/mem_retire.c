@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Retired nodes: untouched while a reader may be on them, free afterwards, none lost. */
 #include "mem/retire.h"
+#include "base/park.h"
 #include "flavors.h"
 #include "mem/refill.h"
 #include "pages.h"
 #include "support/cm.h"
 #include "support/env.h"
+#include <limits.h>
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
@@ -242,6 +244,86 @@ static void lookers_and_callbacks(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+/* ---- One who sleeps while another frees ---- */
+
+struct sleeper {
+	struct mt_mem *mem;
+	pthread_t self, thread;
+	bool sleeps;        /* there is one */
+	unsigned int event; /* what he sleeps on */
+};
+
+static void *sleep_on_limbo(void *arg)
+{
+	struct sleeper *s = arg;
+
+	smr_mem_grace_wait(s->mem, MT_RCU_BP);
+	return NULL;
+}
+
+/* He is asleep, and the callback has been there, found another busy, and nothing more in limbo. */
+static bool only_the_look_is_left(struct sleeper *s)
+{
+	const struct smr_limbo *limbo = &s->mem->limbo[MT_RCU_BP];
+	bool is;
+
+	mt_lock_acquire(&s->mem->lock);
+	is = limbo->sleepers > 0 && !limbo->called;
+	s->event = limbo->event;
+	mt_lock_release(&s->mem->lock);
+	return is;
+}
+
+static void let_one_sleep(enum smr_hook_point point, void *arg)
+{
+	struct sleeper *s = arg;
+
+	if (point != SMR_HOOK_IN_HAND || !pthread_equal(s->self, pthread_self()) || s->sleeps)
+		return;
+	assert_int_equal(pthread_create(&s->thread, NULL, sleep_on_limbo, s), 0);
+	s->sleeps = true;
+	while (!only_the_look_is_left(s))
+		usleep(100);
+}
+
+/* Tells him if nobody has. */
+static bool has_been_told(struct sleeper *s)
+{
+	struct smr_limbo *limbo = &s->mem->limbo[MT_RCU_BP];
+	bool told;
+
+	mt_lock_acquire(&s->mem->lock);
+	told = limbo->event != s->event;
+	smr_store(&limbo->event, limbo->event + !told, RELAXED);
+	mt_lock_release(&s->mem->lock);
+	if (!told)
+		smr_wake(&limbo->event, INT_MAX);
+	return told;
+}
+
+/* The callback comes while a look has the last nodes in hand: nobody else tells who sleeps. */
+static void a_look_tells_who_sleeps(void **state)
+{
+	struct pages pages = PAGES;
+	struct sleeper s = { .mem = pages_arena(&pages, 0), .self = pthread_self() };
+	bool told;
+
+	(void)state;
+	if (!smr_rcu_quiet(MT_RCU_BP))
+		skip(); /* there is no membarrier() */
+	smr_hook_set_point(let_one_sleep, &s);
+	while (!s.sleeps) { /* the callback may have been first */
+		retire_singly(s.mem, 1);
+		mt_mem_barrier(s.mem);
+	}
+	smr_hook_reset();
+	told = has_been_told(&s);
+	pthread_join(s.thread, NULL);
+	assert_true(told);
+	mt_mem_destroy(s.mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
 /* Chunks that a grace period has emptied are given back by its callback. */
 static void empty_chunks_are_given_back(void **state)
 {
@@ -431,6 +513,7 @@ int main(void)
 		cmocka_unit_test(slow_freeing_keeps_no_look_away),
 		cmocka_unit_test(notes_begin_anew),
 		cmocka_unit_test(lookers_and_callbacks),
+		cmocka_unit_test(a_look_tells_who_sleeps),
 		cmocka_unit_test(empty_chunks_are_given_back),
 		cmocka_unit_test(a_tree_that_is_gone_leaves_one_chunk),
 		cmocka_unit_test(most_chunks_are_given_back_beside_others),
