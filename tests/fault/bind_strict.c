@@ -14,6 +14,7 @@
 #include "support/memfault.h"
 #include "support/rng.h"
 #include "support/treecheck.h"
+#include "tree/edit.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -445,6 +446,65 @@ static void blocks_go_while_there_is_memory(void **state)
 	end();
 }
 
+/* ---- The largest index ---- */
+
+/* Can the leaf do without @page's mapping, and without joining another then? */
+static bool leaf_can_spare(unsigned long page)
+{
+	struct smr_path path;
+	unsigned int count, slot;
+
+	gpuvm_lock(&w.vm);
+	assert_true(smr_edit_find(&w.vm.tree, page, &path));
+	count = smr_count(path.node[path.depth]);
+	slot = path.slot[path.depth];
+	gpuvm_unlock(&w.vm);
+	/* The gaps beside it become one. */
+	return count >= SMR_LEAF_MIN + 2 && slot > 0 && slot + 1 < count;
+}
+
+static void thin_out(void)
+{
+	for (unsigned long i = 0; i < w.pages; i += 2) {
+		if (w.state[i] != BEGINS || !leaf_can_spare(i))
+			continue;
+		submit_good(unmap_of(i, 1));
+		settle();
+	}
+}
+
+/* One page in two from @page on, as far as the limit allows: the next one. */
+static unsigned long fill_up(unsigned long page)
+{
+	struct bind_op op = map_of(page, 1, 0);
+
+	while (page < w.pages && !submit(&op, 1)) {
+		settle();
+		page += 2;
+		op = map_of(page, 1, 0);
+	}
+	return page;
+}
+
+/* As many mappings as there may be, apart, in as many leaves as hold them: what was paid for. */
+static void leaves_as_empty_as_can_be(void **state)
+{
+	const unsigned long mappings = 600, leaves = 2 * mappings / SMR_LEAF_MIN;
+	unsigned long page = 0;
+
+	(void)state;
+	begin(8 * mappings, mappings, 16);
+	/* Two thirds of what is new go again each time. */
+	for (unsigned int round = 0; round < 8; round++) {
+		thin_out();
+		page = fill_up(page);
+	}
+	compare();
+	assert_uint_in_range(w.live, mappings - 2, mappings);
+	assert_true(w.vm.tree.ma_pledge.leaves > leaves * 8 / 10);
+	end();
+}
+
 /* ---- The heap, too ---- */
 
 static void no_memory_at_all(void **state)
@@ -550,6 +610,7 @@ int main(void)
 		cmocka_unit_test(objects_come_and_go),
 		cmocka_unit_test(objects_go_while_there_is_memory),
 		cmocka_unit_test(blocks_go_while_there_is_memory),
+		cmocka_unit_test(leaves_as_empty_as_can_be),
 		cmocka_unit_test(no_memory_at_all),
 		cmocka_unit_test(all_is_there_from_the_start),
 		cmocka_unit_test(a_vm_of_so_many_pages),
