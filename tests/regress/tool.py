@@ -83,13 +83,13 @@ class ToolTest(unittest.TestCase):
                 out.write(text)
         return path
 
-    def traces(self, before, lines):
+    def files(self, before, lines):
         """Files in each of which one of the lines follows what comes before."""
         return [self.path(f"t{i}", before + line + "\n") for i, line in enumerate(lines)]
 
     def misfits(self):
         """All of them, a file each, and what is said of these when they are replayed."""
-        paths = self.traces(HEADER + MAPPED, [line for line, _ in MISFITS])
+        paths = self.files(HEADER + MAPPED, [line for line, _ in MISFITS])
         return paths, "".join(f"{path}:7: {why}\n" for path, (_, why) in zip(paths, MISFITS))
 
     def needs_exact_memory(self):
@@ -435,9 +435,9 @@ class Through(ToolTest):
         header = HEADER.replace("va: 0-ffffffffffffffff", "va: 1000-fffffff")
         good = "map 1000 1000 1 fffffffff000 rs\n"
         self.ok("replay", *VM_MODES[3], "-", stdin=header + good)
-        paths = self.traces(header + good, ["map 5000 1000 1 1000000000000 rs", "map 5000 2000 1 fffffffff000 rs",
-                                            "map 5000 1000 1 fffffffffffff000 rs", "move 1000 1000 1000 2000",
-                                            "move 1000 1000 8000 2000"])
+        paths = self.files(header + good, ["map 5000 1000 1 1000000000000 rs", "map 5000 2000 1 fffffffff000 rs",
+                                           "map 5000 1000 1 fffffffffffff000 rs", "move 1000 1000 1000 2000",
+                                           "move 1000 1000 8000 2000"])
         done = run("replay", *VM_MODES[3], *paths)
         said = [f"{path}:6: maps beyond offset ffffffffffff" for path in paths]
         self.assertEqual(done.returncode, 1)
