@@ -36,6 +36,26 @@ static void only_assertions_count(void **state)
 	assert_false(child_aborts(does_nothing, NULL));
 }
 
+/* More than a pipe holds. */
+static int says_much(void *arg)
+{
+	(void)arg;
+	for (unsigned int i = 0; i < 10000; i++)
+		fputs("much, and more\n", stderr);
+	return 5;
+}
+
+static void all_that_it_says_is_read(void **state)
+{
+	char said[5];
+	int status = child_status(says_much, NULL, said, sizeof(said));
+
+	(void)state;
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 5);
+	assert_string_equal(said, "much");
+}
+
 static int gets_a_signal(void *arg)
 {
 	raise(*(int *)arg);
@@ -64,6 +84,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_assertions_count),
+		cmocka_unit_test(all_that_it_says_is_read),
 		cmocka_unit_test(signals_end_the_child),
 	};
 
