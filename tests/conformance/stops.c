@@ -14,11 +14,6 @@
 
 enum { REFUSED = 11 }; /* the exit status of a mistake that the library refuses */
 
-#if __has_include(<execinfo.h>)
-static const bool shows_stacks = true; /* from the mistake, in this program, to main() */
-#else
-static const bool shows_stacks = false;
-#endif
 static bool stops;
 
 static void expect(int (*mistake)(void *), const char *report, int otherwise)
@@ -30,7 +25,7 @@ static void expect(int (*mistake)(void *), const char *report, int otherwise)
 		assert_true(has_aborted(status));
 		assert_non_null(strstr(said, "assertion failed"));
 		assert_non_null(strstr(said, report));
-		if (shows_stacks)
+		if (SHOWS_STACKS) /* from the mistake, in this program, to main() */
 			assert_non_null(strstr(said, "test-conformance-stops"));
 	} else {
 		assert_string_equal(said, "");
