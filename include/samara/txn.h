@@ -70,6 +70,12 @@ MT_API int mt_txn_erase(struct mt_txn *txn, unsigned long index, void **entry, g
 MT_API void *mt_txn_load(struct mt_txn *txn, unsigned long index);
 MT_API void *mt_txn_find(struct mt_txn *txn, unsigned long *index, unsigned long max);
 
+/*
+ * mas_walk() likewise: the entry at *@index, or NULL in a gap. [*@index..*@last] becomes the range
+ * around it, also that of a gap. Zero entries are returned like any other.
+ */
+MT_API void *mt_txn_walk(struct mt_txn *txn, unsigned long *index, unsigned long *last);
+
 /* Stores made in the transaction so far. */
 static inline unsigned long mt_txn_stores(const struct mt_txn *txn)
 {

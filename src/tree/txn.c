@@ -138,15 +138,26 @@ int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long la
 	return err;
 }
 
+void *mt_txn_walk(struct mt_txn *txn, unsigned long *index, unsigned long *last)
+{
+	struct ma_state *mas = &txn->mas;
+	void *entry;
+
+	mas->index = mas->last = *index;
+	entry = mas_walk(mas);
+	*index = mas->index;
+	*last = mas->last;
+	return entry;
+}
+
 int mt_txn_erase(struct mt_txn *txn, unsigned long index, void **entry, gfp_t gfp)
 {
-	void *former;
+	unsigned long first = index, last;
+	void *former = mt_txn_walk(txn, &first, &last);
 	int err = 0;
 
-	txn->mas.index = txn->mas.last = index;
-	former = mas_walk(&txn->mas);
 	if (former)
-		err = mt_txn_store_range(txn, txn->mas.index, txn->mas.last, NULL, gfp);
+		err = mt_txn_store_range(txn, first, last, NULL, gfp);
 	if (!err && entry)
 		*entry = former;
 	return err;

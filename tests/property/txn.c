@@ -98,7 +98,7 @@ static bool txn_erase(struct play *p, const struct op *op)
 
 static bool txn_look(struct play *p, const struct op *op)
 {
-	unsigned long key = op->n[0], at = key, want_at = key;
+	unsigned long key = op->n[0], at = key, want_at = key, last, want_last;
 	void *want = model_load(&p->rig.model, key), *got = mt_txn_load(&p->txn, key);
 
 	if (got != want)
@@ -107,6 +107,11 @@ static bool txn_look(struct play *p, const struct op *op)
 	got = mt_txn_find(&p->txn, &at, op->n[1]);
 	if (got != want || at != want_at)
 		return fault(p, "find inside", got, want);
+	at = key;
+	rm_range(&p->rig.model, key, &want_at, &want_last, &want);
+	got = mt_txn_walk(&p->txn, &at, &last);
+	if (got != want || at != want_at || last != want_last)
+		return fault(p, "walk inside", got, want);
 	want = model_load(&p->outside, key);
 	got = mtree_load(&p->rig.tree, key);
 	return got == want || fault(p, "load outside", got, want);

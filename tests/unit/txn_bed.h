@@ -117,7 +117,20 @@ static inline void txn_store(struct bed *bed, struct range_model *seen, unsigned
 	assert_int_equal(rm_store(seen, first, last, entry), 0);
 }
 
-/* What load and find say at @key must be what @model does. */
+/* The range around @key, or the gap, as the transaction sees it. */
+static inline void expect_range_at(struct bed *bed, const struct range_model *model,
+				   unsigned long key)
+{
+	unsigned long first = key, last, want_first, want_last;
+	void *want;
+
+	rm_range(model, key, &want_first, &want_last, &want);
+	assert_ptr_equal(mt_txn_walk(&bed->txn, &first, &last), want);
+	assert_int_equal(first, want_first);
+	assert_int_equal(last, want_last);
+}
+
+/* What load, find and, inside, walk say at @key must be what @model does. */
 static inline void expect_at(struct bed *bed, const struct range_model *model, unsigned long key,
 			     bool inside)
 {
@@ -131,6 +144,8 @@ static inline void expect_at(struct bed *bed, const struct range_model *model, u
 		     : mt_find(&bed->tree, &index, ULONG_MAX);
 	assert_ptr_equal(got, want);
 	assert_int_equal(index, want_index);
+	if (inside)
+		expect_range_at(bed, model, key);
 }
 
 enum { END_COMMIT, END_ABORT, NR_ENDS };
