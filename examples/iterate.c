@@ -34,7 +34,7 @@ int main(void)
 	/* From the top down, as far as key 5000. */
 	entries = 0;
 	mas_set(&mas, ULONG_MAX);
-	while ((entry = mas_find_rev(&mas, 5000)) != NULL) {
+	mas_for_each_rev(&mas, entry, 5000) {
 		EXPECT(mas.last < before);
 		before = mas.index;
 		entries++;

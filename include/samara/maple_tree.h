@@ -680,6 +680,9 @@ MT_INLINE_ void *mas_each_(struct ma_state *mas, unsigned long max, struct mt_ea
 
 #define mas_for_each(mas, entry, max) MT_FOR_EACH_(mas, entry, max, MT_NAME_(mt_each_, MT_UNIQUE_))
 
+/* mas_find_rev() until it finds nothing: downwards from index to what ends at or above @min. */
+#define mas_for_each_rev(mas, entry, min) while (((entry) = mas_find_rev((mas), (min))) != NULL)
+
 /*
  * The lowest (rev: highest) gap of @size keys in [min..max]: 0 and [index..last] is the place
  * found, ready for a store; -EBUSY, -EINVAL: the cursor is where it was. Store with

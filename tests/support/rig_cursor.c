@@ -531,7 +531,7 @@ static bool step_each_rev(struct rig *rig, const struct op *op)
 	more = key >= min && (want || rm_prev(&rig->model, key, &first, &last, &want)) &&
 	       last >= min;
 	lock_to_read(rig);
-	while ((got = mas_find_rev(&mas, min)) != NULL) {
+	mas_for_each_rev(&mas, got, min) {
 		good = more && got == want && mas.index == first && mas.last == last;
 		if (!good)
 			break;

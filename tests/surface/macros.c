@@ -46,6 +46,10 @@ static void loops(void)
 		mas_for_each(&inner, other, outer.index)
 			mas_set(&outer, inner.last);
 	}
+	mas_for_each_rev(&outer, entry, 0) {
+		mas_for_each_rev(&inner, other, outer.index)
+			mas_set(&outer, inner.index);
+	}
 	mt_for_each(&tree, entry, index, ULONG_MAX)
 		mas_set(&outer, index);
 }

@@ -370,7 +370,7 @@ static void tour_down(struct field *f, unsigned long from, unsigned long to, boo
 	void *entry;
 
 	look_ahead(&t, STRIPE * to + FIXED);
-	while ((entry = mas_find_rev(&mas, STRIPE * from)) != NULL) {
+	mas_for_each_rev(&mas, entry, STRIPE * from) {
 		visit(&t, entry, mas.index, mas.last);
 		if (blamed(&f->blame))
 			return;
