@@ -63,6 +63,9 @@ static void *map_chunk(const struct mt_mem_ops *ops)
  */
 enum { WARM_BATCHES = 64, WARM_CHUNKS = 8 };
 
+/* With so many free nodes to each in use these are few for the chunks they lie in. */
+enum { SCATTERED = 4 };
+
 /* CONTEXT, of these two: HOLDS the arena's lock, which is dropped while a chunk is under way. */
 static int get_chunk(struct mt_mem *mem)
 {
@@ -138,8 +141,10 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
  * A writer that replaces many nodes at a time, a transaction's, has them all in limbo, and soon
  * needs as many again. So an arena keeps as much in hand as an eighth of what is in use. Nor is it
  * sorted, which takes a node of those that come back out of the writer's caches, while it has but a
- * few to sort, unless next to nothing is in use any more. And where chunks were got lately some
- * more stay for some batches, unless nothing is in use: then there may be no more of them.
+ * few to sort, unless next to nothing is in use any more, or what is lies scattered: then the next
+ * nodes are to come from where most are in use, so that other chunks drain, which they never do
+ * while what comes back is handed out first. And where chunks were got lately some more stay for
+ * some batches, unless nothing is in use: then there may be no more of them.
  */
 void smri_refill_settle(struct mt_mem *mem)
 {
@@ -153,7 +158,8 @@ void smri_refill_settle(struct mt_mem *mem)
 	if (mem->warm > 0 && used > smri_mag_nodes(mem))
 		keep += WARM_CHUNKS;
 	more = mem->free >= (keep + 1) * MT_CHUNK_NODES &&
-	       (mem->ready_nr >= MT_CHUNK_NODES || used < MT_CHUNK_NODES / 2);
+	       (mem->ready_nr >= MT_CHUNK_NODES || used < MT_CHUNK_NODES / 2 ||
+		used < mem->free / SCATTERED);
 	mt_lock_release(&mem->lock);
 	if (!more)
 		return;

@@ -392,6 +392,57 @@ static void most_chunks_are_given_back_beside_others(void **state)
 	give_back_beside(MT_CHUNK_NODES, 11);
 }
 
+/* Retires all but one node in @apart of @nodes; the others stay there. */
+static void thin_out(struct mt_mem *mem, struct smr_nodes *nodes, unsigned long apart)
+{
+	struct smr_nodes kept = { NULL, 0 }, others = { NULL, 0 };
+
+	while (nodes->head) {
+		bool keep = nodes->nr % apart == 0;
+
+		smr_nodes_push(keep ? &kept : &others, smr_nodes_pop(nodes));
+	}
+	smr_mem_retire(mem, MT_RCU_MEMB, &others);
+	*nodes = kept;
+}
+
+/* Replaces @nr of @nodes by others, as stores do, and rests. */
+static void replace_some(struct mt_mem *mem, struct smr_nodes *nodes, unsigned long nr)
+{
+	struct smr_nodes old = { NULL, 0 }, fresh = { NULL, 0 };
+	void *node;
+
+	while (old.nr < nr)
+		smr_nodes_push(&old, smr_nodes_pop(nodes));
+	while ((node = smr_nodes_pop(nodes)))
+		smr_nodes_push(&fresh, node);
+	take(mem, &fresh, nr);
+	smr_mem_retire(mem, MT_RCU_MEMB, &old);
+	while ((node = smr_nodes_pop(&fresh)))
+		smr_nodes_push(nodes, node);
+	while (stats_of(mem).nodes_limbo > 0)
+		usleep(200);
+}
+
+/* What is left of many nodes pins all chunks, but not when it has been replaced some times. */
+static void scattered_nodes_gather(void **state)
+{
+	struct mt_mem *mem = mt_mem_create(0, NULL);
+	struct smr_nodes nodes = { NULL, 0 };
+
+	(void)state;
+	take(mem, &nodes, 15UL * MT_CHUNK_NODES);
+	thin_out(mem, &nodes, 16);
+	while (stats_of(mem).nodes_limbo > 0)
+		usleep(1000);
+	assert_true(stats_of(mem).chunks > 14);
+	for (unsigned int round = 0; round < 3000 && stats_of(mem).chunks > 5; round++)
+		replace_some(mem, &nodes, 256);
+	assert_true(stats_of(mem).chunks <= 5);
+	smr_mem_give_list(mem, &nodes);
+	mt_mem_destroy(mem);
+}
+
 /* Destroying waits by itself for what is in limbo, under every flavour. */
 static void destroy_waits(void **state)
 {
@@ -517,6 +568,7 @@ int main(void)
 		cmocka_unit_test(empty_chunks_are_given_back),
 		cmocka_unit_test(a_tree_that_is_gone_leaves_one_chunk),
 		cmocka_unit_test(most_chunks_are_given_back_beside_others),
+		cmocka_unit_test(scattered_nodes_gather),
 		cmocka_unit_test(destroy_waits),
 		cmocka_unit_test(readers_never_see_a_reused_node),
 	};
