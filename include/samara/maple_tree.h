@@ -111,7 +111,10 @@ struct maple_tree {
 #define MTREE_INIT_EXT(name, flags, lock) MT_TREE_INIT_(flags)
 #define DEFINE_MTREE(name) struct maple_tree name = MTREE_INIT(name, 0)
 
-/* One-time set-up of the library. Optional: everything else does it when first needed. */
+/*
+ * Gets the default arena its first nodes and its emergency reserve, which else the first store that
+ * may block does: for programs whose first store may not. CONTEXT: may block.
+ */
 MT_API void maple_tree_init(void);
 
 /*

@@ -83,10 +83,10 @@ struct mt_mem_stats {
 };
 
 /*
- * A new arena holding at most @limit bytes of chunks (0: no limit; otherwise rounded down to whole
- * chunks, of which the first is mapped at once), which come from @ops (NULL: anonymous memory
- * advised to huge pages). @ops is copied. CONTEXT: may block. Returns NULL when out of memory, or
- * when @limit is not 0 and less than MT_CHUNK_SIZE.
+ * A new arena holding at most @limit bytes of chunks (rounded down to whole ones; 0: no limit),
+ * which come from @ops (NULL: anonymous memory advised to huge pages). @ops is copied. The first
+ * chunk is mapped at once. CONTEXT: may block. Returns NULL when out of memory, or when @limit is
+ * not 0 and less than MT_CHUNK_SIZE.
  */
 MT_API struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops);
 

@@ -195,7 +195,7 @@ struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
 	mem->ops = ops ? *ops : anonymous;
 	mem->limit = limit_in_chunks(limit);
 	mem->reserve_size = SMR_RESERVE_DEFAULT;
-	if (!smri_retire_init(mem) || (limit && smri_refill_ensure(mem, 1))) {
+	if (!smri_retire_init(mem) || smr_mem_fill(mem)) {
 		free_arena(mem);
 		return NULL;
 	}

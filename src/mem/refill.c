@@ -237,6 +237,12 @@ int smr_mem_obtain(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, 
 	return err && gfpflags_allow_blocking(gfp) ? smr_mem_refill(mem, out, nr) : err;
 }
 
+int smr_mem_fill(struct mt_mem *mem)
+{
+	smr_check_alloc("nodes");
+	return smri_refill_ensure(mem, 1);
+}
+
 void smr_mem_reap(struct mt_mem *mem)
 {
 	smri_refill_release(mem, 1);

@@ -30,6 +30,9 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
  */
 int smr_mem_obtain(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, gfp_t gfp);
 
+/* Gets chunks until a node is free and the emergency reserve is full: 0 or -ENOMEM. */
+int smr_mem_fill(struct mt_mem *mem);
+
 /*
  * Gives chunks without a used node back, all but one. The callback of a grace period does so by
  * itself; where nodes are given back at once, a writer does it after dropping its lock. In a

@@ -10,7 +10,8 @@
 
 void maple_tree_init(void)
 {
-	/* All that there is to set up is when it is first needed. */
+	/* Where that fails, the first store that may block tries again. */
+	(void)smr_mem_fill(mt_mem_default());
 }
 
 void smr_tree_init(struct maple_tree *mt, unsigned int flags)

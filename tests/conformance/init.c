@@ -37,10 +37,25 @@ static void expect_fresh(struct maple_tree *tree, unsigned int flags)
 	assert_null(mtree_load(tree, ULONG_MAX));
 }
 
+/* The process's first stores may not block. CONTEXT: nothing has used the default arena. */
+static void stores_from_the_start(void **state)
+{
+	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC };
+	struct maple_tree tree = MTREE_INIT(tree, 0);
+	struct mt_mem_stats stats;
+
+	(void)state;
+	maple_tree_init();
+	mt_mem_stats(mt_mem_default(), &stats);
+	assert_int_equal(stats.reserve_left, stats.reserve_size);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(mtree_store_range(&tree, 10 * i, 10 * i + 5, &object, gfps[i]), 0);
+	mtree_destroy(&tree);
+}
+
 static void static_initialisers(void **state)
 {
 	(void)state;
-	maple_tree_init();
 	expect_fresh(&static_tree, 0);
 	expect_fresh(&flagged, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_LOCK_BH);
 	expect_fresh(&external, MT_FLAGS_LOCK_EXTERN);
@@ -327,6 +342,7 @@ static void cursor_private_fields(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(stores_from_the_start), /* first */
 		cmocka_unit_test(static_initialisers),
 		cmocka_unit_test(run_time_initialisers),
 		cmocka_unit_test(external_init_keeps_lock),
