@@ -4,6 +4,7 @@
 #include "base/rcu.h"
 #include "tree/check.h"
 #include "tree/search_simd.h"
+#include "tree/snapshot.h"
 
 /*
  * Does the calling thread read without the lock? Only then does its read section keep dead nodes
@@ -25,6 +26,8 @@ bool smri_path_renew(struct ma_state *mas)
 {
 	unsigned long seq = smr_load(&mas->tree->ma_seq, ORDER(seq, acquire));
 
+	if (smr_is_snapshot(mas->tree))
+		return seq == mas->seq;
 	if (!reads_locklessly(mas->tree))
 		return false;
 	for (unsigned int d = 0; d <= mas->depth; d++)

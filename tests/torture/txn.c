@@ -9,6 +9,7 @@
  *     of what lies between was read from that one version, and the amounts add up to what they
  *     always do. (Looking takes many calls, each of which may see another version: that is what the
  *     two stamps are for.)
+ *   - in a snapshot all stamps are the same, and the amounts add up, however many calls it takes.
  *
  * Aborted transactions write what no reader may ever see. Between the accounts lies filler that
  * comes and goes, so that commits replace anything from one leaf to a tree of another height.
@@ -22,6 +23,7 @@
 #include "unit/flavors.h"
 
 #include <pthread.h>
+#include <samara/snapshot.h>
 #include <samara/txn.h>
 #include <string.h>
 #include <unistd.h>
@@ -274,6 +276,65 @@ static void tour_with_looks(struct bank *bank, unsigned long *least, struct rng 
 	}
 }
 
+static bool is_amount(const struct ma_state *mas)
+{
+	return mas->index % BLOCK == STAMP_KEYS;
+}
+
+/* All stamps and amounts, by one cursor. */
+static void count_all(struct bank *bank, struct maple_tree *then, unsigned long version, bool down)
+{
+	MA_STATE(mas, then, down ? ULONG_MAX : 0, down ? ULONG_MAX : 0);
+	unsigned long stamps = 0, sum = 0;
+	void *entry;
+
+	while ((entry = down ? mas_find_rev(&mas, 0) : mas_find(&mas, ULONG_MAX)) != NULL) {
+		if (is_amount(&mas))
+			sum += xa_to_value(entry);
+		else if (is_stamp(&mas))
+			stamps += entry == xa_mk_value(version);
+	}
+	if (stamps != ACCOUNTS || sum != TOTAL)
+		blame(&bank->blame,
+		      "snapshot of version %lu: %lu stamps, and amounts add up to %lu", version,
+		      stamps, sum);
+}
+
+/* The same by loops, which step in the header, and by look-ups. */
+static void count_by_loops(struct bank *bank, struct maple_tree *then, unsigned long version)
+{
+	unsigned long keys[ACCOUNTS], sum[3] = { 0, 0, 0 }, index = 0;
+	void *entry, *amount[ACCOUNTS];
+	MA_STATE(mas, then, 0, 0);
+
+	mas_for_each(&mas, entry, ULONG_MAX)
+		sum[0] += is_amount(&mas) ? xa_to_value(entry) : 0;
+	mt_for_each(then, entry, index, ULONG_MAX)
+		sum[1] += (index - 1) % BLOCK < FILLER_FROM && (index - 1) % BLOCK >= STAMP_KEYS
+				  ? xa_to_value(entry)
+				  : 0;
+	for (unsigned long i = 0; i < ACCOUNTS; i++)
+		keys[i] = amount_key(i);
+	mtree_load_batch(then, keys, amount, ACCOUNTS);
+	for (unsigned long i = 0; i < ACCOUNTS; i++)
+		sum[2] += xa_to_value(amount[i]);
+	for (unsigned int i = 0; i < 3; i++)
+		if (sum[i] != TOTAL)
+			blame(&bank->blame, "snapshot of version %lu: amounts add up to %lu (%u)",
+			      version, sum[i], i);
+}
+
+static void look_at_snapshot(struct bank *bank, unsigned long *least, struct rng *rng)
+{
+	struct maple_tree then;
+	unsigned long version;
+
+	mt_snapshot(&then, &bank->tree);
+	version = judge_stamp(bank, 0, mtree_load(&then, 0), least, "snapshot");
+	count_all(bank, &then, version, rng_one_in(rng, 2));
+	count_by_loops(bank, &then, version);
+}
+
 static void read_once(struct bank *bank, unsigned long *least, struct rng *rng)
 {
 	mt_rcu_read_lock(&bank->tree);
@@ -281,6 +342,7 @@ static void read_once(struct bank *bank, unsigned long *least, struct rng *rng)
 		add_up(bank, least, rng);
 	tour(bank, least, rng_one_in(rng, 2));
 	tour_with_looks(bank, least, rng);
+	look_at_snapshot(bank, least, rng);
 	mt_rcu_read_unlock(&bank->tree);
 	if (bank->flavor == MT_RCU_QSBR)
 		urcu_qsbr_quiescent_state();

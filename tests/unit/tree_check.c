@@ -7,6 +7,9 @@
 
 #include "base/hooks.h"
 #include "lock/check_internal.h"
+#include "support/hoard.h"
+
+#include <samara/snapshot.h>
 
 void urcu_bp_read_lock(void);
 void urcu_bp_read_unlock(void);
@@ -497,6 +500,42 @@ static void cursor_after_its_read_section(void **state)
 	mtree_destroy(&mt);
 }
 
+void prepares(struct ma_state *mas);
+
+void __attribute__((noinline)) prepares(struct ma_state *mas)
+{
+	assert_int_equal(mas_preallocate(mas, xa_mk_value(1), GFP_NOWAIT), 0);
+	mas_destroy(mas);
+}
+
+/* A snapshot is good for as long as the section, and not to be written to. */
+static void snapshot_after_its_read_section(void **state)
+{
+	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
+	struct maple_tree then;
+
+	(void)state;
+	fill(&mt);
+	reads(&mt);
+	mt_snapshot(&then, &mt);
+	{
+		MA_STATE(mas, &then, 0, 0);
+
+		steps(&mas);
+		expect_nothing();
+		reads_no_more(&mt);
+		reads(&mt);
+		steps(&mas);
+		expect(LOCKCHECK_STALE_CURSOR, "steps", "reads_no_more");
+		mt_snapshot(&then, &mt);
+		mas_set(&mas, 5);
+		prepares(&mas);
+		expect(LOCKCHECK_WRITE_WITHOUT_LOCK, "prepares", NULL);
+	}
+	reads_no_more(&mt);
+	mtree_destroy(&mt);
+}
+
 /* A cursor that has no place is not left behind, whatever protected it once. */
 static void cursor_without_a_place(void **state)
 {
@@ -526,11 +565,13 @@ static void second_tree_and_a_blocking_store(void **state)
 	struct mt_mem *mem = mt_mem_create(0, NULL);
 	DEFINE_MTREE(first);
 	DEFINE_MTREE(second);
+	struct smr_nodes hoard = { NULL, 0 };
 	MA_STATE(mas, &second, 5, 6);
 
 	(void)state;
 	assert_non_null(mem);
-	assert_int_equal(mt_set_mem(&second, mem), 0); /* which has no node yet */
+	assert_int_equal(mt_set_mem(&second, mem), 0);
+	hoard_all(mem, &hoard, GFP_NOWAIT);
 	locks(&first);
 	mtree_lock_nested(&second, 1);
 	stores(&mas, GFP_KERNEL);
@@ -538,6 +579,7 @@ static void second_tree_and_a_blocking_store(void **state)
 	unlocks(&first);
 	expect_nothing();
 	mtree_destroy(&second);
+	hoard_give(mem, &hoard);
 	mt_mem_destroy(mem);
 }
 
@@ -585,6 +627,7 @@ int main(void)
 		TEST(cursor_after_its_external_lock),
 		TEST(cursor_under_a_shared_lock),
 		TEST(cursor_after_its_read_section),
+		TEST(snapshot_after_its_read_section),
 		TEST(cursor_after_an_older_read_section),
 	};
 
