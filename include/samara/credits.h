@@ -2,8 +2,8 @@
 /*
  * Credits: stores that cannot fail, whatever happens in between.
  *
- * Where sleeping is fine a holder takes credits. Much later, where nothing may sleep or allocate,
- * it makes as many stores of any ranges, in a tree that others have changed meanwhile, and none of
+ * A holder reserves credits where it may sleep. Much later, where nothing may sleep or allocate, it
+ * makes that many stores, of any ranges, in a tree that others have changed meanwhile, and none of
  * them can fail:
  *
  *	struct mt_credits credits;
@@ -18,7 +18,7 @@
  *	mtree_unlock(&tree);
  *	mt_credits_release(&credits);
  *
- * What a credit costs in memory, and why it is enough, is proven in docs/credits.md. In short:
+ * docs/credits.md says what a credit costs in memory and proves that it is enough. In short:
  *
  *   MT_CREDITS_RECYCLING  a little over one node (544 bytes) a credit, plus a share for how full
  *                         the tree is, plus one working set for each holder. Nodes that a store
@@ -28,12 +28,12 @@
  *                         every level the tree can reach, less 2. Never waits for anything.
  *
  * Holders never pay for others: any other store in the same tree that would use up what the credits
- * rely on pays the difference itself, or fails with -ENOMEM and has changed nothing. Any number of
+ * rely on pays the difference itself, or fails with -ENOMEM and changes nothing. Any number of
  * holders may share a tree, and any number of trees an arena.
  *
- * What mas_preallocate() has got includes that difference, as it is then. Reserving, returning or
- * releasing credits on the tree, which only who holds an external lock can do in between, makes it
- * another: the preallocation is void.
+ * mas_preallocate() includes that difference as it is at the time. Reserving, returning or
+ * releasing credits on the tree before the store, which is possible only under an external lock,
+ * changes the difference and voids the preallocation.
  *
  * A store on a credit, or the end of a transaction, takes less than 12 KiB of stack in an optimized
  * library, and calls nothing that could allocate (docs/credits.md).
@@ -62,7 +62,7 @@ struct mt_credits {
 	unsigned long left;  /* credits */
 	unsigned long batch; /* stores that one mt_credits_begin() may announce */
 	unsigned long begun; /* stores announced and not made yet */
-	/* Nodes of the working set that wait for a grace period, the older and newer; for which. */
+	/* Nodes of the working set that wait for a grace period, older and newer; for which one. */
 	unsigned long limbo[2];
 	unsigned int grace[2];
 	unsigned long used; /* by the open transaction: credits, */
@@ -77,18 +77,18 @@ struct mt_credits {
 MT_API void mt_credits_init(struct mt_credits *c, struct maple_tree *mt, enum mt_credits_mode mode);
 
 /*
- * How many stores one mt_credits_begin() of this holder may announce at most: the working set is
- * for as many. In strict mode there is no limit and nothing to set. 0, -EBUSY while the holder has
- * credits or an open transaction has used some of it, -EINVAL for 0. CONTEXT: while nobody else
- * reserves or uses credits of this holder.
+ * Sets how many stores one mt_credits_begin() of this holder may announce; the working set is sized
+ * for that many. In strict mode there is no limit and nothing to set. 0, -EBUSY while the holder
+ * has credits or an open transaction has used some of its credits, -EINVAL for 0. CONTEXT: while
+ * nobody else reserves or uses credits of this holder.
  */
 MT_API int mt_credits_set_batch(struct mt_credits *c, unsigned long nr);
 
 /*
  * Adds @nr credits, all or none: 0, -ENOMEM, -EINVAL (nr is 0), -EOVERFLOW; -EBUSY while a
- * transaction of the tree is open, which only who holds an external lock can meet. CONTEXT: TAKES
+ * transaction of the tree is open, which is possible only under an external lock. CONTEXT: TAKES
  * the tree's internal lock, and holds none while it allocates; with an external lock the caller
- * holds it. @gfp says what may be done for memory, as in a store. Any thread, also while another
+ * holds it. @gfp says how memory may be got, as in a store. Any thread, even while another
  * announces and makes stores of the holder.
  */
 MT_API int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp);
@@ -102,50 +102,50 @@ MT_API unsigned long mt_credits_left(const struct mt_credits *c);
 MT_API size_t mt_credits_bytes(const struct mt_credits *c);
 
 /*
- * Announces @nr stores, which the holder must have the credits for, and no more than its batch; in
- * place of those announced before and not made. In recycling mode waits, if nodes of its own last
- * stores are still in limbo and are needed, and the arena has no others to spare, for their grace
- * period; never for memory, and never for another holder. Now and then, in either mode, if the
- * caller is in no section (fence.h), it makes a system call to learn that a grace period is over
- * already. CONTEXT: no lock held, not in a read-side section; a signalling section is fine. SLEEP
- * yes in recycling mode, for a grace period alone.
+ * Announces @nr stores, in place of any announced before and not made. The holder must have the
+ * credits for them, and @nr must not exceed its batch. In recycling mode, if nodes of its own last
+ * stores are needed and still in limbo, and the arena has no others to spare, waits for their grace
+ * period; never for memory, and never for another holder. In either mode, if the caller is in no
+ * signalling section (fence.h), makes a system call now and then to learn that a grace period is
+ * over already. CONTEXT: no lock held, not in a read-side section; a signalling section is fine.
+ * SLEEP yes in recycling mode, only for a grace period.
  */
 MT_API void mt_credits_begin(struct mt_credits *c, unsigned long nr);
 
 /*
  * mas_store_gfp() on a credit: 0; -EINVAL for index > last; -ENOSPC when no announced credit is
- * left, which is the caller's mistake, and in a debug build fatal; of a cursor in status error that
- * error. On an error nothing has changed and no credit is used. The cursor is on the holder's tree.
- * CONTEXT: HOLDS the tree's write lock. ALLOC no. SLEEP no.
+ * left, which is the caller's mistake and fatal in a debug build; for a cursor in status error,
+ * that error. On an error nothing has changed and no credit is used. The cursor must be on the
+ * holder's tree. CONTEXT: HOLDS the tree's write lock. ALLOC no. SLEEP no.
  */
 MT_API int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c);
 
 /*
- * Begins, locks, stores, unlocks; so not between mt_credits_begin() and stores announced by that.
+ * Begins, locks, stores and unlocks; so not between mt_credits_begin() and the stores it announced.
  * CONTEXT: as mt_credits_begin(); internal lock only.
  */
 MT_API int mtree_store_range_credit(struct mt_credits *c, unsigned long first, unsigned long last,
 				    void *entry);
 
 /*
- * mt_txn_store_range() on a credit, of a holder on the transaction's tree. In one transaction there
- * may be such stores, of any holders, and others. mt_txn_abort() gives the credits back. After an
- * abort or commit the holder may be used for other stores.
+ * mt_txn_store_range() on a credit of a holder on the transaction's tree. One transaction may mix
+ * such stores, of any holders, with others. mt_txn_abort() gives the credits back. After an abort
+ * or commit the holder may be used for other stores.
  */
 MT_API int mt_txn_store_credit(struct mt_txn *txn, unsigned long first, unsigned long last,
 			       void *entry, struct mt_credits *c);
 
 /*
- * Gives @nr credits back that are not needed after all; the holder has as many. Stores that were
- * announced, and that it has no credits for any more, no longer are. Others may announce and make
+ * Gives back @nr credits that are not needed after all; the holder must have that many. Announced
+ * stores for which it then has no credits are no longer announced. Others may announce and make
  * stores of the holder meanwhile, with the credits it keeps. CONTEXT: as mt_credits_release().
  */
 MT_API void mt_credits_return(struct mt_credits *c, unsigned long nr);
 
 /*
- * Gives back what is left. Idempotent. CONTEXT: as mt_credits_reserve(), but never fails or blocks
- * for memory. Not while a transaction of the tree is open: debug builds abort, others give nothing
- * back.
+ * Gives back all credits that are left. Idempotent. CONTEXT: as mt_credits_reserve(), but never
+ * fails or blocks for memory. Not while a transaction of the tree is open: debug builds abort,
+ * others give nothing back.
  */
 MT_API void mt_credits_release(struct mt_credits *c);
 
