@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lock inside every tree: a futex-backed mutex that knows its owner. Who finds it held looks
- * again some hundred times, for most holds are shorter than a sleep, unless others sleep for it
- * already; then it sleeps, for user space has no business spinning while the holder is preempted.
+ * The lock inside every tree: a futex-backed mutex that knows its owner. A thread that finds it
+ * held, unless others already sleep for it, looks again about a hundred times, because most holds
+ * are shorter than a sleep. Then it sleeps: user space must not spin while the holder is preempted.
  * Not recursive. A zeroed struct is an unlocked lock; nothing needs destroying.
  */
 #ifndef SAMARA_LOCK_H
@@ -15,7 +15,7 @@ MT_BEGIN_DECLS
 
 struct mt_lock {
 	unsigned int word; /* owner's thread id, and a bit for waiters; 0: free */
-	unsigned int kind; /* what kind of lock it is to the checker (lockcheck.h) */
+	unsigned int kind; /* what kind of lock it is, for the checker (lockcheck.h) */
 };
 
 #define MT_LOCK_INIT \
@@ -23,13 +23,13 @@ struct mt_lock {
 		0, 0 \
 	}
 
-/* To the checker it is a tree's lock, until lockcheck_set_class() says otherwise. */
+/* The checker takes it for a tree's lock until lockcheck_set_class() says otherwise. */
 MT_API void mt_lock_init(struct mt_lock *lock);
 MT_API void mt_lock_acquire(struct mt_lock *lock);
 /*
- * The same for a lock taken while another of its kind is held; the caller sees to it that such
- * locks are always taken in one order. @subclass tells the checker (lockcheck.h) the second, 1,
- * from the third, 2, and so on, and does nothing else.
+ * The same for a lock taken while another of its kind is held; the caller ensures that such locks
+ * are always taken in one order. @subclass only tells the checker (lockcheck.h) which one this is:
+ * 1 for the second, 2 for the third, and so on.
  */
 MT_API void mt_lock_acquire_nested(struct mt_lock *lock, unsigned int subclass);
 MT_API bool mt_lock_try(struct mt_lock *lock);

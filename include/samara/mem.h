@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where the memory of trees comes from. An arena (struct mt_mem) hands out tree nodes, all of
- * MT_NODE_SIZE bytes, cut from chunks of MT_CHUNK_SIZE. Every tree belongs to one arena; unless
- * told otherwise (mt_set_mem()) to the default one. Trees may share an arena.
+ * MT_NODE_SIZE bytes, cut from chunks of MT_CHUNK_SIZE. Every tree belongs to one arena: the
+ * default one, unless mt_set_mem() says otherwise. Trees may share an arena.
  *
- * An arena's nodes are, at any moment, either in a tree, or waiting for a grace period, or free, or
- * in the emergency reserve, or promised (preallocated in a cursor), or kept for holders of credits
+ * At any moment each node of an arena is in a tree, waiting for a grace period, free, in the
+ * emergency reserve, promised (preallocated in a cursor), or kept for holders of credits
  * (credits.h). What a caller's gfp allows:
  *
  *   GFP_KERNEL  free nodes; else a new chunk from the page source, which may block and may fail
  *   GFP_ATOMIC  free nodes; else the emergency reserve; never the C allocator, never a system call
  *   GFP_NOWAIT  free nodes only; never the C allocator, never a system call
  *
- * The one exception are futexes: threads wait for each other while the arena's lists change, and
- * what is retired may wake the library's thread that waits for grace periods.
+ * The one exception to "no system call" is futexes: threads wait for each other while the arena's
+ * lists change, and retiring a node may wake the library's thread that waits for grace periods.
  *
- * Free nodes kept by another thread's magazine do not count as free for this thread.
+ * Free nodes in another thread's magazine do not count as free for this thread.
  */
 #ifndef SAMARA_MEM_H
 #define SAMARA_MEM_H
@@ -50,13 +50,14 @@ static inline bool gfpflags_allow_blocking(gfp_t gfp)
 struct mt_mem;
 
 /*
- * A page source: how an arena gets and gives back its chunks. Both are called from contexts that
- * may block, and from the library's thread that frees after grace periods, with no lock held that
- * others wait for, but for a tree's (mas_preallocate(), mas_expected_entries(), mtree_dup() and
- * transactions keep that while they allocate; every store keeps an external one) and one that
- * fork() takes: they must not fork. Nor may they use the arena itself: others wait until they have
- * returned; nor wait for a grace period of any: that is the thread's own work. A store into a tree
- * of another arena that is at its limit may get -ENOMEM.
+ * A page source: how an arena gets and gives back its chunks. Both functions are called from
+ * contexts that may block, and from the library's thread that frees after grace periods. They are
+ * called with no lock held that others wait for, except a tree's (mas_preallocate(),
+ * mas_expected_entries(), mtree_dup() and transactions keep it while they allocate; every store
+ * keeps an external one) and one that fork() takes. So they must not fork. They must not use the
+ * arena itself, because others wait until they have returned, nor wait for a grace period of any
+ * arena, which is that thread's own work. Their stores into a tree of another arena that is at its
+ * limit may get -ENOMEM.
  */
 struct mt_mem_ops {
 	/* @size bytes aligned to @align, zeroed or not, or NULL when there are none. */
@@ -83,35 +84,35 @@ struct mt_mem_stats {
 };
 
 /*
- * A new arena holding at most @limit bytes of chunks (rounded down to whole ones; 0: no limit),
- * which come from @ops (NULL: anonymous memory advised to huge pages). @ops is copied. The first
- * chunk is mapped at once. CONTEXT: may block. Returns NULL when out of memory, or when @limit is
+ * A new arena that holds at most @limit bytes of chunks (rounded down to whole ones; 0: no limit).
+ * The first chunk is mapped at once. Chunks come from @ops, which is copied (NULL: anonymous memory
+ * advised to huge pages). CONTEXT: may block. Returns NULL when out of memory, or when @limit is
  * not 0 and less than MT_CHUNK_SIZE.
  */
 MT_API struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops);
 
 /*
  * Waits for all retired nodes, then gives all memory back. No tree may use the arena any more
- * (nodes still in use are reported to stderr in debug builds and their chunks leaked rather than
- * freed under somebody's feet). Not for the default arena. CONTEXT: may block; not inside a
- * read-side section, nor a signalling section (fence.h).
+ * (debug builds report nodes still in use to stderr; their chunks are leaked rather than freed
+ * while in use). Not for the default arena. CONTEXT: may block; not inside a read-side section, nor
+ * a signalling section (fence.h).
  */
 MT_API void mt_mem_destroy(struct mt_mem *mem);
 
-/* The arena of trees that were given none. */
+/* The arena of trees that were not given one. */
 MT_API struct mt_mem *mt_mem_default(void);
 
-/* Changes the limit. Memory held already stays even when it is more. 0: none. */
+/* Changes the limit; 0: none. Memory already held stays, even if it is more. */
 MT_API void mt_mem_set_limit(struct mt_mem *mem, size_t limit);
 
 /*
- * Sets how many nodes the emergency reserve is to hold (64 at first) and fills it, which may block:
- * 0 or -ENOMEM, then the size is set but the reserve is short; every blocking allocation tops it
- * up. (Of more than any memory holds nothing is set.)
+ * Sets how many nodes the emergency reserve should hold (64 at first) and fills it, which may
+ * block. 0, or -ENOMEM: then the size is set but the reserve is short, and every blocking
+ * allocation tops it up. (A number larger than any memory holds sets nothing.)
  */
 MT_API int mt_mem_set_reserve(struct mt_mem *mem, unsigned long nodes);
 
-/* Reads the figures; they are each exact at some moment of the call, not all at the same. */
+/* Reads the figures. Each is exact at some moment during the call, but not all at the same one. */
 MT_API void mt_mem_stats(struct mt_mem *mem, struct mt_mem_stats *stats);
 
 /*
@@ -121,7 +122,7 @@ MT_API void mt_mem_stats(struct mt_mem *mem, struct mt_mem_stats *stats);
 MT_API void mt_mem_barrier(struct mt_mem *mem);
 
 /*
- * Empties the calling thread's magazine and gives chunks without a used node back, all but one.
+ * Empties the calling thread's magazine and gives back all chunks without a used node, except one.
  * CONTEXT: may block; in a signalling section (fence.h) it gives no chunk back.
  */
 MT_API void mt_mem_trim(struct mt_mem *mem);
