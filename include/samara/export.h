@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all headers need: a system of 64 bits, and linkage of the public symbols. The library is
- * built with hidden visibility; what carries MT_API, and nothing else, is exported (src/samara.map
- * says in which version).
+ * What all headers need: a 64-bit system, and linkage of the public symbols. The library is built
+ * with hidden visibility: what carries MT_API, and nothing else, is exported (src/samara.map says
+ * in which version).
  */
 #ifndef SAMARA_EXPORT_H
 #define SAMARA_EXPORT_H
@@ -11,7 +11,7 @@
 #error "Samara needs a system whose pointers and longs have 64 bits."
 #endif
 
-/* -fshort-enums lays structs out otherwise than the library has them. */
+/* -fshort-enums lays structs out differently from the library. */
 enum mt_enum_ { MT_ENUM_ };
 #ifdef __cplusplus
 static_assert(sizeof(enum mt_enum_) == sizeof(int),
@@ -24,7 +24,7 @@ _Static_assert(sizeof(enum mt_enum_) == sizeof(int),
 #define MT_API __attribute__((visibility("default")))
 
 #ifdef __cplusplus
-/* Structs and functions of one name are C's custom; g++ -Wshadow thinks that the one is hidden. */
+/* In C a struct and a function may share a name; g++ -Wshadow takes one for hidden. */
 #define MT_BEGIN_DECLS                                                                           \
 	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"") extern "C" \
 	{

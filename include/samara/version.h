@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The version of the headers (macros) and of the library that is really loaded (functions).
- * Within one major version names are only added, never changed or removed.
+ * The version of the headers (macros) and of the library actually loaded (functions). Within one
+ * major version names are only added, never changed or removed.
  */
 #ifndef SAMARA_VERSION_H
 #define SAMARA_VERSION_H

@@ -27,8 +27,8 @@ MT_API void mt_warn_value_(unsigned long v);
 MT_END_DECLS
 
 /*
- * The entry that holds the integer @v. Bit 63 of @v is lost, for only LONG_MAX + 1 values exist; a
- * warning on stderr tells of the first time that it was set.
+ * The entry that holds the integer @v. Bit 63 of @v is lost, because only LONG_MAX + 1 values
+ * exist; the first time it is set, a warning goes to stderr.
  */
 static inline void *xa_mk_value(unsigned long v)
 {
@@ -82,8 +82,8 @@ static inline bool xa_is_internal(const void *entry)
 
 #define XA_RETRY_ENTRY xa_mk_internal(256)
 /*
- * Occupies its range like any entry, but reads as NULL through the normal API, mt_next(), mt_prev()
- * and mtree_erase() excepted: a reservation.
+ * A reservation: occupies its range like any entry, but reads as NULL through the normal API,
+ * except mt_next(), mt_prev() and mtree_erase().
  */
 #define XA_ZERO_ENTRY xa_mk_internal(257)
 
