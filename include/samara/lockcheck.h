@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The checker of the locking rules. A library built with it watches every lock, read-side section,
- * must-not-allocate section and cursor as the program runs, and reports a broken rule the first
- * time the parts of a mistake have been seen, not the one time in a thousand that they meet: with
- * two stacks, the one of what is wrong and the one of what it contradicts. docs/lockcheck.md has a
+ * must-not-allocate section and cursor as the program runs. It reports a broken rule the first time
+ * it has seen the parts of a mistake, not the one time in a thousand that they meet. A report has
+ * two stacks: that of what is wrong and that of what it contradicts. docs/lockcheck.md has a
  * section for each rule.
  *
- * Trees and everything else of the library need nothing from the program. Its own locks, allocators
- * and waits become part of the picture by the annotations below. They exist in every build of the
+ * Trees and everything else in the library are checked without help from the program. To include
+ * its own locks, allocators and waits, use the annotations below. They exist in every build of the
  * library; where the checker is off (lockcheck_enabled() tells; -Dlockcheck= chooses) they do
- * nothing, but for must-not-allocate sections. These are real in every build, and functions of this
- * library behave differently inside (fence.h): a section that is never left matters there, too.
+ * nothing, except must-not-allocate sections. These are real in every build, and functions of this
+ * library behave differently inside (fence.h), so a section that is never left matters in every
+ * build, too.
  *
- * CONTEXT of everything here: any, but for signal handlers. Nothing blocks, allocates or makes a
- * system call, but to report, for futexes where threads meet at the checker's tables, and twice in
- * a thread's life: its first section registers it with liburcu before it begins, in every build,
- * unless it has read before (rcu.h); and the checker asks for its id when it first meets it.
- * Annotations are for the calling thread; what it holds is gone from view when it ends.
+ * CONTEXT of everything here: any except signal handlers. Nothing blocks, allocates or makes a
+ * system call, except to report, for futexes where threads meet at the checker's tables, and twice
+ * in a thread's life: a thread's first section registers it with liburcu before it begins, in every
+ * build, unless it has read before (rcu.h); and the checker asks for a thread's id when it first
+ * meets it. Annotations are for the calling thread; when that ends, what it holds is forgotten.
  */
 #ifndef SAMARA_LOCKCHECK_H
 #define SAMARA_LOCKCHECK_H
@@ -27,7 +28,7 @@
 
 MT_BEGIN_DECLS
 
-/* Does this library check? False too once it has stopped because one of its tables was full. */
+/* Does this library check? Also false once it has stopped because one of its tables was full. */
 MT_API bool lockcheck_enabled(void);
 
 /*
@@ -53,13 +54,15 @@ struct lockcheck_stack {
 	const char *caption; /* "taken here" */
 	unsigned int nr;     /* 0: not known; at most 40 of the first stack, 10 of the second */
 	/*
-	 * Return addresses, innermost first; dladdr() and addr2line know them. One less lies in the
-	 * call, whose line may be another.
+	 * Return addresses, innermost first, for dladdr() and addr2line. Subtract one to get an
+	 * address within the call, whose line may be another.
 	 */
 	void *const *frames;
 };
 
-/* What a handler is given; it and all it points to are gone when the handler returns. */
+/*
+ * What a handler is given. It and all that it points to are valid only until the handler returns.
+ */
 struct lockcheck_report {
 	enum lockcheck_rule rule;
 	const char *name; /* of the rule, and of its section in docs/lockcheck.md: "lock-order" */
@@ -68,11 +71,11 @@ struct lockcheck_report {
 };
 
 /*
- * @fn(report, @arg) is called, by the thread that broke the rule, in place of printing the report
- * and aborting; then execution goes on. It must return, and what it does is not checked. NULL:
- * print and abort, as at first. One mistake, that is one rule broken by the same classes of
- * locks, or of rules about other things with the same first stack, is reported once, unless 512
- * others have been; setting a handler forgets which have been.
+ * The thread that broke a rule calls @fn(report, @arg) instead of printing the report and aborting;
+ * then execution goes on. @fn must return, and what it does is not checked. NULL: print and abort,
+ * the default. A mistake is reported once, unless 512 others have been; setting a handler forgets
+ * which have been. It is the same mistake if the same classes of locks break the same rule, or, for
+ * rules about other things, if the first stack is the same.
  */
 MT_API void lockcheck_set_handler(void (*fn)(const struct lockcheck_report *report, void *arg),
 				  void *arg);
@@ -85,8 +88,8 @@ MT_API void lockcheck_print(const struct lockcheck_report *report);
  */
 
 /*
- * What a lock is for. Order, nesting, allocations and waits are judged by class: all inodes' locks,
- * say, are one. Static, or alive as long as the program; one per kind of lock.
+ * What a lock is for. Order, nesting, allocations and waits are judged by class: for example, all
+ * inodes' locks are one. Have one per kind of lock, static or alive as long as the program.
  */
 struct lockcheck_class {
 	const char *name;
@@ -100,29 +103,28 @@ struct lockcheck_class {
 
 #define LOCKCHECK_TRY 1    /* it was taken by trying, so the thread did not wait for it */
 #define LOCKCHECK_SHARED 2 /* for reading: other readers may hold it too, this thread included */
-#define LOCKCHECK_NESTED 4 /* another of the class may be held: the caller sees to their order */
+#define LOCKCHECK_NESTED 4 /* another of the class may be held: the caller ensures their order */
 
 /*
- * The calling thread takes @lock, any pointer that stands for the lock: call it right before
- * waiting for the lock, or right after trying it has succeeded. It lets go of it: call it right
- * before.
+ * The calling thread takes @lock, any pointer that stands for the lock: call acquire right before
+ * waiting for the lock, or right after a successful try. Call release right before releasing it.
  */
 MT_API void lockcheck_acquire(const void *lock, struct lockcheck_class *lock_class,
 			      unsigned int flags);
 MT_API void lockcheck_release(const void *lock);
 
 /*
- * Does the calling thread hold @lock, by what lockcheck_acquire() was told? Made for
+ * Does the calling thread hold @lock, according to lockcheck_acquire()? Made for
  * mt_set_external_lock_check(). True where nothing is known: where the checker is off, in a
- * handler, in a thread that is one too many to be watched, and while the thread holds more than 32
- * locks.
+ * handler, in a thread beyond the number that can be watched, and while the thread holds more than
+ * 32 locks.
  */
 MT_API bool lockcheck_held(void *lock);
 
 /*
- * Gives a tree's lock, or another struct mt_lock, a class of its own. Otherwise all of them are one
- * class, "tree lock": those of trees, and the program's own with them. Call it after mt_init(), or
- * mt_lock_init(), and before the lock is used.
+ * Gives a tree's lock, or another struct mt_lock, a class of its own. Otherwise all of them, the
+ * trees' and the program's own, are in one class, "tree lock". Call it after mt_init() or
+ * mt_lock_init() and before the lock is used.
  */
 MT_API void lockcheck_set_class(struct mt_lock *lock, struct lockcheck_class *lock_class);
 
@@ -132,17 +134,18 @@ MT_API void lockcheck_set_class(struct mt_lock *lock, struct lockcheck_class *lo
 
 /*
  * Enter and leave a section in which the calling thread must not allocate, because others wait for
- * what it is about to do. They nest; what is wrong further in than the eighth is reported of that.
- * Fence signalling sections are the same thing, so fence_in_signalling() is true inside, with the
- * checker or without. @name: for reports; it must stay.
+ * what it is about to do. Sections nest; a mistake deeper than the eighth is reported as in the
+ * eighth. Fence signalling sections are the same thing, so fence_in_signalling() is true inside,
+ * with or without the checker. @name is for reports; the string must stay.
  */
 MT_API void lockcheck_section_begin(const char *name);
 MT_API void lockcheck_section_end(void);
 
-/* An allocation that may block happens here, or may: for the program's own allocators. */
+/* An allocation that may block happens, or may happen, here: for the program's own allocators. */
 MT_API void lockcheck_alloc(const char *what);
 /*
- * The thread waits here, or may, for something that others may have to allocate or take locks for.
+ * The thread waits, or may wait, here for something that others may have to allocate or take locks
+ * for.
  */
 MT_API void lockcheck_wait(const char *what);
 
