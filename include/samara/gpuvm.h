@@ -366,7 +366,7 @@ MT_API void gpuvm_lock(struct gpuvm *vm);
 MT_API void gpuvm_unlock(struct gpuvm *vm);
 MT_API bool gpuvm_is_locked(const struct gpuvm *vm);
 
-/* A read-side section of the VM. Nests. Never blocks. */
+/* A read-side section of the VM. Nests. Never blocks, except a thread's first (rcu.h). */
 MT_API void gpuvm_read_lock(const struct gpuvm *vm);
 MT_API void gpuvm_read_unlock(const struct gpuvm *vm);
 /*

@@ -53,8 +53,8 @@
  *      ranges, or fewer where pieces have been put together, and a mark; an inner node that is not
  *      the top has at least SMR_INNER_MIN children, the top inner node at least 2;
  *   3. once a node can be reached from the root only three things in it change that readers look
- *      at: slots, each by a release store; the gap figures, under the lock; and dead, when ranges
- *      of it are joined, and when it has been replaced.
+ *      at: slots, each by a release store; the gap figures, under the lock; and dead, before ranges
+ *      of it are joined, and before it is replaced.
  */
 #ifndef SMR_TREE_NODE_H
 #define SMR_TREE_NODE_H
