@@ -16,6 +16,7 @@
 
 #include "base/park.h"
 #include "gpuvm/split.h"
+#include "lock/check.h"
 #include "mem/heap.h"
 
 #include <errno.h>
@@ -200,7 +201,9 @@ static bool at_work(const struct gpuvm_queues *q)
 static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 {
 	struct gpuvm_queues *q = queue->vm;
-	bool limbo = smr_pool_count(&q->pool[SMRI_BIND_VAS]).limbo > 0;
+	/* Not what only waits for the caller himself, who is a reader. */
+	bool limbo = smr_pool_count(&q->pool[SMRI_BIND_VAS]).limbo > 0 &&
+		     !smr_check_waits_for_itself(mt_rcu_flavor(&q->vm->tree));
 	int err = 0;
 
 	mt_lock_acquire(&q->lock);

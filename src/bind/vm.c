@@ -3,6 +3,7 @@
 #include "bind/bind_internal.h"
 
 #include "gpuvm/change.h"
+#include "lock/check.h"
 #include "lock/rank.h"
 #include "mem/heap.h"
 #include "tree/pledge.h"
@@ -254,10 +255,15 @@ static void remove_all(struct gpuvm_queues *q)
 	smr_pool_retire(&q->pool[SMRI_BIND_VAS], &list);
 }
 
-/* Until the last mapping in limbo is free. CONTEXT: the cleaner. */
-static void wait_for_limbo(struct gpuvm_queues *q)
+/*
+ * Until the last mapping in limbo is free; false: the caller, who is a reader, waits for himself.
+ * CONTEXT: the cleaner.
+ */
+static bool wait_for_limbo(struct gpuvm_queues *q)
 {
 	while (smr_pool_count(&q->pool[SMRI_BIND_VAS]).limbo > 0) {
+		if (smr_check_waits_for_itself(mt_rcu_flavor(&q->vm->tree)))
+			return false;
 		mt_lock_acquire(&q->lock);
 		while (!q->expired)
 			smri_bind_sleep_on(q);
@@ -265,6 +271,7 @@ static void wait_for_limbo(struct gpuvm_queues *q)
 		mt_lock_release(&q->lock);
 		smri_bind_drain(q);
 	}
+	return true;
 }
 
 int bind_vm_close(struct gpuvm *vm, enum bind_close how)
@@ -292,9 +299,10 @@ int bind_vm_close(struct gpuvm *vm, enum bind_close how)
 	if (closed)
 		return -ENOENT;
 	remove_all(q);
-	wait_for_limbo(q);
-	end_pools(q);
 	/* It stays owned: nobody will work for it again. */
+	if (!wait_for_limbo(q))
+		return 0;
+	end_pools(q);
 	gpuvm_put(vm);
 	return 0;
 }

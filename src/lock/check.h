@@ -56,6 +56,8 @@ void smr_check_grace(enum mt_rcu_flavor flavor);
  * which has been reported.
  */
 bool smr_check_synchronize(enum mt_rcu_flavor flavor);
+/* After smr_check_wait(), for one flavour: is it so? */
+bool smr_check_waits_for_itself(enum mt_rcu_flavor flavor);
 
 /*
  * ---- Of a struct mt_lock, for mutex.c, and for who may come to take one (bind/queue.c). False:
@@ -151,6 +153,12 @@ static inline bool smr_check_synchronize(enum mt_rcu_flavor flavor)
 {
 	(void)flavor;
 	return true;
+}
+
+static inline bool smr_check_waits_for_itself(enum mt_rcu_flavor flavor)
+{
+	(void)flavor;
+	return false;
 }
 
 static inline void smr_check_init(const struct mt_lock *lock)

@@ -147,8 +147,13 @@ void smr_check_grace(enum mt_rcu_flavor flavor)
 bool smr_check_synchronize(enum mt_rcu_flavor flavor)
 {
 	smri_check_wait("a grace period", NULL, smr_check_frame());
+	return !smr_check_waits_for_itself(flavor);
+}
+
+bool smr_check_waits_for_itself(enum mt_rcu_flavor flavor)
+{
 	/* A QSBR thread that waits is offline meanwhile, whatever it says. */
-	return !smri_check_on() || flavor == MT_RCU_QSBR || !smr_rcu_read_ongoing(flavor);
+	return smri_check_on() && flavor != MT_RCU_QSBR && smr_rcu_read_ongoing(flavor);
 }
 
 /*

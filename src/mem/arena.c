@@ -223,7 +223,8 @@ void mt_mem_destroy(struct mt_mem *mem)
 	smr_assert(mem != &smri_mem_default);
 	smr_check_alloc("an arena");
 	smr_check_wait("a grace period");
-	smri_retire_wait_idle(mem);
+	if (!smri_retire_wait_idle(mem))
+		return;
 	/*
 	 * From here on other threads' magazines of this arena are nobody's: its id is never looked
 	 * up again.

@@ -136,10 +136,10 @@ void smri_retire_after_fork(struct mt_mem *mem);
  */
 void smri_retire_resume(struct mt_mem *mem);
 /*
- * Waits until all nodes have come back and all callbacks have ended. CONTEXT: SLEEP yes, GRACE
- * waits.
+ * Waits until all nodes have come back and all callbacks have ended. False: the caller would wait
+ * for himself, which has been reported. CONTEXT: SLEEP yes, GRACE waits.
  */
-void smri_retire_wait_idle(struct mt_mem *mem);
+bool smri_retire_wait_idle(struct mt_mem *mem);
 /*
  * Waits for the nodes now in limbo, or only looks at them where the library's thread cannot be
  * started or is the caller. False when there was nothing to wait for, a look was in vain, or the

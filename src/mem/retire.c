@@ -615,22 +615,27 @@ bool smri_retire_wait(struct mt_mem *mem)
 	return waited;
 }
 
-void smri_retire_wait_idle(struct mt_mem *mem)
+bool smri_retire_wait_idle(struct mt_mem *mem)
 {
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
 		struct smr_limbo *limbo = &mem->limbo[i];
 		bool freed;
 		unsigned long nr = retired_so_far(limbo, &freed);
 
-		if (nr > 0)
-			insist(limbo, nr, true);
+		if (nr == 0)
+			continue;
+		if (smr_check_waits_for_itself((enum mt_rcu_flavor)i))
+			return false;
+		insist(limbo, nr, true);
 	}
+	return true;
 }
 
 void mt_mem_barrier(struct mt_mem *mem)
 {
 	smr_check_wait("a grace period");
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
-		wait_flavor(&mem->limbo[i], true);
+		if (!smr_check_waits_for_itself((enum mt_rcu_flavor)i))
+			wait_flavor(&mem->limbo[i], true);
 	smr_mem_reap(mem);
 }

@@ -382,6 +382,88 @@ static void a_lock_that_is_held_is_reported(void **state)
 	end(q);
 }
 
+static void count_in_section(const struct lockcheck_report *report, void *arg)
+{
+	(void)arg;
+	if (report->rule == LOCKCHECK_WAIT_IN_READ_SECTION)
+		reports++;
+}
+
+static void vm_is_gone(struct gpuvm *vm)
+{
+	fail_msg("%s is gone with what a reader sees", vm->name);
+}
+
+/* What its own section keeps from being freed is left, and the VM with it. */
+static void a_reader_that_closes_goes_on(void **state)
+{
+	static const struct gpuvm_ops ops = { .vm_free = vm_is_gone };
+	static struct gpuvm vm; /* for good */
+	struct bind_op op = { .type = BIND_MAP, .flags = GPUVA_SPARSE, .range = 1 };
+	struct bind_job job = { .ops = &op, .nr_ops = 1, .flags = BIND_SYNC };
+	struct bind_config c = { .size = sizeof(c) };
+	struct gpuvm_object *resv;
+	struct bind_queue *q;
+	struct gpuva *va;
+
+	(void)state;
+	if (!lockcheck_enabled())
+		skip();
+	c.workers = bind_workers_create(1);
+	assert_non_null(c.workers);
+	resv = gpuvm_resv_object_alloc(NULL);
+	assert_non_null(resv);
+	assert_int_equal(gpuvm_init(&vm, "kept", 0, NULL, resv, 0, 0x1000, 0, 0, &ops), 0);
+	gpuvm_object_put(resv);
+	assert_int_equal(bind_vm_init(&vm, &c), 0);
+	q = bind_queue_create(&vm, "test", NULL);
+	assert_non_null(q);
+	assert_int_equal(bind_queue_submit(q, &job), 0);
+	reports = 0;
+	lockcheck_set_handler(count_in_section, NULL);
+	gpuvm_read_lock(&vm);
+	va = gpuvm_find(&vm, 0);
+	assert_non_null(va);
+	assert_int_equal(bind_vm_close(&vm, BIND_DRAIN), 0);
+	assert_true(reports > 0);
+	assert_null(gpuvm_find(&vm, 0));
+	assert_int_equal(va->va.range, 1);
+	gpuvm_read_unlock(&vm);
+	lockcheck_set_handler(NULL, NULL);
+	assert_int_equal(bind_queue_submit(q, &job), -ENOENT);
+	assert_int_equal(bind_vm_close(&vm, BIND_DRAIN), -ENOENT);
+	bind_queue_destroy(q);
+	gpuvm_put(&vm);
+	gpuvm_synchronize(&vm);
+	bind_workers_destroy(c.workers);
+}
+
+/* Memory that its own section keeps from coming back is none to wait for. */
+static void a_reader_that_submits_goes_on(void **state)
+{
+	struct bind_config strict = { .max_mappings = 4, .max_jobs = 1, .max_ops = 1 };
+	struct bind_queue *q = begin(&strict);
+	int err = 0;
+
+	(void)state;
+	if (!lockcheck_enabled()) {
+		end(q);
+		skip();
+	}
+	reports = 0;
+	lockcheck_set_handler(count_in_section, NULL);
+	gpuvm_read_lock(&bt.toy.vm);
+	memfault_none();
+	while (!err)
+		err = submit_sync(q, "sparse 0+10");
+	memfault_ok();
+	gpuvm_read_unlock(&bt.toy.vm);
+	lockcheck_set_handler(NULL, NULL);
+	assert_int_equal(err, -ENOMEM);
+	assert_true(reports > 0);
+	end(q);
+}
+
 static const struct bind_ops *toy_bind_ops;
 static struct bind_queue *awaited;
 static struct lockcheck_class driver = LOCKCHECK_CLASS("driver's lock");
@@ -447,6 +529,8 @@ int main(void)
 		cmocka_unit_test(few_mappings_take_one_leaf),
 		cmocka_unit_test(no_bound_stays_of_what_did_not_begin),
 		cmocka_unit_test(a_lock_that_is_held_is_reported),
+		cmocka_unit_test(a_reader_that_closes_goes_on),
+		cmocka_unit_test(a_reader_that_submits_goes_on),
 		cmocka_unit_test(waiting_for_oneself_is_reported),
 	};
 

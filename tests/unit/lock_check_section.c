@@ -215,6 +215,46 @@ static void a_wait_for_oneself_is_reported_and_left_out(void **state)
 	}
 }
 
+static void begin_tree(struct maple_tree *mt, enum mt_rcu_flavor flavor, struct mt_mem *mem)
+{
+	mt_init(mt);
+	mt_set_mem(mt, mem);
+	assert_int_equal(mt_set_rcu_flavor(mt, flavor), 0);
+	mt_set_in_rcu(mt);
+}
+
+/* Nodes of the thread's own section are in limbo. */
+static void other_waits_for_oneself(void **state)
+{
+	(void)state;
+	for (unsigned int f = 0; f < 4; f++) {
+		struct mt_mem *mem = mt_mem_create(0, NULL);
+		enum mt_rcu_flavor flavor = all_flavors[f];
+		struct maple_tree mt;
+
+		begin(NULL);
+		assert_non_null(mem);
+		register_reader(flavor);
+		begin_tree(&mt, flavor, mt_mem_default());
+		reads(&mt);
+		fill(&mt);
+		mtree_destroy(&mt);
+		waits_for_readers();
+		expect(LOCKCHECK_WAIT_IN_READ_SECTION, "waits_for_readers", "reads");
+		begin_tree(&mt, flavor, mem);
+		fill(&mt);
+		mtree_destroy(&mt);
+		destroys(mem);
+		expect(LOCKCHECK_WAIT_IN_READ_SECTION, "destroys", "reads");
+		reads_no_more(&mt);
+		if (flavor != MT_RCU_QSBR) /* what has been left alone */
+			mt_mem_destroy(mem);
+		mt_mem_barrier(mt_mem_default());
+		expect_nothing();
+		unregister_reader(flavor);
+	}
+}
+
 static pthread_key_t late;
 
 static void reads_no_more_late(void *mt)
@@ -652,6 +692,7 @@ int main(void)
 		TEST(sections_in_sections),
 		TEST(sections_of_every_flavour_end_once),
 		TEST(a_wait_for_oneself_is_reported_and_left_out),
+		TEST(other_waits_for_oneself),
 		TEST(sections_end_in_destructors),
 		TEST(taken_in_a_section_then_held_over_an_allocation),
 		TEST(held_over_an_allocation_then_taken_in_a_section),

@@ -179,6 +179,12 @@ NAMED waits_for_readers(void)
 	mt_mem_barrier(mt_mem_default());
 }
 
+NAMED destroys(struct mt_mem *mem)
+{
+	mt_mem_destroy(mem);
+	__asm__ volatile("");
+}
+
 NAMED synchronizes(struct maple_tree *mt)
 {
 	mt_rcu_synchronize(mt);
