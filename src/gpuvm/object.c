@@ -23,7 +23,7 @@
 #include "base/ref.h"
 #include "gpuvm/vm_lists.h"
 #include "gpuvm/object.h"
-#include "lock/rank.h"
+#include "lock/check.h"
 #include "mem/heap.h"
 
 /* ---- Objects ---- */
@@ -51,6 +51,7 @@ void gpuvm_object_put(struct gpuvm_object *obj)
 {
 	if (!obj || !smr_ref_put(&obj->refs))
 		return;
+	smr_check_last_put("an object");
 	smr_assert(smr_list_empty(&obj->pairs));
 	gpuvm_resv_fini(&obj->own_resv);
 	if (obj->free)
@@ -144,6 +145,7 @@ static void destroy(struct gpuvm_bo *vm_bo)
 	struct gpuvm_object *obj = vm_bo->obj;
 	struct gpuvm *vm = vm_bo->vm;
 
+	smr_check_last_put("a pair");
 	unlist(vm_bo);
 	dying->free = vm->ops->vm_bo_free;
 	smr_rcu_call(MT_RCU_BP, &dying->head, free_pair);

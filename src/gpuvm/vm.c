@@ -4,7 +4,7 @@
 #include "gpuvm/batch.h"
 #include "gpuvm/list.h"
 #include "gpuvm/queues.h"
-#include "lock/rank.h"
+#include "lock/check.h"
 #include "mem/heap.h"
 
 #include <errno.h>
@@ -142,6 +142,7 @@ static struct gpuvm_queues_head *queues_head(struct gpuvm *vm)
  */
 static void free_vm(struct gpuvm *vm)
 {
+	smr_check_last_put("a VM");
 	smr_assert(vm->nr_vas == 0);
 	smr_assert(smr_list_empty(&vm->extobj.list) && smr_list_empty(&vm->evict.list));
 	forget_lock(&vm->tree);

@@ -47,6 +47,11 @@ void smr_check_wait(const char *what);
 void smr_check_alloc_without(const char *what, const void *lock);
 void smr_check_wait_without(const char *what, const void *lock);
 /*
+ * The last reference to @what has gone, whose end may free and sleep: not in a section. Of locks
+ * nothing is noted, for most often nothing is freed here and now.
+ */
+void smr_check_last_put(const char *what);
+/*
  * A wait for a grace period of one flavour. Sections do not mind: no reader may wait for what they
  * do.
  */
@@ -128,6 +133,11 @@ static inline void smr_check_alloc(const char *what)
 }
 
 static inline void smr_check_wait(const char *what)
+{
+	(void)what;
+}
+
+static inline void smr_check_last_put(const char *what)
 {
 	(void)what;
 }

@@ -61,19 +61,30 @@ static void check_holds(enum smri_fact fact, const char *what, const void *witho
 			smri_graph_fact(t->hold[i].lock_class, fact, what, frame);
 }
 
+static void check_alloc_in_section(const char *what, void *frame)
+{
+	if (smr_unlikely(smr_in_section()))
+		report_in_section(LOCKCHECK_ALLOCATION_IN_SECTION, "allocates or frees", what,
+				  "allocated or freed here", frame);
+}
+
 void smri_check_alloc(const char *what, const void *without, void *frame)
 {
 	if (!smri_check_on())
 		return;
-	if (smr_unlikely(smr_in_section()))
-		report_in_section(LOCKCHECK_ALLOCATION_IN_SECTION, "allocates or frees", what,
-				  "allocated or freed here", frame);
+	check_alloc_in_section(what, frame);
 	check_holds(SMRI_OVER_ALLOC, what, without, frame);
 }
 
 void smr_check_alloc(const char *what)
 {
 	smri_check_alloc(what, NULL, smr_check_frame());
+}
+
+void smr_check_last_put(const char *what)
+{
+	if (smri_check_on())
+		check_alloc_in_section(what, smr_check_frame());
 }
 
 void smr_check_alloc_without(const char *what, const void *lock)

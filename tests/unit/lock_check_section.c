@@ -66,6 +66,63 @@ static void stores_that_a_section_allows(void **state)
 	mtree_destroy(&copy);
 }
 
+static void no_op(struct gpuvm *vm)
+{
+	(void)vm;
+}
+
+/* What ends with its last reference may free, and sleep, then; not before. */
+static void last_references_in_a_section(void **state)
+{
+	static const struct gpuvm_ops ops = { .vm_free = no_op };
+	struct gpuvm_object resv, obj;
+	struct gpuva va = { .vm_bo = NULL };
+	struct gpuvm_bo *pair;
+	struct gpuvm vm;
+
+	(void)state;
+	gpuvm_object_init(&resv, 0, NULL, NULL);
+	gpuvm_object_init(&obj, 0, NULL, NULL);
+	assert_int_equal(gpuvm_init(&vm, "vm", 0, NULL, &resv, 0, 0x1000, 0, 0, &ops), 0);
+	pair = gpuvm_bo_create(&vm, gpuvm_object_get(&obj));
+	assert_non_null(pair);
+	gpuvm_bo_get(pair);
+	gpuvm_get(&vm);
+	gpuva_init(&va, 0, 1, &obj, 0);
+	begins();
+	gpuvm_object_put(&obj);
+	assert_false(gpuvm_bo_put(pair));
+	gpuvm_put(&vm);
+	gpuvm_object_lock(&obj);
+	gpuva_link(&va, pair);
+	assert_ptr_equal(gpuva_unlink_defer(&va), pair);
+	gpuvm_object_unlock(&obj);
+	expect_nothing();
+	puts_pair(gpuvm_bo_get(pair));
+	expect_nothing();
+	assert_false(gpuvm_bo_put(pair));
+	expect_nothing();
+	puts_pair(pair);
+	expect(LOCKCHECK_ALLOCATION_IN_SECTION, "puts_pair", "begins");
+	ends();
+	pair = gpuvm_bo_create(&vm, &obj);
+	assert_non_null(pair);
+	gpuvm_object_lock(&obj);
+	gpuva_link(&va, pair);
+	gpuvm_object_unlock(&obj);
+	gpuvm_bo_put(pair);
+	begins();
+	unlinks(&va);
+	expect(LOCKCHECK_ALLOCATION_IN_SECTION, "unlinks", "begins");
+	puts_object(&obj);
+	expect(LOCKCHECK_ALLOCATION_IN_SECTION, "puts_object", "begins");
+	puts_vm(&vm);
+	expect(LOCKCHECK_ALLOCATION_IN_SECTION, "puts_vm", "begins");
+	ends();
+	gpuvm_object_put(&resv);
+	expect_nothing();
+}
+
 static void wait_in_a_section(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -685,6 +742,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(allocation_in_a_section),
 		TEST(stores_that_a_section_allows),
+		TEST(last_references_in_a_section),
 		TEST(wait_in_a_section),
 		TEST(wait_for_a_signalled_fence_in_a_section),
 		TEST(wait_for_readers_of_a_vm_in_a_section),

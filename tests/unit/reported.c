@@ -222,6 +222,33 @@ NAMED synchronizes_vm(const struct gpuvm *vm)
 	gpuvm_synchronize(vm);
 }
 
+NAMED puts_object(struct gpuvm_object *obj)
+{
+	gpuvm_object_put(obj);
+	__asm__ volatile("");
+}
+
+NAMED puts_pair(struct gpuvm_bo *pair)
+{
+	gpuvm_bo_put(pair);
+	__asm__ volatile("");
+}
+
+NAMED puts_vm(struct gpuvm *vm)
+{
+	gpuvm_put(vm);
+	__asm__ volatile("");
+}
+
+NAMED unlinks(struct gpuva *va)
+{
+	struct gpuvm_object *obj = va->gem.obj;
+
+	gpuvm_object_lock(obj);
+	gpuva_unlink(va);
+	gpuvm_object_unlock(obj);
+}
+
 NAMED finds(struct ma_state *mas)
 {
 	assert_non_null(mas_find(mas, ULONG_MAX));

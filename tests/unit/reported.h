@@ -86,6 +86,10 @@ NAMED waits_forever(struct fence *fence);
 NAMED stores_on_credit(struct mt_credits *credits, unsigned long key);
 NAMED stores_in_txn(struct mt_txn *txn, struct mt_credits *credits, unsigned long key);
 NAMED synchronizes_vm(const struct gpuvm *vm);
+NAMED puts_object(struct gpuvm_object *obj);
+NAMED puts_pair(struct gpuvm_bo *pair);
+NAMED puts_vm(struct gpuvm *vm);
+NAMED unlinks(struct gpuva *va);
 NAMED finds(struct ma_state *mas);
 
 /* Takes @outer, then @inner, and lets go of both. */
