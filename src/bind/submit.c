@@ -69,6 +69,8 @@ static bool good_syncs(const struct bind_sync *sync, unsigned int nr)
 static int validate(const struct gpuvm *vm, struct bind_job *job)
 {
 	job->bad_op = job->nr_ops;
+	if (bind_vm_is_banned(vm)) /* then every submit is told so */
+		return -ENOENT;
 	if (job->flags & ~(unsigned int)(BIND_SYNC | BIND_NONBLOCK))
 		return -EINVAL;
 	if ((job->flags & BIND_SYNC) && (job->nr_in || job->nr_out))

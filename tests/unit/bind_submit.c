@@ -111,6 +111,7 @@ static void refused_when_over(void **state)
 	assert_true(bind_vm_is_banned(&bt.toy.vm));
 	assert_int_equal(submit(q, "map 10+10=A@0", NULL, NULL), -ENOENT);
 	assert_int_equal(submit(q, "unmap 10+10", NULL, NULL), -ENOENT);
+	assert_int_equal(submit(q, "unmap 10+0", NULL, NULL), -ENOENT);
 	assert_null(bind_queue_create(&bt.toy.vm, "late", &err));
 	assert_int_equal(err, -ENOENT);
 	assert_int_equal(stats().submitted, before.submitted);
