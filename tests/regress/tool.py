@@ -420,6 +420,12 @@ class Through(ToolTest):
             done = run("replay", *mode, *paths)
             self.assertEqual((done.returncode, done.stderr), (1, said), mode)
 
+    def test_no_engines(self):
+        """The default may be asked for."""
+        for mode in VM_MODES[:3]:
+            done = self.ok("replay", *mode, "--engines=0", "-", stdin=HEADER + "map 1000 1000 0 0 rp\n")
+            self.assertNotIn("engines", done.stdout)
+
     def test_traces_beyond_the_software_gpu(self):
         """Whether one is, its header says."""
         for page, limits, fits in [(0x1000, "1000-ffffffffffff", True), (0x4000, "4000-7fff", True),

@@ -175,7 +175,7 @@ static int run(const struct command *command, int argc, char **argv)
 	const struct option options[] = {
 		{ "through", OPTION_TEXT, &settings.through, 0, 0 },
 		{ "submitters", OPTION_NUMBER, &settings.submitters, 1, 64 },
-		{ "engines", OPTION_NUMBER, &settings.engines, 1, 64 },
+		{ "engines", OPTION_NUMBER, &settings.engines, 0, 64 },
 		{ "no-meter", OPTION_OFF, &run->meter, 0, 0 },
 		{ "in-flight", OPTION_NUMBER, &settings.in_flight, 1, 65536 },
 		{ "check", OPTION_TEXT, &settings.check, 0, 0 },
