@@ -860,6 +860,12 @@ class Gpuvm(ToolTest):
             self.assertEqual(" ".join(body.replace("\n  ", " ").split()) or "(none)", steps, line)
             self.assertEqual(" ".join(shown.split()), after, line)
 
+    def test_zeros(self):
+        """What 0 means is for the library to say."""
+        text = "vm 0+10 align=0\nvm 0+10/8+0\nhole 5 align=0\nhole 5\n"
+        self.assertEqual(self.script(text), "vm 0+10 align=0\n  -EINVAL\nvm 0+10/8+0\nhole 5 align=0\n  0\n"
+                                            "hole 5\n  0\n")
+
     def test_mistakes(self):
         for text, message in (("map 1+1=A\n", "<stdin>:1: there is no VM yet"),
                               ("vm 0+10\nvm 0+10 align=3\ndump\n", "<stdin>:3: there is no VM yet"),
@@ -870,8 +876,7 @@ class Gpuvm(ToolTest):
                               ("map 1+1 A\n", "<stdin>:1: ADDR+RANGE=OBJECT@OFFSET is wanted"),
                               ("map 1+1=1\n", "<stdin>:1: an object's name is missing"),
                               ("object " + "x" * 32 + "\n", "<stdin>:1: an object's name is too long"),
-                              ("vm 0+10/8+0\n", "<stdin>:1: 0 makes no sense here"),
-                              ("hole 1 align=0\n", "<stdin>:1: 0 makes no sense here"),
+                              ("vm 0+10 align=0\ndump\n", "<stdin>:2: there is no VM yet"),
                               ("hole 1 in=1+0\n", "<stdin>:1: 0 makes no sense here"),
                               ("hole 1 in=1\n", "<stdin>:1: ADDR+RANGE is wanted"),
                               ("vm 0+" + "1" * 17 + "\n", "<stdin>:1: a number has more than 64 bits"),

@@ -347,7 +347,7 @@ static int open_vm(struct machine *m, const struct script_line *line)
 		return err;
 	m->up = true;
 	m->alive = 1;
-	err = line->align ? gpuvm_set_align(&m->vm, line->align) : 0;
+	err = line->aligns ? gpuvm_set_align(&m->vm, line->align) : 0;
 	if (err)
 		close_vm(m);
 	return err;

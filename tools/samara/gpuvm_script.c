@@ -129,17 +129,15 @@ static bool mapping(struct cursor *c, struct script_line *out)
 	return take(c, "@") ? number(c, &out->offset) : true;
 }
 
-static bool word_number(struct cursor *c, const char *word, uint64_t *value)
+static void align(struct cursor *c, struct script_line *out)
 {
 	blanks(c);
-	if (!take(c, word))
-		return false;
-	return number(c, value) && (*value > 0 || wrong(c, "0 makes no sense here"));
+	out->aligns = take(c, "align=") && number(c, &out->align);
 }
 
 static bool where(struct cursor *c, struct script_line *out)
 {
-	word_number(c, "align=", &out->align);
+	align(c, out);
 	blanks(c);
 	if (take(c, "in=") && (!range(c, &out->addr, &out->range) || !out->range))
 		return wrong(c, "0 makes no sense here");
@@ -165,10 +163,10 @@ static bool arguments(struct cursor *c, unsigned int args, struct script_line *o
 		good = number(c, &out->range);
 	}
 	if (good && (args & A_RESERVED)) {
-		if (take(c, "/"))
-			good = range(c, &out->reserve_addr, &out->reserve_range) &&
-			       (out->reserve_range || wrong(c, "0 makes no sense here"));
-		word_number(c, "align=", &out->align);
+		out->reserves = take(c, "/");
+		if (out->reserves)
+			good = range(c, &out->reserve_addr, &out->reserve_range);
+		align(c, out);
 	}
 	blanks(c);
 	if (good && (args & A_SIZE) && (!at_end(c) || (args & A_WHERE)))
@@ -258,11 +256,11 @@ int script_print(const struct script_line *line, char *text, size_t size)
 		put(&w, "=%s@%" PRIx64, *line->object ? line->object : "-", line->offset);
 	if (args & A_OBJECT)
 		put(&w, " %s", line->object);
-	if (line->reserve_range)
+	if (line->reserves)
 		put(&w, "/%" PRIx64 "+%" PRIx64, line->reserve_addr, line->reserve_range);
 	if ((args & A_WHERE) || line->size)
 		put(&w, " %" PRIx64, line->size);
-	if (line->align)
+	if (line->aligns)
 		put(&w, " align=%" PRIx64, line->align);
 	if (args & A_WHERE)
 		put_where(&w, line);

@@ -41,6 +41,7 @@ struct script_line {
 	uint64_t addr, range;
 	char object[SCRIPT_NAME]; /* empty: none */
 	uint64_t offset;
+	bool reserves, aligns; /* the next ones are there, and may be 0 all the same */
 	uint64_t reserve_addr, reserve_range;
 	uint64_t size, align;
 	bool high;
