@@ -459,8 +459,7 @@ MT_API void gpuva_init_from_op(struct gpuva *va, const struct gpuva_op_map *op);
 MT_API int gpuva_insert(struct gpuvm *vm, struct gpuva *va);
 /*
  * Takes @va out of the VM and drops that reference (hold one of your own: it may be the last). The
- * fields of @va stay. Does not unlink. On the reserved region it has no effect, and debug builds
- * report it.
+ * fields of @va stay. Does not unlink. On the reserved region debug builds abort, others do nothing.
  */
 MT_API void gpuva_remove(struct gpuva *va);
 /* gpuva_init_from_op() and gpuva_insert(). */
@@ -688,7 +687,8 @@ MT_API void gpuvm_bo_gem_evict(struct gpuvm_object *obj, bool evict);
 
 /*
  * Links @va to the pair of its object: appends it to the pair's list and takes a reference. Without
- * an object it does nothing. HOLDS the object's lock.
+ * an object it does nothing. On another object's pair debug builds abort; others do not notice.
+ * HOLDS the object's lock.
  */
 MT_API void gpuva_link(struct gpuva *va, struct gpuvm_bo *vm_bo);
 /*
