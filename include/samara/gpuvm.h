@@ -504,7 +504,8 @@ MT_API bool gpuvm_interval_empty(struct gpuvm *vm, uint64_t addr, uint64_t range
 /*
  * Iteration: the lowest mapping that overlaps [start, end), then the next above @va that begins
  * below @end. The reserved region is skipped. The safe forms find the next one before the body
- * runs, so the body may remove the current one and insert others.
+ * runs, so the body may remove the current one and insert others: those below that next one are not
+ * visited, those above it are; if there was no next one, the walk ends.
  */
 MT_API struct gpuva *gpuvm_first_va(struct gpuvm *vm, uint64_t start, uint64_t end);
 MT_API struct gpuva *gpuvm_next_va(struct gpuvm *vm, const struct gpuva *va, uint64_t end);
