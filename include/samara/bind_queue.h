@@ -297,8 +297,9 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  * then job->bad_op is UINT_MAX.
  *
  * A job without operations is legal: its out-fences follow its in-fences and the jobs before it. An
- * in-fence with an error counts as signalled. Ranges with nothing mapped are fine for unmap and
- * prefetch.
+ * in-fence with an error counts as signalled; one whose maker drops his last reference unsignalled
+ * does not, for the job has a reference of its own: the job stays queued. Ranges with nothing
+ * mapped are fine for unmap and prefetch.
  *
  * The job's completion is added to the reservation lock of each object that a BIND_MAP names
  * (GPUVM_USAGE_BOOKKEEP), so that whoever moves the object waits for it. The caller keeps its
