@@ -8,6 +8,7 @@
  *	              mappings  stores  live mappings more
  *	map                  3       1                   2  itself, and the rests of one that is cut
  *	unmap                2       1                   1  what is left
+ *	unmap, whole VM      0       1                   0
  *	unmap all, prefetch  0       0                   0
  *
  * The spare is what one unmap needs, kept by each VM for when memory has run out. One of all of an
@@ -31,7 +32,10 @@ static void add_op(const struct gpuvm_queues *q, const struct bind_op *op,
 	bool map = op->type == BIND_MAP, unmap = op->type == BIND_UNMAP;
 	bool whole = op->addr == q->vm->mm_start && op->range == q->vm->mm_range;
 
-	need->nr[SMRI_BIND_VAS] += map ? GPUVM_MAP_CHANGES : unmap ? GPUVM_UNMAP_CHANGES : 0;
+	if (map)
+		need->nr[SMRI_BIND_VAS] += GPUVM_MAP_CHANGES;
+	else if (unmap && !whole)
+		need->nr[SMRI_BIND_VAS] += GPUVM_UNMAP_CHANGES;
 	need->stores += map || unmap;
 	if (map || unmap) /* of the whole VM nothing is left over */
 		need->load.growth += whole ? map

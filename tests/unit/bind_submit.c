@@ -181,6 +181,30 @@ static void mappings_are_bounded(void **state)
 	end(q);
 }
 
+/* Nothing can be cut, wherever the reserved region lies. */
+static void unmaps_of_the_whole_vm_reserve_no_mapping(void **state)
+{
+	static const struct toy_config config = { .range = 0x1000,
+						  .reserve_start = 0x1000,
+						  .reserve_range = 0x10 };
+	struct bind_queue *q = begin_with(&config, NULL);
+	struct fence *in = fence_create();
+
+	(void)state;
+	assert_int_equal(submit_sync(q, "map 0+10=A@0; map ff0+10=A@0"), 0);
+	assert_int_equal(submit(q, "unmap 0+1000", in, NULL), 0);
+	assert_int_equal(stats().vas_reserved, 0);
+	assert_int_equal(submit(q, "unmap 0+fff", NULL, NULL), 0);
+	assert_int_equal(stats().vas_reserved, 2);
+	assert_int_equal(submit(q, "unmap 1+fff; map 0+10=A@0; unmap 0+1000", NULL, NULL), 0);
+	assert_int_equal(stats().vas_reserved, 7);
+	fence_signal(in);
+	settle(q);
+	expect_vm("[]");
+	fence_put(in);
+	end(q);
+}
+
 /*
  * As many locks as operations and one more, that of the VM's lists, each object being named anew
  * after another.
@@ -272,6 +296,7 @@ int main(void)
 		cmocka_unit_test(refused_when_over),
 		cmocka_unit_test(preparing_may_fail),
 		cmocka_unit_test(mappings_are_bounded),
+		cmocka_unit_test(unmaps_of_the_whole_vm_reserve_no_mapping),
 		cmocka_unit_test(each_operation_has_its_lock),
 		cmocka_unit_test(an_object_comes_beside_a_transaction),
 	};
