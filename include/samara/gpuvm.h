@@ -459,7 +459,8 @@ MT_API void gpuva_init_from_op(struct gpuva *va, const struct gpuva_op_map *op);
 MT_API int gpuva_insert(struct gpuvm *vm, struct gpuva *va);
 /*
  * Takes @va out of the VM and drops that reference (hold one of your own: it may be the last). The
- * fields of @va stay. Does not unlink. On the reserved region debug builds abort, others do nothing.
+ * fields of @va stay. Does not unlink. On the reserved region debug builds abort; others do
+ * nothing.
  */
 MT_API void gpuva_remove(struct gpuva *va);
 /* gpuva_init_from_op() and gpuva_insert(). */
