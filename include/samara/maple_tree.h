@@ -382,6 +382,7 @@ struct ma_state {
 	unsigned long guard; /* what protected it then, for the checker (lockcheck.h) */
 	void *path[MT_PATH_MAX];
 	unsigned char slot[MT_PATH_MAX];
+	unsigned char store_type; /* for code that names it; means nothing here */
 };
 
 /*

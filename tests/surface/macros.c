@@ -54,6 +54,13 @@ static void loops(void)
 		mas_set(&outer, index);
 }
 
+/* They are private, but code that comes from Linux names them. */
+static bool fields(const struct ma_state *mas)
+{
+	return !mas->node && mas->min <= mas->max && !mas->alloc && !mas->depth && !mas->offset &&
+	       !mas->mas_flags && !mas->end && !mas->store_type;
+}
+
 static bool assertions(void)
 {
 	MA_STATE(mas, &tree, 0, 0);
@@ -67,7 +74,7 @@ static bool assertions(void)
 	MT_BUG_ON(&tree, MT_WARN_ON(&tree, held));
 	MAS_BUG_ON(&mas, MAS_WARN_ON(&mas, held) && MT_WARN_ON(&tree, held));
 	MAS_WR_BUG_ON(&wr, held);
-	return MAS_WR_WARN_ON(&wr, held) || MAS_WARN_ON(&mas, !held);
+	return MAS_WR_WARN_ON(&wr, held) || MAS_WARN_ON(&mas, !held) || fields(&mas);
 }
 
 static int gpuvm_loops(struct gpuvm *vm, struct gpuvm_bo *pair)
