@@ -96,8 +96,9 @@ MT_API int fence_add_callback(struct fence *f, struct fence_cb *cb, fence_fn fn)
 /*
  * True: removed; its function will not be called. False: its function has run (and returned), or it
  * was never added to @f (then @cb is all zero, or fence_add_callback() refused it). Not for a
- * callback that has been added to another fence meanwhile. CONTEXT: waits for @cb's function if
- * that is running; not within a callback of @f, nor with a lock held that the function takes.
+ * callback that has been added to another fence meanwhile. CONTEXT: the caller has a reference to
+ * @f. Waits for @cb's function if that is running; not within a callback of @f, nor with a lock
+ * held that the function takes.
  */
 MT_API bool fence_remove_callback(struct fence *f, struct fence_cb *cb);
 
@@ -142,8 +143,10 @@ MT_API uint64_t timeline_value(const struct timeline *tl);
 /*
  * A fence for @value, with a reference for the caller. If the value is already reached the fence is
  * signalled, without an error: the timeline does not remember errors. Two calls may return the same
- * fence or two. The timeline keeps the fence until the value is reached, whether or not the caller
- * does, and if nobody else holds it then, until the next timeline_fence(). NULL when out of memory.
+ * fence or two. The timeline keeps a fence with a callback or an eventfd until the value is
+ * reached, whether or not the caller does, and if nobody else holds it then, until the next
+ * timeline_fence(). A fence with neither, which nobody else holds, is freed by a later
+ * timeline_fence(), before there are many more of them than of others. NULL when out of memory.
  * If a higher value is pending, walks the lower pending ones, starting from the value asked for
  * last if that is not higher than @value; so it is fast when values are asked for in ascending
  * order. CONTEXT: allocates, and may free.

@@ -42,7 +42,8 @@
  *   The same for who reads a timeline's value instead of asking a fence. WITHOUT it likewise.
  *
  * ORDER ref
- *   release: smr_ref_put(), smr_ref_put_unless_last()    acquire: smr_ref_put() (all base/ref.h)
+ *   release: smr_ref_put(), smr_ref_put_unless_last()
+ *   acquire: smr_ref_put(), smr_ref_is_last() (all base/ref.h)
  *   What others did with an object while they had a reference is over before the last one frees it.
  *   WITHOUT it the memory is given away while they still read it.
  *

@@ -39,6 +39,13 @@ smr_inline bool smr_ref_put(unsigned int *refs)
 	return before == 1;
 }
 
+/* Is the caller's the only one? Then nobody else makes it more, and what others did is over. */
+smr_inline bool smr_ref_is_last(const unsigned int *refs)
+{
+	/* ORDER ref. PARTNER smr_ref_put(). */
+	return smr_load(refs, ORDER(ref, acquire)) == 1;
+}
+
 /* One less unless it is the last; false then, and the caller still has it. */
 smr_inline bool smr_ref_put_unless_last(unsigned int *refs)
 {

@@ -50,6 +50,8 @@ struct timeline {
 	struct mt_lock lock;           /* RANK timeline */
 	uint64_t value;                /* GUARD writes: lock; ORDER timeline */
 	struct fence_list pending;     /* GUARD lock */
+	unsigned long nr;              /* GUARD lock: of those pending */
+	unsigned long sweep_at;        /* GUARD lock: as many are looked through */
 	struct fence *newest;          /* GUARD lock: of those pending, put in last; or NULL */
 	struct fence_list due;         /* GUARD lock */
 	struct fence *dead;            /* GUARD lock */

@@ -7,10 +7,17 @@
  *	newest    the one that was put in there last, if it still is
  *	due       reached and not signalled yet, in the order in which they will be; value holds the
  *	          error
- *	dead      signalled, and the timeline has the last reference
+ *	dead      signalled or abandoned, and the timeline has the last reference
  *
- * The timeline has one reference to each fence in these lists, so a fence whose maker has let go of
- * it stays until its value is reached; but for one that is forgotten, which was asked for in vain.
+ * The timeline has one reference to each fence in these lists, so a fence with a callback or an
+ * eventfd stays until its value is reached, whether or not its maker has let go of it; but for one
+ * that is forgotten, which was asked for in vain.
+ *
+ * A pending fence is abandoned if nobody else has a reference to it and it has nobody to tell.
+ * Whoever waits with a timeout again and again leaves one each time. timeline_fence() sweeps them
+ * out when twice as many fences are pending as the last sweep has left, or as there have been at
+ * any time since, plus a few. So there are never many more of them than of others, and in the mean
+ * two fences are looked at for each that is made.
  *
  * Order. Whoever sees a fence signalled that was pending must find those of all lower values
  * signalled too, also when two threads move the timeline on. (One that is made for a value already
@@ -36,6 +43,9 @@
 #include "mem/heap.h"
 #include <errno.h>
 #include <string.h>
+
+/* Where so few are pending nobody looks for abandoned ones. */
+#define SWEEP_SLACK 64
 
 /* ---- Lists ---- */
 
@@ -104,14 +114,28 @@ static void put_all(struct fence *first)
 
 /* ---- Signalling ---- */
 
+/* @f has been taken out of those pending. CONTEXT: HOLDS timeline. */
+static void count_out(struct timeline *tl, const struct fence *f)
+{
+	tl->nr--;
+	if (f == tl->newest)
+		tl->newest = NULL;
+}
+
+/* To be freed by who may. CONTEXT: HOLDS timeline. */
+static void bury(struct timeline *tl, struct fence *f)
+{
+	f->next = tl->dead;
+	tl->dead = f;
+}
+
 /* What is pending up to @value becomes due, with @error. CONTEXT: HOLDS timeline. */
 static void make_due(struct timeline *tl, uint64_t value, int error)
 {
 	while (tl->pending.first && tl->pending.first->value <= value) {
 		struct fence *f = take_first(&tl->pending);
 
-		if (f == tl->newest)
-			tl->newest = NULL;
+		count_out(tl, f);
 		f->value = (uint64_t)-error;
 		append(&tl->due, f);
 	}
@@ -135,10 +159,8 @@ static void signal_due(struct timeline *tl)
 		(void)fence_signal_error(f, -(int)f->value);
 		last = !smr_ref_put_unless_last(&f->refs);
 		mt_lock_acquire(&tl->lock);
-		if (last) {
-			f->next = tl->dead;
-			tl->dead = f;
-		}
+		if (last)
+			bury(tl, f);
 	}
 	tl->signalling = false;
 }
@@ -217,6 +239,40 @@ uint64_t timeline_value(const struct timeline *tl)
 
 /* ---- Fences ---- */
 
+/* If so it stays so: only who has a reference can get another, add a callback or an eventfd. */
+static bool is_abandoned(const struct fence *f)
+{
+	return smr_ref_is_last(&f->refs) && !f->first && !f->eventfds;
+}
+
+/* CONTEXT: HOLDS timeline. */
+static void sweep(struct timeline *tl)
+{
+	struct fence **at = &tl->pending.first, *f;
+
+	while ((f = *at)) {
+		if (is_abandoned(f)) {
+			*at = f->next;
+			count_out(tl, f);
+			bury(tl, f);
+		} else {
+			tl->pending.last = f;
+			at = &f->next;
+		}
+	}
+}
+
+/* Before one more is pending. CONTEXT: HOLDS timeline. */
+static void sweep_if_many(struct timeline *tl)
+{
+	bool many = tl->nr >= tl->sweep_at;
+
+	if (many)
+		sweep(tl);
+	if (many || tl->sweep_at > 2 * tl->nr + SWEEP_SLACK)
+		tl->sweep_at = 2 * tl->nr + SWEEP_SLACK;
+}
+
 struct fence *timeline_fence(struct timeline *tl, uint64_t value)
 {
 	struct fence *f = fence_create(), *dead;
@@ -225,14 +281,16 @@ struct fence *timeline_fence(struct timeline *tl, uint64_t value)
 	if (!f)
 		return NULL;
 	mt_lock_acquire(&tl->lock);
-	dead = tl->dead;
-	tl->dead = NULL;
 	reached = value <= tl->value;
 	if (!reached) {
+		sweep_if_many(tl);
 		f->value = value;
 		insert_by_value(&tl->pending, tl->newest, fence_get(f));
 		tl->newest = f;
+		tl->nr++;
 	}
+	dead = tl->dead;
+	tl->dead = NULL;
 	mt_lock_release(&tl->lock);
 	if (reached)
 		(void)fence_signal(f);
@@ -246,8 +304,8 @@ void smr_timeline_forget(struct timeline *tl, struct fence *f)
 
 	mt_lock_acquire(&tl->lock);
 	owed = take_out(&tl->pending, f);
-	if (owed && f == tl->newest)
-		tl->newest = NULL;
+	if (owed)
+		count_out(tl, f);
 	mt_lock_release(&tl->lock);
 	if (owed)
 		fence_put(f);

@@ -2,11 +2,16 @@
 /* Timelines: values, the order of their fences, errors, and who keeps what alive. */
 #include "base/atomic.h"
 #include "base/base.h"
+#include "fence/fence_internal.h"
 #include "fence/timeline.h"
 #include "support/cm.h"
+#include "support/env.h"
 #include "support/rng.h"
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <samara/fence.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -290,6 +295,280 @@ static void beside_one_that_is_far_ahead(void **state)
 	timeline_put(tl);
 }
 
+/* ---- Polls: a fence that is asked for, looked at, and let go of */
+
+#define POLLS 2000
+#define LISTENERS 30
+#define FAR UINT64_C(1000000)
+#define SLACK 64 /* so many abandoned ones there may be in any case */
+
+/* How many are pending; they are in order, and where the timeline thinks they are. */
+static unsigned long count_pending(struct timeline *tl)
+{
+	const struct fence *last = NULL;
+	unsigned long nr = 0;
+	bool right = true;
+
+	mt_lock_acquire(&tl->lock);
+	for (const struct fence *f = tl->pending.first; f; f = f->next, nr++) {
+		right &= !last || last->value <= f->value;
+		last = f;
+	}
+	right &= tl->nr == nr && (!last || tl->pending.last == last);
+	mt_lock_release(&tl->lock);
+	assert_true(right);
+	return nr;
+}
+
+static void poll_once(struct timeline *tl, uint64_t value)
+{
+	struct fence *f = timeline_fence(tl, value);
+
+	assert_non_null(f);
+	assert_int_equal(fence_wait(f, 0), -ETIMEDOUT);
+	fence_put(f);
+}
+
+static bool readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static uint64_t same(struct rng *rng, uint64_t n)
+{
+	(void)rng;
+	(void)n;
+	return FAR;
+}
+
+static uint64_t upwards(struct rng *rng, uint64_t n)
+{
+	(void)rng;
+	return FAR + n;
+}
+
+static uint64_t downwards(struct rng *rng, uint64_t n)
+{
+	(void)rng;
+	return FAR - n;
+}
+
+static uint64_t anywhere(struct rng *rng, uint64_t n)
+{
+	(void)n;
+	return 1 + rng_below(rng, 2 * FAR);
+}
+
+static uint64_t (*const ways[])(struct rng *rng, uint64_t n) = { same, upwards, downwards,
+								 anywhere };
+
+static void polls_leave_little(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++) {
+		struct timeline *tl = timeline_create("t", 0);
+		struct rng rng = rng_make(2, i);
+
+		for (uint64_t n = 0; n < POLLS; n++) {
+			poll_once(tl, ways[i](&rng, n));
+			assert_true(count_pending(tl) <= SLACK);
+		}
+		poll_once(tl, 3 * FAR);
+		assert_int_equal(timeline_signal(tl, 2 * FAR), 0);
+		poll_once(tl, 3 * FAR);
+		timeline_put(tl);
+	}
+}
+
+/* Fences that are held, have a callback, or an eventfd: each a third of the listeners. */
+struct audience {
+	struct fence *f[LISTENERS];
+	struct record r[LISTENERS];
+	int fd[LISTENERS];
+};
+
+static void listen_to(struct timeline *tl, struct audience *a, unsigned int i, uint64_t value)
+{
+	struct fence *f;
+
+	if (i % 3 == 1) {
+		owe(tl, &a->r[i], value);
+		return;
+	}
+	f = timeline_fence(tl, value);
+	assert_non_null(f);
+	a->f[i] = f;
+	if (i % 3 == 2) {
+		a->fd[i] = fence_eventfd(f);
+		assert_true(a->fd[i] >= 0);
+		fence_put(f);
+	}
+}
+
+static void expect_unheard(const struct audience *a)
+{
+	assert_int_equal(ran, 0);
+	for (unsigned int i = 0; i < LISTENERS; i += 3)
+		assert_false(fence_is_signaled(a->f[i]));
+	for (unsigned int i = 2; i < LISTENERS; i += 3)
+		assert_false(readable(a->fd[i]));
+}
+
+static void expect_heard(const struct audience *a)
+{
+	assert_int_equal(ran, LISTENERS / 3);
+	for (unsigned int i = 0; i < ran; i++)
+		assert_int_equal(errors[i], 0);
+	for (unsigned int i = 0; i < LISTENERS; i += 3) {
+		assert_true(fence_is_signaled(a->f[i]));
+		assert_int_equal(fence_error(a->f[i]), 0);
+		fence_put(a->f[i]);
+	}
+	for (unsigned int i = 2; i < LISTENERS; i += 3) {
+		assert_true(readable(a->fd[i]));
+		close(a->fd[i]);
+	}
+}
+
+/* Whoever listens stays, among whatever polls. */
+static void polls_disturb_nobody(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++) {
+		struct timeline *tl = timeline_create("t", 0);
+		struct rng rng = rng_make(3, i);
+		struct audience a;
+
+		ran = 0;
+		for (uint64_t n = 0; n < POLLS; n++) {
+			if (n % 10 == 0 && n / 10 < LISTENERS)
+				listen_to(tl, &a, (unsigned int)n / 10, ways[i](&rng, n));
+			poll_once(tl, ways[i](&rng, n));
+			assert_true(count_pending(tl) <= SLACK + 2 * LISTENERS);
+		}
+		expect_unheard(&a);
+		assert_int_equal(timeline_signal(tl, 2 * FAR), 0);
+		expect_heard(&a);
+		assert_int_equal(count_pending(tl), 0);
+		timeline_put(tl);
+	}
+}
+
+/* Nor does it matter how many have been pending once. */
+static void polls_after_a_crowd(void **state)
+{
+	struct timeline *tl = timeline_create("t", 0);
+	struct fence *crowd[POLLS];
+
+	(void)state;
+	for (unsigned int i = 0; i < POLLS; i++)
+		crowd[i] = timeline_fence(tl, i + 1);
+	assert_int_equal(count_pending(tl), POLLS);
+	assert_int_equal(timeline_signal(tl, POLLS), 0);
+	for (unsigned int i = 0; i < POLLS; i++) {
+		poll_once(tl, FAR);
+		assert_true(count_pending(tl) <= SLACK);
+		assert_int_equal(fence_error(crowd[i]), 0);
+		fence_put(crowd[i]);
+	}
+	timeline_put(tl);
+}
+
+/* ---- Polls beside a thread that moves the timeline */
+
+#define POLLERS 3
+
+static struct timeline *shared;
+static unsigned int polling, called, failures; /* atomic */
+static unsigned int rounds;
+static struct fence_cb *promises[POLLERS];
+
+static void expect(bool condition)
+{
+	if (!condition)
+		smr_add(&failures, 1, RELAXED);
+}
+
+static void keep_promise(struct fence *f, struct fence_cb *cb)
+{
+	(void)cb;
+	expect(fence_error(f) == 0);
+	smr_add(&called, 1, RELAXED);
+}
+
+/* Nobody holds it; and the function is called, now or later. */
+static void promise(uint64_t value, struct fence_cb *cb)
+{
+	struct fence *f = timeline_fence(shared, value);
+
+	if (fence_add_callback(f, cb, keep_promise))
+		keep_promise(f, cb);
+	fence_put(f);
+}
+
+static int wait_a_little(uint64_t value, int64_t timeout)
+{
+	struct fence *f = timeline_fence(shared, value);
+	int err = fence_wait(f, timeout);
+
+	expect(err == 0 || err == -ETIMEDOUT);
+	if (err == 0) {
+		expect(timeline_value(shared) >= value);
+		expect(fence_error(f) == 0);
+	}
+	fence_put(f);
+	return err;
+}
+
+static void *poller(void *id)
+{
+	for (unsigned int n = 0; n < rounds; n++) {
+		struct rng rng = rng_make(4 + (uintptr_t)id, n);
+		uint64_t value = timeline_value(shared) + 1 + rng_below(&rng, 10);
+
+		promise(value, promises[(uintptr_t)id] + n);
+		for (int i = 0; i < 10; i++)
+			expect(wait_a_little(UINT64_MAX - rng_below(&rng, 3), 0) == -ETIMEDOUT);
+		while (wait_a_little(value, (int64_t)rng_below(&rng, 20000)))
+			;
+	}
+	smr_sub(&polling, 1, RELAXED);
+	return NULL;
+}
+
+static void every_poller_gets_its_answer(void **state)
+{
+	pthread_t threads[POLLERS];
+	uint64_t value = 0;
+
+	(void)state;
+	shared = timeline_create("polled", 0);
+	polling = POLLERS;
+	rounds = (unsigned int)env_scaled(1000);
+	for (uintptr_t i = 0; i < POLLERS; i++) {
+		promises[i] = calloc(rounds, sizeof(**promises));
+		assert_non_null(promises[i]);
+		assert_int_equal(pthread_create(&threads[i], NULL, poller, (void *)i), 0);
+	}
+	while (smr_load(&polling, RELAXED)) {
+		fence_begin_signalling();
+		expect(timeline_signal(shared, ++value) == 0);
+		fence_end_signalling();
+		usleep(10);
+	}
+	for (int i = 0; i < POLLERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(failures, 0);
+	assert_int_equal(called, POLLERS * rounds);
+	/* No more than a poll and a promise of each thread were wanted at one time. */
+	assert_true(count_pending(shared) <= SLACK + 4 * POLLERS);
+	timeline_put(shared);
+	for (int i = 0; i < POLLERS; i++)
+		free(promises[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +582,10 @@ int main(void)
 		cmocka_unit_test_setup(a_callback_may_move_its_timeline, begin),
 		cmocka_unit_test_setup(what_nobody_wants_is_forgotten, begin),
 		cmocka_unit_test_setup(beside_one_that_is_far_ahead, begin),
+		cmocka_unit_test_setup(polls_leave_little, begin),
+		cmocka_unit_test_setup(polls_disturb_nobody, begin),
+		cmocka_unit_test_setup(polls_after_a_crowd, begin),
+		cmocka_unit_test(every_poller_gets_its_answer),
 	};
 
 	alarm(100);
