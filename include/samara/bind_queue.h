@@ -141,7 +141,7 @@ struct bind_ops {
 	 * In the run, after the VM has changed and before the out-fences are signalled, in the
 	 * order of the operations; no lock of the library is held. gpuva_op_remap_to_unmap_range()
 	 * gives a remap's hole. 0, or a negative errno, -1 to -4095: the VM is banned. Anything
-	 * else counts as -EINVAL and is reported in debug builds; the same goes for prepare.
+	 * else counts as -EINVAL, and debug builds abort; the same goes for prepare.
 	 * CONTEXT: a signalling section.
 	 */
 	int (*step)(struct gpuvm *vm, const struct bind_step *step, void *priv);

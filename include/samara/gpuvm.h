@@ -397,7 +397,7 @@ static inline bool gpuvm_resv_held(const struct gpuvm *vm)
 {
 	return gpuvm_resv_is_held(gpuvm_resv(vm));
 }
-/* Reports misuse in debug builds. */
+/* Debug builds abort if the calling thread does not hold it. */
 MT_API void gpuvm_resv_assert_held(const struct gpuvm *vm);
 /* Is @obj one whose reservation lock is not the VM's, so that other VMs may have it? */
 static inline bool gpuvm_is_extobj(const struct gpuvm *vm, const struct gpuvm_object *obj)

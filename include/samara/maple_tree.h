@@ -247,8 +247,8 @@ MT_API void *mt_next(struct maple_tree *mt, unsigned long index, unsigned long m
 MT_API void *mt_prev(struct maple_tree *mt, unsigned long index, unsigned long min);
 
 /*
- * Visits the entries from @index up to @max. The body runs with no lock held and may call anything;
- * @index is already past the current range.
+ * Visits the entries from @index up to @max. The loop holds no lock in its body, which may call
+ * anything; @index is already past the current range.
  */
 #define mt_for_each(mt, entry, index, max)                      \
 	for ((entry) = mt_find((mt), &(index), (max)); (entry); \
