@@ -172,7 +172,7 @@ struct bind_config {
 	struct bind_workers *workers; /* NULL: a pool of two, which all VMs without workers share */
 	const struct bind_ops *ops;   /* NULL: none. Stays the caller's and must last */
 	void *priv;
-	/* Size of a mapping, which begins with a struct gpuva; 0: just that. The rest is zeroed. */
+	/* Of a mapping, which begins with a struct gpuva; 0: just that. The rest begins zeroed. */
 	size_t va_size;
 	/*
 	 * Back-pressure: submit waits while more jobs, operations or bytes (of memory reserved for
@@ -297,9 +297,9 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  * then job->bad_op is UINT_MAX.
  *
  * A job without operations is legal: its out-fences follow its in-fences and the jobs before it. An
- * in-fence with an error counts as signalled; one whose maker drops his last reference unsignalled
- * does not, for the job has a reference of its own: the job stays queued. Ranges with nothing
- * mapped are fine for unmap and prefetch.
+ * in-fence with an error counts as signalled. One that everybody else drops unsignalled does not:
+ * the job has a reference of its own, and stays queued. Ranges with nothing mapped are fine for
+ * unmap and prefetch.
  *
  * The job's completion is added to the reservation lock of each object that a BIND_MAP names
  * (GPUVM_USAGE_BOOKKEEP), so that whoever moves the object waits for it. The caller keeps its

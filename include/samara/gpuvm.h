@@ -127,7 +127,7 @@ struct gpuvm_object {
 	 * GPUVM_RESV_PROTECTED a pair's last put is made under the VM's; and gpuvm_exec_lock() and
 	 * gpuvm_validate() hold a reference to one pair after another. If such a put is a pair's
 	 * last, and nobody else has a reference to the object, this is called with these locks
-	 * held. (Bind queues hold one, so they never do that.)
+	 * held. (Bind queues hold one to the object, so their puts never do that.)
 	 */
 	void (*free)(struct gpuvm_object *obj);
 };
@@ -637,7 +637,7 @@ struct gpuvm_bo {
 	unsigned int epoch;
 	unsigned int hides; /* GUARD VM lock: moves of it that a queue's job will make: private */
 	unsigned long
-		hidden_at; /* GUARD VM lock: which of its operations makes the last one: private */
+		hidden_at; /* GUARD VM lock: which operation of the job makes the last: private */
 	struct {
 		struct gpuvm_list gpuva; /* GUARD object lock: mappings, in the order of linking */
 		struct gpuvm_list gem;   /* GUARD object lock: in the object's list */

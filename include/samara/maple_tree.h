@@ -88,7 +88,7 @@ struct maple_tree {
 		unsigned long working;   /* stores that holders may announce at once */
 		unsigned long pledged;   /* nodes */
 		unsigned int reach;      /* levels the tree can come to */
-		unsigned int open;       /* a transaction is; its view has the rest now */
+		unsigned int open;       /* a transaction is open: its view has the rest */
 		unsigned long inner;     /* inner nodes in the tree */
 		unsigned long bound;     /* the most leaves the tree can have; 0: not known */
 	} ma_pledge;
@@ -112,8 +112,8 @@ struct maple_tree {
 #define DEFINE_MTREE(name) struct maple_tree name = MTREE_INIT(name, 0)
 
 /*
- * Gets the default arena its first nodes and its emergency reserve, which else the first store that
- * may block does: for programs whose first store may not. CONTEXT: may block.
+ * Gets the default arena its first nodes and its emergency reserve, as the first store that may
+ * block would. Only a program whose first store may not block needs it. CONTEXT: may block.
  */
 MT_API void maple_tree_init(void);
 
@@ -499,7 +499,7 @@ struct mt_short_ {
 };
 
 struct mt_narrow_ {
-	int bound[40]; /* the same */
+	int bound[40]; /* as in mt_short_ */
 	void *slot[41];
 };
 

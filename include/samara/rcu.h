@@ -38,8 +38,8 @@ enum mt_rcu_flavor {
 /*
  * Enter / leave a read-side section of @mt's flavour. Sections nest. Never blocks, except a
  * thread's first, as above. In a tree that is not in RCU mode the section protects nothing: hold
- * the lock instead. Inside a section, do not wait for a grace period, a fence, or a lock whose
- * holder waits for one.
+ * the lock instead. Inside a section, do not wait for a grace period or a fence, nor for a lock
+ * whose holder waits for either.
  */
 MT_API void mt_rcu_read_lock(const struct maple_tree *mt);
 MT_API void mt_rcu_read_unlock(const struct maple_tree *mt);

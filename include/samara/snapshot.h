@@ -12,7 +12,7 @@
  *	mt_rcu_read_unlock(&tree);
  *
  * A transaction (txn.h) leaves the nodes that it replaces as they were, and a read-side section
- * keeps them. So whoever goes on from the root that was there at first stays in that version.
+ * keeps them. So a reader that starts from the same root each time stays in that version.
  */
 #ifndef SAMARA_SNAPSHOT_H
 #define SAMARA_SNAPSHOT_H
@@ -32,7 +32,7 @@ MT_BEGIN_DECLS
  * later. A later store outside of transactions may be seen or not, each by itself. So to see the
  * tree as it was at one moment, let all writers use transactions.
  *
- * A snapshot is valid until the read-side section ends in which it was made, or, if it was made
+ * A snapshot is valid until the read-side section in which it was made ends or, if it was made
  * under the tree's lock, until the tree changes or the lock is released. It belongs to one thread.
  *
  * CONTEXT: in RCU mode a read-side section of the tree's flavour (mt_rcu_read_lock()), or the
