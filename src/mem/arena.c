@@ -195,7 +195,7 @@ struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
 	mem->ops = ops ? *ops : anonymous;
 	mem->limit = limit_in_chunks(limit);
 	mem->reserve_size = SMR_RESERVE_DEFAULT;
-	if (!smri_retire_init(mem) || smr_mem_fill(mem)) {
+	if (!smri_retire_init(mem) || smr_mem_fill(mem, 1)) {
 		free_arena(mem);
 		return NULL;
 	}
@@ -260,8 +260,7 @@ int mt_mem_set_reserve(struct mt_mem *mem, unsigned long nodes)
 	mt_lock_acquire(&mem->lock);
 	mem->reserve_size = nodes;
 	mt_lock_release(&mem->lock);
-	smr_check_alloc("nodes");
-	return smri_refill_ensure(mem, 0);
+	return smr_mem_fill(mem, 0);
 }
 
 void mt_mem_trim(struct mt_mem *mem)

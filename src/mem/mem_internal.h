@@ -97,8 +97,6 @@ unsigned long smri_mag_nodes(const struct mt_mem *mem);
 
 /* ---- refill.c ---- */
 
-/* Maps chunks until @nr nodes beside the reserve are free: 0 or -ENOMEM. CONTEXT: SLEEP yes. */
-int smri_refill_ensure(struct mt_mem *mem, unsigned long nr);
 /* Gives chunks without a used node back until @keep are left. CONTEXT: SLEEP yes, no lock held. */
 void smri_refill_release(struct mt_mem *mem, unsigned long keep);
 /*

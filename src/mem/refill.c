@@ -96,10 +96,11 @@ static int ensure_locked(struct mt_mem *mem, unsigned long nr)
 	return err;
 }
 
-int smri_refill_ensure(struct mt_mem *mem, unsigned long nr)
+int smr_mem_fill(struct mt_mem *mem, unsigned long nr)
 {
 	int err;
 
+	smr_check_alloc("nodes");
 	mt_lock_acquire(&mem->lock);
 	err = ensure_locked(mem, nr);
 	mt_lock_release(&mem->lock);
@@ -235,12 +236,6 @@ int smr_mem_obtain(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, 
 	int err = smr_mem_take(mem, out, nr, gfp);
 
 	return err && gfpflags_allow_blocking(gfp) ? smr_mem_refill(mem, out, nr) : err;
-}
-
-int smr_mem_fill(struct mt_mem *mem)
-{
-	smr_check_alloc("nodes");
-	return smri_refill_ensure(mem, 1);
 }
 
 void smr_mem_reap(struct mt_mem *mem)

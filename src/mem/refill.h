@@ -30,8 +30,8 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr);
  */
 int smr_mem_obtain(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, gfp_t gfp);
 
-/* Gets chunks until a node is free and the emergency reserve is full: 0 or -ENOMEM. */
-int smr_mem_fill(struct mt_mem *mem);
+/* Maps chunks until @nr nodes are free beside a full reserve: 0 or -ENOMEM. */
+int smr_mem_fill(struct mt_mem *mem, unsigned long nr);
 
 /*
  * Gives chunks without a used node back, all but one. The callback of a grace period does so by

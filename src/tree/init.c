@@ -11,7 +11,7 @@
 void maple_tree_init(void)
 {
 	/* Where that fails, the first store that may block tries again. */
-	(void)smr_mem_fill(mt_mem_default());
+	(void)smr_mem_fill(mt_mem_default(), 1);
 }
 
 void smr_tree_init(struct maple_tree *mt, unsigned int flags)

@@ -7,8 +7,8 @@
  *   2. any other write leaves a good tree below whatever root leads to the slot that it swaps;
  *   3. the section keeps all nodes below that root.
  *
- * Readers take no notice of the marks but to find their place again from the root, which here leads
- * them to where they were.
+ * Readers take no notice of the marks but to find their place again from the root. Here that would
+ * lead them to where they were, and smri_path_renew() spares them most of it.
  */
 #include "tree/snapshot.h"
 

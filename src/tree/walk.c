@@ -20,7 +20,7 @@ static bool reads_locklessly(const struct maple_tree *mt)
 /*
  * A node is marked before it goes, and the number moves on after that. So if none of the nodes is
  * marked once the number has been read, the way is the tree's at that number, and the cursor may
- * have it. (ORDER seq, as in smr_walk().)
+ * have it. (ORDER seq, as in smr_walk().) In a snapshot what is marked stays in its place.
  */
 bool smri_path_renew(struct ma_state *mas)
 {

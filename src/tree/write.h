@@ -243,7 +243,8 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 
 /*
  * mt_init_flags(), but that readers need a thread which waits for them: that takes memory. For
- * views of transactions, which nobody reads without the lock (init.c).
+ * views of transactions, which nobody reads without the lock, and for snapshots, whose readers are
+ * those of another tree (init.c).
  */
 void smr_tree_init(struct maple_tree *mt, unsigned int flags);
 

@@ -14,7 +14,6 @@ static void visit(struct mt_mem *mem)
 {
 	struct smr_nodes nodes = { NULL, 0 };
 
-	assert_int_equal(smri_refill_ensure(mem, 1), 0);
 	assert_int_equal(smr_mem_take(mem, &nodes, 1, GFP_NOWAIT), 0);
 	smr_mem_give_list(mem, &nodes);
 }

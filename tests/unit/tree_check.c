@@ -449,6 +449,15 @@ static void cursor_under_a_shared_lock(void **state)
 	lets_go(&a);
 }
 
+/* The section ends that the cursor found its place in, and another begins. */
+static void is_left_behind(struct ma_state *mas, struct maple_tree *mt)
+{
+	reads_no_more(mt);
+	reads(mt);
+	steps(mas);
+	expect(LOCKCHECK_STALE_CURSOR, "steps", "reads_no_more");
+}
+
 static void cursor_after_its_read_section(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
@@ -466,10 +475,7 @@ static void cursor_after_its_read_section(void **state)
 	reads(&mt);
 	steps(&mas);
 	expect_nothing();
-	reads_no_more(&mt);
-	reads(&mt);
-	steps(&mas);
-	expect(LOCKCHECK_STALE_CURSOR, "steps", "reads_no_more");
+	is_left_behind(&mas, &mt);
 	reads_no_more(&mt);
 	/* A section of the program's own around it goes on. */
 	urcu_bp_read_lock();
@@ -523,10 +529,7 @@ static void snapshot_after_its_read_section(void **state)
 
 		steps(&mas);
 		expect_nothing();
-		reads_no_more(&mt);
-		reads(&mt);
-		steps(&mas);
-		expect(LOCKCHECK_STALE_CURSOR, "steps", "reads_no_more");
+		is_left_behind(&mas, &mt);
 		mt_snapshot(&then, &mt);
 		mas_set(&mas, 5);
 		prepares(&mas);
