@@ -109,12 +109,12 @@ enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigne
 
 bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full)
 {
-	const void *brother;
+	const void *sibling;
 
 	if (full == SMR_EITHER || (full == SMR_LEFT ? at == 0 : at + 1 == smr_count(above)))
 		return false;
-	brother = smr_slots(above)[full == SMR_LEFT ? at - 1 : at + 1];
-	return smr_count(brother) == smr_kind_cap(smr_enode_kind(brother));
+	sibling = smr_slots(above)[full == SMR_LEFT ? at - 1 : at + 1];
+	return smr_count(sibling) == smr_kind_cap(smr_enode_kind(sibling));
 }
 
 /* Parts of these sizes, of which some may be 0, that are all the items together. */

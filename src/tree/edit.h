@@ -68,7 +68,7 @@ bool smr_edit_found(const struct maple_tree *mt, const struct smr_path *path);
 
 /*
  * An edit from beginning to end, in the leaf that @path, to @first, ends in; or, where that would
- * be too full or too empty and nobody has credits, in it and a brother (share.c), or of all there
+ * be too full or too empty and nobody has credits, in it and a sibling (share.c), or of all there
  * is. Holders of credits are owed nothing for it. 0; -ENOMEM, if @gfp may not block; or -EAGAIN:
  * perhaps it is more than that, or too few nodes are free. On error nothing has changed. With
  * @free_only nothing but a gap is written over. CONTEXT: HOLDS tree lock. ALLOC free nodes. SLEEP

@@ -252,7 +252,7 @@ static void *extend_right(struct smr_path *path, unsigned int d)
 }
 
 /*
- * Left or right? A brother (under the same parent) before a cousin, for a cousin makes the window
+ * Left or right? A sibling (under the same parent) before a cousin, for a cousin makes the window
  * wider above; then the one on the side that is to be left full; else the emptier one.
  */
 static bool choose_left(const struct smr_write *w, const struct smr_level *lev, unsigned int d,

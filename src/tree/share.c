@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An edit for which its leaf is too full, or would be too empty: the leaf and its brothers, those
+ * An edit for which its leaf is too full, or would be too empty: the leaf and its siblings, those
  * under the same parent, share. Nearly all that is not an edit is this, and plan.c, which does it
  * for whatever comes together in a window of any level, takes twice as long.
  *
- * A full leaf shares with both its brothers, and the three of them are dealt out to as many or one
+ * A full leaf shares with both its siblings, and the three of them are dealt out to as many or one
  * more: so it takes longer until one of them is full again than if it had shared with one, and they
  * are as full in the end. For that all must be written alike, and what comes of them would be, too:
  * ranges stay as they are written, so no bound becomes a key and a bound again, and no encoding is
  * chosen by looking at all of them.
  *
  * Else, and where the node above has no room, one leaf is to be left full, or one is too empty, it
- * shares with one brother, as plan.c would have it, node for node; with none, if it is a brother
+ * shares with one sibling, as plan.c would have it, node for node; with none, if it is a sibling
  * that is to be left full, and that is so already. They are decoded, as there, where they are not
  * written alike, it cannot be told by a few ranges, or ranges are in pieces.
  */
@@ -32,14 +32,14 @@ smr_inline const void *above_of(const struct smr_share *s)
 	return s->path[s->depth];
 }
 
-/* The brother on the left of the leaf (@by -1), or on its right (1). */
-smr_inline const void *brother_of(const struct smr_share *s, int by)
+/* The sibling on the left of the leaf (@by -1), or on its right (1). */
+smr_inline const void *sibling_of(const struct smr_share *s, int by)
 {
 	return smr_slots(above_of(s))[s->slot[s->depth] + by];
 }
 
 /*
- * Of one alone, is it to be the brother on the right? If that is the only one, or else the one to
+ * Of one alone, is it to be the sibling on the right? If that is the only one, or else the one to
  * be left full, or else the emptier.
  */
 smr_inline bool choose_right(const struct smr_share *s, enum smr_side full)
@@ -51,9 +51,9 @@ smr_inline bool choose_right(const struct smr_share *s, enum smr_side full)
 		return at == 0;
 	if (full != SMR_EITHER)
 		return full == SMR_RIGHT;
-	smr_prefetch_node(brother_of(s, -1)); /* one of them will be read, as a whole */
-	smr_prefetch_node(brother_of(s, 1));
-	return smr_count(brother_of(s, -1)) > smr_count(brother_of(s, 1));
+	smr_prefetch_node(sibling_of(s, -1)); /* one of them will be read, as a whole */
+	smr_prefetch_node(sibling_of(s, 1));
+	return smr_count(sibling_of(s, -1)) > smr_count(sibling_of(s, 1));
 }
 
 /* The first key of child @i of the node above, and the last: most often that knows them. */
@@ -68,36 +68,36 @@ smr_inline unsigned long child_max(const struct smr_share *s, unsigned int i)
 					      : smr_path_max(s->path, s->slot, s->depth);
 }
 
-/* The brother on the left, or the one on the right, or both are to share. */
-static void set_brothers(struct smr_share *s, const struct smr_edit *e, bool left, bool right)
+/* The sibling on the left, or the one on the right, or both are to share. */
+static void set_siblings(struct smr_share *s, const struct smr_edit *e, bool left, bool right)
 {
 	unsigned int at = s->slot[s->depth];
 
 	s->left = left;
 	s->right = right;
 	s->first = at - left;
-	s->before = left ? smr_count(brother_of(s, -1)) : 0;
-	s->ranges = s->before + e->ranges + (right ? smr_count(brother_of(s, 1)) : 0);
+	s->before = left ? smr_count(sibling_of(s, -1)) : 0;
+	s->ranges = s->before + e->ranges + (right ? smr_count(sibling_of(s, 1)) : 0);
 	s->stand = s->before + e->i + e->front;
 	s->leaves->neighbour_left = left;
 	s->leaves->min = left ? child_min(s, at - 1) : s->min;
 	s->leaves->max = right ? child_max(s, at + 1) : s->max;
 }
 
-/* Does the brother write the same bound for the same key, also for that where they meet? */
-smr_inline bool written_alike(const struct smr_share *s, const void *brother, unsigned long meet)
+/* Does the sibling write the same bound for the same key, also for that where they meet? */
+smr_inline bool written_alike(const struct smr_share *s, const void *sibling, unsigned long meet)
 {
-	const struct smr_node *a = smr_node_of(s->leaf), *b = smr_node_of(brother);
+	const struct smr_node *a = smr_node_of(s->leaf), *b = smr_node_of(sibling);
 
-	return smr_enode_kind(s->leaf) == smr_enode_kind(brother) && a->base == b->base &&
+	return smr_enode_kind(s->leaf) == smr_enode_kind(sibling) && a->base == b->base &&
 	       a->shift == b->shift && b->mark == SMR_UNMARKED && smr_can_start(s->leaf, meet);
 }
 
 smr_inline bool all_written_alike(const struct smr_share *s)
 {
 	return smr_node_of(s->leaf)->mark == SMR_UNMARKED &&
-	       (!s->left || written_alike(s, brother_of(s, -1), s->min)) &&
-	       (!s->right || written_alike(s, brother_of(s, 1), s->max + 1));
+	       (!s->left || written_alike(s, sibling_of(s, -1), s->min)) &&
+	       (!s->right || written_alike(s, sibling_of(s, 1), s->max + 1));
 }
 
 /* ---- As they are written ---- */
@@ -194,12 +194,12 @@ smr_inline void gather_kind(enum smr_kind kind, struct smr_share *s, const struc
 	unsigned int to = s->before + e->ranges;
 
 	if (s->left)
-		add_leaf(kind, r, 0, brother_of(s, -1));
+		add_leaf(kind, r, 0, sibling_of(s, -1));
 	add_edited(kind, r, s->before, s->leaf, e->i, e->ranges - leaf->count);
 	if (s->left)
 		set_bound(kind, r, s->before, smr_kind_bound_of(leaf, kind, s->min));
 	if (s->right) {
-		add_leaf(kind, r, to, brother_of(s, 1));
+		add_leaf(kind, r, to, sibling_of(s, 1));
 		set_bound(kind, r, to, smr_kind_bound_of(leaf, kind, s->max + 1));
 	}
 	set_bound(kind, r, s->stand, e->from);
@@ -382,11 +382,11 @@ SMR_CLONES static void write_parts(struct smr_share *s, struct smr_nodes *own)
 
 /* ---- Decoded ---- */
 
-static void add_brother(struct smr_share *s, int by, unsigned long min)
+static void add_sibling(struct smr_share *s, int by, unsigned long min)
 {
-	const void *brother = brother_of(s, by);
+	const void *sibling = sibling_of(s, by);
 
-	smr_items_add_node(&s->items, brother, 0, smr_count(brother), min);
+	smr_items_add_node(&s->items, sibling, 0, smr_count(sibling), min);
 }
 
 static void gather_items(struct smr_share *s, const struct smr_edit *e, void *entry)
@@ -397,14 +397,14 @@ static void gather_items(struct smr_share *s, const struct smr_edit *e, void *en
 	it->n = 0;
 	it->pieces = false;
 	if (s->left)
-		add_brother(s, -1, s->leaves->min);
+		add_sibling(s, -1, s->leaves->min);
 	smr_items_add_node(it, leaf, 0, e->i + e->front, s->min);
 	smr_items_add(it, e->first, entry, 0);
 	if (e->behind)
 		smr_items_add(it, e->last + 1, smr_slots(leaf)[e->j], 0);
 	smr_items_add_node(it, leaf, e->j + 1, smr_count(leaf), 0);
 	if (s->right)
-		add_brother(s, 1, s->max + 1);
+		add_sibling(s, 1, s->max + 1);
 }
 
 /* ---- Planning ---- */
@@ -444,7 +444,7 @@ static bool plan_items(struct smr_share *s, const struct smr_edit *e, void *entr
 }
 
 /*
- * A full leaf and both its brothers: to four, if three will not do. With the node above, which must
+ * A full leaf and both its siblings: to four, if three will not do. With the node above, which must
  * have room, these are no more than any store may take in a tree of that height. False: that is not
  * so, or perhaps not.
  */
@@ -457,19 +457,19 @@ static bool plan_three(struct smr_share *s, const struct smr_edit *e, void *entr
 	    smr_count(above) == smr_kind_cap(smr_enode_kind(above)) ||
 	    smr_store_nodes(s->depth + 2UL) < SMR_SHARES_MAX + 1)
 		return false;
-	smr_prefetch_node(brother_of(s, -1));
-	smr_prefetch_node(brother_of(s, 1));
-	set_brothers(s, e, true, true);
+	smr_prefetch_node(sibling_of(s, -1));
+	smr_prefetch_node(sibling_of(s, 1));
+	set_siblings(s, e, true, true);
 	return plan_written(s, e, entry) && smr_share_fits(s, &nodes);
 }
 
-/* The leaf and one brother. @full: the side that is to be left so. */
+/* The leaf and one sibling. @full: the side that is to be left so. */
 static bool plan_two(struct smr_share *s, const struct smr_edit *e, void *entry, bool evenly,
 		     enum smr_side full)
 {
 	bool right = choose_right(s, full);
 
-	set_brothers(s, e, !right, right);
+	set_siblings(s, e, !right, right);
 	if (evenly && plan_written(s, e, entry))
 		return true;
 	if (!plan_items(s, e, entry))
@@ -478,12 +478,12 @@ static bool plan_two(struct smr_share *s, const struct smr_edit *e, void *entry,
 	return true;
 }
 
-/* Alone: it grows away from a brother that is to be left full, and is. */
+/* Alone: it grows away from a sibling that is to be left full, and is. */
 static bool plan_one(struct smr_share *s, const struct smr_edit *e, void *entry, enum smr_side full)
 {
 	if (!smr_grows_from_full(above_of(s), s->slot[s->depth], full))
 		return false;
-	set_brothers(s, e, false, false);
+	set_siblings(s, e, false, false);
 	return plan_items(s, e, entry) && smr_deal_growing(s->leaves, &s->items, e->first, full);
 }
 

@@ -45,7 +45,7 @@ smr_inline unsigned int beside(const struct ma_state *mas, bool up)
 }
 
 /* Does the store end in the leaf behind the cursor's, and have they one parent? */
-static bool are_brothers(const struct smr_write *w)
+static bool are_siblings(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
 	unsigned int d = mas->depth - 1;
@@ -162,7 +162,7 @@ bool smr_plan_slide(struct smr_write *w)
 
 	if (!can_change_above(w))
 		return false;
-	if (w->spans && !are_brothers(w))
+	if (w->spans && !are_siblings(w))
 		return false;
 	moved = w->spans && !slots[w->i] && smr_run_to(slots, w->i, mas->end) == mas->end;
 	if (moved)
@@ -183,7 +183,7 @@ bool smr_plan_slide_across(struct smr_write *w)
 	unsigned int d = mas->depth, x = w->i + (w->first > w->begin);
 	const void *leaf = mas->node, *right = w->right.node[d];
 
-	if (w->entry || smr_has_edges(w->edges) || !can_change_above(w) || !are_brothers(w) ||
+	if (w->entry || smr_has_edges(w->edges) || !can_change_above(w) || !are_siblings(w) ||
 	    smr_has_joined(leaf) || smr_has_joined(right))
 		return false;
 	*s = (struct smr_slide){ .up = true, .edge = w->last + 1, .stand = x };

@@ -57,7 +57,7 @@ enum smr_what {
 	SMR_EDIT,    /* of one leaf: edit.h */
 	SMR_INPLACE, /* change one leaf in place: nobody else can see it */
 	SMR_LEAF,    /* one leaf becomes one of the same encoding; copies above it, at most */
-	SMR_SHARE,   /* an edit of a leaf that shares with its brothers: share.c */
+	SMR_SHARE,   /* an edit of a leaf that shares with its siblings: share.c */
 	SMR_SLIDE,   /* a gap of two leaves becomes one of them: slide.c */
 	SMR_SUBTREE, /* everything else: see the levels */
 };
@@ -93,7 +93,7 @@ struct smr_written {
 	void *entry[SMR_WRITTEN_MAX + SMR_ITEMS_SPARE];
 };
 
-/* A leaf and one brother, or both, whose ranges are dealt out anew: share.c. */
+/* A leaf and one sibling, or both, whose ranges are dealt out anew: share.c. */
 struct smr_share {
 	struct maple_tree *mt;
 	void *const *path; /* the node above them at @depth */
@@ -101,7 +101,7 @@ struct smr_share {
 	unsigned int depth;
 	const void *leaf;
 	unsigned long min, max;   /* its keys */
-	bool left, right;         /* does the brother there share? */
+	bool left, right;         /* does the sibling there share? */
 	bool decoded;             /* are they items? else they stay as they are written */
 	unsigned int first;       /* offset above of the first of them */
 	unsigned int before;      /* ranges in front of the leaf's */
@@ -260,7 +260,7 @@ enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
  */
 enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			  unsigned int i, unsigned int j);
-/* Is the brother of leaf @at of @above on side @full full already? Then it stays as it is. */
+/* Is the sibling of leaf @at of @above on side @full full already? Then it stays as it is. */
 bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full);
 /*
  * Evenly, to as few parts as hold them with room for @slack more in each; or without, if there
@@ -303,7 +303,7 @@ void *smr_splice_inner(struct smr_node *node, const void *old, unsigned int firs
 /* A copy, flags and all. */
 void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 
-/* ---- A leaf and its brothers (share.c) ---- */
+/* ---- A leaf and its siblings (share.c) ---- */
 
 /*
  * Plans @e, of the leaf at @depth of a path, for which that would be too full, or too empty, with
@@ -322,7 +322,7 @@ void smr_share_put_edges(struct smr_share *s, struct smr_edges edges);
 bool smr_share_fits(const struct smr_share *s, unsigned int *nodes);
 /*
  * Else the node above is to be dealt out, too: w->share is planned, of the cursor's leaf and one
- * brother, with leaves at w->level[0], and w->first and w->last are set.
+ * sibling, with leaves at w->level[0], and w->first and w->last are set.
  */
 void smr_plan_above_share(struct smr_write *w);
 /* Writes the new leaves, into nodes of @own. */

@@ -197,7 +197,7 @@ static bool try_erase(struct bed *b, unsigned long key)
 	return true;
 }
 
-/* An edit of a leaf that would be too full or too empty, and has shared with a brother. */
+/* An edit of a leaf that would be too full or too empty, and has shared with a sibling. */
 static void shared_by_path(const struct bed *b, const struct smr_edit *e, unsigned int cap,
 			   unsigned long built)
 {

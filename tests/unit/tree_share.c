@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A leaf too full, or too empty, shares with a brother, whatever then becomes of the node above:
+ * A leaf too full, or too empty, shares with a sibling, whatever then becomes of the node above:
  * that comes to the very nodes that any store's way makes of it. Each time there is a copy of the
- * tree, in which the leaf is marked so that it goes that way. If it shares with both brothers, all
+ * tree, in which the leaf is marked so that it goes that way. If it shares with both siblings, all
  * are written as before, and filled evenly.
  */
 #include "run_bed.h"
@@ -229,7 +229,7 @@ static void store_by_share(struct bed *b, unsigned long first, unsigned long las
 
 /*
  * How many stores shared, of full and of empty leaves, with the node above too full or too empty
- * then, or as they are written; with both brothers; and to how many leaves that came.
+ * then, or as they are written; with both siblings; and to how many leaves that came.
  */
 struct count {
 	unsigned long full, empty, above, written, three, to[SMR_SHARES_MAX + 1];

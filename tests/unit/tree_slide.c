@@ -27,16 +27,16 @@ static void look(struct bed *b, bool up, struct sides *s)
 	s->count_beside = smr_count(s->beside);
 }
 
-/* Has the leaf of the cursor a brother there? */
-static bool has_brother(const struct bed *b, bool up)
+/* Has the leaf of the cursor a sibling there? */
+static bool has_sibling(const struct bed *b, bool up)
 {
 	unsigned int slot = b->mas.slot[b->mas.depth - 1];
 
 	return up ? slot + 1u < smr_count(b->mas.path[b->mas.depth - 1]) : slot > 0;
 }
 
-/* Puts b->at on an entry that its leaf begins, or ends, with, beside a brother, or a cousin. */
-static void find_end(struct bed *b, bool up, bool brother)
+/* Puts b->at on an entry that its leaf begins, or ends, with, beside a sibling, or a cousin. */
+static void find_end(struct bed *b, bool up, bool sibling)
 {
 	for (unsigned long u = 3 * LEN;; u = b->mas.max / b->unit + 1) {
 		void *leaf = leaf_of(b, u);
@@ -44,7 +44,7 @@ static void find_end(struct bed *b, bool up, bool brother)
 
 		assert_true(b->mas.max < ULONG_MAX);
 		if (b->mas.min == 0 || !smr_slots(leaf)[up ? end : 0] ||
-		    has_brother(b, up) != brother)
+		    has_sibling(b, up) != sibling)
 			continue;
 		b->at = (up ? smr_start(leaf, end) : b->mas.min) / b->unit;
 		return;
@@ -397,7 +397,7 @@ static void touch(struct bed *b, struct txn_case *t, void *leaf)
 	txn_store(b, t, smr_start(leaf, i), smr_start(leaf, i + 1) - 1, new_entry(b));
 }
 
-/* A brother of both. */
+/* A sibling of both. */
 static void *third_leaf(const struct sides *s)
 {
 	void *const *leaf = smr_slots(s->above);
@@ -511,7 +511,7 @@ static void fill_leaf(struct bed *b, bool up)
 	}
 }
 
-static void thin_brother(struct bed *b, bool up)
+static void thin_sibling(struct bed *b, bool up)
 {
 	leave_beside(b, up, SMR_LEAF_MIN);
 }
@@ -539,7 +539,7 @@ static void join_own(struct bed *b, bool up)
 	join_ranges(b, up ? b->at - 4 * LEN : b->at + 4 * LEN);
 }
 
-static void join_brother(struct bed *b, bool up)
+static void join_sibling(struct bed *b, bool up)
 {
 	join_ranges(b, up ? b->at + 4 * LEN : b->at - 4 * LEN);
 }
@@ -559,8 +559,8 @@ typedef void prevent_fn(struct bed *b, bool up);
 static void prevented(struct bed *b)
 {
 	static prevent_fn *const prevent[] = { lengthen_run, lengthen_short_run, fill_leaf,
-					       thin_brother, misalign,           join_own,
-					       join_brother };
+					       thin_sibling, misalign,           join_own,
+					       join_sibling };
 	bool up = b->variant % 2;
 	unsigned int how = b->variant / 2;
 
@@ -627,7 +627,7 @@ static void with_shape(const struct shape *s, unsigned int flags)
 		build(&b, s, lead);
 		mas_set(&b.mas, s->first);
 		mas_walk(&b.mas);
-		if (smr_enode_kind(b.mas.node) == SMR_SLEAF && has_brother(&b, s->up) &&
+		if (smr_enode_kind(b.mas.node) == SMR_SLEAF && has_sibling(&b, s->up) &&
 		    b.mas.offset == (s->up ? b.mas.end : 0)) {
 			b.at = s->first / PAGE_UNIT;
 			fill(&b, b.at + (s->up ? -12 : 4), b.at + (s->up ? -4 : 12));
@@ -699,7 +699,7 @@ static void a_store_over_many_leaves(void **state)
 }
 
 /* The same where all of them are below one node. */
-static void over_brothers(struct bed *b)
+static void over_siblings(struct bed *b)
 {
 	unsigned long next, to;
 
@@ -708,16 +708,16 @@ static void over_brothers(struct bed *b)
 	leaf_of(b, b->at);
 	leaf_of(b, b->mas.max / b->unit + 1);
 	next = b->mas.max / b->unit + 1;
-	assert_true(has_brother(b, true));
+	assert_true(has_sibling(b, true));
 	to = entry_from(b, next);
 	store(b, b->variant & 1 ? b->at + HALF : b->at, b->variant & 2 ? next : to + LEN - 1, NULL);
 	expect_all(b, b->at);
 }
 
-static void a_store_over_brothers(void **state)
+static void a_store_over_siblings(void **state)
 {
 	(void)state;
-	on_beds(false, 4, over_brothers);
+	on_beds(false, 4, over_siblings);
 }
 
 /* Where the keys below child @slot of the top begin and end, in units. */
@@ -734,7 +734,7 @@ static void find_child(struct bed *b, unsigned int slot, unsigned long *from, un
 
 /*
  * From the first leaf of a node to its last. What is left is too little for a leaf, and there is no
- * brother: it joins the last leaf of the node before.
+ * sibling: it joins the last leaf of the node before.
  */
 static void a_store_over_a_whole_node(void **state)
 {
@@ -773,7 +773,7 @@ int main(void)
 		cmocka_unit_test(nothing_comes_from_a_cousin),
 		cmocka_unit_test(leaves_stay_what_they_can_be),
 		cmocka_unit_test(a_store_over_many_leaves),
-		cmocka_unit_test(a_store_over_brothers),
+		cmocka_unit_test(a_store_over_siblings),
 		cmocka_unit_test(a_store_over_a_whole_node),
 	};
 
