@@ -216,9 +216,9 @@ enum bind_close {
  * steps: the driver drops its page tables as a whole), waits until their memory is free, and drops
  * the reference. Queues stay; their owners must destroy them before the VM's last reference goes.
  * 0, or -ENOENT when it is closed already: then BIND_CANCEL cancels what another thread may be
- * draining, and does not wait. CONTEXT: SLEEP yes; not within a callback of @vm, nor with a lock
- * held that clean-up may take: a reservation lock (with GPUVM_RESV_PROTECTED certainly the VM's),
- * or one of the driver's.
+ * draining, and does not wait. CONTEXT: SLEEP yes; not within a read-side or signalling section, a
+ * callback of @vm, nor with a lock held that clean-up may take: a reservation lock (with
+ * GPUVM_RESV_PROTECTED certainly the VM's), or one of the driver's.
  */
 MT_API int bind_vm_close(struct gpuvm *vm, enum bind_close how);
 
@@ -328,8 +328,9 @@ MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
 /*
  * Waits until all jobs submitted before the call are over and cleaned up: 0, -ETIMEDOUT, -EINTR
  * (one sleep, as above). Timeout 0 only looks, and may be used anywhere. CONTEXT: otherwise SLEEP
- * yes; not within a callback of the VM, nor with a lock held that clean-up may take: a reservation
- * lock, or one of the driver's. (With one held, wait for the job's fence.)
+ * yes; not within a read-side or signalling section, for clean-up waits for readers, nor a callback
+ * of the VM, nor with a lock held that clean-up may take: a reservation lock, or one of the
+ * driver's. (With one held, wait for the job's fence.)
  */
 MT_API int bind_queue_wait(struct bind_queue *q, int64_t timeout_ns);
 
@@ -341,8 +342,7 @@ MT_API void bind_queue_cancel(struct bind_queue *q);
 
 /*
  * Cancels, waits until all jobs are over and cleaned up, and frees the queue. NULL is fine.
- * CONTEXT: SLEEP yes; not within a callback of its VM, nor with a lock held that clean-up may take,
- * as above. Nobody may submit to it any more.
+ * CONTEXT: SLEEP yes; otherwise as bind_queue_wait(). Nobody may submit to it any more.
  */
 MT_API void bind_queue_destroy(struct bind_queue *q);
 
