@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one way to write. Whatever is stored, erased or allocated, one range is replaced by another
- * entry, in these steps:
+ * How the tree is written. Every store, erase and allocation replaces one range by another entry,
+ * in these steps:
  *
- *   plan     walk to the range and work out what will be: most often an edit of a leaf, else
+ *   plan     walk to the range and work out the result: most often an edit of a leaf, else
  *            nothing, a slot, a leaf, some leaves of one parent, or a subtree. Pure arithmetic;
  *            afterwards the number of nodes is known. (edit.c, share.c, slide.c, plan.c)
  *   obtain   exactly that many nodes; the only step that can fail, with nothing changed. (store.c)
- *   build    the replacement, in nodes that nobody sees yet. (the same, build.c, splice.c)
- *   publish  the nodes to be replaced are marked, one release store goes into the lowest slot that
- *            covers all of the change, and the replaced nodes are retired. (publish.c, drop.c)
+ *   build    the replacement, in nodes that no other thread can reach yet. (edit.c, share.c,
+ *            slide.c, build.c, splice.c)
+ *   publish  mark the nodes to be replaced dead, store once, with release, into the lowest slot
+ *            that covers the whole change, and retire the replaced nodes. (publish.c, drop.c)
  *
- * An edit of the normal API, which has no cursor, is all of that in one (edit.h).
+ * For the normal API, which has no cursor, one function takes all steps of an edit (edit.h).
  *
- * Levels count from the leaves, 0, upwards; depths, as in paths, from the top. Planning goes level
- * by level. On each level there is a *window*: the nodes that are to be replaced, from the left
- * one, of which the first items are kept, to the right one, of which the last are kept; all nodes
- * between go. What becomes of the level below, one to three nodes, goes between:
+ * Levels count upwards from the leaves, which are level 0; depths, as in paths, count down from the
+ * top. Planning proceeds level by level. On each level a *window* of nodes is to be replaced: of
+ * the left node the first items are kept, of the right node the last, and all nodes between them
+ * go. What replaces the window of the level below, one to three nodes, goes in between:
  *
  *      left node                    new                  right node
  *   [ kept kept | .... ]     ( one to three )      [ .... | kept kept kept ]
  *
- * If the left and the right node are one and the result fits in one node, its parent's slot is
- * where to publish, and the levels above stay as they are. If the result is too much or too little
- * for one node, a neighbour joins the window and all is dealt out evenly: that is splitting,
+ * If the left and the right node are the same and the result fits in one node, it is published in
+ * the parent's slot, and the levels above stay as they are. If the result is too much or too little
+ * for one node, a neighbour joins the window and everything is dealt out evenly: that is splitting,
  * sharing and merging in one.
  */
 #ifndef SMR_TREE_WRITE_H
@@ -35,31 +36,31 @@
 #include "tree/encode.h"
 #include "tree/walk.h"
 
-/* No window of one level is ever dealt out to more nodes than this: see deal.c. */
+/* The window of a level is never dealt out to more nodes than this: see deal.c. */
 #define SMR_PARTS_MAX 3
 
-/* But leaves that share as they are written: share.c. */
+/* The same for leaves that share without being decoded: share.c. */
 #define SMR_SHARES_MAX 4
 
 /*
- * Room left in leaves that are dealt out anew, so that the next store does not have to do it again.
- * Inner nodes are dealt without, and never packed: what credits promise rests on how full they are
- * after that (pledge.c).
+ * Slots left free in leaves that are dealt out anew, so that the next store need not do it again.
+ * Inner nodes are dealt out without slack, and never packed: what credits promise rests on how full
+ * they are afterwards (pledge.c).
  */
 #define SMR_DEAL_SLACK 5
 
 enum smr_what {
-	SMR_NOTHING, /* it is so already */
-	SMR_ROOT,    /* swap the root for an entry or NULL; frees the whole tree */
-	SMR_FIRST,   /* a leaf in the place of a root that is none */
-	SMR_SLOT,    /* swap one slot of a leaf, if that is not what it holds */
-	SMR_JOIN,    /* an entry over all of a gap in pieces, which become joined ranges: run.h */
-	SMR_EDIT,    /* of one leaf: edit.h */
-	SMR_INPLACE, /* change one leaf in place: nobody else can see it */
-	SMR_LEAF,    /* one leaf becomes one of the same encoding; copies above it, at most */
+	SMR_NOTHING, /* nothing changes */
+	SMR_ROOT,    /* replace the root by an entry or NULL; frees all nodes */
+	SMR_FIRST,   /* the first leaf of a tree without nodes */
+	SMR_SLOT,    /* swap one slot of a leaf, unless it holds the entry already */
+	SMR_JOIN,    /* store an entry over all of a gap in pieces, which are joined: run.h */
+	SMR_EDIT,    /* an edit of one leaf: edit.h */
+	SMR_INPLACE, /* change one leaf in place: no reader without the lock can see it */
+	SMR_LEAF,    /* replace one leaf, keeping its encoding; above it at most copies */
 	SMR_SHARE,   /* an edit of a leaf that shares with its siblings: share.c */
-	SMR_SLIDE,   /* a gap of two leaves becomes one of them: slide.c */
-	SMR_SUBTREE, /* everything else: see the levels */
+	SMR_SLIDE,   /* gaps of two leaves are joined in one of them: slide.c */
+	SMR_SUBTREE, /* everything else: see struct smr_level */
 };
 
 struct smr_level {
@@ -68,7 +69,7 @@ struct smr_level {
 	void *neighbour;        /* joined to the window, or NULL */
 	unsigned long neighbour_min;
 	bool neighbour_left;
-	bool spliced; /* its only part is its only node, but for the children that change */
+	bool spliced; /* one node, of which only some children change, becomes one */
 	unsigned char parts;
 	unsigned char cut[SMR_SHARES_MAX + 1]; /* part i gets items [cut[i], cut[i + 1]) */
 	struct smr_code code[SMR_SHARES_MAX];
@@ -77,12 +78,12 @@ struct smr_level {
 	uint32_t gap[SMR_SHARES_MAX];
 };
 
-/* Those of three leaves, one of them with two more. */
+/* The ranges of three leaves, and two more that a new range adds. */
 #define SMR_WRITTEN_MAX (3 * SMR_CAP_MAX + 2)
 
 /*
- * Ranges of leaves of one kind, base and shift: where each begins, but the first, as they write it,
- * and what it holds. Behind them may be as many as a leaf has.
+ * Ranges of leaves that share kind, base and shift: the bounds, in that encoding, of all but the
+ * first, and the entries. Loops of constant length may write behind them, as many as a leaf has.
  */
 struct smr_written {
 	union {
@@ -93,60 +94,65 @@ struct smr_written {
 	void *entry[SMR_WRITTEN_MAX + SMR_ITEMS_SPARE];
 };
 
-/* A leaf and one sibling, or both, whose ranges are dealt out anew: share.c. */
+/* A leaf whose ranges are dealt out anew, alone or with those of one or both siblings: share.c. */
 struct smr_share {
 	struct maple_tree *mt;
-	void *const *path; /* the node above them at @depth */
+	void *const *path; /* the parent is at @depth */
 	const unsigned char *slot;
 	unsigned int depth;
 	const void *leaf;
-	unsigned long min, max;   /* its keys */
-	bool left, right;         /* does the sibling there share? */
-	bool decoded;             /* are they items? else they stay as they are written */
-	unsigned int first;       /* offset above of the first of them */
-	unsigned int before;      /* ranges in front of the leaf's */
-	unsigned int ranges;      /* of all */
-	unsigned int stand;       /* which of these is the new one? */
-	struct smr_level *leaves; /* that come of it */
+	unsigned long min, max;   /* keys of the leaf */
+	bool left, right;         /* whether the sibling on that side shares */
+	bool decoded;             /* whether @items is used, else @written */
+	unsigned int first;       /* slot in the parent of the first leaf that shares */
+	unsigned int before;      /* ranges in front of the leaf's own */
+	unsigned int ranges;      /* of all leaves together */
+	unsigned int stand;       /* index of the new range among these */
+	struct smr_level *leaves; /* the new ones */
 	union {
 		struct smr_written written;
 		struct smr_items items;
 	};
 };
 
-/* Two leaves side by side, the cursor's and another, which share their ranges anew. */
+/* The cursor's leaf, to which keys of a sibling move: slide.c. */
 struct smr_slide {
-	bool up;             /* is the other one behind? else it is in front */
-	bool run;            /* has the cursor's the gap as a run? else as one range, its last */
-	unsigned int ranges; /* that the other one loses */
-	unsigned long edge;  /* where they meet then */
-	unsigned int stand;  /* the cursor's offset then */
+	bool up;             /* the sibling is behind the leaf, else in front */
+	bool run;            /* the leaf has the gap as a run, else as its last range */
+	unsigned int ranges; /* that the sibling loses */
+	unsigned long edge;  /* where the second of them begins afterwards */
+	unsigned int stand;  /* the cursor's offset afterwards */
 };
 
 struct smr_write {
 	struct ma_state *mas;
 	struct maple_tree *mt;
-	unsigned long first, last; /* NULL stores: the whole gap that will be */
+	unsigned long first, last; /* for NULL, widened to the whole resulting gap */
 	void *entry;
 	struct smr_edges edges;
-	void *former; /* entry of the key asked for, before */
+	void *former; /* the previous entry at the key asked for */
 	enum smr_what what;
 	unsigned int nodes;   /* needed */
-	unsigned long pledge; /* needed besides, for holders of credits: pledge.h */
+	unsigned long pledge; /* needed in addition, for holders of credits: pledge.h */
 	unsigned int i, j;    /* offsets of first and last in their leaves */
-	/* The old ranges there begin and end here: what is beyond first and last stays. */
+	/*
+	 * First key of old range i, last key of old range j: what lies outside [first..last] stays.
+	 */
 	unsigned long begin, end;
-	bool spans;             /* those leaves are two, the second at the end of right */
+	bool spans;             /* these are two leaves, the second at the end of @right */
 	bool compact;           /* the tree has no nodes yet */
-	struct smr_edit edit;   /* SMR_EDIT: all that counts */
+	struct smr_edit edit;   /* SMR_EDIT: the whole plan */
 	struct smr_slide slide; /* SMR_SLIDE */
-	/* SMR_SHARE, and SMR_SUBTREE if shared; else of that and SMR_FIRST its items: of level 0 */
+	/*
+	 * SMR_SHARE, and SMR_SUBTREE if shared. Otherwise SMR_SUBTREE and SMR_FIRST use only its
+	 * items, for level 0.
+	 */
 	struct smr_share share;
 	/* SMR_SUBTREE: */
-	bool shared;                 /* level 0 is the share's */
+	bool shared;                 /* level 0 is what @share comes to */
 	bool to_root;                /* the top part becomes the root */
-	unsigned int top;            /* level whose only part is published */
-	struct smr_path left, right; /* this one wherever it spans leaves */
+	unsigned int top;            /* the level whose only part is published */
+	struct smr_path left, right; /* @right is set for any store that spans leaves */
 	struct smr_level level[MT_PATH_MAX + 1];
 };
 
@@ -161,9 +167,9 @@ smr_inline void smr_publish(void **slot, void *value)
 }
 
 /*
- * ORDER seq: the new number comes after the new nodes, and after an entry in the place of a gap.
- * PARTNER walk.c, smr_walk() and smri_path_renew(). WITHOUT a cursor takes the number of nodes that
- * it has not seen, or a loop (each_isa.h) that of such entries.
+ * ORDER seq: the number changes after the new nodes, or the entry that fills a gap, are in place.
+ * PARTNER walk.c, smr_walk() and smri_path_renew(). WITHOUT a cursor takes the new number but has
+ * not seen the new nodes, or a loop (each_isa.h) has not seen such an entry.
  */
 smr_inline void smr_advance(struct maple_tree *mt)
 {
@@ -171,8 +177,9 @@ smr_inline void smr_advance(struct maple_tree *mt)
 }
 
 /*
- * May the slot above the node at depth @d be swapped? Within a transaction only if that changes
- * nothing that others see; else the way up is replaced too, as far as the first node of its own.
+ * Returns true if the slot above the node at depth @d may be swapped. A transaction may do so only
+ * if that changes nothing that others see; otherwise the nodes above are replaced too, up to the
+ * first one of its own.
  */
 smr_inline bool smr_can_publish(const struct smr_write *w, void *const *path, unsigned int d)
 {
@@ -183,28 +190,29 @@ smr_inline bool smr_can_publish(const struct smr_write *w, void *const *path, un
 void smr_settle(const struct smr_write *w);
 
 /*
- * The two halves of a commit that replaces the cursor's leaf by one of the same form: writes the
- * new one into @node, with the new range at *@x, and puts it in the place of the old.
+ * The two halves of a commit that replaces the cursor's leaf, keeping its encoding. The first
+ * writes the new leaf into @node and sets *@x to the offset of the new range, the second puts the
+ * new leaf in the place of the old.
  */
 void *smr_build_leaf(const struct smr_write *w, struct smr_node *node, unsigned int *x);
 void smr_publish_leaf(struct smr_write *w, void *leaf, unsigned int x);
 
 /*
- * Brings the figure of the cursor's leaf, which @w stays within, and those above up to date; before
- * the leaf is.
+ * Brings the gap figure of the cursor's leaf, within which @w stays, and those above up to date.
+ * Must be called before the leaf changes.
  */
 void smr_update_gaps(const struct smr_write *w);
 
-/* Where the figure of the node at depth @d of a path is kept, which must not be the top. */
+/* Where the gap figure of the node at depth @d of a path is kept. The node must not be the top. */
 smr_inline uint32_t *smr_kept_gap(void *const *node, const unsigned char *slot, unsigned int d)
 {
 	return smr_gaps(node[d - 1]) + slot[d - 1];
 }
 
-/* The figure of the node at depth @d of a path has become @figure: so are those above. */
+/* Sets the gap figure of the node at depth @d of a path to @figure, and updates those above. */
 void smr_set_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure);
 
-/* A gap of @figure has come into the node at depth @d: nothing has to be looked for. */
+/* The node at depth @d has got a new gap of @figure: raises the figures, without a search. */
 smr_inline void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d,
 			      uint32_t figure)
 {
@@ -218,15 +226,12 @@ smr_inline void smr_raise_gap(void *const *node, const unsigned char *slot, unsi
 	}
 }
 
-/*
- * Publishes @root, of a tree of @height, in place of all there is; what was there is the caller's
- * to drop.
- */
+/* Publishes @root, of a tree of @height, in place of the old tree, which the caller must drop. */
 void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height);
 
-/* For smr_commit(): build all levels of a subtree. */
+/* Builds all levels of a subtree, for smr_commit(). */
 void smr_build(struct smr_write *w);
-/* The parts of a level are written: what else is to be said of them. */
+/* Completes the parts of a level once all are written: transaction, census, gap figures. */
 void smr_finish_level(struct maple_tree *mt, struct smr_level *lev, bool leaves);
 
 /* The last key of part @c. */
@@ -235,14 +240,14 @@ smr_inline unsigned long smr_part_last(const struct smr_level *lev, unsigned int
 	return c + 1 < lev->parts ? lev->start[c + 1] - 1 : lev->max;
 }
 
-/* Writes items, as they have been dealt out to the parts of @lev, into nodes of @own. */
+/* Writes the items, dealt out to the parts of @lev, into nodes taken from @own. */
 void smr_encode_parts(struct smr_level *lev, const struct smr_items *it, struct smr_nodes *own);
 
-/* Collects the items of one level. Before the level below is built its nodes are NULL. */
+/* Collects the items of level @l. Slots of new children are undefined until these are built. */
 void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
 
 /*
- * mt_init_flags(), but that readers need a thread which waits for them: that takes memory. For
+ * Like mt_init_flags(), without starting the thread that waits for readers, which takes memory. For
  * views of transactions, which nobody reads without the lock, and for snapshots, whose readers are
  * those of another tree (init.c).
  */
@@ -250,64 +255,72 @@ void smr_tree_init(struct maple_tree *mt, unsigned int flags);
 
 /* ---- Dealing a window out (deal.c) ---- */
 
-/* Of a new range: which is to be left full. */
+/* The side of a new range that is to be left full. */
 enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
 
 /*
- * Where an entry in the place of ranges [i..j] meets a leaf that is full, whose keys begin with
- * @min: do stores follow one another there, or end the leaf? Then more of them are to come in this
- * place, and the side of it where more ranges are will have no other, and is to be left full.
+ * Tells where a full leaf grows, whose keys begin with @min and where an entry is to replace ranges
+ * [i..j]. If the entry follows the newest range, or no range of the leaf lies behind it, more
+ * stores are expected in this place. Then the side of it with more ranges is to be left full, as
+ * nothing more will be stored there. Otherwise returns SMR_EITHER.
  */
 enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			  unsigned int i, unsigned int j);
-/* Is the sibling of leaf @at of @above on side @full full already? Then it stays as it is. */
+/*
+ * Returns true if the sibling of child @at of @above on side @full is full, and so stays as it is.
+ */
 bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full);
 /*
- * Evenly, to as few parts as hold them with room for @slack more in each; or without, if there
- * would be too few in each.
+ * Deals the items out evenly, to as few parts as hold them with room for @slack more in each; or
+ * without that room, if it would take too many parts or leave too few items in each.
  */
 void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsigned int slack);
-/* To one part, if it holds them all. */
+/* Deals all items to one part. Returns false if it does not hold them. */
 bool smr_deal_alone(struct smr_level *lev, const struct smr_items *it, bool leaf);
 /*
- * Stores that follow one another leave full leaves behind them, for nothing will be stored there
- * again: what lies on side @full of the range that begins at @first. The rest goes on growing; what
- * of that side would be too little for a leaf of its own comes to it. False: that cannot be.
+ * Deals out leaves for stores that follow one another. What lies on side @full of the range that
+ * begins at @first is left in full leaves, as nothing will be stored there again. The rest goes on
+ * growing, and gets what would be too little of that side for a leaf of its own. Returns false if
+ * that is not possible.
  */
 bool smr_deal_growing(struct smr_level *lev, const struct smr_items *it, unsigned long first,
 		      enum smr_side full);
-/* The ranges of a window that a neighbour has joined, by one or the other. */
+/*
+ * Deals out the ranges of a window that a neighbour has joined: by smr_deal_growing() if the
+ * neighbour is on side @full and that is possible, else by smr_deal().
+ */
 void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it, unsigned long first,
 		     enum smr_side full);
 
 /* ---- A node with a new middle (splice.c) ---- */
 
-/* How many ranges the cursor's leaf comes to. */
+/* How many ranges the cursor's leaf will have. */
 smr_inline unsigned int smr_leaf_ranges(const struct smr_write *w)
 {
 	return w->mas->end + 1u - (w->j - w->i) + (w->first > w->begin) + (w->last < w->end);
 }
 
 /*
- * Makes @to, a new leaf or @leaf itself, what @leaf becomes: ranges [0, i), a piece of range i, the
- * new range, a piece of j, and those behind j. The offset of the new range. All flags of a new leaf
- * are those of @leaf.
+ * Writes what @leaf becomes into @to, a new leaf or @leaf itself: ranges [0, i), what is left of
+ * range i, the new range, what is left of range j, and those behind j. Returns the offset of the
+ * new range. A new leaf gets all flags of @leaf.
  */
 unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to);
 /*
- * Makes @node what the inner node @old becomes, in which the parts of @below, which are built, take
- * the place of children @first to @last.
+ * Writes into @node what the inner node @old becomes when the parts of @below, which are built,
+ * take the place of children @first to @last. Returns the enode.
  */
 void *smr_splice_inner(struct smr_node *node, const void *old, unsigned int first,
 		       unsigned int last, const struct smr_level *below);
-/* A copy, flags and all. */
+/* Copies a node, flags included. */
 void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 
 /* ---- A leaf and its siblings (share.c) ---- */
 
 /*
- * Plans @e, of the leaf at @depth of a path, for which that would be too full, or too empty, with
- * leaves at s->leaves. False: it is more than this.
+ * Plans a share for @e, an edit that would make the leaf at @depth of a path too full or too empty,
+ * with the new leaves in s->leaves, which the caller has set. Returns false if it takes more than a
+ * share.
  */
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
 		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry);
@@ -316,28 +329,37 @@ smr_inline unsigned int smr_share_leaves(const struct smr_share *s)
 {
 	return 1u + s->left + s->right;
 }
-/* It is planned: what its edges come to hold. */
+/* Gives the edges of a planned share their entries. */
 void smr_share_put_edges(struct smr_share *s, struct smr_edges edges);
-/* Can they be children of the node above, which stays else as it is? Then it takes @nodes. */
+/*
+ * Returns true if the new leaves fit into the parent, which otherwise stays as it is. Then *@nodes
+ * is how many nodes the share takes.
+ */
 bool smr_share_fits(const struct smr_share *s, unsigned int *nodes);
 /*
- * Else the node above is to be dealt out, too: w->share is planned, of the cursor's leaf and one
- * sibling, with leaves at w->level[0], and w->first and w->last are set.
+ * If they do not fit, plans to deal out the parent, too. w->share must be planned in w->level[0],
+ * for the cursor's leaf and at most one sibling; w->first and w->last must be set.
  */
 void smr_plan_above_share(struct smr_write *w);
 /* Writes the new leaves, into nodes of @own. */
 void smr_build_share(struct smr_share *s, struct smr_nodes *own);
-/* Does it, with the nodes at the head of mas->alloc, and leaves the cursor where a store does. */
+/*
+ * Commits the share, with the nodes at the head of mas->alloc. Leaves the cursor as a store does.
+ */
 void smr_commit_share(struct smr_share *s, struct ma_state *mas);
-/* All of that without a cursor: as smr_edit_range(), which has come to @e. */
+/*
+ * Plans and commits a share without a cursor, for smr_edit_range() and smr_edit_remove(), whose
+ * plan is @e, and returns what they return.
+ */
 int smr_share_range(const struct smr_edit *e, struct maple_tree *mt, const struct smr_path *path,
 		    void *entry, gfp_t gfp);
 
 /* ---- A gap of two leaves (slide.c) ---- */
 
 /*
- * Is that all that storing NULL comes to, of one entry at the end of a leaf, or of ranges of two
- * leaves? Then it is planned: the first before the store is widened, the second after that.
+ * Return true, with a slide planned, if storing NULL is one. The first is for one entry that a leaf
+ * begins or ends with, before the store is widened; the second for ranges of two leaves, after
+ * that.
  */
 bool smr_plan_slide(struct smr_write *w);
 bool smr_plan_slide_across(struct smr_write *w);
@@ -346,16 +368,16 @@ void smr_commit_slide(struct smr_write *w);
 /* ---- Nodes that leave the tree (drop.c) ---- */
 
 /*
- * Adds @enode to @dropped; within a transaction only if that has made it, else it is noted as
- * replaced.
+ * Marks @enode dead and adds it to @dropped. A transaction does so only with nodes that it has made
+ * itself; others are noted as replaced.
  */
 void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
-/* Notes that @view, a transaction's, has another in the place of the tree's @enode (txn.c). */
+/* Notes that a transaction's @view has another node in the place of the tree's @enode (txn.c). */
 void smr_txn_replaced(struct maple_tree *view, void *enode);
-/* Adds @enode and all nodes below it. */
+/* Drops @enode and all nodes below it. */
 void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
 /*
- * Drops @enode of level @l, and below it whatever lies in the windows of the levels below. Windows
+ * Drops @enode of level @l, and below it the nodes in the windows of the levels below. Windows
  * begin and end where nodes do.
  */
 void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l,
@@ -366,17 +388,22 @@ enum {
 	SMR_MAS_CREDIT = 2, /* keeps them for credits.c, which frees or retires them */
 };
 
-/* Makes the nodes of @list those in front of the ones that the cursor owns. */
+/* Puts the nodes of @list in front of those that the cursor owns. */
 void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list);
 
-/* Frees or retires the nodes of @dropped, of a store through @mas (or NULL). */
+/*
+ * Frees or retires the nodes of @dropped, unless @mas (or NULL), whose store has replaced them,
+ * keeps them.
+ */
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped);
 /*
  * For a store through @mas: publishes @root, an entry or NULL, in place of all nodes of @mt, and
  * drops these.
  */
 void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root);
-/* Drops all that is in @mt, whatever that means for holders of credits: some nodes are theirs. */
+/*
+ * Drops everything in @mt, even with credits on it: then some of the nodes become their holders'.
+ */
 void smr_destroy_tree(struct maple_tree *mt);
 
 smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
@@ -384,7 +411,7 @@ smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
 	return mt->ma_flags & MT_FLAGS_ALLOC_RANGE;
 }
 
-/* The nodes that the cursor owns; and what is left of them, or has become of them. */
+/* Get and set the nodes that the cursor owns. */
 smr_inline struct smr_nodes smr_own_nodes(const struct ma_state *mas)
 {
 	return (struct smr_nodes){ mas->alloc, mas->alloc_nr };
@@ -396,7 +423,7 @@ smr_inline void smr_set_own_nodes(struct ma_state *mas, const struct smr_nodes *
 	mas->alloc_nr = own->nr;
 }
 
-/* Takes one of them. */
+/* Takes one of the nodes that the cursor owns. */
 smr_inline struct smr_node *smr_own_node(struct ma_state *mas)
 {
 	struct smr_nodes own = smr_own_nodes(mas);
