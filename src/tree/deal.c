@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dealing the items of a window out to new nodes.
+ * Deals the items of a window out to new nodes.
  *
- * How many parts a level can come to. A window's items are at most
+ * How many parts a level can come to. The items of a window are at most
  *
  *   one node cut in two places, 45 + 2 ranges or 31 - 2 + 3 children, and a neighbour of 45 or 31;
  *   or what is left of two nodes, at most 44 + 44 ranges or 30 + 30 children, and 3 new ones;
  *
- * 92 ranges, 63 children. Dealt out evenly to three nodes that is 31 or 21 each, which fits a node
- * of any kind (31 and 25 when wide). So three nodes a level are enough, and the next level again
- * gets at most three. At the top there is no neighbour: two parts at most, and a new top. A store
- * builds 3h nodes at most. (Three leaves may come to four, with one node above, in a tree of three
- * levels or more: share.c.)
+ * that is, 92 ranges or 63 children. Dealt out evenly to three nodes these are 31 or 21 each, which
+ * fit a node of any kind (wide ones hold 31 and 25). So three nodes a level are enough, and the
+ * next level again gets at most three. At the top there is no neighbour: at most two parts, and a
+ * new top. So a store builds at most 3h nodes. (Three leaves may become four, with one node above
+ * them, in a tree of three levels or more: share.c.)
  */
 #include "tree/write.h"
 
@@ -22,7 +22,7 @@ static unsigned long part_max(const struct smr_items *it, unsigned int to, unsig
 	return to < it->n ? it->start[to] - 1 : max;
 }
 
-/* Tries to make [from, to) part @c. */
+/* Makes items [from, to) part @c. Returns false if they do not fit into one node. */
 static bool deal_part(struct smr_level *lev, const struct smr_items *it, unsigned int c,
 		      unsigned int from, unsigned int to, bool leaf, unsigned int slack)
 {
@@ -55,7 +55,10 @@ static bool deal_evenly(struct smr_level *lev, const struct smr_items *it, unsig
 	return true;
 }
 
-/* To as few parts as there is room in, none of them with fewer items than a node should have. */
+/*
+ * Deals to as few parts as have the room. If these are several, each gets at least as many items as
+ * a node should have.
+ */
 static bool deal_few(struct smr_level *lev, const struct smr_items *it, bool leaf,
 		     unsigned int slack)
 {
@@ -78,8 +81,8 @@ void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsi
 /* ---- Where it grows ---- */
 
 /*
- * Is the range that was stored last beside ranges [i..j] of a leaf whose keys begin with @min, with
- * no more than one between?
+ * Returns true if the newest range lies beside ranges [i..j] of a leaf whose keys begin with @min,
+ * with at most one range between.
  */
 static bool follows_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			   unsigned int i, unsigned int j)
@@ -88,7 +91,7 @@ static bool follows_newest(const struct maple_tree *mt, const void *leaf, unsign
 	unsigned long first = smr_leaf_first(leaf, c, min);
 	unsigned long behind = to < end ? smr_start(leaf, to + 1) : ULONG_MAX;
 
-	/* On which side it is, if on any, no processor can foresee. */
+	/* One compare: no processor can predict on which side it is, if on any. */
 	if (mt->ma_newest - first >= behind - first)
 		return false;
 	for (; c <= end && c <= to; c++)
@@ -117,7 +120,7 @@ bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full)
 	return smr_count(sibling) == smr_kind_cap(smr_enode_kind(sibling));
 }
 
-/* Parts of these sizes, of which some may be 0, that are all the items together. */
+/* Deals to parts of these sizes, which add up to all items; a size of 0 makes no part. */
 static bool deal_sizes(struct smr_level *lev, const struct smr_items *it, const unsigned int *size)
 {
 	unsigned int from = 0, c = 0;
@@ -129,8 +132,8 @@ static bool deal_sizes(struct smr_level *lev, const struct smr_items *it, const 
 }
 
 /*
- * Items on that side of the new one, but for what is left there of a gap that it cuts. It is looked
- * for from the other side, where there are few.
+ * Counts the items on @side of the new one, without what is left there of a gap that it cuts.
+ * Searches from the other side, where there are few.
  */
 static unsigned int count_side(const struct smr_items *it, unsigned long first, enum smr_side side)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* All of it is compiled for each kind of leaf: @kind is a constant. */
+/* Everything is compiled once for each kind of leaf, with @kind a constant. */
 #include "tree/edit.h"
 
 #include "base/rcu.h"
@@ -14,7 +14,7 @@
 
 /* ---- Bounds, as a leaf has them ---- */
 
-/* Where range @i begins, which is not the first. */
+/* The bound at which range @i begins, which must not be the first. */
 smr_inline int64_t bound_of(const struct smr_node *node, enum smr_kind kind, unsigned int i)
 {
 	return smr_kind_bound(node, kind, i - 1);
@@ -28,12 +28,12 @@ smr_inline void set_bound(struct smr_node *node, enum smr_kind kind, unsigned in
 /* ---- The place ---- */
 
 /*
- * Where the edit is made: what a cursor knows of its place, or what a look-up has found. It is
- * never seen as a whole, so compilers keep its parts in registers.
+ * Where the edit is made, as a cursor or a look-up has found it. It is never used as a whole, so
+ * compilers keep its members in registers.
  */
 struct place {
 	struct maple_tree *mt;
-	void *const *path; /* the leaf at @depth */
+	void *const *path; /* the leaf is at @depth */
 	const unsigned char *slot;
 	void *leaf;
 	unsigned int depth, offset, end;
@@ -46,7 +46,7 @@ smr_inline struct place cursor_place(const struct ma_state *mas)
 			       mas->end };
 }
 
-/* The first and last key of the leaf: few edits come to them. */
+/* The first and the last key of the leaf, which few edits need. */
 static smr_noinline unsigned long leaf_min(void *const *path, const unsigned char *slot,
 					   unsigned int depth)
 {
@@ -59,7 +59,7 @@ static smr_noinline unsigned long leaf_max(void *const *path, const unsigned cha
 	return smr_path_max(path, slot, depth);
 }
 
-/* The first, and the last, key of range @i, which may be the leaf's first or last. */
+/* The first and the last key of range @i, which may be the leaf's first or last range. */
 smr_inline unsigned long first_of(const struct place *p, enum smr_kind kind, unsigned int i)
 {
 	return i > 0 ? smr_kind_start(smr_kind_node(p->leaf, kind), kind, i)
@@ -79,8 +79,8 @@ smr_inline void **slots_of(const struct place *p, enum smr_kind kind)
 /* ---- Planning ---- */
 
 /*
- * False if one of the store's ends cannot be written as a bound of @node; one that is further off
- * than bounds reach need not be told, for it is not amid the leaf.
+ * Returns false if one of the store's ends cannot be written as a bound of @node. It may miss an
+ * end beyond the reach of bounds, which is not amid the leaf.
  */
 smr_inline bool set_ends(struct smr_edit *e, const struct smr_node *node, enum smr_kind kind,
 			 unsigned long first, unsigned long last)
@@ -90,14 +90,14 @@ smr_inline bool set_ends(struct smr_edit *e, const struct smr_node *node, enum s
 	if (smr_kind_wide(kind)) {
 		e->from = (int64_t)(first ^ SMR_WIDE_SIGN);
 		e->to = (int64_t)((last + 1) ^ SMR_WIDE_SIGN);
-	} else if (smr_kind_short(kind)) { /* with keys on both sides of its base */
+	} else if (smr_kind_short(kind)) { /* keys lie on both sides of the base */
 		e->from = (int64_t)from >> node->shift;
 		e->to = (int64_t)to >> node->shift;
 	} else {
 		e->from = (int64_t)(from >> node->shift);
 		e->to = (int64_t)(to >> node->shift);
 	}
-	/* The last key of all has no end. A wide node's shift is 0. */
+	/* last + 1 may have wrapped to 0. A wide node's shift is 0. */
 	return ((from | to) & ((1UL << node->shift) - 1)) == 0 && e->from < e->to;
 }
 
@@ -106,16 +106,16 @@ smr_inline bool amid(const struct smr_edit *e, const struct place *p)
 	return e->i > 0 && e->j < p->end;
 }
 
-/* Is it the same range again? */
+/* Returns true if the edit replaces one range by one with the same keys. */
 smr_inline bool swaps(const struct smr_edit *e)
 {
 	return e->i == e->j && !e->front && !e->behind;
 }
 
 /*
- * What NULL meets of gaps is NULL already, so only entries count. One of them, all of it, between
- * gaps that it may share a run with, is a slot that changes; so is nothing at all. Else one range
- * takes in what is beside it, too, maybe the gap that the leaf begins or ends with.
+ * Adapts a NULL store to the gaps that it meets. These are NULL already, so only entries count. If
+ * it covers one whole entry, between gaps with which that may form a run, or none at all, only a
+ * slot changes. Otherwise one range takes in all gaps beside it, even one at an end of the leaf.
  */
 smr_inline void join_gaps(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
@@ -145,13 +145,13 @@ smr_inline void join_gaps(struct smr_edit *e, const struct place *p, enum smr_ki
 	e->stand = from + e->front;
 }
 
-/* A tree of one range may be all NULL, and one without nodes. */
+/* A tree of one range may be all NULL, which takes no nodes. */
 #define TOP_MIN 2
 
 /*
- * What is known now, i, j, front and behind, says the rest. False: the leaf is too small for it, or
- * would be too empty; a slot can change in any, also in one that has few ranges since pieces have
- * been put together.
+ * Sets the rest of *@e, which follows from i, j, front and behind. Returns false if the leaf is too
+ * small for it, or would be too empty. A slot can change in any leaf, even in one that has had few
+ * ranges since its pieces were put together.
  */
 smr_inline bool fits(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
@@ -163,8 +163,8 @@ smr_inline bool fits(struct smr_edit *e, const struct place *p, enum smr_kind ki
 }
 
 /*
- * What an entry leaves of a gap joins the piece beside it: else the next erase here would find a
- * run that is too long, and copy the leaf to put it together.
+ * Joins what an entry leaves of a gap to the piece beside it. Otherwise the next erase here would
+ * find a run that is too long, and copy the leaf to put it together.
  */
 smr_inline void take_pieces(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
@@ -176,16 +176,16 @@ smr_inline void take_pieces(struct smr_edit *e, const struct place *p, enum smr_
 		e->j++;
 }
 
-/* Does an entry take the place of a run, all of it? That may be better than an edit (plan.c). */
+/* Returns true if an entry replaces all of a run. Something better than an edit may do (plan.c). */
 smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
 	return e->i < e->j && !e->front && !e->behind && smr_is_gap(slots_of(p, kind), e->i, e->j);
 }
 
 /*
- * An entry meets the leaf's first or last range, or goes beyond. Does it stay in the leaf, and can
- * what is left of these two be written there? Where the leaf begins and ends is written above it,
- * which may be further off than bounds reach.
+ * For an entry that meets the leaf's first or last range, or goes beyond. Returns true if it stays
+ * in the leaf, and what it leaves of the ranges that it cuts can be written there. Where the leaf
+ * itself begins and ends is written in its parent, and may be beyond the reach of its bounds.
  */
 smr_inline bool keeps_within(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
@@ -236,8 +236,8 @@ smr_inline bool plan_erase(enum smr_kind kind, struct smr_edit *e, const struct 
 }
 
 /*
- * A transaction copies leaves that are not its own with all that is above them: that is more than
- * an edit. So is to put the pieces of joined ranges together.
+ * Returns true if @leaf may have edits. To copy a leaf that is not the transaction's own, with all
+ * nodes above it, is more than an edit; so is putting the pieces of joined ranges together.
  */
 smr_inline bool may_edit(const struct maple_tree *mt, const void *leaf)
 {
@@ -247,7 +247,7 @@ smr_inline bool may_edit(const struct maple_tree *mt, const void *leaf)
 
 /* ---- Gap figures: what smr_update_gaps() does for any store ---- */
 
-/* To be called before the leaf changes. */
+/* Must be called before the leaf changes. */
 smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enum smr_kind kind,
 			    const void *entry)
 {
@@ -256,7 +256,7 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 	unsigned int d = p->depth;
 	uint32_t before, figure, beside;
 
-	if (!smr_tracks_gaps(p->mt) || d == 0) /* nobody keeps the figure of the top */
+	if (!smr_tracks_gaps(p->mt) || d == 0) /* the figure of the top is kept nowhere */
 		return;
 	if (!entry) {
 		smr_raise_gap(p->path, p->slot, d, smr_gap_figure(e->last - e->first));
@@ -269,17 +269,17 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 	last = last_of(p, kind, slots[e->j] ? e->j : smr_run_to(slots, e->j, p->end));
 	if (smr_gap_figure(last - begin) < before)
 		return;
-	/* What stays of a gap may be pieces only, which the entry does not meet. */
+	/* What stays of a gap may be only pieces that the entry does not meet. */
 	figure = 0;
 	if (begin < e->first && !slots[e->i])
 		figure = smr_gap_figure(e->first - 1 - begin);
 	if (last > e->last && !slots[e->j])
 		figure = smr_gap_larger(figure, smr_gap_figure(last - 1 - e->last));
-	if (figure == before) /* as figures go, nothing is missing */
+	if (figure == before) /* no smaller, as far as figures can tell */
 		return;
 	min = leaf_min(p->path, p->slot, d);
 	max = leaf_max(p->path, p->slot, d);
-	/* What is left may be longer than all the rest: then no other gap has to be looked for. */
+	/* If what is left is longer than all the rest, no other gap has to be looked for. */
 	if (figure == 0 || figure < smr_gap_figure((begin - min) | (max - last))) {
 		beside = smr_gap_beside(p->leaf, min, max, e->i, e->j);
 		figure = smr_gap_larger(figure, beside);
@@ -290,7 +290,7 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 
 /* ---- The edit ---- */
 
-/* Puts @leaf in the place of the one that is there, which is the caller's to retire. */
+/* Puts @leaf in the place of the old leaf, which the caller must retire. */
 smr_inline void replace(const struct place *p, void *leaf)
 {
 	unsigned int d = p->depth;
@@ -301,7 +301,7 @@ smr_inline void replace(const struct place *p, void *leaf)
 	p->mt->ma_nodes_retired++;
 }
 
-/* Makes @to, which may be @from, what the leaf becomes. */
+/* Writes what the leaf @from becomes into @to, which may be the same. */
 smr_inline void build(const struct smr_edit *e, struct smr_node *to, struct smr_node *from,
 		      enum smr_kind kind, void *entry)
 {
@@ -315,7 +315,7 @@ smr_inline void build(const struct smr_edit *e, struct smr_node *to, struct smr_
 	smr_kind_slots(to, kind)[x] = entry;
 }
 
-/* With @node, if it takes one. */
+/* Carries out the edit, with @node if it needs one. */
 smr_inline void carry_out(enum smr_kind kind, const struct smr_edit *e, const struct place *p,
 			  struct smr_node *node, void *entry)
 {
@@ -333,7 +333,7 @@ smr_inline void carry_out(enum smr_kind kind, const struct smr_edit *e, const st
 		gap = !slots_of(p, kind)[e->i];
 		smr_publish(slots_of(p, kind) + e->i, entry);
 		if (!gap)
-			return; /* else the number moves on, as in publish.c */
+			return; /* a gap that is filled advances the number, as in publish.c */
 	} else {
 		update_gaps(e, p, kind, entry);
 		build(e, old, old, kind, entry);
@@ -375,7 +375,7 @@ bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas)
 	return SMR_FOR_LEAF(mas->node, cursor_plan_erase, e, mas);
 }
 
-/* @old was the leaf that the cursor has another for. */
+/* Retires @old, which the cursor's new leaf has replaced. */
 smr_inline void cursor_retire(struct ma_state *mas, struct smr_node *old)
 {
 	struct smr_nodes one = { old, 1 };
@@ -443,7 +443,7 @@ smr_inline struct place path_place(struct maple_tree *mt, const struct smr_path 
 			       d,  path->slot[d], smr_count(leaf) - 1 };
 }
 
-/* Does it, with @node, if it takes one. */
+/* Carries out the edit, with @node if it needs one, and updates what the tree counts. */
 smr_inline void path_commit(enum smr_kind kind, const struct smr_edit *e, const struct place *p,
 			    struct smr_node *node, void *entry)
 {
@@ -458,7 +458,7 @@ smr_inline void path_retire(const struct place *p)
 	smr_mem_retire_one(smr_mem_of(p->mt), p->mt->ma_rcu, smr_node_of(p->leaf));
 }
 
-/* Takes the node that the edit needs, and does it. */
+/* Takes the node that the edit needs, if any, and commits the edit. */
 smr_inline int path_finish(enum smr_kind kind, const struct smr_edit *e, const struct place *p,
 			   void *entry, gfp_t gfp)
 {
@@ -510,7 +510,7 @@ smr_inline int path_store(enum smr_kind kind, struct maple_tree *mt, const struc
 	if ((!fits && !e.ranges) || (free_only && !smr_is_gap(slots_of(&p, kind), e.i, e.j)))
 		return -EAGAIN;
 	if (smr_unlikely(!fits)) {
-		struct smr_edit shared = e; /* so that compilers keep the other in registers */
+		struct smr_edit shared = e; /* a copy: compilers keep @e itself in registers */
 
 		return smr_share_range(&shared, mt, path, entry, gfp);
 	}

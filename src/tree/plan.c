@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Planning whatever is more than an edit: what of the tree a store changes, and what that comes to.
- */
+/* Plans every store that is more than an edit: what of the tree changes, and what it becomes. */
 #include "tree/plan.h"
 
 /* ---- Where the new range goes ---- */
 
-/* What range @i holds, be it in joined pieces or not. */
+/* The value of range @i, which may be a joined piece. */
 smr_inline void *value_at(const void *leaf, unsigned int i)
 {
 	return smr_value(smr_slots(leaf), i);
@@ -23,7 +21,7 @@ smr_inline unsigned long last_of(const struct ma_state *mas, unsigned int i)
 	return smr_leaf_last(mas->node, i, mas->end, mas->max);
 }
 
-/* The store begins in range @i, and ends there too for all that is known yet. */
+/* Begins the store in range @i, and ends it there as long as no more is known. */
 smr_inline void begin_at(struct smr_write *w, unsigned int i)
 {
 	void *const *slots = smr_slots(w->mas->node);
@@ -40,7 +38,7 @@ static void *right_leaf(const struct smr_write *w)
 	return w->spans ? w->right.node[w->right.depth] : w->mas->node;
 }
 
-/* Where the old ranges end: with range @j of the right leaf. */
+/* Ends the old ranges with range @j of the right leaf. */
 static void end_at(struct smr_write *w, unsigned int j)
 {
 	const struct smr_path *r = &w->right;
@@ -52,7 +50,7 @@ static void end_at(struct smr_write *w, unsigned int j)
 			  : last_of(w->mas, j);
 }
 
-/* The last key lies behind the range that the store begins in. */
+/* Finds the range of @last, which lies behind the range that the store begins in. */
 static smr_noinline void locate_last(struct smr_write *w, unsigned long last)
 {
 	w->spans = last > w->mas->max;
@@ -61,7 +59,7 @@ static smr_noinline void locate_last(struct smr_write *w, unsigned long last)
 	end_at(w, w->spans ? w->right.slot[w->right.depth] : smr_search_leaf(w->mas->node, last));
 }
 
-/* A NULL store takes in the gap that ends where it begins, also in the leaf before. */
+/* Widens a NULL store by the gap that ends where the store begins, even one in the leaf before. */
 static void widen_left(struct smr_write *w, unsigned long last)
 {
 	struct ma_state *mas = w->mas;
@@ -81,7 +79,7 @@ static void widen_left(struct smr_write *w, unsigned long last)
 				return;
 			}
 			begin_at(w, mas->offset);
-			locate_last(w, last); /* in the leaf behind */
+			locate_last(w, last); /* in a later leaf */
 		}
 	}
 	w->i = smr_run_from(smr_slots(mas->node), w->i);
@@ -120,7 +118,8 @@ static void widen_right(struct smr_write *w)
 /* ---- One leaf that keeps its encoding ---- */
 
 /*
- * New bounds are those of the pieces that stay in front and behind; the others were there before.
+ * Returns true if the result fits into one leaf of the same encoding. The only new bounds are where
+ * the new range cuts range i and where it cuts range j; the others were there before.
  */
 smr_inline bool fits_leaf(const struct smr_write *w)
 {
@@ -134,7 +133,7 @@ smr_inline bool fits_leaf(const struct smr_write *w)
 	       (!behind || smr_can_start(mas->node, w->last + 1));
 }
 
-/* Nodes above the cursor's leaf that a transaction has to copy before it can swap the leaf. */
+/* How many nodes above the cursor's leaf a transaction has to copy before it can swap the leaf. */
 smr_inline unsigned int stale_above(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
@@ -147,7 +146,10 @@ smr_inline unsigned int stale_above(const struct smr_write *w)
 	return mas->depth - own;
 }
 
-/* May slots of the cursor's leaf be swapped? A transaction must not let others see it. */
+/*
+ * Returns true if slots of the cursor's leaf may be swapped: in a transaction only if others cannot
+ * see them.
+ */
 static bool may_swap(const struct smr_write *w)
 {
 	return !w->mt->ma_txn || smr_editable(w->mt, w->mas->node);
@@ -212,9 +214,7 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 
 /* ---- Neighbours ---- */
 
-/*
- * Moves the left edge of all levels above depth @d to the node before it; that node, at depth @d.
- */
+/* Moves @path, above depth @d, to the preceding node at that depth, and returns that node. */
 static void *extend_left(struct smr_path *path, unsigned int d)
 {
 	unsigned int e = d;
@@ -252,8 +252,9 @@ static void *extend_right(struct smr_path *path, unsigned int d)
 }
 
 /*
- * Left or right? A sibling (under the same parent) before a cousin, for a cousin makes the window
- * wider above; then the one on the side that is to be left full; else the emptier one.
+ * Returns true if the left neighbour is to join. A sibling (under the same parent) goes before a
+ * cousin, which would widen the window above; then the one on the side that is to be left full;
+ * else the emptier one.
  */
 static bool choose_left(const struct smr_write *w, const struct smr_level *lev, unsigned int d,
 			enum smr_side full)
@@ -271,7 +272,7 @@ static bool choose_left(const struct smr_write *w, const struct smr_level *lev, 
 		return full == SMR_LEFT;
 	before = smr_slots(l->node[d - 1])[l->slot[d - 1] - 1];
 	behind = smr_slots(r->node[d - 1])[r->slot[d - 1] + 1];
-	smr_prefetch_node(before); /* one of them will be read, as a whole */
+	smr_prefetch_node(before); /* one of the two will be read as a whole */
 	smr_prefetch_node(behind);
 	return smr_count(before) <= smr_count(behind);
 }
@@ -313,7 +314,7 @@ static bool window_is_all(const struct smr_level *lev)
 	return lev->min == 0 && lev->max == ULONG_MAX;
 }
 
-/* The side of a planned store, if it is of one leaf, that is to be left full. */
+/* The side that a store of an entry within one leaf is to leave full. */
 static enum smr_side growing(const struct smr_write *w)
 {
 	if (!w->entry || w->spans)
@@ -322,8 +323,8 @@ static enum smr_side growing(const struct smr_write *w)
 }
 
 /*
- * How many items the window of this level comes to before a neighbour joins it, and before gaps in
- * pieces are put together.
+ * How many items the window of level @l has before a neighbour joins it, and before gaps in pieces
+ * are put together.
  */
 static unsigned int count_items(const struct smr_write *w, unsigned int l)
 {
@@ -335,7 +336,7 @@ static unsigned int count_items(const struct smr_write *w, unsigned int l)
 	return w->left.slot[d] + w->level[l - 1].parts + rest - w->right.slot[d];
 }
 
-/* The items of a level. Those of the leaves are kept, for nothing in them is still to be built. */
+/* Gathers the items of a level. Those of level 0 are kept for the build: their slots are final. */
 static const struct smr_items *gather(struct smr_write *w, unsigned int l, struct smr_items *it)
 {
 	if (l == 0)
@@ -345,8 +346,9 @@ static const struct smr_items *gather(struct smr_write *w, unsigned int l, struc
 }
 
 /*
- * Of inner nodes most keep their encoding, and nearly all of their children. With @n of these now:
- * does that go for the only one of level @l? Then nothing has to be gathered and dealt.
+ * Plans level @l as a splice, so that nothing has to be gathered and dealt out, if its only node
+ * can keep its encoding with the @n children that it gets. Most inner nodes can, and nearly all of
+ * their children stay.
  */
 static bool splice(struct smr_write *w, unsigned int l, unsigned int n)
 {
@@ -367,7 +369,7 @@ static bool splice(struct smr_write *w, unsigned int l, unsigned int n)
 	return true;
 }
 
-/* A window that ends at both ends of the tree has no neighbour. */
+/* Plans a level whose window covers all keys, and so has no neighbour; returns as plan_level(). */
 static bool plan_top(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
@@ -388,7 +390,7 @@ static bool plan_top(struct smr_write *w, unsigned int l)
 	return w->to_root;
 }
 
-/* Plans one level; true when it is the last that changes. */
+/* Plans one level. Returns true if it is the last that changes. */
 static bool plan_level(struct smr_write *w, unsigned int l)
 {
 	struct smr_level *lev = &w->level[l];
@@ -430,7 +432,10 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	return w->to_root;
 }
 
-/* The path to the cursor's leaf is that to all that changes, or to where it begins. */
+/*
+ * The path to the cursor's leaf is the left path, and the right one, too, if the store stays within
+ * that leaf.
+ */
 static void set_paths(struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
@@ -444,7 +449,7 @@ static void set_paths(struct smr_write *w)
 		w->right = w->left;
 }
 
-/* Levels from @l on. */
+/* Plans the levels from @l upwards. */
 static void plan_levels(struct smr_write *w, unsigned int l)
 {
 	w->to_root = false;
@@ -471,7 +476,7 @@ void smr_plan_above_share(struct smr_write *w)
 	const struct smr_share *s = &w->share;
 	void *const *slots = smr_slots(s->path[s->depth]);
 
-	smr_assert(smr_share_leaves(s) < 3); /* three are shared where there is room above */
+	smr_assert(smr_share_leaves(s) < 3); /* three share only where the parent has room */
 	w->what = SMR_SUBTREE;
 	w->spans = false;
 	set_paths(w);
@@ -490,7 +495,7 @@ void smr_plan_above_share(struct smr_write *w)
 
 /* ---- The plan ---- */
 
-/* A tree without nodes is one leaf in disguise: [0..0] and what lies behind it. */
+/* Plans the first leaf. A tree without nodes is one leaf in disguise: [0..0], and all behind it. */
 static void plan_first(struct smr_write *w)
 {
 	struct smr_items *it = &w->share.items;
@@ -532,7 +537,7 @@ int smri_plan_compact(struct smr_write *w, bool free_only)
 	return 0;
 }
 
-/* Does the store find nothing but NULL? A gap is in one leaf. */
+/* Returns true if the store covers nothing but NULL, which then lies in one leaf, as gaps do. */
 static bool is_free(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
@@ -548,8 +553,8 @@ static bool is_free(const struct smr_write *w)
 }
 
 /*
- * NULL over one entry and gaps beside it, or over nothing but gaps, as edits have it (edit.c), but
- * also where these gaps begin or end a leaf.
+ * Plans NULL over one entry and gaps beside it, or over nothing but gaps, as one slot that changes,
+ * if it is. Edits do the same (edit.c), but not where these gaps begin or end a leaf.
  */
 static bool erases_slot(struct smr_write *w)
 {
@@ -578,7 +583,7 @@ static bool erases_slot(struct smr_write *w)
 	return true;
 }
 
-/* The cheapest form that does it. */
+/* Chooses the cheapest form that will do. */
 smr_inline void choose_form(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
@@ -605,7 +610,10 @@ smr_inline void choose_form(struct smr_write *w)
 	}
 }
 
-/* An edit that its leaf is too full for, or would be too empty, maybe for good? */
+/*
+ * Plans an edit that its leaf is too full for, or would be too empty after: as a share, or by
+ * emptying the tree. Returns false if it takes more.
+ */
 static bool plan_share(struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
@@ -658,7 +666,7 @@ void smri_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry, str
 	w->first = mas->index;
 	w->last = mas->last;
 	smr_walk_to(mas, w->first);
-	/* One leaf that changes is left to choose_form(); sharing goes by what is known of it. */
+	/* If one leaf changes, choose_form() plans it; a share is planned from the edit. */
 	if (smr_edit_store(&w->edit, mas, w->first, w->last, entry))
 		w->edit.ranges = 0;
 	(void)smri_plan_beyond(w, false);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Planning and committing (write.h): most plans are edits, and short enough to be made on the way.
- * The others are left to plan.c and publish.c.
+ * Planning and committing (write.h). Most plans are edits, which are short enough to be inlined;
+ * all others are left to plan.c and publish.c.
  */
 #ifndef SMR_TREE_PLAN_H
 #define SMR_TREE_PLAN_H
@@ -12,10 +12,13 @@
 
 #include <errno.h>
 
-/* Of a tree without nodes, and of more than an edit, with the cursor in the range of w->first. */
+/*
+ * Plan a store in a tree without nodes, and one that is more than an edit, with the cursor in the
+ * range of w->first.
+ */
 int smri_plan_compact(struct smr_write *w, bool free_only);
 int smri_plan_beyond(struct smr_write *w, bool free_only);
-/* With edges, which an edit cannot have. */
+/* Plans a store with edges, which an edit cannot have. */
 void smri_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry,
 		     struct smr_edges edges);
 
@@ -33,7 +36,7 @@ smr_inline void smri_plan_begin(struct smr_write *w, struct ma_state *mas, void 
 	w->edit.ranges = 0; /* none is planned */
 }
 
-/* It is w->edit. */
+/* Makes w->edit the plan. */
 smr_inline void smri_plan_edit(struct smr_write *w)
 {
 	w->what = SMR_EDIT;
@@ -58,7 +61,7 @@ smr_inline int smri_plan(struct smr_write *w, struct ma_state *mas, unsigned lon
 	return 0;
 }
 
-/* What the store owes holders of credits. */
+/* Works out what the store owes holders of credits. */
 smr_inline void smri_plan_pledge(struct smr_write *w)
 {
 	if (smr_has_credits(w->mt))
@@ -67,7 +70,7 @@ smr_inline void smri_plan_pledge(struct smr_write *w)
 
 /*
  * Plans storing @entry over [first..last]. Moves the cursor to the leaf of first. With @free_only,
- * -EEXIST unless every key is free. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
+ * returns -EEXIST unless every key is free. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
  */
 smr_inline int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long first,
 			unsigned long last, void *entry, bool free_only)
@@ -80,8 +83,8 @@ smr_inline int smr_plan(struct smr_write *w, struct ma_state *mas, unsigned long
 }
 
 /*
- * The same for storing over [mas->index..last] with @edges, but that what it owes holders of
- * credits, which a store on a credit does not, is not reckoned.
+ * The same for storing over [mas->index..last] with @edges, but does not work out what the store
+ * owes holders of credits: a store on a credit owes them nothing.
  */
 smr_inline void smr_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry,
 			       struct smr_edges edges)
@@ -92,13 +95,16 @@ smr_inline void smr_plan_edges(struct smr_write *w, struct ma_state *mas, void *
 		(void)smri_plan(w, mas, mas->index, mas->last, entry, false);
 }
 
-/* No edit: the cursor is in the range of its index, or the tree has @root and no nodes. */
+/*
+ * Plans an erase that is no edit, with the cursor in the range of its index; or in a tree that has
+ * @root and no nodes.
+ */
 int smri_plan_erase(struct smr_write *w, struct ma_state *mas, const void *root);
 
 /*
- * Plans storing NULL over the range that @index is in, with the cursor there, wherever it was
- * before. -ENOENT: there is no entry, and the cursor is where a look-up leaves it. CONTEXT: as
- * smr_plan().
+ * Plans storing NULL over the range that @index is in. Moves the cursor there, wherever it was
+ * before. Returns -ENOENT if there is no entry, with the cursor where a look-up leaves it. CONTEXT:
+ * as smr_plan().
  */
 smr_inline int smr_plan_erase(struct smr_write *w, struct ma_state *mas, unsigned long index)
 {
@@ -118,7 +124,7 @@ smr_inline int smr_plan_erase(struct smr_write *w, struct ma_state *mas, unsigne
 void smri_commit(struct smr_write *w);
 
 /*
- * Carries the plan out with the w->nodes nodes at the head of mas->alloc, and leaves the cursor
+ * Carries out the plan with the w->nodes nodes at the head of mas->alloc, and leaves the cursor
  * where a store does. CONTEXT: as smr_plan().
  */
 smr_inline void smr_commit(struct smr_write *w)

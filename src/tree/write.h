@@ -135,9 +135,7 @@ struct smr_write {
 	unsigned int nodes;   /* needed */
 	unsigned long pledge; /* needed in addition, for holders of credits: pledge.h */
 	unsigned int i, j;    /* offsets of first and last in their leaves */
-	/*
-	 * First key of old range i, last key of old range j: what lies outside [first..last] stays.
-	 */
+	/* Of old range i the first key, of j the last: what is beyond first and last stays. */
 	unsigned long begin, end;
 	bool spans;             /* these are two leaves, the second at the end of @right */
 	bool compact;           /* the tree has no nodes yet */
@@ -266,9 +264,7 @@ enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
  */
 enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			  unsigned int i, unsigned int j);
-/*
- * Returns true if the sibling of child @at of @above on side @full is full, and so stays as it is.
- */
+/* Returns true if the sibling of child @at of @above on side @full is full. Then it stays so. */
 bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full);
 /*
  * Deals the items out evenly, to as few parts as hold them with room for @slack more in each; or
@@ -319,8 +315,7 @@ void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 
 /*
  * Plans a share for @e, an edit that would make the leaf at @depth of a path too full or too empty,
- * with the new leaves in s->leaves, which the caller has set. Returns false if it takes more than a
- * share.
+ * with leaves in s->leaves, which the caller has set. Returns false if it takes more than a share.
  */
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
 		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry);
@@ -343,9 +338,7 @@ bool smr_share_fits(const struct smr_share *s, unsigned int *nodes);
 void smr_plan_above_share(struct smr_write *w);
 /* Writes the new leaves, into nodes of @own. */
 void smr_build_share(struct smr_share *s, struct smr_nodes *own);
-/*
- * Commits the share, with the nodes at the head of mas->alloc. Leaves the cursor as a store does.
- */
+/* Commits the share with nodes from mas->alloc, and leaves the cursor where a store does. */
 void smr_commit_share(struct smr_share *s, struct ma_state *mas);
 /*
  * Plans and commits a share without a cursor, for smr_edit_range() and smr_edit_remove(), whose
@@ -357,9 +350,8 @@ int smr_share_range(const struct smr_edit *e, struct maple_tree *mt, const struc
 /* ---- A gap of two leaves (slide.c) ---- */
 
 /*
- * Return true, with a slide planned, if storing NULL is one. The first is for one entry that a leaf
- * begins or ends with, before the store is widened; the second for ranges of two leaves, after
- * that.
+ * Return true, with a slide planned, if storing NULL is one: the first for one entry at either end
+ * of a leaf, before the store is widened, the second for ranges of two leaves, after that.
  */
 bool smr_plan_slide(struct smr_write *w);
 bool smr_plan_slide_across(struct smr_write *w);
@@ -392,8 +384,7 @@ enum {
 void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list);
 
 /*
- * Frees or retires the nodes of @dropped, unless @mas (or NULL), whose store has replaced them,
- * keeps them.
+ * Frees or retires @dropped, the nodes that a store has replaced, or has @mas (or NULL) keep them.
  */
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped);
 /*
@@ -401,9 +392,7 @@ void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *
  * drops these.
  */
 void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root);
-/*
- * Drops everything in @mt, even with credits on it: then some of the nodes become their holders'.
- */
+/* Drops everything in @mt, even with credits on it: some nodes are then their holders'. */
 void smr_destroy_tree(struct maple_tree *mt);
 
 smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
