@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Building what was planned, bottom up, in nodes that nobody can see yet. */
+/* Builds what was planned, bottom up, in nodes that no other thread can see yet. */
 #include "tree/gap.h"
 #include "tree/write.h"
 
@@ -10,8 +10,8 @@ static uint32_t part_gap(const struct smr_level *lev, unsigned int c, bool leaf)
 }
 
 /*
- * All parts have been written into their nodes. Only then are these looked at: what has just been
- * written is still on its way to the cache.
+ * Reads the nodes only when all parts have been written: what has just been written is still on its
+ * way to the cache.
  */
 void smr_finish_level(struct maple_tree *mt, struct smr_level *lev, bool leaves)
 {
@@ -29,7 +29,7 @@ void smr_encode_parts(struct smr_level *lev, const struct smr_items *it, struct 
 					  lev->cut[c + 1] - (unsigned int)lev->cut[c]);
 }
 
-/* Children are gathered anew: now there is what their slots lead to. */
+/* Children are gathered again, now that what their slots lead to is there. */
 static void encode_level(struct smr_write *w, unsigned int l, struct smr_nodes *own)
 {
 	struct smr_items children;
@@ -39,7 +39,7 @@ static void encode_level(struct smr_write *w, unsigned int l, struct smr_nodes *
 	smr_encode_parts(&w->level[l], l > 0 ? &children : &w->share.items, own);
 }
 
-/* The only node of a level stays but for some of its children. */
+/* Builds a level whose only node stays, except for some of its children. */
 static void splice_level(struct smr_write *w, unsigned int l, struct smr_nodes *own)
 {
 	unsigned int d = w->mas->depth - l;

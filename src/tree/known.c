@@ -6,7 +6,7 @@
 #include "tree/pledge.h"
 #include "tree/write.h"
 
-/* The range of @key in the cursor's leaf, looked for from range @i on: it is close by. */
+/* Finds the range of @key in the cursor's leaf, searching from range @i, which is close by. */
 smr_inline unsigned int range_of(const struct ma_state *mas, unsigned long key, unsigned int i)
 {
 	while (i > 0 && key < smr_start(mas->node, i))
@@ -17,9 +17,9 @@ smr_inline unsigned int range_of(const struct ma_state *mas, unsigned long key, 
 }
 
 /*
- * Does whatever that store may be leave one leaf of it, of the same form? False: perhaps not. Then
+ * Returns true if any store over that range is sure to leave one leaf of the same encoding. Then
  * *@i and *@j are the ranges of @first and @last. Amid a leaf, where neither its first nor its last
- * key is stored, a NULL joins no gap of another.
+ * key is stored over, NULL joins no gap of another leaf.
  */
 static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsigned long last,
 			  unsigned int *i, unsigned int *j)
@@ -35,8 +35,8 @@ static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsig
 	*i = range_of(mas, first, mas->offset);
 	*j = range_of(mas, last, *i);
 	/*
-	 * One piece more at most, or two of the same range; as many ranges less as there are, and
-	 * the gaps that a NULL joins.
+	 * At most one range more, or two if one range is cut in three; at most as many less as lie
+	 * between them, and the gaps that NULL joins.
 	 */
 	more = *i == *j ? 2 : 1;
 	less = smr_run_to(slots, *j, mas->end) - smr_run_from(slots, *i);
@@ -56,7 +56,7 @@ unsigned long smr_nodes_within(const struct ma_state *mas, unsigned long first, 
 
 /* ---- Drafts ---- */
 
-/* What a commit of the cursor's leaf wants to know of a store from range @i to range @j. */
+/* Fills in what a commit of the cursor's leaf must know of a store from range @i to range @j. */
 static void set_write(struct smr_write *w, struct ma_state *mas, unsigned long first,
 		      unsigned long last, unsigned int i, unsigned int j)
 {
@@ -86,13 +86,13 @@ void smr_draft_begin(struct smr_draft *d, struct ma_state *mas, unsigned long fi
 	if (!stays_in_leaf(mas, first, last, &i, &j))
 		return;
 	set_write(&w, mas, first, last, i, j);
-	/* The same range again is a slot that changes, which takes no node. */
+	/* The same range again only changes a slot, which takes no node. */
 	if (i == j && first == w.begin && last == w.end)
 		return;
 	node = smr_mem_take_one(smr_mem_of(mas->tree), GFP_NOWAIT | __GFP_NOWARN);
 	if (!node)
 		return;
-	/* Its gap figure will be looked at when all is done. */
+	/* The commit will look at its gap figure. */
 	if (mas->depth > 0)
 		smr_prefetch(&smr_gaps(mas->path[mas->depth - 1])[mas->slot[mas->depth - 1]]);
 	d->leaf = smr_build_leaf(&w, node, &x);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Stores of which much is known beforehand, where the cursor stands: for those who know what they
- * come to.
- */
+/* Stores where the cursor stands, for callers that know beforehand what keys these can be over. */
 #ifndef SMR_TREE_KNOWN_H
 #define SMR_TREE_KNOWN_H
 
@@ -11,37 +8,34 @@
 #include <samara/maple_tree.h>
 
 /*
- * The most nodes that one store takes, be it of an entry or of NULL, over whichever range whose
- * ends are ends of [@first..@last] or of ranges that lie in it: one, most often, if the cursor
- * stands close by; otherwise what any store does in a tree of this height. Outside of transactions,
- * in a tree that owes holders of credits nothing. CONTEXT: HOLDS tree lock. ALLOC no.
+ * Returns the most nodes that one store takes, of an entry or of NULL, over any range whose ends
+ * are ends of [@first..@last] or of ranges that lie in it: mostly one, if the cursor stands close
+ * by; otherwise what any store may take in a tree of this height. Not for transactions, nor for a
+ * tree that owes holders of credits nodes. CONTEXT: HOLDS tree lock. ALLOC no.
  */
 unsigned long smr_nodes_within(const struct ma_state *mas, unsigned long first, unsigned long last);
 
-/*
- * A leaf that is to take the place of the cursor's, built but for the entries, which are not known
- * yet.
- */
+/* A leaf that is to replace the cursor's, built but for the entries, which are not known yet. */
 struct smr_draft {
 	void *leaf;         /* NULL: there is none */
-	unsigned char i, j; /* the old leaf's ranges that the store begins and ends in */
-	unsigned char x;    /* the new leaf's that is stored */
+	unsigned char i, j; /* ranges of the old leaf that the store begins and ends in */
+	unsigned char x;    /* range of the new leaf that is stored */
 };
 
 /*
- * Drafts a store over [@first..@last], where the cursor stands, if smr_nodes_within() it is one and
- * a free node is to be had at once; the draft is that node then. It is good for as long as nothing
- * else changes the tree. CONTEXT: as smr_nodes_within().
+ * Drafts a store over [@first..@last], where the cursor stands, if smr_nodes_within() says one node
+ * and one is free at once, which then is the draft. It is valid as long as nothing else changes the
+ * tree. CONTEXT: as smr_nodes_within().
  */
 void smr_draft_begin(struct smr_draft *d, struct ma_state *mas, unsigned long first,
 		     unsigned long last);
 /*
- * Stores @entry, not NULL, and @edges. @mas: the same cursor, in the same leaf. CONTEXT: HOLDS tree
- * lock. ALLOC no.
+ * Stores @entry, which must not be NULL, and @edges, by publishing the draft. @mas must be the same
+ * cursor, in the same leaf. CONTEXT: HOLDS tree lock. ALLOC no.
  */
 void smr_draft_store(struct smr_draft *d, struct ma_state *mas, unsigned long first,
 		     unsigned long last, void *entry, struct smr_edges edges);
-/* Makes the draft, if there is one, a node that the cursor owns. */
+/* Drops the draft, if there is one: its node becomes one that the cursor owns. */
 void smr_draft_drop(struct smr_draft *d, struct ma_state *mas);
 
 #endif

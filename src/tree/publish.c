@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Publication. A change becomes visible by one release store, into the root or into the lowest slot
- * that covers all of it. A reader that has read that slot before goes on in the old nodes, one that
+ * that covers all of it. A reader that read that slot before goes on in the old nodes, one that
  * reads it later in the new ones; no reader sees a mixture, and none waits.
  *
- * Before that the old nodes are marked dead, so that a reader inside them who has met the new ones,
- * by another look-up, does not go on in the old: the marks are ordered by publish too. Until the
- * new ones are there such a reader just looks its place up again, and finds the old.
+ * Before that the old nodes are marked dead, so that a reader in them that has met the new ones, by
+ * another look-up, does not go on in the old: the marks are ordered by publish, too. Until the new
+ * nodes are there, such a reader just looks up its place again, and finds the old ones.
  *
- * Then the sequence number moves on, so that cursors under the lock look up their place again, and
- * the old nodes are retired, to be used again after a grace period, or at once in a tree that has
- * no lock-free readers.
+ * After that the sequence number advances, so that cursors under the lock look up their place
+ * again, and the old nodes are retired, to be used again after a grace period, or at once in a tree
+ * without lock-free readers.
  */
 #include "tree/gap.h"
 #include "tree/plan.h"
@@ -32,8 +32,8 @@ void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height)
 }
 
 /*
- * The figure of the node at depth @d has become @figure: brings what is kept of it, and above, up
- * to date. A node's own figure is the largest of its children's, so it is looked for only where the
+ * Sets what is kept of the figure of the node at depth @d to @figure, and updates the figures
+ * above. A node's own figure is the largest of its children's, so it is searched for only if the
  * largest has become smaller.
  */
 void smr_set_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure)
@@ -56,8 +56,8 @@ void smr_set_gap(void *const *node, const unsigned char *slot, unsigned int d, u
 }
 
 /*
- * The figure of the cursor's leaf, which was @before, once an entry is stored: without the ranges
- * that @w replaces, but with what stays of the gaps it cuts.
+ * The figure of the cursor's leaf, which was @before, after an entry is stored: without the ranges
+ * that @w replaces, but with what stays of the gaps that it cuts.
  */
 static uint32_t gap_that_stays(const struct smr_write *w, uint32_t before)
 {
@@ -70,7 +70,7 @@ static uint32_t gap_that_stays(const struct smr_write *w, uint32_t before)
 	unsigned long end = smr_leaf_last(leaf, j, mas->end, mas->max);
 	uint32_t figure;
 
-	/* Could one of those gaps have been the one that the figure is of? */
+	/* It stays unless one of those gaps may have been the one that it stands for. */
 	if ((slots[w->i] && smr_tail(slots, w->i, mas->end) == w->j) ||
 	    smr_gap_figure(end - begin) < before)
 		return before;
@@ -83,8 +83,8 @@ static uint32_t gap_that_stays(const struct smr_write *w, uint32_t before)
 }
 
 /*
- * Told from the leaf as it was: what has just been written to the new one is still on its way to
- * the cache, and to read it back in other pieces means to wait for that.
+ * Works from the leaf as it was: what has just been written to the new one is still on its way to
+ * the cache, and reading it back in pieces of other sizes would have to wait for that.
  */
 void smr_update_gaps(const struct smr_write *w)
 {
@@ -92,7 +92,7 @@ void smr_update_gaps(const struct smr_write *w)
 	unsigned int d = mas->depth;
 	uint32_t before;
 
-	if (!smr_tracks_gaps(w->mt) || d == 0) /* nobody keeps the figure of the top */
+	if (!smr_tracks_gaps(w->mt) || d == 0) /* the figure of the top is kept nowhere */
 		return;
 	/* A gap that is made is at least as large as those that go. */
 	if (!w->entry) {
@@ -110,8 +110,8 @@ static void commit_root(struct smr_write *w)
 }
 
 /*
- * An entry has taken the place of a gap and its slot, and no other. Loops that know what is left in
- * the leaf (iterate.c) do not know of it.
+ * Advances the number after an entry has filled a gap and nothing else has changed: loops that know
+ * what is left in the leaf (iterate.c) do not know of it.
  */
 static void filled(struct smr_write *w)
 {
@@ -124,7 +124,7 @@ static void commit_slot(struct smr_write *w)
 	void **slot = smr_slots(w->mas->node) + w->i;
 	bool gap = !*slot;
 
-	/* What is there already may be in a leaf that a transaction must not write to. */
+	/* An entry that is there already may be in a leaf that a transaction must not write to. */
 	if (*slot == w->entry)
 		return;
 	if (!w->entry)
@@ -136,8 +136,9 @@ static void commit_slot(struct smr_write *w)
 }
 
 /*
- * ORDER publish: whoever finds a piece joined, or the entry, finds the leaf marked, and finds what
- * is joined behind the entry. PARTNER run.h, smr_slot_value(), and the header's inlines.
+ * ORDER publish: a reader that finds a joined piece, or the entry, finds the leaf marked; one that
+ * finds the entry finds the pieces behind it joined. PARTNER run.h, smr_slot_value(), and the
+ * header's inlines.
  */
 static void commit_join(struct smr_write *w)
 {
@@ -174,9 +175,9 @@ static void commit_inplace(struct smr_write *w)
 }
 
 /*
- * In a transaction: copies those above the cursor's leaf that are not the transaction's own yet.
- * Nobody sees the slots that lead to the copies. Below each all is as it was, so the copies are
- * twins, by which txn.c finds its way.
+ * In a transaction: copies the nodes above the cursor's leaf that are not the transaction's own
+ * yet. No one else sees the slots that lead to the copies. Below each of them all is as it was, so
+ * the copies are twins, by which txn.c finds its way.
  */
 static void own_way(struct smr_write *w)
 {
@@ -280,7 +281,6 @@ static void commit_subtree(struct smr_write *w)
 	smr_walk(mas, w->first, &root);
 }
 
-/* Puts the cursor where a store leaves it. */
 void smr_settle(const struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;

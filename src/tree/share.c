@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An edit for which its leaf is too full, or would be too empty: the leaf and its siblings, those
- * under the same parent, share. Nearly all that is not an edit is this, and plan.c, which does it
- * for whatever comes together in a window of any level, takes twice as long.
+ * Sharing: what becomes of an edit for which its leaf is too full, or after which it would be too
+ * empty. The leaf and its siblings, those under the same parent, deal their ranges out anew. Nearly
+ * every store that is not an edit is this. plan.c, which does the same for windows of any level,
+ * takes twice as long.
  *
- * A full leaf shares with both its siblings, and the three of them are dealt out to as many or one
- * more: so it takes longer until one of them is full again than if it had shared with one, and they
- * are as full in the end. For that all must be written alike, and what comes of them would be, too:
- * ranges stay as they are written, so no bound becomes a key and a bound again, and no encoding is
- * chosen by looking at all of them.
+ * A full leaf shares with both its siblings, and the three become three or four. So it takes longer
+ * until one of them is full again than if the leaf had shared with one, and they are as full in the
+ * end. For that all must have the same encoding, and so must the new leaves: ranges stay encoded,
+ * so no bound is made a key and a bound again, and no encoding is chosen by looking at all ranges.
  *
- * Else, and where the node above has no room, one leaf is to be left full, or one is too empty, it
- * shares with one sibling, as plan.c would have it, node for node; with none, if it is a sibling
- * that is to be left full, and that is so already. They are decoded, as there, where they are not
- * written alike, it cannot be told by a few ranges, or ranges are in pieces.
+ * Otherwise, or if the parent has no room, if one leaf is to be left full or if one is too empty,
+ * the leaf shares with one sibling, node for node as plan.c would have it; or with none, if a
+ * sibling is to be left full and is so already. Ranges are decoded, as in plan.c, if encodings
+ * differ, if a few ranges do not tell whether they stay, or if ranges are in pieces.
  */
 #include "base/isa.h"
 #include "tree/check.h"
@@ -32,15 +32,15 @@ smr_inline const void *above_of(const struct smr_share *s)
 	return s->path[s->depth];
 }
 
-/* The sibling on the left of the leaf (@by -1), or on its right (1). */
+/* The leaf's left sibling (@by -1), or its right one (1). */
 smr_inline const void *sibling_of(const struct smr_share *s, int by)
 {
 	return smr_slots(above_of(s))[s->slot[s->depth] + by];
 }
 
 /*
- * Of one alone, is it to be the sibling on the right? If that is the only one, or else the one to
- * be left full, or else the emptier.
+ * Returns true if the only sibling to share is to be the right one: if there is no other, or else
+ * if it is on the side to be left full, or else if it is the emptier.
  */
 smr_inline bool choose_right(const struct smr_share *s, enum smr_side full)
 {
@@ -56,7 +56,7 @@ smr_inline bool choose_right(const struct smr_share *s, enum smr_side full)
 	return smr_count(sibling_of(s, -1)) > smr_count(sibling_of(s, 1));
 }
 
-/* The first key of child @i of the node above, and the last: most often that knows them. */
+/* The first and the last key of child @i of the parent, which mostly knows them itself. */
 smr_inline unsigned long child_min(const struct smr_share *s, unsigned int i)
 {
 	return i > 0 ? smr_child_start(above_of(s), i) : smr_path_min(s->path, s->slot, s->depth);
@@ -68,7 +68,7 @@ smr_inline unsigned long child_max(const struct smr_share *s, unsigned int i)
 					      : smr_path_max(s->path, s->slot, s->depth);
 }
 
-/* The sibling on the left, or the one on the right, or both are to share. */
+/* Sets which siblings share: the left one, the right one, both, or none. */
 static void set_siblings(struct smr_share *s, const struct smr_edit *e, bool left, bool right)
 {
 	unsigned int at = s->slot[s->depth];
@@ -84,7 +84,10 @@ static void set_siblings(struct smr_share *s, const struct smr_edit *e, bool lef
 	s->leaves->max = right ? child_max(s, at + 1) : s->max;
 }
 
-/* Does the sibling write the same bound for the same key, also for that where they meet? */
+/*
+ * Returns true if @sibling encodes every key as the leaf does, also @meet, the key where they meet,
+ * and has no ranges in pieces.
+ */
 smr_inline bool written_alike(const struct smr_share *s, const void *sibling, unsigned long meet)
 {
 	const struct smr_node *a = smr_node_of(s->leaf), *b = smr_node_of(sibling);
@@ -100,7 +103,7 @@ smr_inline bool all_written_alike(const struct smr_share *s)
 	       (!s->right || written_alike(s, sibling_of(s, 1), s->max + 1));
 }
 
-/* ---- As they are written ---- */
+/* ---- Ranges that stay encoded ---- */
 
 smr_inline void *bounds_of(enum smr_kind kind, struct smr_written *r, unsigned int i)
 {
@@ -126,7 +129,7 @@ smr_inline size_t bound_size(enum smr_kind kind)
 	return smr_kind_short(kind) ? sizeof(int16_t) : sizeof(int32_t);
 }
 
-/* By vectors, where a machine has them, which compilers do not make of memcpy(). */
+/* Copies by vectors, where the machine has them: compilers do not make these of memcpy(). */
 smr_inline void copy_words(void *to, const void *from, unsigned int n)
 {
 	typedef unsigned long vector __attribute__((vector_size(64), aligned(2), may_alias));
@@ -137,9 +140,7 @@ smr_inline void copy_words(void *to, const void *from, unsigned int n)
 	memcpy((char *)to + 8 * i, (const char *)from + 8 * i, 8 * (n - i));
 }
 
-/*
- * These copy as many as a leaf can have: what is too much is written over by what comes next.
- */
+/* These copy as many as a leaf can have; what is too much is overwritten by what is added next. */
 smr_inline void copy_slots(enum smr_kind kind, void **to, void *const *from)
 {
 	copy_words(to, from, smr_leaf_cap(kind));
@@ -150,7 +151,7 @@ smr_inline void copy_bounds(enum smr_kind kind, void *to, const void *from)
 	copy_words(to, from, (smr_leaf_cap(kind) - 1) * bound_size(kind) / 8);
 }
 
-/* All ranges of @leaf, as those from @at on. Where the first one begins it does not say. */
+/* Adds all ranges of @leaf from index @at on, except the first one's bound, which no leaf has. */
 smr_inline void add_leaf(enum smr_kind kind, struct smr_written *r, unsigned int at,
 			 const void *leaf)
 {
@@ -161,8 +162,8 @@ smr_inline void add_leaf(enum smr_kind kind, struct smr_written *r, unsigned int
 }
 
 /*
- * All ranges of the full leaf, but that those behind range @i are @by further on, one or two. What
- * lies before the first bound or slot, or behind the last, may be read, but is not used.
+ * Adds all ranges of the full leaf, with those behind range @i moved on by @by, one or two. What
+ * lies before the first bound or slot, or behind the last, may be read but is not used.
  */
 smr_inline void add_edited(enum smr_kind kind, struct smr_written *r, unsigned int at,
 			   const void *leaf, unsigned int i, unsigned int by)
@@ -220,7 +221,7 @@ smr_inline int64_t bound_of(enum smr_kind kind, const struct smr_written *r, uns
 	return smr_kind_short(kind) ? r->b16[i] : r->b32[i];
 }
 
-/* Where range @i of all begins. */
+/* The first key of range @i of all. */
 smr_inline unsigned long start_of(enum smr_kind kind, const struct smr_share *s, unsigned int i)
 {
 	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
@@ -228,7 +229,7 @@ smr_inline unsigned long start_of(enum smr_kind kind, const struct smr_share *s,
 	return i ? smr_kind_key(leaf, kind, bound_of(kind, &s->written, i)) : s->leaves->min;
 }
 
-/* Evenly, as deal.c does. */
+/* Divides the ranges evenly, as deal.c does. */
 smr_inline void divide(enum smr_kind kind, struct smr_share *s, unsigned int parts)
 {
 	struct smr_level *lev = s->leaves;
@@ -240,7 +241,10 @@ smr_inline void divide(enum smr_kind kind, struct smr_share *s, unsigned int par
 		lev->start[c] = start_of(kind, s, lev->cut[c]);
 }
 
-/* Into what might ranges [@from, @to), keys [@min..@max], go with room for @slack more? */
+/*
+ * Guesses the encoding of a leaf of ranges [@from, @to), keys [@min..@max], with room for @slack
+ * more ranges. Returns false if they surely do not fit.
+ */
 smr_inline bool guess(enum smr_kind kind, const struct smr_share *s, struct smr_code *code,
 		      unsigned int from, unsigned int to, unsigned long min, unsigned long max,
 		      unsigned int slack)
@@ -251,7 +255,7 @@ smr_inline bool guess(enum smr_kind kind, const struct smr_share *s, struct smr_
 	return smr_code_guess(code, start, to - from, max, slack);
 }
 
-/* Is that how the leaf is written? */
+/* Returns true if @code is the leaf's encoding. */
 smr_inline bool is_code(enum smr_kind kind, const struct smr_share *s, const struct smr_code *code)
 {
 	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
@@ -259,7 +263,7 @@ smr_inline bool is_code(enum smr_kind kind, const struct smr_share *s, const str
 	return code->kind == kind && code->base == leaf->base && code->shift == leaf->shift;
 }
 
-/* May each part go into a leaf? */
+/* Returns true if each part may fit into a leaf. */
 smr_inline bool parts_fit(enum smr_kind kind, struct smr_share *s)
 {
 	struct smr_level *lev = s->leaves;
@@ -280,8 +284,8 @@ smr_inline bool parts_stay(enum smr_kind kind, const struct smr_share *s)
 }
 
 /*
- * Short ones have the alignment of their starts, in steps of four bits (encode.c): is there a start
- * that has no more? Three say so mostly.
+ * The unit of a short leaf is the alignment of its starts, in steps of four bits (encode.c).
+ * Returns true if some start is not aligned to the next step; looks at three, which mostly tell.
  */
 smr_inline bool short_part_stays(const struct smr_share *s, unsigned int from, unsigned int to)
 {
@@ -303,9 +307,9 @@ smr_inline bool short_parts_stay(const struct smr_share *s)
 }
 
 /*
- * As smr_deal_leaves() does, if they stay as they are written: to as many as there are, or one
- * more. Else, or perhaps, false. Of short ones, as most are, no more has to be asked than whether
- * their units stay.
+ * Deals out as smr_deal_leaves() does, to as many leaves as there are or one more, if the encoding
+ * stays. Returns false if it does not, or perhaps not. Of short leaves, which most are, all that
+ * has to be known is whether the unit stays.
  */
 smr_inline bool deal_kind(enum smr_kind kind, struct smr_share *s)
 {
@@ -321,7 +325,7 @@ smr_inline bool deal_kind(enum smr_kind kind, struct smr_share *s)
 	return parts <= leaves + 1 && parts_stay(kind, s);
 }
 
-/* May what belongs into the leaf fit into one of another kind? */
+/* Returns true if what belongs into the leaf may fit into one of another kind. */
 smr_inline bool may_do_alone(enum smr_kind kind, const struct smr_share *s,
 			     const struct smr_edit *e)
 {
@@ -336,7 +340,7 @@ smr_inline bool plan_kind(enum smr_kind kind, struct smr_share *s, const struct 
 	return !may_do_alone(kind, s, e) && deal_kind(kind, s);
 }
 
-/* False: they do not stay as they are, or perhaps not. */
+/* Plans a share without decoding. Returns false if the encoding does not stay, or perhaps not. */
 static bool plan_written(struct smr_share *s, const struct smr_edit *e, void *entry)
 {
 	if (!all_written_alike(s))
@@ -346,8 +350,8 @@ static bool plan_written(struct smr_share *s, const struct smr_edit *e, void *en
 }
 
 /*
- * Padding comes behind the bounds, wherever that is, as much as a leaf of one range needs: too much
- * of it is in slots, which are written later.
+ * Always writes as much padding behind the bounds as a leaf of one range needs: what is too much is
+ * in slots, which are written later.
  */
 smr_inline void *write_part(enum smr_kind kind, struct smr_share *s, struct smr_node *node,
 			    unsigned int from, unsigned int n)
@@ -409,7 +413,10 @@ static void gather_items(struct smr_share *s, const struct smr_edit *e, void *en
 
 /* ---- Planning ---- */
 
-/* May all that belongs into the leaf fit into one of another kind? Then that is better. */
+/*
+ * Returns true if all that belongs into the leaf may fit into one, of another kind or with its
+ * pieces put together: that is better than a share.
+ */
 static bool does_alone(const struct smr_share *s, const struct smr_edit *e)
 {
 	struct smr_code code;
@@ -420,7 +427,7 @@ static bool does_alone(const struct smr_share *s, const struct smr_edit *e)
 	       smr_code_choose(&code, s->items.start + s->before, e->ranges, s->max, true, 0);
 }
 
-/* The item that begins at @start. */
+/* The index of the item that begins at @start. */
 static unsigned int find_start(const struct smr_items *it, unsigned long start)
 {
 	unsigned int i = 0;
@@ -430,7 +437,7 @@ static unsigned int find_start(const struct smr_items *it, unsigned long start)
 	return i;
 }
 
-/* False: it does alone. */
+/* Plans a share of decoded ranges. Returns false if one leaf may do. */
 static bool plan_items(struct smr_share *s, const struct smr_edit *e, void *entry)
 {
 	s->decoded = true;
@@ -444,9 +451,9 @@ static bool plan_items(struct smr_share *s, const struct smr_edit *e, void *entr
 }
 
 /*
- * A full leaf and both its siblings: to four, if three will not do. With the node above, which must
- * have room, these are no more than any store may take in a tree of that height. False: that is not
- * so, or perhaps not.
+ * Plans a share of a full leaf and both its siblings: to four, if three will not do. With the
+ * parent, which must have room, these must be no more nodes than any store may take in a tree of
+ * that height. Returns false if that cannot be, or perhaps not.
  */
 static bool plan_three(struct smr_share *s, const struct smr_edit *e, void *entry)
 {
@@ -463,7 +470,7 @@ static bool plan_three(struct smr_share *s, const struct smr_edit *e, void *entr
 	return plan_written(s, e, entry) && smr_share_fits(s, &nodes);
 }
 
-/* The leaf and one sibling. @full: the side that is to be left so. */
+/* Plans a share of the leaf and one sibling. @full: the side that is to be left full. */
 static bool plan_two(struct smr_share *s, const struct smr_edit *e, void *entry, bool evenly,
 		     enum smr_side full)
 {
@@ -478,7 +485,7 @@ static bool plan_two(struct smr_share *s, const struct smr_edit *e, void *entry,
 	return true;
 }
 
-/* Alone: it grows away from a sibling that is to be left full, and is. */
+/* Plans the leaf alone: it grows away from a sibling that is to be left full, and is so already. */
 static bool plan_one(struct smr_share *s, const struct smr_edit *e, void *entry, enum smr_side full)
 {
 	if (!smr_grows_from_full(above_of(s), s->slot[s->depth], full))
@@ -495,7 +502,7 @@ bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_
 
 	if (depth == 0)
 		return false;
-	/* Edits of a transaction are of its own leaves, to which nodes of its own lead. */
+	/* A transaction edits only leaves of its own, below nodes that are its own, too. */
 	smr_assert(!mt->ma_txn || smr_editable(mt, path[0]));
 	s->mt = mt;
 	s->path = path;
@@ -535,7 +542,7 @@ bool smr_share_fits(const struct smr_share *s, unsigned int *nodes)
 
 /* ---- The commit ---- */
 
-/* Puts @above, which leads to them, in the place of the node above. */
+/* Puts @above, which leads to the new leaves, in the place of the old parent. */
 static void publish(struct smr_share *s, void *above, struct smr_nodes *dropped)
 {
 	struct maple_tree *mt = s->mt;
@@ -559,7 +566,7 @@ void smr_build_share(struct smr_share *s, struct smr_nodes *own)
 		write_parts(s, own);
 }
 
-/* The node above, which the new leaves are in. */
+/* Commits the share. Returns the new parent. */
 static void *commit(struct smr_share *s, struct smr_nodes *own, struct smr_nodes *dropped)
 {
 	struct smr_level *lev = s->leaves;
@@ -577,7 +584,7 @@ static void *commit(struct smr_share *s, struct smr_nodes *own, struct smr_nodes
 	return above;
 }
 
-/* Which of the new leaves has the new range? */
+/* Returns which of the new leaves has the new range. */
 static unsigned int part_of(const struct smr_share *s)
 {
 	const struct smr_level *lev = s->leaves;
@@ -607,7 +614,10 @@ void smr_commit_share(struct smr_share *s, struct ma_state *mas)
 	mas->seq = s->mt->ma_seq;
 }
 
-/* Nodes for a store without a cursor; or -EAGAIN: who may wait for more should try again. */
+/*
+ * Takes nodes for a store without a cursor. If too few are free, returns -EAGAIN if @gfp may block,
+ * for the caller to try again in a way that waits for more; else -ENOMEM.
+ */
 static int take(struct maple_tree *mt, struct smr_nodes *own, unsigned int nr, gfp_t gfp)
 {
 	if (gfpflags_allow_blocking(gfp))
@@ -617,7 +627,10 @@ static int take(struct maple_tree *mt, struct smr_nodes *own, unsigned int nr, g
 	return gfpflags_allow_blocking(gfp) ? -EAGAIN : -ENOMEM;
 }
 
-/* The leaves of w->share are planned, and what becomes of the nodes above takes a cursor. */
+/*
+ * Commits a share that does not fit into the parent: dealing out the nodes above takes a cursor. Of
+ * *@w only the share and its leaves are planned.
+ */
 static smr_noinline int share_above(struct smr_write *w, const struct smr_edit *e,
 				    const struct smr_path *path, void *entry, gfp_t gfp)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * NULL that joins gaps of two leaves, which stay two. A gap lies in one leaf, so ranges of the one
- * become the other's. Both leaves and the node above them, which says where they meet, become
- * others, but of the same form; or those that may be are changed in place. To have both dealt out
+ * Slides: NULL stores that join gaps of two leaves, which stay two. A gap lies in one leaf, so
+ * ranges move from one leaf to the other. Both leaves and their parent, which has the key where
+ * they meet, keep their form: each is copied, or changed in place if it may be. To deal both out
  * anew, as plan.c does, takes several times as long.
  *
- * Mostly it is over one entry that its leaf begins or ends with, where the leaf beside that one
- * ends or begins with a gap: in a tree of small mappings one erase in twenty is of this kind. That
- * gap comes over as one piece, so the erased range and what is beside it are a run (run.h), and
- * storing the same range again is a slot that changes. Or it is over several ranges, to the end of
- * a leaf and further: then the first leaf ends with one gap.
+ * Most slides are over one entry that its leaf begins or ends with, where the adjoining leaf ends
+ * or begins with a gap: in a tree of small mappings one erase in twenty is of this kind. That gap
+ * comes over as one piece, so the erased range and the gaps beside it form a run (run.h), and
+ * storing the same range again changes one slot. Others are over several ranges, to the end of a
+ * leaf and beyond: then the first leaf ends with one gap.
  */
 #include "tree/gap.h"
 #include "tree/splice.h"
@@ -18,8 +18,8 @@
 /* ---- Planning ---- */
 
 /*
- * May the node above the cursor's leaf change? A transaction would have to copy all that is above
- * it, too, if it is not its own.
+ * Returns true if the parent of the cursor's leaf may change: in a transaction only if it is the
+ * transaction's own, for otherwise all nodes above it would have to be copied, too.
  */
 smr_inline bool can_change_above(const struct smr_write *w)
 {
@@ -28,7 +28,7 @@ smr_inline bool can_change_above(const struct smr_write *w)
 	return mas->depth > 0 && smr_can_publish(w, mas->path, mas->depth);
 }
 
-/* It is a slide, with a node more for each of the three that must not be changed in place. */
+/* Makes the plan a slide, with a node for each of the three that must not be changed in place. */
 static void plan_nodes(struct smr_write *w, const void *from)
 {
 	const struct ma_state *mas = w->mas;
@@ -38,13 +38,13 @@ static void plan_nodes(struct smr_write *w, const void *from)
 		   !smr_editable(w->mt, mas->node) + !smr_editable(w->mt, from);
 }
 
-/* The offset above of the leaf beside the cursor's: not one of its parent's, if there is none. */
+/* The slot in the parent of the leaf beside the cursor's: beyond its children if there is none. */
 smr_inline unsigned int beside(const struct ma_state *mas, bool up)
 {
 	return mas->slot[mas->depth - 1] + (up ? 1u : -1u);
 }
 
-/* Does the store end in the leaf behind the cursor's, and have they one parent? */
+/* Returns true if the store ends in the leaf behind the cursor's, and both have the same parent. */
 static bool are_siblings(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
@@ -54,8 +54,8 @@ static bool are_siblings(const struct smr_write *w)
 }
 
 /*
- * Of the ranges [@i..@j] of the cursor's leaf, does the store take the first or the last of the
- * leaf, an entry, as a whole, and else nothing but gaps?
+ * Returns true if, of ranges [@i..@j] of the cursor's leaf, the store takes all of one entry, which
+ * is the leaf's first range or (*@up) its last, and otherwise nothing but gaps.
  */
 static bool takes_end(const struct smr_write *w, unsigned int i, unsigned int j, bool *up)
 {
@@ -74,7 +74,7 @@ static bool takes_end(const struct smr_write *w, unsigned int i, unsigned int j,
 	       smr_leaf_last(mas->node, i, mas->end, mas->max) <= w->last;
 }
 
-/* The same of a store that goes on into the next leaf, to which the cursor has moved, or not. */
+/* The same for a store that goes on into the next leaf; @moved if the cursor has moved there. */
 static bool takes_end_across(const struct smr_write *w, bool moved, bool *up)
 {
 	void *const *right = smr_slots(w->right.node[w->mas->depth]);
@@ -85,7 +85,7 @@ static bool takes_end_across(const struct smr_write *w, bool moved, bool *up)
 	       smr_run_from(right, w->j) == 0;
 }
 
-/* In how many pieces the gap is that @leaf begins with, or ends with. */
+/* In how many pieces the gap is that @leaf begins (@front) or ends with: 0 if there is none. */
 static unsigned int pieces_at(const void *leaf, bool front)
 {
 	void *const *slots = smr_slots(leaf);
@@ -96,7 +96,7 @@ static unsigned int pieces_at(const void *leaf, bool front)
 	return front ? smr_run_to(slots, 0, end) + 1 : end - smr_run_from(slots, end) + 1;
 }
 
-/* Can that be written in the three nodes as they are? */
+/* Returns true if the result can be written in the three nodes without changing their encodings. */
 static bool can_slide(const struct ma_state *mas, const struct smr_slide *s)
 {
 	const void *leaf = mas->node;
@@ -110,8 +110,8 @@ static bool can_slide(const struct ma_state *mas, const struct smr_slide *s)
 }
 
 /*
- * The cursor's leaf begins or ends with an entry, @near pieces of a gap beside it: may that of
- * @from come, too, and where do the leaves meet then?
+ * The cursor's leaf begins or ends with an entry, with a gap of @near pieces beside it. Returns
+ * true if the gap of @from may come over, too, and sets s->edge, where the leaves then meet.
  */
 static bool find_edge(const struct smr_write *w, struct smr_slide *s, const void *from,
 		      unsigned int near)
@@ -131,7 +131,10 @@ static bool find_edge(const struct smr_write *w, struct smr_slide *s, const void
 	return can_slide(mas, s);
 }
 
-/* The cursor is in the leaf of the entry: does the gap come to it as a run? */
+/*
+ * With the cursor in the leaf of the entry, plans a slide that brings the gap there as part of a
+ * run. Returns false if that is not possible.
+ */
 static bool plan_run(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
@@ -171,8 +174,7 @@ bool smr_plan_slide(struct smr_write *w)
 	    plan_run(w))
 		return true;
 	if (moved)
-		smr_range_down(mas, ULONG_MAX,
-			       0); /* where in the leaf it stands widening the store says */
+		smr_range_down(mas, ULONG_MAX, 0); /* widening the store says where in the leaf */
 	return false;
 }
 
@@ -199,7 +201,7 @@ bool smr_plan_slide_across(struct smr_write *w)
 
 /* ---- The three nodes ---- */
 
-/* What @enode becomes is written there: a node that the cursor owns, or the same. */
+/* Returns the enode to write what @enode becomes: @enode itself, or a node that the cursor owns. */
 static void *next_of(const struct smr_write *w, void *enode)
 {
 	struct smr_node *node;
@@ -216,7 +218,7 @@ static void copy(struct smr_node *to, const struct smr_node *from)
 		smr_node_copy(to, from);
 }
 
-/* The cursor's leaf with the gap as its last range. */
+/* Writes the cursor's leaf, with the gap as its last range, into @leaf. */
 static void end_with_gap(const struct smr_write *w, void *leaf)
 {
 	const struct ma_state *mas = w->mas;
@@ -233,7 +235,7 @@ static void end_with_gap(const struct smr_write *w, void *leaf)
 	smr_slots(leaf)[x] = NULL;
 }
 
-/* The cursor's leaf with the gap as a run. */
+/* Writes the cursor's leaf, with the gap as a run, into @leaf. */
 static void add_piece(const struct smr_write *w, void *leaf)
 {
 	const struct ma_state *mas = w->mas;
@@ -256,7 +258,7 @@ static void add_piece(const struct smr_write *w, void *leaf)
 	smr_mark_pieces(node);
 }
 
-/* The leaf @from without what it loses. */
+/* Writes the leaf @from, without the ranges that it loses, into @leaf. */
 static void remove_ranges(const struct smr_write *w, void *leaf, void *from)
 {
 	const struct smr_slide *s = &w->slide;
@@ -274,7 +276,7 @@ static void remove_ranges(const struct smr_write *w, void *leaf, void *from)
 	node->txn = w->mt->ma_txn;
 }
 
-/* The node above them, but for gap figures. */
+/* Writes the parent of both, except for gap figures, into @above. */
 static void move_edge(const struct smr_write *w, void *above, void *leaf, void *from)
 {
 	const struct ma_state *mas = w->mas;
@@ -291,7 +293,10 @@ static void move_edge(const struct smr_write *w, void *above, void *leaf, void *
 
 /* ---- Gap figures ---- */
 
-/* The figure of the leaf at @at above, which loses ranges: told from the leaf as it was. */
+/*
+ * The gap figure of the leaf in slot @at of the parent without the ranges that it loses, worked out
+ * from the leaf as it was.
+ */
 static uint32_t gap_that_stays(const struct smr_write *w, unsigned int at)
 {
 	const struct ma_state *mas = w->mas;
@@ -310,7 +315,10 @@ static uint32_t gap_that_stays(const struct smr_write *w, unsigned int at)
 	return smr_gap_beside(from, min, max, i, i + s->ranges - 1);
 }
 
-/* The figures above: before the cursor's path changes. @stays: of the leaf that loses ranges. */
+/*
+ * Sets the gap figures in the parent and above; must be called before the cursor's path changes.
+ * @stays: the figure of the leaf that loses ranges.
+ */
 static void set_figures(const struct smr_write *w, void *above, uint32_t stays)
 {
 	const struct ma_state *mas = w->mas;
@@ -325,7 +333,7 @@ static void set_figures(const struct smr_write *w, void *above, uint32_t stays)
 
 /* ---- The commit ---- */
 
-/* Up to three nodes in the place of others; the first leads to the others. */
+/* Puts up to three nodes in the place of others; the first leads to the others. */
 static void swap_nodes(const struct smr_write *w, void *const *old, void *const *new)
 {
 	struct ma_state *mas = w->mas;
@@ -344,7 +352,7 @@ static void swap_nodes(const struct smr_write *w, void *const *old, void *const 
 	smr_dispose(mt, mas, &dropped);
 }
 
-/* The cursor on the gap, in the leaf that it has come to. */
+/* Puts the cursor on the gap, in the leaf that now has it. */
 static void stand_there(const struct smr_write *w, void *above, void *leaf)
 {
 	const struct smr_slide *s = &w->slide;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One leaf into another of the same encoding: the ranges in front stay, those behind move up or
- * down, and what comes between is written over by the caller. That is what nearly every store comes
- * to, so there is a way of it for each instruction set (base/isa.h).
+ * Copies one leaf into another of the same encoding: the ranges in front stay, those behind move up
+ * or down, and the caller writes what goes in between. Nearly every store does this, so there is a
+ * version for each instruction set (base/isa.h).
  *
- * Most stores move what is behind by two ranges at most. With AVX2, or AVX-512, that takes neither
- * a branch that depends on where the place is, nor a loop of unknown length: each vector of the new
- * leaf is made of the same one of the old and of the one that lies so much further on, lane by
- * lane. Inner nodes with children that move go the same way.
+ * Most stores move the ranges behind by at most two. With AVX2 or AVX-512 that takes neither a
+ * branch that depends on the place nor a loop of unknown length: each vector of the new leaf is put
+ * together, lane by lane, from the same vector of the old leaf and the one that lies so many ranges
+ * away. Inner nodes whose children move go the same way.
  */
 #ifndef SMR_TREE_SPLICE_H
 #define SMR_TREE_SPLICE_H
@@ -18,8 +18,8 @@
 #include <string.h>
 
 /*
- * In lines: for a copy of this size the compiler would use a string instruction, which starts
- * slowly.
+ * Copies line by line: for a copy of this size the compiler would use a string instruction, which
+ * starts slowly.
  */
 smr_inline void smri_node_copy(struct smr_node *to, const struct smr_node *from)
 {
@@ -33,7 +33,7 @@ smr_inline void smri_node_copy(struct smr_node *to, const struct smr_node *from)
 		dst[i] = src[i];
 }
 
-/* Figures @j to @count - 1 become those from @y on; those behind are 0. */
+/* Moves figures @j to @count - 1 to @y and on, and makes those behind, up to @count - 1, 0. */
 smr_inline void smri_move_gaps(uint32_t *gap, unsigned int y, unsigned int j, unsigned int count)
 {
 	unsigned int rest = count - j;
@@ -43,7 +43,7 @@ smr_inline void smri_move_gaps(uint32_t *gap, unsigned int y, unsigned int j, un
 		gap[i] = 0;
 }
 
-/* Ranges @j to @count - 1 become those from @y on; the bounds behind the last one are padded. */
+/* Moves ranges @j to @count - 1 to @y and on, and pads the bounds behind the last one. */
 smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned int y, unsigned int j,
 			  unsigned int count)
 {
@@ -64,10 +64,9 @@ smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned in
 }
 
 /*
- * Makes @node, which nobody else can see, a leaf whose ranges from @y on are those from @j on.
- * Range @y - 1, if that is not one of its own, and the bound before it and behind it are the
- * caller's to write. At least one range is left behind @y. (Or an inner node with its children and
- * their gap figures.)
+ * Moves ranges @j and on of @node, a leaf that nobody else can see, to @y and on. The caller must
+ * write range @y - 1, unless it is one of the old, and the bounds before and behind it. @j must be
+ * a range of the leaf. (Or moves the children of an inner node, with their gap figures.)
  */
 smr_inline void smr_shift_within(struct smr_node *node, enum smr_kind kind, unsigned int y,
 				 unsigned int j)
@@ -75,7 +74,7 @@ smr_inline void smr_shift_within(struct smr_node *node, enum smr_kind kind, unsi
 	smri_move(node, kind, y, j, node->count);
 }
 
-/* The same, of what @from is, in a new node. */
+/* The same from @from into the new node @to. */
 smr_inline void smr_shift_new_any(struct smr_node *to, const struct smr_node *from,
 				  enum smr_kind kind, unsigned int y, unsigned int j)
 {
@@ -86,9 +85,9 @@ smr_inline void smr_shift_new_any(struct smr_node *to, const struct smr_node *fr
 #define SMRI_SHIFT_NEAR 2
 
 /*
- * The first @n of a row that has one for each range: those before @y as in @from, the others from
- * @by further in front. Both are read, whichever it is, so that compilers make vectors of it and no
- * branch: also, as far as @by, what lies before the row or behind it.
+ * Writes the first @n elements of a row that has one for each range: those before @y as in @from,
+ * the others from @by further in front. Both are always read, so that compilers make vectors of it
+ * and no branch; so up to @by elements before the row, or behind it, are read, too.
  */
 #define SMR_MOVE_ROW(name, type)                                                           \
 	smr_inline void name(type *restrict to, const type *restrict from, unsigned int n, \
@@ -108,9 +107,9 @@ SMR_MOVE_ROW(smr_move_row32, int32_t)
 SMR_MOVE_ROW(smr_move_row64, int64_t)
 
 /*
- * @by up to SMRI_SHIFT_NEAR either way, of an inner node only up. Rows are as long as makes whole
- * vectors: what is written behind one of them the next one writes over. Behind a short leaf's
- * bounds there is padding enough to move down, and more.
+ * Shifts by @by, up to SMRI_SHIFT_NEAR either way, of an inner node only up. Rows are rounded up to
+ * whole vectors: what is written behind one of them is overwritten by the next. Behind a short
+ * leaf's bounds there is more padding than it takes to move down.
  */
 smr_inline void smri_shift_near(enum smr_kind kind, struct smr_node *to,
 				const struct smr_node *from, unsigned int y, int by)
@@ -149,7 +148,7 @@ smr_inline void smri_shift_near(enum smr_kind kind, struct smr_node *to,
 
 #if SMR_HAVE_AVX2
 
-/* Functions of their own: as one they would share, and keep in memory, what is cheap to compute. */
+/* Separate functions: as one they would share, and keep in memory, what is cheap to compute. */
 #define SMRI_SHIFT(isa, name, kind)                                                       \
 	SMR_TARGET_##isa smr_noinline static void smri_shift_##name##_##isa(              \
 		struct smr_node *to, const struct smr_node *from, unsigned int y, int by) \

@@ -48,8 +48,8 @@ int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 }
 
 /*
- * What may block is done with the internal lock dropped, if it is this thread's to drop: then
- * -EAGAIN, for the plan is void.
+ * Obtains nodes in a way that may block. The internal lock, if this thread holds it, is dropped
+ * meanwhile: then returns -EAGAIN, as the plan is void.
  */
 static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
@@ -93,13 +93,13 @@ int smri_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 
 /* ---- One store ---- */
 
-/* All that is to be obtained before the commit. */
+/* How many nodes have to be obtained before the commit. */
 static unsigned long needed(const struct smr_write *w)
 {
 	return w->nodes + w->pledge;
 }
 
-/* Those of the nodes obtained that are for holders of credits go to their pledge. */
+/* Adds those of the nodes obtained that are for holders of credits to their pledge. */
 smr_inline void pay_pledge(struct smr_write *w)
 {
 	struct smr_nodes own = smr_own_nodes(w->mas);
@@ -257,7 +257,7 @@ int mas_preallocate_height(struct ma_state *mas, unsigned int height, gfp_t gfp)
 	if (height > MAPLE_HEIGHT_MAX)
 		return -EINVAL;
 	smr_store_prepare(mas->tree, gfp);
-	/* A tree without nodes needs one for its first. */
+	/* A tree without nodes needs one for its first leaf. */
 	return smr_cursor_fill(mas, height ? SMR_STORE_NODES(height) : 1, gfp);
 }
 
@@ -272,7 +272,7 @@ void mas_store_prealloc(struct ma_state *mas, void *entry)
 	}
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
 	smr_assert(w.nodes <= mas->alloc_nr);
-	/* A caller that broke the rules above is served from what is free, or not at all. */
+	/* A caller that broke the rules of preallocation gets what is free, or fails. */
 	if (smr_unlikely(smr_cursor_fill(mas, needed(&w), GFP_ATOMIC)))
 		smr_fail(mas, -ENOMEM);
 	else
@@ -294,7 +294,7 @@ void *mas_erase(struct ma_state *mas)
 	int err;
 
 	do {
-		mas->last = last; /* which a plan that is void has widened */
+		mas->last = last; /* a plan that is void has widened it */
 		err = smr_plan_erase(&w, mas, index);
 		if (!err)
 			err = smr_cursor_obtain(mas, needed(&w), GFP_KERNEL);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The writing operations under their entry points: where to write is found, memory obtained, then
- * one commit.
- */
+/* What all writing operations do: they find where to write, obtain memory, and commit once. */
 #ifndef SMR_TREE_STORE_H
 #define SMR_TREE_STORE_H
 
@@ -12,9 +9,8 @@
 #include <samara/maple_tree.h>
 
 /*
- * Where an operation writes: a place that find() looks for, or says what the operation is to
- * return. It is asked again whenever the lock has been dropped, for then everything may have
- * changed.
+ * Where an operation writes. find() looks for the place, or returns what the operation is to
+ * return. It is called again whenever the lock has been dropped, as everything may have changed.
  */
 struct smr_where {
 	int (*find)(const struct maple_tree *mt, struct smr_where *where);
@@ -26,40 +22,40 @@ struct smr_where {
 };
 
 /*
- * Stores @entry where @where says (NULL: over [index..last]); with @free_only, -EEXIST unless all
- * of it is free. Nodes are obtained as docs/memory.md has it: free ones first; if @gfp may block,
- * the internal lock is dropped and retaken. On error nothing has changed but the position. CONTEXT:
- * HOLDS tree lock; may drop it.
+ * Stores @entry where @where says (NULL: over [index..last]); with @free_only, returns -EEXIST
+ * unless all of it is free. Obtains nodes as docs/memory.md describes: free ones first; if @gfp may
+ * block, the internal lock is dropped and retaken. On error nothing but the position has changed.
+ * CONTEXT: HOLDS tree lock; may drop it.
  */
 int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only,
 		    struct smr_where *where);
 
 /*
- * Stores @entry over [mas->index..last], and @edges. Nodes beyond those that the cursor owns are
- * obtained in place: the lock is kept, whatever @gfp is. 0 or -ENOMEM. Like mas_store_gfp() it
- * leaves the cursor none. CONTEXT: HOLDS tree lock.
+ * Stores @entry over [mas->index..last], and @edges. Obtains the nodes that the cursor lacks in
+ * place: the lock is kept, whatever @gfp is. Returns 0 or -ENOMEM. Like mas_store_gfp() it leaves
+ * the cursor no nodes. CONTEXT: HOLDS tree lock.
  */
 int smr_store_in_place(struct ma_state *mas, void *entry, struct smr_edges edges, gfp_t gfp);
 
-/* Puts the cursor into status error. */
+/* Puts the cursor into its error state. */
 void smr_fail(struct ma_state *mas, int err);
 
 /*
- * For a store in @mt whose memory is got now, with @gfp, and which may be made later, where there
- * is none. The nodes that it replaces will need the thread that waits for grace periods: starts
- * that, unless it runs, or there is no memory for it, or @gfp may not block.
+ * Prepares a store in @mt whose memory is obtained now, with @gfp, and which may be made later,
+ * where none can be had. The nodes that it replaces will need the thread that waits for grace
+ * periods: starts that, unless it runs, there is no memory for it, or @gfp may not block.
  */
 void smr_store_prepare(const struct maple_tree *mt, gfp_t gfp);
 
-/* Gives the cursor @nr nodes in all, blocking in place if @gfp may: 0, -ENOMEM. */
+/* Gives the cursor @nr nodes in all, blocking in place if @gfp may. Returns 0 or -ENOMEM. */
 int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp);
 
 int smri_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp);
 
 /*
- * The same in the order of attempts that stores have: free nodes; then, if @gfp may block, what can
- * be got with the internal lock dropped. -EAGAIN: it was dropped, so plan again; the nodes are
- * there now.
+ * The same in the order in which stores try: free nodes; then, if @gfp may block, what can be had
+ * with the internal lock dropped. Returns -EAGAIN if it was dropped: the nodes are there now, but
+ * the store must be planned again.
  */
 smr_inline int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {

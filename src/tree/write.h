@@ -135,7 +135,9 @@ struct smr_write {
 	unsigned int nodes;   /* needed */
 	unsigned long pledge; /* needed in addition, for holders of credits: pledge.h */
 	unsigned int i, j;    /* offsets of first and last in their leaves */
-	/* Of old range i the first key, of j the last: what is beyond first and last stays. */
+	/*
+	 * Old range i begins at @begin, old range j ends at @end: outside first and last it stays.
+	 */
 	unsigned long begin, end;
 	bool spans;             /* these are two leaves, the second at the end of @right */
 	bool compact;           /* the tree has no nodes yet */
@@ -264,7 +266,7 @@ enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
  */
 enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			  unsigned int i, unsigned int j);
-/* Returns true if the sibling of child @at of @above on side @full is full. Then it stays so. */
+/* Returns true if the sibling of child @at of @above on side @full is full, and stays as it is. */
 bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full);
 /*
  * Deals the items out evenly, to as few parts as hold them with room for @slack more in each; or
@@ -338,7 +340,7 @@ bool smr_share_fits(const struct smr_share *s, unsigned int *nodes);
 void smr_plan_above_share(struct smr_write *w);
 /* Writes the new leaves, into nodes of @own. */
 void smr_build_share(struct smr_share *s, struct smr_nodes *own);
-/* Commits the share with nodes from mas->alloc, and leaves the cursor where a store does. */
+/* Commits the share with the nodes heading mas->alloc, and leaves the cursor where a store does. */
 void smr_commit_share(struct smr_share *s, struct ma_state *mas);
 /*
  * Plans and commits a share without a cursor, for smr_edit_range() and smr_edit_remove(), whose
