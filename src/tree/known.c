@@ -35,8 +35,8 @@ static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsig
 	*i = range_of(mas, first, mas->offset);
 	*j = range_of(mas, last, *i);
 	/*
-	 * At most one range more, or two if one range is cut in three; at most as many less as lie
-	 * between them, and the gaps that NULL joins.
+	 * At most one range more, or two if one is cut in three. At least one is left of [i..j] and
+	 * the gaps that NULL joins.
 	 */
 	more = *i == *j ? 2 : 1;
 	less = smr_run_to(slots, *j, mas->end) - smr_run_from(slots, *i);

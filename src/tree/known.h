@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stores where the cursor stands, for callers that know beforehand what keys these can be over. */
+/* Stores where the cursor stands, for callers that know beforehand what these come to. */
 #ifndef SMR_TREE_KNOWN_H
 #define SMR_TREE_KNOWN_H
 

@@ -118,8 +118,8 @@ static void widen_right(struct smr_write *w)
 /* ---- One leaf that keeps its encoding ---- */
 
 /*
- * Returns true if the result fits into one leaf of the same encoding. The only new bounds are where
- * the new range cuts range i and where it cuts range j; the others were there before.
+ * Returns true if one leaf of the same encoding holds the result, and is full enough with it. The
+ * only new bounds are where the new range cuts range i and range j; the others were there before.
  */
 smr_inline bool fits_leaf(const struct smr_write *w)
 {

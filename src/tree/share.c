@@ -10,10 +10,11 @@
  * end. For that all must have the same encoding, and so must the new leaves: ranges stay encoded,
  * so no bound is made a key and a bound again, and no encoding is chosen by looking at all ranges.
  *
- * Otherwise, or if the parent has no room, if one leaf is to be left full or if one is too empty,
- * the leaf shares with one sibling, node for node as plan.c would have it; or with none, if a
- * sibling is to be left full and is so already. Ranges are decoded, as in plan.c, if encodings
- * differ, if a few ranges do not tell whether they stay, or if ranges are in pieces.
+ * Otherwise, or if the parent has no room, if one leaf is to be left full, or if the leaf would be
+ * too empty, it shares with one sibling, node for node as plan.c would have it; or with none, if a
+ * sibling is to be left full and is so already. Unless a full leaf is dealt out evenly, ranges are
+ * then decoded, as in plan.c; also if encodings differ, if a few ranges do not tell whether
+ * they stay, or if ranges are in pieces.
  */
 #include "base/isa.h"
 #include "tree/check.h"
@@ -39,8 +40,9 @@ smr_inline const void *sibling_of(const struct smr_share *s, int by)
 }
 
 /*
- * Returns true if the only sibling to share is to be the right one: if there is no other, or else
- * if it is on the side to be left full, or else if it is the emptier.
+ * Returns true if the one sibling that shares is to be the right one: because the leaf has no
+ * other, or else because that side is to be left full, or else because it is the emptier of the
+ * two.
  */
 smr_inline bool choose_right(const struct smr_share *s, enum smr_side full)
 {
@@ -85,8 +87,8 @@ static void set_siblings(struct smr_share *s, const struct smr_edit *e, bool lef
 }
 
 /*
- * Returns true if @sibling encodes every key as the leaf does, also @meet, the key where they meet,
- * and has no ranges in pieces.
+ * Returns true if @sibling has the leaf's encoding, which can write a bound at @meet, where the two
+ * meet, and no ranges in pieces.
  */
 smr_inline bool written_alike(const struct smr_share *s, const void *sibling, unsigned long meet)
 {

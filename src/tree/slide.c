@@ -111,7 +111,8 @@ static bool can_slide(const struct ma_state *mas, const struct smr_slide *s)
 
 /*
  * The cursor's leaf begins or ends with an entry, with a gap of @near pieces beside it. Returns
- * true if the gap of @from may come over, too, and sets s->edge, where the leaves then meet.
+ * true if the gap of @from may come over, too, and sets s->ranges to its pieces, and s->edge to
+ * where the leaves then meet.
  */
 static bool find_edge(const struct smr_write *w, struct smr_slide *s, const void *from,
 		      unsigned int near)
@@ -174,7 +175,7 @@ bool smr_plan_slide(struct smr_write *w)
 	    plan_run(w))
 		return true;
 	if (moved)
-		smr_range_down(mas, ULONG_MAX, 0); /* widening the store says where in the leaf */
+		smr_range_down(mas, ULONG_MAX, 0); /* widening sets the offset */
 	return false;
 }
 

@@ -49,7 +49,7 @@ int smr_cursor_fill(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 
 /*
  * Obtains nodes in a way that may block. The internal lock, if this thread holds it, is dropped
- * meanwhile: then returns -EAGAIN, as the plan is void.
+ * meanwhile: success is then -EAGAIN, as the plan is void.
  */
 static int fill_blocking(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {

@@ -135,9 +135,7 @@ struct smr_write {
 	unsigned int nodes;   /* needed */
 	unsigned long pledge; /* needed in addition, for holders of credits: pledge.h */
 	unsigned int i, j;    /* offsets of first and last in their leaves */
-	/*
-	 * Old range i begins at @begin, old range j ends at @end: outside first and last it stays.
-	 */
+	/* Old range i begins at begin, j ends at end: what is outside first and last stays. */
 	unsigned long begin, end;
 	bool spans;             /* these are two leaves, the second at the end of @right */
 	bool compact;           /* the tree has no nodes yet */
@@ -259,10 +257,10 @@ void smr_tree_init(struct maple_tree *mt, unsigned int flags);
 enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
 
 /*
- * Tells where a full leaf grows, whose keys begin with @min and where an entry is to replace ranges
- * [i..j]. If the entry follows the newest range, or no range of the leaf lies behind it, more
- * stores are expected in this place. Then the side of it with more ranges is to be left full, as
- * nothing more will be stored there. Otherwise returns SMR_EITHER.
+ * Returns the side of an entry that is to be left full, where the entry replaces ranges [i..j] of a
+ * full leaf whose keys begin with @min. If the newest range is beside it, or @j is the leaf's last,
+ * more stores are expected in this place, and none on the side with more ranges, which is returned.
+ * Otherwise returns SMR_EITHER.
  */
 enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			  unsigned int i, unsigned int j);
@@ -385,16 +383,14 @@ enum {
 /* Puts the nodes of @list in front of those that the cursor owns. */
 void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list);
 
-/*
- * Frees or retires @dropped, the nodes that a store has replaced, or has @mas (or NULL) keep them.
- */
+/* Frees or retires the nodes of @dropped, or has the cursor @mas (may be NULL) keep them. */
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped);
 /*
  * For a store through @mas: publishes @root, an entry or NULL, in place of all nodes of @mt, and
  * drops these.
  */
 void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root);
-/* Drops everything in @mt, even with credits on it: some nodes are then their holders'. */
+/* Drops everything in @mt, even with credits on it: their pledge then gets some of the nodes. */
 void smr_destroy_tree(struct maple_tree *mt);
 
 smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
