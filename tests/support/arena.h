@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests in an arena of their own, which must have everything back when they are through. */
+/* Tests in an arena of their own, which must have got everything back when they end. */
 #ifndef TESTS_SUPPORT_ARENA_H
 #define TESTS_SUPPORT_ARENA_H
 
@@ -7,7 +7,7 @@
 
 #include <samara/mem.h>
 
-/* Runs a group of tests with *@arena made for them. */
+/* Runs a group of tests with *@arena created for them. */
 static inline int arena_run(struct mt_mem **arena, const char *name, const struct CMUnitTest *tests,
 			    size_t nr)
 {

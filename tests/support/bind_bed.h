@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A VM of the toy driver with a queue on it, and what tests of bind queues ask of it again and
- * again.
- */
+/* A VM of the toy driver with a queue on it, and helpers that tests of bind queues share. */
 #ifndef TESTS_SUPPORT_BIND_BED_H
 #define TESTS_SUPPORT_BIND_BED_H
 
@@ -40,7 +37,7 @@ static inline struct bind_queue *another(void)
 	return q;
 }
 
-/* There is memory again, if there was none. */
+/* Makes allocations succeed again before it destroys @q and the toy. */
 static inline void end(struct bind_queue *q)
 {
 	memfault_ok();
@@ -83,7 +80,7 @@ static inline void expect_signaled(struct fence *f, int error)
 	assert_int_equal(fence_error(f), error);
 }
 
-/* For jobs of the VM, in another thread. */
+/* Whether another thread waits for jobs of the VM. */
 static inline bool somebody_waits(struct bind_queue *queue)
 {
 	struct gpuvm_queues *q = queue->vm;
@@ -95,7 +92,7 @@ static inline bool somebody_waits(struct bind_queue *queue)
 	return waits;
 }
 
-/* What a worker counts, and with it what it did before. */
+/* Reads a worker's count; acquires what the worker did before it counted. */
 static inline unsigned int now(const unsigned int *count)
 {
 	return __atomic_load_n(count, __ATOMIC_ACQUIRE);

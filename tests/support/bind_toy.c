@@ -58,8 +58,8 @@ static void run_begin(struct gpuvm *vm, void *priv)
 
 	(void)vm;
 	/*
-	 * A first read-side section registers the thread, which allocates: that has been done
-	 * before.
+	 * The first read-side critical section of a thread registers it, which allocates: that must
+	 * have happened before.
 	 */
 	if (!fence_in_signalling() || !URCU_TLS(urcu_bp_reader))
 		abort();
@@ -68,8 +68,7 @@ static void run_begin(struct gpuvm *vm, void *priv)
 		return;
 	add(&bt->blocked, 1);
 	/*
-	 * Waiting here is against the rules; that is the test's point, and this is not
-	 * fence_wait().
+	 * Waiting here breaks the rules, which is the point of the test; so not with fence_wait().
 	 */
 	while (!fence_is_signaled(block))
 		;
@@ -93,7 +92,7 @@ static const struct bind_ops ops = {
 	.va_release = va_release,
 };
 
-/* ---- Beginning and end ---- */
+/* ---- Set-up and teardown ---- */
 
 void bind_toy_init(struct bind_toy *bt, const struct toy_config *config,
 		   const struct bind_config *bounds)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A child to make mistakes in. There must be no other threads when it is forked. */
+/* A child process to make mistakes in. Fork it only while there are no other threads. */
 #ifndef TESTS_SUPPORT_CHILD_H
 #define TESTS_SUPPORT_CHILD_H
 
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* cmocka's handlers would have the child go on with the list of tests. */
+/* With cmocka's handlers a failing child would go on with the list of tests. */
 static inline void reset_handlers(void)
 {
 	static const int signals[] = { SIGABRT, SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGSYS };
@@ -21,8 +21,8 @@ static inline void reset_handlers(void)
 }
 
 /*
- * Runs @body in a child, whose exit status is what it returns: how the child ended, as waitpid()
- * has it. What it wrote on stderr is in @said, as far as there is room.
+ * Runs @body in a child, which exits with what @body returns. Returns the child's waitpid() status;
+ * @said gets what the child wrote to stderr, as much as fits.
  */
 static inline int child_status(int (*body)(void *arg), void *arg, char *said, size_t size)
 {
@@ -47,7 +47,7 @@ static inline int child_status(int (*body)(void *arg), void *arg, char *said, si
 		nr += (size_t)got;
 	said[nr] = '\0';
 	while (read(fd[0], rest, sizeof(rest)) > 0)
-		; /* a stack may be long, and who writes it must not meet a closed pipe */
+		; /* a stack trace may be long, and its writer must not meet a closed pipe */
 	close(fd[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
@@ -58,7 +58,10 @@ static inline bool has_aborted(int status)
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
 
-/* Does one of the library's assertions stop @body(@arg)? Sanitizers and libc abort as well. */
+/*
+ * Returns true if one of the library's assertions stops @body(@arg); sanitizers and libc abort,
+ * too.
+ */
 static inline bool child_aborts(int (*body)(void *arg), void *arg)
 {
 	char said[4096];

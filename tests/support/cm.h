@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cmocka, with what it wants included before it. */
+/* cmocka and the headers that it needs before it. */
 #ifndef TESTS_SUPPORT_CM_H
 #define TESTS_SUPPORT_CM_H
 
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-/* What cmocka 2.0 calls it; there the older name is deprecated. */
+/* The name in cmocka 2.0, which deprecates the older one. */
 #ifndef assert_uint_in_range
 #define assert_uint_in_range assert_in_range
 #endif

@@ -41,7 +41,7 @@ static void *walk(struct cursor_model *c)
 	return stand(c, first, last, first ? ma_none : ma_root, entry);
 }
 
-/* ---- Trees with nodes: from the range that the cursor's is, or is a part of */
+/* ---- Trees with nodes: from the range that is, or contains, the cursor's */
 
 static void *step_up(struct cursor_model *c, unsigned long max, bool gaps)
 {
@@ -101,7 +101,7 @@ static void *prev(struct cursor_model *c, unsigned long min, bool gaps)
 	return entry ? entry : step_down(c, min, gaps);
 }
 
-/* Plain mas_find() reports the upper limit as active. */
+/* mas_find() leaves the status active at the upper limit. */
 static void *find_step(struct cursor_model *c, unsigned long max, bool gaps)
 {
 	void *entry = step_up(c, max, gaps);
@@ -203,7 +203,7 @@ static void *find_rev(struct cursor_model *c, unsigned long min, bool gaps)
 	return step_down(c, min, gaps);
 }
 
-/* ---- Trees without */
+/* ---- Trees without nodes */
 
 static void *beyond(struct cursor_model *c)
 {
@@ -269,7 +269,7 @@ static void *flat_find(struct cursor_model *c, unsigned long max)
 	return walk(c);
 }
 
-/* Downwards from wherever the key of the cursor is. */
+/* Moves down from the cursor's index, wherever it is. */
 static void *flat_down(struct cursor_model *c, unsigned long min)
 {
 	if (c->form == FORM_EMPTY) {

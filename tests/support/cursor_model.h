@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a cursor does, written down as the transition tables have it, over the model of the ranges.
- * It holds for one cursor on a tree that nobody else changes.
+ * A model of a cursor over the model of the ranges, written after the transition tables. It holds
+ * for one cursor on a tree that nothing else changes.
  */
 #ifndef TESTS_SUPPORT_CURSOR_MODEL_H
 #define TESTS_SUPPORT_CURSOR_MODEL_H
@@ -9,10 +9,10 @@
 #include "model/range_model.h"
 #include <samara/maple_tree.h>
 
-/* A tree without nodes answers differently, and whether it has nodes depends on its past. */
+/* A tree without nodes answers differently, and whether it has nodes depends on its history. */
 enum tree_form { FORM_EMPTY, FORM_COMPACT, FORM_NODES };
 
-/* The form after a change that led from @before to @model. */
+/* Returns the tree's form after a change from the form @before to the ranges of @model. */
 enum tree_form form_after(enum tree_form before, const struct range_model *model);
 
 enum cursor_move {
@@ -33,7 +33,7 @@ struct cursor_model {
 	enum tree_form form;
 	unsigned long index, last;
 	enum maple_status status;
-	bool vague; /* the tables do not say where the last move ended, only what it returned */
+	bool vague; /* the tables give only the last move's result, not its position */
 };
 
 void *cursor_model_move(struct cursor_model *c, enum cursor_move move, unsigned long limit);

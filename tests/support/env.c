@@ -9,7 +9,7 @@
 
 #define SEED_DEFAULT UINT64_C(20240607)
 
-/* A number from the environment. Nonsense is a broken set-up: exit status 99. */
+/* Reads a number from the environment. Nonsense means a broken set-up: exit status 99. */
 static bool env_number(const char *name, uint64_t *value)
 {
 	const char *text = getenv(name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* names of registers */
+#define _GNU_SOURCE /* register names */
 #include "guard.h"
 #include "base/sanitizer.h"
 
@@ -12,7 +12,7 @@ static __thread bool inside;
 
 static void (*on_fault)(const char *what); /* atomic */
 static unsigned long faults;               /* atomic */
-static char first[128];                    /* the thread's that makes it 1 */
+static char first[128];                    /* by the thread that makes faults 1 */
 
 void guard_enter(void)
 {
@@ -54,7 +54,7 @@ static void fault(const char *what)
 {
 	void (*fn)(const char *) = __atomic_load_n(&on_fault, __ATOMIC_ACQUIRE);
 
-	/* What is done here is nobody's fault. */
+	/* What the handler itself does must not be reported. */
 	inside = false;
 	if (fn)
 		fn(what);
@@ -134,7 +134,7 @@ void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 	return __real_mmap(addr, len, prot, flags, fd, offset);
 }
 
-/* What mmap() is called where offsets are asked to have 64 bits. */
+/* mmap() under another name, where off_t is asked to have 64 bits. */
 void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
 	called("mmap()");
@@ -178,9 +178,9 @@ bool guard_thread(void)
 #include <ucontext.h>
 
 /*
- * A filter cannot be taken off again. So outside sections, too, all calls but a few raise SIGSYS,
- * and its handler makes them, from the one place that the filter lets pass. Its arguments are in
- * the order in which the kernel wants them.
+ * A filter cannot be removed again. So outside sections, too, all system calls but a few raise
+ * SIGSYS, and its handler makes them from the one place that the filter lets pass. @args are in the
+ * order of the kernel's calling convention.
  */
 long guard_gate(long number, const long args[6]);
 extern const char guard_gate_end[];
@@ -197,7 +197,7 @@ __asm__(".pushsection .text\n"
 	"	mov 40(%rsi), %r9\n"
 	"	mov 8(%rsi), %rsi\n"
 	"	syscall\n"
-	"guard_gate_end:\n" /* which the kernel takes for the call's address */
+	"guard_gate_end:\n" /* the instruction pointer that the filter sees */
 	"	ret\n"
 	".popsection\n");
 
@@ -241,8 +241,8 @@ static void on_sigsys(int sig, siginfo_t *info, void *arg)
 	}
 	regs[REG_RAX] = guard_gate(info->si_syscall, args);
 	/*
-	 * The return from here puts that mask in place; and a signal that is blocked would end the
-	 * process.
+	 * The return from this handler restores that mask. And SIGSYS must not be blocked: raised
+	 * while blocked, it would end the process.
 	 */
 	if (info->si_syscall == SYS_rt_sigprocmask) {
 		guard_gate(SYS_rt_sigprocmask, mask);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sections of a thread in which it must ask nobody for anything: no call of the C allocator, which
- * the linker sends here (guard_dep in meson.build), and no system call but futex, and clock_gettime
- * where that enters the kernel. System calls are caught by a seccomp filter, on x86-64 and without
- * a sanitizer, whose own calls would be caught, too.
+ * Sections in which a thread must not call the C allocator, which the linker redirects here
+ * (guard_dep in meson.build), nor make any system call but futex, and clock_gettime where it enters
+ * the kernel. A seccomp filter catches system calls, on x86-64 and without a sanitizer, whose own
+ * calls it would catch, too.
  *
- * What a thread does against it is a fault. It is noted, and done all the same; a test can have its
- * own function called instead.
+ * A forbidden call is a fault. It is counted and carried out all the same; a test can have a
+ * function of its own called instead of the counting.
  */
 #ifndef TESTS_SUPPORT_GUARD_H
 #define TESTS_SUPPORT_GUARD_H
@@ -14,29 +14,29 @@
 #include <stdbool.h>
 
 /*
- * At the beginning of a test: forgets former faults, and takes SIGSYS, which cmocka takes for each
- * test. Not in a thread that is watched.
+ * Call at the beginning of a test: forgets former faults and installs the handler of SIGSYS, which
+ * cmocka replaces for each test. Not in a thread that is already watched.
  */
 void guard_begin(void);
 
 /*
- * Has the system calls of this thread's sections watched, from now on; once is enough. False where
- * that cannot be: then the allocator alone is watched.
+ * Watches the system calls in this thread's sections from now on; once is enough. Returns false
+ * where that is impossible: then only the allocator is watched.
  */
 bool guard_thread(void);
 
-/* Around a section; they do not nest. */
+/* Enter and leave a section. Sections do not nest. */
 void guard_enter(void);
 void guard_leave(void);
-/* Is the thread within one? */
+/* Whether the thread is in a section. */
 bool guard_inside(void);
 
 /*
- * In place of noting it, calls @fn for each fault, where it happens; perhaps in a signal handler.
- * NULL: no longer.
+ * Calls @fn for each fault, where it happens (perhaps in a signal handler), instead of counting it.
+ * NULL: counts again.
  */
 void guard_set_fault(void (*fn)(const char *what));
-/* How many have been noted, and the first of them. */
+/* The number of faults counted, and the first of them. */
 unsigned long guard_faults(void);
 const char *guard_first_fault(void);
 #endif

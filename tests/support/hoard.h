@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* An arena in which nothing is left: what there was is kept aside until it is given back. */
+/* Empties an arena: its nodes are set aside until they are given back. */
 #ifndef TESTS_SUPPORT_HOARD_H
 #define TESTS_SUPPORT_HOARD_H
 
 #include "mem/refill.h"
 
-/* To the last node that @gfp may have: if it may block, of the last chunk that there may be. */
+/*
+ * Takes every node that @gfp can get: if it may block, up to the last node of the last possible
+ * chunk.
+ */
 static inline void hoard_all(struct mt_mem *mem, struct smr_nodes *hoard, gfp_t gfp)
 {
 	while (!smr_mem_obtain(mem, hoard, 1, gfp | __GFP_NOWARN))

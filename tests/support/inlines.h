@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library under test has its checker see each step of a cursor, so neither the header's inlines
- * nor the library's own short ways are ever taken. A test lets them, for the next step.
+ * In the library under test the checker sees each step of a cursor, so the header's inlines and the
+ * library's own fast paths are never taken. Here a test allows them for the next step.
  */
 #ifndef TESTS_SUPPORT_INLINES_H
 #define TESTS_SUPPORT_INLINES_H
@@ -14,7 +14,7 @@ static inline void let_inlines(struct ma_state *mas)
 		mas->reach = mas->end;
 }
 
-/* What a loop of mas_for_each() that has come to where the cursor stands may know of its leaf. */
+/* What a mas_for_each() loop that has reached the cursor's position may know of its leaf. */
 static inline struct mt_each_ each_from(const struct ma_state *mas)
 {
 	void *const *slots = (void *const *)((unsigned long)mas->node & ~7UL); /* tree/node.h */
@@ -31,7 +31,10 @@ static inline struct mt_each_ each_from(const struct ma_state *mas)
 	return each;
 }
 
-/* What mas_for_each() calls here. Of a leaf without reach the library does not say what is left. */
+/*
+ * Called by mas_for_each() in place of the library's function. For a leaf without reach the library
+ * does not say what is left of it, so that is filled in here.
+ */
 static inline void *each_inline(struct ma_state *mas, unsigned long max, struct mt_each_ *each)
 {
 	if (!mas->reach && !each->left && each->last == mas->last && each->seq == mas->seq &&
@@ -41,7 +44,7 @@ static inline void *each_inline(struct ma_state *mas, unsigned long max, struct 
 	return mas_each_(mas, max, each);
 }
 
-/* The same, for a loop that begins where the cursor stands. */
+/* The same, for a loop that begins at the cursor's position. */
 static inline void *find_inline(struct ma_state *mas, unsigned long max)
 {
 	struct mt_each_ each = each_from(mas);

@@ -52,7 +52,7 @@ bool memfault_named(const char *name)
 	return true;
 }
 
-/* Goes before it is called, since what it does may allocate, and drop the lock, too. */
+/* Uninstalls itself before the call: the callback may allocate and drop the lock, too. */
 static void once(void *unused)
 {
 	(void)unused;

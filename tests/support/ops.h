@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One step of a random test, as plain numbers: it can be kept, left out, written to a file and run
- * again. What each kind does with them is told in rig.c and rig_cursor.c.
+ * One step of a random test, as plain numbers, so that it can be kept, left out, written to a file
+ * and run again. rig.c and rig_cursor.c say what each kind does with its numbers.
  *
- * As text, one step is one line: its name, "atomic" or "nowait" where that is how it allocates,
- * and five hexadecimal numbers, trailing zeros left out. A file of steps begins with a line "tree
- * FLAGS" where FLAGS is the number to make the tree with; # begins a comment.
+ * As text, a step is one line: its name, "atomic" or "nowait" if that is how it allocates, and up
+ * to five hexadecimal numbers, without trailing zeros. A file of steps begins with a line "tree
+ * FLAGS", the flags to make the tree with; # begins a comment.
  */
 #ifndef TESTS_SUPPORT_OPS_H
 #define TESTS_SUPPORT_OPS_H
@@ -43,7 +43,7 @@ extern const unsigned int op_gfps[NR_GFPS]; /* GFP_KERNEL, GFP_ATOMIC, GFP_NOWAI
 
 const char *op_name(enum op_kind kind);
 void op_print(const struct op *op, FILE *out);
-/* False when the line is not understood. Blank lines and comments give *nothing = true. */
+/* Returns false if the line cannot be parsed. Blank lines and comments set *@nothing to true. */
 bool op_parse(const char *line, struct op *op, bool *nothing);
 
 struct op_list {
@@ -55,7 +55,7 @@ struct op_list {
 
 void op_list_print(const struct op_list *list, FILE *out);
 /*
- * 0, or the number of the line at fault (the last one when memory ran out). Free with
+ * Returns 0, or the number of the line at fault (the last one read if memory ran out). Free with
  * op_list_free().
  */
 unsigned int op_list_read(struct op_list *list, FILE *in);

@@ -52,7 +52,10 @@ void rig_lock(struct rig *rig)
 {
 	if (!external(rig))
 		mtree_lock(&rig->tree);
-	/* Nobody else is there: the cursor may live on from one hold or section to the next. */
+	/*
+	 * There is no other writer: the cursor may live on from one lock hold or section to the
+	 * next.
+	 */
 	rig->mas.guard = 0;
 	rig->locks++;
 }
@@ -158,7 +161,7 @@ static bool same_key(struct rig *rig, const char *what, unsigned long got, unsig
 
 /* ---- Writing through the normal API */
 
-/* With an external lock a cursor stands in for it. */
+/* mtree_store_range(), or a store through a cursor when the lock is external. */
 static int do_store(struct rig *rig, unsigned long first, unsigned long last, void *entry,
 		    gfp_t gfp)
 {
@@ -238,7 +241,7 @@ static bool step_reserve(struct rig *rig, const struct op *op)
 			   mtree_reserve(&rig->tree, op->n[0], op->n[1], op_gfps[op->gfp]), want);
 }
 
-/* What is reserved of [first..last] becomes free, piece by piece. */
+/* The reserved parts of [first..last] become free, piece by piece. */
 static bool step_release(struct rig *rig, const struct op *op)
 {
 	unsigned long first = op->n[0], last = op->n[1], start, end;
@@ -371,7 +374,10 @@ static bool step_prev(struct rig *rig, const struct op *op)
 
 /* ---- The tree as a whole */
 
-/* Range @i of a fill or bulk load; false when it does not lie below the end of the key space. */
+/*
+ * Sets [*@first..*@last] to range @i of a fill or bulk load; returns false if it does not lie below
+ * the end of the key space.
+ */
 static bool fill_range(const struct op *op, unsigned long i, unsigned long *first,
 		       unsigned long *last)
 {
@@ -425,7 +431,7 @@ static bool step_bulk(struct rig *rig, const struct op *op)
 	mas_destroy(&mas);
 	rig_unlock(rig);
 	rig_leave_cursor(rig);
-	/* Without a store the tree is as it was; otherwise the form follows from the last one. */
+	/* Without a store the tree is unchanged; otherwise the form follows from the last store. */
 	return good && rig_changed(rig);
 }
 
@@ -527,7 +533,7 @@ static bool step_check(struct rig *rig, const struct op *op)
 	return rig_check(rig);
 }
 
-/* Steps that need the internal lock do nothing with an external one. */
+/* Steps that need the internal lock are skipped with an external one. */
 static const struct {
 	bool (*run)(struct rig *rig, const struct op *op);
 	bool internal_only;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The steps that go through a cursor, above all the one that lives on from step to step. */
+/* Steps through a cursor, mostly the one that lives on from step to step. */
 #include "inlines.h"
 #include "rig_internal.h"
 
@@ -43,7 +43,7 @@ static void set_cursor(struct rig *rig, unsigned long first, unsigned long last)
 	rig->stale = rig->part = false;
 }
 
-/* With an odd third number the fields are assigned, as users may, which resets nothing else. */
+/* With an odd third number the fields are assigned, as users may do, which resets nothing else. */
 static bool step_set(struct rig *rig, const struct op *op)
 {
 	struct ma_state *mas = &rig->mas;
@@ -64,7 +64,7 @@ static bool step_set(struct rig *rig, const struct op *op)
 	return true;
 }
 
-/* Narrows the cursor's range to a part of it, which keeps its position. */
+/* Narrows the cursor's range to a part of it; the cursor keeps its position. */
 static bool step_part(struct rig *rig, const struct op *op)
 {
 	struct cursor_model *c = &rig->cursor;
@@ -84,7 +84,7 @@ static bool step_part(struct rig *rig, const struct op *op)
 	return true;
 }
 
-/* Has the cursor be refused a store, and then points somewhere. */
+/* Makes a store through the cursor fail, then points the cursor to another range. */
 static bool step_fail(struct rig *rig, const struct op *op)
 {
 	struct ma_state *mas = &rig->mas;
@@ -114,7 +114,7 @@ static bool step_pause(struct rig *rig, const struct op *op)
 	return true;
 }
 
-/* From now on others' writes do (not) make the cursor pause. */
+/* Chooses whether other writes pause the cursor from now on. */
 static bool step_stay(struct rig *rig, const struct op *op)
 {
 	rig->stay = op->n[0] & 1;
@@ -130,7 +130,7 @@ static bool step_reset(struct rig *rig, const struct op *op)
 	return true;
 }
 
-/* Every other time by the short ways, if that is possible. */
+/* Takes the fast path every other time, where possible. */
 static void *move(struct rig *rig, enum cursor_move how, unsigned long limit)
 {
 	struct ma_state *mas = &rig->mas;
@@ -164,8 +164,8 @@ static const char *const move_names[NR_MOVES] = { "walk",       "next",       "n
 						  "find_range", "find_rev",   "find_range_rev" };
 
 /*
- * A cursor that was overtaken notices: under the lock it comes to stand on a range of today's tree,
- * and an active one on the far side of where it was.
+ * A cursor whose tree was changed under it notices: a move under the lock takes it to a range of
+ * the current tree, and an active one beyond the range where it was.
  */
 static bool stale_move(struct rig *rig, enum cursor_move how, unsigned long limit)
 {
@@ -216,7 +216,7 @@ static bool step_move(struct rig *rig, const struct op *op)
 	}
 	if (!same_place(rig, move_names[how]))
 		return false;
-	/* What a limit leaves of a part is not told. */
+	/* What a limit leaves of a partial range is unspecified. */
 	if (rig->part && rig->cursor.status != ma_active)
 		set_cursor(rig, before.index, before.index);
 	rig->part = rig->part && rig->cursor.index == before.index;
@@ -225,9 +225,7 @@ static bool step_move(struct rig *rig, const struct op *op)
 
 /* ---- Writing */
 
-/*
- * The range to write: assigned to the cursor where it stands, when that is allowed and asked for.
- */
+/* Sets the range to write; keeps the cursor's position if @keep asks for it and that is allowed. */
 static void aim(struct rig *rig, unsigned long first, unsigned long last, bool keep)
 {
 	enum maple_status status = rig->cursor.status;
@@ -241,7 +239,7 @@ static void aim(struct rig *rig, unsigned long first, unsigned long last, bool k
 	rig->mas.last = rig->cursor.last = last;
 }
 
-/* Where a store that has been done to the model leaves the cursor. */
+/* Checks where a store left the cursor, after the model has done the same store. */
 static bool after_store(struct rig *rig, const char *what, enum tree_form before, const void *entry)
 {
 	struct cursor_model *c = &rig->cursor;
@@ -321,7 +319,7 @@ static bool step_cur_store_gfp(struct rig *rig, const struct op *op)
 	return store_in_model(rig, "mas_store_gfp", op, entry);
 }
 
-/* The status that mas_preallocate() leaves. */
+/* Returns the status in which mas_preallocate() leaves the cursor. */
 static enum maple_status prepared(enum tree_form form)
 {
 	return form == FORM_NODES ? ma_active : form == FORM_EMPTY ? ma_none : ma_root;
@@ -410,7 +408,7 @@ static bool step_area(struct rig *rig, const struct op *op)
 		rig_lock(rig);
 		err = mas_store_gfp(&rig->mas, rig_entry(op->n[3]), GFP_KERNEL);
 		rig_unlock(rig);
-		c->status = ma_start; /* how a compact tree's root looks after this is not told */
+		c->status = ma_start; /* unspecified on a compact tree's root */
 		return (err == 0 || rig_fault(rig, "store into a gap: %d", err)) &&
 		       store_in_model(rig, "store into a gap", &store, rig_entry(op->n[3]));
 	}
@@ -423,7 +421,7 @@ static bool step_area(struct rig *rig, const struct op *op)
 	return true;
 }
 
-/* The cyclic allocator, written down: where, and does it report a wrap? */
+/* A model of the cyclic allocator. Returns 0, 1 if it must report a wrap, or an error. */
 static int want_cyclic(struct rig *rig, const struct op *op, unsigned long *start,
 		       unsigned long *next)
 {

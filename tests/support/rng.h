@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Random numbers for tests. Each operation of a random test draws from a generator of its own, made
- * from the test's seed and the operation's number, so that dropping or reordering operations, or
- * running them on other threads, does not change what the others do.
+ * from the test's seed and the operation's number. So dropping or reordering operations, or running
+ * them on other threads, does not change what the others do.
  */
 #ifndef TESTS_SUPPORT_RNG_H
 #define TESTS_SUPPORT_RNG_H
@@ -14,8 +14,7 @@ struct rng {
 };
 
 /*
- * A counter pushed through a 64-bit finaliser: passes as random, and any state is as good as
- * another.
+ * A counter passed through a 64-bit finaliser: random enough, and any state is as good as another.
  */
 static inline uint64_t rng_next(struct rng *rng)
 {
@@ -40,7 +39,7 @@ static inline uint64_t rng_below(struct rng *rng, uint64_t bound)
 	return bound ? rng_next(rng) % bound : 0;
 }
 
-/* True once in @n times. */
+/* True once in @n calls on average. */
 static inline int rng_one_in(struct rng *rng, uint64_t n)
 {
 	return rng_below(rng, n) == 0;

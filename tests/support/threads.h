@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How many threads there are. */
+/* Counts threads. */
 #ifndef TESTS_SUPPORT_THREADS_H
 #define TESTS_SUPPORT_THREADS_H
 
@@ -7,7 +7,10 @@
 
 #include <dirent.h>
 
-/* Of this process, and the same number of directories more: only differences count. */
+/*
+ * Counts the threads of this process plus a constant number of directory entries: use differences
+ * only.
+ */
 static inline unsigned int count_threads(void)
 {
 	DIR *tasks = opendir("/proc/self/task");

@@ -23,7 +23,7 @@ bool tree_sound(struct maple_tree *mt, char why[WHY_SIZE])
 	return fault(why, "mt_check: %s", reason);
 }
 
-/* Does the cursor stand on the range that the model has around @key? */
+/* Whether the cursor and @entry match the range that the model has around @key. */
 static bool same_range(const struct ma_state *mas, const void *entry,
 		       const struct range_model *model, unsigned long key, char why[WHY_SIZE])
 {

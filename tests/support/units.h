@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What tests measure keys in, so that leaves are of each kind (tree/node.h): ranges of a few units
- * lie too far apart, and without an alignment, for the bounds of the kind before. Only where a leaf
- * has the first or the last of all keys it is not short, whatever the unit.
+ * Units for keys that give leaves of each kind (tree/node.h): ranges of a few units lie too far
+ * apart, and are not aligned enough, for the bounds of the kind before. But a leaf with the first
+ * or the last of all keys is not short, whatever the unit.
  */
 #ifndef TESTS_SUPPORT_UNITS_H
 #define TESTS_SUPPORT_UNITS_H
