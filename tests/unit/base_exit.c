@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of a process: liburcu takes its records away while the worker has something to do. */
+/* At the end of a process liburcu frees its records while the worker still has work. */
 #include "base/rcu.h"
 #include "support/cm.h"
 #include <pthread.h>
@@ -7,11 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static bool ends; /* the process is one that ends as the test wants it */
-static int told;  /* a pipe's end: a byte says that the callback has run */
+static bool ends; /* this process is the child that ends as the test wants */
+static int told;  /* a pipe's write end: a byte says that the callback ran */
 static struct smr_rcu_head head;
 
-/* All at a time, so that there are more records than the worker's alone will have room for. */
+/* All at the same time, so that there are more records than fit beside the worker's own. */
 #define READERS 100
 
 static pthread_barrier_t all_have_read;
@@ -47,8 +47,8 @@ static void tell(struct smr_rcu_head *unused)
 }
 
 /*
- * A program's destructors run before those of its libraries: while the worker gathers, liburcu
- * gives its records up. Nobody says any more that all is quiet, for that has to be read in them.
+ * A program's destructors run before those of its libraries: liburcu gives up its records while the
+ * worker gathers. Nothing reports that all is quiet any more, for that would be read in them.
  */
 __attribute__((destructor)) static void queue_late(void)
 {
@@ -60,8 +60,8 @@ __attribute__((destructor)) static void queue_late(void)
 }
 
 /*
- * All that have read have ended, and the thread that calls exit() never did. What is written last
- * of all, when the destructors have run, does not fit into the pipe until the test reads it.
+ * All readers have ended, and the thread that calls exit() never read. The output flushed last,
+ * after the destructors, does not fit into the pipe until the test reads it.
  */
 static void end(int last)
 {

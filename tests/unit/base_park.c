@@ -18,7 +18,7 @@ static void *sleeper(void *unused)
 	return NULL;
 }
 
-/* Whether they sleep already or not, all get past the word once it has changed. */
+/* Whether they already sleep or not, all get past the word once it has changed. */
 static void all_are_woken(void **state)
 {
 	pthread_t threads[4];

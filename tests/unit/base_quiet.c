@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Is it quiet? Whoever is in a section that began before, and however he entered it, is noticed. */
+/* smr_rcu_quiet() notices every thread in a section that began before, however it was entered. */
 #include "base/rcu.h"
 #include "base/atomic.h"
 #include "base/park.h"
@@ -13,7 +13,7 @@
 void urcu_bp_read_lock(void);
 void urcu_bp_read_unlock(void);
 
-/* ---- A thread that does one thing after the other, when told to ---- */
+/* ---- A thread that does one step after another when told to ---- */
 
 struct reader {
 	pthread_t thread;
@@ -93,7 +93,7 @@ static void load(void)
 	mtree_load(&tree, 5);
 }
 
-/* With a cursor, in a section of liburcu's own. */
+/* With a cursor, in a section entered through liburcu. */
 static void walk(void)
 {
 	MA_STATE(mas, &tree, 5, 5);
@@ -155,8 +155,8 @@ static void note_call(struct smr_rcu_head *head)
 }
 
 /*
- * Who has read no root has no node, and is not known; callbacks about anything else wait for him
- * all the same.
+ * A reader that has read no root has no node and is not known; callbacks about anything else wait
+ * for it all the same.
  */
 static void a_section_that_nobody_knows(void **state)
 {
@@ -177,8 +177,8 @@ static void a_section_that_nobody_knows(void **state)
 }
 
 /*
- * Who has entered without us is known once he has read a root. Each of the three has a record that
- * nobody had before.
+ * A reader that entered through liburcu is known once it has read a root. Each of the three has a
+ * record that no thread had before.
  */
 static void sections_entered_without_us(void **state)
 {
@@ -204,7 +204,7 @@ static void sections_entered_without_us(void **state)
 		end(&r[i]);
 }
 
-/* A thread's record goes to another thread when it has ended. */
+/* When a thread has ended, its record goes to another thread. */
 static void records_are_handed_on(void **state)
 {
 	(void)state;
@@ -226,7 +226,7 @@ static void records_are_handed_on(void **state)
 	assert_true(quiet());
 }
 
-/* ---- A reader that reads all the time is found between two sections ---- */
+/* ---- A reader that never stops is seen between two sections ---- */
 
 static bool stop;
 
@@ -284,7 +284,7 @@ int main(void)
 		cmocka_unit_test(a_full_table), /* first: it forks */
 		cmocka_unit_test(nobody_reads),
 		cmocka_unit_test(one_who_asks_reads_himself),
-		/* These two before other threads have records. */
+		/* These two run before other threads have records. */
 		cmocka_unit_test(a_section_that_nobody_knows),
 		cmocka_unit_test(sections_entered_without_us),
 		cmocka_unit_test(another_reads),
@@ -297,6 +297,6 @@ int main(void)
 		if (mtree_store(&tree, 2 * i, &tree, GFP_KERNEL))
 			return 99;
 	if (!quiet())
-		return 77; /* there is no membarrier() */
+		return 77; /* no membarrier() */
 	return cmocka_run_group_tests_name("base_quiet", tests, NULL, NULL);
 }

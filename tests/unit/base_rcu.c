@@ -38,7 +38,7 @@ static void callback_runs_after_the_section(enum mt_rcu_flavor flavor)
 	register_reader(flavor);
 	smr_rcu_read_lock(flavor);
 	smr_rcu_call(flavor, &note.head, take_note);
-	/* Not before the section is left, however long that takes. */
+	/* Not before the section is left, however long it lasts. */
 	assert_int_equal(smr_load(&note.calls, RELAXED), 0);
 	smr_rcu_read_unlock(flavor);
 	unregister_reader(flavor);
@@ -48,7 +48,7 @@ static void callback_runs_after_the_section(enum mt_rcu_flavor flavor)
 	assert_int_equal(note.value, 42);
 }
 
-/* ---- Those who have time ---- */
+/* ---- Callbacks that can wait, and hurrying them ---- */
 
 static void await(struct note *note)
 {
@@ -56,7 +56,7 @@ static void await(struct note *note)
 		smr_park(&note->calls, 0);
 }
 
-/* In ns, until what has been queued with a hurry about it is called. */
+/* Returns the time in ns until a callback queued before a hurry runs. */
 static uint64_t hurry_while_it_gathers(void)
 {
 	struct note before = { .value = 0 }, note = { .value = 0 };
@@ -80,14 +80,14 @@ static uint64_t hurry_before_it_comes(void)
 	uint64_t begin;
 
 	smr_grace_hurry(MT_RCU_BP);
-	usleep(SMR_GRACE_PATIENCE_US); /* it has noticed */
+	usleep(SMR_GRACE_PATIENCE_US); /* the worker has noticed */
 	begin = smr_now();
 	smr_rcu_call_nodes(MT_RCU_BP, &note.head, take_note, true);
 	await(&note);
 	return smr_now() - begin;
 }
 
-/* Where a hurry is forgotten nothing is called before patience ends, however often one tries. */
+/* If a hurry were forgotten, nothing would be called before the patience ends, in any try. */
 static void hurries_last_until_it_is_taken(void **state)
 {
 	uint64_t (*const fn[])(void) = { hurry_while_it_gathers, hurry_before_it_comes };
@@ -102,7 +102,7 @@ static void hurries_last_until_it_is_taken(void **state)
 	}
 }
 
-/* ---- What the thread is that runs them ---- */
+/* ---- The thread that runs callbacks ---- */
 
 struct self {
 	struct smr_rcu_head head;
@@ -124,9 +124,10 @@ static void take_self(struct smr_rcu_head *head)
 }
 
 /*
- * A callback's first section must not wait for liburcu's lock: who forks holds that, waiting for
- * the callback. Of another flavour, for to wait for one of the default's grace periods makes the
- * thread known, too, where that is asserted to be outside of sections.
+ * A callback's first section must not wait for liburcu's lock: a forking thread holds it while it
+ * waits for the callback. The test takes another flavour than the default: waiting for one of the
+ * default's grace periods, where the thread is asserted to be outside of sections, makes it known,
+ * too.
  */
 static void the_worker_is_known_to_liburcu(void **state)
 {
@@ -148,7 +149,10 @@ static void *note_mask(void *mask)
 	return NULL;
 }
 
-/* One that waits to be taken by sigwait() is not delivered while a thread is started, or to it. */
+/*
+ * A blocked signal left for sigwait() is not delivered while a thread is started, or to that
+ * thread.
+ */
 static void what_is_blocked_stays_blocked(void **state)
 {
 	sigset_t abort_only, before, mask;
@@ -186,7 +190,9 @@ static void take_place(struct smr_rcu_head *head)
 	smr_wake(&place->known, 1);
 }
 
-/* The CPU that a callback runs on which a thread on @cpu has queued and said so. */
+/*
+ * Returns the CPU that runs a callback queued by a thread on @cpu that has called smr_grace_near().
+ */
 static int place_near(enum mt_rcu_flavor flavor, int cpu)
 {
 	struct place place = { .cpu = -1 };
@@ -208,7 +214,7 @@ static int started_free(int a, int b)
 	       place_near(MT_RCU_BP, b) == b && place_near(MT_RCU_BP, a) == a;
 }
 
-/* Its user has chosen where it may run. */
+/* The user has chosen where the worker may run. */
 static int started_bound(int a, int b)
 {
 	cpu_set_t one;
@@ -219,7 +225,7 @@ static int started_bound(int a, int b)
 	       place_near(MT_RCU_BP, b) == a;
 }
 
-/* Workers live as long as the process: each case has one of its own. */
+/* A worker lives as long as its process, so each case gets a process of its own. */
 static bool in_child(int (*fn)(int a, int b), int a, int b)
 {
 	pid_t pid = fork();
@@ -291,7 +297,7 @@ static void *quick_in_new_thread(void *arg)
 	return NULL;
 }
 
-/* Quick sections and others nest in each other. */
+/* Quick and ordinary sections nest in each other. */
 static void quick_sections(void **state)
 {
 	struct smr_rcu_quick outer = { 0 }, inner = { 0 };
@@ -359,7 +365,7 @@ struct stay {
 	unsigned int in, leaves;
 };
 
-/* In a section for a while, however short that comes to be. */
+/* Stays in a section for a while, however short that turns out to be. */
 static void *stay_in(void *arg)
 {
 	enum mt_rcu_flavor flavor;
@@ -377,7 +383,7 @@ static void *stay_in(void *arg)
 	return NULL;
 }
 
-/* With whom the caller waits is the tree's affair. */
+/* The tree says which flavour's readers the caller waits for. */
 static void synchronize_waits_for_readers(void **state)
 {
 	(void)state;
@@ -407,7 +413,7 @@ static void *begin_signalling(void *arg)
 	return NULL;
 }
 
-/* To register allocates, and must not be left to the first reading in there. */
+/* Registering allocates, so it must not be left to the first read in the section. */
 static void signalling_threads_are_known(void **state)
 {
 	bool known[2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a job leaves behind: pairs, objects and reservation locks last as long as they must, and no
- * longer. And what clean-up waits for: it holds no other job up.
+ * longer. And clean-up that has to wait holds up no other job.
  */
 #include "support/bind_bed.h"
 
@@ -42,7 +42,10 @@ static void objects_outlive_their_mappings(void **state)
 	end(q);
 }
 
-/* Not in the VM's, which a job with protected lists takes for their sake alone. */
+/*
+ * The fence goes into the object's resv and not the VM's, which a job with protected lists locks
+ * for the lists alone.
+ */
 static void told_to_who_moves_its_objects(void **state)
 {
 	for (unsigned int flags = 0; flags < 2; flags++) {
@@ -122,7 +125,7 @@ static void destructors_wait_for_readers(void **state)
 	end(q);
 }
 
-/* As an object's end may well do. */
+/* As the destructor of an object may do. */
 static void free_under_resv(struct gpuvm_object *obj)
 {
 	gpuvm_resv_lock(gpuvm_resv(&bt.toy.vm));
@@ -171,11 +174,11 @@ static void external_objects(void **state)
 	}
 }
 
-/* ---- Nothing waits for it that should not ---- */
+/* ---- Nothing waits for clean-up that need not ---- */
 
 /*
- * Whoever moves an object holds the lock and waits for the jobs that map it. What their clean-up
- * takes is, in this mode, the same lock.
+ * A thread that moves an object holds its lock and waits for the jobs that map it. In this mode
+ * their clean-up takes the same lock.
  */
 static void a_lock_holds_no_run_up(void **state)
 {
@@ -204,7 +207,7 @@ static void a_lock_holds_no_run_up(void **state)
 	end(q);
 }
 
-/* The first job's finish() waits for the second job, which needs what runs jobs. */
+/* The first job's finish() waits for the second job, which needs the thread that runs jobs. */
 static void a_callback_holds_no_run_up(void **state)
 {
 	struct bind_config config = { .workers = bind_workers_create(1) };
@@ -225,7 +228,7 @@ static void a_callback_holds_no_run_up(void **state)
 	bind_workers_destroy(config.workers);
 }
 
-/* A job whose clean-up waits for bt.awaited, until that is signalled. */
+/* Submits a job whose clean-up waits until bt.awaited is signalled. */
 static void hold_clean_up(struct bind_queue *q)
 {
 	bt.awaited = fence_create();
@@ -265,7 +268,7 @@ static void a_blocked_clean_up_blocks_no_other_vm(void **state)
 
 static struct fence *next_run;
 
-/* Called in the first job's run; the second job's waits for that fence. */
+/* Called in the first job's run; makes the second job's run wait for next_run. */
 static void hold_next_run(struct fence *f, struct fence_cb *cb)
 {
 	(void)f;
@@ -274,8 +277,8 @@ static void hold_next_run(struct fence *f, struct fence_cb *cb)
 }
 
 /*
- * One thread runs two jobs, one right after the other, and hangs in the second. The first one's
- * clean-up is for another thread as soon as somebody waits for it: for the job, or for room.
+ * One thread runs two jobs in a row and hangs in the second. Another thread must do the clean-up of
+ * the first as soon as somebody waits for it: for the job, or for room.
  */
 static void a_run_holds_up_no_clean_up_that_is_waited_for(void **state)
 {
@@ -317,7 +320,7 @@ static void *wait_for_it(void *arg)
 	return bind_queue_wait(arg, BIND_TOY_PATIENCE) ? arg : NULL;
 }
 
-/* The same where somebody waits already before the first run is over. */
+/* The same, with a thread that waits already before the first run is over. */
 static void a_run_holds_up_no_clean_up_that_is_being_waited_for(void **state)
 {
 	struct bind_queue *q = begin(NULL), *p = another();
@@ -372,7 +375,9 @@ static void expect_no_marker(void)
 	assert_int_equal(markers(), 0);
 }
 
-/* What BIND_UNMAP_ALL leaves without memory may be met by other jobs before it is cleared. */
+/*
+ * Without memory BIND_UNMAP_ALL leaves markers; other jobs may meet them before they are cleared.
+ */
 static void jobs_meet_markers(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -399,7 +404,7 @@ static void jobs_meet_markers(void **state)
 	end(q);
 }
 
-/* ---- Sweeping lets jobs by ---- */
+/* ---- Jobs run while markers are swept ---- */
 
 enum { SWEPT = 1000 };
 
@@ -410,8 +415,8 @@ static struct sweeping {
 } sweeping;
 
 /*
- * Every other marker that goes asks for a node. The first such lets a job begin that asks for none;
- * has it run before the last?
+ * Every other marker that is swept asks for a node. The first request lets a job start that needs
+ * none; counts the requests made before that job has run.
  */
 static void asked(void *arg)
 {
@@ -459,7 +464,7 @@ static struct bind_queue *begin_swept(void)
 	return q;
 }
 
-/* By the cleaner, as the runner for moments. */
+/* The cleaner sweeps, acting as the runner for moments. */
 static void sweeping_lets_jobs_by(void **state)
 {
 	struct bind_queue *q = begin_swept(), *p = another();
@@ -482,7 +487,7 @@ static void sweeping_lets_jobs_by(void **state)
 	end(q);
 }
 
-/* What is one marker now, where many mappings were that are swept together, is counted once. */
+/* A single marker in place of many mappings that are swept together is counted once. */
 static void a_marker_is_swept_once(void **state)
 {
 	struct bind_queue *q = begin_swept();
@@ -491,7 +496,7 @@ static void a_marker_is_swept_once(void **state)
 
 	(void)state;
 	hold_clean_up(q);
-	smr_hook_set_mem(SMR_HOOK_MEM_NOWAIT); /* so most are cleared by credits, too */
+	smr_hook_set_mem(SMR_HOOK_MEM_NOWAIT); /* so that most are cleared by credits, too */
 	assert_int_equal(submit(q, "unmap_all A", NULL, NULL), 0);
 	for (unsigned int at = 0x1000; at < 0x1000 + 0x10 * SWEPT; at += 0x100) {
 		sprintf(text, "map %x+80=B@0", at);
@@ -508,9 +513,9 @@ static void a_marker_is_swept_once(void **state)
 	end(q);
 }
 
-/* ---- Neighbours go in one store ---- */
+/* ---- Neighbours are removed in one store ---- */
 
-/* Runs @text, with or without memory for what is taken out by it. */
+/* Runs @text; @mem says whether there is memory for its removals. */
 static void run_unmaps(struct bind_queue *q, const char *text, enum smr_hook_mem mem)
 {
 	struct fence *out = fence_create();
@@ -522,7 +527,7 @@ static void run_unmaps(struct bind_queue *q, const char *text, enum smr_hook_mem
 	fence_put(out);
 }
 
-/* Nothing is left for the clean-up. */
+/* Nothing is left for clean-up. */
 static void neighbours_go_in_one_store(void **state)
 {
 	struct bind_queue *q = begin_swept();
@@ -538,7 +543,7 @@ static void neighbours_go_in_one_store(void **state)
 	end(q);
 }
 
-/* Of others and of the reserved region in between, nothing. */
+/* Other objects' mappings and the reserved region in between lose nothing. */
 static void others_stay_between_neighbours(void **state)
 {
 	static const struct toy_config config = { 0, 0x1000, 0x40, 0x10, 0, false, NULL };
@@ -556,7 +561,7 @@ static void others_stay_between_neighbours(void **state)
 	end(q);
 }
 
-/* Markers that are there already go with their neighbours, and are counted. */
+/* Existing markers are removed with their neighbours, and counted. */
 static void markers_go_with_their_neighbours(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -576,9 +581,9 @@ static void markers_go_with_their_neighbours(void **state)
 	end(q);
 }
 
-/* ---- Sweeping what was left ---- */
+/* ---- Sweeping leftover markers ---- */
 
-/* By the runner, after the run of a job. */
+/* The runner sweeps, after the run of a job. */
 static void sweeping_what_was_left_lets_jobs_by(void **state)
 {
 	struct bind_queue *q = begin_swept(), *p = another();

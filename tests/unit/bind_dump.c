@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is outstanding, in print: why each job has not begun. */
+/* Dumps of outstanding jobs: why each has not begun. */
 #include "support/bind_bed.h"
 
 #include "base/hooks.h"
@@ -17,7 +17,7 @@ static struct bind_queue *begin_mine(void)
 	return q;
 }
 
-/* What follows the first line, which begins with @head and ends with @tail. */
+/* The dump's first line must begin with @head and end with @tail, and @lines must follow it. */
 static void expect_dump(const char *head, const char *tail, const char *lines)
 {
 	char *text, *line;
@@ -79,14 +79,14 @@ static void what_jobs_wait_for(void **state)
 
 static struct bind_queue *busy;
 
-/* As another thread might, which is faster. */
+/* Submits as another, faster thread might. */
 static void submit_meanwhile(enum smr_hook_point point, void *in)
 {
 	while (point == SMR_HOOK_ROOM && busy->submitted < 5)
 		assert_int_equal(submit(busy, "map 20+10=A@0", in, NULL), 0);
 }
 
-/* Those of the last queue are there, however many come into the first. */
+/* The last queue's jobs are listed, however many come into the first. */
 static void jobs_that_come(void **state)
 {
 	struct bind_queue *other;
@@ -116,7 +116,7 @@ static void jobs_that_come(void **state)
 	end(busy);
 }
 
-/* There is always the first line, which says that there is no more. */
+/* The first line is always there and says that the rest is missing. */
 static void no_memory(void **state)
 {
 	struct bind_queue *q = begin_mine();
@@ -133,7 +133,7 @@ static void no_memory(void **state)
 	end(q);
 }
 
-/* It does not seem to be at work for ever. */
+/* A closed VM must not look as if it were at work for ever. */
 static void closed(void **state)
 {
 	struct bind_queue *q = begin_mine();
@@ -146,7 +146,7 @@ static void closed(void **state)
 	end(q);
 }
 
-/* Of one queue, whose first job runs: the second, and what becomes of it. */
+/* One queue, whose first job runs: what the dump says of the second, and what becomes of that. */
 static void a_run_under_way(void **state)
 {
 	struct bind_queue *q = begin_mine();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What jobs find that were submitted before and after others, in one queue and in several; and
+ * What jobs find that other jobs before and after them did, in one queue and in several; and
  * callbacks that block.
  */
 #include "support/bind_bed.h"
@@ -20,7 +20,7 @@ static void named(void **state)
 	end(q);
 }
 
-/* J1: what the second needs is not to be seen when it is submitted. */
+/* J1: what the second job needs is not visible yet when it is submitted. */
 static void later_jobs_meet_earlier_ones(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -29,7 +29,7 @@ static void later_jobs_meet_earlier_ones(void **state)
 	(void)state;
 	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
 	assert_int_equal(submit(q, "unmap 14+4", NULL, out), 0);
-	gpuvm_read_lock(&bt.toy.vm); /* to look is no wait */
+	gpuvm_read_lock(&bt.toy.vm); /* a look is not a wait */
 	assert_int_equal(bind_queue_wait(q, 0), -ETIMEDOUT);
 	gpuvm_read_unlock(&bt.toy.vm);
 	assert_int_equal(bind_queue_wait(q, 1000000), -ETIMEDOUT);
@@ -68,7 +68,7 @@ static void overlapping_maps(void **state)
 	end(q);
 }
 
-/* J3, J4: queues have no order but that of fences. */
+/* J3, J4: only fences order jobs of different queues. */
 static void queues_overtake(void **state)
 {
 	struct bind_queue *q = begin(NULL), *p = another();
@@ -176,8 +176,8 @@ static void a_blocked_vm_blocks_no_other(void **state)
 	assert_int_equal(submit(q, "map 10+10=A@0", NULL, NULL), 0);
 	while (!__atomic_load_n(&bt.blocked, __ATOMIC_SEQ_CST))
 		usleep(100);
-	assert_int_equal(submit(q, "map 20+10=A@0", NULL, NULL), 0); /* nor submitters */
-	assert_null(gpuvm_find(&bt.toy.vm, 0x10));                   /* nor readers */
+	assert_int_equal(submit(q, "map 20+10=A@0", NULL, NULL), 0); /* submitters go on */
+	assert_null(gpuvm_find(&bt.toy.vm, 0x10));                   /* readers, too */
 	assert_int_equal(bind_toy_submit(p, &other, "map 10+10=A@0", NULL, NULL), 0);
 	settle(p);
 	fence_signal(block);
@@ -189,7 +189,7 @@ static void a_blocked_vm_blocks_no_other(void **state)
 	end(q);
 }
 
-/* One that has to run something itself gets its turn although there always is a worker. */
+/* A thread that has to run something itself gets the turn although there always is a worker. */
 static void who_claims_the_turn_comes_first(void **state)
 {
 	struct bind_queue *q = begin(NULL);

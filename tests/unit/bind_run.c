@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What one job does: operations that see those before them, attributes that are carried over. */
+/*
+ * What one job does: operations see the effects of those before them, attributes are carried over.
+ */
 #include "support/bind_bed.h"
 
 #include "gpuvm/vm.h"
@@ -24,7 +26,7 @@ static void operations_see_those_before(void **state)
 	end(q);
 }
 
-/* Each prefetch meets what is there when its turn comes, and later operations may have removed. */
+/* Each prefetch meets the mappings of its turn, which later operations of the job may remove. */
 static void prefetches_amid_changes(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -55,8 +57,8 @@ static void unmap_all_in_one_job(void **state)
 	assert_int_equal(submit_sync(q, "map 10+10=A@0; map 20+10=B@0; map 40+10=A@20"), 0);
 	toy_clear_log(&bt.toy);
 	/*
-	 * Over parts of what has gone, in the middle, at an end and as a whole; and all of that
-	 * again.
+	 * Operations over parts of what is gone (in the middle, at an end, as a whole), and the
+	 * same removals again.
 	 */
 	assert_int_equal(submit_sync(q, "unmap_all A; map 14+4=A@80; unmap 18+2; prefetch 0+100; "
 					"map 4c+8=C@0; unmap 10+1; unmap_all A; map 30+1=A@7; "
@@ -72,7 +74,7 @@ static void unmap_all_in_one_job(void **state)
 	end(q);
 }
 
-/* What a job maps behind an unmap of all outlives that, and not the one of the next job. */
+/* What a job maps after its BIND_UNMAP_ALL outlives that, but not the next job's. */
 static void hidden_again(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -97,7 +99,7 @@ static void hidden_again(void **state)
 	end(q);
 }
 
-/* A reader has found a mapping when another takes its place, and then its object is unmapped. */
+/* A reader finds a mapping, another takes its place, and then its object is unmapped. */
 static void found_before_it_was_replaced(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -138,7 +140,7 @@ static void attributes_are_carried(void **state)
 	assert_true(gpuva_invalidated(va));
 	assert_ptr_equal(va->vm_bo->obj, &bt.toy.objs[0]);
 	assert_int_equal(((struct bind_toy_va *)va)->mark, 0);
-	/* The backing is in place again, of this one. */
+	/* The backing of this mapping is in place again. */
 	__atomic_fetch_or(&va->flags, GPUVA_USERBITS, __ATOMIC_RELAXED);
 	gpuva_invalidate(va, false);
 	assert_int_equal(va->flags, GPUVA_USERBITS);
@@ -149,7 +151,7 @@ static void attributes_are_carried(void **state)
 	end(q);
 }
 
-/* More operations than the VM's holder of credits serves at once. */
+/* More operations than the VM's holder of credits can serve at once. */
 static void large_jobs(void **state)
 {
 	struct bind_op list[200];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Submitting jobs: what is refused, and that nothing is left of it. */
+/* Submitting jobs: what is refused, and that a refused job leaves nothing behind. */
 #include "support/bind_bed.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ static void refuses_operations(void **state)
 	expect_bad(q, (struct bind_op){ BIND_UNMAP_ALL, 0, 1, 0, a, 0 });
 	expect_bad(q, (struct bind_op){ BIND_UNMAP_ALL, 0, 0, 1, a, 0 });
 	assert_int_equal(stats().submitted, 0);
-	/* The user's own memory is where the offset says. */
+	/* Memory of the user's own, without an object, takes any offset. */
 	assert_int_equal(submit_sync(q, "map 10+10=-@7"), 0);
 	expect_vm("[10+10=-@7]");
 	end(q);
@@ -123,7 +123,8 @@ static void refused_when_over(void **state)
 }
 
 /*
- * What the driver says of an operation becomes the answer, and what it has said yes to is finished.
+ * An error from the driver's prepare() becomes the result, and operations already prepared are
+ * finished.
  */
 static void preparing_may_fail(void **state)
 {
@@ -156,7 +157,7 @@ static void mappings_are_bounded(void **state)
 	assert_int_equal(submit_sync(q, "map 0+100=A@0"), 0);
 	assert_int_equal(submit(q, "unmap 20+10; unmap 40+10", in, NULL), 0);
 	assert_int_equal(submit(q, "map 80+10=B@0", NULL, NULL), 0);
-	/* 1 is there, 4 may come: one more may, two not. */
+	/* One is there and four may come: one more is allowed, two are not. */
 	assert_int_equal(submit(q, "map 90+10=B@0", NULL, NULL), -ENOSPC);
 	assert_int_equal(submit(q, "unmap 90+1", NULL, NULL), 0);
 	assert_int_equal(submit(q, "unmap 90+1", NULL, NULL), -ENOSPC);
@@ -166,10 +167,10 @@ static void mappings_are_bounded(void **state)
 	assert_int_equal(submit_sync(q, "map 800+10=B@0"), -ENOSPC);
 	assert_int_equal(submit_sync(q, "unmap 8+1"), 0);
 	assert_int_equal(submit_sync(q, "unmap 10+100"), -ENOSPC);
-	/* Of the whole VM nothing can be left over. */
+	/* An unmap of the whole VM leaves no remainder. */
 	assert_int_equal(submit_sync(q, "unmap 0+1000"), 0);
 	expect_vm("[]");
-	/* Nine operations are beyond what was said, though nothing is under way. */
+	/* Nine operations exceed max_ops, though nothing is in flight. */
 	assert_int_equal(submit_sync(q, "prefetch 1+1; prefetch 1+1; prefetch 1+1; prefetch 1+1; "
 					"prefetch 1+1; prefetch 1+1; prefetch 1+1; prefetch 1+1"),
 			 0);
@@ -181,7 +182,7 @@ static void mappings_are_bounded(void **state)
 	end(q);
 }
 
-/* Nothing can be cut, wherever the reserved region lies. */
+/* Such an unmap cuts no mapping, wherever the reserved region lies. */
 static void unmaps_of_the_whole_vm_reserve_no_mapping(void **state)
 {
 	static const struct toy_config config = { .range = 0x1000,
@@ -206,8 +207,8 @@ static void unmaps_of_the_whole_vm_reserve_no_mapping(void **state)
 }
 
 /*
- * As many locks as operations and one more, that of the VM's lists, each object being named anew
- * after another.
+ * As many locks as operations plus one, that of the VM's lists: each object is named anew after
+ * another.
  */
 static void each_operation_has_its_lock(void **state)
 {
@@ -255,7 +256,10 @@ static void *map_and_evict(void *queue)
 	return NULL;
 }
 
-/* It is not locked, and so is nobody's to make resident who has locked the VM before. */
+/*
+ * A new object's pair is not locked, so a thread that locked the VM before must not make it
+ * resident.
+ */
 static void an_object_comes_beside_a_transaction(void **state)
 {
 	static const struct toy_config config = { .range = 0x1000, .external = true };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Driving a VM by bind queues: which, and how it ends, by cancelled queues, a ban, or being closed.
+ * VMs driven by bind queues: which ones are accepted, and how it ends: by cancelled queues, a ban,
+ * or a close.
  */
 #include "support/bind_bed.h"
 
@@ -59,7 +60,7 @@ static void refuses_vms_and_configurations(void **state)
 	assert_int_equal(gpuvm_reserve(&toy.vm, 1), 0);
 	assert_int_equal(bind_vm_init(&toy.vm, &c), -EBUSY);
 	gpuvm_unreserve(&toy.vm);
-	assert_int_equal(bind_vm_init(&toy.vm, &c), 0); /* threads that VMs share */
+	assert_int_equal(bind_vm_init(&toy.vm, &c), 0); /* with the workers that VMs share */
 	assert_int_equal(bind_vm_init(&toy.vm, &c), -EBUSY);
 	assert_int_equal(gpuvm_set_mem(&toy.vm, NULL), -EBUSY);
 	assert_int_equal(gpuvm_set_lock(&toy.vm, NULL, NULL), -EBUSY);
@@ -90,7 +91,7 @@ static void refuses_external_locks(void **state)
 	gpuvm_put(&toy.vm);
 }
 
-/* What its user erased may leave gaps in pieces, which the strict level does not reckon with. */
+/* The user's own erasures may leave gaps in pieces, for which the strict level does not allow. */
 static void joins_gaps_that_its_user_left(void **state)
 {
 	static const struct toy_config config = { .range = 0x1000,
@@ -123,7 +124,7 @@ static void joins_gaps_that_its_user_left(void **state)
 	assert_true(toy_destroy(&toy));
 }
 
-/* The search takes the VM's lock, unless the caller has it, and lets go of what it has taken. */
+/* The search takes the VM's lock unless the caller holds it, and releases only what it took. */
 static void holes_with_and_without_the_lock(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -167,7 +168,7 @@ static void canceled_jobs_change_nothing(void **state)
 	assert_int_equal(s.canceled, 2);
 	assert_int_equal(s.jobs + s.ops + s.bytes + s.vas_reserved + s.vas_used, 0);
 	assert_int_equal(bt.cookies, 0);
-	fence_signal(in); /* nobody listens any more */
+	fence_signal(in); /* nothing listens any more */
 	fence_put(in);
 	fence_put(a);
 	fence_put(b);
@@ -230,7 +231,7 @@ static void *drain(void *arg)
 	return bind_vm_close(&bt.toy.vm, BIND_DRAIN) ? &bt : NULL;
 }
 
-/* Who has waited for long enough makes it a cancellation. */
+/* A thread that has waited long enough turns the drain into a cancellation. */
 static void draining_is_cut_short(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -268,7 +269,7 @@ static void *count(void *stop)
 	return NULL;
 }
 
-/* The thread sanitizer watches. */
+/* For the thread sanitizer. */
 static void figures_are_told_beside_a_close(void **state)
 {
 	(void)state;
@@ -294,7 +295,10 @@ static const struct bind_config few = {
 	.size = sizeof(few), .max_mappings = 3, .max_jobs = 1, .max_ops = 1
 };
 
-/* Its index is a leaf at most: that, another in its place, and one more are all it ever takes. */
+/*
+ * The VM's index is one leaf at most: it never needs more than that leaf, its replacement and one
+ * more node.
+ */
 static void few_mappings_take_one_leaf(void **state)
 {
 	struct bind_queue *q = begin(&few);
@@ -311,7 +315,10 @@ static void few_mappings_take_one_leaf(void **state)
 	end(q);
 }
 
-/* A VM that cannot have what it would have to pay for is driven by its user, without a bound. */
+/*
+ * A VM that cannot have the memory that its bounds need can still be driven by its user, without a
+ * bound.
+ */
 static void no_bound_stays_of_what_did_not_begin(void **state)
 {
 	struct mt_mem *mem = mt_mem_create(2 * MT_CHUNK_SIZE, NULL);
@@ -337,7 +344,7 @@ static void no_bound_stays_of_what_did_not_begin(void **state)
 	mt_mem_destroy(mem);
 }
 
-static unsigned int reports, orders; /* of the rules about recursion and order */
+static unsigned int reports, orders; /* of LOCKCHECK_LOCK_RECURSION and LOCKCHECK_LOCK_ORDER */
 
 static void note(const struct lockcheck_report *report, void *arg)
 {
@@ -348,7 +355,7 @@ static void note(const struct lockcheck_report *report, void *arg)
 		__atomic_fetch_add(&orders, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Clean-up takes the VM's lock; who holds it and waits for clean-ups waits for himself. */
+/* Clean-up takes the VM's lock: a thread that holds it and waits for clean-up waits for itself. */
 static void a_lock_that_is_held_is_reported(void **state)
 {
 	static const struct toy_config config = { .range = 0x1000, .flags = GPUVM_RESV_PROTECTED };
@@ -394,7 +401,7 @@ static void vm_is_gone(struct gpuvm *vm)
 	fail_msg("%s is gone with what a reader sees", vm->name);
 }
 
-/* What its own section keeps from being freed is left, and the VM with it. */
+/* What the closer's own section keeps from being freed is left, and the VM with it. */
 static void a_reader_that_closes_goes_on(void **state)
 {
 	static const struct gpuvm_ops ops = { .vm_free = vm_is_gone };
@@ -438,7 +445,7 @@ static void a_reader_that_closes_goes_on(void **state)
 	bind_workers_destroy(c.workers);
 }
 
-/* Memory that its own section keeps from coming back is none to wait for. */
+/* The submitter does not wait for memory that its own section keeps from coming back. */
 static void a_reader_that_submits_goes_on(void **state)
 {
 	struct bind_config strict = { .max_mappings = 4, .max_jobs = 1, .max_ops = 1 };
@@ -478,7 +485,9 @@ static void finish_under_lock(struct gpuvm *vm, void *cookie, void *priv)
 		(void)bind_queue_wait(awaited, 1);
 }
 
-/* Clean-ups take a driver's lock, which one who waits for them holds; and wait for themselves. */
+/*
+ * Clean-up takes a driver's lock that a thread waiting for it holds; and clean-up waits for itself.
+ */
 static void waiting_for_oneself_is_reported(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -499,7 +508,7 @@ static void waiting_for_oneself_is_reported(void **state)
 	assert_int_equal(bind_queue_wait(q, FENCE_FOREVER), 0);
 	assert_int_equal(orders, 0);
 	lockcheck_acquire(&drivers_lock, &driver, 0);
-	/* A map waits for nobody where there are no bounds. */
+	/* Without bounds a map waits for nothing. */
 	assert_int_equal(submit(q, "map 30+10=B@0", NULL, NULL), 0);
 	assert_int_equal(orders, 0);
 	assert_int_equal(bind_queue_wait(q, FENCE_FOREVER), 0);

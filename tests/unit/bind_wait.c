@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who waits, for room below the bounds, for a job or for a queue: who is let in, who is told of the
+ * Waiting for room below the bounds, for a job or for a queue: who is let in, who learns of the
  * end, and signals.
  */
 #include "support/bind_bed.h"
@@ -53,7 +53,7 @@ static void bounded(const struct bind_config *bounds)
 	struct bind_job job = { .flags = BIND_NONBLOCK };
 	struct blocked b;
 
-	/* The first is always let in. */
+	/* The first job is always let in. */
 	assert_int_equal(submit(q, "map 10+10=A@0; map 11+10=A@0", in, NULL), 0);
 	assert_int_equal(bind_toy_submit_job(q, &bt, "map 20+10=B@0", &job), -ENOSPC);
 	start_blocked(&b, q);
@@ -149,8 +149,8 @@ static int submit_kicked(struct bind_queue *q)
 }
 
 /*
- * Jobs bring back mappings and records, for which a map at the strict level may wait; but neither
- * its fence nor its pair.
+ * A map at the strict level may wait for mappings and records, which jobs give back, but not for
+ * its fence or its pair.
  */
 static void nobody_waits_for_what_no_job_brings(void **state)
 {
@@ -233,7 +233,7 @@ static void an_interrupted_sync_job_still_runs(void **state)
 	end(q);
 }
 
-/* The job has run, and its clean-up may take as long as it likes. */
+/* The job has run; its clean-up may take as long as it likes. */
 static void a_signal_ends_a_wait_for_clean_up(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -285,7 +285,7 @@ static void *sleep_in(void *arg)
 	return NULL;
 }
 
-/* How often has the thread gone to sleep? *@asleep: it is so now. */
+/* Returns how often the thread has gone to sleep; sets *@asleep if it sleeps now. */
 static unsigned long sleeps(int tid, bool *asleep)
 {
 	char path[64], line[256];
@@ -304,7 +304,7 @@ static unsigned long sleeps(int tid, bool *asleep)
 	return nr;
 }
 
-/* Until it sleeps, and goes on sleeping; the same number. */
+/* Waits until the thread sleeps and stays asleep; returns how often it has gone to sleep. */
 static unsigned long until_asleep(const struct sleeper *s)
 {
 	unsigned long before, nr = 0;
@@ -320,7 +320,7 @@ static unsigned long until_asleep(const struct sleeper *s)
 	return nr;
 }
 
-/* Three operations are outstanding; four may be. */
+/* Starts the sleeper while three operations are outstanding; the bound for room is four. */
 static unsigned long start_sleeper(struct sleeper *s, enum kind kind)
 {
 	static const struct bind_config four = { .max_ops = 4 };
@@ -409,12 +409,12 @@ static void one_signal_ends_a_wait(void **state)
 	}
 }
 
-/* ---- What comes while a signal does ---- */
+/* ---- What comes at the same time as a signal ---- */
 
 struct last_moment {
 	struct smri_bind_wait wait;
 	struct gpuvm_queues *q;
-	bool sleeps;         /* until anything is over; else for one thing */
+	bool sleeps;         /* waits until any job is over; else for one thing */
 	bool waiting, comes; /* GUARD q->lock */
 	int result;
 };
@@ -437,13 +437,16 @@ static void *wait_to_the_last(void *arg)
 	return NULL;
 }
 
-/* Does somebody sleep for the lock that the caller holds? */
+/* Whether a thread sleeps waiting for the lock that the caller holds. */
 static bool is_wanted(const struct mt_lock *lock)
 {
 	return __atomic_load_n(&lock->word, __ATOMIC_RELAXED) & 0x80000000u;
 }
 
-/* The result, when a signal has ended the wait, and it @comes before the lock is to be had. */
+/*
+ * Interrupts a wait by a signal; the event @comes, or not, before the waiter gets the lock. Returns
+ * the result of the wait.
+ */
 static int interrupted_while_it_comes(struct gpuvm_queues *q, bool sleeps, bool comes)
 {
 	struct last_moment m = { .wait.over = has_come, .q = q, .sleeps = sleeps };
@@ -451,11 +454,11 @@ static int interrupted_while_it_comes(struct gpuvm_queues *q, bool sleeps, bool 
 
 	assert_int_equal(pthread_create(&thread, NULL, wait_to_the_last, &m), 0);
 	mt_lock_acquire(&q->lock);
-	while (!m.waiting || is_wanted(&q->lock)) { /* who had to sleep for it cannot know */
+	while (!m.waiting || is_wanted(&q->lock)) { /* one that slept for it cannot know */
 		mt_lock_release(&q->lock);
 		mt_lock_acquire(&q->lock);
 	}
-	/* Until it is awake, and waits for the lock. */
+	/* Until it is awake and waits for the lock. */
 	while (!is_wanted(&q->lock)) {
 		pthread_kill(thread, SIGUSR1);
 		usleep(200);
@@ -470,7 +473,7 @@ static int interrupted_while_it_comes(struct gpuvm_queues *q, bool sleeps, bool 
 	return m.result;
 }
 
-/* What has come has been taken for the one who waited, room below a bound say, and is his. */
+/* What has come (room below a bound, say) has been taken for the waiter and is the waiter's. */
 static void what_comes_with_a_signal_has_come(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -491,7 +494,7 @@ static void *map_both(void *q)
 	return submit(q, "map 10+10=A@0; map 30+10=B@0", NULL, NULL) ? q : NULL;
 }
 
-/* Whoever waits for one has none meanwhile: elsewhere they are taken in another order. */
+/* A thread that waits for one holds none meanwhile: elsewhere they are taken in another order. */
 static void nothing_is_held_while_one_is_waited_for(void **state)
 {
 	static const struct toy_config external = { .range = 0x1000, .external = true };
@@ -509,7 +512,7 @@ static void nothing_is_held_while_one_is_waited_for(void **state)
 		other = bt.toy.objs[!held].resv;
 		gpuvm_resv_lock(theirs);
 		assert_int_equal(pthread_create(&thread, NULL, map_both, q), 0);
-		/* Until somebody sleeps for it. */
+		/* Until a thread sleeps waiting for it. */
 		while (!(__atomic_load_n(&theirs->lock.word, __ATOMIC_RELAXED) & 0x80000000u))
 			usleep(100);
 		assert_true(gpuvm_resv_trylock(other));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What ends a child, and what of it counts as the library's doing. */
+/* What ends a child, and which of these ends count as the library's doing. */
 #include "support/child.h"
 
 #include "base/base.h"
@@ -14,7 +14,7 @@ static int fails_an_assertion(void *arg)
 	smr_assert_fail("this", "child.c", 1);
 }
 
-/* As sanitizers and malloc() do, whatever the library has said before. */
+/* As sanitizers and malloc() do, whatever the library has printed before. */
 static int aborts(void *arg)
 {
 	(void)arg;
@@ -36,7 +36,7 @@ static void only_assertions_count(void **state)
 	assert_false(child_aborts(does_nothing, NULL));
 }
 
-/* More than a pipe holds. */
+/* Writes more than a pipe holds. */
 static int says_much(void *arg)
 {
 	(void)arg;
@@ -71,7 +71,7 @@ static void signals_end_the_child(void **state)
 	for (unsigned int i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
 		int status;
 
-		/* AddressSanitizer may have been told to keep that one to itself, and aborts. */
+		/* AddressSanitizer may be told to handle that one itself, and aborts. */
 		if (SMR_ASAN && signals[i] == SIGILL)
 			continue;
 		status = child_status(gets_a_signal, &signals[i], said, sizeof(said));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A tree with a holder of credits beside its model, with an arena of its own, all of which can be
- * taken away: what the tests of credits on one thread stand on.
+ * The set-up for tests of credits on one thread: a tree with a holder of credits, its model, and an
+ * arena of its own whose nodes can all be taken away.
  */
 #ifndef TESTS_UNIT_CREDITS_BED_H
 #define TESTS_UNIT_CREDITS_BED_H
@@ -25,14 +25,14 @@ static const unsigned long sizes[] = { 0, 1, 2, 45, 900, 12000 };
 
 #define NR_SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
-/* A tree beside its model, with an arena of its own, all of which can be taken away. */
+/* A tree, its model and an arena of its own whose nodes can all be taken away. */
 struct bed {
 	struct maple_tree tree;
 	struct mt_mem *mem;
 	struct range_model model;
 	struct mt_credits c;
 	struct smr_nodes hoard;
-	bool held; /* the external lock */
+	bool held; /* the external lock is held */
 };
 
 static inline void bed_lock(struct bed *bed)
@@ -45,13 +45,13 @@ static inline void bed_unlock(struct bed *bed)
 	either_unlock(&bed->tree, &bed->held);
 }
 
-/* With an external lock it is held for what else takes the internal one. */
+/* Holds the external lock, if there is one, for calls that take the internal lock themselves. */
 static inline void bed_enter(struct bed *bed)
 {
 	bed->held = true;
 }
 
-/* Also what an emergency could use: from here on there are the pledged nodes, and no others. */
+/* Takes what an emergency could use, too: from here on there are only the pledged nodes. */
 static inline void take_all(struct bed *bed)
 {
 	hoard_all(bed->mem, &bed->hoard, GFP_ATOMIC);
@@ -94,7 +94,10 @@ static inline int credit_store(struct bed *bed, unsigned long first, unsigned lo
 	return err;
 }
 
-/* Store @i of some all over a tree of @n ranges: short and long ones, of entries and of NULL. */
+/*
+ * Store @i of a series that covers a tree of @n ranges: short and long ones, of entries and of
+ * NULL.
+ */
 struct spot {
 	unsigned long first, last;
 	void *entry;
@@ -108,7 +111,7 @@ static inline struct spot spot_of(unsigned long i, unsigned long n)
 			      i % 4 ? xa_mk_value(i) : NULL };
 }
 
-/* That store on a credit; in @txn the model has it only if it is there to @keep. */
+/* Does that store in @txn on a credit; only if it is to @keep, the model does it, too. */
 static inline void store_in_txn(struct bed *bed, struct mt_txn *txn, struct spot s, bool keep)
 {
 	assert_int_equal(mt_txn_store_credit(txn, s.first, s.last, s.entry, &bed->c), 0);
@@ -140,7 +143,7 @@ static inline void release(struct bed *bed, struct mt_credits *c)
 	bed->held = false;
 }
 
-/* Are there free nodes for all that is pledged and not lent? */
+/* Whether there are free nodes for all that is pledged and not lent. */
 static inline bool pledge_is_free(struct bed *bed)
 {
 	bool is;
@@ -212,7 +215,7 @@ static inline void bed_free(struct bed *bed)
 
 static inline void everywhere(void (*body)(struct bed *bed, unsigned long n))
 {
-	/* The tallest tree is compared with the model very often: too often for a slow build. */
+	/* The tallest tree is compared with the model very often: too slow for a slow build. */
 	unsigned long nr_sizes = env_scaled(100) < 50 ? NR_SIZES - 1 : NR_SIZES;
 	struct bed bed;
 
@@ -228,7 +231,10 @@ static inline void everywhere(void (*body)(struct bed *bed, unsigned long n))
 	}
 }
 
-/* In a child, on a tree with a few credits: does @body abort, as misuse has to in a debug build? */
+/*
+ * Returns true if @body aborts in a child, on a tree with a few credits, as misuse has to in a
+ * debug build.
+ */
 static inline bool is_caught(unsigned int flags, int (*body)(void *bed))
 {
 	struct bed bed;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* For tests under both kinds of lock: the tree's own, or a flag in the place of another. */
+/* For tests with both kinds of lock: the tree's own, or a flag in place of an external one. */
 #ifndef TESTS_UNIT_EITHER_LOCK_H
 #define TESTS_UNIT_EITHER_LOCK_H
 
 #include <samara/maple_tree.h>
 #include <stdbool.h>
 
-/* What mt_set_external_lock_check() asks of such a flag. */
+/* The check for mt_set_external_lock_check(). */
 static inline bool flag_is_set(void *held)
 {
 	return *(bool *)held;

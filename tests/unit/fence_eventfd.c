@@ -18,7 +18,7 @@ static bool readable(int fd)
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLIN);
 }
 
-/* The lowest free descriptor: the same before and after means that none has leaked. */
+/* Returns the lowest free descriptor: if it is the same before and after, none has leaked. */
 static int next_fd(void)
 {
 	int fd = open("/dev/null", O_RDONLY);
@@ -29,8 +29,8 @@ static int next_fd(void)
 }
 
 /*
- * What is read from @fd, by a duplicate, as the fence writes to one: qemu's emulation of machines
- * with another order of bytes turns them for what eventfd() returned alone.
+ * Reads from a duplicate of @fd, as the fence writes to one: when it emulates machines with another
+ * byte order, qemu swaps bytes only for the descriptor that eventfd() returned.
  */
 static uint64_t read_count(int fd)
 {
@@ -68,7 +68,7 @@ static void readable_once_signalled(void **state)
 	assert_false(readable(fd[0]));
 	fence_put(f);
 	for (int i = 0; i < FDS; i++) {
-		assert_true(i == 0 || readable(fd[i])); /* outlives the fence */
+		assert_true(i == 0 || readable(fd[i])); /* it outlives the fence */
 		close(fd[i]);
 	}
 	assert_int_equal(next_fd(), free_fd);
@@ -88,7 +88,7 @@ static void readable_if_signalled_already(void **state)
 	fence_put(f);
 }
 
-/* A closed descriptor's number may be another file's by then, which must not be written to. */
+/* By then the number of a closed descriptor may be another file's, which must not be written to. */
 static void closed_before(void **state)
 {
 	int free_fd = next_fd(), fd, ends[2];
@@ -118,7 +118,7 @@ static void cancelled_is_readable_too(void **state)
 	close(fd);
 }
 
-/* The caller has written to it, as much as goes in: signalling neither blocks nor fails. */
+/* The caller has filled the eventfd's count: signalling neither blocks nor fails. */
 static void full_already(void **state)
 {
 	struct fence *f = fence_create();
@@ -135,7 +135,7 @@ static void full_already(void **state)
 	fence_put(f);
 }
 
-/* No descriptor to be had, or one but not the second. */
+/* No descriptor is free, or one but not the second. */
 static void out_of_descriptors(void **state)
 {
 	struct fence *f = fence_create();
@@ -191,7 +191,7 @@ static void *signals_cancelled(void *tl)
 	return NULL;
 }
 
-/* Who is cancelled amid a signal has told everybody. */
+/* A thread cancelled while it signals still tells everybody. */
 static void cancelled_threads_signal_to_the_end(void **state)
 {
 	struct timeline *tl = timeline_create("cancelled", 0);

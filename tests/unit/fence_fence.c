@@ -97,7 +97,7 @@ static void an_error_is_a_negative_errno(void **state)
 		assert_int_equal(fence_signal_error(f, bad[i]), -EINVAL);
 	assert_false(fence_is_signaled(f));
 	assert_int_equal(fence_signal_error(f, -4095), 0);
-	assert_int_equal(fence_signal_error(f, 1), -EINVAL); /* looked at first */
+	assert_int_equal(fence_signal_error(f, 1), -EINVAL); /* the argument is checked first */
 	fence_put(f);
 	f = fence_create();
 	assert_int_equal(fence_signal_error(f, 0), 0);
@@ -143,7 +143,7 @@ static void too_late_for_a_callback(void **state)
 	assert_int_equal(ran, 0);
 }
 
-/* The first, the last, one between, the only one: the others stay in order. */
+/* Removes the first, the last, one in between and the only one: the others stay in order. */
 static void callbacks_can_be_removed(void **state)
 {
 	static const int kept[] = { 1, 3, 5, 6 };
@@ -252,7 +252,8 @@ static void signal_next(struct fence *f, struct fence_cb *cb)
 }
 
 /*
- * A ring of fences, each of which signals the next: the second time round it is signalled already.
+ * A ring of fences, each of which signals the next: when it comes round, the first is already
+ * signalled.
  */
 static void callbacks_may_signal_in_a_ring(void **state)
 {
@@ -274,7 +275,7 @@ static void callbacks_may_signal_in_a_ring(void **state)
 		fence_put(f[i]);
 }
 
-/* ---- Removing one that is running */
+/* ---- Removing a running callback */
 
 static struct {
 	int entered, left, go;
@@ -322,7 +323,7 @@ static void a_running_callback_is_waited_for(void **state)
 	while (!smr_load(&race.entered, RELAXED))
 		usleep(100);
 	assert_int_equal(pthread_create(&threads[1], NULL, remover, race.f), 0);
-	/* Meanwhile one that has not run yet can be removed, and the fence is signalled. */
+	/* Meanwhile a callback that has not run yet can be removed, and the fence is signalled. */
 	assert_true(fence_is_signaled(race.f));
 	assert_int_equal(fence_signal(race.f), -EALREADY);
 	assert_true(fence_remove_callback(race.f, &later.cb));
@@ -363,7 +364,7 @@ static void *in_section_elsewhere(void *unused)
 	return fence_in_signalling() ? &race : unused;
 }
 
-/* The internal build asserts that nothing is allocated or freed within. */
+/* The internal build asserts that nothing is allocated or freed within the section. */
 static void signalling_within_a_section(void **state)
 {
 	struct timeline *tl = timeline_create("section", 0);
@@ -376,7 +377,7 @@ static void signalling_within_a_section(void **state)
 	(void)state;
 	assert_true(fd >= 0);
 	fence_add_callback(f, &cb, look_at_section);
-	fence_put(g); /* now the timeline's is the last one */
+	fence_put(g); /* now the timeline holds the last reference */
 	fence_get(f);
 	fence_begin_signalling();
 	assert_int_equal(pthread_create(&thread, NULL, in_section_elsewhere, NULL), 0);

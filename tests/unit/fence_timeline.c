@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Timelines: values, the order of their fences, errors, and who keeps what alive. */
+/* Timelines: values, the order of their fences, errors, and what keeps what alive. */
 #include "base/atomic.h"
 #include "base/base.h"
 #include "fence/fence_internal.h"
@@ -38,7 +38,7 @@ static void note(struct fence *f, struct fence_cb *cb)
 		assert_true(timeline_value(r->tl) >= r->value);
 }
 
-/* A fence of @tl that nobody else keeps alive, noted when it is signalled. */
+/* Gets a fence that only @tl keeps alive, recorded when it is signalled. */
 static void owe(struct timeline *tl, struct record *r, uint64_t value)
 {
 	struct fence *f = timeline_fence(tl, value);
@@ -163,7 +163,7 @@ static void an_error_is_that_of_the_step(void **state)
 		assert_int_equal(errors[i], i == 5 ? -ECANCELED : i == 2 || i == 3 ? -EIO : 0);
 }
 
-/* A holder may signal it before its time; the timeline does not mind. */
+/* A holder may signal a fence before its time; the timeline does not mind. */
 static void signalled_by_somebody_else(void **state)
 {
 	struct timeline *tl = timeline_create("t", 0);
@@ -206,7 +206,7 @@ static void move_on(struct fence *f, struct fence_cb *cb)
 	note(f, cb);
 	if (r->value >= 6)
 		return;
-	/* Its own fences wait until the present one is through, then come in order. */
+	/* The fences of this call wait until the present one is through, then come in order. */
 	assert_int_equal(timeline_signal_error(busy, r->value + 3, -(int)r->value), 0);
 	assert_int_equal(timeline_value(busy), r->value + 3);
 	next = timeline_fence(busy, r->value + 3);
@@ -239,7 +239,9 @@ static void a_callback_may_move_its_timeline(void **state)
 	timeline_put(busy);
 }
 
-/* One of each place in the list, and what is left is in order; one that was signalled is let go. */
+/*
+ * Forgets a fence at each place in the list: the rest stays in order. A signalled one is only put.
+ */
 static void what_nobody_wants_is_forgotten(void **state)
 {
 	static const uint64_t forgotten[] = { 2, 0, 4, 1 };
@@ -270,7 +272,7 @@ static void what_nobody_wants_is_forgotten(void **state)
 	}
 }
 
-/* Where the newest was is known, until it is signalled or forgotten. */
+/* The newest fence's place is known until that is signalled or forgotten. */
 static void beside_one_that_is_far_ahead(void **state)
 {
 	static const uint64_t values[] = { 900, 5, 6, 6, 7, 3, 8, 4, 20, 21, 10, 30 };
@@ -295,14 +297,17 @@ static void beside_one_that_is_far_ahead(void **state)
 	timeline_put(tl);
 }
 
-/* ---- Polls: a fence that is asked for, looked at, and let go of */
+/* ---- Polls: a fence is got, looked at, and put */
 
 #define POLLS 2000
 #define LISTENERS 30
 #define FAR UINT64_C(1000000)
-#define SLACK 64 /* so many abandoned ones there may be in any case */
+#define SLACK 64 /* so many abandoned fences may remain in any case */
 
-/* How many are pending; they are in order, and where the timeline thinks they are. */
+/*
+ * Returns how many are pending; checks that they are in order, and where the timeline thinks they
+ * are.
+ */
 static unsigned long count_pending(struct timeline *tl)
 {
 	const struct fence *last = NULL;
@@ -382,7 +387,7 @@ static void polls_leave_little(void **state)
 	}
 }
 
-/* Fences that are held, have a callback, or an eventfd: each a third of the listeners. */
+/* A third of the listeners each: fences that are held, have a callback, or have an eventfd. */
 struct audience {
 	struct fence *f[LISTENERS];
 	struct record r[LISTENERS];
@@ -432,7 +437,7 @@ static void expect_heard(const struct audience *a)
 	}
 }
 
-/* Whoever listens stays, among whatever polls. */
+/* Listeners stay, however many polls there are. */
 static void polls_disturb_nobody(void **state)
 {
 	(void)state;
@@ -456,7 +461,7 @@ static void polls_disturb_nobody(void **state)
 	}
 }
 
-/* Nor does it matter how many have been pending once. */
+/* The same after many fences have been pending once. */
 static void polls_after_a_crowd(void **state)
 {
 	struct timeline *tl = timeline_create("t", 0);
@@ -498,7 +503,7 @@ static void keep_promise(struct fence *f, struct fence_cb *cb)
 	smr_add(&called, 1, RELAXED);
 }
 
-/* Nobody holds it; and the function is called, now or later. */
+/* Makes a fence that nobody holds; keep_promise() is called, now or later. */
 static void promise(uint64_t value, struct fence_cb *cb)
 {
 	struct fence *f = timeline_fence(shared, value);
@@ -562,7 +567,7 @@ static void every_poller_gets_its_answer(void **state)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	assert_int_equal(failures, 0);
 	assert_int_equal(called, POLLERS * rounds);
-	/* No more than a poll and a promise of each thread were wanted at one time. */
+	/* No more than one poll and one promise of each thread were wanted at a time. */
 	assert_true(count_pending(shared) <= SLACK + 4 * POLLERS);
 	timeline_put(shared);
 	for (int i = 0; i < POLLERS; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for one fence, any, all: answers, timeouts, interruptions. */
+/* Waiting for one fence, any or all: results, timeouts, interruptions. */
 #include "base/atomic.h"
 #include "base/park.h"
 #include "fence/fence_internal.h"
@@ -90,7 +90,7 @@ static void time_runs_out(void **state)
 	assert_int_equal(errno, ENOTTY);
 }
 
-/* Signalled with an error is signalled. */
+/* Signalled with an error counts as signalled. */
 static void without_need_to_sleep(void **state)
 {
 	unsigned int which;
@@ -109,7 +109,7 @@ static void without_need_to_sleep(void **state)
 
 /* ---- Sleeping until another thread signals */
 
-/* Asleep, or as good as: on the fence's own word, or with a callback on it. */
+/* Waits until a waiter sleeps or is about to: on the fence's own word, or with a callback on it. */
 static void await_waiter(struct fence *fence)
 {
 	for (;;) {
@@ -207,7 +207,7 @@ static void any_of_many(void **state)
 	assert_int_equal(w.which, 33);
 }
 
-/* The same fence several times over. */
+/* The same fence several times. */
 static void any_of_the_same(void **state)
 {
 	struct fence *same[] = { f[0], f[1], f[0], f[0] };
@@ -220,7 +220,7 @@ static void any_of_the_same(void **state)
 	assert_int_equal(which, 0);
 }
 
-/* None of the waits up to 16 fences asks for memory. */
+/* Waits need no memory, but for waits for any of more than 16 fences. */
 static void no_memory_needed(void **state)
 {
 	(void)state;
@@ -249,7 +249,7 @@ static void interrupted(int flags, enum how how, int64_t timeout)
 	assert_int_equal(sigaction(SIGUSR1, &action, &was), 0);
 	smr_store(&handled, 0, RELAXED);
 	start(&w, how, timeout);
-	/* Again and again: one that comes before it sleeps is none of the wait's business. */
+	/* Repeatedly: a signal that comes before the wait sleeps is not the wait's business. */
 	while (!smr_load(&w.done, RELAXED)) {
 		pthread_kill(w.thread, SIGUSR1);
 		usleep(500);

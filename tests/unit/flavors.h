@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What differs between the flavours for a thread that uses them: registering. */
+/* What differs between flavours for a thread that uses them: registering. */
 #ifndef TESTS_UNIT_FLAVORS_H
 #define TESTS_UNIT_FLAVORS_H
 
@@ -8,8 +8,7 @@
 static const enum mt_rcu_flavor all_flavors[] = { MT_RCU_BP, MT_RCU_MEMB, MT_RCU_MB, MT_RCU_QSBR };
 
 /*
- * liburcu's headers of several flavours do not go well together; this is all that is needed of
- * them.
+ * liburcu's headers of several flavours cannot be included together; these are all that is needed.
  */
 void urcu_memb_register_thread(void);
 void urcu_memb_unregister_thread(void);
