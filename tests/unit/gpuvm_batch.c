@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Steps that do something else than they are asked to, while what the steps before have done is
- * still gathered: that is stored first, then theirs is done, and in the end the VM is as if each
- * had been a change of its own.
+ * Steps that do something else than asked while the changes of earlier steps are still gathered:
+ * those are stored first, then this step's change is made, and in the end the VM is as if each had
+ * been a change of its own.
  */
 #include "support/cm.h"
 
@@ -42,14 +42,14 @@ static void expect_vm(const char *mappings)
 	assert_string_equal(text, mappings);
 }
 
-/* Steps are carried out by @fn alone. */
+/* Only @fn carries out steps. */
 static void step_by(void (*fn)(struct toy *toy, const struct gpuva_op *op))
 {
 	toy.watch = fn;
 	toy.apply = false;
 }
 
-/* What readers without the lock see at @addr. */
+/* Whether readers without the lock find something at @addr. */
 static bool is_mapped(uint64_t addr)
 {
 	return mtree_load(&toy.vm.tree, addr) != NULL;
@@ -57,10 +57,9 @@ static bool is_mapped(uint64_t addr)
 
 /* ---- Unmaps ---- */
 
-static struct gpuva
-	*far_off; /* found beforehand: to ask for it in a step changes what is gathered */
+static struct gpuva *far_off; /* found beforehand: a look-up in a step changes what is gathered */
 
-/* In the second step another mapping goes, far from the request, and then the one it is about. */
+/* In the second step removes another mapping, far from the request, and then the step's own. */
 static void unmap_another(struct toy *t, const struct gpuva_op *op)
 {
 	struct gpuva_op far = { .op = GPUVA_OP_UNMAP };
@@ -74,7 +73,7 @@ static void unmap_another(struct toy *t, const struct gpuva_op *op)
 	}
 	assert_int_equal(toy_apply(t, op), 0);
 	if (t->steps > 0)
-		assert_false(is_mapped(op->unmap.va->va.addr)); /* from then on at once */
+		assert_false(is_mapped(op->unmap.va->va.addr)); /* no longer gathered */
 }
 
 static void another_mapping_goes(void **state)
@@ -96,7 +95,7 @@ static void another_mapping_goes(void **state)
 	tear_down();
 }
 
-/* In the second step all objects that are still mapped are locked, and those alone. */
+/* In the second step all objects that are still mapped get locked, and no others. */
 static void lock_what_is_mapped(struct toy *t, const struct gpuva_op *op)
 {
 	struct gpuvm_exec exec = { .vm = &t->vm };
@@ -126,7 +125,7 @@ static void objects_are_locked_in_a_step(void **state)
 	tear_down();
 }
 
-/* In the second step there is a place where the first mappings were. */
+/* In the second step there is a hole where the first mappings were. */
 static void find_a_hole(struct toy *t, const struct gpuva_op *op)
 {
 	uint64_t addr = 77;
@@ -153,7 +152,7 @@ static void a_hole_amid_the_walk(void **state)
 
 /* ---- Remaps ---- */
 
-/* Keeps less than it might, so the remap is one of the driver's own. */
+/* Keeps less than it could, so the remap is one of the driver's own. */
 static void keep_less(struct toy *t, const struct gpuva_op *op)
 {
 	struct gpuva_op_map prev = *op->remap.prev;
@@ -182,7 +181,7 @@ static void a_remap_of_the_drivers_own(void **state)
 
 /* ---- Walks within walks ---- */
 
-static struct toy outside; /* whose step it is in which toy's walk begins */
+static struct toy outside; /* the toy in whose step @toy's walk begins */
 
 static void take_all_out_of_the_outer_vm(struct toy *t, const struct gpuva_op *op)
 {
@@ -200,7 +199,7 @@ static void walk_in_a_step(struct toy *t, const struct gpuva_op *op)
 	assert_int_equal(t->vm.refs, refs);
 }
 
-/* References to a VM are counted at the end of its own walk, whatever walks are in it. */
+/* References to a VM are counted at the end of its own walk, whatever walks it contains. */
 static void another_vm_takes_out_what_a_walk_put_in(void **state)
 {
 	struct toy_config config = { .range = 0x1000 };
@@ -226,7 +225,7 @@ static void another_vm_takes_out_what_a_walk_put_in(void **state)
 static struct gpuva rests[2];
 static char external_lock;
 
-/* What is gathered is stored before there are credits out, which would make it cost more. */
+/* Gathered changes are stored before credits are reserved, which would make that cost more. */
 static int reserve_after_a_remap(struct gpuva_op *op, void *vm)
 {
 	struct maple_tree *tree = &((struct gpuvm *)vm)->tree;
@@ -294,7 +293,7 @@ static void reserved_in_a_step(void **state)
 
 /* ---- Maps ---- */
 
-/* Maps what is wanted in two halves. */
+/* Maps the requested range in two halves. */
 static void map_halves(struct toy *t, const struct gpuva_op *op)
 {
 	struct gpuva_op half = *op;
@@ -327,7 +326,7 @@ static void a_map_in_halves(void **state)
 
 /* ---- Memory ---- */
 
-/* Cuts the middle one of @n mappings in a section, with one allocation after the other refused. */
+/* Cuts the middle one of @n mappings in a section, failing one allocation after another. */
 static void cut_one_of(unsigned long n)
 {
 	uint64_t mid = 8 * (n / 2);
@@ -366,8 +365,9 @@ static void cut_one_of(unsigned long n)
 }
 
 /*
- * What others have reserved and not begun is not for this walk, and grows with the tree: so it
- * does not gather, and each change is paid for in full before it is made.
+ * Credits that others have reserved and not begun are not for this walk, and what backs them grows
+ * with the tree: so the walk does not gather, and each change is paid for in full before it is
+ * made.
  */
 static void beside_what_is_reserved(void **state)
 {
@@ -376,7 +376,7 @@ static void beside_what_is_reserved(void **state)
 		cut_one_of(n);
 }
 
-/* Where a map stays within a leaf, the node that is taken before the first step is all it takes. */
+/* If a map stays within a leaf, it takes only the node taken before the first step. */
 static void a_map_takes_one_node(void **state)
 {
 	struct mt_mem *mem = mt_mem_create(MT_CHUNK_SIZE, NULL);
@@ -403,7 +403,7 @@ static void a_map_takes_one_node(void **state)
 
 /* ---- No memory midway ---- */
 
-/* Unmaps need none: each mapping that they gathered is a marker then, beside one that was there. */
+/* Unmaps need none: the gathered mappings become markers, beside one that was there. */
 static void unmaps_run_dry(void **state)
 {
 	uint64_t at = 0x20;
@@ -421,7 +421,7 @@ static void unmaps_run_dry(void **state)
 	}
 	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 0x10, at), 0);
 	memfault_ok();
-	/* The first, the one from before, and the last. */
+	/* The first mapping's, the one from before, and the last mapping's. */
 	assert_int_equal(toy.vm.markers, 3);
 	assert_true(toy_markers_counted(&toy.vm));
 	assert_true(gpuvm_interval_empty(&toy.vm, 0x10, at));
@@ -431,7 +431,7 @@ static void unmaps_run_dry(void **state)
 	tear_down();
 }
 
-/* What the steps before have done is there for whoever looks, and what comes in its place stays. */
+/* A look-up sees what earlier steps did, and what is inserted in its place stays. */
 static void fill_what_went(struct toy *t, const struct gpuva_op *op)
 {
 	assert_int_equal(toy_apply(t, op), 0);
@@ -460,7 +460,7 @@ static void dry_amid_the_walk(void **state)
 	tear_down();
 }
 
-/* The map does not get its memory: what was unmapped for it is, from then on. */
+/* The map gets no memory; what was unmapped for it stays unmapped. */
 static void map_without_memory(struct toy *t, const struct gpuva_op *op)
 {
 	struct gpuva *va;
@@ -503,7 +503,7 @@ static void a_map_runs_dry(void **state)
 	}
 }
 
-/* A remap may wait for memory, but not in a section; where there is none nothing is cut. */
+/* A remap may wait for memory, but not in a section; without memory nothing is cut. */
 static void a_remap_runs_dry(void **state)
 {
 	(void)state;

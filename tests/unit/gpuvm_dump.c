@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* VMs in print: the reserved region, and what is said of mappings of each sort. */
+/* Dumps of VMs: the reserved region, and what is printed of each sort of mapping. */
 #include "support/cm.h"
 
 #include "support/gpuvm_toy.h"

@@ -38,7 +38,9 @@ static void until_waited_for(struct fence *f)
 		sched_yield();
 }
 
-/* They move up while somebody waits, and more come: he waits for those behind and those before. */
+/*
+ * Fences move up while a thread waits, and more come: it waits for those behind and those before.
+ */
 static void waited_for_in_any_order(void **state)
 {
 	static const unsigned int order[] = { 0, 1, 3, 2 };
@@ -109,7 +111,7 @@ static void fences(void **state)
 	fence_signal(f[4]);
 	assert_int_equal(gpuvm_resv_wait(&resv, GPUVM_USAGE_READ, 0), 0);
 	assert_int_equal(gpuvm_resv_wait(&resv, GPUVM_USAGE_BOOKKEEP, 0), -ETIMEDOUT);
-	/* Those signalled make room. */
+	/* Signalled fences make room. */
 	assert_true(gpuvm_resv_trylock(&resv));
 	memfault_none();
 	assert_int_equal(gpuvm_resv_reserve(&resv, 4), 0);
@@ -121,7 +123,7 @@ static void fences(void **state)
 		fence_put(f[i]);
 }
 
-/* Room to spare is only wished for. */
+/* Room to spare is optional. */
 static void the_last_slots_need_no_memory(void **state)
 {
 	struct fence *f = fence_create();
@@ -143,7 +145,7 @@ static void the_last_slots_need_no_memory(void **state)
 	fence_put(f);
 }
 
-/* Of fences that take turns there is always one to wait for. */
+/* Fences that take turns: there is always one to wait for. */
 struct turns {
 	struct gpuvm_resv resv;
 	struct fence *f;
@@ -179,8 +181,8 @@ static void *wait_for_turns(void *arg)
 }
 
 /*
- * The time is for all of them together. Where each one had it, the wait would go on for as long as
- * more of them come, and find that none is left.
+ * The timeout covers all fences together. If each had its own, the wait would go on as long as new
+ * ones come, and then find none left.
  */
 static void many_fences_share_a_timeout(void **state)
 {
@@ -224,7 +226,7 @@ static void set_up_mapped(void)
 	gpuvm_unlock(&toy.vm);
 }
 
-/* The VM and its two external objects, with two slots each. */
+/* Locks the VM and its two external objects, with two slots each. */
 static void transactions(void **state)
 {
 	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 2 };
@@ -259,7 +261,7 @@ static void transactions(void **state)
 	assert_true(toy_destroy(&toy));
 }
 
-/* More than fit at first; twice the same. */
+/* More objects than fit at first; then one twice. */
 static void objects_named(void **state)
 {
 	struct gpuvm_exec exec = { .vm = &toy.vm, .num_fences = 2 };
@@ -338,7 +340,7 @@ static void expect_free(const struct gpuvm_object *objs, unsigned int nr)
 	}
 }
 
-/* What is locked is remembered in an array that grows; where it cannot, all is let go of. */
+/* Locked objects are kept in an array that grows; if it cannot, all are unlocked. */
 static void as_many_as_one_likes(void **state)
 {
 	struct gpuvm_exec exec = { .vm = &toy.vm };
@@ -374,7 +376,7 @@ static void as_many_as_one_likes(void **state)
 	assert_true(toy_destroy(&toy));
 }
 
-/* As if as many were locked as can be counted: there is no room for one more. */
+/* Pretends that as many are locked as can be counted: there is no room for one more. */
 static void no_more_than_can_be_counted(void **state)
 {
 	struct gpuvm_exec exec = { .vm = &toy.vm };
@@ -395,7 +397,7 @@ static void no_more_than_can_be_counted(void **state)
 
 static unsigned int gone, gone_locked;
 
-/* What is freed may take any lock: those of the transaction, too. */
+/* A destructor may take any lock, those of the transaction, too. */
 static void count_gone(struct gpuvm_object *obj)
 {
 	(void)obj;
@@ -525,9 +527,9 @@ static void opposite_orders(void **state)
 	assert_true(toy_destroy(&other));
 }
 
-/* ---- What was waited for, and is not asked for again ---- */
+/* ---- An object that was waited for and is not asked for again ---- */
 
-/* Its last reference is that of the transaction, and with the VM locked it must not go. */
+/* The transaction holds its last reference, which must not be dropped while the VM is locked. */
 static struct gpuvm_object lost;
 static struct gpuvm_bo *lost_pair; /* or NULL: extra.fn asks for it */
 static unsigned int lost_gone;
@@ -542,8 +544,8 @@ static void lost_free(struct gpuvm_object *obj)
 }
 
 /*
- * Has the lock until somebody waits for it, to whom the reference counted tells. Nobody asks for
- * the object after that.
+ * Holds the object's lock until a thread waits for it, which shows as one more reference. After
+ * that nothing asks for the object.
  */
 static void *take_away(void *unused)
 {
@@ -601,7 +603,7 @@ static void lost_is_let_go_of(unsigned int flags, bool listed)
 	sem_wait(&lost_taken);
 	assert_int_equal(gpuvm_exec_lock(&exec), 0);
 	pthread_join(thread, NULL);
-	/* The VM alone is locked, so that every lock has its slot. */
+	/* Only the VM is locked, so that every lock has its slot. */
 	assert_int_equal(exec.nr, 1);
 	assert_true(gpuvm_resv_held(&toy.vm));
 	assert_false(gpuvm_resv_is_held(lost.resv));
@@ -648,7 +650,7 @@ static void *wait_for_lock(void *unused)
 	return NULL;
 }
 
-/* Of a thread that waits for @contended, with nothing else locked, and keeps nothing. */
+/* Interrupts a thread that waits for @contended with nothing else locked; it keeps no lock. */
 static void interrupts(struct gpuvm_object *contended)
 {
 	struct sigaction action = { .sa_handler = nothing }, before;
@@ -658,7 +660,7 @@ static void interrupts(struct gpuvm_object *contended)
 	interrupted = 1;
 	gpuvm_resv_lock(contended->resv);
 	pthread_create(&thread, NULL, wait_for_lock, NULL);
-	/* Until one arrives while it waits. */
+	/* Until a signal arrives while it waits. */
 	while (__atomic_load_n(&interrupted, __ATOMIC_RELAXED) == 1) {
 		usleep(1000);
 		pthread_kill(thread, SIGUSR1);
@@ -678,8 +680,8 @@ static void signals(void **state)
 {
 	(void)state;
 	set_up();
-	interrupts(&toy.r_obj);   /* the first, which is waited for at once */
-	interrupts(&toy.objs[0]); /* the second, and the last: contended */
+	interrupts(&toy.r_obj);   /* the first, waited for at once */
+	interrupts(&toy.objs[0]); /* the second and the last: contended */
 	interrupts(&toy.objs[2]);
 	assert_true(toy_destroy(&toy));
 }

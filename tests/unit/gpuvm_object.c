@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pairs: how many there are, who counts them, what they are linked to, and the lists of external
+ * Pairs: how many there are, what counts them, what is linked to them, and the lists of external
  * and evicted ones.
  */
 #include "support/child.h"
@@ -59,7 +59,7 @@ static void one_pair(void **state)
 	assert_true(toy_destroy(&toy));
 }
 
-/* ---- Another thread comes between: made by hand ---- */
+/* ---- Another thread comes first: simulated ---- */
 
 static struct gpuvm_bo *first_there;
 static unsigned int pairs_allocated;
@@ -76,7 +76,7 @@ static void free_allocated(struct gpuvm_bo *vm_bo)
 	free(vm_bo);
 }
 
-/* A pair made in vain is on no list, so whoever puts it need not hold what protects the lists. */
+/* A pair allocated in vain is on no list, so it can be put without what protects the lists. */
 static void spare_pairs(void **state)
 {
 	static struct gpuvm_ops racing;
@@ -96,7 +96,7 @@ static void spare_pairs(void **state)
 		assert_int_equal(pair->refs, 2);
 		assert_int_equal(toy.vm.refs, 2);
 		assert_int_equal(toy.objs[0].refs, 2);
-		/* Neither has it been listed. */
+		/* The spare pair has not been listed either. */
 		assert_false(gpuvm_bo_put(pair));
 		assert_true(gpuvm_bo_put(pair));
 		assert_true(toy_destroy(&toy));
@@ -116,7 +116,7 @@ static struct gpuvm_bo *alloc_pair(void)
 	return malloc(sizeof(struct gpuvm_bo));
 }
 
-/* Whoever reads may have found it by a mapping. */
+/* A reader may have found the pair through a mapping. */
 static void pairs_outlive_readers(void **state)
 {
 	static struct gpuvm_ops counting;
@@ -158,7 +158,7 @@ static void links(void **state)
 		gpuva_link(va[i], pair);
 		assert_ptr_equal(va[i]->vm_bo, pair);
 	}
-	/* In the order of linking, and one may be unlinked on the way. */
+	/* In the order of linking; one may be unlinked during the walk. */
 	gpuvm_bo_for_each_va_safe(at, next, pair)
 	{
 		assert_ptr_equal(at, va[n++]);
@@ -174,7 +174,7 @@ static void links(void **state)
 	gpuvm_bo_put(pair);
 	gpuvm_object_lock(obj);
 	assert_ptr_equal(gpuva_unlink_defer(va[0]), pair);
-	/* The lock is let go of while the pair dies, and held again. */
+	/* The lock is dropped while the pair dies, and held again. */
 	gpuvm_object_unlock(obj);
 	assert_false(gpuvm_bo_put(pair));
 	gpuvm_object_lock(obj);
@@ -182,7 +182,7 @@ static void links(void **state)
 	assert_true(mt_lock_held(&obj->lock));
 	assert_int_equal(obj->refs, 1);
 	gpuvm_object_unlock(obj);
-	/* Without an object there is nothing to link. */
+	/* A mapping without an object has nothing to link. */
 	gpuva_init(va[0], 0, 1, NULL, 0);
 	gpuva_link(va[0], NULL);
 	gpuva_unlink(va[0]);
@@ -238,7 +238,7 @@ static int validate(struct gpuvm_bo *vm_bo, struct gpuvm_exec *exec)
 	return 0;
 }
 
-/* Three pairs, of which the first ones are local; all locks held. */
+/* Three pairs, the first ones local; all locks held. */
 static struct gpuvm_exec exec;
 static struct gpuvm_bo *pairs[3];
 static struct gpuvm_ops ops;
@@ -296,7 +296,7 @@ static void validate_stops_and_goes_on(unsigned int flags)
 	assert_int_equal(on_list(&toy.vm.evict.list), 2);
 	fail_at = -1;
 	leave_evicted = true;
-	/* Not cleared: stays, in the same order. */
+	/* Pairs still evicted stay, in the same order. */
 	assert_int_equal(gpuvm_validate(&toy.vm, &exec), 0);
 	assert_int_equal(on_list(&toy.vm.evict.list), 2);
 	leave_evicted = false;
@@ -310,7 +310,10 @@ static void validate_stops_and_goes_on(unsigned int flags)
 	tear_down_pairs();
 }
 
-/* Are @first, @second and @third (or NULL) on the list of evicted pairs, and in this order? */
+/*
+ * Expects @first, @second and @third, up to the first NULL, on the list of evicted pairs in this
+ * order.
+ */
 static void expect_evicted(struct gpuvm_bo *first, struct gpuvm_bo *second, struct gpuvm_bo *third)
 {
 	struct gpuvm_bo *expected[] = { first, second, third };
@@ -324,7 +327,7 @@ static void expect_evicted(struct gpuvm_bo *first, struct gpuvm_bo *second, stru
 	assert_ptr_equal(link->next, &toy.vm.evict.list);
 }
 
-/* An error leaves those before it, the one it is about and those behind it where they were. */
+/* An error leaves the pairs before it, the failing one and those behind it where they were. */
 static void validate_keeps_the_order(unsigned int flags)
 {
 	set_up_pairs(flags);
@@ -348,7 +351,7 @@ static void failed_validation(void **state)
 	validate_keeps_the_order(GPUVM_RESV_PROTECTED);
 }
 
-/* Makes all resident at once. A walk that comes back to what has left the list never ends. */
+/* Makes all resident at once. A walk that returned to a pair that left the list would never end. */
 static int validate_all(struct gpuvm_bo *vm_bo, struct gpuvm_exec *transaction)
 {
 	(void)vm_bo;
@@ -377,7 +380,7 @@ static void others_made_resident(void **state)
 	}
 }
 
-/* The first time it drops the pair that it is about, and the next on the list. */
+/* The first call drops its own pair and the next on the list. */
 static int validate_and_put(struct gpuvm_bo *vm_bo, struct gpuvm_exec *transaction)
 {
 	(void)transaction;
@@ -417,7 +420,10 @@ static int validate_locked(void *locked)
 	return gpuvm_validate(&toy.vm, &exec) != 0;
 }
 
-/* In particular not all that is evicted for what came unlocked. */
+/*
+ * Validating an unlocked VM is caught: its evicted pairs are not passed over as pairs that came
+ * unlocked.
+ */
 static void validating_an_unlocked_vm_is_caught(void **state)
 {
 	(void)state;
@@ -448,7 +454,7 @@ static void evict_protected(void **state)
 	(void)state;
 	set_up_pairs(GPUVM_RESV_PROTECTED);
 	evict_all(true);
-	/* External ones join when the VM is next locked, and leave when it is validated. */
+	/* External pairs join when the VM is next locked, and leave when it is validated. */
 	assert_int_equal(on_list(&toy.vm.evict.list), 1);
 	assert_int_equal(gpuvm_exec_lock(&exec), 0);
 	assert_int_equal(on_list(&toy.vm.evict.list), 3);
@@ -461,7 +467,7 @@ static void evict_protected(void **state)
 	tear_down_pairs();
 }
 
-/* One of the external ones cannot be had: then none is, and none has joined the evicted. */
+/* One of the external objects cannot be locked: then none is, and none has joined the evicted. */
 static void locking_stops_protected(void **state)
 {
 	(void)state;
@@ -495,8 +501,8 @@ static void validate_protected(void **state)
 }
 
 /*
- * A pair whose last reference is gone stays on the lists until whoever dropped it has got to them.
- * Who locks the VM at this moment passes it over. (The moment is made by hand.)
+ * A pair whose last reference is gone stays on the lists until the thread that dropped it removes
+ * it. Locking the VM at this moment skips the pair. (The moment is simulated.)
  */
 static void dying_pairs_are_passed_over(void **state)
 {
@@ -505,7 +511,7 @@ static void dying_pairs_are_passed_over(void **state)
 	evict_all(true);
 	pairs[1]->refs = 0;
 	assert_int_equal(gpuvm_exec_lock(&exec), 0);
-	assert_int_equal(exec.nr, 2); /* the VM with the first, and the third */
+	assert_int_equal(exec.nr, 2); /* the VM with the first; the third */
 	assert_false(gpuvm_resv_is_held(toy.objs[1].resv));
 	assert_true(gpuvm_resv_is_held(toy.objs[2].resv));
 	assert_int_equal(gpuvm_exec_validate(&exec), 0);
@@ -531,7 +537,7 @@ static void *bring_another(void *unused)
 	return vm_bo;
 }
 
-/* One that nobody has locked, for it came later. */
+/* A pair that is not locked, because it came later. */
 static void unlocked_pairs_are_passed_over(void **state)
 {
 	pthread_t other;
@@ -556,7 +562,7 @@ static void unlocked_pairs_are_passed_over(void **state)
 	tear_down_pairs();
 }
 
-/* With queues what was linked before the pair moved on is gone, for every look-up. */
+/* With queues, mappings linked before the pair moved on are gone for every look-up. */
 static void hiding(void **state)
 {
 	struct gpuvm_bo *pair;
@@ -593,7 +599,7 @@ static void hiding(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		/* First: it forks, and there is no other thread yet. */
+		/* First: it forks, and there are no other threads yet. */
 		cmocka_unit_test(validating_an_unlocked_vm_is_caught),
 		cmocka_unit_test(one_pair),
 		cmocka_unit_test(spare_pairs),

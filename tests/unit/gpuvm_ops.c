@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lists of operations: walking them, a user's own operations and pairs, and every allocation that
- * may fail.
+ * Lists of operations: walking them, a user's own operations and pairs, and the failure of each
+ * allocation.
  */
 #include "support/cm.h"
 
@@ -186,15 +186,12 @@ static void own_operations_and_pairs(void **state)
 		assert_int_equal(live_ops, 0);
 	}
 	tear_down();
-	/* Pairs are given back after a grace period, when the VM may be gone. */
+	/* Pairs are freed after a grace period, when the VM may be gone. */
 	while (__atomic_load_n(&live_pairs, __ATOMIC_ACQUIRE) > 0)
 		;
 }
 
-/*
- * Object A's two mappings, of which the first is linked, or unlinked, at the @at-th request for
- * memory.
- */
+/* Object A's two mappings; the first is linked, or unlinked, at the @at-th request for memory. */
 static struct {
 	struct gpuva *va[2];
 	struct gpuvm_bo *pair;
@@ -226,7 +223,7 @@ static void sections_take_the_objects_lock(void)
 	smr_section_leave();
 }
 
-/* The checker reports what is freed. */
+/* The lock checker reports what is freed under the lock. */
 static void a_pairs_list_is_allocated_without_its_lock(void **state)
 {
 	struct gpuva_ops *list;
@@ -265,7 +262,7 @@ static void a_pairs_list_is_allocated_without_its_lock(void **state)
 	tear_down();
 }
 
-/* Of a list, where each operation is a change of its own. */
+/* With a list, each operation is a change of its own. */
 static void a_remap_without_memory(void **state)
 {
 	const char *before = "[10+10=A@0 20+10=B@0 30+10=A@20]";
@@ -279,7 +276,7 @@ static void a_remap_without_memory(void **state)
 	assert_non_null(list);
 	for (unsigned int i = 0; i < 2; i++) {
 		unsigned int refs = toy.vm.refs;
-		bool in_section = i > 0; /* where memory is not waited for */
+		bool in_section = i > 0; /* no waiting for memory there */
 
 		if (in_section) {
 			memfault_nowait();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* VMs: what they accept at their beginning, whom they count, and memory for changes. */
+/* VMs: what they accept at creation, what they count, and memory for changes. */
 #include "support/child.h"
 #include "support/cm.h"
 
@@ -60,7 +60,7 @@ static void init_refuses(void **state)
 	gpuvm_object_put(NULL);
 }
 
-/* A VM with its r_obj beside it, to which it has the only reference. */
+/* A VM and its r_obj, to which the VM has the only reference. */
 struct both {
 	struct gpuvm vm;
 	struct gpuvm_object r_obj;
@@ -187,7 +187,10 @@ static void counts(void **state)
 	(void)state;
 	set_up(&(struct toy_config){ .range = 0x1000 });
 	assert_int_equal(toy_insert(&toy, 0, 8, 0, 0), 0);
-	/* Its creator, the mapping, and the pair; the pair of the object. */
+	/*
+	 * References to the VM: its creator's, the mapping's and the pair's; to the object: one
+	 * more for the pair.
+	 */
 	assert_int_equal(toy.vm.refs, 3);
 	assert_int_equal(toy.objs[0].refs, 2);
 	assert_int_equal(toy.vm.nr_vas, 1);
@@ -196,7 +199,7 @@ static void counts(void **state)
 	assert_int_equal(toy_insert(&toy, 8, 8, 0, 8), 0);
 	assert_int_equal(va->vm_bo->refs, 2);
 	assert_int_equal(toy.vm.refs, 4);
-	/* Cut in two: one mapping more, no pair. */
+	/* Cut in two: one more mapping, no new pair. */
 	assert_int_equal(gpuvm_sm_unmap(&toy.vm, &toy, 2, 2), 0);
 	assert_int_equal(toy.vm.refs, 5);
 	assert_int_equal(gpuvm_find(&toy.vm, 0)->vm_bo->refs, 3);
@@ -239,7 +242,7 @@ static void failed_insert_changes_nothing(void **state)
 	smr_section_leave();
 	assert_null(va->vm);
 	assert_int_equal(toy.vm.refs, 1);
-	/* Outside a section memory is waited for, with the lock kept. */
+	/* Outside a section the insert waits for memory, with the lock kept. */
 	memfault_on_unlock(NULL, NULL);
 	assert_int_equal(gpuva_insert(&toy.vm, va), 0);
 	memfault_ok();
@@ -304,14 +307,14 @@ static void removal_without_memory(void **state)
 		toy_bury(&toy, va);
 	}
 	smr_section_leave();
-	/* Every fourth: beside a gap in as many pieces as may be. */
+	/* Every fourth one, beside a gap in as many pieces as possible. */
 	assert_int_equal(toy.vm.markers, 0x1c);
 	assert_true(gpuvm_interval_empty(&toy.vm, 0x10, 0xe0));
 	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0xe0, 0, 0, 0x100, GPUVM_HOLE_LOW), 0);
 	assert_int_equal(addr, 0x10);
 	assert_int_equal(gpuvm_sweep(&toy.vm), -ENOMEM);
 	memfault_ok();
-	/* One goes with a change over it, the others when they are swept. */
+	/* One is removed by a change over it, the others when they are swept. */
 	assert_true(toy_markers_counted(&toy.vm));
 	assert_int_equal(toy_insert(&toy, 0x11, 2, 1, 0), 0);
 	assert_true(toy_markers_counted(&toy.vm));
@@ -336,7 +339,7 @@ static void reserve(void **state)
 	assert_int_equal(gpuvm_reserve(&toy.vm, 0), 0);
 	assert_int_equal(gpuvm_reserve(&toy.vm, 4), 0);
 	assert_int_equal(gpuvm_reserved(&toy.vm), 4);
-	/* What is not begun is left alone. */
+	/* Credits that are not begun are not used. */
 	gpuvm_lock(&toy.vm);
 	assert_int_equal(toy_insert(&toy, 0, 16, -1, 0), 0);
 	assert_int_equal(gpuvm_reserved(&toy.vm), 4);
@@ -382,7 +385,7 @@ static void holes(void **state)
 	tear_down();
 }
 
-/* A gap may be large enough, but for the alignment: the search goes on, up or down. */
+/* A gap may be large enough but for the alignment: the search goes on, up or down. */
 static void holes_that_are_aligned(void **state)
 {
 	static const struct {
@@ -392,20 +395,20 @@ static void holes_that_are_aligned(void **state)
 	} want[] = {
 		{ 0x30, 0x40, 0x48, 0x100, GPUVM_HOLE_LOW, 0xc0 },
 		{ 0x20, 0x40, 0x00, 0xc0, GPUVM_HOLE_HIGH, 0x40 },
-		/* No gap has one. */
+		/* No gap has an aligned hole. */
 		{ 0x40, 0x80, 0x00, 0x100, GPUVM_HOLE_LOW, 0 },
 		{ 0x40, 0x80, 0x00, 0x100, GPUVM_HOLE_HIGH, 0 },
-		/* Too little is left behind, or before, the one that had none. */
+		/* Too little is left behind, or before, the last gap without one. */
 		{ 0x40, 0x80, 0x00, 0xa0, GPUVM_HOLE_LOW, 0 },
 		{ 0x40, 0x80, 0x60, 0x100, GPUVM_HOLE_HIGH, 0 },
-		/* The limits lie outside, or leave less than is wanted. */
+		/* The limits lie outside, or leave less than the size. */
 		{ 0x10, 0, 0x200, 0x100, GPUVM_HOLE_LOW, 0 },
 		{ 0x10, 0, 0, 0, GPUVM_HOLE_LOW, 0 },
 		{ 0x10, 0, 0x20, 0x2f, GPUVM_HOLE_HIGH, 0 },
-		/* Or just that. */
+		/* Just the size. */
 		{ 0x10, 0, 0x20, 0x30, GPUVM_HOLE_LOW, 0x20 },
 		{ 0x10, 0, 0x20, 0x30, GPUVM_HOLE_HIGH, 0x20 },
-		/* A single unit is wanted, and a gap has none. */
+		/* A hole of one unit, and a gap without an aligned one. */
 		{ 1, 0x20, 0x61, 0x100, GPUVM_HOLE_LOW, 0xa0 },
 		{ 1, 0x20, 0x10, 0xa0, GPUVM_HOLE_HIGH, 0x60 },
 	};
@@ -424,7 +427,7 @@ static void holes_that_are_aligned(void **state)
 	tear_down();
 }
 
-/* Gaps that are passed over because no multiple is in them, to where numbers end. */
+/* Gaps without a multiple of the alignment are passed over, up to the end of the numbers. */
 static void holes_at_rare_multiples(void **state)
 {
 	const uint64_t half = UINT64_C(1) << 63;
@@ -438,7 +441,7 @@ static void holes_at_rare_multiples(void **state)
 		{ 4, 0x100, 0, half, GPUVM_HOLE_LOW, 0x400 },
 		{ 8, 8, 0x20, 0x400, GPUVM_HOLE_LOW, 0x28 },
 		{ 0xc, 4, 0, 0x400, GPUVM_HOLE_HIGH, 0x204 },
-		/* There is no multiple any more, and none yet. */
+		/* No multiple is left above, or below. */
 		{ 4, half, 1, UINT64_MAX, GPUVM_HOLE_LOW, 0 },
 		{ 0x10, 0x20, 0, 0x20, GPUVM_HOLE_HIGH, 0 },
 	};
@@ -460,7 +463,7 @@ static void holes_at_rare_multiples(void **state)
 	tear_down();
 }
 
-/* Where there is no memory to sweep markers, they are looked through, as far as the limits go. */
+/* Without memory to sweep them, markers are looked through, as far as the limits go. */
 static void holes_beside_markers(void **state)
 {
 	uint64_t addr = 77, i;
@@ -496,7 +499,7 @@ static void holes_beside_markers(void **state)
 			 -ENOSPC);
 	assert_int_equal(toy.vm.markers, 1);
 	memfault_ok();
-	/* Beside queues there is no asking for memory. */
+	/* A VM with queues does not ask for memory. */
 	toy.vm.queues = (struct gpuvm_queues *)&toy;
 	assert_int_equal(gpuvm_find_hole(&toy.vm, &addr, 0x71, 0, 0, 0x100, GPUVM_HOLE_LOW), 0);
 	assert_int_equal(addr, 0x80);
@@ -507,7 +510,7 @@ static void holes_beside_markers(void **state)
 	tear_down();
 }
 
-/* A mapping comes over a marker and what lies behind it, right after a look-up has passed that. */
+/* Maps over a marker and what lies behind it, right after a look-up has passed that. */
 static void map_over(enum smr_hook_point point, void *at)
 {
 	uint64_t addr = *(const uint64_t *)at;
@@ -533,7 +536,7 @@ static void nothing_new_is_passed_over(void **state)
 	set_up(&(struct toy_config){ .range = 0x1000 });
 	for (uint64_t i = 0; i < 0x1000; i += 8)
 		assert_int_equal(toy_insert(&toy, i, 8, -1, 0), 0);
-	/* As if it could not be taken out for want of memory. */
+	/* As if it could not be removed for want of memory. */
 	va = gpuvm_find(&toy.vm, at);
 	smr_gpuvm_leave_marker(&toy.vm, at, at + 7);
 	smr_gpuvm_count(&toy.vm, 0, 1);
@@ -587,7 +590,7 @@ static int make_mistake(void *arg)
 	return 0;
 }
 
-/* Where bind queues drive the VM nobody else changes it. */
+/* If bind queues drive the VM, nothing else may change it. */
 static void changes_beside_queues_are_caught(void **state)
 {
 	static void (*const change[])(void) = { insert_some, remove_some, map_some, unmap_some };
@@ -595,7 +598,7 @@ static void changes_beside_queues_are_caught(void **state)
 	(void)state;
 	set_up(&(struct toy_config){ .range = 0x1000 });
 	assert_int_equal(gpuvm_sm_map(&toy.vm, &toy, 0x40, 0x10, NULL, 0), 0);
-	gpuvm_unlock(&toy.vm); /* a child is somebody else */
+	gpuvm_unlock(&toy.vm); /* a child is another thread */
 	for (unsigned int i = 0; i < ARRAY_SIZE(change); i++) {
 		assert_true(child_aborts(make_mistake, &(struct mistake){ change[i], true }));
 		assert_false(child_aborts(make_mistake, &(struct mistake){ change[i], false }));

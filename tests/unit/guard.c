@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The guard that tests rely on sees what it should, and changes nothing. */
+/* The guard that tests rely on sees what it should and changes nothing. */
 #include "support/cm.h"
 #include "support/guard.h"
 
@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* So that the compiler leaves the calls where they are. */
+/* Keeps the compiler from removing the calls. */
 static void *volatile got;
 
 static void ask_for_memory(void)
@@ -98,7 +98,7 @@ static void sees_system_calls(void **state)
 	assert_string_equal(guard_first_fault(), "system call 110");
 	assert_int_equal(w.outside, getppid());
 	assert_int_equal(w.within, getppid());
-	/* What the thread says of other signals holds. */
+	/* The thread's mask of other signals is kept. */
 	assert_true(sigismember(&w.mask, SIGUSR1));
 	assert_false(sigismember(&w.mask, SIGSYS));
 }

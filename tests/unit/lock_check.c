@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker of the locking rules: each rule about locks is broken, and reported with both stacks;
- * and its nearest correct neighbour is not.
+ * The checker of the locking rules: each broken rule about locks is reported with both stacks; the
+ * nearest correct case is not.
  */
 #include "reported.h"
 
@@ -51,7 +51,7 @@ static void order_of_four(void **state)
 	expect(LOCKCHECK_LOCK_ORDER, "takes_again", "takes_again");
 }
 
-/* There are more ways from the first to the last than classes. */
+/* There are more paths from the first to the last than classes. */
 static void order_of_many(void **state)
 {
 	static struct lockcheck_class class[] = {
@@ -72,7 +72,7 @@ static void order_of_many(void **state)
 }
 
 /*
- * Who only tries holds nobody up; but what it then waits for is waited for under the lock it got.
+ * A try-lock blocks nothing; but a lock waited for afterwards is waited for under the lock it got.
  */
 static void order_of_tries(void **state)
 {
@@ -90,7 +90,7 @@ static void order_of_tries(void **state)
 	expect(LOCKCHECK_LOCK_ORDER, "takes_again", "takes_again");
 }
 
-/* The library's own locks, too. */
+/* The same with the library's own locks. */
 static void two_trees_of_which_one_is_tried(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -133,7 +133,7 @@ static void order_of_ranks(void **state)
 	expect(LOCKCHECK_LOCK_ORDER, "locks", "takes_rank");
 }
 
-/* But those that the program takes itself are in its order, whichever that is. */
+/* But those that the program takes itself follow its own order, whichever that is. */
 static void order_of_the_programs(void **state)
 {
 	static const enum smr_lock_rank ranks[] = { SMR_RANK_VM, SMR_RANK_TREE, SMR_RANK_RESV };
@@ -184,7 +184,7 @@ NAMED nest_as_too(void)
 	nest(&a, &class_a, &a2, &class_a);
 }
 
-/* It is told of the class, not of the place. */
+/* The report is about the class, not the place. */
 static void two_of_a_class_in_two_places(void **state)
 {
 	(void)state;
@@ -237,7 +237,7 @@ static void six_trees(void **state)
 		mtree_unlock(&mt[i]);
 }
 
-/* ---- Taking and letting go ---- */
+/* ---- Acquiring and releasing ---- */
 
 static void taken_twice(void **state)
 {
@@ -274,7 +274,7 @@ static void count(void *nr)
 	++*(unsigned int *)nr;
 }
 
-/* A store that has to drop the lock for memory has it as before afterwards, mistakes included. */
+/* A store that drops the lock for memory restores it as it was, mistakes included. */
 static void taken_twice_and_dropped_for_memory(void **state)
 {
 	unsigned int drops = 0;
@@ -298,7 +298,7 @@ static void taken_twice_and_dropped_for_memory(void **state)
 	mtree_destroy(&mt);
 }
 
-/* Those for which a thread's table has no room are let go of like others. */
+/* Locks for which a thread's table has no room are released like others. */
 static void a_hundred_locks(void **state)
 {
 	static char lock[99];
@@ -323,7 +323,7 @@ static void a_hundred_locks(void **state)
 	assert_int_equal(seen.rule, LOCKCHECK_RELEASE_NOT_HELD);
 }
 
-/* Nothing needs destroying: memory of a lock may be used for another whatever state it is in. */
+/* Locks need no destruction: the memory of one may be used for another, whatever state it is in. */
 static void initialised_anew(void **state)
 {
 	struct maple_tree mt;
@@ -376,7 +376,7 @@ static void ask_in_handler(const struct lockcheck_report *report, void *held)
 	lets_go(&a);
 }
 
-/* What is not checked is not known either. */
+/* Locks taken in a handler are not checked, and so not known either. */
 static void held_in_a_handler(void **state)
 {
 	bool held = false;
@@ -409,8 +409,7 @@ static void mistakes_of_a_handler(void **state)
 
 static void told_once_for_each_place(void **state)
 {
-	volatile unsigned int three =
-		3; /* lest the loops be unrolled: that would be three places */
+	volatile unsigned int three = 3; /* an unrolled loop would be three places */
 
 	(void)state;
 	begins();
@@ -426,7 +425,7 @@ static void told_once_for_each_place(void **state)
 	ends();
 }
 
-/* Those between classes, too. */
+/* Mistakes between classes are reported again, too. */
 static void told_again_after_a_new_handler(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -460,7 +459,7 @@ static void told_again_after_a_new_handler(void **state)
 		lets_go(&e);
 		expect(LOCKCHECK_LOCK_OVER_WAIT, "waits", "takes");
 	}
-	/* What has been seen and was no mistake is not forgotten. */
+	/* What has been seen and was no mistake is remembered. */
 	nest(&b, &class_b, &c, &class_c);
 	begins();
 	takes(&c, &class_c, 0);
@@ -475,7 +474,7 @@ static void told_again_after_a_new_handler(void **state)
 	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "allocates", "takes");
 }
 
-/* However often: what is known takes no more room. */
+/* However often: known edges take no more room. */
 static void a_handler_many_times(void **state)
 {
 	(void)state;
@@ -487,7 +486,7 @@ static void a_handler_many_times(void **state)
 	expect_nothing();
 }
 
-/* child_status() of @body, with the handler that there is by default. */
+/* Returns child_status() of @body with the default handler. */
 static int run_child(int (*body)(void *arg), char *text, size_t size)
 {
 	lockcheck_set_handler(NULL, NULL);
@@ -548,7 +547,10 @@ static void print_it(const struct lockcheck_report *report, void *arg)
 	lockcheck_print(report);
 }
 
-/* Who goes on after reports goes on where they reach nobody: SIGPIPE is none of his, nor errno. */
+/*
+ * A program that goes on after reports does so even if nothing reads them: it gets no SIGPIPE, and
+ * its errno stays.
+ */
 static void prints_where_nobody_reads(void **state)
 {
 	static char never_held, nor_this;
@@ -574,7 +576,7 @@ static void prints_where_nobody_reads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(prints_and_aborts), /* these fork, which is best done first */
+		TEST(prints_and_aborts), /* these fork, so they come first */
 		TEST(gives_up_when_a_table_is_full),
 		TEST(order_of_two),
 		TEST(order_of_four),

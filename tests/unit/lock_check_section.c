@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker of the locking rules: each rule about sections is broken, and reported with both
- * stacks; and its nearest correct neighbour is not.
+ * The checker of the locking rules: each broken rule about sections is reported with both stacks;
+ * the nearest correct case is not.
  */
 #include "reported.h"
 
@@ -46,7 +46,8 @@ static void allocation_in_a_section(void **state)
 }
 
 /*
- * A store over exactly one range needs no memory whatever its gfp; others may do with what is free.
+ * A store over exactly one range needs no memory, whatever its gfp; other stores may use free
+ * nodes.
  */
 static void stores_that_a_section_allows(void **state)
 {
@@ -71,7 +72,7 @@ static void no_op(struct gpuvm *vm)
 	(void)vm;
 }
 
-/* What ends with its last reference may free, and sleep, then; not before. */
+/* An object dropped in a section may free, and sleep, at its last reference; not before. */
 static void last_references_in_a_section(void **state)
 {
 	static const struct gpuvm_ops ops = { .vm_free = no_op };
@@ -144,7 +145,7 @@ static void wait_in_a_section(void **state)
 	expect_nothing();
 }
 
-/* Nobody waits this time, and is told all the same. */
+/* This wait does not block, and is reported all the same. */
 static void wait_for_a_signalled_fence_in_a_section(void **state)
 {
 	struct fence *fence = fence_create();
@@ -204,7 +205,7 @@ static void sections_end_once(void **state)
 	expect_nothing();
 }
 
-/* Deeper than the checker has room for stacks: the others it has stay what they are. */
+/* Deeper than the checker has room for stacks: the stacks it has stay as they are. */
 static void sections_in_sections(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -248,7 +249,7 @@ static void sections_of_every_flavour_end_once(void **state)
 	}
 }
 
-/* Of QSBR, where a thread that waits is no reader, it is no wait without end. */
+/* With QSBR, where a waiting thread is no reader, such a wait ends. */
 static void a_wait_for_oneself_is_reported_and_left_out(void **state)
 {
 	(void)state;
@@ -280,7 +281,7 @@ static void begin_tree(struct maple_tree *mt, enum mt_rcu_flavor flavor, struct 
 	mt_set_in_rcu(mt);
 }
 
-/* Nodes of the thread's own section are in limbo. */
+/* Nodes that the thread's own section keeps in limbo. */
 static void other_waits_for_oneself(void **state)
 {
 	(void)state;
@@ -304,7 +305,7 @@ static void other_waits_for_oneself(void **state)
 		destroys(mem);
 		expect(LOCKCHECK_WAIT_IN_READ_SECTION, "destroys", "reads");
 		reads_no_more(&mt);
-		if (flavor != MT_RCU_QSBR) /* what has been left alone */
+		if (flavor != MT_RCU_QSBR) /* what was left alone */
 			mt_mem_destroy(mem);
 		mt_mem_barrier(mt_mem_default());
 		expect_nothing();
@@ -328,7 +329,7 @@ static void *ends_reading(void *mt)
 	return NULL;
 }
 
-/* The checker's own destructor comes before those of the program. */
+/* The checker's own destructor runs before those of the program. */
 static void sections_end_in_destructors(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -369,7 +370,7 @@ static void held_over_an_allocation_then_taken_in_a_section(void **state)
 	lets_go(&a);
 	expect_nothing();
 	begins();
-	/* Trying does not wait for whoever allocates. */
+	/* A try-lock does not wait for an allocating holder. */
 	takes(&a, &class_a, LOCKCHECK_TRY);
 	lets_go(&a);
 	expect_nothing();
@@ -379,7 +380,7 @@ static void held_over_an_allocation_then_taken_in_a_section(void **state)
 	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "takes", "allocates");
 }
 
-/* Of trees: a store drops the internal lock to allocate, but preallocation does not. */
+/* Of trees: a store drops the internal lock to allocate, preallocation does not. */
 static void tree_locks_over_allocations(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -416,7 +417,7 @@ static void trees_with_a_class_of_their_own(void **state)
 	ends();
 	mas_lock(&mas);
 	preallocates(&mas);
-	/* Neither do they nest with other trees by mistake. */
+	/* Nor is nesting them with other trees a mistake. */
 	locks(&other);
 	unlocks(&other);
 	mas_unlock(&mas);
@@ -442,7 +443,7 @@ static void wait_in_a_read_section(void **state)
 	expect_nothing();
 }
 
-/* A section that the program enters by itself is the same section; where it began nobody knows. */
+/* A section that the program enters itself counts the same, but where it began is unknown. */
 static void wait_in_a_read_section_of_liburcus(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -459,7 +460,7 @@ static void wait_in_a_read_section_of_liburcus(void **state)
 	assert_int_equal(mt_set_rcu_flavor(&mt, MT_RCU_BP), 0);
 }
 
-/* What has been left without the checker's knowing is not where the thread waits later. */
+/* A section left without the checker's knowledge is not where the thread waits later. */
 static void wait_in_the_next_read_section(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -589,7 +590,7 @@ static void held_over_an_allocation_and_a_wait(void **state)
 	expect(LOCKCHECK_LOCK_OVER_WAIT, "takes", "waits");
 }
 
-/* A look is no wait. */
+/* A look is not a wait. */
 static void held_over_a_wait_for_a_fence(void **state)
 {
 	struct fence *fence = fence_create();
@@ -608,14 +609,14 @@ static void held_over_a_wait_for_a_fence(void **state)
 	fence_put(fence);
 }
 
-/* Readers wait for such a lock, and whoever holds it may wait for readers. */
+/* Readers wait for such a lock while its holder may wait for readers. */
 static void taken_by_readers_and_held_over_a_wait(void **state)
 {
 	DEFINE_MTREE(mt);
 
 	(void)state;
 	wait_holding(&a, &class_a);
-	takes(&a, &class_a, 0); /* before the section, it waits for nobody in it */
+	takes(&a, &class_a, 0); /* before the section it waits for no reader */
 	reads(&mt);
 	take_and_let_go(&a2, &class_a, LOCKCHECK_TRY);
 	lets_go(&a);
@@ -631,7 +632,7 @@ static void taken_by_readers_and_held_over_a_wait(void **state)
 	expect(LOCKCHECK_LOCK_OVER_WAIT, "waits", "takes");
 }
 
-/* Whoever allocates under a lock that readers take only makes them wait. */
+/* A holder that allocates under a lock that readers take only makes them wait. */
 static void taken_by_readers_and_held_over_an_allocation(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -680,8 +681,8 @@ static void taken_by_readers_and_held_at_the_limit(void **state)
 }
 
 /*
- * A grace period ends with readers of its own flavour, whatever those of others and sections wait
- * for.
+ * A grace period waits for readers of its own flavour only, whatever those of others and sections
+ * wait for.
  */
 static void held_over_a_grace_period(void **state)
 {
@@ -712,7 +713,7 @@ static void held_over_a_grace_period(void **state)
 	}
 }
 
-/* The same the other way round. */
+/* The same in the other order. */
 static void taken_by_readers_and_held_over_a_grace_period(void **state)
 {
 	DEFINE_MTREE(mt);

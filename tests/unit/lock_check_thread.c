@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker of the locking rules watches threads as they come and go, and goes on in the child
- * that one of them makes.
+ * The checker of the locking rules watches threads as they come and go, and goes on in the child of
+ * a thread that forks.
  */
 #include "reported.h"
 
@@ -23,7 +23,10 @@ static void *takes_too(void *lock)
 	return NULL;
 }
 
-/* What went wrong in the child of a thread that held, one in the other, @a, @mt's lock and @b. */
+/*
+ * Runs in the child of a thread that held @a, @mt's lock and @b, nested in this order. Returns what
+ * went wrong, 0 if nothing.
+ */
 static int look_at_holds(void *mt)
 {
 	DEFINE_MTREE(other);
@@ -32,15 +35,15 @@ static int look_at_holds(void *mt)
 		return 1;
 	if (!lockcheck_held(&a) || !lockcheck_held(&b))
 		return 2;
-	in_thread(takes_too, &c); /* its record is another one */
+	in_thread(takes_too, &c); /* with a record of its own */
 	lets_go(&b);
-	locks(&other); /* the only tree's, as far as it goes */
+	locks(&other); /* the only tree's lock, as far as it knows */
 	unlocks(&other);
 	lets_go(&a);
 	return lockcheck_held(&a) || lockcheck_held(&b) || seen.nr ? 3 : 0;
 }
 
-/* The library's locks go by thread, and the thread that had this one is not there. */
+/* The library's locks belong to threads, and the thread that held this one is not in the child. */
 static void held_over_a_fork(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -64,13 +67,13 @@ static int take_of_a_new_class(void *unused)
 	static struct lockcheck_class class_new = { .name = "new" };
 
 	(void)unused;
-	alarm(30); /* should it wait */
+	alarm(30); /* in case it waits */
 	takes(&a, &class_new, 0);
 	lets_go(&a);
 	return seen.nr != 0;
 }
 
-/* So may the thread that is in the checker's tables at that moment not be there. */
+/* The thread that is in the checker's tables at the fork may also be missing. */
 static void the_tables_over_a_fork(void **state)
 {
 	char text[1024];
@@ -85,7 +88,7 @@ static void the_tables_over_a_fork(void **state)
 
 /* ---- Threads ---- */
 
-/* As many as the checker watches at once, and some more. */
+/* More than the checker watches at once. */
 enum { THREADS = 1100 };
 
 static sem_t met, parted;
@@ -131,7 +134,7 @@ static void *ends_in_a_section(void *arg)
 	return arg;
 }
 
-/* What a thread leaves behind takes no room. */
+/* What an ended thread leaves behind takes no room. */
 static void threads_end_with_what_they_hold(void **state)
 {
 	(void)state;
@@ -145,7 +148,7 @@ static void threads_end_with_what_they_hold(void **state)
 static pthread_key_t late;
 static __thread int rounds;
 
-/* Once more in each round of destructors. ThreadSanitizer has the thread end before the last. */
+/* Runs again in each round of destructors. ThreadSanitizer ends the thread before the last. */
 static void takes_late(void *arg)
 {
 	takes_once(arg);
@@ -159,7 +162,7 @@ static void *ends_late(void *arg)
 	return NULL;
 }
 
-/* What destructors do is watched, or let be. */
+/* Destructors are watched or left alone. */
 static void threads_end_late(void **state)
 {
 	(void)state;
@@ -183,7 +186,7 @@ static void *takes_and_ends_late(void *arg)
 	return ends_late(arg);
 }
 
-/* The checker's own destructor comes first, and most of the others' are watched all the same. */
+/* The checker's own destructor runs first, and most others are watched all the same. */
 static void mistakes_in_destructors(void **state)
 {
 	(void)state;
@@ -193,7 +196,7 @@ static void mistakes_in_destructors(void **state)
 	expect(LOCKCHECK_LOCK_RECURSION, "takes_again", "takes");
 }
 
-/* By then others' records may be free again: it is too late to watch what it lets go of. */
+/* Releases its lock when other threads' records may be free again: too late to watch that. */
 static void *waits_to_part(void *arg)
 {
 	takes(arg, &class_a, 0);
@@ -204,7 +207,7 @@ static void *waits_to_part(void *arg)
 	return NULL;
 }
 
-/* In a child: threads that lack a record are left alone, and the others are watched still. */
+/* In a child: threads without a record are left alone, and the others are still watched. */
 static int too_many_threads(void *arg)
 {
 	pthread_t thread[THREADS];
@@ -237,7 +240,7 @@ static void threads_beyond_go_unwatched(void **state)
 	int status;
 
 	(void)state;
-	/* ThreadSanitizer is ten seconds about so many threads. */
+	/* ThreadSanitizer takes ten seconds for so many threads. */
 	if (SMR_TSAN)
 		skip();
 	lockcheck_set_handler(NULL, NULL);
@@ -253,7 +256,7 @@ static void threads_beyond_go_unwatched(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(held_over_a_fork), /* these fork, which is best done first */
+		TEST(held_over_a_fork), /* these fork, so they come first */
 		TEST(the_tables_over_a_fork),     TEST(threads_beyond_go_unwatched),
 		TEST(one_thread_after_the_other), TEST(threads_end_with_what_they_hold),
 		TEST(threads_end_late),           TEST(mistakes_in_destructors),

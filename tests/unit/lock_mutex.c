@@ -67,7 +67,7 @@ static void *try_first_of_all(void *arg)
 	return theirs;
 }
 
-/* A thread that has not asked for its id before. */
+/* A thread that has not asked for its id before may try. */
 static void a_new_thread_may_try(void **state)
 {
 	pthread_t thread;
@@ -122,7 +122,7 @@ static void *lock_once(void *unused)
 	return NULL;
 }
 
-/* Threads that have gone to sleep on the lock are woken, each in its turn, and errno survives. */
+/* Threads asleep on the lock are woken, each in its turn, and errno survives. */
 static void sleepers_get_the_lock(void **state)
 {
 	pthread_t threads[THREADS];
@@ -150,7 +150,7 @@ static void nothing(int number)
 	(void)number;
 }
 
-static int interrupted; /* what the wait has come to; 1: not yet */
+static int interrupted; /* the wait's result; 1: none yet */
 
 static void *lock_interruptibly(void *unused)
 {
@@ -165,7 +165,7 @@ static void *lock_interruptibly(void *unused)
 	return lock_once(NULL);
 }
 
-/* A signal ends the wait: the thread has not got the lock, and may try again. */
+/* A signal ends the wait: the thread does not hold the lock, and may try again. */
 static void a_wait_is_interrupted(void **state)
 {
 	struct sigaction action = { .sa_handler = nothing }, before;
@@ -177,7 +177,7 @@ static void a_wait_is_interrupted(void **state)
 	interrupted = 1;
 	mt_lock_acquire(&lock);
 	assert_int_equal(pthread_create(&thread, NULL, lock_interruptibly, NULL), 0);
-	/* Until one arrives while it sleeps. */
+	/* Until a signal arrives while it sleeps. */
 	while (smr_load(&interrupted, RELAXED) == 1) {
 		usleep(500);
 		pthread_kill(thread, SIGUSR1);
@@ -214,7 +214,7 @@ static void a_child_is_somebody_else(void **state)
 
 static int takes_it_twice(void *lock)
 {
-	alarm(30); /* should it wait */
+	alarm(30); /* in case it waits */
 	smr_lock_acquire_unseen(lock);
 	smr_lock_acquire_unseen(lock);
 	return 0;
@@ -226,7 +226,7 @@ static int frees_it(void *lock)
 	return 0;
 }
 
-/* Where the checker does not look. */
+/* Through calls that the checker does not see. */
 static void misuse_is_caught(void **state)
 {
 	(void)state;

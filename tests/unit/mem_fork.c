@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fork() while other threads use an arena, or call back: the child can go on. */
+/* fork() while other threads use an arena or run callbacks: the child can go on. */
 #include "base/hooks.h"
 #include "base/park.h"
 #include "base/sanitizer.h"
@@ -18,12 +18,12 @@
 
 #define FORKS 20
 
-/* A child that hangs is ended, and seen to have been. */
+/* A child that hangs is killed, and reported. */
 #define CHILD_SECONDS 20
 
 /*
- * fork(), as liburcu wants it, bracketed with its own handlers, the first of which has been called;
- * in the child, @fn(@mem) says how it ends. How it ended.
+ * fork() bracketed with liburcu's handlers, as it requires; the first of them has been called. The
+ * child exits with @fn(@mem). Returns how it ended.
  */
 static int status_of_child_in_brackets(int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
 {
@@ -53,7 +53,7 @@ static void expect_child(int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
 	assert_int_equal(status_of_child(fn, mem), 0);
 }
 
-/* ---- A thread that stands still at a moment while the test forks ---- */
+/* ---- A thread that stands still at some point while the test forks ---- */
 
 struct stop {
 	enum smr_hook_point at;
@@ -87,7 +87,10 @@ static void stand_at(enum smr_hook_point point, void *arg)
 		stand(s);
 }
 
-/* The child of a fork while @work(@arg), in another thread, stands at @s. */
+/*
+ * Expects @fn(@mem) to succeed in the child of a fork while @work(@arg), in another thread, stands
+ * at @s.
+ */
 static void fork_at(struct stop *s, void *(*work)(void *arg), void *arg,
 		    int (*fn)(struct mt_mem *mem), struct mt_mem *mem)
 {
@@ -121,7 +124,7 @@ static void *churn(void *arg)
 }
 
 /*
- * Nodes can be taken, given and retired, and what is retired comes back, be it from before the
+ * Nodes can be taken, given and retired, and retired ones come back, also those from before the
  * fork.
  */
 static int child(struct mt_mem *mem)
@@ -158,7 +161,7 @@ static void the_child_goes_on(void **state)
 	mt_mem_barrier(mem);
 	assert_int_equal(stats_of(mem).nodes_used, 0);
 
-	/* With a thread that is busy in the arena: no lock is left held. */
+	/* With a thread busy in the arena: no lock is left held. */
 	assert_int_equal(pthread_create(&thread, NULL, churn, mem), 0);
 	for (i = 0; i < FORKS; i++) {
 		pid = fork();
@@ -174,7 +177,7 @@ static void the_child_goes_on(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* ---- fork() amid a look ---- */
+/* ---- fork() during a look ---- */
 
 #define IN_LIMBO 300
 
@@ -194,7 +197,7 @@ static void *look(void *arg)
 	return NULL;
 }
 
-/* All comes back, those nodes too that the other thread was about to free, and none is lost. */
+/* All nodes come back, also those that the other thread was about to free. */
 static int all_come_back(struct mt_mem *mem)
 {
 	struct mt_mem_stats stats;
@@ -217,7 +220,7 @@ static void amid_a_look_at(enum smr_hook_point point)
 
 	if (!smr_rcu_quiet(MT_RCU_BP))
 		skip();       /* no membarrier() */
-	limbo->called = true; /* as if: the worker does not come between */
+	limbo->called = true; /* simulated: keeps the worker out */
 	retire(mem, MT_RCU_BP, IN_LIMBO);
 	fork_at(&s, look, mem, all_come_back, mem);
 	limbo->called = false;
@@ -239,9 +242,9 @@ static void while_another_frees(void **state)
 	amid_a_look_at(SMR_HOOK_IN_HAND);
 }
 
-/* ---- fork() while the worker, which the child does not have, is to free nodes ---- */
+/* ---- fork() while the worker, which the child lacks, is to free nodes ---- */
 
-/* Tries @fn(@mem) again and again, for as long as the child may take. */
+/* Retries @fn(@mem) until it succeeds, for as long as the child may take. */
 static int in_the_end(bool (*fn)(struct mt_mem *mem), struct mt_mem *mem)
 {
 	const struct timespec pause = { 0, 1000 * 1000 };
@@ -259,7 +262,7 @@ static bool nothing_in_limbo(struct mt_mem *mem)
 	return stats.nodes_limbo == 0;
 }
 
-/* Who may not block starts no thread in the child; but who gets nodes does. */
+/* A thread that may not block starts no thread in the child; one that gets nodes does. */
 static int gets_some(struct mt_mem *mem)
 {
 	struct smr_nodes nodes = { NULL, 0 };
@@ -286,7 +289,7 @@ static int only_destroys(struct mt_mem *mem)
 	return 0;
 }
 
-/* The worker takes its time, so that most forks find what it has still before it. */
+/* The worker is slow, so most forks find its work still undone. */
 static void while_the_worker_gathers(void **state)
 {
 	static int (*const fn[])(struct mt_mem * mem) = { retires_before_it_gets_some, gets_some,
@@ -300,7 +303,7 @@ static void while_the_worker_gathers(void **state)
 	for (unsigned int i = 0; i < FORKS * ARRAY_SIZE(fn); i++) {
 		unsigned int which = i % ARRAY_SIZE(fn);
 
-		limbo->vain = 0; /* as after a look that was not in vain */
+		limbo->vain = 0; /* as after a look that freed something */
 		retire(mem, MT_RCU_BP, MT_CHUNK_NODES - (which ? 0 : 10));
 		expect_child(fn[which], mem);
 		mt_mem_barrier(mem);
@@ -328,7 +331,7 @@ static int only_waits(struct mt_mem *mem)
 	return nothing_in_limbo(mem) ? 0 : 1;
 }
 
-/* A callback is said to be on its way, and is in no queue. */
+/* A callback is marked as called, but is in no queue. */
 static void while_another_calls(void **state)
 {
 	static const struct {
@@ -357,7 +360,7 @@ static void while_another_calls(void **state)
 
 /* ---- fork() while a chunk is being got ---- */
 
-/* Stands still with the second chunk. */
+/* Where the second chunk's mapping stands still. */
 static struct stop mapping;
 
 static void *map_slowly(void *ctx, size_t size, size_t align)
@@ -386,7 +389,7 @@ static int take_two_chunks(struct mt_mem *mem)
 	return smr_mem_refill(mem, &nodes, MT_CHUNK_NODES) ? 1 : 0;
 }
 
-/* The child is not held to account for a chunk that it will never get. */
+/* A chunk that the child will never get does not count there. */
 static void while_another_gets_a_chunk(void **state)
 {
 	struct pages pages = PAGES;
@@ -413,7 +416,7 @@ static void note_expired(void *arg)
 	set(&((struct pool_user *)arg)->expired);
 }
 
-/* Stands still with the lock, and something in limbo. */
+/* Stands still with the lock held and something in limbo. */
 static void *lock_pool(void *arg)
 {
 	struct pool_user *user = arg;
@@ -430,7 +433,7 @@ static void *lock_pool(void *arg)
 
 /*
  * The child leaves the pool alone, and so does the thread that it starts for its nodes. (This test
- * comes first, as long as the parent has none: what is queued stays there.)
+ * runs first, while the parent has no such thread: what is queued stays queued.)
  */
 static void while_another_has_a_pool_locked(void **state)
 {
@@ -478,7 +481,7 @@ static int all_are_called(struct mt_mem *mem)
 	return 0;
 }
 
-/* A callback that keeps the worker from taking more. */
+/* A callback that keeps the worker from taking more callbacks. */
 static struct busy {
 	struct smr_rcu_head head;
 	struct stop s;
@@ -507,7 +510,7 @@ static bool is_asleep(int tid)
 	return state == 'S';
 }
 
-/* All of them are called in the child, which has them from a worker that it does not have. */
+/* All callbacks are run in the child, which took them over from the worker that it lacks. */
 static void while_the_worker_waits(void **state)
 {
 	int status;
@@ -516,7 +519,7 @@ static void while_the_worker_waits(void **state)
 	assert_true(smr_grace_start(MT_RCU_BP));
 	smr_rcu_call(MT_RCU_BP, &busy.head, keep_busy);
 	await(&busy.s.stands);
-	/* Until the fork is over there is no grace period. */
+	/* No grace period ends until the fork is over. */
 	urcu_bp_before_fork();
 	for (unsigned int i = 0; i < ARRAY_SIZE(queued); i++)
 		smr_rcu_call(MT_RCU_BP, &queued[i].head, note_called);
@@ -567,7 +570,7 @@ static void *fork_there(void *arg)
 	return NULL;
 }
 
-/* As a page source may, by a store into a tree of its own. */
+/* As a page source may do, by a store into a tree of its own. */
 static void while_a_callback_starts_a_worker(void **state)
 {
 	struct forker f = { .tid = 0 };
@@ -594,7 +597,7 @@ static void while_a_callback_starts_a_worker(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(while_another_has_a_pool_locked), /* first: it says why */
+		cmocka_unit_test(while_another_has_a_pool_locked), /* first: see there */
 		cmocka_unit_test(the_child_goes_on),
 		cmocka_unit_test(while_another_looks),
 		cmocka_unit_test(while_another_frees),
@@ -607,9 +610,9 @@ int main(void)
 
 #if SMR_TSAN || SMR_ASAN
 	/*
-	 * ThreadSanitizer cannot follow a child of a program with threads; and of
-	 * AddressSanitizer's allocator another thread may have held a lock at the fork, which
-	 * nobody releases in the child.
+	 * ThreadSanitizer cannot follow the child of a program with threads. With AddressSanitizer,
+	 * another thread may have held a lock of its allocator at the fork, which nothing releases
+	 * in the child.
 	 */
 	return 77;
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A process with so many thread-specific keys that the library's own takes memory. */
+/* A process with so many thread-specific keys that the library's own needs memory. */
 #include "mem/mem_internal.h"
 #include "mem/refill.h"
 #include "pages.h"
@@ -9,7 +9,7 @@
 
 #define OTHERS 32
 
-/* Takes a node, which is there, without blocking, and gives it back. */
+/* Takes a node, which is available, without blocking, and gives it back. */
 static void visit(struct mt_mem *mem)
 {
 	struct smr_nodes nodes = { NULL, 0 };
@@ -18,7 +18,7 @@ static void visit(struct mt_mem *mem)
 	smr_mem_give_list(mem, &nodes);
 }
 
-/* Unless it has one of another arena: then that memory is there. */
+/* Unless the thread has a magazine of another arena: then that memory is there. */
 static void who_may_not_block_gets_no_magazine(void **state)
 {
 	struct pages pages = PAGES;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Magazines: whose they are, and that no node is lost when threads and arenas come and go. */
+/* Magazines: who owns them, and that no node is lost when threads and arenas come and go. */
 #include "mem/mem_internal.h"
 #include "mem/refill.h"
 #include "pages.h"
@@ -60,7 +60,9 @@ static void *visit_and_end(void *arg)
 	return visit(mem[0]);
 }
 
-/* Nor do destructors that run when its magazines have been given back. (The key is a later one.) */
+/*
+ * Nor do destructors that run after its magazines have been given back. (Their key is a later one.)
+ */
 static void destructors_leave_nothing_behind(void **state)
 {
 	struct pages pages = PAGES;
@@ -96,8 +98,8 @@ static void *visit_and_end_late(void *arg)
 }
 
 /*
- * Nor those of the last round, behind which there is none to give anything back. ThreadSanitizer
- * has the thread end before that.
+ * Nor those of the last round, after which nothing is given back. ThreadSanitizer ends the thread
+ * before that round.
  */
 static void the_last_destructors_leave_nothing_behind(void **state)
 {
@@ -120,8 +122,8 @@ static void the_last_destructors_leave_nothing_behind(void **state)
 }
 
 /*
- * Nor does a large tree that ends, be it outside RCU mode, where its nodes are free at once: a
- * magazine's node would keep a chunk.
+ * Nor does a large tree that is destroyed, even outside RCU mode, where its nodes are free at once:
+ * a node in a magazine would pin a chunk.
  */
 static void large_tree_ends(unsigned int flags)
 {
@@ -149,7 +151,9 @@ static void a_large_tree_leaves_nothing_behind(void **state)
 	large_tree_ends(MT_FLAGS_USE_RCU);
 }
 
-/* One that comes and goes within a chunk, which stays anyway, finds the magazine as it was. */
+/*
+ * A tree that comes and goes within one chunk, which stays anyway, leaves the magazine as it was.
+ */
 static void small_tree_comes_and_goes(unsigned int flags)
 {
 	const unsigned long turns = 100;
@@ -164,7 +168,7 @@ static void small_tree_comes_and_goes(unsigned int flags)
 		assert_ptr_equal(mtree_erase(&tree, 5), xa_mk_value(i));
 	}
 	assert_int_equal(stats_of(mem).taken, turns);
-	/* In RCU mode its nodes come back to the chunks, and it is filled from them. */
+	/* In RCU mode the nodes return to the chunks, and the magazine is refilled from them. */
 	assert_uint_in_range(mem->taken, 1, 2 + turns / (SMR_MAG_NODES / 2));
 	mt_mem_destroy(mem);
 }
@@ -176,7 +180,7 @@ static void a_small_tree_keeps_the_magazine(void **state)
 	small_tree_comes_and_goes(MT_FLAGS_USE_RCU);
 }
 
-/* More arenas than ways: a thread that goes round them gives one magazine up for another. */
+/* More arenas than ways: a thread that cycles through them gives up one magazine for another. */
 static void more_arenas_than_ways(void **state)
 {
 	struct pages pages = PAGES;
@@ -200,7 +204,7 @@ static void more_arenas_than_ways(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* Whichever it is, it is found, and its nodes are free ones. */
+/* Whichever magazine is left is found, and its nodes are free ones. */
 static void one_magazine_is_left(void **state)
 {
 	struct smr_nodes nodes = { NULL, 0 };
@@ -218,7 +222,7 @@ static void one_magazine_is_left(void **state)
 	}
 }
 
-/* The ways of this thread still name arenas that are gone; new ones are not mistaken for them. */
+/* This thread's ways still name arenas that are gone; new arenas are not mistaken for them. */
 static void arenas_come_and_go(void **state)
 {
 	struct pages pages = PAGES;
@@ -240,7 +244,7 @@ static void arenas_come_and_go(void **state)
 struct crowd {
 	struct mt_mem *mem;
 	pthread_barrier_t all_in, all_out;
-	unsigned int without; /* threads that found no magazine */
+	unsigned int without; /* threads that got no magazine */
 };
 
 static void *join_crowd(void *arg)
@@ -251,7 +255,7 @@ static void *join_crowd(void *arg)
 	if (!take_some(crowd->mem, &nodes))
 		smr_add(&crowd->without, 1, RELAXED);
 	pthread_barrier_wait(&crowd->all_in);
-	/* With a magazine or without one, taking and giving works. */
+	/* With or without a magazine, taking and giving works. */
 	assert_int_equal(smr_mem_take(crowd->mem, &nodes, 3, GFP_NOWAIT), 0);
 	smr_mem_give(crowd->mem, smr_nodes_pop(&nodes));
 	smr_mem_give_list(crowd->mem, &nodes);
@@ -300,7 +304,7 @@ static void *stay(void *arg)
 	return NULL;
 }
 
-/* An arena goes while another thread still has a magazine of it. */
+/* An arena is destroyed while another thread still has a magazine of it. */
 static void destroy_empties_all_magazines(void **state)
 {
 	struct pages pages = PAGES;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pools: what they hand out, keep and give back, and when what was retired comes back. */
+/* Pools: what they hand out, keep and give back, and when retired objects come back. */
 #include "support/cm.h"
 
 #include "base/rcu.h"
@@ -89,7 +89,7 @@ static void all_or_nothing(void **state)
 		expect(&pool, 2, 1, 0);
 	}
 	memfault_none();
-	assert_int_equal(smr_pool_prepare(&pool, &more, 1), 0); /* it is there */
+	assert_int_equal(smr_pool_prepare(&pool, &more, 1), 0); /* it is available */
 	memfault_ok();
 	smr_pool_list_move(&list, &more);
 	assert_int_equal(list.nr, 2);
@@ -130,7 +130,7 @@ static void what_is_retired_waits_for_readers(void **state)
 	smr_rcu_read_unlock(MT_RCU_BP);
 	await(&pool, &gone, 4);
 	assert_true(notified == 2);
-	expect(&pool, 4, 0, 4); /* they have yet to be ended */
+	expect(&pool, 4, 0, 4); /* they are not ended yet */
 	smr_pool_ended(&pool, 4);
 	expect(&pool, 4, 0, 0);
 	t = smr_pool_get(&gone);

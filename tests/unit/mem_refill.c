@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Getting chunks, and what happens when there are no more of them. */
+/* Getting chunks, and what happens when no more are left. */
 #include "base/hooks.h"
 #include "flavors.h"
 #include "lock/section.h"
@@ -16,7 +16,7 @@
 
 #define RESERVE 64
 
-/* With nothing in limbo there is nobody to wait for. (This test comes first.) */
+/* With nothing in limbo there is nothing to wait for. (This test runs first.) */
 static void no_threads_for_what_is_not_used(void **state)
 {
 	struct pages pages = PAGES;
@@ -39,11 +39,14 @@ static void chunks_come_as_needed(void **state)
 	struct smr_nodes nodes = { NULL, 0 };
 
 	(void)state;
-	/* The first is there from the start, so that who may not block gets nodes, too. */
+	/*
+	 * The first chunk is there from the start, so that even a thread that may not block gets
+	 * nodes.
+	 */
 	assert_int_equal(pages.ever, 1);
 	assert_int_equal(stats_of(mem).reserve_left, RESERVE);
 	assert_int_equal(smr_mem_take(mem, &nodes, 1, GFP_NOWAIT), 0);
-	/* As many as the chunk holds, and the reserve still is to be full. */
+	/* As many as the chunk has left, with the reserve still to be full. */
 	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES - 1), 0);
 	assert_int_equal(pages.ever, 2);
 	assert_int_equal(smr_mem_refill(mem, &nodes, 3 * MT_CHUNK_NODES), 0);
@@ -72,7 +75,7 @@ static void limits(void **state)
 	assert_int_equal(stats_of(mem).bytes_limit, SIZE_MAX);
 	assert_int_equal(smr_mem_refill(mem, &nodes, 1), 0);
 	assert_int_equal(pages.mapped, 3);
-	/* Too much already: nothing is taken away, nothing more is got. */
+	/* Above the new limit already: nothing is taken away, nothing more is got. */
 	mt_mem_set_limit(mem, MT_CHUNK_SIZE);
 	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), -ENOMEM);
 	assert_int_equal(pages.mapped, 3);
@@ -81,7 +84,7 @@ static void limits(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* What the thread has in its magazine is free for it. */
+/* The nodes in the thread's magazine count as free for it. */
 static void the_magazine_counts(void **state)
 {
 	struct pages pages = PAGES;
@@ -107,7 +110,7 @@ static void a_failure_leaves_no_trace(void **state)
 	assert_int_equal(smr_mem_refill(mem, &nodes, 5 * MT_CHUNK_NODES), -ENOMEM);
 	assert_int_equal(nodes.nr, 0);
 	assert_null(nodes.head);
-	/* The chunks that it got before are given back, but for the one that an arena keeps. */
+	/* The chunks got before the failure are given back, but for the one that an arena keeps. */
 	assert_int_equal(pages.mapped, 1);
 	assert_int_equal(stats_of(mem).failed, 1);
 	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES - RESERVE), 0);
@@ -116,7 +119,7 @@ static void a_failure_leaves_no_trace(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* Idle chunks that nobody may take all nodes of stay, be it for the reserve or for a pledge. */
+/* Idle chunks stay if not all their nodes may be taken, be it for the reserve or for a pledge. */
 static void what_is_kept_keeps_its_chunks(void **state)
 {
 	struct pages pages = PAGES;
@@ -136,7 +139,7 @@ static void what_is_kept_keeps_its_chunks(void **state)
 	mt_mem_destroy(mem);
 }
 
-/* To give one back may block. */
+/* Giving a chunk back may block. */
 static void no_chunk_goes_within_a_section(void **state)
 {
 	struct pages pages = PAGES;
@@ -163,13 +166,13 @@ static void an_arena_without_its_first_chunk(void **state)
 	(void)state;
 	assert_null(mt_mem_create(MT_CHUNK_SIZE, &ops));
 	pages = (struct pages){ 0, 0, ~0UL, true };
-	/* Memory that is not aligned is no use, and goes back. */
+	/* Unaligned memory is useless, and is given back. */
 	assert_null(mt_mem_create(MT_CHUNK_SIZE, &ops));
 	assert_int_equal(pages.ever, 1);
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* The arena itself, and its notes. */
+/* Allocations of the arena itself, and of its notes. */
 static void an_arena_without_memory_for_itself(void **state)
 {
 	(void)state;
@@ -205,7 +208,7 @@ static void it_waits_for_nodes_in_limbo(void **state)
 	mt_mem_destroy(mem);
 }
 
-/* Once: what was in limbo comes back before it is looked what there is to wait for. */
+/* Once, lets what is in limbo come back before the refill looks what there is to wait for. */
 static void let_come_back(enum smr_hook_point point, void *arg)
 {
 	struct mt_mem *mem = arg;
@@ -225,7 +228,7 @@ static void nodes_come_back_before_it_waits(void **state)
 
 	(void)state;
 	all_of_a_chunk(mem, &nodes);
-	limbo->vain = 0; /* the worker takes its time */
+	limbo->vain = 0; /* the worker is slow */
 	smr_hook_set_point(let_come_back, mem);
 	smr_mem_retire(mem, MT_RCU_MB, &nodes);
 	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), 0);
@@ -235,7 +238,7 @@ static void nodes_come_back_before_it_waits(void **state)
 	mt_mem_destroy(mem);
 }
 
-/* A reader who keeps what is retired in limbo until somebody waits for it. */
+/* A reader that keeps retired nodes in limbo until a thread waits for them. */
 struct keeper {
 	struct mt_mem *mem;
 	pthread_t thread;
@@ -292,10 +295,10 @@ static void retire_kept(struct keeper *keeper, struct smr_nodes *nodes)
 	smr_mem_retire(keeper->mem, MT_RCU_BP, nodes);
 }
 
-/* Another writer who waits, too, takes all that has come back, and retires as much. */
+/* Another waiting writer, which takes all that has come back and retires as much. */
 struct rival {
 	struct keeper keeper;
-	unsigned int rounds, first; /* so many times he is the first */
+	unsigned int rounds, first; /* how many times it is first */
 };
 
 static void take_first(enum smr_hook_point point, void *arg)
@@ -358,7 +361,7 @@ static void *stay_inside(void *arg)
 	return NULL;
 }
 
-/* In a section of @own, while another reader's keeps what is in limbo there. */
+/* Refills in a section of @own, while another reader's section keeps @others' limbo full. */
 static void refill_inside(enum mt_rcu_flavor own, enum mt_rcu_flavor others)
 {
 	struct pages pages = PAGES;
@@ -385,7 +388,7 @@ static void refill_inside(enum mt_rcu_flavor own, enum mt_rcu_flavor others)
 	mt_mem_destroy(mem);
 }
 
-/* Inside a section waiting would never end, or, for another flavour's, might not. */
+/* Inside a section a wait would never end or, for another flavour, might not. */
 static void it_does_not_wait_inside_a_section(void **state)
 {
 	(void)state;
@@ -436,15 +439,15 @@ static void threads_together_keep_the_limit(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* ---- Chunks under way ---- */
+/* ---- Chunks in transit ---- */
 
-/* A page source for two chunks, that makes one thread wait: for the second, or for its way back. */
+/* A page source for two chunks that makes one thread wait: while it maps or unmaps the second. */
 struct slow {
 	struct pages pages;
 	struct mt_mem *mem;
 	pthread_t thread;
-	bool mapping;       /* it is the way there that takes long */
-	bool once;          /* somebody has been kept waiting */
+	bool mapping;       /* mapping is slow, not unmapping */
+	bool once;          /* a thread has been kept waiting */
 	unsigned long most; /* chunks at a time */
 	sem_t entered, go;
 	struct smr_nodes nodes;
@@ -514,7 +517,7 @@ static void slow_begin(struct slow *slow, bool mapping)
 	assert_non_null(slow->mem);
 }
 
-/* The other thread is under way; meanwhile this one wants @nr nodes. */
+/* The other thread is held in the page source; meanwhile this one wants @nr nodes. */
 static void refill_meanwhile(struct slow *slow, unsigned long nr)
 {
 	struct smr_nodes nodes = { NULL, 0 };
@@ -539,7 +542,7 @@ static void refill_meanwhile(struct slow *slow, unsigned long nr)
 	sem_destroy(&slow->go);
 }
 
-/* The last one there may be is enough for both. */
+/* The last possible chunk is enough for both. */
 static void another_gets_the_last_chunk(void **state)
 {
 	struct slow slow;
@@ -549,7 +552,7 @@ static void another_gets_the_last_chunk(void **state)
 	refill_meanwhile(&slow, NEARLY_A_CHUNK);
 }
 
-/* Until it is back it counts. */
+/* Until it is given back it counts. */
 static void another_gives_a_chunk_back(void **state)
 {
 	struct smr_nodes nodes = { NULL, 0 };

@@ -57,7 +57,7 @@ static void nodes_stay_while_a_reader_is_in(enum mt_rcu_flavor flavor)
 	for (i = 0; i < SMR_NODE_LINK; i++)
 		assert_int_equal(node[i], 0x5a);
 	smr_rcu_read_unlock(flavor);
-	/* A QSBR thread may call this while it is online, and still is then. */
+	/* A QSBR thread may call this while it is online, and stays online. */
 	mt_mem_barrier(mem);
 	assert_int_equal(smr_rcu_read_ongoing(flavor), flavor == MT_RCU_QSBR);
 	unregister_reader(flavor);
@@ -79,8 +79,8 @@ static void every_flavour_waits(void **state)
 }
 
 /*
- * While one batch waits all that is retired gathers: two batches, however many calls; one, where
- * the wait begins with a look and the first batch has not come back by then.
+ * While one batch waits, all further retired nodes gather: two batches, however many calls; or one,
+ * if the wait begins with a look and the first batch has not come back by then.
  */
 static void batches_of(enum mt_rcu_flavor flavor, unsigned int least)
 {
@@ -123,7 +123,7 @@ static void retire_singly(struct mt_mem *mem, unsigned int nr)
 	}
 }
 
-/* Who may block, and needs nodes, looks by himself whether it is quiet. */
+/* A thread that may block and needs nodes looks itself whether it is quiet. */
 static void a_writer_that_looks(void **state)
 {
 	struct pages pages = PAGES;
@@ -133,7 +133,7 @@ static void a_writer_that_looks(void **state)
 	(void)state;
 	if (!smr_rcu_quiet(MT_RCU_BP))
 		skip(); /* there is no membarrier() */
-	/* Until one has told something no callback takes its time, of no flavour. */
+	/* Until a look has freed something, no flavour's callback is delayed. */
 	for (unsigned int i = 0; i < ARRAY_SIZE(all_flavors); i++)
 		assert_int_equal(mem->limbo[all_flavors[i]].vain, SMR_VAIN);
 	smr_rcu_read_lock(MT_RCU_BP);
@@ -142,9 +142,9 @@ static void a_writer_that_looks(void **state)
 	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
 	assert_int_equal(stats_of(mem).nodes_limbo, 2 * SMR_STRIDE_MIN);
 	smr_rcu_read_unlock(MT_RCU_BP);
-	retire_singly(mem, 4 * SMR_STRIDE_MIN); /* that was in vain: the next look comes later */
+	retire_singly(mem, 4 * SMR_STRIDE_MIN); /* the look was in vain: the next */
 	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
-	/* Where the callback has just begun to free, nobody looks before it is done. */
+	/* If the callback has just begun to free, nobody looks before it is done. */
 	while (stats_of(mem).nodes_limbo > 0) {
 		smr_mem_give_list(mem, &nodes);
 		usleep(100);
@@ -157,7 +157,7 @@ static void a_writer_that_looks(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* To give a batch back takes its time. */
+/* Makes giving back a batch slow. */
 static void free_slowly(enum smr_hook_point point, void *unused)
 {
 	(void)unused;
@@ -166,8 +166,8 @@ static void free_slowly(enum smr_hook_point point, void *unused)
 }
 
 /*
- * What it takes to give nodes back grows with their number, so to look more seldom would not help
- * against it, and only what the looks themselves take counts.
+ * The cost of giving nodes back grows with their number, so looking less often would not reduce it;
+ * only the cost of the looks themselves counts.
  */
 static void slow_freeing_keeps_no_look_away(void **state)
 {
@@ -192,7 +192,7 @@ static void slow_freeing_keeps_no_look_away(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* Nodes are noted from the first note on whenever limbo has been empty. */
+/* Whenever limbo has been empty, nodes are noted from the first note on. */
 static void notes_begin_anew(void **state)
 {
 	struct pages pages = PAGES;
@@ -218,8 +218,8 @@ static void notes_begin_anew(void **state)
 }
 
 /*
- * A callback on its way when a writer frees what it is about finds later ones, or none, and frees
- * none twice.
+ * If a writer frees the nodes that a pending callback is about, the callback finds later ones, or
+ * none, and frees none twice.
  */
 static void lookers_and_callbacks(void **state)
 {
@@ -244,13 +244,13 @@ static void lookers_and_callbacks(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* ---- One who sleeps while another frees ---- */
+/* ---- One thread sleeps while another frees ---- */
 
 struct sleeper {
 	struct mt_mem *mem;
 	pthread_t self, thread;
-	bool sleeps;        /* there is one */
-	unsigned int event; /* what he sleeps on */
+	bool sleeps;        /* it has been started */
+	unsigned int event; /* what it sleeps on */
 };
 
 static void *sleep_on_limbo(void *arg)
@@ -261,7 +261,10 @@ static void *sleep_on_limbo(void *arg)
 	return NULL;
 }
 
-/* He is asleep, and the callback has been there, found another busy, and nothing more in limbo. */
+/*
+ * Whether the sleeper sleeps, and the callback has come, found another thread busy, and nothing
+ * more in limbo.
+ */
 static bool only_the_look_is_left(struct sleeper *s)
 {
 	const struct smr_limbo *limbo = &s->mem->limbo[MT_RCU_BP];
@@ -286,7 +289,7 @@ static void let_one_sleep(enum smr_hook_point point, void *arg)
 		usleep(100);
 }
 
-/* Tells him if nobody has. */
+/* Whether the sleeper has been woken; if not, wakes it. */
 static bool has_been_told(struct sleeper *s)
 {
 	struct smr_limbo *limbo = &s->mem->limbo[MT_RCU_BP];
@@ -301,7 +304,9 @@ static bool has_been_told(struct sleeper *s)
 	return told;
 }
 
-/* The callback comes while a look has the last nodes in hand: nobody else tells who sleeps. */
+/*
+ * The callback comes while a look has the last nodes in hand: only the look can wake the sleeper.
+ */
 static void a_look_tells_who_sleeps(void **state)
 {
 	struct pages pages = PAGES;
@@ -324,7 +329,7 @@ static void a_look_tells_who_sleeps(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* Chunks that a grace period has emptied are given back by its callback. */
+/* The callback of a grace period gives back the chunks that it emptied. */
 static void empty_chunks_are_given_back(void **state)
 {
 	struct pages pages = PAGES;
@@ -341,7 +346,7 @@ static void empty_chunks_are_given_back(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
-/* By itself, also those that have just been got; a chunk is kept for the next store. */
+/* The chunks go back by themselves, also those just got; one is kept for the next store. */
 static void a_tree_that_is_gone_leaves_one_chunk(void **state)
 {
 	struct mt_mem *mem = mt_mem_create(0, NULL);
@@ -363,7 +368,7 @@ static void a_tree_that_is_gone_leaves_one_chunk(void **state)
 	mt_mem_destroy(mem);
 }
 
-/* Where @nr nodes stay in use, at most @limit chunks stay. */
+/* While @nr nodes stay in use, at most @limit chunks stay. */
 static void give_back_beside(unsigned long nr, unsigned long limit)
 {
 	struct mt_mem *mem = mt_mem_create(0, NULL);
@@ -374,7 +379,7 @@ static void give_back_beside(unsigned long nr, unsigned long limit)
 	smr_mem_retire(mem, MT_RCU_MEMB, &nodes);
 	while (stats_of(mem).nodes_limbo > 0 || stats_of(mem).chunks > limit)
 		usleep(1000);
-	/* Fewer when more batches have come back, and no chunk has been got since. */
+	/* Fewer once more batches have come back and no chunk has been got since. */
 	while (nr == 1 && stats_of(mem).chunks > 2) {
 		take(mem, &nodes, 1);
 		smr_mem_retire(mem, MT_RCU_MEMB, &nodes);
@@ -384,7 +389,7 @@ static void give_back_beside(unsigned long nr, unsigned long limit)
 	mt_mem_destroy(mem);
 }
 
-/* What comes back may be the last batch, so not all of it is kept. */
+/* The batch may be the last one to come back, so not all of it is kept. */
 static void most_chunks_are_given_back_beside_others(void **state)
 {
 	(void)state;
@@ -392,7 +397,7 @@ static void most_chunks_are_given_back_beside_others(void **state)
 	give_back_beside(MT_CHUNK_NODES, 11);
 }
 
-/* Retires all but one node in @apart of @nodes; the others stay there. */
+/* Retires all but one in @apart of @nodes; the others stay there. */
 static void thin_out(struct mt_mem *mem, struct smr_nodes *nodes, unsigned long apart)
 {
 	struct smr_nodes kept = { NULL, 0 }, others = { NULL, 0 };
@@ -406,7 +411,7 @@ static void thin_out(struct mt_mem *mem, struct smr_nodes *nodes, unsigned long 
 	*nodes = kept;
 }
 
-/* Replaces @nr of @nodes by others, as stores do, and rests. */
+/* Replaces @nr of @nodes by others, as stores do, and pauses. */
 static void replace_some(struct mt_mem *mem, struct smr_nodes *nodes, unsigned long nr)
 {
 	struct smr_nodes old = { NULL, 0 }, fresh = { NULL, 0 };
@@ -424,7 +429,7 @@ static void replace_some(struct mt_mem *mem, struct smr_nodes *nodes, unsigned l
 		usleep(200);
 }
 
-/* What is left of many nodes pins all chunks, but not when it has been replaced some times. */
+/* The remains of many nodes pin all chunks, but not once they have been replaced a few times. */
 static void scattered_nodes_gather(void **state)
 {
 	struct mt_mem *mem = mt_mem_create(0, NULL);
@@ -443,7 +448,7 @@ static void scattered_nodes_gather(void **state)
 	mt_mem_destroy(mem);
 }
 
-/* Destroying waits by itself for what is in limbo, under every flavour. */
+/* Destroying an arena waits for what is in limbo, under every flavour. */
 static void destroy_waits(void **state)
 {
 	unsigned int round, i;
@@ -463,7 +468,7 @@ static void destroy_waits(void **state)
 	}
 }
 
-/* ---- One slot, readers that follow it, writers that replace what it points to ---- */
+/* ---- One slot, readers that follow it, writers that replace its node ---- */
 
 #define READERS 2
 #define WRITERS 2
@@ -514,7 +519,7 @@ static void *replace(void *arg)
 		if (!node && smr_mem_refill(s->mem, &nodes, 1) == 0)
 			node = smr_nodes_pop(&nodes);
 		if (!node)
-			continue; /* the limit; the readers keep what there is in limbo */
+			continue; /* at the limit; readers keep nodes in limbo */
 		fill_node(node, i);
 		node = smr_xchg(&s->slot, node, __ATOMIC_ACQ_REL);
 		smr_nodes_push(&nodes, node);

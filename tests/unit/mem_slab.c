@@ -61,7 +61,7 @@ static void give(struct mt_mem *mem, struct smr_nodes *list, unsigned long nr)
 	smr_mem_flush_local(mem);
 }
 
-/* Nodes are taken from the chunk that has the fewest free, so that the others can empty. */
+/* Nodes are taken from the chunk with the fewest free ones, so that the others can empty. */
 static void the_fullest_chunk_serves(void **state)
 {
 	struct pages pages = PAGES;
@@ -103,7 +103,7 @@ static void empty_chunks_go_but_one(void **state)
 	smr_mem_reap(mem);
 	assert_int_equal(pages.mapped, 4);
 	give(mem, &lists[1], 1);
-	/* Giving never unmaps; it might be under a lock. */
+	/* Giving never unmaps: it may happen under a lock. */
 	assert_int_equal(pages.mapped, 4);
 	smr_mem_reap(mem);
 	assert_int_equal(pages.mapped, 3);
@@ -112,7 +112,7 @@ static void empty_chunks_go_but_one(void **state)
 	mt_mem_trim(mem);
 	assert_int_equal(pages.mapped, 1);
 	assert_int_equal(stats_of(mem).chunks, 1);
-	/* The one that is left is as good as new. */
+	/* The chunk that is left is as good as new. */
 	fill(mem, 1, lists);
 	assert_int_equal(pages.ever, 4);
 	smr_mem_give_list(mem, lists);
@@ -155,7 +155,7 @@ static void leftover_nodes_are_leaked_not_freed(void **state)
 	smr_mem_give_list(mem, &lists[1]);
 	mt_mem_destroy(mem);
 	assert_int_equal(pages.mapped, 1);
-	memset(node, 1, MT_NODE_SIZE); /* still somebody's */
+	memset(node, 1, MT_NODE_SIZE); /* still in use */
 	pages_unmap(&pages, (void *)chunk_of(node), MT_CHUNK_SIZE);
 }
 

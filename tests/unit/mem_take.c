@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What each gfp may take, and that a request is served in full or not at all. */
+/* What each gfp may take, and that a request is met in full or not at all. */
 #include "mem/take.h"
 #include "mem/refill.h"
 #include "pages.h"
@@ -79,7 +79,7 @@ static void nowait_leaves_the_reserve(void **state)
 	assert_int_equal(stats.reserve_left, RESERVE);
 	assert_int_equal(stats.failed, 1);
 	assert_int_equal(stats.taken, MT_CHUNK_NODES - RESERVE);
-	/* For one that may block this is no failure yet. */
+	/* For a request that may block this is no failure yet. */
 	assert_null(smr_mem_take_one(f->mem, GFP_KERNEL));
 	assert_int_equal(stats_of(f->mem).failed, 1);
 	/* But this is. */
@@ -104,7 +104,7 @@ static void atomic_takes_free_nodes_first(void **state)
 	assert_int_equal(stats_of(f->mem).atomic_taken, RESERVE);
 }
 
-/* Of one request a part may be spare: only the rest is the reserve's. */
+/* Part of a request may come from spare nodes: only the rest is taken from the reserve. */
 static void atomic_takes_the_rest_from_the_reserve(void **state)
 {
 	struct fixture *f = *state;
@@ -131,7 +131,7 @@ static void all_or_nothing(void **state)
 	assert_int_equal(smr_mem_take(f->mem, &f->nodes, 6, GFP_NOWAIT), -ENOMEM);
 	assert_memory_equal(&f->nodes, &before, sizeof(before));
 	assert_int_equal(stats_of(f->mem).nodes_free, 5);
-	/* What the magazine holds counts too. */
+	/* The magazine's nodes count, too. */
 	smr_mem_give(f->mem, smr_nodes_pop(&f->nodes));
 	assert_int_equal(smr_mem_take(f->mem, &f->nodes, 6, GFP_NOWAIT), 0);
 	assert_int_equal(stats_of(f->mem).nodes_free, 0);

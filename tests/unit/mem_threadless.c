@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A process that gets no thread: nobody runs callbacks, and looks have to do. */
+/* A process that cannot create threads: nothing runs callbacks, and looks have to do. */
 #include "base/rcu.h"
 #include "support/cm.h"
 
@@ -10,7 +10,7 @@
 
 static unsigned int refused;
 
-/* In the place of the C library's. */
+/* Replaces the C library's. */
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
 	(void)thread;
@@ -21,14 +21,14 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(vo
 	return EAGAIN;
 }
 
-/* Nobody reads, so what was retired is known to be free. */
+/* There are no readers, so retired nodes are known to be free. */
 static void a_barrier_needs_no_thread(void **state)
 {
 	struct mt_mem_stats stats;
 	struct maple_tree mt;
 
 	(void)state;
-	if (!urcu_bp_has_sys_membarrier) /* then nobody looks */
+	if (!urcu_bp_has_sys_membarrier) /* without it nobody looks */
 		skip();
 	mt_init_flags(&mt, MT_FLAGS_USE_RCU);
 	for (unsigned long round = 0; round < 3; round++)
@@ -67,7 +67,7 @@ static void a_full_arena_needs_no_thread(void **state)
 						   xa_mk_value(i), GFP_KERNEL),
 				 0);
 	mtree_destroy(&mt);
-	mt_mem_barrier(mem); /* the end of an arena wants a thread */
+	mt_mem_barrier(mem); /* destroying an arena needs a thread */
 }
 
 int main(void)

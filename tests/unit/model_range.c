@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The oracle of the tree's tests against something plainer still: one cell per key. */
+/* Checks the oracle of the tree's tests against something even plainer: one cell per key. */
 #include "support/cm.h"
 
 #include <errno.h>
@@ -11,7 +11,9 @@
 
 #define KEYS 24
 
-/* @id tells ranges with the same entry apart; both are 0 in a gap. Keys beyond are a gap. */
+/*
+ * @id tells ranges with the same entry apart; entry and id are 0 in a gap. Keys beyond are a gap.
+ */
 struct cells {
 	unsigned long entry[KEYS];
 	unsigned long id[KEYS];
@@ -43,7 +45,7 @@ static void cells_store(struct cells *cells, unsigned long first, unsigned long 
 			unsigned long entry)
 {
 	unsigned long id = entry ? ++cells->last_id : 0;
-	/* What is cut off at the end becomes a range of its own. */
+	/* The part cut off at the end becomes a range of its own. */
 	unsigned long rest = ++cells->last_id, cut = cells->id[last];
 
 	for (unsigned long k = last + 1; cut && k < KEYS && cells->id[k] == cut; k++)

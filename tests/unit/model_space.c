@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The model of an address space against one cell per page. */
+/* Checks the model of an address space against one cell per page. */
 #include "support/cm.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ static unsigned int pick(unsigned int below)
 	return (unsigned int)rand_r(&seed) % below;
 }
 
-/* No mapping is to lie on both sides of the border below page @at. */
+/* Splits a mapping that spans the border below page @at. */
 static void cut(struct cells *cells, size_t at)
 {
 	unsigned int id;
@@ -127,7 +127,7 @@ static int cells_move(struct cells *cells, const struct trace_op *op)
 	clear(cells, new, new_count);
 	cut(cells, old);
 	cut(cells, old + count);
-	/* The pieces are new mappings: ids that nobody has. */
+	/* The pieces are new mappings, with unused ids. */
 	shift = cells->last_id;
 	for (size_t i = 0; i < count && i < new_count; i++) {
 		cells->page[new + i] = moved[i];
@@ -190,7 +190,7 @@ static struct trace_op random_op(void)
 	return op;
 }
 
-/* Every mapping is where the cells have a maximal run of one id, with what they have. */
+/* Every mapping must be where the cells have a maximal run of one id, with the same contents. */
 static void compare(const struct address_space *as, const struct cells *cells)
 {
 	struct as_pos pos;

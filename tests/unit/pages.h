@@ -12,8 +12,8 @@
 struct pages {
 	unsigned long mapped; /* now */
 	unsigned long ever;
-	unsigned long dry_after; /* so many in all, then NULL */
-	bool crooked;            /* hands out memory that is not aligned */
+	unsigned long dry_after; /* chunks in all before it returns NULL */
+	bool crooked;            /* returns unaligned memory */
 };
 
 static void *pages_map(void *ctx, size_t size, size_t align)
@@ -59,7 +59,7 @@ static inline struct mt_mem_stats stats_of(struct mt_mem *mem)
 	struct mt_mem_stats stats;
 
 	mt_mem_stats(mem, &stats);
-	/* Every node is somewhere, and in one place only. */
+	/* Every node is in exactly one place. */
 	assert_int_equal(stats.nodes_used + stats.nodes_free + stats.nodes_limbo +
 				 stats.reserve_left,
 			 stats.chunks * MT_CHUNK_NODES);

@@ -71,7 +71,7 @@ void in_thread(void *(*body)(void *), void *arg)
 	assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
-/* ---- What the stacks have to name ---- */
+/* ---- Functions that the stacks must name ---- */
 
 struct lockcheck_class class_a = LOCKCHECK_CLASS("a"), class_b = LOCKCHECK_CLASS("b"),
 		       class_c = LOCKCHECK_CLASS("c"), class_d = LOCKCHECK_CLASS("d"),

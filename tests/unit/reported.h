@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of the checker: what it reported last, and functions for its stacks to name. These are
- * visible to dladdr(), and so not static.
+ * For tests of the checker: its last report, and functions for its stacks to name. Those must be
+ * visible to dladdr(), so they are not static.
  */
 #ifndef TESTS_UNIT_REPORTED_H
 #define TESTS_UNIT_REPORTED_H
@@ -34,14 +34,14 @@ extern struct reported {
 	void *frame[2][REPORTED_FRAMES];
 } seen;
 
-/* The handler that fills it. */
+/* The handler that fills in @seen. */
 void note(const struct lockcheck_report *report, void *arg);
-/* The set-up of every test: nothing has been seen, of locks or of reports. */
+/* The set-up of every test: forgets all locks and reports. */
 int begin(void **state);
 #define TEST(name) cmocka_unit_test_setup(name, begin)
 
 /*
- * One report, of @rule, with a stack through @here and one through @other (NULL: not known).
+ * Expects one report, of @rule, with a stack through @here and one through @other (NULL: unknown).
  * Forgets it.
  */
 void expect(enum lockcheck_rule rule, const char *here, const char *other);
@@ -50,7 +50,7 @@ void expect_nothing(void);
 void in_thread(void *(*body)(void *), void *arg);
 
 extern struct lockcheck_class class_a, class_b, class_c, class_d, class_e;
-extern char a, a2, b, c, d, e; /* locks: all that counts is where they are */
+extern char a, a2, b, c, d, e; /* locks: only their addresses count */
 
 /* Clang knows no clones. */
 #if defined(__has_attribute) && !__has_attribute(noclone)
@@ -92,10 +92,10 @@ NAMED puts_vm(struct gpuvm *vm);
 NAMED unlinks(struct gpuva *va);
 NAMED finds(struct ma_state *mas);
 
-/* Takes @outer, then @inner, and lets go of both. */
+/* Takes @outer, then @inner, and releases both. */
 void nest(const void *outer, struct lockcheck_class *outer_class, const void *inner,
 	  struct lockcheck_class *inner_class);
-/* 200 ranges of five keys, ten apart. */
+/* Stores 200 ranges of five keys, ten apart. */
 void fill(struct maple_tree *mt);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A tree with ranges in pieces beside its model: what the tests of these stand on.
+ * The set-up for tests of ranges in pieces: a tree with such ranges beside its model.
  *
- * Everything is measured in units: of one key, of a page, or so large that no short, or no narrow,
- * leaf has them. Ranges are eight units long, with an entry each, or, in a sparse tree, every other
- * one. The lock is held all the time.
+ * All is measured in units: one key, a page, or so large that no short, or no narrow, leaf has
+ * them. Ranges are eight units long; each has an entry or, in a sparse tree, every other one. The
+ * lock is held all the time.
  */
 #ifndef TESTS_UNIT_RUN_BED_H
 #define TESTS_UNIT_RUN_BED_H
@@ -41,8 +41,8 @@ struct bed {
 	struct range_model model;
 	struct ma_state mas;
 	unsigned long unit;
-	unsigned long values; /* entries made so far: each is another one */
-	unsigned long at;     /* the unit at which a range with an entry begins, amid a leaf */
+	unsigned long values; /* entries made so far, all different */
+	unsigned long at;     /* the unit where a range with an entry begins, inside a leaf */
 	unsigned int variant; /* of the test */
 	bool held;            /* stores must not drop the lock */
 	struct rng rng;
@@ -73,8 +73,8 @@ static inline void *new_entry(struct bed *b)
 }
 
 /*
- * The cursor is where a store, or an erase, of what is around @key leaves it: on the last piece of
- * that, as if it had walked there.
+ * Expects the cursor where a store or erase of the range around @key leaves it: on the range's last
+ * piece, as if it had walked there.
  */
 static inline void expect_cursor(struct bed *b, unsigned long key)
 {
@@ -93,7 +93,7 @@ static inline void expect_cursor(struct bed *b, unsigned long key)
 	assert_int_equal(b->mas.offset, walk.offset);
 }
 
-/* Keeps the lock. */
+/* Preallocates and stores, without dropping the lock. */
 static inline void store_prealloc(struct bed *b, unsigned long first, unsigned long last,
 				  void *entry)
 {
@@ -105,7 +105,7 @@ static inline void store_prealloc(struct bed *b, unsigned long first, unsigned l
 	nr = mas_allocated(&b->mas);
 	rm_range(&b->model, first, NULL, &end, &before);
 	if (!entry && !before && end >= last)
-		assert_int_equal(nr, 0); /* it is so already */
+		assert_int_equal(nr, 0); /* no change */
 	mas_store_prealloc(&b->mas, entry);
 	assert_int_equal(b->tree.ma_nodes_built, built + nr);
 	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
@@ -129,7 +129,7 @@ static inline void store(struct bed *b, unsigned long from, unsigned long to, vo
 	store_keys(b, first_key(b, from), last_key(b, to), entry);
 }
 
-/* A new entry over units [@from..@to]. */
+/* Stores a new entry over units [@from..@to]. */
 static inline void fill(struct bed *b, unsigned long from, unsigned long to)
 {
 	store(b, from, to, new_entry(b));
@@ -151,7 +151,7 @@ static inline void erase(struct bed *b, unsigned long unit)
 	expect_cursor(b, key);
 }
 
-/* The cursor on @unit, in its leaf. */
+/* Walks the cursor to @unit and returns the leaf. */
 static inline void *leaf_of(struct bed *b, unsigned long unit)
 {
 	mas_set(&b->mas, first_key(b, unit));
@@ -159,7 +159,7 @@ static inline void *leaf_of(struct bed *b, unsigned long unit)
 	return b->mas.node;
 }
 
-/* In how many pieces is the range that the cursor has walked to? */
+/* Returns the number of pieces of the range that the cursor has walked to. */
 static inline unsigned int pieces_here(const struct ma_state *mas)
 {
 	void *const *slots = smr_slots(mas->node);
@@ -170,14 +170,14 @@ static inline unsigned int pieces_here(const struct ma_state *mas)
 	return smr_run_to(slots, i, mas->end) - smr_run_from(slots, smr_head(slots, i)) + 1;
 }
 
-/* The same of @unit. */
+/* The same for the range at @unit. */
 static inline unsigned int pieces(struct bed *b, unsigned long unit)
 {
 	leaf_of(b, unit);
 	return pieces_here(&b->mas);
 }
 
-/* The lock is held from here on. @dense: without gaps. */
+/* Sets up @b; the lock is held from here on. @dense: without gaps. */
 static inline void bed_make(struct bed *b, unsigned int flags, unsigned long unit,
 			    unsigned long ranges, bool dense)
 {
@@ -210,7 +210,7 @@ static inline void expect_no_nodes(void)
 
 enum { RANGES = 160 };
 
-/* Without and with lock-free readers, in leaves of each kind, so many variants of @body. */
+/* Runs @variants of @body without and with lock-free readers, in leaves of each kind. */
 static inline void on_beds(bool dense, unsigned int variants, void (*body)(struct bed *b))
 {
 	static const unsigned long unit[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
@@ -228,7 +228,7 @@ static inline void on_beds(bool dense, unsigned int variants, void (*body)(struc
 	expect_no_nodes();
 }
 
-/* ---- What is there ---- */
+/* ---- Expected contents ---- */
 
 static inline void check_good(struct bed *b, struct maple_tree *mt, const struct range_model *model)
 {
@@ -246,7 +246,7 @@ static inline void expect(struct bed *b)
 
 typedef void *step_fn(struct ma_state *mas, unsigned long limit);
 
-/* The entries one by one, beginning on the first (last). */
+/* Expects the entries one by one, from the first (last) on. */
 static inline void expect_steps_by(struct bed *b, step_fn *step, bool down, bool inlines)
 {
 	size_t n = rm_count(&b->model);
@@ -286,7 +286,7 @@ static inline void expect_loop(struct bed *b)
 	assert_int_equal(r - b->model.ranges, rm_count(&b->model));
 }
 
-/* What the normal API's readers say of @key. */
+/* Expects what readers of the normal API must return for @key. */
 static inline void expect_reads(struct bed *b, unsigned long key)
 {
 	unsigned long index = key, first, last, end;
@@ -305,7 +305,7 @@ static inline void expect_reads(struct bed *b, unsigned long key)
 	assert_ptr_equal(mt_prev(&b->tree, key, 0), entry);
 }
 
-/* The same at both ends of all units [@from..@to], and as a batch. */
+/* The same at both ends of each unit in [@from..@to], and as a batch. */
 static inline void expect_units(struct bed *b, unsigned long from, unsigned long to)
 {
 	size_t n = 2 * (to - from + 1);
@@ -327,7 +327,10 @@ static inline void expect_units(struct bed *b, unsigned long from, unsigned long
 	free(entry);
 }
 
-/* In all ways to look at it, and around @unit at each key that may make a difference. */
+/*
+ * Expects the model's contents by all ways of reading and, around @unit, at each key that may
+ * matter.
+ */
 static inline void expect_all(struct bed *b, unsigned long unit)
 {
 	expect(b);
@@ -339,7 +342,7 @@ static inline void expect_all(struct bed *b, unsigned long unit)
 	expect_units(b, unit > 3 * LEN ? unit - 3 * LEN : 0, unit + 6 * LEN);
 }
 
-/* From here on until expect_quiet() only slots of the leaf of b->at change. */
+/* Until expect_quiet(), only slots of the leaf of b->at may change. */
 static inline void note(struct bed *b)
 {
 	b->leaf = leaf_of(b, b->at);
@@ -355,7 +358,7 @@ static inline void expect_quiet(struct bed *b)
 	assert_int_equal(b->mas.alloc_nr, 0);
 }
 
-/* The three ranges from b->at on are a gap, each of them a piece. */
+/* Makes the three ranges from b->at on a gap in three pieces. */
 static inline void make_gap(struct bed *b)
 {
 	note(b);
@@ -366,7 +369,10 @@ static inline void make_gap(struct bed *b)
 	assert_int_equal(pieces(b, b->at), 3);
 }
 
-/* In a sparse tree: the first entry of a leaf that begins, or the last of one that ends, a gap. */
+/*
+ * In a sparse tree: returns the unit of the first entry of a leaf that begins with a gap, or
+ * (@high) of the last of one that ends with a gap.
+ */
 static inline unsigned long entry_at_end(struct bed *b, bool high)
 {
 	for (unsigned long u = 3 * LEN;; u = b->mas.max / b->unit + 1) {
@@ -397,7 +403,7 @@ static inline void insert(struct bed *b, unsigned long first, unsigned long last
 		assert_int_equal(b->tree.ma_nodes_built, built);
 }
 
-/* A transaction on b->tree beside what is to be @seen in it, and the tree as it was before. */
+/* A transaction on b->tree, the model @seen in it, and an image of the tree from before. */
 struct txn_case {
 	struct mt_txn txn;
 	struct range_model seen;
@@ -441,7 +447,7 @@ static inline void txn_case_end(struct bed *b, struct txn_case *t, bool keep)
 	expect_tree_as_before(b, t);
 }
 
-/* Two stores, of which the second is one into a leaf of the transaction's own. */
+/* Does two stores; the second is into a leaf of the transaction's own. */
 static inline void store_in_txn(struct bed *b, unsigned long first, unsigned long last, void *entry,
 				bool keep)
 {
@@ -474,7 +480,7 @@ static inline void store_by(struct bed *b, enum way way, unsigned long first, un
 	}
 }
 
-/* A group of tests, in an arena of theirs. */
+/* Runs a group of tests in an arena of their own. */
 static inline int bed_run(const char *name, const struct CMUnitTest *tests, size_t nr)
 {
 	return arena_run(&arena, name, tests, nr);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What an engine of the software GPU refuses, and that it is none the worse for it. */
+/* What an engine of the software GPU refuses, and that a refusal does no harm. */
 #include "softgpu.h"
 #include "support/cm.h"
 #include "support/threadfault.h"
@@ -47,7 +47,7 @@ static int end(void **state)
 	return 0;
 }
 
-/* What submitting @cmds says; or, if they are accepted, what they come to. */
+/* Submits @cmds and returns the error or, if they are accepted, their result. */
 static int submit(struct sg_cmd *cmds, unsigned int nr)
 {
 	struct bind_sync out = { .fence = fence_create() };
@@ -109,7 +109,7 @@ static void multiples_of_eight(void **state)
 	assert_int_equal(copy(SG_PAGE, SG_PAGE + 1, 8), -EINVAL);
 }
 
-/* None of a job runs if one of its commands is refused. */
+/* No command of a job runs if one of them is refused. */
 static void pages_to_write_are_bounded(void **state)
 {
 	const uint64_t most = SG_JOB_PAGES * SG_PAGE;

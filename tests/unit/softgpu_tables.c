@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software GPU's memory, page tables and TLBs, each beside a plain model: an array of pages.
- * The page tables may lack any entry, so what is found must be right, and what has just been
- * entered must be found.
+ * The software GPU's memory, page tables and TLBs, each against a plain model: an array of pages.
+ * Page tables may lack any entry, so what is found must be right, and what was just entered must be
+ * found.
  */
 #include "softgpu.h"
 #include "support/cm.h"
@@ -18,7 +18,7 @@
 static struct sg_pool tables, frames;
 static struct sg_pagetable pt;
 
-/* Page i lies at base + i * SG_PAGE: over the border between two entries of every level. */
+/* Page i lies at base + i * SG_PAGE: across the border between two entries of every level. */
 static const uint64_t base = SG_VA_END / 2 - PAGES / 2 * SG_PAGE;
 static struct page {
 	struct sg_object *obj;
@@ -30,7 +30,7 @@ static struct sg_object *some_object(uint64_t n)
 {
 	static struct sg_object objects[4];
 
-	return n % 5 == 4 ? NULL : &objects[n % 5]; /* only addresses here; NULL is sparse */
+	return n % 5 == 4 ? NULL : &objects[n % 5]; /* only addresses matter; NULL */
 }
 
 static int begin(void **state)
@@ -95,7 +95,9 @@ static void clear_some(unsigned int from, unsigned int nr)
 	sg_pt_clear(&pt, base + from * SG_PAGE, nr * SG_PAGE);
 }
 
-/* A fault: the largest stretch of one mapping around the page, as gpuvm_find() would tell. */
+/*
+ * A fault: enters the largest stretch of one mapping around the page, as gpuvm_find() would give.
+ */
 static void fault(unsigned int i, struct sg_reserve *r)
 {
 	unsigned int from = i, to = i;
@@ -156,7 +158,7 @@ static void tables_are_right(void **state)
 	sg_pool_release(&tables, &spare);
 }
 
-/* What a range can take at most is known beforehand, and is little however large it is. */
+/* What a range can need at most is known beforehand, and is little however large the range is. */
 static void tables_for_a_range(void **state)
 {
 	static const struct {
@@ -195,7 +197,9 @@ static void tables_for_a_range(void **state)
 	}
 }
 
-/* An engine's view: refresh, find, or walk and enter. What it finds is what the model has. */
+/*
+ * What an engine does: refresh, find, or walk and enter. What it finds must be what the model has.
+ */
 static void the_tlb_is_right(void **state)
 {
 	static struct sg_tlb tlb;
@@ -259,7 +263,7 @@ static void objects_are_sparse(void **state)
 		assert_non_null(frame);
 		for (unsigned int byte = 0; byte < SG_PAGE; byte++)
 			assert_int_equal(frame[byte], 0);
-		memset(frame, 0x55, SG_PAGE); /* so that a block used again is not zero by chance */
+		memset(frame, 0x55, SG_PAGE); /* a reused block is not zero by chance */
 		assert_ptr_equal(sg_object_frame(obj, last, &r), frame);
 		assert_ptr_equal(sg_object_frame(obj, last, NULL), frame);
 		assert_true(last == 0 || !sg_object_frame(obj, 0, NULL));
