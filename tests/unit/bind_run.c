@@ -74,7 +74,7 @@ static void unmap_all_in_one_job(void **state)
 	end(q);
 }
 
-/* What a job maps after its BIND_UNMAP_ALL outlives that, but not the next job's. */
+/* What a job maps after its BIND_UNMAP_ALL outlives that one, but not the next job's. */
 static void hidden_again(void **state)
 {
 	struct bind_queue *q = begin(NULL);

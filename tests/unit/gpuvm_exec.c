@@ -123,7 +123,7 @@ static void fences(void **state)
 		fence_put(f[i]);
 }
 
-/* Room to spare is optional. */
+/* Spare room beyond what is asked for is optional. */
 static void the_last_slots_need_no_memory(void **state)
 {
 	struct fence *f = fence_create();

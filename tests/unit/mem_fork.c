@@ -197,7 +197,7 @@ static void *look(void *arg)
 	return NULL;
 }
 
-/* All nodes come back, also those that the other thread was about to free. */
+/* All nodes come back, also those that the other thread was about to free, and none is lost. */
 static int all_come_back(struct mt_mem *mem)
 {
 	struct mt_mem_stats stats;
@@ -597,7 +597,7 @@ static void while_a_callback_starts_a_worker(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(while_another_has_a_pool_locked), /* first: see there */
+		cmocka_unit_test(while_another_has_a_pool_locked), /* first: it says why */
 		cmocka_unit_test(the_child_goes_on),
 		cmocka_unit_test(while_another_looks),
 		cmocka_unit_test(while_another_frees),

@@ -446,7 +446,7 @@ struct slow {
 	struct pages pages;
 	struct mt_mem *mem;
 	pthread_t thread;
-	bool mapping;       /* mapping is slow, not unmapping */
+	bool mapping;       /* mapping is slow, else unmapping */
 	bool once;          /* a thread has been kept waiting */
 	unsigned long most; /* chunks at a time */
 	sem_t entered, go;

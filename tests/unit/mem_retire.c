@@ -142,7 +142,7 @@ static void a_writer_that_looks(void **state)
 	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
 	assert_int_equal(stats_of(mem).nodes_limbo, 2 * SMR_STRIDE_MIN);
 	smr_rcu_read_unlock(MT_RCU_BP);
-	retire_singly(mem, 4 * SMR_STRIDE_MIN); /* the look was in vain: the next */
+	retire_singly(mem, 4 * SMR_STRIDE_MIN); /* the look was in vain: the next comes later */
 	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
 	/* If the callback has just begun to free, nobody looks before it is done. */
 	while (stats_of(mem).nodes_limbo > 0) {

@@ -105,7 +105,7 @@ static inline void store_prealloc(struct bed *b, unsigned long first, unsigned l
 	nr = mas_allocated(&b->mas);
 	rm_range(&b->model, first, NULL, &end, &before);
 	if (!entry && !before && end >= last)
-		assert_int_equal(nr, 0); /* no change */
+		assert_int_equal(nr, 0); /* it is NULL already */
 	mas_store_prealloc(&b->mas, entry);
 	assert_int_equal(b->tree.ma_nodes_built, built + nr);
 	assert_int_equal(rm_store(&b->model, first, last, entry), 0);

@@ -30,7 +30,7 @@ static struct sg_object *some_object(uint64_t n)
 {
 	static struct sg_object objects[4];
 
-	return n % 5 == 4 ? NULL : &objects[n % 5]; /* only addresses matter; NULL */
+	return n % 5 == 4 ? NULL : &objects[n % 5]; /* only addresses matter; NULL is sparse */
 }
 
 static int begin(void **state)
@@ -263,7 +263,7 @@ static void objects_are_sparse(void **state)
 		assert_non_null(frame);
 		for (unsigned int byte = 0; byte < SG_PAGE; byte++)
 			assert_int_equal(frame[byte], 0);
-		memset(frame, 0x55, SG_PAGE); /* a reused block is not zero by chance */
+		memset(frame, 0x55, SG_PAGE); /* so a reused block is not zero by chance */
 		assert_ptr_equal(sg_object_frame(obj, last, &r), frame);
 		assert_ptr_equal(sg_object_frame(obj, last, NULL), frame);
 		assert_true(last == 0 || !sg_object_frame(obj, 0, NULL));

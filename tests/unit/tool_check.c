@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Does the check of a replay accept a space like the model, and refuse any other? */
+/* The check of a replay accepts a space like the model, and refuses any other. */
 #include "support/cm.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ static void map(uint64_t addr)
 	apply(&op);
 }
 
-/* Mappings at 10000, 20000 and so on to 60000, each of 4000. */
+/* Sets up mappings at 10000, 20000 and so on up to 60000, each 4000 long. */
 static int begin(void **state)
 {
 	(void)state;
@@ -102,7 +102,7 @@ static void each_part_of_a_record(void **state)
 	assert_int_equal(check_all(&space, &model, why, sizeof(why)), 0);
 }
 
-/* A record that says the right range, in the tree at another. */
+/* A record with the right range, which the tree has at another. */
 static void the_range_in_the_tree(void **state)
 {
 	struct mapping *mapping = at(0x30000);
@@ -132,7 +132,7 @@ static void what_only_one_has(void **state)
 		       "7000 rp");
 }
 
-/* Figures are of what is alive, so a count that is wrong is a mistake, too. */
+/* Figures count live mappings, so a wrong count is a mistake, too. */
 static void the_number_of_mappings(void **state)
 {
 	(void)state;
@@ -144,7 +144,7 @@ static void the_number_of_mappings(void **state)
 	assert_int_equal(check_all(&space, &model, why, sizeof(why)), 0);
 }
 
-/* Is the mapping at @addr, which is not what it should be, within sight of @op? */
+/* Whether the check around @op sees that the mapping at @addr is wrong. */
 static bool sees(const struct trace_op *op, uint64_t addr)
 {
 	struct mapping *mapping = at(addr);
@@ -157,7 +157,7 @@ static bool sees(const struct trace_op *op, uint64_t addr)
 	return err != 0;
 }
 
-/* The mappings on either side of an operation may have suffered from it; others have not. */
+/* An operation may damage the mappings on either side of it, but no others. */
 static void around_an_operation(void **state)
 {
 	struct trace_op move = { .verb = TRACE_MOVE,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Does the readers' judge accept what was true, and refuse what was not? */
+/* The readers' judge accepts what was true, and refuses what was not. */
 #include "support/cm.h"
 
 #include <pthread.h>
@@ -68,7 +68,7 @@ static void test_verdicts(void **state)
 	step(&history, 2, NULL);
 	step(&history, 3, &b);
 	step(&history, 4, &b);
-	/* While step 2 runs: a before it, nothing after it; b not yet. */
+	/* While step 2 runs: a is true before it, nothing after it; b is not true yet. */
 	assert_int_equal(history_judge(probe, &a, 1, 2), VERDICT_TRUE);
 	assert_int_equal(history_judge(probe, NULL, 1, 2), VERDICT_TRUE);
 	assert_int_equal(history_judge(probe, &b, 1, 2), VERDICT_FALSE);
@@ -80,7 +80,7 @@ static void test_verdicts(void **state)
 	assert_int_equal(history_judge(probe, &b, 3, 4), VERDICT_TRUE);
 	assert_int_equal(history_judge(probe, &b, 4, 4), VERDICT_TRUE);
 	assert_int_equal(history_judge(probe, &c, 0, 4), VERDICT_FALSE);
-	/* The neighbour outside has seen nothing of all this. */
+	/* The neighbour outside is not affected. */
 	assert_int_equal(history_judge(probe_at(&history, 0x2000), NULL, 4, 4), VERDICT_TRUE);
 	assert_int_equal(history_judge(probe_at(&history, 0x2000), &b, 0, 4), VERDICT_FALSE);
 	assert_int_equal(history_finished(&history), 4);
@@ -124,12 +124,12 @@ static void test_cancel(void **state)
 	history_destroy(&history);
 }
 
-/* A thing to look up without a lock: one word. Its readers are held to the history. */
+/* One word to look up without a lock. Its readers are checked against the history. */
 struct shared {
 	struct history history;
 	_Atomic(const void *) word;
 	atomic_bool stop;
-	bool stale; /* the reader remembers what it saw for too long */
+	bool stale; /* the reader keeps what it saw for too long */
 	_Atomic(unsigned long) wrong;
 	_Atomic(unsigned long) right;
 };
@@ -194,7 +194,7 @@ static void test_threads(void **state)
 	assert_true(shared.right > 0);
 }
 
-/* An answer kept over two whole steps is caught. */
+/* A result kept over two whole steps is caught. */
 static void test_stale_reader(void **state)
 {
 	struct shared shared = { .stale = true };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Traces as jobs: what is asked for, in which order it must happen, and what readers may see
+ * Traces as jobs: what the jobs do, in which order they must run, and what readers may see
  * meanwhile.
  */
 #include "support/cm.h"
@@ -10,7 +10,7 @@
 #include "tools/samara/jobs.h"
 #include "tools/samara/samara.h"
 
-/* What jobs.c says when something is wrong. */
+/* Replaces the error messages of jobs.c. */
 int complain(const char *format, ...)
 {
 	(void)format;
@@ -108,7 +108,7 @@ static void test_map_and_unmap(void **state)
 	assert_int_equal(jobs.job[2].nr_pieces, 0);
 }
 
-/* Only the pieces whose flags change. */
+/* Only pieces whose flags change are mapped again. */
 static void test_protect(void **state)
 {
 	(void)state;
@@ -172,7 +172,7 @@ static uint32_t after(size_t job, unsigned int lane)
 	return order_after(&jobs.order, jobs.job[job].item, lane);
 }
 
-/* Jobs 0, 2, 4 are of lane 0, jobs 1, 3, 5 of lane 1. */
+/* Jobs 0, 2 and 4 are in lane 0, jobs 1, 3 and 5 in lane 1. */
 static void test_order(void **state)
 {
 	(void)state;
@@ -240,7 +240,7 @@ static void test_probes(void **state)
 	make_with_probes(false);
 	probe = probe_at(0x1800);
 	assert_int_equal(probe->nr, 5);
-	/* Nothing is done: job 0 may be at work. */
+	/* Nothing is done yet: job 0 may be running. */
 	assert_true(allows(probe, nothing, 0, 0));
 	assert_true(allows(probe, first, 0, 0));
 	assert_false(allows(probe, second, 0, 0));
@@ -250,7 +250,7 @@ static void test_probes(void **state)
 	assert_false(allows(probe, nothing, 1, 1));
 	assert_true(allows(probe, second, 1, 1));
 	probes_done(&probes, 1, 0x1000, 0x1fff);
-	/* A look-up that spans the end of job 1, and one that began behind it. */
+	/* A look-up that spans the end of job 1, and one that began after it. */
 	assert_true(allows(probe, first, 1, 2));
 	assert_false(allows(probe, first, 2, 2));
 	assert_true(allows(probe, nothing, 2, 2));
@@ -262,7 +262,7 @@ static void test_probes(void **state)
 	probes_destroy(&probes);
 }
 
-/* Where a VM shows its steps, a job that maps over something may be met at nothing. */
+/* If a VM shows its steps, a look-up may find nothing during a job that maps over something. */
 static void test_probes_with_steps(void **state)
 {
 	struct fixed_probe *probe;

@@ -33,7 +33,7 @@ static void test_small_values_are_exact(void **state)
 	assert_int_equal(latency_at(&latency, 10000), 60);
 }
 
-/* A percentile is never below the value it stands for, and at most a thirty-second above. */
+/* A percentile is never below the value it stands for, and at most 1/32 above it. */
 static void test_error_is_bounded(void **state)
 {
 	(void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Does the meter see what is done in a section, whoever does it, and nothing of what is done
- * outside?
+ * The meter sees what is done in a section, by whatever thread, and nothing of what is done
+ * outside.
  */
 #include "support/cm.h"
 
@@ -20,7 +20,7 @@ static void *volatile kept;
 
 static void measure(void (*what)(void))
 {
-	/* Each time: the test framework has a handler for SIGSYS, too. */
+	/* Each time, because the test framework has a handler for SIGSYS, too. */
 	meter_start(NULL);
 	meter_enter();
 	what();
@@ -56,7 +56,7 @@ static void map_memory(void)
 	kept = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-/* As by who is not compiled for large files, and whom that would have call mmap64(). */
+/* As called by code not compiled for large files, which would call mmap64(). */
 void *mmap_by_name(void *at, size_t length, int prot, int flags, int file,
 		   off_t offset) __asm__("mmap");
 
@@ -99,9 +99,9 @@ static void test_allocations(void **state)
 	assert_int_equal(meter.allocations, 1);
 	measure(release);
 	assert_int_equal(meter.allocations, 1);
-	measure(release); /* of NULL */
+	measure(release); /* frees NULL */
 	assert_int_equal(meter.allocations, 0);
-	/* Sanitizers' hooks are told of the plain functions alone. */
+	/* Sanitizers' hooks see only the plain functions. */
 #if !TOOL_ASAN && !TOOL_TSAN
 	measure(allocate_aligned);
 	assert_int_equal(meter.allocations, 1);
@@ -118,7 +118,7 @@ static bool is_elsewhere(void)
 	return elsewhere;
 }
 
-/* Sections that only a predicate knows of. */
+/* Sections that only a predicate recognises. */
 static void test_other_sections(void **state)
 {
 	(void)state;
@@ -171,7 +171,7 @@ static void test_system_calls(void **state)
 		skip();
 	assert_int_equal(meter.system_calls, 1);
 	assert_int_equal(meter.first_call, SYS_getppid);
-	/* It was made, too. */
+	/* The call was made, too. */
 	assert_int_equal(parent, getppid());
 	measure(call_futex);
 	assert_int_equal(meter.system_calls, 0);
@@ -229,7 +229,7 @@ static void test_threads(void **state)
 	assert_int_equal(meter.sections, 3);
 	if (meter.counts_allocations)
 		assert_int_equal(meter.allocations, 4);
-	/* The C library maps an arena for each thread besides. */
+	/* The C library also maps an arena for each thread. */
 	if (meter.counts_system_calls)
 		assert_true(meter.system_calls >= 2);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Does an address space without memory tell readers the truth? Its stores are made to fail, and
- * readers are stood in for where they might come between.
+ * An address space without memory tells readers the truth. Its stores are made to fail, and checks
+ * stand in for readers where these could come between.
  */
 #include "support/cm.h"
 
@@ -14,7 +14,7 @@ static struct history history;
 static struct space space;
 static unsigned int fail_at; /* which store from now on fails, once; 0: none */
 static unsigned int cancelled;
-static bool dead; /* a reader has met what is dead, though it is there */
+static bool dead; /* a reader found a dead mapping in the tree */
 
 int __real_mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
 int __wrap_mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
@@ -28,7 +28,7 @@ int __wrap_mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 	return __real_mas_store_gfp(mas, entry, gfp);
 }
 
-/* What would a reader think of what it finds at @addr, where something is mapped? */
+/* Looks at @addr, where something is mapped, as a reader would. */
 static void look(uint64_t addr)
 {
 	uint64_t finished = history_finished(&history), death;
@@ -38,7 +38,7 @@ static void look(uint64_t addr)
 	dead |= death && death <= finished;
 }
 
-/* The step is over, and the writer has not come any further. It has the lock: no place to fail. */
+/* The step is over and the writer has gone no further. It holds the lock, so no assertion here. */
 void __wrap_history_cancel(struct history *of, uint64_t step, uint64_t first, uint64_t last)
 {
 	__real_history_cancel(of, step, first, last);
@@ -73,7 +73,7 @@ static int end(void **state)
 	return 0;
 }
 
-/* Of an unmap in the middle, the @nth store. */
+/* Unmaps from the middle, with the @nth store failing. */
 static void unmap_without_memory(unsigned int nth)
 {
 	const struct trace_op op = { .verb = TRACE_UNMAP, .addr = 0x11000, .length = 0x1000 };

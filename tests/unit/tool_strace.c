@@ -181,7 +181,7 @@ static void test_halves(void **state)
 	assert_int_equal(line("9 brk(0x1000 <unfinished ...>", &call), 0);
 }
 
-/* The thread that executes a program is the first one from then on. */
+/* A thread that executes a program becomes the first thread. */
 static void test_changed_ids(void **state)
 {
 	static const char first[] =

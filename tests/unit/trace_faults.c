@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Trace files where the system refuses: memory, a write, a close. */
+/* Trace files when the system refuses memory, a write or a close. */
 #include "support/cm.h"
 
 #include <errno.h>
@@ -72,7 +72,7 @@ int __wrap_close(int fd)
 	return close_err ? -1 : 0;
 }
 
-/* Nothing is, as yet. */
+/* Refuses nothing so far. */
 static int begin(void **state)
 {
 	(void)state;
@@ -102,7 +102,7 @@ static void make_path(const char *suffix)
 	__real_close(fd);
 }
 
-/* What the end of writing @nr loads says. */
+/* Writes @nr loads; returns the result of trace_finish(). */
 static int write_loads(unsigned int nr)
 {
 	struct trace_op op = { .verb = TRACE_LOAD, .length = 1 };
@@ -158,7 +158,7 @@ static void what_a_write_leaves_is_written_next(void **state)
 	}
 }
 
-/* Some file systems say only then that there was no room. */
+/* Some file systems report only on close that there was no room. */
 static void closing_may_fail(void **state)
 {
 	(void)state;
@@ -182,7 +182,7 @@ static void the_first_error_is_told(void **state)
 
 /* ---- Reading without memory ---- */
 
-/* From a file, with all there is to it, until there is memory enough. */
+/* Loads a file with ever more memory, until there is enough. */
 static void reading_says_what_it_lacks(void **state)
 {
 	char expected[128], expected_later[128], why[256] = "";
@@ -200,7 +200,7 @@ static void reading_says_what_it_lacks(void **state)
 		mem_left = n++;
 		err = trace_load(&trace, path, why, sizeof(why));
 		mem_left = UINT_MAX;
-		/* By then the first, or the 1025th operation has been read. */
+		/* By then the first or the 1025th operation has been read. */
 		snprintf(expected_later, sizeof(expected_later), "%s:%u: %s", path,
 			 n == 3 ? 5 : 1029, strerror(ENOMEM));
 		assert_int_equal(closed, 1);
@@ -216,7 +216,7 @@ static void reading_says_what_it_lacks(void **state)
 	unlink(path);
 }
 
-/* A buffer has the name that it is given. */
+/* Errors use the name given for the buffer. */
 static void so_does_reading_a_buffer(void **state)
 {
 	static const char text[] = "# samara-trace 1\n# source: s\n# page: 1000\n# va: 0-fff\n";

@@ -13,7 +13,7 @@
 
 #define HEADER "# samara-trace 1\n# source: test\n# page: 1000\n# va: 1000-ffffffffffffffff\n"
 
-/* Reads @text to the end; the message of the failure, or "" and *@nr operations. */
+/* Reads @text to the end; returns the error message, or "" and *@nr operations. */
 static const char *read_text(const char *text, size_t length, size_t *nr)
 {
 	static char why[600];
@@ -232,7 +232,7 @@ static void test_all_operations(void **state)
 	trace_close(reader);
 }
 
-/* The text of many operations, packed; *@length is that of the result, which the caller frees. */
+/* Returns the text of @nr operations, compressed to *@length bytes, which the caller frees. */
 static uint8_t *packed_text(size_t nr, size_t *length)
 {
 	size_t size = strlen(HEADER) + nr * 32, used;
@@ -260,13 +260,13 @@ static void test_xz(void **state)
 	(void)state;
 	assert_string_equal(read_text((char *)packed, length, &nr), "");
 	assert_int_equal(nr, 50000);
-	/* What came before the end is delivered, then the fault is told. */
+	/* What comes before the end is delivered, then the fault is reported. */
 	assert_non_null(strstr(read_text((char *)packed, length - 40, &nr),
 			       "the compressed data ends too early"));
 	assert_true(nr > 0);
 	/*
-	 * A wrong byte in the middle makes other text, or none; here the end of the stream is
-	 * hit.
+	 * A wrong byte in the middle gives other text, or none; this one hits the end of the
+	 * stream.
 	 */
 	packed[length - 12] ^= 0x55;
 	assert_non_null(
@@ -291,7 +291,7 @@ static void test_xz_garbage_behind(void **state)
 	free(packed);
 }
 
-/* Has the first block's header ask for a dictionary of 512 MiB. */
+/* Makes the first block's header ask for a dictionary of 512 MiB. */
 static void enlarge_dictionary(uint8_t *packed)
 {
 	uint8_t *header = packed + LZMA_STREAM_HEADER_SIZE;

@@ -23,7 +23,7 @@ static uint64_t next_random(uint64_t *random)
 	return *random >> 11;
 }
 
-/* Some operation that a trace may hold. */
+/* Returns a random operation that a trace may hold. */
 static struct trace_op random_op(uint64_t *random)
 {
 	struct trace_op op = { .verb = (uint8_t)(next_random(random) % 5), .length = 1 };
@@ -159,7 +159,7 @@ static void test_flags(void **state)
 	assert_int_equal(trace_flags_parse("", &(unsigned int){ 0 }), -EINVAL);
 }
 
-/* Whatever the bytes: no crash, and what is a trace stays the same when written and read again. */
+/* Whatever the bytes, nothing crashes, and a trace stays the same when written and read again. */
 static void test_mutations(void **state)
 {
 	static const char seed[] =

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Short leaves of pages share ranges with others: around the end of a block, with leaves of larger
- * or smaller units, and with some that begin amid a page.
+ * or smaller units, and with some that begin inside a page.
  */
 #include "run_bed.h"
 
@@ -9,11 +9,11 @@ enum { PLACES = 3000, STEPS = 20000, BLOCK = 1 << SMR_SHORT_BITS };
 
 struct blocks {
 	unsigned long unit, stride; /* from place to place, in units */
-	unsigned int odd;           /* one of so many ranges is not of whole units; 0: none */
-	unsigned long off;          /* but begins, or ends, that much further in */
+	unsigned int odd;           /* one in this many ranges is not of whole units; 0: none */
+	unsigned long off;          /* it begins, or ends, this much further in */
 };
 
-/* A range somewhere around the end of the block. */
+/* Returns the unit of a random place around the end of the block. */
 static unsigned long random_place(struct bed *b, const struct blocks *s)
 {
 	return BLOCK * s->stride + s->stride * rng_below(&b->rng, PLACES) - s->stride * PLACES / 2;
@@ -38,7 +38,7 @@ static void change(const struct blocks *s, unsigned int flags, uint64_t seed)
 	bed_make(&b, flags, s->unit, 2, false);
 	b.rng = rng_make(21, seed);
 	for (unsigned int i = 1; i <= STEPS; i++) {
-		/* It grows, and then it shrinks. */
+		/* The tree grows, then shrinks. */
 		if (rng_below(&b.rng, STEPS) > i)
 			store_there(&b, s);
 		else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker of the locking rules: each rule about trees and cursors is broken, and reported with
- * both stacks; and its nearest correct neighbour is not.
+ * The checker of the locking rules: each broken rule about trees and cursors is reported with both
+ * stacks; the nearest correct case is not.
  */
 #include "reported.h"
 
@@ -45,7 +45,7 @@ static void *store_unlocked(void *arg)
 	return NULL;
 }
 
-/* The lock is held, but by somebody else. */
+/* The lock is held, but by another thread. */
 static void write_under_another_threads_lock(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -168,7 +168,7 @@ static void cursor_after_its_lock(void **state)
 	mtree_destroy(&mt);
 }
 
-/* What a cursor stands under is unknown while the thread holds more locks than are kept. */
+/* Which lock protects a cursor is unknown while the thread holds more locks than are recorded. */
 static void cursor_under_too_many_locks(void **state)
 {
 	static char many[SMRI_HOLDS];
@@ -182,7 +182,7 @@ static void cursor_under_too_many_locks(void **state)
 	for (unsigned int i = 0; i < SMRI_HOLDS; i++)
 		takes(&many[i], &class_a, LOCKCHECK_NESTED);
 	unlocks(&mt);
-	steps(&mas); /* perhaps it held the lock twice */
+	steps(&mas); /* the thread might hold the lock twice */
 	for (unsigned int i = 0; i < SMRI_HOLDS; i++)
 		lets_go(&many[i]);
 	expect_nothing();
@@ -211,7 +211,7 @@ static void *steps_at_first(void *mas)
 	return steps_too(mas);
 }
 
-/* Handed over to a thread that has taken as few locks so far. */
+/* A cursor handed over to a thread that has taken as many locks so far. */
 static void cursor_of_another_thread(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -223,7 +223,7 @@ static void cursor_of_another_thread(void **state)
 	walks_too(&mas);
 	in_thread(steps_at_first, &mas);
 	expect(LOCKCHECK_STALE_CURSOR, "steps", "unlocks");
-	/* The second gets the record of the first. */
+	/* The second thread gets the record of the first. */
 	mas_set(&mas, 0);
 	in_thread(walks_too, &mas);
 	in_thread(steps_too, &mas);
@@ -231,7 +231,7 @@ static void cursor_of_another_thread(void **state)
 	mtree_destroy(&mt);
 }
 
-/* One that the program has entered by itself, around what the checker has seen. */
+/* A section that the program entered itself, around what the checker has seen. */
 static void cursor_after_a_section_of_liburcus(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
@@ -253,7 +253,7 @@ static void cursor_after_a_section_of_liburcus(void **state)
 	mtree_destroy(&mt);
 }
 
-/* Outside of any section, too. */
+/* The same outside of any section. */
 static void cursor_outside_of_read_sections(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
@@ -269,7 +269,7 @@ static void cursor_outside_of_read_sections(void **state)
 	mtree_destroy(&mt);
 }
 
-/* However many holds there were, none has the number that says that there is nothing to check. */
+/* However many times the lock was taken, no hold gets the number that means "nothing to check". */
 static void cursor_after_the_last_number(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -288,7 +288,7 @@ static void cursor_after_the_last_number(void **state)
 	mtree_destroy(&mt);
 }
 
-/* Looking up anew is no use of the place, and what it has found is the new lock's. */
+/* A new look-up does not use the old place, and what it finds is protected by the new lock. */
 static void cursor_found_anew_after_its_lock(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -320,7 +320,7 @@ static void cursor_found_anew_after_its_lock(void **state)
 	mtree_destroy(&mt);
 }
 
-/* The step from leaf to leaf has a way of its own. */
+/* The step from leaf to leaf is on another path. */
 static void cursor_after_its_lock_at_the_end_of_a_leaf(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -343,7 +343,7 @@ static void cursor_after_its_lock_at_the_end_of_a_leaf(void **state)
 	mtree_destroy(&mt);
 }
 
-/* The lock that a blocking store drops for a while was never left by the user. */
+/* To the user, a lock that a blocking store drops for a while was never released. */
 static void cursor_across_a_blocking_store(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -368,7 +368,7 @@ static void cursor_across_a_blocking_store(void **state)
 	mtree_destroy(&mt);
 }
 
-/* A tree that has external lock a from now on, which stays taken. */
+/* Gives the tree external lock a, which stays taken, and fills it. */
 static void fill_under_a(struct ma_state *mas)
 {
 	mt_set_external_lock_check(mas->tree, &a, lockcheck_held);
@@ -398,7 +398,7 @@ static void cursor_after_its_external_lock(void **state)
 	lets_go(&a);
 }
 
-/* The place where a section was left is not one where the lock was. */
+/* The place where a section ended must not be reported as the one where the lock was released. */
 static void cursor_after_an_older_read_section(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
@@ -420,7 +420,7 @@ static void cursor_after_an_older_read_section(void **state)
 	mtree_destroy(&mt);
 }
 
-/* A lock that is shared twice is held for as long as it is shared once. */
+/* A lock held shared twice is held as long as it is held once. */
 static void cursor_under_a_shared_lock(void **state)
 {
 	struct maple_tree mt = MTREE_INIT_EXT(mt, MT_FLAGS_LOCK_EXTERN, a);
@@ -449,7 +449,7 @@ static void cursor_under_a_shared_lock(void **state)
 	lets_go(&a);
 }
 
-/* The section ends that the cursor found its place in, and another begins. */
+/* Ends the section in which the cursor found its place and begins another. */
 static void is_left_behind(struct ma_state *mas, struct maple_tree *mt)
 {
 	reads_no_more(mt);
@@ -477,7 +477,7 @@ static void cursor_after_its_read_section(void **state)
 	expect_nothing();
 	is_left_behind(&mas, &mt);
 	reads_no_more(&mt);
-	/* A section of the program's own around it goes on. */
+	/* An outer section of the program's own goes on. */
 	urcu_bp_read_lock();
 	reads(&mt);
 	mas_set(&mas, 0);
@@ -494,7 +494,7 @@ static void cursor_after_its_read_section(void **state)
 	steps(&mas);
 	expect(LOCKCHECK_STALE_CURSOR, "steps", "reads_no_more");
 	reads_no_more(&mt);
-	/* Lock and section: one of them is enough. */
+	/* A lock and a section: one of them is enough. */
 	reads(&mt);
 	locks(&mt);
 	mas_set(&mas, 0);
@@ -514,7 +514,7 @@ void __attribute__((noinline)) prepares(struct ma_state *mas)
 	mas_destroy(mas);
 }
 
-/* A snapshot is good for as long as the section, and not to be written to. */
+/* A snapshot is valid for as long as the section, and must not be written to. */
 static void snapshot_after_its_read_section(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
@@ -539,7 +539,7 @@ static void snapshot_after_its_read_section(void **state)
 	mtree_destroy(&mt);
 }
 
-/* A cursor that has no place is not left behind, whatever protected it once. */
+/* A cursor without a place is never stale, whatever protected it once. */
 static void cursor_without_a_place(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -562,7 +562,7 @@ static void cursor_without_a_place(void **state)
 
 /* ---- A lock that is dropped for memory ---- */
 
-/* It is what it was, when it comes back. */
+/* The lock counts the same as before when it is taken back. */
 static void second_tree_and_a_blocking_store(void **state)
 {
 	struct mt_mem *mem = mt_mem_create(0, NULL);
@@ -586,7 +586,7 @@ static void second_tree_and_a_blocking_store(void **state)
 	mt_mem_destroy(mem);
 }
 
-/* Also if it is not dropped this time. */
+/* Even if the lock is not dropped this time. */
 static void lock_within_a_blocking_store(void **state)
 {
 	struct maple_tree mt;

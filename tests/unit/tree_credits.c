@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Credits on one thread: what the calls answer, and stores on credits in an arena that has not a
- * node to spare. Every test runs in each mode of the tree and of the holder.
+ * Credits on one thread: what the calls return, and stores on credits in an arena without a node to
+ * spare. Every test runs in each mode of the tree and of the holder.
  */
 #include "credits_bed.h"
 
@@ -70,7 +70,7 @@ static unsigned long refusals(struct bed *bed)
 	return stats.failed;
 }
 
-/* What is refused in the end counts, once; not what was got by other ways. */
+/* A request refused in the end counts, once; nodes obtained by other ways do not. */
 static void counted_in(struct bed *bed, unsigned long n)
 {
 	unsigned long before;
@@ -85,7 +85,7 @@ static void counted_in(struct bed *bed, unsigned long n)
 	take_all(bed);
 	for (unsigned int i = 0; i < 40; i++)
 		smr_mem_give(bed->mem, smr_nodes_pop(&bed->hoard));
-	mt_mem_trim(bed->mem); /* they are an emergency's */
+	mt_mem_trim(bed->mem); /* they are for an emergency */
 	before = refusals(bed);
 	assert_int_equal(reserve(bed, &bed->c, 1, GFP_NOWAIT), -ENOMEM);
 	assert_int_equal(refusals(bed), before + 1);
@@ -99,7 +99,7 @@ static void refusals_are_counted_once(void **state)
 	everywhere(counted_in);
 }
 
-/* What was announced of credits that have been returned is announced no longer. */
+/* Credits that have been returned are no longer announced. */
 static void returned_in(struct bed *bed, unsigned long n)
 {
 	(void)n;
@@ -131,7 +131,7 @@ static void answers(void **state)
 	everywhere(answers_in);
 }
 
-/* A cursor with an error stores nothing, and its holder keeps the credit. */
+/* A cursor with an error stores nothing, and the holder keeps the credit. */
 static void errors_in(struct bed *bed, unsigned long n)
 {
 	MA_STATE(mas, &bed->tree, STEP * n + 1, STEP * n);
@@ -163,7 +163,7 @@ static void cursors_with_errors(void **state)
 
 static unsigned int begun;
 
-/* One store more than there are credits for. */
+/* Makes one store more than there are credits. */
 static int store_too_much(void *arg)
 {
 	struct bed *bed = arg;
@@ -184,7 +184,7 @@ static void spending_too_much_is_caught(void **state)
 
 /* ---- How much is pledged ---- */
 
-/* H of docs/credits.md. */
+/* H in docs/credits.md. */
 static unsigned long highest(unsigned long leaves)
 {
 	unsigned long height = 1;
@@ -194,7 +194,7 @@ static unsigned long highest(unsigned long leaves)
 	return height;
 }
 
-/* G, by its first arm and by its second one. */
+/* G: the smaller of its two arms. */
 static unsigned long growth(const struct maple_tree *mt, unsigned long credits, unsigned long reach)
 {
 	unsigned long levels = mt_height(mt) ? mt_height(mt) : 1;
@@ -202,7 +202,7 @@ static unsigned long growth(const struct maple_tree *mt, unsigned long credits, 
 	unsigned long many, few = credits * reach;
 
 	if (levels > 1)
-		crowding -= smr_crowding(smr_count(mt->ma_root)); /* the top has none */
+		crowding -= smr_crowding(smr_count(mt->ma_root)); /* the root does not count */
 	many = (17 * credits + crowding + 15) / 16 + 2 * (reach - levels);
 	return many < few ? many : few;
 }
@@ -225,7 +225,7 @@ static void expect_sums(struct bed *bed)
 	}
 }
 
-/* By the formula of docs/credits.md. */
+/* What is pledged follows the formula in docs/credits.md. */
 static void the_sum(void **state)
 {
 	struct bed bed;
@@ -237,7 +237,7 @@ static void the_sum(void **state)
 		expect_sums(&bed);
 		bed_free(&bed);
 	}
-	/* With 20 stores on three leaves there may be a level more. */
+	/* 20 stores on three leaves may add a level. */
 	bed_make(&bed, 0, MT_RCU_BP, MT_CREDITS_RECYCLING, 45);
 	assert_int_equal(bed.tree.ma_pledge.leaves, 3);
 	assert_int_equal(mt_credits_set_batch(&bed.c, 1), 0);
@@ -248,7 +248,7 @@ static void the_sum(void **state)
 
 /* ---- Stores ---- */
 
-/* Nothing that the holder has lent has come back. */
+/* Nothing that the holder has lent has come back yet. */
 static void expect_all_lent(struct bed *bed)
 {
 	const struct mt_credits *c = &bed->c;
@@ -258,7 +258,7 @@ static void expect_all_lent(struct bed *bed)
 			assert_false(smr_mem_grace_over(bed->mem, MT_RCU_BP, c->grace[i]));
 }
 
-/* With not a node to spare, and all that is replaced held up: one batch. */
+/* With no node to spare and all replaced nodes held up: one batch. */
 static void stores_in(struct bed *bed, unsigned long n)
 {
 	unsigned long nr = 40;
@@ -286,7 +286,7 @@ static void stores_need_what_is_pledged(void **state)
 	everywhere(stores_in);
 }
 
-/* Each announced, made and counted in one call, again without a node to spare. */
+/* Each store announced, made and counted in one call, again without a node to spare. */
 static void single_stores_in(struct bed *bed, unsigned long n)
 {
 	unsigned long nr = 40;
@@ -329,7 +329,7 @@ static void in_every_flavor(void **state)
 			assert_int_equal(mt_credits_set_batch(&bed.c, 4), 0);
 			assert_int_equal(reserve(&bed, &bed.c, 300, GFP_KERNEL), 0);
 			take_all(&bed);
-			/* Many times more than the working set: begin has to wait for it. */
+			/* Far more stores than the working set covers: begin has to wait for it. */
 			for (unsigned long i = 0; i < 300; i++) {
 				unsigned long first = STEP * (i * 31 % 900) + 3;
 
@@ -383,8 +383,8 @@ static void stayer_end(struct stayer *s)
 }
 
 /*
- * A reader that stays holds all up that is replaced. As long as there are nodes that are nobody's
- * they make that good, and nobody waits: it would be for ever.
+ * A reader that stays holds up all replaced nodes. While there are nodes that belong to nobody,
+ * they make up for those, and nothing waits: the wait would never end.
  */
 static void begins_in(struct bed *bed, unsigned long n)
 {
@@ -400,7 +400,7 @@ static void begins_in(struct bed *bed, unsigned long n)
 
 		if (i % batch == 0) {
 			mt_credits_begin(&bed->c, batch);
-			/* From here on it has to do with what is pledged. */
+			/* From here on it must manage with what is pledged. */
 			take_all(bed);
 		}
 		assert_int_equal(credit_store(bed, first, first + 2, xa_mk_value(i)), 0);
@@ -418,7 +418,7 @@ static void free_nodes_save_waiting(void **state)
 	everywhere(begins_in);
 }
 
-/* Nor for what is back, where nothing is anybody's. */
+/* Nor does it wait for nodes that have come back, even if no node is free for anybody. */
 static void begins_again_in(struct bed *bed, unsigned long n)
 {
 	unsigned long rounds = 10, batch = 8, lent = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Others amid a holder's stores, and amid what ends a transaction or a tree: wherever these let go
- * of the arena's lock, all nodes that are anybody's are taken away.
+ * Other threads during a holder's stores and during the end of a transaction or a tree: wherever
+ * these drop the arena's lock, all nodes free for anybody are taken away.
  */
 #include "credits_bed.h"
 
@@ -11,8 +11,8 @@
 #include <semaphore.h>
 
 /*
- * Comes wherever a store or the end of a transaction has let go of the arena's lock: waits for
- * grace periods to be over, and takes all nodes that are anybody's.
+ * Runs wherever a store or the end of a transaction has dropped the arena's lock: waits for grace
+ * periods to end, and takes all nodes free for anybody.
  */
 struct thief {
 	struct bed *bed;
@@ -63,7 +63,7 @@ static void thief_end(struct thief *t)
 	smr_mem_give_list(t->bed->mem, &t->loot);
 }
 
-/* The pledge has its nodes; and none of them is lent any more when all are back. */
+/* The pledge has its nodes, and none of them is still lent when all are back. */
 static void expect_whole(struct bed *bed)
 {
 	unsigned long lent;
@@ -148,14 +148,14 @@ static void amid_destroying(struct bed *bed, struct thief *t, unsigned long n)
 	expect_whole(bed);
 }
 
-/* What others come amid. */
+/* What the thief interrupts. */
 struct moment {
 	void (*body)(struct bed *bed, struct thief *t, unsigned long n);
 };
 
 static const struct moment *moment;
 
-/* All that is left on credit can be stored afterwards, too. */
+/* All stores left on credit can be made afterwards, too. */
 static void amid_in(struct bed *bed, unsigned long n)
 {
 	struct thief thief;
@@ -177,7 +177,7 @@ static void amid_in(struct bed *bed, unsigned long n)
 	thief_end(&thief);
 }
 
-/* The state is the moment. */
+/* The test's state is the moment. */
 static void others_come(void **state)
 {
 	moment = *state;

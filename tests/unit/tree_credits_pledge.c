@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is pledged stays so, whatever else is done with the tree and its arena: by stores that have
- * no credits and those that have nodes of their own, by bulk loads, by other holders and by the
- * tree's end.
+ * What is pledged stays pledged, whatever else is done with the tree and its arena: stores without
+ * credits and those with nodes of their own, bulk loads, other holders and the tree's end.
  */
 #include "credits_bed.h"
 
@@ -13,7 +12,7 @@
 
 static unsigned long refused, done;
 
-/* A store that is refused has changed nothing, and the pledge is as it was. */
+/* A refused store changes nothing, and the pledge stays as it was. */
 static void others_in(struct bed *bed, unsigned long n)
 {
 	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC, GFP_KERNEL };
@@ -54,7 +53,7 @@ static void others_pay_for_themselves(void **state)
 
 static unsigned long paid;
 
-/* What the tree has pledged after such a store, as its plan has it. */
+/* Returns what the tree's plan says is pledged after such a store, or 0 if it adds nothing. */
 static unsigned long foreseen(struct bed *bed, unsigned long first, unsigned long last, void *entry)
 {
 	struct ma_state mas;
@@ -68,7 +67,7 @@ static unsigned long foreseen(struct bed *bed, unsigned long first, unsigned lon
 	return w.pledge > 0 ? bed->tree.ma_pledge.pledged + w.pledge : 0;
 }
 
-/* A store that lets nothing go between its edges pays what is then needed, and no more. */
+/* A store that frees nothing between its edges pays what is needed after it, and no more. */
 static void exactly_in(struct bed *bed, unsigned long n)
 {
 	unsigned long keys = STEP * (n + 1), want;
@@ -96,8 +95,8 @@ static void others_pay_no_more(void **state)
 }
 
 /*
- * A bulk load beside holders has what they come to be owed, too: whatever its stores let go is
- * taken away at once.
+ * A bulk load beside holders has also reserved what they come to be owed: whatever its stores free
+ * is taken away at once.
  */
 static void bulk_in(struct bed *bed, unsigned long n)
 {
@@ -137,7 +136,7 @@ static void bulk_loads_pay_beforehand(void **state)
 	everywhere(bulk_in);
 }
 
-/* The tree is emptied, and made anew, with credits out. */
+/* Empties the tree and fills it again while credits are out. */
 static void destroyed_in(struct bed *bed, unsigned long n)
 {
 	(void)n;
@@ -148,7 +147,7 @@ static void destroyed_in(struct bed *bed, unsigned long n)
 	rm_destroy(&bed->model);
 	assert_int_equal(mt_credits_left(&bed->c), 30);
 	expect_good(bed);
-	/* An empty tree may want more than a high one, which has its levels. */
+	/* An empty tree may need more than a tall one, which has its levels. */
 	bed_lock(bed);
 	assert_int_equal(pledged(bed), smr_pledge_required(&bed->tree));
 	bed_unlock(bed);
@@ -165,10 +164,7 @@ static void outlive_the_contents(void **state)
 	everywhere(destroyed_in);
 }
 
-/*
- * Several holders of both modes on the tree, and on a second one beside it, which a copy is made
- * of.
- */
+/* Several holders of both modes on the tree, and one on a second tree, which becomes its copy. */
 static void shares_in(struct bed *bed, unsigned long n)
 {
 	struct mt_credits more[4];
@@ -227,7 +223,7 @@ static void holders_and_trees_share(void **state)
 	everywhere(shares_in);
 }
 
-/* What has to be pledged if the holders had @more credits more. */
+/* Returns what must be pledged if the holders had @more credits more. */
 static unsigned long required(struct bed *bed, unsigned long more)
 {
 	bool strict = bed->c.mode == MT_CREDITS_STRICT;
@@ -238,7 +234,7 @@ static unsigned long required(struct bed *bed, unsigned long more)
 	return smr_pledge_required_for(&bed->tree, &claims);
 }
 
-/* A batch of stores that take several nodes each, and replace as many. */
+/* Makes a batch of stores that take several nodes each, and replace as many. */
 static void use_batch(struct bed *bed, struct mt_credits *c, unsigned long first)
 {
 	for (unsigned long i = 0; i < 8; i++, first += 50 * STEP) {
@@ -252,7 +248,7 @@ static void use_batch(struct bed *bed, struct mt_credits *c, unsigned long first
 	}
 }
 
-/* While a reader keeps in limbo what a holder has replaced, others have what they need. */
+/* While a reader keeps in limbo what a holder has replaced, the others have what they need. */
 static void what_was_lent_goes_with_the_holder(void **state)
 {
 	struct mt_credits other;
@@ -280,7 +276,7 @@ static void what_was_lent_goes_with_the_holder(void **state)
 	bed_free(&bed);
 }
 
-/* Made good is no more of what is lent than is asked for: the rest is that of others. */
+/* A repayment makes good no more of what is lent than was asked for: the rest is for others. */
 static void repaying_is_for_oneself(void **state)
 {
 	unsigned long lent;
@@ -308,7 +304,7 @@ static void repaying_is_for_oneself(void **state)
 	bed_free(&bed);
 }
 
-/* How crowded the top is does not matter: a copy, of which it is asked, pays nothing for that. */
+/* How crowded the root is does not matter: asked as for a copy, the tree owes nothing for it. */
 static void the_top_costs_nothing(void **state)
 {
 	(void)state;
@@ -326,7 +322,7 @@ static void the_top_costs_nothing(void **state)
 	}
 }
 
-/* The arena counts what stores on credits take, be it of the pledge. */
+/* The arena counts what stores on credits take, even from the pledge. */
 static void what_is_taken_counts(void **state)
 {
 	struct mt_mem_stats before, after;
@@ -350,13 +346,13 @@ static void what_is_taken_counts(void **state)
 
 static unsigned int lacking;
 
-/* Others may take what is free here. */
+/* At this point others may take free nodes; counts a pledge that lacks some. */
 static void look_at_pledge(enum smr_hook_point point, void *bed)
 {
 	lacking += point == SMR_HOOK_GIVEN && !pledge_is_free(bed);
 }
 
-/* However many nodes a transaction has used, they are pledged again when they are back. */
+/* However many nodes a transaction has used, they are pledged again once they are back. */
 static void all_comes_back_at_once(void **state)
 {
 	struct mt_txn txn;
@@ -384,7 +380,7 @@ static void all_comes_back_at_once(void **state)
 
 /* ---- What is left over ---- */
 
-/* Stores that only change a slot leave over what their credits were for. */
+/* Stores that only change a slot leave over the nodes of their credits. */
 static void left_over_in(struct bed *bed, unsigned long n)
 {
 	struct mt_credits other;
@@ -413,7 +409,10 @@ static void what_is_left_over_goes_soon(void **state)
 	everywhere(left_over_in);
 }
 
-/* A load's first store lets go of it, so it is no help where a later one adds a level. */
+/*
+ * A bulk load's first store releases what is left over, so that does not help a later one that adds
+ * a level.
+ */
 static void loads_do_not_rely_on_it(void **state)
 {
 	(void)state;
@@ -424,7 +423,7 @@ static void loads_do_not_rely_on_it(void **state)
 
 		bed_make(&bed, 0, MT_RCU_BP, strict ? MT_CREDITS_STRICT : MT_CREDITS_RECYCLING,
 			 950);
-		/* With one credit fewer it cannot come to so many levels. */
+		/* With one credit fewer it could not reach so many levels. */
 		assert_int_equal(
 			reserve(&bed, &bed.c, higher - bed.tree.ma_pledge.leaves, GFP_KERNEL), 0);
 		mt_credits_begin(&bed.c, 1);
@@ -449,7 +448,7 @@ static void loads_do_not_rely_on_it(void **state)
 /* ---- Preallocations ---- */
 
 /*
- * A credit returned behind an exact preallocation makes it void. Here the store takes the tree past
+ * A credit returned after an exact preallocation makes it void. Here the store takes the tree past
  * a height again, and fails, with the tree and its holders as they were.
  */
 static void returning_voids_a_preallocation(void **state)
@@ -461,7 +460,7 @@ static void returning_voids_a_preallocation(void **state)
 	(void)state;
 	bed_make(&bed, MT_FLAGS_LOCK_EXTERN | MT_FLAGS_USE_RCU, MT_RCU_BP, MT_CREDITS_RECYCLING, 0);
 	mt_credits_init(&strict, &bed.tree, MT_CREDITS_STRICT);
-	/* One leaf, nearly full; with 21 credits that may come to three levels. */
+	/* One leaf, nearly full; with 21 credits it may grow to three levels. */
 	for (unsigned long i = 0; i < 40; i++)
 		assert_int_equal(
 			plain_store(&bed, 100 * i, 100 * i + 99, xa_mk_value(i), GFP_KERNEL), 0);
@@ -479,7 +478,7 @@ static void returning_voids_a_preallocation(void **state)
 	bed_free(&bed);
 }
 
-/* Nodes for a tree of up to some height stay good while others change it. */
+/* Nodes for trees up to some height stay good while others change the tree. */
 static void by_height_in(struct bed *bed, unsigned long n)
 {
 	static const unsigned int heights[] = { 0, 1, 6, MAPLE_HEIGHT_MAX };
@@ -518,7 +517,10 @@ static void preallocating_by_height(void **state)
 	everywhere(by_height_in);
 }
 
-/* Fewer nodes than needed: its own first, then free ones, then the reserve; else no change. */
+/*
+ * With fewer nodes than needed: takes its own first, then free ones, then the reserve; or changes
+ * nothing.
+ */
 static void a_few_in(struct bed *bed, unsigned long n)
 {
 	for (unsigned int spare = 0; spare < 12; spare++) {

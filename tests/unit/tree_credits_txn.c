@@ -24,7 +24,7 @@ static void txn_in(struct bed *bed, unsigned long n)
 		assert_int_equal(mt_txn_store_credit(&txn, 5, 4, NULL, &bed->c), -EINVAL);
 		for (unsigned long i = 0; i < nr; i++) {
 			store_in_txn(bed, &txn, spot_of(i, n), keep);
-			take_all(bed); /* what it lets go of, others take */
+			take_all(bed); /* others take what it frees */
 		}
 		assert_int_equal(mt_credits_left(&bed->c), 0);
 		assert_int_equal(mt_txn_stores(&txn), nr);
@@ -48,7 +48,7 @@ static void transactions_spend_or_give_back(void **state)
 	everywhere(txn_in);
 }
 
-/* A store without a credit, with a few nodes that are anybody's; what it leaves others take. */
+/* Stores without a credit, with a few nodes free for anybody; others take what it leaves. */
 static int store_beside(struct bed *bed, struct mt_txn *txn, const struct spot *s)
 {
 	int err;
@@ -62,8 +62,8 @@ static int store_beside(struct bed *bed, struct mt_txn *txn, const struct spot *
 }
 
 /*
- * Some stores on credits, behind each one without that takes the place of what it has built: of a
- * few ranges, of many, of everything.
+ * Stores on credits, each followed by one without that replaces what it has built: a few ranges,
+ * many, or everything.
  */
 static void mix(struct bed *bed, struct mt_txn *txn, unsigned long nr, unsigned long n,
 		unsigned long width)
@@ -81,7 +81,7 @@ static void mix(struct bed *bed, struct mt_txn *txn, unsigned long nr, unsigned 
 	}
 }
 
-/* The pledge is as large as it was, and there are nodes for it. */
+/* The pledge is as large as before, and there are nodes for it. */
 static void mixed_in(struct bed *bed, unsigned long n)
 {
 	static const unsigned long widths[] = { 3, 30 * STEP, ULONG_MAX };
@@ -136,7 +136,7 @@ static void others_in_the_same_transaction(void **state)
 	everywhere(mixed_in);
 }
 
-/* The batch of credits that may come back is not to be changed. */
+/* The batch of credits that may come back cannot be changed. */
 static void batch_in(struct bed *bed, unsigned long n)
 {
 	struct mt_txn txn;
@@ -171,7 +171,7 @@ static void batches_stay_while_credits_may_come_back(void **state)
 
 /* ---- Beside a transaction ---- */
 
-/* Neither credits nor nodes for others are to be had while the pledge is the view's. */
+/* Neither credits nor nodes for others can be had while the view has the pledge. */
 static void refused_in(struct bed *bed, unsigned long n)
 {
 	bool external = mt_external_lock(&bed->tree);
@@ -220,7 +220,7 @@ static void open_transactions_refuse(void **state)
 	everywhere(refused_in);
 }
 
-/* What a preallocation pays for holders of credits an abort leaves to them. */
+/* An abort leaves to holders of credits what a preallocation paid for them. */
 static void preallocated_in(struct bed *bed, unsigned long n)
 {
 	struct mt_txn txn;
@@ -271,7 +271,7 @@ static int release_inside(void *arg)
 	return 0;
 }
 
-/* Nothing is left, but an abort would give some back. */
+/* No credits are left, but an abort would give some back. */
 static int release_used_inside(void *arg)
 {
 	struct bed *bed = arg;
@@ -342,7 +342,7 @@ static void misuse_beside_a_transaction_is_caught(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		/* Forks come first, before there are threads. */
+		/* Tests that fork come first, before there are threads. */
 		cmocka_unit_test(misuse_beside_a_transaction_is_caught),
 		cmocka_unit_test(another_tree_is_caught),
 		cmocka_unit_test(transactions_spend_or_give_back),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What mt_stats() counts, that dumps say what is in the tree, and assertions that print them. */
+/* What mt_stats() counts, what dumps say of a tree, and assertions that print them. */
 #include "support/cm.h"
 
 #include "support/child.h"
@@ -28,7 +28,7 @@ static struct mt_stats stats_of(struct maple_tree *tree)
 	return stats;
 }
 
-/* Sums over the levels, and entries and gaps that are one another's neighbours. */
+/* Checks that sums over the levels agree, and the numbers of entries and gaps. */
 static void expect_consistent(const struct mt_stats *s, unsigned long entries, unsigned long gaps)
 {
 	unsigned long nodes = 0;
@@ -145,7 +145,7 @@ static void expect_line(const char *text, const char *format, ...)
 		fail_msg("\"%s\" is not in\n%s", line, text);
 }
 
-/* Entries of every kind, each by its own name. */
+/* Entries of every kind, each printed by its own name. */
 static void dumping_entries(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -177,7 +177,10 @@ static void dumping_entries(void **state)
 	mtree_destroy(&tree);
 }
 
-/* Only trees that keep gap figures say them: one for each child, the last of them rounded up. */
+/*
+ * Dumps of trees with gap figures give one for each child, the last of them rounded up; others
+ * none.
+ */
 static void dumping_gaps(void **state)
 {
 	(void)state;
@@ -203,7 +206,7 @@ static void dumping_gaps(void **state)
 	}
 }
 
-/* Trees without nodes can be dumped as well. */
+/* Trees without nodes can be dumped, too. */
 static void dumping_little(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -258,7 +261,7 @@ static void expect_cursor(struct ma_state *mas, const char *part)
 	expect_part(said, part);
 }
 
-/* At once, though the stream has a buffer. */
+/* The dump is written at once, though the stream has a buffer. */
 static void dumping_to_stdout(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -314,7 +317,10 @@ static int bug(void *arg)
 	return 0;
 }
 
-/* They print the condition, the cursor and the tree, if it holds; which of them go on. */
+/*
+ * Failed assertions print the condition, and the cursor and the tree where given; warnings go on,
+ * bugs do not.
+ */
 static void assertions(void **state)
 {
 	DEFINE_MTREE(tree);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Edits amid a leaf: they come to what any store would, gap figures included, and build a node at
- * most; and whatever is more than that is left alone. Beside a model, in dense and in holey trees
- * of pages, of bytes, and of keys that fit no narrow leaf; in trees with and without lock-free
- * readers, and in transactions; with a cursor, and without one.
+ * Edits inside a leaf: each gives what an ordinary store gives, gap figures included, and builds at
+ * most one node; whatever would be more than that is left alone. Against a model, in dense trees
+ * and trees with holes, of pages, of bytes, and of keys that fit no narrow leaf; with and without
+ * lock-free readers, and in transactions; with and without a cursor.
  */
 #include "support/arena.h"
 
@@ -26,12 +26,12 @@ static struct mt_mem *arena;
 
 struct bed {
 	struct maple_tree tree;
-	struct range_model model; /* of what is edited */
+	struct range_model model; /* of @edited */
 	bool in_txn;
 	struct mt_txn txn;
 	struct maple_tree *edited; /* the tree, or the view of txn */
-	struct ma_state own, *mas; /* of that */
-	unsigned long unit;        /* of keys */
+	struct ma_state own, *mas; /* on @edited */
+	unsigned long unit;        /* in keys */
 	unsigned long edits, copies, by_path;
 	struct rng rng;
 };
@@ -52,7 +52,7 @@ static void store(struct bed *b, unsigned long first, unsigned long last, void *
 	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
 }
 
-/* The lock is held from here on. */
+/* Sets up @b; the lock is held from here on. */
 static void bed_begin(struct bed *b, unsigned int flags, unsigned long unit)
 {
 	memset(b, 0, sizeof(*b));
@@ -67,7 +67,7 @@ static void bed_begin(struct bed *b, unsigned int flags, unsigned long unit)
 	b->mas = &b->own;
 }
 
-/* One in @holes ranges is none; 0: all are. */
+/* One in @holes ranges is left out; 0: none. */
 static void bed_fill(struct bed *b, unsigned int holes)
 {
 	for (unsigned long i = 0; i < RANGES; i++)
@@ -75,7 +75,7 @@ static void bed_fill(struct bed *b, unsigned int holes)
 			store(b, 8 * i * b->unit, 8 * (i + 1) * b->unit - 1, entry_of(b));
 }
 
-/* A transaction is open then, and what there is belongs to the tree, and not to it. */
+/* Opens a transaction; all nodes so far belong to the tree, not to it. */
 static void bed_open_txn(struct bed *b)
 {
 	mt_txn_begin(&b->txn, &b->tree);
@@ -103,7 +103,7 @@ static void bed_free(struct bed *b)
 	assert_int_equal(nodes_in_use(arena), 0);
 }
 
-/* Close to the cursor, most often. */
+/* Picks a range, most often close to the cursor. */
 static void random_range(struct bed *b, unsigned long *first, unsigned long *last)
 {
 	unsigned long from = rng_below(&b->rng, UNITS), nr = 1 + rng_below(&b->rng, 12);
@@ -116,7 +116,7 @@ static void random_range(struct bed *b, unsigned long *first, unsigned long *las
 		*last += rng_below(&b->rng, b->unit);
 }
 
-/* Carries @e out with the nodes it says. */
+/* Carries out @e with the nodes that it asks for. */
 static void commit(struct bed *b, const struct smr_edit *e, void *entry)
 {
 	unsigned long retired = b->edited->ma_nodes_retired, seq = b->edited->ma_seq;
@@ -129,11 +129,11 @@ static void commit(struct bed *b, const struct smr_edit *e, void *entry)
 		b->mas->alloc_nr = 1;
 		assert_non_null(b->mas->alloc);
 	}
-	mt_rcu_read_lock(b->edited); /* the leaf stays, to be looked at */
+	mt_rcu_read_lock(b->edited); /* keeps the leaf for the look below */
 	smr_edit_commit(e, b->mas, entry);
 	assert_int_equal(b->mas->alloc_nr, 0);
 	assert_int_equal(b->edited->ma_nodes_retired, retired + e->nodes);
-	/* Readers and cursors can tell whether their place is as it was. */
+	/* Readers and cursors can tell whether their place has changed. */
 	assert_int_equal(smr_node_dead(leaf), e->nodes);
 	mt_rcu_read_unlock(b->edited);
 	assert_int_equal(b->mas->node != leaf, e->nodes);
@@ -142,7 +142,7 @@ static void commit(struct bed *b, const struct smr_edit *e, void *entry)
 	b->copies += e->nodes;
 }
 
-/* The cursor stands on the range as it is now: [first..last], or the gap that takes that in. */
+/* Expects the cursor on the range as it is now: [first..last], or the gap that contains it. */
 static void edited(struct bed *b, unsigned long first, unsigned long last, void *entry)
 {
 	struct ma_state *mas = b->mas;
@@ -179,7 +179,7 @@ static bool try_store(struct bed *b, unsigned long first, unsigned long last, vo
 	return true;
 }
 
-/* The range of @key, if it is one. */
+/* Erases the range of @key if that is an edit. */
 static bool try_erase(struct bed *b, unsigned long key)
 {
 	unsigned long first, last;
@@ -197,7 +197,7 @@ static bool try_erase(struct bed *b, unsigned long key)
 	return true;
 }
 
-/* An edit of a leaf that would be too full or too empty, and has shared with a sibling. */
+/* Checks an edit that would leave the leaf too full or too empty, and so shared with a sibling. */
 static void shared_by_path(const struct bed *b, const struct smr_edit *e, unsigned int cap,
 			   unsigned long built)
 {
@@ -207,7 +207,7 @@ static void shared_by_path(const struct bed *b, const struct smr_edit *e, unsign
 	assert_uint_in_range(nodes, 2, 4);
 }
 
-/* What an edit without a cursor changes, if it is one: @planned, as with a cursor. */
+/* Checks what an edit without a cursor changed; it must be one if @planned says so for a cursor. */
 static void edited_by_path(struct bed *b, int err, bool planned, const struct smr_edit *e,
 			   unsigned long built)
 {
@@ -217,7 +217,7 @@ static void edited_by_path(struct bed *b, int err, bool planned, const struct sm
 	b->copies += planned && e->nodes;
 }
 
-/* As smr_edit_range(), with a node of the magazine, which has some. */
+/* As smr_edit_range(), with a node from the magazine, which has some. */
 static int on_credit(struct bed *b, const struct smr_path *path, unsigned long first,
 		     unsigned long last, void *entry)
 {
@@ -281,7 +281,7 @@ static void try_erase_by_path(struct bed *b, unsigned long key)
 	assert_int_equal(rm_store(&b->model, b->mas->index, b->mas->last, NULL), 0);
 }
 
-/* Of @STORES stores, some of which any store's way takes, how many were edits. */
+/* Makes STORES stores, some the ordinary way; returns how many were edits. */
 static unsigned long edits_in(bool in_txn, unsigned int flags, unsigned long unit,
 			      unsigned int holes)
 {
@@ -310,14 +310,14 @@ static unsigned long edits_in(bool in_txn, unsigned int flags, unsigned long uni
 			bed_check(&b);
 	}
 	bed_check(&b);
-	/* Copies are for readers, which a transaction's own leaves have not got. */
+	/* Copies are for readers; a transaction's own leaves have none. */
 	assert_int_equal(b.copies > 0, !in_txn && (flags & MT_FLAGS_USE_RCU));
 	assert_true(in_txn || b.by_path > STORES / 32);
 	bed_free(&b);
 	return b.edits;
 }
 
-/* Of two thirds that might have been, at least as many as are surely amid a leaf. */
+/* Of two thirds that might be edits, at least as many as surely lie inside a leaf. */
 static void edits_come_to_stores(void **state)
 {
 	static const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU, MT_FLAGS_ALLOC_RANGE,
@@ -347,7 +347,7 @@ static void accepts(struct bed *b, unsigned long first, unsigned long last, void
 	bed_check(b);
 }
 
-/* Leaves of which those around range 100 are not full, and one of these. */
+/* Makes the leaves around range 100 not full, and puts the cursor in one of them. */
 static void bed_fill_loosely(struct bed *b)
 {
 	bed_fill(b, 0);
@@ -356,7 +356,7 @@ static void bed_fill_loosely(struct bed *b)
 	assert_true(smr_count(b->mas->node) + 2 <= smr_kind_cap(smr_enode_kind(b->mas->node)));
 }
 
-/* The leaf that @key is in, amid others. */
+/* Gets the limits of the leaf of @key, which must have others on both sides. */
 static void limits_at(struct bed *b, unsigned long key, unsigned long *min, unsigned long *max)
 {
 	assert_true(smr_walk_to(b->mas, key));
@@ -365,7 +365,7 @@ static void limits_at(struct bed *b, unsigned long key, unsigned long *min, unsi
 	assert_true(*min > 0 && *max < ULONG_MAX);
 }
 
-/* A transaction's stores into leaves that it has not made itself. */
+/* A transaction's stores into leaves that are not its own. */
 static void leaves_the_trees_own_leaves_alone(void **state)
 {
 	struct bed b;
@@ -375,15 +375,14 @@ static void leaves_the_trees_own_leaves_alone(void **state)
 	bed_fill(&b, 0);
 	bed_open_txn(&b);
 	refuses(&b, 808, 815, entry_of(&b));
-	store(&b, 802, 804, entry_of(&b)); /* now the leaf is one */
+	store(&b, 802, 804, entry_of(&b)); /* now the leaf is its own */
 	assert_true(try_store(&b, 808, 815, entry_of(&b)));
 	bed_check(&b);
 	bed_free(&b);
 }
 
 /*
- * Of short leaves, then of narrow and of wide ones: @check gets the limits of one amid others that
- * is not full.
+ * For short, narrow and wide leaves: @check gets the limits of one among others that is not full.
  */
 static void each_kind(void (*check)(struct bed *b, unsigned long unit, unsigned long min,
 				    unsigned long max))
@@ -408,14 +407,14 @@ static void refuses_further(struct bed *b, unsigned long unit, unsigned long min
 	refuses(b, max + 1 - 8 * unit, max + 8 * unit, entry_of(b));
 }
 
-/* Stores that go on in the leaf behind. */
+/* Stores that reach into the next leaf. */
 static void stays_in_one_leaf(void **state)
 {
 	(void)state;
 	each_kind(refuses_further);
 }
 
-/* Keys that are so far behind a leaf's others that no bound of it reaches them. */
+/* Keys so far beyond a leaf's others that no bound of it reaches them. */
 static void leaves_far_keys_alone(void **state)
 {
 	unsigned long start, far = 1UL << 32;
@@ -432,7 +431,7 @@ static void leaves_far_keys_alone(void **state)
 	bed_free(&b);
 }
 
-/* Entries that cut the first or the last range, or take all of it and more, stay in the leaf. */
+/* Entries that cut the first or last range, or cover it and more, stay in the leaf. */
 static void cuts_ends(struct bed *b, unsigned long unit, unsigned long min, unsigned long max)
 {
 	accepts(b, min, min + 8 * unit - 1, entry_of(b));
@@ -448,7 +447,7 @@ static void cuts_ends(struct bed *b, unsigned long unit, unsigned long min, unsi
 		accepts(b, max + 1 - 3 * unit, max - unit, entry_of(b));
 }
 
-/* NULL takes in the gap beside it, which may be another leaf's. */
+/* NULL joins the gap beside it, which may be another leaf's. */
 static void refuses_ends(struct bed *b, unsigned long unit, unsigned long min, unsigned long max)
 {
 	refuses(b, min, min + 8 * unit - 1, NULL);
@@ -457,7 +456,7 @@ static void refuses_ends(struct bed *b, unsigned long unit, unsigned long min, u
 	refuses(b, max + 1 - 3 * unit, max - unit, NULL);
 	assert_false(try_erase(b, min));
 	assert_false(try_erase(b, max));
-	/* A gap beside a gap at the end is a piece of it. */
+	/* A gap beside a gap at the end becomes a piece of it. */
 	store(b, min, min + 8 * unit - 1, NULL);
 	limits_at(b, min + 8 * unit, &min, &max);
 	if (b->mas->offset == 1) {
@@ -475,7 +474,7 @@ static void leaves_the_ends_alone(void **state)
 	each_kind(cuts_ends);
 }
 
-/* A tree of one range, which grows and shrinks, and of two. */
+/* A tree of one range that grows and shrinks, and a tree of two. */
 static void grow_alone(unsigned int flags, unsigned long unit)
 {
 	struct bed b;
@@ -483,7 +482,7 @@ static void grow_alone(unsigned int flags, unsigned long unit)
 	bed_begin(&b, flags, unit);
 	store(&b, 0, unit - 1, entry_of(&b));
 	if (unit == 1)
-		store(&b, 0, unit, entry_of(&b)); /* at [0..0] alone it is no leaf's */
+		store(&b, 0, unit, entry_of(&b)); /* alone at [0..0] it is in no leaf */
 	for (unsigned long n = 2; n < 20; n++)
 		accepts(&b, 0, n * unit - 1, entry_of(&b));
 	refuses(&b, 0, ULONG_MAX, entry_of(&b));
@@ -491,7 +490,7 @@ static void grow_alone(unsigned int flags, unsigned long unit)
 	accepts(&b, 0, 10 * unit - 1, entry_of(&b));
 	accepts(&b, 0, 19 * unit - 1, entry_of(&b));
 	accepts(&b, 19 * unit, 20 * unit - 1, entry_of(&b));
-	assert_true(try_erase(&b, 19 * unit)); /* which leaves a gap in pieces */
+	assert_true(try_erase(&b, 19 * unit)); /* leaves a gap in pieces */
 	bed_check(&b);
 	accepts(&b, 0, 22 * unit - 1, entry_of(&b));
 	assert_int_equal(smr_count(b.mas->node), 2);
@@ -509,8 +508,8 @@ static void grows_alone(void **state)
 }
 
 /*
- * The largest gap of a leaf is taken, from both its ends, until others are larger: of a tree with
- * some gaps, and of the first leaf of one with none but that in front.
+ * The largest gap of a leaf is filled from both ends until others are larger: in a tree with some
+ * gaps, and in the first leaf of a tree that only has one in front.
  */
 static void take_gap(struct bed *b, unsigned long first, unsigned long nr)
 {
@@ -543,9 +542,8 @@ static void keeps_figures(void **state)
 }
 
 /*
- * An entry where another began, or ended, that was erased amid a gap longer than all else in the
- * leaf. The piece on that side is whole, and the longest gap there is now. @crowd, for the place in
- * the leaf to vary.
+ * An entry at an end of a range erased earlier, inside a gap longer than all else in the leaf. The
+ * piece on that side stays whole and is the longest gap now. @crowd varies the place in the leaf.
  */
 static void take_place_in_gap(struct bed *b, unsigned long crowd, unsigned long front,
 			      unsigned long behind)
@@ -579,7 +577,7 @@ static void keeps_figures_of_pieces(void **state)
 	}
 }
 
-/* A key of the leaf's entry that is next to one of its ends. */
+/* Returns the first key of the leaf's first (last) entry. */
 static unsigned long outer_entry(const struct ma_state *mas, bool last)
 {
 	void **slots = smr_slots(mas->node);
@@ -591,8 +589,8 @@ static unsigned long outer_entry(const struct ma_state *mas, bool last)
 }
 
 /*
- * Erases what is beside the gap that the cursor's leaf begins or ends with, which it joins, until
- * the leaf would be too empty. That is left whole.
+ * Erases entries beside the gap that the cursor's leaf begins or ends with, which they join, until
+ * the leaf would be too empty. Then it is left whole.
  */
 static void join_outer_gap(struct bed *b, bool last)
 {
@@ -609,7 +607,7 @@ static void join_outer_gap(struct bed *b, bool last)
 	bed_check(b);
 }
 
-/* Of all leaves that begin or end with a gap. */
+/* All leaves that begin or end with a gap. */
 static void joins_the_gap_at_an_end(void **state)
 {
 	static const unsigned long unit[] = { 1, NARROW_UNIT, WIDE_UNIT };
@@ -638,7 +636,7 @@ static void joins_the_gap_at_an_end(void **state)
 	assert_true(leaves[false] > 0 && leaves[true] > 0);
 }
 
-/* Stores two ranges more each time for as long as it may, then one less. */
+/* Adds two ranges at a time for as long as it may, then removes one at a time. */
 static void stays_between_full_and_empty(void **state)
 {
 	static const unsigned long unit[] = { 1, NARROW_UNIT, WIDE_UNIT };
@@ -669,7 +667,7 @@ static void stays_between_full_and_empty(void **state)
 	}
 }
 
-/* The same range again is a slot that changes, in whose leaf readers may go on. */
+/* Storing the same range again only changes a slot, and readers may go on in the leaf. */
 static void swaps_take_no_node(void **state)
 {
 	struct smr_edit e;
@@ -689,7 +687,7 @@ static void swaps_take_no_node(void **state)
 	assert_true(try_erase(&b, 808));
 	assert_ptr_equal(b.mas->node, leaf);
 	bed_check(&b);
-	/* So are those beside the gap that is there now, until it has as many pieces as may be. */
+	/* So do erases beside the gap that is there now, until it has as many pieces as it may. */
 	assert_true(try_erase(&b, 816));
 	assert_true(try_erase(&b, 800));
 	assert_ptr_equal(b.mas->node, leaf);
@@ -699,7 +697,7 @@ static void swaps_take_no_node(void **state)
 	assert_true(smr_walk_to(b.mas, 824));
 	assert_true(smr_edit_erase(&e, b.mas));
 	assert_int_equal(e.nodes, 1);
-	/* Each is a range that can be stored again. */
+	/* Each piece is a range that can be stored again. */
 	assert_true(try_store(&b, 816, 823, entry_of(&b)));
 	assert_true(try_store(&b, 800, 807, entry_of(&b)));
 	assert_ptr_equal(b.mas->node, leaf);
@@ -707,8 +705,8 @@ static void swaps_take_no_node(void **state)
 }
 
 /*
- * Without a cursor: an insertion where something is, is left to those with one; a failure to get
- * memory changes nothing.
+ * Without a cursor: an insertion over something is left to those with one; a failure to get memory
+ * changes nothing.
  */
 static void leaves_to_cursors(void **state)
 {
@@ -732,7 +730,7 @@ static void leaves_to_cursors(void **state)
 	bed_free(&b);
 }
 
-/* One leaf may have all keys: then narrow bounds reach as far as keys do. */
+/* If one leaf has all keys, narrow bounds reach as far as keys do. */
 static void reaches_all_keys(void **state)
 {
 	const unsigned long part = 1UL << 60, size = 1UL << 52;
@@ -752,7 +750,7 @@ static void reaches_all_keys(void **state)
 	bed_free(&b);
 }
 
-/* What an insertion asks: is all of it one gap? */
+/* What an insertion asks: whether all of its range is one gap. */
 static void tells_what_is_free(void **state)
 {
 	struct smr_edit e;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nodes written and read back: whatever kind is chosen, its starts, slots and searches are what
+ * Nodes written and read back: whatever kind is chosen, its starts, slots and searches give what
  * went in.
  */
 #include "support/cm.h"
@@ -15,7 +15,7 @@
 
 static alignas(MT_NODE_SIZE) struct smr_node node;
 
-/* @n ascending starts from @start on, multiples of @unit apart. */
+/* Makes @n ascending starts from @start on, apart by up to @most multiples of @unit. */
 static void make_items(struct smr_items *it, struct rng *rng, unsigned int n, unsigned long start,
 		       unsigned long unit, unsigned long most)
 {
@@ -33,7 +33,7 @@ static unsigned int search(const void *enode, unsigned long key)
 				     : smr_search_inner_any(enode, key);
 }
 
-/* The range that holds @key, by looking at each. */
+/* Finds the range that holds @key by looking at each. */
 static unsigned int plain_search(const struct smr_items *it, unsigned long key)
 {
 	unsigned int i = 0;
@@ -76,7 +76,7 @@ static void compare(const struct smr_items *it, void *enode, unsigned long max, 
 
 struct spread {
 	unsigned long start, unit, most;
-	enum smr_kind kind; /* of leaf to be chosen; inner nodes are wide only where that is */
+	enum smr_kind kind; /* that a leaf must get; inner nodes are wide only where it is */
 };
 
 static const struct spread spreads[] = {
@@ -119,7 +119,7 @@ static void there_and_back(void **state)
 	}
 }
 
-/* Can a leaf written as @code says begin ranges where @it has them? */
+/* Whether a leaf written with @code can begin ranges where @it has them. */
 static bool can_write(const struct smr_code *code, const struct smr_items *it)
 {
 	for (unsigned int i = 1; i < it->n; i++)
@@ -131,7 +131,9 @@ static bool can_write(const struct smr_code *code, const struct smr_items *it)
 	return true;
 }
 
-/* What three starts rule out is ruled out; and what they leave, if it can be, is chosen. */
+/*
+ * What three starts rule out cannot be written; what they leave, if it can be written, is chosen.
+ */
 static void guesses(void **state)
 {
 	unsigned int sure = 0, none = 0;
@@ -167,7 +169,7 @@ static void guesses(void **state)
 	assert_true(sure > 10000 && none > 1000);
 }
 
-/* A part of the items: it begins at its own first start. */
+/* A part of the items begins at its own first start. */
 static void parts(void **state)
 {
 	struct smr_items it = { 0 }, part = { 0 };
@@ -190,7 +192,7 @@ static void parts(void **state)
 	}
 }
 
-/* As many items as @kind has room for, which starts of that spread need, and no more. */
+/* As many items as @kind has room for need that kind, and no more fit. */
 static void check_capacity(enum smr_kind kind, unsigned long start, unsigned long unit)
 {
 	struct rng rng = rng_make(9, kind);
@@ -221,8 +223,8 @@ static void capacities(void **state)
 }
 
 /*
- * A short leaf's keys are in one block, none of them in its last unit, where a limit would be the
- * first unit's; and its ranges begin as its alignment has it.
+ * A short leaf's keys lie in one block, none of them in its last unit, where a limit would be the
+ * first unit's; and its ranges begin at its alignment.
  */
 static void blocks(void **state)
 {
@@ -255,7 +257,7 @@ static void blocks(void **state)
 	assert_int_equal(code.kind, SMR_NLEAF);
 }
 
-/* Short leaves have the alignment of their starts, in steps of four bits if these reach. */
+/* Short leaves have the alignment of their starts, in steps of four bits where those reach. */
 static void units(void **state)
 {
 	static const struct {
@@ -288,7 +290,7 @@ static void units(void **state)
 	}
 }
 
-/* The last key of all, whose start has the value of the padding in a wide node. */
+/* The last key of all: as a start it equals the padding in a wide node. */
 static void the_last_key(void **state)
 {
 	struct rng rng = rng_make(10, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gap figures: exact while small, never too low, and in the order of the gaps; and that of a leaf
- * is the one of its largest gap, wherever in it that lies and in however many pieces.
+ * Gap figures: exact while small, never too low, and in the order of the gaps. A leaf's is that of
+ * its largest gap, wherever that lies and in however many pieces.
  */
 #include "support/cm.h"
 
@@ -53,7 +53,7 @@ static void ordered_at_random(void **state)
 			assert_true(smr_gap_figure(a) <= smr_gap_figure(b));
 		else
 			assert_true(smr_gap_figure(a) >= smr_gap_figure(b));
-		/* 25 bits tell apart what differs by more than a part in 2^24. */
+		/* 25 bits tell apart gaps that differ by more than a part in 2^24. */
 		if (a > 1UL << 30 && a < ULONG_MAX / 2)
 			assert_true(smr_gap_figure(a + (a >> 23)) > smr_gap_figure(a));
 	}
@@ -66,7 +66,7 @@ static void page_gaps_are_exact(void **state)
 		struct rng rng = rng_make(2, n);
 		unsigned long pages = 1 + rng_below(&rng, 1UL << 24);
 
-		/* One page less is another figure. */
+		/* A page less gives another figure. */
 		assert_true(smr_gap_figure((pages << 12) - 1) <
 			    smr_gap_figure(((pages + 1) << 12) - 1));
 	}
@@ -76,7 +76,7 @@ static void page_gaps_are_exact(void **state)
 
 static alignas(MT_NODE_SIZE) struct smr_node node;
 
-/* A leaf of [@min..@max] with @n ranges; gaps, and what is joined, in up to three pieces. */
+/* Makes a leaf of [@min..@max] with @n ranges; gaps and joined ranges are in up to three pieces. */
 static void *make_leaf(struct rng *rng, unsigned int n, unsigned long unit, unsigned long min,
 		       unsigned long *max)
 {
@@ -107,7 +107,7 @@ static void *make_leaf(struct rng *rng, unsigned int n, unsigned long unit, unsi
 	return leaf;
 }
 
-/* The same, range by range. */
+/* The leaf's figure, computed range by range. */
 static uint32_t figure_beside(const void *leaf, unsigned long min, unsigned long max,
 			      unsigned int i, unsigned int j)
 {
@@ -151,7 +151,7 @@ static void of_leaves(void **state)
 
 enum { ENTRIES = 4000 };
 
-/* Of entries with two keys, and two free ones behind, but that one entry is not there. */
+/* Entries of two keys, with two free ones behind each; one entry is missing. */
 static void find_missing(unsigned int flags, unsigned long missing)
 {
 	const unsigned long max = 4UL * ENTRIES - 1, first = 4 * missing - 2;
@@ -179,7 +179,7 @@ static void find_missing(unsigned int flags, unsigned long missing)
 	mtree_destroy(&mt);
 }
 
-/* Trees that keep no figures are searched as well: all of them, leaf by leaf. */
+/* Trees without figures are searched, too: completely, leaf by leaf. */
 static void found_with_figures_and_without(void **state)
 {
 	(void)state;
@@ -189,7 +189,7 @@ static void found_with_figures_and_without(void **state)
 	}
 }
 
-/* One key alone is free, wherever in its leaf that is, at the end that the search runs towards. */
+/* A single key is free, anywhere in its leaf, at the end that the search runs towards. */
 static void found_at_the_limit(void **state)
 {
 	struct maple_tree mt;
@@ -214,7 +214,7 @@ static void found_at_the_limit(void **state)
 	mtree_destroy(&mt);
 }
 
-/* More than half of what a short leaf can span is free between two entries. */
+/* More than half of the span of a short leaf is free between two entries. */
 static void found_in_short_leaves(void **state)
 {
 	(void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stores that follow one another, up or down, at the end of all there is or amid it, leave full
- * leaves behind.
+ * Successive stores, upwards or downwards, at the end of the tree or inside it, leave full leaves
+ * behind.
  */
 #include "run_bed.h"
 
@@ -11,7 +11,7 @@ struct growth {
 	bool down, amid, dense;
 };
 
-/* Units of the @n-th range that is stored, of ranges that lie @stride apart. */
+/* Returns the unit of the @n-th range stored; ranges lie @stride apart. */
 static unsigned long place(const struct growth *g, unsigned long n)
 {
 	unsigned long stride = g->dense ? LEN : 2 * LEN;
@@ -19,7 +19,7 @@ static unsigned long place(const struct growth *g, unsigned long n)
 	return 2 * LEN * (OTHERS + 2) + stride * (g->down ? STORES - 1 - n : n);
 }
 
-/* What lies before and behind the place where the tree grows. */
+/* Fills in what lies before and behind the place where the tree grows. */
 static void surround(struct bed *b, const struct growth *g)
 {
 	unsigned long behind = place(g, g->down ? 0 : STORES - 1) + 4 * LEN;
@@ -78,7 +78,7 @@ static void in_any_direction(void **state)
 	expect_no_nodes();
 }
 
-/* At the end of all there is that is so, too, where another store comes between any two. */
+/* At the end of the tree this holds even if another store comes between any two. */
 static void with_others_between(void **state)
 {
 	static const unsigned long unit[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
@@ -100,7 +100,7 @@ static void with_others_between(void **state)
 	expect_no_nodes();
 }
 
-/* The same in transactions of so many stores. */
+/* The same in transactions of @stores each. */
 static void grows_by(unsigned long stores)
 {
 	static const struct growth g = { .down = true, .amid = true };
@@ -128,7 +128,7 @@ static void grows_by(unsigned long stores)
 	expect_no_nodes();
 }
 
-/* Of one store each: it goes on where the last transaction's was. */
+/* With one store each, the next transaction goes on where the last one's was. */
 static void in_transactions(void **state)
 {
 	(void)state;
@@ -136,7 +136,7 @@ static void in_transactions(void **state)
 	grows_by(5);
 }
 
-/* What has been left full is not built anew by what goes on beside it. */
+/* Leaves left full are not rebuilt by stores beside them. */
 static void full_leaves_stay(void **state)
 {
 	(void)state;

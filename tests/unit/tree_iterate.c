@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readers without the lock that are overtaken by a writer amid a step: the cursor's place was good
- * when they looked, and when they get to the nodes above the whole tree is gone. The moment is made
- * by hand, from one that is over.
+ * Lock-free readers that a writer overtakes during a step: the cursor's place was good when they
+ * looked, but when they get to the nodes above, the whole tree is gone. The moment is simulated
+ * after the fact.
  */
 #include "support/cm.h"
 
@@ -15,7 +15,7 @@
 
 static struct maple_tree tree;
 
-/* The tree goes, but for what a reader at the end of a leaf looks at first. */
+/* Destroys the tree, except for what a reader at the end of a leaf looks at first. */
 static void overtake(struct ma_state *mas)
 {
 	mtree_destroy(&tree);
@@ -23,7 +23,7 @@ static void overtake(struct ma_state *mas)
 	mas->seq = tree.ma_seq;
 }
 
-/* Entries at every @stride-th key, and the cursor at one of them. */
+/* Makes entries at every @stride-th key and puts the cursor on one of them. */
 static void begin(struct ma_state *mas, unsigned long index, unsigned long stride)
 {
 	mt_init_flags(&tree, MT_FLAGS_USE_RCU);
@@ -42,7 +42,7 @@ static void end(void)
 	mtree_destroy(&tree);
 }
 
-/* A step from the end of a leaf that lies that way. */
+/* A step from the end of a leaf in its direction. */
 static const struct step {
 	void *(*take)(struct ma_state *mas, unsigned long limit);
 	bool up;
@@ -73,7 +73,7 @@ static void overtaken(const struct step *step, bool inlines)
 		let_inlines(&mas);
 	assert_null(step->take(&mas, limit));
 	assert_int_equal(mas.status, step->status);
-	/* It has no place any more, and finds that there is nothing. */
+	/* The cursor has no place any more, and finds nothing. */
 	assert_null(mas.node);
 	assert_null(step->take(&mas, limit));
 	mas_reset(&mas);
@@ -90,7 +90,7 @@ static void nothing_is_there_any_more(void **state)
 	}
 }
 
-/* Puts the cursor on an entry that has nothing but a gap between it and that end of its leaf. */
+/* Puts the cursor on an entry with only a gap between it and that end of its leaf. */
 static void stand_before_gap(struct ma_state *mas, bool up)
 {
 	unsigned long index = mas->index;
@@ -103,7 +103,7 @@ static void stand_before_gap(struct ma_state *mas, bool up)
 	}
 }
 
-/* A gap is passed in the leaf before the nodes above are looked at. */
+/* The step passes a gap in the leaf before it looks at the nodes above. */
 static void nothing_is_there_behind_a_gap(void **state)
 {
 	(void)state;
@@ -123,15 +123,15 @@ static void nothing_is_there_behind_a_gap(void **state)
 	}
 }
 
-/* @far keys from @key that way. */
+/* Returns the key that lies @far beyond @key in that direction. */
 static unsigned long beyond(bool up, unsigned long key, unsigned long far)
 {
 	return up ? key + far : key - far;
 }
 
 /*
- * A range has come over the end of the leaf: it follows if it is new, and else is passed, unless it
- * reaches to the limit.
+ * A range has been stored over the end of the leaf: it is returned if it is new; else the step
+ * passes it, unless it reaches to the limit.
  */
 static void comes_over_the_end(bool up, bool is_new, bool ends)
 {
@@ -173,14 +173,14 @@ bool __real_smr_range_down(struct ma_state *mas, unsigned long to, unsigned long
 bool __wrap_smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max);
 bool __wrap_smr_range_down(struct ma_state *mas, unsigned long to, unsigned long min);
 
-/* What somebody stores over the end of the leaf before a reader steps beyond it; NULL: nothing. */
+/* What is stored over the end of the leaf before a reader steps beyond it; NULL: nothing. */
 static void *over_the_end;
 
 static void store_over(unsigned long first, unsigned long last)
 {
 	void *over = over_the_end;
 
-	over_the_end = NULL; /* the store takes such steps itself */
+	over_the_end = NULL; /* the store makes such steps itself */
 	if (over)
 		assert_int_equal(mtree_store_range(&tree, first, last, over, GFP_KERNEL), 0);
 }
@@ -198,8 +198,8 @@ bool __wrap_smr_range_down(struct ma_state *mas, unsigned long to, unsigned long
 }
 
 /*
- * The cursor has been on an entry that is part of a gap now, which reaches to the end of the leaf;
- * or it has not been anywhere.
+ * The cursor was on an entry that is now part of a gap that reaches to the end of the leaf; or it
+ * has no place yet.
  */
 static void stands_in_a_gap(const struct step *step, bool anew)
 {
@@ -220,7 +220,7 @@ static void stands_in_a_gap(const struct step *step, bool anew)
 	end();
 }
 
-/* It turns round at the end of a leaf, where its entry has become part of a gap. */
+/* The cursor turns round at the end of a leaf, where its entry has become part of a gap. */
 static void turns_in_a_gap(const struct step *step)
 {
 	void *const over = xa_mk_value(1);
@@ -239,20 +239,22 @@ static void turns_in_a_gap(const struct step *step)
 	end();
 }
 
-/* Of the gap that it stands in a cursor has shown nothing: what has come over its end is new. */
+/*
+ * A cursor has returned nothing of the gap it stands in: what was stored over the gap's end is new.
+ */
 static void range_comes_over_a_gap(void **state)
 {
 	(void)state;
 	for (const struct step *step = steps; step < steps + ARRAY_SIZE(steps); step++) {
 		stands_in_a_gap(step, false);
 		stands_in_a_gap(step, true);
-		if (!step->root) /* to mas_find_rev() that is no turn */
+		if (!step->root) /* for mas_find_rev() this is no turn */
 			turns_in_a_gap(step);
 	}
 }
 
 /*
- * The cursor is on [0..0] of a tree without nodes, and somebody stores a range over it: that is not
+ * The cursor is on [0..0] of a tree without nodes when a range is stored over it: that is not
  * returned, nor is a gap in its place.
  */
 static void range_grows_over_the_root(void **state)
@@ -291,7 +293,7 @@ static void range_grows_over_the_root(void **state)
 enum { UNITS = 1600, ROUNDS = 1200, NEAR = 40 };
 
 struct chase {
-	struct range_model model; /* of the tree as it is */
+	struct range_model model; /* of the current tree */
 	struct ma_state mas;
 	struct rng rng;
 	unsigned long unit, limit;
@@ -305,7 +307,7 @@ static void put(struct chase *c, unsigned long from, unsigned long units, void *
 	assert_int_equal(rm_store(&c->model, first, last, entry), 0);
 }
 
-/* Half of all stores are erases, of a range or of some. */
+/* Half of all changes erase one range or several. */
 static void change(struct chase *c, unsigned long from)
 {
 	unsigned long units = 1 + rng_below(&c->rng, 4);
@@ -323,12 +325,12 @@ static void change(struct chase *c, unsigned long from)
 	}
 }
 
-/* What others do while the reader is amid its step: a little there, or everything. */
+/* What others do during the reader's step: a little nearby, or everything. */
 static void others(struct chase *c)
 {
 	unsigned long at = c->mas.min / c->unit, n = 1 + rng_below(&c->rng, 60);
 
-	if (rng_one_in(&c->rng, 8)) { /* what is left is at 0, if anything: no nodes */
+	if (rng_one_in(&c->rng, 8)) { /* at most an entry at 0 is left */
 		void *entry = rng_one_in(&c->rng, 2) ? NULL : xa_mk_value(1);
 
 		mtree_destroy(&tree);
@@ -344,7 +346,7 @@ static void others(struct chase *c)
 	}
 }
 
-/* The next entry on the way that the leaf has, whether or not it is the tree's still. */
+/* The next entry in that direction that the leaf has, whether or not it is still the tree's. */
 static bool leaf_has(const struct ma_state *mas, bool up, struct rm_range *found)
 {
 	void *const *slots = smr_slots(mas->node);
@@ -365,7 +367,7 @@ static bool leaf_has(const struct ma_state *mas, bool up, struct rm_range *found
 	return any;
 }
 
-/* The next entry on the way that the tree has, wholly beyond @key. */
+/* The next entry in that direction that the tree has, wholly beyond @key. */
 static bool tree_has(const struct chase *c, bool up, unsigned long key, struct rm_range *found)
 {
 	bool any = false;
@@ -379,7 +381,10 @@ static bool tree_has(const struct chase *c, bool up, unsigned long key, struct r
 	return any;
 }
 
-/* The entry that has come to @key, where the leaf ended, but not to what was @shown, if any. */
+/*
+ * Whether an entry has come to @key, where the leaf ended, that is beyond what was @shown, if
+ * anything.
+ */
 static bool has_come(const struct chase *c, bool up, unsigned long key,
 		     const struct rm_range *shown, struct rm_range *found)
 {
@@ -387,14 +392,17 @@ static bool has_come(const struct chase *c, bool up, unsigned long key,
 	return found->entry && (up ? found->first > shown->last : found->last < shown->first);
 }
 
-/* Does what has come to @key, where the leaf ended, cover what is wanted behind that, too? */
+/* Whether what has come to @key, where the leaf ended, also covers what is wanted behind it. */
 static bool covers_both(const struct rm_range *late, bool up, unsigned long key,
 			unsigned long limit)
 {
 	return up ? late->last > key && limit > key : late->first < key && limit < key;
 }
 
-/* Has a step that stops at gaps, too, come to another? A find that cannot go on stays active. */
+/*
+ * Whether a step that stops at gaps, too, has come to another one. A find that cannot go on stays
+ * active.
+ */
 static bool at_gap(const struct ma_state *mas, const struct rm_range *before, bool up)
 {
 	if (mas->status != ma_active || mas->index == before->first)
@@ -409,8 +417,9 @@ static bool within(unsigned long limit, bool up, unsigned long first, unsigned l
 }
 
 /*
- * As far as the limit, and then to the end of the tree, but for a find that would begin anew. What
- * has come to the end of the leaf may have come too late, unless it is what lies behind that, too.
+ * Follows the cursor up to the limit and then to the end of the tree, except for a find that would
+ * begin anew. What has come to the end of the leaf may be too late, unless it also lies behind
+ * that.
  */
 static void follow(struct chase *c, const struct step *step)
 {
@@ -450,7 +459,7 @@ static void follow(struct chase *c, const struct step *step)
 	} while (true);
 }
 
-/* None, or close to where the leaf ends that way. */
+/* Picks a limit: none, or one close to that end of the leaf. */
 static void limit(struct chase *c, bool up)
 {
 	unsigned long edge = up ? c->mas.max : c->mas.min;
@@ -478,7 +487,7 @@ static void chase(struct chase *c, const struct step *step)
 	others(c);
 	smr_node_of(c->mas.node)->dead &= (uint8_t)~SMR_DEAD;
 	c->mas.seq = tree.ma_seq;
-	if (!step->root || smr_is_enode(smr_root(&tree))) /* it is no step else */
+	if (!step->root || smr_is_enode(smr_root(&tree))) /* else it is no step */
 		follow(c, step);
 	end();
 	rm_destroy(&c->model);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stores of which much is known beforehand: what is promised of nodes holds for whatever the store
- * turns out to be, and drafts and stores with edges come to what plain stores would. Beside a
- * model, in dense and in holey trees of pages and of bytes.
+ * Stores of which much is known beforehand: the promised number of nodes holds for whatever the
+ * store turns out to be, and drafts and stores with edges give what plain stores give. Against a
+ * model, in dense trees and trees with holes, of pages and of bytes.
  */
 #include "support/arena.h"
 
@@ -28,8 +28,8 @@ static unsigned int flags = FLAGS;
 struct bed {
 	struct maple_tree tree;
 	struct range_model model;
-	unsigned long unit; /* of keys */
-	unsigned long one;  /* stores that were promised to take one node */
+	unsigned long unit; /* in keys */
+	unsigned long one;  /* stores promised to take one node */
 	unsigned long drafts;
 	struct rng rng;
 };
@@ -47,7 +47,7 @@ static void plain_store(struct bed *b, unsigned long first, unsigned long last, 
 	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
 }
 
-/* One in @holes ranges is none; 0: all are. The lock is held from here on. */
+/* One in @holes ranges is left out; 0: none. The lock is held from here on. */
 static void bed_make(struct bed *b, unsigned long unit, unsigned int holes, uint64_t n)
 {
 	memset(b, 0, sizeof(*b));
@@ -80,7 +80,7 @@ static void bed_free(struct bed *b)
 	assert_int_equal(nodes_in_use(arena), 0);
 }
 
-/* Off the units, now and then: what no leaf of them can take as it is. */
+/* Now and then off the units: something that none of their leaves can take as it is. */
 static unsigned long random_off(struct bed *b)
 {
 	return rng_one_in(&b->rng, 16) ? rng_below(&b->rng, b->unit) : 0;
@@ -96,7 +96,7 @@ static void random_range(struct bed *b, unsigned long *first, unsigned long *las
 
 /* ---- How many nodes ---- */
 
-/* [*first..*last] with one or both ends moved in to the nearest end of a range, or none. */
+/* Moves one or both ends of [*first..*last], or none, in to the nearest end of a range. */
 static void random_part(struct bed *b, unsigned long *first, unsigned long *last)
 {
 	unsigned long begin, end;
@@ -126,7 +126,9 @@ static void store_as_promised(struct bed *b)
 
 /* ---- Edges ---- */
 
-/* What a store says of its ends becomes the model's: all of what is left of a range. */
+/*
+ * Gives the model what a store says of an edge: @entry for all that is left of the range at @key.
+ */
 static void model_edge(struct bed *b, unsigned long key, void *entry)
 {
 	unsigned long first, last;
@@ -136,8 +138,8 @@ static void model_edge(struct bed *b, unsigned long key, void *entry)
 }
 
 /*
- * Entries for the rests of what [first..last] cuts; NULL where there is none, and sometimes
- * otherwise.
+ * Picks entries for the rests of the ranges that [first..last] cuts; NULL where there is no rest,
+ * and sometimes otherwise.
  */
 static struct smr_edges pick_edges(struct bed *b, unsigned long first, unsigned long last)
 {
@@ -183,7 +185,7 @@ static void store_draft(struct bed *b, struct smr_draft *d, struct ma_state *mas
 	model_store(b, first, last, entry, edges);
 }
 
-/* Now and then [*first..*last] becomes a range that has an entry: is that so? */
+/* Now and then makes [*first..*last] a range that has an entry; returns whether it did. */
 static bool random_same(struct bed *b, unsigned long *first, unsigned long *last)
 {
 	unsigned long begin, end;
@@ -207,9 +209,9 @@ static void draft_or_not(struct bed *b)
 	random_range(b, &first, &last);
 	same = random_same(b, &first, &last);
 	mas_init(&mas, &b->tree, first);
-	mas_find(&mas, last); /* where a walk over the request stands */
+	mas_find(&mas, last); /* where a walk over the range */
 	smr_draft_begin(&d, &mas, first, last);
-	assert_false(same && d.leaf); /* a store takes no node then */
+	assert_false(same && d.leaf); /* such a store takes no node */
 	if (!d.leaf) {
 		plain_store(b, first, last, entry_of(b));
 		return;
@@ -232,7 +234,7 @@ static void draft_or_not(struct bed *b)
 
 enum { JOINED = 8 * 20, PIECES = 3 };
 
-/* Units that an entry is over whose range is in pieces, in a leaf that has room. */
+/* The units of an entry whose range is in pieces, in a leaf with room. */
 static void make_joined(struct bed *b)
 {
 	unsigned long first = JOINED * b->unit, end = (JOINED + 8 * PIECES) * b->unit;
@@ -246,7 +248,7 @@ static void make_joined(struct bed *b)
 	assert_true(smr_has_joined(mas.node));
 }
 
-/* A store over [@first..@last], of which a draft is tried, or it is said what it takes. */
+/* Stores over [@first..@last], with a draft or with the number of nodes promised beforehand. */
 static void store_beside_pieces(unsigned long unit, unsigned long first, unsigned long last,
 				bool draft)
 {
@@ -289,7 +291,7 @@ static void pieces_are_put_together(void **state)
 
 /* ---- Stores with edges ---- */
 
-/* On a credit, in a transaction or by itself. */
+/* Stores on a credit, in a transaction or on its own. */
 static void store_on_credit(struct bed *b, struct ma_state *mas, void *entry,
 			    struct smr_edges edges)
 {
@@ -316,7 +318,7 @@ static void store_on_credit(struct bed *b, struct ma_state *mas, void *entry,
 	mtree_lock(&b->tree);
 }
 
-/* Through @mas, of one of the kinds that there are; none allocates but the first. */
+/* Stores through @mas in one of the ways there are; only the first may allocate. */
 static void store_with(struct bed *b, struct ma_state *mas, void *entry, struct smr_edges edges)
 {
 	switch (rng_below(&b->rng, 3)) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gaps in pieces, as a user sees them: whatever erases and refills leave behind in a leaf, its
- * ranges are those of the model. That the way meant is the one taken is looked at, too: the leaf is
- * the one it was, no node has been built, and a range is in as many pieces as it ought to be.
+ * Gaps in pieces, as a user sees them: whatever erases and refills leave in a leaf, its ranges are
+ * the model's. The tests also check that the intended path was taken: the leaf is the same, no node
+ * has been built, and a range has as many pieces as it should.
  */
 #include "run_bed.h"
 
@@ -26,7 +26,7 @@ static void an_erase_beside_gaps_takes_no_node(void **state)
 	on_beds(true, 1, erases);
 }
 
-/* A gap is one range, wherever a cursor comes from, and where it turns round. */
+/* A gap is one range, wherever a cursor comes from and wherever it turns round. */
 static void turns(struct bed *b)
 {
 	unsigned long first = first_key(b, b->at), last = last_key(b, b->at + 3 * LEN - 1);
@@ -65,7 +65,10 @@ static void a_gap_in_pieces_is_one_range(void **state)
 	on_beds(true, 1, turns);
 }
 
-/* Down from a part of a gap in pieces, which may begin where a piece does: not into the gap. */
+/*
+ * Down from a part of a gap in pieces, which may begin where a piece does: the step must not return
+ * the gap.
+ */
 static void down_from_a_part(struct bed *b)
 {
 	static step_fn *const step[] = { mas_prev, mas_prev_range, mas_find_rev,
@@ -104,7 +107,7 @@ static void down_from_a_part_of_a_gap(void **state)
 	on_beds(true, 1, down_from_a_part);
 }
 
-/* A fourth piece is one too many: the gap becomes one range, be that by a new leaf or in place. */
+/* A fourth piece is one too many: the gap becomes one range, in a new leaf or in place. */
 static void refuses_fourth(struct bed *b)
 {
 	for (int side = -1; side <= 3; side += 4) {
@@ -129,7 +132,7 @@ static void a_fourth_piece_is_refused(void **state)
 	on_beds(true, 1, refuses_fourth);
 }
 
-/* Each piece is a range that can be stored again, and then is there to be swapped. */
+/* Each piece is a range that can be stored again and then swapped. */
 static void refills(struct bed *b)
 {
 	static const unsigned int order[][3] = { { 0, 1, 2 }, { 1, 0, 2 }, { 2, 1, 0 } };
@@ -153,7 +156,7 @@ static void the_same_range_again_is_a_slot(void **state)
 	on_beds(true, 1, refills);
 }
 
-/* @prepared: nodes that the store asks for beforehand. The cursor may be wider then. */
+/* Expects the store to ask for no nodes beforehand; preallocating may widen the cursor. */
 static void expect_prepared(struct bed *b, unsigned long from, unsigned long to)
 {
 	mas_set_range(&b->mas, first_key(b, from), last_key(b, to));
@@ -177,7 +180,7 @@ static void nulls(struct bed *b)
 			expect_quiet(b);
 		}
 	expect(b);
-	/* An entry between gaps, and what of these the store takes in on either side. */
+	/* An entry between gaps, with parts of the gaps that the store takes in on either side. */
 	for (unsigned long less = 0; less <= LEN; less++)
 		for (unsigned long more = 0; more <= LEN; more++) {
 			fill(b, at + LEN, at + 2 * LEN - 1);
@@ -188,7 +191,7 @@ static void nulls(struct bed *b)
 			assert_int_equal(pieces(b, at), 3);
 		}
 	expect(b);
-	/* With what is beside it to begin with. */
+	/* The same with entries beside it at first. */
 	fill(b, at, at + LEN - 1);
 	fill(b, at + LEN, at + 2 * LEN - 1);
 	expect_prepared(b, at + LEN, at + 2 * LEN);
@@ -223,7 +226,7 @@ static void expect_area(struct bed *b, unsigned long min, unsigned long max, uns
 	}
 }
 
-/* Stores where the search has found a place, where the cursor is then, and erases it again. */
+/* Stores where the search found a place and left the cursor, and erases it again. */
 static void use_area(struct bed *b, unsigned long unit)
 {
 	unsigned long first = first_key(b, unit), last = last_key(b, unit + 3 * LEN - 1);
@@ -241,7 +244,7 @@ static void use_area(struct bed *b, unsigned long unit)
 	erase(b, unit);
 }
 
-/* All other gaps are a third as long, but for the one at the end. */
+/* All other gaps are a third as long, except the one at the end. */
 static void finds_areas(struct bed *b)
 {
 	static const unsigned int units[] = { 1, LEN, LEN + 1, 2 * LEN, 20, 3 * LEN, 3 * LEN + 1 };
@@ -273,7 +276,10 @@ static void places_in_all_pieces_together(void **state)
 	on_beds(false, 6, finds_areas);
 }
 
-/* In a leaf with few ranges, where the cursor is: the same one again is a slot, and so is NULL. */
+/*
+ * In a leaf with few ranges, at the cursor: storing the same range again only changes a slot, and
+ * so does NULL.
+ */
 static void swaps_there(struct bed *b)
 {
 	struct ma_state *mas = &b->mas;
@@ -292,7 +298,7 @@ static void swaps_there(struct bed *b)
 	assert_int_equal(b->tree.ma_nodes_built, built);
 }
 
-/* The cursor at @key, in its leaf. */
+/* Walks the cursor to @key and returns the leaf. */
 static void *leaf_at(struct bed *b, unsigned long key)
 {
 	mas_set(&b->mas, key);
@@ -308,7 +314,7 @@ static void clear_ranges(struct bed *b, unsigned long key, unsigned int i, unsig
 	store_keys(b, smr_start(leaf, i), smr_start(leaf, j + 1) - 1, NULL);
 }
 
-/* Leaves the leaf at @key few ranges, and erases every other entry between gaps: into pieces. */
+/* Leaves the leaf at @key few ranges, and erases every other entry between gaps, into pieces. */
 static void thin_out(struct bed *b, unsigned long key)
 {
 	void *const *slots = smr_slots(leaf_at(b, key));
@@ -323,7 +329,7 @@ static void thin_out(struct bed *b, unsigned long key)
 }
 
 /*
- * Two leaves that share may come to one with fewer ranges than any other, once their pieces have
+ * Two leaves that share may become one with fewer ranges than any other, once their pieces have
  * been put together.
  */
 static void few_ranges(struct bed *b)
@@ -352,7 +358,10 @@ static void a_leaf_may_have_few_ranges(void **state)
 	on_beds(false, 1, few_ranges);
 }
 
-/* Erases what lies at @unit: a slot that changes. What comes over [@from..@to] takes one node. */
+/*
+ * Erases what lies at @unit, which only changes a slot; a store over [@from..@to] then takes one
+ * node.
+ */
 static void replace_by(struct bed *b, unsigned long unit, unsigned long from, unsigned long to)
 {
 	unsigned long built = b->tree.ma_nodes_built;
@@ -366,8 +375,8 @@ static void replace_by(struct bed *b, unsigned long unit, unsigned long from, un
 }
 
 /*
- * An entry between gaps shrinks, this way or that, and grows again. What it leaves of its old place
- * is a part of the gap beside it, so the next erase is a slot, too.
+ * An entry between gaps shrinks, in either direction, and grows again. What it leaves of its old
+ * place becomes part of the gap beside it, so the next erase only changes a slot, too.
  */
 static void shrinks_and_grows(struct bed *b)
 {

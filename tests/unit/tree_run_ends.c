@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ranges in pieces at the ends of leaves and of the tree, and where leaves come and go. */
+/* Ranges in pieces at the ends of leaves and of the tree, and where leaves split and merge. */
 #include "run_bed.h"
 
 static void fills_ends(struct bed *b)
@@ -37,7 +37,7 @@ static void at_the_ends_of_leaves(void **state)
 	on_beds(false, 1, fills_ends);
 }
 
-/* The first and the last key there are. */
+/* Ranges at the first and the last key of all. */
 static void fills_tree_ends(struct bed *b)
 {
 	unsigned long last = b->model.ranges[rm_count(&b->model) - 1].first;
@@ -71,7 +71,7 @@ static void at_the_ends_of_the_tree(void **state)
 	on_beds(false, 1, fills_tree_ends);
 }
 
-/* A leaf has an entry: without the last of them there is no tree. */
+/* A leaf must have an entry: without the last of them there is no tree. */
 static void the_last_entry_is_no_piece(void **state)
 {
 	struct bed b;
@@ -92,14 +92,14 @@ static void the_last_entry_is_no_piece(void **state)
 	expect_no_nodes();
 }
 
-/* The leaf of b->at begins, or ends, elsewhere than it did when note() saw it. */
+/* Whether the leaf of b->at begins or ends elsewhere than [@min..@max]. */
 static bool leaf_has_moved(struct bed *b, unsigned long min, unsigned long max)
 {
 	leaf_of(b, b->at);
 	return b->mas.min != min || b->mas.max != max;
 }
 
-/* Halves of ranges behind, or before, b->at until there are too many. */
+/* Stores halves of ranges behind, or before, b->at until there are too many. */
 static void crowd(struct bed *b, bool high)
 {
 	unsigned long min = (leaf_of(b, b->at), b->mas.min), max = b->mas.max;
@@ -113,7 +113,7 @@ static void crowd(struct bed *b, bool high)
 	}
 }
 
-/* One range where many were, on either side, so that too few are left. */
+/* Replaces many ranges by one, on either side, so that too few are left. */
 static void thin_out(struct bed *b, bool high)
 {
 	unsigned long min = (leaf_of(b, b->at), b->mas.min), max = b->mas.max;
@@ -128,7 +128,7 @@ static void thin_out(struct bed *b, bool high)
 	assert_true(leaf_has_moved(b, min, max));
 }
 
-/* What is in the pieces meanwhile: a gap, an entry, a gap that was an entry. */
+/* What the pieces hold meanwhile: a gap, an entry, a gap that was an entry. */
 static void moves_leaf(struct bed *b)
 {
 	unsigned int what = b->variant % 3;
@@ -163,7 +163,7 @@ static void thin(struct bed *b, unsigned long unit)
 	unsigned int n = smr_count(leaf);
 
 	low = b->mas.min / b->unit;
-	if (n > 20) { /* one entry takes the place of those amid the leaf */
+	if (n > 20) { /* one entry replaces those inside the leaf */
 		high = smr_start(leaf, n - 9) / b->unit;
 		fill(b, smr_start(leaf, 9) / b->unit, high - 1);
 		leaf_of(b, low);
@@ -199,12 +199,12 @@ static void few_are_left_when_put_together(void **state)
 		thin(&b, low - 1);
 		thin(&b, high + 1);
 		expect(&b);
-		fill(&b, low, high); /* one range is left of this leaf */
+		fill(&b, low, high); /* one range is left in this */
 		n = smr_count(leaf_of(&b, low));
 		print_message("unit %#lx, flags %x: %u ranges\n", b.unit, flags[k / 3], n);
 		assert_true(n < SMR_LEAF_MIN);
 		expect_all(&b, low);
-		fill(&b, low + 1, low + 1); /* and joins another at the next store */
+		fill(&b, low + 1, low + 1); /* it joins another at the next */
 		assert_true(smr_count(leaf_of(&b, low)) >= SMR_LEAF_MIN);
 		expect_all(&b, low);
 		bed_free(&b);

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Entries over gaps in pieces: pieces that are joined are one range, for as long as the leaf is
- * there.
- */
+/* Entries over gaps in pieces: joined pieces are one range for as long as the leaf lives. */
 #include "run_bed.h"
 
-/* An entry over all of the gap from b->at on. */
+/* Stores an entry over all of the gap from b->at on. */
 static void join_gap(struct bed *b, unsigned int ranges)
 {
 	note(b);
@@ -15,7 +12,7 @@ static void join_gap(struct bed *b, unsigned int ranges)
 	expect_quiet(b);
 }
 
-/* Without readers, where the leaf is changed in place, it is one range then. */
+/* Without readers the leaf is changed in place, and the entry becomes one range. */
 static void fills_in_place(struct bed *b)
 {
 	note(b);
@@ -37,7 +34,7 @@ static void fills(struct bed *b)
 	}
 	join_gap(b, 3);
 	expect_all(b, b->at);
-	/* The pieces are one for as long as the leaf is there, whatever they hold. */
+	/* The pieces stay joined for as long as the leaf lives, whatever they hold. */
 	for (unsigned int i = 0; i < 2; i++) {
 		fill(b, b->at, b->at + 3 * LEN - 1);
 		expect_quiet(b);
@@ -47,12 +44,12 @@ static void fills(struct bed *b)
 		expect_all(b, b->at);
 	}
 	join_gap(b, 3);
-	/* Slots beside it change as ever. */
+	/* Slots beside the joined range change as before. */
 	erase(b, b->at + 4 * LEN);
 	fill(b, b->at + 4 * LEN, b->at + 5 * LEN - 1);
 	expect_quiet(b);
 	expect_all(b, b->at);
-	/* Any other change of the leaf puts them together. */
+	/* Any other change of the leaf merges the pieces. */
 	fill(b, b->at + LEN, b->at + LEN);
 	assert_ptr_not_equal(leaf_of(b, b->at), b->leaf);
 	assert_false(smr_has_joined(b->mas.node));
@@ -66,7 +63,7 @@ static void an_entry_over_a_gap_in_pieces(void **state)
 	on_beds(true, 1, fills);
 }
 
-/* Two of three pieces, then these and the third. */
+/* Joins two of three pieces, then these and the third. */
 static void fills_parts(struct bed *b)
 {
 	if (!in_rcu(b))
@@ -84,7 +81,7 @@ static void fills_parts(struct bed *b)
 		expect_all(b, b->at);
 		join_gap(b, 3);
 		expect_all(b, b->at);
-		/* One piece more: the joined ones count as what they are. */
+		/* One more piece: the joined ones count as single pieces. */
 		erase(b, b->at);
 		expect_quiet(b);
 		erase(b, b->at + 3 * LEN);
@@ -101,7 +98,7 @@ static void joined_again_with_more(void **state)
 	on_beds(true, 1, fills_parts);
 }
 
-/* Where one range would leave the leaf too empty, pieces do without readers, too. */
+/* If one range would leave the leaf too empty, pieces are joined without readers, too. */
 static void fills_emptiest(struct bed *b)
 {
 	unsigned long u;
@@ -112,7 +109,7 @@ static void fills_emptiest(struct bed *b)
 	u = smr_start(b->mas.node, 1) / b->unit;
 	while (smr_count(leaf_of(b, u)) > SMR_LEAF_MIN)
 		fill(b, u, b->mas.last / b->unit + LEN);
-	/* Most of the leaf is one range now, and the rest lies behind it. */
+	/* Most of the leaf is now one range, and the rest lies behind it. */
 	b->at = smr_start(b->mas.node, b->mas.end - 6u) / b->unit;
 	make_gap(b);
 	join_gap(b, 3);
@@ -128,7 +125,7 @@ static void without_readers_where_the_leaf_is_emptiest(void **state)
 	on_beds(true, 1, fills_emptiest);
 }
 
-/* What a loop finds by itself: NULL, it leaves that to the library. */
+/* Returns what a loop finds on its own; NULL: it leaves that to the library. */
 static void *find_alone(struct ma_state *mas)
 {
 	struct mt_each_ each = each_from(mas);
@@ -136,7 +133,7 @@ static void *find_alone(struct ma_state *mas)
 	return mas_each_near_(mas, ULONG_MAX, &each);
 }
 
-/* The header's step does what it may, and nothing in a leaf with joined ranges. */
+/* The header's step does what it may, but nothing in a leaf with joined ranges. */
 static void steps_inline(struct bed *b)
 {
 	MA_STATE(mas, &b->tree, first_key(b, b->at - LEN), first_key(b, b->at - LEN));
@@ -146,7 +143,7 @@ static void steps_inline(struct bed *b)
 	mas_walk(&mas);
 	assert_ptr_equal(find_alone(&mas), mtree_load(&b->tree, first_key(b, b->at)));
 	mas_prev(&mas, 0);
-	make_gap(b); /* in pieces, which are passed all at once */
+	make_gap(b); /* its pieces are passed all at once */
 	assert_ptr_equal(find_alone(&mas), mtree_load(&b->tree, first_key(b, b->at + 3 * LEN)));
 	mas_prev(&mas, 0);
 	join_gap(b, 3);

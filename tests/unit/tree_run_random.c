@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ranges in pieces that come of many stores at random, most of them erases and refills, so that
- * pieces are joined all the time; and cursors that such stores overtake.
+ * Ranges in pieces after many random stores, most of them erases and refills, so that pieces are
+ * joined all the time; and cursors that such stores overtake.
  */
 #include "run_bed.h"
 
 enum { MANY_RANGES = 1600, OPS = 6000, CHECK = 16, NEAR = 12, LONG_GAP = 64 * LEN };
 
-/* Where random stores are, for a while, so that each finds what those before it have left. */
+/* A place where random stores stay for a while, so that each finds what earlier ones left. */
 struct hunt {
 	struct bed *b;
 	unsigned long from;   /* unit */
@@ -19,7 +19,7 @@ static unsigned long hunted(struct hunt *h)
 	return h->from + rng_below(&h->b->rng, NEAR * LEN);
 }
 
-/* One of the ways outside of transactions, of which some drop the lock. */
+/* Stores in one of the ways outside of transactions, some of which drop the lock. */
 static void hunt_store(struct hunt *h, unsigned long first, unsigned long last, void *entry)
 {
 	struct bed *b = h->b;
@@ -36,7 +36,7 @@ static void hunt_erase(struct hunt *h)
 	erase(h->b, hunted(h));
 }
 
-/* All of a gap, but not of the one behind everything. */
+/* Stores over all of a gap, but not the one behind everything. */
 static void hunt_gap(struct hunt *h)
 {
 	unsigned long first, last;
@@ -47,7 +47,7 @@ static void hunt_gap(struct hunt *h)
 		hunt_store(h, first, last, new_entry(h->b));
 }
 
-/* Some neighbouring pieces of a gap. */
+/* Stores over some neighbouring pieces of a gap. */
 static void hunt_pieces(struct hunt *h)
 {
 	struct bed *b = h->b;
@@ -67,7 +67,7 @@ static void hunt_pieces(struct hunt *h)
 		hunt_store(h, first, last, new_entry(b));
 }
 
-/* The same range again, or NULL in its place, and perhaps where NULL is already. */
+/* Stores the same range again, or NULL in its place, perhaps where NULL is already. */
 static void hunt_range(struct hunt *h)
 {
 	struct bed *b = h->b;
@@ -105,7 +105,7 @@ static void hunt_txn(struct hunt *h)
 		     rng_one_in(&b->rng, 2));
 }
 
-/* An entry that follows another goes, and so does that: then one takes the place of both. */
+/* Erases an entry and the one behind it, then one entry takes the place of both. */
 static void hunt_pair(struct hunt *h)
 {
 	struct bed *b = h->b;
@@ -123,7 +123,7 @@ static void hunt_pair(struct hunt *h)
 	hunt_store(h, first, end, new_entry(b));
 }
 
-/* Four ranges as they were in the beginning. */
+/* Stores four ranges as they were in the beginning. */
 static void hunt_restore(struct hunt *h)
 {
 	unsigned long from = hunted(h) / LEN * LEN;
@@ -132,7 +132,7 @@ static void hunt_restore(struct hunt *h)
 		fill(h->b, from, from + LEN - 1);
 }
 
-/* Erases and refills for the most part. */
+/* Mostly erases and refills. */
 static void hunt_on(struct hunt *h)
 {
 	static void (*const act[])(struct hunt * h) = {
@@ -146,7 +146,7 @@ static void hunt_on(struct hunt *h)
 	act[rng_below(&h->b->rng, sizeof(act) / sizeof(act[0]))](h);
 }
 
-/* How many stores have joined pieces. */
+/* Returns how many stores joined pieces. */
 static unsigned long hunt_in(unsigned int flags, unsigned long unit)
 {
 	struct hunt h = { 0 };
@@ -187,19 +187,19 @@ static void erases_and_refills_at_random(void **state)
 	expect_no_nodes();
 }
 
-/* ---- Cursors that others' stores overtake ---- */
+/* ---- Cursors that other stores overtake ---- */
 
 struct stayer {
 	struct ma_state mas;
 	step_fn *step;
 	bool down, gaps;
-	bool goes_on; /* from a limit, just as from elsewhere */
+	bool goes_on; /* from a limit as from elsewhere */
 };
 
-/* What a step began with, and what the model says to it. */
+/* Where a step began, and what the model says of it. */
 struct step {
 	unsigned long from, to, limit;
-	bool ends; /* what the cursor has passed reaches up to the limit by now */
+	bool ends; /* what the cursor has passed now reaches the limit */
 	void *want;
 	unsigned long first, last;
 };
@@ -218,7 +218,7 @@ static struct step step_of(struct bed *b, const struct stayer *s, unsigned long 
 	return t;
 }
 
-/* Is the cursor on a gap, or a part of one, behind which nothing has been left out? */
+/* Whether the cursor is on a gap, or a part of one, with nothing left out before it. */
 static bool gap_beside(struct bed *b, const struct stayer *s, const struct step *t)
 {
 	unsigned long first, last, edge = s->down ? s->mas.last + 1 : s->mas.index - 1;
@@ -231,7 +231,7 @@ static bool gap_beside(struct bed *b, const struct stayer *s, const struct step 
 	return !entry && s->mas.index >= first && s->mas.last <= last;
 }
 
-/* A step that has not come to an entry ends where the cursor was, or on what is there. */
+/* A step that found no entry ends where the cursor was, or on a current range. */
 static bool stands_well(struct bed *b, const struct stayer *s, const struct step *t)
 {
 	unsigned long first, last;
@@ -245,7 +245,7 @@ static bool stands_well(struct bed *b, const struct stayer *s, const struct step
 }
 
 /*
- * From where it was to what is beside that now. A range that covers what the cursor has passed is
+ * Steps to what is now beside the cursor's place. A range that covers what the cursor has passed is
  * not returned, nor is a part of one.
  */
 static void stayer_step(struct hunt *h, struct stayer *s)
@@ -306,9 +306,9 @@ static void stayers_begin(struct bed *b, struct stayer *s)
 	}
 }
 
-enum { SECTION = 60 }; /* stores that a section is longer than */
+enum { SECTION = 60 }; /* a section lasts this many stores */
 
-/* Each takes steps while stores come between: all under the lock, or these only. */
+/* Each cursor makes steps with stores in between: all of it under the lock, or only the stores. */
 static void stay(struct hunt *h, bool lockless)
 {
 	struct bed *b = h->b;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three pieces in each state that they can be in: with every kind of store over them, with cursors
- * that stop in them and go on, and looked at from inside.
+ * Three pieces in each possible state: with every kind of store over them, with cursors that stop
+ * in them and go on, and as inspected by dumps, counts and copies.
  */
 #include "run_bed.h"
 
@@ -9,7 +9,7 @@
 
 enum { STATES = 6 };
 
-/* Three pieces from b->at on, in each state that they can be in. */
+/* Puts the three pieces from b->at on in each possible state. */
 static void prepare(struct bed *b, unsigned int state)
 {
 	unsigned long at = b->at;
@@ -25,7 +25,7 @@ static void prepare(struct bed *b, unsigned int state)
 		erase(b, at);
 }
 
-/* With limits that cut what is in pieces, and from whatever a cursor may have come to. */
+/* Moves with limits that cut ranges in pieces, from wherever the cursor is. */
 static void move_about(struct bed *b, unsigned int moves)
 {
 	static step_fn *const step[NR_MOVES] = {
@@ -72,7 +72,10 @@ static void cursors_stop_and_go_on(void **state)
 	on_beds(true, STATES, moves);
 }
 
-/* One of the pieces of a gap that a cursor stands in gets an entry: it goes on beyond them all. */
+/*
+ * One piece of the gap that a cursor stands in gets an entry: the cursor goes on beyond all of
+ * them.
+ */
 static void fills_gap_of_cursor(struct bed *b)
 {
 	unsigned long at = b->at + b->variant % 3 * LEN, key, first, last;
@@ -86,7 +89,7 @@ static void fills_gap_of_cursor(struct bed *b)
 	fill(b, at, at + LEN - 1);
 	expect_quiet(b);
 	if (amid)
-		mas.seq = b->tree.ma_seq; /* as if it had looked at its place before */
+		mas.seq = b->tree.ma_seq; /* as if it had already checked its place */
 	rm_range(&b->model, key, &first, &last, &entry);
 	assert_non_null(entry);
 	assert_ptr_equal(up ? mas_next_range(&mas, ULONG_MAX) : mas_prev_range(&mas, 0), entry);
@@ -103,7 +106,7 @@ static void cursors_pass_what_was_their_gap(void **state)
 /* From the range before the pieces to the one behind them, in steps of half a range. */
 enum { STEPS = 5 * LEN / HALF, PAIRS = STEPS * (STEPS + 1) / 2 };
 
-/* Of all kinds of them the first few are a sample. */
+/* The first few are a sample of all kinds of stores. */
 enum { STORES = NR_WAYS * 2 * STATES * PAIRS, SPREAD = 7919 };
 
 static void stores(struct bed *b)
@@ -143,7 +146,7 @@ static unsigned long gaps_of(const struct range_model *model)
 	return gaps;
 }
 
-/* A line for each range of the model, and no other. */
+/* The dump must have a line for each range of the model, and no other. */
 static void expect_dump(struct bed *b)
 {
 	unsigned long first, last = ULONG_MAX, ranges = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Searching a node gives what looking at each range gives, with every instruction set that this
- * machine has.
+ * Searching a node gives what looking at each range gives, with every instruction set of this
+ * machine.
  */
 #include "support/cm.h"
 
@@ -31,13 +31,13 @@ static bool have_avx512(void)
 }
 #endif
 
-/* How many of @below bounds are among a node's first @n. */
+/* Returns how many of @below bounds are among a node's first @n. */
 static unsigned int among(unsigned int below, unsigned int n)
 {
 	return below < n ? below : n;
 }
 
-/* Keys that lie on, just below and just above each bound are all that can be told apart. */
+/* Keys on, just below and just above each bound are all that can be told apart. */
 #define DEFINE_COUNTS(isa)                                                                        \
 	SMR_TARGET_##isa static unsigned int below_inner_##isa(smri_limits_##isa limits)          \
 	{                                                                                         \
@@ -138,7 +138,10 @@ static void check_count(enum smr_kind kind, int64_t key)
 			isas[k].counts_of(kind, key, below, upto);
 }
 
-/* The rest of the node is full of values that would count, were they looked at. */
+/*
+ * Makes @used bounds. The rest of the node is full of values that would count if they were looked
+ * at.
+ */
 static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 {
 	unsigned long most = smr_kind_wide(kind)    ? 1UL << 58
@@ -214,7 +217,7 @@ static void check_gaps(enum smr_kind kind, uint32_t figure)
 			assert_int_equal(bits[k].gaps_from(kind, figure), want);
 }
 
-/* Figures of all sizes, each asked for exactly and by a little more or less. */
+/* Figures of all sizes, each searched for exactly and by a little more or less. */
 static void gap_figures(void **state)
 {
 	(void)state;
@@ -252,7 +255,7 @@ static int32_t length_of(enum smr_kind kind, unsigned int i, unsigned int more)
 	return (int32_t)(bound_of(kind, i + more) - bound_of(kind, i - 1));
 }
 
-/* Of ranges by themselves, and of as many of them together as gaps can have pieces. */
+/* Lengths of single ranges, and of as many together as a gap can have pieces. */
 static void check_all_lengths(enum smr_kind kind)
 {
 	for (unsigned int used = 0; used <= smr_kind_cap(kind) - 1; used++) {
@@ -305,7 +308,7 @@ static void nulls(void **state)
 	check_nulls(SMR_WLEAF);
 }
 
-/* With @more ranges behind each of @ranges, the leaf's last left out. */
+/* With @more ranges behind each of @ranges, without the leaf's last. */
 static void check_longest(enum smr_kind kind, unsigned int end, uint64_t ranges, unsigned int more)
 {
 	uint64_t want = 0, length;
@@ -321,7 +324,7 @@ static void check_longest(enum smr_kind kind, unsigned int end, uint64_t ranges,
 			assert_int_equal(bits[k].longest(kind, ranges, more), want);
 }
 
-/* Leaves of all sizes, with few ranges asked for or many. */
+/* Leaves of all sizes, asked for few ranges or many. */
 static void check_longests(enum smr_kind kind)
 {
 	for (unsigned int end = 1; end < smr_kind_cap(kind); end++) {
@@ -333,7 +336,7 @@ static void check_longests(enum smr_kind kind)
 			if (n % 3 == 0)
 				ranges &= rng_next(&rng) & rng_next(&rng);
 			make_bounds(kind, end, &rng);
-			/* The last of them is longer than half of all keys. */
+			/* The last range is longer than half of all keys. */
 			if (kind == SMR_WLEAF && n % 2)
 				node.b64[end - 1] = INT64_MAX - 1;
 			if (kind == SMR_SLEAF && n % 2)
@@ -382,11 +385,7 @@ static void counts(void **state)
 	}
 }
 
-/*
- * Looks for @key, if a node of these items that ends at @max may be asked for it: a short leaf is
- * for its own keys alone.
- */
-/* Limits side by side, more and more of them; nothing is written behind the last. */
+/* More and more limits side by side; nothing is written behind the last. */
 static void check_each(const struct isa *isa, unsigned int used, const int32_t *limit)
 {
 	int32_t below[4 * SMRI_EACH], want;
@@ -425,7 +424,7 @@ static void limits_side_by_side(void **state)
 	}
 }
 
-/* Keys about a base, near and as far as keys go. */
+/* Returns a key around @base, near or as far as keys go. */
 static unsigned long key_about(unsigned long base, struct rng *rng)
 {
 	unsigned long by = rng_next(rng) >> rng_below(rng, 64);
@@ -443,7 +442,7 @@ static int32_t limit_of(unsigned long key)
 	return units > SMR_NARROW_MAX ? INT32_MAX : (int32_t)(units + 1);
 }
 
-/* Most of the keys are near, so that of some batches all are, and of others one is not. */
+/* Most keys are near, so that some batches are all near and in others one key is not. */
 static void limits_of_many(void **state)
 {
 	unsigned long key[20];
@@ -481,6 +480,10 @@ static void limits_of_the_last_key(void **state)
 	}
 }
 
+/*
+ * Looks for @key if a node of these items that ends at @max may be asked for it: a short leaf only
+ * takes its own keys.
+ */
 static void check_search(const struct smr_items *it, const void *enode, unsigned long max,
 			 unsigned long key)
 {
@@ -510,7 +513,7 @@ static void check_searches(const struct smr_items *it, const void *enode, unsign
 	check_search(it, enode, max, 0);
 }
 
-/* Up to @most items of any spread and alignment; returns where the last one ends. */
+/* Draws up to @most items of any spread and alignment; returns where the last one ends. */
 static unsigned long draw_items(struct smr_items *it, unsigned int most, struct rng *rng)
 {
 	unsigned int items = 1 + (unsigned int)rng_below(rng, most);
@@ -527,7 +530,7 @@ static unsigned long draw_items(struct smr_items *it, unsigned int most, struct 
 	return rng_one_in(rng, 2) ? start - 1 : ULONG_MAX;
 }
 
-/* Nodes as they are written, of every kind, from one item to as many as there is room for. */
+/* Nodes as encoded, of every kind, from one item to as many as fit. */
 static void searches(void **state)
 {
 	static const enum smr_kind kinds[] = { SMR_SLEAF, SMR_NLEAF, SMR_WLEAF, SMR_NINNER,
@@ -560,8 +563,8 @@ static void check_measured(const struct smr_node *as, bool want)
 }
 
 /*
- * A key converted for one node serves another if no bit of base and shift differs, whatever else of
- * it does.
+ * A key converted for one node serves another if no bit of base and shift differs, whatever else
+ * does.
  */
 static void measures(void **state)
 {

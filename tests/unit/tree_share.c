@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A leaf too full, or too empty, shares with a sibling, whatever then becomes of the node above:
- * that comes to the very nodes that any store's way makes of it. Each time there is a copy of the
- * tree, in which the leaf is marked so that it goes that way. If it shares with both siblings, all
- * are written as before, and filled evenly.
+ * A leaf too full or too empty shares with a sibling, whatever then becomes of the node above: the
+ * result is the very nodes that the ordinary way of storing makes. Each time there is a copy of the
+ * tree, in which the leaf is marked to go that way. A leaf that shares with both siblings is
+ * written as before, like these, and filled evenly.
  */
 #include "run_bed.h"
 
@@ -16,9 +16,9 @@ enum { STEPS = 6000, SPACE = 8000, SMALL = 80, CREDITS = 20 };
 
 struct growth {
 	unsigned long unit;
-	unsigned int odd;    /* one of so many ranges ends amid a unit; 0: none */
-	unsigned int null;   /* one of so many stores is of NULL while it grows; 0: none */
-	unsigned long space; /* where ranges begin, in lengths of one */
+	unsigned int odd;    /* one in this many ranges ends inside a unit; 0: none */
+	unsigned int null;   /* one in this many stores is NULL while it grows; 0: none */
+	unsigned long space; /* where ranges can begin, in lengths */
 };
 
 /* ---- Two trees of the same nodes ---- */
@@ -43,7 +43,7 @@ static void same_inner(const void *one, const void *other, bool gaps)
 				    smr_gaps_kept(one) * sizeof(uint32_t));
 }
 
-/* But for transactions, and marks on nodes above leaves. */
+/* Compares all but transactions and marks on nodes above leaves. */
 static void same_nodes(const void *one, const void *other, bool gaps)
 {
 	const struct smr_node *a = smr_node_of(one), *b = smr_node_of(other);
@@ -102,7 +102,7 @@ static void expect_census(const struct maple_tree *mt)
 
 /* ---- One store in both ---- */
 
-/* A copy in which the leaf of @first goes the way of any store. */
+/* Makes a copy in which the leaf of @first goes the ordinary way. */
 static void make_copy(struct bed *b, struct maple_tree *copy, unsigned long first)
 {
 	MA_STATE(mas, copy, first, first);
@@ -127,8 +127,8 @@ static void store_by_plan(struct maple_tree *copy, unsigned long first, unsigned
 }
 
 /*
- * What a store takes, and owes holders of so many credits, who have what they need before it, in a
- * tree of which is known, or not, how many @leaves it can come to.
+ * Plans a store: what it takes, and what it owes holders of @credits, who have what they need
+ * before it. @leaves: how many leaves the tree can come to, 0: not known.
  */
 static struct smr_write plan_among(struct maple_tree *mt, unsigned long credits,
 				   unsigned long leaves, unsigned long first, unsigned long last,
@@ -146,7 +146,7 @@ static struct smr_write plan_among(struct maple_tree *mt, unsigned long credits,
 	return w;
 }
 
-/* Is it an edit of a leaf that shares? */
+/* Whether it is an edit of a leaf that shares. */
 static bool shares(const struct smr_write *w)
 {
 	return w->what == SMR_SHARE || (w->what == SMR_SUBTREE && w->shared);
@@ -156,7 +156,7 @@ static void same_plans(struct bed *b, struct maple_tree *copy, unsigned long fir
 		       unsigned long last, void *entry)
 {
 	for (unsigned long credits = 1; credits < CREDITS; credits++) {
-		/* Where it is known gaps are in one piece, so NULL may come to something else. */
+		/* If it is known, gaps are in one piece, so NULL may give something else. */
 		bool known = entry && credits % 3 == 0;
 		unsigned long most = known ? copy->ma_pledge.leaves + credits : 0;
 		struct smr_write share = plan_among(&b->tree, credits, most, first, last, entry);
@@ -170,7 +170,7 @@ static void same_plans(struct bed *b, struct maple_tree *copy, unsigned long fir
 	}
 }
 
-/* Nodes for those who must not wait for any. */
+/* Nodes for stores that must not wait for any. */
 static void fill_magazine(struct bed *b)
 {
 	MA_STATE(mas, &b->tree, 0, 0);
@@ -189,7 +189,7 @@ static void store_by_path(struct bed *b, unsigned long first, unsigned long last
 	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
 }
 
-/* The cursor stands as if it had walked there. */
+/* Expects the cursor to stand as if it had walked there. */
 static void expect_path(const struct ma_state *mas)
 {
 	MA_STATE(walk, mas->tree, mas->index, mas->index);
@@ -213,7 +213,7 @@ static void store_by_cursor(struct bed *b, unsigned long first, unsigned long la
 	expect_path(&b->mas);
 }
 
-/* With a cursor, or without: takes as many nodes as has been said. */
+/* Stores with or without a cursor; must take as many nodes as planned. */
 static void store_by_share(struct bed *b, unsigned long first, unsigned long last, void *entry,
 			   const struct smr_write *w)
 {
@@ -224,18 +224,21 @@ static void store_by_share(struct bed *b, unsigned long first, unsigned long las
 	else
 		store_by_path(b, first, last, entry);
 	assert_int_equal(b->tree.ma_nodes_built - built, w->nodes);
-	assert_int_equal(b->tree.ma_seq, seq + 1); /* other cursors stand nowhere now */
+	assert_int_equal(b->tree.ma_seq, seq + 1); /* other cursors have lost their place */
 }
 
 /*
- * How many stores shared, of full and of empty leaves, with the node above too full or too empty
- * then, or as they are written; with both siblings; and to how many leaves that came.
+ * How many stores shared: of full and of empty leaves, with the node above too full or too empty
+ * then, or written as it is, with both siblings; and how many leaves that gave.
  */
 struct count {
 	unsigned long full, empty, above, written, three, to[SMR_SHARES_MAX + 1];
 };
 
-/* The leaf that begins with @key is written as @like, and filled evenly. Its ranges. */
+/*
+ * Expects the leaf that begins with @key to be written as @like and filled evenly; returns its
+ * ranges.
+ */
 static unsigned int expect_part(struct bed *b, const struct smr_node *like, enum smr_kind kind,
 				const struct smr_share *s, unsigned long key)
 {
@@ -253,7 +256,7 @@ static unsigned int expect_part(struct bed *b, const struct smr_node *like, enum
 	return node->count;
 }
 
-/* What holders of so many credits need. */
+/* Returns what holders of @credits credits need. */
 static unsigned long required_among(struct maple_tree *mt, unsigned long credits)
 {
 	__typeof__(mt->ma_pledge) before = mt->ma_pledge;
@@ -265,7 +268,7 @@ static unsigned long required_among(struct maple_tree *mt, unsigned long credits
 	return required;
 }
 
-/* What three leaves come to, and what holders of credits are owed for that. */
+/* Checks what three leaves become, and what holders of credits are owed for that. */
 static void store_three(struct bed *b, unsigned long first, unsigned long last, void *entry,
 			struct smr_write *w)
 {
@@ -328,7 +331,10 @@ static void store_both(struct bed *b, unsigned long first, unsigned long last, v
 
 /* ---- Trees that grow, and shrink ---- */
 
-/* The first range of the leaf of @key once more, if it has an entry; the unit that it ends in. */
+/*
+ * Stores the first range of the leaf of @key again, if it has an entry; returns the unit where it
+ * ends.
+ */
 static unsigned long begin_leaf_again(struct bed *b, unsigned long key)
 {
 	struct ma_state *mas = &b->mas;
@@ -383,10 +389,10 @@ static void comes_to_the_same_nodes(void **state)
 		{ .unit = 1, .null = 5 },
 		{ .unit = PAGE_UNIT },
 		{ .unit = PAGE_UNIT, .odd = 300, .null = 10 },
-		/* Units that become smaller, and leaves that become short, as the tree grows. */
+		/* Units become smaller, and leaves become short, as the tree grows. */
 		{ .unit = 512 * PAGE_UNIT, .null = 10 },
 		{ .unit = 200 },
-		/* Of one base and different units. */
+		/* Leaves of one base and different units. */
 		{ .unit = 601 * PAGE_UNIT, .odd = 40 },
 		{ .unit = NARROW_UNIT, .null = 5 },
 		{ .unit = WIDE_UNIT, .null = 5 },
@@ -413,12 +419,12 @@ static void comes_to_the_same_nodes(void **state)
 
 /* ---- Leaves that are to be written otherwise ---- */
 
-/* Where keys come to be others, small trees are all that there is of it. */
+/* Only small trees meet such changes of their keys. */
 enum { ROUNDS = 100, KEYS = 150 };
 
 typedef unsigned long place_fn(struct rng *rng, unsigned int i);
 
-/* Some near 0, at any key, and as many far apart: the leaf of both is wide, and others narrow. */
+/* Half near 0, at any key, and half far apart: a leaf of both is wide, others are narrow. */
 static unsigned long near_and_far(struct rng *rng, unsigned int i)
 {
 	if (i % 2)
@@ -426,7 +432,7 @@ static unsigned long near_and_far(struct rng *rng, unsigned int i)
 	return rng_below(rng, 1UL << 30);
 }
 
-/* At pages, and a few amid them, all of which are measured from 0. */
+/* At pages, and a few inside them, all measured from 0. */
 static unsigned long at_pages(struct rng *rng, unsigned int i)
 {
 	unsigned long page = rng_below(rng, (1UL << 31) / PAGE_UNIT) * PAGE_UNIT;
@@ -465,7 +471,7 @@ static void comes_to_other_nodes(void **state)
 	expect_no_nodes();
 }
 
-/* Of two leaves below the top one, which becomes the top; and two again. */
+/* Two leaves below the root become one, which becomes the root; and two again. */
 static void comes_to_the_top(void **state)
 {
 	struct count count = { 0 };
@@ -490,8 +496,8 @@ static void comes_to_the_top(void **state)
 }
 
 /*
- * Ranges of the leaf of @key, but the first and the last ones, become those that begin half a unit
- * later, and some fewer. Where the leaf ends.
+ * Replaces ranges of the leaf of @key, except the first and the last, by fewer that begin half a
+ * unit later. Returns where the leaf ends.
  */
 static unsigned long shift_ranges(struct bed *b, unsigned long key)
 {
@@ -509,8 +515,8 @@ static unsigned long shift_ranges(struct bed *b, unsigned long key)
 }
 
 /*
- * Ranges begin at half pages, but leaves at pages, as the node above writes them: where leaves
- * should meet at half a page it cannot say so, and no three of them share.
+ * Ranges begin at half pages but leaves at pages, as the node above encodes them: it has no bound
+ * for leaves that would meet at half a page, so no three of them share.
  */
 static void meets_amid_a_page(void **state)
 {
@@ -524,7 +530,7 @@ static void meets_amid_a_page(void **state)
 
 		bed_make(&b, flags[f], PAGE_UNIT, 3000, true);
 		b.held = true;
-		/* The fourth leaf below the second node, and those beside it. */
+		/* The fourth leaf below the second node, and its siblings. */
 		leaf_of(&b, 0);
 		assert_int_equal(b.mas.depth, 2);
 		key = smr_child_start(b.mas.path[0], 1);
@@ -547,7 +553,7 @@ static void meets_amid_a_page(void **state)
 	expect_no_nodes();
 }
 
-/* Stores without a cursor, while somebody has credits: what these need is there all the time. */
+/* Stores without a cursor while there are credits: what these need is there all the time. */
 static void pays_holders(void **state)
 {
 	static const unsigned int flags[] = { 0, RCU_TREE };

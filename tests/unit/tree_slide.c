@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An entry that its leaf begins or ends with is erased, and the gap beside it is another leaf's:
- * that comes over, in three new nodes or none, and storing the same again takes none. Or much is
- * erased of two leaves, which are two afterwards.
+ * The first or last entry of a leaf is erased, and the gap beside it belongs to another leaf: the
+ * gap moves over, in three new nodes or none, and storing the same entry again takes none. Or much
+ * of two leaves is erased, and they stay two.
  */
 #include "run_bed.h"
 
 #include "tree/store.h"
 
-/* What is beside b->at: its leaf and the one that the gap is in. */
+/* The leaf of b->at, the one with the gap beside it, and the node above. */
 struct sides {
 	void *leaf, *beside, *above;
 	unsigned int count, count_beside;
@@ -27,7 +27,7 @@ static void look(struct bed *b, bool up, struct sides *s)
 	s->count_beside = smr_count(s->beside);
 }
 
-/* Has the leaf of the cursor a sibling there? */
+/* Whether the cursor's leaf has a sibling in that direction. */
 static bool has_sibling(const struct bed *b, bool up)
 {
 	unsigned int slot = b->mas.slot[b->mas.depth - 1];
@@ -35,7 +35,7 @@ static bool has_sibling(const struct bed *b, bool up)
 	return up ? slot + 1u < smr_count(b->mas.path[b->mas.depth - 1]) : slot > 0;
 }
 
-/* Puts b->at on an entry that its leaf begins, or ends, with, beside a sibling, or a cousin. */
+/* Puts b->at on the first or last entry of a leaf, beside a sibling or a cousin. */
 static void find_end(struct bed *b, bool up, bool sibling)
 {
 	for (unsigned long u = 3 * LEN;; u = b->mas.max / b->unit + 1) {
@@ -51,7 +51,7 @@ static void find_end(struct bed *b, bool up, bool sibling)
 	}
 }
 
-/* One entry for four ranges amid the leaf of b->at: ascending stores have left it full. */
+/* Replaces four ranges inside the leaf of b->at by one: ascending stores left it full. */
 static void make_room(struct bed *b)
 {
 	void *leaf = leaf_of(b, b->at);
@@ -60,7 +60,9 @@ static void make_room(struct bed *b)
 	fill(b, smr_start(leaf, i) / b->unit, smr_start(leaf, i + 4) / b->unit - 1);
 }
 
-/* The leaf of b->at, or what has taken its place, has the gap. In plain mode it is the same. */
+/*
+ * Expects the gap in the leaf of b->at, or in its replacement. In plain mode the leaf is the same.
+ */
 static void expect_slid(struct bed *b, bool up, const struct sides *before)
 {
 	struct sides now;
@@ -75,7 +77,7 @@ static void expect_slid(struct bed *b, bool up, const struct sides *before)
 	assert_int_equal(now.above == before->above, !in_rcu(b));
 }
 
-/* What the gap of the other leaf is: one piece, three, or larger than any. */
+/* Makes the gap of the other leaf one piece, three, or larger than any. */
 static void prepare_gap(struct bed *b, bool up, unsigned int kind)
 {
 	unsigned long next = up ? b->at + 2 * LEN : b->at - 2 * LEN;
@@ -86,7 +88,7 @@ static void prepare_gap(struct bed *b, bool up, unsigned int kind)
 		store(b, up ? next : next + HALF, up ? next + HALF - 1 : next + LEN - 1, NULL);
 }
 
-/* One entry where so many ranges are that the other leaf has @left. */
+/* Replaces ranges of the other leaf by one entry, so that it has @left. */
 static void leave_beside(struct bed *b, bool up, unsigned int left)
 {
 	struct sides s;
@@ -122,7 +124,7 @@ static void slides(struct bed *b)
 	fill(b, b->at, b->at + LEN - 1);
 	expect_quiet(b);
 	expect_all(b, b->at);
-	/* And back: the other leaf has the entry now that a gap of this one ends at. */
+	/* And back: the other leaf now has the entry at which a gap of this one ends. */
 	b->at = up ? b->at + (gone + 1) * LEN : b->at - (gone + 1) * LEN;
 	if (kind == 0) {
 		look(b, !up, &before);
@@ -138,7 +140,7 @@ static void a_gap_comes_over(void **state)
 	on_beds(false, 12, slides);
 }
 
-/* The other leaf has just as many ranges as it must have without the gap. */
+/* Without the gap the other leaf has just as many ranges as it must. */
 static void spares_gap(struct bed *b)
 {
 	bool up = b->variant % 2;
@@ -161,7 +163,7 @@ static void so_does_all_that_may(void **state)
 	on_beds(false, 4, spares_gap);
 }
 
-/* Half of the entry that the leaf begins or ends with, and maybe half of the gap beside it. */
+/* Erases half of the leaf's first or last entry, and maybe half of the gap beside it. */
 static void half_goes(struct bed *b)
 {
 	bool up = b->variant % 2;
@@ -185,13 +187,13 @@ static void what_is_left_of_an_entry_stays(void **state)
 
 /* ---- Ranges of two leaves ---- */
 
-/* From the middle of an entry on, or to it, or all of it. */
+/* Erases from @from, or its middle, to the end of @to, or its middle. */
 static void erase_across(struct bed *b, unsigned long from, unsigned long to, unsigned int how)
 {
 	store(b, how & 1 ? from + HALF : from, how & 2 ? to + HALF - 1 : to + LEN - 1, NULL);
 }
 
-/* The entry of unit @u, or the one behind it. */
+/* Returns the unit of the entry at @u, or of the one behind it. */
 static unsigned long entry_from(struct bed *b, unsigned long u)
 {
 	return mtree_load(&b->tree, first_key(b, u)) ? u : u + LEN;
@@ -234,7 +236,7 @@ static void two_leaves_stay_two(void **state)
 	on_beds(false, 32, across);
 }
 
-/* The rest of the one entry, or of the other, or both get entries of their own. */
+/* The rest of one entry, of the other, or of both get entries of their own. */
 static void edges_across(struct bed *b)
 {
 	struct smr_edges edges = SMR_NO_EDGES;
@@ -267,7 +269,10 @@ static void edges_go_with_it(void **state)
 	on_beds(false, 3, edges_across);
 }
 
-/* The gap that a leaf ends with, all or half of the entry before it, and the one behind it. */
+/*
+ * Erases around the gap that a leaf ends with: all or half of the entry before it, and the one
+ * behind.
+ */
 static void around_gap(struct bed *b)
 {
 	unsigned long from;
@@ -288,8 +293,8 @@ static void the_gap_between_goes_too(void **state)
 }
 
 /*
- * Without gaps before: as much of two leaves as leaves so many ranges in the first, with the gap,
- * and so many in the second.
+ * Without gaps before: erases so much of two leaves that @first ranges are left in the first, with
+ * the gap, and @second in the second.
  */
 static void leave_ranges(struct bed *b, unsigned int first, unsigned int second)
 {
@@ -305,7 +310,7 @@ static void leave_ranges(struct bed *b, unsigned int first, unsigned int second)
 	store(b, from, to, NULL);
 }
 
-/* No fewer than a leaf must have: else they are dealt out anew. */
+/* The leaves keep their ranges if each has no fewer than it must; else these are dealt out anew. */
 static void few_stay(struct bed *b)
 {
 	unsigned int first = SMR_LEAF_MIN - (b->variant == 1);
@@ -320,7 +325,7 @@ static void few_stay(struct bed *b)
 	expect_all(b, b->at);
 }
 
-/* In a full leaf there is no room for the gap beside what is left of its last entry. */
+/* A full leaf has no room for the gap beside the rest of its last entry. */
 static void half_of_a_full_leaf(struct bed *b)
 {
 	struct sides s;
@@ -339,7 +344,7 @@ static void leaves_keep_what_they_must(void **state)
 	on_beds(true, 1, half_of_a_full_leaf);
 }
 
-/* The gap begins where the first leaf can have no bound, or where joined ranges are. */
+/* The gap begins where the first leaf can have no bound, or at joined ranges. */
 static void across_from(struct bed *b)
 {
 	unsigned long to;
@@ -358,7 +363,7 @@ static void across_from(struct bed *b)
 	expect_all(b, b->at);
 }
 
-/* The gap ends in front of joined ranges of the other leaf, or in one of them, or with them. */
+/* The gap ends before joined ranges of the other leaf, inside one of them, or with them. */
 static void across_to(struct bed *b)
 {
 	unsigned long joined, last;
@@ -385,10 +390,10 @@ static void whatever_they_are(void **state)
 
 /* ---- Within a transaction ---- */
 
-/* Which of the two leaves are the transaction's own; or only what is above them is, or nothing. */
+/* Which of the two leaves are the transaction's own; or only the nodes above are, or nothing. */
 enum { OWN = 1, OWN_BESIDE = 2, OWN_ABOVE = 4 };
 
-/* A slot amid @leaf, an entry, becomes another: the leaf is the transaction's own then. */
+/* Replaces an entry inside @leaf, which makes the leaf the transaction's own. */
 static void touch(struct bed *b, struct txn_case *t, void *leaf)
 {
 	unsigned int i = smr_count(leaf) / 2;
@@ -397,7 +402,7 @@ static void touch(struct bed *b, struct txn_case *t, void *leaf)
 	txn_store(b, t, smr_start(leaf, i), smr_start(leaf, i + 1) - 1, new_entry(b));
 }
 
-/* A sibling of both. */
+/* Returns a sibling of both. */
 static void *third_leaf(const struct sides *s)
 {
 	void *const *leaf = smr_slots(s->above);
@@ -418,7 +423,7 @@ static void touch_some(struct bed *b, struct txn_case *t, const struct sides *s,
 		touch(b, t, third_leaf(s));
 }
 
-/* NULL from @first to @last. */
+/* Stores NULL from @first to @last. */
 static void slide_in_txn(struct bed *b, const struct sides *s, unsigned long first,
 			 unsigned long last, unsigned int own, bool keep)
 {
@@ -431,10 +436,10 @@ static void slide_in_txn(struct bed *b, const struct sides *s, unsigned long fir
 	txn_store(b, &t, first, last, NULL);
 	if (own)
 		assert_int_equal(t.txn.view.ma_nodes_built, nodes);
-	else /* all above has to be copied */
+	else /* all nodes above are copied */
 		assert_true(t.txn.view.ma_nodes_built > nodes);
 	nodes = t.txn.view.ma_nodes_built;
-	txn_store(b, &t, first, last, new_entry(b)); /* both leaves are its own now */
+	txn_store(b, &t, first, last, new_entry(b)); /* both are its own now */
 	if (own)
 		assert_int_equal(t.txn.view.ma_nodes_built, nodes);
 	txn_store(b, &t, first, last, NULL);
@@ -472,7 +477,7 @@ static void what_is_its_own_changes_in_place(void **state)
 
 	(void)state;
 	on_beds(false, 30, in_txn);
-	for (unsigned int i = 0; i < 60; i++) { /* with more above than the root */
+	for (unsigned int i = 0; i < 60; i++) { /* more levels than the root */
 		bed_make(&b, i % 2 ? RCU_TREE : MT_FLAGS_ALLOC_RANGE, PAGE_UNIT, 3000, false);
 		b.variant = i / 2;
 		in_txn(&b);
@@ -481,15 +486,15 @@ static void what_is_its_own_changes_in_place(void **state)
 	expect_no_nodes();
 }
 
-/* ---- Where it stays to be dealt out anew ---- */
+/* ---- Where ranges must be dealt out anew ---- */
 
-/* In company of a run, the gap would be in more pieces than may be. */
+/* Makes a run that would give the gap more pieces than it may have. */
 static void lengthen_run(struct bed *b, bool up)
 {
 	erase(b, up ? b->at - 2 * LEN : b->at + 2 * LEN);
 }
 
-/* The same of a run that has a piece less. */
+/* The same with a run that has one piece less. */
 static void lengthen_short_run(struct bed *b, bool up)
 {
 	unsigned long entry = up ? b->at - 2 * LEN : b->at + 2 * LEN;
@@ -500,7 +505,7 @@ static void lengthen_short_run(struct bed *b, bool up)
 	assert_int_equal(pieces(b, entry), 2);
 }
 
-/* Halves of entries until the leaf is full. */
+/* Stores halves of entries until the leaf is full. */
 static void fill_leaf(struct bed *b, bool up)
 {
 	unsigned long u = b->at;
@@ -516,7 +521,7 @@ static void thin_sibling(struct bed *b, bool up)
 	leave_beside(b, up, SMR_LEAF_MIN);
 }
 
-/* Of pages: the gap begins, or ends, where the node above can have no bound. */
+/* With pages: makes the gap begin or end where the node above can have no bound. */
 static void misalign(struct bed *b, bool up)
 {
 	unsigned long key = first_key(b, up ? b->at + 2 * LEN : b->at - LEN);
@@ -526,7 +531,7 @@ static void misalign(struct bed *b, bool up)
 			   NULL);
 }
 
-/* Joined ranges are put together with the next change of their leaf. */
+/* Joins ranges, which the next change of their leaf merges. */
 static void join_ranges(struct bed *b, unsigned long entry)
 {
 	erase(b, entry);
@@ -544,7 +549,7 @@ static void join_sibling(struct bed *b, bool up)
 	join_ranges(b, up ? b->at + 4 * LEN : b->at - 4 * LEN);
 }
 
-/* Erased, the range of b->at is not a piece of a gap, unless @slides. */
+/* The erased range of b->at is not a piece of a gap, unless @slides. */
 static void stays(struct bed *b, bool slides)
 {
 	erase(b, b->at);
@@ -576,7 +581,7 @@ static void else_it_is_one_range(void **state)
 	on_beds(false, 14, prevented);
 }
 
-/* Two nodes above would have to become others, too. */
+/* Two nodes above would have to change, too. */
 static void nothing_comes_from_a_cousin(void **state)
 {
 	struct bed b;
@@ -596,13 +601,15 @@ static void nothing_comes_from_a_cousin(void **state)
 
 enum { BLOCK = 1 << SMR_SHORT_BITS };
 
-/* The entry beside the gap that is to come over, and the one on the far side of that. */
+/* The entry beside the gap that is to move, and the one on the gap's far side. */
 struct shape {
 	bool up;
-	unsigned long first, last, far; /* keys; far: where that one ends, or begins */
+	unsigned long first, last, far; /* keys; far: where the other ends or begins */
 };
 
-/* As many entries before and behind these, one page each; ascending, which leaves leaves full. */
+/*
+ * Stores @lead entries before and behind these, one page each; ascending, which leaves leaves full.
+ */
 static void build(struct bed *b, const struct shape *s, unsigned int lead)
 {
 	unsigned long low = s->up ? s->first : s->far, high = s->up ? s->far : s->first;
@@ -616,7 +623,7 @@ static void build(struct bed *b, const struct shape *s, unsigned int lead)
 		fill(b, page, page);
 }
 
-/* With some number of entries before it the entry is at the end of a short leaf. */
+/* With some number of entries before it, the entry is at the end of a short leaf. */
 static void with_shape(const struct shape *s, unsigned int flags)
 {
 	unsigned int seen = 0;
@@ -650,7 +657,7 @@ static void leaves_stay_what_they_can_be(void **state)
 		/* The block of a short leaf ends in the gap. */
 		{ true, page * (BLOCK - 4), page * (BLOCK - 3) - 1, page * (BLOCK + 4) },
 		{ false, page * (BLOCK + 4), page * (BLOCK + 5) - 1, page * (BLOCK - 4) },
-		/* Where the leaves meet is no page. */
+		/* The leaves do not meet at a page. */
 		{ true, at, at + half - 1, at + 2 * page },
 		{ false, at + half, at + page - 1, at - 2 * page },
 	};
@@ -661,7 +668,9 @@ static void leaves_stay_what_they_can_be(void **state)
 	expect_no_nodes();
 }
 
-/* From the last entry of one leaf to the gap that another begins with, and all that is between. */
+/*
+ * Stores from the last entry of one leaf to the gap that another begins with, over all in between.
+ */
 static void a_store_over_many_leaves(void **state)
 {
 	unsigned int seen = 0, slot;
@@ -698,7 +707,7 @@ static void a_store_over_many_leaves(void **state)
 	expect_no_nodes();
 }
 
-/* The same where all of them are below one node. */
+/* The same with all of them below one node. */
 static void over_siblings(struct bed *b)
 {
 	unsigned long next, to;
@@ -720,7 +729,7 @@ static void a_store_over_siblings(void **state)
 	on_beds(false, 4, over_siblings);
 }
 
-/* Where the keys below child @slot of the top begin and end, in units. */
+/* Gets where the keys below child @slot of the root begin and end, in units. */
 static void find_child(struct bed *b, unsigned int slot, unsigned long *from, unsigned long *to)
 {
 	const void *top;
@@ -733,8 +742,8 @@ static void find_child(struct bed *b, unsigned int slot, unsigned long *from, un
 }
 
 /*
- * From the first leaf of a node to its last. What is left is too little for a leaf, and there is no
- * sibling: it joins the last leaf of the node before.
+ * Stores from the first leaf of a node to its last. The rest is too small for a leaf, and there is
+ * no sibling: it joins the last leaf of the node before.
  */
 static void a_store_over_a_whole_node(void **state)
 {

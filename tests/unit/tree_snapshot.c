@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Snapshots on one thread: however the tree changes by transactions, and wherever cursors stand
- * when it does, what is read from a snapshot is the tree as it was.
+ * Snapshots on one thread: however transactions change the tree, and wherever cursors stand
+ * meanwhile, a snapshot shows the tree as it was.
  */
 #include "support/rng.h"
 #include "txn_bed.h"
 
 #include <samara/snapshot.h>
 
-/* A snapshot beside the model of what it must go on to show. */
+/* A snapshot and a model of what it must go on to show. */
 struct shot {
 	struct maple_tree tree;
 	struct range_model model;
@@ -21,7 +21,7 @@ static void shoot(struct shot *shot, const struct bed *bed)
 	assert_int_equal(rm_copy(&shot->model, &bed->model), 0);
 }
 
-/* One transaction: stores and erasures all over the first @n ranges and some behind. */
+/* Does one transaction: stores and erasures all over the first @n ranges and some behind. */
 static void transact(struct bed *bed, unsigned long n, struct rng *rng)
 {
 	unsigned long stores = 1 + rng_below(rng, rng_one_in(rng, 4) ? n + 1 : 8);
@@ -131,7 +131,9 @@ static const struct {
 
 #define NR_MOVES (sizeof(moves) / sizeof(moves[0]))
 
-/* The range of @model beyond [*first..*last], in direction @down. False: none. */
+/*
+ * Gets the next range of @model beyond [*first..*last] in direction @down. Returns false if none.
+ */
 static bool beyond(const struct range_model *model, bool down, bool gaps, unsigned long *first,
 		   unsigned long *last, void **entry)
 {
@@ -145,7 +147,7 @@ static bool beyond(const struct range_model *model, bool down, bool gaps, unsign
 		    : rm_next(model, *last, first, last, entry);
 }
 
-/* Steps from end to end, with a transaction before every few of them. */
+/* Steps from end to end, with a transaction every few steps. */
 static void walks(struct bed *bed, unsigned long n, struct rng *rng, unsigned int m)
 {
 	unsigned long first, last, limit = moves[m].down ? 0 : ULONG_MAX;
@@ -223,7 +225,7 @@ static void loops_go_on_in_it(void **state)
 
 /* ---- Other stores ---- */
 
-/* Of each key the entry from before, or what has been stored since. */
+/* Each key has the entry from before, or what has been stored since. */
 static void meets_single_stores(struct bed *bed, unsigned long n, struct rng *rng)
 {
 	struct shot shot;

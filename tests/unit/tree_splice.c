@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What moves in a node moves whole, and what does not stays, with every instruction set that this
- * machine has.
+ * What moves in a node moves whole, and the rest stays, with every instruction set of this machine.
  */
 #include "support/cm.h"
 
@@ -25,12 +24,12 @@ typedef void shift_fn(struct smr_node *to, const struct smr_node *from, enum smr
 
 SMR_EACH_ISA(DEFINE_SHIFT)
 
-/* The old leaf, the new one, and on either side of them what belongs to others. */
+/* The old leaf, the new one, and on either side of them memory that belongs to others. */
 static alignas(MT_NODE_SIZE) struct smr_node old[3], new[3];
 
 /*
- * A place for a leaf that ends, and one that begins, where memory does: nothing beside it may be
- * read, either.
+ * Places for a leaf at the beginning and at the end of accessible memory: nothing beside it may
+ * even be read.
  */
 static struct smr_node *edge[2];
 
@@ -72,10 +71,7 @@ static int64_t bound_of(const struct smr_node *node, enum smr_kind kind, unsigne
 	return smr_kind_bound(node, kind, i);
 }
 
-/*
- * Whatever lies in front of @y and has been there before stays; what lies behind comes from @j on;
- * the rest is padding.
- */
+/* What lies before @y stays as it was; what lies behind comes from @j on; the rest is padding. */
 static void check_leaf(const struct smr_node *from, struct smr_node *to, enum smr_kind kind,
 		       unsigned int y, unsigned int j)
 {
@@ -98,7 +94,7 @@ static void check_leaf(const struct smr_node *from, struct smr_node *to, enum sm
 		assert_int_equal(bound_of(to, kind, i), smr_kind_padding(kind));
 }
 
-/* The same of an inner node's figures. */
+/* The same for an inner node's figures. */
 static void check_gaps(const struct smr_node *from, struct smr_node *to, enum smr_kind kind,
 		       unsigned int y, unsigned int j)
 {

@@ -109,7 +109,7 @@ static void erasing_one_by_one(void **state)
 }
 
 /*
- * From all to nothing, to much, to one entry without a node, to a little, to nothing, in one
+ * From everything to nothing, to much, to one entry without a node, to a little, to nothing, in one
  * transaction.
  */
 static void turns_over(struct bed *bed, unsigned long n, int how)
@@ -142,7 +142,7 @@ static void height_goes_up_and_down(void **state)
 	everywhere(turns_over);
 }
 
-/* Several, one after the other, each on what the one before has left. */
+/* Several in a row, each on the result of the one before. */
 static void follows(struct bed *bed, unsigned long n, int how)
 {
 	for (unsigned long t = 0; t < 12; t++) {
@@ -235,7 +235,7 @@ static void walks_again(struct bed *bed, unsigned long n, int how)
 		seen = txn_begin(bed, &before);
 		txn_store(bed, &seen, key + STEP, key + STEP + 3, xa_mk_value(77));
 		txn_store(bed, &seen, key + STEP + 4, STEP * n, NULL);
-		/* In between the cursor sees the tree as it is outside. */
+		/* Meanwhile the cursor sees the tree as it is outside. */
 		assert_ptr_equal(mas_next(&mas, ULONG_MAX), entry_of(at + 1));
 		assert_ptr_equal(mas_prev(&mas, 0), xa_mk_value(1));
 		txn_end(bed, &seen, &before, how);
@@ -254,7 +254,7 @@ static void cursors_find_their_place_again(void **state)
 	everywhere(walks_again);
 }
 
-/* A reader in its section keeps what it stands on, also when all of that has left the tree. */
+/* A reader in its section keeps what it stands on, even if all of that has left the tree. */
 static void lock_free_cursors_go_on(void **state)
 {
 	struct range_model seen;
@@ -315,7 +315,8 @@ static bool has_node(const struct nodes *nodes, const void *enode)
 }
 
 /*
- * All that have left the tree are dead, whatever a reader on them knows of the tree, and no others.
+ * All nodes that have left the tree are dead, whatever a reader on them knows of the tree, and no
+ * others.
  */
 static void replaced_nodes_are_dead(void **state)
 {
@@ -390,7 +391,7 @@ static int write_meanwhile(void *arg)
 	return 0;
 }
 
-/* One word that changes, and no node. */
+/* Changes one word and no node. */
 static int swap_meanwhile(void *arg)
 {
 	struct bed *bed = arg;
@@ -457,7 +458,7 @@ static void other_writes_meanwhile_are_caught(void **state)
 	bed_free(&bed);
 }
 
-/* The view of an empty tree may have nodes of the arena already. */
+/* The view of an empty tree may already have nodes of the arena. */
 static void the_arena_stays(void **state)
 {
 	struct bed bed;
@@ -470,7 +471,7 @@ static void the_arena_stays(void **state)
 	bed_free(&bed);
 }
 
-/* What would be preallocated for is what a transaction may yet change. */
+/* A transaction may still change what the preallocation would be for. */
 static void preallocating_meanwhile(void **state)
 {
 	struct bed bed;

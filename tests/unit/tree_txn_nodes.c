@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transactions and nodes: what numbers tell of them, how many are copied, and when their memory
- * comes back.
+ * Transactions and nodes: what their numbers tell, how many are copied, and when their memory comes
+ * back.
  */
 #include "txn_bed.h"
 
@@ -54,11 +54,11 @@ static void copies_once(struct bed *bed, unsigned long n, int how)
 	if (height == 0)
 		return;
 	seen = txn_begin(bed, &before);
-	/* A thousand stores in one place: the way down to it, once. */
+	/* A thousand stores in one place: only the path down to it is copied, once. */
 	for (unsigned long i = 0; i < 1000; i++)
 		txn_store(bed, &seen, mid, mid + STEP / 2 - 1, xa_mk_value(i));
 	assert_int_equal(built(bed), height);
-	/* Also when they move bounds to and fro, once the leaf is made for such bounds. */
+	/* Even if they move bounds to and fro, once the leaf suits such bounds. */
 	for (unsigned long i = 0; i < 2000; i++) {
 		if (i == 100)
 			nodes = built(bed);
@@ -70,7 +70,7 @@ static void copies_once(struct bed *bed, unsigned long n, int how)
 	txn_end(bed, &seen, &before, how);
 }
 
-/* What is there already is stored again: nothing has to be copied for that. */
+/* Storing what is there already copies nothing. */
 static void copies_nothing_for_nothing(struct bed *bed, unsigned long n, int how)
 {
 	struct tree_image before;
@@ -116,7 +116,7 @@ static void a_node_is_copied_once(void **state)
 }
 
 /*
- * A store in a leaf that was not touched yet: that leaf, and what of the way to it is not yet the
+ * A store into an untouched leaf copies that leaf, and what of the path to it is not yet the
  * transaction's.
  */
 static void an_untouched_leaf_costs_one_leaf(void **state)
@@ -167,7 +167,7 @@ static void replaced_nodes_come_back(void **state)
 	bed_free(&bed);
 }
 
-/* An abort gives nodes back at once, for nobody has seen them: no grace period. */
+/* An abort gives nodes back at once, without a grace period: no reader has seen them. */
 static void aborts_wait_for_nobody(void **state)
 {
 	struct mt_mem_stats mem;
@@ -187,7 +187,7 @@ static void aborts_wait_for_nobody(void **state)
 	bed_free(&bed);
 }
 
-/* A few hundred nodes all over many chunks, most of them so few that a magazine could keep them. */
+/* A few hundred nodes in many chunks, most with so few that a magazine could keep them. */
 static void what_empties_the_tree_keeps_nothing(void **state)
 {
 	const unsigned long n = 120000, part = n / 6;

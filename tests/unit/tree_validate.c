@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mt_check() finds each kind of damage: it is done to a sound tree by hand, and undone. */
+/* mt_check() finds each kind of damage, which is done to a sound tree and undone. */
 #include "support/cm.h"
 
 #include "support/child.h"
@@ -39,7 +39,7 @@ static void expect_sound(void)
 	mtree_unlock(&tree);
 }
 
-/* @part: some words of the reason. */
+/* Expects a fault; @part: some words of the reason. */
 static void expect_fault(const char *part)
 {
 	char why[WHY_SIZE] = "";
@@ -53,7 +53,7 @@ static void expect_fault(const char *part)
 		fail_msg("\"%s\" does not speak of \"%s\"", why, part);
 }
 
-/* The leaf that holds @key, and its parent. */
+/* Finds the leaf that holds @key and its parent. */
 static void find_leaf(unsigned long key, void **leaf, void **parent)
 {
 	MA_STATE(mas, &tree, key, key);
@@ -65,7 +65,7 @@ static void find_leaf(unsigned long key, void **leaf, void **parent)
 	*parent = mas.depth ? mas.path[mas.depth - 1u] : NULL;
 }
 
-/* Does @damage to *@field, looks, and repairs. */
+/* Sets @field to @value, expects the fault @part, and restores it. */
 #define DAMAGE(field, value, part)                   \
 	do {                                         \
 		__typeof__(field) before_ = (field); \
@@ -110,7 +110,7 @@ static void bounds(void **state)
 	DAMAGE(node->b32[0], node->b32[1], "starts at");
 	DAMAGE(node->b32[node->count - 1], 7, "padding");
 	DAMAGE(node->b32[SMR_NINNER_CAP - 2], INT32_MAX - 1, "padding");
-	/* The last leaf has all the keys above, so its last bound may be any in ascending order. */
+	/* The last leaf has all keys above, so its last bound may be any in ascending order. */
 	find_leaf(499 * NARROW_UNIT, &leaf, &parent);
 	node = smr_node_of(leaf);
 	assert_int_equal(smr_enode_kind(leaf), SMR_NLEAF);
@@ -160,7 +160,7 @@ static void wide_bounds(void **state)
 	DAMAGE(node->b64[SMR_WLEAF_CAP - 2], INT64_MAX - 1, "padding");
 }
 
-/* Both hold NULL: the last range of a leaf, and the first of the next. */
+/* The last range of a leaf and the first of the next both hold NULL. */
 static void gaps_that_meet(void **state)
 {
 	void *leaf, *parent, **last, **first;
@@ -202,7 +202,7 @@ static void gaps_in_pieces(void **state)
 		expect_sound();
 		DAMAGE(slots[i + 2], NULL, "pieces");
 		slots[i] = entry;
-		/* What is joined lies in a leaf that says so. */
+		/* Joined ranges must lie in a leaf that says so. */
 		DAMAGE(slots[i + 1], smr_joined(), "joined");
 		node->dead = SMR_JOINED;
 		slots[i + 1] = smr_joined();
@@ -260,8 +260,8 @@ static void nothing_but_a_gap(void **state)
 	count = node->count;
 	assert_int_equal(count, 2); /* [0..4] and what is above */
 	/*
-	 * One range, the gap: the bound that is unused then must be padding, or that is what is
-	 * found.
+	 * One range, the gap: the bound that is then unused must be padding, or that would be the
+	 * fault found.
 	 */
 	node->count = 1;
 	node->b32[0] = INT32_MAX;
@@ -279,7 +279,7 @@ static int validate(void *arg)
 	return -mt_validate(&tree);
 }
 
-/* Linux's name: the reason is printed. */
+/* Linux's name for it; prints the reason. */
 static void the_reason_is_printed(void **state)
 {
 	char said[4096];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A tree, its model and a transaction: what the tests of transactions on one thread stand on. */
+/* The set-up for tests of transactions on one thread: a tree, its model and a transaction. */
 #ifndef TESTS_UNIT_TXN_BED_H
 #define TESTS_UNIT_TXN_BED_H
 
@@ -23,13 +23,13 @@ static const unsigned long sizes[] = { 0, 1, 2, 30, 43, 400, 5000 };
 
 static struct mt_mem *arena; /* for one tree at a time, so that its nodes can be counted */
 
-/* A tree beside its model. */
+/* A tree and its model. */
 struct bed {
 	struct maple_tree tree;
 	struct mt_mem *mem;
 	struct range_model model;
 	struct mt_txn txn;
-	bool held; /* the external lock */
+	bool held; /* the external lock is held */
 };
 
 static inline void bed_lock(struct bed *bed)
@@ -58,7 +58,7 @@ static inline void plain_store(struct bed *bed, unsigned long first, unsigned lo
 }
 
 /*
- * @n ranges; a single one is an entry at [0..0], for which a tree needs no nodes. The lock is held
+ * Sets up @n ranges; a single one is an entry at [0..0], which needs no nodes. The lock is held
  * from here on.
  */
 static inline void bed_make(struct bed *bed, unsigned int flags, unsigned long n)
@@ -85,7 +85,7 @@ static inline void expect_tree(struct bed *bed, struct maple_tree *tree,
 		fail_msg("%s", why);
 }
 
-/* Nothing is marked, lost, left over or counted wrongly. */
+/* Expects nothing marked, lost, left over or miscounted. */
 static inline void expect_tidy(struct bed *bed)
 {
 	struct tree_image image = tree_image_of(&bed->tree);
@@ -117,7 +117,7 @@ static inline void txn_store(struct bed *bed, struct range_model *seen, unsigned
 	assert_int_equal(rm_store(seen, first, last, entry), 0);
 }
 
-/* The range around @key, or the gap, as the transaction sees it. */
+/* Expects the range or gap around @key, as the transaction sees it, to be @model's. */
 static inline void expect_range_at(struct bed *bed, const struct range_model *model,
 				   unsigned long key)
 {
@@ -130,7 +130,7 @@ static inline void expect_range_at(struct bed *bed, const struct range_model *mo
 	assert_int_equal(last, want_last);
 }
 
-/* What load, find and, inside, walk say at @key must be what @model does. */
+/* What load, find and, inside, walk return at @key must match @model. */
 static inline void expect_at(struct bed *bed, const struct range_model *model, unsigned long key,
 			     bool inside)
 {
@@ -150,7 +150,7 @@ static inline void expect_at(struct bed *bed, const struct range_model *model, u
 
 enum { END_COMMIT, END_ABORT, NR_ENDS };
 
-/* Ends the transaction, which sees @seen, in a tree that was @before. @seen is used up. */
+/* Ends the transaction, which sees @seen, on a tree that was @before. Uses up @seen. */
 static inline void txn_end(struct bed *bed, struct range_model *seen,
 			   const struct tree_image *before, int how)
 {
@@ -195,7 +195,7 @@ static inline void everywhere(void (*body)(struct bed *bed, unsigned long n, int
 		for (size_t s = 0; s < NR_SIZES; s++)
 			for (int how = 0; how < NR_ENDS; how++) {
 				/*
-				 * Large ones in one mode only where everything takes ten times as
+				 * Large trees in one mode only, where everything takes ten times as
 				 * long.
 				 */
 				if (sizes[s] > 100 && mode != 3 && env_scaled(100) < 100)
@@ -207,7 +207,7 @@ static inline void everywhere(void (*body)(struct bed *bed, unsigned long n, int
 	}
 }
 
-/* A group of tests, in an arena of theirs. */
+/* Runs a group of tests in an arena of their own. */
 static inline int bed_run(const char *name, const struct CMUnitTest *tests, size_t nr)
 {
 	return arena_run(&arena, name, tests, nr);

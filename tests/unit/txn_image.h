@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A tree to the byte, for tests of what a transaction must leave alone. */
+/* An exact image of a tree, for tests of what a transaction must leave alone. */
 #ifndef TESTS_UNIT_TXN_IMAGE_H
 #define TESTS_UNIT_TXN_IMAGE_H
 
@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-/* What readers, writers and gap searches look at. */
+/* All that readers, writers and gap searches look at. */
 struct tree_image {
-	uint64_t nodes_sum; /* contents of all nodes, and where they lie */
+	uint64_t nodes_sum; /* contents and addresses of all nodes */
 	unsigned long nodes;
 	unsigned long marked;   /* nodes with a mark of a transaction, or dead */
 	unsigned long numbered; /* nodes that a transaction has made */
@@ -28,7 +28,7 @@ static inline void tree_image_add(struct tree_image *image, const void *enode)
 	image->numbered += copy.txn != 0;
 	copy.mark = SMR_UNMARKED;
 	copy.txn = 0;
-	if (smr_enode_leaf(enode)) /* of inner nodes it is a gap figure */
+	if (smr_enode_leaf(enode)) /* in inner nodes it is a gap */
 		*smr_node_link(&copy) = NULL;
 	memcpy(words, &copy, sizeof(words));
 	for (unsigned int i = 0; i < MT_NODE_SIZE / sizeof(uint64_t); i++)
@@ -49,7 +49,9 @@ static inline struct tree_image tree_image_of(const struct maple_tree *mt)
 	return image;
 }
 
-/* The same nodes with the same contents? What transactions note in them does not count. */
+/*
+ * Whether both have the same nodes with the same contents, except what transactions note in them.
+ */
 static inline bool tree_image_equal(const struct tree_image *a, const struct tree_image *b)
 {
 	return a->nodes_sum == b->nodes_sum && a->nodes == b->nodes && a->flags == b->flags &&
