@@ -22,8 +22,8 @@ struct bind_toy {
 	struct toy toy; /* first */
 	struct bind_workers *workers;
 	struct bind_config config; /* used by bind_toy_init() */
-	int prepare_err;           /* for the operation with index */
-	int prepare_at;            /* this; -1: for none */
+	int prepare_err;           /* what prepare() returns for one operation, */
+	int prepare_at;            /* its index; -1: none */
 	/* All atomic: */
 	long cookies;          /* handed out and not finished */
 	unsigned int runs;     /* calls of run_begin() */

@@ -11,7 +11,7 @@ static bool ends; /* this process is the child that ends as the test wants */
 static int told;  /* a pipe's write end: a byte says that the callback ran */
 static struct smr_rcu_head head;
 
-/* All at the same time, so that there are more records than fit beside the worker's own. */
+/* All at the same time, so that there are more records than fit where the worker's alone would. */
 #define READERS 100
 
 static pthread_barrier_t all_have_read;

@@ -41,7 +41,7 @@ static void refuses_operations(void **state)
 	expect_bad(q, (struct bind_op){ BIND_UNMAP_ALL, 0, 1, 0, a, 0 });
 	expect_bad(q, (struct bind_op){ BIND_UNMAP_ALL, 0, 0, 1, a, 0 });
 	assert_int_equal(stats().submitted, 0);
-	/* Memory of the user's own, without an object, takes any offset. */
+	/* Without an object the offset says where the user's own memory is. */
 	assert_int_equal(submit_sync(q, "map 10+10=-@7"), 0);
 	expect_vm("[10+10=-@7]");
 	end(q);

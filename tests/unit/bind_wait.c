@@ -414,7 +414,7 @@ static void one_signal_ends_a_wait(void **state)
 struct last_moment {
 	struct smri_bind_wait wait;
 	struct gpuvm_queues *q;
-	bool sleeps;         /* waits until any job is over; else for one thing */
+	bool sleeps;         /* waits until anything is over; else for one thing */
 	bool waiting, comes; /* GUARD q->lock */
 	int result;
 };

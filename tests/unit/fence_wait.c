@@ -220,7 +220,7 @@ static void any_of_the_same(void **state)
 	assert_int_equal(which, 0);
 }
 
-/* Waits need no memory, but for waits for any of more than 16 fences. */
+/* Waits need no memory, except for any of more than 16 fences. */
 static void no_memory_needed(void **state)
 {
 	(void)state;

@@ -72,7 +72,7 @@ static void no_op(struct gpuvm *vm)
 	(void)vm;
 }
 
-/* An object dropped in a section may free, and sleep, at its last reference; not before. */
+/* Dropping a last reference may free and sleep, so it is reported; dropping others is not. */
 static void last_references_in_a_section(void **state)
 {
 	static const struct gpuvm_ops ops = { .vm_free = no_op };

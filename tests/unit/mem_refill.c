@@ -361,7 +361,7 @@ static void *stay_inside(void *arg)
 	return NULL;
 }
 
-/* Refills in a section of @own, while another reader's section keeps @others' limbo full. */
+/* Refills in a section of @own, while another reader's section keeps what is in @others' limbo. */
 static void refill_inside(enum mt_rcu_flavor own, enum mt_rcu_flavor others)
 {
 	struct pages pages = PAGES;

@@ -56,7 +56,7 @@ static void map_memory(void)
 	kept = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-/* As called by code not compiled for large files, which would call mmap64(). */
+/* As called by code not compiled for large files; code that is calls mmap64(). */
 void *mmap_by_name(void *at, size_t length, int prot, int flags, int file,
 		   off_t offset) __asm__("mmap");
 

@@ -705,7 +705,7 @@ static void swaps_take_no_node(void **state)
 }
 
 /*
- * Without a cursor: an insertion over something is left to those with one; a failure to get memory
+ * Without a cursor: an insertion over something is left to edits with one; a failure to get memory
  * changes nothing.
  */
 static void leaves_to_cursors(void **state)

@@ -192,7 +192,7 @@ static void parts(void **state)
 	}
 }
 
-/* As many items as @kind has room for need that kind, and no more fit. */
+/* Starts of that spread need @kind, which takes as many items as it has room for, and no more. */
 static void check_capacity(enum smr_kind kind, unsigned long start, unsigned long unit)
 {
 	struct rng rng = rng_make(9, kind);

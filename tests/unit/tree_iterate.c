@@ -330,7 +330,7 @@ static void others(struct chase *c)
 {
 	unsigned long at = c->mas.min / c->unit, n = 1 + rng_below(&c->rng, 60);
 
-	if (rng_one_in(&c->rng, 8)) { /* at most an entry at 0 is left */
+	if (rng_one_in(&c->rng, 8)) { /* at most an entry at 0 is left: no nodes */
 		void *entry = rng_one_in(&c->rng, 2) ? NULL : xa_mk_value(1);
 
 		mtree_destroy(&tree);

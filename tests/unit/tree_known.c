@@ -209,7 +209,7 @@ static void draft_or_not(struct bed *b)
 	random_range(b, &first, &last);
 	same = random_same(b, &first, &last);
 	mas_init(&mas, &b->tree, first);
-	mas_find(&mas, last); /* where a walk over the range */
+	mas_find(&mas, last); /* where a walk over the range stands */
 	smr_draft_begin(&d, &mas, first, last);
 	assert_false(same && d.leaf); /* such a store takes no node */
 	if (!d.leaf) {

@@ -199,12 +199,12 @@ static void few_are_left_when_put_together(void **state)
 		thin(&b, low - 1);
 		thin(&b, high + 1);
 		expect(&b);
-		fill(&b, low, high); /* one range is left in this */
+		fill(&b, low, high); /* one range is left in this leaf */
 		n = smr_count(leaf_of(&b, low));
 		print_message("unit %#lx, flags %x: %u ranges\n", b.unit, flags[k / 3], n);
 		assert_true(n < SMR_LEAF_MIN);
 		expect_all(&b, low);
-		fill(&b, low + 1, low + 1); /* it joins another at the next */
+		fill(&b, low + 1, low + 1); /* it joins another at the next store */
 		assert_true(smr_count(leaf_of(&b, low)) >= SMR_LEAF_MIN);
 		expect_all(&b, low);
 		bed_free(&b);

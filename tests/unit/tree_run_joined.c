@@ -81,7 +81,7 @@ static void fills_parts(struct bed *b)
 		expect_all(b, b->at);
 		join_gap(b, 3);
 		expect_all(b, b->at);
-		/* One more piece: the joined ones count as single pieces. */
+		/* One more piece: the joined ones still count one by one. */
 		erase(b, b->at);
 		expect_quiet(b);
 		erase(b, b->at + 3 * LEN);

@@ -218,7 +218,7 @@ static struct step step_of(struct bed *b, const struct stayer *s, unsigned long 
 	return t;
 }
 
-/* Whether the cursor is on a gap, or a part of one, with nothing left out before it. */
+/* Whether the cursor is on a gap, or a part of one, and has skipped nothing on the way there. */
 static bool gap_beside(struct bed *b, const struct stayer *s, const struct step *t)
 {
 	unsigned long first, last, edge = s->down ? s->mas.last + 1 : s->mas.index - 1;

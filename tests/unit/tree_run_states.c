@@ -9,7 +9,7 @@
 
 enum { STATES = 6 };
 
-/* Puts the three pieces from b->at on in each possible state. */
+/* Puts the three pieces from b->at on into @state, one of those that they can be in. */
 static void prepare(struct bed *b, unsigned int state)
 {
 	unsigned long at = b->at;

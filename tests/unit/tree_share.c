@@ -2,8 +2,8 @@
 /*
  * A leaf too full or too empty shares with a sibling, whatever then becomes of the node above: the
  * result is the very nodes that the ordinary way of storing makes. Each time there is a copy of the
- * tree, in which the leaf is marked to go that way. A leaf that shares with both siblings is
- * written as before, like these, and filled evenly.
+ * tree, in which the leaf is marked to go that way. If a leaf shares with both siblings, all are
+ * written as before and filled evenly.
  */
 #include "run_bed.h"
 
@@ -18,7 +18,7 @@ struct growth {
 	unsigned long unit;
 	unsigned int odd;    /* one in this many ranges ends inside a unit; 0: none */
 	unsigned int null;   /* one in this many stores is NULL while it grows; 0: none */
-	unsigned long space; /* where ranges can begin, in lengths */
+	unsigned long space; /* where ranges begin, in lengths of one */
 };
 
 /* ---- Two trees of the same nodes ---- */
@@ -228,8 +228,8 @@ static void store_by_share(struct bed *b, unsigned long first, unsigned long las
 }
 
 /*
- * How many stores shared: of full and of empty leaves, with the node above too full or too empty
- * then, or written as it is, with both siblings; and how many leaves that gave.
+ * How many stores shared: of full leaves; of empty ones; with the node above then too full or too
+ * empty; with leaves as they are written; with both siblings; and how many leaves that gave.
  */
 struct count {
 	unsigned long full, empty, above, written, three, to[SMR_SHARES_MAX + 1];
@@ -419,7 +419,7 @@ static void comes_to_the_same_nodes(void **state)
 
 /* ---- Leaves that are to be written otherwise ---- */
 
-/* Only small trees meet such changes of their keys. */
+/* The way leaves are written changes only while a tree is small. */
 enum { ROUNDS = 100, KEYS = 150 };
 
 typedef unsigned long place_fn(struct rng *rng, unsigned int i);

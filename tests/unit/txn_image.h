@@ -28,7 +28,7 @@ static inline void tree_image_add(struct tree_image *image, const void *enode)
 	image->numbered += copy.txn != 0;
 	copy.mark = SMR_UNMARKED;
 	copy.txn = 0;
-	if (smr_enode_leaf(enode)) /* in inner nodes it is a gap */
+	if (smr_enode_leaf(enode)) /* in inner nodes it is a gap figure */
 		*smr_node_link(&copy) = NULL;
 	memcpy(words, &copy, sizeof(words));
 	for (unsigned int i = 0; i < MT_NODE_SIZE / sizeof(uint64_t); i++)
