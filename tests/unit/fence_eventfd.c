@@ -191,7 +191,7 @@ static void *signals_cancelled(void *tl)
 	return NULL;
 }
 
-/* A thread cancelled while it signals still tells everybody. */
+/* A thread cancelled while it signals still wakes all waiters. */
 static void cancelled_threads_signal_to_the_end(void **state)
 {
 	struct timeline *tl = timeline_create("cancelled", 0);

@@ -380,7 +380,7 @@ static void held_over_an_allocation_then_taken_in_a_section(void **state)
 	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "takes", "allocates");
 }
 
-/* Of trees: a store drops the internal lock to allocate, preallocation does not. */
+/* Locks of trees: a store drops the internal one to allocate, preallocation does not. */
 static void tree_locks_over_allocations(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -417,7 +417,7 @@ static void trees_with_a_class_of_their_own(void **state)
 	ends();
 	mas_lock(&mas);
 	preallocates(&mas);
-	/* Nor is nesting them with other trees a mistake. */
+	/* Nesting them with other trees is no mistake either. */
 	locks(&other);
 	unlocks(&other);
 	mas_unlock(&mas);

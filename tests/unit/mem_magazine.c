@@ -61,7 +61,8 @@ static void *visit_and_end(void *arg)
 }
 
 /*
- * Nor do destructors that run after its magazines have been given back. (Their key is a later one.)
+ * Destructors that run after the thread's magazines have been given back leave nothing behind.
+ * (Their key is a later one.)
  */
 static void destructors_leave_nothing_behind(void **state)
 {
@@ -98,8 +99,8 @@ static void *visit_and_end_late(void *arg)
 }
 
 /*
- * Nor those of the last round, after which nothing is given back. ThreadSanitizer ends the thread
- * before that round.
+ * Destructors of the last round leave nothing, though nothing is given back after it.
+ * ThreadSanitizer ends the thread before that round.
  */
 static void the_last_destructors_leave_nothing_behind(void **state)
 {
@@ -122,8 +123,8 @@ static void the_last_destructors_leave_nothing_behind(void **state)
 }
 
 /*
- * Nor does a large tree that is destroyed, even outside RCU mode, where its nodes are free at once:
- * a node in a magazine would pin a chunk.
+ * A large tree that is destroyed leaves nothing, even outside RCU mode, where its nodes are free at
+ * once: a node in a magazine would pin a chunk.
  */
 static void large_tree_ends(unsigned int flags)
 {

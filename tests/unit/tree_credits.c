@@ -418,7 +418,7 @@ static void free_nodes_save_waiting(void **state)
 	everywhere(begins_in);
 }
 
-/* Nor does it wait for nodes that have come back, even if no node is free for anybody. */
+/* Begin does not wait for nodes that have come back, even if no node is free for anybody. */
 static void begins_again_in(struct bed *bed, unsigned long n)
 {
 	unsigned long rounds = 10, batch = 8, lent = 0;
