@@ -8,7 +8,7 @@
 #include <unistd.h>
 #endif
 
-/* A mistake is found within the library: the stack says whose call it was. */
+/* The assertion is in the library: the stack shows which call of the program led there. */
 void smr_assert_fail(const char *what, const char *file, int line)
 {
 	fprintf(stderr, "samara: %s:%d: assertion failed: %s\n", file, line, what);
@@ -16,7 +16,7 @@ void smr_assert_fail(const char *what, const char *file, int line)
 	void *frames[40];
 	int nr = backtrace(frames, 40);
 
-	if (nr > 1) /* but this function */
+	if (nr > 1) /* without this function */
 		backtrace_symbols_fd(frames + 1, nr - 1, STDERR_FILENO);
 #endif
 	abort();

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every file of the library may use: branch hints, assertions, checked arithmetic.
+ * Helpers for every file of the library: branch hints, assertions, checked arithmetic.
  *
- * Assertions come in two tiers. _Static_assert for what the compiler can know. smr_assert() for
- * O(1) checks, active in debug builds (SMR_DEBUG). An inactive one still compiles its expression,
- * but does not evaluate it.
+ * Assertions come in two tiers: _Static_assert for what the compiler can know, and smr_assert() for
+ * O(1) checks, active in debug builds (SMR_DEBUG). An inactive smr_assert() still compiles its
+ * expression, but does not evaluate it.
  */
 #ifndef SMR_BASE_BASE_H
 #define SMR_BASE_BASE_H
@@ -21,9 +21,9 @@
 #define smr_prefetch(addr) __builtin_prefetch(addr)
 
 /*
- * A variable of each thread. With glibc it lies at a constant distance from where a register points
- * to, for which glibc keeps some room for libraries that dlopen() brings. Other C libraries keep
- * none, and would refuse to load one that asks for it.
+ * A thread-local variable. With glibc it lies at a constant offset from the thread pointer, where
+ * glibc keeps some room for libraries loaded by dlopen(). Other C libraries keep none, and would
+ * refuse to load a library that asks for it.
  */
 #ifdef __GLIBC__
 #define smr_thread_local __thread __attribute__((tls_model("initial-exec")))
@@ -33,7 +33,7 @@
 
 #define SMR_CACHE_LINE 64
 
-/* Errors are -1 to -SMR_MAX_ERRNO, as the kernel has it. */
+/* Errors are -1 to -SMR_MAX_ERRNO, as in the kernel. */
 #define SMR_MAX_ERRNO 4095
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -57,16 +57,16 @@ __attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const cha
 #define smr_assert(expr) SMR_ASSERT_OFF(expr)
 #endif
 
-/* *@sum = @a + @b; false, and *@sum is undefined, when that does not fit. */
+/* Sets *@sum to @a + @b. Returns false, and leaves *@sum undefined, if that does not fit. */
 smr_inline bool smr_checked_add(unsigned long a, unsigned long b, unsigned long *sum)
 {
 	return !__builtin_add_overflow(a, b, sum);
 }
 
 /*
- * The last key of @size keys from @first on. False when there is none: @size is 0, or the range
- * would run past ULONG_MAX. (A range that ends exactly there is fine: its end, last + 1, would wrap
- * to 0.)
+ * Sets *@last to the last of the @size keys that begin at @first. Returns false if there is none:
+ * @size is 0, or the range would run past ULONG_MAX. (A range that ends exactly there is fine: its
+ * end, last + 1, would wrap to 0.)
  */
 smr_inline bool smr_range_last(unsigned long first, unsigned long size, unsigned long *last)
 {

@@ -10,8 +10,8 @@ static unsigned long allocations;  /* GUARD relaxed: a counter */
 static unsigned long failures;     /* GUARD relaxed: a counter */
 static unsigned long fail_at;      /* GUARD relaxed: a setting; 0: never */
 /*
- * GUARD relaxed, all of these: set while nobody is to be called, though others may be about to ask.
- * Who finds a function finds its argument: that stays.
+ * GUARD relaxed, all of these: set while no call is wanted, though other threads may be about to
+ * look. A thread that finds a function finds its argument, which stays.
  */
 static void (*asked_fn)(void *);
 static void *asked_arg;

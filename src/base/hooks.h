@@ -3,8 +3,8 @@
  * Points at which a test may interfere. Only the internal build (SMR_HOOKS) has them; elsewhere
  * they compile to nothing.
  *
- * The settings are meant for tests that drive the tree from one thread; they are atomic, so that
- * other threads may allocate meanwhile, but which thread then meets the failure is not determined.
+ * The settings are meant for tests that drive the tree from one thread. They are atomic, so other
+ * threads may allocate meanwhile, but which thread then meets the failure is not determined.
  */
 #ifndef SMR_BASE_HOOKS_H
 #define SMR_BASE_HOOKS_H
@@ -14,61 +14,68 @@
 #ifdef SMR_HOOKS
 
 enum smr_hook_mem {
-	SMR_HOOK_MEM_OK,     /* no allocation fails by order of a test */
-	SMR_HOOK_MEM_NOWAIT, /* those fail that may not block */
-	SMR_HOOK_MEM_NONE,   /* all fail */
+	SMR_HOOK_MEM_OK,     /* no allocation is made to fail */
+	SMR_HOOK_MEM_NOWAIT, /* allocations that may not block fail */
+	SMR_HOOK_MEM_NONE,   /* all allocations fail */
 };
 
-/* Which allocations fail from now on: of nodes, and of all else that is taken from the heap. */
+/* Sets which allocations fail from now on: those of nodes, and of all else from the heap. */
 void smr_hook_set_mem(enum smr_hook_mem mode);
 
-/* Lets the @n-th allocation from now (1: the next) fail, once. 0: none. */
+/* Makes the @n-th allocation from now (1: the next) fail, once. 0: none. */
 void smr_hook_set_fail_at(unsigned long n);
 
-/* Allocations asked for since the last smr_hook_set_fail_at() or smr_hook_reset(). */
+/*
+ * Returns the number of allocations asked for since the last smr_hook_set_fail_at() or
+ * smr_hook_reset().
+ */
 unsigned long smr_hook_allocations(void);
-/* How many of these were made to fail. */
+/* Returns how many of these were made to fail. */
 unsigned long smr_hook_failures(void);
 
 /*
- * @fn is called each time nodes are asked for, before there is an answer, with whatever locks are
- * held: here it can look at what other threads see meanwhile. NULL: nobody.
+ * Has @fn called each time memory is asked for, before there is an answer, with whatever locks are
+ * held: @fn can look at what other threads see meanwhile. NULL: no function.
  */
 void smr_hook_set_asked(void (*fn)(void *arg), void *arg);
 
 /*
- * @fn is called, with no lock of the library held, each time a store has dropped the internal lock
- * to get memory and has not retaken it yet: here another writer might come between. NULL: nobody.
+ * Has @fn called, with no lock of the library held, each time a store has dropped the internal lock
+ * to get memory and has not retaken it yet: another writer might come in between here. NULL: no
+ * function.
  */
 void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg);
 
 /*
- * Moments that a test wants to catch; no lock of the library is held but a tree's or a VM's, or
- * fork()'s.
+ * Moments that a test wants to catch. No lock of the library is held except a tree's or a VM's, or
+ * those held around fork().
  */
 enum smr_hook_point {
-	SMR_HOOK_LOOKS,   /* a thread has become the one who frees, and has not looked yet */
+	SMR_HOOK_LOOKS,   /* a thread has become the one that frees, and has not looked yet */
 	SMR_HOOK_IN_HAND, /* it has taken nodes out of limbo, and they are not free yet */
-	SMR_HOOK_CALLS,   /* a callback is said to be on its way, and is not queued yet */
-	SMR_HOOK_SHORT,   /* who may block found too few nodes, and has not waited for more */
-	SMR_HOOK_WAITED,  /* he has, and has not tried again */
-	SMR_HOOK_AWAITS,  /* he waits for a chunk that another is getting or giving back */
-	SMR_HOOK_GIVEN,   /* nodes have been given back or retired, or what is pledged settled */
-	SMR_HOOK_PASSED,  /* a look-up in a VM has passed what reads as nothing */
+	SMR_HOOK_CALLS,   /* a callback counts as on its way, and is not queued yet */
+	SMR_HOOK_SHORT,   /* a thread that may block found too few nodes, and has not waited yet */
+	SMR_HOOK_WAITED,  /* it has waited, and has not tried again */
+	SMR_HOOK_AWAITS,  /* it waits for a chunk that another thread is getting or giving back */
+	SMR_HOOK_GIVEN,   /* nodes have been given back or retired, or a pledge settled */
+	SMR_HOOK_PASSED,  /* a look-up in a VM has passed an entry that reads as nothing */
 	SMR_HOOK_ROOM,    /* there is room for a list of a VM's jobs, which may be more by now */
 };
 
-/* @fn is called each time a thread comes to one of them, by that thread. NULL: nobody. */
+/* Has @fn called each time a thread comes to such a point, in that thread. NULL: no function. */
 void smr_hook_set_point(void (*fn)(enum smr_hook_point point, void *arg), void *arg);
 
-/* Back to no interference at all. */
+/* Goes back to no interference at all. */
 void smr_hook_reset(void);
 
-/* For the library: must this allocation fail? Called once for each request, of any number. */
+/*
+ * For the library: returns true if this allocation must fail. Called once for each request, of any
+ * number of nodes.
+ */
 bool smr_hook_fail_alloc(bool may_block);
 /* For the library: the lock has been dropped to allocate. */
 void smr_hook_unlocked(void);
-/* For the library: such a moment is now. */
+/* For the library: the moment @point is now. */
 void smr_hook_at(enum smr_hook_point point);
 
 #else

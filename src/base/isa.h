@@ -2,20 +2,21 @@
 /*
  * Code for more than one instruction set in one library.
  *
- * The little that gains from vector instructions is written per instruction set, as name_any() in
- * plain C, and as name_avx2() and name_avx512() for x86-64 with these, all of which must give the
- * same answers (tests/unit/tree_search.c). What is inlined calls its own kind by SMR_ISA();
- * SMR_DISPATCH() makes of the three one function that callers can name, and the loader picks, once,
- * what the machine has. Its name has a prefix even where it is static, for Clang makes such a name
- * a global one. And who picks is marked as used: Clang 14 does not see that the loader calls it,
- * nor then whom it picks from, and leaves all that is only called from there without inlining.
+ * The few functions that gain from vector instructions are written once per instruction set:
+ * name_any() in plain C, and name_avx2() and name_avx512() for x86-64 with these. All must give the
+ * same answers (tests/unit/tree_search.c). Inlined code calls the version for its own instruction
+ * set by SMR_ISA(). SMR_DISPATCH() makes of the three one function that callers can name; the
+ * loader picks, once, the version that suits the machine. The function's name has a prefix even
+ * where it is static, because Clang makes such a name global. The function that picks is marked as
+ * used: Clang 14 does not see that the loader calls it, nor hence what it picks from, and would
+ * leave everything that is only called from there without inlining.
  *
- * A function in plain C of which the compiler makes such kinds by itself, because its loops become
- * vectors, is marked SMR_CLONES.
+ * SMR_CLONES marks a function in plain C of which the compiler makes such versions by itself,
+ * because it turns the loops into vector code.
  *
- * Without dispatch the plain one is taken: where the compiler or the C library cannot do it, in
- * unoptimised builds, and under the sanitizers. Their runtimes are not ready yet when the loader
- * asks, and ThreadSanitizer is to see each access as it is written in plain C.
+ * There is no dispatch, and the plain version is used, where the compiler or the C library cannot
+ * do it, in unoptimised builds, and under the sanitizers: their runtimes are not ready yet when the
+ * loader asks, and ThreadSanitizer is to see each access as it is written in plain C.
  */
 #ifndef SMR_BASE_ISA_H
 #define SMR_BASE_ISA_H
@@ -26,7 +27,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SMR_HAVE_AVX2 1
-/* Unused: where there is no dispatch only the tests call them. */
+/* "unused": without dispatch only the tests call these versions. */
 #define SMR_TARGET_avx2 __attribute__((target("avx2,bmi,bmi2,popcnt"), unused))
 #define SMR_TARGET_avx512 \
 	__attribute__((target("avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl"), unused))
@@ -36,7 +37,10 @@
 #define SMR_TARGET_any
 
 #if SMR_HAVE_AVX2
-/* Has this machine what SMR_TARGET_avx2 asks for? May be asked before anything else has run. */
+/*
+ * Whether this machine has what SMR_TARGET_avx2 asks for. May be called before anything else has
+ * run.
+ */
 static inline int smr_isa_have_avx2(void)
 {
 	__builtin_cpu_init();
@@ -45,8 +49,8 @@ static inline int smr_isa_have_avx2(void)
 }
 
 /*
- * The same for SMR_TARGET_avx512, and VBMI, which is not used: processors without it (before Ice
- * Lake and Zen 4) lower their clock for vectors of 512 bits.
+ * The same for SMR_TARGET_avx512, and for VBMI, which is not used: processors without it (before
+ * Ice Lake and Zen 4) lower their clock for vectors of 512 bits.
  */
 static inline int smr_isa_have_avx512(void)
 {
@@ -68,7 +72,9 @@ static inline int smr_isa_have_avx512(void)
 #endif
 
 #if SMR_HAVE_DISPATCH
-/* @name(@params) is one of name_any(), name_avx2() and name_avx512(), which stand above. */
+/*
+ * Makes @name(@params) one of name_any(), name_avx2() and name_avx512(), which must come before it.
+ */
 #define SMR_DISPATCH(type, name, params)                                       \
 	__attribute__((used)) static __typeof__(name##_any) *name##_pick(void) \
 	{                                                                      \

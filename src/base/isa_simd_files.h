@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Those of isa_files.h that are not plain C. */
+/* The part of isa_files.h for instruction sets other than plain C. */
 #if SMR_HAVE_AVX2
 #define SMR_ISA(name) name##_avx2
 #define SMR_ISA_TARGET SMR_TARGET_avx2

@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #define NS_PER_S 1000000000u
-/* The kernel cuts longer times to this, some 292 years. */
+/* The kernel cuts longer times down to this, some 292 years. */
 #define FAR_OFF ((uint64_t)INT64_MAX)
 
 /*
- * 0 or a negative errno. Locking must not disturb errno: a caller may look at it after an operation
- * of its own.
+ * Returns 0 or a negative errno. Preserves errno, which locking must not disturb: a caller may look
+ * at it after an operation of its own.
  */
 static int futex(const unsigned int *word, int op, unsigned int value, const struct timespec *until)
 {
@@ -34,8 +34,8 @@ void smr_park(const unsigned int *word, unsigned int value)
 int smr_park_until(const unsigned int *word, unsigned int value, uint64_t deadline)
 {
 	/*
-	 * Always with a time: without one the kernel goes on sleeping after a handler with
-	 * SA_RESTART.
+	 * Always with a time: without one the kernel goes on sleeping after a handler installed
+	 * with SA_RESTART.
 	 */
 	uint64_t at = deadline < FAR_OFF ? deadline : FAR_OFF;
 	const struct timespec until = { .tv_sec = (time_t)(at / NS_PER_S),

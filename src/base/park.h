@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sleeping until a word changes, and waking who sleeps: the futex, and nothing more. */
+/* Sleeping until a word changes, and waking those that sleep: futexes, and nothing more. */
 #ifndef SMR_BASE_PARK_H
 #define SMR_BASE_PARK_H
 
@@ -9,16 +9,16 @@
 #define SMR_NEVER UINT64_MAX
 
 /*
- * Sleeps while *@word is @value, until smr_wake(). May return for no reason: look again.
- * Synchronises nothing, which is why the word itself is read with an order of its own. CONTEXT:
- * SLEEP yes.
+ * Sleeps while *@word is @value, until smr_wake(). May return for no reason: look again. Orders no
+ * memory accesses, which is why the word itself is read with an order of its own. CONTEXT: SLEEP
+ * yes.
  */
 void smr_park(const unsigned int *word, unsigned int value);
 
 /*
- * Likewise, and not past @deadline, a time of smr_now(). 0: woken, the word had another value, or
- * no reason; -ETIMEDOUT; -EINTR: a signal handler ran, whether or not it was installed with
- * SA_RESTART. CONTEXT: SLEEP yes.
+ * The same, but not past @deadline, a time of smr_now(). Returns 0 if woken, if the word had
+ * another value, or for no reason; -ETIMEDOUT; or -EINTR if a signal handler ran, whether or not it
+ * was installed with SA_RESTART. CONTEXT: SLEEP yes.
  */
 int smr_park_until(const unsigned int *word, unsigned int value, uint64_t deadline);
 

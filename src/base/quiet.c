@@ -10,17 +10,17 @@
 #include <unistd.h>
 
 /*
- * Filled from the front, never emptied. What was entered after the fence of smr_rcu_quiet() does
- * not matter to it, and what was before, the fence makes visible. GUARD atomic.
+ * Filled from the front, never emptied. For smr_rcu_quiet() it does not matter what is entered
+ * after its fence, and the fence makes visible what was entered before. GUARD atomic.
  */
 static const unsigned long *table[SMR_QUIET_RECORDS];
 static bool overflowed; /* GUARD relaxed */
 
 /*
- * The process ends: liburcu's destructor may unmap the records, as soon as no thread has one in
- * use. GUARD relaxed: liburcu's lock makes the order. Who looks has a record himself. Either he got
- * it before the destructor dropped liburcu's own reference, and what he looks at stays; or after,
- * and then sees this.
+ * The process ends: liburcu's destructor may unmap the records as soon as no thread has one in use.
+ * GUARD relaxed: liburcu's lock makes the order. The thread that looks must have a record itself.
+ * Either it got that before the destructor dropped liburcu's own reference, and then what it looks
+ * at stays; or after, and then it sees this.
  */
 static bool ending;
 
@@ -30,23 +30,23 @@ static void note_end(void)
 }
 
 /*
- * Handlers of atexit() run before all destructors, in a program that is linked statically too:
- * there a destructor of ours might come after liburcu's.
+ * Handlers of atexit() run before all destructors, even in a program that is linked statically,
+ * where a destructor of ours might run after liburcu's.
  */
 __attribute__((constructor)) static void watch_exit(void)
 {
 	if (atexit(note_end))
-		note_end(); /* no memory: it is never quiet then */
+		note_end(); /* out of memory: it is never quiet then */
 }
 
 /*
- * How often all readers together are looked at again, some 20 us. A section takes less than that,
- * but the fence has interrupted the reader, amid one most likely, and in a virtual machine it takes
- * a while to come back from that.
+ * How often all readers together are looked at again, which takes some 20 us. A section takes less
+ * than that, but the fence has interrupted the reader, most likely inside one, and in a virtual
+ * machine it takes a while to come back from that.
  */
 #define LOOKS 1000
 
-/* False: there is no room. */
+/* Returns false if there is no room. */
 static bool enter(const unsigned long *count)
 {
 	for (unsigned int i = 0; i < SMR_QUIET_RECORDS; i++) {
@@ -68,7 +68,8 @@ void smr_quiet_enter(const unsigned long *count)
 }
 
 /*
- * A full fence in every thread of the process that runs. The others have had one when they stopped.
+ * Makes a full fence in every thread of the process that runs. The others had one when they
+ * stopped. Returns false if membarrier() fails.
  */
 static bool fence_everywhere(void)
 {
@@ -79,7 +80,7 @@ static bool fence_everywhere(void)
 	return done;
 }
 
-/* Is the thread outside of all sections, or leaves them for a moment? */
+/* Returns true if the thread is outside all sections, or leaves them before no looks are left. */
 static bool rests(const unsigned long *count, unsigned int *looks)
 {
 	while (smr_load(count, RELAXED) & URCU_BP_GP_CTR_NEST_MASK) {
@@ -107,7 +108,7 @@ static bool all_rest(void)
 	return true;
 }
 
-/* Loads are not moved behind later stores there, nor stores before earlier loads. */
+/* On x86-64 loads are not moved behind later stores, nor stores before earlier loads. */
 #ifdef __x86_64__
 #define ENDS_IN_ORDER true
 #else
@@ -124,7 +125,7 @@ bool smr_rcu_quiet(enum mt_rcu_flavor flavor)
 		return false;
 	quiet = all_rest() && !smr_load(&overflowed, RELAXED) &&
 		(ENDS_IN_ORDER || fence_everywhere());
-	smr_compiler_barrier(); /* what is freed now is not written before */
+	smr_compiler_barrier(); /* what is freed now must not be written before */
 	if (quiet)
 		smri_rcu_acquire(flavor);
 	return quiet;

@@ -1,35 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Grace periods that nobody waits for: is it quiet now?
+ * Grace periods without waiting: whether it is quiet, that is, whether no reader is in a section
+ * that began before.
  *
- * A writer that replaces a node every 200 ns cannot wait for readers, and to have a thread do so
- * costs it a fifth of its time where the two share a CPU: it is put to sleep and woken, and what
- * comes back is gone over once more, by another. Most of the time there is nobody to wait for. A
- * membarrier() and a look at what liburcu knows of each reader, some hundred nanoseconds, tell so;
- * and a reader that does look-ups all the time is found between two of them after a few looks.
+ * A writer that replaces a node every 200 ns cannot wait for readers. Having a thread wait for it
+ * costs the writer a fifth of its time where the two share a CPU: it is put to sleep and woken, and
+ * another thread goes over the nodes that come back once more. Most of the time there is nobody to
+ * wait for. That is found out, in some hundred nanoseconds, by a membarrier() and a look at what
+ * liburcu knows of each reader; and a reader that does look-ups all the time is found between two
+ * of them after a few looks.
  *
  * liburcu keeps its records to itself. So a thread's record is entered in a table here before the
  * thread reads the root of a tree for the first time: smr_rcu_meet(), called on the way to each
- * root, compares the record that the thread has with the one entered. Records are liburcu's for
- * good: those of threads that have ended lie idle until others get them, and are not entered twice.
- * When the table is full it is never quiet any more, and the thread of base/grace.c does all the
- * waiting.
+ * root, compares the record that the thread has with the one entered. Records stay liburcu's for
+ * good: those of threads that have ended lie idle until other threads get them, and are not entered
+ * twice. Once a record has found the table full it is never quiet any more, and the thread of
+ * base/grace.c does all the waiting.
  *
  * Why what was cut off a tree before the call can be freed after it: membarrier() is a full fence
- * in every thread, at some moment of the call. A section that begins behind it finds what was cut
- * off no more. One that began before it shows in the thread's count, and the thread in the table,
- * until it ends; and each count is seen to be none after the fence. On the way back the fence is
- * once more needed where loads of a section may come after the store that ends it.
+ * in every thread, at some moment during the call. A section that begins after the fence does not
+ * find what was cut off. One that began before the fence shows in the thread's count until it ends,
+ * and the thread is in the table; and each thread's nesting count is seen to be 0 after the fence.
+ * Once the counts have been seen, a second fence is needed where loads of a section may come after
+ * the store that ends it.
  *
- * At the end of the process liburcu takes its records away, but for those that threads have in use.
- * From exit() on it is not quiet any more, so that nobody looks at one that is gone.
+ * At the end of the process liburcu unmaps its records as soon as no thread has one in use. From
+ * exit() on it is not quiet any more, so that nobody looks at a record that is gone.
  *
- * All this is about tree nodes, which only who has read a root can be on. A thread in a section
- * that has found other things by other ways need not be in the table: whatever is not a node is
- * waited for by liburcu.
+ * All this is only about tree nodes, which a thread can be on only if it has read a root. A thread
+ * in a section that has found other things in other ways need not be in the table: for whatever is
+ * not a node, liburcu is asked for a grace period.
  *
- * For the default flavour only. Records of memb and mb lie in the threads themselves and go with
- * them, and those of qsbr say nothing of who rests.
+ * This works for the default flavour only. Records of memb and mb lie in the threads themselves and
+ * go with them, and those of qsbr do not tell who rests.
  */
 #ifndef SMR_BASE_QUIET_H
 #define SMR_BASE_QUIET_H
@@ -37,19 +40,19 @@
 #include <samara/rcu.h>
 #include <stdbool.h>
 
-/* Records there is room for. */
+/* How many records the table has room for. */
 #define SMR_QUIET_RECORDS 1024
 
 /*
- * Enters the calling thread's @count, of which only the address is known yet. CONTEXT: any, also a
- * signal handler.
+ * Enters the calling thread's @count, of which only the address is used, in the table. CONTEXT:
+ * any, also a signal handler.
  */
 void smr_quiet_enter(const unsigned long *count);
 
 /*
- * Are all read-side sections of @flavor over in which a root was read before the call? False also
- * when that cannot be told. CONTEXT: any. SLEEP no. A system call that interrupts the program's
- * other threads.
+ * Returns true if all read-side sections of @flavor in which a root was read before the call are
+ * over; false also if that cannot be told. CONTEXT: any. SLEEP no. Makes a system call that
+ * interrupts the program's other threads.
  */
 bool smr_rcu_quiet(enum mt_rcu_flavor flavor);
 

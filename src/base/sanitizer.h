@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which sanitizers this is compiled for: SMR_ASAN, SMR_TSAN and SMR_MSAN, 1 or 0. GCC says it by
- * macros of its own, Clang by __has_feature().
+ * Which sanitizers the code is compiled for: SMR_ASAN, SMR_TSAN and SMR_MSAN are 1 or 0. GCC tells
+ * by macros of its own, Clang by __has_feature().
  */
 #ifndef SMR_BASE_SANITIZER_H
 #define SMR_BASE_SANITIZER_H

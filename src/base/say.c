@@ -36,7 +36,7 @@ void smr_say_end(const struct smr_saying *s)
 
 void smr_say(const char *text)
 {
-	/* There is nobody to tell when stderr is closed. */
+	/* If stderr is closed there is nobody to tell. */
 	if (write(STDERR_FILENO, text, strlen(text)) < 0)
 		return;
 }

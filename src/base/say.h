@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library has to say on stderr, so that it ends nothing: no thread that is cancelled, and
- * no program whose stderr is a pipe that nobody reads any more. Nor does it leave its mark in
- * errno: whoever is amid a call may have that still to look at. Nothing is allocated.
+ * Messages on stderr that end nothing: neither a thread that is cancelled, nor a program whose
+ * stderr is a pipe that nobody reads any more. They preserve errno, which the calling code may
+ * still have to look at. Nothing is allocated.
  */
 #ifndef SMR_BASE_SAY_H
 #define SMR_BASE_SAY_H
@@ -12,14 +12,14 @@
 
 struct smr_saying {
 	sigset_t mask;
-	bool pending; /* SIGPIPE was, before */
+	bool pending; /* SIGPIPE was pending before */
 	int cancel, saved;
 };
 
-/* Around all of a message. */
+/* Called before and after all parts of a message. */
 void smr_say_begin(struct smr_saying *s);
 void smr_say_end(const struct smr_saying *s);
-/* Between the two: a part of it, in one write. */
+/* Prints a part of a message, in one write, between smr_say_begin() and smr_say_end(). */
 void smr_say(const char *text);
 
 #endif

@@ -14,7 +14,7 @@ int smr_thread_start(pthread_t *thread, void *(*fn)(void *arg), void *arg)
 	sigfillset(&all);
 	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
 		sigdelset(&all, own[i]);
-	/* What the program has blocked stays so, in the thread and here meanwhile. */
+	/* What the caller has blocked stays blocked, in the new thread and here meanwhile. */
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	err = pthread_create(thread, NULL, fn, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads of the library's own. */
+/* The library's own threads. */
 #ifndef SMR_BASE_THREAD_H
 #define SMR_BASE_THREAD_H
 
 #include <pthread.h>
 
 /*
- * pthread_create(), of a thread that takes no signals but those that it causes itself, and of these
- * none that the caller has blocked: the others are for the program's. 0 or an error number.
+ * Like pthread_create(), for a thread that takes only signals that it causes itself, except those
+ * of them that the caller has blocked; all others are left to the program's threads. Returns 0 or
+ * an error number.
  */
 int smr_thread_start(pthread_t *thread, void *(*fn)(void *arg), void *arg);
 
 /*
- * Around what the C library takes for a place to cancel the thread, which would leave undone what
- * it is amid. The library's own waits are no such places.
+ * Used around functions that are cancellation points of the C library: cancellation there would
+ * leave the caller's work half done. The library's own waits are not cancellation points.
  */
 static inline int smr_cancel_off(void)
 {

@@ -7,7 +7,7 @@
 
 #include "base/say.h"
 
-/* One write, so that what several threads have to say is not mixed. */
+/* Uses one write, so that the warnings of several threads do not mix. */
 void smr_warn(const char *format, ...)
 {
 	char what[256], text[300];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Complaints about what a caller cannot have meant, but is refused or lost rather than wrong. */
+/* Warnings about what a caller cannot have meant, if it is refused or lost rather than wrong. */
 #ifndef SMR_BASE_WARN_H
 #define SMR_BASE_WARN_H
 
@@ -7,10 +7,10 @@
 
 #include <stdbool.h>
 
-/* Prints it to stderr, as a line. */
+/* Prints a warning to stderr, as a line. */
 __attribute__((cold, format(printf, 1, 2))) void smr_warn(const char *format, ...);
 
-/* Each place says it once in the life of a process. */
+/* Warns only once for each place in the code, in the life of a process. */
 #define smr_warn_once(...)                           \
 	do {                                         \
 		static bool said;                    \
