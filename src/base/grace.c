@@ -12,14 +12,12 @@
 
 struct worker {
 	struct smr_rcu_head *queue[SMR_GRACE_LISTS]; /* GUARD ORDER grace_queue; newest first */
-	unsigned int event; /* GUARD ORDER grace_queue: the futex; counts what there is to notice */
+	unsigned int event; /* GUARD ORDER grace_queue: the futex; counts notifications */
 	bool hurry; /* GUARD ORDER grace_queue: what is queued is wanted soon, patient or not */
-	bool soon;  /* GUARD the worker: so is what it has taken, or is to take next */
-	unsigned int awaited; /* GUARD relaxed: by so many, who sleep until it is over */
-	int near;             /* GUARD relaxed: the CPU to run on, as far as that may be */
-	/*
-	 * Who takes it waits for no grace period while holding it, so that fork() can take it too.
-	 */
+	bool soon;  /* GUARD the worker: the same for what it has taken, or is to take next */
+	unsigned int awaited; /* GUARD relaxed: how many threads sleep until it is over */
+	int near;             /* GUARD relaxed: the CPU to run on, if possible */
+	/* Never held while waiting for a grace period, so that fork() can take it too. */
 	pthread_mutex_t run_lock;
 	struct smr_rcu_head
 		*taken[SMR_GRACE_LISTS]; /* GUARD run_lock: off the queues, not called yet */
@@ -33,7 +31,7 @@ struct worker {
 static struct worker workers[SMR_RCU_FLAVORS] = { WORKER, WORKER, WORKER, WORKER };
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 bool smri_grace_runs[SMR_RCU_FLAVORS];
-static smr_thread_local bool self; /* is one of them */
+static smr_thread_local bool self; /* this thread is a worker */
 
 bool smr_grace_self(void)
 {
@@ -43,14 +41,17 @@ bool smr_grace_self(void)
 static void notify(struct worker *w)
 {
 	/*
-	 * ORDER grace_queue: who reads the new event finds what it is about. PARTNER
+	 * ORDER grace_queue: a worker that reads the new event finds what it is about. PARTNER
 	 * wait_for_work(), gather().
 	 */
 	smr_add(&w->event, 1, ORDER(grace_queue, release));
 	smr_wake(&w->event, 1);
 }
 
-/* False when it was known. ORDER grace_queue: after what it is about. PARTNER take_work(). */
+/*
+ * Returns false if the hurry was known. ORDER grace_queue: after what it is about. PARTNER
+ * take_work().
+ */
 static bool note_hurry(struct worker *w)
 {
 	return !smr_xchg(&w->hurry, true, ORDER(grace_queue, release));
@@ -88,7 +89,7 @@ void smr_grace_await(enum mt_rcu_flavor flavor)
 {
 	struct worker *w = &workers[flavor];
 
-	/* While others wait already nothing gathers. */
+	/* While other threads wait already, nothing gathers. */
 	if (smr_add(&w->awaited, 1, RELAXED) == 0)
 		notify(w);
 }
@@ -103,8 +104,8 @@ static bool take_work(struct worker *w)
 	bool any = false;
 
 	/*
-	 * ORDER grace_queue: before the queues, so that it goes with what it is about. PARTNER
-	 * note_hurry().
+	 * ORDER grace_queue: read before the queues, so that what a hurry is about is taken with
+	 * it. PARTNER note_hurry().
 	 */
 	if (smr_xchg(&w->hurry, false, ORDER(grace_queue, acquire)))
 		w->soon = true;
@@ -119,16 +120,16 @@ static bool take_work(struct worker *w)
 }
 
 /*
- * Sleeps until something is queued, and takes it. A hurry with nothing there is about what another
- * thread is about to queue (see_to() in mem/retire.c), and lasts until that comes.
+ * Sleeps until something is queued, and takes it. A hurry while nothing is queued is about what
+ * another thread is about to queue (see_to() in mem/retire.c), and lasts until that comes.
  */
 static void wait_for_work(struct worker *w)
 {
 	w->soon = false;
 	for (;;) {
 		/*
-		 * ORDER grace_queue: read before the queues, lest a wake-up in between be missed.
-		 * PARTNER notify().
+		 * ORDER grace_queue: read before the queues, so that no wake-up in between is
+		 * missed. PARTNER notify().
 		 */
 		unsigned int event = smr_load(&w->event, ORDER(grace_queue, acquire));
 
@@ -138,7 +139,10 @@ static void wait_for_work(struct worker *w)
 	}
 }
 
-/* Is it more than nodes? Who has read no root is not known to be in a section. */
+/*
+ * Returns true if more than nodes has been taken, which needs liburcu: a thread in a section that
+ * has read no root is not known to base/quiet.h.
+ */
 static bool takes_liburcu(const struct worker *w)
 {
 	return w->taken[SMR_GRACE_ANY] || w->taken[SMR_GRACE_PARENTS];
@@ -146,11 +150,11 @@ static bool takes_liburcu(const struct worker *w)
 
 /*
  * Sleeps while more gathers for the next time: longer while nobody is in a hurry, and not at all
- * while somebody waits.
+ * while a thread waits.
  */
 static void gather(struct worker *w)
 {
-	/* Changed by this thread only. */
+	/* Only this thread changes what it depends on. */
 	bool patient = !w->soon && !takes_liburcu(w) && !w->taken[SMR_GRACE_NODES];
 	uint64_t begin = smr_now(), until;
 	unsigned int event;
@@ -169,10 +173,7 @@ static void gather(struct worker *w)
 	}
 }
 
-/*
- * What a callback has been called for is no longer in the list: it may be queued again, or be
- * freed.
- */
+/* A head is off the list before its callback is called, which may queue it again or free it. */
 static void run_taken(struct worker *w)
 {
 	struct smr_rcu_head *head;
@@ -193,8 +194,8 @@ void smr_grace_near(enum mt_rcu_flavor flavor)
 }
 
 /*
- * Moves the calling thread to @cpu, if that is one of those it @may run on. The CPU that it is
- * bound to now.
+ * Moves the calling thread to @cpu, if that is one of those it @may run on. Returns the CPU that
+ * the thread is bound to now.
  */
 static int move_to(int cpu, const cpu_set_t *may, int bound)
 {
@@ -204,7 +205,7 @@ static int move_to(int cpu, const cpu_set_t *may, int bound)
 		return bound;
 	CPU_ZERO(&one);
 	CPU_SET((size_t)cpu, &one);
-	/* What fails here, a CPU that is gone by now, will be tried again when there is another. */
+	/* If this fails, as the CPU is gone by now, the next try is when there is another @cpu. */
 	(void)sched_setaffinity(0, sizeof(one), &one);
 	return cpu;
 }
@@ -219,8 +220,8 @@ static void *work(void *arg)
 	self = true;
 	prctl(PR_SET_NAME, "samara-grace");
 	/*
-	 * Callbacks may read trees. A first section takes liburcu's lock, which who forks may hold,
-	 * waiting for run_lock.
+	 * Callbacks may read trees. A thread's first section takes liburcu's lock, which a thread
+	 * that forks may hold while it waits for run_lock.
 	 */
 	smr_rcu_join();
 	if (sched_getaffinity(0, sizeof(may), &may))
@@ -257,7 +258,7 @@ bool smri_grace_start(enum mt_rcu_flavor flavor)
 	return runs;
 }
 
-/* In this order: a callback may start another flavour's worker. */
+/* Takes start_lock last: a callback, under run_lock, may start another flavour's worker. */
 void smr_grace_before_fork(void)
 {
 	unsigned int i;
@@ -294,9 +295,9 @@ static void forget(struct worker *w, unsigned int list)
 }
 
 /*
- * The worker is gone, with whatever grace period it was waiting for: what it had taken is queued
- * again. But not what is about nodes: of some of that its owner has said that he queues it, and no
- * longer exists.
+ * The workers are gone, with whatever grace periods they were waiting for: what they had taken is
+ * queued again. But not what is about nodes: a thread that no longer exists may have announced some
+ * of that and not queued it yet, so the owner queues all of it again.
  */
 void smr_grace_after_fork_child(void)
 {

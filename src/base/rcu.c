@@ -19,7 +19,7 @@ static const struct rcu_flavor_struct *const flavors[SMR_RCU_FLAVORS] = {
 char smri_rcu_tsan[SMR_RCU_FLAVORS];
 #endif
 
-/* Of a record only the count is looked at by others, and a record is where its count is. */
+/* Other threads look only at the count of a record, and its address is used as the record's. */
 _Static_assert(offsetof(struct urcu_bp_reader, ctr) == 0, "a record begins with its count");
 
 static void enter(struct urcu_bp_reader *reader)
@@ -31,7 +31,7 @@ static void enter(struct urcu_bp_reader *reader)
 static struct urcu_bp_reader *none; /* stays NULL */
 
 smr_thread_local struct smri_rcu_self smri_rcu_self = {
-	&none, (struct urcu_bp_reader *)&none /* met nobody yet, not even none */
+	&none, (struct urcu_bp_reader *)&none /* no record met yet, not even NULL */
 };
 
 smr_noinline void smri_rcu_meet(void)
@@ -46,7 +46,8 @@ smr_noinline void smri_rcu_meet(void)
 }
 
 /*
- * Also called when liburcu has dropped the record, late in a thread's exit: then it makes another.
+ * Also called when liburcu has dropped the record, late in a thread's exit: then liburcu makes
+ * another.
  */
 smr_noinline struct urcu_bp_reader *smri_rcu_register(void)
 {
@@ -93,7 +94,10 @@ void smri_rcu_other_unlock(enum mt_rcu_flavor flavor)
 	flavors[flavor]->read_unlock();
 }
 
-/* To ask liburcu would make the thread known to it, which allocates. */
+/*
+ * Does not ask liburcu about a thread that it does not know: that would register the thread, which
+ * allocates.
+ */
 bool smr_rcu_read_ongoing(enum mt_rcu_flavor flavor)
 {
 	if (flavor == MT_RCU_BP && !smr_rcu_joined())
@@ -156,7 +160,7 @@ void smr_rcu_synchronize(enum mt_rcu_flavor flavor)
 	int cancel;
 
 	smr_assert(flavor == MT_RCU_QSBR || !smr_rcu_read_ongoing(flavor));
-	/* It polls, with its locks held. */
+	/* liburcu polls with its locks held: cancellation there would leave them locked. */
 	cancel = smr_cancel_off();
 	flavors[flavor]->update_synchronize_rcu();
 	smr_cancel_restore(cancel);

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one place that knows liburcu. Above it a flavour is a value of enum mt_rcu_flavor.
+ * The only place that knows liburcu. To the layers above, a flavour is a value of enum
+ * mt_rcu_flavor.
  *
- * The default flavour's read side is on every load's path, and written out here: liburcu's inlines
- * find the thread's record in a variable of liburcu's that is local to the thread, which costs a
- * shared library a call each time. The variable's address is the thread's for good, so we look it
- * up once and keep it where it costs nothing to find. Licence: of liburcu's headers this uses the
- * layout of that record, some numbers and one inline of five lines (urcu_bp_smp_mb_slave()), which
- * LGPL 2.1, section 5, lets code under any licence be compiled with. The other flavours are called
- * through their tables, in rcu.c.
+ * The default flavour's read side is on the path of every load, and written out here: liburcu's
+ * inlines find the thread's record in a thread-local variable of liburcu's, which costs a shared
+ * library a call each time. The variable's address stays the same for the thread's life, so we look
+ * it up once and keep it where it costs nothing to find. Licence: of liburcu's headers this uses
+ * the layout of that record, some numbers and one inline of five lines (urcu_bp_smp_mb_slave()),
+ * with which LGPL 2.1, section 5, lets code under any licence be compiled. The other flavours are
+ * called through their tables, in rcu.c.
  *
  * ThreadSanitizer does not see inside liburcu, so each edge that a grace period makes is announced
- * to it: what a thread did before it left a read-side section (release, in smr_rcu_read_unlock()),
- * or before it called smr_rcu_call(), is over before a callback runs or smr_rcu_synchronize()
- * returns (acquire). It also gets liburcu's own functions, since liburcu hands a dead thread's
- * record to a new thread in a way that it cannot follow; and so does UndefinedBehaviorSanitizer
- * (which has no macro, but goes with AddressSanitizer here), since those records are aligned less
- * than their type says.
+ * to it: what a thread did before it left a read-side section (release, in smr_rcu_leave()), or
+ * before it called smr_rcu_call(), is over before a callback runs or smr_rcu_synchronize() returns
+ * (acquire). ThreadSanitizer also gets liburcu's own functions instead of the inlines here, because
+ * liburcu hands a dead thread's record to a new thread in a way that it cannot follow. So does
+ * UndefinedBehaviorSanitizer (which has no macro, but goes with AddressSanitizer here), because
+ * those records are aligned less than their type says.
  */
 #ifndef SMR_BASE_RCU_H
 #define SMR_BASE_RCU_H
@@ -30,7 +31,7 @@
 #if SMR_TSAN || SMR_ASAN
 #define SMR_RCU_INLINE 0
 #include <urcu/urcu-bp.h>
-#include <urcu/static/urcu-bp.h> /* what a record looks like */
+#include <urcu/static/urcu-bp.h> /* the layout of a record */
 #else
 #define SMR_RCU_INLINE 1
 #define _LGPL_SOURCE
@@ -56,9 +57,9 @@ void smri_rcu_other_unlock(enum mt_rcu_flavor flavor);
 #include "base/atomic.h"
 
 /*
- * Of the calling thread: where liburcu keeps its record, and that record, once it is entered in the
- * table of quiet.c. At first, and for good where readers need fences, the place is one that holds
- * none.
+ * Of the calling thread: the place where liburcu keeps its record, and the record met last, which
+ * has been entered in the table of quiet.c. At first, and for good where readers need fences, the
+ * place is one that holds no record.
  */
 struct smri_rcu_self {
 	struct urcu_bp_reader **place, *met;
@@ -69,7 +70,7 @@ extern smr_thread_local struct smri_rcu_self smri_rcu_self __attribute__((visibi
 struct urcu_bp_reader *smri_rcu_register(void);
 void smri_rcu_meet(void);
 
-/* The thread's record, if it has one that is entered. */
+/* Returns the thread's record if it has one that is entered, or else NULL. */
 smr_inline struct urcu_bp_reader *smri_rcu_met(void)
 {
 	struct urcu_bp_reader *reader = *smri_rcu_self.place;
@@ -85,8 +86,8 @@ smr_inline struct urcu_bp_reader *smri_rcu_reader(void)
 }
 
 /*
- * To be called before a tree's root is read by a thread that may have entered its section without
- * this library: if liburcu has a record of the thread, enters that in the table of quiet.c.
+ * Must be called before a thread that may have entered its section without this library reads a
+ * tree's root: if liburcu has a record of the thread, enters that in the table of quiet.c.
  */
 smr_inline void smr_rcu_meet(void)
 {
@@ -95,8 +96,8 @@ smr_inline void smr_rcu_meet(void)
 }
 
 /*
- * The count within a section, of what it was before: one that is not inside another is of the grace
- * period's current phase.
+ * Returns the thread's count within a section that it enters with a count of @before. A section
+ * that is not inside another is of the grace period's current phase.
  */
 smr_inline unsigned long smri_rcu_bp_within(unsigned long before)
 {
@@ -119,7 +120,7 @@ smr_inline void smri_rcu_bp_leave(unsigned long *count)
 {
 	urcu_bp_smp_mb_slave();
 	smr_store(count, smr_load(count, RELAXED) - URCU_BP_GP_COUNT, RELAXED);
-	smr_compiler_barrier(); /* nor may what follows move in */
+	smr_compiler_barrier(); /* nor may what follows move into the section */
 }
 
 smr_inline unsigned long *smri_rcu_bp_count(void)
@@ -128,9 +129,9 @@ smr_inline unsigned long *smri_rcu_bp_count(void)
 }
 
 /*
- * A section of the default flavour for two stores and without a call: false, and none is entered,
- * where liburcu does not know the thread yet, or has no membarrier(). What the count was before it
- * is again, for sections nest.
+ * A section of the default flavour that costs two stores and no call. smr_rcu_quick_enter() returns
+ * false, and enters none, where liburcu does not know the thread yet, or has no membarrier().
+ * Leaving restores the count from before, because sections nest.
  */
 struct smr_rcu_quick {
 	unsigned long *count;
@@ -152,9 +153,9 @@ smr_inline bool smr_rcu_quick_enter(struct smr_rcu_quick *section)
 
 smr_inline void smr_rcu_quick_leave(const struct smr_rcu_quick *section)
 {
-	smr_compiler_barrier(); /* likewise */
+	smr_compiler_barrier(); /* membarrier() makes it a fence */
 	smr_store(section->count, section->before, RELAXED);
-	smr_compiler_barrier(); /* nor may what follows move in */
+	smr_compiler_barrier(); /* nor may what follows move into the section */
 }
 #else
 struct smr_rcu_quick {
@@ -194,16 +195,16 @@ smr_inline unsigned long *smri_rcu_bp_count(void)
 #endif
 
 /*
- * Makes the calling thread known to liburcu, as its first read-side section of the default flavour
- * does otherwise, so that none of these allocates. CONTEXT: may block, once a thread; without
+ * Registers the calling thread with liburcu, as its first read-side section of the default flavour
+ * would otherwise do, so that none of these allocates. CONTEXT: may block, once a thread; without
  * memory liburcu ends the program.
  */
 void smr_rcu_join(void);
 bool smr_rcu_joined(void);
 
 /*
- * Enters a read-side section; they nest. What is returned is for smr_rcu_leave(), by the same
- * thread, in the same function. CONTEXT: any. Never blocks, but for what smr_rcu_join() does.
+ * Enters a read-side section; sections nest. The return value is for smr_rcu_leave(), by the same
+ * thread, in the same function. CONTEXT: any. Never blocks, except as smr_rcu_join() does.
  */
 smr_inline unsigned long *smr_rcu_enter(enum mt_rcu_flavor flavor)
 {
@@ -222,7 +223,7 @@ smr_inline void smr_rcu_leave(enum mt_rcu_flavor flavor, unsigned long *entered)
 		smri_rcu_other_unlock(flavor);
 }
 
-/* The same, where there is nowhere to keep what the one gives for the other. */
+/* The same, for callers with no place to keep what smr_rcu_enter() returns. */
 smr_inline void smr_rcu_read_lock(enum mt_rcu_flavor flavor)
 {
 	(void)smr_rcu_enter(flavor);
@@ -234,40 +235,41 @@ smr_inline void smr_rcu_read_unlock(enum mt_rcu_flavor flavor)
 }
 
 /*
- * Is the calling thread inside a read-side section, so that it must not wait for a grace period? Of
- * a QSBR thread nobody can know: it counts as inside whenever it is registered and online, because
- * waiting would announce a quiescent state that the thread has not declared.
+ * Returns true if the calling thread is inside a read-side section, so that it must not wait for a
+ * grace period. Of a QSBR thread nobody can know: it counts as inside whenever it is registered and
+ * online, because waiting would announce a quiescent state that the thread has not declared.
  */
 bool smr_rcu_read_ongoing(enum mt_rcu_flavor flavor);
-/* Is it inside one of any flavour? */
+/* Returns true if the calling thread is inside a section of any flavour. */
 bool smr_rcu_reading(void);
 
 /*
- * Around a sleep that ends only after a grace period: a QSBR thread that is online would keep that
- * period from ending. smr_rcu_offline() says whether the thread was online and has to be put so
- * again; for the other flavours it never was. CONTEXT: not inside a read-side section.
+ * Called before and after a sleep that ends only after a grace period: a QSBR thread that is online
+ * would keep that period from ending. smr_rcu_offline() returns true if the thread was online, and
+ * smr_rcu_online() has to be called; for the other flavours it is always false. CONTEXT: not inside
+ * a read-side section.
  */
 bool smr_rcu_offline(enum mt_rcu_flavor flavor);
 void smr_rcu_online(enum mt_rcu_flavor flavor);
 
 /*
- * Calls @fn(@head) after a grace period, from the flavour's thread. @head is not the caller's until
- * then. CONTEXT: any, also inside a read-side section and in a callback, once the thread runs: it
- * may wake it, and starts it if nobody has.
+ * Has the flavour's thread call @fn(@head) after a grace period. @head is not the caller's until
+ * then. CONTEXT: any, also inside a read-side section and in a callback, once the thread runs: may
+ * wake the thread, and starts it if nobody has.
  */
 void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		  void (*fn)(struct smr_rcu_head *head));
 /*
- * The same, but it starts no thread, and in a child of fork() it is not called, if it had not been
- * before.
+ * The same, but starts no thread; and if @fn has not been called before a fork(), it is not called
+ * in the child.
  */
 void smr_rcu_call_parents(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 			  void (*fn)(struct smr_rcu_head *head));
 /*
- * The same for a callback that is about tree nodes only. Guaranteed stores come here, so it starts
- * no thread: where none runs the callback waits for one. If it is @patient it has time, unless
- * smr_grace_hurry() says that it has not. In a child of fork() it is not called, if it had not been
- * before. CONTEXT: any. Never blocks; may wake a thread.
+ * The same for a callback that is about tree nodes only. Guaranteed stores call this, so it starts
+ * no thread: where none runs, the callback waits for one. A @patient callback has time, unless
+ * smr_grace_hurry() says that it has not. If @fn has not been called before a fork(), it is not
+ * called in the child. CONTEXT: any. Never blocks; may wake a thread.
  */
 void smr_rcu_call_nodes(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 			void (*fn)(struct smr_rcu_head *head), bool patient);
