@@ -65,7 +65,9 @@ void smri_eventfd_drop(struct fence *f)
 	}
 }
 
-/* False: the fence is signalled already and will not write to it. CONTEXT: TAKES fence. */
+/*
+ * Returns false if the fence is signalled already and will not write to @e. CONTEXT: TAKES fence.
+ */
 static bool attach(struct fence *f, struct smri_eventfd *e)
 {
 	bool pending;

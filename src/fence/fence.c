@@ -7,7 +7,7 @@
  *	state       PENDING -> WAITED -> SIGNALED, or PENDING -> SIGNALED; also the word that
  *	            waiters sleep on
  *	callbacks   first -> cb -> cb -> NULL, in the order in which they were added
- *	running     the callback that the signalling thread is in just now
+ *	running     the callback that the signalling thread is running now
  *	eventfds    a list of duplicates of what fence_eventfd() returned (eventfd.c)
  *	next, value used by a timeline that owes the fence (timeline.c)
  *
@@ -21,57 +21,58 @@
  *	4 futex wake, if state was WAITED
  *	5 write to the eventfds
  *
- * Step 2 is the moment at which the fence is signalled. Everything that depends on it being so or
- * not is decided under the lock: a second fence_signal(), a callback that is added, an eventfd that
- * is attached. What comes too late takes care of itself: the callback is refused, the eventfd is
- * made readable at once.
+ * Step 2 is the moment at which the fence is signalled. Everything that depends on whether it is
+ * signalled is decided under the lock: a second fence_signal(), a callback that is added, an
+ * eventfd that is attached. What comes too late is dealt with at once: the callback is refused, the
+ * eventfd is made readable.
  *
  * Invariants
  *
  *	I1  SIGNALED is final; error, timestamp and the list of eventfds do not change afterwards.
  *	I2  A callback is in the list if and only if its pprev is not NULL (seen under the lock).
  *	I3  A callback is run by the one thread that made the fence SIGNALED, and by no other.
- *	I4  running is not NULL only between two holdings of the lock by that thread, while the
- *	    function runs.
- *	I5  Who sleeps on state has found it WAITED; who changes it from WAITED wakes all.
+ *	I4  running is not NULL only while the function runs, between two holds of the lock by that
+ *	    thread.
+ *	I5  A thread sleeps on state only if it is WAITED; the one that changes it from WAITED wakes
+ *	    all.
  *
  * The lock is not held while a callback runs
  *
  * Holding it would be simpler: fence_remove_callback() would wait for a running callback by taking
  * the lock. But then a callback of f that signals g, or removes a callback from it, would hold f's
- * lock and want g's; let another thread come from g to f, and both wait for ever. Such pairs are
- * normal: a wait for any of several fences takes its callbacks off the others as soon as one has
- * run. As it is, the lock is a leaf, under which nothing else is taken nor called, and the only
- * waiting is for one function to return: fence_remove_callback() of the very callback that is
- * running sleeps on the word `finished`. A deadlock takes two callbacks that remove one another,
- * each in its function, and no implementation could help them.
+ * lock and want g's; if another thread goes from g to f, both wait for ever. Such pairs are normal:
+ * a wait for any of several fences takes its callbacks off the others as soon as one has run. As it
+ * is, the lock is a leaf, under which nothing else is taken or called, and the only wait is for one
+ * function to return: fence_remove_callback() of the very callback that is running sleeps on the
+ * word `finished`. A deadlock takes two callbacks that remove each other, each in its own function,
+ * and no implementation could help them.
  *
  * After fn has returned the callback's memory may be gone, so it is not touched: running is
  * compared as an address only. It cannot be mistaken for a new callback at the same address, since
- * a signalled fence takes no new ones; at worst somebody who removes what was never added waits for
- * a function to return.
+ * a signalled fence takes no new ones; at worst a thread that removes a callback that was never
+ * added waits for a function to return.
  *
  * Lifetimes
  *
- * All calls are made by somebody who has a reference; the thread that signals has one until
- * fence_signal() is over, so a waiter that has seen step 2 may drop its own at once, and even free
- * memory that only the fence's signaller told of, while steps 3 to 5 go on. A callback needs no
- * reference of its own. If the last reference goes before the fence is signalled, fence_put()
- * signals it with -ECANCELED; in that state, with a count of 0, callbacks may look at the fence,
- * and must not take references: they would bring it back from the dead.
+ * Every caller has a reference; the thread that signals has one until fence_signal() is over, so a
+ * waiter that has seen step 2 may drop its own at once, and even free memory that it learned of
+ * only from the fence's signaller, while steps 3 to 5 go on. A callback needs no reference of its
+ * own. If the last reference goes before the fence is signalled, fence_put() signals it with
+ * -ECANCELED; in that state, with a count of 0, callbacks may look at the fence, but must not take
+ * references: they would bring it back from the dead.
  *
  * Signalling sections
  *
  * fence_signal() allocates and frees nothing: callbacks are the callers' memory, and an eventfd's
  * record and its duplicate descriptor stay with the fence until its last reference goes. The last
- * fence_put() frees and closes, so it does not belong into a section. A thread that signals within
- * a section, and has the last reference, hands it to somebody outside; the library's own user of
- * that rule is timeline.c, which keeps such fences in a list until somebody comes who may free.
+ * fence_put() frees and closes, so it must not be called in a section. A thread that signals in a
+ * section, and has the last reference, hands it to code outside; within the library, timeline.c
+ * does so: it keeps such fences in a list until a call that may free.
  *
  * Rejected
  *
- * - A list of waiters in place of the futex. It would make the wait for any of several simpler, and
- *   every plain wait, of which there are more, dearer: two list operations under the lock.
+ * - A list of waiters in place of the futex. It would make the wait for any of several simpler, but
+ *   add to every plain wait, of which there are more, two list operations under the lock.
  * - Callbacks in an array or a lock-free stack. They must run in order, and be removable in O(1).
  * - A lock shared by the fences of a timeline, as Linux has it. It saves eight bytes and makes
  *   threads that look at unrelated fences wait for each other.

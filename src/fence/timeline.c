@@ -4,37 +4,38 @@
  *
  *	pending   fences of values not reached, lowest first; equal ones in the order in which they
  *	          were made
- *	newest    the one that was put in there last, if it still is
- *	due       reached and not signalled yet, in the order in which they will be; value holds the
- *	          error
+ *	newest    the one that was put into pending last, if it is still there
+ *	due       reached and not signalled yet, in the order in which they will be; their value
+ *	          field holds the error
  *	dead      signalled or abandoned, and the timeline has the last reference
  *
  * The timeline has one reference to each fence in these lists, so a fence with a callback or an
- * eventfd stays until its value is reached, whether or not its maker has let go of it; but for one
- * that is forgotten, which was asked for in vain.
+ * eventfd stays until its value is reached, whether or not the caller that asked for it has dropped
+ * its own; except one that was asked for in vain, and is forgotten (smr_timeline_forget()).
  *
- * A pending fence is abandoned if nobody else has a reference to it and it has nobody to tell.
- * Whoever waits with a timeout again and again leaves one each time. timeline_fence() sweeps them
- * out when twice as many fences are pending as the last sweep has left, or as there have been at
- * any time since, plus a few. So there are never many more of them than of others, and in the mean
- * two fences are looked at for each that is made.
+ * A pending fence is abandoned if nobody else has a reference to it and it has neither a callback
+ * nor an eventfd. A thread that waits with a timeout again and again leaves one each time.
+ * timeline_fence() sweeps them out when twice as many fences are pending as the last sweep has
+ * left, or as there have been at any time since, plus a few. So there are never many more of them
+ * than of others, and on average two fences are looked at for each that is made.
  *
- * Order. Whoever sees a fence signalled that was pending must find those of all lower values
- * signalled too, also when two threads move the timeline on. (One that is made for a value already
- * reached never was pending: it says what timeline_value() says, which is the new value before
+ * Order. A thread that sees a fence signalled that was pending must find those of all lower values
+ * signalled too, also when two threads advance the timeline. (A fence made for a value already
+ * reached was never pending: it agrees with timeline_value(), which is the new value before
  * anything is signalled.) So one thread at a time signals, the one that has set `signalling`;
- * another moves the value and what is due, and leaves the rest to the first, which goes on until
- * nothing is due. The same holds for a callback that moves the timeline which is signalling its
- * fence. No lock is held while fences are signalled, so callbacks may do with the timeline whatever
- * they may do at all.
+ * another advances the value, makes fences due, and leaves the rest to the first, which goes on
+ * until nothing is due. The same holds for a callback that advances the timeline which is
+ * signalling its fence. No lock is held while fences are signalled, so callbacks may do with the
+ * timeline whatever they may do at all.
  *
  * Memory. timeline_signal() runs in signalling sections, where nothing may be freed. A reference
- * that is not the last is simply dropped; a last one is kept in `dead`, and goes when somebody
- * calls timeline_fence(), which allocates anyway, or with the timeline. That is no more memory than
- * the fences took while they were pending.
+ * that is not the last is simply dropped; a last one is kept in `dead` until the next
+ * timeline_fence(), which allocates anyway, or the timeline's end. That is no more memory than the
+ * fences took while they were pending.
  *
- * A new fence usually has the highest value and is appended, or the highest but for some that are
- * far ahead, and comes behind the newest; otherwise its place is searched from the lowest on.
+ * A new fence usually has the highest value, and is appended; or the highest except for some that
+ * are far ahead, and comes behind the newest. Otherwise its place is searched for from the lowest
+ * on.
  */
 #include "fence/timeline.h"
 #include "fence/fence_internal.h"
@@ -44,7 +45,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Where so few are pending nobody looks for abandoned ones. */
+/* With so few pending fences there is no search for abandoned ones. */
 #define SWEEP_SLACK 64
 
 /* ---- Lists ---- */
@@ -68,7 +69,10 @@ static struct fence *take_first(struct fence_list *list)
 	return f;
 }
 
-/* @near: one of the list to begin with, if its value is not above; or NULL. */
+/*
+ * Inserts @f behind all fences of values up to its own. @near: a fence of the list from which to
+ * search, if its value is not above @f's; or NULL.
+ */
 static void insert_by_value(struct fence_list *list, struct fence *near, struct fence *f)
 {
 	struct fence **at = near && near->value <= f->value ? &near->next : &list->first;
@@ -83,7 +87,7 @@ static void insert_by_value(struct fence_list *list, struct fence *near, struct 
 	*at = f;
 }
 
-/* False: it is not in there. */
+/* Returns false if @f is not in the list. */
 static bool take_out(struct fence_list *list, const struct fence *f)
 {
 	struct fence *before = NULL, *at = list->first;
@@ -114,7 +118,7 @@ static void put_all(struct fence *first)
 
 /* ---- Signalling ---- */
 
-/* @f has been taken out of those pending. CONTEXT: HOLDS timeline. */
+/* Notes that @f has been taken out of pending. CONTEXT: HOLDS timeline. */
 static void count_out(struct timeline *tl, const struct fence *f)
 {
 	tl->nr--;
@@ -122,14 +126,14 @@ static void count_out(struct timeline *tl, const struct fence *f)
 		tl->newest = NULL;
 }
 
-/* To be freed by who may. CONTEXT: HOLDS timeline. */
+/* Keeps @f for a caller that may free it. CONTEXT: HOLDS timeline. */
 static void bury(struct timeline *tl, struct fence *f)
 {
 	f->next = tl->dead;
 	tl->dead = f;
 }
 
-/* What is pending up to @value becomes due, with @error. CONTEXT: HOLDS timeline. */
+/* Makes pending fences up to @value due, with @error. CONTEXT: HOLDS timeline. */
 static void make_due(struct timeline *tl, uint64_t value, int error)
 {
 	while (tl->pending.first && tl->pending.first->value <= value) {
@@ -142,7 +146,7 @@ static void make_due(struct timeline *tl, uint64_t value, int error)
 }
 
 /*
- * Signals what is due, unless another thread, or a caller of this one, is at it already.
+ * Signals what is due, unless another thread, or a caller of this function, is doing so already.
  * CONTEXT: HOLDS timeline, which is released for each fence.
  */
 static void signal_due(struct timeline *tl)
@@ -175,7 +179,8 @@ int timeline_signal_error(struct timeline *tl, uint64_t value, int error)
 	if (value > tl->value) {
 		/*
 		 * ORDER timeline: what was done before precedes the value. PARTNER
-		 * timeline_value(). WITHOUT who reads the value works on data not yet written.
+		 * timeline_value(). WITHOUT a thread that reads the value works on data not yet
+		 * written.
 		 */
 		smr_store(&tl->value, value, ORDER(timeline, release));
 		make_due(tl, value, error);
@@ -239,7 +244,10 @@ uint64_t timeline_value(const struct timeline *tl)
 
 /* ---- Fences ---- */
 
-/* If so it stays so: only who has a reference can get another, add a callback or an eventfd. */
+/*
+ * Returns true if nobody else has a reference, and there is nobody to tell. It stays so: only a
+ * holder of a reference can get another, or add a callback or an eventfd.
+ */
 static bool is_abandoned(const struct fence *f)
 {
 	return smr_ref_is_last(&f->refs) && !f->first && !f->eventfds;
@@ -262,7 +270,7 @@ static void sweep(struct timeline *tl)
 	}
 }
 
-/* Before one more is pending. CONTEXT: HOLDS timeline. */
+/* Called before one more fence is pending. CONTEXT: HOLDS timeline. */
 static void sweep_if_many(struct timeline *tl)
 {
 	bool many = tl->nr >= tl->sweep_at;

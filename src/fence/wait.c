@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting for fences. One fence is waited for on its own state, the futex. Several are waited for
- * on a word of the waiter's, which a callback on each of them sets.
+ * Waiting for fences. A wait for one fence sleeps on its state, the futex. A wait for any of
+ * several sleeps on a word of the waiter's, which a callback on each of them sets.
  */
 #include "fence/fence_internal.h"
 
@@ -10,7 +10,7 @@
 #include "mem/heap.h"
 #include <errno.h>
 
-/* So many callbacks for a wait for any have room on the stack. */
+/* A wait for any has room for so many callbacks on the stack. */
 #define ANY_ON_STACK 16
 
 /* A deadline that has always passed. */
@@ -21,7 +21,7 @@ struct any_cb {
 	unsigned int *told; /* the waiter's word */
 };
 
-/* Tells the checker, whether it will have to wait or not. */
+/* Tells the checker, whether or not there will be a wait. */
 static void may_wait(int64_t timeout_ns)
 {
 	if (timeout_ns != 0)
@@ -87,18 +87,23 @@ static bool find_signaled(struct fence *const f[], unsigned int nr, unsigned int
 	return false;
 }
 
-/* The waiter's frame holds the word, and stays until this has returned: it removes the callback. */
+/*
+ * The word is in the waiter's frame, which stays until this returns: the waiter removes @cb first.
+ */
 static void tell(struct fence *f, struct fence_cb *cb)
 {
 	const struct any_cb *any = container_of(cb, struct any_cb, cb);
 
 	(void)f;
-	/* Relaxed: what the waiter may look at comes with the fence's state. */
+	/* Relaxed: the waiter acquires the signaller's data through the fence's state. */
 	smr_store(any->told, 1, RELAXED);
 	smr_wake(any->told, 1);
 }
 
-/* Sleeps until one of @f is signalled, with a callback on each. 0 also when one was already. */
+/*
+ * Sleeps until one of @f is signalled, with a callback on each. Returns 0 also if one was signalled
+ * already.
+ */
 static int wait_told(struct fence *const f[], struct any_cb *any, unsigned int nr,
 		     uint64_t deadline)
 {
@@ -141,6 +146,6 @@ int fence_wait_any(struct fence *const f[], unsigned int nr, int64_t timeout_ns,
 	err = wait_told(f, any, nr, deadline);
 	if (any != few)
 		smr_heap_free(any);
-	/* Also after a timeout or a signal: it may have come at the last moment. */
+	/* Also after a timeout or a signal: a fence may have been signalled at the last moment. */
 	return find_signaled(f, nr, which) ? 0 : err;
 }
