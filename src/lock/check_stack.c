@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stacks of the checker: cheap ones, by frames that are linked, for what is kept with each lock
- * that is taken, and complete ones, by unwinding, for reports. Where there is but one way of the
- * two it does for both.
+ * The checker's stacks: cheap ones, along linked frames, which are kept with each lock that is
+ * taken, and complete ones, by unwinding, for reports. Where only one of the two ways exists it
+ * serves for both.
  */
 #include "lock/check.h"
 
@@ -26,10 +26,10 @@
 
 #if SMR_CHECK_RETURN
 
-/* No frame of the first thread lies beyond what the kernel has put onto its stack. */
+/* No frame of the first thread lies beyond what the kernel has put on its stack. */
 static uintptr_t first_stack_end(void)
 {
-	static uintptr_t end; /* GUARD relaxed: all find the same */
+	static uintptr_t end; /* GUARD relaxed: all threads find the same */
 	uintptr_t found = smr_load(&end, RELAXED);
 
 	if (!found) {
@@ -39,7 +39,7 @@ static uintptr_t first_stack_end(void)
 	return found;
 }
 
-/* Thread descriptors lie above the stacks they belong to, but for that of the first thread. */
+/* Thread descriptors lie above the stacks that they belong to, except the first thread's. */
 static uintptr_t stack_end(uintptr_t from)
 {
 #ifdef __powerpc64__ /* GCC has no builtin before 13, and the pointer is elsewhere */
@@ -52,9 +52,9 @@ static uintptr_t stack_end(uintptr_t from)
 }
 
 /*
- * Follows linked frames. A caller without a frame pointer has left anything in its place: it must
- * at least lead up the stack. All is mapped up to the end of the thread's own; where another one
- * ends is not known (docs/lockcheck.md, Reports).
+ * Follows linked frames. A caller without a frame pointer may have left anything in its place: it
+ * must at least lead up the stack. Everything is mapped up to the end of the thread's own stack;
+ * where any other stack ends is not known (docs/lockcheck.md, Reports).
  */
 __attribute__((no_sanitize("address"), no_sanitize("thread"))) static unsigned int follow(
 	void **frames, unsigned int max, void *frame)
@@ -74,7 +74,7 @@ __attribute__((no_sanitize("address"), no_sanitize("thread"))) static unsigned i
 	}
 }
 
-#else /* frames lead nowhere */
+#else /* frames are not linked */
 
 static unsigned int follow(void **frames, unsigned int max, void *frame)
 {
@@ -121,7 +121,7 @@ unsigned int smri_frames(void **frames, unsigned int max, void *frame)
 	return follow(frames, max, frame);
 }
 
-/* As glibc's backtrace_symbols_fd() has it. */
+/* Prints a frame in the form of glibc's backtrace_symbols_fd(). */
 static void print_frame(const void *frame)
 {
 	Dl_info in;

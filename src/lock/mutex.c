@@ -6,9 +6,10 @@
  *   tid             held by the thread of that id, nobody waits
  *   tid | WAITERS   held, and somebody may be asleep on the word
  *
- * Who finds the lock held sets WAITERS before going to sleep, so the holder learns of it in the
- * exchange that frees the lock, and wakes one. The one woken cannot know whether others sleep
- * still: it takes the lock with WAITERS set. That costs at most one wake-up too many.
+ * A thread that finds the lock held sets WAITERS before going to sleep, so the holder learns of it
+ * in the exchange that frees the lock, and wakes one thread. The one woken cannot know whether
+ * others still sleep, so it takes the lock with WAITERS set. That costs at most one wake-up too
+ * many.
  */
 #include <samara/lock.h>
 
@@ -43,7 +44,7 @@ static void forget_tid(void)
 __attribute__((constructor)) static void watch_forks(void)
 {
 	/*
-	 * Fails only for want of memory at start-up; then a forked child would see its parent's id.
+	 * Fails only if out of memory at start-up; then a forked child would see its parent's id.
 	 */
 	(void)pthread_atfork(NULL, NULL, forget_tid);
 }
@@ -55,7 +56,7 @@ void mt_lock_init(struct mt_lock *lock)
 	smr_check_init(lock);
 }
 
-/* Also false in a thread that has not asked for its id yet: to call nothing is faster. */
+/* Also returns false in a thread whose id has not been asked for yet: calling nothing is faster. */
 smr_inline bool acquire_fast(struct mt_lock *lock)
 {
 	unsigned int tid = smri_lock_tid, free = 0;
@@ -65,8 +66,8 @@ smr_inline bool acquire_fast(struct mt_lock *lock)
 }
 
 /*
- * Looks before going to sleep: the arena's lock is held for some nanoseconds at a time, a sleep
- * takes microseconds.
+ * How often to look before going to sleep: the arena's lock is held for some nanoseconds at a time,
+ * a sleep takes microseconds.
  */
 #define SPINS 100
 
@@ -85,7 +86,7 @@ static bool spin(struct mt_lock *lock)
 	return false;
 }
 
-/* With @intr, -EINTR when a signal handler runs meanwhile. */
+/* Returns 0 or, with @intr, -EINTR if a signal handler runs meanwhile. */
 static smr_noinline int acquire_slow(struct mt_lock *lock, bool intr)
 {
 	unsigned int mine = smr_lock_tid() | WAITERS; /* from here on the id is known */
@@ -125,7 +126,7 @@ void smr_lock_release_unseen(struct mt_lock *lock)
 
 	smr_assert(mt_lock_held(lock));
 	/*
-	 * ORDER lock: what the holder did precedes the next holder's doings. PARTNER
+	 * ORDER lock: what the holder did precedes what the next holder does. PARTNER
 	 * acquire_fast(), acquire_slow(). WITHOUT the next holder may see the protected data as
 	 * they were before.
 	 */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The read-side sections of users: those of base/rcu.h, and the checker knows of them. */
+/* The program's read-side sections: those of base/rcu.h, with the checker informed. */
 #include "base/rcu.h"
 #include "lock/check.h"
 

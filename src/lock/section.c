@@ -8,7 +8,7 @@ smr_thread_local unsigned int smri_section_depth;
 
 void smr_section_enter(const char *what)
 {
-	/* Else its first read-side section in here would allocate. */
+	/* Otherwise the thread's first read-side section, in here, would allocate. */
 	if (!smr_in_section())
 		smr_rcu_join();
 	smr_check_section_enter(what);
@@ -17,7 +17,7 @@ void smr_section_enter(const char *what)
 
 void smr_section_leave(void)
 {
-	/* To leave one that was not entered is a mistake, and does nothing. */
+	/* Leaving a section that was not entered is a mistake, and does nothing. */
 	if (smr_check_section_leave() && smri_section_depth > 0)
 		smri_section_depth--;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sections of a thread in which nothing may allocate, wait for memory or wait for a fence: others
- * wait for what the thread is about to do. fence_begin_signalling() opens one, and a user's own
+ * Sections in which a thread must not allocate, wait for memory or wait for a fence, because others
+ * wait for what it is about to do. fence_begin_signalling() enters one, and a program's own
  * sections are the same (lockcheck.h). They nest, and belong to the thread.
  */
 #ifndef SMR_LOCK_SECTION_H
@@ -9,12 +9,12 @@
 
 #include "base/base.h"
 
-/* Levels of sections that the calling thread is in. */
+/* How many nested sections the calling thread is in. */
 extern smr_thread_local unsigned int smri_section_depth;
 
 /*
- * Enters / leaves a section; @what names it in reports. CONTEXT: any. A thread's first one may
- * allocate, before it begins; else never blocks.
+ * Enter / leave a section; @what names it in reports. CONTEXT: any. A thread's first one may
+ * allocate, before it begins; otherwise never blocks.
  */
 void smr_section_enter(const char *what);
 void smr_section_leave(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The calling thread's id, as cheap as a variable. */
+/* The calling thread's id, as cheap to get as a variable. */
 #ifndef SMR_LOCK_TID_H
 #define SMR_LOCK_TID_H
 
@@ -10,7 +10,7 @@ extern smr_thread_local unsigned int smri_lock_tid __attribute__((visibility("hi
 
 unsigned int smri_lock_ask_tid(void);
 
-/* Never 0; at most 2^22, as the kernel has it. */
+/* Returns the calling thread's id. Never 0; at most 2^22, as in the kernel. */
 smr_inline unsigned int smr_lock_tid(void)
 {
 	unsigned int tid = smri_lock_tid;
