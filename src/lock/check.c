@@ -2,32 +2,32 @@
 /*
  * The checker of the locking rules.
  *
- * Two kinds of rules. Some are broken by one thread at one moment: a write without the lock, an
- * allocation in a section, a wait in a read-side section, a cursor that has outlived what protected
- * it. For those the checker keeps, for each thread, what it holds and is in, each with the stack of
- * where it came into it (struct smri_thread). The others are broken by two pieces of code that
- * meet: one takes B under A and the other A under B; one holds L while it allocates and the other
- * takes L where nothing may wait for memory. They are judged by *classes* of locks, in
- * check_graph.c: once each half has been seen, at any time, in any thread, they are reported,
- * whether or not the deadlock has ever come about.
+ * There are two kinds of rules. Some are broken by one thread at one moment: a write without the
+ * lock, an allocation in a section, a wait in a read-side section, a cursor that has outlived what
+ * protected it. For those the checker keeps, for each thread, which locks it holds and which
+ * sections it is in, each with the stack of where it was taken or entered (struct smri_thread). The
+ * others are broken by two pieces of code together: one takes B under A and the other A under B;
+ * one holds L while it allocates and the other takes L where nothing may wait for memory. They are
+ * judged by *classes* of locks, in check_graph.c: once each half has been seen, at any time, in any
+ * thread, they are reported, whether or not the deadlock has ever come about.
  *
  * What that costs. Taking a lock goes through the thread's holds, of which there are few, and looks
- * one bit up for each; the stack is taken along frame pointers, some ten loads. Only what has not
+ * up one bit for each; the stack is taken along frame pointers, some ten loads. Only what has not
  * been seen before takes the lock of the tables, unwinds its stack and looks for cycles. Nothing
  * allocates: all tables have fixed sizes, and when one is full the checker says so and stops. Only
- * a thread's holds are counted where its table has no more room, lest one thread blind the checker
- * to all: until they are let go of, any lock that is not in the table may be one of them. The stack
- * of a report itself is unwound, and so complete.
+ * where a thread's table of holds has no more room are further holds counted instead, lest one
+ * thread blind the checker to all: until they are released, any lock that is not in the table may
+ * be one of them. The stack of a report itself is unwound, and so complete.
  *
- * The identity of a hold or section is a number that no other hold of the thread has had for long.
- * A cursor keeps the numbers of what protected it when it got its position: of the tree's lock in
- * the lower half of ma_state.guard, of a noted read-side section in the upper half. The position is
- * good as long as one of the two lasts.
+ * The identity of a hold or section is a number that no other hold or section of the thread has had
+ * for long. A cursor keeps the numbers of what protected it when it got its position: that of the
+ * tree's lock in the lower half of ma_state.guard, that of a noted read-side section in the upper
+ * half. The position is good as long as one of the two lasts.
  *
  * Rejected: stacks of all holds by unwinding (a microsecond or more for each lock taken); a class
  * for each tree (no rule would ever be found broken by two trees of the same kind); a shadow of
- * what liburcu knows (its sections are entered by inlines in the program: what is not entered by
- * mt_rcu_read_lock() is asked of liburcu when it matters, and has no stack).
+ * what liburcu knows (its sections are entered by inlines in the program: about those not entered
+ * by mt_rcu_read_lock(), liburcu is asked when it matters, and they have no stack).
  */
 #include "lock/check.h"
 
@@ -41,11 +41,11 @@
 
 #include <string.h>
 
-/* ---- The last time that locks were let go of, by anybody ---- */
+/* ---- Where locks were released last, by any thread ---- */
 
 enum { LAST = 256 };
 
-/* Lossy: who writes last wins. A reader may find a mixture, which costs it some wrong frames. */
+/* Lossy: the last writer wins. A reader may find a mixture, which costs it some wrong frames. */
 static struct last {
 	const void *lock;
 	unsigned int tid;
@@ -78,7 +78,7 @@ static void forget_last(const void *lock)
 		smr_store(&entry->lock, NULL, RELAXED);
 }
 
-/* The thread that let go of @lock last, and where; 0: not known. */
+/* Returns the id of the thread that released @lock last, and where in *@stack; 0: not known. */
 static unsigned int recall_last(const void *lock, struct smri_stack *stack)
 {
 	struct last *entry = last_of(lock);
@@ -112,7 +112,7 @@ unsigned int smri_next_serial(void)
 {
 	struct smri_thread *t = smri_check_me();
 
-	/* So that threads do not count alike: a cursor may have been handed over. */
+	/* Threads start from different numbers, since a cursor may have been handed over. */
 	if (!t->last_serial)
 		t->last_serial = (unsigned int)((uintptr_t)t >> 6) * 2654435761u;
 	if (!++t->last_serial)
@@ -121,15 +121,15 @@ unsigned int smri_next_serial(void)
 }
 
 /*
- * The library's inner locks are taken often and briefly, and seldom part of a mistake: less is kept
- * of them.
+ * Returns true for the library's inner locks. They are taken often and briefly, and seldom part of
+ * a mistake, so less is kept of them.
  */
 static bool is_inner(unsigned int lock_class)
 {
 	return lock_class >= SMR_RANK_ARENAS && lock_class < SMR_RANKS_NR;
 }
 
-/* NULL: there is no room for it, so it is but counted. */
+/* Returns NULL if there is no room for the hold, which is then only counted. */
 static struct smri_hold *add_hold(struct smri_thread *t, const void *lock, unsigned int lock_class,
 				  unsigned int flags, unsigned int serial, void *frame)
 {
@@ -175,7 +175,7 @@ static void report_nesting(const struct smri_hold *hold, void *frame)
 		    smri_class_name(hold->lock_class));
 }
 
-/* Of a lock that is about to be waited for. */
+/* Checks the order of a lock that is about to be waited for, and notes what it is taken inside. */
 static void check_order(struct smri_thread *t, unsigned int lock_class, unsigned int flags,
 			void *frame)
 {
@@ -203,7 +203,7 @@ bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int fla
 	}
 	if (!hold && !(flags & LOCKCHECK_TRY))
 		check_order(t, lock_class, flags, frame);
-	/* Shared ones are one to cursors: the lock is held until the last is let go of. */
+	/* To cursors, shared holds of a lock are one: it is held until the last is released. */
 	add_hold(t, lock, lock_class, flags, hold ? hold->serial : smri_next_serial(), frame);
 	return true;
 }
@@ -276,7 +276,7 @@ bool smr_check_lock(const struct mt_lock *lock, unsigned int flags, unsigned int
 {
 	unsigned int lock_class = SMR_RANK_MARK(lock->kind);
 
-	/* Trees have classes of their own for the first, which go by their order. */
+	/* Tree locks have classes of their own for subclasses 0 to 3: their order is fixed. */
 	if (lock_class == SMR_RANK_TREE) {
 		lock_class += subclass < 3 ? subclass : 3;
 		subclass -= lock_class - SMR_RANK_TREE;
@@ -325,7 +325,7 @@ bool smr_check_guarded(unsigned long guard)
 	struct smri_thread *t = smri_check_me();
 	unsigned int hold = (unsigned int)guard, section = (unsigned int)(guard >> 32);
 
-	/* A hold beyond the others may be one of a lock that is held twice. */
+	/* A hold that is only counted may be one of a lock that is held twice. */
 	if (!smri_check_on() || t->beyond)
 		return true;
 	if (hold)
@@ -340,8 +340,8 @@ bool smr_check_guarded(unsigned long guard)
 }
 
 /*
- * Where the thread let go of @hold of @lock, the last time if it took it up again. When that is too
- * long ago, where @lock was let go of last, in *@latest. Or NULL.
+ * Returns where the thread released @hold of @lock, the last time if it took it up again; if that
+ * is too long ago, where @lock was released last, in *@latest; or NULL.
  */
 static const struct smri_stack *where_released(const void *lock, unsigned int hold,
 					       struct smri_stack *latest)
@@ -357,7 +357,7 @@ static const struct smri_stack *where_released(const void *lock, unsigned int ho
 	return lock && recall_last(lock, latest) ? latest : NULL;
 }
 
-/* Where the thread left @section; NULL when it has left another since. */
+/* Returns where the thread left @section, or NULL if it has left another since. */
 static const struct smri_stack *where_left(unsigned int section)
 {
 	struct smri_thread *t = smri_check_me();

@@ -2,12 +2,12 @@
 /*
  * Classes of locks, and what has been seen of each.
  *
- * `dealt` has a bit for each pair of classes of which the second has been taken under the first,
- * whatever came of it; so has `facts` for each class. Both are looked at without the tables' lock,
- * and only a clear bit leads further: so everything below happens once, and mistakes again after a
- * new handler has been set. The graph itself is the list of edges, with the stack of the first
- * time. An edge is added only if it closes no circle, so that one mistake is not found again in
- * every circle through it.
+ * `dealt` has a bit for each pair of classes, which is set once the second has been taken under the
+ * first, whatever came of it; `facts` has bits for each class in the same way. Both are looked at
+ * without the tables' lock, and only a clear bit leads further: so everything below happens once,
+ * and for mistakes again after a new handler has been set. The graph itself is the list of edges,
+ * with the stack of the first time. An edge is added only if it closes no circle, so that one
+ * mistake is not found again in every circle through it.
  */
 #include "lock/check_internal.h"
 
@@ -22,7 +22,7 @@ enum { BITS = 8 * sizeof(unsigned long) };
 
 struct edge {
 	unsigned int from, to;
-	struct smri_stack stack; /* @to is taken */
+	struct smri_stack stack; /* where @to was taken */
 };
 
 static struct class
@@ -37,7 +37,7 @@ static struct class
 
 static unsigned int nr_classes = SMR_RANKS_NR; /* GUARD tables */
 static unsigned long dealt[SMRI_CLASSES]
-			  [SMRI_CLASSES / BITS]; /* GUARD relaxed; but for setting a bit: tables */
+			  [SMRI_CLASSES / BITS]; /* GUARD relaxed; clearing bits: tables */
 static struct edge edges[SMRI_EDGES];            /* GUARD tables */
 static unsigned int nr_edges;                    /* GUARD tables */
 
@@ -88,8 +88,9 @@ static void set_dealt(unsigned int from, unsigned int to)
 }
 
 /*
- * Looks for a way along edges from @from to @to, in breadth. step[] gets, for each class reached,
- * the edge to take next towards @to. CONTEXT: HOLDS tables.
+ * Searches breadth first for a path along edges from @from to @to, and returns whether there is
+ * one. step[] gets, for each class reached, the edge to take next towards @to. CONTEXT: HOLDS
+ * tables.
  */
 static bool find_way(unsigned int from, unsigned int to, const struct edge **step)
 {
@@ -115,7 +116,7 @@ static bool find_way(unsigned int from, unsigned int to, const struct edge **ste
 	return reached[from];
 }
 
-/* "a -> b -> c", cut off where it gets too long. CONTEXT: HOLDS tables. */
+/* Writes the path as "a", "b", "c", cut off where it gets too long. CONTEXT: HOLDS tables. */
 static void describe_way(char *text, size_t size, unsigned int from, unsigned int to,
 			 const struct edge *const *step)
 {
@@ -142,8 +143,9 @@ static bool is_tree(unsigned int lock_class)
 }
 
 /*
- * In which order locks are taken that a program takes itself, those of its trees, its VMs and its
- * objects' reservations, is its own affair: that is seen, as for other classes.
+ * Returns true if the ranks forbid taking @to under @held. A program chooses the order of locks
+ * that it takes itself, those of its trees, its VMs and its objects' reservations: for these the
+ * order is learned, as for other classes, except among the ranks of tree locks.
  */
 static bool against_ranks(unsigned int held, unsigned int to)
 {
@@ -168,8 +170,8 @@ static void report_ranks(const struct smri_hold *held, unsigned int to, void *fr
 }
 
 /*
- * Sees the pair for the first time: true, and *@stack and @way say what it contradicts, or adds it
- * to the graph.
+ * Deals with a pair seen for the first time. Returns true if it contradicts the graph, and then
+ * *@stack and @way say what; otherwise adds it to the graph.
  */
 static bool contradicts(unsigned int held, unsigned int to, const struct smri_stack *now,
 			struct smri_stack *stack, char *way, size_t size)
@@ -273,7 +275,7 @@ static const struct telling *telling_of(unsigned int fact)
 	return fact == SMRI_IN_SECTION ? &in_section : &over_alloc;
 }
 
-/* Those that @fact does not go with, a bit for each. */
+/* Returns the facts that contradict @fact, a bit for each. */
 static unsigned int contrary(unsigned int fact)
 {
 	const unsigned int reads = ((1U << SMR_RCU_FLAVORS) - 1) << SMRI_IN_READ;
@@ -294,7 +296,7 @@ static bool has_fact(unsigned int id, unsigned int fact)
 	return smr_load(&classes[id].facts, RELAXED) >> fact & 1;
 }
 
-/* Notes a fact, seen at @stack. Returns what is known and contrary to it; 0 if it is no news. */
+/* Notes a fact, seen at @stack. Returns the known facts that contradict it; 0 if it is no news. */
 static unsigned int note_fact(unsigned int id, unsigned int fact, const struct smri_stack *stack)
 {
 	unsigned int against = 0;
@@ -349,7 +351,10 @@ void smri_graph_fact(unsigned int id, unsigned int fact, const char *what, void 
 
 /* ---- Mistakes that are to be reported anew ---- */
 
-/* Of two facts nothing tells which was seen last: both have to be seen again. */
+/*
+ * Returns true if two facts of @c contradict each other. Nothing tells which was seen last, so both
+ * have to be seen again.
+ */
 static bool contradicts_itself(const struct class *c)
 {
 	for (unsigned int fact = 0; fact < SMRI_FACTS; fact++)
@@ -366,7 +371,7 @@ void smri_graph_renew(void)
 		if (contradicts_itself(&classes[i]))
 			smr_store(&classes[i].facts, 0, RELAXED);
 	}
-	/* A pair that is no edge was a mistake. */
+	/* A pair that is not an edge was a mistake. */
 	for (unsigned int i = 0; i < nr_edges; i++)
 		set_dealt(edges[i].from, edges[i].to);
 }

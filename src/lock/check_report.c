@@ -91,7 +91,10 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 	return hash ^ hash >> 29;
 }
 
-/* What makes two reports the same one: the classes, or else the place. Never 0. */
+/*
+ * Returns a hash that is the same for reports of one mistake: of the rule and the classes, or else
+ * the place. Never 0.
+ */
 static uint64_t identity(const struct smri_found *found, const struct lockcheck_stack *here)
 {
 	uint64_t hash = mix(mix(mix(1, found->rule), found->a), found->b);
@@ -103,8 +106,8 @@ static uint64_t identity(const struct smri_found *found, const struct lockcheck_
 }
 
 /*
- * Notes @id; false when it has been noted before. With the table full all is news. CONTEXT: HOLDS
- * tables.
+ * Notes @id. Returns false if it has been noted before. When the table is full, everything is news.
+ * CONTEXT: HOLDS tables.
  */
 static bool is_news(uint64_t id)
 {
@@ -171,7 +174,7 @@ static void print_stack(const struct lockcheck_stack *stack)
 	smr_say("  ");
 	smr_say(stack->caption);
 	smr_say(stack->nr ? ":\n" : ": not known\n");
-	/* Frames are return addresses; the call is in the line before. */
+	/* Frames are return addresses; each call lies just before. */
 	if (stack->nr)
 		smri_print_frames(stack->frames, stack->nr);
 }

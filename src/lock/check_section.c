@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sections: those in which nothing may be allocated, those of readers, and what must not be done in
- * either.
+ * Sections: those in which nothing may be allocated and those of readers, and what must not be done
+ * in either.
  */
 #include "lock/section.h"
 
@@ -36,7 +36,7 @@ bool smr_check_section_leave(void)
 	return false;
 }
 
-/* Reports what must not be done in a section. CONTEXT: in one. */
+/* Reports something that must not be done in a section. CONTEXT: in one. */
 static void report_in_section(enum lockcheck_rule rule, const char *does, const char *what,
 			      const char *here, void *frame)
 {
@@ -93,8 +93,8 @@ void smr_check_alloc_without(const char *what, const void *lock)
 }
 
 /*
- * What liburcu says of a QSBR thread that is online is no proof, neither way: of those sections the
- * checker alone knows.
+ * Returns true if the thread may be in a section of @flavor. What liburcu says of a QSBR thread that
+ * is online proves nothing either way: only the checker knows of those sections.
  */
 static bool may_be_reading(enum mt_rcu_flavor flavor)
 {
@@ -103,7 +103,7 @@ static bool may_be_reading(enum mt_rcu_flavor flavor)
 	return smr_rcu_read_ongoing(flavor);
 }
 
-/* Reports a wait if the thread is in a section of @flavor. */
+/* Reports a wait, and returns true, if the thread is in a section of @flavor. */
 static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
 {
 	struct smri_read *read = &smri_check_me()->read[flavor];
@@ -113,8 +113,8 @@ static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
 				    .other = read->depth ? &read->entered : NULL };
 
 	/*
-	 * One that was entered without the checker's knowing has no stack; one may have been left
-	 * so, too.
+	 * A section entered without the checker's knowledge has no stack; one may have been left
+	 * without it, too.
 	 */
 	if (!may_be_reading(flavor)) {
 		read->depth = 0;
@@ -163,13 +163,14 @@ bool smr_check_synchronize(enum mt_rcu_flavor flavor)
 
 bool smr_check_waits_for_itself(enum mt_rcu_flavor flavor)
 {
-	/* A QSBR thread that waits is offline meanwhile, whatever it says. */
+	/* A QSBR thread that waits is offline meanwhile, even if it counts as reading. */
 	return smri_check_on() && flavor != MT_RCU_QSBR && smr_rcu_read_ongoing(flavor);
 }
 
 /*
- * Of sections that the checker has not seen being entered only those of the default flavour count:
- * to ask liburcu for the others, for each lock, would take as long as all the rest.
+ * Returns true if the thread is in a section of @flavor. Of sections that the checker has not seen
+ * being entered only those of the default flavour count: to ask liburcu for the others, for each
+ * lock, would take as long as everything else.
  */
 static bool is_inside(enum mt_rcu_flavor flavor)
 {
@@ -181,7 +182,7 @@ void smri_check_inside(unsigned int lock_class, void *frame)
 {
 	if (smr_in_section())
 		smri_graph_fact(lock_class, SMRI_IN_SECTION, "inside a section", frame);
-	/* Nobody waits under the library's inner locks (rank.h). */
+	/* No thread waits under the library's inner locks (rank.h). */
 	if (lock_class >= SMR_RANK_OBJECT && lock_class < SMR_RANKS_NR)
 		return;
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
@@ -197,7 +198,7 @@ void smr_check_read_enter(enum mt_rcu_flavor flavor)
 
 	if (t->unwatched || read->depth++)
 		return;
-	/* A section of the thread's own around the last one and this one makes them the same. */
+	/* One of liburcu's own sections around the last one and this one makes them the same. */
 	if (flavor == MT_RCU_QSBR || !read->beyond || !smr_rcu_read_ongoing(flavor))
 		read->serial = smri_next_serial();
 	read->beyond = false;
@@ -212,7 +213,7 @@ bool smr_check_read_leave(enum mt_rcu_flavor flavor)
 				    .other_caption = "one was left last here",
 				    .other = read->left_serial ? &read->left : NULL };
 
-	/* It may have been entered without the checker's knowing, and left so. */
+	/* It may have been entered without the checker's knowledge, and left so. */
 	if (!may_be_reading(flavor) && smri_check_on()) {
 		read->depth = 0;
 		smri_report(&found, smr_check_frame(),

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the checker knows of each thread. The records lie in a pool, and a thread has but a pointer
+ * What the checker knows of each thread. The records lie in a pool, and a thread has only a pointer
  * to its own: as a thread-local variable a record would be more than the loader keeps free for a
- * library that comes by dlopen(), and from the heap it could not be got where nothing may allocate.
- * The pool is mapped for the first thread and never unmapped; what is not used of it takes no
- * memory. As a variable of the library it would be looked through by LeakSanitizer, which takes
- * longer than most processes that it is used on. A thread gets its record when the checker first
- * meets it, and gives it back when it ends: in the first round of destructors if it holds nothing,
- * else in the second, and is then not watched to its end.
+ * library loaded by dlopen(), and from the heap it could not be got where nothing may allocate. The
+ * pool is mapped for the first thread and never unmapped; what is not used of it takes no memory.
+ * If it were a variable of the library, LeakSanitizer would look through it, which takes longer
+ * than most processes that it is used on. A thread gets its record when the checker first meets it,
+ * and gives it back when it ends: in the first round of destructors if it holds nothing; otherwise
+ * in the second, and is then not watched to its end.
  */
 #include "lock/check.h"
 
@@ -30,7 +30,7 @@ static struct smri_thread nobody = { .busy = true, .unwatched = true }; /* never
 
 static pthread_key_t exit_key;
 static bool exit_key_made;
-static smr_thread_local bool ending; /* met destructors */
+static smr_thread_local bool ending; /* its destructors have begun */
 
 static void give(struct smri_thread *t)
 {
@@ -45,25 +45,25 @@ static void detach(void *record)
 	bool last = ending;
 
 	ending = true;
-	/* Destructors that are still to come may leave what the thread is in. */
+	/* Destructors still to come may leave what the thread is in, or release what it holds. */
 	if (!last && (t->nr_holds || t->beyond || smr_in_section() || t->read[MT_RCU_QSBR].depth)) {
 		(void)pthread_setspecific(exit_key, t);
 		return;
 	}
-	/* A record that it got later yet might find no round in which to be given back. */
+	/* For a record that it got even later there might be no round left to give it back in. */
 	smri_check_mine = last ? &nobody : NULL;
 	smri_check_enter();
 	give(t);
 	smri_check_leave();
 }
 
-/* Early, while glibc keeps the values of a new key without allocating. */
+/* Early, while glibc can keep the values of a new key without allocating. */
 __attribute__((constructor)) static void watch_exits(void)
 {
 	exit_key_made = pthread_key_create(&exit_key, detach) == 0;
 }
 
-/* The next record that nobody has had, or NULL. */
+/* Returns the next record that no thread has had, or NULL. */
 static struct smri_thread *fresh(void)
 {
 	if (!pool) {
@@ -90,12 +90,12 @@ struct smri_thread *smri_check_attach(void)
 		t = fresh();
 	smri_check_leave();
 	if (!t) {
-		/* For good: it may hold locks when there is a record again. */
+		/* For good: by the time there is a record again, the thread may hold locks. */
 		smri_check_mine = &nobody;
 		smri_check_say_crowded();
 		return &nobody;
 	}
-	/* A cursor may have been handed over: numbers go on where the last owner has stopped. */
+	/* A cursor may have been handed over: serials go on where the last owner stopped. */
 	serial = t->last_serial;
 	memset(t, 0, sizeof(*t));
 	t->last_serial = serial;
