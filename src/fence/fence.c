@@ -15,7 +15,7 @@
  *
  *	  lock
  *	1   error, timestamp       plain stores
- *	2   state = SIGNALED       release: whoever sees it sees 1, and what the thread did before
+ *	2   state = SIGNALED       release: a thread that sees it sees 1, and what was done before
  *	3   for each callback      unlink, running = cb, unlock, call, lock, running = NULL
  *	  unlock
  *	4 futex wake, if state was WAITED

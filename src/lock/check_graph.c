@@ -349,7 +349,7 @@ void smri_graph_fact(unsigned int id, unsigned int fact, const char *what, void 
 		see_fact(id, fact, what, frame);
 }
 
-/* ---- Mistakes that are to be reported anew ---- */
+/* ---- Reporting mistakes again ---- */
 
 /*
  * Returns true if two facts of @c contradict each other. Nothing tells which was seen last, so both

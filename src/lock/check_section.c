@@ -93,8 +93,8 @@ void smr_check_alloc_without(const char *what, const void *lock)
 }
 
 /*
- * Returns true if the thread may be in a section of @flavor. What liburcu says of a QSBR thread that
- * is online proves nothing either way: only the checker knows of those sections.
+ * Returns true if the thread may be in a section of @flavor. What liburcu says of a QSBR thread
+ * that is online proves nothing either way: only the checker knows of those sections.
  */
 static bool may_be_reading(enum mt_rcu_flavor flavor)
 {

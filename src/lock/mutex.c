@@ -3,8 +3,8 @@
  * The mutex of include/samara/lock.h. Its word is
  *
  *   0               free
- *   tid             held by the thread of that id, nobody waits
- *   tid | WAITERS   held, and somebody may be asleep on the word
+ *   tid             held by the thread of that id, no thread waits
+ *   tid | WAITERS   held, and a thread may be asleep on the word
  *
  * A thread that finds the lock held sets WAITERS before going to sleep, so the holder learns of it
  * in the exchange that frees the lock, and wakes one thread. The one woken cannot know whether
