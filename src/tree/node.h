@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a node looks like.
+ * The layout of nodes.
  *
  * The tree is a B+-tree over ranges. A leaf holds up to 45 consecutive ranges, an inner node up to
  * 31 children. Range (child) i of a node begins where range i - 1 ends; only the starts of ranges
- * 1, 2, ... are kept, as the node's *bounds*. Where range 0 begins and the last range ends is known
- * from the parent, and is 0 and ULONG_MAX at the top.
+ * 1, 2, ... are stored, as the node's *bounds*. Where range 0 begins and the last range ends is
+ * known from the parent; at the top these are 0 and ULONG_MAX.
  *
  * All nodes are MT_NODE_SIZE bytes. A pointer to one (an *enode*) is the address of its slots,
- * which begin elsewhere in each kind of node. So a walk knows how to read a node before it has
- * touched it:
+ * which begin at a different offset in each kind of node. So a walk knows how to read a node before
+ * it has touched it:
  *
- *   bits 1:0  10, which sets it apart from an entry at the root (such an entry has other low bits)
+ *   bits 1:0  10, which no entry at the root has, so that the two can be told apart
  *   bit  2    leaf
  *   bits 8:3  where the node's slots begin
  *
@@ -20,41 +20,42 @@
  *         16 56 bounds * 2  40 bounds * 4  30 bounds * 4  30 bounds * 8  24 bounds * 8
  *            45 slots  * 8  41 slots  * 8  31 slots  * 8  31 slots  * 8  25 slots  * 8
  *                                          32 gaps   * 4                 26 gaps   * 4
- *        504 link (8): the memory layer's, once the node is free or retired; of a leaf that the
- *            open transaction has replaced, the transaction's. No reader looks at it
+ *        504 link (8): used by the memory layer once the node is free or retired; in a leaf that
+ *            the open transaction has replaced, by the transaction. No reader looks at it
  *
  * Narrow bounds are 32-bit: the start of range i is base + (bound << shift). shift is an alignment
- * that all starts share relative to base, 12 for pages. Most nodes of a tree share base and shift,
- * too (encode.c), which saves a look-up converting its key at each level.
+ * that all starts share relative to base, 12 for pages. Most nodes of a tree also have the same
+ * base and shift (encode.c), so that a look-up need not convert its key at each level.
  *
- * So are short bounds, but 16-bit, and signed: base is the middle of a block of 2^16 units of
- * 1 << shift keys, aligned to its size, in which all keys of the leaf lie, those of its first and
- * its last range, too, and none of them in the block's last unit. So 16 bits of a key are all that
- * a search needs, wherever base is, and what is stored there later is written so if it is aligned.
- * More of them are kept than the leaf has ranges: with the header they are two cache lines.
+ * Short bounds work the same way, but are 16-bit and signed. base is the middle of a block of 2^16
+ * units of 1 << shift keys, aligned to its own size. All keys of the leaf lie in this block,
+ * including those of its first and its last range, and none in the block's last unit. So a search
+ * needs only 16 bits of a key, wherever base is, and any aligned range stored there later can be
+ * written this way. There are more bounds than the leaf can use: with the header, they fill two
+ * cache lines.
  *
- * What cannot be written in either way (byte-granular ranges spread over more than 2^31) goes into
- * a wide node, whose bounds are the starts themselves with the sign bit flipped, so that signed
- * vector compares order them.
+ * Ranges that fit neither form (byte-granular ones spread over more than 2^31) go into a wide node.
+ * Its bounds are the starts themselves with the sign bit flipped, so that signed vector compares
+ * order them.
  *
- * Unused bounds hold the largest value, above every key, so that a search compares all of them and
+ * Unused bounds hold the largest value, above every key, so that a search compares all bounds and
  * needs no count.
  *
- * What reads nodes beside the library, and so has all this once more: tools/gdb/samara-gdb.py, and
- * of leaves the public header.
+ * Two other places read nodes and repeat this layout: tools/gdb/samara-gdb.py and, for leaves, the
+ * public header.
  *
  * Slots hold entries in leaves, enodes in inner nodes. A gap figure stands for the largest gap
- * below its child (gap.h); the figures of a node's own children are kept, its own is in its parent.
+ * below a child (gap.h). A node stores the figures of its children; its own is in its parent.
  *
  * Invariants:
  *   1. bounds strictly increase; every range is non-empty; neighbouring ranges that are both NULL,
- *      or joined, are pieces of one, and lie in one leaf (run.h);
+ *      or joined, are pieces of one range, and lie in one leaf (run.h);
  *   2. all leaves are at the same depth; a leaf that is not the top has at least SMR_LEAF_MIN
- *      ranges, or fewer where pieces have been put together, and a mark; an inner node that is not
- *      the top has at least SMR_INNER_MIN children, the top inner node at least 2;
- *   3. once a node can be reached from the root only three things in it change that readers look
- *      at: slots, each by a release store; the gap figures, under the lock; and dead, before ranges
- *      of it are joined, and before it is replaced.
+ *      ranges, or fewer if pieces have been put together, and then a mark; an inner node that is
+ *      not the top has at least SMR_INNER_MIN children, the top inner node at least 2;
+ *   3. once a node can be reached from the root, only three things that readers look at change in
+ *      it: slots, each by a release store; the gap figures, under the lock; and dead, which is set
+ *      before ranges of the node are joined and before it is replaced.
  */
 #ifndef SMR_TREE_NODE_H
 #define SMR_TREE_NODE_H
@@ -71,20 +72,19 @@ enum {
 	SMR_ENODE_MASK = MT_NODE_SIZE - 1,
 
 	SMR_SLEAF_CAP = 45,
-	SMR_SLEAF_BOUNDS = 56, /* kept; SMR_SLEAF_CAP - 1 are ever used */
+	SMR_SLEAF_BOUNDS = 56, /* of which at most SMR_SLEAF_CAP - 1 are used */
 	SMR_NLEAF_CAP = 41,
 	SMR_NINNER_CAP = 31,
 	SMR_WLEAF_CAP = 31,
 	SMR_WINNER_CAP = 25,
 	SMR_CAP_MAX = SMR_SLEAF_CAP,
 
-	/* Figures in an inner node, one more than it can have children: unused ones are 0. */
+	/* Gap figures in an inner node: one more than its capacity. Unused ones are 0. */
 	SMR_NINNER_GAPS = 32,
 	SMR_WINNER_GAPS = 26,
 
 	/*
-	 * Fewer than this, and a node shares with a neighbour. At most half of the smallest
-	 * capacity.
+	 * A node with fewer items shares with a neighbour. At most half of the smallest capacity.
 	 */
 	SMR_LEAF_MIN = 14,
 	SMR_INNER_MIN = 11,
@@ -100,7 +100,7 @@ struct smr_node {
 	uint8_t count;
 	uint8_t dead; /* GUARD writes: tree lock; reads: relaxed. enum smr_dead */
 	uint8_t mark; /* GUARD tree lock. enum smr_mark */
-	uint32_t txn; /* GUARD tree lock. The transaction that made it, or 0 */
+	uint32_t txn; /* GUARD tree lock. The transaction that made the node, or 0 */
 	union {
 		int16_t b16[248];
 		int32_t b32[124];
@@ -112,19 +112,19 @@ struct smr_node {
 
 enum smr_dead {
 	SMR_DEAD = 1,   /* replaced: look the key up again */
-	SMR_JOINED = 2, /* a leaf with ranges in joined pieces (run.h), which inlines leave alone */
+	SMR_JOINED = 2, /* a leaf with joined ranges (run.h), which the header's inlines skip */
 };
 
 enum smr_mark {
 	SMR_UNMARKED,
 	/*
-	 * Of leaves: some ranges may be in pieces (run.h), which stays so until they are put
-	 * together; or they were, and fewer than SMR_LEAF_MIN are left.
+	 * Leaves: some ranges may be in pieces (run.h), until they are put together; or pieces have
+	 * been put together, and fewer than SMR_LEAF_MIN ranges are left.
 	 */
 	SMR_PIECES,
-	/* Of inner nodes (txn.c): */
-	SMR_REPLACED, /* the open transaction has another in its place */
-	SMR_TWIN, /* made by a transaction, and like the one it replaced but for what slots hold */
+	/* Inner nodes (txn.c): */
+	SMR_REPLACED, /* the open transaction has another node in its place */
+	SMR_TWIN, /* made by a transaction; differs from the node it replaced only in its slots */
 };
 
 _Static_assert(sizeof(struct smr_node) == MT_NODE_SIZE, "a node is one slab object");
@@ -145,13 +145,13 @@ _Static_assert((SMR_WLEAF & SMR_ENODE_WIDE) != 0 && (SMR_WINNER & SMR_ENODE_WIDE
 		       ((SMR_SLEAF | SMR_NINNER | SMR_NLEAF) & SMR_ENODE_WIDE) == 0,
 	       "one test");
 
-/* How many bytes into a node of the kind its slots begin. */
+/* Returns the offset of the slots in a node of @kind, in bytes. */
 smr_inline size_t smr_kind_slots_at(enum smr_kind kind)
 {
 	return kind & ~7u;
 }
 
-/* A leaf is what the public header has as struct mt_leaf_. */
+/* Leaves match struct mt_leaf_ of the public header. */
 _Static_assert(offsetof(struct smr_node, base) == offsetof(struct mt_leaf_, base) &&
 		       offsetof(struct smr_node, shift) == offsetof(struct mt_leaf_, shift) &&
 		       offsetof(struct smr_node, dead) == offsetof(struct mt_leaf_, dead) &&
@@ -166,7 +166,7 @@ _Static_assert(offsetof(struct smr_node, base) == offsetof(struct mt_leaf_, base
 		       (SMR_WLEAF | SMR_ENODE_TAG) == MT_LEAF_WIDE_,
 	       "as the header's inlines read it");
 
-/* Slots begin where as many bounds end as the kind keeps. */
+/* The slots follow the bounds, of which each kind has a fixed number. */
 _Static_assert((SMR_SLEAF & ~7) == offsetof(struct smr_node, b16[SMR_SLEAF_BOUNDS]) &&
 		       SMR_NINNER == offsetof(struct smr_node, b32[SMR_NINNER_CAP - 1]) &&
 		       (SMR_NLEAF & ~7) == offsetof(struct smr_node, b32[SMR_NLEAF_CAP - 1]) &&
@@ -183,15 +183,15 @@ _Static_assert(SMR_SLEAF < SMR_NINNER && SMR_NINNER < SMR_NLEAF && SMR_NLEAF < S
 		       SMR_WINNER < 256 && SMR_WLEAF - 256 < SMR_SLEAF,
 	       "kinds differ in their lowest byte");
 
-/* Is it of that kind? */
+/* Whether @enode is of @kind. */
 smr_inline bool smr_enode_is(const void *enode, enum smr_kind kind)
 {
 	return (uint8_t)(uintptr_t)enode == (uint8_t)(kind | SMR_ENODE_TAG);
 }
 
 /*
- * Is it a narrow inner node? As most on the way down are; with a compare GCC 12 moves what the walk
- * keeps in vectors to and fro at each of them.
+ * Whether @enode is a narrow inner node, as most on the way down are. It tests bits: with a
+ * compare, GCC 12 moves the walk's vectors back and forth at each node.
  */
 smr_inline bool smr_enode_ninner(const void *enode)
 {
@@ -218,7 +218,7 @@ smr_inline bool smr_kind_narrow(enum smr_kind kind)
 	return !smr_kind_wide(kind) && !smr_kind_short(kind);
 }
 
-/* For people. */
+/* The name of @kind, for dumps. */
 smr_inline const char *smr_kind_name(enum smr_kind kind)
 {
 	return smr_kind_wide(kind) ? "wide" : smr_kind_short(kind) ? "short" : "narrow";
@@ -229,7 +229,7 @@ smr_inline bool smr_enode_leaf(const void *enode)
 	return (uintptr_t)enode & SMR_ENODE_LEAF;
 }
 
-/* Is what the root holds a node? Otherwise it is NULL or the entry of [0..0]. */
+/* Whether @root, the value of the root, is a node. If not, it is NULL or the entry of [0..0]. */
 smr_inline bool smr_is_enode(const void *root)
 {
 	return ((uintptr_t)root & 3) == SMR_ENODE_TAG;
@@ -245,15 +245,15 @@ smr_inline void *smr_enode_make(struct smr_node *node, enum smr_kind kind)
 	return (void *)((uintptr_t)node | SMR_ENODE_TAG | (uintptr_t)kind);
 }
 
-/* The node of an enode of that kind: a constant apart, which costs nothing to take off. */
+/* The node of an enode of @kind: they differ by a constant, which costs nothing to subtract. */
 smr_inline struct smr_node *smr_kind_node(const void *enode, enum smr_kind kind)
 {
 	return (struct smr_node *)((uintptr_t)enode - (uintptr_t)smr_enode_make(NULL, kind));
 }
 
 /*
- * How many ranges fit into a leaf of the kind. Apart from inner nodes, so that compilers see how
- * far a loop over its slots can go.
+ * Returns how many ranges fit into a leaf of @kind. Separate from inner nodes, so that compilers
+ * see the most iterations that a loop over a leaf's slots can make.
  */
 smr_inline unsigned int smr_leaf_cap(enum smr_kind kind)
 {
@@ -269,13 +269,13 @@ smr_inline unsigned int smr_kind_cap(enum smr_kind kind)
 	return smr_kind_wide(kind) ? SMR_WINNER_CAP : SMR_NINNER_CAP;
 }
 
-/* Bounds that a node of the kind keeps, unused ones included. */
+/* Returns how many bounds a node of @kind has, unused ones included. */
 smr_inline unsigned int smr_kind_bounds(enum smr_kind kind)
 {
 	return smr_kind_short(kind) ? SMR_SLEAF_BOUNDS : smr_kind_cap(kind) - 1;
 }
 
-/* A call of @function with the kind of @leaf, which is a constant to it, and the arguments. */
+/* Calls @function with the kind of @leaf, as a constant, and the other arguments. */
 #define SMR_FOR_LEAF(leaf, function, ...)                                   \
 	(smr_enode_is(leaf, SMR_SLEAF)   ? function(SMR_SLEAF, __VA_ARGS__) \
 	 : smr_enode_is(leaf, SMR_NLEAF) ? function(SMR_NLEAF, __VA_ARGS__) \
@@ -286,7 +286,7 @@ smr_inline void **smr_kind_slots(struct smr_node *node, enum smr_kind kind)
 	return (void **)(void *)((char *)node + smr_kind_slots_at(kind));
 }
 
-/* How many bytes into the node its slots end: compilers that know @kind know the number. */
+/* Returns the offset of the end of the slots, in bytes: a constant wherever @kind is one. */
 smr_inline size_t smr_kind_end(enum smr_kind kind)
 {
 	return smr_kind_slots_at(kind) + sizeof(void *) * smr_kind_cap(kind);
@@ -302,11 +302,11 @@ smr_inline uint32_t *smr_gaps(const void *enode)
 {
 	bool wide = (uintptr_t)enode & SMR_ENODE_WIDE;
 
-	/* Behind its slots. */
+	/* They follow the slots. */
 	return (uint32_t *)(void *)(smr_slots(enode) + (wide ? SMR_WINNER_CAP : SMR_NINNER_CAP));
 }
 
-/* How many there are, unused ones included. */
+/* Returns how many gap figures an inner node has, unused ones included. */
 smr_inline unsigned int smr_gaps_kept(const void *enode)
 {
 	return (uintptr_t)enode & SMR_ENODE_WIDE ? SMR_WINNER_GAPS : SMR_NINNER_GAPS;
@@ -318,8 +318,8 @@ smr_inline unsigned int smr_count(const void *enode)
 }
 
 /*
- * May the node be changed in place? In a transaction if that has made it itself; elsewhere if there
- * are no lock-free readers.
+ * Whether the node may be changed in place: in a transaction, if the transaction has made the node;
+ * elsewhere, if there are no lock-free readers.
  */
 smr_inline bool smr_editable(const struct maple_tree *mt, const void *enode)
 {
@@ -328,21 +328,21 @@ smr_inline bool smr_editable(const struct maple_tree *mt, const void *enode)
 	return !(mt->ma_flags & MT_FLAGS_USE_RCU);
 }
 
-/* Has the leaf joined ranges? CONTEXT: HOLDS tree lock. */
+/* Whether the leaf has joined ranges. CONTEXT: HOLDS tree lock. */
 smr_inline bool smr_has_joined(const void *leaf)
 {
 	return smr_node_of(leaf)->dead & SMR_JOINED;
 }
 
-/* The node is being replaced: before what replaces it is published, and ordered by that. */
+/* Marks a node before its replacement is published; that publication orders the mark. */
 smr_inline void smr_mark_dead(struct smr_node *node)
 {
 	smr_store(&node->dead, node->dead | SMR_DEAD, RELAXED);
 }
 
 /*
- * How full an inner node is beyond what it is after a split: the children that are to blame for the
- * next one. See pledge.c.
+ * How many more children an inner node has than right after a split: those that bring the next
+ * split about. See pledge.c.
  */
 #define SMR_CROWD_FROM 17
 
@@ -351,7 +351,7 @@ smr_inline unsigned int smr_crowding(unsigned int children)
 	return children > SMR_CROWD_FROM ? children - SMR_CROWD_FROM : 0;
 }
 
-/* Counts a node that comes (@by 1) or goes (@by -1). */
+/* Counts a node that is added (@by 1) or removed (@by -1). */
 smr_inline void smr_census(struct maple_tree *mt, const void *enode, long by)
 {
 	if (smr_enode_leaf(enode)) {
@@ -362,7 +362,7 @@ smr_inline void smr_census(struct maple_tree *mt, const void *enode, long by)
 	mt->ma_pledge.crowding += (unsigned long)(by * (long)smr_crowding(smr_count(enode)));
 }
 
-/* Bound @i as it is written. */
+/* Returns bound @i as it is stored. */
 smr_inline int64_t smr_kind_bound(const struct smr_node *node, enum smr_kind kind, unsigned long i)
 {
 	if (smr_kind_wide(kind))
@@ -381,13 +381,13 @@ smr_inline void smr_kind_set_bound(struct smr_node *node, enum smr_kind kind, un
 		node->b32[i] = (int32_t)bound;
 }
 
-/* What unused ones hold. */
+/* The value of unused bounds. */
 smr_inline int64_t smr_kind_padding(enum smr_kind kind)
 {
 	return smr_kind_wide(kind) ? INT64_MAX : smr_kind_short(kind) ? INT16_MAX : INT32_MAX;
 }
 
-/* The key that @bound stands for in such a node. */
+/* Returns the key that @bound stands for in @node. */
 smr_inline unsigned long smr_kind_key(const struct smr_node *node, enum smr_kind kind,
 				      int64_t bound)
 {
@@ -396,14 +396,14 @@ smr_inline unsigned long smr_kind_key(const struct smr_node *node, enum smr_kind
 	return node->base + ((unsigned long)bound << node->shift);
 }
 
-/* The start of range or child @i, which must not be 0: that start is the parent's to know. */
+/* Returns the start of range or child @i. @i must not be 0: only the parent knows that start. */
 smr_inline unsigned long smr_kind_start(const struct smr_node *node, enum smr_kind kind,
 					unsigned long i)
 {
 	return smr_kind_key(node, kind, smr_kind_bound(node, kind, i - 1));
 }
 
-/* The bound that @key is written as, which can be. */
+/* Returns the bound that stands for @key, which must be a key that the node can express. */
 smr_inline int64_t smr_kind_bound_of(const struct smr_node *node, enum smr_kind kind,
 				     unsigned long key)
 {
@@ -413,8 +413,8 @@ smr_inline int64_t smr_kind_bound_of(const struct smr_node *node, enum smr_kind 
 }
 
 /*
- * Range @i begins at @key. Of @from, which has the same base and shift, and has had them for
- * longer, these can be read.
+ * Sets the start of range @i to @key. Base and shift are read from @from, which has the same ones
+ * and was written longer ago.
  */
 smr_inline void smr_kind_set_start(struct smr_node *node, const struct smr_node *from,
 				   enum smr_kind kind, unsigned int i, unsigned long key)
@@ -427,7 +427,7 @@ smr_inline unsigned long smr_start(const void *enode, unsigned int i)
 	return smr_kind_start(smr_node_of(enode), smr_enode_kind(enode), i);
 }
 
-/* The same of an inner node. */
+/* smr_start() for inner nodes. */
 smr_inline unsigned long smr_child_start(const void *inner, unsigned int i)
 {
 	const struct smr_node *node = smr_node_of(inner);
@@ -438,9 +438,9 @@ smr_inline unsigned long smr_child_start(const void *inner, unsigned int i)
 }
 
 /*
- * A slot as a lock-free reader sees it.
- * ORDER publish: what the slot leads to was complete before it was stored, and what it replaces was
- * marked. PARTNER write.h, smr_publish(), and dup.c, __mt_dup(). WITHOUT a reader follows an
+ * Reads a slot, as a lock-free reader has to.
+ * ORDER publish: before the slot was stored, what it leads to was complete, and what it replaces
+ * was marked. PARTNER write.h, smr_publish(), and dup.c, __mt_dup(). WITHOUT a reader follows an
  * uninitialised node, or misses the mark.
  */
 smr_inline void *smr_slot_read(void *const *slot)
@@ -448,7 +448,7 @@ smr_inline void *smr_slot_read(void *const *slot)
 	return smr_load(slot, ORDER(publish, acquire));
 }
 
-/* The same of the root. */
+/* smr_slot_read() for the root. */
 smr_inline void *smr_root(const struct maple_tree *mt)
 {
 	return smr_load(&mt->ma_root, ORDER(publish, acquire));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/run.h"
 
-/* Never looked at: of an address in it nobody else can have a pointer. */
+/* Never accessed: no user can have a pointer into it. */
 char smri_joined_room[2 * SMRI_ALIGN];

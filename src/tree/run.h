@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ranges in pieces: neighbouring ranges of a leaf that are one to whoever looks at the tree.
- * So a store can be one slot that changes, which takes no node and no copy, although ranges come or
- * go: their bounds stay.
+ * Ranges in pieces: neighbouring ranges of a leaf that look like one range to users of the tree.
+ * They let a store that adds or removes ranges change just one slot, without a node or a copy: the
+ * bounds stay.
  *
  * A gap may be a *run* of up to SMR_RUN_MAX ranges that hold NULL. An entry erased beside gaps
- * becomes one of them, and storing the same range again is a slot as well. No store of an entry
- * makes a run longer, for it only cuts; an erase that would, makes one range of it. So of four
- * neighbouring ranges one has an entry, and what a leaf holds is bounded as before.
+ * becomes part of such a run, and storing the same range again also changes just one slot. Storing
+ * an entry only shortens runs; an erase that would make a run too long turns it into one range. So
+ * one of any four neighbouring ranges has an entry, and what a leaf holds stays bounded.
  *
- * An entry stored over all of a run, where nothing else may change, goes into the first slot, and
- * into the others a mark, *joined*: what is there goes on from the range before. The mark is in
- * place before the entry, so all keys get it at one moment. It stays for as long as the leaf does,
- * whatever the first slot comes to hold: a reader who has met it may look there at any time later,
- * and finds what its key has had meanwhile. Such a leaf says so (struct smr_node, dead); any other
- * change of it puts the pieces together.
+ * If an entry is stored over a whole run and nothing else may change, it goes into the first slot;
+ * the other slots get a mark, *joined*: this range continues the one before. The marks are in place
+ * before the entry, so that all keys get it at the same moment. A mark stays as long as the leaf,
+ * whatever the first slot comes to hold: a reader that has met the mark may look at the first slot
+ * at any later time, and finds what its key has had meanwhile. Such a leaf is flagged (struct
+ * smr_node, dead); any other change to it puts the pieces together.
  *
- * A cursor has the offset of the last piece. Runs and joined ranges lie in one leaf.
+ * A cursor has the offset of the last piece. The pieces of a range lie in one leaf.
  */
 #ifndef SMR_TREE_RUN_H
 #define SMR_TREE_RUN_H
@@ -26,15 +26,15 @@
 #define SMR_RUN_MAX 3u
 
 /*
- * How many ranges the gaps of @mt may be in. One, where the nodes that it may come to are reckoned
- * by its ranges (pledge.h).
+ * Returns how many pieces a gap of @mt may have: one if the number of nodes that the tree may need
+ * is calculated from its ranges (pledge.h).
  */
 smr_inline unsigned int smr_run_max(const struct maple_tree *mt)
 {
 	return smr_unlikely(mt->ma_pledge.bound) ? 1 : SMR_RUN_MAX;
 }
 
-/* A slot of @leaf comes to hold NULL: with what is beside it, a gap may be in pieces then. */
+/* Called when a slot of @leaf becomes NULL: with its neighbours it may then be a gap in pieces. */
 smr_inline void smr_mark_pieces(struct smr_node *leaf)
 {
 	if (smr_unlikely(leaf->mark == SMR_UNMARKED))
@@ -42,9 +42,9 @@ smr_inline void smr_mark_pieces(struct smr_node *leaf)
 }
 
 /*
- * The mark is an address that is the library's own, so that it is nobody's entry. Its low bits are
- * those of XA_ZERO_ENTRY, the other thing that a look-up does not return as it is: one compare, of
- * 16 bits, says that an entry is neither.
+ * The mark is an address that belongs to the library, so it cannot be a user's entry. Its low bits
+ * are those of XA_ZERO_ENTRY, the only other value that a look-up does not return as it is: one
+ * compare, of 16 bits, shows that an entry is neither.
  */
 #define SMRI_ALIGN 0x10000UL
 
@@ -68,8 +68,8 @@ smr_inline bool smr_is_joined(const void *entry)
 }
 
 /*
- * The entry, or NULL, of the range that *@slot is a piece of. Each slot is read once: what has been
- * found in the first one is an answer, even if that is joined to another now.
+ * Returns the entry, or NULL, of the range that *@slot is a piece of. Each slot is read once: the
+ * value of the first piece is a valid answer, even if that has since been joined to another.
  */
 smr_inline void *smr_slot_value(void *const *slot)
 {
@@ -85,7 +85,7 @@ smr_inline void *smr_value(void *const *slots, unsigned int i)
 	return smr_slot_value(slots + i);
 }
 
-/* The first, and the last, piece of what range @i is one of, gaps in runs left aside. */
+/* Return the first and the last of the joined pieces around range @i; runs do not count. */
 smr_inline unsigned int smr_head(void *const *slots, unsigned int i)
 {
 	while (smr_is_joined(smr_slot_read(slots + i)))
@@ -101,9 +101,9 @@ smr_inline unsigned int smr_tail(void *const *slots, unsigned int i, unsigned in
 }
 
 /*
- * What slot @i holds, and the last piece of that, *@to, at the same moment. Pieces only ever become
- * joined: if there are no more of them after the slot has been read, there were as many when it
- * was. Else it is read again, as often as a gap has pieces at the most.
+ * Returns what slot @i holds, and in *@to the last piece of that range at the same moment. Pieces
+ * only ever become joined: if there are no more of them after the slot has been read, there were as
+ * many when it was read. Otherwise it is read again, at most as often as a gap has pieces.
  */
 smr_inline void *smr_read_range(void *const *slots, unsigned int i, unsigned int end,
 				unsigned int *to)
@@ -117,8 +117,8 @@ smr_inline void *smr_read_range(void *const *slots, unsigned int i, unsigned int
 }
 
 /*
- * Where a run begins that range @i is in, or that ends in front of it. Range @i is the first piece
- * of a range.
+ * Returns where the run begins that contains range @i or ends just before it; @i if there is none.
+ * Range @i must be the first piece of a range.
  */
 smr_inline unsigned int smr_run_from(void *const *slots, unsigned int i)
 {
@@ -136,7 +136,10 @@ smr_inline unsigned int smr_run_from(void *const *slots, unsigned int i)
 	return i;
 }
 
-/* Where a run ends that range @i is in, or that begins behind it. Range @i is the last piece. */
+/*
+ * Returns where the run ends that contains range @i or begins just after it. Range @i must be the
+ * last piece of a range.
+ */
 smr_inline unsigned int smr_run_to(void *const *slots, unsigned int i, unsigned int end)
 {
 	void *entry;
@@ -149,13 +152,13 @@ smr_inline unsigned int smr_run_to(void *const *slots, unsigned int i, unsigned 
 	return i;
 }
 
-/* Are ranges [i..j] a gap, or a part of one? */
+/* Whether ranges [i..j] are a gap, or a part of one. */
 smr_inline bool smr_is_gap(void *const *slots, unsigned int i, unsigned int j)
 {
 	return !slots[i] && smr_run_to(slots, i, j) == j;
 }
 
-/* May ranges [from..to] of a leaf whose last is @end all be NULL? Not if that is all of it. */
+/* Whether ranges [from..to] may all be NULL; not if they are the whole leaf, which ends at @end. */
 smr_inline bool smr_may_run(const struct maple_tree *mt, unsigned int from, unsigned int to,
 			    unsigned int end)
 {

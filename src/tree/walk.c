@@ -7,8 +7,8 @@
 #include "tree/snapshot.h"
 
 /*
- * Does the calling thread read without the lock? Only then does its read section keep dead nodes
- * readable. Of an external lock nothing may be known: then assume the worst.
+ * Whether the calling thread reads without the lock. Only then does its read-side critical section
+ * keep dead nodes readable. An external lock that cannot be asked is assumed to be held.
  */
 static bool reads_locklessly(const struct maple_tree *mt)
 {
@@ -18,9 +18,9 @@ static bool reads_locklessly(const struct maple_tree *mt)
 }
 
 /*
- * A node is marked before it goes, and the number moves on after that. So if none of the nodes is
- * marked once the number has been read, the way is the tree's at that number, and the cursor may
- * have it. (ORDER seq, as in smr_walk().) In a snapshot what is marked stays in its place.
+ * A node is marked before it is replaced, and the change counter moves on after that. So if none of
+ * the nodes is marked once the counter has been read, the path is the tree's at that count, and the
+ * cursor may take it. (ORDER seq, as in smr_walk().) In a snapshot, marked nodes stay in place.
  */
 bool smri_path_renew(struct ma_state *mas)
 {
@@ -66,7 +66,7 @@ SMR_EACH_ISA(DEFINE_DESCEND)
 SMR_DISPATCH(unsigned int, smr_descend,
 	     (void **node, unsigned char *slot, void *top, unsigned long key));
 
-/* The path is at the leaf at depth @d; its first and last key aside. */
+/* Puts the cursor on the leaf at depth @d of its path, but leaves min and max alone. */
 smr_inline void stop(struct ma_state *mas, unsigned int d)
 {
 	mas->depth = (unsigned char)d;
@@ -84,7 +84,7 @@ smr_inline void arrive(struct ma_state *mas, unsigned int d)
 bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 {
 	/*
-	 * ORDER seq: the number is read before the nodes, so that it is never newer than they are.
+	 * ORDER seq: the counter is read before the nodes, so it is never newer than they are.
 	 * PARTNER write.h, smr_advance(). WITHOUT a path through replaced nodes passes for a fresh
 	 * one.
 	 */
@@ -106,8 +106,9 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 }
 
 /*
- * Is the cursor's place as it came there, under the lock? The number says so, but that a user may
- * have put another tree into the cursor, which has been changed as often: no two have the same top.
+ * Whether the tree is unchanged since the cursor came to its place. The caller must hold the tree
+ * lock. The counter alone does not tell: a user may have put another tree into the cursor that has
+ * been changed as often. No two trees have the same top.
  */
 smr_inline bool is_latest(const struct ma_state *mas)
 {
@@ -141,7 +142,7 @@ void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path)
 	smr_cursor_take(mas, path);
 }
 
-/* Does @key surely lie below @inner, at neither end of it? */
+/* Whether @key surely lies below @inner: in neither its first nor its last child. */
 smr_inline bool amid(const void *inner, unsigned long key)
 {
 	return key >= smr_child_start(inner, 1) &&
@@ -149,8 +150,8 @@ smr_inline bool amid(const void *inner, unsigned long key)
 }
 
 /*
- * Brings the cursor to the leaf of @key from its place, which must be fresh, if that is not far:
- * false, and nothing has changed, if it may be.
+ * Brings the cursor to the leaf of @key from its place, which must be fresh, if the leaf is near.
+ * Returns false, and changes nothing, if it may be far.
  */
 static bool walk_near(struct ma_state *mas, unsigned long key)
 {
@@ -166,8 +167,8 @@ static bool walk_near(struct ma_state *mas, unsigned long key)
 }
 
 /*
- * Brings the cursor to the leaf of @key. False: it stands there already, and its offset is what it
- * was.
+ * Brings the cursor to the leaf of @key. Returns false if it stands there already; its offset is
+ * then unchanged.
  */
 smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 {
@@ -177,9 +178,9 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 
 	if (near) {
 		smr_check_cursor(mas);
-		smr_check_place(mas); /* said once is enough */
+		smr_check_place(mas); /* one report is enough */
 	}
-	/* That the leaf is not dead will not do: it may be alive below a parent that is not. */
+	/* It is not enough that the leaf is not dead: its parent may be. */
 	fresh = stands && is_latest(mas);
 	if (fresh && near)
 		return false;
@@ -188,10 +189,13 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 	return true;
 }
 
-/* Most often the range of @key is the cursor's, or close behind it: one of so many. */
+/* Usually the range of @key is the cursor's or close after it: one of this many. */
 #define RANGES_BEHIND 4
 
-/* How many of them begin below @limit, of a leaf of @kind. */
+/*
+ * Returns how many of that many ranges after range @i of a leaf of @kind begin below @limit, or
+ * RANGES_BEHIND if range @i itself does not.
+ */
 smr_inline unsigned int begin_below(const struct smr_node *node, enum smr_kind kind, unsigned int i,
 				    int32_t limit)
 {
@@ -205,8 +209,8 @@ smr_inline unsigned int begin_below(const struct smr_node *node, enum smr_kind k
 }
 
 /*
- * Which of them is it? The processor could not guess either, so bounds are counted. RANGES_BEHIND:
- * none.
+ * Returns how many ranges after the cursor's that of @key is, or RANGES_BEHIND if it is none of
+ * those. Bounds are counted, because the processor could not predict branches on them.
  */
 smr_inline unsigned int count_behind(const struct ma_state *mas, unsigned long key)
 {
@@ -241,8 +245,8 @@ static void enter_leaf(struct ma_state *mas, unsigned int d, void *leaf, bool at
 }
 
 /*
- * The depth of the lowest ancestor that has a child behind (before) the path; false: replaced
- * meanwhile.
+ * Set *@d to the depth of the lowest ancestor that has a child after (before) the path. Return
+ * false if there is none, or, with @check, if an ancestor has been replaced.
  */
 smr_inline bool turn_up(const struct ma_state *mas, unsigned int *d, bool check)
 {
@@ -262,7 +266,7 @@ smr_inline bool turn_down(const struct ma_state *mas, unsigned int *d, bool chec
 	return true;
 }
 
-/* The node beside that at depth @d, or, from 1 on, its children. */
+/* Prefetches the next sibling of the node at depth @d or, from @i 1 on, that sibling's children. */
 void smri_prefetch_beside(const struct ma_state *mas, unsigned int d, unsigned int i)
 {
 	unsigned int beside = d ? mas->slot[d - 1] + 1u : 0;
@@ -295,7 +299,7 @@ static void first_leaf(struct ma_state *mas, unsigned int d)
 
 static void last_leaf(struct ma_state *mas, unsigned int d)
 {
-	unsigned int ahead = SMR_AHEAD; /* the first leaf that has not been asked for yet */
+	unsigned int ahead = SMR_AHEAD; /* the first leaf that has not been prefetched yet */
 	unsigned long max = mas->min - 1;
 	void *child, **slots;
 
@@ -316,8 +320,8 @@ static void last_leaf(struct ma_state *mas, unsigned int d)
 }
 
 /*
- * Is the range that the cursor has been put on an entry's that begins at @from or behind? Then the
- * cursor is put where that begins.
+ * Whether the range that the cursor has been put on has an entry and begins at @from or above. If
+ * so, moves the cursor to its first piece.
  */
 static bool is_new_up(struct ma_state *mas, unsigned long from)
 {
@@ -330,7 +334,7 @@ static bool is_new_up(struct ma_state *mas, unsigned long from)
 	return true;
 }
 
-/* The same of one that ends at @to or in front; the cursor is put where that ends. */
+/* The same for a range that ends at @to or below; moves the cursor to its last piece. */
 static bool is_new_down(struct ma_state *mas, unsigned long to)
 {
 	void *const *slots = smr_slots(mas->node);
@@ -344,10 +348,10 @@ static bool is_new_down(struct ma_state *mas, unsigned long to)
 }
 
 /*
- * Where an ancestor has been replaced, the last (first) key of the leaf is looked up again. What is
- * there now may reach over what was beyond the leaf: if it is new to the cursor, it is what comes
- * next, and else the step is made from there, unless that reaches to the limit. The fresh path is
- * followed without a second look, so a reader does this once at most.
+ * If an ancestor has been replaced, the last (first) key of the leaf is looked up again. The range
+ * that is there now may extend beyond the old leaf: if it is new to the cursor, it is the next one;
+ * otherwise the step is made from there, unless that range reaches the limit. The fresh path is
+ * followed without another check, so a reader does this at most once.
  */
 bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max)
 {

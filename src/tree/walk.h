@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Paths. There are no parent pointers: a cursor keeps the nodes and slots it came down through, the
- * top at depth 0, its leaf at mas->depth. Bounds never change in a node, so a path stays true as
- * long as its nodes are in the tree; smr_path_fresh() tells.
+ * top at depth 0, its leaf at mas->depth. Bounds never change in a node, so a path is valid as long
+ * as its nodes are in the tree; smr_path_fresh() checks that.
  */
 #ifndef SMR_TREE_WALK_H
 #define SMR_TREE_WALK_H
@@ -16,7 +16,7 @@ struct smr_path {
 	unsigned char slot[MT_PATH_MAX];
 };
 
-/* First and last key of the node at depth @d of a path. */
+/* Return the first and the last key of the node at depth @d of a path. */
 smr_inline unsigned long smr_path_min(void *const *node, const unsigned char *slot, unsigned int d)
 {
 	for (; d > 0; d--)
@@ -33,7 +33,7 @@ smr_inline unsigned long smr_path_max(void *const *node, const unsigned char *sl
 	return ULONG_MAX;
 }
 
-/* Both: of most nodes the one above knows them. */
+/* Gets both. For most nodes the parent is enough. */
 smr_inline void smr_path_limits(void *const *node, const unsigned char *slot, unsigned int d,
 				unsigned long *min, unsigned long *max)
 {
@@ -49,7 +49,7 @@ smr_inline void smr_path_limits(void *const *node, const unsigned char *slot, un
 	}
 }
 
-/* First and last key of range @i of a leaf with keys [min..max]. */
+/* Return the first and the last key of range @i of a leaf with keys [min..max]. */
 smr_inline unsigned long smr_leaf_first(const void *leaf, unsigned int i, unsigned long min)
 {
 	return i ? smr_start(leaf, i) : min;
@@ -62,8 +62,8 @@ smr_inline unsigned long smr_leaf_last(const void *leaf, unsigned int i, unsigne
 }
 
 /*
- * Puts the cursor on @leaf, which has @count ranges, and says what the header's inlines want to
- * know of it, and how far they may go: nowhere where the checker wants to see each step.
+ * Puts the cursor on @leaf, which has @count ranges, and sets what the header's inlines read: end,
+ * and reach, how far they may go. That is nowhere if the lock checker has to see each step.
  */
 smr_inline void smr_cursor_on(struct ma_state *mas, void *leaf, unsigned int count)
 {
@@ -83,8 +83,8 @@ smr_inline void smr_cursor_off(struct ma_state *mas)
 }
 
 /*
- * Does the cursor stand in a leaf? Its status decides, which users may assign: its node is an errno
- * after an error, and what it was before they did.
+ * Whether the cursor stands in a leaf. The node alone does not tell: it is an errno after an error,
+ * and stays as it was when a user assigns the status.
  */
 smr_inline bool smr_stands(const struct ma_state *mas)
 {
@@ -95,24 +95,24 @@ smr_inline bool smr_stands(const struct ma_state *mas)
 
 /*
  * Brings the cursor to the leaf and offset of @key: node, path, min, max, offset, end, seq. Leaves
- * index, last and status alone. False when the tree has no nodes; then *@root is what it has
+ * index, last and status alone. Returns false if the tree has no nodes; *@root is then what it has
  * instead. CONTEXT: HOLDS tree lock or read section. ALLOC no. SLEEP no.
  */
 bool smr_walk(struct ma_state *mas, unsigned long key, void **root);
 
 /*
- * The same from wherever the cursor is, which may be nowhere any more: who erases in a loop stands
- * in the leaf. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
+ * smr_walk() that searches only the cursor's leaf if that is still valid and has @key, as when a
+ * caller erases in a loop. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
  */
 bool smr_walk_anew(struct ma_state *mas, unsigned long key, void **root);
 
 /*
- * Brings the cursor to the range of @key, from its place if that is fresh and not far. False: the
- * tree has no nodes. CONTEXT: HOLDS tree lock.
+ * Brings the cursor to the range of @key, from its place if that is fresh and not far. Returns
+ * false if the tree has no nodes. CONTEXT: HOLDS tree lock.
  */
 bool smr_walk_to(struct ma_state *mas, unsigned long key);
 
-/* Fills a path with the way from @top, which is a node, to @key; the leaf's depth. */
+/* Fills a path with the way from @top, which is a node, to @key. Returns the leaf's depth. */
 unsigned int smr_descend(void **node, unsigned char *slot, void *top, unsigned long key);
 
 smr_inline void smr_path_to(struct smr_path *path, void *top, unsigned long key)
@@ -120,12 +120,12 @@ smr_inline void smr_path_to(struct smr_path *path, void *top, unsigned long key)
 	path->depth = smr_descend(path->node, path->slot, top, key);
 }
 
-/* Puts a new cursor where @path, just found, leads. CONTEXT: HOLDS tree lock. */
+/* Puts a new cursor at the end of @path, which has just been found. CONTEXT: HOLDS tree lock. */
 void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path);
-/* The same where min and max are the leaf's already. */
+/* The same if the cursor's min and max are the leaf's already. */
 void smr_cursor_take(struct ma_state *mas, const struct smr_path *path);
 
-/* Where the piece that the cursor stands on begins and ends. */
+/* Return the first and the last key of the piece that the cursor stands on. */
 smr_inline unsigned long smr_piece_first(const struct ma_state *mas)
 {
 	return smr_leaf_first(mas->node, (unsigned int)mas->offset, mas->min);
@@ -137,12 +137,12 @@ smr_inline unsigned long smr_piece_last(const struct ma_state *mas)
 }
 
 /*
- * Moves the cursor from the last (first) range of its leaf to the following (preceding) range,
- * which begins at @max or below (ends at @min or above), as that of the cursor does not reach
- * there. To a reader that may be one that has taken the place of the cursor's, if it is an entry's
- * and begins at @from or behind (ends at @to or in front). False: there is none, or, to a reader,
- * none any more; then the cursor is still on what has the last (first) key of that leaf, or
- * nowhere, if the tree has lost its nodes.
+ * Move the cursor from the last (first) range of its leaf to the following (preceding) range. The
+ * cursor's range must not reach @max (@min), so the other begins at @max or below (ends at @min or
+ * above). For a lock-free reader it may be one that has replaced the cursor's range, if it has an
+ * entry and begins at @from or above (ends at @to or below). Return false if there is none, or, for
+ * a reader, none any more; the cursor is then still on the range with the last (first) key of that
+ * leaf, or in no leaf if the tree has lost its nodes.
  */
 bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max);
 bool smr_range_down(struct ma_state *mas, unsigned long to, unsigned long min);
@@ -152,7 +152,7 @@ smr_inline bool smr_node_dead(const void *enode)
 	return smr_load(&smr_node_of(enode)->dead, RELAXED) & SMR_DEAD;
 }
 
-/* The leaf behind the cursor's, if they have one parent, which has not been replaced; or NULL. */
+/* Returns the leaf after the cursor's, or NULL if it has another parent or theirs was replaced. */
 smr_inline void *smr_leaf_behind(const struct ma_state *mas)
 {
 	unsigned int d = mas->depth, next;
@@ -167,7 +167,7 @@ smr_inline void *smr_leaf_behind(const struct ma_state *mas)
 	return smr_slot_read(smr_slots(inner) + next);
 }
 
-/* Asks for that leaf. */
+/* Prefetches that leaf. */
 smr_inline void smr_prefetch_behind(const struct ma_state *mas)
 {
 	const void *leaf = smr_leaf_behind(mas);
@@ -176,14 +176,14 @@ smr_inline void smr_prefetch_behind(const struct ma_state *mas)
 		smr_prefetch_node(leaf);
 }
 
-/* How many leaves ahead an iteration asks for nodes. */
+/* How many leaves ahead an iteration prefetches nodes. */
 #define SMR_AHEAD 3
 
 void smri_prefetch_beside(const struct ma_state *mas, unsigned int d, unsigned int i);
 
 /*
- * Asks for what an iteration comes to soon: child @i of the inner node at depth @d of the path, or,
- * behind the last, first the node beside that one, then its children.
+ * Prefetches what an iteration will soon reach: child @i of the inner node at depth @d of the path,
+ * or, past the last child, first the inner node's next sibling, then the children of that.
  */
 smr_inline void smr_prefetch_ahead(const struct ma_state *mas, unsigned int d, unsigned int i)
 {
@@ -197,8 +197,8 @@ smr_inline void smr_prefetch_ahead(const struct ma_state *mas, unsigned int d, u
 }
 
 /*
- * Moves the cursor to the first range of @leaf, which smr_leaf_behind() has given. What lies ahead
- * is asked for last: in front of this leaf's lines, it would keep them waiting.
+ * Moves the cursor to the first range of @leaf, which smr_leaf_behind() has returned. Prefetches
+ * last: requested before this leaf's lines, what lies ahead would delay them.
  */
 smr_inline void smr_leaf_enter(struct ma_state *mas, void *leaf, bool amid)
 {
@@ -219,7 +219,7 @@ smr_inline void smr_leaf_enter(struct ma_state *mas, void *leaf, bool amid)
 		smr_prefetch_ahead(mas, d - 1, next + SMR_AHEAD);
 }
 
-/* The cursor is on the range, or gap, that is pieces [from..to] of its leaf. */
+/* Sets offset, index and last for the range, or gap, in pieces [from..to] of the cursor's leaf. */
 smr_inline void smr_stand_on(struct ma_state *mas, unsigned int from, unsigned int to)
 {
 	mas->offset = to;
@@ -244,8 +244,8 @@ smr_inline void *smr_range_here(struct ma_state *mas)
 }
 
 /*
- * Is the cursor's position still one of the tree's? An unchanged sequence number says so, if the
- * leaf is not dead: to a reader the number may come late.
+ * Whether the cursor's position is still part of the tree. An unchanged change counter says so, if
+ * the leaf is not dead: a lock-free reader may see the counter change late.
  */
 smr_inline bool smr_path_fresh(const struct ma_state *mas)
 {
@@ -256,9 +256,9 @@ smr_inline bool smr_path_fresh(const struct ma_state *mas)
 bool smri_path_renew(struct ma_state *mas);
 
 /*
- * The same for a cursor that is to go on from here. Under the lock nothing else may be looked at,
- * for the nodes may be gone. A reader, whose read section keeps them, goes by the marks in them:
- * the number changes with every write anywhere.
+ * The same for a cursor that is to go on from here. Under the lock no more than that may be looked
+ * at, for the nodes may be gone. A lock-free reader, whose read-side critical section keeps them,
+ * goes by the marks in them: the counter changes with every write anywhere.
  */
 smr_inline bool smr_path_hold(struct ma_state *mas)
 {
