@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding a key's range within one node: counting the bounds that are not above it. All bounds are
- * compared, the unused ones too (they pad with the largest value), so there is no branch that
- * depends on data, and look-ups of independent keys overlap. How many do is a matter of how few
- * instructions each takes: the processor looks a few hundred ahead. So what is here is written for
- * each instruction set (base/isa.h): the counting below, and what is built on it in search_isa.h.
- * What is not plain C is in search_simd.h.
+ * Finding a key's range within one node: counting the bounds that are not above the key. All bounds
+ * are compared, including the unused ones (which hold the largest value), so no branch depends on
+ * data, and look-ups of independent keys overlap. How many do depends on how few instructions each
+ * takes: the processor looks a few hundred ahead. So there is a version of this code for each
+ * instruction set (base/isa.h): of the counting below, and of what search_isa.h builds on it. What
+ * is not plain C is in search_simd.h.
  *
- * No vector of a narrow node's bounds is read across the end of a cache line: that is two reads, of
- * which a processor looks ahead over a limited number, and where both lines miss it asks for the
- * second one late (docs/performance.md).
+ * No vector of a narrow node's bounds is read across the end of a cache line: that would be two
+ * reads, of which a processor can look ahead over a limited number, and if both lines miss, it
+ * requests the second one late (docs/performance.md).
  */
 #ifndef SMR_TREE_SEARCH_H
 #define SMR_TREE_SEARCH_H
@@ -22,8 +22,8 @@
 /* ---- Counting, in plain C ---- */
 
 /*
- * How many of @n bounds are below @limit. Four at a time, for compilers that make vectors of whole
- * multiples only.
+ * Returns how many of @n bounds are below @limit. Whole multiples of four come first, because some
+ * compilers vectorise nothing else.
  */
 smr_inline unsigned int smri_below(const int32_t *bound, unsigned int n, int32_t limit)
 {
@@ -37,7 +37,7 @@ smr_inline unsigned int smri_below(const int32_t *bound, unsigned int n, int32_t
 	return (unsigned int)below;
 }
 
-/* How many of @n bounds are not above @key. */
+/* Returns how many of @n bounds are not above @key. */
 smr_inline unsigned int smri_upto(const int64_t *bound, unsigned int n, int64_t key)
 {
 	int64_t upto = 0;
@@ -47,7 +47,7 @@ smr_inline unsigned int smri_upto(const int64_t *bound, unsigned int n, int64_t 
 	return (unsigned int)upto;
 }
 
-/* A limit in the form that compares take it in. */
+/* A limit in the form that compares take. */
 typedef int32_t smri_limits_any;
 
 smr_inline int32_t smri_limits_of_any(int32_t limit)
@@ -56,15 +56,15 @@ smr_inline int32_t smri_limits_of_any(int32_t limit)
 }
 
 /*
- * Said where they are made anew: has the compiler make them in the register where they stay. It
- * moves them at each node else, or where this is said at each.
+ * Called where the limits are recomputed: has the compiler compute them in the register where they
+ * stay. Without this, or with it at each node, the compiler moves them at each node.
  */
 smr_inline void smri_limits_keep_any(int32_t *limits)
 {
 	(void)limits;
 }
 
-/* What is read of a narrow node to begin with. Here: nothing yet. */
+/* What a search reads of a narrow node first. Here: nothing yet. */
 typedef const struct smr_node *smri_head_any;
 
 smr_inline const struct smr_node *smri_head_of_any(const struct smr_node *node)
@@ -72,10 +72,10 @@ smr_inline const struct smr_node *smri_head_of_any(const struct smr_node *node)
 	return node;
 }
 
-/* How a narrow node measures its bounds, with its shift: here its base. */
+/* With the shift, how a narrow node measures its bounds. Here: its base. */
 typedef unsigned long smri_measure_any;
 
-/* No node's, with a shift that none has. */
+/* A measure that, with a shift that no node has, is no node's. */
 smr_inline unsigned long smri_measure_none_any(void)
 {
 	return 0;
@@ -106,12 +106,12 @@ smr_inline unsigned int smri_below_leaf_any(const struct smr_node *node,
 	return smri_below(node->b32, SMR_NLEAF_CAP - 1, limit);
 }
 
-/* Bounds on the first two lines of a narrow node. */
+/* How many bounds are on the first two lines of a narrow node. */
 #define SMRI_NEAR_BOUNDS 28
 
 _Static_assert(offsetof(struct smr_node, b32[SMRI_NEAR_BOUNDS]) == 2 * SMR_CACHE_LINE, "two lines");
 
-/* How many of those are below the limits. */
+/* Returns how many of those are below the limits. */
 smr_inline unsigned int smri_below_near_any(const struct smr_node *node,
 					    const struct smr_node *head, int32_t limit)
 {
@@ -119,12 +119,12 @@ smr_inline unsigned int smri_below_near_any(const struct smr_node *node,
 	return smri_below(node->b32, SMRI_NEAR_BOUNDS, limit);
 }
 
-/* The bounds on a narrow node's first line. */
+/* How many bounds are on the first line of a narrow node. */
 #define SMRI_FEW_BOUNDS 12
 
 _Static_assert(offsetof(struct smr_node, b32[SMRI_FEW_BOUNDS]) == SMR_CACHE_LINE, "a line");
 
-/* How many of those are below the limits. */
+/* Returns how many of those are below the limits. */
 smr_inline unsigned int smri_below_few_any(const struct smr_node *node, const struct smr_node *head,
 					   int32_t limit)
 {
@@ -132,7 +132,7 @@ smr_inline unsigned int smri_below_few_any(const struct smr_node *node, const st
 	return smri_below(node->b32, SMRI_FEW_BOUNDS, limit);
 }
 
-/* How many bounds of a short leaf are below the limit. */
+/* Returns how many bounds of a short leaf are below the limit. */
 smr_inline unsigned int smri_below_short_any(const struct smr_node *node, int16_t limit)
 {
 	int below = 0;
@@ -153,8 +153,8 @@ smr_inline unsigned int smri_upto_leaf_any(const int64_t *bound, int64_t key)
 }
 
 /*
- * For gap.c: a bit for each gap figure of @figure or more; those behind the node's count mean
- * nothing.
+ * For gap.c: returns a bit for each gap figure that is @figure or more. Bits past the node's count
+ * mean nothing.
  */
 smr_inline uint32_t smri_gaps_from_any(const uint32_t *gap, enum smr_kind kind, uint32_t figure)
 {
@@ -166,8 +166,9 @@ smr_inline uint32_t smri_gaps_from_any(const uint32_t *gap, enum smr_kind kind, 
 }
 
 /*
- * For gap.c: a bit for each range of a narrow leaf that is, with the @more behind it, @units long
- * or longer. That of its first means nothing, nor do those of which the last range is one.
+ * For gap.c: returns a bit for each range of a narrow leaf that is, together with the @more after
+ * it, @units long or longer. The first range's bit means nothing, nor do those of ranges that are,
+ * or reach as far as, the last one.
  */
 smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units, unsigned int more)
 {
@@ -178,7 +179,7 @@ smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units, u
 	return bits;
 }
 
-/* The same of a short leaf. */
+/* The same for a short leaf. */
 smr_inline uint64_t smri_lengths_from_short_any(const int16_t *bound, uint16_t units,
 						unsigned int more)
 {
@@ -189,7 +190,7 @@ smr_inline uint64_t smri_lengths_from_short_any(const int16_t *bound, uint16_t u
 	return bits;
 }
 
-/* A bit for each slot of a leaf that holds NULL; those behind its count mean nothing. */
+/* Returns a bit for each slot of a leaf that holds NULL. Bits past its count mean nothing. */
 smr_inline uint64_t smri_nulls_any(void *const *slots, enum smr_kind kind)
 {
 	uint64_t bits = 0;
@@ -200,8 +201,8 @@ smr_inline uint64_t smri_nulls_any(void *const *slots, enum smr_kind kind)
 }
 
 /*
- * For gap.c: the longest of those ranges of a narrow leaf that have a bit, with the @more behind
- * each, the leaf's first and last left out; in units.
+ * For gap.c: returns the length, in units, of the longest range of a narrow leaf that has a bit in
+ * @ranges, each together with the @more after it. The leaf's first and last range are left out.
  */
 smr_inline uint32_t smri_longest_any(const int32_t *bound, uint64_t ranges, unsigned int more)
 {
@@ -214,7 +215,7 @@ smr_inline uint32_t smri_longest_any(const int32_t *bound, uint64_t ranges, unsi
 	return (uint32_t)longest;
 }
 
-/* The same of a short leaf. */
+/* The same for a short leaf. */
 smr_inline uint32_t smri_longest_short_any(const int16_t *bound, uint64_t ranges, unsigned int more)
 {
 	uint16_t longest = 0, length;
@@ -226,7 +227,7 @@ smr_inline uint32_t smri_longest_short_any(const int16_t *bound, uint64_t ranges
 	return longest;
 }
 
-/* The same of a wide leaf: a length. */
+/* The same for a wide leaf, but the length is in keys. */
 smr_inline unsigned long smri_longest_wide_any(const int64_t *bound, uint64_t ranges,
 					       unsigned int more)
 {
@@ -244,8 +245,8 @@ smr_inline unsigned long smri_longest_wide_any(const int64_t *bound, uint64_t ra
 /* ---- What is built on it ---- */
 
 /*
- * A key of a short leaf as a bound of it, plus one. Of the base, half a block above a multiple of a
- * block, 16 bits are always the same.
+ * Returns a key of a short leaf as a bound of that leaf, plus one. The base is half a block above a
+ * multiple of a block, so the 16 bits of it that matter are always the same.
  */
 smr_inline int16_t smri_short_limit(unsigned int shift, unsigned long key)
 {
@@ -253,8 +254,8 @@ smr_inline int16_t smri_short_limit(unsigned int shift, unsigned long key)
 }
 
 /*
- * The key as a bound of a narrow node, plus one; 0 when it lies below them all, never above the
- * padding.
+ * Returns the key as a bound of a narrow node, plus one; 0 if it lies below all of them, and never
+ * more than the padding.
  */
 smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 {
@@ -268,8 +269,8 @@ smr_inline int32_t smri_limit(const struct smr_node *node, unsigned long key)
 }
 
 /*
- * The same of many. Most often none lies so far from the base, on either side, that its limit has
- * to be cut, which is sooner seen of all than of each.
+ * The same for @n keys. Usually none lies so far from the base, on either side, that its limit has
+ * to be clamped, and that is faster to check for all keys at once.
  */
 smr_inline void smri_limit_each(const struct smr_node *node, const unsigned long *key,
 				int32_t *limit, unsigned int n)
@@ -282,22 +283,21 @@ smr_inline void smri_limit_each(const struct smr_node *node, const unsigned long
 		all |= units | (units + 1); /* the last key's limit may wrap to 0 */
 		limit[i] = (int32_t)(units + 1);
 	}
-	/* What lies below the base comes out as far above, but of a high base or a large shift. */
+	/* Keys below the base come out as far above it, unless it is high or the shift large. */
 	if (smr_unlikely(all > INT32_MAX || base >> 63 || shift > 31))
 		for (unsigned int i = 0; i < n; i++)
 			limit[i] = smri_limit(node, key[i]);
 }
 
-/* The keys that are compared at once, and the least that it is worth while for. */
+/* How many keys are compared at once, and the fewest for which that is worthwhile. */
 #define SMRI_EACH 16
 
 /* Bytes in a vector. */
 #define SMRI_VECTOR_any 16
 
 /*
- * Asks for the lines of @node that its slots are on. Those of the bounds are asked for by the
- * compares themselves, which wait for nothing but the node's address; so bounds and slot arrive
- * together.
+ * Prefetches the lines of @node that its slots are on. The compares themselves fetch those of the
+ * bounds, waiting for nothing but the node's address; so bounds and slot arrive together.
  */
 smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 {
@@ -312,8 +312,8 @@ smr_inline void smri_prefetch_slots(struct smr_node *node, enum smr_kind kind)
 }
 
 /*
- * Asks for the lines that a search of the node begins with; of a narrow one, most often all that it
- * needs.
+ * Prefetches the lines that a search of the node begins with; for a narrow node, these are usually
+ * all that it needs.
  */
 smr_inline void smr_prefetch_bounds(const void *enode)
 {
@@ -335,7 +335,7 @@ smr_inline void smr_prefetch_node(const void *enode)
 		smr_prefetch(node + line);
 }
 
-/* What the normal API returns of what that slot of a leaf holds. */
+/* Returns what the normal API returns for the value of a leaf's slot. */
 smr_inline void *smr_visible(void *const *slot)
 {
 	void *entry = smr_slot_read(slot);
@@ -354,7 +354,7 @@ smr_inline void *smr_visible(void *const *slot)
 #undef SMR_ISA
 #undef SMR_ISA_TARGET
 
-/* For callers that search once in a while. */
+/* For callers that search rarely. */
 smr_inline unsigned int smr_search_leaf(const void *enode, unsigned long key)
 {
 	return smr_search_leaf_any(enode, key);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting bounds with AVX2, for search_simd.h. Compares yield lanes of ones; of narrow and short
- * bounds they are packed to bytes and gathered into a word of bits to count, of wide ones they are
- * summed. The order that packing leaves the lanes in is of no account to a count.
+ * Counting bounds with AVX2, for search_simd.h. Compares yield lanes of ones. For narrow and short
+ * bounds, these are packed to bytes and gathered into a word of bits to count; for wide ones, they
+ * are summed. The order in which packing leaves the lanes does not matter to a count.
  */
 #ifndef SMR_TREE_SEARCH_AVX2_H
 #define SMR_TREE_SEARCH_AVX2_H
@@ -26,7 +26,7 @@ SMR_TARGET_avx2 smr_inline void smri_limits_keep_avx2(__m256i *limits)
 	__asm__("" : "+x"(*limits));
 }
 
-/* Headers are compared as in plain C: by a vector it takes more instructions. */
+/* Headers are compared as in plain C: with a vector it would take more instructions. */
 typedef smri_head_any smri_head_avx2;
 
 SMR_TARGET_avx2 smr_inline smri_head_avx2 smri_head_of_avx2(const struct smr_node *node)
@@ -78,8 +78,8 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_bits(__m256i a, __m256i b, __m256i 
 }
 
 /*
- * The bounds on the first two lines and, so that no vector crosses a cache line, four others in the
- * header's place in front of them.
+ * Counts the bounds on the first two lines and @four others, in place of the header in front of
+ * them, so that no vector crosses a cache line.
  */
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_with(const struct smr_node *node, __m128i four,
 							__m256i all)
@@ -168,7 +168,8 @@ SMR_TARGET_avx2 smr_inline __m256i smri_gt64(const int64_t *bound, __m256i key)
 }
 
 /*
- * The sum of @n whole vectors of compares and @sum: lanes of minus the number of bounds above @key.
+ * Returns how many bounds in @n whole vectors are above @key, plus what @sum has counted before.
+ * Lanes of @sum hold the negated count.
  */
 SMR_TARGET_avx2 smr_inline unsigned int smri_sum64(const int64_t *bound, unsigned int n,
 						   __m256i key, __m256i sum)
@@ -209,7 +210,7 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_bits_gt32(const void *at, __m256i than)
 	return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(larger));
 }
 
-/* The last bit of a narrow node's is of what lies behind its figures, for the caller to drop. */
+/* A narrow node's last bit is of what lies past its children's figures; the caller drops it. */
 SMR_TARGET_avx2 smr_inline uint32_t smri_gaps_from_avx2(const uint32_t *gap, enum smr_kind kind,
 							uint32_t figure)
 {
@@ -223,7 +224,7 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_gaps_from_avx2(const uint32_t *gap, enu
 	return bits | smri_bits_gt32(gap + 24, than) << 24;
 }
 
-/* Reads as far as @more bounds beyond the last, for bits that mean nothing. */
+/* Reads as far as @more + 1 bounds beyond the last, for bits that mean nothing. */
 SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_from_avx2(const int32_t *bound, int32_t units,
 							   unsigned int more)
 {
@@ -241,7 +242,7 @@ SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_from_avx2(const int32_t *bound,
 	return bits << 1;
 }
 
-/* The lengths of sixteen ranges of a short leaf from @k on, with the @more behind each. */
+/* The lengths of sixteen ranges of a short leaf from @k on, each with the @more after it. */
 SMR_TARGET_avx2 smr_inline __m256i smri_short_lengths(const int16_t *bound, unsigned int k,
 						      unsigned int more)
 {
@@ -249,7 +250,7 @@ SMR_TARGET_avx2 smr_inline __m256i smri_short_lengths(const int16_t *bound, unsi
 				_mm256_loadu_si256((const __m256i_u *)(bound + k - 1)));
 }
 
-/* Lanes of ones where lanes, without a sign, are as large. */
+/* Lanes of ones where the lanes of @a, unsigned, are at least those of @least. */
 SMR_TARGET_avx2 smr_inline __m256i smri_ge16(__m256i a, __m256i least)
 {
 	return _mm256_cmpeq_epi16(_mm256_max_epu16(a, least), a);
@@ -300,7 +301,7 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_largest32(__m256i v)
 	return (uint32_t)_mm_cvtsi128_si32(half);
 }
 
-/* Bit 0 and the one of the last range that there can be do not count. */
+/* Ignores bit 0 and that of the last range that a leaf can have. */
 SMR_TARGET_avx2 smr_inline uint32_t smri_longest_avx2(const int32_t *bound, uint64_t ranges,
 						      unsigned int more)
 {
@@ -327,7 +328,7 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_largest16(__m256i v)
 	__m128i half = _mm_max_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 	__m128i ones = _mm_set1_epi16(-1);
 
-	/* There is an instruction for the smallest. */
+	/* There is an instruction for the smallest only. */
 	half = _mm_xor_si128(_mm_minpos_epu16(_mm_xor_si128(half, ones)), ones);
 	return (uint16_t)_mm_cvtsi128_si32(half);
 }
@@ -350,7 +351,7 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_longest_short_avx2(const int16_t *bound
 	return smri_largest16(longest);
 }
 
-/* The larger of lanes that are unsigned but for the sign bit, which is the other one. */
+/* The larger of lanes that are unsigned, but with the sign bit flipped. */
 SMR_TARGET_avx2 smr_inline __m256i smri_larger64(__m256i a, __m256i b)
 {
 	return _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi64(b, a));
@@ -363,7 +364,7 @@ SMR_TARGET_avx2 smr_inline unsigned long smri_largest64(__m256i v)
 	return (unsigned long)_mm_cvtsi128_si64(_mm256_castsi256_si128(v)) ^ SMR_WIDE_SIGN;
 }
 
-/* The lengths of those of ranges @k to @k + 3 of a wide leaf that have a bit, as above. */
+/* The lengths of ranges @k to @k + 3 of a wide leaf, as above; 0 for those without a bit. */
 SMR_TARGET_avx2 smr_inline __m256i smri_wide_lengths(const int64_t *bound, unsigned int k,
 						     uint64_t ranges, unsigned int more)
 {
@@ -375,7 +376,7 @@ SMR_TARGET_avx2 smr_inline __m256i smri_wide_lengths(const int64_t *bound, unsig
 	return _mm256_and_si256(_mm256_sub_epi64(to, from), _mm256_cmpeq_epi64(in, bit));
 }
 
-/* Seven vectors, and one that has three of the seventh's, for the last range there can be. */
+/* Seven vectors, and one that shares three ranges with the seventh, for the last that counts. */
 SMR_TARGET_avx2 smr_inline unsigned long smri_longest_wide_avx2(const int64_t *bound,
 								uint64_t ranges, unsigned int more)
 {

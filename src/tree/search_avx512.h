@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Counting bounds with AVX-512, for search_simd.h: a line of a node at a time. How many look-ups
- * overlap is a matter of instructions, and on a Zen 4 of loads and of moves from ordinary registers
- * into masks (docs/performance.md). So the header comes with the bounds beside it, and what is no
- * bound is dropped from the word that is counted, not left out by a mask, which is such a move.
+ * overlap depends on the number of instructions and, on Zen 4, of loads and of moves from ordinary
+ * registers into masks (docs/performance.md). So the header is loaded with the bounds beside it,
+ * and what is not a bound is dropped from the word that is counted, not left out by a mask, which
+ * would be such a move.
  */
 #ifndef SMR_TREE_SEARCH_AVX512_H
 #define SMR_TREE_SEARCH_AVX512_H
@@ -29,7 +30,7 @@ SMR_TARGET_avx512 smr_inline __m512i smri_line(const struct smr_node *node, unsi
 	return _mm512_load_si512((const char *)node + SMR_CACHE_LINE * line);
 }
 
-/* The first line: the header and twelve bounds. Clang would read parts of it again. */
+/* The first line: the header and twelve bounds. The asm keeps Clang from rereading parts of it. */
 typedef __m512i smri_head_avx512;
 
 SMR_TARGET_avx512 smr_inline __m512i smri_head_of_avx512(const struct smr_node *node)
@@ -41,9 +42,9 @@ SMR_TARGET_avx512 smr_inline __m512i smri_head_of_avx512(const struct smr_node *
 }
 
 /*
- * Base and shift are a header's first nine bytes, and constant; the others are anything. One of
- * them a writer may be about to store: a vector's load gets the byte as it was or as it is, like
- * any other, and it is left out.
+ * Base and shift are the first nine bytes of a header, and constant; the others can be anything. A
+ * writer may be storing one of these: a vector's load, like any other, gets the old byte or the new
+ * one, and the compare leaves it out.
  */
 typedef __m128i smri_measure_avx512;
 
@@ -65,11 +66,11 @@ SMR_TARGET_avx512 smr_inline bool smri_measured_avx512(__m128i as, unsigned int 
 			       offsetof(struct smr_node, shift) == 8 &&
 			       offsetof(struct smr_node, b32) == 16,
 		       "where they are");
-	(void)shift; /* one of the nine */
+	(void)shift; /* one of the nine bytes */
 	return !(_mm_cmpneq_epi8_mask(as, _mm512_castsi512_si128(head)) & those);
 }
 
-/* One bit for each lane of the first two lines, or of what stands for them. */
+/* One bit for each lane of the first two lines, or of what stands in for them. */
 SMR_TARGET_avx512 smr_inline unsigned int smri_below_lines(__m512i first, __m512i second,
 							   __m512i all)
 {
@@ -96,9 +97,9 @@ SMR_TARGET_avx512 smr_inline unsigned int smri_below_near_avx512(const struct sm
 }
 
 /*
- * The first line, with what the third one begins with in the place of its header. Of an inner node
- * the last two of these lanes are a slot, which a writer may be about to store: they are left out,
- * like the header's.
+ * The first line, with the first lanes of the third one in place of the header. In an inner node,
+ * the last two of these are a slot, which a writer may be storing: they are left out, like the
+ * header's.
  */
 SMR_TARGET_avx512 smr_inline __m512i smri_ends(const struct smr_node *node, __m512i head)
 {
@@ -142,14 +143,14 @@ SMR_TARGET_avx512 smr_inline unsigned int smri_below_short_avx512(const struct s
 	return (unsigned int)__builtin_popcountl(bits >> 8);
 }
 
-/* A line's eight words: one bit for each that is not above the keys. */
+/* One bit for each of a line's eight words that is not above the keys. */
 SMR_TARGET_avx512 smr_inline __mmask8 smri_upto_line(const char *node, unsigned int line,
 						     __m512i keys)
 {
 	return _mm512_cmple_epi64_mask(_mm512_load_si512(node + SMR_CACHE_LINE * line), keys);
 }
 
-/* Of lines 0 to 3 of a wide node; the first two bits are the header's. */
+/* The same for lines 0 to 3 of a wide node; the first two bits are the header's. */
 SMR_TARGET_avx512 smr_inline __mmask32 smri_upto_lines(const int64_t *bound, int64_t key)
 {
 	const char *node = (const char *)bound - offsetof(struct smr_node, b64);
@@ -191,7 +192,7 @@ SMR_TARGET_avx512 smr_inline uint32_t smri_gaps_from_avx512(const uint32_t *gap,
 		low);
 }
 
-/* The lengths of sixteen ranges from @k on, with the @more behind each. */
+/* The lengths of sixteen ranges from @k on, each with the @more after it. */
 SMR_TARGET_avx512 smr_inline __m512i smri_lengths16(const int32_t *bound, unsigned int k,
 						    unsigned int more)
 {
@@ -211,7 +212,7 @@ SMR_TARGET_avx512 smr_inline uint64_t smri_lengths_from_avx512(const int32_t *bo
 	return (_mm512_kunpackw(b, a) | (uint64_t)c << 32) << 1;
 }
 
-/* The lengths of 32 ranges of a short leaf from @k on, with the @more behind each. */
+/* The lengths of 32 ranges of a short leaf from @k on, each with the @more after it. */
 SMR_TARGET_avx512 smr_inline __m512i smri_lengths32(const int16_t *bound, unsigned int k,
 						    unsigned int more)
 {
@@ -238,7 +239,7 @@ SMR_TARGET_avx512 smr_inline __mmask8 smri_null_line(const void *node, unsigned 
 	return _mm512_testn_epi64_mask(words, words);
 }
 
-/* Slots begin with a short leaf's third line, on a narrow one's, on the fifth of a wide one. */
+/* Slots begin with a short leaf's third line, within a narrow one's, with a wide one's fifth. */
 SMR_TARGET_avx512 smr_inline uint64_t smri_nulls_avx512(void *const *slots, enum smr_kind kind)
 {
 	const char *node = (const char *)slots - smr_kind_slots_at(kind);
@@ -286,8 +287,8 @@ SMR_TARGET_avx512 smr_inline uint32_t smri_longest_short_avx512(const int16_t *b
 }
 
 /*
- * The lengths of eight ranges of a wide leaf from @k on, with the @more behind each, those left out
- * that have no bit.
+ * The lengths of eight ranges of a wide leaf from @k on, each with the @more after it; 0 for those
+ * without a bit.
  */
 SMR_TARGET_avx512 smr_inline __m512i smri_lengths8(const int64_t *bound, unsigned int k,
 						   uint64_t ranges, unsigned int more)

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Searching nodes and the tree: search.h and search_simd.h include this once for each instruction
- * set, with SMR_ISA() for the names and SMR_ISA_TARGET for the functions. So it has no guard.
+ * set, with SMR_ISA() for the names and SMR_ISA_TARGET for the functions. So it has no include
+ * guard.
  */
 
 /*
- * A key on its way down. As a rule the nodes it passes measure their bounds alike (encode.c sees to
- * it), and the limit made for one serves the next. The test for it is foreseen, so that the next
- * node's bounds are compared without waiting for its header, and with a third of the instructions.
+ * A key on its way down. The nodes that it passes usually measure their bounds alike (encode.c sees
+ * to it), so the limit computed for one serves the next. The test for that is predicted, so the
+ * next node's bounds are compared without waiting for its header, with a third of the instructions.
  */
 struct SMR_ISA(smr_aim) {
 	unsigned long key;
 	SMR_ISA(smri_measure) measure;
 	SMR_ISA(smri_limits) limits;
-	unsigned int shift; /* of that measure: short leaves have it, too, but another base */
+	unsigned int shift; /* of that measure; short leaves share it, but not the base */
 };
 
 SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aim_at)(struct SMR_ISA(smr_aim) * aim, unsigned long key)
@@ -37,9 +38,9 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * ai
 }
 
 /*
- * For keys that go down side by side, each in a node of the same depth, of which @enode, an inner
- * one, is the first. As a rule all of them measure alike, and those above did. So where this one
- * does not measure as @aim has it, the keys' limits are made anew, all at once.
+ * For keys that go down side by side, each in a node at the same depth. @enode, an inner node, is
+ * the first of these. Usually all of them, and those above, measure alike. So if this one does not
+ * measure as @aim has it, the limits of all keys are recomputed at once.
  */
 SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aims_measure)(struct SMR_ISA(smr_aim) * aim,
 							 int32_t *limit, const void *enode,
@@ -55,7 +56,7 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aims_measure)(struct SMR_ISA(smr_aim)
 	smri_limit_each(node, key, limit, n);
 }
 
-/* One of them, @aim being of all. */
+/* Returns the aim of one of them; @aim is that of all. */
 SMR_ISA_TARGET smr_inline struct SMR_ISA(smr_aim)
 	SMR_ISA(smr_aim_one)(struct SMR_ISA(smr_aim) aim, unsigned long key, int32_t limit)
 {
@@ -65,10 +66,10 @@ SMR_ISA_TARGET smr_inline struct SMR_ISA(smr_aim)
 }
 
 /*
- * How many bounds of one narrow node are below each of @n limits, SMRI_EACH or more; the last so
- * many may overlap those before. Vectors are of limits here, and as wide as the machine has them:
- * of wider ones GCC 12 compares lane by lane, and of loops over bounds and limits compilers make
- * others, or keep the counts in memory.
+ * Counts the bounds of one narrow node that are below each of @n limits. There must be at least
+ * SMRI_EACH limits; the last SMRI_EACH may overlap those before. The vectors hold limits here, and
+ * are as wide as the machine's: GCC 12 compares wider ones lane by lane. Given plain loops over
+ * bounds and limits, compilers make other vectors, or keep the counts in memory.
  */
 SMR_ISA_TARGET smr_inline void SMR_ISA(smri_below_each)(const struct smr_node *node,
 							const int32_t *limit, int32_t *below,
@@ -93,9 +94,9 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_below_each)(const struct smr_node *n
 
 /* ---- The slot of a key's range in one node, by kind ---- */
 /*
- * @alone: no other look-up fills the time until the node is here, so all its lines are asked for at
- * once. Beside others, where what is waited for is how many lines can come at a time, the third one
- * is left alone as long as the key is in front of it: it is so in most nodes.
+ * @alone: no other look-up fills the time until the node arrives, so all its lines are requested at
+ * once. Beside other look-ups, the bottleneck is how many lines can arrive at a time, so the third
+ * one is not touched if the key lies before it, as it does in most nodes.
  */
 
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_leaf)(struct SMR_ISA(smr_aim) * aim,
@@ -126,22 +127,22 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_inner)(struct SMR_ISA
 		       : SMR_ISA(smri_below_inner)(node, head, aim->limits);
 }
 
-/* As a rule its shift is that of the nodes above: what is made of the key need not wait for it. */
+/* The shift is usually that of the nodes above, so the limit need not wait for the leaf's. */
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_short_leaf)(struct SMR_ISA(smr_aim) * aim,
 								const struct smr_node *node)
 {
 	unsigned int foreseen = aim->shift;
 
-	/* What compilers find equal they take for each other, and so would wait for the leaf's. */
+	/* Compilers substitute equal values for each other, and so would wait for the leaf's. */
 	__asm__("" : "+r"(foreseen));
 	if (smr_unlikely(node->shift != foreseen)) {
 		aim->shift = node->shift;
-		__asm__ volatile("" : "+r"(aim->shift)); /* a branch, no choice of two values */
+		__asm__ volatile("" : "+r"(aim->shift)); /* a branch, not a conditional move */
 	}
 	return SMR_ISA(smri_below_short)(node, smri_short_limit(aim->shift, aim->key));
 }
 
-/* A range that starts at ULONG_MAX has the padding's value: count decides. */
+/* A range that starts at ULONG_MAX has the padding as its bound: the count decides. */
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_leaf)(const struct SMR_ISA(smr_aim) * aim,
 							       const struct smr_node *node)
 {
@@ -162,11 +163,11 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_inner)(const struct SMR
 
 /* ---- One step down, and all the way ---- */
 /*
- * Each kind has an arm of its own, so that where its slots are is a constant. A tree's kinds hardly
- * vary from path to path, and branches on them are foreseen.
+ * Each kind has a branch of its own, so that the offset of its slots is a constant. A tree's kinds
+ * hardly vary from path to path, so branches on them are predicted.
  */
 
-/* Where an inner node keeps the way to the key: slot *@i. */
+/* Returns the address of an inner node's slot that leads to the key: slot *@i. */
 SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_narrow_child)(struct SMR_ISA(smr_aim) * aim,
 							    const void *enode, bool alone,
 							    unsigned int *i)
@@ -199,7 +200,7 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_child)(struct SMR_ISA(smr_aim) * ai
 	return SMR_ISA(smri_narrow_child)(aim, enode, alone, i);
 }
 
-/* Where a leaf keeps the key's entry: slot *@i. */
+/* Returns the address of a leaf's slot that the key's entry is in: slot *@i. */
 SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * aim,
 						    const void *enode, bool alone, unsigned int *i)
 {
@@ -227,9 +228,9 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * ai
 }
 
 /*
- * The first step down, of a key whose aim is to be taken. The top is the same node for all keys: it
- * is in the nearest cache, and whether it is a narrow one of few children, as every other top is,
- * will be foreseen. What that saves is a tenth of a look-up.
+ * The first step down, which also sets up the key's aim. The top is the same node for all keys: it
+ * is in the nearest cache, and whether it is a narrow node with few children, as every other top
+ * is, is predicted. This saves a tenth of a look-up.
  */
 SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_from_top)(struct SMR_ISA(smr_aim) * aim,
 						      const void *top, unsigned long key,
@@ -248,7 +249,7 @@ SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_from_top)(struct SMR_ISA(smr_aim) * 
 	return smr_slot_read(smr_kind_slots(node, SMR_NINNER) + *i);
 }
 
-/* What the normal API returns for @key, within the section that @top was read in. */
+/* Returns what the normal API does for @key, in the read-side section that @top was read in. */
 SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key)
 {
 	struct SMR_ISA(smr_aim) aim;
@@ -270,7 +271,7 @@ SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key
 	return smr_visible(SMR_ISA(smr_entry)(&aim, top, true, &i));
 }
 
-/* The slot of @key's range, as an index into smr_slots(). */
+/* Returns the slot of @key's range, as an index into smr_slots(). */
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smr_search_leaf)(const void *enode,
 								unsigned long key)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * search.h for each instruction set that the machine may have. Apart from it, for compilers take
- * longer to read the intrinsics than most of the files that look into nodes once in a while.
+ * search.h for each instruction set that the machine may have. Separate, because compilers take
+ * longer to read the intrinsics than to read most of the files that rarely look into nodes.
  */
 #ifndef SMR_TREE_SEARCH_SIMD_H
 #define SMR_TREE_SEARCH_SIMD_H
