@@ -7,11 +7,11 @@
 #include <string.h>
 
 /*
- * How many items there are no processor can foresee, and a branch on it, in each of a dozen loops,
- * was most of what a split took. So loops run for as many as a node can have, whatever there are:
- * these numbers make whole vectors.
+ * No processor can predict how many items there are, and a branch on that in each of a dozen loops
+ * was most of what a split took. So loops run for as many items as a node can have, however many
+ * there are. These numbers make whole vectors:
  */
-#define MOST_SHORT 44  /* bounds of a short leaf, and its slots but the last one */
+#define MOST_SHORT 44  /* bounds of a short leaf, and its slots except the last one */
 #define MOST_NARROW 40 /* the same of a narrow leaf */
 #define MOST 32        /* bounds and slots of all others */
 
@@ -22,7 +22,7 @@ _Static_assert(MOST_SHORT == SMR_SLEAF_CAP - 1 && MOST_NARROW == SMR_NLEAF_CAP -
 
 /* ---- Reading ---- */
 
-/* Where the items from @from on begin, the first of which is not item 0, and @most - 1 more. */
+/* Reads where @most items from @from on begin. @from must not be item 0. */
 smr_inline void add_starts(enum smr_kind kind, unsigned long *restrict out,
 			   const struct smr_node *restrict node, unsigned int from,
 			   unsigned int most)
@@ -37,7 +37,7 @@ smr_inline void copy_slots(void **restrict out, void *const *restrict slots, uns
 		out[i] = slots[i];
 }
 
-/* All that a node of @kind can have; of kinds that have less, some of what is behind them, too. */
+/* Copies all that a node of @kind can have; for kinds that have less, some of what follows, too. */
 smr_inline void copy_most(void **out, void *const *slots, enum smr_kind kind)
 {
 	if (kind == SMR_SLEAF) {
@@ -51,7 +51,7 @@ smr_inline void copy_most(void **out, void *const *slots, enum smr_kind kind)
 	}
 }
 
-/* Most often a whole node, or the front of one. */
+/* Usually of a whole node, or of the front of one. */
 smr_inline void add_slots(void **out, const void *enode, unsigned int from, unsigned int n)
 {
 	if (from > 0)
@@ -86,7 +86,7 @@ SMR_CLONES void smr_items_add_node(struct smr_items *it, const void *enode, unsi
 	it->n += n;
 }
 
-/* Is item @i a piece of the range of item @before, the one in front? */
+/* Whether item @i is a piece of the range of item @before, the one before it. */
 smr_inline bool is_piece(const struct smr_items *it, unsigned int before, unsigned int i)
 {
 	return it->slot[i] == smr_joined() || !(it->slot[i] || it->slot[before]);
@@ -119,7 +119,7 @@ smr_inline unsigned int bit_length(unsigned long v)
 
 /*
  * What to choose by: where all ranges begin, or some of them. @most, a constant, is how many there
- * can be but the first.
+ * can be besides the first.
  */
 struct starts {
 	const unsigned long *at;
@@ -131,7 +131,7 @@ smr_inline unsigned long last_of(const struct starts *s)
 	return s->at[s->n - 1];
 }
 
-/* The bits that any start but the first has, less @base. */
+/* Returns the bits that are set in any start but the first, each less @base. */
 smr_inline unsigned long bits_of(const struct starts *s, unsigned long base)
 {
 	unsigned long any = 0;
@@ -146,7 +146,7 @@ smr_inline bool multiple(unsigned long start, unsigned int shift)
 	return (start & ((1UL << shift) - 1)) == 0;
 }
 
-/* Are all but the first multiples of 1 << @shift? If they are not, the last one says so mostly. */
+/* Whether all but the first are multiples of 1 << @shift. If not, usually the last one is not. */
 smr_inline bool aligned(const struct starts *s, unsigned int shift)
 {
 	return s->n < 2 || shift == 0 ||
@@ -154,10 +154,10 @@ smr_inline bool aligned(const struct starts *s, unsigned int shift)
 }
 
 /*
- * Tries short bounds: is there an alignment that all starts have, in units of which all keys of the
- * leaf are in one block? That is the starts' own, in steps of four bits if these reach: so nearly
- * all leaves of a tree come to the same one, and walks foresee it. The smallest that reaches would
- * be another beside each end of a block.
+ * Tries short bounds, for which all starts must have an alignment in units of which all keys of the
+ * leaf lie in one block. The choice is the starts' own alignment, rounded down to a multiple of
+ * four bits if that reaches: so nearly all leaves of a tree get the same one, and walks predict it.
+ * The smallest alignment that reaches would be a different one next to each end of a block.
  */
 smr_inline bool short_block(struct smr_code *code, const struct starts *s, unsigned long max)
 {
@@ -170,7 +170,7 @@ smr_inline bool short_block(struct smr_code *code, const struct starts *s, unsig
 	any = bits_of(s, 0);
 	if (any)
 		align = (unsigned int)__builtin_ctzl(any);
-	else /* there is but one range, which has no bound */
+	else /* there is only one range, which has no bound */
 		align = least > SMR_COMMON_SHIFT ? least : SMR_COMMON_SHIFT;
 	if (align > SHORT_SHIFT_MAX)
 		align = SHORT_SHIFT_MAX;
@@ -188,8 +188,8 @@ smr_inline bool short_block(struct smr_code *code, const struct starts *s, unsig
 
 /*
  * Tries narrow bounds in units of @shift, measured from the next lower multiple of 2^31 units.
- * Nodes that are written so are written alike unless such a multiple lies between them: then a
- * look-up converts its key once for all of them.
+ * Nodes written this way share base and shift unless such a multiple lies between them: a look-up
+ * converts its key once for all that do.
  */
 smr_inline bool narrow_common(struct smr_code *code, const struct starts *s, unsigned int shift)
 {
@@ -208,7 +208,7 @@ smr_inline bool narrow_common(struct smr_code *code, const struct starts *s, uns
 /*
  * Tries narrow bounds relative to @base. The shift is the smallest that reaches @max, if the
  * ranges' alignment allows that: then every range of the same alignment that is stored later can be
- * added as it is.
+ * added without a new encoding.
  */
 smr_inline bool narrow_from(struct smr_code *code, const struct starts *s, unsigned long max,
 			    unsigned long base)
@@ -216,7 +216,7 @@ smr_inline bool narrow_from(struct smr_code *code, const struct starts *s, unsig
 	unsigned int reach = bit_length(max - base), align, shift;
 	unsigned long any, span = last_of(s) - base;
 
-	/* By the last start's own alignment already: so it is where keys lie far apart. */
+	/* The last start's own alignment rules it out, as it does where keys lie far apart. */
 	if (span && span >> __builtin_ctzl(span) > SMR_NARROW_MAX)
 		return false;
 	any = bits_of(s, base);
@@ -233,7 +233,7 @@ smr_inline bool narrow_from(struct smr_code *code, const struct starts *s, unsig
 	return true;
 }
 
-/* smr_code_choose() of @n items, by some of their starts, or all. */
+/* smr_code_choose() for @n items, by some of their starts, or all. */
 smr_inline bool choose(struct smr_code *code, const struct starts *s, unsigned int n,
 		       unsigned long max, bool leaf, unsigned int slack)
 {
@@ -269,8 +269,8 @@ SMR_CLONES bool smr_code_choose(struct smr_code *code, const unsigned long *star
 }
 
 /*
- * Fewer starts are of no less an alignment. So what they rule out is ruled out, and the first that
- * they leave, if all starts allow it, is the first that those leave.
+ * Fewer starts have at least the alignment of all. So what they rule out is ruled out, and the
+ * first encoding that they leave is, if all starts allow it, the first that all of them leave.
  */
 bool smr_code_guess(struct smr_code *code, const unsigned long start[3], unsigned int n,
 		    unsigned long max, unsigned int slack)
@@ -282,7 +282,7 @@ bool smr_code_guess(struct smr_code *code, const unsigned long start[3], unsigne
 
 /* ---- Writing ---- */
 
-/* Bounds of the ranges that begin at @start, @n - 1 of them, and padding: @most in all. */
+/* Writes the @n - 1 bounds of the ranges that begin at @start, and padding: @most in all. */
 smr_inline void set_bounds(enum smr_kind kind, struct smr_node *restrict node,
 			   const unsigned long *restrict start, unsigned int n,
 			   const struct smr_code *restrict code, unsigned int most)
@@ -306,8 +306,8 @@ smr_inline void set_gaps(uint32_t *restrict gap, const uint32_t *restrict figure
 }
 
 /*
- * One after the other, as they lie in the node: what is too much of one is written over by the
- * next.
+ * Bounds, slots and gap figures are written in the order in which they lie in the node: whatever
+ * one of them writes beyond its end, the next overwrites.
  */
 SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
 			    const struct smr_items *it, unsigned int from, unsigned int n)

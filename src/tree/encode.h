@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Turning a run of ranges (or children) into a node: which kind, which base and shift, and the
- * writing of it.
+ * Encoding consecutive ranges (or children) as a node: choosing its kind, base and shift, and
+ * writing it.
  */
 #ifndef SMR_TREE_ENCODE_H
 #define SMR_TREE_ENCODE_H
@@ -9,21 +9,21 @@
 #include "tree/node.h"
 
 /*
- * The most a rewrite of one level gathers: a node cut in two places with something new in between,
- * and a neighbour (see deal.c); or what is left of two nodes and something new.
+ * The most that the rewrite of one level gathers: a node cut in two places with something new in
+ * between, and a neighbour (see deal.c); or what is left of two nodes and something new.
  */
 #define SMR_ITEMS_MAX 96
 
 /*
- * Behind the items may be anything, up to as many as a node has: to be read or written by loops of
- * constant length.
+ * Room after the items, with arbitrary contents, for as many as a node has: loops of constant
+ * length read and write there.
  */
 #define SMR_ITEMS_SPARE 60
 
 /* Decoded ranges in ascending order. start[0] is where the first node made of them begins. */
 struct smr_items {
 	unsigned int n;
-	bool pieces; /* were any of them marked so? */
+	bool pieces; /* whether any are from a leaf with that mark */
 	unsigned long start[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
 	void *slot[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
 	uint32_t gap[SMR_ITEMS_MAX + SMR_ITEMS_SPARE]; /* of children; unused for ranges */
@@ -55,21 +55,21 @@ void smr_items_add_node(struct smr_items *it, const void *enode, unsigned int fr
 void smr_items_join(struct smr_items *it);
 
 /*
- * How to write @n items beginning at @start[0], starts of a struct smr_items, into a node whose
- * last key is @max, leaving room for @slack more. False when they are too many for one node.
+ * Chooses how to write @n items beginning at @start[0], starts of a struct smr_items, into a node
+ * whose last key is @max, with room for @slack more. Returns false if they are too many for a node.
  */
 bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned int n,
 		     unsigned long max, bool leaf, unsigned int slack);
 
 /*
- * Guesses what smr_code_choose() would say of a leaf of @n ranges, from where three of them begin:
- * the first, the second and the last. False is certain. Otherwise *@code is right if all the ranges
- * can be written so, which is for the caller to find out.
+ * Guesses what smr_code_choose() would choose for a leaf of @n ranges from the starts of three of
+ * them: the first, the second and the last. False is certain. Otherwise *@code is right if all the
+ * ranges can be written that way, which the caller has to check.
  */
 bool smr_code_guess(struct smr_code *code, const unsigned long start[3], unsigned int n,
 		    unsigned long max, unsigned int slack);
 
-/* Writes items [from, from + n) into the unpublished @node; the enode. */
+/* Writes items [from, from + n) into the unpublished @node. Returns the enode. */
 void *smr_encode(struct smr_node *node, const struct smr_code *code, const struct smr_items *it,
 		 unsigned int from, unsigned int n);
 
@@ -81,7 +81,7 @@ smr_inline void smr_bounds_pad(struct smr_node *node, enum smr_kind kind, unsign
 		smr_kind_set_bound(node, kind, i, smr_kind_padding(kind));
 }
 
-/* Can a range of a narrow node with this base and shift start at @key? */
+/* Whether a range of a narrow node with this base and shift can start at @key. */
 smr_inline bool smr_narrow_can_start(unsigned long base, unsigned int shift, unsigned long key)
 {
 	unsigned long units = (key - base) >> shift;
@@ -89,7 +89,7 @@ smr_inline bool smr_narrow_can_start(unsigned long base, unsigned int shift, uns
 	return key >= base && base + (units << shift) == key && units <= SMR_NARROW_MAX;
 }
 
-/* Can a range of that node start at @key, one of its keys, as it is written? */
+/* Whether a range of @leaf, or a child, can start at @key, one of its keys, as it is encoded. */
 smr_inline bool smr_can_start(const void *leaf, unsigned long key)
 {
 	const struct smr_node *node = smr_node_of(leaf);
@@ -101,7 +101,7 @@ smr_inline bool smr_can_start(const void *leaf, unsigned long key)
 	return smr_narrow_can_start(node->base, node->shift, key);
 }
 
-/* Could that leaf have keys [@min..@max], some of which it has, as it is written? */
+/* Whether @leaf, as it is encoded, could have keys [@min..@max], some of which it has. */
 smr_inline bool smr_can_hold(const void *leaf, unsigned long min, unsigned long max)
 {
 	const struct smr_node *node = smr_node_of(leaf);
