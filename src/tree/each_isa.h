@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From entry to entry by a word with a bit for each slot that holds one: iterate.c includes this
- * once for each instruction set, as search_isa.h is included. To go through the slots one by one
- * would be to guess at each whether a gap comes next, and where some ranges touch and some do not,
- * every other guess is wrong.
+ * Steps from entry to entry by a word with a bit for each slot that holds one: iterate.c includes
+ * this once for each instruction set, as search_isa.h is included. A walk over the slots one by one
+ * would have the processor guess at each whether a gap comes next, and if some ranges touch and
+ * some do not, every other guess is wrong.
  */
 
 /*
- * The slots behind the cursor's, of its leaf, that hold entries. Slots change beside readers, so a
- * bit is a hint: the slot is read again before it is used, and when one is filled later, the tree's
- * number moves on (write.h). Vectors read each slot whole, for it lies within a line.
+ * The slots of a leaf that hold entries; left(): those after the cursor's. Slots change while
+ * readers read, so a bit is a hint: the slot is read again before it is used, and when one is
+ * filled later, the change counter moves on (write.h). Vectors read each slot whole, because it
+ * lies within a line.
  */
 SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(entries)(enum smr_kind kind, const struct smr_node *leaf)
 {
@@ -24,7 +25,7 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(left)(enum smr_kind kind, const struc
 	return SMR_ISA(entries)(kind, smr_kind_node(mas->node, kind)) & ~UINT64_C(1) << mas->offset;
 }
 
-/* To the first of those that are @left in the cursor's leaf. */
+/* Steps to the first of the slots that are @left in the cursor's leaf. */
 SMR_ISA_TARGET smr_inline struct mt_found_ SMR_ISA(within)(enum smr_kind kind, struct ma_state *mas,
 							   unsigned long max, uint64_t left)
 {
@@ -44,8 +45,8 @@ SMR_ISA_TARGET smr_inline struct mt_found_ SMR_ISA(within)(enum smr_kind kind, s
 }
 
 /*
- * From a leaf that has no more to the first one of the leaf behind it. A @loop wants to know of all
- * that are there; who takes a single step, of the first two slots. @amid: as amid() says.
+ * Steps from a leaf that has no more entries to the first entry of the leaf after it. A @loop needs
+ * bits for all entries there; a single step, only for the first two slots. @amid: what amid() says.
  */
 SMR_ISA_TARGET smr_inline struct mt_found_ SMR_ISA(across)(enum smr_kind kind, struct ma_state *mas,
 							   unsigned long max, bool loop, bool amid)
@@ -112,8 +113,8 @@ SMR_ISA_TARGET static smr_noinline struct mt_found_ SMR_ISA(smri_each_far)(struc
 }
 
 /*
- * The hot way calls nothing, so that it needs no frame: behind the end of a leaf, which nobody has
- * foreseen, a loop waits for each instruction.
+ * The hot path calls nothing, so it needs no stack frame: after the end of a leaf, which is not
+ * predicted, a loop waits for each instruction.
  */
 SMR_ISA_TARGET static struct mt_found_ SMR_ISA(mas_each_beyond_)(
 	struct ma_state *mas, unsigned long max, unsigned long left, unsigned long last,

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-/* A bit for each range that is a gap or a piece of one, of a leaf that has joined ones. */
+/* Returns a bit for each range that is a gap or a piece of one, in a leaf with joined ranges. */
 static uint64_t gaps_of_joined(const void *leaf)
 {
 	uint64_t gaps = 0;
@@ -19,15 +19,15 @@ static uint64_t gaps_of_joined(const void *leaf)
 }
 
 /*
- * The figure of a range of a leaf if the lowest bit of @gaps says that it is a gap; which no
- * processor can foresee.
+ * Returns the figure of a range of a leaf if the lowest bit of @gaps says that it is a gap, else 0.
+ * It does not branch on the bit, which no processor can predict.
  */
 smr_inline uint32_t range_figure(unsigned long first, unsigned long last, uint64_t gaps)
 {
 	return smr_gap_figure(last - first) & -(uint32_t)(gaps & 1);
 }
 
-/* The figure of the larger of those gaps in pieces that the leaf begins and ends with. */
+/* Returns the figure of the larger of the gaps in pieces that the leaf begins and ends with. */
 smr_inline uint32_t outer_runs_figure(const void *leaf, unsigned int end, unsigned long min,
 				      unsigned long max, uint64_t gaps)
 {
@@ -47,7 +47,7 @@ smr_inline uint32_t outer_runs_figure(const void *leaf, unsigned int end, unsign
 	return largest;
 }
 
-/* The figure of the largest gap that is @length keys long. */
+/* Returns the figure of a gap of @length keys; 0 for none. */
 smr_inline uint32_t length_figure(unsigned long length)
 {
 	return length > 0 ? smr_gap_figure(length - 1) : 0;
@@ -74,16 +74,16 @@ SMR_CLONES uint32_t smr_gap_inner(const void *enode)
 struct want {
 	unsigned long min, max;
 	unsigned long span; /* keys wanted, less one */
-	uint32_t figure;    /* subtrees below it cannot serve */
+	uint32_t figure;    /* subtrees whose figure is lower cannot serve */
 };
 
-/* The way down to where the search is, and which children on it are still to be tried. */
+/* The path down to where the search is, and the children along it that remain to be tried. */
 struct seek {
 	struct smr_gap *gap;
 	uint64_t left[MT_PATH_MAX];
 };
 
-/* Does range [first..last], cut to the limits, hold what is wanted? Then it is from *@at on. */
+/* Whether range [first..last], cut to the limits, holds what is wanted: if so, from *@at on. */
 smr_inline bool holds(const struct want *want, unsigned long first, unsigned long last, bool high,
 		      unsigned long *at)
 {
@@ -95,8 +95,8 @@ smr_inline bool holds(const struct want *want, unsigned long first, unsigned lon
 }
 
 /*
- * Does the gap that range @i of the leaf at the end of the way is a piece of? @gaps are all. Then
- * the way is to the piece that the place begins in.
+ * Whether the gap that range @i of the leaf at the end of the path is a piece of holds it; @gaps
+ * are all of the leaf's. If so, the path then leads to the piece that the place begins in.
  */
 smr_inline bool try_gap(const struct want *want, struct smr_gap *gap, uint64_t gaps, unsigned int i,
 			bool high)
@@ -116,13 +116,13 @@ smr_inline bool try_gap(const struct want *want, struct smr_gap *gap, uint64_t g
 	return true;
 }
 
-/* The lowest, or the highest, of the places in @left, which are some. */
+/* Returns the lowest, or with @high the highest, of the places in @left; there must be one. */
 smr_inline unsigned int place(uint64_t left, bool high)
 {
 	return (unsigned int)(high ? 63 - __builtin_clzl(left) : __builtin_ctzl(left));
 }
 
-/* Takes it out. */
+/* The same, and takes it out of *@left. */
 smr_inline unsigned int take_place(uint64_t *left, bool high)
 {
 	unsigned int i = place(*left, high);
@@ -132,8 +132,8 @@ smr_inline unsigned int take_place(uint64_t *left, bool high)
 }
 
 /*
- * Does child @i of @node lie beyond the limit that the search runs towards? The outermost one does
- * not, or @node would.
+ * Whether child @i of @node lies beyond the limit that the search runs towards. The first child in
+ * that direction does not, or @node itself would.
  */
 smr_inline bool beyond(const struct want *want, const void *node, unsigned int i, bool high)
 {
@@ -142,7 +142,7 @@ smr_inline bool beyond(const struct want *want, const void *node, unsigned int i
 	return i > 0 && smr_child_start(node, i) > want->max;
 }
 
-/* Down to child @i of @node, which is at depth @d of @path. */
+/* Goes down to child @i of @node, which is at depth @d of @path. */
 smr_inline void *go_down(struct smr_path *path, unsigned int d, void *node, unsigned int i)
 {
 	path->slot[d] = (unsigned char)i;

@@ -8,7 +8,7 @@
  * to 2^37). Figures compare like the gaps they stand for, so a subtree whose figure is below the
  * request's surely holds nothing, and one that passes nearly always does; the leaf decides.
  *
- * Only trees with MT_FLAGS_ALLOC_RANGE keep the figures true. Others leave them at whatever they
+ * Only trees with MT_FLAGS_ALLOC_RANGE keep the figures up to date. In others they stay as they
  * were built.
  */
 #ifndef SMR_TREE_GAP_H
@@ -16,7 +16,7 @@
 
 #include "tree/walk.h"
 
-/* The figure of a gap whose last key is @span above its first. */
+/* Returns the figure of a gap whose last key is @span above its first. */
 smr_inline uint32_t smr_gap_figure(unsigned long span)
 {
 	unsigned int bits, exponent;
@@ -35,36 +35,36 @@ smr_inline uint32_t smr_gap_larger(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
-/* The figure of a leaf whose keys are [min..max], were it not for its ranges @i to @j. */
+/* Returns the figure of a leaf whose keys are [min..max], leaving out its ranges @i to @j. */
 uint32_t smr_gap_beside(const void *leaf, unsigned long min, unsigned long max, unsigned int i,
 			unsigned int j);
 
-/* The figure of a leaf whose keys are [min..max]. */
+/* Returns the figure of a leaf whose keys are [min..max]. */
 smr_inline uint32_t smr_gap_leaf(const void *leaf, unsigned long min, unsigned long max)
 {
 	return smr_gap_beside(leaf, min, max, 1, 0);
 }
 
-/* The figure of an inner node: the largest of its children's. */
+/* Returns the figure of an inner node: the largest of its children's. */
 uint32_t smr_gap_inner(const void *enode);
 
 /* ---- Search ---- */
 
-/* A place that has been found. */
+/* A place found by the search. */
 struct smr_gap {
 	unsigned long first;    /* key */
 	unsigned long min, max; /* keys of the leaf */
-	/* The way to that key; of a tree without nodes path.node[0], which is what it has. */
+	/* The path to that key; in a tree without nodes, path.node[0] is what it has instead. */
 	struct smr_path path;
 };
 
 /*
- * Lowest (highest) gap of @size keys in [min..max]: 0, or as mas_empty_area(). CONTEXT: HOLDS tree
- * lock.
+ * Finds the lowest (@high: highest) gap of @size keys in [min..max]. Returns 0, or an error as
+ * mas_empty_area(). CONTEXT: HOLDS tree lock.
  */
 int smr_gap_find(const struct maple_tree *mt, unsigned long min, unsigned long max,
 		 unsigned long size, bool high, struct smr_gap *gap);
-/* Puts the cursor there, for @size keys. */
+/* Puts the cursor on @size keys there. */
 void smr_gap_stand(struct ma_state *mas, const struct smr_gap *gap, unsigned long size);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The search for free space: gap.c includes this once for each instruction set, as search_isa.h is
- * included. Figures and lengths are compared all at once; what comes of it is a word with a bit for
- * each child, or range, worth a look.
+ * included. Figures and lengths are compared all at once; the result is a word with a bit for each
+ * child, or range, worth a look.
  */
 
-/* A bit for each range of a leaf that is a gap or a piece of one. */
+/* Returns a bit for each range of a leaf that is a gap or a piece of one. */
 SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(gaps_of)(enum smr_kind kind, const void *leaf)
 {
 	struct smr_node *node = smr_kind_node(leaf, kind);
@@ -17,8 +17,8 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(gaps_of)(enum smr_kind kind, const vo
 }
 
 /*
- * The length of the longest of those @ranges of a leaf, with the @more behind each, none of them
- * its first or last.
+ * Returns the length of the longest of @ranges of a leaf, each together with the @more after it.
+ * None of them may be the leaf's first or last range.
  */
 SMR_ISA_TARGET smr_inline unsigned long SMR_ISA(longest_of)(enum smr_kind kind,
 							    const struct smr_node *node,
@@ -33,8 +33,9 @@ SMR_ISA_TARGET smr_inline unsigned long SMR_ISA(longest_of)(enum smr_kind kind,
 }
 
 /*
- * The length of the longest of the gaps that are in pieces (run.h), @middle being those pieces that
- * are neither the leaf's first nor its last. Of more than two pieces some are seen twice.
+ * Returns the length of the longest of the gaps that are in pieces (run.h). @middle are the pieces
+ * that are neither the leaf's first range nor its last. If a gap has more than two, some of them
+ * are seen twice.
  */
 SMR_ISA_TARGET smr_inline unsigned long SMR_ISA(longest_run)(enum smr_kind kind,
 							     const struct smr_node *node,
@@ -50,8 +51,8 @@ SMR_ISA_TARGET smr_inline unsigned long SMR_ISA(longest_run)(enum smr_kind kind,
 }
 
 /*
- * The first range begins and the last one ends where only the parent knows: the others are compared
- * as they are written.
+ * Only the parent knows where the first range begins and the last one ends. The others are compared
+ * in their encoding.
  */
 SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(beside)(enum smr_kind kind, const void *leaf,
 						   unsigned long min, unsigned long max,
@@ -86,7 +87,7 @@ SMR_ISA_TARGET static uint32_t SMR_ISA(smr_gap_beside)(const void *leaf, unsigne
 	return SMR_FOR_LEAF(leaf, SMR_ISA(beside), leaf, min, max, i, j);
 }
 
-/* Children of an inner node whose gaps may serve. Without true figures: all. */
+/* Returns the children of an inner node whose gaps may serve. Without true figures: all. */
 SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(kind_candidates)(enum smr_kind kind, const void *enode,
 							    uint32_t figure)
 {
@@ -106,9 +107,9 @@ SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const void *enode, uint32
 }
 
 /*
- * A bit for each of those @gaps of a leaf that is as long as what is wanted, with those pieces that
- * follow it or without. Lengths are compared as they are written. Of a wide leaf, whose are not,
- * all bits are set; those of the first range and of the last one mean nothing.
+ * Returns a bit for each of @gaps of a leaf that is as long as what is wanted, with or without the
+ * pieces that follow it. Lengths are compared in their encoding. A wide leaf's are not compared:
+ * all its bits are set. The bits of the first and of the last range mean nothing.
  */
 SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_ones)(const struct want *want, const void *leaf,
 						      uint64_t gaps)
@@ -131,9 +132,9 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_ones)(const struct want *want, c
 }
 
 /*
- * Those of @gaps, the ranges of a leaf that are gaps or pieces of them, that may serve. Where the
- * first one begins and the last one ends its node does not say, but @gap does; where these are
- * pieces, try_gap() has to see to it.
+ * Returns those of @gaps, the ranges of a leaf that are gaps or pieces of gaps, that may serve. The
+ * node does not say where the first one begins and the last one ends, but @gap does. If these two
+ * are pieces, try_gap() has to decide.
  */
 SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_gaps)(const struct want *want, const void *leaf,
 						      const struct smr_gap *gap, uint64_t gaps)
@@ -148,7 +149,7 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_gaps)(const struct want *want, c
 		       (pieces & ends));
 }
 
-/* Looks into @leaf, at depth @d, to which the way leads, and which the limit cuts, or does not. */
+/* Looks into @leaf, at depth @d, to which the path leads. @cut: whether the limit cuts it. */
 SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(const struct want *want, struct smr_gap *gap,
 						 const void *leaf, unsigned int d, bool cut,
 						 bool high)
@@ -170,8 +171,8 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(const struct want *want, struct
 }
 
 /*
- * The way down to the limit that the search begins at, as far as what is there may serve, and a
- * look into the leaf if it leads to one. What may serve on this side of the limit is left for
+ * Goes down towards the limit that the search begins at, as far as what is there may serve, and
+ * looks into the leaf if it comes to one. What else may serve on this side of the limit is left for
  * seek_on(), which begins where this has ended.
  */
 SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(const struct want *want, struct seek *k,
@@ -195,7 +196,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(const struct want *want, stru
 			return false;
 		/*
 		 * What child @i has may well lie beyond the limit: have the next one ready, if
-		 * there is one; which is as good as random, so without a branch.
+		 * there is one. That is as good as random, so this does not branch on it.
 		 */
 		smr_prefetch_node(smr_slots(node)[place(left | (may & -(uint64_t)!left), high)]);
 		node = go_down(path, d, node, i);
@@ -205,9 +206,9 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(const struct want *want, stru
 }
 
 /*
- * Tries one after the other what is left, which the limit does not cut: one more level down, or,
- * where nothing is left, up. Once a child lies beyond the limit that the search runs towards, so
- * does all that is left further up.
+ * Tries, one after the other, the children that are left; the limit does not cut these. It goes one
+ * more level down or, if nothing is left there, up. Once a child lies beyond the limit that the
+ * search runs towards, so does all that is left further up.
  */
 SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_on)(const struct want *want, struct seek *k, bool high)
 {

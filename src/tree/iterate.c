@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moving a cursor. Every operation is: the guard of its limit; a decision, by status, whether to
- * look the index up and whether an entry found there is the answer; then the step. Trees without
- * nodes have their own short rules in compact.c.
+ * Moving a cursor. Every operation checks its limit; decides, by status, whether to look up the
+ * index and whether an entry found there is the answer; and then steps. Trees without nodes have
+ * their own short rules in compact.c.
  *
- * A position may have been overtaken by a writer. Then the way is looked up again by key: from the
- * last key of the range when going up, from the first when going down, so that what was returned
- * once is never returned again and nothing is left out.
+ * A writer may have replaced the nodes of a position. Then the path is looked up again by key: from
+ * the last key of the range when going up, from the first when going down, so that nothing is
+ * returned twice and nothing is left out.
  */
 #include "base/isa.h"
 #include "tree/check.h"
@@ -21,8 +21,8 @@ static void *stop(struct ma_state *mas, enum maple_status status)
 }
 
 /*
- * The limit is reached, and nothing has been looked at. These statuses say that the cursor stands
- * somewhere, which is so only if it did.
+ * Stops because the limit is reached before anything has been looked at. The status set here says
+ * that the cursor stands somewhere, which is true only if it did before.
  */
 static void *stop_at_once(struct ma_state *mas, enum maple_status status)
 {
@@ -31,7 +31,7 @@ static void *stop_at_once(struct ma_state *mas, enum maple_status status)
 	return stop(mas, status);
 }
 
-/* Looks @key up; false when the tree has no nodes. */
+/* Looks up @key. Returns false if the tree has no nodes. */
 smr_inline bool stand(struct ma_state *mas, unsigned long key, void **root)
 {
 	if (smr_unlikely(!smr_walk(mas, key, root)))
@@ -40,7 +40,7 @@ smr_inline bool stand(struct ma_state *mas, unsigned long key, void **root)
 	return true;
 }
 
-/* Makes sure the cursor stands in today's tree; @key is what to look up if it does not. */
+/* Makes sure that the cursor stands in the tree as it is now, or else looks up @key, as stand(). */
 smr_inline bool hold(struct ma_state *mas, unsigned long key, void **root)
 {
 	smr_check_cursor(mas);
@@ -55,9 +55,9 @@ smr_inline bool hold(struct ma_state *mas, unsigned long key, void **root)
 }
 
 /*
- * To the next piece above, of ranges that begin below @from or not; false: its last key is not
- * below @max, or there is none. What has become joined to the cursor's range since it came there is
- * not passed over.
+ * Moves to the next piece above. Returns false if the last key of the current one is not below
+ * @max, or if there is no next. @from: as for smr_range_up(). Pieces that have become joined to the
+ * cursor's range since it came there are not passed over.
  */
 smr_inline bool piece_up(struct ma_state *mas, unsigned long from, unsigned long max)
 {
@@ -75,13 +75,13 @@ smr_inline void *read_here(const struct ma_state *mas)
 }
 
 /*
- * The range above the current one, or, without @gaps, the next that has an entry. A gap that began
- * in front of where it comes to is the one it comes from, or has that in it now. @from: as for
- * smr_range_up(); a gap that the cursor has come to only now has shown nothing, so it begins behind
- * what was returned, or asked for, rather than behind the gap, and is 0 where that counts for
- * nothing. @shown: index and last are those of the current range; else nothing has been returned
- * yet. Where there is no other, they become those of the last gap that was passed, unless the tree
- * has lost its nodes meanwhile.
+ * Moves to the range above the current one or, without @gaps, to the next that has an entry. A gap
+ * that begins before the piece moved to is skipped: it is, or now contains, the one that the cursor
+ * comes from. @from: as for smr_range_up(). A gap that the cursor has only just come to has not
+ * been returned, so @from follows what was returned or asked for, not the gap; it is 0 if neither
+ * matters. @shown: index and last are those of the current range; otherwise nothing has been
+ * returned yet. If there is no other range, they become those of the last gap that was passed,
+ * unless the tree has lost its nodes meanwhile.
  */
 smr_inline void *step_up(struct ma_state *mas, unsigned long from, unsigned long max, bool gaps,
 			 bool shown)
@@ -103,7 +103,7 @@ smr_inline void *step_up(struct ma_state *mas, unsigned long from, unsigned long
 	return stop(mas, ma_overflow);
 }
 
-/* The first piece of the gap that the cursor is in, maybe on a part of it; or else its piece. */
+/* Returns the first piece of the gap that the cursor is in; if it is in none, its own piece. */
 smr_inline unsigned int first_piece(const struct ma_state *mas)
 {
 	void *const *slots = smr_slots(mas->node);
@@ -113,9 +113,9 @@ smr_inline unsigned int first_piece(const struct ma_state *mas)
 }
 
 /*
- * To the next piece below that is not of the current range, which begins at index, nor has become
- * joined to that; ranges up to @to are new to it. False, and the cursor stays: the current one
- * reaches down to @min, or there is none.
+ * Moves to the next piece below that neither is of the current range, which begins at index, nor
+ * has become joined to it. @to: as for smr_range_down(). Returns false if the current range reaches
+ * down to @min, and leaves the cursor where it is; or if there is none, as smr_range_down() does.
  */
 smr_inline bool range_down(struct ma_state *mas, unsigned long to, unsigned long min)
 {
@@ -136,7 +136,10 @@ smr_inline bool range_down(struct ma_state *mas, unsigned long to, unsigned long
 	return true;
 }
 
-/* The range below the current one. @below: what ends there or in front is new, as for step_up(). */
+/*
+ * Moves to the range below the current one or, without @gaps, to the next that has an entry. Ranges
+ * that end at @below or lower are new, as with @from for step_up().
+ */
 smr_inline void *step_down(struct ma_state *mas, unsigned long below, unsigned long min, bool gaps)
 {
 	unsigned int from, to, tail;
@@ -155,7 +158,7 @@ smr_inline void *step_down(struct ma_state *mas, unsigned long below, unsigned l
 		entry = smr_slot_read(slots + from);
 		while (smr_is_joined(entry))
 			entry = smr_slot_read(slots + --from);
-		/* What it has come from may have become joined to this just now. */
+		/* The range that it came from may just have become joined to this one. */
 		tail = smr_tail(slots, to, mas->end);
 		if (!entry)
 			from = smr_run_from(slots, from);
@@ -176,7 +179,7 @@ void *mas_walk(struct ma_state *mas)
 static smr_noinline void *next(struct ma_state *mas, unsigned long max, bool gaps)
 {
 	enum maple_status before = mas->status;
-	/* Behind what was returned, or else asked for; who turns round is shown it anew. */
+	/* After what was returned, or else asked for; a cursor that turns round gets that again. */
 	unsigned long from = mas->last + 1;
 	void *root, *entry;
 
@@ -223,7 +226,7 @@ static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gap
 	return step_down(mas, below, min, gaps);
 }
 
-/* The guards of mas_find*(); false: return NULL as things stand. May set index to where to look. */
+/* The guard of mas_find*(): false if these return NULL at once. May set index to where to look. */
 static bool find_begin(struct ma_state *mas, unsigned long max)
 {
 	switch (mas->status) {
@@ -252,7 +255,8 @@ static bool find_begin(struct ma_state *mas, unsigned long max)
 }
 
 /*
- * A plain find that runs into its limit stays active, so that raising the limit goes on behind it.
+ * A plain find that reaches its limit leaves the cursor active, so that one with a higher limit
+ * goes on from there.
  */
 smr_inline void *find_step(struct ma_state *mas, unsigned long from, unsigned long max, bool gaps,
 			   bool shown)
@@ -265,8 +269,8 @@ smr_inline void *find_step(struct ma_state *mas, unsigned long from, unsigned lo
 }
 
 /*
- * A tree that held nothing but [0..0], where the cursor is, has nodes now: whatever that has become
- * part of has been returned.
+ * Goes on in a tree that held nothing but [0..0], where the cursor is, and has nodes now: whatever
+ * range [0..0] has become part of has been returned.
  */
 static void *find_behind_root(struct ma_state *mas, unsigned long max, bool gaps)
 {
@@ -303,7 +307,7 @@ static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gap
 		return NULL;
 	if (!stand(mas, mas->index, &root))
 		return smr_compact_find(mas, root, max);
-	/* In a gap that begins at max the search ends; from another it just goes on. */
+	/* The search ends in a gap that begins at max; from any other gap it just goes on. */
 	if (!gaps && mas->index < max && !read_here(mas))
 		return find_step(mas, 0, max, false, false);
 	entry = smr_range_here(mas);
@@ -312,7 +316,7 @@ static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gap
 	return find_step(mas, 0, max, gaps, true);
 }
 
-/* The guards of mas_find*_rev(); false: return NULL as things stand. */
+/* The guard of mas_find*_rev(): false if these return NULL at once. */
 static bool find_rev_begin(struct ma_state *mas, unsigned long min)
 {
 	switch (mas->status) {
@@ -368,25 +372,24 @@ static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool
 /*
  * ---- Short ways ----
  *
- * Steps to where what comes next is most often: NULL, or false, and nothing has changed, if it is
- * not there. Where the checker wants to see each step, there is no reach. A leaf's mark is looked
- * at after the slots. The long way is not inlined behind a short one, which then saves no
- * registers.
+ * Steps to where the next range usually is. They return NULL, or false, and change nothing, if it
+ * is not there. If the lock checker has to see each step, reach is 0. A leaf's dead mark is read
+ * after its slots. The long way is not inlined after a short one, which then saves no registers.
  */
 
-/* Does the cursor stand in a leaf that its parent leads to? */
+/* Whether the cursor stands in a leaf that its parent leads to, and may step. */
 smr_inline bool may_step(const struct ma_state *mas)
 {
 	return mas->status == ma_active && mas->reach && smr_path_fresh(mas);
 }
 
-/* @a, or @b, without a branch on which: nobody could foresee it. */
+/* Returns @a if @which, otherwise @b, without a branch, which could not be predicted. */
 smr_inline unsigned long either(bool which, unsigned long a, unsigned long b)
 {
 	return b ^ ((a ^ b) & -(unsigned long)which);
 }
 
-/* Is there nothing behind the cursor in its leaf, or just a gap? */
+/* Whether nothing follows the cursor in its leaf, or just a gap. */
 smr_inline bool at_end(enum smr_kind kind, const struct ma_state *mas)
 {
 	void *const *slots = smr_kind_slots(smr_kind_node(mas->node, kind), kind);
@@ -395,7 +398,7 @@ smr_inline bool at_end(enum smr_kind kind, const struct ma_state *mas)
 	return left == 0 || (left == 1 && !smr_slot_read(slots + mas->end));
 }
 
-/* A bit for each of the first two slots that has an entry. */
+/* Returns a bit for the first entry in the first two slots; 0 if they have none. */
 smr_inline uint64_t first_entries(void *const *slots)
 {
 	uint64_t first = smr_slot_read(slots) != NULL;
@@ -403,7 +406,7 @@ smr_inline uint64_t first_entries(void *const *slots)
 	return first ? first : (uint64_t)(smr_slot_read(slots + 1) != NULL) << 1;
 }
 
-/* Has the cursor's parent as many leaves behind this one as are asked for ahead? */
+/* Whether the cursor's parent has as many leaves after the next one as are prefetched ahead. */
 smr_inline bool amid(const struct ma_state *mas)
 {
 	unsigned int d = mas->depth;
@@ -414,13 +417,13 @@ smr_inline bool amid(const struct ma_state *mas)
 #define SMR_ISA_FILE "tree/each_isa.h"
 #include "base/isa_files.h"
 
-/* To the next entry, if it is in the cursor's leaf or the one behind it. */
+/* Steps to the next entry, if it is in the cursor's leaf or the one after it. */
 SMR_DISPATCH(static void *, smri_next_near, (struct ma_state * mas, unsigned long max));
 SMR_DISPATCH(struct mt_found_, mas_each_beyond_,
 	     (struct ma_state * mas, unsigned long max, unsigned long left, unsigned long last,
 	      unsigned long seq, const struct maple_tree *of));
 
-/* Of a cursor in a leaf of @kind: the entry above, behind one gap at most, is there as well. */
+/* Steps to the entry above, across at most one gap, if it is in the cursor's leaf, of @kind. */
 smr_inline void *up_in_leaf(enum smr_kind kind, struct ma_state *mas, unsigned long max)
 {
 	const struct smr_node *node = smr_kind_node(mas->node, kind);
@@ -444,7 +447,7 @@ smr_inline void *up_in_leaf(enum smr_kind kind, struct ma_state *mas, unsigned l
 	return entry;
 }
 
-/* The same where the cursor stands, whatever there is. */
+/* The same for any cursor, in a leaf or not. */
 smr_inline void *up_near(struct ma_state *mas, unsigned long max)
 {
 	if (mas->status != ma_active || mas->offset + 1 > mas->reach ||
@@ -455,7 +458,7 @@ smr_inline void *up_near(struct ma_state *mas, unsigned long max)
 	return SMR_FOR_LEAF(mas->node, up_in_leaf, mas, max);
 }
 
-/* Of a cursor in a leaf of @kind: the entry below, behind one gap at most, is there as well. */
+/* Steps to the entry below, across at most one gap, if it is in the cursor's leaf, of @kind. */
 smr_inline void *down_in_leaf(enum smr_kind kind, struct ma_state *mas, unsigned long min)
 {
 	const struct smr_node *node = smr_kind_node(mas->node, kind);
@@ -483,7 +486,7 @@ smr_inline void *down_near(struct ma_state *mas, unsigned long min)
 	return may_step(mas) ? SMR_FOR_LEAF(mas->node, down_in_leaf, mas, min) : NULL;
 }
 
-/* To the range above or below, entry or gap, if that is one piece, and in the same leaf. */
+/* Steps to the range above or below, entry or gap, if it is one piece and in the same leaf. */
 smr_inline bool to_range(struct ma_state *mas, unsigned long limit, bool up, void **entry)
 {
 	unsigned int at = (unsigned int)mas->offset, i = up ? at + 1 : at - 1;
@@ -508,7 +511,7 @@ smr_inline bool to_range(struct ma_state *mas, unsigned long limit, bool up, voi
 
 /* ---- The interface ---- */
 
-/* From the end of a leaf, or over more than one gap. */
+/* mas_find() from the end of a leaf, or across more than one gap. */
 static smr_noinline void *find_beyond(struct ma_state *mas, unsigned long max)
 {
 	void *entry = may_step(mas) ? smri_next_near(mas, max) : NULL;
