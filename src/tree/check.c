@@ -6,7 +6,7 @@
 #include "base/atomic.h"
 #include "lock/check.h"
 
-/* What stands for the lock of @mt; NULL: a view of a transaction, whose tree is asked instead. */
+/* Returns what stands for the lock of @mt; NULL for a transaction's view: its tree is asked. */
 static const void *lock_of(const struct maple_tree *mt)
 {
 	if (mt->ma_txn)
@@ -14,7 +14,7 @@ static const void *lock_of(const struct maple_tree *mt)
 	return mt_external_lock(mt) ? mt->ma_external_lock : (const void *)&mt->ma_lock;
 }
 
-/* The thread that holds an internal lock, 0 if none does. */
+/* Returns the thread that holds an internal lock, or 0 if none does. */
 static unsigned int owner_of(const struct maple_tree *mt)
 {
 	return mt_external_lock(mt) ? 0 : smr_load(&mt->ma_lock.word, RELAXED) & ~(1u << 31);
@@ -52,7 +52,7 @@ void smr_check_store_alloc(const struct maple_tree *mt)
 
 #else
 
-/* A file of the library may not be empty in ISO C. */
+/* ISO C allows no empty translation unit. */
 typedef int smr_tree_check_is_off;
 
 #endif

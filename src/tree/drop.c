@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nodes that leave the tree. They are marked, so that readers standing on them look up their place
- * again, and are retired; where there are no lock-free readers they are free at once.
+ * Removing nodes from the tree. They are marked dead, so that readers standing on them look up
+ * their place again, and retired; if there are no lock-free readers, they are freed at once.
  *
- * A transaction's view is not the tree yet. Nodes that it has made itself are given back at once
- * when it replaces them; those of the tree are only noted as replaced, for readers go on in them,
- * and the transaction may be aborted. txn.c collects them at the commit.
+ * A transaction's view is not the tree yet. Nodes that the transaction has made itself are given
+ * back at once when it replaces them; those of the tree are only noted as replaced, because readers
+ * go on in them, and the transaction may be aborted. txn.c collects them at the commit.
  */
 #include "mem/retire.h"
 #include "tree/pledge.h"
@@ -35,15 +35,15 @@ void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *drop
 }
 
 /*
- * The children of @enode in the window of the level below: from where the plan's left path goes on
- * to where its right path does. A neighbour's are none of them.
+ * Drops the children of @enode in the window of the level below: from where the plan's left path
+ * goes on to where its right path does. A neighbour's children are not among them.
  */
 static void drop_children(const struct smr_write *w, void *enode, unsigned int l,
 			  struct smr_nodes *dropped)
 {
 	unsigned int d = w->mas->depth - l, i = 0, end = smr_count(enode) - 1;
 
-	if (l <= w->top) { /* else all go: the top becomes the root */
+	if (l <= w->top) { /* otherwise all of them: the top becomes the root */
 		if (enode == w->level[l].neighbour)
 			return;
 		if (enode == w->left.node[d])
@@ -74,7 +74,7 @@ void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list)
 void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped)
 {
 	struct mt_mem *mem = smr_mem_of(mt);
-	bool readers = mt_in_rcu(mt); /* not of a view: txn.c takes the flag off it */
+	bool readers = mt_in_rcu(mt); /* not for a view: txn.c clears its flag */
 	unsigned int keeps = mas ? mas->mas_flags : 0;
 
 	mt->ma_nodes_retired += dropped->nr;
@@ -86,7 +86,7 @@ void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *
 		smr_mem_give_list(mem, dropped);
 }
 
-/* Publishes @root, an entry or NULL, in place of all nodes of @mt, which are dropped. */
+/* Publishes @root, an entry or NULL, in place of all nodes of @mt, and returns those, dropped. */
 static struct smr_nodes detach(struct maple_tree *mt, void *root)
 {
 	struct smr_nodes dropped = { NULL, 0 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Trees in print. */
+/* Printing trees. */
 #include "tree/run.h"
 
 #include <inttypes.h>
@@ -47,7 +47,7 @@ static void put_head(const struct dump *d, const void *enode, unsigned long min,
 }
 
 /*
- * The ranges of @leaf as everybody sees them, each of which @line_end follows. Of one in pieces
+ * Prints the ranges of @leaf as users see them, each followed by @line_end. For a range in pieces
  * (run.h) it says in how many.
  */
 static void put_ranges(const struct dump *d, const void *leaf, unsigned int depth,

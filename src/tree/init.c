@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The beginning and the end of trees and cursors, and their modes. */
+/* Initialising and destroying trees and cursors, and the modes of trees. */
 #include "base/rcu.h"
 #include "mem/refill.h"
 #include "tree/check.h"
@@ -10,7 +10,7 @@
 
 void maple_tree_init(void)
 {
-	/* Where that fails, the first store that may block tries again. */
+	/* If that fails, the first store that may block tries again. */
 	(void)smr_mem_fill(mt_mem_default(), 1);
 }
 
@@ -55,7 +55,7 @@ bool mt_lock_is_held(const struct maple_tree *mt)
 	return !mt->ma_lock_is_held || mt->ma_lock_is_held(mt->ma_external_lock);
 }
 
-/* Readers look at the flags too, hence the store; writers of them hold the lock. */
+/* Readers read the flags too, hence the atomic store; writers of the flags hold the lock. */
 static void set_rcu(struct maple_tree *mt, unsigned int rcu)
 {
 	unsigned int flags;

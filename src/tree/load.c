@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The normal API's readers: each takes the read section itself when the tree is in RCU mode. */
+/* The normal API's readers: each enters a read-side section itself if the tree is in RCU mode. */
 #include "base/rcu.h"
 #include "tree/search_simd.h"
 
-/* A read section, where the tree needs one. */
+/* A read-side critical section, if the tree needs one. */
 struct section {
 	unsigned long *entered;
 	enum mt_rcu_flavor flavor;
@@ -28,9 +28,9 @@ smr_inline void read_end(struct section s)
 }
 
 /*
- * The default flavour has a way of its own, without a branch between entering and leaving and
- * without a call: the fewer instructions a load takes, the more loads overlap. So has a tree that
- * needs no section, which then saves no registers.
+ * The default flavour has a path of its own, without a branch between entering and leaving and
+ * without a call: the fewer instructions a load takes, the more loads overlap. A tree that needs no
+ * section also has its own, which then saves no registers.
  */
 #define DEFINE_LOAD(isa)                                                                           \
 	SMR_TARGET_##isa static smr_noinline void *load_plain_##isa(struct maple_tree *mt,         \
@@ -69,10 +69,10 @@ SMR_DISPATCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
 
 /*
  * Loads of many keys go down side by side: while one waits for its node, the others take their
- * step. That is more than the processor finds to do by itself, which sees two or three loads ahead.
+ * step. By itself the processor would overlap fewer: it sees two or three loads ahead.
  *
- * At the top they are all in one node. There, if they are enough, it is not each key that is
- * compared with the bounds, but each bound with the keys.
+ * At the top they are all in one node. If there are enough keys, each bound is compared with the
+ * keys there, rather than each key with the bounds.
  *
  * All leaves below one root are at the same depth, whatever writers do: a slot is only ever swapped
  * for a subtree of the same height.
@@ -127,13 +127,13 @@ void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *
 	unsigned int part;
 	void *top;
 
-	if (n == 1) { /* nothing to go down beside */
+	if (n == 1) { /* no other to go down beside */
 		*entry = mtree_load(mt, *index);
 		return;
 	}
 	for (; n > 0; n -= part, index += part, entry += part) {
 		part = n < GROUP ? (unsigned int)n : GROUP;
-		/* While this group goes down the next one's keys come. */
+		/* The next group's keys arrive while this group goes down. */
 		for (size_t i = GROUP; i < n && i < 2 * GROUP; i += SMR_CACHE_LINE / sizeof(*index))
 			smr_prefetch(&index[i]);
 		s = read_begin(mt);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The normal API's writers: check the arguments, take the lock, store, give it back. */
+/* The normal API's writers: check the arguments, take the lock, store, release the lock. */
 #include "base/warn.h"
 #include "mem/refill.h"
 #include "tree/check.h"
@@ -17,8 +17,8 @@ static int refuse(const char *function, const void *entry)
 }
 
 /*
- * More than an edit, through a cursor, which begins where @path leads, if it is not NULL. CONTEXT:
- * HOLDS tree lock; may drop it.
+ * Stores what is more than an edit, through a cursor, which begins where @path leads, if that is
+ * not NULL. CONTEXT: HOLDS tree lock; may drop it.
  */
 static smr_noinline int store_any(struct maple_tree *mt, const struct smr_path *path,
 				  unsigned long first, unsigned long last, void *entry, gfp_t gfp,
@@ -109,7 +109,7 @@ int mtree_reserve(struct maple_tree *mt, unsigned long first, unsigned long last
 	return store(mt, first, last, XA_ZERO_ENTRY, gfp, true);
 }
 
-/* The next reserved piece of [first..last] at or above the cursor, cut to the limits. */
+/* Finds the next reserved piece of [first..last] at or above the cursor, cut to the limits. */
 static bool next_reserved(struct ma_state *mas, unsigned long first, unsigned long last)
 {
 	void *entry;
@@ -126,7 +126,7 @@ static bool next_reserved(struct ma_state *mas, unsigned long first, unsigned lo
 	return true;
 }
 
-/* Is there a reserved piece behind the one that the cursor is on? The cursor stays there. */
+/* Whether there is a reserved piece after the one that the cursor is on. The cursor stays there. */
 static bool more_reserved(const struct ma_state *mas, unsigned long last)
 {
 	struct ma_state next = *mas;
@@ -135,8 +135,8 @@ static bool more_reserved(const struct ma_state *mas, unsigned long last)
 }
 
 /*
- * Releases what is reserved in [first..last], all or nothing, with the cursor's nodes and what else
- * is free. What is one piece takes one store, and so no transaction.
+ * Releases what is reserved in [first..last], all or nothing, with the cursor's nodes and others
+ * that are free. A single piece takes one store, and so no transaction.
  */
 static int try_release(struct ma_state *mas, unsigned long first, unsigned long last)
 {
@@ -167,8 +167,8 @@ static int try_release(struct ma_state *mas, unsigned long first, unsigned long 
 }
 
 /*
- * Most often what was reserved is released, which is one edit, with what is free. -EAGAIN: perhaps
- * it is more than that.
+ * Usually a range is released as it was reserved, which is one edit, with nodes that are free.
+ * Returns -EAGAIN if it may be more than that.
  */
 static int release_edit(struct maple_tree *mt, unsigned long first, unsigned long last)
 {
@@ -199,7 +199,7 @@ int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last
 	if (smr_unlikely(err == -EAGAIN))
 		err = try_release(&mas, first, last);
 	for (; err == -ENOMEM; err = try_release(&mas, first, last)) {
-		/* As many as before were not enough. */
+		/* The nodes obtained before were not enough. */
 		nodes = 2 * (nodes + mas.alloc_nr);
 		err = smr_cursor_obtain(&mas, nodes, GFP_KERNEL);
 		if (err && err != -EAGAIN)
@@ -214,7 +214,7 @@ int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last
 
 /* ---- Allocation of ranges ---- */
 
-/* All of it but the place, which is large and set by @find. */
+/* Sets all of *@where but the place, which is large and set by @find. */
 smr_inline void where_is(struct smr_where *where,
 			 int (*find)(const struct maple_tree *mt, struct smr_where *where),
 			 unsigned long min, unsigned long max, unsigned long size, bool high,
@@ -238,7 +238,7 @@ static bool is_reserved(const void *entry)
 	return xa_is_internal(entry) && (unsigned long)entry < MAPLE_RESERVED_RANGE;
 }
 
-/* May the normal API put @entry somewhere in @mt? 0, or what to return. */
+/* Returns 0 if the normal API may put @entry somewhere in @mt, or else the error to return. */
 static int check_alloc(const struct maple_tree *mt, const void *entry)
 {
 	if (is_reserved(entry))
@@ -246,7 +246,7 @@ static int check_alloc(const struct maple_tree *mt, const void *entry)
 	return smr_load(&mt->ma_flags, RELAXED) & MT_FLAGS_ALLOC_RANGE ? 0 : -EINVAL;
 }
 
-/* What is more than an edit, through a cursor; by then there may be another place. */
+/* Stores what is more than an edit, through a cursor; by then the place may be a different one. */
 static smr_noinline int alloc_any(struct maple_tree *mt, void *entry, struct smr_where *where,
 				  gfp_t gfp)
 {
@@ -309,7 +309,7 @@ int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void *entry
 
 /* ---- Cyclic allocation ---- */
 
-/* One key from [*next..hi], or else from [lo..hi]. */
+/* Finds one key in [*next..hi], or else in [lo..hi]. */
 static int find_cyclic(const struct maple_tree *mt, struct smr_where *where)
 {
 	unsigned long next = *where->next, lo = where->min, hi = where->max;
@@ -330,14 +330,15 @@ static void mark_wrapped(struct maple_tree *mt, bool wrapped)
 	smr_store(&mt->ma_flags, wrapped ? flags | MT_FLAGS_ALLOC_WRAPPED : flags, RELAXED);
 }
 
-/* @key has been allocated: whether the search wrapped, and where the next one begins. */
+/* After @key is allocated: sets where the next search begins; returns whether this one wrapped. */
 static int advance(struct maple_tree *mt, unsigned long key, unsigned long *next)
 {
 	bool wrapped = key < *next;
 
 	*next = key + 1;
 	/*
-	 * A wrap at the end of the key space is told to the next call that did not wrap by itself.
+	 * A wrap at the end of the key space is reported by the next call that has not itself
+	 * wrapped.
 	 */
 	if (!wrapped && (mt->ma_flags & MT_FLAGS_ALLOC_WRAPPED)) {
 		wrapped = true;

@@ -21,7 +21,7 @@ static void count(struct mt_stats *st, const void *enode, unsigned int level)
 			continue;
 		else if (slots[i])
 			st->entries++;
-		else if (i == 0 || smr_value(slots, i - 1)) /* of pieces the first (run.h) */
+		else if (i == 0 || smr_value(slots, i - 1)) /* of pieces, only the first (run.h) */
 			st->gaps++;
 	}
 }

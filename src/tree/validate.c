@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Checking every invariant of node.h, by other means than the code that keeps them. */
+/* Checks every invariant of node.h, by other means than the code that maintains them. */
 #include "tree/gap.h"
 #include "tree/run.h"
 
@@ -12,7 +12,7 @@ struct check {
 	char *why;
 	size_t size;
 	unsigned int height;
-	bool was_gap; /* was the last range seen a gap? */
+	bool was_gap; /* whether the last range seen was a gap */
 };
 
 __attribute__((format(printf, 2, 3))) static int fault(struct check *c, const char *format, ...)
@@ -39,7 +39,7 @@ static bool known_kind(enum smr_kind kind)
 	return false;
 }
 
-/* Fill and shape of one node at @level of @height. */
+/* Checks the fill and shape of one node at @level. */
 static int check_shape(struct check *c, const void *enode, unsigned int level)
 {
 	const struct smr_node *node = smr_node_of(enode);
@@ -61,7 +61,7 @@ static int check_shape(struct check *c, const void *enode, unsigned int level)
 	return 0;
 }
 
-/* Are all keys of a short leaf in its block, in front of the last unit? */
+/* Whether all keys of a short leaf are in its block, before the last unit. */
 static bool in_block(const struct smr_node *leaf, unsigned long min, unsigned long max)
 {
 	unsigned long half, end;
@@ -73,7 +73,7 @@ static bool in_block(const struct smr_node *leaf, unsigned long min, unsigned lo
 	return (leaf->base & (2 * half - 1)) == half && min >= leaf->base - half && max < end;
 }
 
-/* Bounds strictly ascend within (min..max], and unused ones hold the padding. */
+/* Checks that bounds strictly ascend within (min..max], and that unused ones hold the padding. */
 static int check_bounds(struct check *c, const void *enode, unsigned long min, unsigned long max)
 {
 	const struct smr_node *node = smr_node_of(enode);
@@ -99,7 +99,7 @@ static int check_bounds(struct check *c, const void *enode, unsigned long min, u
 	return 0;
 }
 
-/* Gaps, which may be in pieces, and the figure of the largest, to compare the kept one with. */
+/* Checks gaps, which may be in pieces. *@figure: the largest one's, to check the stored one by. */
 static int check_leaf(struct check *c, const void *enode, unsigned long min, unsigned long max,
 		      uint32_t *figure)
 {
