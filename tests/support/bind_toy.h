@@ -43,7 +43,7 @@ struct bind_toy_va {
 };
 
 /*
- * Sets up the VM with the sizes and bounds in @config (NULL: none) and the workers in @bounds, or
+ * Sets up the VM with the sizes in @config (NULL: none) and the bounds and workers in @bounds, or
  * two of its own if @bounds has none. Exits the process on failure.
  */
 void bind_toy_init(struct bind_toy *bt, const struct toy_config *config,
