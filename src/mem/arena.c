@@ -40,8 +40,8 @@ static struct mt_lock arenas_lock = SMR_LOCK_INIT(ARENAS);
 static unsigned long last_id = 1; /* GUARD arenas_lock */
 
 /*
- * All arenas, by the last digits of their ids: a thread that goes from one to another looks up the
- * one whose magazine it gives up, and there may be thousands.
+ * All arenas, hashed by id: a thread that goes from one arena to another looks up the one whose
+ * magazine it gives up, and there may be thousands.
  */
 #define ARENA_LISTS 1024
 static struct mt_mem *arenas[ARENA_LISTS] = { [1] = &smri_mem_default }; /* GUARD arenas_lock */
@@ -71,11 +71,11 @@ struct mt_mem *smri_mem_by_id(unsigned long id)
 }
 
 /*
- * fork() in a program with threads: the child must find every lock free and what it protects in
- * order, so they are all taken around it. There the owner's id is that of the parent's thread, so
- * the child does not release but renews them. What other threads had in their magazines stays
- * there. What they were at without a lock, getting a chunk or finding out whether it is quiet, ends
- * with them: the child undoes it, or does what is left.
+ * fork() in a program with threads: the child must find every lock free, and what it protects
+ * consistent, so all of them are taken around it. The owner's id in them is then that of the
+ * parent's thread, so the child does not release but re-initialises them. What other threads had in
+ * their magazines stays there. What they were doing without a lock, getting a chunk or finding out
+ * whether it is quiet, ends with them: the child undoes it or completes it.
  */
 static void before_fork(void)
 {
@@ -114,7 +114,7 @@ static void after_fork_child(void)
 
 __attribute__((constructor)) static void watch_forks(void)
 {
-	/* Fails only for want of memory at start-up; then a fork may find a lock held. */
+	/* Fails only if there is no memory at start-up; then a fork may find a lock held. */
 	(void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
@@ -133,7 +133,7 @@ static void *map_anonymous(void *ctx, size_t size, size_t align)
 		munmap(area, aligned - at);
 	if (at + align > aligned)
 		munmap((void *)(aligned + size), at + align - aligned);
-	/* Only advice: a kernel without huge pages refuses, and all works with small ones. */
+	/* Only advice: a kernel without huge pages refuses it, and small ones do as well. */
 	(void)madvise((void *)aligned, size, MADV_HUGEPAGE);
 	return (void *)aligned;
 }
@@ -203,7 +203,7 @@ struct mt_mem *mt_mem_create(size_t limit, const struct mt_mem_ops *ops)
 	return mem;
 }
 
-/* Says so in debug builds when nodes of @mem are still in use. */
+/* In debug builds, reports nodes of @mem that are still in use. */
 static void report_leaks(const struct mt_mem *mem)
 {
 #ifdef SMR_DEBUG
@@ -226,14 +226,14 @@ void mt_mem_destroy(struct mt_mem *mem)
 	if (!smri_retire_wait_idle(mem))
 		return;
 	/*
-	 * From here on other threads' magazines of this arena are nobody's: its id is never looked
+	 * From here on other threads' magazines of this arena have no owner: its id is never looked
 	 * up again.
 	 */
 	delist(mem);
 	mt_lock_acquire(&mem->lock);
 	for (i = 0; i < SMR_MAGS; i++)
 		smri_mag_drain(mem, &mem->mag[i], 0);
-	/* Nothing is kept for anybody any more. */
+	/* Nothing needs to be kept any more. */
 	mem->reserve_size = mem->pledged = 0;
 	report_leaks(mem);
 	mt_lock_release(&mem->lock);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The arena, struct mt_mem. Only src/mem looks inside; it stands here for the inlines of take.h.
+ * The arena, struct mt_mem. Only src/mem uses its fields; it is defined here for the inlines of
+ * take.h.
  *
  * Where the nodes of an arena are:
  *
  *	chunks ----- free: in lists or never used yet (slab.c), the last reserve_size of them kept
  *	  |                for GFP_ATOMIC: the emergency reserve is a number, not a set of nodes
  *	  +--------- free: in a thread's magazine (magazine.c)
- *	  +--------- in limbo: retired, and a reader may still be on them (retire.c)
+ *	  +--------- in limbo: retired, but a reader may still be on them (retire.c)
  *	  +--------- used: all others, by trees, cursors and promises
  */
 #ifndef SMR_MEM_ARENA_H
@@ -18,7 +19,7 @@
 #include <samara/lock.h>
 #include <samara/maple_tree.h>
 
-/* By how many free nodes it has: 0 of them, 1, 2-3, 4-7, ..., 2048-4094, all. */
+/* A chunk's class says how many free nodes it has: 0, 1, 2-3, 4-7, ..., 2048-4094, all. */
 #define SMR_CHUNK_CLASSES 14
 #define SMR_CHUNK_FULL 0
 #define SMR_CHUNK_IDLE (SMR_CHUNK_CLASSES - 1)
@@ -26,47 +27,48 @@
 #define SMR_RESERVE_DEFAULT 64
 
 /*
- * How many addresses are noted: those in limbo, also where a grace period takes the 20 ms that it
- * does now and then (liburcu sleeps for 10 at a time). What is never written takes no memory.
+ * How many addresses are noted: enough for all nodes in limbo even if a grace period takes 20 ms,
+ * as it does now and then (liburcu sleeps for 10 at a time). Notes that are never written take no
+ * memory.
  */
 #define SMR_NOTES 65536
 
 /*
- * Where the nodes in limbo lie, the oldest first: hints, by which they can be prefetched. For they
- * are linked one to the next, and to follow a link may be a cache miss each time. Note 0 is that of
- * the first node retired after limbo was last empty: where that is often so, only a few pages are
- * ever written.
+ * The addresses of the nodes in limbo, the oldest first: hints for prefetching. The nodes are a
+ * linked list, and following each link may be a cache miss. Note 0 is that of the first node
+ * retired after limbo was last empty: where limbo is often empty, only a few pages are ever
+ * written.
  */
 struct smr_notes {
 	void *node[SMR_NOTES]; /* GUARD relaxed */
 };
 
-/* The nodes in limbo up to one of them. */
+/* The nodes in limbo up to and including one of them. */
 struct smr_limbo_part {
-	void *last;       /* means nothing once nr of them are free */
-	unsigned long nr; /* nodes retired when it was the last */
+	void *last;       /* meaningless once `freed` has reached nr */
+	unsigned long nr; /* `retired` when it was the last */
 };
 
-/* Retired nodes of one arena and one flavour. retire.c explains. */
+/* Retired nodes of one arena and one flavour; retire.c explains. */
 struct smr_limbo {
-	void *oldest, *newest; /* GUARD lock: they hang together by their links; none: NULL */
+	void *oldest, *newest; /* GUARD lock: ends of the linked list; NULL if empty */
 	unsigned long retired; /* GUARD writes: lock; reads: relaxed: nodes, ever */
-	unsigned long freed;   /* GUARD lock: of these, free again */
-	bool called;           /* GUARD lock: rcu is on its way */
-	bool busy; /* GUARD lock: somebody is finding out what may be freed, or freeing it */
+	unsigned long freed;   /* GUARD lock: how many of these are free again */
+	bool called;           /* GUARD lock: the callback rcu is on its way */
+	bool busy; /* GUARD lock: a thread is looking for what may be freed, or freeing it */
 	struct smr_nodes hand;       /* GUARD writes: lock; busy: off the queue, not free yet */
 	unsigned long noted_from;    /* GUARD writes: lock; reads: relaxed: retired before note 0 */
-	unsigned int vain;           /* GUARD lock: looks in vain, one after the other */
-	struct smr_limbo_part batch; /* GUARD lock: what rcu is about */
+	unsigned int vain;           /* GUARD lock: consecutive looks in vain */
+	struct smr_limbo_part batch; /* GUARD lock: what rcu will free */
 	struct smr_rcu_head rcu;     /* GUARD called: its setter, then the callback */
 
-	/* GUARD writes: lock; reads: relaxed: nodes retired when to look next. */
+	/* GUARD writes: lock; reads: relaxed: the next look is due when `retired` passes this. */
 	unsigned long look_at;
-	unsigned long stride; /* GUARD lock: from one look to the next */
-	uint64_t looked;      /* GUARD busy: when that was */
+	unsigned long stride; /* GUARD lock: nodes from one look to the next */
+	uint64_t looked;      /* GUARD busy: when the last look ended */
 
 	unsigned int event;    /* GUARD writes: lock; the futex */
-	unsigned int sleepers; /* GUARD lock: on it */
+	unsigned int sleepers; /* GUARD lock: threads waiting on it */
 
 	struct mt_mem *mem;      /* constant */
 	struct smr_notes *notes; /* constant */
@@ -76,8 +78,8 @@ struct smr_limbo {
 #define SMR_STRIDE_MIN 256
 
 /*
- * After so many looks in vain, one after the other, nobody relies on the next one to free anything.
- * An arena begins as if there had been so many.
+ * After this many consecutive looks in vain nothing relies on the next one to free anything. An
+ * arena begins as if there had been that many.
  */
 #define SMR_VAIN 2
 
@@ -90,18 +92,18 @@ struct smr_limbo {
 struct mt_mem {
 	unsigned long id;             /* constant, never used twice */
 	struct mt_mem_ops ops;        /* constant */
-	struct mt_mem *next, **pprev; /* GUARD arenas lock: its list of those of all arenas */
+	struct mt_mem *next, **pprev; /* GUARD arenas lock: its list among those of all arenas */
 
 	struct mt_lock lock smr_aligned(SMR_CACHE_LINE); /* RANK arena */
 	struct smr_chunk *chunk[SMR_CHUNK_CLASSES];      /* GUARD lock: lists */
 	unsigned int classes;       /* GUARD lock: bit set: that list is not empty */
 	unsigned long chunks;       /* GUARD lock */
-	unsigned long mapping;      /* GUARD lock: chunks being got or given back just now */
-	unsigned int mapped;        /* GUARD writes: lock; the futex: so many are no longer */
-	unsigned int map_sleepers;  /* GUARD lock: on it */
-	unsigned long limit;        /* GUARD lock: chunks; ULONG_MAX: none */
+	unsigned long mapping;      /* GUARD lock: chunks being got or given back right now */
+	unsigned int mapped;        /* GUARD writes: lock; the futex: how many no longer are */
+	unsigned int map_sleepers;  /* GUARD lock: threads waiting on it */
+	unsigned long limit;        /* GUARD lock: in chunks; ULONG_MAX: none */
 	unsigned long idle;         /* GUARD lock: chunks without a used node */
-	unsigned int warm;          /* GUARD lock: batches until a chunk got lately may go again */
+	unsigned int warm;          /* GUARD lock: batches until chunks got lately may go again */
 	struct smr_bundle *ready;   /* GUARD lock: free nodes not yet sorted into their chunks */
 	unsigned long ready_nr;     /* GUARD lock */
 	unsigned long free;         /* GUARD lock: nodes in chunks, and ready */
@@ -109,10 +111,10 @@ struct mt_mem {
 	unsigned long pledged;      /* GUARD lock: pledge.h */
 	unsigned long lent;         /* GUARD lock: pledge.h */
 	unsigned long mags_used;    /* GUARD lock: bit set: that magazine has an owner */
-	unsigned long taken;        /* GUARD lock: past the magazines */
+	unsigned long taken;        /* GUARD lock: nodes not counted by a magazine */
 	unsigned long atomic_taken; /* GUARD lock */
 	unsigned long failed;       /* GUARD lock */
-	unsigned long batches;      /* GUARD lock: back from limbo */
+	unsigned long batches;      /* GUARD lock: that have come back from limbo */
 
 	struct smr_limbo limbo[SMR_RCU_FLAVORS];
 	struct smr_mag mag[SMR_MAGS];
@@ -122,13 +124,13 @@ _Static_assert(SMR_MAGS <= 8 * sizeof(unsigned long), "one bit per magazine");
 
 extern struct mt_mem smri_mem_default __attribute__((visibility("hidden")));
 
-/* The arena that @mt takes its nodes from. */
+/* Returns the arena that @mt takes its nodes from. */
 smr_inline struct mt_mem *smr_mem_of(const struct maple_tree *mt)
 {
 	return mt->ma_mem ? mt->ma_mem : &smri_mem_default;
 }
 
-/* The calling thread's magazine of @mem, or NULL. */
+/* Returns the calling thread's magazine of @mem, or NULL. */
 smr_inline struct smr_mag *smri_mag_mine(const struct mt_mem *mem)
 {
 	return smri_mag_find(mem->id);

@@ -4,8 +4,8 @@
 #include <pthread.h>
 
 /*
- * glibc keeps a thread's values of this many keys in the thread itself; for later ones it
- * allocates.
+ * glibc keeps a thread's values of the first keys, this many, in the thread itself; for later keys
+ * it allocates.
  */
 #define KEYS_WITHOUT_MALLOC 32
 
@@ -14,7 +14,7 @@ smr_thread_local struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS];
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static bool exit_key_made;
-static smr_thread_local bool ending; /* met destructors */
+static smr_thread_local bool ending; /* the destructor has run */
 
 void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep)
 {
@@ -39,8 +39,7 @@ void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr)
 }
 
 /*
- * Gives the magazine that @way knows back to its arena, if that still exists. CONTEXT: HOLDS
- * arenas.
+ * Gives the magazine of @way back to its arena, if that still exists. CONTEXT: HOLDS arenas.
  */
 static void release_way(struct smr_mag_way *way)
 {
@@ -74,8 +73,8 @@ static void make_exit_key(void)
 }
 
 /*
- * Sees to it that release_all() runs when the thread ends. Not a second time: there might be no
- * round of destructors left for that.
+ * Makes sure that release_all() runs when the thread ends. Returns false if that cannot be, and
+ * when it has run: there might be no round of destructors left for a second time.
  */
 static bool watch_exit(bool may_block)
 {

@@ -3,11 +3,11 @@
  * Magazines: a few free nodes that belong to one thread, so that taking and giving needs neither a
  * lock nor an atomic instruction, and does not touch the node.
  *
- * They are arrays inside the arena, SMR_MAGS of them, claimed by threads as they come: getting one
- * needs no memory, unless a program has so many thread-specific keys that pthread_setspecific()
- * does; who may not block gets none then. A thread beyond that many works on the arena itself,
- * under its lock. A thread finds its own through a small table in thread-local storage, by the
- * arena's id. Ids are never used again, so what the table says of an arena that is gone matches
+ * They are arrays inside the arena, SMR_MAGS of them, which threads claim as they come. Claiming
+ * one needs no memory, unless a program has so many thread-specific keys that pthread_setspecific()
+ * does; then a thread that may not block gets none. A thread that gets none works on the arena
+ * itself, under its lock. A thread finds its own magazine by the arena's id in a small table in
+ * thread-local storage. Ids are never reused, so a table entry of an arena that is gone matches
  * nothing and needs no cleaning up.
  */
 #ifndef SMR_MEM_MAGAZINE_H
@@ -21,7 +21,7 @@
 #define SMR_MAGS 64
 #define SMR_MAG_WAYS 8
 
-/* Written by the owner only; others read the figures for statistics. */
+/* Written by the owner only; others read the figures, for statistics. */
 struct smr_mag {
 	unsigned int nr;           /* GUARD relaxed */
 	unsigned long taken;       /* GUARD relaxed: nodes ever handed out */
@@ -36,7 +36,7 @@ struct smr_mag_way {
 extern smr_thread_local struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS]
 	__attribute__((visibility("hidden")));
 
-/* The calling thread's magazine of the arena with @id, or NULL. */
+/* Returns the calling thread's magazine of the arena with @id, or NULL. */
 smr_inline struct smr_mag *smri_mag_find(unsigned long id)
 {
 	const struct smr_mag_way *way = &smri_mag_ways[id % SMR_MAG_WAYS];
@@ -50,7 +50,7 @@ smr_inline void smri_mag_count(unsigned long *figure, unsigned long nr)
 	smr_store(figure, smr_load(figure, RELAXED) + nr, RELAXED);
 }
 
-/* CONTEXT: the owner. NULL when empty. */
+/* Returns NULL if @mag is empty. CONTEXT: the owner. */
 smr_inline void *smri_mag_pop(struct smr_mag *mag)
 {
 	unsigned int nr = smr_load(&mag->nr, RELAXED);
@@ -64,7 +64,7 @@ smr_inline void *smri_mag_pop(struct smr_mag *mag)
 	return node;
 }
 
-/* CONTEXT: the owner. False when full. */
+/* Returns false if @mag is full. CONTEXT: the owner. */
 smr_inline bool smri_mag_push(struct smr_mag *mag, void *node)
 {
 	unsigned int nr = smr_load(&mag->nr, RELAXED);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of src/mem say to each other. */
+/* What the files of src/mem share among themselves. */
 #ifndef SMR_MEM_INTERNAL_H
 #define SMR_MEM_INTERNAL_H
 
@@ -7,40 +7,43 @@
 
 /* ---- slab.c: chunks. CONTEXT: HOLDS the arena's lock, unless it says otherwise. ---- */
 
-/* Makes @memory a chunk of @mem, all free. */
+/* Makes @memory a chunk of @mem, all of whose nodes are free. */
 void smri_slab_add(struct mt_mem *mem, void *memory);
-/* A free node, which there must be: the latest ready one, else from the fullest chunk, about. */
+/*
+ * Takes a free node, which there must be: the latest ready one, else one from about the fullest
+ * chunk.
+ */
 void *smri_slab_pop(struct mt_mem *mem);
 void smri_slab_push(struct mt_mem *mem, void *node);
-/* A list of free nodes rolled up in some of them. */
+/* A list of free nodes, rolled up in some of them (slab.c). */
 struct smr_bundles {
 	struct smr_bundle *first, *last;
 	unsigned long nr; /* nodes in all */
 };
 
 /*
- * Rolls up the nodes of @list, which is not empty and which nobody reads any more, so that the last
- * of the list will be handed out first. @first: the number of the note for the first of them. The
- * link of the last one is not followed. CONTEXT: any.
+ * Rolls up the nodes of @list, which must not be empty and which no reader can see any more, such
+ * that the last of the list will be handed out first. @first: the number of the note for the first
+ * of them. The link of the last one is not followed. CONTEXT: any.
  */
 struct smr_bundles smri_slab_roll(const struct smr_nodes *list, const struct smr_notes *notes,
 				  unsigned long first);
 /* Makes the nodes of @rolled free without sorting them into their chunks. */
 void smri_slab_adopt(struct mt_mem *mem, const struct smr_bundles *rolled);
-/* Sorts at most @nr of them; false when none are left. */
+/* Sorts at most @nr of them into their chunks. Returns false when none are left. */
 bool smri_slab_sort(struct mt_mem *mem, unsigned int nr);
-/* Takes a chunk without a used node away from @mem, or returns NULL. */
+/* Removes a chunk without a used node from @mem and returns it, or NULL if there is none. */
 void *smri_slab_remove_idle(struct mt_mem *mem);
 
 /* ---- take.c ---- */
 
-/* Nodes given back under one hold of the arena's lock: others wait no longer than for these. */
+/* Nodes given back under one hold of the arena's lock, which bounds how long others wait. */
 #define SMR_GIVE_BATCH 64
 
 /* ---- arena.c ---- */
 
 /*
- * Of the chunks' free nodes, those that are pledged. CONTEXT, of these four: HOLDS the arena's
+ * Returns how many of the chunks' free nodes are pledged. CONTEXT, of these four: HOLDS the arena's
  * lock.
  */
 static inline unsigned long smri_mem_pledged(const struct mt_mem *mem)
@@ -48,7 +51,7 @@ static inline unsigned long smri_mem_pledged(const struct mt_mem *mem)
 	return mem->pledged > mem->lent ? mem->pledged - mem->lent : 0;
 }
 
-/* Free nodes of the chunks that are neither pledged nor the emergency reserve. */
+/* Returns how many free nodes of the chunks are neither pledged nor in the emergency reserve. */
 static inline unsigned long smri_mem_spare(const struct mt_mem *mem)
 {
 	unsigned long kept = mem->reserve_size + smri_mem_pledged(mem);
@@ -56,7 +59,7 @@ static inline unsigned long smri_mem_spare(const struct mt_mem *mem)
 	return mem->free > kept ? mem->free - kept : 0;
 }
 
-/* What the emergency reserve holds now: it gives way to pledges. */
+/* Returns how many nodes the emergency reserve holds now: it gives way to pledges. */
 static inline unsigned long smri_mem_reserve_left(const struct mt_mem *mem)
 {
 	unsigned long pledged = smri_mem_pledged(mem);
@@ -65,7 +68,7 @@ static inline unsigned long smri_mem_reserve_left(const struct mt_mem *mem)
 	return rest < mem->reserve_size ? rest : mem->reserve_size;
 }
 
-/* Nodes in limbo, of all flavours. */
+/* Returns the number of nodes in limbo, of all flavours. */
 static inline unsigned long smri_mem_limbo(const struct mt_mem *mem)
 {
 	unsigned long nr = 0;
@@ -78,26 +81,27 @@ static inline unsigned long smri_mem_limbo(const struct mt_mem *mem)
 /* The lists of all arenas. CONTEXT: TAKES / HOLDS arenas. */
 void smri_mem_lock_arenas(void);
 void smri_mem_unlock_arenas(void);
-/* The arena with @id, or NULL when it is gone. CONTEXT: HOLDS arenas. */
+/* Returns the arena with @id, or NULL if it is gone. CONTEXT: HOLDS arenas. */
 struct mt_mem *smri_mem_by_id(unsigned long id);
 
 /* ---- magazine.c ---- */
 
 /*
- * The calling thread's magazine of @mem, claimed now if need be; NULL when all have owners, or when
- * claiming would have to allocate and @may_block is false. CONTEXT: no lock of src/mem held.
+ * Returns the calling thread's magazine of @mem, claiming one if need be. NULL if all have owners,
+ * if the thread is ending, or if claiming would have to allocate and @may_block is false. CONTEXT:
+ * no lock of src/mem held.
  */
 struct smr_mag *smri_mag_get(struct mt_mem *mem, bool may_block);
 /* Moves all but @keep nodes of @mag to the chunks. CONTEXT: HOLDS the arena's lock. */
 void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep);
-/* Moves @nr nodes from the chunks, which have them, to @mag. CONTEXT: HOLDS the arena's lock. */
+/* Moves @nr nodes from the chunks, which must have them, to @mag. CONTEXT: HOLDS arena. */
 void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr);
-/* How many nodes all magazines hold. Their owners go on meanwhile. */
+/* Returns how many nodes all magazines hold. Their owners may change that meanwhile. */
 unsigned long smri_mag_nodes(const struct mt_mem *mem);
 
 /* ---- refill.c ---- */
 
-/* Gives chunks without a used node back until @keep are left. CONTEXT: SLEEP yes, no lock held. */
+/* Gives back chunks without a used node until @keep are left. CONTEXT: SLEEP yes, no lock held. */
 void smri_refill_release(struct mt_mem *mem, unsigned long keep);
 /*
  * The same after a grace period, for an arena that may be needed again at once. CONTEXT: SLEEP yes,
@@ -107,41 +111,45 @@ void smri_refill_settle(struct mt_mem *mem);
 
 /* ---- retire.c ---- */
 
-/* Nodes that have just been put in limbo: what their grace period needs. */
+/*
+ * What the grace period of nodes just put in limbo needs: that the callback is called, patiently or
+ * not, or that it hurries.
+ */
 struct smri_retiring {
 	bool calls, patient, hurry;
 };
 
 /*
- * For who retires nodes under a hold of the arena's lock in which there is more to do: notes all of
- * @list, not empty, and says which is its last node; then, with the lock held, puts them in limbo;
- * then, with the lock let go, sees to their grace period. CONTEXT: any.
+ * Retiring in three steps, for callers that have more to do under the same hold of the arena's
+ * lock: smri_retire_note() notes all of @list, which must not be empty, and returns its last node;
+ * smri_retire_enqueue(), with the lock held, puts them in limbo; smri_retire_see_to(), after the
+ * lock has been released, sees to their grace period. CONTEXT: any.
  */
 void *smri_retire_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, const struct smr_nodes *list);
 struct smri_retiring smri_retire_enqueue(struct smr_limbo *limbo, struct smr_nodes *list,
 					 void *last);
 void smri_retire_see_to(struct smr_limbo *limbo, struct smri_retiring r);
 
-/* False: no memory. CONTEXT: ALLOC yes. */
+/* Returns false if there is no memory. CONTEXT: ALLOC yes. */
 bool smri_retire_init(struct mt_mem *mem);
 /* CONTEXT: nothing is in limbo, nor will be. */
 void smri_retire_exit(struct mt_mem *mem);
-/* In a child of fork(), which has one thread: others left off wherever they were. */
+/* To be called in a child of fork(): other threads stopped wherever they were. */
 void smri_retire_after_fork(struct mt_mem *mem);
 /*
- * Sees to it that what is in limbo comes back, if a fork() has ended that, or there was no memory
- * for a thread. CONTEXT: no lock held. ALLOC yes.
+ * Starts the thread and the callback for what is in limbo, if a fork() has ended them or there was
+ * no memory for the thread. CONTEXT: no lock held. ALLOC yes.
  */
 void smri_retire_resume(struct mt_mem *mem);
 /*
- * Waits until all nodes have come back and all callbacks have ended. False: the caller would wait
- * for himself, which has been reported. CONTEXT: SLEEP yes, GRACE waits.
+ * Waits until all nodes have come back and all callbacks have ended. Returns false if the caller
+ * would wait for itself, which has been reported. CONTEXT: SLEEP yes, GRACE waits.
  */
 bool smri_retire_wait_idle(struct mt_mem *mem);
 /*
- * Waits for the nodes now in limbo, or only looks at them where the library's thread cannot be
- * started or is the caller. False when there was nothing to wait for, a look was in vain, or the
- * caller is inside a read-side section, of whatever flavour. CONTEXT: SLEEP yes, GRACE waits.
+ * Waits for the nodes now in limbo; only looks if the flavour's thread cannot be started or the
+ * caller is such a thread. Returns false if there was nothing to wait for, a look was in vain, or
+ * the caller is inside a read-side section of any flavour. CONTEXT: SLEEP yes, GRACE waits.
  */
 bool smri_retire_wait(struct mt_mem *mem);
 

@@ -2,8 +2,8 @@
 /*
  * Private lists of nodes, owned by one thread. They are linked through the last word of each node,
  * the only one that no reader looks at: the rest of a retired node must stay as it was. The link of
- * the last node of a list means nothing, and is not written: most lists are of one node, which
- * therefore is not touched at all.
+ * a list's last node is meaningless and never written: most lists have one node, which therefore is
+ * not touched at all.
  */
 #ifndef SMR_MEM_NODES_H
 #define SMR_MEM_NODES_H
@@ -32,7 +32,7 @@ smr_inline void smr_nodes_push(struct smr_nodes *list, void *node)
 	list->nr++;
 }
 
-/* NULL when @list is empty. */
+/* Returns NULL if @list is empty. */
 smr_inline void *smr_nodes_pop(struct smr_nodes *list)
 {
 	void *node = list->head;
@@ -44,7 +44,7 @@ smr_inline void *smr_nodes_pop(struct smr_nodes *list)
 	return node;
 }
 
-/* Moves all of @from in front of @to. */
+/* Moves all nodes of @from to the front of @to. */
 smr_inline void smr_nodes_move(struct smr_nodes *to, struct smr_nodes *from)
 {
 	if (to->nr == 0) {
@@ -56,15 +56,15 @@ smr_inline void smr_nodes_move(struct smr_nodes *to, struct smr_nodes *from)
 }
 
 /*
- * AddressSanitizer learns which nodes are free, so that touching one is reported. Their link stays
- * accessible, for it is what free nodes hang together by.
+ * Tells AddressSanitizer which nodes are free, so that it reports accesses to them. Their links
+ * stay accessible, since lists of free nodes use them.
  */
 #if SMR_ASAN
 void __asan_poison_memory_region(void const volatile *addr, size_t size);
 void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
 #define smri_node_hide(node) __asan_poison_memory_region((node), SMR_NODE_LINK)
 #define smri_node_show(node) __asan_unpoison_memory_region((node), MT_NODE_SIZE)
-/* What is mapped there next, a thread's stack perhaps, is nobody's node. */
+/* What is mapped there next, perhaps a thread's stack, does not consist of free nodes. */
 #define smri_chunk_show(chunk) __asan_unpoison_memory_region((chunk), MT_CHUNK_SIZE)
 #else
 #define smri_node_hide(node) ((void)(node))

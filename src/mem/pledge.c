@@ -5,9 +5,9 @@
 #include "mem/mem_internal.h"
 
 /*
- * Lends @nr nodes more, or less. What is pledged no longer counts as what was lent first, since
- * whose it was is not known: then more free nodes are kept than need be, until those in limbo come
- * back, but never fewer.
+ * Lends @nr nodes more, or fewer if negative. A fall of the pledge first lowers what is lent, since
+ * it is not known whose that was: then more free nodes than necessary are kept until those in limbo
+ * come back, but never fewer.
  */
 static void lend(struct mt_mem *mem, long nr)
 {
@@ -73,8 +73,8 @@ static void fill_mag(struct mt_mem *mem)
 
 /*
  * Gives some of @list back: to the arena, not to a magazine, where the pledge would not find them.
- * They are as many as the pledge lacks, and one batch more at most; the rest is for
- * smr_mem_give_list(), without the lock. CONTEXT: HOLDS the arena's lock.
+ * Gives as many as the pledge lacks, and at most one batch more; smr_mem_give_list() does the rest
+ * without the lock. CONTEXT: HOLDS the arena's lock.
  */
 static void give_lacking(struct mt_mem *mem, struct smr_nodes *list)
 {

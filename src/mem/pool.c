@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One batch is in flight at a time: it has its grace period while the next one gathers, as in
- * retire.c, but under a lock: objects are retired by the list, not by the node, and where sleeping
- * is fine.
+ * One batch is in flight at a time: it waits for its grace period while the next one gathers, as in
+ * retire.c. But here a plain lock is enough: objects are retired by the list, not one by one, and
+ * where sleeping is fine.
  */
 #include "mem/pool.h"
 
@@ -48,7 +48,7 @@ void smr_pool_destroy(struct smr_pool *pool)
 	struct smr_pool_list all;
 
 	smr_pool_list_init(&all);
-	mt_lock_acquire(&pool->lock); /* somebody may be counting still */
+	mt_lock_acquire(&pool->lock); /* another thread may still be in smr_pool_count() */
 	smr_assert(pool->total == pool->free.nr);
 	smr_pool_list_move(&all, &pool->free);
 	pool->total = 0;
@@ -135,8 +135,8 @@ static void send_batch(struct smr_pool *pool)
 }
 
 /*
- * The owner is told under the lock: whoever finds the expired ones afterwards may then free the
- * pool with all there is, for this thread touches it no more.
+ * The owner is notified under the lock: a thread that collects the expired objects afterwards may
+ * free the pool, since this thread does not touch it again.
  */
 static void grace_over(struct smr_rcu_head *head)
 {

@@ -9,12 +9,12 @@
 
 /* ---- Chunks under way ----
  *
- * One that is being got counts before it is there, and one that is being given back until it is
- * gone, so that threads together respect the limit. Who is kept from getting one by that waits: it
- * may be for him, or there may be room for another.
+ * A chunk being got counts towards the limit before it is there, and one being given back until it
+ * is gone, so that all threads together respect the limit. A thread that this keeps from getting a
+ * chunk waits: the chunk under way may bring nodes that it can take, or leave room for another.
  */
 
-/* CONTEXT, of these two: HOLDS the arena's lock; the one drops it, the other retakes it. */
+/* CONTEXT, of these two: HOLDS the arena's lock; the first drops it, the second retakes it. */
 static void begin_mapping(struct mt_mem *mem)
 {
 	mem->mapping++;
@@ -30,7 +30,10 @@ static void end_mapping(struct mt_mem *mem)
 		smr_wake(&mem->mapped, INT_MAX);
 }
 
-/* Sleeps until one is no longer under way. CONTEXT: HOLDS the arena's lock, which is dropped. */
+/*
+ * Sleeps until a chunk is no longer under way. CONTEXT: HOLDS the arena's lock, which is dropped
+ * meanwhile.
+ */
 static void await_mapping(struct mt_mem *mem)
 {
 	unsigned int mapped = mem->mapped;
@@ -43,27 +46,27 @@ static void await_mapping(struct mt_mem *mem)
 	mem->map_sleepers--;
 }
 
-/* A chunk from the page source, or NULL. CONTEXT: no lock held. */
+/* Returns a chunk from the page source, or NULL. CONTEXT: no lock held. */
 static void *map_chunk(const struct mt_mem_ops *ops)
 {
 	void *chunk = ops->map(ops->ctx, MT_CHUNK_SIZE, MT_CHUNK_SIZE);
 
 	if (!chunk || ((uintptr_t)chunk & (MT_CHUNK_SIZE - 1)) == 0)
 		return chunk;
-	/* A page source that ignores the alignment has nothing that could be used. */
+	/* Without the alignment the memory is of no use. */
 	ops->unmap(ops->ctx, chunk, MT_CHUNK_SIZE);
 	return NULL;
 }
 
 /*
- * Batches back from a grace period before a chunk just got is given up again, and how many chunks
- * are kept so. How many nodes are in limbo at a time varies with when the thread that waits for
- * grace periods gets to run; what was too little for a moment will be again. But the nodes of a
- * tree that is gone may be the last batch.
+ * How many batches must come back from limbo before a chunk just got may be given back, and how
+ * many chunks are kept that way. How many nodes are in limbo varies with when the thread that waits
+ * for grace periods gets to run: if there were too few free nodes for a moment, there will be
+ * again. But the nodes of a tree that is gone may be the last batch.
  */
 enum { WARM_BATCHES = 64, WARM_CHUNKS = 8 };
 
-/* With so many free nodes to each in use these are few for the chunks they lie in. */
+/* With more free nodes than this for each used one, the used ones are few for their chunks. */
 enum { SCATTERED = 4 };
 
 /* CONTEXT, of these two: HOLDS the arena's lock, which is dropped while a chunk is under way. */
@@ -110,7 +113,7 @@ int smr_mem_fill(struct mt_mem *mem, unsigned long nr)
 /* Nodes sorted under one hold of the arena's lock. */
 #define SORT_BATCH 64
 
-/* CONTEXT: HOLDS the arena's lock, which is dropped now and then. */
+/* CONTEXT: HOLDS the arena's lock, which is dropped between batches. */
 static void sort_ready(struct mt_mem *mem)
 {
 	while (smri_slab_sort(mem, SORT_BATCH)) {
@@ -121,11 +124,11 @@ static void sort_ready(struct mt_mem *mem)
 
 void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 {
-	/* To unmap may block: what is left now goes with the next reaping. */
+	/* Unmapping may block: these chunks are left for the next time. */
 	if (smr_in_section())
 		return;
 	mt_lock_acquire(&mem->lock);
-	/* With fewer free nodes no chunk can be idle but those that stay. */
+	/* With fewer free nodes no chunk but those kept can be idle. */
 	if (mem->free >= (keep + 1) * MT_CHUNK_NODES)
 		sort_ready(mem);
 	while (mem->idle > keep && smri_mem_spare(mem) >= MT_CHUNK_NODES) {
@@ -139,13 +142,16 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 }
 
 /*
- * A writer that replaces many nodes at a time, a transaction's, has them all in limbo, and soon
- * needs as many again. So an arena keeps as much in hand as an eighth of what is in use. Nor is it
- * sorted, which takes a node of those that come back out of the writer's caches, while it has but a
- * few to sort, unless next to nothing is in use any more, or what is lies scattered: then the next
- * nodes are to come from where most are in use, so that other chunks drain, which they never do
- * while what comes back is handed out first. And where chunks were got lately some more stay for
- * some batches, unless nothing is in use: then there may be no more of them.
+ * A writer that replaces many nodes at a time, such as a transaction, has them all in limbo and
+ * soon needs as many again. So an arena keeps an eighth of what is in use.
+ *
+ * Sorting takes nodes that have come back out of the writer's caches, so it is not done while there
+ * are only few to sort, unless hardly any node is still in use, or those in use lie scattered. Then
+ * the next nodes should come from where most are in use, so that other chunks drain, which they
+ * never do while nodes that come back are handed out first.
+ *
+ * Where chunks were got lately, some more stay for some batches, unless nothing is in use: then
+ * there may be no more batches.
  */
 void smri_refill_settle(struct mt_mem *mem)
 {
@@ -167,15 +173,15 @@ void smri_refill_settle(struct mt_mem *mem)
 	smri_refill_release(mem, keep);
 }
 
-/* Takes from the chunks, after getting more of them if it can. */
+/* Takes nodes from the chunks, after getting more chunks if need be and possible. */
 static int refill_once(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 {
 	int err = -ENOMEM;
 
 	mt_lock_acquire(&mem->lock);
 	/*
-	 * That the reserve may have stayed short is no reason to fail. In one hold of the lock with
-	 * the taking: a callback might give the chunks back in between.
+	 * A reserve that stays short is no reason to fail. The nodes are taken under the same hold
+	 * of the lock: otherwise a callback might give the chunks back in between.
 	 */
 	(void)ensure_locked(mem, nr);
 	if (smri_mem_spare(mem) >= nr) {
@@ -189,10 +195,10 @@ static int refill_once(struct mt_mem *mem, struct smr_nodes *out, unsigned long 
 }
 
 /*
- * Waits for what is in limbo and tries again; also if there was nothing to wait for, since that may
- * have come back just before. Others who wait may be first to take what comes back, and retire as
- * much with their next stores: then there is something to wait for again. But it may be too little
- * for us whoever comes first, so that has an end.
+ * Waits for what is in limbo and tries again; also if there was nothing to wait for, since nodes
+ * may have come back just before. Other waiting threads may take first what comes back, and retire
+ * as much with their next stores: then there is something to wait for again. But that may be too
+ * little for us even if we come first, so the number of rounds is limited.
  */
 static int refill_from_limbo(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 {
@@ -225,7 +231,7 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 		mt_lock_acquire(&mem->lock);
 		mem->failed++;
 		mt_lock_release(&mem->lock);
-		/* Chunks that were got before there were no more of them. */
+		/* Gives back the chunks that were got before no more could be had. */
 		smr_mem_reap(mem);
 	}
 	return err;

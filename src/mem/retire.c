@@ -2,61 +2,62 @@
 /*
  * Retirement: how nodes that a writer has replaced become free again.
  *
- * Waiting for a grace period costs the same for one node as for thousands. So nodes gather, for
- * each arena and flavour by itself, in a queue, the oldest in front, linked through their last
- * words: limbo. Once a grace period has been told to be over, all that was in the queue when it
- * began is free, which is a number of nodes at its front:
+ * Waiting for a grace period costs the same for one node as for thousands. So retired nodes gather
+ * in limbo: one queue for each arena and flavour, the oldest in front, linked through the nodes'
+ * last words. Once a grace period is known to be over, all nodes that were in the queue when it
+ * began are free, which is a number of nodes at its front:
  *
  *	   freed              batch.nr                        retired
  *	     |  oldest ... last  |  ...      ...      newest     |
  *	     +-------------------+-------------------------------+
- *	       free after the      came in since its call
- *	       callback
+ *	       free after the      retired since
+ *	       callback            its call
  *
- * A grace period is told in two ways.
+ * There are two ways to learn that a grace period is over.
  *
- *	Looking   A writer that takes free nodes, and may block, or announces guaranteed stores,
- *	          looks now and then whether it is quiet, that is whether no reader is in a section
- *	          that had begun before (base/quiet.h). Where it is, what has come in before the
- *	          look is free. That costs a hundredth of what the stores cost, and the nodes are
- *	          used again while they still are in the writer's caches.
- *	Calling   While the queue is not empty a callback is on its way through a grace period
- *	          (base/grace.h), about what was in the queue when it set out; only in a child of
- *	          fork() not before somebody who may block takes nodes, announces guaranteed
- *	          stores or waits. It sees to it that nodes come back where no writer looks: when
- *	          the last store has been made, under other flavours, where nothing may block, and
- *	          where readers do not rest. Where looking works it has time.
+ *	Looking   A writer that takes free nodes and may block, or that announces guaranteed
+ *	          stores, checks now and then whether it is quiet: whether no reader is in a
+ *	          section that began before the check (base/quiet.h). If so, all nodes retired
+ *	          before the look are free. Looks cost a hundredth of what the stores cost, and the
+ *	          nodes are reused while they are still in the writer's caches.
+ *	Calling   While the queue is not empty, a callback for what was in it at the call waits for
+ *	          a grace period (base/grace.h); in a child of fork() only from when a thread that
+ *	          may block takes nodes, announces guaranteed stores or waits. The callback brings
+ *	          nodes back where no writer looks: after the last store, under other flavours,
+ *	          where nothing may block, and where readers do not rest. Where looking works, the
+ *	          callback is patient.
  *
- * How often is looked is worked out: while looks fail, or take more than a 32nd of the time, twice
- * as many nodes come in before the next one. A look takes 0.3 us, or, where it interrupts running
- * threads, some; 20 where a reader does not rest. After two in vain, or when one is overdue, for
- * nobody looks any more, the callback is in a hurry.
+ * The interval between looks is adaptive: while looks fail, or take more than a 32nd of the time,
+ * twice as many nodes are retired before the next one. A look takes 0.3 us, or some us where it
+ * interrupts running threads; 20 us where a reader does not rest. After two looks in vain, or when
+ * one is overdue because nobody looks any more, the callback is in a hurry.
  *
- * One frees at a time, `busy`: a callback that finds a writer at it comes again. So nodes come back
- * in the order in which they were retired, and who waits for some waits until freed is what retired
- * was. The arena's lock guards it all; what takes long is done without it.
+ * Only one thread frees at a time (`busy`): a callback that finds a writer doing so is called
+ * again. So nodes come back in the order in which they were retired, and to wait for them is to
+ * wait until `freed` reaches what `retired` was. The arena's lock guards all of this; what takes
+ * long is done without it.
  *
- * Why the nodes are safe to free: a node is retired after it was cut off the tree, and is in the
- * queue before the look or the call. A reader that can still be on it began before it was cut off,
- * hence before that, and so is waited for. That the nodes of a batch were retired at different
- * times, and by different threads, makes no difference: their grace period begins when the last of
- * them is in.
+ * Why the nodes are safe to free: a node is retired after it was unlinked from the tree, and is in
+ * the queue before the look or the call. A reader that can still be on it entered its section
+ * before the node was unlinked, hence before the look or the call, and so is waited for. That the
+ * nodes of a batch were retired at different times, and by different threads, makes no difference:
+ * their grace period begins when the last of them is in the queue.
  *
- * What a reader may still see: all of the node but its last word. Nobody reads that word but
- * src/mem.
+ * A reader may still look at all of a retired node but its last word, which only src/mem reads.
  *
- * An arena may be freed once its limbo is idle: nothing there, nobody busy, no callback on its way.
- * Whoever has made it so has let go of the lock, and wakes who waits by an address that it does not
- * look at.
+ * An arena may be freed once its limbo is idle: empty, no thread busy, and no callback on its way.
+ * The thread that makes it idle releases the arena's lock first, then wakes the waiters by an
+ * address that it does not dereference.
  *
  * Nothing here allocates or fails: giving memory back must never need memory. The flavour's thread
- * is started by who may block; until somebody has, the nodes wait in limbo, or until it is quiet.
+ * is started by callers that may block; until one has, nodes stay in limbo unless a look finds it
+ * quiet.
  *
  * Rejected: synchronize_rcu() in writers (a store would take milliseconds); the callback alone (a
  * fifth of a writer's time where the flavour's thread shares its CPU, see docs/performance.md);
  * epochs of our own (the user's sections are liburcu's); liburcu's call_rcu (base/grace.h says
- * why); queues of each thread (nobody could give back what a thread leaves there when it turns to
- * other things).
+ * why); a queue for each thread (nobody could give back what a thread leaves in its queue when it
+ * turns to other things).
  */
 #include "mem/retire.h"
 
@@ -97,7 +98,7 @@ static struct smr_limbo_part all_of(const struct smr_limbo *limbo)
 	return (struct smr_limbo_part){ limbo->newest, limbo->retired };
 }
 
-/* Takes @part, or what is left of it, off the front. */
+/* Removes @part, or what is left of it, from the front of the queue. */
 static struct smr_nodes take_off(struct smr_limbo *limbo, struct smr_limbo_part part)
 {
 	struct smr_nodes nodes = { NULL, 0 };
@@ -115,7 +116,10 @@ static struct smr_nodes take_off(struct smr_limbo *limbo, struct smr_limbo_part 
 
 /* ---- Freeing ---- */
 
-/* Becomes the one who frees. CONTEXT: HOLDS the arena's lock. */
+/*
+ * Makes the caller the one that frees, unless another thread is: then returns false. CONTEXT: HOLDS
+ * the arena's lock.
+ */
 static bool become_busy(struct smr_limbo *limbo)
 {
 	bool can = !limbo->busy;
@@ -125,8 +129,8 @@ static bool become_busy(struct smr_limbo *limbo)
 }
 
 /*
- * Tells who sleeps. To be woken after the lock has been let go, if true. CONTEXT: HOLDS the arena's
- * lock.
+ * Notes the event for sleepers. Returns true if there are any: the caller must wake them after it
+ * has released the lock. CONTEXT: HOLDS the arena's lock.
  */
 static bool tell(struct smr_limbo *limbo)
 {
@@ -135,8 +139,8 @@ static bool tell(struct smr_limbo *limbo)
 }
 
 /*
- * Gives back what is in hand, all at once. A fork() in between may leave it to the child, who does
- * it again from the start: rolling up leaves the links alone. CONTEXT: busy. TAKES arena.
+ * Makes all nodes in hand free, in one step. If fork() comes in between, the child starts over with
+ * them: rolling up leaves the links alone. CONTEXT: busy. TAKES arena.
  */
 static void free_hand(struct smr_limbo *limbo)
 {
@@ -155,7 +159,7 @@ static void free_hand(struct smr_limbo *limbo)
 	mt_lock_release(&mem->lock);
 }
 
-/* Gives the nodes of @part back. CONTEXT: busy. TAKES arena. */
+/* Makes the nodes of @part free. CONTEXT: busy. TAKES arena. */
 static void free_part(struct smr_limbo *limbo, struct smr_limbo_part part)
 {
 	mt_lock_acquire(&limbo->mem->lock);
@@ -169,7 +173,7 @@ static void free_part(struct smr_limbo *limbo, struct smr_limbo_part part)
 
 /* ---- Calling ---- */
 
-/* May the callback take its time? CONTEXT: HOLDS the arena's lock. */
+/* Whether looks succeed, so that the callback may be patient. CONTEXT: HOLDS the arena's lock. */
 static bool relies_on_looks(const struct smr_limbo *limbo)
 {
 	return limbo->vain < SMR_VAIN;
@@ -178,8 +182,8 @@ static bool relies_on_looks(const struct smr_limbo *limbo)
 static void batch_done(struct smr_rcu_head *rcu);
 
 /*
- * Says that a callback is on its way, if one is needed: then to be called once the lock has been
- * let go. CONTEXT: HOLDS the arena's lock.
+ * If a callback is needed, marks it as on its way and returns true: the caller must then use call()
+ * once it has released the lock. CONTEXT: HOLDS the arena's lock.
  */
 static bool must_call(struct smr_limbo *limbo)
 {
@@ -190,14 +194,14 @@ static bool must_call(struct smr_limbo *limbo)
 	return true;
 }
 
-/* CONTEXT: called has just been set. */
+/* CONTEXT: `called` has just been set. */
 static void call(struct smr_limbo *limbo, bool patient)
 {
 	smr_hook_at(SMR_HOOK_CALLS);
 	smr_rcu_call_nodes(flavor_of(limbo), &limbo->rcu, batch_done, patient);
 }
 
-/* Nothing is left: what was kept for a busy writer may go. CONTEXT: busy. */
+/* If limbo is empty, gives back chunks that were kept for an active writer. CONTEXT: busy. */
 static void settle_if_idle(struct smr_limbo *limbo)
 {
 	bool idle;
@@ -205,7 +209,7 @@ static void settle_if_idle(struct smr_limbo *limbo)
 	mt_lock_acquire(&limbo->mem->lock);
 	idle = !limbo->newest;
 	mt_lock_release(&limbo->mem->lock);
-	if (idle) /* a busy writer would only have to map again what it gets back */
+	if (idle) /* an active writer would only have to map them again */
 		smri_refill_settle(limbo->mem);
 }
 
@@ -238,7 +242,7 @@ static void batch_done(struct smr_rcu_head *rcu)
 
 /* ---- Looking ---- */
 
-/* How many nodes have been retired since it was time to look; none: not yet. */
+/* Returns how many nodes have been retired since a look was due, or 0 if none is due yet. */
 static unsigned long overdue(const struct smr_limbo *limbo)
 {
 	long nr = (long)(smr_load(&limbo->retired, RELAXED) - smr_load(&limbo->look_at, RELAXED));
@@ -247,9 +251,9 @@ static unsigned long overdue(const struct smr_limbo *limbo)
 }
 
 /*
- * Works out when to look next, after a look from @begin to @end. To give nodes back takes the same
- * for each, however many come at a time, so that does not count: it would only let limbo grow, till
- * no cache held it. CONTEXT: HOLDS the arena's lock; busy.
+ * Works out when to look next, after a look from @begin to @end. The time to free the nodes does
+ * not count: it is the same for each node, however many are freed at once, and to count it would
+ * only let limbo grow until no cache held it. CONTEXT: HOLDS the arena's lock; busy.
  */
 static void pace(struct smr_limbo *limbo, uint64_t begin, uint64_t end)
 {
@@ -267,7 +271,7 @@ static void pace(struct smr_limbo *limbo, uint64_t begin, uint64_t end)
 	limbo->looked = end;
 }
 
-/* Frees @part, if it is quiet. CONTEXT: busy, which it ends. TAKES arena. */
+/* Frees @part if it is quiet. CONTEXT: busy, which it ends. TAKES arena. */
 static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 {
 	enum mt_rcu_flavor flavor = flavor_of(limbo);
@@ -292,7 +296,7 @@ static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 		smr_grace_hurry(flavor);
 }
 
-/* Looks now, unless nothing is there, or somebody else is at it. CONTEXT: TAKES arena. */
+/* Looks now, unless limbo is empty or another thread is busy. CONTEXT: TAKES arena. */
 static void try_look(struct smr_limbo *limbo)
 {
 	struct mt_mem *mem = limbo->mem;
@@ -348,7 +352,7 @@ smr_inline struct smri_retiring enqueue(struct smr_limbo *limbo, struct smr_node
 	struct smri_retiring r;
 
 	append(limbo, list, last);
-	/* Nobody looks any more. */
+	/* So long overdue, nobody looks any more. */
 	r.hurry = relies_on_looks(limbo) && overdue(limbo) > STRIDE_MAX;
 	if (r.hurry)
 		limbo->vain = SMR_VAIN;
@@ -406,10 +410,11 @@ void smri_retire_exit(struct mt_mem *mem)
 }
 
 /*
- * Who was busy, or asleep, is gone; what he had in hand has had its grace period. Callbacks do not
- * come: one that was said to be on its way may be in no queue. For what is in limbo must_call()
- * sends another, when nodes are retired, waited for or got; and who gets some or waits starts the
- * thread: a child that only goes on to exec() needs none.
+ * The thread that was busy and those that slept do not exist in the child; the nodes in hand have
+ * had their grace period. Callbacks do not come: one that was marked as on its way may be in no
+ * queue. must_call() has another one called for what is in limbo when nodes are retired, waited for
+ * or obtained. Only obtaining and waiting start the thread: a child that just goes on to exec()
+ * needs none.
  */
 void smri_retire_after_fork(struct mt_mem *mem)
 {
@@ -425,8 +430,8 @@ void smri_retire_after_fork(struct mt_mem *mem)
 }
 
 /*
- * Is there a thread for what is in limbo? It is started if anything has been there, ever. CONTEXT:
- * no lock held. ALLOC yes.
+ * Whether the flavour's thread runs for what is in limbo. Starts it if any node has ever been
+ * there. CONTEXT: no lock held. ALLOC yes.
  */
 static bool has_thread(const struct smr_limbo *limbo)
 {
@@ -462,15 +467,15 @@ static bool is_freed(const struct smr_limbo *limbo, unsigned long nr)
 	return (long)(limbo->freed - nr) >= 0;
 }
 
-/* Are the first @nr nodes that were ever retired free, and, if so @idle, limbo is? */
+/* Whether the first @nr nodes ever retired are free and, if @idle is true, limbo is idle. */
 static bool is_over(const struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
 	return is_freed(limbo, nr) && (!idle || is_idle(limbo));
 }
 
 /*
- * Makes sure that there is a thread to run the callbacks that the caller is going to wait for; or
- * that there is nothing to wait for, by looks, should none be to be had. CONTEXT: TAKES arena.
+ * Makes sure that there is a thread to run the callbacks that the caller is going to wait for. As
+ * long as none can be started, looks until there is nothing to wait for. CONTEXT: TAKES arena.
  */
 static void insist_on_worker(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
@@ -489,7 +494,7 @@ static void insist_on_worker(struct smr_limbo *limbo, unsigned long nr, bool idl
 	smr_cancel_restore(cancel);
 }
 
-/* Sleeps until that is so. */
+/* Sleeps until is_over(). */
 static void wait_for(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
 	struct mt_mem *mem = limbo->mem;
@@ -512,7 +517,10 @@ static void wait_for(struct smr_limbo *limbo, unsigned long nr, bool idle)
 	mt_lock_release(&mem->lock);
 }
 
-/* Nodes retired so far. CONTEXT: TAKES arena. */
+/*
+ * Returns the number of nodes retired so far, and in @freed whether all of them are free. CONTEXT:
+ * TAKES arena.
+ */
 static unsigned long retired_so_far(struct smr_limbo *limbo, bool *freed)
 {
 	unsigned long nr;
@@ -525,8 +533,8 @@ static unsigned long retired_so_far(struct smr_limbo *limbo, bool *freed)
 }
 
 /*
- * As wait_for(), where it is not known whether there is anybody to free them. CONTEXT: not inside a
- * section of the flavour.
+ * As wait_for(), where the flavour's thread may not run yet. CONTEXT: not inside a section of the
+ * flavour.
  */
 static void insist(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
@@ -541,8 +549,8 @@ static void insist(struct smr_limbo *limbo, unsigned long nr, bool idle)
 }
 
 /*
- * Waits for what is in limbo now, after a look if it @may_look; false when that was nothing.
- * CONTEXT: not inside a section of the flavour.
+ * Waits for the nodes now in limbo, after a look if @may_look is true. Returns false if there were
+ * none. CONTEXT: not inside a section of the flavour.
  */
 static bool wait_flavor(struct smr_limbo *limbo, bool may_look)
 {
@@ -578,7 +586,10 @@ void smr_mem_grace_wait(struct mt_mem *mem, enum mt_rcu_flavor flavor)
 	wait_flavor(&mem->limbo[flavor], false);
 }
 
-/* Without a wait: has a look freed all that is in limbo now? */
+/*
+ * Looks, without waiting. Returns true if that has freed all nodes now in limbo, false also if
+ * there were none.
+ */
 static bool freed_by_look(struct smr_limbo *limbo)
 {
 	bool freed;
@@ -598,13 +609,13 @@ bool smri_retire_wait(struct mt_mem *mem)
 	bool waited = false;
 
 	/*
-	 * Inside a section of one flavour nobody waits for another, either: a thread in a section
-	 * of that one may be waiting for this one.
+	 * Not even for another flavour than that of the caller's section: a thread in a section of
+	 * that flavour may be waiting for the caller's to end.
 	 */
 	if (smr_rcu_reading())
 		return false;
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
-		/* A page source that the thread has called would wait for itself. */
+		/* In a page source that such a thread has called, it would wait for itself. */
 		if (smr_grace_self() || !has_thread(&mem->limbo[i])) {
 			waited |= freed_by_look(&mem->limbo[i]);
 			continue;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Retiring nodes: they are out of the tree, but a reader may be on them, so they become free only
- * after a grace period of the readers' flavour.
+ * Retiring nodes: they have left the tree, but a reader may still be on them, so they become free
+ * only after a grace period of the readers' flavour.
  */
 #ifndef SMR_MEM_RETIRE_H
 #define SMR_MEM_RETIRE_H
@@ -9,28 +9,28 @@
 #include "mem/arena.h"
 
 /*
- * Retires all of @list, which is empty then. No new reader can reach them any more; until the grace
- * period is over only their last word (SMR_NODE_LINK) changes. CONTEXT: any. TAKES arena. ALLOC no.
- * SLEEP no, but for that lock. GRACE never.
+ * Retires all nodes of @list, and leaves it empty. New readers must no longer be able to reach
+ * them. Until the grace period is over only their last word (SMR_NODE_LINK) changes. CONTEXT: any.
+ * TAKES arena. ALLOC no. SLEEP no, but for that lock. GRACE never.
  */
 void smr_mem_retire(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list);
 /* The same for one node. */
 void smr_mem_retire_one(struct mt_mem *mem, enum mt_rcu_flavor flavor, void *node);
 /*
- * The same for a long list, not empty, of which the caller knows the @last, and has noted all by
- * smr_mem_note().
+ * The same for a long list, not empty, whose @last node the caller knows, and whose nodes it has
+ * all noted with smr_mem_note().
  */
 void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
 			  void *last);
 
 /*
- * If enough nodes have been retired since the last look: looks whether it is quiet (base/quiet.h),
- * and if it is, makes all free that is in limbo. CONTEXT: where a system call may be made. SLEEP
- * no, but for the arena's lock.
+ * If enough nodes have been retired since the last look, checks whether it is quiet (base/quiet.h),
+ * and if so makes all nodes in limbo free. CONTEXT: where a system call may be made. SLEEP no, but
+ * for the arena's lock.
  */
 void smr_mem_look(struct mt_mem *mem);
 
-/* The index of the note for the @nr'th of the nodes that are retired next. */
+/* Returns the index of the note for the @nr'th of the nodes that are retired next. */
 smr_inline unsigned long smri_note_of(const struct smr_limbo *limbo, unsigned long nr)
 {
 	unsigned long before = smr_load(&limbo->retired, RELAXED);
@@ -39,8 +39,8 @@ smr_inline unsigned long smri_note_of(const struct smr_limbo *limbo, unsigned lo
 }
 
 /*
- * For whoever gathers a long list of nodes and retires it later: notes that @node is the @nr'th of
- * them. A note is a hint and may be wrong, for others retire nodes, and note them, meanwhile.
+ * For callers that gather a long list of nodes and retire it later: notes that @node is the @nr'th
+ * of them. A note is a hint and may be wrong, since others retire and note nodes meanwhile.
  */
 smr_inline void smr_mem_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned long nr,
 			     void *node)
@@ -51,8 +51,8 @@ smr_inline void smr_mem_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsi
 }
 
 /*
- * Prefetches two lines of the node that was noted as the @nr'th: the first, to be written, and the
- * one with its link.
+ * Prefetches two lines of the node noted as the @nr'th: the first, for writing, and the one with
+ * its link.
  */
 smr_inline void smr_mem_prefetch_noted(const struct mt_mem *mem, enum mt_rcu_flavor flavor,
 				       unsigned long nr)
@@ -65,15 +65,15 @@ smr_inline void smr_mem_prefetch_noted(const struct mt_mem *mem, enum mt_rcu_fla
 }
 
 /*
- * A mark in time: what was retired before it is free once smr_mem_grace_over() says so of it. Of a
- * mark that is some minutes old, in which 2^31 nodes have been retired, it may say for a while that
- * it is not over.
+ * A point in time: once smr_mem_grace_over() returns true for it, all nodes retired before it are
+ * free. When 2^31 nodes have been retired since, which takes some minutes, it may return false
+ * again for a while.
  */
 unsigned int smr_mem_grace_now(struct mt_mem *mem, enum mt_rcu_flavor flavor);
 bool smr_mem_grace_over(struct mt_mem *mem, enum mt_rcu_flavor flavor, unsigned int since);
 /*
- * Waits for all that was retired before. CONTEXT: SLEEP yes, GRACE waits; not inside a section of
- * @flavor.
+ * Waits until all nodes retired before the call are free. CONTEXT: SLEEP yes, GRACE waits; not
+ * inside a section of @flavor.
  */
 void smr_mem_grace_wait(struct mt_mem *mem, enum mt_rcu_flavor flavor);
 

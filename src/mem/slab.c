@@ -3,41 +3,40 @@
  * Chunks: where nodes are cut from.
  *
  * A chunk is MT_CHUNK_SIZE bytes at a multiple of MT_CHUNK_SIZE. Its first MT_NODE_SIZE bytes are
- * the header; the rest are nodes. So the chunk of a node is found by masking the node's address,
- * and nothing else records where a node belongs.
+ * the header; the rest are nodes. So a node's chunk is found by masking the node's address, and
+ * nothing else records where a node belongs.
  *
  *	0        512      1024               fresh*512                       2 MiB
  *	+--------+--------+--------+-- ... --+--------+-- ... ---------------+
  *	| header |  used  |  free --> free --> NULL   |  never handed out    |
  *	+--------+--------+--------+-- ... --+--------+-- ... ---------------+
  *
- * Nodes from number `fresh` on have never been handed out since the chunk was last empty. They are
- * in no list, so a new chunk costs one write to its header, not 4095 page touches.
+ * Nodes from number `fresh` on have not been handed out since the chunk was last empty. They are in
+ * no list, so a new chunk costs one write to its header, not 4095 page touches.
  *
- * All chunks of an arena are in one of SMR_CHUNK_CLASSES lists, by how many free nodes they have:
- * none, 1, 2 to 3, 4 to 7, ..., 2048 to 4094, all. A bit per list says whether it is empty, so the
- * fullest chunk that has a free node, within a factor of two, is one bit scan away. Nodes are taken
- * from there: chunks that are nearly empty are left to drain and can be given back, and the tree's
- * nodes gather on few huge pages. An exact order would cost a heap for nothing that can be
- * measured.
+ * Each chunk of an arena is in one of SMR_CHUNK_CLASSES lists, by how many free nodes it has: none,
+ * 1, 2 to 3, 4 to 7, ..., 2048 to 4094, all. A bit per list says whether it is empty, so one bit
+ * scan finds the fullest chunk that has a free node, within a factor of two. Nodes are taken from
+ * that one: chunks that are nearly empty are left to drain and can be given back, and the tree's
+ * nodes gather on few huge pages. An exact order would cost a heap and gain nothing measurable.
  *
- * What a grace period gives back is rolled up in bundles (mem->ready) and handed out first, see
- * struct smr_bundle. Only what is left of it when the writers pause is sorted into chunks
- * (smri_slab_sort()), for only then can a chunk be seen to be without a used node.
+ * Nodes that come back after a grace period are rolled up in bundles (mem->ready) and handed out
+ * first, see struct smr_bundle. Only those left when the writers pause are sorted into their chunks
+ * (smri_slab_sort()): not before that can a chunk be seen to have no used node.
  *
  * Invariants, under the arena's lock:
  *	1. chunk->free_nr = length of chunk->free + (SMR_CHUNK_END - chunk->fresh).
- *	2. mem->free = sum of free_nr + nodes ready; mem->chunks = number of chunks; mem->idle =
+ *	2. mem->free = sum of free_nr + mem->ready_nr; mem->chunks = number of chunks; mem->idle =
  *	   length of the last list.
  *	3. A chunk is in the list of class_of(free_nr), and the bit of a list is set iff it is not
  *	   empty.
- *	4. A chunk without a used node has an empty list and fresh = 1: it is as if new.
+ *	4. A chunk without a used node has an empty free list and fresh = 1, as if it were new.
  *
- * A node is linked through its last word (nodes.h), also here, so that AddressSanitizer can watch
+ * Here, too, nodes are linked through their last word (nodes.h), so that AddressSanitizer can watch
  * over the rest.
  *
  * Rejected: a bitmap per chunk (a scan and a write to the header on each give, no better locality);
- * size classes (all nodes have one size, that is the point); giving single pages of a chunk back
+ * size classes (all nodes have one size, that is the point); giving back single pages of a chunk
  * (breaks huge pages, which are worth more than the memory).
  */
 #include "mem/mem_internal.h"
@@ -95,7 +94,7 @@ static void unlist_chunk(struct mt_mem *mem, struct smr_chunk *chunk, unsigned i
 		mem->classes &= ~(1u << class);
 }
 
-/* Changes how many nodes of @chunk are free, and moves it to the list it then belongs to. */
+/* Sets how many nodes of @chunk are free, and moves it to the list it then belongs to. */
 static void set_free_nr(struct mt_mem *mem, struct smr_chunk *chunk, unsigned int free_nr)
 {
 	unsigned int from = class_of(chunk->free_nr);
@@ -127,10 +126,10 @@ void smri_slab_add(struct mt_mem *mem, void *memory)
 }
 
 /*
- * A free node that lists others. What a grace period gives back is handed out again from bundles,
- * the latest first: the writer that retired the nodes has them in its caches, and gets their
- * addresses without touching them. A list linked through the nodes would be a cache miss for each
- * of them; sorting them into their chunks would besides move each node's line to another core and
+ * A free node that lists others. Nodes that come back after a grace period are handed out again
+ * from bundles, the latest first: the writer that retired them has them in its caches, and gets
+ * their addresses without touching them. A list linked through the nodes would cost a cache miss
+ * for each; sorting them into their chunks would also move each node's line to another core and
  * back.
  */
 struct smr_bundle {
@@ -143,10 +142,10 @@ struct smr_bundle {
 
 _Static_assert(sizeof(struct smr_bundle) <= SMR_NODE_LINK, "the link is not the bundle's");
 
-/* How many nodes ahead of the one rolled up the links are asked for. */
+/* How many nodes ahead of the one being rolled up links are prefetched. */
 #define ROLL_AHEAD 8
 
-/* @node may be anything. */
+/* @node need not be valid: it is a hint. */
 static void prefetch_link(const void *node)
 {
 	smr_prefetch((const void *)((uintptr_t)node + SMR_NODE_LINK));

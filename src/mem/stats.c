@@ -3,7 +3,7 @@
 #include "mem/mem_internal.h"
 #include <stdint.h>
 
-/* The counts of a magazine stay when its owner goes, and the next owner adds to them. */
+/* A magazine keeps its count when its owner ends; the next owner adds to it. */
 static unsigned long taken_from_mags(const struct mt_mem *mem)
 {
 	unsigned long taken = 0;

@@ -6,7 +6,7 @@
 
 static void count_refusal(struct mt_mem *mem, gfp_t gfp)
 {
-	/* A caller that may block has not been refused yet: it goes on to refill. */
+	/* A caller that may block is not refused yet: it goes on to refill. */
 	if (!gfpflags_allow_blocking(gfp))
 		mem->failed++;
 }
@@ -19,7 +19,7 @@ int smri_take_refuse(struct mt_mem *mem, gfp_t gfp)
 	return -ENOMEM;
 }
 
-/* Fills @mag up for a request of @nr nodes, and for some to come, as far as spare nodes go. */
+/* Fills @mag for a request of @nr nodes and some to come, as far as spare nodes last. */
 static void prepare_mag(struct mt_mem *mem, struct smr_mag *mag, unsigned long nr)
 {
 	unsigned int have = smr_load(&mag->nr, RELAXED);
@@ -132,7 +132,7 @@ void smr_mem_flush_emptied(struct mt_mem *mem)
 	if (!mag)
 		return;
 	mt_lock_acquire(&mem->lock);
-	/* One idle chunk stays anyway, so two have to be free, be it after a grace period. */
+	/* One idle chunk stays anyway: two must be free, if only after a grace period. */
 	if (mem->free + smri_mem_limbo(mem) + smr_load(&mag->nr, RELAXED) >= 2 * MT_CHUNK_NODES)
 		smri_mag_drain(mem, mag, 0);
 	mt_lock_release(&mem->lock);

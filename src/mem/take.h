@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Taking nodes that are free, and giving nodes back. CONTEXT of everything here: any, also with a
- * tree's lock held. ALLOC no. SLEEP no, but for the arena's lock. No system call but that lock's
- * futex, unless the @gfp may block: then it is looked now and then whether retired nodes are free
+ * Taking free nodes, and giving nodes back. CONTEXT of everything here: any, also with a tree's
+ * lock held. ALLOC no. SLEEP no, but for the arena's lock. No system call but that lock's futex,
+ * unless @gfp may block: then taking looks now and then whether retired nodes can be freed
  * (mem/retire.h).
  *
- * What may be taken: free nodes, and with __GFP_HIGH (GFP_ATOMIC) the emergency reserve. A @gfp
- * that may block is accepted too and means: free nodes, and who finds none goes on to mem/refill.h.
- * A node taken has arbitrary contents. A node given goes back to the arena it came from, and no
- * reader may look at it.
+ * Free nodes may be taken, and with __GFP_HIGH (GFP_ATOMIC) the emergency reserve. A @gfp that may
+ * block also takes only free nodes here; if there are too few, its caller goes on to mem/refill.h.
+ * A taken node has arbitrary contents. A node must be given back to the arena it came from, and no
+ * reader may still look at it.
  */
 #ifndef SMR_MEM_TAKE_H
 #define SMR_MEM_TAKE_H
@@ -22,9 +22,9 @@ void smri_give_slow(struct mt_mem *mem, void *node);
 int smri_take_refuse(struct mt_mem *mem, gfp_t gfp);
 
 /*
- * Asks for the lines of the nodes that will be taken next, to be written: as many as @took, the
- * last time. They have been out of use for a grace period, and are on their way for as long as the
- * writer is busy with the last ones.
+ * Prefetches the lines of the nodes that will be taken next, for writing: @took nodes, as many as
+ * were just taken. They have been out of use for a grace period, and their lines arrive while the
+ * writer is busy with the nodes it has.
  */
 smr_inline void smri_take_ahead(const struct smr_mag *mag, unsigned long took)
 {
@@ -35,7 +35,10 @@ smr_inline void smri_take_ahead(const struct smr_mag *mag, unsigned long took)
 			__builtin_prefetch((const char *)mag->node[nr - 1] + line, 1);
 }
 
-/* Adds @nr nodes of the thread's magazine to @out, or, if it has fewer, none: false. */
+/*
+ * Moves @nr nodes from the thread's magazine to @out. If it has fewer, moves none and returns
+ * false.
+ */
 smr_inline bool smri_take_local(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 {
 	struct smr_mag *mag = smri_mag_mine(mem);
@@ -50,8 +53,8 @@ smr_inline bool smri_take_local(struct mt_mem *mem, struct smr_nodes *out, unsig
 }
 
 /*
- * One node, or NULL. As a list of one, by smr_mem_take(), it would have to be in memory: an erase
- * took nine instructions more.
+ * Returns one node, or NULL. smr_mem_take() of one node would have to keep the list in memory: an
+ * erase took nine instructions more.
  */
 smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 {
@@ -70,7 +73,7 @@ smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 	return node;
 }
 
-/* Adds @nr nodes to @out: 0, or -ENOMEM and nothing has changed. */
+/* Adds @nr nodes to @out. Returns 0, or -ENOMEM, and then nothing has changed. */
 smr_inline int smr_mem_take(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, gfp_t gfp)
 {
 	if (nr == 0)
@@ -80,7 +83,7 @@ smr_inline int smr_mem_take(struct mt_mem *mem, struct smr_nodes *out, unsigned 
 	return smri_take_local(mem, out, nr) ? 0 : smri_take_slow(mem, out, nr, gfp);
 }
 
-/* Gives @node back, at once. */
+/* Makes @node free at once. */
 smr_inline void smr_mem_give(struct mt_mem *mem, void *node)
 {
 	struct smr_mag *mag = smri_mag_mine(mem);
@@ -89,15 +92,15 @@ smr_inline void smr_mem_give(struct mt_mem *mem, void *node)
 		smri_give_slow(mem, node);
 }
 
-/* Gives all of @list back; it is empty then. */
+/* Makes all nodes of @list free at once, and leaves it empty. */
 void smr_mem_give_list(struct mt_mem *mem, struct smr_nodes *list);
 
 /* Empties the calling thread's magazine into the arena. */
 void smr_mem_flush_local(struct mt_mem *mem);
 /*
- * The same for a tree that has become empty, lest a handful of free nodes keep whole chunks from
- * being given back; but only where one might be: a tree that comes and goes would else sort its
- * nodes into the chunk and take them out again each time.
+ * The same after a tree has become empty, lest a handful of free nodes keep whole chunks from being
+ * given back. But only where a chunk might be given back: otherwise a tree that is filled and
+ * emptied over and over would sort its nodes into the chunk and take them out again each time.
  */
 void smr_mem_flush_emptied(struct mt_mem *mem);
 
