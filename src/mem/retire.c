@@ -20,12 +20,12 @@
  *	          section that began before the check (base/quiet.h). If so, all nodes retired
  *	          before the look are free. Looks cost a hundredth of what the stores cost, and the
  *	          nodes are reused while they are still in the writer's caches.
- *	Calling   While the queue is not empty, a callback for what was in it at the call waits for
- *	          a grace period (base/grace.h); in a child of fork() only from when a thread that
- *	          may block takes nodes, announces guaranteed stores or waits. The callback brings
- *	          nodes back where no writer looks: after the last store, under other flavours,
- *	          where nothing may block, and where readers do not rest. Where looking works, the
- *	          callback is patient.
+ *	Calling   While the queue is not empty, a callback for what was in it at the call is on its
+ *	          way through a grace period (base/grace.h). In a child of fork() it does not set
+ *	          out until a thread that may block takes nodes, announces guaranteed stores or
+ *	          waits. The callback brings nodes back where no writer looks: after the last store,
+ *	          under other flavours, where nothing may block, and where readers do not rest.
+ *	          Where looking works, the callback is patient.
  *
  * The interval between looks is adaptive: while looks fail, or take more than a 32nd of the time,
  * twice as many nodes are retired before the next one. A look takes 0.3 us, or some us where it

@@ -6,10 +6,11 @@
 #include "tree/write.h"
 
 /*
- * Nodes for @ranges ranges in ascending order, and for holders of credits beside them. Leaves are
- * left full behind ascending stores (31 ranges where keys are wide), inner nodes too; descending or
- * jumping ones leave them half full, for which there is room. A store that replaces nodes gives
- * them back to the cursor, so a few are enough for what is under way.
+ * Returns the nodes needed for @ranges ranges in ascending order, and for holders of credits beside
+ * them. Ascending stores leave leaves and inner nodes full (leaves with 31 ranges where keys are
+ * wide); descending or jumping ones leave them half full, and the result is large enough for that.
+ * A store gives the nodes that it replaces back to the cursor, so a few are enough for what is
+ * under way.
  */
 static unsigned long nodes_for(const struct maple_tree *mt, unsigned long ranges)
 {

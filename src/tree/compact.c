@@ -38,7 +38,7 @@ void *smr_compact_next(struct ma_state *mas, void *root, enum maple_status befor
 		return behind_root(mas);
 	if (!root)
 		return smr_compact_walk(mas, root);
-	/* Coming back up from below the entry stops in front of it first. */
+	/* A cursor that comes back from below the entry first stops in front of it. */
 	if (before == ma_none && mas->index == 0) {
 		on_root(mas, root);
 		return NULL;

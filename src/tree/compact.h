@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Trees without nodes: the empty one, and the compact one, whose only entry is at [0..0] and lies
- * in the root itself. @root is that entry, or NULL. Such trees answer with statuses of their own
+ * in the root itself. @root is that entry, or NULL. On such trees a cursor has special statuses
  * (ma_root, ma_none); the rules are Linux's, and so are their oddities.
  */
 #ifndef SMR_TREE_COMPACT_H
@@ -12,9 +12,9 @@
 void *smr_compact_walk(struct ma_state *mas, void *root);
 void *smr_compact_find(struct ma_state *mas, void *root, unsigned long max);
 void *smr_compact_find_rev(struct ma_state *mas, void *root, unsigned long min);
-/* Behind the guard (last < max); @before is the status that the cursor came with. */
+/* To be called after the check that last < max. @before: the status that the cursor came with. */
 void *smr_compact_next(struct ma_state *mas, void *root, enum maple_status before);
-/* Behind the guard (index > min). */
+/* To be called after the check that index > min. */
 void *smr_compact_prev(struct ma_state *mas, void *root, unsigned long min);
 
 #endif

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Holders of credits. What they rely on is a pledge of the arena, whose size pledge.c works out;
- * here it is got, drawn on and given back.
+ * Holders of credits. They rely on a pledge of the arena, whose size pledge.c works out; here it is
+ * obtained, drawn on and given back.
  *
- * A store on a credit takes its nodes out of the thread's magazine, or, where that has too few, out
- * of the pledge. That then is for one credit less. Where what it gave leaves less in it than the
- * rest needs, the difference is *lent*: it is in the nodes that the store replaced, and comes back
- * with them after a grace period. A holder may have as many nodes lent as its working set has;
- * mt_credits_begin() sees to it that the stores it announces stay within that: it makes good what
- * is lent with nodes that are nobody's, or waits for the holder's own former nodes. So of pledged -
- * lent nodes each holder always finds the working set it announced, whatever the others do.
+ * A store on a credit takes its nodes out of the thread's magazine or, if that has too few, out of
+ * the pledge. The pledge is then for one credit less. If it now has less than the remaining credits
+ * need, the difference is *lent*: it is in the nodes that the store replaced, and comes back with
+ * them after a grace period. A holder may have as many nodes lent as its working set has, and
+ * mt_credits_begin() makes sure that the stores it announces stay within that: it makes good what
+ * is lent out of free nodes that nobody is owed, or waits for the holder's own former nodes. So
+ * among the pledged - lent nodes each holder always finds the working set it announced, whatever
+ * the others do.
  */
 #include "tree/credits.h"
 
@@ -26,8 +27,8 @@
 #include <samara/credits.h>
 
 /*
- * What so many of a tree's credits were for may stay pledged when they are used, until one of its
- * stores has to lock the arena anyway.
+ * What up to this many used credits of a tree no longer need may stay pledged, until one of the
+ * tree's stores has to lock the arena anyway.
  */
 #define SPARE_CREDITS 8
 
@@ -40,7 +41,7 @@ int mt_credits_set_batch(struct mt_credits *c, unsigned long nr)
 {
 	if (nr == 0)
 		return -EINVAL;
-	/* Those that an open transaction has used come back if it is aborted. */
+	/* Credits that an open transaction has used come back if it is aborted. */
 	if (c->left > 0 || c->used > 0)
 		return -EBUSY;
 	c->batch = nr;
@@ -48,8 +49,8 @@ int mt_credits_set_batch(struct mt_credits *c, unsigned long nr)
 }
 
 /*
- * What holders on @mt, the tree of @c or a view of it, have if @c has @left credits: its working
- * set is there as long as it has any.
+ * Returns what the holders on @mt, the tree of @c or a view of it, have if @c has @left credits: @c
+ * has its working set as long as it has any credit.
  */
 static struct smr_claims claims_with(const struct mt_credits *c, const struct maple_tree *mt,
 				     unsigned long left)
@@ -67,8 +68,8 @@ static struct smr_claims claims_with(const struct mt_credits *c, const struct ma
 }
 
 /*
- * Written under the tree's lock, and read without it: by mt_credits_left(), and by a worker in
- * mt_credits_begin() while a submitter adds.
+ * @c->left is written under the tree's lock and read without it: by mt_credits_left(), and by a
+ * worker in mt_credits_begin() while a submitter adds credits.
  */
 static void put_left(struct mt_credits *c, unsigned long left)
 {
@@ -88,9 +89,9 @@ static void set_left(struct mt_credits *c, struct maple_tree *mt, unsigned long 
 /* ---- Reserving ---- */
 
 /*
- * Adds the credits if @nodes has what they take; else how many nodes that is. Holders look at their
- * credits and at reach without the lock, so neither changes before the nodes are pledged. CONTEXT:
- * HOLDS tree lock.
+ * Adds @nr credits and returns 0 if @nodes, or else the arena's free nodes as well, suffice.
+ * Otherwise returns how many nodes @nodes must have. Holders read their credits and reach without
+ * the lock, so neither changes before the nodes are pledged. CONTEXT: HOLDS tree lock.
  */
 static unsigned long try_reserve(struct mt_credits *c, unsigned long nr, struct smr_nodes *nodes)
 {
@@ -122,13 +123,13 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 
 	if (nr == 0 || (unsigned int)c->mode > MT_CREDITS_STRICT)
 		return -EINVAL;
-	/* Far beyond any memory, and small enough to be multiplied by what one takes. */
+	/* Far beyond any memory, and small enough to be multiplied by what one credit takes. */
 	if (nr > ULONG_MAX / MT_CHUNK_SIZE || mt_credits_left(c) > ULONG_MAX / MT_CHUNK_SIZE ||
 	    (c->mode == MT_CREDITS_RECYCLING && c->batch > ULONG_MAX / MT_CHUNK_SIZE))
 		return -EOVERFLOW;
 	if (gfpflags_allow_blocking(gfp))
 		smr_check_alloc("credits");
-	/* Who waits for a grace period later is not to wait for memory for a thread. */
+	/* A later wait for a grace period must not have to wait for memory for the thread. */
 	if (mt_in_rcu(mt) && gfpflags_allow_blocking(gfp) && !smr_grace_start(mt->ma_rcu))
 		return -ENOMEM;
 	do {
@@ -144,8 +145,8 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 }
 
 /*
- * What was announced of credits that are gone is so no longer. Of those the holder keeps another
- * thread may be announcing stores right now: that stands.
+ * Lowers the number of announced stores to that of the credits left. Another thread may be
+ * announcing stores on these right now: they stay announced.
  */
 static void forget_begun(struct mt_credits *c)
 {
@@ -155,7 +156,9 @@ static void forget_begun(struct mt_credits *c)
 		;
 }
 
-/* Gives @nr credits back, or what there is: nothing, where the caller has a transaction open. */
+/*
+ * Gives back @nr credits, or all if there are fewer; none if the caller has a transaction open.
+ */
 static void give_back(struct mt_credits *c, unsigned long nr)
 {
 	struct maple_tree *mt = c->mt;
@@ -190,7 +193,9 @@ unsigned long mt_credits_left(const struct mt_credits *c)
 	return smr_load(&c->left, RELAXED);
 }
 
-/* The working set, and of what the tree's credits share the part of this holder's. */
+/*
+ * For a recycling holder: the working set, and its part of what the tree's recycling credits share.
+ */
 size_t mt_credits_bytes(const struct mt_credits *c)
 {
 	struct maple_tree *mt = c->mt;
@@ -218,7 +223,7 @@ static unsigned long lent_of(const struct mt_credits *c)
 	return c->limbo[0] + c->limbo[1];
 }
 
-/* Forgets nodes lent whose grace period is over. */
+/* Forgets lent nodes whose grace period is over. */
 static void forget_returned(struct mt_credits *c, struct mt_mem *mem, enum mt_rcu_flavor flavor)
 {
 	for (unsigned int i = 0; i < 2; i++)
@@ -226,9 +231,7 @@ static void forget_returned(struct mt_credits *c, struct mt_mem *mem, enum mt_rc
 			c->limbo[i] = 0;
 }
 
-/*
- * Makes good what @c has lent, the oldest first, as far as the arena has nodes that are nobody's.
- */
+/* Makes good what @c has lent, the oldest first, as far as the arena has nodes nobody is owed. */
 static void repay(struct mt_credits *c, struct mt_mem *mem)
 {
 	unsigned long nr = smr_pledge_repay(mem, lent_of(c));
@@ -241,7 +244,10 @@ static void repay(struct mt_credits *c, struct mt_mem *mem)
 	}
 }
 
-/* Has so much of what @c has lent back that @nr stores find their working set. Did that wait? */
+/*
+ * Gets back enough of what @c has lent for @nr stores to find their working set. Returns true if it
+ * has waited.
+ */
 static bool recover(struct mt_credits *c, unsigned long nr)
 {
 	struct maple_tree *mt = c->mt;
@@ -274,10 +280,10 @@ bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 	nr = nr < left ? nr : left;
 	if (c->mode == MT_CREDITS_RECYCLING && nr > c->batch)
 		nr = c->batch;
-	/* Somebody may be returning others of its credits. */
+	/* Another thread may be returning other credits of the holder: forget_begun(). */
 	smr_store(&c->begun, nr, RELAXED);
 	if (mt_in_rcu(mt) && !smr_in_section()) {
-		(void)smr_grace_start(flavor); /* the stores start no thread */
+		(void)smr_grace_start(flavor); /* since stores on credits start no thread */
 		smr_mem_look(smr_mem_of(mt));
 	}
 	if (c->mode == MT_CREDITS_STRICT)
@@ -292,7 +298,7 @@ void mt_credits_begin(struct mt_credits *c, unsigned long nr)
 	smr_credits_begin(c, nr);
 }
 
-/* Notes @lent nodes more of @c: as new ones, behind older ones that have been waiting longer. */
+/* Notes that @c has @lent more nodes lent: among the newer ones, after those waiting for longer. */
 static void note_lent(struct mt_credits *c, struct maple_tree *mt, unsigned long lent)
 {
 	struct mt_mem *mem = smr_mem_of(mt);
@@ -310,9 +316,9 @@ static void note_lent(struct mt_credits *c, struct maple_tree *mt, unsigned long
 }
 
 /*
- * What is to be pledged after a store that used @used of @pledged nodes, or gave as many back. A
- * transaction lets nothing go but what it has used: it may be aborted, and then owes all of it
- * again.
+ * Returns how many nodes must be pledged after a store that used @used of @pledged nodes, or gave
+ * back as many if negative. A transaction releases nothing but what it has used: it may be aborted,
+ * and then owes all of it again.
  */
 static unsigned long remaining(struct maple_tree *mt, unsigned long pledged, long used)
 {
@@ -322,7 +328,10 @@ static unsigned long remaining(struct maple_tree *mt, unsigned long pledged, lon
 	return mt->ma_txn && required < rest ? rest : required;
 }
 
-/* Takes what its store has replaced from the cursor, but for the @owned nodes it had before. */
+/*
+ * Moves the nodes that the cursor's store has replaced to @list, and leaves it the @owned nodes
+ * that it had before.
+ */
 static void take_replaced(struct ma_state *mas, unsigned long owned, struct smr_nodes *list)
 {
 	struct smr_nodes own = smr_own_nodes(mas);
@@ -334,7 +343,7 @@ static void take_replaced(struct ma_state *mas, unsigned long owned, struct smr_
 	smr_set_own_nodes(mas, &own);
 }
 
-/* Commits @w, and adds to @change what that means for the pledge, but for its size afterwards. */
+/* Commits @w, and fills in @change, except for the pledge's size afterwards. */
 static void commit(struct smr_write *w, struct smr_pledge_change *change)
 {
 	struct maple_tree *mt = w->mt;
@@ -367,8 +376,8 @@ static struct smr_pledge_change begin_change(const struct maple_tree *mt)
 }
 
 /*
- * A store has been made on one of the holder's credits. May what that has left over stay pledged
- * until another store? Most may, and do without the arena's lock.
+ * Takes one credit from the holder, after a store on it. Returns true if what that leaves over may
+ * stay pledged until another store: after most stores it may, so they do without the arena's lock.
  */
 static bool use_credit(struct mt_credits *c, struct maple_tree *mt)
 {
@@ -378,8 +387,9 @@ static bool use_credit(struct mt_credits *c, struct maple_tree *mt)
 }
 
 /*
- * The store has come to @change, which @may_wait if the pledge gave and got nothing. The nodes of
- * the working set that it took.
+ * Settles @change, which a store has made. If @may_wait is true and the pledge gave and got nothing
+ * and need not rise, it stays as it is until a later store. Returns how many nodes of the working
+ * set the store took.
  */
 static unsigned long settle(struct maple_tree *mt, struct smr_pledge_change *change, bool may_wait)
 {
@@ -395,8 +405,8 @@ static unsigned long settle(struct maple_tree *mt, struct smr_pledge_change *cha
 }
 
 /*
- * One store on a credit into the holder's tree or a view of it. The nodes of the working set that
- * it took.
+ * Makes a store on a credit in the holder's tree or a view of it. Returns how many nodes of the
+ * working set it took.
  */
 static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *entry,
 			   struct smr_edges edges)
@@ -411,8 +421,8 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 }
 
 /*
- * The same of a store that is an edit, and needs no cursor for it (edit.h): of what is required it
- * changes nothing but that a credit is used. -EAGAIN: it may be more.
+ * The same for a store that is an edit and so needs no cursor (edit.h). It changes what is required
+ * only by using a credit. Returns -EAGAIN if the store may be more than an edit.
  */
 static long store_edit(struct mt_credits *c, const struct smr_path *path, unsigned long first,
 		       unsigned long last, void *entry)
@@ -457,7 +467,7 @@ int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c)
 	return smr_store_credit(mas, entry, SMR_NO_EDGES, c);
 }
 
-/* More than an edit, through a cursor, which begins where @path leads, if it is not NULL. */
+/* The same for any store, through a cursor that begins where @path leads, unless that is NULL. */
 static smr_noinline unsigned long store_any(struct mt_credits *c, const struct smr_path *path,
 					    unsigned long first, unsigned long last, void *entry)
 {
@@ -468,7 +478,7 @@ static smr_noinline unsigned long store_any(struct mt_credits *c, const struct s
 	return store(c, &mas, entry, SMR_NO_EDGES);
 }
 
-/* One store by itself: the nodes of the working set that it took. CONTEXT: HOLDS tree lock. */
+/* The same for any store outside of transactions, edit or not. CONTEXT: HOLDS tree lock. */
 static unsigned long store_range(struct mt_credits *c, unsigned long first, unsigned long last,
 				 void *entry)
 {

@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bound.
+ * The bound on how many nodes stores on credits need.
  *
- * Let every inner node but the top have a *crowding*: its children beyond 17, which is what the
- * parts of the smallest window dealt to three nodes have. Take
+ * The *crowding* of an inner node other than the top is the number of its children beyond 17, the
+ * fewest that a node gets when a window is dealt to three. Let
  *
  *	M = nodes + crowding / 16 - 2 * height.
  *
- * Any store raises M by 17/16 at most: one leaf more, and its place in the parent. A level that
- * splits pays for its new node with the crowding it loses (16 or more), and hands its child's
- * charge on to the level above; one that merges two nodes has the node to spare that the crowding
- * it gains (14 at most) costs; a new top, two nodes, is paid for by the height. So c stores need
- * (17 c + crowding) / 16 + 2 * (reach - height) nodes more than the tree has, whatever they are;
- * and no more than reach each, which is less when they are few.
+ * Any store raises M by at most 17/16: one more leaf, and its place in the parent. A level that
+ * splits pays for its new node with the crowding it loses (16 or more), and passes its child's
+ * charge on to the level above. A level that merges two nodes pays for the crowding it gains (at
+ * most 14) with the node it saves. A new top, two nodes, is paid for by the height. So c stores,
+ * whatever they are, need at most (17 c + crowding) / 16 + 2 * (reach - height) nodes more than the
+ * tree has. Nor do they need more than reach each, which is less if there are few.
  *
- * A tree of which somebody knows how large it gets at most needs the nodes it has not got yet, and
- * no more.
+ * A tree whose largest size is known needs only the nodes that it does not have yet.
  *
- * docs/credits.md has the cases. deal.c must keep dealing inner nodes evenly, to as few as hold
- * them, for this to hold.
+ * docs/credits.md has the cases. All this depends on deal.c dealing the children of inner nodes
+ * evenly, to as few nodes as hold them.
  */
 #include "tree/pledge.h"
 
@@ -27,8 +26,8 @@
 enum { CHARGE = 17, UNIT = 16 }; /* M rises by CHARGE / UNIT */
 
 /*
- * The fewest leaves of a tree of that many levels: the top has two children at least, other inner
- * nodes eleven.
+ * The fewest leaves of a tree, by its levels: the top has at least two children, other inner nodes
+ * at least eleven.
  */
 static const unsigned long fewest[] = {
 	0,
@@ -57,7 +56,9 @@ static const unsigned long fewest[] = {
 
 _Static_assert(SMR_INNER_MIN == 11, "fewest[] goes by it");
 
-/* Levels of the highest tree with @leaves leaves. It is @before or one more or less, most often. */
+/*
+ * Returns the levels of the highest tree with @leaves leaves, usually @before or one more or less.
+ */
 static unsigned long highest(unsigned long leaves, unsigned long before)
 {
 	while (leaves >= fewest[before + 1])
@@ -75,8 +76,8 @@ static unsigned long top_crowding(const void *root)
 /* ---- Trees with a bound ---- */
 
 /*
- * Nodes of the largest tree with @leaves leaves: the top is one, other inner nodes have eleven
- * children at least.
+ * Returns the nodes of the largest tree with @leaves leaves: the top is one node, other inner nodes
+ * have at least eleven children.
  */
 static unsigned long most_nodes(unsigned long leaves)
 {
@@ -90,8 +91,8 @@ static unsigned long most_nodes(unsigned long leaves)
 }
 
 /*
- * What a transaction replaces of its own it has again, so it never holds more than a tree, and what
- * one store builds.
+ * A transaction can reuse nodes of its own that it has replaced, so it never holds more than a
+ * whole tree and what one store builds.
  */
 unsigned long smr_pledge_cap(const struct maple_tree *mt, unsigned long nodes, unsigned long reach)
 {
@@ -115,7 +116,7 @@ struct need {
 	struct smr_claims claims;
 };
 
-/* What the census says, the top's crowding included. */
+/* Returns what the census says, including the top's crowding. */
 static struct need need_of(const struct maple_tree *mt, unsigned int height)
 {
 	return (struct need){ mt->ma_pledge.leaves,
@@ -126,7 +127,7 @@ static struct need need_of(const struct maple_tree *mt, unsigned int height)
 				mt->ma_pledge.working } };
 }
 
-/* The same of the tree as it is. */
+/* The same for the tree as it is, without the top's crowding. */
 static struct need need_now(const struct maple_tree *mt)
 {
 	struct need n = need_of(mt, mt_height(mt));
@@ -144,8 +145,8 @@ static unsigned long reach_of(const struct maple_tree *mt, const struct need *n)
 }
 
 /*
- * What a tree with a bound has not got yet, while somebody has credits, and the working set of its
- * one holder.
+ * Returns the nodes that a tree with a bound does not have yet, while its one holder has credits,
+ * and that holder's working set.
  */
 static unsigned long required_of_bound(const struct maple_tree *mt, const struct need *n,
 				       unsigned long reach)
@@ -197,8 +198,8 @@ unsigned long smr_pledge_required_for(const struct maple_tree *mt, const struct 
 }
 
 /*
- * The census after @w, but for the nodes between the edges of its windows: these only make it less,
- * but where the tree has a bound, and there are none.
+ * Changes @n to the census after @w, except for nodes that go between the edges of its windows:
+ * these would only lower the sum, but in a tree with a bound, where there are none.
  */
 static void foresee(const struct smr_write *w, struct need *n)
 {
@@ -227,7 +228,7 @@ static void foresee(const struct smr_write *w, struct need *n)
 	if (w->to_root) {
 		const struct smr_level *top = &w->level[w->top];
 
-		/* Above what becomes the top there was the old one. */
+		/* The old top was above the node that becomes the top. */
 		n->nodes -= n->height > w->top + 1;
 		n->height = w->top + 1;
 		n->crowding -= w->top ? smr_crowding(top->cut[1] - top->cut[0]) : 0;
@@ -236,7 +237,7 @@ static void foresee(const struct smr_write *w, struct need *n)
 	}
 }
 
-/* The same after leaves have been shared: they may be one more, or less, below the same node. */
+/* The same for leaves that share: there may be one more or less, below the same node. */
 static void foresee_share(const struct smr_share *s, struct need *n)
 {
 	unsigned int before = smr_count(s->path[s->depth]);
@@ -275,10 +276,11 @@ unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root, 
 }
 
 /*
- * The largest sum there can be, with all inner nodes crowded and no level more to show for it, less
- * what is required now: the first store lets go of what is pledged beyond that (credits.c). What
- * stores let go on the way is gone, too, and has to be got anew: a node each time that an inner
- * node splits, two for each level more. (docs/credits.md: the cases a, b and f, and a new top.)
+ * The largest sum there can be, with all new inner nodes crowded and no new level, less what is
+ * required now: not what is pledged, since the first store releases what is pledged beyond the need
+ * (credits.c). What stores release on the way is gone, too, and must be obtained again: one node
+ * each time an inner node splits, two for each new level. (docs/credits.md: the cases a, b and f,
+ * and a new top.)
  */
 unsigned long smr_pledge_foreseen(const struct maple_tree *mt, unsigned long leaves,
 				  unsigned long inner)
@@ -298,7 +300,7 @@ void smr_pledge_settle(struct maple_tree *mt)
 	unsigned long want = smr_pledge_required(mt);
 
 	smr_assert(want <= mt->ma_pledge.pledged);
-	/* A transaction may yet be aborted, and then needs what the tree had. */
+	/* A transaction may still be aborted, and then needs what the tree had. */
 	if (mt->ma_txn || want >= mt->ma_pledge.pledged)
 		return;
 	smr_unpledge(smr_mem_of(mt), mt->ma_pledge.pledged - want);

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How many nodes the holders of credits on a tree rely on. docs/credits.md proves the bound; this
- * is the sum of it.
+ * works out the sum.
  */
 #ifndef SMR_TREE_PLEDGE_H
 #define SMR_TREE_PLEDGE_H
 
 #include "tree/write.h"
 
-/* Nodes that the largest store builds in a tree of that many levels, a new top included: deal.c. */
+/* Nodes that the largest store builds in a tree of @levels, including a new top: deal.c. */
 #define SMR_STORE_NODES(levels) (SMR_PARTS_MAX * (levels))
 
 /*
- * The same in a tree that has @reach levels at most afterwards: where all are there already the top
- * is one node.
+ * The same in a tree that has at most @reach levels afterwards: if it has all of them already, the
+ * top is one node.
  */
 smr_inline unsigned long smr_store_nodes(unsigned long reach)
 {
@@ -21,12 +21,12 @@ smr_inline unsigned long smr_store_nodes(unsigned long reach)
 }
 
 /*
- * Of @nodes that stores of one transaction take, how many it holds at a time in a tree with a
- * bound.
+ * Returns how many of the @nodes that the stores of one transaction take it holds at a time, at
+ * most, in a tree with a bound.
  */
 unsigned long smr_pledge_cap(const struct maple_tree *mt, unsigned long nodes, unsigned long reach);
 
-/* The working set for @stores stores that are announced together. */
+/* Returns the size of the working set for @stores stores that are announced together. */
 smr_inline unsigned long smr_working_nodes(const struct maple_tree *mt, unsigned long stores,
 					   unsigned long reach)
 {
@@ -35,15 +35,15 @@ smr_inline unsigned long smr_working_nodes(const struct maple_tree *mt, unsigned
 	return smr_likely(!mt->ma_pledge.bound) ? nodes : smr_pledge_cap(mt, nodes, reach);
 }
 
-/* Anybody to think of? */
+/* Whether any holder has credits on @mt. */
 smr_inline bool smr_has_credits(const struct maple_tree *mt)
 {
 	return smr_unlikely(mt->ma_pledge.recycling | mt->ma_pledge.strict);
 }
 
 /*
- * Is a transaction open? Then the pledge must stay as it is: a commit puts the view's in its place,
- * and an abort owes what it was at the beginning.
+ * Whether a transaction is open. Then the pledge must stay as it is: a commit puts the view's in
+ * its place, and an abort owes what it was at the beginning.
  */
 smr_inline bool smr_pledge_is_open(const struct maple_tree *mt)
 {
@@ -51,8 +51,8 @@ smr_inline bool smr_pledge_is_open(const struct maple_tree *mt)
 }
 
 /*
- * Takes over what a transaction's view has come to. Holders read reach without the lock, hence the
- * parts.
+ * Copies the pledge of a transaction's @view to @mt, field by field: holders read reach without the
+ * lock.
  */
 smr_inline void smr_pledge_copy(struct maple_tree *mt, const struct maple_tree *view)
 {
@@ -67,54 +67,54 @@ smr_inline void smr_pledge_copy(struct maple_tree *mt, const struct maple_tree *
 }
 
 /*
- * From now on @mt never has more than @ranges ranges, gaps included (0: not known). While it has
- * recycling credits, all nodes that it may then come to are kept for it, so that more credits cost
- * nothing, and none has to be paid for again. Such a tree has one holder, a recycling one, which
- * announces the stores of one transaction at a time; a store without a credit does not reach over
- * whole nodes. CONTEXT: HOLDS tree, which has no credits.
+ * Says that @mt never has more than @ranges ranges from now on, gaps included (0: not known). While
+ * it has recycling credits, all nodes that it can grow to are kept for it, so that more credits
+ * cost nothing, and none has to be paid for again. Such a tree has one holder, a recycling one,
+ * which announces the stores of one transaction at a time; a store without a credit must not reach
+ * over whole nodes. CONTEXT: HOLDS tree, which has no credits.
  */
 void smr_pledge_bound(struct maple_tree *mt, unsigned long ranges);
 
-/* What holders of credits on a tree have. */
+/* What the holders of credits on a tree have together. */
 struct smr_claims {
 	unsigned long recycling, strict; /* credits */
 	unsigned long working;           /* stores that they may announce at once */
 };
 
-/* Nodes that have to be pledged for the tree as it is. Brings reach up to date. */
+/* Returns how many nodes must be pledged for the tree as it is. Brings reach up to date. */
 unsigned long smr_pledge_required(struct maple_tree *mt);
 
 /*
- * The same for the tree as it is, if holders had @claims. Changes nothing: until it is pledged
- * nobody may go by it.
+ * The same if holders had @claims. Changes nothing: nobody may rely on the result until it is
+ * pledged.
  */
 unsigned long smr_pledge_required_for(const struct maple_tree *mt, const struct smr_claims *claims);
 
 /*
- * Nodes that have to be pledged in addition before @w, of somebody without credits, is committed.
+ * Returns how many more nodes must be pledged before @w, a store without a credit, is committed.
  */
 unsigned long smr_pledge_shortfall(const struct smr_write *w);
 
 /*
- * The same for a tree of @height under @root that is about to become @mt's, and is counted in its
- * census already.
+ * The same for a tree of @height under @root that is about to become @mt's, and is already counted
+ * in its census.
  */
 unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root,
 				 unsigned int height);
 
 /*
- * What a load in order of @leaves leaves more, with @inner nodes above them, has to pledge in all,
- * at most. CONTEXT: HOLDS tree lock.
+ * Returns how many nodes, at most, must be pledged in all while a load in order adds @leaves leaves
+ * and @inner nodes above them. CONTEXT: HOLDS tree lock.
  */
 unsigned long smr_pledge_foreseen(const struct maple_tree *mt, unsigned long leaves,
 				  unsigned long inner);
 
-/* After a store of somebody without credits: lets go of what is pledged beyond need. */
+/* After a store without a credit: releases what is pledged beyond the need. */
 void smr_pledge_settle(struct maple_tree *mt);
 
 /*
- * After the tree was emptied by force: frees or retires the nodes of @dropped, all that it had, and
- * pledges what it lacks now out of these.
+ * After the tree was emptied by force: frees or retires the nodes of @dropped, which are all that
+ * it had, and pledges what it now lacks out of these.
  */
 void smr_pledge_emptied(struct maple_tree *mt, struct smr_nodes *dropped);
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A snapshot is a tree with the root that another had at some moment. What keeps it as it was:
+ * A snapshot is a tree with the root that another had at some moment. It stays as it was because
  *
- *   1. a transaction changes nothing that a reader looks at in nodes that were there before it but
- *      their marks (txn.c), and replaces the root;
- *   2. any other write leaves a good tree below whatever root leads to the slot that it swaps;
- *   3. the section keeps all nodes below that root.
+ *   1. a transaction changes nothing that a reader looks at in nodes that were there before it,
+ *      except their marks (txn.c), and replaces the root;
+ *   2. any other write leaves a valid tree below every root that leads to the slot that it swaps;
+ *   3. the section keeps all nodes below the snapshot's root.
  *
- * Readers take no notice of the marks but to find their place again from the root. Here that would
- * lead them to where they were, and smri_path_renew() spares them most of it.
+ * A mark only makes readers find their place again from the root. In a snapshot that leads them to
+ * where they were, and smri_path_renew() spares them most of it.
  */
 #include "tree/snapshot.h"
 

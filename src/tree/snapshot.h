@@ -5,8 +5,8 @@
 #include <samara/snapshot.h>
 
 /*
- * Is @mt a snapshot? Then nodes below its root that are marked dead are those of its version, and
- * there are no others to be found in their place.
+ * Whether @mt is a snapshot. Nodes below a snapshot's root that are marked dead belong to its
+ * version: from the root no others can be found in their place.
  */
 bool smr_is_snapshot(const struct maple_tree *mt);
 

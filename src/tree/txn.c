@@ -3,23 +3,22 @@
  * Transactions.
  *
  * The view is a struct maple_tree of its own that begins with the tree's root. All of the writing
- * code works on it unchanged but for two questions, which it asks when the tree it works on is a
- * view (ma_txn):
+ * code works on it unchanged. Only when the tree is a view (ma_txn) does it ask two more questions:
  *
  *   May this node be changed in place?      If it is fresh, that is, made by this transaction.
  *   May this slot be swapped?               If it is in a fresh node, or is the view's own root.
  *
- * The first store to a leaf therefore copies it and its ancestors up to the root, or up to the
- * first fresh one; later stores find the leaf fresh and edit it. Nodes of the tree that are
- * replaced in the view stay as they are, for readers and for an abort, and are only noted.
+ * So the first store to a leaf copies it and its ancestors, up to the root or to the first fresh
+ * one; later stores find the leaf fresh and edit it. Nodes of the tree that are replaced in the
+ * view stay as they are, for readers and for an abort, and are only noted.
  *
  * A fresh node is known by the transaction's number in it, so that a commit need not touch it
- * again. Numbers count the transactions of a tree; before they begin again all its nodes are gone
- * through, once in 2^32 transactions.
+ * again. Numbers count the transactions of a tree; before they start over, once in 2^32
+ * transactions, all nodes of the tree are reset.
  *
- * Replaced leaves hang together by their links (mem/nodes.h), words that no reader looks at. Those
- * of inner nodes lie over a gap figure, so inner nodes are marked, in a byte that readers never
- * look at either.
+ * Replaced leaves are linked by their last words (mem/nodes.h), which no reader looks at. In inner
+ * nodes that word is part of a gap figure, so replaced inner nodes are marked, in a byte that
+ * readers never look at either.
  *
  * Invariants, between begin and the end:
  *   1. no node of the tree has changed in anything a reader looks at;
@@ -29,23 +28,23 @@
  *      found from the tree's root: a node that is not replaced is shared with the view, and so is
  *      everything below it;
  *   4. a fresh inner node marked as a twin has as many children as the node whose place it took,
- *      with the same first keys: in a slot where the two differ a replaced child has a fresh one in
- *      its place, and where they do not all below is shared.
+ *      with the same first keys: in a slot where the two differ, a fresh child has replaced the old
+ *      one; where they do not, everything below is shared.
  *
  * Commit marks the replaced nodes dead, publishes the view's root, and retires them. Abort gives
- * the fresh ones back and takes the marks off. Both walk only what the transaction touched. Most
- * inner nodes are twins, and tell where that is by their slots; at others each child has to be
- * looked at. Of leaves, which are most, a commit looks at no more than the line with the mark that
- * readers look at, and the one with the link.
+ * back the fresh ones and removes the marks. Both walk only what the transaction touched: most
+ * inner nodes are twins, whose slots tell where that is; of the others each child has to be looked
+ * at. In a leaf (most nodes are leaves) a commit accesses only two lines: the one with the mark
+ * that readers look at, and the one with the link.
  *
  * Once a holder of credits has paid for a store, an abort owes the pledge the nodes that it gave,
- * and any store may replace those. Hence no node of such a transaction is anybody's before its end:
- * what stores on credits replace goes back to the pledge, and what the others replace stays with
- * the transaction's cursor, for the next of them.
+ * and any store may replace those. So no node of such a transaction becomes free before its end:
+ * nodes that stores on credits replace go back to the pledge, and nodes that other stores replace
+ * stay with the transaction's cursor, for the next of these stores.
  *
- * Rejected: marking leaves dead when they are replaced, which would save the one of these lines:
+ * Rejected: marking leaves dead when they are replaced, which would save one of these lines:
  * readers in them would look up their place again at each step until the commit; a bit for fresh
- * nodes in place of the number, since it would have to be taken back in each of them.
+ * nodes in place of the number, since it would have to be cleared in each of them.
  */
 #include "mem/retire.h"
 #include "tree/check.h"
@@ -56,7 +55,7 @@
 #include <errno.h>
 #include <samara/txn.h>
 
-/* Makes all nodes from @enode down no transaction's. */
+/* Removes the transaction's number from @enode and all nodes below it. */
 static void forget_numbers(void *enode)
 {
 	if (!smr_is_enode(enode))
@@ -68,8 +67,8 @@ static void forget_numbers(void *enode)
 }
 
 /*
- * One that no node of the tree has: where they begin again, once in 2^32 times, all nodes are gone
- * through.
+ * Returns a number that no node of the tree has. When numbers start over, once in 2^32 times, this
+ * takes the old ones out of all nodes.
  */
 static unsigned int next_number(struct maple_tree *mt)
 {
@@ -91,7 +90,7 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 	txn->holders = NULL;
 	txn->leaves = txn->leaves_last = NULL;
 	txn->leaves_nr = 0;
-	/* The lock of the view is nobody's, and so is never dropped. */
+	/* The view's lock belongs to nobody, and so is never dropped. */
 	smr_tree_init(&txn->view, flags | MT_FLAGS_LOCK_EXTERN);
 	txn->view.ma_root = mt->ma_root;
 	txn->view.ma_mem = mt->ma_mem;
@@ -103,8 +102,8 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 }
 
 /*
- * Most stores are edits of leaves that are the transaction's own, one behind the other: those that
- * have come into the leaf behind the last one's will go on to the one behind that, too.
+ * Most stores are edits of the transaction's own leaves, one leaf after the other: if this store is
+ * in the leaf after that of the store before, the next ones will probably go on to the leaf after.
  */
 static bool edit(struct ma_state *mas, unsigned long first, unsigned long last, void *entry)
 {
@@ -131,7 +130,7 @@ int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long la
 		mas->index = first;
 		mas->last = last;
 		err = smr_write_entry(mas, entry, gfp, false, NULL);
-		if (!txn->holders) /* else it keeps the nodes that it owns */
+		if (!txn->holders) /* else the cursor keeps the nodes that it owns */
 			mas_destroy(mas);
 	}
 	txn->stores += !err;
@@ -194,12 +193,12 @@ void smr_txn_replaced(struct maple_tree *view, void *enode)
 	txn->leaves_last = node;
 }
 
-/* How many leaves ahead of the one that is marked the next are asked for. */
+/* How many leaves ahead of the one being marked leaves are prefetched. */
 #define MARK_AHEAD 16
 
 /*
- * For a commit: marks the replaced leaves dead. Where nobody reads without the lock there is nobody
- * to tell.
+ * For a commit: marks the replaced leaves dead. Out of RCU mode no reader without the lock would
+ * look at the marks.
  */
 static void mark_leaves(const struct mt_txn *txn)
 {
@@ -220,11 +219,11 @@ static void mark_leaves(const struct mt_txn *txn)
 struct ending {
 	struct maple_tree *mt, *view;
 	bool commit;
-	unsigned int lowest; /* level of nodes that end one by one: at a commit leaves do not */
-	struct smr_nodes dropped; /* beside the replaced leaves */
+	unsigned int lowest;      /* level of nodes that end one by one: at a commit not leaves */
+	struct smr_nodes dropped; /* not including the replaced leaves */
 };
 
-/* Drops a replaced inner node, or takes the mark off it. */
+/* Removes the mark of a replaced inner node, and at a commit drops the node. */
 static void end_replaced_node(struct ending *e, void *enode)
 {
 	struct smr_node *node = smr_node_of(enode);
@@ -234,14 +233,14 @@ static void end_replaced_node(struct ending *e, void *enode)
 		smr_drop_node(e->mt, enode, &e->dropped);
 }
 
-/* Whether a node has been touched says its header: asks for those of all children at once. */
+/* Prefetches the headers of all children, which tell whether the transaction touched them. */
 static void prefetch_headers(const void *enode)
 {
 	for (unsigned int i = 0; i < smr_count(enode); i++)
 		__builtin_prefetch(smr_node_of(smr_slots(enode)[i]), 1);
 }
 
-/* For an abort: gives the fresh nodes from @enode down back. */
+/* For an abort: gives back @enode and the nodes below it, as far as they are fresh. */
 static void end_fresh(struct ending *e, void *enode)
 {
 	if (e->commit || !smr_is_enode(enode) || !smr_editable(e->view, enode))
@@ -254,7 +253,7 @@ static void end_fresh(struct ending *e, void *enode)
 	smr_drop_node(e->view, enode, &e->dropped);
 }
 
-/* The replaced inner nodes from @enode, of level @l, down. */
+/* Ends the replaced inner nodes from @enode, of level @l, down. */
 static void end_replaced(struct ending *e, void *enode, unsigned int l)
 {
 	if (l == 0 || smr_node_of(enode)->mark != SMR_REPLACED)
@@ -267,7 +266,7 @@ static void end_replaced(struct ending *e, void *enode, unsigned int l)
 	end_replaced_node(e, enode);
 }
 
-/* Asks for what end_pair() looks at. */
+/* Prefetches what end_pair() looks at. */
 static void prefetch_pair(const struct ending *e, void *old, void *new, unsigned int l)
 {
 	struct smr_node *ends = smr_node_of(e->commit ? old : new);
@@ -287,9 +286,9 @@ smr_inline bool are_twins(const void *new)
 }
 
 /*
- * Those from @old, of level @l, down in the tree and from @new, which took its place, in the view.
- * Where the two are twins, slots that differ lead to further pairs, and nothing else below has been
- * touched.
+ * Ends the replaced nodes from @old, of level @l, down in the tree, and the fresh ones from @new,
+ * which took its place in the view. If the two are twins, slots that differ lead to further pairs,
+ * and nothing else below has been touched.
  */
 static void end_pair(struct ending *e, void *old, void *new, unsigned int l)
 {
@@ -328,8 +327,8 @@ static void end_all(struct ending *e)
 }
 
 /*
- * Retires the replaced nodes. Without lock-free readers they are free at once, unless a pledge has
- * lent some of them: then they are all in @inner.
+ * Retires the replaced nodes. Without lock-free readers it makes them free at once, unless a pledge
+ * has lent some of them: then it leaves them all in @inner.
  */
 static void free_replaced(struct mt_txn *txn, struct smr_nodes *inner)
 {
@@ -351,7 +350,7 @@ static void free_replaced(struct mt_txn *txn, struct smr_nodes *inner)
 	}
 }
 
-/* Adds what the cursor has kept for an abort. */
+/* Moves the nodes that the cursor has kept for an abort to @list. */
 static void take_kept(struct mt_txn *txn, struct smr_nodes *list)
 {
 	struct smr_nodes kept = smr_own_nodes(&txn->mas);
@@ -380,7 +379,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	smr_credits_commit(txn, &e.dropped);
 	if (mt->ma_pledge.pledged)
 		smr_pledge_settle(mt);
-	/* When the view lost its nodes these were the tree's still. */
+	/* When the view lost its nodes, they were still the tree's. */
 	if (nodes && !smr_is_enode(mt->ma_root))
 		smr_mem_flush_emptied(smr_mem_of(mt));
 }
