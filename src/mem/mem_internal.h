@@ -94,7 +94,9 @@ struct mt_mem *smri_mem_by_id(unsigned long id);
 struct smr_mag *smri_mag_get(struct mt_mem *mem, bool may_block);
 /* Moves all but @keep nodes of @mag to the chunks. CONTEXT: HOLDS the arena's lock. */
 void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep);
-/* Moves @nr nodes from the chunks, which must have them, to @mag. CONTEXT: HOLDS arena. */
+/*
+ * Moves @nr nodes from the chunks, which must have them, to @mag. CONTEXT: HOLDS the arena's lock.
+ */
 void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr);
 /* Returns how many nodes all magazines hold. Their owners may change that meanwhile. */
 unsigned long smri_mag_nodes(const struct mt_mem *mem);

@@ -4,8 +4,8 @@
  * need).
  *
  *	pledged   nodes that must be there for the holders, free or lent
- *	lent      how many of these are in limbo: stores have used them, and the nodes that these
- *	          replaced have not come back yet
+ *	lent      how many of these are in limbo: stores have used them, and what the stores
+ *	          replaced has not come back yet
  *
  * pledged - lent free nodes are for nobody else: neither GFP_KERNEL nor GFP_ATOMIC gets them.
  * Nodes that come back after a grace period first make good what is lent. Which nodes they are does

@@ -21,7 +21,7 @@
 #include "base/rcu.h"
 #include <samara/lock.h>
 
-/* Every object begins with one. While the object is on no list, its owner may use it. */
+/* Every object begins with one. While the object is on no smr_pool_list, its owner may use it. */
 struct smr_pool_obj {
 	struct smr_pool_obj *next;
 };

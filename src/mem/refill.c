@@ -143,12 +143,12 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 
 /*
  * A writer that replaces many nodes at a time, such as a transaction, has them all in limbo and
- * soon needs as many again. So an arena keeps an eighth of what is in use.
+ * soon needs as many again. So an arena keeps in hand an eighth as much as is in use.
  *
- * Sorting takes nodes that have come back out of the writer's caches, so it is not done while there
- * are only few to sort, unless hardly any node is still in use, or those in use lie scattered. Then
- * the next nodes should come from where most are in use, so that other chunks drain, which they
- * never do while nodes that come back are handed out first.
+ * Sorting a node that has come back takes it out of the writer's caches. So it is not done while
+ * there are only few to sort, unless hardly any node is still in use, or those in use lie
+ * scattered. Then the next nodes should come from where most are in use, so that other chunks
+ * drain, which they never do while nodes that come back are handed out first.
  *
  * Where chunks were got lately, some more stay for some batches, unless nothing is in use: then
  * there may be no more batches.

@@ -413,8 +413,8 @@ void smri_retire_exit(struct mt_mem *mem)
  * The thread that was busy and those that slept do not exist in the child; the nodes in hand have
  * had their grace period. Callbacks do not come: one that was marked as on its way may be in no
  * queue. must_call() has another one called for what is in limbo when nodes are retired, waited for
- * or obtained. Only obtaining and waiting start the thread: a child that just goes on to exec()
- * needs none.
+ * or obtained. Obtaining and waiting start the thread, but the fork does not: a child that just
+ * goes on to exec() needs none.
  */
 void smri_retire_after_fork(struct mt_mem *mem)
 {

@@ -142,7 +142,7 @@ struct smr_bundle {
 
 _Static_assert(sizeof(struct smr_bundle) <= SMR_NODE_LINK, "the link is not the bundle's");
 
-/* How many nodes ahead of the one being rolled up links are prefetched. */
+/* How many nodes ahead of the one being rolled up a link is prefetched. */
 #define ROLL_AHEAD 8
 
 /* @node need not be valid: it is a hint. */

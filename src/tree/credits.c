@@ -89,7 +89,7 @@ static void set_left(struct mt_credits *c, struct maple_tree *mt, unsigned long 
 /* ---- Reserving ---- */
 
 /*
- * Adds @nr credits and returns 0 if @nodes, or else the arena's free nodes as well, suffice.
+ * Adds @nr credits and returns 0 if @nodes, or else @nodes and spare nodes of the arena, suffice.
  * Otherwise returns how many nodes @nodes must have. Holders read their credits and reach without
  * the lock, so neither changes before the nodes are pledged. CONTEXT: HOLDS tree lock.
  */

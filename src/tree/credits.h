@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Credits within the library: stores with edges, and what the end of a transaction does for the
- * holders that paid for it.
+ * Credits within the library: whether mt_credits_begin() has waited, stores with edges, and what
+ * the end of a transaction does for the holders that paid for it.
  */
 #ifndef SMR_TREE_CREDITS_H
 #define SMR_TREE_CREDITS_H

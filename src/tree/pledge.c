@@ -198,8 +198,8 @@ unsigned long smr_pledge_required_for(const struct maple_tree *mt, const struct 
 }
 
 /*
- * Changes @n to the census after @w, except for nodes that go between the edges of its windows:
- * these would only lower the sum, but in a tree with a bound, where there are none.
+ * Changes @n to the census after @w, but leaves out nodes that go between the edges of its windows:
+ * they would only lower the sum, except in a tree with a bound, where there are none.
  */
 static void foresee(const struct smr_write *w, struct need *n)
 {

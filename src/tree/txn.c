@@ -14,7 +14,7 @@
  *
  * A fresh node is known by the transaction's number in it, so that a commit need not touch it
  * again. Numbers count the transactions of a tree; before they start over, once in 2^32
- * transactions, all nodes of the tree are reset.
+ * transactions, they are cleared in all nodes of the tree.
  *
  * Replaced leaves are linked by their last words (mem/nodes.h), which no reader looks at. In inner
  * nodes that word is part of a gap figure, so replaced inner nodes are marked, in a byte that
@@ -193,12 +193,12 @@ void smr_txn_replaced(struct maple_tree *view, void *enode)
 	txn->leaves_last = node;
 }
 
-/* How many leaves ahead of the one being marked leaves are prefetched. */
+/* How many leaves ahead of the one being marked a leaf is prefetched. */
 #define MARK_AHEAD 16
 
 /*
- * For a commit: marks the replaced leaves dead. Out of RCU mode no reader without the lock would
- * look at the marks.
+ * For a commit: marks the replaced leaves dead. Out of RCU mode there are no readers without the
+ * lock, so nothing needs to be marked.
  */
 static void mark_leaves(const struct mt_txn *txn)
 {
