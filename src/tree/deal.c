@@ -57,7 +57,7 @@ static bool deal_evenly(struct smr_level *lev, const struct smr_items *it, unsig
 
 /*
  * Deals to as few parts as have the room. If these are several, each gets at least as many items as
- * a node should have.
+ * a node should have. Returns false if that is not possible.
  */
 static bool deal_few(struct smr_level *lev, const struct smr_items *it, bool leaf,
 		     unsigned int slack)
@@ -81,8 +81,8 @@ void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsi
 /* ---- Where it grows ---- */
 
 /*
- * Returns true if the newest range lies beside ranges [i..j] of a leaf whose keys begin with @min,
- * with at most one range between.
+ * Returns true if the range stored last is beside ranges [i..j] of a leaf whose keys begin with
+ * @min, with at most one range between.
  */
 static bool follows_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			   unsigned int i, unsigned int j)

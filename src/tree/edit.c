@@ -185,7 +185,7 @@ smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum 
 /*
  * For an entry that meets the leaf's first or last range, or goes beyond. Returns true if it stays
  * in the leaf, and what it leaves of the ranges that it cuts can be written there. Where the leaf
- * itself begins and ends is written in its parent, and may be beyond the reach of its bounds.
+ * itself begins and ends is written in the nodes above, and may be beyond the reach of its bounds.
  */
 smr_inline bool keeps_within(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {

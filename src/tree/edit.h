@@ -2,9 +2,9 @@
 /*
  * Edits: stores that stay within one leaf, as most do, and take a shorter path than others
  * (write.h). NULL stores are edits only if they begin behind the leaf's first range and end before
- * its last one; gaps there may be joined, but none of the leaf beside it. So no other leaf has to
- * be looked at, at most one node is needed, what holders of credits are owed stays the same, and
- * everything can be compared in the encoding of the leaf's bounds.
+ * its last one: they may join a gap that the leaf begins or ends with, but none of the leaf beside
+ * it. So no other leaf has to be looked at, at most one node is needed, what holders of credits are
+ * owed stays the same, and everything can be compared in the encoding of the leaf's bounds.
  */
 #ifndef SMR_TREE_EDIT_H
 #define SMR_TREE_EDIT_H
@@ -77,7 +77,10 @@ bool smr_edit_found(const struct maple_tree *mt, const struct smr_path *path);
 int smr_edit_range(struct maple_tree *mt, const struct smr_path *path, unsigned long first,
 		   unsigned long last, void *entry, gfp_t gfp, bool free_only);
 
-/* The same for NULL over the range that @path leads to. *@former is what was there. */
+/*
+ * The same for NULL over the range that @path leads to. *@former is what was there; if that is NULL
+ * already, returns -EAGAIN.
+ */
 int smr_edit_remove(struct maple_tree *mt, const struct smr_path *path, void **former);
 
 /*

@@ -553,8 +553,9 @@ static bool is_free(const struct smr_write *w)
 }
 
 /*
- * Plans NULL over one entry and gaps beside it, or over nothing but gaps, as one slot that changes,
- * if it is. Edits do the same (edit.c), but not where these gaps begin or end a leaf.
+ * Plans NULL over one entry and gaps beside it, or over nothing but gaps, as one slot that changes.
+ * Returns false if that is not possible. Edits (edit.c) do the same, but not where these gaps begin
+ * or end a leaf.
  */
 static bool erases_slot(struct smr_write *w)
 {
@@ -612,7 +613,7 @@ smr_inline void choose_form(struct smr_write *w)
 
 /*
  * Plans an edit that its leaf is too full for, or would be too empty after: as a share, or by
- * emptying the tree. Returns false if it takes more.
+ * emptying the tree. Returns false if it takes more, or if one new leaf may do.
  */
 static bool plan_share(struct smr_write *w)
 {

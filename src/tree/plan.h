@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Planning and committing (write.h). Most plans are edits, which are short enough to be inlined;
- * all others are left to plan.c and publish.c.
+ * Planning and committing (write.h). Most plans are edits, short enough for the inline functions
+ * here; all others are left to plan.c and publish.c.
  */
 #ifndef SMR_TREE_PLAN_H
 #define SMR_TREE_PLAN_H

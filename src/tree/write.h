@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the tree is written. Every store, erase and allocation replaces one range by another entry,
- * in these steps:
+ * The one way in which the tree is written. Every store, erase and allocation gives one range
+ * another entry, in these steps:
  *
  *   plan     walk to the range and work out the result: most often an edit of a leaf, else
  *            nothing, a slot, a leaf, some leaves of one parent, or a subtree. Pure arithmetic;
@@ -9,15 +9,16 @@
  *   obtain   exactly that many nodes; the only step that can fail, with nothing changed. (store.c)
  *   build    the replacement, in nodes that no other thread can reach yet. (edit.c, share.c,
  *            slide.c, build.c, splice.c)
- *   publish  mark the nodes to be replaced dead, store once, with release, into the lowest slot
+ *   publish  mark as dead the nodes to be replaced, do one release store into the lowest slot
  *            that covers the whole change, and retire the replaced nodes. (publish.c, drop.c)
  *
  * For the normal API, which has no cursor, one function takes all steps of an edit (edit.h).
  *
- * Levels count upwards from the leaves, which are level 0; depths, as in paths, count down from the
- * top. Planning proceeds level by level. On each level a *window* of nodes is to be replaced: of
- * the left node the first items are kept, of the right node the last, and all nodes between them
- * go. What replaces the window of the level below, one to three nodes, goes in between:
+ * Levels count upwards from the leaves, which are level 0; depths, as in paths, from the top, which
+ * is depth 0. Planning proceeds level by level. On each level a *window* of nodes is to be
+ * replaced: of the left node the first items are kept, of the right node the last, and all nodes
+ * between them go. What replaces the window of the level below, one to three nodes, goes in
+ * between:
  *
  *      left node                    new                  right node
  *   [ kept kept | .... ]     ( one to three )      [ .... | kept kept kept ]
@@ -69,7 +70,7 @@ struct smr_level {
 	void *neighbour;        /* joined to the window, or NULL */
 	unsigned long neighbour_min;
 	bool neighbour_left;
-	bool spliced; /* one node, of which only some children change, becomes one */
+	bool spliced; /* its only part is its only node, with some children changed */
 	unsigned char parts;
 	unsigned char cut[SMR_SHARES_MAX + 1]; /* part i gets items [cut[i], cut[i + 1]) */
 	struct smr_code code[SMR_SHARES_MAX];
@@ -137,7 +138,7 @@ struct smr_write {
 	unsigned int i, j;    /* offsets of first and last in their leaves */
 	/* Old range i begins at begin, j ends at end: what is outside first and last stays. */
 	unsigned long begin, end;
-	bool spans;             /* these are two leaves, the second at the end of @right */
+	bool spans;             /* i and j are in two leaves, the second at the end of @right */
 	bool compact;           /* the tree has no nodes yet */
 	struct smr_edit edit;   /* SMR_EDIT: the whole plan */
 	struct smr_slide slide; /* SMR_SLIDE */
@@ -241,7 +242,10 @@ smr_inline unsigned long smr_part_last(const struct smr_level *lev, unsigned int
 /* Writes the items, dealt out to the parts of @lev, into nodes taken from @own. */
 void smr_encode_parts(struct smr_level *lev, const struct smr_items *it, struct smr_nodes *own);
 
-/* Collects the items of level @l. Slots of new children are undefined until these are built. */
+/*
+ * Collects the items of level @l. Slots and gap figures of new children are undefined until these
+ * are built.
+ */
 void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it);
 
 /*
@@ -258,13 +262,16 @@ enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
 
 /*
  * Returns the side of an entry that is to be left full, where the entry replaces ranges [i..j] of a
- * full leaf whose keys begin with @min. If the newest range is beside it, or @j is the leaf's last,
- * more stores are expected in this place, and none on the side with more ranges, which is returned.
- * Otherwise returns SMR_EITHER.
+ * full leaf whose keys begin with @min. If the range stored last is beside it, or @j is the leaf's
+ * last, more stores are expected in this place, and none on the side with more ranges, which is
+ * returned. Otherwise returns SMR_EITHER.
  */
 enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			  unsigned int i, unsigned int j);
-/* Returns true if the sibling of child @at of @above on side @full is full, and stays as it is. */
+/*
+ * Returns true if child @at of @above has a sibling on side @full that is full already, and so need
+ * not change.
+ */
 bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full);
 /*
  * Deals the items out evenly, to as few parts as hold them with room for @slack more in each; or
@@ -274,7 +281,7 @@ void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsi
 /* Deals all items to one part. Returns false if it does not hold them. */
 bool smr_deal_alone(struct smr_level *lev, const struct smr_items *it, bool leaf);
 /*
- * Deals out leaves for stores that follow one another. What lies on side @full of the range that
+ * Deals ranges out for stores that follow one another. What lies on side @full of the range that
  * begins at @first is left in full leaves, as nothing will be stored there again. The rest goes on
  * growing, and gets what would be too little of that side for a leaf of its own. Returns false if
  * that is not possible.
@@ -315,7 +322,8 @@ void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 
 /*
  * Plans a share for @e, an edit that would make the leaf at @depth of a path too full or too empty,
- * with leaves in s->leaves, which the caller has set. Returns false if it takes more than a share.
+ * with leaves in s->leaves, which the caller has set. Returns false if it takes more than a share,
+ * or if one new leaf may do.
  */
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
 		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry);
@@ -327,8 +335,9 @@ smr_inline unsigned int smr_share_leaves(const struct smr_share *s)
 /* Gives the edges of a planned share their entries. */
 void smr_share_put_edges(struct smr_share *s, struct smr_edges edges);
 /*
- * Returns true if the new leaves fit into the parent, which otherwise stays as it is. Then *@nodes
- * is how many nodes the share takes.
+ * Returns true if the new leaves fit into the parent, which otherwise stays as it is: it has room
+ * for them, keeps enough children, and can write where each begins. Then *@nodes is how many nodes
+ * the share takes.
  */
 bool smr_share_fits(const struct smr_share *s, unsigned int *nodes);
 /*
@@ -338,11 +347,14 @@ bool smr_share_fits(const struct smr_share *s, unsigned int *nodes);
 void smr_plan_above_share(struct smr_write *w);
 /* Writes the new leaves, into nodes of @own. */
 void smr_build_share(struct smr_share *s, struct smr_nodes *own);
-/* Commits the share with the nodes heading mas->alloc, and leaves the cursor where a store does. */
+/*
+ * Commits the share with the nodes at the head of mas->alloc, and leaves the cursor where a store
+ * does.
+ */
 void smr_commit_share(struct smr_share *s, struct ma_state *mas);
 /*
- * Plans and commits a share without a cursor, for smr_edit_range() and smr_edit_remove(), whose
- * plan is @e, and returns what they return.
+ * Plans and commits a share, or empties the tree, without a cursor, for smr_edit_range() and
+ * smr_edit_remove(), whose plan is @e, and returns what they return.
  */
 int smr_share_range(const struct smr_edit *e, struct maple_tree *mt, const struct smr_path *path,
 		    void *entry, gfp_t gfp);
