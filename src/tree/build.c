@@ -29,7 +29,7 @@ void smr_encode_parts(struct smr_level *lev, const struct smr_items *it, struct 
 					  lev->cut[c + 1] - (unsigned int)lev->cut[c]);
 }
 
-/* Children are gathered again, now that what their slots lead to is there. */
+/* Children are gathered again, as the nodes that their slots lead to are built by now. */
 static void encode_level(struct smr_write *w, unsigned int l, struct smr_nodes *own)
 {
 	struct smr_items children;

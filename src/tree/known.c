@@ -17,9 +17,9 @@ smr_inline unsigned int range_of(const struct ma_state *mas, unsigned long key, 
 }
 
 /*
- * Returns true if any store over that range is sure to leave one leaf of the same encoding. Then
- * *@i and *@j are the ranges of @first and @last. Amid a leaf, where neither its first nor its last
- * key is stored over, NULL joins no gap of another leaf.
+ * Returns true if any store that smr_nodes_within() allows for is sure to leave one leaf of the
+ * same encoding. Then *@i and *@j are the ranges of @first and @last. Amid a leaf, where neither
+ * its first nor its last key is stored over, NULL joins no gap of another leaf.
  */
 static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsigned long last,
 			  unsigned int *i, unsigned int *j)

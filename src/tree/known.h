@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stores where the cursor stands, for callers that know beforehand what these come to. */
+/* Stores where the cursor stands, for callers that know much about them beforehand. */
 #ifndef SMR_TREE_KNOWN_H
 #define SMR_TREE_KNOWN_H
 

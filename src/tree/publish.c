@@ -124,7 +124,7 @@ static void commit_slot(struct smr_write *w)
 	void **slot = smr_slots(w->mas->node) + w->i;
 	bool gap = !*slot;
 
-	/* An entry that is there already may be in a leaf that a transaction must not write to. */
+	/* If the slot has it already, the leaf may be one that a transaction must not write to. */
 	if (*slot == w->entry)
 		return;
 	if (!w->entry)

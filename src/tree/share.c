@@ -10,11 +10,11 @@
  * end. For that all must have the same encoding, and so must the new leaves: ranges stay encoded,
  * so no bound is made a key and a bound again, and no encoding is chosen by looking at all ranges.
  *
- * Otherwise, or if the parent has no room, if one leaf is to be left full, or if the leaf would be
- * too empty, it shares with one sibling, node for node as plan.c would have it; or with none, if a
- * sibling is to be left full and is so already. Unless a full leaf is dealt out evenly, ranges are
- * then decoded, as in plan.c; also if encodings differ, if a few ranges do not tell whether
- * they stay, or if ranges are in pieces.
+ * If that cannot be, if the parent has no room, if one leaf is to be left full, or if the leaf
+ * would be too empty, it shares with one sibling, node for node as plan.c would have it; or with
+ * none, if a sibling is to be left full and is so already. Ranges are then decoded, as in plan.c,
+ * unless a full leaf is dealt out evenly, no ranges are in pieces, both leaves have the same
+ * encoding, and a few ranges tell that the new ones will have it, too.
  */
 #include "base/isa.h"
 #include "tree/check.h"

@@ -334,7 +334,7 @@ static void set_figures(const struct smr_write *w, void *above, uint32_t stays)
 
 /* ---- The commit ---- */
 
-/* Puts up to three nodes in the place of others; the first leads to the others. */
+/* Puts up to three new nodes in the place of the old; the first leads to the other two. */
 static void swap_nodes(const struct smr_write *w, void *const *old, void *const *new)
 {
 	struct ma_state *mas = w->mas;

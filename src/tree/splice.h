@@ -65,7 +65,7 @@ smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned in
 
 /*
  * Moves ranges @j and on of @node, a leaf that nobody else can see, to @y and on. The caller must
- * write range @y - 1, unless it is one of the old, and the bounds before and behind it. @j must be
+ * write range @y - 1, unless it is an old one, and the bounds before and behind it. @j must be
  * a range of the leaf. (Or moves the children of an inner node, with their gap figures.)
  */
 smr_inline void smr_shift_within(struct smr_node *node, enum smr_kind kind, unsigned int y,

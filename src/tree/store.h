@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What all writing operations do: they find where to write, obtain memory, and commit once. */
+/* The writing operations below their entry points: find the place, obtain memory, commit once. */
 #ifndef SMR_TREE_STORE_H
 #define SMR_TREE_STORE_H
 
@@ -54,8 +54,8 @@ int smri_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp);
 
 /*
  * The same in the order in which stores try: free nodes; then, if @gfp may block, what can be had
- * with the internal lock dropped. Returns -EAGAIN if it was dropped: the nodes are there now, but
- * the store must be planned again.
+ * with the internal lock dropped. Returns 0, -ENOMEM, or -EAGAIN if it was dropped and the nodes
+ * are there now: then the store must be planned again.
  */
 smr_inline int smr_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 {
