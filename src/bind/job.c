@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a job holds while it waits: how much that is, where it comes from, and how it goes back.
+ * What a job holds while it waits: how much, where it comes from, and how it goes back.
  *
  * How much follows from the kinds of its operations and nothing else, so it is right whatever the
  * VM looks like when the job runs:
  *
  *	              mappings  stores  live mappings more
- *	map                  3       1                   2  itself, and the rests of one that is cut
+ *	map                  3       1                   2  itself, and what is left of one cut
  *	unmap                2       1                   1  what is left
  *	unmap, whole VM      0       1                   0
  *	unmap all, prefetch  0       0                   0
  *
- * The spare is what one unmap needs, kept by each VM for when memory has run out. One of all of an
- * object, or a job without operations, takes of it the records alone.
+ * The spare is what one unmap needs, kept by each VM for when memory has run out. An unmap of all
+ * of an object, or a job without operations, takes only the records from it.
  */
 #include "bind/bind_internal.h"
 
@@ -21,7 +21,7 @@
 
 #include <errno.h>
 
-/* Memory of a credit, as docs/credits.md has it: what the tree can grow by. */
+/* Memory per credit, as in docs/credits.md: what the tree can grow by. */
 #define CREDIT_BYTES (MT_NODE_SIZE + MT_NODE_SIZE / 16)
 
 /* ---- How much ---- */
@@ -37,7 +37,7 @@ static void add_op(const struct gpuvm_queues *q, const struct bind_op *op,
 	else if (unmap && !whole)
 		need->nr[SMRI_BIND_VAS] += GPUVM_UNMAP_CHANGES;
 	need->stores += map || unmap;
-	if (map || unmap) /* of the whole VM nothing is left over */
+	if (map || unmap) /* over the whole VM nothing is left */
 		need->load.growth += whole ? map
 				     : map ? GPUVM_MAP_CHANGES - 1
 					   : GPUVM_UNMAP_CHANGES - 1;
@@ -73,7 +73,7 @@ static bool has(const struct smri_bind_parts *parts, const struct smri_bind_need
 
 /* ---- Parts ---- */
 
-/* What the spare is made up to. It never is more. */
+/* What the spare is refilled to. It never holds more. */
 static const struct smri_bind_need whole_spare = {
 	.nr = {
 		[SMRI_BIND_JOBS] = 1,
@@ -102,7 +102,7 @@ static void fill_up(struct smri_bind_parts *parts, const struct smri_bind_need *
 		parts->credits++;
 }
 
-/* Who waits for the spare has nothing else to hope for. */
+/* The spare comes first: a thread that waits for it has nothing else to hope for. */
 void smri_bind_parts_put(struct gpuvm_queues *q, struct smri_bind_parts *parts)
 {
 	mt_lock_acquire(&q->lock);
@@ -113,13 +113,13 @@ void smri_bind_parts_put(struct gpuvm_queues *q, struct smri_bind_parts *parts)
 		smr_pool_put(&q->pool[k], &parts->list[k]);
 }
 
-/* The VM's holder of credits serves jobs of one batch; larger ones carry their own. */
+/* The VM's holder of credits serves jobs of up to one batch; larger ones carry their own. */
 static bool exceeds_batch(const struct gpuvm_queues *q, const struct smri_bind_need *need)
 {
 	return need->stores > q->credits.batch;
 }
 
-/* Gets all of that, but for credits that exceed a batch; or as far as there is memory: -ENOMEM. */
+/* Gets all of @need but credits that exceed a batch. -ENOMEM: as much as there is memory for. */
 static int get_parts(struct gpuvm_queues *q, struct smri_bind_parts *parts,
 		     const struct smri_bind_need *need)
 {
@@ -152,13 +152,13 @@ int smri_bind_refill(struct gpuvm_queues *q)
 	if (is_whole)
 		return 0;
 	err = get_parts(q, &parts, &missing);
-	smri_bind_parts_put(q, &parts); /* others may have done the same */
+	smri_bind_parts_put(q, &parts); /* other threads may have refilled it */
 	return err;
 }
 
 /* ---- Records ---- */
 
-/* A pair of @op's object: the one there is, or one to be put on the object's list at commit. */
+/* Finds the pair of @op's object, or makes one to be put on the object's list at commit. */
 static int get_pair(struct gpuvm_queues *q, struct smri_bind_op *op)
 {
 	struct gpuvm_object *obj = op->req.obj;
@@ -243,7 +243,7 @@ static int set_syncs(struct smri_bind_job *j, struct smr_pool_list *records,
 
 /* ---- Giving it back ---- */
 
-/* The fences that a job refused would have waited for. */
+/* Puts the fences that a refused job would have waited for. */
 static void drop_in(struct smri_bind_job *j, const struct bind_job *of)
 {
 	const struct bind_sync *in = of->in;
@@ -263,7 +263,7 @@ void smri_bind_job_refuse(struct gpuvm_queues *q, struct smri_bind_job *j,
 	smri_bind_job_free(q, j);
 }
 
-/* In protected mode whoever drops a pair's last reference holds the VM's reservation lock. */
+/* In protected mode a pair's last reference must be dropped under the VM's reservation lock. */
 void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair)
 {
 	struct gpuvm_object *obj;
@@ -272,7 +272,7 @@ void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair)
 		gpuvm_bo_put(pair);
 		return;
 	}
-	/* Nor may the object go under that lock: its end may take it. */
+	/* The object must not be freed under that lock either: its free may take it. */
 	obj = gpuvm_object_get(pair->obj);
 	gpuvm_resv_lock(gpuvm_resv(q->vm));
 	gpuvm_bo_put(pair);
@@ -293,7 +293,7 @@ void smri_bind_put_ops(struct gpuvm_queues *q, struct smri_bind_job *j)
 	}
 }
 
-/* All of them end up in one list, of records. */
+/* Afterwards all records are in one list, j->in. */
 static void drop_syncs(struct smri_bind_job *j)
 {
 	struct smri_bind_sync *sync;
@@ -329,7 +329,7 @@ void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *j)
 
 /* ---- The whole ---- */
 
-/* A job made of these, but for the records of its fences. */
+/* Makes a job of @parts, except the records of its fences. */
 static struct smri_bind_job *put_together(struct smri_bind_parts *parts,
 					  const struct smri_bind_need *need)
 {
@@ -347,7 +347,10 @@ static struct smri_bind_job *put_together(struct smri_bind_parts *parts,
 	return j;
 }
 
-/* Makes it the job @of, unless there has been an error, with @syncs, which are as many. */
+/*
+ * Makes @j the job @of, with @syncs, which are as many as it needs. If *@err is set, or on an
+ * error, gives everything back: NULL.
+ */
 static struct smri_bind_job *set_up(struct gpuvm_queues *q, struct smri_bind_job *j,
 				    struct smr_pool_list *syncs, const struct bind_job *of,
 				    int *err)
@@ -358,7 +361,7 @@ static struct smri_bind_job *set_up(struct gpuvm_queues *q, struct smri_bind_job
 		*err = smri_bind_set_ops(q, j, of->ops);
 	if (!*err)
 		return j;
-	smr_pool_list_move(&j->out, syncs); /* they have no fence, and go with it */
+	smr_pool_list_move(&j->out, syncs); /* they have no fences, and go back with it */
 	smri_bind_job_refuse(q, j, of);
 	return NULL;
 }
@@ -398,7 +401,7 @@ struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bin
 	return j;
 }
 
-/* What a job needs out of the spare, or nothing: false. */
+/* Takes all that a job needs out of the spare; or nothing: false. */
 static bool take_spare(struct gpuvm_queues *q, const struct smri_bind_need *need,
 		       struct smri_bind_parts *parts)
 {
@@ -425,6 +428,6 @@ struct smri_bind_job *smri_bind_job_spare(struct gpuvm_queues *q, const struct b
 	if (!need->unmaps_only || !take_spare(q, need, &parts))
 		return NULL;
 	j = put_together(&parts, need);
-	/* The value of a timeline needs a fence. */
+	/* The value of a timeline needs a fence, for which there may be no memory. */
 	return set_up(q, j, &parts.list[SMRI_BIND_SYNCS], job, &err);
 }

@@ -10,7 +10,7 @@
  *	 job   caller's thread: submit.c
  *	  |      validate, charge, reserve     may fail
  *	  |      enter, publish, arm           cannot
- *	  |    nobody's: it waits for its fences, and for the jobs before it
+ *	  |    no thread: it waits for its fences, and for the jobs before it
  *	  |    the runner's thread
  *	  |      run, in a section             apply, call steps, signal: run.c
  *	  |    the cleaner's thread: clean.c
@@ -19,84 +19,85 @@
  *	drained
  *
  * The VM is the unit of work. A worker takes one off the list, becomes its *runner*, begins a few
- * jobs of it, one after another, and lets go of it. So jobs of a VM never run beside one another,
- * which makes each of them atomic to the others, and no worker waits for a lock that another holds
- * for long: what a callback waits for keeps one thread and one VM from their work, and nobody else.
- * There is one runner at most (`busy`); a VM with jobs to run is in the list, or has one
- * (`listed`), or somebody waits to become it.
+ * jobs of it, one after another, and releases it. So jobs of a VM never run concurrently, which
+ * makes each of them atomic to the others, and no worker waits for a lock that another holds for
+ * long: a callback that blocks holds up one thread and one VM, and nothing else. There is at most
+ * one runner (`busy`); a VM with jobs to run has a runner, or is in the list (`listed`), or a
+ * thread waits to become its runner.
  *
- * What has run is left to the *cleaner*, of which there also is one at most: another thread, or the
- * same when it is no longer the runner. It may wait for memory and for any lock, and whoever could
- * give these may wait for jobs that are still to run. So the runner never waits for the cleaner,
- * and finds a thread whatever cleaners wait for (worker.c). Jobs are cleaned up in the order of
- * their runs, so figures and bounds fall in that order, too. Nor does a clean-up that anybody waits
- * for wait for a later run: it gets a thread of its own. Others keep until the runner's turn is
- * over, and are mostly done by the same thread.
+ * Jobs that have run are left to the *cleaner*, of which there also is at most one: another thread,
+ * or the same when it is no longer the runner. It may wait for memory and for any lock, and the
+ * threads that could provide these may wait for jobs that are still to run. So the runner never
+ * waits for the cleaner, and a thread is found for it whatever cleaners wait for (worker.c). Jobs
+ * are cleaned up in the order of their runs, so figures and bounds fall in that order, too. A
+ * clean-up that anybody waits for does not wait for a later run either: it gets a thread of its
+ * own. Other clean-ups are put off until the runner's turn is over, and are mostly done by the same
+ * thread.
  *
  * A submitter that has to run an unmap itself, and bind_vm_close(), become cleaner and runner in
- * the same way; and so does the cleaner become the runner for the moments in which it changes the
- * tree, a few entries each time.
+ * the same way. So does the cleaner become the runner for the moments in which it changes the tree,
+ * a few entries each time.
  *
- * A job can begin when it is the first of its queue, committed, and no in-fence is to come; or when
- * it is to be cancelled, fences or not. Whatever may make that true calls smri_bind_look(): a
- * signalled fence, a commit, the end of a job, a cancellation. It puts the queue into the VM's
- * ready list, from which runners take in turn.
+ * A job can begin when it is the first of its queue, committed, and all its in-fences are signalled
+ * or it is to be cancelled. Whatever may make that true calls smri_bind_look(): a signalled fence,
+ * a commit, the end of a job, a cancellation. It puts the queue into the VM's ready list, from
+ * which runners take queues in turn.
  *
  * Invariants
  *
- *	1  What a job may use is its own from before it is accepted: its list of mappings, its
+ *	1  What a job may use belongs to it from before it is accepted: its list of mappings, its
  *	   pairs, its credits. Nobody takes any of it away, and the run cannot get more. How much it
- *	   needs is known from the kinds of its operations (job.c).
- *	2  The tree of a VM with queues is changed by the runner alone, under the VM's lock. So what
- *	   the runner has read stays true between two holdings of it, and steps may be called
- *	   without.
+ *	   needs follows from the kinds of its operations (job.c).
+ *	2  Only the runner changes the tree of a VM with queues, under the VM's lock. So what the
+ *	   runner has read stays true while it does not hold the lock, and steps may be called
+ *	   without it.
  *	3  A mapping is in one of: a list of a job (reserved), the tree (live), a list of an
- *	   operation that removed it, the pool's limbo. It leaves the last one after a grace period;
- *	   only then its pair's reference is dropped, so whoever found it in a read-side section may
- *	   use its object and pair.
- *	4  Between the commit of a submit and the signal nobody waits for memory, nor for anybody
- *	   who may: the runner because of 1, and because all it does between two jobs is to choose
- *	   the next; whoever else becomes the runner because it has got by then what it needs; the
- *	   workers and those who signal in-fences because the locks below are never held while
- *	   memory is got or freed.
- *	5  `charged` counts jobs accepted and submits under way; stats.jobs accepted ones alone.
- *	   Both fall when a job has been cleaned up, which is told to whoever waits for room,
- *	   memory, or the end.
+ *	   operation that removed it, the pool's limbo. It leaves limbo after a grace period; only
+ *	   then is its reference to the pair dropped, so a reader that found it in a read-side
+ *	   section may use its object and pair.
+ *	4  Between the commit of a submit and the signal nobody waits for memory, nor for a thread
+ *	   that may wait for memory. The runner does not because of 1, and because all it does
+ *	   between two jobs is to choose the next; others that become the runner have got what they
+ *	   need by then; workers, and threads that signal in-fences, do not because the locks below
+ *	   are never held while memory is got or freed.
+ *	5  `charged` counts jobs accepted and submits under way; stats.jobs only accepted jobs. Both
+ *	   fall when a job has been cleaned up, and threads that wait for room, memory, or the end
+ *	   of a job are told.
  *
- * Locks, outermost first: reservation locks of objects (submit, clean up); the VM's tree; an
- * object's list; a pool's (never in a run); `lock` of the VM's queues; the workers'. Under the last
- * two nothing is called but futexes.
+ * Lock ordering, outermost first: reservation locks of objects (submit, clean up); the VM's tree;
+ * an object's list; a pool's (never in a run); `lock` of the VM's queues; the workers'. Under the
+ * last two nothing is called but futexes.
  *
- * The credits of all jobs of a VM are in one holder: its working set is there once, and a credit
- * costs little more than one node. A holder serves one thread at a time, which the runner is. It
- * announces a job's stores before the section begins, for that may mean to wait for a grace period;
- * a job of more stores than a batch has a strict holder of its own, which never waits.
+ * The credits of all jobs of a VM are in one holder: so there is one working set, and a credit
+ * costs little more than one node. A holder serves one thread at a time, and that is the runner. It
+ * announces a job's stores before the section begins, because that may wait for a grace period. A
+ * job of more stores than a batch has a strict holder of its own, which never waits.
  *
  * The spare. An unmap that cuts a mapping needs memory, and must not be refused for lack of it. So
- * a VM keeps what one needs, takes it from what jobs return before anything goes back to the heap,
- * and lets a submitter who finds it gone wait for that. When nothing is outstanding, and so nothing
- * will be returned, the submitter becomes the runner and takes the mappings out one by one, for
- * which it needs no memory unless one has to be cut (inline.c).
+ * a VM keeps what one such unmap needs, refills that from what jobs return before anything goes
+ * back to the heap, and lets a submitter that finds it gone wait for it. If nothing is outstanding,
+ * and so nothing will be returned, the submitter becomes the runner and takes the mappings out one
+ * by one, which needs no memory unless one has to be cut (inline.c).
  *
- * At the strict level nothing of this is needed: pools keep what there can be at a time, and the
- * tree is one of known size (tree/pledge.h), whose credits are always to be had. That size holds
- * because a mapping is counted (vas_live, or growth of its job) until it, its pieces and their
- * markers are out of the tree. A job may cut a marker that is still there, as it would have cut the
- * mapping, and is cleaned up after the job that left it.
+ * The strict level needs none of this: pools keep what there can be at a time, and the tree is one
+ * of known size (tree/pledge.h), whose credits can always be had. It stays within that size because
+ * a mapping is counted (vas_live, or growth of its job) until it, its pieces and their markers are
+ * out of the tree. A job may cut a marker that is still there, as it would have cut the mapping; it
+ * is cleaned up after the job that left the marker.
  *
  * Rejected
  *
- * - Cleaning up between two runs, by the runner. The next job's fences would wait for memory, and
- *   for reservation locks, whose holders may wait for these fences.
- * - A worker for each queue. Jobs of two queues of a VM would meet at the VM's lock, and wait there
- *   for each other's steps.
- * - Applying an operation, calling its steps, applying the next. Readers would see half a job, and
- *   steps would be called under the lock.
- * - Epochs for every removal, as BIND_UNMAP_ALL has them. Readers would have to look at the pair of
- *   each mapping for ever; as it is they do so only in VMs with queues, and an epoch is behind for
- *   no longer than one holding of the lock.
- * - A counted reference from each job to its queue. A queue waits for its jobs before it goes, and
- *   a job's end is the last that is told, so there is nothing to count.
+ *- Cleaning up between two runs, by the runner. The next job's fences would wait for memory, and
+ *  for reservation locks, whose holders may wait for these fences.
+ *- A worker for each queue. Jobs of two queues of a VM would contend for the VM's lock, and wait
+ *  there for each other's steps.
+ *- Applying an operation, calling its steps, applying the next. Readers would see half a job, and
+ *  steps would be called under the lock.
+ *- Epochs for every removal, as BIND_UNMAP_ALL has them. Readers would have to look at the pair of
+ *  each mapping for ever. As it is they do so only in VMs with queues, and an epoch is behind for
+ *  no longer than the lock is held once.
+ *- A counted reference from each job to its queue. A queue waits for its jobs before it goes, and
+ *  nothing is told after a job's end, so there is nothing to count.
  */
 #include "bind/bind_internal.h"
 
@@ -170,7 +171,7 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
 	err = smr_park_until(&q->event, event, deadline);
 	mt_lock_acquire(&q->lock);
 	q->sleepers--;
-	/* What it slept for may have come all the same. */
+	/* What it slept for may have come even so. */
 	return q->event == event ? err : 0;
 }
 
@@ -180,10 +181,11 @@ void smri_bind_sleep_on(struct gpuvm_queues *q)
 }
 
 /*
- * To the checker clean-up is a lock: the cleaner holds it while callbacks may be called, and who
- * waits for clean-ups takes it. So it sees a callback that waits for its own VM, and a lock that is
- * held by one who waits and taken by one who cleans up. There are two classes because clean-ups
- * take the VM's reservation lock in protected mode, and may take none otherwise.
+ * To the lock checker clean-up is a lock: the cleaner holds it while it may call callbacks, and a
+ * thread that waits for clean-ups takes it. So the checker sees a callback that waits for its own
+ * VM, and a lock that one thread holds while it waits and another takes while it cleans up. There
+ * are two classes because clean-ups take the VM's reservation lock in protected mode, and may take
+ * none otherwise.
  */
 static struct lockcheck_class clean_up = LOCKCHECK_CLASS("clean-up of jobs"),
 			      clean_up_protected =
@@ -211,7 +213,7 @@ void smri_bind_may_wait(const struct gpuvm_queues *q)
 	smri_bind_clean_ends(q);
 	if (!gpuvm_resv_protected(q->vm))
 		return;
-	/* It may not have been seen yet that clean-ups take this one. */
+	/* The checker may not have seen yet that clean-ups take this one. */
 	(void)smr_check_lock(resv, LOCKCHECK_NESTED, 0);
 	(void)smr_check_unlock(resv);
 }
@@ -235,7 +237,7 @@ static bool has_to_do(const struct gpuvm_queues *q, enum smri_bind_duty duty)
 	return duty == SMRI_BIND_RUN ? !smr_list_empty(&q->ready) : q->over.head || q->expired;
 }
 
-/* Who has claimed the turn comes first: under load a worker would always be there before. */
+/* A thread that has claimed the turn comes first: under load a worker would always be earlier. */
 static void call(struct gpuvm_queues *q, enum smri_bind_duty duty, bool wake)
 {
 	struct smri_bind_turn *turn = &q->turn[duty];
@@ -266,7 +268,7 @@ void smri_bind_look_all(struct gpuvm_queues *q)
 		smri_bind_look(smr_list_entry(link, struct bind_queue, link));
 }
 
-/* The job to begin now, off its queue; or NULL. CONTEXT: HOLDS q->lock. */
+/* Takes the job to begin now off its queue; NULL: none. CONTEXT: HOLDS q->lock. */
 static struct smri_bind_job *begin_job(struct gpuvm_queues *q)
 {
 	struct bind_queue *queue;
@@ -299,13 +301,16 @@ void smri_bind_disown(struct gpuvm_queues *q, enum smri_bind_duty duty)
 	smri_bind_tell(q);
 }
 
-/* Does anybody wait for something to be over? */
+/* Returns true if any thread waits for something to be over. */
 static bool is_awaited(const struct gpuvm_queues *q)
 {
 	return q->sleepers > 0 || !smr_list_empty(&q->waits);
 }
 
-/* CONTEXT, of these two: HOLDS q->lock, but drops it meanwhile. False: nothing to do. */
+/*
+ * Return false if there is nothing to do. CONTEXT, of these two: HOLDS q->lock, but drops it
+ * meanwhile.
+ */
 static bool run_one(struct gpuvm_queues *q)
 {
 	struct smri_bind_job *job = begin_job(q);
@@ -313,9 +318,9 @@ static bool run_one(struct gpuvm_queues *q)
 	if (!job)
 		return false;
 	/*
-	 * Another thread cleans up after those before it, if anybody waits for that; who comes to
-	 * wait calls it himself. Otherwise it keeps until the turn is over, and this thread does it
-	 * without waking one.
+	 * Another thread cleans up after the jobs before this one if anybody waits for that; a
+	 * thread that begins to wait later calls for it itself. Otherwise it can wait until the
+	 * turn is over, and this thread does it without waking another.
 	 */
 	if (is_awaited(q))
 		smri_bind_call(q, SMRI_BIND_CLEAN);
@@ -408,14 +413,14 @@ void bind_queue_cancel(struct bind_queue *queue)
 	mt_lock_acquire(&q->lock);
 	queue->canceled = true;
 	smri_bind_look(queue);
-	smri_bind_tell(q); /* submitters that wait for room need not any longer */
+	smri_bind_tell(q); /* submitters that wait for room need not wait any longer */
 	mt_lock_release(&q->lock);
 }
 
 struct waited {
 	struct smri_bind_wait wait;
 	const struct bind_queue *queue;
-	unsigned long until; /* so many jobs are over */
+	unsigned long until; /* that many jobs have finished */
 };
 
 static bool have_finished(struct gpuvm_queues *q, struct smri_bind_wait *w)
