@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * After a run, where sleeping is fine: what was not used goes back, what was removed waits for its
- * readers, and then ends. That may take memory and locks of any kind, and so as long as it likes:
- * jobs run meanwhile, and no fence waits for it. One job after the other, in the order of the runs.
+ * After a run, where sleeping is fine: what was not used goes back; what was removed waits for its
+ * readers, and is then released. That may need memory and locks of any kind, and so take any time:
+ * jobs run meanwhile, and no fence waits for it. One job after another, in the order of the runs.
  */
 #include "bind/bind_internal.h"
 
-/* What is remembered of a job whose memory has gone back. */
+/* What is kept of a job whose memory has gone back. */
 struct over {
 	struct bind_queue *queue;
 	struct smri_bind_waiter *waiter; /* GUARD lock */
@@ -44,7 +44,7 @@ static void retire_removed(struct gpuvm_queues *q, struct smri_bind_job *job)
 	}
 }
 
-/* A job that was cancelled may be before its in-fences. */
+/* A cancelled job may have run before its in-fences were signalled. */
 static void drop_callbacks(struct smri_bind_job *job)
 {
 	struct smri_bind_sync *in;
@@ -60,7 +60,7 @@ void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job, const str
 	smri_bind_job_refuse(q, job, of);
 }
 
-/* The figures, and what others wait for. CONTEXT: HOLDS q->lock. */
+/* Updates the figures, and what others wait for. CONTEXT: HOLDS q->lock. */
 static void account(struct gpuvm_queues *q, const struct over *over)
 {
 	struct bind_stats *stats = &q->stats;
@@ -86,7 +86,7 @@ static void account(struct gpuvm_queues *q, const struct over *over)
 	smri_bind_uncharge(q, &over->load);
 }
 
-/* Takes the waiter off the job, whose memory is about to go. He may still go away, as before. */
+/* Takes the waiter off the job, whose memory is about to go. The waiter may still give up. */
 static void take_waiter(struct gpuvm_queues *q, struct smri_bind_job *job, struct over *over)
 {
 	mt_lock_acquire(&q->lock);

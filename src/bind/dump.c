@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is outstanding, in print. Whoever signals fences takes the lock of the queues, so nobody
- * prints or allocates under it: what is to be said of each job is noted, and then said.
+ * Prints what is outstanding. A thread that signals fences takes the lock of the queues, so nothing
+ * is printed or allocated under it: what to say of each job is noted first, and printed afterwards.
  */
 #include "bind/bind_internal.h"
 
@@ -15,10 +15,10 @@
 struct note {
 	char queue[sizeof(((struct bind_queue *)0)->name)];
 	unsigned long ops;
-	unsigned int waits; /* in-fences to come */
+	unsigned int waits; /* in-fences not signalled yet */
 	const void *fence;  /* one of them; NULL: it is being signalled */
-	uint64_t value;     /* of a timeline, whose fence that is */
-	bool first;         /* of its queue */
+	uint64_t value;     /* of the timeline whose fence that is; else 0 */
+	bool first;         /* the first of its queue */
 	bool accepted, cancel;
 };
 
@@ -28,7 +28,7 @@ struct notes {
 	struct bind_stats stats;
 	unsigned long over, waiting; /* jobs to be cleaned up; threads */
 	bool running, cleaning, banned, closed;
-	bool lacking; /* jobs have no notes */
+	bool lacking; /* there was no memory for notes */
 };
 
 static void note_fence(struct note *note, const struct smri_bind_job *job)
@@ -78,7 +78,7 @@ static void note_queues(struct notes *notes, const struct gpuvm_queues *q)
 
 static void note_vm(struct notes *notes, const struct gpuvm_queues *q)
 {
-	bool gone = q->closed && q->stats.jobs == 0; /* who closed it keeps both turns */
+	bool gone = q->closed && q->stats.jobs == 0; /* the closing thread keeps both turns */
 	const struct gpuvm_list *link;
 
 	notes->stats = q->stats;
@@ -92,8 +92,8 @@ static void note_vm(struct notes *notes, const struct gpuvm_queues *q)
 }
 
 /*
- * For all jobs, also those that come while room is made for the others; none if there is no memory.
- * CONTEXT: takes q->lock, which is held from then on.
+ * Makes room for notes of all jobs, including those that come while it does so; if there is no
+ * memory, for none. CONTEXT: takes q->lock, and returns with it held.
  */
 static void make_room(struct notes *notes, struct gpuvm_queues *q)
 {

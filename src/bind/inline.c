@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Unmaps that the submitter runs itself, because there is no memory to make a job of them, and
- * nothing outstanding that could bring any. They cut nothing, so no mapping is made, and each that
- * goes is replaced by an empty marker at worst: nothing is needed but the stack. Each mapping goes
- * by itself, as readers without a lock see it; those of an object, where all of them go, at one
- * moment, as in a run.
+ * nothing is outstanding that could give any back. They cut nothing, so no mapping is made, and
+ * each mapping that goes is at worst replaced by an empty marker: nothing is needed but the stack.
+ * Readers without a lock see the mappings go one by one; but those of an object, where all of them
+ * go, at one moment, as in a run.
  */
 #include "bind/bind_internal.h"
 
@@ -36,7 +36,7 @@ static bool waits(const struct bind_job *job)
 	return !(job->flags & BIND_NONBLOCK);
 }
 
-/* An in-fence that is waited for, on the waiter's stack. */
+/* A wait for an in-fence, on the waiter's stack. */
 struct waited {
 	struct smri_bind_wait wait;
 	struct fence_cb cb;
@@ -63,8 +63,8 @@ static bool need_not_wait(struct gpuvm_queues *q, struct smri_bind_wait *w)
 }
 
 /*
- * Until @f is signalled, or the queue takes no jobs any more: who closes the VM waits for this
- * submit. 0, -ENOENT, -EINTR.
+ * Waits until @f is signalled, or the queue takes no more jobs: a thread that closes the VM waits
+ * for this submit. 0, -ENOENT, -EINTR.
  */
 static int wait_for(const struct bind_queue *queue, struct fence *f)
 {
@@ -107,8 +107,8 @@ static bool is_taken(const struct gpuvm_queues *q, enum smri_bind_duty duty)
 }
 
 /*
- * One of these without jobs is about to end, unless a callback of the driver's keeps it, or another
- * submit's job. 0, -EINTR, -ENOMEM.
+ * Waits for another thread's turn to end, with no jobs outstanding: soon, unless a callback of the
+ * driver's or another submit's job holds it up. 0, -EINTR, -ENOMEM.
  */
 static int wait_for_turn(struct gpuvm_queues *q, const struct bind_job *job)
 {
@@ -121,8 +121,8 @@ static int wait_for_turn(struct gpuvm_queues *q, const struct bind_job *job)
 }
 
 /*
- * Becomes the cleaner, so that no later job is over before this one, and the runner;
- * SMRI_BIND_RETRY if there is anybody to wait for after all.
+ * Becomes the cleaner, so that no later job is over before this one, and the runner.
+ * SMRI_BIND_RETRY: there is a job to wait for after all.
  */
 static int own(struct bind_queue *queue, const struct bind_job *job)
 {
@@ -141,13 +141,13 @@ static int own(struct bind_queue *queue, const struct bind_job *job)
 		smri_bind_own(q, SMRI_BIND_CLEAN);
 		smri_bind_own(q, SMRI_BIND_RUN);
 		q->lingers = true;
-		queue->submitted++; /* its place before those that are submitted meanwhile */
+		queue->submitted++; /* its place is before those submitted meanwhile */
 	}
 	mt_lock_release(&q->lock);
 	return err;
 }
 
-/* The operations of a job before one of them. */
+/* The operations of a job that precede one of them. */
 struct before {
 	const struct bind_op *ops;
 	unsigned int nr;
@@ -161,8 +161,8 @@ static bool takes(const struct bind_op *req, const struct gpuva *va)
 }
 
 /*
- * Does one of them take @va out as a whole? One that would leave some of it has been found to cut
- * it.
+ * Returns true if one of the operations takes @va out as a whole. One that would leave some of it
+ * has been found to cut it.
  */
 static bool is_gone(const struct gpuva *va, void *arg)
 {
@@ -174,7 +174,7 @@ static bool is_gone(const struct gpuva *va, void *arg)
 	return false;
 }
 
-/* Does that operation have to cut a mapping, where none before it does? */
+/* Returns true if operation @index must cut a mapping, given that none before it must. */
 static bool cuts(struct gpuvm *vm, const struct bind_job *job, unsigned int index)
 {
 	struct before before = { job->ops, index };
@@ -214,7 +214,7 @@ static void take_range(struct run *r, struct smri_bind_op *op)
 	}
 }
 
-/* Those taken out before are on the object's list still. */
+/* Those taken out before are still on the object's list. */
 static void take_object(struct run *r, struct smri_bind_op *op)
 {
 	struct gpuvm_object *obj = op->req.obj;
@@ -234,7 +234,7 @@ static void take_object(struct run *r, struct smri_bind_op *op)
 	smri_bind_erase_all(r->q, &op->removed);
 }
 
-/* 0, or -ENOMEM and nothing has changed. */
+/* Applies the operations: 0, or -ENOMEM, and nothing has changed. */
 static int apply(struct run *r)
 {
 	struct gpuvm *vm = r->q->vm;
@@ -264,7 +264,7 @@ static void signal_out(const struct bind_job *job, int error)
 		smri_bind_signal(job->out[i].fence, job->out[i].timeline, job->out[i].value, error);
 }
 
-/* *@applied: it has been run, with the result returned. */
+/* Runs the job and returns its result; with *@applied false it has not been run: the reason why. */
 static int run(struct run *r, bool *applied)
 {
 	struct gpuvm_queues *q = r->q;
@@ -281,7 +281,7 @@ static int run(struct run *r, bool *applied)
 	return err;
 }
 
-/* CONTEXT: the runner, which it is no longer when it may block, and the cleaner. */
+/* CONTEXT: the cleaner, and the runner, which it ceases to be before it may block. */
 static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 {
 	struct gpuvm_queues *q = r->q;
@@ -309,7 +309,7 @@ static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 	mt_lock_release(&q->lock);
 }
 
-/* A failed step is the job's error, which only who waits for it is told. */
+/* A failed step is the job's error, of which only a caller that waits for the job is told. */
 static int result(struct bind_job *job, bool applied, int err)
 {
 	if (!applied)

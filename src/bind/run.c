@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The run of a job. But for what comes before it (its stores are announced, which may wait for a
- * grace period) and after it (markers are swept) it is within a signalling section: nothing there
- * allocates, frees, waits for anything but locks under which nobody does, or fails for want of
+ * The run of a job. Except for what comes before it (its stores are announced, which may wait for a
+ * grace period) and after it (markers are swept), it is within a signalling section: nothing there
+ * allocates, frees, waits for anything but locks under which nobody does, or fails for lack of
  * anything.
  *
- *   apply    under the VM's lock, all operations in one transaction: what each removes, makes and
- *            leaves over is noted in its record
- *   steps    the driver's, without a lock, from these notes (steps.c)
- *   unlist   what was removed leaves the objects' lists (likewise)
- *   signal   the out-fences
+ *  apply    under the VM's lock, all operations in one transaction: what each removes, makes and
+ *           leaves over is noted in its record
+ *  steps    the driver's, without a lock, from these notes (steps.c)
+ *  unlist   what was removed leaves the objects' lists (steps.c, too)
+ *  signal   the out-fences
  *
  * An object's list holds what a driver has to look after when the object's memory moves. So a new
  * mapping is on it before its step is called, and an old one until its step is over: in between
- * both are, and whoever moves the object invalidates both. Flags are carried to what is left of a
- * mapping under the same hold of the object's lock that puts it on the list, or an invalidation
- * could be lost.
+ * both are, and a thread that moves the object invalidates both. Flags are carried to what is left
+ * of a mapping in the same critical section of the object's lock that puts it on the list, or an
+ * invalidation could be lost.
  *
- * BIND_UNMAP_ALL removes any number of mappings, of which each may take a store. So the pair's
- * epoch is moved on, which hides them all from readers at once, right before the transaction is
- * committed, and then they are taken out, before the VM's lock is let go of: neighbours in one
- * store, with nodes that happen to be free, or else each is replaced by an empty marker, one slot
- * (sweep.c). The job's own later operations pass them over meanwhile because of `gone`. Where one
- * of these has overwritten a part, the rest is in pieces that still name the mapping, and go
- * likewise. New mappings of the pair get the epoch to come, and those that other operations take
- * out are spared: a reader may have found one of them a moment ago.
+ * BIND_UNMAP_ALL removes any number of mappings, each of which may take a store. So the pair's
+ * epoch is moved on right before the transaction is committed, which hides them all from readers at
+ * once. Then, before the VM's lock is released, they are taken out: neighbours in one store, with
+ * nodes that happen to be free; otherwise each is replaced by an empty marker, one slot (sweep.c).
+ * Meanwhile the job's own later operations pass them over because of `gone`. If one of these has
+ * overwritten a part, the rest is in pieces that still name the mapping, and goes in the same way.
+ * New mappings of the pair get the epoch to come. Mappings that other operations take out are
+ * spared, because a reader may have found one of them a moment ago.
  */
 #include "bind/bind_internal.h"
 
@@ -52,7 +52,7 @@ static bool is_gone(const struct gpuva *va, void *arg)
 	return smri_bind_va_of(va)->gone;
 }
 
-/* A mapping out of the job's list, for @op. */
+/* Takes a mapping off the job's list, for @op. */
 static struct gpuva *new_va(struct apply *a, const struct smri_bind_op *op,
 			    const struct gpuva_op_map *map)
 {
@@ -66,7 +66,7 @@ static struct gpuva *new_va(struct apply *a, const struct smri_bind_op *op,
 	return &v->va;
 }
 
-/* Puts @va on its object's list, with the flags of @old, or @flags. */
+/* Puts @va on its object's list, with the flags of @old or, if that is NULL, @flags. */
 static void link_va(struct gpuva *va, struct gpuvm_bo *pair, const struct gpuva *old,
 		    unsigned int flags)
 {
@@ -100,7 +100,7 @@ static void note_removed(struct apply *a, struct smri_bind_op *op, const struct 
 	a->out++;
 }
 
-/* Notes what @op does to the mappings it meets. Their entries stay as they are. */
+/* Notes what @op does to the mappings it meets. Their entries in the tree stay as they are. */
 static void split(struct apply *a, struct smri_bind_op *op, const struct gpuva_op_map *map)
 {
 	struct smr_split s;
@@ -131,7 +131,7 @@ static void store(struct apply *a, const struct smri_bind_op *op)
 	struct gpuvm *vm = a->q->vm;
 	int err;
 
-	/* Nothing there, and nothing to put there. */
+	/* Nothing is there, and there is nothing to put there. */
 	if (!op->map && !op->removed.head)
 		return;
 	vm->markers -= (unsigned long)smr_gpuvm_markers_under(vm, &a->txn.view, first, last);
@@ -158,7 +158,10 @@ static void apply_unmap(struct apply *a, struct smri_bind_op *op)
 	store(a, op);
 }
 
-/* The first mapping that no earlier BIND_UNMAP_ALL of the job has met; those in front are gone. */
+/*
+ * Returns the first mapping that no earlier BIND_UNMAP_ALL of the job has met; those before it are
+ * gone.
+ */
 static struct gpuva *first_left(const struct gpuvm_bo *pair)
 {
 	const struct gpuvm_list *head = &pair->list.gpuva, *link = head;
@@ -236,7 +239,7 @@ static void erase_all(struct gpuvm_queues *q, const struct smri_bind_job *job)
 	}
 }
 
-/* What becomes of the VM. */
+/* Applies the job's operations to the VM. */
 static void apply(struct gpuvm_queues *q, struct smri_bind_job *job)
 {
 	struct apply a = { .q = q, .job = job };
@@ -261,7 +264,7 @@ static void apply(struct gpuvm_queues *q, struct smri_bind_job *job)
 
 void smri_bind_signal(struct fence *f, struct timeline *tl, uint64_t value, int error)
 {
-	/* One that is signalled already, or a value that is reached, stays as it is. */
+	/* A fence that is signalled already, or a value that is reached, stays as it is. */
 	if (f)
 		(void)fence_signal_error(f, error);
 	else
@@ -278,7 +281,9 @@ static void signal_out(struct smri_bind_job *job)
 		smri_bind_signal(out->fence, out->timeline, out->value, job->error);
 }
 
-/* Announces the job's stores; counts a wait. CONTEXT: no lock, no section. */
+/*
+ * Announces the job's stores, and counts the wait if there was one. CONTEXT: no lock, no section.
+ */
 static void announce(struct gpuvm_queues *q, struct smri_bind_job *job)
 {
 	struct mt_credits *credits = job->credits ? job->credits : &q->credits;

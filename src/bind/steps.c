@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a job's run tells the driver, from the notes that were made when it was applied, without a
- * lock: the steps of each operation in turn, and what a prefetch meets. CONTEXT: a signalling
- * section.
+ * What a job's run tells the driver, without a lock, from the notes made when the job was applied:
+ * the steps of each operation in turn, and what a prefetch meets. CONTEXT: a signalling section.
  */
 #include "bind/bind_internal.h"
 
@@ -80,11 +79,11 @@ static int steps_of_change(struct gpuvm_queues *q, struct smri_bind_op *op, unsi
 	return !err && op->map ? step_map(q, op->map, index, op->cookie) : err;
 }
 
-/* A prefetch, of the VM as it was after its operation. */
+/* A prefetch, which sees the VM as it was after its operation. */
 struct prefetch {
 	struct gpuvm_queues *q;
 	const struct smri_bind_op *op;
-	uint64_t first, last; /* what is still to be looked at */
+	uint64_t first, last; /* still to be looked at */
 	bool looks_back;      /* at what later operations have removed */
 };
 
@@ -94,7 +93,7 @@ static bool meets(const struct prefetch *p, const struct smri_bind_va *v)
 	       smr_va_last(&v->va) >= p->first;
 }
 
-/* The lowest mapping that is in the tree still. */
+/* Returns the lowest mapping for the prefetch that is still in the tree. */
 static struct gpuva *prefetch_in_tree(const struct prefetch *p)
 {
 	struct gpuvm *vm = p->q->vm;
@@ -119,8 +118,9 @@ static struct gpuva *lower(struct gpuva *a, struct gpuva *b)
 }
 
 /*
- * The lowest one that @later has removed. Those of a range are in ascending order, so what is
- * passed once need not be looked at again, nor what lies behind.
+ * Returns the lowest mapping for the prefetch that @later has removed. An operation on a range
+ * removes in ascending order: what is passed once is not looked at again, nor what lies behind the
+ * result.
  */
 static struct gpuva *prefetch_removed(const struct prefetch *p, struct smri_bind_op *later)
 {
@@ -148,8 +148,8 @@ static void look_back(struct prefetch *p)
 }
 
 /*
- * The lowest one: in the tree, or removed by a later operation. Where one is in the tree that was
- * there already, nothing has been removed since.
+ * Returns the lowest mapping for the prefetch: in the tree, or removed by a later operation. If the
+ * tree has one at p->first, nothing has been removed there since.
  */
 static struct gpuva *prefetch_next(struct prefetch *p)
 {
@@ -180,7 +180,10 @@ static int steps_of_prefetch(struct gpuvm_queues *q, struct smri_bind_op *op, un
 	return err;
 }
 
-/* Prefetches look at these alone, and there may be many of both in a job. */
+/*
+ * Chains the operations that have removed something. Prefetches look at no others, and a job may
+ * have many of both.
+ */
 static void chain_changes(struct smri_bind_job *job)
 {
 	struct smri_bind_op *op, *before = (struct smri_bind_op *)job->ops.head;

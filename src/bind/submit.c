@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Submitting: validate, reserve, commit, in this order. Whatever fails does so before the job is in
- * its queue, and is undone. From there on nothing can fail.
+ * its queue, and is undone. From then on nothing can fail.
  *
  *	validate   the request alone
  *	charge     room below the VM's bounds: may wait
@@ -25,7 +25,7 @@
 
 /* ---- Validate ---- */
 
-/* A prefetch may go anywhere: it meets what there is. */
+/* A prefetch may cover any range: it meets whatever is there. */
 static int check_prefetch(const struct bind_op *op)
 {
 	unsigned long end;
@@ -69,7 +69,7 @@ static bool good_syncs(const struct bind_sync *sync, unsigned int nr)
 static int validate(const struct gpuvm *vm, struct bind_job *job)
 {
 	job->bad_op = job->nr_ops;
-	if (bind_vm_is_banned(vm)) /* then every submit is told so */
+	if (bind_vm_is_banned(vm)) /* every submit is then told so */
 		return -ENOENT;
 	if (job->flags & ~(unsigned int)(BIND_SYNC | BIND_NONBLOCK))
 		return -EINVAL;
@@ -104,7 +104,7 @@ static bool has_room(const struct gpuvm_queues *q, const struct smri_bind_load *
 		below(now->bytes, load->bytes, q->max.bytes));
 }
 
-/* Could the job take live mappings beyond their limit? */
+/* Returns true if the job could take the live mappings beyond their limit. */
 static bool too_many_vas(const struct gpuvm_queues *q, const struct smri_bind_load *load)
 {
 	return !below(q->stats.vas_live + q->charged.growth, load->growth, q->max.growth);
@@ -147,7 +147,9 @@ static void subtract(struct smri_bind_load *sum, const struct smri_bind_load *pa
 	sum->bytes -= part->bytes;
 }
 
-/* Room that is there is taken at once, for one who sleeps too: when he is awake it may be gone. */
+/*
+ * Takes room at once if there is some, for a sleeping waiter too: once it is awake it may be gone.
+ */
 static bool take_room(struct gpuvm_queues *q, struct smri_bind_wait *w)
 {
 	struct charge *c = container_of(w, struct charge, wait);
@@ -190,20 +192,20 @@ static void uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
 
 /* ---- Reserve ---- */
 
-/* Is there anybody whose work may give memory back? */
+/* Returns true if a thread is at work that may give memory back. */
 static bool at_work(const struct gpuvm_queues *q)
 {
 	return q->turn[SMRI_BIND_RUN].busy || q->turn[SMRI_BIND_CLEAN].busy;
 }
 
 /*
- * Waits until something is over that was not when @event was read: 0 to try again; SMRI_BIND_ALONE:
- * nothing is outstanding that could bring memory back; -ENOENT, -EINTR.
+ * Waits until something is over that was not when @event was read. 0: try again; SMRI_BIND_ALONE:
+ * nothing is outstanding that could give memory back; -ENOENT, -EINTR.
  */
 static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 {
 	struct gpuvm_queues *q = queue->vm;
-	/* Not what only waits for the caller himself, who is a reader. */
+	/* Limbo does not count if it waits for the caller itself, which is a reader. */
 	bool limbo = smr_pool_count(&q->pool[SMRI_BIND_VAS]).limbo > 0 &&
 		     !smr_check_waits_for_itself(mt_rcu_flavor(&q->vm->tree));
 	int err = 0;
@@ -219,7 +221,10 @@ static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 	return err;
 }
 
-/* For one who does not wait: what is in limbo is nothing to him. SMRI_BIND_ALONE or -ENOMEM. */
+/*
+ * For a caller that does not wait: SMRI_BIND_ALONE if no job is outstanding, whatever is in limbo;
+ * otherwise -ENOMEM.
+ */
 static int look_for_jobs(struct gpuvm_queues *q)
 {
 	int err;
@@ -231,7 +236,9 @@ static int look_for_jobs(struct gpuvm_queues *q)
 	return err;
 }
 
-/* The job with all it needs; NULL and *@err: SMRI_BIND_ALONE: unmaps that the caller is to run. */
+/*
+ * Returns the job with all it needs. NULL: *@err; SMRI_BIND_ALONE: unmaps that the caller must run.
+ */
 static struct smri_bind_job *reserve(struct bind_queue *queue, const struct bind_job *job,
 				     const struct smri_bind_need *need, int *err)
 {
@@ -282,11 +289,11 @@ int smri_bind_prepare(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned 
 
 enum { FEW = 8 };
 
-/* Those of the objects that a job maps, each once. */
+/* The reservation locks of the objects that a job maps, each once. */
 struct resvs {
 	struct gpuvm_resv **resv, *few[FEW];
 	unsigned int nr;
-	struct gpuvm_resv *lists; /* the VM's, taken for its lists alone; or NULL */
+	struct gpuvm_resv *lists; /* the VM's, if taken for its lists alone; or NULL */
 };
 
 static int by_address(const void *a, const void *b)
@@ -313,7 +320,7 @@ static int collect_resvs(struct gpuvm_queues *q, struct smri_bind_job *j, struct
 	r->resv = j->ops.nr < FEW ? r->few : smr_heap_alloc((j->ops.nr + 1) * sizeof(*r->resv));
 	if (!r->resv)
 		return -ENOMEM;
-	/* Pairs of external objects are put on a list that it protects then. */
+	/* Pairs of external objects are put on a list that this lock then protects. */
 	if (gpuvm_resv_protected(q->vm))
 		add_resv(r, r->lists = gpuvm_resv(q->vm));
 	smri_bind_for_each(op, &j->ops)
@@ -341,8 +348,9 @@ static void unlock_but(struct resvs *r, unsigned int nr, unsigned int first)
 }
 
 /*
- * Waits for number @first and tries the others, for elsewhere they are taken in any order
- * (gpuvm_exec_lock()). The number of one that somebody has, and none is locked; or r->nr: all are.
+ * Waits for lock number @first and tries the others, because gpuvm_exec_lock() takes them in any
+ * order. Returns the number of one that another thread has, with none locked; r->nr: all are
+ * locked.
  */
 static unsigned int try_resvs(struct resvs *r, unsigned int first)
 {
@@ -366,7 +374,7 @@ static void unlock_resvs(struct resvs *r)
 		smr_heap_free(r->resv);
 }
 
-/* Locks them, with a slot for the job's fence in each: 0; or -ENOMEM, and none is locked. */
+/* Locks them all, with a slot for the job's fence in each: 0; or -ENOMEM, with none locked. */
 static int lock_resvs(struct gpuvm_queues *q, struct smri_bind_job *j, struct resvs *r)
 {
 	unsigned int first = 0;
@@ -398,7 +406,7 @@ static void raise_to(unsigned long *peak, unsigned long now)
 		*peak = now;
 }
 
-/* Puts the job into the queue, not to begin yet: 0 or -ENOENT. */
+/* Puts the job into the queue, where it may not begin yet: 0 or -ENOENT. */
 static int enter(struct bind_queue *queue, struct smri_bind_job *j)
 {
 	struct gpuvm_queues *q = queue->vm;
@@ -426,8 +434,8 @@ static int enter(struct bind_queue *queue, struct smri_bind_job *j)
 }
 
 /*
- * Pairs that others have made meanwhile take the place of the job's own, which it keeps to put
- * later.
+ * Publishes the job's pairs and its fence. Pairs that other threads have published meanwhile take
+ * the place of the job's own, which it keeps to put later.
  */
 static void publish(struct smri_bind_job *j, struct resvs *r)
 {
@@ -446,7 +454,8 @@ static void publish(struct smri_bind_job *j, struct resvs *r)
 }
 
 /*
- * Called by whoever signals; after the lock is let go of the job may be over. CONTEXT: any section.
+ * Called by the thread that signals. Once the lock is released the job may be over. CONTEXT: any
+ * section.
  */
 static void in_signaled(struct fence *f, struct fence_cb *cb)
 {
@@ -502,7 +511,7 @@ static bool is_over(struct gpuvm_queues *q, struct smri_bind_wait *w)
 	return container_of(w, struct smri_bind_waiter, wait)->over;
 }
 
-/* The result of the job; -EINTR: it runs all the same, or has run. */
+/* Returns the result of the job; -EINTR: it still runs, or has run. */
 static int wait_for_job(struct gpuvm_queues *q, struct smri_bind_waiter *w, struct bind_job *job)
 {
 	int err;
@@ -538,11 +547,11 @@ static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bi
 		smri_bind_undo(q, j, job);
 		return err;
 	}
-	need->load = (struct smri_bind_load){ 0 }; /* the job's to give up */
+	need->load = (struct smri_bind_load){ 0 }; /* the job's to give back */
 	return job->flags & BIND_SYNC ? wait_for_job(q, &waiter, job) : 0;
 }
 
-/* For its own clean-up, or for room or memory that others bring? */
+/* Returns true if the submit may wait: for its own clean-up, or for room or memory from others. */
 static bool may_wait(const struct gpuvm_queues *q, const struct bind_job *job,
 		     const struct smri_bind_need *need)
 {
