@@ -87,17 +87,17 @@
  *
  * Rejected
  *
- *- Cleaning up between two runs, by the runner. The next job's fences would wait for memory, and
- *  for reservation locks, whose holders may wait for these fences.
- *- A worker for each queue. Jobs of two queues of a VM would contend for the VM's lock, and wait
- *  there for each other's steps.
- *- Applying an operation, calling its steps, applying the next. Readers would see half a job, and
- *  steps would be called under the lock.
- *- Epochs for every removal, as BIND_UNMAP_ALL has them. Readers would have to look at the pair of
- *  each mapping for ever. As it is they do so only in VMs with queues, and an epoch is behind for
- *  no longer than the lock is held once.
- *- A counted reference from each job to its queue. A queue waits for its jobs before it goes, and
- *  nothing is told after a job's end, so there is nothing to count.
+ * - Cleaning up between two runs, by the runner. The next job's fences would wait for memory, and
+ *   for reservation locks, whose holders may wait for these fences.
+ * - A worker for each queue. Jobs of two queues of a VM would contend for the VM's lock, and wait
+ *   there for each other's steps.
+ * - Applying an operation, calling its steps, applying the next. Readers would see half a job, and
+ *   steps would be called under the lock.
+ * - Epochs for every removal, as BIND_UNMAP_ALL has them. Readers would have to look at the pair of
+ *   each mapping for ever. As it is they do so only in VMs with queues, and an epoch is behind for
+ *   no longer than the lock is held once.
+ * - A counted reference from each job to its queue. A queue waits for its jobs before it goes, and
+ *   nothing is told after a job's end, so there is nothing to count.
  */
 #include "bind/bind_internal.h"
 

@@ -5,11 +5,11 @@
  * allocates, frees, waits for anything but locks under which nobody does, or fails for lack of
  * anything.
  *
- *  apply    under the VM's lock, all operations in one transaction: what each removes, makes and
- *           leaves over is noted in its record
- *  steps    the driver's, without a lock, from these notes (steps.c)
- *  unlist   what was removed leaves the objects' lists (steps.c, too)
- *  signal   the out-fences
+ *   apply    under the VM's lock, all operations in one transaction: what each removes, makes and
+ *            leaves over is noted in its record
+ *   steps    the driver's, without a lock, from these notes (steps.c)
+ *   unlist   what was removed leaves the objects' lists (steps.c, too)
+ *   signal   the out-fences
  *
  * An object's list holds what a driver has to look after when the object's memory moves. So a new
  * mapping is on it before its step is called, and an old one until its step is over: in between

@@ -4,10 +4,11 @@
  * (gpuvm/change.c) until they are swept.
  *
  *   leaving    any section: where a store of nothing would take a node, and there is none, an entry
- *              becomes a marker; neighbours that leave together are one store, or a marker each
+ *              becomes a marker; neighbours that leave together take one store, or a marker each
  *   sweeping   the cleaner's, after a run that has left some: first with the nodes that are free,
  *              then, for what is left, on credits, for which it may wait
- *   the rest   of clean-ups that got no memory: the runner's, after each run, with free nodes alone
+ *   the rest   what clean-ups that got no memory have left: the runner's, after each run, with free
+ *              nodes alone
  */
 #include "bind/bind_internal.h"
 
@@ -34,8 +35,8 @@ void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va)
 }
 
 /*
- * Is @entry on its way out? Of the mappings that are gone only those that smri_bind_erase_all() is
- * called for are in the tree still.
+ * Returns true if @entry is on its way out. Of the mappings that are gone only those that
+ * smri_bind_erase_all() is called for are still in the tree.
  */
 static bool is_leaving(const struct gpuvm *vm, const void *entry)
 {
@@ -43,23 +44,23 @@ static bool is_leaving(const struct gpuvm *vm, const void *entry)
 	       (entry != &vm->kernel_alloc_node && smri_bind_va_of(entry)->gone);
 }
 
-/* Neighbours that leave together: nothing but gaps is between them. */
+/* Neighbours that leave together: between them are only gaps. */
 struct leaving {
 	uint64_t first, last;
-	unsigned long markers; /* of them */
+	unsigned long markers; /* how many of them are markers */
 };
 
 /*
- * How many may go in one store. In a tree of known size, that of the strict level, one without a
- * credit must not reach over whole nodes (docs/credits.md). So many, with the gaps between and
- * beside them, are too few for a leaf and a range on either side of it.
+ * Returns how many may go in one store. In a tree of known size, which is that of the strict level,
+ * a store without a credit must not reach over whole nodes (docs/credits.md). So many entries, with
+ * the gaps between and beside them, are too few for a whole leaf and a range on either side of it.
  */
 static unsigned long most_together(const struct gpuvm_queues *q)
 {
 	return q->max.growth ? SMR_LEAF_MIN / 2 : ULONG_MAX;
 }
 
-/* Those around the piece that the cursor is on. */
+/* Returns those around the piece that the cursor is on, itself included. */
 static struct leaving around(const struct gpuvm_queues *q, const struct ma_state *mas)
 {
 	struct leaving l = { mas->index, mas->last, 0 };
@@ -90,7 +91,10 @@ static void mark(struct gpuvm *vm, const struct leaving *l)
 			smr_gpuvm_leave_marker(vm, mas.index, mas.last);
 }
 
-/* Takes out what is left of @va in the tree, piece by piece, with what leaves beside it. */
+/*
+ * Takes out what is left of @va in the tree, piece by piece, with what leaves beside each. Returns
+ * the last range taken out.
+ */
 static struct leaving erase_pieces(struct gpuvm_queues *q, const struct gpuva *va)
 {
 	struct leaving l = { va->va.addr, smr_va_last(va), 0 };
@@ -125,7 +129,7 @@ void smri_bind_erase_all(struct gpuvm_queues *q, const struct smr_pool_list *rem
 
 /* ---- Sweeping: with free nodes one by one, and on credits what is left then ---- */
 
-/* Takes out a marker; false: it needs a node, and there is none. */
+/* Takes out a marker; false: that needs a node, and there is none. */
 static bool clear_marker(struct gpuvm *vm, const struct ma_state *mas)
 {
 	bool done = clear(vm, mas->index, mas->last);
@@ -135,17 +139,17 @@ static bool clear_marker(struct gpuvm *vm, const struct ma_state *mas)
 }
 
 /*
- * Entries that are looked at before jobs get their turn, and whoever wants the VM's lock, however
- * many there are.
+ * The most entries that are looked at, however many there are, before jobs and threads that want
+ * the VM's lock get their turn.
  */
 enum { SWEEP_LOOKS = 256 };
-/* Few, so that runs of them wait less often for the nodes of those before. */
+/* Few, so that a batch waits less often for the nodes that earlier ones have replaced. */
 enum { SWEEP_CREDITS = MT_CREDITS_BATCH / 4 };
 
 struct sweep {
 	struct gpuvm_queues *q;
 	const struct smr_pool_obj *obj; /* the mapping it has come to; NULL: all done */
-	uint64_t at;                    /* from there on */
+	uint64_t at;                    /* where to go on */
 	struct mt_txn txn;
 	unsigned long credits; /* left */
 };
@@ -158,8 +162,8 @@ static void sweep_from(struct sweep *s, const struct smr_pool_obj *obj)
 }
 
 /*
- * Goes on with @fn for each marker, until that says no, or for a while. CONTEXT: the runner; HOLDS
- * the VM's lock.
+ * Goes on with @fn for each marker, until that returns false, or for a while. CONTEXT: the runner;
+ * HOLDS the VM's lock.
  */
 static void sweep_on(struct sweep *s, bool (*fn)(struct sweep *s, const struct ma_state *mas))
 {
@@ -192,7 +196,7 @@ static bool sweep_free_piece(struct sweep *s, const struct ma_state *mas)
 	return true;
 }
 
-/* Some with free nodes; false: none is left. CONTEXT: the runner. */
+/* Sweeps some with free nodes; false: no marker is left. CONTEXT: the runner. */
 static bool sweep_free(struct sweep *s)
 {
 	struct gpuvm *vm = s->q->vm;
@@ -206,8 +210,8 @@ static bool sweep_free(struct sweep *s)
 }
 
 /*
- * The walk goes over the tree as it was. A marker of a mapping that came later may reach over
- * several that are swept, and be met with each of them.
+ * Returns true if the marker at @index has gone. The walk sees the tree as it was. A marker of a
+ * later mapping may reach over several mappings that are swept, and be met with each of them.
  */
 static bool has_gone(struct sweep *s, unsigned long index)
 {
@@ -233,7 +237,7 @@ static bool sweep_paid_piece(struct sweep *s, const struct ma_state *mas)
 	return true;
 }
 
-/* As many as there are credits for, at most. CONTEXT: the runner. */
+/* Sweeps at most as many as there are credits for. CONTEXT: the runner. */
 static void sweep_paid(struct sweep *s)
 {
 	struct gpuvm *vm = s->q->vm;
@@ -246,7 +250,7 @@ static void sweep_paid(struct sweep *s)
 	gpuvm_unlock(vm);
 }
 
-/* Markers of mappings from @obj on are left. */
+/* Notes that markers of the mappings from @obj on are left. */
 static void note_left(struct gpuvm_queues *q, const struct smr_pool_obj *obj)
 {
 	for (; obj; obj = obj->next) {
@@ -286,7 +290,7 @@ void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed
 	}
 	for (sweep_from(&s, left ? removed->head : NULL); s.obj && !err;) {
 		s.credits = removed->nr < SWEEP_CREDITS ? removed->nr : SWEEP_CREDITS;
-		/* Not the runner yet: this may wait for memory, and that for jobs. */
+		/* Not yet as the runner: this may wait for memory, and that for jobs. */
 		err = mt_credits_reserve(&q->credits, s.credits, GFP_KERNEL);
 		become_runner(q);
 		if (err)
@@ -301,7 +305,7 @@ void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed
 
 /* ---- Sweeping what had to be left ---- */
 
-/* Goes on for a while; false: nothing is left, or what comes next needs memory. */
+/* Goes on for a while; false: nothing is left, or the next marker needs memory. */
 static bool sweep_left_on(struct gpuvm_queues *q)
 {
 	struct gpuvm *vm = q->vm;
@@ -333,7 +337,8 @@ static bool others_are_ready(struct gpuvm_queues *q)
 }
 
 /*
- * As long as there are no nodes it stops where it stopped before, and so costs next to nothing.
+ * As long as there are no free nodes this stops where it stopped before, and so costs next to
+ * nothing.
  */
 void smri_bind_sweep_left(struct gpuvm_queues *q)
 {

@@ -16,10 +16,10 @@
 
 /* ---- The beginning ---- */
 
-/* Of what is paid for at the beginning. */
+/* The most of anything that is paid for at the beginning. */
 #define MOST (ULONG_MAX / MT_CHUNK_SIZE)
 
-/* The caller's configuration, which may be of an older, shorter kind: 0 or -EINVAL. */
+/* Reads the caller's configuration, which may be of an older, shorter version: 0 or -EINVAL. */
 static int read_config(struct bind_config *out, const struct bind_config *config)
 {
 	if (!config || config->size < offsetof(struct bind_config, workers) ||
@@ -33,14 +33,14 @@ static int read_config(struct bind_config *out, const struct bind_config *config
 		return -EINVAL;
 	if (out->max_mappings && (out->max_jobs == 0 || out->max_ops == 0))
 		return -EINVAL;
-	/* Far beyond any memory, and small enough to be added up. */
+	/* A limit far beyond any memory, and small enough for sums. */
 	if (out->max_mappings &&
 	    (out->max_mappings > MOST || out->max_jobs > MOST || out->max_ops > MOST))
 		return -EINVAL;
 	return 0;
 }
 
-/* The pool of mappings has something that no reader sees any more. CONTEXT: HOLDS pool. */
+/* The pool of mappings has some that no reader sees any more. CONTEXT: HOLDS pool. */
 static void vas_expired(void *arg)
 {
 	struct gpuvm_queues *q = arg;
@@ -48,7 +48,7 @@ static void vas_expired(void *arg)
 	mt_lock_acquire(&q->lock);
 	q->expired = true;
 	smri_bind_call(q, SMRI_BIND_CLEAN);
-	smri_bind_tell(q); /* who closes the VM sees to it himself */
+	smri_bind_tell(q); /* a thread that closes the VM releases them itself */
 	mt_lock_release(&q->lock);
 }
 
@@ -66,10 +66,10 @@ static void init_pools(struct gpuvm_queues *q, const struct bind_config *c)
 		[SMRI_BIND_VAS] = offsetof(struct smri_bind_va, va) + c->va_size,
 		[SMRI_BIND_SYNCS] = sizeof(struct smri_bind_sync),
 	};
-	unsigned long keep[SMRI_BIND_KINDS] = { 0 }; /* when nobody has them */
+	unsigned long keep[SMRI_BIND_KINDS] = { 0 }; /* free ones that stay in the pool */
 
 	if (c->max_mappings) {
-		/* And the spare. */
+		/* Enough for the spare, too. */
 		keep[SMRI_BIND_JOBS] = c->max_jobs + 1;
 		keep[SMRI_BIND_OPS] = c->max_ops + 1;
 		keep[SMRI_BIND_VAS] = c->max_mappings + GPUVM_MAP_CHANGES * c->max_ops +
@@ -101,8 +101,8 @@ static void bound_tree(struct gpuvm *vm, unsigned long ranges)
 
 /*
  * The tree never has more ranges than the mappings, the reserved region, and the gaps around them;
- * markers stand where mappings stood, and are gone before these are no longer counted. So it is
- * told its bound, and one credit that is never used keeps all nodes for it that it may come to.
+ * markers stand where mappings stood, and are gone before these stop counting. So the tree is told
+ * its bound, and one credit that is never used keeps all the nodes for it that it may come to need.
  */
 static int pay_for_nodes(struct gpuvm_queues *q, unsigned long mappings)
 {
@@ -113,7 +113,7 @@ static int pay_for_nodes(struct gpuvm_queues *q, unsigned long mappings)
 	return mt_credits_reserve(&q->credits, 1, GFP_KERNEL);
 }
 
-/* The strict level: all there can be at a time is got now. */
+/* The strict level: gets now all that can be in use at a time. */
 static int pay_for_all(struct gpuvm_queues *q, unsigned long mappings)
 {
 	int err = 0;
@@ -125,7 +125,7 @@ static int pay_for_all(struct gpuvm_queues *q, unsigned long mappings)
 	return err ? err : pay_for_nodes(q, mappings);
 }
 
-/* CONTEXT: nobody else knows of @q any more. */
+/* CONTEXT: no other thread uses @q any more. */
 static void end_pools(struct gpuvm_queues *q)
 {
 	mt_credits_release(&q->credits);
@@ -166,9 +166,9 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 }
 
 /*
- * Leaves nothing in the tree but the reserved region: markers of the time before have nobody to
- * look after them, and gaps may be in pieces, which those of a tree of known size are not
- * (tree/run.h). 0, or -ENOMEM and nothing has changed.
+ * Leaves only the reserved region in the tree: nothing would look after earlier markers, and gaps
+ * may be in pieces, which those of a tree of known size are not (tree/run.h). 0; or -ENOMEM, and
+ * nothing has changed.
  */
 static int clear_tree(struct gpuvm *vm)
 {
@@ -220,7 +220,7 @@ int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
 		smr_heap_free(q);
 		return err;
 	}
-	/* From now on it is taken in sections. */
+	/* From now on the lock is taken in sections. */
 	smr_lock_init(&vm->tree.ma_lock, SMR_RANK_QUEUED_VM);
 	vm->queues = q;
 	gpuvm_get(vm);
@@ -229,7 +229,7 @@ int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
 
 /* ---- The end ---- */
 
-/* Removes every mapping. Needs no memory. CONTEXT: the runner. */
+/* Removes every mapping, without needing memory. CONTEXT: the runner. */
 static void remove_all(struct gpuvm_queues *q)
 {
 	struct gpuvm *vm = q->vm;
@@ -256,8 +256,8 @@ static void remove_all(struct gpuvm_queues *q)
 }
 
 /*
- * Until the last mapping in limbo is free; false: the caller, who is a reader, waits for himself.
- * CONTEXT: the cleaner.
+ * Waits until the last mapping in limbo is free; false: the caller, a reader, would wait for
+ * itself. CONTEXT: the cleaner.
  */
 static bool wait_for_limbo(struct gpuvm_queues *q)
 {
@@ -286,7 +286,7 @@ int bind_vm_close(struct gpuvm *vm, enum bind_close how)
 	closed = q->closed;
 	q->closed = true;
 	if (how == BIND_CANCEL)
-		q->canceled = true; /* also what another thread is draining */
+		q->canceled = true; /* also jobs that another thread is draining */
 	smri_bind_look_all(q);
 	if (!closed) {
 		smri_bind_tell(q);
@@ -299,7 +299,7 @@ int bind_vm_close(struct gpuvm *vm, enum bind_close how)
 	if (closed)
 		return -ENOENT;
 	remove_all(q);
-	/* It stays owned: nobody will work for it again. */
+	/* It stays owned: no worker will work for it again. */
 	if (!wait_for_limbo(q))
 		return 0;
 	end_pools(q);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Workers: threads that take a VM off a list, work for it a turn, and take the next. There is a
- * list of VMs that have jobs to run, and one of those that have some to clean up after; a VM is off
- * a list meanwhile, so no two workers do the same for it, and none ever waits for another: whatever
- * a callback of one VM waits for, it keeps a thread or two from the others and no more.
+ * Workers: threads that take a VM off a list, work for it for a turn, and take the next. There is a
+ * list of VMs that have jobs to run, and one of those that have some to clean up after. A VM is off
+ * a list while a worker serves it, so no two workers do the same for it, and none ever waits for
+ * another: whatever a callback of one VM waits for, it keeps a thread or two from the others and no
+ * more.
  *
  * Running must not wait for cleaning up, which may wait for memory, and so for the run of any job.
- * So there are twice as many threads as the pool is said to have, of which half at most are at
- * either.
+ * So there are twice as many threads as the pool is said to have, at most half of them at either
+ * duty.
  */
 #include "bind/bind_internal.h"
 
@@ -24,7 +25,7 @@ enum { SHARED_THREADS = 2, MAX_THREADS = 1024 };
 /* VMs that have something to do. */
 struct list {
 	struct gpuvm_queues *head, **tail; /* GUARD lock */
-	unsigned int busy;                 /* GUARD lock: threads that are at it */
+	unsigned int busy;                 /* GUARD lock: threads that perform the duty */
 };
 
 struct bind_workers {
@@ -37,7 +38,7 @@ struct bind_workers {
 	pthread_t thread[];
 };
 
-/* Lets go of the lock, and if @more wakes an idle thread. CONTEXT: HOLDS w->lock. */
+/* Releases the lock, and wakes an idle thread if @more. CONTEXT: HOLDS w->lock. */
 static void release(struct bind_workers *w, bool more)
 {
 	bool wake = more && w->idle > 0;
@@ -62,8 +63,8 @@ void smri_bind_enlist(struct gpuvm_queues *q, enum smri_bind_duty duty, bool wak
 }
 
 /*
- * Is there a VM for one more thread? If all are busy that may be, the first of them to end takes
- * it. CONTEXT, of these: HOLDS w->lock.
+ * Returns true if there is a VM for one more thread. If as many are busy as may be, the first to
+ * finish takes it. CONTEXT, of these: HOLDS w->lock.
  */
 static bool has_more(const struct bind_workers *w, enum smri_bind_duty duty)
 {
@@ -84,7 +85,7 @@ static struct gpuvm_queues *take(struct bind_workers *w, enum smri_bind_duty dut
 	return q;
 }
 
-/* Fences wait for runs. */
+/* Runs come first, because fences wait for them. */
 static struct gpuvm_queues *take_any(struct bind_workers *w, enum smri_bind_duty *duty)
 {
 	struct gpuvm_queues *q = take(w, *duty = SMRI_BIND_RUN);
@@ -92,7 +93,7 @@ static struct gpuvm_queues *take_any(struct bind_workers *w, enum smri_bind_duty
 	return q ? q : take(w, *duty = SMRI_BIND_CLEAN);
 }
 
-/* The next VM, and what to do for it; NULL: the pool ends. */
+/* Returns the next VM, and what to do for it; NULL: the pool ends. */
 static struct gpuvm_queues *next_vm(struct bind_workers *w, enum smri_bind_duty *duty)
 {
 	struct gpuvm_queues *q;
@@ -117,7 +118,7 @@ static void *work(void *arg)
 
 	mt_lock_acquire(&w->lock);
 	while ((q = next_vm(w, &duty))) {
-		/* Whoever enlisted it may have counted on this thread. */
+		/* The thread that enlisted it may have counted on this one. */
 		release(w, has_more(w, SMRI_BIND_RUN) || has_more(w, SMRI_BIND_CLEAN));
 		smri_bind_work(q, duty);
 		mt_lock_acquire(&w->lock);
@@ -180,7 +181,7 @@ void bind_workers_destroy(struct bind_workers *workers)
 /* ---- The shared pool: there is one as long as a VM uses it ---- */
 
 static struct {
-	pthread_mutex_t lock; /* held while threads start, so no struct mt_lock */
+	pthread_mutex_t lock; /* held while threads start, so not a struct mt_lock */
 	struct bind_workers *workers;
 	unsigned long users;
 } shared = { PTHREAD_MUTEX_INITIALIZER, NULL, 0 };
