@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Steps of a walk gathered to one change of the index: see batch.c. */
+/* Gathers the steps of a walk into one change of the index: see batch.c. */
 #ifndef SMR_GPUVM_BATCH_H
 #define SMR_GPUVM_BATCH_H
 
@@ -9,24 +9,24 @@
 /* A walk of gpuvm_sm_map() or gpuvm_sm_unmap() that the calling thread is in. */
 struct smri_batch {
 	struct gpuvm *vm;
-	struct smri_batch *outer; /* one of another VM, whose step began this one */
+	struct smri_batch *outer; /* a walk of another VM, whose step began this one */
 	struct smr_split *split;
-	const struct gpuva_op *op; /* the present step */
+	const struct gpuva_op *op; /* the current step */
 	bool on;                   /* steps are gathered */
-	bool done;                 /* the present step has been */
+	bool done;                 /* the current step has been gathered */
 	bool any;                  /* something is gathered: */
 	uint64_t first, last;      /* vacated, */
 	struct smr_edges edges;    /* mappings to come at its ends */
 	bool secured;              /* there is memory for the store */
-	struct smr_draft draft;    /* of the store that the map step comes to */
+	struct smr_draft draft;    /* of the store that the map step makes */
 	unsigned long in, out;     /* mappings whose references to the VM are yet to be counted */
 };
 
 extern smr_thread_local struct smri_batch *smri_batch_mine __attribute__((visibility("hidden")));
 
 /*
- * The walk of @vm that the thread is in, or NULL. It may be in one of another VM, within a step of
- * that.
+ * Returns the walk of @vm that the thread is in, or NULL. It may be an outer one, whose step began
+ * a walk of another VM.
  */
 smr_inline struct smri_batch *smri_batch_of(const struct gpuvm *vm)
 {
@@ -37,18 +37,18 @@ smr_inline struct smri_batch *smri_batch_of(const struct gpuvm *vm)
 	return b;
 }
 
-/* Around a walk. Ending it stores what has been gathered. CONTEXT: HOLDS the VM's lock. */
+/* Begin and end a walk. The end stores what has been gathered. CONTEXT: HOLDS the VM's lock. */
 void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split);
 void smri_batch_end(struct smri_batch *b);
-/* Looks up where the walk begins; then there is time for what does not depend on the mappings. */
+/* Looks up where the walk begins, and drafts a map's store while the mappings come from memory. */
 void smri_batch_look(struct smri_batch *b);
-/* Before each step. */
+/* Call before each step. */
 void smri_batch_step(struct smri_batch *b, const struct gpuva_op *op);
 
 /*
- * Gathers a change if it is what the present step asks for: 1; else 0, what has been gathered is
- * stored, and it is to be made by itself. -ENOMEM: no memory for it, and nothing has changed. A map
- * is stored at once, with all that was gathered.
+ * Gathers a change if it is what the current step asks for: 1. Otherwise stores what has been
+ * gathered, and the caller must make the change by itself: 0. -ENOMEM: no memory for it, and
+ * nothing has changed. A map is stored at once, with all that was gathered.
  */
 int smri_batch_unmap(struct gpuva *va);
 int smri_batch_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op);
@@ -57,7 +57,7 @@ int smri_batch_map(struct gpuvm *vm, struct gpuva *va);
 void smri_batch_store(const struct gpuvm *vm);
 
 /*
- * Before the thread looks at @vm's index otherwise than through its walk, so that it sees what its
+ * Call before the thread looks at @vm's index other than through its walk, so that it sees what its
  * steps have done.
  */
 smr_inline void smr_gpuvm_settle(const struct gpuvm *vm)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking mappings in and out of account: for those who change the tree themselves. */
+/* Counting mappings in and out, and storing: for code that changes the tree itself. */
 #ifndef SMR_GPUVM_CHANGE_H
 #define SMR_GPUVM_CHANGE_H
 
@@ -7,37 +7,37 @@
 #include "tree/edges.h"
 
 /*
- * Counts @in mappings that come into the VM and @out that leave it, each with its reference to the
- * VM. Whoever calls this with more @out than @in holds a reference of his own. CONTEXT: HOLDS the
- * VM's lock.
+ * Counts @in mappings that enter the VM and @out that leave it, each with its reference to the VM.
+ * If @out is greater than @in, the caller must hold a reference of its own. CONTEXT: HOLDS the VM's
+ * lock.
  */
 void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out);
 
-/* For this layer alone: is the next change paid for beforehand? */
+/* For this layer alone: returns true if the next change is paid for beforehand. */
 bool smri_gpuvm_is_paid(const struct gpuvm *vm);
 /*
- * Stores @entry over [first, last] through @mas, which may stand anywhere and own nodes, and what
- * is left of mappings becomes @edges. Memory comes from where the head of samara/gpuvm.h says: 0 or
- * -ENOMEM.
+ * Stores @entry over [first, last] through @mas, which may be anywhere and own nodes; what is left
+ * of mappings that this cuts becomes @edges. Memory comes from where the head of samara/gpuvm.h
+ * says: 0 or -ENOMEM.
  */
 int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
 		     void *entry, struct smr_edges edges);
-/* The same of nothing, with memory that is free: what is paid for beforehand is left alone. */
+/* The same, storing NULL, but never from what is paid for beforehand. */
 int smri_gpuvm_clear_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
 			  struct smr_edges edges);
 
 /*
  * Puts an empty marker over [first, last], exactly an entry's range, for gpuvm_sweep() to take out.
- * One slot: needs no memory and cannot fail. CONTEXT: HOLDS the VM's lock.
+ * Takes one slot: needs no memory and cannot fail. CONTEXT: HOLDS the VM's lock.
  */
 void smr_gpuvm_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last);
 
 long smri_gpuvm_count_markers(struct maple_tree *mt, uint64_t first, uint64_t last);
 
 /*
- * How many markers fewer a store over [first, last] leaves in @mt, which is the VM's tree or a
- * transaction's view of it: -1 if it comes to lie within one. Whoever makes the store takes that
- * off vm->markers. CONTEXT: HOLDS the VM's lock. Any section.
+ * Returns how many markers fewer a store over [first, last] leaves in @mt, which is the VM's tree
+ * or a transaction's view of it: -1 if the range lies inside one marker. Whoever makes the store
+ * subtracts that from vm->markers. CONTEXT: HOLDS the VM's lock. Any section.
  */
 smr_inline long smr_gpuvm_markers_under(const struct gpuvm *vm, struct maple_tree *mt,
 					uint64_t first, uint64_t last)

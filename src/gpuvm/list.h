@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Circular lists, linked both ways, of what the user embeds. A link that is on no list points at
+ * Circular, doubly linked lists whose links the user embeds. A link that is on no list points to
  * itself.
  */
 #ifndef SMR_GPUVM_LIST_H

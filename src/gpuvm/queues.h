@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* All that this layer knows of what drives a VM by queues. */
+/* All that this layer knows of the queues that drive a VM. */
 #ifndef SMR_GPUVM_QUEUES_H
 #define SMR_GPUVM_QUEUES_H
 
-/* A struct gpuvm_queues begins with it. */
+/* A struct gpuvm_queues begins with one. */
 struct gpuvm_queues_head {
 	void (*free)(struct gpuvm_queues_head *head); /* with the VM, after its last reference */
 };

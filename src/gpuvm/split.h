@@ -6,10 +6,10 @@
 #include "gpuvm/vm.h"
 
 /*
- * A walk over the mappings that a request overlaps, ascending, with what is to become of each. The
- * caller's memory. @gone, which may be set after smr_split_begin(), says which mappings are to be
- * passed over besides those that are gone for everybody: a job's own unmaps of whole objects,
- * before they take effect.
+ * A walk over the mappings that a request overlaps, ascending, with what becomes of each. The
+ * caller's memory. @gone may be set after smr_split_begin(): it says which mappings to pass over
+ * besides those that are gone for everybody, namely those that a job's own earlier unmaps take,
+ * before these take effect.
  */
 struct smr_split {
 	const struct gpuvm *vm;
@@ -18,44 +18,44 @@ struct smr_split {
 	bool (*gone)(const struct gpuva *va, void *arg);
 	void *gone_arg;
 	struct ma_state mas;
-	struct gpuva *seen; /* the first mapping, if that has been looked up already */
-	const void *leaf;   /* whose mappings have been asked for */
-	struct gpuva_op op; /* the present step, and what it points to */
+	struct gpuva *seen; /* the first mapping, if it has been looked up already */
+	const void *leaf;   /* the leaf whose mappings have been prefetched into the cache */
+	struct gpuva_op op; /* the current step, and what it points to */
 	struct gpuva_op_map prev, next;
 	struct gpuva_op_unmap unmap;
 };
 
 /*
- * The rules for what a request and a mapping may be: 0 or -EINVAL. @obj NULL: none, or an unmap,
- * whose @offset is 0. Looks at nothing that changes. CONTEXT: any.
+ * Checks the rules for a request or a mapping: 0 or -EINVAL. @obj NULL: none, or an unmap, whose
+ * @offset is 0. Looks at nothing that changes. CONTEXT: any.
  */
 int smr_gpuvm_check(const struct gpuvm *vm, uint64_t addr, uint64_t range,
 		    const struct gpuvm_object *obj, uint64_t offset);
 
 /*
  * Begins the walk over [@addr, @addr + @range), which passes smr_gpuvm_check(), in @mt: the VM's
- * tree or a transaction's view of it. @req, which must last: the map; NULL: an unmap. Nothing is to
- * be undone at its end. The mappings that the walk has passed may be taken out and replaced
- * meanwhile; others not. CONTEXT: HOLDS the VM's lock, throughout.
+ * tree or a transaction's view of it. @req is the map, and must last; NULL: an unmap. The end needs
+ * no call. During the walk only the mappings that it has passed may be taken out and replaced.
+ * CONTEXT: HOLDS the VM's lock, throughout.
  */
 void smr_split_begin(struct smr_split *s, const struct gpuvm *vm, struct maple_tree *mt,
 		     uint64_t addr, uint64_t range, const struct gpuva_op_map *req);
 
 /*
- * Looks up where the walk begins and asks for the mappings there, so that a caller who has
- * something else to do can do it while they come.
+ * Looks up where the walk begins and prefetches the mappings there into the cache, so that a caller
+ * with other work can do it while they come.
  */
 void smr_split_look(struct smr_split *s);
 
 /*
- * The next mapping that is overlapped, in part or as a whole; NULL at the end. The reserved region
- * is passed over.
+ * Returns the next mapping that is overlapped, in part or as a whole; NULL at the end. Passes over
+ * the reserved region.
  */
 struct gpuva *smr_split_next_va(struct smr_split *s);
 
 /*
- * The same as an operation, an unmap or a remap; it, and what it points to, lives in @s until the
- * next call. A map request is to be followed by its map, which is not returned here.
+ * The same, as an operation: an unmap or a remap. It and what it points to live in @s until the
+ * next call. The map of a map request follows these, and is not returned here.
  */
 struct gpuva_op *smr_split_next(struct smr_split *s);
 
