@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* VMs in print. */
+/* Prints VMs. */
 #include "base/atomic.h"
 #include "gpuvm/vm.h"
 

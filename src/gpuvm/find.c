@@ -17,8 +17,8 @@ bool gpuvm_range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range)
 }
 
 /*
- * What reads as nothing is passed over by a new look-up right behind it: the cursor would go on
- * behind whatever is in its place by then, also where that reaches over other mappings.
+ * Passes over what reads as nothing with a new look-up right behind it. The cursor would go on
+ * behind whatever is in that place by then, even if that reaches over other mappings.
  */
 struct gpuva *smr_gpuvm_first(struct gpuvm *vm, uint64_t first, uint64_t last)
 {
@@ -37,7 +37,7 @@ struct gpuva *smr_gpuvm_first(struct gpuvm *vm, uint64_t first, uint64_t last)
 	}
 }
 
-/* What the tree has at @addr. */
+/* Returns what the tree has at @addr. */
 static struct gpuva *load(struct gpuvm *vm, uint64_t addr)
 {
 	smr_gpuvm_settle(vm);
@@ -96,6 +96,6 @@ struct gpuva *gpuvm_first_va(struct gpuvm *vm, uint64_t start, uint64_t end)
 
 struct gpuva *gpuvm_next_va(struct gpuvm *vm, const struct gpuva *va, uint64_t end)
 {
-	/* Ends are numbers, so this does not wrap. */
+	/* An end fits in 64 bits, so this does not wrap. */
 	return gpuvm_first_va(vm, va->va.addr + va->va.range, end);
 }

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Free places. The tree knows its largest gaps, so the search goes from one gap that is large
- * enough to the next, until one holds an aligned place; from one that holds none on to the next
- * multiple of the alignment, whatever gaps are in between. A gap is a place without an entry:
- * markers are swept first. Where there is no memory to sweep them, what is free is what lies
- * between mappings, one after the other.
+ * Finds free places. The tree knows its largest gaps, so the search goes from one gap that is large
+ * enough to the next, until one holds an aligned place. After one that holds none it goes on from
+ * the next multiple of the alignment, whatever gaps are in between. A gap is a place without an
+ * entry, so markers are swept first. If there is no memory to sweep them, the search goes from
+ * mapping to mapping, and what lies between is free.
  */
 #include "gpuvm/batch.h"
 
 #include <errno.h>
 
 struct want {
-	uint64_t size, align; /* the latter a power of two */
+	uint64_t size, align; /* align is a power of two */
 	uint64_t min, last;   /* where the place may be */
 	enum gpuvm_hole where;
 };
 
-/* Is there an aligned place in the free range [first, last]? Then the lowest (highest) one. */
+/* Finds the lowest (or highest) aligned place in the free range [first, last]; false: none. */
 static bool fits(const struct want *w, uint64_t first, uint64_t last, uint64_t *addr)
 {
 	uint64_t mask = w->align - 1, hi;
@@ -32,7 +32,10 @@ static bool fits(const struct want *w, uint64_t first, uint64_t last, uint64_t *
 	return true;
 }
 
-/* Where there can be a place beyond the gap [first, last]: from a multiple on. False: nowhere. */
+/*
+ * Moves @w on to where a place can be beyond the gap [first, last], from a multiple on. False:
+ * nowhere.
+ */
 static bool go_on(struct want *w, uint64_t first, uint64_t last)
 {
 	uint64_t mask = w->align - 1, from = last + 1;
@@ -59,7 +62,7 @@ static int by_gaps(struct maple_tree *mt, struct want *w, uint64_t *addr)
 		if (high ? mas_empty_area_rev(&mas, w->min, w->last, w->size)
 			 : mas_empty_area(&mas, w->min, w->last, w->size))
 			return -ENOSPC;
-		/* All of the gap, of which that was the lowest or highest place. */
+		/* Finds all of the gap: that was only its lowest or highest place. */
 		mas_walk(&mas);
 		if (fits(w, mas.index, mas.last, addr))
 			return 0;
@@ -89,7 +92,10 @@ static int by_mappings(struct gpuvm *vm, const struct want *w, uint64_t *addr)
 	return err;
 }
 
-/* Without blocking where queues run, which take the lock in their sections. */
+/*
+ * Returns true if no marker is left. Sweeps, which may block, only where no queues take the lock in
+ * their sections.
+ */
 static bool swept(struct gpuvm *vm)
 {
 	return vm->markers == 0 || (!vm->queues && !gpuvm_sweep(vm));

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Split and merge: what a request to map or to unmap [s, t) comes to.
+ * Split and merge: which steps a request to map or to unmap [s, t) takes.
  *
  * Every mapping m = [a, b) that overlaps the request is visited once, ascending, and what becomes
- * of it depends on nothing but the two:
+ * of it depends on nothing but m and the request:
  *
- *   prev   what m has in front of s, if a < s:  [a, s), same object, same offset
- *   next   what m has behind t, if b > t:       [t, b), same object, offset + (t - a), modulo 2^64
- *   keep   for a map: does it continue m, that is, has m an object, is it the request's, and do
- *          both reach the same place in it at the same address (offset - address equal)? For an
- *          unmap never.
+ *   prev   the part of m in front of s, if a < s:  [a, s), same object, same offset
+ *   next   the part of m behind t, if b > t:       [t, b), same object, offset + (t - a), mod 2^64
+ *   keep   true if a map continues m: m has an object, it is the request's, and both show the same
+ *          place in it at the same address (offset - address is equal). For an unmap always false.
  *
  * Without prev and next the step is an unmap U(m, keep), otherwise one remap R(m, keep, prev,
  * next). A map ends with one step M. So the steps are a function of the tree as it is, the same
  * whether each is carried out at once or all are listed first; at most two are remaps, the first
- * and the last; and over all of them there is at most one prev, from a mapping that has both s - 1
- * and s, and one next, likewise. That is why a map needs at most three new mappings, an unmap two,
- * whatever else has happened to the tree: docs/gpuvm.md.
+ * and the last; and all of them together have at most one prev, from a mapping that has both s - 1
+ * and s, and one next, from one that has both t - 1 and t. So a map needs at most three new
+ * mappings, an unmap two, whatever else has happened to the tree: docs/gpuvm.md.
  *
  * The cases ("=" m, "#" the request). K is keep; nm and nu are the tree after a map and after an
  * unmap.
@@ -57,23 +56,23 @@
  *                        q  |#######|           unmap:  R(m, 0, next)
  *                        nm |#######|===|       nu          |===|
  *
- *   G10 b <= s or a >= t: touching or apart; m is not looked at, though it may be the same object
- *       and go on.
+ *   G10 b <= s or a >= t: touching or apart; m is not looked at, even if it shows the same object
+ *       and continues the request.
  *
  *   G11 several          m  |==1==|=2=| |3|==4==|    map:    R(1, K1, prev) U(2, K2) U(3, K3)
  *                        q     |############|                R(4, K4, next) M
  *                        nm |=1|############|4=|     unmap:  the same without M, and no K
  *                                                    nu  |=1|            |4=|
  *
- * "Merge" is keep and nothing more: the page-table entries of what m and the request share may stay
- * as they are. Mappings that touch are never made one.
+ * "Merge" is keep and nothing more: the page-table entries that m and the request share may stay as
+ * they are. Mappings that touch are never made one.
  *
- * The walk holds a cursor, so that a step costs a few loads. It stands on the last mapping visited;
- * what a step does to that one, and to whatever lies in front of it, moves the cursor to the same
- * place in the new tree, and nothing is visited twice: prev lies in front, next lies behind t, and
- * M comes when the walk is over.
+ * The walk holds a cursor, so that a step costs a few loads. The cursor is on the last mapping
+ * visited. What a step does to that mapping, and to whatever lies in front of it, moves the cursor
+ * to the same place in the new tree, and nothing is visited twice: prev lies in front, next lies
+ * behind t, and M comes when the walk is over.
  *
- * Rejected: to pass both edges in one step where q lies inside m, as two remaps would need a third
+ * Rejected: two remaps, one for each edge, where q lies inside m, as they would need a third
  * mapping; to let the last step reuse m's own memory for a remainder, as readers may be looking at
  * it.
  */
@@ -130,10 +129,10 @@ static void prefetch_va(const void *entry)
 }
 
 /*
- * Asks for all mappings of the request that are in the leaf which the cursor has come to, before
- * the first is looked at: in a large VM none of them is in a cache, and so the walk waits once, not
- * for each. Markers are no addresses that anybody has mapped, and asking for them does nothing. One
- * request in ten goes on into the next leaf.
+ * Prefetches into the cache all mappings of the request that are in the leaf which the cursor has
+ * come to, before the first is looked at: in a large VM none of them is in a cache, and so the walk
+ * waits once, not for each. Markers are not addresses that anybody has mapped, and prefetching them
+ * does nothing. One request in ten goes on into the next leaf.
  */
 static void prefetch_leaf(struct smr_split *s)
 {
@@ -182,7 +181,7 @@ static bool keeps(const struct gpuva *va, const struct gpuva_op_map *req)
 	       va->gem.offset - va->va.addr == req->gem.offset - req->va.addr;
 }
 
-/* The part of @va that begins at @addr. */
+/* Sets @map to the part of @va from @addr to @last. */
 static struct gpuva_op_map *part(struct gpuva_op_map *map, const struct gpuva *va, uint64_t addr,
 				 uint64_t last)
 {
@@ -234,7 +233,7 @@ static int run_step(const struct gpuvm *vm, struct gpuva_op *op, void *priv)
 }
 
 /*
- * Calls all steps; @map is the last one of a map request. What has been done when a step fails
+ * Calls all steps; @map is the last step of a map request. If a step fails, what has been done
  * stays.
  */
 static int run_steps(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range,

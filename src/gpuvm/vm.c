@@ -80,7 +80,7 @@ int gpuvm_set_align(struct gpuvm *vm, uint64_t align)
 }
 
 /*
- * Puts a lock of its own into a tree that nobody else uses: the user's need not be held, and may be
+ * Gives a tree that nobody else uses a lock of its own: the user's need not be held, and may be
  * gone.
  */
 static void forget_lock(struct maple_tree *mt)
@@ -137,8 +137,8 @@ static struct gpuvm_queues_head *queues_head(struct gpuvm *vm)
 }
 
 /*
- * All that is left in the tree is the reserved region and markers. Nothing is touched after
- * vm_free: it may free r_obj's memory with the VM's.
+ * Only the reserved region and markers are left in the tree. Nothing is touched after vm_free,
+ * which may free r_obj's memory with the VM's.
  */
 static void free_vm(struct gpuvm *vm)
 {
@@ -199,7 +199,7 @@ void gpuvm_synchronize(const struct gpuvm *vm)
 int gpuvm_reserve(struct gpuvm *vm, unsigned long nr)
 {
 	smr_assert(!vm->queues);
-	/* With credits out a store may cost more than a walk has made sure of. */
+	/* While credits are out, a store may need more memory than a walk has secured. */
 	smr_gpuvm_settle(vm);
 	return nr ? mt_credits_reserve(&vm->credits, nr, GFP_KERNEL) : 0;
 }

@@ -43,7 +43,7 @@ void gpuvm_bo_evict(struct gpuvm_bo *vm_bo, bool evict)
 
 	smr_assert(gpuvm_resv_is_held(vm_bo->obj->resv));
 	vm_bo->evicted = evict;
-	/* Who moves an external object has not got the lock of every VM that maps it. */
+	/* The mover of an external object does not hold the lock of every VM that maps it. */
 	if (gpuvm_resv_protected(vm) && gpuvm_is_extobj(vm, vm_bo->obj))
 		return;
 	smri_lists_lock(vm);
@@ -104,7 +104,7 @@ struct gpuvm_bo *smri_walk_next(struct smri_walk *w)
 		link = head->next;
 		vm_bo = pair_of(w, link);
 		smr_list_remove(link);
-		/* One without references is about to leave the list by itself. */
+		/* A pair without references is about to leave the list by itself. */
 		if (!smr_ref_try_get(&vm_bo->refs))
 			continue;
 		smr_list_append(&w->passed, link);
