@@ -2,37 +2,36 @@
 /*
  * One store for one request.
  *
- * A step at a time, a request over k mappings is up to k + 1 changes of the index. But what they
- * come to is one store: of the new mapping, or of nothing, over the whole of the request; which
- * cuts the mappings at its ends, whose rests are given to prev and next (tree/edges.h). So while
- * the steps of gpuvm_sm_map() and gpuvm_sm_unmap() run, gpuva_unmap() and gpuva_remap() of what the
- * walk is at only note what they do, and gpuva_map() of the request, or the end of the walk, makes
- * that store:
+ * Made step by step, a request over k mappings is up to k + 1 changes of the index. But together
+ * they are one store: of the new mapping, or of nothing, over the whole of the request. It cuts the
+ * mappings at the request's ends, and what is left of these becomes prev and next (tree/edges.h).
+ * So while the steps of gpuvm_sm_map() and gpuvm_sm_unmap() run, gpuva_unmap() and gpuva_remap() of
+ * the mapping that the walk is at only note what they do; gpuva_map() of the request, or the end of
+ * the walk, makes that store:
  *
  *      before    |===1===|==2==|  |===3===|
  *      request       |###############|
  *      after     |=p=|###############|=n==|
  *
- * Readers without the lock see all of it at one moment, which is later than the steps did it, so
- * what a step takes out may be found until the walk is over.
+ * Readers without the lock see all of it at one moment, which is later than the steps, so they may
+ * find what a step takes out until the walk is over.
  *
- * The thread that walks must not be able to tell: whatever it asks of the VM in a step, and
- * whatever it changes otherwise than the step asks, is done after what was gathered has been
- * stored. From there on each step of the walk is a change of its own. The same if a step changes
- * nothing, or fails.
+ * The thread that walks must not be able to tell. If in a step it asks the VM for anything, or
+ * changes anything other than as the step asks, what was gathered is stored first. From then on
+ * each step of the walk is a change of its own. The same goes if a step changes nothing, or fails.
  *
- * Memory. gpuva_remap() must not succeed and then turn out to have no memory, so the first one that
- * is gathered gets the nodes of any one store in a tree of this height, or the one node that it
- * takes if all of it surely stays in one leaf; or there is a change that was paid for beforehand.
- * Unmaps need none: if nothing is to be had for them at the end, each leaves its marker. With
- * credits out that the walk may not use a store can cost more nodes than its own, so nothing is
- * gathered then.
+ * Memory. gpuva_remap() must not succeed and then turn out to have no memory. So the first one that
+ * is gathered gets the nodes for any one store in a tree of this height, or the one node that the
+ * store takes if it surely stays in one leaf; or there is a change that was paid for beforehand.
+ * Unmaps need none: if there is no memory for them at the end, each leaves its marker. While
+ * credits are out that the walk may not use, a store can take more nodes than its own, so nothing
+ * is gathered then.
  *
- * The draft. What leaf a map comes to depends on the request and on the leaf that is there, and not
- * on the mappings, but for the entries. So where one leaf is all that it takes, that is built
- * before the first step, while the mappings, which have been asked for, are on their way from
- * memory; the map step only fills in the entries, edges too, and publishes it. Where the walk does
- * not get there the draft is a free node again, the one that was secured.
+ * The draft. Which leaf a map makes depends on the request and on the leaf that is there, and not
+ * on the mappings, except for the entries. So if the store takes just one leaf, that is built
+ * before the first step, while the mappings, which have been prefetched, are on their way from
+ * memory; the map step only fills in the entries, edges too, and publishes the leaf. If the walk
+ * does not get there, the draft becomes a free node again: the one that was secured.
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/change.h"
@@ -45,7 +44,7 @@ smr_thread_local struct smri_batch *smri_batch_mine __attribute__((visibility("h
 
 /* ---- Storing ---- */
 
-/* Each mapping that was vacated leaves its marker. */
+/* Each mapping that was taken out leaves its marker. */
 static void leave_markers(struct smri_batch *b)
 {
 	struct ma_state mas;
@@ -84,7 +83,7 @@ static void store_draft(struct smri_batch *b, struct ma_state *mas, uint64_t fir
 	b->vm->markers -= (unsigned long)markers;
 }
 
-/* The same, with the draft if there is one, and nothing is gathered any more. */
+/* The same, with the draft if there is one. After success nothing is gathered any more. */
 static int store(struct smri_batch *b, struct ma_state *mas, uint64_t first, uint64_t last,
 		 struct gpuva *entry)
 {
@@ -117,7 +116,7 @@ static void flush(struct smri_batch *b)
 	mas_destroy(&mas);
 }
 
-/* No more gathering in this walk. */
+/* Stops gathering in this walk, and returns 0. */
 static int give_up(struct smri_batch *b)
 {
 	flush(b);
@@ -185,7 +184,10 @@ void smri_batch_end(struct smri_batch *b)
 
 /* ---- Changes ---- */
 
-/* The walk that is at step @type of @vm. */
+/*
+ * Returns the thread's walk if it gathers and is at a step of @type in @vm; otherwise NULL, and
+ * what walks of @vm have gathered is stored.
+ */
 static struct smri_batch *at_step(const struct gpuvm *vm, enum gpuva_op_type type)
 {
 	struct smri_batch *b = smri_batch_mine;
@@ -218,7 +220,7 @@ int smri_batch_unmap(struct gpuva *va)
 	return 1;
 }
 
-/* Memory for one store, whatever it will be: 1; 0: it cannot be had beforehand; -ENOMEM. */
+/* Secures memory for one store, whatever it will be: 1; 0: it cannot be had beforehand; -ENOMEM. */
 static int secure(struct smri_batch *b)
 {
 	struct ma_state *mas = &b->split->mas;

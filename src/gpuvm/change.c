@@ -2,13 +2,13 @@
 /*
  * Changing the index.
  *
- * Each change is one store, also a remap: that takes what is vacated out of the middle, and gives
- * the edges that are left of the old mapping to the new ones (tree/edges.h).
+ * Each change is one store. That includes a remap: it takes what is vacated out of the middle, and
+ * gives the edges that are left of the old mapping to the new ones (tree/edges.h).
  *
- * A removal that finds no node replaces the value instead, by an empty marker over exactly the same
- * range: one slot of a leaf, which needs none. What it costs is that gaps beside it are not merged,
- * and with that a slot, until gpuvm_sweep() or a change over the same place. markers is how many
- * there are, exactly: a store takes those off that it covers.
+ * A removal that finds no node replaces the entry instead, by an empty marker over exactly the same
+ * range: that is one slot of a leaf, and needs no node. Until gpuvm_sweep() or a change over the
+ * same place, gaps beside the marker are not merged, which costs a slot. vm->markers is exactly how
+ * many there are: a store subtracts those that it covers.
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/change.h"
@@ -26,8 +26,8 @@ void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
 	smr_store(&vm->nr_vas, vm->nr_vas + in - out, RELAXED);
 	if (b) {
 		/*
-		 * Most often about as many come as go, and at the end of the walk the difference is
-		 * made up for.
+		 * Most often about as many come as go. The end of the walk makes up for the
+		 * difference.
 		 */
 		b->in += in;
 		b->out += out;
@@ -102,7 +102,7 @@ void gpuva_init_from_op(struct gpuva *va, const struct gpuva_op_map *op)
 	gpuva_init(va, op->va.addr, op->va.range, op->gem.obj, op->gem.offset);
 }
 
-/* Into a free place: 0, -EINVAL, -EEXIST, -ENOMEM. */
+/* Inserts into a free place: 0, -EINVAL, -EEXIST, -ENOMEM. */
 static int insert_alone(struct gpuvm *vm, struct gpuva *va)
 {
 	struct ma_state mas;
@@ -148,7 +148,7 @@ void smr_gpuvm_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last)
 	vm->markers++;
 }
 
-/* Never on what was reserved: that is for the changes whose number is bounded. */
+/* Never uses what was reserved: that is for changes whose number is bounded. */
 static void remove_alone(struct gpuvm *vm, uint64_t first, uint64_t last)
 {
 	struct ma_state mas;
@@ -177,7 +177,7 @@ int gpuva_map(struct gpuvm *vm, struct gpuva *va, const struct gpuva_op_map *op)
 	return gpuva_insert(vm, va);
 }
 
-/* All of a remap in one store: 0 or -ENOMEM. */
+/* Makes all of a remap in one store: 0 or -ENOMEM. */
 static int remap_alone(struct gpuvm *vm, struct gpuva *prev, struct gpuva *next,
 		       const struct gpuva_op_remap *op)
 {
@@ -240,7 +240,7 @@ long smri_gpuvm_count_markers(struct maple_tree *mt, uint64_t first, uint64_t la
 	while ((entry = mas_find(&mas, last)) != NULL) {
 		if (!xa_is_zero(entry))
 			continue;
-		/* Of one that reaches beyond both ends two are left, beyond one end one. */
+		/* A marker that reaches beyond both ends leaves two, beyond one end one. */
 		nr += mas.index >= first && mas.last <= last;
 		nr -= mas.index < first && mas.last > last;
 	}

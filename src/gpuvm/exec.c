@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Locking many reservation locks without an order among them.
+ * Takes many reservation locks without a lock ordering among them.
  *
- * Only the first lock of a transaction is waited for; every other is tried. One that somebody else
- * has is *contended*: everything is let go, that one is waited for, with nothing held, and the
- * whole begins again with it in hand. So nobody ever waits while others wait for him, and no
- * deadlock can be. Locks are told apart by resv, since objects may share one.
+ * A transaction waits only for its first lock; it tries all others. One that another thread has is
+ * *contended*: the transaction releases everything, waits for that one with nothing held, and
+ * begins again with it held. So no transaction ever waits while it holds a lock, and there can be
+ * no deadlock. Locks are told apart by resv, since objects may share one.
  */
 #include "gpuvm/batch.h"
 #include "gpuvm/vm_lists.h"
@@ -16,8 +16,7 @@
 #include <string.h>
 
 /*
- * For the library's own use between the parts of a transaction: something is contended, begin
- * again.
+ * For the library's own use between the parts of a transaction: a lock is contended, begin again.
  */
 enum { CONTENDED = -EDEADLK };
 
@@ -43,7 +42,7 @@ static int make_room(struct gpuvm_exec *exec)
 	return 0;
 }
 
-/* Puts none before all are unlocked: the last put of an object frees it, which may take locks. */
+/* Puts no object before all are unlocked: the last put frees it, which may take locks. */
 static void unlock_all(struct gpuvm_exec *exec)
 {
 	for (unsigned int i = exec->nr; i > 0; i--)
@@ -61,7 +60,10 @@ static int wait_for(struct gpuvm_exec *exec, struct gpuvm_object *obj)
 	return 0;
 }
 
-/* Is something contended and not yet waited for? What has been is the first of those locked. */
+/*
+ * Returns true if a lock is contended and has not been waited for. One that has been is the first
+ * of those locked.
+ */
 static bool is_contended(const struct gpuvm_exec *exec)
 {
 	return exec->contended && (exec->nr == 0 || exec->locked[0] != exec->contended);
@@ -111,8 +113,8 @@ int gpuvm_prepare_vm(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr)
 }
 
 /*
- * Under the VM's resv the list does not change; external pairs that have been evicted join the
- * other one.
+ * Under the VM's resv the list does not change. External pairs that have been evicted join the list
+ * of evicted pairs.
  */
 static int prepare_protected(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr)
 {
@@ -169,11 +171,11 @@ int gpuvm_prepare_range(struct gpuvm *vm, struct gpuvm_exec *exec, uint64_t addr
 
 /* ---- Transactions ---- */
 
-/* What one is to lock. */
+/* What a transaction must lock. */
 struct want {
 	struct gpuvm_object *const *objs;
 	unsigned int nr;
-	uint64_t addr, range; /* alone, if there is a range */
+	uint64_t addr, range; /* if there is a range, only that */
 };
 
 static int lock_wanted(struct gpuvm_exec *exec, const struct want *want)
@@ -193,9 +195,7 @@ static int lock_wanted(struct gpuvm_exec *exec, const struct want *want)
 	return err;
 }
 
-/*
- * Lets go of everything and takes what was contended. Its reference becomes that of a locked one.
- */
+/* Releases everything and takes what was contended. Its reference becomes that of a locked one. */
 static int begin_again(struct gpuvm_exec *exec)
 {
 	struct gpuvm_object *obj = exec->contended;
@@ -213,9 +213,9 @@ static int begin_again(struct gpuvm_exec *exec)
 }
 
 /*
- * Lets go of what has been waited for, and was then not asked for again: an external object, say,
- * whose pair went meanwhile. It has no slots, so it must not count as locked. The reference may be
- * the last, and is kept until nothing is locked.
+ * Releases what has been waited for and was then not asked for again, such as an external object
+ * whose pair has gone meanwhile. It has no slots, so it must not count as locked. The reference may
+ * be the last, and is kept until nothing is locked.
  */
 static void drop_unasked(struct gpuvm_exec *exec)
 {
@@ -280,8 +280,9 @@ void gpuvm_exec_unlock(struct gpuvm_exec *exec)
 /* ---- With all locked ---- */
 
 /*
- * An external pair may have come since all were locked, and have been evicted: whoever does that
- * holds the object's resv, and need not hold the VM's.
+ * Returns true if the transaction has not locked the pair's object: an external pair may have come,
+ * and have been evicted, since all were locked. A thread that evicts one holds the object's resv,
+ * and need not hold the VM's.
  */
 static bool came_unlocked(const struct gpuvm_bo *vm_bo)
 {
@@ -289,8 +290,8 @@ static bool came_unlocked(const struct gpuvm_bo *vm_bo)
 }
 
 /*
- * With GPUVM_RESV_PROTECTED an external pair leaves the list only here, where its VM's resv is held
- * as well as its own.
+ * Validates one pair. With GPUVM_RESV_PROTECTED an external pair leaves the list only here, where
+ * its VM's resv is held as well as its own.
  */
 static int validate_pair(struct gpuvm_bo *vm_bo, struct gpuvm_exec *exec)
 {

@@ -8,14 +8,14 @@
  *   vm.extobj     pairs whose object has a resv of its own                  list, or the VM's resv
  *   vm.evict      pairs whose object is to be made resident again           list, or the VM's resv
  *
- * A pair dies with its last reference. That is dropped under the object's lock and the pair leaves
- * the object's list under the same hold, so whoever finds it there can take one. On the VM's two
- * lists it may stay for a moment longer; those who walk them take a reference only if there is one
- * left. Its memory stays for a grace period, for the sake of readers that have found a mapping of
- * it and ask whether it is gone.
+ * A pair dies with its last reference. That is dropped under the object's lock, and in the same
+ * critical section the pair leaves the object's list, so a thread that finds it there can take a
+ * reference. On the VM's two lists it may stay a moment longer; walks of these take a reference
+ * only if there is one left. Its memory stays for a grace period, for readers that have found one
+ * of its mappings and ask whether that is gone.
  *
- * The epoch of a pair. A queue's job may unmap everything of an object at one moment, though its
- * mappings are many and to take each out of the tree is a store of its own. So the pair counts such
+ * The epoch of a pair. A queue's job may unmap everything of an object at one moment, though there
+ * are many mappings, and taking each out of the tree is a store of its own. So the pair counts such
  * moments, a mapping notes at linking how many there have been, and one that is behind its pair is
  * gone.
  */
@@ -83,8 +83,8 @@ struct gpuvm_bo *gpuvm_bo_get(struct gpuvm_bo *vm_bo)
 }
 
 /*
- * What a dead pair's own space for it keeps until the grace period is over: there is no VM to ask
- * any more.
+ * What a dead pair keeps in its own space until the grace period is over: there is no VM to ask
+ * then.
  */
 struct dying {
 	struct smr_rcu_head head;
@@ -107,8 +107,8 @@ static void free_pair(struct smr_rcu_head *head)
 }
 
 /*
- * Drops a reference; if that was the last the pair is off the object's list: true. CONTEXT: HOLDS
- * object lock.
+ * Drops a reference. If that was the last, takes the pair off the object's list: true. CONTEXT:
+ * HOLDS object lock.
  */
 static bool drop(struct gpuvm_bo *vm_bo)
 {
@@ -120,10 +120,10 @@ static bool drop(struct gpuvm_bo *vm_bo)
 }
 
 /*
- * Takes a dead pair off its VM's lists. With GPUVM_RESV_PROTECTED one that is on neither, such as
- * one made in vain, does not want the VM's resv: only who has a reference, or finds the pair on its
- * object's list, can put it there. Otherwise the lock is taken in any case, or a walk that is about
- * to take the pair off might still write to it.
+ * Takes a dead pair off its VM's lists. With GPUVM_RESV_PROTECTED a pair that is on neither, such
+ * as one made in vain, does not need the VM's resv: only a thread that has a reference, or finds
+ * the pair on its object's list, can put it there. Otherwise the lock is taken in any case, or a
+ * walk that is about to take the pair off might still write to it.
  */
 static void unlist(struct gpuvm_bo *vm_bo)
 {
@@ -138,7 +138,7 @@ static void unlist(struct gpuvm_bo *vm_bo)
 	smri_lists_unlock(vm);
 }
 
-/* The rest of it. CONTEXT: may sleep; no object lock held. */
+/* Does the rest. CONTEXT: may sleep; no object lock held. */
 static void destroy(struct gpuvm_bo *vm_bo)
 {
 	struct dying *dying = (struct dying *)vm_bo->rcu;
@@ -160,7 +160,7 @@ bool gpuvm_bo_put(struct gpuvm_bo *vm_bo)
 
 	if (!vm_bo || smr_ref_put_unless_last(&vm_bo->refs))
 		return false;
-	/* Nobody else can drop it now, but somebody may find it on the object's list. */
+	/* No other thread can drop it now, but one may find it on the object's list. */
 	obj = vm_bo->obj;
 	gpuvm_object_lock(obj);
 	last = drop(vm_bo);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Lists of operations: what split.c would call steps for, to be worked off later. */
+/* Lists of operations: the steps that split.c would call, to be carried out later. */
 #include "gpuvm/batch.h"
 #include "gpuvm/list.h"
 #include "mem/heap.h"
 
 #include <errno.h>
 
-/* What a remap points to, in one piece. */
+/* What a remap points to, in one allocation. */
 struct remap_parts {
 	struct gpuva_op_unmap unmap;
 	struct gpuva_op_map prev, next;
@@ -85,7 +85,7 @@ static struct gpuva_ops *new_list(void)
 	return ops;
 }
 
-/* What every creator returns: the list, or NULL and why. */
+/* Returns what every creator returns: the list, or NULL and why. */
 static struct gpuva_ops *finish(struct gpuvm *vm, struct gpuva_ops *ops, int result, int *err)
 {
 	if (result && ops) {
@@ -97,7 +97,7 @@ static struct gpuva_ops *finish(struct gpuvm *vm, struct gpuva_ops *ops, int res
 	return ops;
 }
 
-/* @map is the last step of a map request. */
+/* Appends the steps of a request; @map is the last step of a map request. */
 static int append_steps(struct gpuvm *vm, struct gpuva_ops *ops, uint64_t addr, uint64_t range,
 			const struct gpuva_op *map)
 {
@@ -112,7 +112,7 @@ static int append_steps(struct gpuvm *vm, struct gpuva_ops *ops, uint64_t addr, 
 	return err || !map ? err : append(vm, ops, map);
 }
 
-/* @result is that of the check of the request. */
+/* Makes the list of a request's steps. @result is that of the request's check. */
 static struct gpuva_ops *list_steps(struct gpuvm *vm, uint64_t addr, uint64_t range,
 				    const struct gpuva_op *map, int result, int *err)
 {
@@ -187,8 +187,9 @@ static int resize(struct gpuvm *vm, struct gpuva_ops *ops, unsigned long *nr, un
 }
 
 /*
- * Sections take the object's lock, so memory is got and given back without it; until the list is as
- * long as the pair's, should that have changed meanwhile.
+ * Signalling sections take the object's lock, so it is dropped while memory is got and given back.
+ * That is repeated until the list is as long as the pair's, in case the latter has changed
+ * meanwhile.
  */
 struct gpuva_ops *gpuvm_bo_unmap_ops_create(struct gpuvm_bo *vm_bo, int *err)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reservation locks. The fences are an array, in no order; those that have been signalled are
- * dropped when room is wanted. A slot promised is room in the array that nobody else gets; the
- * promise ends when the lock is released.
+ * Reservation locks. The fences are in an array, in no order; signalled ones are dropped when room
+ * is wanted. A promised slot is room in the array that no other thread gets; the promise ends when
+ * the lock is released.
  */
 #include "base/base.h"
 #include "base/park.h"
@@ -76,7 +76,7 @@ static int grow(struct gpuvm_resv *resv, unsigned int room)
 	return 0;
 }
 
-/* Is there room for @nr more, and @spare then left? */
+/* Returns true if there is room for @nr more, and then for @spare. */
 static bool has_room(const struct gpuvm_resv *resv, unsigned int nr, unsigned int spare)
 {
 	unsigned int left = resv->room - resv->nr - resv->reserved;
@@ -94,7 +94,7 @@ int gpuvm_resv_reserve(struct gpuvm_resv *resv, unsigned int nr)
 		want = resv->nr + resv->reserved;
 		if (__builtin_add_overflow(want, nr, &want) || want > UINT32_MAX / 2)
 			return -ENOMEM;
-		/* With some room to spare, or all fences would be asked again soon. */
+		/* With some room to spare, or all fences would soon be looked at again. */
 		if (!has_room(resv, nr, resv->room / 4) &&
 		    grow(resv, want < 4 ? 4 : want + want / 2) && !has_room(resv, nr, 0))
 			return -ENOMEM;
@@ -111,8 +111,9 @@ void gpuvm_resv_add(struct gpuvm_resv *resv, struct fence *f, enum gpuvm_usage u
 }
 
 /*
- * A fence to wait for, with a reference, or NULL. Looks from *@at on, and then at those before it:
- * most often they are signalled in order, and who waits for many looks at each once or twice.
+ * Returns a fence to wait for, with a reference, or NULL. Looks from *@at on, and then at those
+ * before it: most often they are signalled in order, so a wait for many looks at each once or
+ * twice.
  */
 static struct fence *next_fence(struct gpuvm_resv *resv, enum gpuvm_usage usage, unsigned int *at)
 {
@@ -135,8 +136,7 @@ static struct fence *next_fence(struct gpuvm_resv *resv, enum gpuvm_usage usage,
 }
 
 /*
- * Fences that come while it waits are waited for, too: to note those there at first would take
- * memory.
+ * Also waits for fences that come while it waits: to note those there at first would take memory.
  */
 int gpuvm_resv_wait(struct gpuvm_resv *resv, enum gpuvm_usage usage, int64_t timeout_ns)
 {
