@@ -404,7 +404,7 @@ void smri_bind_sweep_left(struct gpuvm_queues *q);
 /*
  * Runs @job, which has only unmaps that cut nothing or no operations, on the submitter's thread.
  * Waits there for the in-fences, unless the job has BIND_NONBLOCK. Returns what bind_queue_submit()
- * is to return (-ENOMEM: an unmap must cut, or there are too many), or SMRI_BIND_RETRY.
+ * must return (-ENOMEM: an unmap must cut, or there are too many), or SMRI_BIND_RETRY.
  */
 int smri_bind_inline(struct bind_queue *queue, struct bind_job *job);
 

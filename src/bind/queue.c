@@ -94,8 +94,8 @@
  * - Applying an operation, calling its steps, applying the next. Readers would see half a job, and
  *   steps would be called under the lock.
  * - Epochs for every removal, as BIND_UNMAP_ALL has them. Readers would have to look at the pair of
- *   each mapping for ever. As it is they do so only in VMs with queues, and an epoch is behind for
- *   no longer than the lock is held once.
+ *   each mapping for ever. As it is they do so only in VMs with queues, and an epoch is behind only
+ *   within one critical section of the VM's lock.
  * - A counted reference from each job to its queue. A queue waits for its jobs before it goes, and
  *   nothing is told after a job's end, so there is nothing to count.
  */
