@@ -274,7 +274,10 @@ int smri_bind_wait(struct gpuvm_queues *q, struct smri_bind_wait *w, uint64_t de
  * noticed.
  */
 int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline);
-/* The same, but also returns when a signal handler has run: for callers that loop. */
+/*
+ * The same without a deadline, for callers that loop: a signal may end the sleep, and is not
+ * reported.
+ */
 void smri_bind_sleep_on(struct gpuvm_queues *q);
 
 /*
@@ -311,8 +314,8 @@ smr_inline int smri_bind_result(struct bind_job *job, int err)
 
 /*
  * Makes a job with all it needs. NULL: *@err says why; SMRI_BIND_OTHERS: a job that does not only
- * unmap found no memory for more than records and the VM's credits, such as a pair. CONTEXT: may
- * block.
+ * unmap lacks memory for something other than records and the VM's credits, such as a pair.
+ * CONTEXT: may block.
  */
 struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bind_job *job,
 					const struct smri_bind_need *need, int *err);
