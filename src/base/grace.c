@@ -224,6 +224,7 @@ static void *work(void *arg)
 	 * that forks may hold while it waits for run_lock.
 	 */
 	smr_rcu_join();
+	smr_quiet_keep();
 	if (sched_getaffinity(0, sizeof(may), &may))
 		CPU_ZERO(&may);
 	for (;;) {

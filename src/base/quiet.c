@@ -17,12 +17,13 @@ static const unsigned long *table[SMR_QUIET_RECORDS];
 static bool overflowed; /* GUARD relaxed */
 
 /*
- * The process ends: liburcu's destructor may unmap the records as soon as no thread has one in use.
- * GUARD relaxed: liburcu's lock makes the order. The thread that looks must have a record itself.
- * Either it got that before the destructor dropped liburcu's own reference, and then what it looks
- * at stays; or after, and then it sees this.
+ * The process ends: liburcu's destructor unmaps all records unless some thread has one in use. So a
+ * thread that looks must have one itself, or rely on another that does. Either that thread got its
+ * record before the destructor dropped liburcu's own reference, and then what is looked at stays;
+ * or after, and then it sees `ending`. GUARD relaxed, both: liburcu's lock makes the order.
  */
 static bool ending;
+static bool kept; /* by a thread that never ends */
 
 static void note_end(void)
 {
@@ -92,8 +93,22 @@ static bool rests(const unsigned long *count, unsigned int *looks)
 	return true;
 }
 
+/* Returns true if no record goes while the calling thread looks, provided that it has one. */
+static bool records_stay(void)
+{
+	return smr_rcu_joined() && !smr_load(&ending, RELAXED);
+}
+
+void smr_quiet_keep(void)
+{
+	if (records_stay())
+		smr_store(&kept, true, RELAXED);
+}
+
+/* Returns true if all readers rest, false also if it cannot look at them. */
 static bool all_rest(void)
 {
+	bool may_look = smr_load(&kept, RELAXED) || records_stay();
 	unsigned int looks = LOOKS;
 
 	for (unsigned int i = 0; i < SMR_QUIET_RECORDS; i++) {
@@ -102,7 +117,7 @@ static bool all_rest(void)
 
 		if (!count)
 			break;
-		if (!rests(count, &looks))
+		if (!may_look || !rests(count, &looks))
 			return false;
 	}
 	return true;
@@ -121,7 +136,7 @@ bool smr_rcu_quiet(enum mt_rcu_flavor flavor)
 
 	if (flavor != MT_RCU_BP || !urcu_bp_has_sys_membarrier || smr_rcu_read_ongoing(flavor))
 		return false;
-	if (smr_load(&ending, RELAXED) || !fence_everywhere())
+	if (!fence_everywhere())
 		return false;
 	quiet = all_rest() && !smr_load(&overflowed, RELAXED) &&
 		(ENDS_IN_ORDER || fence_everywhere());

@@ -24,8 +24,9 @@
  * Once the counts have been seen, a second fence is needed where loads of a section may come after
  * the store that ends it.
  *
- * At the end of the process liburcu unmaps its records as soon as no thread has one in use. From
- * exit() on it is not quiet any more, so that nobody looks at a record that is gone.
+ * At the end of the process liburcu unmaps its records unless some thread has one in use. The
+ * workers of base/grace.c have, and never end. Until one has begun, only a thread that has a record
+ * itself looks at those of others, and only before exit().
  *
  * All this is only about tree nodes, which a thread can be on only if it has read a root. A thread
  * in a section that has found other things in other ways need not be in the table: for whatever is
@@ -48,6 +49,12 @@
  * any, also a signal handler.
  */
 void smr_quiet_enter(const unsigned long *count);
+
+/*
+ * Says that the calling thread, which has joined (rcu.h), never ends. From then on liburcu keeps
+ * the records, and threads that have none can look as well.
+ */
+void smr_quiet_keep(void);
 
 /*
  * Returns true if all read-side sections of @flavor in which a root was read before the call are

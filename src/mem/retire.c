@@ -435,7 +435,12 @@ void smri_retire_after_fork(struct mt_mem *mem)
  */
 static bool has_thread(const struct smr_limbo *limbo)
 {
-	return smr_load(&limbo->retired, RELAXED) != 0 && smr_grace_start(flavor_of(limbo));
+	if (smr_load(&limbo->retired, RELAXED) == 0)
+		return false;
+	if (smr_grace_start(flavor_of(limbo)))
+		return true;
+	smr_rcu_join(); /* looks have to do: see base/quiet.h */
+	return false;
 }
 
 void smri_retire_resume(struct mt_mem *mem)
@@ -483,7 +488,7 @@ static void insist_on_worker(struct smr_limbo *limbo, unsigned long nr, bool idl
 	int cancel = smr_cancel_off();
 	bool over = false;
 
-	while (!over && !smr_grace_start(flavor_of(limbo))) {
+	while (!over && !has_thread(limbo)) {
 		try_look(limbo);
 		mt_lock_acquire(&limbo->mem->lock);
 		over = is_over(limbo, nr, idle);

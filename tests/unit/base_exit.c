@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* At the end of a process liburcu frees its records while the worker still has work. */
+/*
+ * At the end of a process liburcu frees its records, unless a thread has one in use, while others
+ * may want to look at them.
+ */
 #include "base/rcu.h"
 #include "support/cm.h"
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static bool ends; /* this process is the child that ends as the test wants */
-static int told;  /* a pipe's write end: a byte says that the callback ran */
+static bool ends;  /* this process is the child that ends as the test wants */
+static bool early; /* its worker began before exit() */
+static int told;   /* a pipe's write end: a byte says that the callback ran */
 static struct smr_rcu_head head;
 
 /* All at the same time, so that there are more records than fit where the worker's alone would. */
@@ -48,14 +53,17 @@ static void tell(struct smr_rcu_head *unused)
 
 /*
  * A program's destructors run before those of its libraries: liburcu gives up its records while the
- * worker gathers. Nothing reports that all is quiet any more, for that would be read in them.
+ * worker gathers. A thread that has none may not look at the others unless the worker has kept
+ * them.
  */
 __attribute__((destructor)) static void queue_late(void)
 {
 	if (!ends)
 		return;
-	if (smr_rcu_quiet(MT_RCU_BP))
+	if (smr_rcu_quiet(MT_RCU_BP) && !early)
 		_exit(3);
+	if (!smr_grace_start(MT_RCU_BP))
+		_exit(2);
 	smr_rcu_call_nodes(MT_RCU_BP, &head, tell, false);
 }
 
@@ -69,20 +77,19 @@ static void end(int last)
 	FILE *slow = fdopen(last, "w");
 
 	if (!slow || setvbuf(slow, buffer, _IOFBF, sizeof(buffer)) ||
-	    fwrite(text, 1, sizeof(text), slow) != sizeof(text) || !smr_grace_start(MT_RCU_BP) ||
-	    !readers_come_and_go())
+	    fwrite(text, 1, sizeof(text), slow) != sizeof(text) ||
+	    (early && !smr_grace_start(MT_RCU_BP)) || !readers_come_and_go())
 		_exit(2);
 	ends = true;
 	exit(0);
 }
 
-static void the_worker_outlives_the_records(void **state)
+static void exit_beside_a_worker(bool began_early)
 {
 	int callback[2], last[2], status;
 	static char text[1 << 12];
 	pid_t pid;
 
-	(void)state;
 	assert_int_equal(pipe(callback), 0);
 	assert_int_equal(pipe(last), 0);
 	fflush(NULL);
@@ -90,6 +97,7 @@ static void the_worker_outlives_the_records(void **state)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		alarm(30);
+		early = began_early;
 		told = callback[1];
 		close(last[0]);
 		end(last[1]);
@@ -106,10 +114,39 @@ static void the_worker_outlives_the_records(void **state)
 	close(last[0]);
 }
 
+static void the_worker_outlives_the_records(void **state)
+{
+	(void)state;
+	exit_beside_a_worker(true);
+}
+
+static void a_worker_that_begins_late(void **state)
+{
+	(void)state;
+	exit_beside_a_worker(false);
+}
+
+/* Another thread may call exit() while this one looks, so it needs the worker's reference. */
+static void without_a_record_of_its_own(void **state)
+{
+	(void)state;
+	if (!urcu_bp_has_sys_membarrier)
+		skip();
+	assert_true(smr_rcu_quiet(MT_RCU_BP)); /* there is nothing to look at */
+	assert_true(readers_come_and_go());
+	assert_false(smr_rcu_quiet(MT_RCU_BP));
+	assert_true(smr_grace_start(MT_RCU_BP));
+	while (!smr_rcu_quiet(MT_RCU_BP))
+		sched_yield();
+	assert_false(smr_rcu_joined());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_worker_outlives_the_records),
+		cmocka_unit_test(a_worker_that_begins_late),
+		cmocka_unit_test(without_a_record_of_its_own),
 	};
 
 	return cmocka_run_group_tests_name("base_exit", tests, NULL, NULL);
