@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stores where nothing may block. GFP_ATOMIC may fall back on the arena's emergency reserve,
- * GFP_NOWAIT may not. When the reserve is empty too the store fails, cleanly; a blocking store
- * fills it up again.
+ * Stores in places where nothing may block. GFP_ATOMIC may fall back on the arena's emergency
+ * reserve, GFP_NOWAIT may not. When the reserve is empty too, the store fails cleanly; a blocking
+ * store refills it.
  */
 #include "expect.h"
 #include <errno.h>
 #include <samara/maple_tree.h>
 
-/* Stores without blocking until it fails; how many stores went well. */
+/* Stores without blocking until a store fails. Returns the number of stores that succeeded. */
 static unsigned long store_until_full(struct maple_tree *mt, unsigned long *at, gfp_t gfp)
 {
 	unsigned long stored = 0;
@@ -42,7 +42,7 @@ int main(void)
 	EXPECT(xa_to_value(mtree_load(&mt, at - 2)) == at - 2);
 	EXPECT(mtree_load(&mt, at) == NULL);
 
-	/* Where blocking is fine memory comes again, and the reserve is topped up on the way. */
+	/* A store that may block can get more memory, and tops up the reserve on the way. */
 	mt_mem_set_limit(mem, 2 * MT_CHUNK_SIZE);
 	EXPECT(mtree_store(&mt, at, xa_mk_value(at), GFP_KERNEL) == 0);
 	mt_mem_stats(mem, &stats);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accept now, commit later. Requests to map or unmap any range come from several threads and are
- * carried out in the order they came in, by a worker on whose progress the freeing of memory may
- * depend: it must not allocate and cannot fail. Requests overlap one another, and what the tree
- * looks like when one is carried out, nobody knows when it is accepted. Others use the tree at the
- * same time, with and without a lock.
+ * Accept now, commit later. Several threads send requests to map or unmap arbitrary ranges. A
+ * worker carries them out in the order in which they came in; since the freeing of memory may
+ * depend on its progress, it must not allocate and cannot fail. Requests overlap, and what the tree
+ * will look like when one is carried out is not known when it is accepted. Other threads use the
+ * tree at the same time, with and without a lock.
  *
  *   submit   takes two credits for each request: may sleep, may fail, and then nothing has happened
- *   run      makes both stores, in one transaction, so that a reader sees the mapping in the old
+ *   run      makes both stores in one transaction, so that a reader sees the mapping in the old
  *            place or in the new one, never in both or neither
  *
- * All credits are one holder's, the worker's: the working set is there once, and a request costs
- * little more than two nodes while it waits.
+ * All credits belong to one holder, the worker: the working set is needed only once, and a waiting
+ * request costs little more than two nodes.
  */
 #include "expect.h"
 #include <pthread.h>
@@ -29,7 +29,7 @@ struct request {
 };
 
 static struct maple_tree space = MTREE_INIT(space, MT_FLAGS_ALLOC_RANGE);
-static struct mt_credits credits; /* anybody reserves, the worker stores */
+static struct mt_credits credits; /* reserved by any thread, used by the worker */
 
 static struct {
 	pthread_mutex_t lock;
@@ -39,7 +39,7 @@ static struct {
 } queue = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, &queue.head,
 	    THREADS *REQUESTS };
 
-/* All that can go wrong does so here. The request is the caller's if it does. */
+/* The only function that can fail. On failure the caller keeps the request. */
 static int submit(struct request *r)
 {
 	int err = mt_credits_reserve(&credits, 2, GFP_KERNEL);
@@ -56,7 +56,7 @@ static int submit(struct request *r)
 	return 0;
 }
 
-/* Nothing here allocates. Waiting, if at all, is over before the lock is taken. */
+/* Allocates nothing. Any waiting is over before the lock is taken. */
 static void run(struct request *r)
 {
 	struct mt_txn txn;
@@ -99,7 +99,7 @@ static void *worker(void *arg)
 
 static int objects[THREADS];
 
-/* Each thread moves an object of its own about, over whatever is there. */
+/* Each thread moves its own object about, over whatever is there. */
 static void *submitter(void *arg)
 {
 	unsigned long at = 0, step = 3 + 20 * (unsigned long)((int *)arg - objects);
@@ -113,7 +113,7 @@ static void *submitter(void *arg)
 		r->size = (1 + i % 9) * PAGE;
 		r->object = arg;
 		EXPECT(submit(r) == 0);
-		/* And somebody else changes the tree before the request is carried out. */
+		/* Another user changes the tree before the request is carried out. */
 		EXPECT(mtree_store_range(&space, (5000 + i * step) * PAGE,
 					 (5000 + i * step) * PAGE + 7, arg, GFP_KERNEL) == 0);
 	}

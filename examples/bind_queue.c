@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three maps that overlap, [1, 10), [10, 20) and [5, 15), are queued while the first has to wait
- * for a fence. When they are accepted there is nothing in the VM, so nobody can tell what they will
- * come to. When the fence is signalled they run one after the other, in a section in which nothing
- * allocates and nothing can fail: the third cuts what the first two have mapped.
+ * Three overlapping maps, [1, 10), [10, 20) and [5, 15), are queued while the first waits for a
+ * fence. When they are accepted the VM is still empty, so it is not yet known what they will
+ * change. When the fence is signalled they run one after the other, in a section in which nothing
+ * allocates and nothing can fail: the third cuts into what the first two have mapped.
  */
 #include "expect.h"
 #include <samara/bind_queue.h>
 
 /*
- * What a driver would write into page tables; here it is printed. Called in the section: printf()
- * is for the example's sake.
+ * Here a driver would write page tables; the example prints. Runs in the section, where only an
+ * example may call printf().
  */
 static int step(struct gpuvm *vm, const struct bind_step *step, void *priv)
 {
@@ -39,7 +39,7 @@ static int step(struct gpuvm *vm, const struct bind_step *step, void *priv)
 
 static void vm_free(struct gpuvm *vm)
 {
-	(void)vm; /* a static one */
+	(void)vm; /* it is static */
 }
 
 static struct gpuvm vm;
@@ -57,7 +57,7 @@ static int queue_map(struct bind_queue *q, uint64_t first, uint64_t end, struct 
 				.out = &signal,
 				.nr_out = out != NULL };
 
-	return bind_queue_submit(q, &job); /* may sleep, may fail: then nothing has happened */
+	return bind_queue_submit(q, &job); /* may sleep or fail; on failure nothing has happened */
 }
 
 static uint64_t offset_at(uint64_t addr)

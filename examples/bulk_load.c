@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Fill a tree in ascending order, with all memory got beforehand; only then let readers in. */
+/* Fill a tree in ascending order with memory allocated beforehand, then let readers in. */
 #include "expect.h"
 #include <samara/maple_tree.h>
 
@@ -17,7 +17,7 @@ int main(void)
 		mas_store(&mas, xa_mk_value(i));
 		EXPECT(!mas_is_err(&mas));
 	}
-	mas_destroy(&mas); /* gives back what was too much */
+	mas_destroy(&mas); /* gives back the unused memory */
 	mas_unlock(&mas);
 	mt_set_in_rcu(&mt);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Credits: reserve where sleeping is fine, store where nothing may fail, wherever that turns out to
- * be.
+ * Credits: reserve where sleeping is fine, then store, at any place in the tree, where nothing may
+ * fail.
  */
 #include "expect.h"
 #include <samara/credits.h>
@@ -13,13 +13,13 @@ int main(void)
 	int a, b;
 
 	mt_credits_init(&credits, &mt, MT_CREDITS_RECYCLING);
-	EXPECT(mt_credits_reserve(&credits, 3, GFP_KERNEL) == 0); /* may sleep, may fail */
+	EXPECT(mt_credits_reserve(&credits, 3, GFP_KERNEL) == 0); /* may sleep or fail */
 
-	/* Others do as they like with the tree; what was reserved does not suffer. */
+	/* Other stores may do anything to the tree: the reservation still suffices. */
 	for (unsigned long i = 0; i < 10000; i++)
 		EXPECT(mtree_store_range(&mt, i * 100, i * 100 + 49, &a, GFP_KERNEL) == 0);
 
-	/* One store, of any range, with everything that goes with it ... */
+	/* One store of any range, all in one call ... */
 	EXPECT(mtree_store_range_credit(&credits, 25, 424, &b) == 0);
 
 	/* ... or several, under one hold of the lock. */

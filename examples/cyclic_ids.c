@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Identifiers that are not used again before the others have had their turn, such as process ids.
- */
+/* Identifiers that are not reused before all others have had their turn, such as process ids. */
 #include "expect.h"
 #include <errno.h>
 #include <samara/maple_tree.h>
@@ -16,7 +14,7 @@ int main(void)
 		EXPECT(mtree_alloc_cyclic(&ids, &id, &owner, 1, 4, &next, GFP_KERNEL) == 0);
 		EXPECT(id == i);
 	}
-	/* 2 is free again, but it is 4's turn; only then does the search wrap, and says so. */
+	/* 2 is free again, but 4 comes first; only then does the search wrap, and say so. */
 	EXPECT(mtree_erase(&ids, 2) == &owner);
 	EXPECT(mtree_alloc_cyclic(&ids, &id, &owner, 1, 4, &next, GFP_KERNEL) == 0);
 	EXPECT(id == 4);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Copy a tree, as fork() copies an address space; then the two go their own ways. */
+/* Copy a tree, as fork() copies an address space. Afterwards the two are independent. */
 #include "expect.h"
 #include <errno.h>
 #include <samara/maple_tree.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The examples check their own claims: one that does not hold is reported, and the program fails.
+ * The examples check their own claims: if one does not hold, it is reported and the program fails.
  */
 #ifndef EXAMPLES_EXPECT_H
 #define EXAMPLES_EXPECT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A tree and a counter that change together, under one lock of the program's own. The library never
- * touches that lock; it is told how to ask whether it is held, so that a debug build can complain.
+ * A tree and a counter that change together, under a lock of the program's own. The library never
+ * takes that lock, but is told how to ask whether it is held, so that a debug build can complain.
  */
 #include "expect.h"
 #include <pthread.h>
@@ -10,7 +10,7 @@
 
 struct owned_mutex {
 	pthread_mutex_t mutex;
-	_Atomic(pthread_t) owner; /* 0: nobody; readable without the mutex */
+	_Atomic(pthread_t) owner; /* 0: none; readable without the mutex */
 };
 
 struct space {
@@ -31,7 +31,7 @@ static void unlock(struct owned_mutex *m)
 	pthread_mutex_unlock(&m->mutex);
 }
 
-/* May be asked by any thread at any time. */
+/* May be called by any thread at any time. */
 static bool held_by_me(void *lock)
 {
 	struct owned_mutex *m = lock;
@@ -45,7 +45,7 @@ static int map(struct space *space, unsigned long first, unsigned long last, voi
 	int err;
 
 	lock(&space->lock);
-	err = mas_store_gfp(&mas, entry, GFP_KERNEL); /* allocates with the lock held, if it must */
+	err = mas_store_gfp(&mas, entry, GFP_KERNEL); /* may allocate with the lock held */
 	if (!err)
 		space->keys_mapped += last - first + 1;
 	unlock(&space->lock);
@@ -62,7 +62,7 @@ static void *unmap(struct space *space, unsigned long key)
 	if (entry) {
 		unsigned long keys = mas.last - mas.index + 1;
 
-		entry = mas_erase(&mas); /* NULL: no memory, and it is still there */
+		entry = mas_erase(&mas); /* NULL: no memory, the entry is still there */
 		space->keys_mapped -= entry ? keys : 0;
 	}
 	unlock(&space->lock);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A device that works for us, in a thread of its own: each job has a fence that is signalled when
- * it is done. Four ways to learn of it: a wait, a callback, an eventfd in an event loop, and a
- * timeline that counts jobs.
+ * the job is done. Four ways to learn of that: a wait, a callback, an eventfd in an event loop, and
+ * a timeline that counts jobs.
  */
 #include "expect.h"
 #include <errno.h>
@@ -21,10 +21,7 @@ struct job {
 static struct job jobs[JOBS];
 static struct timeline *progress;
 
-/*
- * Others wait for what happens here: between begin and end nothing is allocated, freed or waited
- * for.
- */
+/* Other threads wait for this one: between begin and end it must not allocate, free or wait. */
 static void *device(void *unused)
 {
 	for (int i = 0; i < JOBS; i++) {
@@ -37,7 +34,7 @@ static void *device(void *unused)
 	return unused;
 }
 
-static int called; /* the device's thread writes it before the fence's sleepers wake */
+static int called; /* written by the device's thread before it wakes the fence's waiters */
 
 static void count(struct fence *f, struct fence_cb *cb)
 {
@@ -70,7 +67,7 @@ int main(void)
 
 	EXPECT(pthread_create(&thread, NULL, device, NULL) == 0);
 
-	/* A wait. What the device did before it signalled can be seen now. */
+	/* A wait. What the device did before it signalled is visible now. */
 	EXPECT(fence_wait(all[1], FENCE_FOREVER) == 0);
 	EXPECT(jobs[0].result == 100 && jobs[1].result == 101);
 	EXPECT(fence_wait_any(all, JOBS, FENCE_FOREVER, &which) == 0 && which == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Find room: the lowest or the highest place of a size, in limits; with a cursor, also look before
- * storing.
+ * Find room: the lowest or the highest free place of a given size within limits. With a cursor you
+ * can look at the place before you store.
  */
 #include "expect.h"
 #include <errno.h>
@@ -26,7 +26,7 @@ int main(void)
 
 	/*
 	 * A place aligned to 64 KiB: search for more than is needed, then store the aligned part.
-	 * To preallocate keeps the lock, and so the place; mas_store_gfp() might let go of it.
+	 * Preallocating keeps the lock, and so the place; mas_store_gfp() might drop it.
 	 */
 	mas_lock(&mas);
 	EXPECT(mas_empty_area(&mas, 0x1000, ULONG_MAX, 0x1000 + 0xffff) == 0);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A GPU address space driven by its user: buffers are mapped over each other, the library says what
- * that comes to, and the steps carry it out and tell the (here imaginary) page tables. A fault
- * handler looks addresses up without a lock.
+ * A GPU address space driven by its user. Buffers are mapped over each other; the library works out
+ * the steps, which carry the change out and tell the (here imaginary) page tables. A fault handler
+ * looks up addresses without a lock.
  */
 #include <samara/gpuvm.h>
 #include <stdlib.h>
 
 #include "expect.h"
 
-/* What a driver keeps beside each mapping. */
+/* What a driver keeps with each mapping. */
 struct mapping {
 	struct gpuva va; /* first */
 	struct mapping *gone;
@@ -18,7 +18,7 @@ struct mapping {
 static struct address_space {
 	struct gpuvm vm; /* first */
 	struct mapping *gone;
-	unsigned long written, cleared; /* pages of the page tables */
+	unsigned long written, cleared; /* in pages of the page tables */
 } as;
 
 static struct gpuva *new_mapping(void)
@@ -29,7 +29,9 @@ static struct gpuva *new_mapping(void)
 	return &mapping->va;
 }
 
-/* It is out of the VM, but a fault handler may still be looking at it: freed later. */
+/*
+ * Defers the freeing of a mapping that has left the VM: a fault handler may still be looking at it.
+ */
 static void retire(struct gpuva *va)
 {
 	struct mapping *mapping = (struct mapping *)va;
@@ -94,8 +96,8 @@ static int step_unmap(struct gpuva_op *op, void *priv)
 }
 
 /*
- * What is left of the old mapping gets new ones, linked before the old one goes, lest the pair goes
- * with it.
+ * New mappings take over what is left of the old one. They are linked before the old one goes,
+ * since the VM/object pair would otherwise go with it.
  */
 static int step_remap(struct gpuva_op *op, void *priv)
 {
@@ -125,7 +127,7 @@ static int step_remap(struct gpuva_op *op, void *priv)
 
 static void vm_free(struct gpuvm *vm)
 {
-	(void)vm; /* static */
+	(void)vm; /* it is static */
 }
 
 static const struct gpuvm_ops ops = {
@@ -151,8 +153,8 @@ static int map(uint64_t page, uint64_t pages, struct gpuvm_object *buffer, uint6
 }
 
 /*
- * How a fault is answered: by the buffer and the page in it. Any thread, no lock. The mapping holds
- * the buffer for as long as the section lasts; for what comes after it takes a reference.
+ * Answers a fault with the buffer and the page in it. Any thread, no lock. The mapping holds the
+ * buffer until the section ends; to use it after that, take a reference.
  */
 static struct gpuvm_object *fault(uint64_t page, uint64_t *offset)
 {
@@ -169,7 +171,7 @@ static struct gpuvm_object *fault(uint64_t page, uint64_t *offset)
 	return buffer;
 }
 
-/* Is a fault at @page one in that page of @buffer? */
+/* Whether a fault at @page leads to page @offset of @buffer. */
 static bool faults_in(uint64_t page, const struct gpuvm_object *buffer, uint64_t offset)
 {
 	uint64_t at = 0;
@@ -191,13 +193,13 @@ int main(void)
 	       0);
 	EXPECT(map(0x8, 0x10, &texture, 0) < 0);
 	EXPECT(map(0x100, 0x40, &texture, 0) == 0);
-	/* Into its middle: the texture is cut in two. */
+	/* Into the middle of the texture, which is cut in two. */
 	EXPECT(map(0x110, 0x10, &vertices, 0) == 0);
 	EXPECT(faults_in(0x10f, &texture, 0xf));
 	EXPECT(faults_in(0x118, &vertices, 0x8));
 	EXPECT(faults_in(0x120, &texture, 0x20));
 	EXPECT(as.cleared == 0x10);
-	/* The texture as it was: the parts that continue in it are kept. */
+	/* The texture as it was before: the parts that it continues are kept. */
 	EXPECT(map(0x100, 0x40, &texture, 0) == 0);
 	EXPECT(as.cleared == 0x20 && faults_in(0x118, &texture, 0x18));
 

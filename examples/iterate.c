@@ -16,12 +16,12 @@ int main(void)
 		EXPECT(!err);
 	}
 
-	/* No lock is held in the body, which may do what it likes to the tree. */
+	/* No lock is held in the body, which may change the tree. */
 	mt_for_each(&mt, entry, index, ULONG_MAX)
 		entries++;
 	EXPECT(entries == 100);
 
-	/* A cursor tells the range too; the lock is held all the time. */
+	/* A cursor also gives the range; the lock is held throughout. */
 	entries = 0;
 	mas_lock(&mas);
 	mas_for_each(&mas, entry, ULONG_MAX) {

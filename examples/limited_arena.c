@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A tree that may not grow beyond a limit, in memory that the program itself provides. */
+/* A tree that may not grow beyond a limit, in memory that the program provides. */
 #include "expect.h"
 #include <errno.h>
 #include <samara/maple_tree.h>
@@ -37,7 +37,7 @@ int main(void)
 	EXPECT(err == -ENOMEM);
 
 	/*
-	 * Two chunks are full, the failed store has left no trace, and everything is still
+	 * Both chunks are full, the failed store has left no trace, and everything is still
 	 * readable.
 	 */
 	mt_mem_stats(mem, &stats);
@@ -46,7 +46,7 @@ int main(void)
 	EXPECT(mtree_load(&mt, 2 * stored) == NULL);
 	EXPECT(mtree_load(&mt, 2 * stored - 2) == &a);
 
-	/* A few erases need a node. The emergency reserve has some for who asks for them. */
+	/* A few erasures need a node; GFP_ATOMIC may take it from the emergency reserve. */
 	for (unsigned long i = stored / 2; i < stored; i++)
 		EXPECT(mtree_erase(&mt, 2 * i) == &a ||
 		       mtree_store(&mt, 2 * i, NULL, GFP_ATOMIC) == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Translate many addresses at once: look-ups that wait for memory side by side take a fraction of
- * the time.
+ * Translate many addresses in one call: look-ups that wait for memory side by side take a fraction
+ * of the time.
  */
 #include "expect.h"
 #include <samara/maple_tree.h>
@@ -18,7 +18,7 @@ int main(void)
 		EXPECT(mtree_store_range(&mt, 4 * i * PAGE, (4 * i + 1) * PAGE - 1, xa_mk_value(i),
 					 GFP_KERNEL) == 0);
 
-	/* In any order. Every other one lies behind its mapping. */
+	/* In any order. Every other address lies behind its mapping. */
 	for (unsigned long i = 0; i < FAULTS; i++)
 		address[i] = 4 * (i * 7919 % MAPPINGS) * PAGE + (i % 2 ? PAGE : 123);
 	mtree_load_batch(&mt, address, mapping, FAULTS);

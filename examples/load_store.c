@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Store ranges, look keys up, store over what is there. */
+/* Store ranges, look up keys, store over what is there. */
 #include "expect.h"
 #include <samara/maple_tree.h>
 
@@ -13,7 +13,7 @@ int main(void)
 	EXPECT(mtree_load(&mt, 0x1234) == &heap);
 	EXPECT(mtree_load(&mt, 0xa000) == NULL);
 
-	/* One page in the middle of the heap: the heap's entry stays on both sides of it. */
+	/* One page in the middle of the heap: the heap's entry remains on both sides of it. */
 	EXPECT(mtree_store_range(&mt, 0x4000, 0x4fff, &guard, GFP_KERNEL) == 0);
 	EXPECT(mtree_load(&mt, 0x3fff) == &heap);
 	EXPECT(mtree_load(&mt, 0x4000) == &guard);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program's own locks, allocator and sections, made known to the checker: a pthread mutex that
+ * How to tell the checker of the program's own locks, allocator and sections: a pthread mutex that
  * protects a tree, and a section in which others wait for this thread. Then two mistakes, and what
- * the checker says of them. Where the library has none (lockcheck_enabled()) the annotations do
- * nothing, and the mistakes go unseen.
+ * the checker reports. In a library without the checker (lockcheck_enabled() is false) the
+ * annotations do nothing and the mistakes go unnoticed.
  */
 #include "expect.h"
 #include <pthread.h>
@@ -20,14 +20,14 @@ struct space {
 
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Before waiting for the lock, so that a deadlock is reported rather than met. */
+/* Annotated before waiting for the lock, so that a deadlock is reported before it happens. */
 static void lock(pthread_mutex_t *mutex, struct lockcheck_class *lock_class)
 {
 	lockcheck_acquire(mutex, lock_class, 0);
 	pthread_mutex_lock(mutex);
 }
 
-/* After trying: only success counts. */
+/* Annotated after trying, and only on success. */
 static bool try_lock(pthread_mutex_t *mutex, struct lockcheck_class *lock_class)
 {
 	if (pthread_mutex_trylock(mutex))
@@ -44,7 +44,7 @@ static void unlock(pthread_mutex_t *mutex)
 
 static void *allocate(size_t size)
 {
-	lockcheck_alloc("memory"); /* it may block, whether it has to this time or not */
+	lockcheck_alloc("memory"); /* it may block, whether or not it does this time */
 	return malloc(size);
 }
 
@@ -59,7 +59,7 @@ static int map(struct space *space, unsigned long first, unsigned long last, voi
 	return err;
 }
 
-/* The first report of each kind is enough for this program; then it goes on. */
+/* Prints and counts a report, then lets the program go on. */
 static void handle(const struct lockcheck_report *report, void *arg)
 {
 	unsigned int *reports = arg;
@@ -68,7 +68,7 @@ static void handle(const struct lockcheck_report *report, void *arg)
 	reports[report->rule]++;
 }
 
-/* Reports how a space was told: the log inside the space. */
+/* Takes the locks in the right order: the log's inside the space's. */
 static void tell(struct space *space)
 {
 	lock(&space->lock, &space_class);
@@ -77,7 +77,7 @@ static void tell(struct space *space)
 	unlock(&space->lock);
 }
 
-/* And here the space inside the log: one day two threads wait for each other. */
+/* Takes the space's lock inside the log's: some day two threads will wait for each other. */
 static void tell_wrongly(struct space *space)
 {
 	lock(&log_lock, &log_class);
@@ -87,7 +87,7 @@ static void tell_wrongly(struct space *space)
 }
 
 /*
- * Others wait for what happens in here, perhaps in order to free memory: it must not wait for
+ * Other threads wait for this section to end, perhaps to free memory, so it must not wait for
  * memory itself.
  */
 static void finish(bool wrongly)
@@ -107,7 +107,7 @@ int main(void)
 	int thing;
 
 	lockcheck_set_handler(handle, reports);
-	/* The checker knows who holds the lock, so it can say whether a writer does. */
+	/* The checker knows which thread holds the lock, so it can check that a writer does. */
 	mt_set_external_lock_check(&space.mt, &space.lock, lockcheck_held);
 	EXPECT(map(&space, 100, 199, &thing) == 0);
 	EXPECT(try_lock(&space.lock, &space_class));

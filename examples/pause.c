@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A long iteration that lets others at the lock from time to time. */
+/* A long iteration that gives up the lock from time to time. */
 #include "expect.h"
 #include <samara/maple_tree.h>
 
@@ -18,9 +18,9 @@ int main(void)
 		EXPECT(xa_to_value(entry) >= seen);
 		seen++;
 		if (seen % 100 == 0) {
-			mas_pause(&mas); /* before the lock goes, never after */
+			mas_pause(&mas); /* before unlocking, never after */
 			mas_unlock(&mas);
-			/* What lies behind the cursor may vanish, and what lies before it too. */
+			/* Entries behind the cursor may vanish, and so may those ahead. */
 			EXPECT(mtree_erase(&mt, xa_to_value(entry)) == entry);
 			mas_lock(&mas);
 		}

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Get the memory for a store first, do something that must not be undone, then store without a way
- * to fail. The lock is held from beginning to end.
+ * Get the memory for a store, do something that cannot be undone, then store without any
+ * possibility of failure. The lock is held from beginning to end.
  */
 #include "expect.h"
 #include <samara/maple_tree.h>
 
 static int commits;
 
-/* Stands for what cannot be taken back: a message sent, a register written. */
+/* Stands for an action that cannot be undone: sending a message, writing to a register. */
 static void commit(void)
 {
 	commits++;
@@ -30,7 +30,7 @@ static int map(struct maple_tree *mt, unsigned long first, unsigned long last, v
 	return err;
 }
 
-/* The same, decided otherwise: the memory goes back, the tree is as it was. */
+/* The same, but the store is called off: the memory goes back, and the tree is as it was. */
 static void change_of_mind(struct maple_tree *mt, unsigned long first, unsigned long last,
 			   void *entry)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two compromises between exact preallocation, which any other store makes void, and credits:
+ * Two compromises between exact preallocation, which any other store invalidates, and credits:
  *
- *   nodes for any store in a tree of so many levels. Others may store in between; the tree must
- *   not grow higher.
+ *   Nodes for any store in a tree of a given height. Other stores may come in between, but the tree
+ *   must not grow higher.
  *
- *   a few nodes, fewer than the largest store needs, then what is free, then the emergency reserve.
+ *   A few nodes, fewer than the largest store needs; then free nodes, then the emergency reserve.
  *   Nearly always enough; if not, -ENOMEM, with nothing changed and the cursor's nodes given back.
  */
 #include "expect.h"
@@ -25,12 +25,12 @@ static void by_height(void)
 {
 	MA_STATE(mas, &mt, 0, 0);
 
-	/* One level to spare: two would take more than ten times as many ranges. */
+	/* One spare level: the tree needs two only with over ten times as many ranges. */
 	EXPECT(mas_preallocate_height(&mas, mt_height(&mt) + 1, GFP_KERNEL) == 0);
 	others(1000);
 	mas_set_range(&mas, 120, 99930);
 	mas_lock(&mas);
-	mas_store_prealloc(&mas, &b); /* cannot fail; the rest of the nodes goes back */
+	mas_store_prealloc(&mas, &b); /* cannot fail; the unused nodes go back */
 	mas_unlock(&mas);
 	EXPECT(mas_allocated(&mas) == 0);
 	EXPECT(mtree_load(&mt, 119) == &a && mtree_load(&mt, 120) == &b);
@@ -41,7 +41,7 @@ static int a_few_and_the_reserve(void)
 	MA_STATE(mas, &mt, 0, 0);
 	int err;
 
-	/* Three nodes do for nearly every store: a leaf, or the split of one and the node above. */
+	/* Three nodes do for nearly every store: a leaf, or a split leaf and the node above it. */
 	EXPECT(mas_preallocate_height(&mas, 1, GFP_KERNEL) == 0);
 	EXPECT(mas_allocated(&mas) >= 3);
 	others(2000);
@@ -62,8 +62,8 @@ int main(void)
 	EXPECT(mtree_load(&mt, 150025) == &b);
 
 	/*
-	 * Watch this figure: when it rises, the reserve was needed; when it is short, make it
-	 * larger.
+	 * Watch these figures: if atomic_taken rises, the reserve was needed; if reserve_left is
+	 * low, make the reserve larger.
 	 */
 	mt_mem_stats(mt_mem_default(), &stats);
 	EXPECT(stats.atomic_taken == 0 && stats.reserve_left == stats.reserve_size);

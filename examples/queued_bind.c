@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Map and unmap requests that are accepted now and carried out later, by a worker that must neither
- * block nor fail (a GPU driver's, say, on whose progress the freeing of memory may depend).
+ * block nor fail (for example a GPU driver's, on whose progress the freeing of memory may depend).
  * Submitting may do both.
  *
  *   submit map     reserves the range: takes its memory and its place in the tree
- *   run map        stores over exactly the reserved range: no memory, no failure
- *   run unmap      puts the reservation back over exactly the mapped range: likewise
- *   clean up       later, where blocking is fine, frees what is reserved for nobody
+ *   run map        stores over exactly the reserved range: needs no memory, cannot fail
+ *   run unmap      restores the reservation over exactly the mapped range: needs none, cannot fail
+ *   clean up       later, where blocking is fine, frees the reservations that are no longer wanted
  */
 #include "expect.h"
 #include <errno.h>
@@ -62,7 +62,7 @@ static struct job dequeue(void)
 	return job;
 }
 
-/* May block, may fail; then nothing has been promised. */
+/* May block or fail; on failure nothing has been promised. */
 static int submit_map(unsigned long first, unsigned long last, void *object)
 {
 	int err = mtree_reserve(&space, first, last, GFP_KERNEL);
@@ -72,7 +72,7 @@ static int submit_map(unsigned long first, unsigned long last, void *object)
 	return err;
 }
 
-/* The worker: every store here is over exactly one range that exists, so it cannot fail. */
+/* The worker. Every store is over exactly one existing range, so it cannot fail. */
 static void *run_jobs(void *arg)
 {
 	for (;;) {
@@ -93,7 +93,7 @@ int main(void)
 	EXPECT(pthread_create(&worker, NULL, run_jobs, NULL) == 0);
 	for (unsigned long at = 0; at < 1000 * 0x10000; at += 0x10000)
 		EXPECT(submit_map(at, at + 0xfff, &object) == 0);
-	EXPECT(submit_map(0, 0x1fff, &object) == -EEXIST); /* known at once, not when it runs */
+	EXPECT(submit_map(0, 0x1fff, &object) == -EEXIST); /* reported now, not when the job runs */
 	for (unsigned long at = 0; at < 1000 * 0x10000; at += 2 * 0x10000)
 		enqueue((struct job){ .op = UNMAP, .first = at, .last = at + 0xfff });
 	enqueue((struct job){ .op = STOP });
@@ -101,7 +101,7 @@ int main(void)
 
 	EXPECT(mtree_load(&space, 0x20000) == NULL);
 	EXPECT(mtree_load(&space, 0x30000) == &object);
-	/* What was unmapped still has its place, until somebody who may block gives it back. */
+	/* An unmapped range keeps its place until a thread that may block releases it. */
 	EXPECT(submit_map(0x20000, 0x20fff, &object) == -EEXIST);
 	EXPECT(mtree_release(&space, 0, ULONG_MAX) == 0);
 	EXPECT(mtree_insert_range(&space, 0x20000, 0x20fff, &object, GFP_KERNEL) == 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The program of README.md. */
+/* The program in README.md. */
 #include <samara/maple_tree.h>
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A tree with another RCU flavour: its threads register, and with qsbr they say when they hold
- * nothing.
+ * Trees with other RCU flavours: their threads register, and with qsbr they report when they hold
+ * no references.
  */
 #include "expect.h"
 #include <errno.h>
@@ -39,7 +39,7 @@ static void with_qsbr(void)
 	EXPECT(mtree_store_range(&mt, 10, 19, &a, GFP_KERNEL) == 0);
 	for (int i = 0; i < 1000; i++) {
 		EXPECT(mtree_load(&mt, 15) == &a);
-		urcu_qsbr_quiescent_state(); /* or memory that writers replaced never comes back */
+		urcu_qsbr_quiescent_state(); /* else memory that writers replaced is never freed */
 	}
 	mtree_destroy(&mt);
 	urcu_qsbr_unregister_thread();

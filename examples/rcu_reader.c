@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reader that never waits beside a writer. The reader keeps a cursor and follows the entries, so
- * it is in a read-side section; the writer frees an object only when no reader can still be looking
- * at it.
+ * A reader that never waits while another thread writes. The reader keeps a cursor and follows the
+ * entries, so it is in a read-side critical section; the writer frees an object only after a grace
+ * period, when no reader can still be looking at it.
  */
 #include "expect.h"
 #include <pthread.h>
@@ -61,7 +61,7 @@ int main(void)
 	for (unsigned long i = 0; i < 200; i++) {
 		unsigned long at = i % 100 * 10;
 		struct mapping *new = new_mapping(at, at + 4, i);
-		struct mapping *old = mtree_load(&mt, at); /* nobody else could free it */
+		struct mapping *old = mtree_load(&mt, at); /* only this thread frees objects */
 
 		EXPECT(mtree_store_range(&mt, at, at + 4, new, GFP_KERNEL) == 0);
 		mt_rcu_synchronize(&mt);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sum up all accounts while money moves between them, without a lock: each move is a transaction,
- * and the reader adds up a snapshot.
+ * Sum up all accounts while money moves between them, without a lock. Each move is a transaction,
+ * and the reader sums up a snapshot.
  */
 #include "expect.h"
 #include <pthread.h>

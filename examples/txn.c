@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Move a mapping to and fro: a reader finds it in one place or in the other, never in neither or in
- * both.
+ * Move a mapping to and fro. A reader finds it in one place or the other, never in both or neither.
  */
 #include "expect.h"
 #include <errno.h>
@@ -14,7 +13,10 @@ static struct maple_tree space = MTREE_INIT(space, MT_FLAGS_ALLOC_RANGE);
 static int heap, other;
 static int done;
 
-/* All of it or, on an error, nothing. Each move is counted, in a range of the tree itself. */
+/*
+ * Moves the mapping or, on an error, does nothing. Each move is counted, in a range of the same
+ * tree.
+ */
 static int move(unsigned long from, unsigned long to, unsigned long nr)
 {
 	struct mt_txn txn;
@@ -38,10 +40,7 @@ static int move(unsigned long from, unsigned long to, unsigned long nr)
 	return err;
 }
 
-/*
- * Without a lock. Several look-ups are of one version if the count is the same before and after
- * them.
- */
+/* Takes no lock. Look-ups are of one version if the count is the same before and after them. */
 static void *look(void *unused)
 {
 	void *before, *home, *away;
@@ -65,7 +64,7 @@ int main(void)
 	     at += 0x10000) /* other mappings between */
 		EXPECT(mtree_store_range(&space, at, at + 0x7fff, &other, GFP_KERNEL) == 0);
 
-	/* The new place is taken: the erasure that came before does not count either. */
+	/* The new place is taken: the erasure before it is undone as well. */
 	EXPECT(move(HOME, 0x100000, 0) == -EEXIST);
 	EXPECT(mtree_load(&space, HOME) == &heap);
 

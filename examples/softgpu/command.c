@@ -2,16 +2,16 @@
 /*
  * What engines do: fill, copy and sum up memory, page by page, through GPU addresses.
  *
- * Each access to a page is in a read-side section. The invalidation of a translation precedes the
- * grace period after which its object may go, so an access that has begun with the old one ends
- * before that.
+ * Each access to a page is made in a read-side critical section. A translation is invalidated
+ * before the grace period after which its object may be freed, so an access that has begun with the
+ * old translation ends before that.
  */
 #include "engine.h"
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
-/* What is read where nobody has written. */
+/* Read in place of pages that were never written. */
 static char zeroes[SG_PAGE];
 
 /* ---- Contents ---- */
@@ -35,7 +35,8 @@ uint64_t sg_checksum(uint64_t sum, const void *bytes, size_t len)
 }
 
 /*
- * Upwards in words, which is what happens to those that overlap by way of two mappings of one page.
+ * Copies word by word, upwards. That defines the result for ranges that overlap because one page is
+ * mapped twice.
  */
 static void copy(char *to, const char *from, size_t len)
 {
@@ -55,7 +56,7 @@ static void interlude(const struct sg_engine *e)
 		e->vm->interlude();
 }
 
-/* Asks the VM, and enters what it says unless that has become history meanwhile. */
+/* Asks the VM and enters its answer, or asks again if anything was invalidated meanwhile. */
 static int fault(struct sg_engine *e, uint64_t addr, struct sg_translation *tr)
 {
 	struct sg_pagetable *pt = &e->vm->pt;
@@ -94,8 +95,8 @@ static int translate(struct sg_engine *e, uint64_t addr, struct sg_translation *
 /* ---- Commands ---- */
 
 /*
- * Where @addr is in memory. NULL: nowhere, with @cmd->error; or, of a write to sparse memory, to be
- * left out. CONTEXT: in a read-side section.
+ * Returns the memory at @addr. NULL: nothing is mapped there, and @cmd->error is set; or a write to
+ * sparse memory is to be dropped. CONTEXT: in a read-side section.
  */
 static char *memory_at(struct sg_engine *e, struct sg_cmd *cmd, uint64_t addr,
 		       struct sg_reserve *frames)
@@ -123,7 +124,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* How far it goes from @at without leaving a page. */
+/* The number of bytes from @at on that can be processed without leaving a page. */
 static uint64_t chunk_at(const struct sg_cmd *cmd, uint64_t at)
 {
 	uint64_t len = cmd->len - at;

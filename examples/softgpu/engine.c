@@ -2,28 +2,28 @@
 /*
  * Engines: threads that run commands on GPU addresses.
  *
- * A job is accepted together with all that it can need: a copy of what it waits for, and the frames
- * that it could be the first to write to. Then it waits for its in-fences, and from there to its
- * out-fences it is in a signalling section: translations come from the TLB, from the page tables,
- * or by way of a fault from the VM without a lock, and none of these allocates.
+ * A job is accepted together with all that it can need: a copy of what it waits for, and frames for
+ * the pages that it may be the first to write to. It waits for its in-fences, and from then until
+ * its out-fences are signalled it is in a signalling section: translations come from the TLB, from
+ * the page tables, or, on a fault, from the VM without a lock. None of these allocates.
  */
 #include "engine.h"
 #include <errno.h>
 #include <stdlib.h>
 
 /*
- * Tables that an engine keeps ready for faults. Without one a fault is answered all the same, and
- * not entered.
+ * Tables that an engine keeps ready for faults. Without one a fault is still answered, but the
+ * translation is not entered.
  */
 #define SPARE_TABLES (2 * SG_LEVELS)
 
-/* A job that was accepted. */
+/* An accepted job. */
 struct exec {
 	struct exec *next;
 	struct sg_cmd *cmds;
 	unsigned int nr_cmds, nr_in, nr_out;
 	struct sg_reserve frames;
-	/* What to wait for, all fences by now, then what to signal; references. */
+	/* What to wait for, all turned into fences, then what to signal. Holds references. */
 	struct bind_sync sync[];
 };
 
@@ -39,7 +39,9 @@ static void free_exec(struct sg_engine *e, struct exec *x)
 	free(x);
 }
 
-/* Figures first: who has seen the fence may ask for them. */
+/*
+ * Publishes the figures before the fence is signalled: a thread that saw the signal may read them.
+ */
 static void publish_stats(struct sg_engine *e)
 {
 	e->now.jobs++;
@@ -86,7 +88,7 @@ static void run(struct sg_engine *e, struct exec *x)
 	free_exec(e, x);
 }
 
-/* The next job; NULL: there will be none. */
+/* Returns the next job, or NULL if there will be none. */
 static struct exec *next(struct sg_engine *e)
 {
 	struct exec *x;
@@ -129,7 +131,10 @@ static bool valid(const struct sg_cmd *cmd)
 	       (!sg_writes(cmd) || in_space(cmd->dst, cmd->len));
 }
 
-/* Blocks that the commands can put into objects at most; -EINVAL if they are not to be run. */
+/*
+ * Counts the blocks that the commands may put into objects at most; -EINVAL if they must not be
+ * run.
+ */
 static int count_blocks(const struct sg_job *job, unsigned long *blocks)
 {
 	unsigned long pages = 0;

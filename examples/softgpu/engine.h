@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of an engine, for engine.c and command.c. */
+/* The inside of an engine, shared by engine.c and command.c. */
 #ifndef SOFTGPU_ENGINE_H
 #define SOFTGPU_ENGINE_H
 
@@ -15,26 +15,27 @@ struct sg_engine {
 	struct exec *first, **last;   /* GUARD mutex */
 	bool stop;                    /* GUARD mutex */
 	struct sg_engine_stats stats; /* GUARD mutex */
-	/* Only the engine's thread has to do with the rest. */
+	/* The rest is used by the engine's thread alone. */
 	struct sg_tlb tlb;
 	struct sg_reserve tables;
 	struct sg_engine_stats now;
 };
 
-/* Does it write to memory? */
+/* Whether @cmd writes to memory. */
 static inline bool sg_writes(const struct sg_cmd *cmd)
 {
 	return cmd->type == SG_FILL || cmd->type == SG_COPY;
 }
 
-/* Does it read memory? */
+/* Whether @cmd reads memory. */
 static inline bool sg_reads(const struct sg_cmd *cmd)
 {
 	return cmd->type != SG_FILL;
 }
 
 /*
- * Runs a command, with @frames to write to. CONTEXT: the engine's thread, in a signalling section.
+ * Runs a command, with @frames for new pages. CONTEXT: the engine's thread, in a signalling
+ * section.
  */
 void sg_cmd_run(struct sg_engine *e, struct sg_cmd *cmd, struct sg_reserve *frames);
 

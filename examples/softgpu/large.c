@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Large mappings: 64 TiB take no more tables than the two ends need, a page unmapped in the middle
- * costs no memory, and what lay beside it in the same large entry comes back by faults.
+ * Large mappings: 64 TiB take no more tables than their two ends need, unmapping a page in the
+ * middle needs no memory, and the rest of the large entry that it cuts comes back by faults.
  */
 #include "../expect.h"
 #include "shadow.h"
@@ -84,15 +84,15 @@ static void check(struct sg_object *obj)
 	EXPECT(tables() <= 6);
 	EXPECT(verify(HOLE, 1) == -EFAULT);
 	/*
-	 * What the TLB knows beside it is as true as before; the rest is not in the page tables any
-	 * more.
+	 * What the TLB holds of the neighbouring pages is still valid; the rest of the entry is no
+	 * longer in the page tables.
 	 */
 	EXPECT(verify(HOLE - 8, 1234) == 0 && verify(HOLE + SG_PAGE, 5678) == 0);
 	EXPECT(verify(HOLE - 2 * SG_PAGE, 0) == 0 && verify(HOLE + 2 * SG_PAGE, 0) == 0);
 	sg_engine_stats(engine, &stats);
 	EXPECT(stats.faults == 2);
 
-	/* The same object continues there: the memory is as it was, and nothing is faulted in. */
+	/* The same object continues there: the memory is unchanged, and nothing is faulted in. */
 	map.addr = HOLE;
 	map.range = SG_PAGE;
 	map.offset = SG_PAGE + (HOLE - START);

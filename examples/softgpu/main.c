@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Binds and executions at random, on several queues and engines at once, ordered by nothing but
- * fences, with every byte checked. Usage: softgpu [STEPS [SEED]]
+ * Random binds and executions on several queues and engines at once, ordered only by fences, with
+ * every byte checked. Usage: softgpu [STEPS [SEED]]
  *
- * Each step is a bind of a part of a region, or a job for an engine. Before it is submitted a model
- * (shadow.c) does the same at once, so that results are known. What must not overtake what is told
- * by fences: a region and an object each have the fence of whoever used them last. A bind waits for
- * the last use of its region: no memory is taken away while an engine may be at it. A job waits for
- * the last use of the regions it goes through and of the objects that are mapped there.
+ * Each step is a bind of a part of a region, or a job for an engine. Before it is submitted, a
+ * model (shadow.c) does the same at once, so that the results are known. Fences tell which step
+ * must not overtake which: each region and each object has the fence of the step that used it last.
+ * A bind waits for the last use of its region, so no memory is taken away while an engine may be
+ * using it. A job waits for the last use of the regions it goes through and of the objects mapped
+ * there.
  */
 #include "../expect.h"
 #include "shadow.h"
@@ -16,14 +17,14 @@
 
 enum { QUEUES = 3, ENGINES = 2, FLIGHTS = 48, CMDS = 4, BINDS = 3, MOST_USES = REGIONS + OBJECTS };
 
-/* A job under way: what was asked, and what should come of it. */
+/* A job in flight: the commands, and the results they should have. */
 struct flight {
 	struct fence *done;
 	unsigned int nr;
 	struct sg_cmd cmd[CMDS], expected[CMDS];
 };
 
-/* What a step uses: its regions and objects. */
+/* The regions and objects that a step uses. */
 struct uses {
 	bool used[MOST_USES]; /* regions, then objects */
 };
@@ -47,7 +48,7 @@ static unsigned int below(unsigned int n)
 
 /* ---- Fences ---- */
 
-/* Lists in @in what @uses has to wait for: the number. */
+/* Lists in @in the fences that @uses has to wait for. Returns their number. */
 static unsigned int wait_list(const struct uses *uses, struct bind_sync *in)
 {
 	unsigned int nr = 0;
@@ -58,7 +59,7 @@ static unsigned int wait_list(const struct uses *uses, struct bind_sync *in)
 	return nr;
 }
 
-/* @done stands for the last use now. */
+/* Makes @done the last use of all in @uses. */
 static void used_until(const struct uses *uses, struct fence *done)
 {
 	for (unsigned int i = 0; i < MOST_USES; i++) {
@@ -110,7 +111,7 @@ static struct bind_op random_bind(unsigned int region, struct uses *uses)
 		op.type = BIND_UNMAP;
 		shadow_map(&shadow, at, nr, NOTHING, 0);
 		return op;
-	default: /* often what is there already, or continues it */
+	default: /* often the same as what is there already, or its continuation */
 		return map_op(at, nr, obj, below(2) ? from : below(OBJECT_PAGES - nr + 1));
 	}
 }
@@ -154,7 +155,7 @@ static void bind_everything(void)
 
 /* ---- Executions ---- */
 
-/* Its results are as expected. */
+/* Waits for the job and checks that its results are as expected. */
 static void land(struct flight *f)
 {
 	int error = 0;
@@ -186,7 +187,7 @@ static void use(struct uses *uses, uint64_t addr, uint64_t len)
 	}
 }
 
-/* A place for @len bytes within region @region. */
+/* A random address with room for @len bytes within region @region. */
 static uint64_t random_addr(unsigned int region, uint64_t len)
 {
 	return shadow_addr(region * REGION_PAGES) +
@@ -323,7 +324,7 @@ static void run(enum sg_mode mode, const char *name, unsigned long steps)
 	close_gpu();
 }
 
-/* Digits and nothing else: strtoull() alone takes signs and blanks, too. */
+/* Accepts only digits: strtoull() alone also takes signs and blanks. */
 static bool number(const char *text, uint64_t *value)
 {
 	char *end;

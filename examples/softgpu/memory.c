@@ -2,9 +2,9 @@
 /*
  * Blocks of memory, and objects made of them.
  *
- * A block goes from the pool into a reservation, where sleeping and failing are allowed; from the
- * reservation into use, where neither is; and back the same way. Page tables, frames and the nodes
- * of objects all go through here.
+ * A block goes from the pool into a reservation, where sleeping and failing are allowed, and from
+ * the reservation into use, where neither is; and back the same way. Page tables, frames and the
+ * nodes of objects all go through here.
  */
 #include "softgpu.h"
 #include <assert.h>
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So many free blocks a pool keeps; more go back to the C library. */
+/* The most free blocks that a pool keeps; the rest go back to the C library. */
 #define KEEP 4096
 
 /* ---- Pools and reservations */
@@ -71,7 +71,7 @@ void sg_reserve_put(struct sg_reserve *r, void *block)
 	r->nr++;
 }
 
-/* Counts @nr blocks as held, and hands out those of them that are there. */
+/* Counts @nr blocks as held, and hands out as many of them as are free. */
 static void take_free(struct sg_pool *pool, struct sg_reserve *r, unsigned long nr)
 {
 	mt_lock_acquire(&pool->lock);
@@ -129,8 +129,8 @@ void sg_pool_release(struct sg_pool *pool, struct sg_reserve *r)
 /* ---- Objects */
 
 /*
- * The slot that leads to page @page is a pointer to its frame, or to a node: SG_ENTRIES such slots.
- * A slot is filled once, by compare and swap; who comes second keeps his block. Release and
+ * The slot for page @page is a pointer to its frame, or to a node of SG_ENTRIES such slots. A slot
+ * is filled once, by compare and swap; a thread that comes second keeps its block. Release and
  * acquire: a block is zeroed before it can be seen.
  */
 typedef void *slot_t;
@@ -140,7 +140,10 @@ static void *load(slot_t *slot)
 	return __atomic_load_n(slot, __ATOMIC_ACQUIRE);
 }
 
-/* What @slot leads to, which may be a new block; NULL if there is none and @r has none. */
+/*
+ * Returns the block that @slot leads to, installing one from @r if there is none; NULL if @r has
+ * none either.
+ */
 static void *load_or_install(slot_t *slot, struct sg_reserve *r)
 {
 	void *block = load(slot), *fresh;
@@ -172,7 +175,7 @@ void *sg_object_frame(struct sg_object *obj, uint64_t page, struct sg_reserve *r
 	return load_or_install(slot, r);
 }
 
-/* Puts the block and all below it into @r. */
+/* Puts @block and everything below it into @r. */
 static void collect(void *block, unsigned int level, struct sg_reserve *r)
 {
 	slot_t *node = block;

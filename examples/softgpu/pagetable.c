@@ -3,22 +3,22 @@
  * Page tables: four levels of SG_ENTRIES entries. An entry at level 0 covers a page, at level 1 2
  * MiB, then 1 GiB and 512 GiB. A range is entered with the largest entries that lie within it:
  *
- *	level 1   |         leaf | leaf | leaf | table  |
- *	level 0   |  ..leaves                  | leaves.. |
- *	             ^ addr                             ^ addr + range
+ * 	level 1   |         leaf | leaf | leaf | table  |
+ * 	level 0   |  ..leaves                  | leaves.. |
+ * 	             ^ addr                             ^ addr + range
  *
- * so that tables are only needed where one of its two ends lies inside an entry: at most one for
- * each end and level. That bound, sg_pt_tables(), does not depend on what is in the tables when the
- * range is entered, which nobody can know when the tables are reserved.
+ * so tables are only needed where one of its two ends lies inside an entry: at most one for each
+ * end and level. That bound, sg_pt_tables(), does not depend on what the tables contain when the
+ * range is entered, which is not known when the tables are reserved.
  *
  * Clearing never needs a table: a leaf that is cut goes as a whole, and what was mapped beside the
- * cut comes back by faults. A table whose last entry goes is taken out, and put aside until
- * somebody may free it.
+ * cut comes back by faults. A table whose last entry goes is unlinked, and put aside until it may
+ * be freed.
  *
- * Who clears also says so to the TLBs: the generation moves on, and the range is noted in a log. An
- * engine compares the generation before each access, and reads the log if it has changed (tlb.c). A
- * fault remembers the generation from before it asked the VM: if it has moved, the answer may be
- * about a mapping that is gone.
+ * Clearing also tells the TLBs: the generation advances, and the range is noted in a log. An engine
+ * compares the generation before each access, and reads the log if it has changed (tlb.c). A fault
+ * remembers the generation from before it asked the VM: if it has advanced, the answer may be about
+ * a mapping that is gone.
  */
 #include "softgpu.h"
 #include <assert.h>
@@ -51,7 +51,7 @@ static unsigned int used_of(const struct sg_entry *table)
 	return (unsigned int)(table->info >> SG_PAGE_SHIFT);
 }
 
-/* One entry more, or less, in the table that @parent leads to. The top has no parent. */
+/* Counts one entry more or less in the table that @parent leads to. The top has no parent. */
 static void count_used(struct sg_entry *parent, int more)
 {
 	if (parent)
@@ -96,19 +96,19 @@ static bool add_table(struct sg_pagetable *pt, struct sg_entry *e, struct sg_ent
 
 /* ---- Ranges */
 
-/* What is to be done to [first, last]. */
+/* What to do to [first, last]. */
 struct range {
 	uint64_t first, last;
 	bool clear;
 	struct sg_object *obj;
-	uint64_t base; /* of a mapping: what to add to an address to have its offset */
+	uint64_t base; /* of a mapping: its offset minus its address */
 	struct sg_reserve *r;
 };
 
 static void apply(struct sg_pagetable *pt, struct sg_table *table, struct sg_entry *parent,
 		  unsigned int level, uint64_t start, const struct range *range);
 
-/* The entry lies within the range. */
+/* For an entry that lies within the range. */
 static void apply_whole(struct sg_pagetable *pt, struct sg_entry *e, struct sg_entry *parent,
 			unsigned int level, uint64_t start, const struct range *range)
 {
@@ -119,7 +119,7 @@ static void apply_whole(struct sg_pagetable *pt, struct sg_entry *e, struct sg_e
 		set(e, parent, SG_LEAF, range->obj, start + range->base);
 }
 
-/* The range covers a part of it. */
+/* For an entry that the range covers in part. */
 static void apply_part(struct sg_pagetable *pt, struct sg_entry *e, struct sg_entry *parent,
 		       unsigned int level, uint64_t start, const struct range *range)
 {
@@ -163,7 +163,7 @@ unsigned int sg_pt_tables(uint64_t addr, uint64_t range)
 	for (unsigned int level = 1; level < SG_LEVELS; level++) {
 		bool head = addr % span(level) != 0, tail = end % span(level) != 0;
 
-		/* Do both ends lie in one entry? Then it takes one table. */
+		/* If both ends lie in one entry, they share one table. */
 		if (head && tail && addr / span(level) == end / span(level))
 			tail = false;
 		tables += head + tail;
@@ -193,7 +193,10 @@ void sg_pt_clear(struct sg_pagetable *pt, uint64_t addr, uint64_t range)
 	generation = pt->generation;
 	pt->log[generation % SG_LOG].first = what.first;
 	pt->log[generation % SG_LOG].last = what.last;
-	/* Release: who sees the new number sees what came before the bind's out-fence, too. */
+	/*
+	 * Release, for sg_pt_generation(): an engine that sees the new number also sees what came
+	 * before the bind's out-fence.
+	 */
 	__atomic_store_n(&pt->generation, generation + 1, __ATOMIC_RELEASE);
 	mt_lock_release(&pt->lock);
 }
@@ -237,8 +240,8 @@ uint64_t sg_pt_generation(const struct sg_pagetable *pt)
 }
 
 /*
- * The entry around @addr that is the largest within [first, last], unless finer ones are there
- * already.
+ * Returns the range of the largest entry around @addr that lies within [first, last], or of a
+ * smaller one where there are finer entries already.
  */
 static struct range entry_around(struct sg_pagetable *pt, uint64_t addr, uint64_t first,
 				 uint64_t last)

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Eight bytes are what all commands are made of. */
+/* All commands work on units of eight bytes. */
 #define WORD 8
 
 void shadow_init(struct shadow *s)
@@ -27,7 +27,10 @@ void shadow_unmap_all(struct shadow *s, int obj)
 			shadow_map(s, i, 1, NOTHING, 0);
 }
 
-/* The memory at @addr, or what reads as such; NULL with @cmd's error set. */
+/*
+ * The memory at @addr, or zeroes for sparse memory; NULL, with @cmd's error set, if nothing is
+ * mapped.
+ */
 static unsigned char *memory_at(struct shadow *s, struct sg_cmd *cmd, uint64_t addr)
 {
 	static unsigned char sink[WORD];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the software GPU should do, done in the simplest way: page by page and byte by byte, at
- * once, in the order in which things are asked for.
+ * once, in the order of submission.
  */
 #ifndef SOFTGPU_SHADOW_H
 #define SOFTGPU_SHADOW_H
@@ -18,7 +18,7 @@ enum {
 	SPARSE = -2,
 };
 
-/* Just below a border between two entries of the second level, so that mappings lie across it. */
+/* Just below a border between two entries of the second level, so that mappings cross it. */
 #define SHADOW_BASE (((uint64_t)5 << 30) - 3 * REGION_PAGES * SG_PAGE)
 
 struct shadow {
@@ -30,14 +30,11 @@ struct shadow {
 };
 
 void shadow_init(struct shadow *s);
-/*
- * Object @obj from page @from on is now at VA page @at, @nr pages of it; or nothing is, or sparse
- * memory.
- */
+/* Maps @nr pages at VA page @at to object @obj from page @from on, or to NOTHING or SPARSE. */
 void shadow_map(struct shadow *s, unsigned int at, unsigned int nr, int obj, unsigned int from);
 void shadow_unmap_all(struct shadow *s, int obj);
 /*
- * Runs @cmd: its error, fault and sum become what they should be. SG_VERIFY counts as SG_CHECKSUM.
+ * Runs @cmd: sets its error, fault and sum to what they should be. Treats SG_VERIFY as SG_CHECKSUM.
  */
 void shadow_run(struct shadow *s, struct sg_cmd *cmd);
 

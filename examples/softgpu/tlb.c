@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one engine remembers of the page tables: SG_TLB_SETS sets of SG_TLB_WAYS pages, the oldest
- * goes first.
+ * One engine's cache of the page tables: SG_TLB_SETS sets of SG_TLB_WAYS pages, of which the oldest
+ * is replaced first.
  */
 #include "softgpu.h"
 #include <string.h>
@@ -37,7 +37,7 @@ void sg_tlb_enter(struct sg_tlb *tlb, uint64_t addr, const struct sg_translation
 }
 
 /*
- * Forgets the pages from @first to @last. One by one if they are few, else by a look at each entry.
+ * Forgets the pages from @first to @last: one by one if they are few, else by checking each entry.
  */
 static void forget(struct sg_tlb *tlb, uint64_t first, uint64_t last)
 {
@@ -61,7 +61,7 @@ void sg_tlb_refresh(struct sg_tlb *tlb, struct sg_pagetable *pt)
 	if (tlb->seen == sg_pt_generation(pt))
 		return;
 	mt_lock_acquire(&pt->lock);
-	if (pt->generation - tlb->seen > SG_LOG) { /* what is missing may be anything */
+	if (pt->generation - tlb->seen > SG_LOG) { /* the log no longer has all ranges */
 		memset(tlb->set, 0, sizeof(tlb->set));
 		tlb->seen = pt->generation;
 		tlb->invalidations++;

@@ -3,15 +3,15 @@
  * The driver's side of an address space: what happens to the page tables when bind queues change
  * it.
  *
- *	prepare   at submit: reserves the tables that a map can need. May sleep, may fail
- *	step      in the run, after the VM has changed: clears what is gone, enters what is new. In
- *	          a signalling section
- *	finish    afterwards: gives back what was not needed, and tables that have become empty
+ * 	prepare   at submission: reserves the tables that a map can need. May sleep, may fail
+ * 	step      during the run, after the VM has changed: clears what is gone, enters what is
+ * 	          new. In a signalling section
+ * 	finish    afterwards: gives back what was not needed, and tables that have become empty
  *
  * A step that removes something clears and logs it before the job's out-fences are signalled, so an
- * engine whose job waits for these cannot use the old translation. An engine that does not wait
- * may, for one access; it makes each in a read-side section, so that the mapping's object outlives
- * it.
+ * engine whose job waits for them cannot use the old translation. An engine whose job does not wait
+ * may use it for one access; it makes each access in a read-side critical section, so the mapping's
+ * object outlives the access.
  */
 #include "softgpu.h"
 #include <errno.h>
@@ -68,7 +68,7 @@ static void enter(struct sg_vm *vm, struct plan *plan, uint64_t addr, uint64_t r
 		sg_pt_map(&vm->pt, addr, range, (struct sg_object *)obj, offset, &plan->tables);
 }
 
-/* As much of it as was asked for, and as the tables suffice for. */
+/* Enters as much of @va as was asked for and as the tables suffice for. */
 static void prefetch(struct sg_vm *vm, struct plan *plan, const struct gpuva *va)
 {
 	uint64_t start = va->va.addr, end = start + va->va.range;
@@ -82,7 +82,7 @@ static void prefetch(struct sg_vm *vm, struct plan *plan, const struct gpuva *va
 	enter(vm, plan, start, end - start, va->gem.obj, va->gem.offset + (start - va->va.addr));
 }
 
-/* Where the new mapping continues the old one the translations stay as they are. */
+/* Where the new mapping continues the old one, the translations stay as they are. */
 static int step(struct gpuvm *base, const struct bind_step *step, void *priv)
 {
 	const struct gpuva_op *op = step->op;
@@ -173,7 +173,7 @@ static void free_object(struct gpuvm_object *obj)
 	free(obj);
 }
 
-/* With an object of its own whose reservation lock is the VM's; it has no other purpose. */
+/* Initializes the VM with an object of its own, which only provides the VM's reservation lock. */
 static int init_base(struct sg_vm *vm, const char *name)
 {
 	struct gpuvm_object *resv = malloc(sizeof(*resv));
