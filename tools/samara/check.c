@@ -53,7 +53,7 @@ int check_all(struct space *space, const struct address_space *model, char *why,
 	return err;
 }
 
-/* As compare(), beginning with the mapping below the range. */
+/* Like compare(), but starts with the mapping below the range. */
 static int compare_around(struct space *space, const struct address_space *model, uint64_t first,
 			  uint64_t last, char *why, size_t size)
 {

@@ -10,11 +10,11 @@
 #include "space.h"
 
 /*
- * Everything: each entry's range and record, and the tree's own invariants. 0, or -EUCLEAN and
- * the first difference in @why of @size bytes.
+ * Compares everything: each entry's range and record, and the tree's own invariants. Returns 0, or
+ * -EUCLEAN with the first difference in @why of @size bytes.
  */
 int check_all(struct space *space, const struct address_space *model, char *why, size_t size);
-/* The ranges that @op touched, with the mapping on either side. */
+/* Compares the ranges that @op touched, with the mapping on either side. */
 int check_around(struct space *space, const struct address_space *model, const struct trace_op *op,
 		 char *why, size_t size);
 

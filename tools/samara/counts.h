@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What threads that read beside a writer have to tell. */
+/* What threads that read while another thread writes report. */
 #ifndef SAMARA_TOOL_COUNTS_H
 #define SAMARA_TOOL_COUNTS_H
 
@@ -7,8 +7,8 @@
 
 struct reader_counts {
 	uint64_t lookups;  /* of one address */
-	uint64_t walked;   /* mappings met on walks */
-	uint64_t unjudged; /* look-ups that the writer overtook too far */
+	uint64_t walked;   /* mappings seen on walks */
+	uint64_t unjudged; /* look-ups that the writer outran, so that they cannot be judged */
 	uint64_t wrong;    /* answers that were never true */
 	char example[512]; /* the first wrong one */
 };

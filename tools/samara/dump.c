@@ -17,7 +17,7 @@ struct settings {
 	uint64_t after; /* operations, loads included; UINT64_MAX: all */
 };
 
-/* The records behind the entries, which mt_dump_to() prints as pointers only. */
+/* Prints the records behind the entries, of which mt_dump_to() prints only the pointers. */
 static void print_mappings(struct space *space, FILE *out)
 {
 	MA_STATE(mas, &space->tree, 0, 0);

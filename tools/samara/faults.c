@@ -10,7 +10,7 @@ static const struct faults *faults_of(const struct crew_member *faulter)
 	return faulter->ctx;
 }
 
-/* Can a mapping that was found hold @addr, and has it not been given up under the reader's feet? */
+/* Whether a mapping that was found can hold @addr and was not freed while the reader held it. */
 static bool sound(struct crew_member *faulter, const struct gpuva *va, uint64_t addr)
 {
 	const struct mapped *mapped = (const struct mapped *)va;
@@ -53,7 +53,7 @@ static void look_up(struct crew_member *faulter, const struct fixed_probe *probe
 	gpuvm_read_unlock(vm);
 }
 
-/* Some mappings in a row, from @addr upwards. */
+/* Visits some mappings in a row, from @addr upwards. */
 static void walk(struct crew_member *faulter, uint64_t addr)
 {
 	struct gpuvm *vm = faults_of(faulter)->vm;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that fault: they ask a VM, without a lock, what is mapped at an address, as the handler
- * of a page fault does, while jobs change it, and judge every answer (probes.h). Now and then they
- * walk over some mappings in a row.
+ * Threads that fault: while jobs change a VM, they ask it without a lock what is mapped at an
+ * address, as a page fault handler does, and judge every answer (probes.h). Now and then they walk
+ * over some mappings in a row.
  */
 #ifndef SAMARA_TOOL_FAULTS_H
 #define SAMARA_TOOL_FAULTS_H
@@ -16,7 +16,7 @@ struct faults {
 	const struct probes *probes;
 };
 
-/* As crew_start(); @faults has to be there until crew_stop(). */
+/* Like crew_start(); @faults must stay valid until crew_stop(). */
 int faulters_start(struct crew **faulters, struct faults *faults, unsigned int nr, uint64_t seed);
 
 #endif

@@ -19,9 +19,7 @@ static int expect_line(const char *name, const char *holder, unsigned long numbe
 			   expected ? expected : "the end", holder, is ? is : "no more");
 }
 
-/*
- * Compares @text, the lines of the final runs, with the file of which @input is. @text is cut up.
- */
+/* Compares @text, the lines of the final runs, with the file that @input reads. Cuts up @text. */
 static int compare_lines(struct trace_input *input, const char *name, const char *holder,
 			 char *text)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is mapped at the end: written, and compared with a file, as --dump-final and --expect-final
- * ask.
+ * What is mapped at the end: written out, and compared with a file, as --dump-final and
+ * --expect-final ask.
  */
 #ifndef SAMARA_TOOL_FINAL_H
 #define SAMARA_TOOL_FINAL_H
@@ -10,12 +10,12 @@
 
 #include "run.h"
 
-/* Prints the maximal runs of what @arg holds (as_write_runs()); returns how many. */
+/* Prints the maximal runs of what @arg holds (as_write_runs()). Returns their number. */
 typedef size_t write_runs_function(void *arg, FILE *out);
 
 /*
- * Has @write print what @arg holds, and does with it what the settings ask; *@runs says how many
- * runs there were. @holder is what @arg is called in messages. EXIT_OK or EXIT_FAILED.
+ * Has @write print what @arg holds, and does with the output what the settings ask; sets *@runs to
+ * the number of runs. @holder is the name of @arg in messages. Returns EXIT_OK or EXIT_FAILED.
  */
 int final_state(const struct run_settings *settings, const char *holder, write_runs_function *write,
 		void *arg, size_t *runs);

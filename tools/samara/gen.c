@@ -143,7 +143,7 @@ static int generate(const struct settings *settings, const struct gen_kind *kind
 	make_operations(&gen, kind, settings->ops);
 	as_destroy(&gen.model);
 	err = trace_finish(gen.writer);
-	/* What the output has to say comes first; without that it was the model. */
+	/* An error of the output takes precedence; if there is none, the model failed. */
 	if (gen.err && !err)
 		return complain("%s: %s", kind->name, strerror(-gen.err));
 	return output_status(settings->output, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kinds of synthetic traces (gen_kinds.c) and the command (gen.c) share. */
+/* Shared by the kinds of synthetic traces (gen_kinds.c) and the command (gen.c). */
 #ifndef SAMARA_TOOL_GEN_H
 #define SAMARA_TOOL_GEN_H
 
@@ -11,17 +11,17 @@
 #define GEN_BASE UINT64_C(0x100000000000) /* where the kinds put their windows */
 
 /*
- * A trace being made. What has been written so far is applied to the model, so that a kind can
- * look.
+ * A trace being made. What has been written so far is applied to the model, where a kind can look
+ * it up.
  */
 struct gen {
 	struct trace_writer *writer;
 	struct address_space model;
-	uint64_t live;   /* mappings that there should be about */
+	uint64_t live;   /* about as many mappings as there should be */
 	uint64_t left;   /* operations still to write */
 	uint64_t random; /* state of the generator */
 	uint64_t cursor; /* a kind's own position */
-	int err;         /* sticks */
+	int err;         /* the first error stays */
 };
 
 struct gen_kind {
@@ -33,20 +33,17 @@ struct gen_kind {
 extern const struct gen_kind gen_kinds[];
 extern const unsigned int nr_gen_kinds;
 
-/* A number in [0..below - 1]. */
+/* A random number in [0..below - 1]. */
 uint64_t gen_random(struct gen *gen, uint64_t below);
-/* Write one operation, unless there have been enough or one has failed. */
+/* Write one operation, unless all have been written or one has failed. */
 void gen_map(struct gen *gen, uint64_t addr, uint64_t length, uint64_t object, uint64_t offset,
 	     unsigned int flags);
 void gen_unmap(struct gen *gen, uint64_t addr, uint64_t length);
-/*
- * Only when the range is mapped throughout by mappings like the one at @addr, else nothing is
- * written.
- */
+/* Writes nothing unless the whole range is mapped by mappings like the one at @addr. */
 void gen_protect(struct gen *gen, uint64_t addr, uint64_t length, unsigned int rwx);
 void gen_move(struct gen *gen, uint64_t addr, uint64_t length, uint64_t new_addr,
 	      uint64_t new_length);
-/* A look-up near @addr, if something is mapped at or above it. */
+/* Writes a look-up near @addr, if something is mapped at or above it. */
 void gen_load(struct gen *gen, uint64_t addr);
 /* The first mapping that reaches into [first..last], or NULL. */
 const struct as_mapping *gen_pick(struct gen *gen, uint64_t first, uint64_t last);

@@ -22,9 +22,9 @@ static void unmap_one(struct gen *gen, uint64_t first, uint64_t last)
 }
 
 /*
- * A game that streams a texture larger than memory: a camera travels over a sparse resource of 64
- * KiB tiles, a few tiles in front of it are bound to memory out of four heaps, those far behind
- * it are unbound; now and then it jumps, or a tile in view is bound anew.
+ * A game that streams a texture larger than memory. A camera travels over a sparse resource of 64
+ * KiB tiles; a few tiles ahead of it are bound to memory from four heaps, and those far behind it
+ * are unbound. Now and then it jumps, or a tile in view is bound anew.
  */
 static void streaming(struct gen *gen)
 {
@@ -45,8 +45,8 @@ static void streaming(struct gen *gen)
 			TRACE_READ | TRACE_WRITE | TRACE_SHARED);
 	while (gen->model.count > gen->live && gen->left && !gen->err) {
 		/*
-		 * The first binding beyond the camera, around the end, is the one left behind
-		 * longest.
+		 * The first binding beyond the camera, wrapping around at the end, is the one that
+		 * was left behind longest ago.
 		 */
 		behind = GEN_BASE + (gen->cursor % tiles + tiles / 64) % tiles * tile;
 		if (as_at(&gen->model, behind) || gen_random(gen, 2))
@@ -58,8 +58,8 @@ static void streaming(struct gen *gen)
 }
 
 /*
- * A heap that fragments: blocks of very different sizes come where there is room, and go whole,
- * or by their middle, which leaves two.
+ * A heap that fragments: blocks of very different sizes are put where there is room, and removed
+ * whole, or from the middle, which leaves two.
  */
 static void fragment(struct gen *gen)
 {
@@ -90,7 +90,7 @@ static void fragment(struct gen *gen)
 	gen_map(gen, addr, (pages < room ? pages : room) * GEN_PAGE, 0, 0, some_protection(gen));
 }
 
-/* Single pages of one window, mapped, protected, replaced and unmapped in no order at all. */
+/* Single pages of one window, mapped, protected, replaced and unmapped in random order. */
 static void churn(struct gen *gen)
 {
 	uint64_t addr = GEN_BASE + gen_random(gen, gen->live * 2) * GEN_PAGE;
@@ -106,7 +106,7 @@ static void churn(struct gen *gen)
 		gen_load(gen, addr);
 }
 
-/* Ranges around one spot, from large to small, each cutting the one before in three. */
+/* Ranges around one spot, from large to small, each cutting the previous one in three. */
 static void nest(struct gen *gen, uint64_t middle)
 {
 	for (unsigned int depth = 8; depth-- > 0;) {

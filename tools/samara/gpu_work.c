@@ -42,8 +42,8 @@ static uint64_t next_random(struct gpu_work *work)
 /* ---- Memory ---- */
 
 /*
- * A number for the memory at the page of @addr, which the model has mapped; NO_MEMORY: not to be
- * used.
+ * Returns a number for the memory at the page of @addr as the model maps it, or NO_MEMORY if
+ * nothing is mapped there or the page is not to be used.
  */
 static uint64_t memory_at(const struct gpu_work *work, const struct address_space *model,
 			  uint64_t addr)
@@ -62,10 +62,7 @@ static uint64_t memory_at(const struct gpu_work *work, const struct address_spac
 	return number * (SG_VA_END / SG_PAGE) + offset / SG_PAGE;
 }
 
-/*
- * The page that @memory is, which is given room if it has none and there is some; NULL: there is
- * none.
- */
+/* Returns the page for @memory, adding one if there is none and there is room; otherwise NULL. */
 static struct gpu_page *page_of(struct gpu_work *work, uint64_t memory)
 {
 	void *entry = mtree_load(&work->known, memory);
@@ -80,8 +77,8 @@ static struct gpu_page *page_of(struct gpu_work *work, uint64_t memory)
 }
 
 /*
- * A page whose contents are known and which is mapped where it was when written; NULL: none was
- * found.
+ * Returns a page whose contents are known and which is still mapped where it was when it was
+ * written; NULL: none was found.
  */
 static const struct gpu_page *known_page(struct gpu_work *work, const struct address_space *model)
 {
@@ -117,7 +114,7 @@ static uint64_t sum_of_pattern(uint64_t pattern)
 	return sg_checksum(0, bytes, sizeof(bytes));
 }
 
-/* Fills @page, at @page->addr, or copies @from there, and reads it back. */
+/* Fills @page, at @page->addr, or copies @from to it, and reads it back. */
 static void write_page(struct gpu_work *work, struct gpu_task *task, struct gpu_page *page,
 		       const struct gpu_page *from)
 {
@@ -168,7 +165,7 @@ static int new_task(struct gpu_work *work, uint32_t job, struct gpu_task **task)
 			 work->lane + (unsigned int)(work->nr++ % work->engines), &(*task)->item);
 }
 
-/* Nothing is mapped at @addr any more. */
+/* Adds a read at @addr, where nothing is mapped any more. */
 static int add_fault(struct gpu_work *work, uint32_t job, uint64_t addr)
 {
 	struct gpu_task *task;

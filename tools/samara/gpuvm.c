@@ -29,8 +29,8 @@ struct machine {
 	bool up;
 	struct gpuvm_object r_obj;
 	struct object *objects;
-	struct mapping *gone; /* out of the VM, and freed when the command is over */
-	unsigned long alive;  /* calls of vm_free that are to come */
+	struct mapping *gone; /* out of the VM, to be freed when the command is over */
+	unsigned long alive;  /* calls of vm_free still to come */
 };
 
 /* ---- Printing ---- */
@@ -482,8 +482,8 @@ static void look(struct machine *m, const struct script_line *line)
 }
 
 /*
- * Runs one line; what the library refuses is printed. False, with *@why: the line makes no sense
- * here.
+ * Runs one line, and prints what the library refuses. Returns false, with the reason in *@why, if
+ * the line makes no sense here.
  */
 static bool run_line(struct machine *m, const struct script_line *line, const char **why)
 {
@@ -529,7 +529,10 @@ struct lines {
 	unsigned long number; /* of the line that was read last */
 };
 
-/* The next line, without its line feed: 1, 0 at the end, or -1 and in *@why what is wrong. */
+/*
+ * Reads the next line, without its line feed. Returns 1, 0 at the end, or -1 with the reason in
+ * *@why.
+ */
 static int next_line(struct lines *lines, const char **why)
 {
 	size_t length = 0;
@@ -558,7 +561,7 @@ static int run_script(FILE *in, const char *file)
 	int err = 0;
 
 	gpuvm_object_init(&m.r_obj, 0, NULL, NULL);
-	/* A script may be endless: it ends when nobody reads what is printed. */
+	/* A script may be endless: stop when the output is no longer read. */
 	while (!why && !ferror(stdout) && next_line(&lines, &why) > 0) {
 		if (script_parse(lines.text, &line, &why) <= 0)
 			continue;

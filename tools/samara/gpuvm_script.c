@@ -14,9 +14,9 @@ enum {
 	A_ADDR = 1 << 2,     /* ADDR */
 	A_ANY = 1 << 3,      /* ADDR or ADDR+RANGE */
 	A_OBJECT = 1 << 4,   /* NAME */
-	A_SIZE = 1 << 5,     /* a number, for an object optional */
-	A_RESERVED = 1 << 6, /* the rest of what a vm has */
-	A_WHERE = 1 << 7,    /* the rest of what a hole has */
+	A_SIZE = 1 << 5,     /* a number, optional for an object */
+	A_RESERVED = 1 << 6, /* the remaining arguments of vm */
+	A_WHERE = 1 << 7,    /* the remaining arguments of hole */
 };
 
 static const struct verb {

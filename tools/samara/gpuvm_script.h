@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SCRIPT_NAME 16 /* of an object, the end included */
+#define SCRIPT_NAME 16 /* of an object, including the NUL */
 #define SCRIPT_LINE 256
 
 enum script_verb {
@@ -34,23 +34,26 @@ enum script_verb {
 	SCRIPT_VERBS
 };
 
-/* What is not on the line is 0, or empty. */
+/* What is missing on the line is 0, or empty. */
 struct script_line {
 	enum script_verb verb;
-	bool ranged; /* find: of an exact range, not of an address */
+	bool ranged; /* find: an exact range, not an address */
 	uint64_t addr, range;
 	char object[SCRIPT_NAME]; /* empty: none */
 	uint64_t offset;
-	bool reserves, aligns; /* the next ones are there, and may be 0 all the same */
+	bool reserves, aligns; /* the next members are given, even if 0 */
 	uint64_t reserve_addr, reserve_range;
 	uint64_t size, align;
 	bool high;
 };
 
-/* Reads one line: 1, or 0 for one that says nothing, or -1 and in *@why what is wrong. */
+/* Reads one line. Returns 1, 0 for a line without a command, or -1 with the reason in *@why. */
 int script_parse(const char *line, struct script_line *out, const char **why);
 
-/* Writes it as it could be read again; the number of characters, as snprintf(). */
+/*
+ * Writes the line so that it can be read again. Returns the number of characters, as snprintf()
+ * does.
+ */
 int script_print(const struct script_line *line, char *text, size_t size);
 
 #endif

@@ -40,7 +40,7 @@ static size_t addresses_of(const struct trace_op *op, uint64_t *addrs)
 	return nr;
 }
 
-/* Sorts and drops duplicates; returns how many are left. */
+/* Sorts and drops duplicates. Returns how many are left. */
 static size_t sort_addresses(uint64_t *addrs, size_t nr)
 {
 	size_t kept = 0;
@@ -70,7 +70,7 @@ int history_init(struct history *history, const struct trace *trace, size_t max)
 		free(addrs);
 		return -ENOMEM;
 	}
-	/* Entry 0 of each log: nothing there, since step 0. */
+	/* Entry 0 of each log: nothing is there, since step 0. */
 	for (size_t i = 0; i < nr; i++) {
 		history->probes[i].addr = addrs[i];
 		atomic_init(&history->probes[i].head, 1);
@@ -98,8 +98,8 @@ static const void *newest(struct probe *probe)
 }
 
 /*
- * Entries are stored with release and loaded with acquire, so that a reader that has read a part
- * of an overwritten entry then also reads a head that tells so.
+ * Entries are stored with release and loaded with acquire, so that a reader that has read part of
+ * an overwritten entry then also reads a head that reveals it.
  */
 static void append(struct probe *probe, uint64_t step, const void *contents)
 {
@@ -169,9 +169,9 @@ uint64_t history_finished(const struct history *history)
 uint64_t history_begun(const struct history *history)
 {
 	/*
-	 * The look-up's loads may be ordered by dependency alone; the fence keeps this one behind
-	 * them. Without it a reader could see a store's result and miss that its step had begun.
-	 * ThreadSanitizer knows no fences; the processors it runs on do not reorder loads.
+	 * The look-up's loads may be ordered by dependency alone; the fence orders this load after
+	 * them. Without it a reader could see a store's result but miss that its step had begun.
+	 * ThreadSanitizer does not support fences; the processors it runs on do not reorder loads.
 	 */
 #if !TOOL_TSAN
 	atomic_thread_fence(memory_order_acquire);
@@ -202,8 +202,8 @@ enum verdict history_judge(const struct probe *probe, const void *contents, uint
 			break;
 	}
 	/*
-	 * Entry i is overwritten when entry i + HISTORY_DEPTH is written, while head is still
-	 * that.
+	 * Entry i is overwritten when entry i + HISTORY_DEPTH is written, while head is still i +
+	 * HISTORY_DEPTH.
 	 */
 	head = atomic_load_explicit(&probe->head, memory_order_acquire);
 	if (head >= oldest + HISTORY_DEPTH)

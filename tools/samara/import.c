@@ -18,27 +18,29 @@ struct settings {
 	uint64_t page;
 };
 
-/* All lines of the log: who shares memory with whom may be known only after they have used it. */
+/*
+ * All lines of the log: which processes share memory may become known only after they have used it.
+ */
 struct log {
 	const char *name;
 	char **lines;
 	size_t nr_lines;
 };
 
-/* A process or thread that works, or for a while worked, in the address space that is imported. */
+/* A process or thread that works, or worked for a while, in the imported address space. */
 struct member {
 	uint64_t pid;
-	bool thread;  /* its execve is everybody's */
+	bool thread;  /* its execve is that of all members */
 	size_t until; /* the line in which it got an address space of its own */
 };
 
 struct members {
 	bool everybody;
-	uint64_t first;   /* whose address space it is */
-	uint64_t unnamed; /* who is meant by lines without a process id; 0: not known */
+	uint64_t first;   /* the process that the address space belongs to */
+	uint64_t unnamed; /* the process of lines without a process id; 0: not known */
 	struct member *member;
 	size_t nr;
-	size_t unread; /* calls that made a process or thread, of which is not known */
+	size_t unread; /* unreadable calls that made a process or thread */
 };
 
 /* ---- The log ---- */
@@ -50,7 +52,7 @@ static int fault_at(const struct log *log, size_t line, const char *what)
 
 static int add_line(struct log *log, const char *line)
 {
-	/* Room is a power of two. */
+	/* The capacity is a power of two. */
 	if (!(log->nr_lines & (log->nr_lines - 1))) {
 		size_t room = log->nr_lines ? log->nr_lines * 2 : 1;
 		char **lines = realloc(log->lines, room * sizeof(*lines));
@@ -137,8 +139,8 @@ static const struct strace_flag clone_names[] = {
 };
 
 /*
- * Of what makes a process or thread: "flags=...", by itself or in clone3's braces; 0 of other
- * calls. False: they are not there to be read.
+ * Reads the flags of a call that makes a process or thread: "flags=...", by itself or in clone3's
+ * braces. 0 for other calls. Returns false if the flags cannot be read.
  */
 static bool clone_flags(const struct strace_call *call, uint64_t *flags)
 {
@@ -154,7 +156,7 @@ static bool clone_flags(const struct strace_call *call, uint64_t *flags)
 	return false;
 }
 
-/* Learns from @call, in line @line, who shares the address space, and until when. */
+/* Learns from @call, in line @line, which processes share the address space, and until when. */
 static int learn(struct members *members, const struct strace_call *call, size_t line)
 {
 	struct member *member;
@@ -178,9 +180,9 @@ static int learn(struct members *members, const struct strace_call *call, size_t
 }
 
 /*
- * Lines without a process id are the first process's, until there is a second one; then it gets
- * its id as well. It is the one of which strace does not say that it attached to it, unless that
- * is the very first line.
+ * Lines without a process id belong to the first process, until there is a second one; then the
+ * first gets its id as well. It is the process of which strace does not say that it attached to it,
+ * unless that is the very first line.
  */
 static void name_unnamed(struct members *members, const struct strace *strace,
 			 const struct strace_call *call, bool seen_unnamed)
@@ -198,7 +200,7 @@ static uint64_t attached_first(const struct log *log)
 	return 0;
 }
 
-/* Calls @visit for every call of the log; lines are copied, for reading them changes them. */
+/* Calls @visit for every call of the log. Lines are copied, since reading them changes them. */
 static int for_each_call(const struct log *log, struct strace *strace, void *ctx,
 			 const char *(*visit)(void *ctx, struct strace *strace,
 					      const struct strace_call *call, size_t line))
@@ -248,13 +250,13 @@ static const char *visit_for_members(void *ctx, struct strace *strace,
 	return learn(ctx, call, line) ? strerror(ENOMEM) : NULL;
 }
 
-/* Calls of which the log holds one half only. */
+/* Calls of which the log has only one half. */
 struct halves {
 	size_t unfinished;
 	size_t headless;
 };
 
-/* One pass over the log; @visit as above. */
+/* Makes one pass over the log; @visit is called as above. */
 static int pass(const struct log *log, struct halves *halves, void *ctx,
 		const char *(*visit)(void *ctx, struct strace *strace,
 				     const struct strace_call *call, size_t line))
@@ -271,7 +273,7 @@ static int pass(const struct log *log, struct halves *halves, void *ctx,
 	return status;
 }
 
-/* Finds out whose address space is meant and who works in it. */
+/* Finds out whose address space to import, and which processes work in it. */
 static int find_members(const struct log *log, const struct settings *settings,
 			struct halves *halves, struct members *members)
 {
@@ -344,8 +346,8 @@ static void set_limits(struct trace_header *header, const struct trace *trace)
 }
 
 /*
- * What the header says when nobody has said what it shall: the log's name may have bytes that have
- * no place there, and be too long.
+ * The source that the header names by default. The log's name may be too long, and may contain
+ * bytes that are not allowed there.
  */
 static void default_source(char *source, size_t size, const char *name)
 {

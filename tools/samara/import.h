@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `samara import`: strace.c reads the lines, import.c says whose calls count, import_calls.c
- * turns calls into operations, import_space.c carries these out, import_objects.c knows which
- * object is behind a file number.
+ * `samara import`: strace.c reads the lines, import.c decides which processes' calls count,
+ * import_calls.c turns calls into operations, import_space.c carries them out, import_objects.c
+ * knows which object is behind a file number.
  */
 #ifndef SAMARA_TOOL_IMPORT_H
 #define SAMARA_TOOL_IMPORT_H
@@ -23,7 +23,7 @@ struct open_file {
 };
 
 struct segment {
-	uint64_t id;   /* of shmget */
+	uint64_t id;   /* from shmget */
 	uint64_t size; /* 0: not known */
 	uint64_t object;
 };
@@ -41,15 +41,15 @@ struct objects {
 
 void objects_destroy(struct objects *objects);
 uint64_t objects_new(struct objects *objects);
-/* The object of a file name of @length bytes; 0 without memory. */
+/* Returns the object of a file name of @length bytes; 0: no memory. */
 uint64_t objects_by_name(struct objects *objects, const char *name, size_t length);
-/* The object of a file number, a new one when it has none yet; 0 without memory. */
+/* Returns the object of a file number, a new one if it has none yet; 0: no memory. */
 uint64_t objects_by_fd(struct objects *objects, int64_t fd);
-/* Has the number been given an object? */
+/* Whether the file number has an object. */
 bool objects_knows_fd(const struct objects *objects, int64_t fd);
-/* File number @fd now stands for @object (0: for nothing known). 0 or -ENOMEM. */
+/* Makes file number @fd stand for @object (0: not known). Returns 0 or -ENOMEM. */
 int objects_set_fd(struct objects *objects, int64_t fd, uint64_t object);
-/* The System V segment @id, made when new; NULL without memory. */
+/* Returns the System V segment @id, creating it if it is new; NULL: no memory. */
 struct segment *objects_segment(struct objects *objects, uint64_t id);
 
 /* ---- The process ---- */
@@ -59,7 +59,7 @@ struct attachment {
 	uint64_t length;
 };
 
-/* The address space of the process that is imported, and the trace that has led to it. */
+/* The address space of the imported process, and the trace that led to it. */
 struct import {
 	struct trace trace;
 	struct trace_header header; /* page; the limits are those of the machine */
@@ -70,21 +70,21 @@ struct import {
 	bool heap_known;
 	uint64_t heap_end; /* the break, rounded up to a page */
 	uint32_t line;     /* of the log */
-	size_t assumed;    /* ranges that were used without ever having been mapped */
-	size_t unsized;    /* attached segments whose size the log does not tell */
+	size_t assumed;    /* ranges used without ever having been mapped */
+	size_t unsized;    /* attached segments whose size is not in the log */
 };
 
 void import_init(struct import *import, uint64_t page);
 void import_destroy(struct import *import);
 /*
- * What calls are made of. Each returns NULL, or what is wrong. import_op() checks @op, does it to
- * the model and appends it to the trace.
+ * The building blocks of calls. Each returns NULL, or what is wrong. import_op() checks @op,
+ * applies it to the model and appends it to the trace.
  */
 extern const char import_no_memory[];
 const char *import_op(struct import *import, struct trace_op op);
 const char *import_map(struct import *import, const struct as_mapping *what);
 const char *import_unmap(struct import *import, uint64_t addr, uint64_t length);
-/* Makes *@length whole pages of @page bytes. */
+/* Rounds *@length up to whole pages of @page bytes. */
 const char *import_round_up(uint64_t *length, uint64_t page);
 bool import_any_mapped(const struct import *import, uint64_t addr, uint64_t length);
 /*
@@ -95,8 +95,8 @@ bool import_any_mapped(const struct import *import, uint64_t addr, uint64_t leng
 const char *import_assume(struct import *import, uint64_t addr, uint64_t length);
 
 /*
- * Does what @call did, if it is one that matters. NULL, or what is wrong; then nothing more can
- * be imported.
+ * Does what @call did, if it is relevant. Returns NULL, or what is wrong; then nothing more can be
+ * imported.
  */
 const char *import_call(struct import *import, const struct strace_call *call);
 

@@ -17,7 +17,7 @@ enum {
 	SHM_EXEC_BIT = 0100000,
 };
 
-/* As numbers (strace -X raw) the three have the values of the trace's letters. */
+/* The values are those of the trace's letters, and also those of strace -X raw. */
 static const struct strace_flag prot_names[] = {
 	{ "PROT_READ", TRACE_READ },
 	{ "PROT_WRITE", TRACE_WRITE },
@@ -54,7 +54,7 @@ static const struct strace_flag shmat_names[] = {
 
 static const char not_a_number[] = "an argument is not a number";
 
-/* Reads the first two arguments, an address and a length, which is rounded up. */
+/* Reads the first two arguments, an address and a length, and rounds the length up. */
 static const char *range_args(const struct import *import, const struct strace_call *call,
 			      uint64_t *addr, uint64_t *length)
 {
@@ -68,7 +68,7 @@ static const char *range_args(const struct import *import, const struct strace_c
 	return why;
 }
 
-/* Which object a file mapping is of. */
+/* Finds the object of a file mapping. */
 static const char *file_object(struct import *import, const char *arg, uint64_t *object)
 {
 	const char *path;
@@ -78,8 +78,8 @@ static const char *file_object(struct import *import, const char *arg, uint64_t 
 	if (!strace_file(arg, &fd, &path, &length))
 		return "the file number cannot be read";
 	/*
-	 * Deleted files (memfds above all) may share a name; the number tells them apart if it
-	 * was traced.
+	 * Deleted files (memfds above all) may share a name; the number tells them apart if it was
+	 * traced.
 	 */
 	if (path && !(strstr(path, "(deleted)") && objects_knows_fd(&import->objects, fd)))
 		*object = objects_by_name(&import->objects, path, length);
@@ -141,7 +141,7 @@ static const char *call_mprotect(struct import *import, const struct strace_call
 		return why;
 	why = import_assume(import, addr, length);
 	last = addr + (length - 1);
-	/* One operation per part that has the same s and g throughout. */
+	/* One operation for each part with the same s and g throughout. */
 	while (!why && addr <= last) {
 		const struct as_mapping *mapping = as_at(&import->model, addr), *next = mapping;
 		struct trace_op op = { .verb = TRACE_PROTECT, .addr = addr };
@@ -179,7 +179,7 @@ static const char *map_again(struct import *import, uint64_t old, uint64_t resul
 	return import_map(import, &what);
 }
 
-/* MREMAP_DONTUNMAP: what was moved from [op's old range] stays mapped there as well. */
+/* MREMAP_DONTUNMAP: what was moved from @op's old range stays mapped there as well. */
 static const char *move_but_keep(struct import *import, const struct trace_op *op)
 {
 	struct address_space kept;
@@ -213,8 +213,8 @@ static const char *move_but_keep(struct import *import, const struct trace_op *o
 }
 
 /*
- * How much of @op's old range was mapped: what was moved or grew, but where nothing did the first
- * page alone is certain.
+ * Returns how much of @op's old range was mapped: all that was moved or that grew; but if it
+ * neither moved nor grew, only the first page is certain.
  */
 static uint64_t moved_length(const struct import *import, const struct trace_op *op)
 {
@@ -243,7 +243,7 @@ static const char *call_mremap(struct import *import, const struct strace_call *
 		return map_again(import, op.addr, op.new_addr, op.new_length);
 	why = import_assume(import, op.addr, moved_length(import, &op));
 	grown = op.new_length > op.length ? op.new_length - op.length : 0;
-	/* The kernel found the room behind the range free, whatever the log had to say about it. */
+	/* The kernel found the room behind the range free, whatever the log says about it. */
 	if (!why && op.addr == op.new_addr && grown &&
 	    import_any_mapped(import, op.addr + op.length, grown)) {
 		import->assumed++;
@@ -289,7 +289,7 @@ static const char *call_shmget(struct import *import, const struct strace_call *
 	if (!strace_number(call->args[1], &size))
 		return not_a_number;
 	why = import_round_up(&size, import->header.page);
-	/* Whoever only looks a segment up may give 0. */
+	/* A call that only looks up a segment may give 0. */
 	if (!why && size)
 		segment->size = size;
 	return why;
@@ -400,7 +400,7 @@ static const char *call_open(struct import *import, const struct strace_call *ca
 		if (*call->args[i] == '"')
 			path = call->args[i];
 	}
-	/* Each memfd is a file of its own; other files are known by their names. */
+	/* Each memfd is a file of its own; other files are identified by their names. */
 	if (path && strncmp(call->name, "memfd", 5))
 		object = objects_by_name(&import->objects, path + 1,
 					 strlen(path) > 1 ? strlen(path) - 2 : 0);

@@ -19,7 +19,7 @@ uint64_t objects_new(struct objects *objects)
 	return ++objects->last;
 }
 
-/* The first name that is not below @name. */
+/* Returns the position of the first name that is not below @name. */
 static size_t find_name(const struct objects *objects, const char *name)
 {
 	size_t low = 0, high = objects->nr_named;
@@ -36,8 +36,7 @@ static size_t find_name(const struct objects *objects, const char *name)
 }
 
 /*
- * Makes room for one more behind the @nr elements of @array, which has room for a power of two of
- * them.
+ * Makes room for one element more in @array, which has @nr; its capacity is the next power of two.
  */
 static void *one_more(void *array, size_t nr, size_t size)
 {

@@ -12,10 +12,10 @@ struct maker {
 	struct jobs *jobs;
 	const struct jobs_options *options;
 	struct address_space model;
-	struct maple_tree bound; /* of each address: the number of the last job that touched it */
+	struct maple_tree bound; /* for each address: the number of the last job that touched it */
 };
 
-/* Room for one element more in @array, which has @nr, and room for *@room. NULL without memory. */
+/* Makes room for one more element in @array, which has @nr and room for *@room. NULL: no memory. */
 static void *extend(void *array, size_t nr, size_t *room, size_t size)
 {
 	size_t more = *room ? *room * 2 : 1024;
@@ -64,7 +64,7 @@ static int add_map(struct maker *maker, const struct as_mapping *what)
 	return add_op(maker, &op);
 }
 
-/* What the model has in [first..last], cut at its ends: calls @fn for each piece. */
+/* Calls @fn for each piece that the model has in [first..last], cut at its ends. */
 static int for_pieces(struct maker *maker, uint64_t first, uint64_t last,
 		      int (*fn)(struct maker *maker, const struct as_mapping *piece))
 {
@@ -95,7 +95,7 @@ static int protect_piece(struct maker *maker, const struct as_mapping *piece)
 	return what.flags == piece->flags ? 0 : add_map(maker, &what);
 }
 
-/* In the model @op has been done already. */
+/* CONTEXT: @op has been applied to the model already. */
 static int add_move(struct maker *maker, const struct trace_op *op)
 {
 	uint64_t old_last = trace_op_last(op), new_last = op->new_addr + (op->new_length - 1);
@@ -113,7 +113,7 @@ static int add_move(struct maker *maker, const struct trace_op *op)
 	return err ? err : add_unmap(maker, op->addr, old_last);
 }
 
-/* The bind operations of @op, which is then done in the model, too. */
+/* Adds the bind operations of @op, which is applied to the model, too. */
 static int add_ops(struct maker *maker, const struct trace_op *op, const char **why)
 {
 	struct as_mapping what = { op->addr, trace_op_last(op), op->object, op->offset, op->flags };
@@ -191,7 +191,10 @@ static int refuse_top(void *arg, uint64_t first, uint64_t last)
 	return last == UINT64_MAX ? -ERANGE : 0;
 }
 
-/* Does job @job map what no object of the software GPU has? Each ends where addresses do. */
+/*
+ * Whether job @job maps a part of an object beyond its end. The software GPU's objects end where
+ * its addresses do.
+ */
 static bool beyond_objects(const struct jobs *jobs, const struct job *job)
 {
 	for (uint32_t i = 0; i < job->nr_ops; i++) {
@@ -271,7 +274,7 @@ static int make(struct maker *maker)
 	return EXIT_OK;
 }
 
-/* The arrays whose size the trace tells. */
+/* Allocates the arrays whose size follows from the trace. */
 static int make_room(struct jobs *jobs, struct sg_pool *frames)
 {
 	size_t loads = 0, nr;

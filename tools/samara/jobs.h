@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A trace as jobs for a GPU VM, with everything that must come of them. Each operation but loads is
- * one job:
+ * A trace as jobs for a GPU VM, with everything that they must result in. Each operation but loads
+ * is one job:
  *
  *   map      BIND_MAP
  *   unmap    BIND_UNMAP
- *   protect  BIND_MAP of each piece in the range that has other flags, with the new ones
+ *   protect  BIND_MAP, with the new flags, of each piece in the range that has other flags
  *   move     BIND_UNMAP of the new range, BIND_MAP of the pieces there, BIND_UNMAP of the old
  *            range; in place: BIND_UNMAP of what is cut off, or BIND_MAP of the mapping that grows
  *
  * Pieces are those that the model has at this point of the trace, so a job must find the addresses
  * it touches as the jobs before it left them. Jobs that touch no address in common may run in any
  * order, or at once: that changes neither what addresses hold nor where mappings end. So the order
- * that is kept is: a job runs after the last job before it that touched each of its addresses.
+ * to be kept is: a job runs after the last earlier job that touched each of its addresses.
  *
  * Jobs are dealt to lanes in turns; order.h says what that means. Other work that touches addresses
  * can take part, in lanes of its own.
@@ -27,8 +27,8 @@
 struct job {
 	uint32_t op; /* in the trace */
 	uint32_t nr_ops;
-	size_t ops;         /* the first of its bind operations */
-	size_t pieces;      /* the first of what is mapped in its ranges afterwards */
+	size_t ops;         /* index of its first bind operation */
+	size_t pieces;      /* index of the first piece mapped in its ranges afterwards */
 	uint32_t nr_pieces; /* in the first range */
 	uint32_t nr_more;   /* in the second range of a move */
 	uint32_t load;      /* the first of its loads, plus 1; 0: none */
@@ -36,8 +36,8 @@ struct job {
 };
 
 /*
- * A look-up that the trace has recorded. It belongs to the job that touched the address last before
- * it: until the next one that does it has this answer.
+ * A look-up that the trace has recorded. It belongs to the last earlier job that touched the
+ * address: until the next job that does, this is the answer.
  */
 struct load {
 	uint64_t addr;
@@ -58,19 +58,19 @@ struct jobs {
 	struct load *loads;
 	size_t nr_loads;
 	size_t peak;        /* mappings, after any job */
-	unsigned int lanes; /* that jobs are dealt to */
+	unsigned int lanes; /* lanes that jobs are dealt to */
 	struct order order;
 };
 
 struct jobs_options {
 	const char *name;      /* of the trace, for messages */
 	unsigned int lanes;    /* for jobs */
-	unsigned int others;   /* further lanes, for other work */
+	unsigned int others;   /* more lanes, for other work */
 	bool pieces;           /* note what is mapped in each job's ranges afterwards */
-	struct probes *probes; /* to be told what to expect; NULL: none */
+	struct probes *probes; /* set to what to expect; NULL: none */
 	/*
-	 * For other work: called behind each job, whose item is the newest, with the model as it is
-	 * then. NULL: nobody.
+	 * For other work: called after each job, whose item is the newest, with the model as it is
+	 * then. May be NULL.
 	 */
 	int (*behind)(void *arg, uint32_t job, const struct trace_op *op,
 		      const struct address_space *model);
@@ -79,27 +79,27 @@ struct jobs_options {
 };
 
 /*
- * Works out everything. EXIT_OK or EXIT_FAILED, then a message has been printed, which names the
- * line, and there is nothing to destroy.
+ * Works out everything. Returns EXIT_OK, or EXIT_FAILED: then a message that names the line has
+ * been printed, and there is nothing to destroy.
  */
 int jobs_init(struct jobs *jobs, const struct trace *trace, const struct jobs_options *options);
 void jobs_destroy(struct jobs *jobs);
 
 /*
- * Calls @fn for each range that the job touches, which may overlap: that of the operation, the new
- * one of a move, and those of its bind operations. Stops at the first result that is not 0 and
+ * Calls @fn for each range that the job touches: that of the operation, the new one of a move, and
+ * those of its bind operations. They may overlap. Stops at the first result that is not 0 and
  * returns it.
  */
 int jobs_ranges(const struct jobs *jobs, size_t job,
 		int (*fn)(void *arg, uint64_t first, uint64_t last), void *arg);
 
 /*
- * Is what the VM has in the job's ranges what must be there after it? As mapped_check(); needs the
- * pieces.
+ * Checks that the VM has in the job's ranges what must be there after it, as mapped_check() does.
+ * Needs the pieces.
  */
 int jobs_check(const struct jobs *jobs, size_t job, struct gpuvm *vm, char *why, size_t size);
 
-/* The line of the trace that job @job comes from. */
+/* Returns the line of the trace that job @job comes from. */
 uint32_t jobs_line(const struct jobs *jobs, size_t job);
 
 #endif

@@ -41,7 +41,7 @@ static void new_line(struct json *json)
 	fprintf(json->out, "\n%*s", (int)json->depth * 2, "");
 }
 
-/* What comes before any value. */
+/* Writes what comes before any value. */
 static void lead_in(struct json *json, const char *name)
 {
 	if (json->any)

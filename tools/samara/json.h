@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Writes JSON, indented. Inside an object every value has a name, inside an array NULL for one. */
+/*
+ * Writes JSON, indented. Inside an object every value has a name; inside an array its name is NULL.
+ */
 #ifndef SAMARA_TOOL_JSON_H
 #define SAMARA_TOOL_JSON_H
 
@@ -10,7 +12,7 @@
 struct json {
 	FILE *out;
 	unsigned int depth;
-	bool any; /* something precedes in the innermost object or array */
+	bool any; /* the innermost object or array is not empty */
 };
 
 void json_begin(struct json *json, FILE *out);

@@ -54,7 +54,7 @@ void latency_merge(struct latency *sum, const struct latency *other)
 
 uint64_t latency_at(const struct latency *latency, unsigned int permyriad)
 {
-	/* How many must not be above it, rounded up. */
+	/* How many values must be at or below the result, rounded up. */
 	uint64_t wanted = latency->count / 10000 * permyriad +
 			  (latency->count % 10000 * permyriad + 9999) / 10000;
 	uint64_t seen = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How long things took: a histogram of nanoseconds whose buckets are at most a thirty-second of
- * their value wide. Adding to it neither allocates nor enters the kernel. One thread at a time.
+ * their value wide. Adding to it neither allocates nor enters the kernel. For one thread at a time.
  */
 #ifndef SAMARA_TOOL_LATENCY_H
 #define SAMARA_TOOL_LATENCY_H
@@ -26,8 +26,8 @@ void latency_add(struct latency *latency, uint64_t ns);
 void latency_merge(struct latency *sum, const struct latency *other);
 
 /*
- * The smallest value that at least @permyriad of 10000 are not above: 5000 is the median. Exact
- * below 64 ns; above that too great by up to 3 %. 0 when nothing was added.
+ * Returns the smallest value that at least @permyriad of 10000 values do not exceed: 5000 is the
+ * median. Exact below 64 ns; above that up to 3 % too large. 0 when nothing was added.
  */
 uint64_t latency_at(const struct latency *latency, unsigned int permyriad);
 

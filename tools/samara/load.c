@@ -11,7 +11,7 @@ int load_trace(struct trace *trace, const char *path)
 
 	if (!trace_load(trace, path, why, sizeof(why)))
 		return EXIT_OK;
-	/* It begins with the name of the file. */
+	/* @why begins with the name of the file. */
 	fprintf(stderr, "%s\n", why);
 	return EXIT_FAILED;
 }

@@ -4,7 +4,10 @@
 
 #include "trace/trace.h"
 
-/* Reads all of the trace @path ("-": standard input). EXIT_OK, or EXIT_FAILED after a message. */
+/*
+ * Reads the whole trace @path ("-": standard input). Returns EXIT_OK, or EXIT_FAILED after a
+ * message.
+ */
 int load_trace(struct trace *trace, const char *path);
 
 #endif

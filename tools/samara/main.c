@@ -181,7 +181,7 @@ int main(int argc, char **argv)
 {
 	int status, err;
 
-	/* A reader that has seen enough (head, less) is no reason to die before tidying up. */
+	/* When a reader has seen enough (head, less), do not die before tidying up. */
 	signal(SIGPIPE, SIG_IGN);
 	status = dispatch(argc, argv);
 	err = output_status("-", output_flush());

@@ -14,7 +14,10 @@ static int by_id(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* 0 and the distinct ids of @trace, ascending, in *@ids, which the caller frees; 0 or -ENOMEM. */
+/*
+ * Stores the distinct ids of @trace and 0, ascending, in *@ids, which the caller frees. Returns 0
+ * or -ENOMEM.
+ */
 static int find_ids(const struct trace *trace, uint64_t **ids, size_t *nr)
 {
 	size_t kept = 0, all = 0;
@@ -36,7 +39,7 @@ static int find_ids(const struct trace *trace, uint64_t **ids, size_t *nr)
 	return 0;
 }
 
-/* The structures go all together. */
+/* The structures are freed all together. */
 static void free_name(struct gpuvm_object *obj)
 {
 	(void)obj;
@@ -99,7 +102,7 @@ struct gpuvm_object *vm_objects_find(const struct vm_objects *objects, uint64_t 
 
 /* ---- Reading ---- */
 
-/* What the model would say of the mapping @va. */
+/* Reads the mapping @va in the terms of the model. */
 static void mapped_read(const struct gpuva *va, struct as_mapping *what)
 {
 	const struct vm_object *object = (const struct vm_object *)va->gem.obj;
@@ -109,7 +112,9 @@ static void mapped_read(const struct gpuva *va, struct as_mapping *what)
 		.first = va->va.addr,
 		.last = va->va.addr + (va->va.range - 1),
 		.object = object->id,
-		/* Of anonymous memory 0, which is what the model has, unless something is wrong. */
+		/*
+		 * For anonymous memory 0, which is what the model has, unless something is wrong.
+		 */
 		.offset = object->id ? va->gem.offset : va->gem.offset - va->va.addr,
 		.flags = flags / GPUVA_USERBITS,
 	};
@@ -163,7 +168,7 @@ const char *content_text(const struct content *content, char *text, size_t size)
 
 /* ---- Comparing ---- */
 
-/* @is and @should, NULL for nothing, are to be the same mapping. */
+/* Compares @is and @should, which must be the same mapping; NULL stands for nothing. */
 static int differ(const struct as_mapping *is, const struct as_mapping *should, char *why,
 		  size_t size)
 {

@@ -3,8 +3,8 @@
  * How the mappings of a trace are kept in a GPU VM, and how they are read back.
  *
  * Addresses and offsets are bytes. An object of the trace is a gpuvm_object. So is private
- * anonymous memory, all of it one, in which each address has the offset that is its own number: so
- * pieces of it go on where others end. The trace's flags are the VM's user bits.
+ * anonymous memory, all of it one object, in which the offset of each address is the address
+ * itself, so that adjacent pieces continue each other. The trace's flags are the VM's user bits.
  */
 #ifndef SAMARA_TOOL_MAPPED_H
 #define SAMARA_TOOL_MAPPED_H
@@ -18,7 +18,7 @@
 
 /* An object of the trace, or, with id 0, anonymous memory. */
 struct vm_object {
-	struct sg_object base; /* without frames just its gpuvm_object */
+	struct sg_object base; /* just its gpuvm_object if without frames */
 	uint64_t id;
 };
 
@@ -26,10 +26,10 @@ struct vm_object {
 struct mapped {
 	struct gpuva va;
 	atomic_bool stale;    /* no reader can see it any more */
-	struct mapped *after; /* through_gpuvm.c: the one taken out before, by the same walk */
+	struct mapped *after; /* through_gpuvm.c: the one that the same walk removed before */
 };
 
-/* What one address holds: equal whatever the bounds of the mapping around it. */
+/* What one address holds, whatever the bounds of the mapping around it. */
 struct content {
 	bool mapped;
 	unsigned int flags;
@@ -48,16 +48,16 @@ struct vm_objects {
 };
 
 /*
- * One for each id that @trace maps, and for 0: 0 or -ENOMEM. With @frames they have memory, which
- * the software GPU can write to; NULL: they are but names.
+ * Makes one object for each id that @trace maps, and one for 0. Returns 0 or -ENOMEM. With @frames
+ * they have memory, which the software GPU can write to; if it is NULL, they are mere names.
  */
 int vm_objects_init(struct vm_objects *objects, const struct trace *trace, struct sg_pool *frames);
 /* CONTEXT: no VM has mappings of them. */
 void vm_objects_destroy(struct vm_objects *objects);
-/* NULL: there is none. */
+/* Returns NULL if there is none. */
 struct gpuvm_object *vm_objects_find(const struct vm_objects *objects, uint64_t id);
 
-/* Of @va, which may be NULL, at @addr; of the model. */
+/* Reads what @addr holds, in @va, which may be NULL, or in the model. */
 struct content content_read(const struct gpuva *va, uint64_t addr);
 struct content content_expected(const struct address_space *model, uint64_t addr);
 bool content_equal(const struct content *a, const struct content *b);
@@ -65,17 +65,17 @@ bool content_equal(const struct content *a, const struct content *b);
 const char *content_text(const struct content *content, char *text, size_t size);
 
 /*
- * Compares the whole VM with the model: 0, or -EUCLEAN and the first difference in @why of @size
- * bytes. CONTEXT: nobody changes the VM meanwhile; as for look-ups.
+ * Compares the whole VM with the model. Returns 0, or -EUCLEAN with the first difference in @why of
+ * @size bytes. CONTEXT: as for look-ups, and the VM does not change meanwhile.
  */
 int mapped_check_all(struct gpuvm *vm, const struct address_space *model, char *why, size_t size);
 /*
- * Compares [first..last] alone, of which @pieces, cut at its ends, are all that is to be mapped
- * there. Allocates nothing.
+ * Compares only [first..last], where @pieces, cut at its ends, must be all that is mapped.
+ * Allocates nothing.
  */
 int mapped_check(struct gpuvm *vm, uint64_t first, uint64_t last, const struct as_mapping *pieces,
 		 size_t nr, char *why, size_t size);
-/* Prints the maximal runs (as_write_runs()) of @vm, a struct gpuvm; returns how many. */
+/* Prints the maximal runs (as_write_runs()) of @vm, a struct gpuvm. Returns their number. */
 size_t mapped_write_runs(void *vm, FILE *out);
 
 #endif

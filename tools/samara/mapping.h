@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Mapping records: what the tree's entries point to. A record is complete before it is published
- * and does not change afterwards, but for the two stamps that say when it was on its way out.
+ * and does not change afterwards, except for the two stamps that say when it was removed.
  *
- * The writer numbers its stores 1, 2, ...: steps (see history.h). A record lives from the step
- * that stores it to the step that takes the last of its range away; as each step replaces whole
- * ranges or trims them at one end, a record never covers more than one range.
+ * The writer numbers its stores 1, 2, ...: steps (see history.h). A record lives from the step that
+ * stores it to the step that removes the last of its range. As each step replaces whole ranges or
+ * trims them at one end, a record never covers more than one range.
  */
 #ifndef SAMARA_TOOL_MAPPING_H
 #define SAMARA_TOOL_MAPPING_H
@@ -19,20 +19,20 @@
 #define MAPPING_FREED 0x64656164u
 
 struct mapping {
-	struct as_mapping what;  /* range, object, offset, flags */
-	uint64_t birth;          /* the step that stores it */
-	_Atomic(uint64_t) cut;   /* GUARD writer: the first step that took part of it; 0: none */
-	_Atomic(uint64_t) death; /* GUARD writer: the step that took the rest; 0: alive */
+	struct as_mapping what;      /* range, object, offset, flags */
+	uint64_t birth;              /* the step that stores it */
+	_Atomic(uint64_t) cut;       /* GUARD writer: the first step that removed a part; 0: none */
+	_Atomic(uint64_t) death;     /* GUARD writer: the step that removed the rest; 0: alive */
 	_Atomic(unsigned int) magic; /* MAPPING_ALIVE until a grace period after death */
 };
 
-/* NULL without memory. */
+/* Returns NULL without memory. */
 struct mapping *mapping_new(const struct as_mapping *what);
-/* For a record that was never published. NULL is fine. */
+/* Frees a record that was never published, or NULL. */
 void mapping_discard(struct mapping *mapping);
 /*
- * Marks a record that nobody can see any more, so that a reader who still does notices, and frees
- * it.
+ * Frees a record that no reader can see any more. Marks it first, so that a reader that does see it
+ * notices.
  */
 void mapping_bury(void *mapping);
 

@@ -13,7 +13,7 @@
 
 static struct {
 	_Atomic(uint64_t) sections;
-	_Atomic(uint64_t) untold; /* of sections: those whose calls nobody counted */
+	_Atomic(uint64_t) untold; /* sections in which calls could not be counted */
 	_Atomic(uint64_t) allocations;
 	_Atomic(uint64_t) system_calls, futexes;
 	_Atomic(long) first_call;
@@ -36,11 +36,11 @@ void meter_heap_used(void)
 
 #define SA_RESTORER 0x04000000
 
-/* What the kernel looks at, at each system call of the thread. */
+/* The kernel looks at this byte at each system call of the thread. */
 static _Thread_local volatile unsigned char selector = SYSCALL_DISPATCH_FILTER_ALLOW;
 
 /*
- * The one place from which system calls always get through: those that the handler makes, and its
+ * The one place whose system calls are never intercepted: those that the handler makes, and its
  * return. The arguments are in the kernel's order.
  */
 long meter_gate_call(long number, const greg_t args[6]);
@@ -64,7 +64,7 @@ __asm__(".pushsection .text\n"
 	"meter_gate_return:\n"
 	"	mov $15, %eax\n" /* rt_sigreturn */
 	"	syscall\n"
-	"	ud2\n" /* the kernel sees the address behind a call */
+	"	ud2\n" /* the address that the kernel sees is that behind the call */
 	"meter_gate_end:\n"
 	".popsection\n");
 
@@ -81,7 +81,7 @@ static void count_call(long number)
 }
 
 /*
- * In place of a system call: counts it, makes it, and puts its result where the caller will look.
+ * Runs in place of a system call: counts and makes it, and puts its result where the caller looks.
  */
 static void on_call(int signal, siginfo_t *info, void *arg)
 {
@@ -92,8 +92,8 @@ static void on_call(int signal, siginfo_t *info, void *arg)
 
 	(void)signal;
 	/*
-	 * Another handler's return, in a section: it takes its frame from the stack, so it is made
-	 * to happen there.
+	 * The return of another handler, within a section. It takes its frame from the stack, so it
+	 * has to be made from the interrupted code.
 	 */
 	if (info->si_syscall == SYS_rt_sigreturn) {
 		regs[REG_RIP] = (greg_t)(uintptr_t)meter_gate_return;
@@ -105,10 +105,7 @@ static void on_call(int signal, siginfo_t *info, void *arg)
 
 static atomic_bool caught; /* SIGSYS is ours */
 
-/*
- * sigaction() would have the handler return by way of the C library, from where no call gets
- * through.
- */
+/* With sigaction() the handler would return through the C library, whose calls are intercepted. */
 static void catch_calls(void)
 {
 	struct {
@@ -122,7 +119,7 @@ static void catch_calls(void)
 		     !syscall(SYS_rt_sigaction, SIGSYS, &action, NULL, sizeof(action.mask)));
 }
 
-/* Lets the kernel watch this thread. */
+/* Has the kernel intercept this thread's system calls. Returns whether it does. */
 static bool watch_thread(void)
 {
 	sigset_t set;

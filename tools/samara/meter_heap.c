@@ -12,7 +12,7 @@
 
 #include <stddef.h>
 
-/* Of the sanitizers' runtimes, which not every compiler has a header for. */
+/* In the sanitizers' runtimes. Declared here since not every compiler has a header for it. */
 int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
 					      void (*on_free)(const volatile void *));
 
@@ -48,7 +48,7 @@ bool meter_heap_start(void)
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* glibc's own names for what it then calls malloc() and so on. */
+/* glibc's own names for its malloc() and so on. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *at, size_t size);
@@ -126,7 +126,7 @@ void *mmap(void *at, size_t length, int prot, int flags, int file, off_t offset)
 #endif
 }
 
-/* Compiled for large files this is mmap64(); who is not, liburcu for one, calls the other name. */
+/* With large file support this is mmap64(); code without it, such as liburcu, calls mmap(). */
 #if defined(_FILE_OFFSET_BITS) && _FILE_OFFSET_BITS == 64
 void *mmap_by_name(void *at, size_t length, int prot, int flags, int file,
 		   off_t offset) __asm__("mmap");

@@ -24,7 +24,7 @@ bool parse_decimal(const char *text, uint64_t min, uint64_t max, uint64_t *value
 	return true;
 }
 
-/* How many letters must be added, dropped or changed to make @b out of @a. */
+/* Returns how many letters must be added, dropped or changed to turn @a into @b. */
 static size_t distance(const char *a, const char *b)
 {
 	size_t row[NAME_MAX_LENGTH + 1];

@@ -29,8 +29,8 @@ struct option {
 
 /*
  * Takes @options, the last of which has no name, out of @argv (argv[0] is skipped) and sets their
- * values; the operands are then argv[1] to argv[*@operands]. EXIT_OK: go on, with *@operands set;
- * when --help was there it has been printed and *@operands is -1. EXIT_USAGE: a message has been
+ * values; the operands are then argv[1] to argv[*@operands]. Returns EXIT_OK with *@operands set;
+ * if --help was given, it has been printed and *@operands is -1. EXIT_USAGE: a message has been
  * printed.
  */
 int parse_options(const struct command *command, int argc, char **argv,
@@ -39,7 +39,7 @@ int parse_options(const struct command *command, int argc, char **argv,
 /* Reads @text as a decimal number in [min..max]. */
 bool parse_decimal(const char *text, uint64_t min, uint64_t max, uint64_t *value);
 
-/* The one of @names that @text was probably meant to be, or NULL. */
+/* Returns the one of @names that @text was probably meant to be, or NULL. */
 const char *nearest_name(const char *text, const char *const *names, size_t nr_names);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "samara.h"
 
-/* Of what has just failed. */
+/* The negative errno of the call that has just failed. */
 static int error(void)
 {
 	return errno ? -errno : -EIO;

@@ -31,7 +31,7 @@ int probes_init(struct probes *probes, const struct trace *trace, size_t max, bo
 	struct history history;
 
 	*probes = (struct probes){ .steps = steps };
-	/* The same addresses as those of the tree's readers. */
+	/* Use the same addresses as the readers of a tree. */
 	if (history_init(&history, trace, max))
 		return -ENOMEM;
 	probes->probe = calloc(history.nr_probes, sizeof(*probes->probe));
@@ -60,7 +60,7 @@ void probes_destroy(struct probes *probes)
 	*probes = (struct probes){ .nr = 0 };
 }
 
-/* The first probe at or above @addr. */
+/* Returns the first probe at or above @addr. */
 static struct fixed_probe *first_probe(const struct probes *probes, uint64_t addr)
 {
 	size_t low = 0, high = probes->nr;
@@ -84,7 +84,7 @@ static int expect(struct probes *probes, struct fixed_probe *probe, uint32_t job
 	struct content content = content_expected(model, probe->addr);
 	bool emptied = probes->steps && last->mapped;
 
-	/* The ranges of a job overlap; once is enough. */
+	/* The ranges of a job may overlap; one entry is enough. */
 	if (probe->nr > 1 && probe->entries[probe->nr - 1].job == job)
 		return 0;
 	if (!emptied && content_equal(last, &content))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A progress bar on standard error, when that is a terminal and the work takes long enough. */
+/* A progress bar on standard error, if that is a terminal and the work takes long enough. */
 #ifndef SAMARA_TOOL_PROGRESS_H
 #define SAMARA_TOOL_PROGRESS_H
 
@@ -10,7 +10,7 @@ struct progress {
 	const char *what;
 	uint64_t total; /* 0: not known */
 	double begin;
-	double drawn; /* when last */
+	double drawn; /* when it was last drawn */
 	bool terminal;
 	bool visible;
 };
@@ -21,7 +21,7 @@ double now_seconds(void);
 void progress_begin(struct progress *progress, const char *what, uint64_t total);
 /* Cheap enough to call every few thousand operations. */
 void progress_show(struct progress *progress, uint64_t done);
-/* Wipes the bar away. */
+/* Erases the bar. */
 void progress_end(struct progress *progress);
 
 #endif

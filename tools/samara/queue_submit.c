@@ -10,14 +10,14 @@
 
 /* ---- What is in flight ---- */
 
-/* Waits until what is in @slot is over, if there is something, and frees the slot. */
+/* Waits until the job or task in @slot, if any, is over, and frees the slot. */
 static void clear_slot(struct submitter *submitter, struct slot *slot)
 {
 	if (!slot->fence)
 		return;
 	while (fence_wait(slot->fence, FENCE_FOREVER) == -EINTR)
 		;
-	/* The wait may have ended before the callback. */
+	/* The wait may have ended before the callback has. */
 	fence_remove_callback(slot->fence, &slot->callback);
 	latency_add(&submitter->finish, fence_timestamp(slot->fence) - slot->begin);
 	fence_put(slot->fence);
@@ -30,8 +30,8 @@ static const struct order_item *item_of(const struct submitter *submitter, uint3
 }
 
 /*
- * The slot for @item, which is job or task number @job, with a fence that calls @fn; NULL without
- * memory.
+ * Returns the slot for @item, which is job or task number @job, with a fence that calls @fn; NULL:
+ * no memory.
  */
 static struct slot *take_slot(struct submitter *submitter, uint32_t item, size_t job, fence_fn fn)
 {
@@ -47,7 +47,7 @@ static struct slot *take_slot(struct submitter *submitter, uint32_t item, size_t
 	return slot;
 }
 
-/* What was to be in it has not been accepted. */
+/* Frees a slot whose job or task was not accepted. */
 static void drop_slot(struct slot *slot)
 {
 	fence_remove_callback(slot->fence, &slot->callback);
@@ -55,7 +55,7 @@ static void drop_slot(struct slot *slot)
 	slot->fence = NULL;
 }
 
-/* What @item waits for: values of the other lanes' timelines. */
+/* Lists what @item waits for: values of the other lanes' timelines. */
 static unsigned int find_in_fences(struct submitter *submitter, uint32_t item)
 {
 	struct queue_run *run = submitter->run;
@@ -72,7 +72,7 @@ static unsigned int find_in_fences(struct submitter *submitter, uint32_t item)
 	return nr;
 }
 
-/* What it signals: the slot's fence, and if there is another lane to know, the timeline. */
+/* Lists what @item signals: the slot's fence and, if there are other lanes, the timeline. */
 static unsigned int find_out_fences(struct submitter *submitter, uint32_t item,
 				    const struct slot *slot, struct bind_sync out[2])
 {
@@ -112,7 +112,7 @@ static int submit_job(struct submitter *submitter, size_t at)
 	return err;
 }
 
-/* The submitter's share of the jobs before @until. */
+/* Submits the submitter's share of the jobs before @until. */
 static void submit_jobs(struct submitter *submitter, size_t until)
 {
 	struct queue_run *run = submitter->run;
@@ -168,7 +168,7 @@ static void submit_tasks(struct submitter *submitter, size_t until)
 	}
 }
 
-/* ---- The thread ---- */
+/* Submits the engine's share of the tasks among the jobs before @until. */
 
 static void submit_share(struct submitter *submitter, size_t until)
 {
@@ -177,8 +177,8 @@ static void submit_share(struct submitter *submitter, size_t until)
 	else
 		submit_jobs(submitter, until);
 	/*
-	 * Whoever waits for what will not come must not wait for ever; nor may a job do its work
-	 * before another has, or readers see what never was to be.
+	 * Do not let others wait for ever for jobs that will not come. Nor may a job run without
+	 * the ones before it, or readers would see what should never be there.
 	 */
 	if (atomic_load(&submitter->run->failed)) {
 		bind_vm_ban(submitter->run->vm);
@@ -214,7 +214,7 @@ void *submitter_main(void *arg)
 
 /* ---- Setting up ---- */
 
-/* A lane's share of what may be in flight; engines do not count. */
+/* Returns a lane's share of what may be in flight; engines do not count. */
 static unsigned int room_of(const struct queue_run *run, unsigned int lane)
 {
 	return lane < run->jobs.lanes ? run->settings->in_flight / run->jobs.lanes : ENGINE_TASKS;

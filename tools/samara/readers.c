@@ -8,7 +8,7 @@ static struct space *space_of(const struct crew_member *reader)
 	return reader->ctx;
 }
 
-/* Keeps what is looked up alive and, without RCU, the writer out. */
+/* Keeps what is looked up alive and, without RCU, locks out the writer. */
 static void enter(struct maple_tree *tree)
 {
 	if (mt_in_rcu(tree))
@@ -27,8 +27,8 @@ static void leave(struct maple_tree *tree)
 }
 
 /*
- * Is what @mapping's record says of itself consistent with having been met at [first..last]
- * between steps @s0 and @s1?
+ * Checks that what @mapping's record says of itself is consistent with having been met at
+ * [first..last] between steps @s0 and @s1.
  */
 static void judge_record(struct crew_member *reader, const struct mapping *mapping, uint64_t first,
 			 uint64_t last, uint64_t s0, uint64_t s1)
@@ -92,7 +92,7 @@ static void look_up(struct crew_member *reader, const struct probe *probe, bool 
 	reader->counts.lookups++;
 }
 
-/* Some mappings in a row, from @addr upwards. */
+/* Visits some mappings in a row, from @addr upwards. */
 static void walk(struct crew_member *reader, uint64_t addr)
 {
 	struct space *space = space_of(reader);

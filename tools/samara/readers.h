@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that look things up beside the writer and judge every answer: look-ups of probe
- * addresses by their history (history.h), walks over several mappings by the stamps of the
- * records they meet. In RCU mode they take no lock; without RCU each look-up holds the tree's
- * lock.
+ * Threads that look things up while the writer runs, and judge every answer: look-ups of probe
+ * addresses by their history (history.h), walks over several mappings by the stamps of the records
+ * they meet. In RCU mode they take no lock; without RCU each look-up holds the tree's lock.
  */
 #ifndef SAMARA_TOOL_READERS_H
 #define SAMARA_TOOL_READERS_H
@@ -11,7 +10,7 @@
 #include "crew.h"
 #include "space.h"
 
-/* As crew_start(). */
+/* Like crew_start(). */
 int readers_start(struct crew **readers, struct space *space, unsigned int nr, uint64_t seed);
 
 #endif

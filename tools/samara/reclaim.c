@@ -13,7 +13,10 @@ struct reclaim_batch {
 	void *things[RECLAIM_BATCH];
 };
 
-/* Stands for the grace periods: read sections release it, waits for them acquire it. */
+/*
+ * Stands for grace periods: leaving a read-side critical section releases it, waiting for a grace
+ * period acquires it.
+ */
 static char grace_period;
 
 void reclaim_read_done(void)
@@ -27,7 +30,7 @@ static void wait_for_readers(void)
 	tsan_acquire(&grace_period);
 }
 
-/* One wait for all of them. */
+/* Frees all of them after one grace period. */
 static void bury_batches(const struct reclaimer *reclaimer, struct reclaim_batch *batch)
 {
 	struct reclaim_batch *next;
@@ -57,7 +60,10 @@ static void *bury_until_the_end(void *arg)
 		}
 		pthread_mutex_unlock(&reclaimer->lock);
 		bury_batches(reclaimer, batches);
-		/* A grace period interrupts whoever runs, so let some more gather for the next. */
+		/*
+		 * A grace period interrupts all running threads, so let some more gather for the
+		 * next.
+		 */
 		nanosleep(&rest, NULL);
 		pthread_mutex_lock(&reclaimer->lock);
 	}
@@ -104,7 +110,7 @@ void reclaimer_retire(struct reclaimer *reclaimer, void *thing)
 	if (!batch)
 		batch = malloc(sizeof(*batch));
 	if (!batch) {
-		/* No room to remember it: wait for the readers here and now. */
+		/* No memory to remember it: wait for the readers here and now. */
 		wait_for_readers();
 		reclaimer->bury(thing);
 		return;

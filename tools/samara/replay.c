@@ -13,7 +13,7 @@
 #include "report.h"
 #include "trace/input.h"
 
-#define IN_FLIGHT 64 /* jobs, unless something else is asked for */
+#define IN_FLIGHT 64 /* jobs, by default */
 
 struct settings {
 	struct run_settings run;
@@ -35,7 +35,10 @@ static int run_repeatedly(struct summary *summary, const struct settings *settin
 		int status;
 
 		run.seed += i;
-		/* Once: all runs end alike, and standard input or output is there once. */
+		/*
+		 * Only once: all runs end alike, and standard input or output can be used only
+		 * once.
+		 */
 		if (i + 1 < settings->repeat)
 			run.dump_final = run.expect_final = NULL;
 		sum->seconds = 0;
@@ -77,7 +80,7 @@ static int replay_file(const char *path, struct settings *settings, struct json 
 
 	if (status)
 		return status;
-	summary = calloc(1, sizeof(*summary)); /* with its histograms too large for a stack */
+	summary = calloc(1, sizeof(*summary)); /* too large for a stack, with its histograms */
 	if (summary) {
 		summary->name = trace_input_name(path);
 		summary->trace = &trace;

@@ -177,7 +177,7 @@ static void json_latency(struct json *json, const char *name, const struct laten
 	json_close(json, '}');
 }
 
-/* null where nobody counted. */
+/* Writes null if it was not counted. */
 static void json_counted(struct json *json, const char *name, bool counted, uint64_t count)
 {
 	if (counted)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What `samara replay` says of a file, as text and as JSON. */
+/* What `samara replay` reports about a file, as text and as JSON. */
 #ifndef SAMARA_TOOL_REPORT_H
 #define SAMARA_TOOL_REPORT_H
 
 #include "json.h"
 #include "run.h"
 
-/* What all runs of one file came to. */
+/* The results of all runs of one file. */
 struct summary {
 	const char *name;
 	const struct trace *trace;
@@ -14,7 +14,7 @@ struct summary {
 	uint64_t repeats;
 	double best; /* operations a second, loads included */
 	double mean;
-	/* Seconds, checks, readers and latencies are added up, the rest is the last run's. */
+	/* Seconds, checks, readers and latencies are added up; the rest is from the last run. */
 	struct run_result sum;
 };
 
@@ -22,7 +22,7 @@ struct summary {
 const char *through_text(enum through through);
 
 void report_text(const struct summary *summary, const struct run_settings *run);
-/* An object of an array. */
+/* Writes an object of an array. */
 void report_json(struct json *json, const struct summary *summary, const struct run_settings *run);
 
 #endif

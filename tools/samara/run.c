@@ -11,7 +11,7 @@
 #include "readers.h"
 #include "samara.h"
 
-#define CHUNK 4096 /* operations between two looks at the clock */
+#define CHUNK 4096 /* operations between two readings of the clock */
 
 struct run {
 	const struct trace *trace;
@@ -62,7 +62,7 @@ static int apply_to_model(struct run *run, size_t from, size_t to)
 	return EXIT_OK;
 }
 
-/* @op is the last operation done; @err and @why come from a comparison. */
+/* Reports a check. @op is the last operation done; @err and @why come from a comparison. */
 static int checked(struct run *run, const struct trace_op *op, int err, const char *why)
 {
 	run->result->checks++;
@@ -96,8 +96,8 @@ static int check_after(struct run *run, size_t done)
 /* ---- Figures ---- */
 
 /*
- * Bytes a mapping mean most when the tree is large, so they are taken again whenever it has grown
- * a bit.
+ * Bytes per mapping mean most when the tree is large, so they are measured again whenever it has
+ * grown a bit.
  */
 static void sample(struct run *run, bool last)
 {

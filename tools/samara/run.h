@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One run of a trace, through a tree or a GPU VM, with checks and readers: the engine room of
- * `samara replay`.
+ * One run of a trace, through a tree or a GPU VM, with checks and readers: the core of `samara
+ * replay`.
  */
 #ifndef SAMARA_TOOL_RUN_H
 #define SAMARA_TOOL_RUN_H
@@ -29,14 +29,14 @@ enum check_mode {
 
 enum {
 	FULL_EVERY = 8192, /* operations, or jobs */
-	MAX_PROBES = 2048, /* addresses that readers look up, about */
+	MAX_PROBES = 2048, /* about how many addresses readers look up */
 };
 
 struct run_settings {
 	enum through through;
 	unsigned int submitters; /* THROUGH_QUEUE: threads, with a queue each */
 	unsigned int engines;    /* THROUGH_QUEUE: of the software GPU; 0: none */
-	unsigned int in_flight;  /* THROUGH_QUEUE: jobs outstanding at most */
+	unsigned int in_flight;  /* THROUGH_QUEUE: the most jobs outstanding */
 	bool meter;              /* THROUGH_QUEUE: count what run sections must not do */
 	enum check_mode check;
 	uint64_t check_interval; /* CHECK_SOME */
@@ -48,11 +48,11 @@ struct run_settings {
 	const char *expect_final; /* file to compare them with; NULL: none */
 };
 
-/* Of a run through a VM. */
+/* Results of a run through a VM. */
 struct vm_result {
 	size_t jobs;
 	size_t ops;            /* bind operations of these jobs */
-	struct latency submit; /* a job: the call */
+	struct latency submit; /* of a job: the call */
 	struct latency run;    /* the section, or the change under the lock */
 	struct latency finish; /* from the call to the out-fence */
 	unsigned long jobs_peak;
@@ -64,17 +64,17 @@ struct vm_result {
 	uint64_t engine_tasks;
 	uint64_t engine_bytes;
 	uint64_t engine_faults;  /* answered by gpuvm_find() */
-	uint64_t engine_refused; /* found nothing mapped, as they should */
+	uint64_t engine_refused; /* found nothing mapped, as it should be */
 	uint64_t engine_hits, engine_misses, engine_invalidations; /* of TLBs */
 };
 
 struct run_result {
-	double seconds;  /* in the tree; checks do not count */
-	double wall;     /* all of the run */
-	uint64_t checks; /* comparisons made, of part or all */
+	double seconds;  /* in the tree, without checks */
+	double wall;     /* of the whole run */
+	uint64_t checks; /* comparisons made, of all or part */
 	size_t live;     /* mappings at the end */
 	size_t peak;
-	size_t runs;         /* live, adjacent ones joined where they fit */
+	size_t runs;         /* live mappings, with adjacent ones joined where they fit */
 	unsigned int height; /* at the end */
 	unsigned int height_max;
 	double bytes_per_mapping; /* bytes of nodes, when sampled_at mappings were alive */
@@ -84,11 +84,11 @@ struct run_result {
 	struct vm_result vm;
 };
 
-/* EXIT_OK or EXIT_FAILED; in the latter case a message has been printed. */
+/* Returns EXIT_OK, or EXIT_FAILED after a message. */
 int run_trace(const struct trace *trace, const struct run_settings *settings,
 	      struct run_result *result);
 
-/* What run_trace() calls for the two kinds of VM. */
+/* Called by run_trace() for the two kinds of VM. */
 int run_through_gpuvm(const struct trace *trace, const struct run_settings *settings,
 		      struct run_result *result);
 int run_through_queue(const struct trace *trace, const struct run_settings *settings,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The tool's subcommands. Each is one file (with helpers of its own) that defines one struct
- * command; main.c lists them. To add one: write it, name it here, list it in main.c and in
+ * command; main.c lists them. To add one: write it, declare it here, list it in main.c and in
  * meson.build, and give it a man page.
  *
- * The tool uses the library's public headers, trace/, model/ and the software GPU of examples/,
+ * The tool uses the library's public headers, trace/, model/ and the software GPU of examples/, and
  * nothing else.
  */
 #ifndef SAMARA_TOOL_H
@@ -20,7 +20,7 @@ enum {
 struct command {
 	const char *name;
 	const char *summary;  /* one line for the list of commands */
-	const char *synopsis; /* what stands behind "samara NAME" */
+	const char *synopsis; /* what follows "samara NAME" */
 	const char *help;     /* the rest of the help, ending in a line feed */
 	/* argv[0] is the command's name. Returns an exit status. */
 	int (*run)(const struct command *command, int argc, char **argv);
@@ -34,10 +34,10 @@ extern const struct command command_gpuvm;
 
 /* Prints "samara: ..." and a line feed to stderr; returns EXIT_FAILED. */
 __attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
-/* The same about a line of a file: prints "NAME:LINE: ..." and a line feed. */
+/* The same for a line of a file: prints "NAME:LINE: ..." and a line feed. */
 __attribute__((format(printf, 3, 4))) int complain_at(const char *name, unsigned long line,
 						      const char *format, ...);
-/* The same for a mistake in the command line, pointing at the help; returns EXIT_USAGE. */
+/* The same for a mistake on the command line, with a hint at --help; returns EXIT_USAGE. */
 __attribute__((format(printf, 2, 3))) int complain_usage(const struct command *command,
 							 const char *format, ...);
 /* Prints the whole help of @command to stdout. */

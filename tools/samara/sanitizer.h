@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which sanitizers the tool is compiled for: TOOL_ASAN and TOOL_TSAN, 1 or 0. GCC says it by macros
- * of its own, Clang by __has_feature().
+ * Which sanitizers the tool is compiled for: TOOL_ASAN and TOOL_TSAN, 1 or 0. GCC has macros of its
+ * own for this, Clang has __has_feature().
  */
 #ifndef SAMARA_TOOL_SANITIZER_H
 #define SAMARA_TOOL_SANITIZER_H

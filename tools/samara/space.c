@@ -32,7 +32,7 @@ void space_destroy(struct space *space)
 /* ---- Steps ---- */
 
 /*
- * One store of @mapping (NULL: nothing) over [first..last]. It is to be ended, whatever came of it.
+ * Stores @mapping (NULL: nothing) over [first..last]. end_store() must follow, even after an error.
  * CONTEXT: the tree's lock.
  */
 static int begin_store(struct space *space, uint64_t first, uint64_t last, struct mapping *mapping)
@@ -47,7 +47,7 @@ static int begin_store(struct space *space, uint64_t first, uint64_t last, struc
 	return mas_store_gfp(&mas, mapping, GFP_KERNEL);
 }
 
-/* Tells readers of the end of that store, with result @err, which it returns. */
+/* Tells readers that the store has ended, with result @err, and returns @err. */
 static int end_store(struct space *space, uint64_t first, uint64_t last, int err)
 {
 	if (space->history && err)
@@ -57,13 +57,13 @@ static int end_store(struct space *space, uint64_t first, uint64_t last, int err
 	return err;
 }
 
-/* Replaces the part [first..last] of @old by a record of its own with the same contents. */
+/* Replaces the part of @old that @rest covers by @rest, a record with the same contents. */
 static int store_rest(struct space *space, struct mapping *old, struct mapping *rest)
 {
 	uint64_t none = 0;
 	int err;
 
-	/* Before the store: who sees the shorter range also sees the reason. */
+	/* Before the store: a reader that sees the shorter range also sees the reason. */
 	atomic_compare_exchange_strong(&old->cut, &none, space->step + 1);
 	err = begin_store(space, rest->what.first, rest->what.last, rest);
 	if (!err)
@@ -100,7 +100,7 @@ static int find_victims(struct space *space, uint64_t first, uint64_t last)
 	return 0;
 }
 
-/* What is left of @mapping from @addr on. */
+/* Returns what is left of @mapping from @addr on. */
 static struct as_mapping rest_above(struct as_mapping mapping, uint64_t addr)
 {
 	if (mapping.object)
@@ -115,7 +115,7 @@ static struct as_mapping rest_below(struct as_mapping mapping, uint64_t addr)
 	return mapping;
 }
 
-/* Records for what sticks out of [first..last] on either side, or NULL where nothing does. */
+/* Makes records for the parts that stick out of [first..last], or NULL where nothing does. */
 static int make_rests(struct space *space, uint64_t first, uint64_t last, struct mapping **below,
 		      struct mapping **above)
 {
@@ -144,7 +144,7 @@ static int make_rests(struct space *space, uint64_t first, uint64_t last, struct
 	return 0;
 }
 
-/* They die in step @step; 0: they live on. */
+/* Marks the victims as removed in step @step; 0: still alive. */
 static void set_death(struct space *space, uint64_t step)
 {
 	for (size_t i = 0; i < space->nr_victims; i++)
@@ -191,7 +191,7 @@ static int replace(struct space *space, uint64_t first, uint64_t last, struct ma
 	}
 	set_death(space, space->step + 1);
 	err = begin_store(space, first, last, mapping);
-	/* Before the step is over: readers who find them then go by it. */
+	/* Before the step is over: a reader that finds the victims afterwards relies on it. */
 	if (err)
 		set_death(space, 0);
 	err = end_store(space, first, last, err);
@@ -236,7 +236,7 @@ static int map(struct space *space, const struct trace_op *op)
 	return replace_with(space, &what);
 }
 
-/* Is [first..last] mapped throughout? The victims must be those of the range. */
+/* Whether [first..last] is mapped throughout. The victims must be those of the range. */
 static bool victims_cover(const struct space *space, uint64_t first, uint64_t last)
 {
 	for (size_t i = 0; i < space->nr_victims; i++) {
@@ -251,7 +251,7 @@ static bool victims_cover(const struct space *space, uint64_t first, uint64_t la
 	return false;
 }
 
-/* NULL, or why @op cannot be done. The victims must be those of its range. */
+/* Returns NULL, or why @op cannot be done. The victims must be those of its range. */
 static const char *protect_fault(const struct space *space, const struct trace_op *op)
 {
 	if (!victims_cover(space, op->addr, trace_op_last(op)))
@@ -276,7 +276,7 @@ static int protect(struct space *space, const struct trace_op *op, const char **
 		*why = fault;
 		return -EINVAL;
 	}
-	/* The victims change with every replacement, so go on by address. */
+	/* The victims change with every replacement, so continue by address. */
 	for (;;) {
 		struct as_mapping what = mapping_at(space, addr)->what;
 
@@ -308,7 +308,7 @@ static int grow(struct space *space, uint64_t old_last, uint64_t new_last, const
 	return replace_with(space, &what);
 }
 
-/* The pieces of a move: what will be mapped at the new range. */
+/* The pieces of a move: what will be mapped in the new range. */
 struct pieces {
 	struct as_mapping *what;
 	size_t count;
@@ -358,7 +358,7 @@ static int move_away(struct space *space, const struct trace_op *op)
 	return err;
 }
 
-/* NULL, or why @op, a move, cannot be done. The victims must be those of the old range. */
+/* Returns NULL, or why @op, a move, cannot be done. The victims must be those of the old range. */
 static const char *move_fault(const struct space *space, const struct trace_op *op)
 {
 	uint64_t old_last = trace_op_last(op), offset;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An address space kept in a maple tree: one entry per mapping, keyed by byte addresses, each
- * pointing to a record of its own (mapping.h). An operation over part of a mapping splits or
- * trims it; the pieces get new records. One writer; in RCU mode any number of readers beside it,
- * without RCU readers take the tree's lock.
+ * pointing to a record of its own (mapping.h). An operation over part of a mapping splits or trims
+ * it; the pieces get new records. There is one writer. In RCU mode any number of readers run beside
+ * it; without RCU readers take the tree's lock.
  *
- * A change is a sequence of steps, each one store: first the parts of the outer mappings that
- * remain get their new records (their contents stay), then the range itself changes. So no
- * address ever reads as something that is neither its old nor its new mapping.
+ * A change is a sequence of steps, each one store: first the remaining parts of the outer mappings
+ * get their new records (their contents stay), then the range itself changes. So no address ever
+ * reads as something that is neither its old nor its new mapping.
  */
 #ifndef SAMARA_TOOL_SPACE_H
 #define SAMARA_TOOL_SPACE_H
@@ -21,12 +21,12 @@
 struct space {
 	struct maple_tree tree;
 	struct reclaimer reclaimer;
-	struct history *history; /* NULL: nobody watches */
+	struct history *history; /* NULL: there are no readers */
 	uint64_t step;
-	size_t live; /* mappings, which is entries of the tree */
+	size_t live; /* mappings, that is, entries of the tree */
 	size_t peak;
-	bool wrong;               /* a check has failed: the tree may have records that are freed */
-	struct mapping **victims; /* scratch: records in the way of a change */
+	bool wrong;               /* a check has failed: the tree may contain freed records */
+	struct mapping **victims; /* scratch space: records in the way of a change */
 	size_t nr_victims;
 	size_t room;
 };
@@ -34,19 +34,19 @@ struct space {
 /* @history may be NULL; it must outlive the space. */
 void space_init(struct space *space, bool rcu, struct history *history);
 /*
- * Frees everything, waiting for readers' grace periods, but for the records of a tree that is
- * wrong. No reader may be left.
+ * Frees everything, waiting for grace periods, except the records of a tree that is wrong. No
+ * reader may be left.
  */
 void space_destroy(struct space *space);
 
 /*
- * Does what @op says: 0, -ENOMEM, or -EINVAL and *@why when it does not fit what is mapped. After
- * -EINVAL the space is as before; after -ENOMEM each address still has its old or its new
- * mapping.
+ * Does what @op says. Returns 0, -ENOMEM, or -EINVAL with *@why when it does not fit what is
+ * mapped. After -EINVAL the space is as before; after -ENOMEM each address still has its old or its
+ * new mapping.
  */
 int space_apply(struct space *space, const struct trace_op *op, const char **why);
 
-/* Prints the maximal runs (as_write_runs()) of @space, a struct space; returns how many. */
+/* Prints the maximal runs (as_write_runs()) of @space, a struct space. Returns their number. */
 size_t space_write_runs(void *space, FILE *out);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The first half of a call, until its process goes on. */
+/* The first half of a call that its process has not completed yet. */
 struct half {
 	uint64_t pid;
 	char *text;
@@ -20,7 +20,7 @@ struct strace {
 	size_t nr_attached;
 	size_t headless;
 	bool summary; /* has begun; it is the end of the log */
-	char *joined; /* text of the last call that was put together */
+	char *joined; /* text of the last call that was joined */
 };
 
 struct strace *strace_new(void)
@@ -61,7 +61,7 @@ bool strace_attached(const struct strace *strace, uint64_t pid)
 
 /* ---- Halves ---- */
 
-/* Keeps the first half @text of a call of @pid. 0 or -ENOMEM. */
+/* Keeps the first half @text of a call of @pid. Returns 0 or -ENOMEM. */
 static int keep_half(struct strace *strace, uint64_t pid, const char *text, size_t length)
 {
 	struct half *halves = realloc(strace->halves, (strace->nr_halves + 1) * sizeof(*halves));
@@ -77,8 +77,8 @@ static int keep_half(struct strace *strace, uint64_t pid, const char *text, size
 }
 
 /*
- * Where a first half ends, or NULL. When a thread executes a program, strace says who it is from
- * then on; that is *@pid then, for the second half is the new one's.
+ * Returns where a first half ends, or NULL. When a thread executes a program, strace names its new
+ * process id; *@pid is set to that id, since the second half will have it.
  */
 static char *find_cut(char *line, uint64_t *pid)
 {
@@ -96,9 +96,9 @@ static char *find_cut(char *line, uint64_t *pid)
 }
 
 /*
- * Puts the second half @text of a call named @name (of @length bytes) behind the first. 1: *@line
- * is the whole; 0: there is no first half. Without a process id it is the only process's that is
- * left, whose id the first half may have.
+ * Appends the second half @text of a call named @name (of @length bytes) to the first. 1: *@line is
+ * the whole call; 0: there is no first half. A second half without a process id belongs to the only
+ * process left, whose id the first half may have.
  */
 static int join_halves(struct strace *strace, uint64_t pid, const char *name, size_t length,
 		       const char *text, char **line)
@@ -134,7 +134,9 @@ static char *skip_blanks(char *text)
 	return text + strspn(text, " \t");
 }
 
-/* Steps over "<comm>", which strace -Y puts behind a process id, < and > inside in octal. */
+/*
+ * Steps over "<comm>", which strace -Y puts behind a process id, with < and > inside it in octal.
+ */
 static char *skip_comm(char *text)
 {
 	char *end = *text == '<' ? strchr(text, '>') : NULL;
@@ -142,13 +144,16 @@ static char *skip_comm(char *text)
 	return end ? end + 1 : text;
 }
 
-/* The ] of the "[pid 123<comm>]" or "[000000a0b1c2d3e4]" at @text, or NULL. */
+/* Returns the ] of the "[pid 123<comm>]" or "[000000a0b1c2d3e4]" at @text, or NULL. */
 static char *end_of_brackets(char *text)
 {
 	return *text == '[' ? strchr(skip_comm(text + strcspn(text, "<]")), ']') : NULL;
 }
 
-/* The ) of the "(+     0.000012)" at @text, which strace -r and a time of day make, or NULL. */
+/*
+ * Returns the ) of the "(+     0.000012)" at @text, which strace -r prints together with a time of
+ * day, or NULL.
+ */
 static char *end_of_step(char *text)
 {
 	if (strncmp(text, "(+", 2))
@@ -227,7 +232,7 @@ static char *skip_one(char *text)
 }
 
 /*
- * The last > of what stands behind a file number: </lib/libc.so.6>, </dev/zero<char 1:5>>. strace
+ * Returns the last > of what follows a file number: </lib/libc.so.6>, </dev/zero<char 1:5>>. strace
  * writes < and > inside a name in octal.
  */
 static char *end_of_file_name(char *text)
@@ -243,7 +248,9 @@ static char *end_of_file_name(char *text)
 	return text;
 }
 
-/* The end of the argument at @text: the comma or parenthesis that is not inside anything. */
+/*
+ * Returns the end of the argument at @text: the comma or parenthesis that is not inside anything.
+ */
 static char *end_of_arg(char *text)
 {
 	unsigned int depth = 0;
@@ -273,7 +280,7 @@ static void trim_end(char *begin, char *end)
 	*end = '\0';
 }
 
-/* Cuts up what stands between the parentheses; returns what is behind them, or NULL. */
+/* Splits what is between the parentheses. Returns what follows them, or NULL. */
 static char *split_args(char *text, struct strace_call *call)
 {
 	call->nr_args = 0;

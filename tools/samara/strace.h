@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines of strace's output, taken apart. Understood are the prefixes that strace's options put
+ * Takes apart the lines of strace's output. It understands the prefixes that strace's options put
  * before a call (process id with or without "[pid ]" and the program's name, time of day, relative
  * time, instruction pointer), calls cut in two by another process's line or by a thread's execve
  * (which makes it the first thread), times behind the result, file names behind file numbers (-y,
@@ -16,36 +16,38 @@
 #define STRACE_MAX_ARGS 8
 
 struct strace_call {
-	uint64_t pid; /* 0: the line names none */
+	uint64_t pid; /* 0: not on the line */
 	const char *name;
 	unsigned int nr_args;
-	char *args[STRACE_MAX_ARGS]; /* without the blanks around them */
+	char *args[STRACE_MAX_ARGS]; /* without surrounding blanks */
 	bool failed;                 /* or never returned */
 	uint64_t result;
 };
 
 struct strace;
 
-/* NULL without memory. */
+/* Returns NULL without memory. */
 struct strace *strace_new(void);
 void strace_free(struct strace *strace);
 
 /*
- * Reads one line, which is changed. 1: *@call is a call that is over (its texts are valid until
- * the next line); 0: the line holds none, or only the first half of one; -EINVAL: it is no line
- * of strace's, *@why says why; -ENOMEM.
+ * Reads one line, which is changed. Returns 1: *@call is a completed call (its texts are valid
+ * until the next line); 0: the line holds none, or only the first half of one; -EINVAL: it is not a
+ * line of strace's, and *@why says why; or -ENOMEM.
  */
 int strace_line(struct strace *strace, char *line, struct strace_call *call, const char **why);
-/* First halves of calls so far that had no second half. */
+/* The number of first halves so far that had no second half. */
 size_t strace_unfinished(const struct strace *strace);
-/* Second halves that had no first: calls that began before the log did. */
+/* The number of second halves without a first: calls that began before the log did. */
 size_t strace_headless(const struct strace *strace);
-/* Did strace itself announce that it had attached to @pid? Then it is not the first process. */
+/*
+ * Whether strace itself announced that it had attached to @pid. Then it is not the first process.
+ */
 bool strace_attached(const struct strace *strace, uint64_t pid);
 
 /* ---- Arguments ---- */
 
-/* A number, decimal, 0x hexadecimal, 0 octal or NULL. */
+/* Reads a number: decimal, 0x hexadecimal, 0 octal or NULL. */
 bool strace_number(const char *arg, uint64_t *value);
 
 /* A flag by name; @names ends with a NULL name. */
@@ -56,12 +58,12 @@ struct strace_flag {
 
 /*
  * Adds up flags and numbers joined by '|', up to a blank or the end of a member of a struct. Names
- * that are not in @names count as 0. False: malformed.
+ * that are not in @names count as 0. Returns false if malformed.
  */
 bool strace_flags(const char *arg, const struct strace_flag *names, uint64_t *value);
 /*
- * A file number, with *@path set to what -y put behind it (of *@length bytes), or NULL. False
- * when @arg is no file number. A negative number is given as -1.
+ * Reads a file number; *@path is set to what -y put behind it (of *@length bytes), or NULL. A
+ * negative number is returned as -1. Returns false if @arg is not a file number.
  */
 bool strace_file(const char *arg, int64_t *fd, const char **path, size_t *length);
 

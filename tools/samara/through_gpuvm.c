@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A trace through a GPU VM that its user drives, as a driver with synchronous binds would: each job
- * is a few calls of gpuvm_sm_map() and gpuvm_sm_unmap() under the VM's lock, whose steps are done
- * at once. Mappings that go are freed after a grace period, since faults are answered without a
- * lock.
+ * is a few calls of gpuvm_sm_map() and gpuvm_sm_unmap() under the VM's lock, whose steps are
+ * carried out at once. Removed mappings are freed after a grace period, since faults are answered
+ * without a lock.
  */
 #include <errno.h>
 #include <samara/gpuvm.h>
@@ -17,7 +17,7 @@
 #include "reclaim.h"
 #include "samara.h"
 
-#define CHUNK 4096 /* jobs between two looks at the progress bar */
+#define CHUNK 4096 /* jobs between two updates of the progress bar */
 
 struct run {
 	const struct trace *trace;
@@ -28,12 +28,12 @@ struct run {
 	struct gpuvm vm;
 	struct gpuvm_object *r_obj;
 	struct reclaimer reclaimer;
-	struct mapped *gone;        /* taken out by the walk at work, the last one first */
-	struct address_space model; /* as after the jobs compared last */
-	size_t compared;            /* operations of the trace done in the model */
+	struct mapped *gone;        /* removed by the current walk, the last one first */
+	struct address_space model; /* as after the last job compared */
+	size_t compared;            /* operations of the trace applied to the model */
 	size_t live;
-	unsigned int flags; /* of the bind operation at work */
-	size_t at;          /* the job at work */
+	unsigned int flags; /* of the current bind operation */
+	size_t at;          /* the current job */
 };
 
 /* ---- The VM's side ---- */
@@ -43,7 +43,7 @@ static void vm_free(struct gpuvm *vm)
 	(void)vm;
 }
 
-/* NULL without memory. */
+/* Returns NULL without memory. */
 static struct gpuva *new_mapping(unsigned int flags)
 {
 	struct mapped *mapped = calloc(1, sizeof(*mapped));
@@ -63,8 +63,8 @@ static void bury(void *va)
 }
 
 /*
- * Takes a mapping that is out of the VM off its object's list. Readers may find it until the walk
- * that has taken it out is over: its grace period begins then (retire()).
+ * Removes a mapping that is out of the VM from its object's list. Readers may find it until the
+ * walk that has taken it out is over; its grace period begins then (retire()).
  */
 static void set_aside(struct run *run, struct gpuva *va)
 {
@@ -81,7 +81,7 @@ static void set_aside(struct run *run, struct gpuva *va)
 	run->gone = mapped;
 }
 
-/* Frees what has been set aside when no reader can have it. Not within a walk. */
+/* Retires what has been set aside. CONTEXT: not within a walk. */
 static void retire(struct run *run)
 {
 	struct mapped *mapped;
@@ -138,7 +138,7 @@ static int step_remap(struct gpuva_op *op, void *priv)
 		free(next);
 		return err;
 	}
-	/* Before the old one gives its hold on the pair up. */
+	/* Before the old one drops its reference to the pair. */
 	if (prev)
 		link_to(run, prev, old->vm_bo);
 	if (next)
@@ -224,7 +224,9 @@ static int job_is_done(void *arg, uint64_t first, uint64_t last)
 	return 0;
 }
 
-/* The look-ups that the trace has after job @at, before the next that touches their addresses. */
+/*
+ * Does the look-ups that the trace has after job @at, before the next that touches their addresses.
+ */
 static int answer_loads(struct run *run)
 {
 	uint32_t next = run->jobs.job[run->at].load;
@@ -268,7 +270,7 @@ static int do_job(struct run *run, size_t at)
 
 /* ---- Checks ---- */
 
-/* Job @job left the VM other than it should have: @why says in what. */
+/* Reports that job @job left the VM other than it should have: @why says how. */
 static int differs(const struct run *run, size_t job, const char *why)
 {
 	return complain_at(run->settings->name, jobs_line(&run->jobs, job),

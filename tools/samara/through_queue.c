@@ -13,7 +13,7 @@
 
 /* ---- The main thread ---- */
 
-/* Lets the submitters do all jobs up to @until, and waits for the end of the last. */
+/* Lets the submitters do all jobs up to @until, and waits until the last is over. */
 static void do_jobs(struct queue_run *run, size_t until, struct progress *progress)
 {
 	double begin = now_seconds();
@@ -87,7 +87,7 @@ static void do_all_jobs(struct queue_run *run)
 
 /* ---- Setting up ---- */
 
-/* Starts a thread for each submitter; how many there are is @started. */
+/* Starts a thread for each submitter. @started is set to how many were started. */
 static int start_threads(struct queue_run *run, unsigned int *started)
 {
 	for (*started = 0; *started < run->lanes; ++*started) {
@@ -156,7 +156,7 @@ static void gather(struct queue_run *run)
 	run->result->checks += run->checks;
 }
 
-/* Nothing that a run section must not do was done. */
+/* Checks that no run section did anything it must not do. */
 static int judge_sections(const struct queue_run *run)
 {
 	const struct meter *meter = &run->result->vm.meter;
@@ -213,7 +213,7 @@ static int run_threads(struct queue_run *run)
 	return err;
 }
 
-/* The VM is there. */
+/* CONTEXT: the VM is set up. */
 static int run_queues(struct queue_run *run)
 {
 	int status = EXIT_FAILED, err = 0;
@@ -256,7 +256,7 @@ static int run_jobs(struct queue_run *run)
 	return status;
 }
 
-/* Works out all that is to happen, and lets it. */
+/* Works out what must happen, and runs it. */
 static int make_and_run(struct queue_run *run)
 {
 	const struct run_settings *settings = run->settings;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ThreadSanitizer cannot see the order that liburcu's grace periods and queues make. These two
- * say it: what happens before tsan_release(x) happens before what follows a later
- * tsan_acquire(x).
+ * ThreadSanitizer cannot see the order that liburcu's grace periods and queues make. These two tell
+ * it: what happens before tsan_release(x) happens before what follows a later tsan_acquire(x).
  */
 #ifndef SAMARA_TOOL_TSAN_H
 #define SAMARA_TOOL_TSAN_H
