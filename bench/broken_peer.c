@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In the place of Linux's tree, one that is wrong now and then, as BENCH_BROKEN says, so that a
- * test can see whether the benchmark notices:
+ * A peer that takes the place of Linux's tree and is wrong now and then, as BENCH_BROKEN says, so
+ * that a test can see whether the benchmark notices:
  *
  *   tree     there is none
  *   store    a store does nothing
  *   load     a look-up finds nothing
  *   stale    a look-up finds what is stored somewhere else
- *   erase    an erase says what it erases and leaves it
+ *   erase    an erasure returns the entry but leaves it there
  *   iterate  an iteration leaves out the last entry
- *   sum      an iteration sees another entry in the place of one
- *   gap      a search finds a place that is behind the one it looks for
+ *   sum      an iteration sees another entry in place of one
+ *   gap      a search finds a place behind the one it should find
  */
 #include "peers/linux_mode.h"
 #include <samara/maple_tree.h>
@@ -28,7 +28,7 @@ unsigned long linux_gap(void *tree, unsigned long size, unsigned long min, unsig
 unsigned long linux_bytes(void);
 void linux_settle(void);
 
-/* Is this call one of @how that goes wrong? Some hundredth is, the first of them early. */
+/* Whether this call of @how goes wrong. About one in a hundred does, the first of them early. */
 static bool broken(const char *how)
 {
 	const char *what = getenv("BENCH_BROKEN");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The machine: CPUs, and what a cache miss costs on it right now. */
+/* The machine: CPUs, and what a cache miss costs on it at the moment. */
 #include "clock.hpp"
 #include "keys.hpp"
 #include <atomic>
@@ -35,7 +35,7 @@ void pin_to(int cpu)
 
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set); /* a measurement without it is worse, not wrong */
+	sched_setaffinity(0, sizeof(set), &set); /* without it a measurement is worse, not wrong */
 }
 
 double clock_cost()
@@ -81,8 +81,8 @@ static double chase_ns(size_t bytes)
 }
 
 /*
- * Two threads hand a line to and fro. Where two virtual CPUs lie is their host's choice, and it may
- * change.
+ * Two threads pass a cache line to and fro. Where two virtual CPUs are is decided by their host,
+ * and may change.
  */
 static double line_ns(int other)
 {

@@ -15,7 +15,7 @@ inline double now_ns()
 	return 1e9 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec);
 }
 
-/* The time that this thread has run for, without what it has waited. */
+/* The CPU time of this thread, without the time that it waited. */
 inline double thread_ns()
 {
 	timespec t;
@@ -24,7 +24,7 @@ inline double thread_ns()
 	return 1e9 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec);
 }
 
-/* now_ns() as a whole number, for single operations. What was begun before has ended by then. */
+/* now_ns() as an integer, for single operations. Those begun before the call have ended by then. */
 inline uint64_t clock_ticks()
 {
 	timespec t;
@@ -32,14 +32,14 @@ inline uint64_t clock_ticks()
 	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
 	return 1000000000 * static_cast<uint64_t>(t.tv_sec) + static_cast<uint64_t>(t.tv_nsec);
 }
-/* ns that reading the clock adds to a time measured so. */
+/* The ns that reading the clock adds to a time measured this way. */
 double clock_cost();
 
-/* CPUs that this process could run on when it was asked first, which is before it is pinned. */
+/* The CPUs that this process could run on at the first call, which is before it is pinned. */
 const std::vector<int> &allowed_cpus();
 void pin_to(int cpu);
 
-/* The time of one dependent load that misses, in a working set of some bytes on huge pages. */
+/* The time of one dependent load that misses, in a working set of a given size on huge pages. */
 struct chase {
 	size_t bytes;
 	double ns;
@@ -47,9 +47,9 @@ struct chase {
 
 struct calibration {
 	std::vector<chase> chases;
-	double line_ns; /* until another CPU sees a line written; 0: there is none */
+	double line_ns; /* until another CPU sees a written line; 0: there is none */
 };
-/* @other: that CPU, or -1. */
+/* @other: the other CPU, or -1. */
 calibration calibrate(int other);
 
 /* "model name" of /proc/cpuinfo, or "unknown". */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What credits and transactions cost, in time beside ordinary stores of the same run, and in memory
- * beside the other ways to be sure of a store. Each figure is the median over several turns, in
- * which the ways take turns too.
+ * What credits and transactions cost: in time, compared with ordinary stores of the same run, and
+ * in memory, compared with the other ways to guarantee a store. Each figure is the median over
+ * several turns, in which the ways alternate.
  *
- *	bench-credits [MAPPINGS [TURNS]]
+ * 	bench-credits [MAPPINGS [TURNS]]
  */
 #include "program.h"
 #include "random.h"
@@ -116,7 +116,7 @@ static void on_credit(struct mt_credits *c, struct store s)
 	mtree_unlock(c->mt);
 }
 
-/* One announcement for each store, which is all in one call, or for all of a batch. */
+/* One mt_credits_begin() for each store, all in one call, or one for each batch. */
 static double guaranteed(struct bench *b, unsigned long nr, enum mt_credits_mode mode, bool each)
 {
 	struct mt_credits c;
@@ -176,7 +176,7 @@ static struct store next_store(const struct bench *b, enum where where, unsigned
 	}
 }
 
-/* How many of @nr stores are of the transaction that begins with number @i. */
+/* Returns how many of @nr stores belong to the transaction that begins with number @i. */
 static unsigned long txn_size(unsigned long nr, unsigned long i)
 {
 	return nr - i < TXN ? nr - i : TXN;
@@ -307,7 +307,9 @@ static double credit_bytes(struct bench *b, enum mt_credits_mode mode, unsigned 
 	return bytes;
 }
 
-/* Nodes that storing a new mapping anywhere in the tree takes, on average and at most. */
+/*
+ * The bytes of nodes that storing a new mapping anywhere in the tree takes, on average and at most.
+ */
 static void exact_bytes(struct bench *b, double *mean, double *most)
 {
 	unsigned long sum = 0, max = 0, nr = 10000;

@@ -27,7 +27,7 @@ class histogram
 			max = other.max;
 	}
 
-	/* The time that all but a part of @rest of the samples stay below or at. */
+	/* The time that all samples but a fraction of @rest do not exceed. */
 	uint64_t percentile(double rest) const
 	{
 		uint64_t above = 0;
@@ -53,7 +53,7 @@ class histogram
 		return max;
 	}
 
-	/* Calls @visit(lowest, first above, count) for each bucket with something in it. */
+	/* Calls @visit(lowest, first above, count) for each bucket that is not empty. */
 	template <class Visit> void each(Visit visit) const
 	{
 		for (size_t i = 0; i < nr_buckets; i++)

@@ -8,7 +8,7 @@ namespace
 constexpr unsigned long page = 4096;
 constexpr unsigned long base = 1ul << 32; /* leaves room below the first mapping */
 
-/* Distinct, aligned, never followed. */
+/* Entries are distinct, aligned and never dereferenced. */
 void *entry_of(size_t i)
 {
 	return reinterpret_cast<void *>((1ul << 44) + 16 * i);
@@ -79,7 +79,9 @@ ranges sparse_ranges(size_t n, rng &r)
 	return out;
 }
 
-/* One to 64 pages; one in @apart is as far from the next, at random, the others touch it. */
+/*
+ * One to 64 pages; one in @apart leaves a random gap of up to 64 pages, the others touch the next.
+ */
 ranges strewn_ranges(size_t n, rng &r, uint64_t apart)
 {
 	ranges out;
@@ -99,7 +101,7 @@ ranges mixed_ranges(size_t n, rng &r)
 	return strewn_ranges(n, r, 1);
 }
 
-/* As programs and libraries lie. */
+/* Ranges as those of programs and libraries lie. */
 ranges touching_ranges(size_t n, rng &r)
 {
 	return strewn_ranges(n, r, 2);
@@ -176,7 +178,9 @@ void make_nested(key_set &set, size_t n, rng &r)
 	}
 }
 
-/* Where a gap of gap_size lies lowest above, and highest below, some mappings. */
+/*
+ * For some mappings, finds where the lowest gap of gap_size above and the highest below them lies.
+ */
 void make_gap_probes(key_set &set, size_t count, rng &r)
 {
 	const ranges &v = set.sorted;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The data that all peers are given: the same stores in the same order, the same probes. What
- * must come out is computed here, without any of the peers.
+ * The data that all peers are given: the same stores in the same order, the same probes. The
+ * expected results are computed here, without any of the peers.
  */
 #ifndef BENCH_KEYS_HPP
 #define BENCH_KEYS_HPP
@@ -41,12 +41,12 @@ struct probe {
 };
 
 struct gap_probe {
-	unsigned long limit; /* search begins (lowest) or ends (highest) here */
+	unsigned long limit; /* the search begins (lowest) or ends (highest) here */
 	unsigned long lowest, highest;
 };
 
 struct key_set {
-	std::vector<bench_range> sorted; /* what is there when all is stored */
+	std::vector<bench_range> sorted; /* what is there after all stores */
 	std::vector<bench_range> stores; /* in the order of the build */
 	std::vector<bench_range> moves;  /* erased and stored again, one after the other */
 	std::vector<probe> probes;
@@ -55,14 +55,14 @@ struct key_set {
 	std::vector<gap_probe> gaps; /* distribution "fragmented" only */
 };
 
-/* The distributions of --dist, and what each is, for the help text. */
+/* The distributions of --dist, and a description of each for the help text. */
 struct dist_info {
 	const char *name;
 	const char *what;
 };
 const std::vector<dist_info> &distributions();
 
-/* @n stores and @probes look-ups of the distribution @dist, which must exist. */
+/* Makes @n stores and @probes look-ups of the distribution @dist, which must exist. */
 key_set make_keys(const std::string &dist, size_t n, size_t probes, uint64_t seed);
 
 #endif

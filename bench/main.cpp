@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * samara-bench: Samara and other range maps side by side. For each number of mappings the peers
- * take turns, repetition by repetition, so that a machine that gets slower or faster does so for
- * all of them.
+ * take turns, repetition by repetition, so that a change in the machine's speed affects all of
+ * them.
  */
 #include "clock.hpp"
 #include "readers.hpp"
@@ -28,8 +28,8 @@ void show_progress(const data_set &data, size_t rep, const options &opt, const c
 }
 
 /*
- * Calls @run(peer, sink, warming up) for each peer in turn, and that as often as there are
- * repetitions, and once before them, which does not count.
+ * Calls @run(peer, sink, warming up) for each peer in turn, once to warm up, which does not count,
+ * and then once for each repetition.
  */
 template <class Run>
 void take_turns(const data_set &data, const options &opt, report &results, const Run &run)
@@ -68,7 +68,7 @@ void run_mappings(const std::string &dist, size_t n, const options &opt,
 		   });
 }
 
-/* In a space made for it, whatever the distributions. */
+/* Always in a space made for it, whatever the distributions. */
 void run_gap_searches(size_t n, const options &opt, report &results)
 {
 	if (!wanted_any(opt, { "gap-first", "gap-last" }))
@@ -95,8 +95,8 @@ void run_traces(const std::vector<replay> &traces, const options &opt, report &r
 }
 
 /*
- * The working sets' sizes, and what a dependent miss costs in each; and a line's way to the
- * reader's CPU.
+ * Prints the sizes of the working sets and what a dependent miss costs in each, and how long a line
+ * takes to the reader's CPU.
  */
 void print_calibration(FILE *out, const char *when, const calibration &c)
 {
@@ -120,17 +120,17 @@ void print_machine(FILE *out, const machine &m)
 	std::fflush(out);
 }
 
-/* Opened before there is anything to write: to be told of a mistake after the run is too late. */
+/* Opened before there is anything to write, so that a mistake is reported before the run. */
 FILE *open_json(const std::string &path)
 {
 	if (path == "-")
 		return stdout;
-	return std::fopen(path.c_str(), "a"); /* what it has had so far stays until then */
+	return std::fopen(path.c_str(), "a"); /* keeps the old contents until then */
 }
 
 int close_json(FILE *out, const options &opt, const machine &m, const report &results)
 {
-	/* What is no file, a pipe say, had nothing. */
+	/* Anything but a file, such as a pipe, has no old contents. */
 	if (out != stdout && ftruncate(fileno(out), 0) && errno != EINVAL)
 		return failed(opt.json);
 	results.print_json(out, opt, m);
@@ -139,7 +139,7 @@ int close_json(FILE *out, const options &opt, const machine &m, const report &re
 	return 0;
 }
 
-/* Figures go by the name. */
+/* Traces must have distinct names, as figures are stored by name. */
 void add_trace(std::vector<replay> &traces, replay trace)
 {
 	for (const auto &other : traces)
@@ -153,7 +153,7 @@ void add_trace(std::vector<replay> &traces, replay trace)
 
 int run(const options &opt)
 {
-	FILE *text = opt.json == "-" ? stderr : stdout; /* standard output has one or the other */
+	FILE *text = opt.json == "-" ? stderr : stdout; /* standard output has only one of them */
 	FILE *json = opt.json.empty() ? nullptr : open_json(opt.json);
 	const std::vector<int> &cpus = allowed_cpus();
 	std::vector<int> reader_cpus;
@@ -199,13 +199,13 @@ int run(const options &opt)
 
 int main(int argc, char **argv)
 {
-	bench_peers(); /* finds out which there are, before names are checked */
+	bench_peers(); /* finds out which peers exist, before names are checked */
 	const options opt = parse_options(argc, argv);
 
 	try {
 		return run(opt);
 	} catch (const std::bad_alloc &) {
-	} catch (const std::length_error &) { /* not even a number that a vector can have */
+	} catch (const std::length_error &) { /* more elements than a vector can have */
 	}
 	std::fprintf(stderr, "samara-bench: there is not enough memory for that\n");
 	return 1;

@@ -81,7 +81,7 @@ size_t number(const std::string &text)
 	return value;
 }
 
-/* One of things that are kept in memory, or done one by one. */
+/* The number of things that are kept in memory, or done one by one. */
 size_t amount(const std::string &text)
 {
 	const size_t value = number(text);
@@ -91,7 +91,7 @@ size_t amount(const std::string &text)
 	return value;
 }
 
-/* What stands between the commas of @text, the argument of an option; not nothing. */
+/* Splits @text, the argument of an option, at its commas; no part may be empty. */
 std::vector<std::string> split(const std::string &text)
 {
 	std::vector<std::string> out;
@@ -109,7 +109,7 @@ std::vector<std::string> split(const std::string &text)
 	return out;
 }
 
-/* The argument of an option that wants one name. */
+/* The argument of an option that takes one name. */
 std::string named(const char *text)
 {
 	if (!*text)
@@ -130,7 +130,7 @@ const bench_peer &check_peer(const std::string &name)
 	return **peer;
 }
 
-/* @all: of things with a name. */
+/* Complains unless one of @all, a list of things with a name, is called @name. */
 template <class List> void check_name(const List &all, const std::string &name, const char *what)
 {
 	if (std::none_of(all.begin(), all.end(), [&](const auto &one) { return name == one.name; }))
@@ -256,7 +256,7 @@ void apply(options &opt, int which, const char *arg)
 	}
 }
 
-/* What is named twice is measured once. */
+/* Drops duplicates: what is named twice is measured once. */
 template <class T> void once_each(std::vector<T> &list)
 {
 	std::vector<T> out;
@@ -267,7 +267,7 @@ template <class T> void once_each(std::vector<T> &list)
 	list = std::move(out);
 }
 
-/* What was not given is as --quick or --full has it, the later of them. */
+/* Sets what was not given to the defaults of --quick or --full, whichever came last. */
 void fill_in(options &opt, bool sized)
 {
 	const std::vector<size_t> few = { 1024, 8192, 65536, 1000000 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the benchmark asks of a data structure, in plain C: each peer is one table of functions. All
+ * What the benchmark asks of a data structure, in plain C: each peer is a table of functions. All
  * peers live in one process and are called through the same pointers, so that the cost of a call is
  * the same for all.
  */
@@ -16,12 +16,12 @@ extern "C" {
 #endif
 
 enum bench_can {
-	BENCH_CAN_STORE = 1,   /* stores and erases after the build; else: fill() only */
-	BENCH_CAN_GAP = 2,     /* searches gaps */
-	BENCH_CAN_READERS = 4, /* lets others read beside a writer, without a lock */
+	BENCH_CAN_STORE = 1,   /* stores and erases after the build; without it: fill() only */
+	BENCH_CAN_GAP = 2,     /* searches for gaps */
+	BENCH_CAN_READERS = 4, /* allows readers beside a writer, without a lock */
 	BENCH_ON_REQUEST = 8,  /* runs only when named with --peer */
-	BENCH_LOCKS = 16,      /* the same with a lock around each call: only beside readers */
-	BENCH_APART = 32,      /* a thread that writes cannot read as well */
+	BENCH_LOCKS = 16,      /* a lock around each call: only for readers beside a writer */
+	BENCH_APART = 32,      /* a thread that writes cannot read */
 };
 
 struct bench_range {
@@ -30,7 +30,7 @@ struct bench_range {
 	void *entry;
 };
 
-/* What an iteration has seen: compared with what is known to be there. */
+/* What an iteration has seen, to be compared with what should be there. */
 struct bench_sum {
 	unsigned long count;
 	unsigned long sum; /* of entry xor first key */
@@ -42,20 +42,23 @@ struct bench_peer {
 	unsigned int can;
 	void *(*create)(void);
 	void (*destroy)(void *tree);
-	/* Replaces whatever is in [first..last]; 0 or a negative errno. */
+	/* Replaces whatever is in [first..last]. Returns 0 or a negative errno. */
 	int (*store)(void *tree, unsigned long first, unsigned long last, void *entry);
 	/* Takes @n disjoint ranges in ascending order at once (peers without BENCH_CAN_STORE). */
 	int (*fill)(void *tree, const struct bench_range *ranges, size_t n);
 	void *(*load)(void *tree, unsigned long key);
-	/* Erases the range around @key; its entry, or NULL. */
+	/* Erases the range around @key. Returns its entry, or NULL. */
 	void *(*erase)(void *tree, unsigned long key);
-	/* Leaves nothing in [first..last], whatever was there; 0 or a negative errno. */
+	/* Erases all that is in [first..last], whatever it is. Returns 0 or a negative errno. */
 	int (*clear)(void *tree, unsigned long first, unsigned long last);
 	struct bench_sum (*iterate)(void *tree);
-	/* Where the lowest or highest @size free keys in [min..max] begin; ULONG_MAX: nowhere. */
+	/*
+	 * Returns where the lowest or highest @size free keys in [min..max] begin; ULONG_MAX:
+	 * nowhere.
+	 */
 	unsigned long (*gap)(void *tree, unsigned long size, unsigned long min, unsigned long max,
 			     bool highest);
-	/* Memory in nodes, as the allocator hands it out. */
+	/* Bytes of nodes, as the allocator hands them out. */
 	size_t (*bytes)(void *tree);
 	/* Waits for deferred frees. May be NULL, as may the three below. */
 	void (*settle)(void *tree);
@@ -63,7 +66,7 @@ struct bench_peer {
 	void (*enter)(void);
 	void (*leave)(void);
 	/*
-	 * Called by a reader that goes on for long now and then, when it holds nothing. May be
+	 * Called now and then by a reader that runs for long, when it holds no references. May be
 	 * NULL.
 	 */
 	void (*rest)(void);
@@ -73,10 +76,10 @@ struct bench_peer {
 
 /* All peers that can run here, ending with NULL. */
 const struct bench_peer *const *bench_peers(void);
-/* Why Linux's tree is not among them, or NULL. */
+/* Returns why Linux's tree is not among them, or NULL. */
 const char *bench_linux_missing(void);
 
-/* The last two give the number of peers they have put into @list. */
+/* The last two functions put peers into @list and return their number. */
 extern const struct bench_peer bench_std_map, bench_std_map_locked;
 extern const struct bench_peer bench_absl_btree, bench_absl_btree_locked;
 extern const struct bench_peer bench_boost_icl, bench_rb_tree, bench_sorted_array;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What programs of one file have in common. */
+/* Shared by the programs of one file. */
 #ifndef BENCH_PROGRAM_H
 #define BENCH_PROGRAM_H
 
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Reads @text, all of it, as a decimal number in [min..max]. */
+/* Reads all of @text as a decimal number in [min..max]. */
 static inline bool bench_count(const char *text, unsigned long min, unsigned long max,
 			       unsigned long *value)
 {
@@ -43,7 +43,7 @@ static inline void bench_sort(double *values, size_t nr)
 	qsort(values, nr, sizeof(*values), bench_compare);
 }
 
-/* What to end with: a full disk is told of no later than now. */
+/* Returns the exit status: the last chance to report that the output could not be written. */
 static inline int bench_end_output(const char *program)
 {
 	if (!fflush(stdout) && !ferror(stdout))

@@ -9,16 +9,16 @@
 namespace
 {
 
-constexpr size_t burst = 64; /* operations between two looks at the time */
+constexpr size_t burst = 64; /* operations between two readings of the clock */
 constexpr int turns = 4;
 
-/* The clock by which speeds are told. */
+/* The clock for measuring speeds. */
 double speed_ns(bool cpu_time)
 {
 	return cpu_time ? thread_ns() : now_ns();
 }
 
-/* How often this thread has lost its CPU without asking for it. */
+/* How often this thread has lost its CPU involuntarily. */
 long preemptions()
 {
 	rusage usage = {};
@@ -27,15 +27,14 @@ long preemptions()
 	return usage.ru_nivcsw;
 }
 
-/* A thread that looks keys up until told to stop. Two of them share no cache line. */
+/* A thread that looks up keys until told to stop. Two of them share no cache line. */
 struct alignas(128) reader {
 	const bench_peer &peer;
 	void *tree;
 	const std::vector<probe> &probes;
 	bool cpu_time;
-	bool alone; /* nobody erases anything: what is looked up is there */
-	histogram
-		*times; /* of single look-ups, or NULL: not wanted, for the clock takes time too */
+	bool alone;       /* no writer: what is looked up is there */
+	histogram *times; /* of single look-ups; NULL: not wanted, since the clock takes time too */
 	size_t at;
 	std::atomic<bool> go{ false }, stop{ false };
 	double ns_per_load = 0;
@@ -62,8 +61,9 @@ struct alignas(128) reader {
 	}
 
 	/*
-	 * A burst in which the scheduler gave this CPU to somebody else is left out: that says
-	 * nothing of the tree. Waiting for a lock, also one whose owner does not run, is not that.
+	 * Drops a burst in which the scheduler gave this CPU to another thread: that says nothing
+	 * about the tree. Waiting for a lock, even one whose owner does not run, is not such a
+	 * case.
 	 */
 	void time_some()
 	{
@@ -90,7 +90,7 @@ struct alignas(128) reader {
 			peer.enter();
 		go.store(true, std::memory_order_release);
 		const double start = speed_ns(cpu_time);
-		do { /* once at least: the CPU may have been gone all the time */
+		do { /* at least once: the CPU may have been away all the time */
 			load_some();
 			loads += burst;
 			if (peer.rest)
@@ -102,7 +102,7 @@ struct alignas(128) reader {
 	}
 };
 
-/* What all phases of one repetition share. */
+/* Shared by all phases of one repetition. */
 struct stage {
 	const bench_peer &peer;
 	void *tree;
@@ -125,9 +125,9 @@ struct stage {
 	}
 
 	/*
-	 * Look-ups per ns of a reader on each of @cpus, all together. With @write_ns this thread
-	 * writes meanwhile, and takes that long for a pair. The times of single look-ups, of one
-	 * reader, go to @times, unless it is NULL.
+	 * Returns the look-ups per ns of a reader on each of @cpus, all together. With @write_ns
+	 * this thread writes meanwhile, and reports how long a pair takes. The times of single
+	 * look-ups, of one reader, go to @times, unless it is NULL.
 	 */
 	double read(const std::vector<int> &cpus, double *write_ns, histogram *times)
 	{
@@ -146,7 +146,7 @@ struct stage {
 		for (const auto &r : readers)
 			while (!r->go.load(std::memory_order_acquire))
 				std::this_thread::yield();
-		/* A thread of its own ends it: many readers may keep a writer out for good. */
+		/* A separate thread ends the phase: many readers may lock out a writer for good. */
 		std::thread end([&] {
 			std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 			for (const auto &r : readers)
@@ -157,7 +157,7 @@ struct stage {
 		end.join();
 		for (size_t i = 0; i < cpus.size(); i++) {
 			threads[i].join();
-			/* Of a single mapping a writer may keep every look-up from seeing it. */
+			/* If there is only one mapping, a writer may hide it from every look-up. */
 			if (!readers[i]->ok || (!readers[i]->found && keys.sorted.size() > 1))
 				wrong_answer(peer, write_ns ? "a look-up beside a writer"
 							    : "a look-up of a reader");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readers beside a writer: what one of them and the writer keep of their speed, how long single
- * look-ups take, and how many there are of them when there are more readers.
+ * Readers beside a writer: how much of its speed each of one reader and the writer keeps, how long
+ * single look-ups take, and the number of look-ups with more readers.
  */
 #ifndef BENCH_READERS_HPP
 #define BENCH_READERS_HPP
@@ -9,7 +9,7 @@
 #include "workloads.hpp"
 
 /*
- * One repetition: a reader on the first of @cpus, a writer on this thread's CPU, first one, then
+ * One repetition: a reader on the first of @cpus and a writer on this thread's CPU, first one, then
  * the other, then both, in short turns, so that all three meet the same machine. Then readers on
  * more and more of @cpus.
  */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The workloads that scripts/bench-regress counts the instructions of: the same operations in the
- * same order every time, on one thread, through the public headers alone, so that it compiles
- * with old revisions too.
+ * The workloads whose instructions scripts/bench-regress counts: the same operations in the same
+ * order every time, on one thread, through the public headers only, so that they compile with old
+ * revisions too.
  *
- *	regress WORKLOAD [TRACE]     runs it once; prints how many operations measured() covered
- *	regress --list               the names
+ * 	regress WORKLOAD [TRACE]     runs it once; prints how many operations measured() covered
+ * 	regress --list               the names
  */
 #include "random.h"
 #include "steps.h"
@@ -146,7 +146,7 @@ static unsigned long walk(void)
 	return count;
 }
 
-/* From @start on, until @step says that there is no more. */
+/* Walks from @start until @step returns NULL. */
 static unsigned long walk_by(void *(*step)(struct ma_state *mas, unsigned long limit),
 			     unsigned long start, unsigned long limit)
 {
@@ -184,8 +184,8 @@ static unsigned long walk_ranges_back(void)
 }
 
 /*
- * Erases and stores again. Now and then what was replaced is waited for, so that it comes back
- * alike.
+ * Erases and stores again. Waits for replaced nodes now and then, so that they come back in the
+ * same way each time.
  */
 static unsigned long churn(void)
 {
@@ -200,7 +200,7 @@ static unsigned long churn(void)
 	return N;
 }
 
-/* Stores over about four others, two of which are cut. */
+/* Each store covers about four ranges, two of which are cut. */
 static unsigned long overwrite(void)
 {
 	for (unsigned int i = 0; i < N; i++) {
@@ -275,7 +275,7 @@ static unsigned long preallocate(void)
 	return N;
 }
 
-/* Of what is free behind each range, and gives it back. */
+/* Reserves a page behind each range, and gives it back. */
 static unsigned long reserve(void)
 {
 	for (unsigned int i = 0; i < N; i++) {
@@ -398,7 +398,7 @@ static const struct workload {
 
 enum { NR_WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
 
-/* What callgrind is told to count, by its name: --toggle-collect=measured. */
+/* The function whose instructions callgrind counts: --toggle-collect=measured. */
 __attribute__((noinline, noipa)) unsigned long measured(const struct workload *w);
 
 unsigned long measured(const struct workload *w)

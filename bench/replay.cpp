@@ -27,7 +27,7 @@ std::string name_of(const std::string &path)
 	return "trace:" + file;
 }
 
-/* The sum of what the look-ups give. */
+/* Returns the sum of what the look-ups find. */
 unsigned long replay_once(const bench_peer &peer, void *tree, const std::vector<bench_step> &steps)
 {
 	unsigned long sum = 0;
@@ -65,7 +65,7 @@ void check_ends(const bench_peer &peer, void *tree, const std::vector<bench_step
 double replay_ns(const bench_peer &peer, const std::vector<bench_step> &steps,
 		 const std::vector<bench_step> &ends)
 {
-	/* Bounded, for to destroy a tree may take a grace period. */
+	/* Bounded, since destroying a tree may take a grace period. */
 	const size_t rounds = std::min<size_t>(64, 1 + 131072 / steps.size());
 	unsigned long expected = 0;
 	double ns = 0;

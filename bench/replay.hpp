@@ -10,10 +10,10 @@ struct replay {
 	data_set data; /* "trace:NAME", and the number of steps */
 	std::vector<bench_step> steps;
 	std::vector<bench_step> changes; /* the steps without the look-ups */
-	std::vector<bench_step> ends;    /* look-ups for when they are done */
+	std::vector<bench_step> ends;    /* look-ups for after the last change */
 };
 
-/* Ends the program with a message when the file is no good. */
+/* Ends the program with a message if the file cannot be used. */
 replay load_replay(const std::string &path);
 
 /* One repetition: the whole trace, as often as it takes to have something to measure. */

@@ -14,7 +14,7 @@ template <class T> void note(std::vector<T> &list, const T &what)
 		list.push_back(what);
 }
 
-/* A call after the first gives what stands between two elements. */
+/* Each call but the first returns the separator of two elements. */
 class comma
 {
       public:
@@ -34,7 +34,7 @@ class comma
 	bool first = true;
 };
 
-/* As JSON has it. A file's name may have anything in it. */
+/* Quotes @text for JSON. A file's name may have anything in it. */
 std::string quoted(const std::string &text)
 {
 	std::string out = "\"";
@@ -54,7 +54,7 @@ std::string quoted(const std::string &text)
 	return out + '"';
 }
 
-/* @text at the right of a column that is called @name, as wide as the name at least. */
+/* @text, right-aligned in a column that is called @name and at least as wide as the name. */
 std::string in_column(const std::string &name, const std::string &text)
 {
 	const size_t width = std::max<size_t>(14, name.size());
@@ -94,7 +94,7 @@ report::spread report::spread_of(std::vector<double> v)
 	return { v.size() % 2 ? v[mid] : (v[mid - 1] + v[mid]) / 2, v.front(), v.back() };
 }
 
-/* Best is least, but for rates and for a percentage of what could be had. */
+/* The best is the least, except for rates and percentages of what could be had. */
 double report::spread::shown(bool best, const std::string &workload) const
 {
 	if (!best)
@@ -104,7 +104,7 @@ double report::spread::shown(bool best, const std::string &workload) const
 	return unit == "%" || unit == "M/s" ? high : low;
 }
 
-/* The figure and its spread, or with @ratio the multiple of that peer's figure. */
+/* The figure and its spread or, with @ratio, the multiple of that peer's figure. */
 std::string report::cell(const data_set &data, const std::string &peer, const std::string &workload,
 			 bool best, const std::string &ratio) const
 {

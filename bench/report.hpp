@@ -29,15 +29,17 @@ struct data_set {
 
 /* Where it was measured. */
 struct machine {
-	int cpu, reader_cpu;       /* reader_cpu -1: there is only one CPU */
-	calibration before, after; /* at either end of the run */
-	double clock_ns;           /* what reading the clock costs */
+	int cpu, reader_cpu;       /* reader_cpu is -1 if there is only one CPU */
+	calibration before, after; /* at the beginning and the end of the run */
+	double clock_ns;           /* the cost of reading the clock */
 };
 
 class report
 {
       public:
-	/* Takes one peer's samples on one data set; those of workloads not wanted are dropped. */
+	/*
+	 * Takes one peer's samples on one data set; drops those of workloads that are not wanted.
+	 */
 	class sink
 	{
 	      public:
@@ -62,13 +64,16 @@ class report
 		return sink(*this, data, peer, opt);
 	}
 
-	/* Has nothing been measured? */
+	/* Whether nothing has been measured. */
 	bool empty() const
 	{
 		return samples.empty();
 	}
 
-	/* For each data set and group of workloads a table: a row a peer, a column a workload. */
+	/*
+	 * Prints a table for each data set and group of workloads: a row a peer, a column a
+	 * workload.
+	 */
 	void print(const options &opt) const;
 	void print_json(FILE *out, const options &opt, const machine &m) const;
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Maps of random ranges into a GPU's address space that is full: each cuts what it meets at its
- * ends, drops what it covers, and takes its place. Samara's manager and two built on red-black
- * trees get the same requests, a slice at a time in turn, in one process on one CPU; after each
- * slice all must have taken the same steps.
+ * Maps random ranges into a full GPU address space: each map cuts what it meets at its ends, drops
+ * what it covers, and takes its place. Samara's manager and two built on red-black trees get the
+ * same requests, a slice at a time in turn, in one process on one CPU; after each slice all must
+ * have taken the same steps.
  *
- *	samara-bench-sm-map [MAPPINGS [SLICES]]
+ * 	samara-bench-sm-map [MAPPINGS [SLICES]]
  */
 #define _GNU_SOURCE
 #include "sm_map.h"
@@ -59,7 +59,7 @@ static void die(const struct vm *v, const char *what)
 /* ---- Requests ---- */
 
 /*
- * Each object is mapped where its offsets are the addresses, so a map over a mapping of the same
+ * Each object is mapped where its offsets equal the addresses, so a map over a mapping of the same
  * object continues it: one in four does.
  */
 static struct sm_map request(uint64_t page, uint64_t nr)
@@ -84,8 +84,9 @@ static void map(struct vm *v, const struct sm_map *r)
 }
 
 /*
- * Where random ranges have been laid over each other for long, mappings are half as long as ranges,
- * on average: of EACH pages, with PAGES_MAX. They begin so, and their number stays.
+ * After random ranges have been mapped over each other for long, mappings are half as long as
+ * ranges on average: EACH pages, with PAGES_MAX. They begin with that length, and their number
+ * stays.
  */
 static void fill(struct vm *v, uint64_t mappings)
 {
@@ -123,7 +124,8 @@ static void compare_steps(const struct vm *v)
 }
 
 /*
- * The space is full: a look-up finds a mapping around its address, at the same place of its object.
+ * The space is full, so a look-up must find a mapping around its address, at the same offset of its
+ * object in all peers.
  */
 static void check_finds(const struct vm *v)
 {
@@ -153,7 +155,7 @@ static void check_unmaps(const struct vm *v)
 	compare_steps(v);
 }
 
-/* Sorts the values. */
+/* Sorts @values. */
 static void print_spread(const char *name, double *values, unsigned int nr, int digits)
 {
 	bench_sort(values, nr);
@@ -161,7 +163,9 @@ static void print_spread(const char *name, double *values, unsigned int nr, int 
 	       digits, values[nr - 1 - nr / 10]);
 }
 
-/* How much faster the first is than @other, slice by slice: before print_spread() sorts them. */
+/*
+ * How much faster the first is than @other, slice by slice. Call before print_spread() sorts them.
+ */
 static void print_ratio(const struct vm *first, const struct vm *other, unsigned int slices)
 {
 	static double ratio[SLICES_MAX];
@@ -199,7 +203,7 @@ static void pin(void)
 	for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && !CPU_COUNT(&one); cpu--)
 		if (CPU_ISSET(cpu, &allowed))
 			CPU_SET(cpu, &one);
-	sched_setaffinity(0, sizeof(one), &one); /* a measurement without it is worse, not wrong */
+	sched_setaffinity(0, sizeof(one), &one); /* without it a measurement is worse, not wrong */
 }
 
 int main(int argc, char **argv)
@@ -220,7 +224,7 @@ int main(int argc, char **argv)
 		v[i].peer = peers[i];
 		fill(&v[i], mappings);
 	}
-	/* Until the mappings' lengths no longer change; not measured. */
+	/* Not measured: until the lengths of mappings no longer change. */
 	for (unsigned long done = 0; done < mappings; done += SLICE) {
 		make_requests();
 		for (unsigned int i = 0; i < NR_PEERS; i++)

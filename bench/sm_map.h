@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What bench/sm_map.c asks of a GPU VA manager: maps and unmaps with split and merge, each under
- * one lock that nobody contends for, each step told to the driver's page tables, which here are a
- * running sum.
+ * one uncontended lock, with each step passed to the driver's page tables, which here are a running
+ * sum.
  */
 #ifndef BENCH_SM_MAP_H
 #define BENCH_SM_MAP_H
@@ -19,7 +19,7 @@ struct sm_map {
 	uint64_t offset;
 };
 
-/* The steps of all requests so far: equal sums, equal steps in equal order. */
+/* The steps of all requests so far: if the sums are equal, so are the steps and their order. */
 struct sm_steps {
 	uint64_t sum;
 	uint64_t count;
@@ -27,15 +27,18 @@ struct sm_steps {
 
 struct sm_peer {
 	const char *name;
-	/* An empty VM that manages [0, @range) and adds its steps to @steps. NULL: no memory. */
+	/*
+	 * Creates an empty VM that manages [0, @range) and adds its steps to @steps. NULL: no
+	 * memory.
+	 */
 	void *(*create)(uint64_t range, struct sm_steps *steps);
 	void (*destroy)(void *vm);
-	/* 0 or a negative errno. */
+	/* Return 0 or a negative errno. */
 	int (*map)(void *vm, const struct sm_map *request);
 	int (*unmap)(void *vm, uint64_t addr, uint64_t range);
-	/* The mapping around @addr; false: none. */
+	/* Stores the mapping around @addr in *@found. Returns false if there is none. */
 	bool (*find)(void *vm, uint64_t addr, struct sm_map *found);
-	/* Mappings there are. */
+	/* The number of mappings. */
 	size_t (*count)(void *vm);
 };
 
@@ -58,7 +61,7 @@ static inline void sm_step_unmap(struct sm_steps *s, uint64_t addr, bool keep)
 	s->count++;
 }
 
-/* @prev and @next: what is left of it in front and behind, or NULL. */
+/* @prev and @next: what is left of the mapping in front and behind, or NULL. */
 static inline void sm_step_remap(struct sm_steps *s, uint64_t addr, bool keep,
 				 const struct sm_map *prev, const struct sm_map *next)
 {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The address space as the steps so far have left it. Entries number the stores. */
+/* The address space after the steps so far. Entries number the stores. */
 struct space {
 	struct range_model ranges;
 	struct bench_steps *steps;
@@ -24,7 +24,7 @@ static unsigned char *flags_of(const struct space *s, const void *entry)
 	return &s->flags[((unsigned long)entry - ENTRY_BASE) / ENTRY_STEP];
 }
 
-/* A new entry for a mapping with @flags, or NULL: no memory. */
+/* Returns a new entry for a mapping with @flags, or NULL: no memory. */
 static void *new_entry(struct space *s, unsigned char flags)
 {
 	if (s->nr_entries == s->room) {
@@ -65,7 +65,10 @@ static int store(struct space *s, unsigned long first, unsigned long last, unsig
 	return entry ? add(s, BENCH_STORE, first, last, entry) : -ENOMEM;
 }
 
-/* The mapping, or its part, that begins lowest in [*first..last]; *@first and *@end tell where. */
+/*
+ * Returns the lowest mapping, or the part of it, in [*@first..@last]; sets *@first and *@end to its
+ * bounds.
+ */
 static void *part(const struct space *s, unsigned long *first, unsigned long last,
 		  unsigned long *end)
 {
@@ -97,7 +100,7 @@ static int protect(struct space *s, const struct trace_op *op)
 	return err;
 }
 
-/* Lets the mapping that ends at @last go on to @new_last. */
+/* Extends the mapping that ends at @last to @new_last. */
 static int grow(struct space *s, unsigned long last, unsigned long new_last)
 {
 	unsigned long first, end;
@@ -107,7 +110,10 @@ static int grow(struct space *s, unsigned long last, unsigned long new_last)
 	return entry ? add(s, BENCH_STORE, first, new_last, entry) : -EINVAL;
 }
 
-/* To another place: what is there goes, mapping after mapping arrives, the old place is left. */
+/*
+ * A move to another place: clears the new place, stores mapping after mapping there, and clears the
+ * old place.
+ */
 static int move_away(struct space *s, const struct trace_op *op)
 {
 	unsigned long last = trace_op_last(op), delta = op->new_addr - op->addr, at = op->addr, end;

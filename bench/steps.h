@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Recorded traces as what a range map has to do for them, worked out beforehand. A mapping is a
- * store; what is unmapped is cleared; a protect is a store for each mapping or part of one that
- * it changes, a move what it does at its old and at its new place. A part that is cut off keeps
- * its entry.
+ * Recorded traces as operations of a range map, worked out in advance. A mapping is a store; an
+ * unmap is a clear; a protect is a store for each mapping, or part of one, that it changes; a move
+ * is all that it does at its old and at its new place. A part that is cut off keeps its entry.
  */
 #ifndef BENCH_STEPS_H
 #define BENCH_STEPS_H
@@ -23,21 +22,23 @@ enum bench_verb { BENCH_STORE, BENCH_CLEAR, BENCH_LOAD };
 struct bench_step {
 	enum bench_verb verb;
 	unsigned long first, last;
-	void *entry; /* to be stored, or what the look-up of @first must give */
+	void *entry; /* to be stored, or what a look-up of @first must return */
 };
 
 struct bench_steps {
 	struct bench_step *list;
 	size_t count;
 	size_t room;
-	/* Look-ups for when all is done: the ends of what is there then, and the keys beside. */
+	/*
+	 * Look-ups for after the last step: the ends of what is there then, and the adjacent keys.
+	 */
 	struct bench_step *ends;
 	size_t nr_ends;
 };
 
 /*
- * Reads the trace file @path. 0, or a negative errno with a message in @why (BENCH_WHY_SIZE bytes
- * always do), and @steps is empty. bench_steps_free() frees what they hold.
+ * Reads the trace file @path. Returns 0, or a negative errno with a message in @why (BENCH_WHY_SIZE
+ * bytes always suffice) and @steps empty. bench_steps_free() frees the contents of @steps.
  */
 int bench_steps_load(struct bench_steps *steps, const char *path, char *why, size_t size);
 void bench_steps_free(struct bench_steps *steps);

@@ -12,8 +12,8 @@ void wrong_answer(const bench_peer &peer, const char *what)
 }
 
 /*
- * Small trees are built many times over, so that there is something to measure; not thousands of
- * times, for to destroy one may take a grace period.
+ * Small trees are built many times over, so that there is something to measure; but not thousands
+ * of times, since destroying one may take a grace period.
  */
 static size_t builds_of(const key_set &keys)
 {
@@ -83,12 +83,12 @@ void *build_timed(const bench_peer &peer, const key_set &keys, const report::sin
 	return tree;
 }
 
-/* With @dependent the next key cannot be computed before the last answer is there. */
+/* With @dependent the next key cannot be computed before the last answer is known. */
 double load_ns(const bench_peer &peer, void *tree, const std::vector<probe> &probes, bool dependent)
 {
 	unsigned long zero = 0, sum = 0, expected = 0, last = 0;
 
-	asm volatile("" : "+r"(zero)); /* the compiler must not know it */
+	asm volatile("" : "+r"(zero)); /* the compiler must not know its value */
 	const double start = now_ns();
 	if (dependent) {
 		for (const auto &p : probes) {
@@ -107,7 +107,7 @@ double load_ns(const bench_peer &peer, void *tree, const std::vector<probe> &pro
 	return ns;
 }
 
-/* 32 at a time; peers that have no such call look them up one by one. */
+/* 32 at a time; peers without such a call look them up one by one. */
 double batch_ns(const bench_peer &peer, void *tree, const std::vector<probe> &probes)
 {
 	const size_t most = 32;
@@ -133,7 +133,7 @@ double batch_ns(const bench_peer &peer, void *tree, const std::vector<probe> &pr
 	return ns;
 }
 
-/* Does it hold all mappings, and nothing else? */
+/* Checks that the tree holds all mappings, and nothing else. */
 void check_all(const bench_peer &peer, void *tree, const key_set &keys)
 {
 	const bench_sum sum = peer.iterate(tree);
@@ -152,7 +152,7 @@ double iterate_ns(const bench_peer &peer, void *tree, const key_set &keys)
 	return (now_ns() - start) / static_cast<double>(rounds * keys.sorted.size());
 }
 
-/* What is erased is gone, and what is stored is there: not timed. */
+/* Checks that erased mappings are gone, and stored ones are there. Not timed. */
 void check_changes(const bench_peer &peer, void *tree, const key_set &keys)
 {
 	const size_t some = std::min<size_t>(keys.moves.size(), 1000);
@@ -182,7 +182,7 @@ double churn_ns(const bench_peer &peer, void *tree, const key_set &keys, size_t 
 	return (now_ns() - start) / static_cast<double>(ops);
 }
 
-/* The first time around a mapping becomes its upper half, the next time it is whole again. */
+/* In the first round a mapping is reduced to its upper half; in the next it is whole again. */
 double resize_ns(const bench_peer &peer, void *tree, const key_set &keys, size_t ops)
 {
 	const double start = now_ns();
@@ -223,7 +223,7 @@ double gap_ns(const bench_peer &peer, void *tree, const key_set &keys, bool high
 	return ns;
 }
 
-/* Of a tree that has been built; whatever is wanted, that it is all there is looked at. */
+/* For a tree that has been built. Whatever is wanted, checks that it is complete. */
 void run_loads(const bench_peer &peer, void *tree, const key_set &keys, const options &opt,
 	       const report::sink &sink)
 {
@@ -231,7 +231,7 @@ void run_loads(const bench_peer &peer, void *tree, const key_set &keys, const op
 		peer.enter();
 	check_all(peer, tree, keys);
 	if (wanted(opt, "load"))
-		load_ns(peer, tree, keys.probes, false); /* warms what fits */
+		load_ns(peer, tree, keys.probes, false); /* warms the caches */
 	if (wanted(opt, "load"))
 		sink("load", load_ns(peer, tree, keys.probes, false));
 	if (wanted(opt, "load-dep"))
@@ -382,7 +382,7 @@ void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &s
 	double unused;
 	void *tree = build(peer, keys, &unused);
 
-	gap_ns(peer, tree, keys, false); /* warms what fits */
+	gap_ns(peer, tree, keys, false); /* warms the caches */
 	sink("gap-first", gap_ns(peer, tree, keys, false));
 	sink("gap-last", gap_ns(peer, tree, keys, true));
 	peer.destroy(tree);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is measured. A wrong answer of a peer ends the program with a message. */
+/* What is measured. If a peer gives a wrong answer, the program ends with a message. */
 #ifndef BENCH_WORKLOADS_HPP
 #define BENCH_WORKLOADS_HPP
 
@@ -13,19 +13,19 @@
 struct workload_info {
 	std::string name;
 	const char *unit;
-	const char *group; /* those of a group share a table; sorted by name */
+	const char *group; /* workloads of a group share a table; sorted by name */
 	const char *what;
 };
 const std::vector<workload_info> &workload_infos();
-/* The one with this name, which must exist. */
+/* Returns the one with this name, which must exist. */
 const workload_info &workload_of(const std::string &name);
 
-/* Is any workload of these groups to be run? */
+/* Whether any workload of these groups is to be run. */
 bool wanted_group(const options &opt, std::initializer_list<const char *> groups);
 
-/* Numbers of readers to measure where there are CPUs for @most: none if that is one. */
+/* The numbers of readers to measure if there are CPUs for @most: none if that is one. */
 std::vector<size_t> crowds(size_t most);
-/* What is told of @n readers: @what is "reads" or "writes". */
+/* The name of the figure for @n readers: @what is "reads" or "writes". */
 std::string crowd_name(const char *what, size_t n);
 
 [[noreturn]] void wrong_answer(const bench_peer &peer, const char *what);
@@ -39,15 +39,15 @@ inline unsigned long word(void *entry)
 void *create(const bench_peer &peer);
 /* A peer's tree with everything in it, and the time of a store in *@ns (0: none was done). */
 void *build(const bench_peer &peer, const key_set &keys, double *ns);
-/* Erases and stores again @ops mappings, beginning with the @at-th. */
+/* Erases and stores again @ops mappings, beginning with number @at. */
 void change(const bench_peer &peer, void *tree, const key_set &keys, size_t at, size_t ops);
 
 /* One repetition on one thread: builds, measures and destroys @peer's trees. */
 void run_single(const bench_peer &peer, const key_set &keys, const options &opt,
 		const report::sink &sink);
-/* The same of mappings that come in ascending order, and go in it. */
+/* The same for mappings that are stored and erased in ascending order. */
 void run_in_order(const bench_peer &peer, const key_set &keys, const report::sink &sink);
-/* The same of the search for gaps. */
+/* The same for the search for gaps. */
 void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &sink);
 
 #endif

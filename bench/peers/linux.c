@@ -96,7 +96,7 @@ static const char *plugin_path(void)
 	return path;
 }
 
-/* POSIX lets an object pointer hold a function's address; C wants to be asked through memory. */
+/* POSIX lets an object pointer hold a function's address; C requires a detour through memory. */
 static bool find(void *handle, const char *name, void *slot)
 {
 	void *at = dlsym(handle, name);

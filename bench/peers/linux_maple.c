@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Linux's maple tree behind a few plain functions. scripts/get-linux-peer compiles this file, on
- * the user's machine and outside the repository, together with the sources of Debian's linux-
- * source package; the result is a plugin that samara-bench loads when it is there
- * (peers/linux.c).
+ * the user's machine and outside the repository, together with the sources of Debian's linux-source
+ * package; the result is a plugin that samara-bench loads if it is there (peers/linux.c).
  *
  * The node allocator is the fastest stand-in for the kernel's slab that is still simple: a free
  * list over 2 MiB chunks advised to huge pages, private to the thread that builds trees. Nodes that
  * the call_rcu thread frees come back through a shared list, taken over whole when the private one
- * is dry.
+ * is empty.
  *
  * In the kernel call_rcu() is a few instructions. That of liburcu, with the thread that it wakes,
- * takes a third of the time of an erase and a store, so nodes are freed by hundreds here, after a
- * grace period that the thread which builds trees waits for. LINUX_CALL_RCU leaves it to liburcu,
- * as programs do that compile the tree as it is.
+ * takes a third of the time of an erasure and a store, so here nodes are freed by hundreds, after
+ * the building thread has waited for a grace period. LINUX_CALL_RCU leaves the freeing to liburcu,
+ * as do programs that compile the tree unmodified.
  */
 #include "linux_mode.h"
 #include "generated/bit-length.h"
@@ -25,7 +24,7 @@
 #include <linux/init.h>
 
 static bool in_batches;          /* of the tree that is being changed */
-static struct rcu_head *retired; /* linked by what call_rcu() links them by */
+static struct rcu_head *retired; /* linked through the field that call_rcu() uses */
 static unsigned int nr_retired;
 
 static void retire(struct rcu_head *head, void (*free_node)(struct rcu_head *head))
@@ -59,7 +58,7 @@ struct free_node {
 static __thread struct free_node *own;
 static struct free_node *returned;
 static pthread_t builder;
-/* What the builder has taken less what it gave back itself, and what others gave back. */
+/* Nodes that the builder has taken less those it gave back, and nodes that others gave back. */
 static unsigned long taken, given_by_others;
 
 static struct free_node *cut_chunk(void)
@@ -155,7 +154,7 @@ static void free_retired(void)
 	}
 }
 
-/* Around each change of a tree. */
+/* Call before and after each change of a tree. */
 static void begin(const struct tree *t)
 {
 	in_batches = t->mode == LINUX_RCU;
@@ -169,8 +168,8 @@ static void end(void)
 
 /*
  * The thread that makes the first tree must make, change and free all others too. It must be
- * registered with liburcu-memb, as every thread that reads; the program does that, for other peers
- * of it may want the same.
+ * registered with liburcu-memb, as must every thread that reads; the program does that, since other
+ * peers may need the same.
  */
 EXPORT void *linux_make(enum linux_mode mode)
 {
@@ -186,7 +185,7 @@ EXPORT void *linux_make(enum linux_mode mode)
 	return t;
 }
 
-/* Waits until what was replaced so far is free again. */
+/* Waits until all that was replaced so far is freed. */
 EXPORT void linux_settle(void)
 {
 	free_retired();
@@ -242,7 +241,7 @@ EXPORT unsigned long linux_iterate(void *mt, unsigned long *sum)
 	return count;
 }
 
-/* The lowest or highest place for @size keys in [min..max]; ULONG_MAX: none. */
+/* Returns the lowest or highest place for @size keys in [min..max]; ULONG_MAX: none. */
 EXPORT unsigned long linux_gap(void *mt, unsigned long size, unsigned long min, unsigned long max,
 			       int highest)
 {

@@ -10,7 +10,7 @@
 #include <mutex>
 #include <shared_mutex>
 
-/* @Base: as range_map<>, with functions of its own for all that a peer does. */
+/* @Base: like range_map<>, with functions for all that a peer does. */
 template <class Base> struct locked {
 	struct tree {
 		void *base;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A thread is registered with liburcu-memb once, however many peers want it to be. */
+/* Registers a thread with liburcu-memb once, however many peers need that. */
 #ifndef BENCH_MEMB_H
 #define BENCH_MEMB_H
 
-/* These two nest. */
+/* Calls of these two nest. */
 void bench_memb_enter(void);
 void bench_memb_leave(void);
-/* Registers the calling thread for good: one that writes. */
+/* Registers the calling thread, which writes, for good. */
 void bench_memb_stay(void);
 
 #endif

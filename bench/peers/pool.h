@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The allocator of all peers that bring none of their own: blocks of one size from a free list over
- * 2 MiB chunks advised to huge pages. It is what suits trees best that one thread changes at a
- * time: no header, no lock, the block freed last is the next one taken, and few TLB misses. A block
- * of half to one cache line has one to itself. Chunks are kept for ever.
+ * The allocator of all peers that have none of their own: blocks of one size from a free list over
+ * 2 MiB chunks advised to huge pages. It suits best the trees that one thread changes at a time: no
+ * header, no lock, the block freed last is the next one taken, and few TLB misses. A block larger
+ * than half a cache line, but not larger than one, has a line to itself. Chunks are kept for ever.
  */
 #ifndef BENCH_POOL_H
 #define BENCH_POOL_H
@@ -21,11 +21,11 @@ struct pool_block {
 
 struct pool {
 	struct pool_block *free;
-	char *at, *end; /* what the newest chunk has left */
+	char *at, *end; /* the unused rest of the newest chunk */
 	size_t live;    /* bytes handed out */
 };
 
-/* What a block of @size bytes takes. */
+/* The memory that a block of @size bytes takes. */
 static inline size_t pool_size(size_t size)
 {
 	const size_t unit = size > POOL_LINE / 2 && size < POOL_LINE ? POOL_LINE : 16;
@@ -48,7 +48,7 @@ static inline void *pool_cut(struct pool *p, size_t size)
 	return p->at - size;
 }
 
-/* @size as pool_size() has it, always the same for one pool. NULL: no memory. */
+/* @size comes from pool_size(), and is always the same for one pool. NULL: no memory. */
 static inline void *pool_take(struct pool *p, size_t size)
 {
 	struct pool_block *block = p->free;

@@ -15,7 +15,7 @@ struct mapped {
 	void *entry;
 };
 
-/* @Map: an ordered container from unsigned long to struct mapped; @Tag: its allocator's. */
+/* @Map: an ordered container from unsigned long to struct mapped; @Tag: that of its allocator. */
 template <class Map, class Tag> struct range_map {
 	static Map &of(void *tree)
 	{
@@ -44,7 +44,7 @@ template <class Map, class Tag> struct range_map {
 		return it;
 	}
 
-	/* Leaves nothing in [first..last]; where the next range is then. */
+	/* Erases all in [first..last]. Returns the position of the next range. */
 	static typename Map::iterator cut(Map &map, unsigned long first, unsigned long last)
 	{
 		auto it = at_or_after(map, first);

@@ -40,7 +40,7 @@ static void update_max(struct rb_va *va)
 RB_GENERATE_INTERNAL(rb_va_tree, rb_va, node, compare, __attribute__((unused)) static)
 
 /*
- * The macros bring up to date what they move about, and none above that but where two nodes change
+ * The macros update the nodes that they move about, but those above only if two nodes change
  * places.
  */
 static void take_out(struct rb_vm *vm, struct rb_va *va)
@@ -107,7 +107,7 @@ static void take_out(struct rb_vm *vm, struct rb_va *va)
 	RB_REMOVE(rb_va_tree, &vm->tree, va);
 }
 
-/* Puts @va right behind @before (NULL: in front of all). */
+/* Inserts @va right behind @before (NULL: in front of all). */
 static void put_in(struct rb_vm *vm, struct rb_va *before, struct rb_va *va)
 {
 	struct rb_va *parent, **slot;
@@ -118,7 +118,10 @@ static void put_in(struct rb_vm *vm, struct rb_va *before, struct rb_va *va)
 	rb_va_tree_RB_INSERT_COLOR(&vm->tree, va);
 }
 
-/* The lowest mapping that ends above @addr; *@before is the one below it, if the search met it. */
+/*
+ * Returns the lowest mapping that ends above @addr. *@before is the one below it, if the search met
+ * it.
+ */
 static struct rb_va *first_above(struct rb_vm *vm, uint64_t addr, struct rb_va **before)
 {
 	struct rb_va *va = RB_ROOT(&vm->tree), *found = NULL;
@@ -136,7 +139,7 @@ static struct rb_va *first_above(struct rb_vm *vm, uint64_t addr, struct rb_va *
 	return found;
 }
 
-/* Gives @va, in the tree, a part of its range. */
+/* Reduces @va, which stays in the tree, to a part of its range. */
 static void trim(struct rb_vm *vm, struct rb_va *va, const struct sm_map *what)
 {
 	(void)vm;
@@ -163,7 +166,7 @@ static void insert_behind(struct rb_vm *vm, struct rb_va *before, struct rb_va *
 struct request {
 	struct sm_map what;
 	bool map;
-	struct rb_va *before; /* what the new mapping comes behind */
+	struct rb_va *before; /* the new mapping is inserted behind it */
 	struct rb_va *spare;  /* for a mapping that is cut in two */
 };
 
@@ -173,7 +176,7 @@ static bool keeps(const struct request *r, const struct sm_map *m)
 	       m->offset - m->addr == r->what.offset - r->what.addr;
 }
 
-/* What is left of @m behind the request; range 0: nothing. */
+/* Returns what is left of @m behind the request; range 0: nothing. */
 static struct sm_map rest_behind(const struct sm_map *m, const struct sm_map *request)
 {
 	const uint64_t from = end_of(request);
@@ -267,7 +270,10 @@ static int change_locked(struct rb_vm *vm, struct request r)
 	return err;
 }
 
-/* 0; -EINVAL for a range outside or of length 0; -ENOMEM. On an error nothing has changed. */
+/*
+ * Returns 0; -EINVAL for a range outside or of length 0; or -ENOMEM. On an error nothing has
+ * changed.
+ */
 static int rb_vm_map(struct rb_vm *vm, uint64_t addr, uint64_t range, unsigned int object,
 		     uint64_t offset)
 {
@@ -280,7 +286,7 @@ static int rb_vm_unmap(struct rb_vm *vm, uint64_t addr, uint64_t range)
 	return change_locked(vm, (struct request){ .what = { .addr = addr, .range = range } });
 }
 
-/* The mapping around @addr, in *@found; false: none. */
+/* Stores the mapping around @addr in *@found. Returns false if there is none. */
 static bool rb_vm_find(struct rb_vm *vm, uint64_t addr, struct sm_map *found)
 {
 	struct rb_va *before, *va;
@@ -336,7 +342,7 @@ static void step_unmap(const struct rb_va *va, bool keep, void *priv)
 static void *create(uint64_t range, struct sm_steps *steps)
 {
 	static const struct rb_vm_ops ops = { step_map, step_remap, step_unmap };
-	static struct pool pool; /* of all VMs: only one thread makes any */
+	static struct pool pool; /* of all VMs: they are used by one thread only */
 	struct rb_vm *vm = malloc(sizeof(*vm));
 
 	if (vm)

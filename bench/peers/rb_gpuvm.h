@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A GPU VA manager as drivers have had them: a red-black tree of mappings by address, out of a
+ * A GPU VA manager as drivers have had them: a red-black tree of mappings by address, from a
  * package (libbsd), one mutex, mappings from a free list. There are two of them:
  *
  *   rb tree            mappings do not overlap, so the tree does without a largest end per subtree;
  *                      a mapping that is cut stays where it is and only changes its bounds, and a
  *                      new one is put beside its neighbour
- *   rb interval tree   with the largest end per subtree, by which overlaps are found, kept up at
- *                      each insertion and removal; what is left of a mapping that is cut comes in
- *                      anew, in its place
+ *   rb interval tree   overlaps are found by the largest end per subtree, which each insertion and
+ *                      removal updates; what is left of a mapping that is cut is inserted anew, in
+ *                      its place
  */
 #ifndef BENCH_RB_GPUVM_H
 #define BENCH_RB_GPUVM_H
@@ -42,7 +42,7 @@ struct rb_vm_ops {
 
 struct rb_vm {
 	pthread_mutex_t lock;
-	struct rb_va_tree tree; /* GUARD lock, as all below */
+	struct rb_va_tree tree; /* GUARD lock, as is all below */
 	struct pool *pool;      /* mappings come from here */
 	size_t count;
 	uint64_t start, range;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What libbsd's red-black trees lack: inserting beside a neighbour, without a search from the root.
+ * Missing in libbsd's red-black trees: inserting beside a neighbour, without a search from the
+ * root.
  */
 #ifndef BENCH_RB_NEAR_H
 #define BENCH_RB_NEAR_H
@@ -8,9 +9,9 @@
 #include <bsd/sys/tree.h>
 
 /*
- * Sets @parent and @slot to where a new element goes that comes right behind @before (NULL: in
- * front of all): one of two places is always free, below @before and below its successor. Then
- * RB_SET(), a store to *@slot, NAME_RB_INSERT_COLOR().
+ * Sets @parent and @slot to the place of a new element right behind @before (NULL: in front of
+ * all): one of two places is always free, below @before and below its successor. Afterwards call
+ * RB_SET(), store to *@slot, and call NAME_RB_INSERT_COLOR().
  */
 #define RB_BEHIND(head, before, parent, slot, field)                           \
 	do {                                                                   \

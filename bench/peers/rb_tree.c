@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A red-black interval tree: libbsd's tree of ranges by first key, each of which knows where its
- * subtree's ranges begin and end and the largest gap between them. It is what address spaces were
- * commonly kept in before. Ranges that are cut stay where they are in the tree.
+ * A red-black interval tree: libbsd's tree of ranges by first key, where each node knows the first
+ * and the last key of its subtree and the largest gap between its ranges. Address spaces used to be
+ * kept in such trees. Ranges that are cut stay where they are in the tree.
  */
 #include "../peer.h"
 #include "pool.h"
@@ -29,7 +29,7 @@ static int compare(const struct range *a, const struct range *b)
 
 RB_GENERATE_INTERNAL(tree, range, node, compare, __attribute__((unused)) static)
 
-static struct pool pool; /* of all trees: only one thread makes any */
+static struct pool pool; /* of all trees: they are used by one thread only */
 
 static unsigned long larger(unsigned long a, unsigned long b)
 {
@@ -49,7 +49,7 @@ static void sum_up(struct range *r)
 		r->gap = larger(r->gap, larger(right->gap, right->low - r->last - 1));
 }
 
-/* After a change at @r: upwards, until nobody above can see a difference. */
+/* Updates the nodes from @r upwards after a change, until one stays the same. */
 static void sum_up_from(struct range *r)
 {
 	for (; r; r = RB_PARENT(r, node)) {
@@ -81,7 +81,10 @@ static int insert_behind(struct tree *t, struct range *before, struct range what
 
 static void remove_range(struct tree *t, struct range *r)
 {
-	/* With two children libbsd sums up all the way itself, from where the successor was. */
+	/*
+	 * If @r has two children, libbsd itself updates all nodes upwards from the successor's old
+	 * place.
+	 */
 	struct range *parent = RB_LEFT(r, node) && RB_RIGHT(r, node) ? NULL : RB_PARENT(r, node);
 
 	RB_REMOVE(tree, t, r);
@@ -90,7 +93,7 @@ static void remove_range(struct tree *t, struct range *r)
 	pool_give(&pool, r, pool_size(sizeof(*r)));
 }
 
-/* The lowest range that ends at or above @key; *@before is the one below it. */
+/* Returns the lowest range that ends at or above @key. *@before is the one below it. */
 static struct range *at_or_after(struct tree *t, unsigned long key, struct range **before)
 {
 	struct range *r = RB_ROOT(t), *found = NULL;
@@ -108,7 +111,7 @@ static struct range *at_or_after(struct tree *t, unsigned long key, struct range
 	return found;
 }
 
-/* Leaves nothing in [first..last]; *@before is the range below it then. */
+/* Erases all in [first..last]. *@before is the range below it then. */
 static int cut(struct tree *t, unsigned long first, unsigned long last, struct range **before)
 {
 	struct range *r = at_or_after(t, first, before), *next;
@@ -209,7 +212,7 @@ static unsigned long fit(unsigned long from, unsigned long to, const struct want
 	return w->highest ? to - (w->size - 1) : from;
 }
 
-/* Searches [from..to], which is free but for the ranges below @r. */
+/* Searches [from..to], which is free except for the ranges below @r. */
 static unsigned long search(const struct range *r, unsigned long from, unsigned long to,
 			    const struct wanted *w)
 {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Samara itself, as a program outside the library sees it: plain, and in RCU mode with gaps
- * tracked.
- */
+/* Samara, as a program outside the library sees it: plain, and in RCU mode with gap tracking. */
 #include "../peer.h"
 #include "memb.h"
 #include <samara/maple_tree.h>
@@ -73,8 +70,8 @@ static void leave_mb(void)
 }
 
 /*
- * With memb and mb a thread that writes is registered for good; with qsbr it must not be while it
- * writes.
+ * With memb and mb a writing thread is registered for good; with qsbr it must not be registered
+ * while it writes.
  */
 static void *create_memb(void)
 {

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Samara's GPU VA manager as a driver uses it: its internal lock, steps that do with the index what
- * their operations say, mappings from a free list. What is taken out goes back to the list when the
- * request is done: nobody here reads without the lock.
+ * Samara's GPU VA manager as a driver uses it: with its internal lock, steps that apply the
+ * operations to the index, mappings from a free list. Removed mappings go back to the list when the
+ * request is done: there are no readers without the lock.
  */
 #include "../sm_map.h"
 #include "pool.h"
 #include <errno.h>
 #include <samara/gpuvm.h>
 
-/* What a request reads and writes of it is all in its first cache line. */
+/* All that a request reads and writes of a mapping is in its first cache line. */
 struct mapping {
-	struct mapping *next; /* of those taken out */
+	struct mapping *next; /* of the removed ones */
 	struct gpuva va;
 };
 
@@ -23,7 +23,7 @@ struct vm {
 	struct sm_steps *steps;
 };
 
-static struct pool pool; /* of all VMs: only one thread makes any */
+static struct pool pool; /* of all VMs: they are used by one thread only */
 
 static const size_t mapping_size = (sizeof(struct mapping) + POOL_LINE - 1) / POOL_LINE * POOL_LINE;
 
@@ -31,10 +31,7 @@ static struct mapping *new_mapping(struct vm *v)
 {
 	struct mapping *m = pool_take(&pool, mapping_size);
 
-	/*
-	 * The rest is written with the range and when it is linked; the link lies in another cache
-	 * line.
-	 */
+	/* The rest is written with the range and on linking; the link is in another cache line. */
 	if (m) {
 		m->va.vm_bo = NULL;
 		m->va.flags = 0;

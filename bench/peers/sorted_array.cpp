@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor for data that never changes: first keys in one sorted array, the rest in another,
- * binary search without branches that depend on the data.
+ * The least that data which never changes can cost: first keys in one sorted array, the rest in
+ * another, binary search without branches that depend on the data.
  */
 #include "../peer.h"
 #include <cstdlib>

@@ -112,9 +112,7 @@ static void mapped_read(const struct gpuva *va, struct as_mapping *what)
 		.first = va->va.addr,
 		.last = va->va.addr + (va->va.range - 1),
 		.object = object->id,
-		/*
-		 * For anonymous memory 0, which is what the model has, unless something is wrong.
-		 */
+		/* 0 for anonymous memory, as in the model, unless something is wrong. */
 		.offset = object->id ? va->gem.offset : va->gem.offset - va->va.addr,
 		.flags = flags / GPUVA_USERBITS,
 	};
