@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mtree_load_batch() gives for each key what mtree_load() gives for it. */
+/* mtree_load_batch() finds for each key what mtree_load() finds. */
 #include "support/cm.h"
 
 #include <samara/maple_tree.h>
@@ -36,8 +36,8 @@ static void trees_without_nodes(void **state)
 }
 
 /*
- * Every length around the size of a group, keys in no order and twice, narrow nodes (@unit 1) and
- * wide ones.
+ * Every length around the size of a group, keys in no order and with repetitions, narrow nodes
+ * (@unit 1) and wide ones.
  */
 static void any_length(unsigned long unit, unsigned int flags)
 {
@@ -67,7 +67,10 @@ static void lengths(void **state)
 	any_length((1UL << 50) + 1, MT_FLAGS_USE_RCU);
 }
 
-/* The last key beside near ones, where the top's bounds are by single keys and begin at 0. */
+/*
+ * The last key together with near ones, where the bounds of the top are in single keys and begin at
+ * 0.
+ */
 static void last_key(void **state)
 {
 	unsigned long index[100];
@@ -85,7 +88,10 @@ static void last_key(void **state)
 	mtree_destroy(&tree);
 }
 
-/* Where ranges begin, and one key before: among these are the edges of all nodes, the top's too. */
+/*
+ * The first keys of ranges and the keys before them, including the edges of all nodes, even the
+ * top.
+ */
 static void edges(void **state)
 {
 	enum { RANGES = 6000 };
@@ -107,8 +113,8 @@ static void edges(void **state)
 }
 
 /*
- * Keys by turns from places that lie far apart, of pages and of bytes, so that nodes of one depth
- * measure their ranges differently; and keys between these places, and beyond.
+ * Keys taken in turn from places that lie far apart, of pages and of bytes, so that nodes at one
+ * depth measure their ranges in different units; and keys between these places, and beyond.
  */
 static void places(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs the requests of gpuvm.txt, of which the head explains the lines, as jobs of a bind queue. */
+/* Runs the requests of gpuvm.txt, whose head explains the lines, as jobs of a bind queue. */
 #include "gpuvm_lines.h"
 #include "support/bind_toy.h"
 
@@ -10,7 +10,7 @@
 
 static struct bind_toy bt;
 
-/* Maps what stands in brackets, each mapping a job, and returns what follows. */
+/* Maps what is in brackets, each mapping a job. Returns what follows the brackets. */
 static const char *set_up(struct bind_queue *q, const char *at)
 {
 	char job[64];
@@ -27,7 +27,7 @@ static const char *set_up(struct bind_queue *q, const char *at)
 	return at + 2;
 }
 
-/* What comes of the request, as the line has it. */
+/* Makes the request and formats its result as in the lines. */
 static void answer(struct bind_queue *q, const char *request, char *text, size_t size)
 {
 	struct bind_job job = { .flags = BIND_SYNC };

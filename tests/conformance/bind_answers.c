@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a driver's callbacks must not answer, with the library as users have it: debug builds stop
- * there. It is taken for -EINVAL, and in the end every fence is signalled.
+ * Answers that a driver's callbacks must not give, with the library as users have it (debug builds
+ * stop there). They are treated as -EINVAL, and in the end every fence is signalled.
  */
 #include "support/cm.h"
 
@@ -9,7 +9,7 @@
 #include <limits.h>
 #include <samara/bind_queue.h>
 
-static int answer; /* of each step, and to each operation */
+static int answer; /* of each step, and of prepare for each operation */
 static bool by_step;
 
 static int prepare(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv)

@@ -25,7 +25,7 @@ static unsigned long used(void)
 	return nodes_in_use(mt_mem_default());
 }
 
-/* Entry @i: ranges of @width keys every @step, upwards or from the top down. */
+/* Stores entry @i of ranges of @width keys every @step, upwards or from the top down. */
 static void load_one(struct ma_state *mas, unsigned long i, unsigned long step, unsigned long width)
 {
 	unsigned long first = i * step;
@@ -53,7 +53,7 @@ static void ascending(unsigned int flags, unsigned long expected, unsigned long 
 	assert_int_equal(mas_allocated(&mas), 0);
 	mtree_unlock(&tree);
 	compare(&tree);
-	/* An ordinary tree from here on. */
+	/* From here on it is an ordinary tree. */
 	assert_int_equal(mtree_store_range(&tree, step / 2, 7 * step, xa_mk_value(7), GFP_KERNEL),
 			 0);
 	assert_int_equal(rm_store(&model, step / 2, 7 * step, xa_mk_value(7)), 0);
@@ -90,7 +90,10 @@ static void fewer_and_more(void **state)
 	ascending(MT_FLAGS_ALLOC_RANGE, 3, 20000, 4096, 4095);
 }
 
-/* One store, into a tree whose nodes are all full, on every level: it has what that takes, too. */
+/*
+ * One store into a tree whose nodes are all full, on every level: enough was set aside for that,
+ * too.
+ */
 static void one_store_into_a_full_tree(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -118,7 +121,9 @@ static void one_store_into_a_full_tree(void **state)
 	rm_destroy(&model);
 }
 
-/* More than expected, when memory has run out: an error, not a crash; what was stored is there. */
+/*
+ * More entries than expected, when memory has run out: an error, not a crash, and no entry is lost.
+ */
 static void beyond_the_estimate_without_memory(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -149,7 +154,7 @@ static void beyond_the_estimate_without_memory(void **state)
 	rm_destroy(&model);
 }
 
-/* What was expected is served from what was set aside: nothing is allocated meanwhile. */
+/* The expected entries need only the memory that was set aside: nothing is allocated meanwhile. */
 static void expected_needs_no_more(void **state)
 {
 	static const unsigned long counts[] = { 1, 5, 41, 100, 1000, 20000 };
@@ -198,7 +203,7 @@ static void descending(void **state)
 	rm_destroy(&model);
 }
 
-/* Overwriting what was just loaded, and a tree that held something before. */
+/* Overwriting what was just loaded, and loading into a tree that was not empty. */
 static void unruly(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -228,7 +233,7 @@ static void unruly(void **state)
 	rm_destroy(&model);
 }
 
-/* Readers may be in what stores replace: the next ones build nothing of it. */
+/* Readers may be in nodes that stores replace, so the next stores must not reuse them. */
 static void retires_what_it_replaces(void **state)
 {
 	struct mt_mem *mem = mt_mem_create(0, NULL);

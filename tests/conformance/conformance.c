@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs the examples and tables of the data files named on the command line, each row (each cell) as
- * a test of its own name. Rows that do not depend on the tree's flags run in RCU mode and with gap
- * tracking too.
+ * a test with a name of its own. Rows that do not depend on the tree's flags also run in RCU mode
+ * and with gap tracking.
  */
 #include "interp.h"
 
@@ -23,13 +23,13 @@ struct example {
 	char *setup;
 	char *operations;
 	char *results;
-	bool last_only; /* results is only that of the last operation */
+	bool last_only; /* results has only that of the last operation */
 };
 
 static struct CMUnitTest *tests;
 static size_t nr_tests;
 
-/* What the rows of a table need to know of those before them. */
+/* What the rows of a table need to know from earlier lines. */
 struct table {
 	char *name;
 	char *setup;
@@ -47,7 +47,7 @@ static _Noreturn void broken(const char *file, unsigned int line, const char *wh
 	exit(99);
 }
 
-/* Texts live as long as the program; a list keeps them from looking lost. */
+/* Texts live as long as the program; a list keeps leak checkers from reporting them. */
 static char *copy(const char *text)
 {
 	static struct kept {
@@ -74,7 +74,7 @@ static char *trim(char *text)
 	return text;
 }
 
-/* Cuts @text at each @sep; the number of pieces. */
+/* Cuts @text at each @sep. Returns the number of pieces. */
 static unsigned int cut(char *text, const char *sep, char **pieces, unsigned int max)
 {
 	unsigned int n = 0;
@@ -85,7 +85,7 @@ static unsigned int cut(char *text, const char *sep, char **pieces, unsigned int
 	return n;
 }
 
-/* The results, compared with '*' for anything up to the next semicolon. */
+/* Compares the results; '*' matches anything up to the next semicolon. */
 static bool matches(const char *want, const char *got)
 {
 	for (;; want++, got++) {
@@ -149,7 +149,7 @@ static const char *expand(const struct table *table, const char *cell)
 	return cell;
 }
 
-/* A table's row: one test for each operation of each column. */
+/* Adds a row of a table: one test for each operation of each column. */
 static void add_cells(const struct table *table, char **cells)
 {
 	for (unsigned int i = 0; i < table->nr_columns; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A library with the checker can be loaded late, by a program that knows nothing of it, and watches
- * threads that were there before and threads that come after. Usage: dlopen LIBRARY
+ * A library with the checker can be loaded late, by a program that does not know of it. It watches
+ * threads that already exist and threads that start later. Usage: dlopen LIBRARY
  */
 #include "support/cm.h"
 
@@ -15,7 +15,9 @@
 static const char *path;
 static sem_t loaded;
 static unsigned int reports;
-/* An entry by its address: xa_mk_value() may want a symbol of the library that is not linked. */
+/*
+ * An entry that is an address: xa_mk_value() may need a symbol of the library, which is not linked.
+ */
 static int record;
 
 static void (*init)(struct maple_tree *mt, unsigned int flags);
@@ -53,7 +55,7 @@ static void *use(void *arg)
 	assert_int_equal(store(&mt, 5, 9, &record, GFP_KERNEL), 0);
 	assert_ptr_equal(load(&mt, 7), &record);
 	destroy(&mt);
-	set_handler(note, NULL); /* which begins anew: one place is reported once */
+	set_handler(note, NULL); /* also forgets which places have been reported */
 	acquire(&mt.ma_lock);
 	acquire(&mt.ma_lock);
 	release(&mt.ma_lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A store that may block drops the internal lock to get memory, and another writer may come
- * between. Here allocations under the lock fail, and a racer writes in the gap.
+ * A store that may block drops the internal lock to get memory, and another writer may come in
+ * between. Here allocations under the lock fail, and a racer writes while the lock is dropped.
  */
 #include "support/cm.h"
 
@@ -17,7 +17,7 @@ static unsigned long objects[4][2];
 
 static struct maple_tree tree;
 
-/* What the racer does, and whether it came. */
+/* What the racer does, and how often it came. */
 static struct {
 	unsigned long first, last;
 	void *entry;
@@ -44,7 +44,7 @@ static void race_erase(void *unused)
 	assert_ptr_equal(mtree_erase(&tree, racer.first), racer.entry);
 }
 
-/* What a cyclic search begins with, shared by all who allocate. */
+/* Where the next cyclic search begins; shared by all that allocate. */
 static unsigned long shared_next;
 
 static void race_cyclic(void *unused)
@@ -84,7 +84,7 @@ static int end(void **state)
 	memfault_ok();
 	mtree_destroy(&tree);
 	mt_mem_barrier(mt_mem_default());
-	/* Also where what was obtained is not needed any more. */
+	/* Also where the nodes that were obtained are no longer needed. */
 	assert_int_equal(nodes_in_use(mt_mem_default()), 0);
 	return 0;
 }
@@ -186,7 +186,7 @@ static void cyclic_picks_again(void **state)
 	assert_int_equal(next, 1);
 }
 
-/* Where the next one is to be is what others have left there, not what it was before. */
+/* The next search begins where the racer has left @next, not where it was before. */
 static void cyclic_goes_on_behind_others(void **state)
 {
 	unsigned long start = 99;
@@ -213,7 +213,7 @@ static void store_writes_its_range(void **state)
 	expect(13, C, 13, 20);
 }
 
-/* NULL merges with the gaps around it; a gap that the racer has filled meanwhile is none. */
+/* NULL merges with the gaps around it, but not with one that the racer has filled meanwhile. */
 static void null_is_not_widened_over_others(void **state)
 {
 	(void)state;
@@ -246,19 +246,19 @@ static void cursor_null_is_not_widened_over_others(void **state)
 	expect(12, C, 12, 14);
 }
 
-/* To erase a leaf's first or last range takes a node. */
+/* Erasing the first or the last range of a leaf takes a node. */
 static void erase_looks_up_again(void **state)
 {
 	(void)state;
 	put(0, 9, A);
 	put(20, ULONG_MAX, B);
-	arm(race, 8, 8, C); /* what is left around the key is smaller */
+	arm(race, 8, 8, C); /* the range around the key becomes smaller */
 	assert_ptr_equal(mtree_erase(&tree, 7), A);
 	disarm();
 	expect(7, NULL, 0, 7);
 	expect(8, C, 8, 8);
 	expect(9, A, 9, 9);
-	arm(race, 21, 22, C); /* another entry stands there now */
+	arm(race, 21, 22, C); /* another entry is there now */
 	assert_ptr_equal(mtree_erase(&tree, 22), C);
 	disarm();
 	expect(20, B, 20, 20);
@@ -341,7 +341,10 @@ static void cursor_alloc_cyclic_picks_again(void **state)
 	expect(5, A, 5, 5);
 }
 
-/* mas_store() never drops it; mas_nomem() does, and the caller sets a NULL store's range again. */
+/*
+ * mas_store() never drops the lock; mas_nomem() does, and then the caller sets a NULL store's range
+ * again.
+ */
 static void nomem_drops_the_lock(void **state)
 {
 	MA_STATE(mas, &tree, 5, 9);
@@ -367,14 +370,14 @@ static void nomem_drops_the_lock(void **state)
 	expect(7, NULL, 5, 11);
 }
 
-/* What it asks for is what the failed operation lacked, whichever that was. */
+/* mas_nomem() gets as much as the failed operation lacked, whichever that was. */
 static void nomem_gets_what_was_lacking(void **state)
 {
 	MA_STATE(mas, &tree, 5, 9);
 	unsigned long start = 99, next = 3;
 
 	(void)state;
-	put(0, 2, A); /* to erase a leaf's first range takes a node */
+	put(0, 2, A); /* erasing the first range of a leaf takes a node */
 	put(20, 24, B);
 	mtree_lock(&tree);
 	for (unsigned int i = 0; i < 3; i++) {
@@ -420,7 +423,7 @@ static void reserve_checks_again(void **state)
 	expect(7, B, 7, 7);
 	assert_int_equal(mtree_reserve(&tree, 20, 29, GFP_KERNEL), 0);
 	assert_int_equal(mtree_reserve(&tree, 32, 35, GFP_KERNEL), 0);
-	arm(race, 24, 25, C); /* somebody uses the reservation as it is given back */
+	arm(race, 24, 25, C); /* the racer uses the reservation while it is being given back */
 	assert_int_equal(mtree_release(&tree, 20, 35), 0);
 	disarm();
 	expect(24, C, 24, 25);
@@ -496,7 +499,7 @@ static void preallocate_keeps_the_lock(void **state)
 	mtree_destroy(&copy);
 }
 
-/* An external lock is the caller's: memory is got with it held. */
+/* An external lock is the caller's: memory is allocated with it held. */
 static void external_lock_is_kept(void **state)
 {
 	struct maple_tree own = MTREE_INIT(own, MT_FLAGS_LOCK_EXTERN | MT_FLAGS_USE_RCU);

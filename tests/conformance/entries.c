@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which words may be entries, which interface refuses which, and the helpers that make and read
- * them.
+ * Which words may be entries, which interface refuses which of them, and the helpers that make and
+ * read them.
  */
 #include "support/cm.h"
 
@@ -80,7 +80,7 @@ static void helpers_errors(void **state)
 	assert_false(xa_is_err(xa_mk_value(LONG_MAX)));
 }
 
-/* The normal API refuses 2 to 1026 on a store or an insert, and has not changed anything. */
+/* The normal API refuses 2 to 1026 on a store or an insertion, and changes nothing. */
 static void stores_refuse_advanced(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -128,7 +128,7 @@ static void allocations_refuse_reserved(void **state)
 	mtree_destroy(&tree);
 }
 
-/* What every interface takes: pointers, tagged pointers, values, internal words from 4098 up. */
+/* What every interface accepts: pointers, tagged pointers, values, internal words from 4098 up. */
 static void *const ordinary[] = {
 	(void *)4UL,
 	(void *)8UL,
@@ -170,7 +170,7 @@ static void ordinary_entries_everywhere(void **state)
 	}
 }
 
-/* A cursor takes and returns every word there is, at the key that needs no node too. */
+/* A cursor accepts and returns every possible word, also at the key that needs no node. */
 static void cursors_take_everything(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -204,7 +204,7 @@ static void cursors_take_everything(void **state)
 }
 
 /*
- * An entry that looks like an encoded error is an entry; the cursor's status alone tells of errors.
+ * An entry that looks like an encoded error is an entry; only the cursor's status reports errors.
  */
 static void error_lookalikes(void **state)
 {
@@ -228,7 +228,7 @@ static void error_lookalikes(void **state)
 	mtree_destroy(&tree);
 }
 
-/* How many lines a refused entry, and a value too large, bring to stderr: the first time one. */
+/* A refused entry and a value too large print one line each, the first time only. */
 static void warns_once(void **state)
 {
 	struct maple_tree tree = MTREE_INIT(tree, MT_FLAGS_ALLOC_RANGE);
@@ -260,7 +260,7 @@ static void warns_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(warns_once), /* before others have warned */
+		cmocka_unit_test(warns_once), /* before other tests have caused the warnings */
 		cmocka_unit_test(helpers_values),
 		cmocka_unit_test(helpers_tags),
 		cmocka_unit_test(helpers_internal),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mas_for_each(), whose steps the public header makes itself where it can: all ends and limits,
+ * mas_for_each(), whose steps the public header takes itself where it can: all ends and limits,
  * what the body may do, and a reader beside a writer. Built twice: against the library as programs
- * have it, with LET_INLINES for where that has the checker; and against the internal one, whose
+ * have it, with LET_INLINES in case that has the checker; and against the internal one, whose
  * checker leaves every step to mas_find().
  */
 #include "support/cm.h"
@@ -19,7 +19,8 @@
 #define KEYS 4000UL
 
 /*
- * What the tree should hold: the value of each key, 0 for a gap; units of @step keys from @base on.
+ * What the tree should hold: the value of each unit, 0 for a gap. Units are @step keys, from @base
+ * on.
  */
 struct world {
 	struct maple_tree tree;
@@ -53,8 +54,7 @@ static void begin(struct world *w, unsigned int flags, unsigned long base, unsig
 }
 
 /*
- * Ranges of 1 to 4 units in random order, @gaps in ten of them left out, on top of each other or
- * not.
+ * Stores ranges of 1 to 4 units in random order, which may overlap; @gaps in ten of them are gaps.
  */
 static void scatter(struct world *w, unsigned int gaps, unsigned int seed)
 {
@@ -71,7 +71,7 @@ struct span {
 	unsigned long from, to;
 };
 
-/* The next range with a value at or above @unit; from KEYS on: none. */
+/* Returns the next range with a value at or above @unit; its from is KEYS if there is none. */
 static struct span next_range(const struct world *w, unsigned long unit)
 {
 	struct span r;
@@ -84,7 +84,10 @@ static struct span next_range(const struct world *w, unsigned long unit)
 	return r;
 }
 
-/* The loop is on @entry: is that the next range at or above @at? One past it. */
+/*
+ * Checks that the loop is on the next range at or above @at, with @entry. Returns the unit behind
+ * it.
+ */
 static unsigned long expect(const struct world *w, const struct ma_state *mas, void *entry,
 			    unsigned long at)
 {
@@ -98,14 +101,14 @@ static unsigned long expect(const struct world *w, const struct ma_state *mas, v
 	return r.to + 1;
 }
 
-/* A walk from unit @at with the limit @max, against what the world says. */
+/* Checks a walk from unit @at with the limit @max against the world. */
 static void walk(struct world *w, unsigned long at, unsigned long max)
 {
 	MA_STATE(mas, &w->tree, key(w, at), key(w, at));
 	struct span r;
 	void *entry;
 
-	/* The range that @at lies in begins before it. */
+	/* The range around @at may begin before it. */
 	while (at > 0 && w->value[at] && w->value[at - 1] == w->value[at])
 		at--;
 	mtree_lock(&w->tree);
@@ -115,7 +118,7 @@ static void walk(struct world *w, unsigned long at, unsigned long max)
 	}
 	r = next_range(w, at);
 	assert_true(r.from == KEYS || key(w, r.from) > max);
-	/* With the limit raised it goes on behind it. */
+	/* With the limit raised the walk continues behind it. */
 	if (r.from < KEYS && mas.status == ma_active)
 		expect(w, &mas, mas_find(&mas, ULONG_MAX), at);
 	mtree_unlock(&w->tree);
@@ -152,7 +155,8 @@ static void every_limit(void **state)
 }
 
 /*
- * The four units behind @unit, of which the first has an entry: it goes, or some of the rest come.
+ * Changes the units from @unit to @unit + 3, the first of which has an entry: it is erased, or some
+ * of the others get one.
  */
 static void change(struct world *w, struct ma_state *mas, unsigned long unit, unsigned int n)
 {
@@ -167,8 +171,8 @@ static void change(struct world *w, struct ma_state *mas, unsigned long unit, un
 }
 
 /*
- * Another cursor changes what lies ahead while the loop stands in the leaf: a gap is filled
- * exactly, which swaps one slot, or in part, and an entry is erased, which replace the leaf.
+ * Another cursor changes what lies ahead while the loop is in the leaf. Filling a gap exactly swaps
+ * one slot; filling it in part, or erasing an entry, replaces the leaf.
  */
 static void changes_ahead(unsigned int flags)
 {
@@ -208,7 +212,7 @@ static void changes_ahead_rcu(void **state)
 	changes_ahead(MT_FLAGS_USE_RCU);
 }
 
-/* All of the range, or the gap, that @unit lies in. */
+/* Returns the whole range, or gap, around @unit. */
 static struct span around(const struct world *w, unsigned long unit)
 {
 	struct span r = { unit, unit };
@@ -221,9 +225,9 @@ static struct span around(const struct world *w, unsigned long unit)
 }
 
 /*
- * Something between @unit, the first behind the loop's range, and the end of what lies a little
- * further on: a gap is filled exactly, be it in pieces, at the end of a leaf or amid it; an entry
- * goes, or gets another; or whatever lies there is cut.
+ * Changes something between @unit, the first behind the loop's range, and a few ranges further on:
+ * a gap is filled exactly, even if it is in pieces, at the end of a leaf or inside it; an entry is
+ * erased or replaced; or whatever lies there is cut.
  */
 static void change_near(struct world *w, struct ma_state *mas, unsigned long unit,
 			unsigned int *seed)
@@ -257,7 +261,10 @@ static void changes_anywhere_ahead(unsigned int flags, unsigned long step, unsig
 		at = expect(&w, &mas, entry, at);
 		if (rand_r(&seed) % 2 && at + 12 < KEYS)
 			change_near(&w, &other, at, &seed);
-		/* Its own cursor looks where it is, or steps back, so that this comes again. */
+		/*
+		 * The loop's own cursor looks up its place, or steps back, so that this entry comes
+		 * again.
+		 */
 		if (rand_r(&seed) % 4 == 0)
 			assert_ptr_equal(mas_walk(&mas), entry);
 		if (rand_r(&seed) % 4 == 0 && at > 100 && mas_prev(&mas, 0))
@@ -280,7 +287,7 @@ static void changes_of_all_sorts_ahead(void **state)
 	}
 }
 
-/* The loop's own cursor is moved: set elsewhere, paused, moved on by hand. */
+/* The loop's own cursor is moved: set elsewhere, paused, advanced by hand. */
 static void moved_inside(void **state)
 {
 	static struct world w;
@@ -307,7 +314,10 @@ static void moved_inside(void **state)
 			n++;
 			break;
 		case 2:
-			/* A range that is said to reach further is gone on behind, of its leaf. */
+			/*
+			 * The loop continues behind the range in the leaf, even if last says it is
+			 * longer.
+			 */
 			mas.last = mas.index + 3 * 4096;
 			break;
 		case 3:
@@ -327,7 +337,7 @@ static void moved_inside(void **state)
 		n++;
 	}
 	assert_int_equal(2 * n, KEYS);
-	/* A limit behind which the cursor is said to be ends the loop. */
+	/* The loop ends if the cursor's last is said to be beyond the limit. */
 	mas_set(&mas, 0);
 	assert_non_null(mas_find(&mas, ULONG_MAX));
 	mas.last = 100 * 4096;
@@ -339,7 +349,7 @@ static void moved_inside(void **state)
 	mtree_destroy(&w.tree);
 }
 
-/* A loop whose cursor is now of one tree, now of another that has been copied from the same. */
+/* A loop whose cursor alternates between two trees that are copies of the same tree. */
 static void two_trees_in_turn(void **state)
 {
 	static struct world w;
@@ -358,7 +368,7 @@ static void two_trees_in_turn(void **state)
 		mt_init(&copy[k]);
 		assert_int_equal(mtree_dup(&w.tree, &copy[k], GFP_KERNEL), 0);
 	}
-	for (unsigned long i = 0; i < KEYS; i += 2) /* slots that change, no more */
+	for (unsigned long i = 0; i < KEYS; i += 2) /* only slots change */
 		assert_int_equal(mtree_store_range(&copy[1], key(&w, i), key(&w, i) + 4095,
 						   xa_mk_value(KEYS + i), GFP_KERNEL),
 				 0);
@@ -379,7 +389,7 @@ static void two_trees_in_turn(void **state)
 	mtree_destroy(&w.tree);
 }
 
-/* The cursor becomes what it was before the leaf got ranges more. */
+/* The cursor is set back to what it was before its leaf got more ranges. */
 static void put_back(unsigned int flags)
 {
 	static struct world w;
@@ -403,7 +413,7 @@ static void put_back(unsigned int flags)
 		} else if (n == 5) {
 			mas = before; /* and the fifth comes again */
 			at = 28;
-		} else if (n == 6) { /* where it is, but for what it knew of the leaf */
+		} else if (n == 6) { /* the right place, but with outdated knowledge of the leaf */
 			mas_set(&mas, mas.index);
 			mas_walk(&mas);
 			before.index = mas.index;
@@ -446,8 +456,8 @@ static void *write_odd(void *arg)
 }
 
 /*
- * Every fourth key has its entry all the time. Whatever happens between them, a walk meets each
- * once, in order.
+ * Every fourth key keeps its entry. Whatever happens between them, a walk meets each of them once,
+ * in order.
  */
 static void beside_a_writer(void **state)
 {

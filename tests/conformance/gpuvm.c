@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs gpuvm.txt, of which the head explains the lines: requests as callbacks, applied as they
- * come, and as lists.
+ * Runs gpuvm.txt, whose head explains the lines: requests by callbacks, applied as they come, and
+ * as lists.
  */
 #include "gpuvm_lines.h"
 
@@ -33,7 +33,7 @@ static bool skip(const char **at, char c)
 	return true;
 }
 
-/* ADDR, and if it is there +RANGE=OBJECT@OFFSET or a part of that. */
+/* Parses ADDR, followed by nothing or by all or part of +RANGE=OBJECT@OFFSET. */
 static struct gpuva_op_map parse_map(const char **at)
 {
 	struct gpuva_op_map map = { { 0, 0 }, { NULL, 0 } };
@@ -50,7 +50,7 @@ static struct gpuva_op_map parse_map(const char **at)
 	return map;
 }
 
-/* The VM and its mappings, up to and with the closing bracket. */
+/* Sets up the VM and its mappings, up to and including the closing bracket. */
 static const char *set_up(const char *line)
 {
 	struct toy_config config;
@@ -105,7 +105,7 @@ static int request_callbacks(const char *verb, const struct gpuva_op_map *map)
 	return gpuvm_sm_unmap(&toy.vm, &toy, map->va.addr, map->va.range);
 }
 
-/* "STEPS => [AFTER]" as it comes out. */
+/* Makes the request and writes "STEPS => [AFTER]" to @result. */
 static void run_request(char *result, const char *verb, const struct gpuva_op_map *map,
 			enum form form)
 {
@@ -160,7 +160,7 @@ static bool is_request(const char *verb)
 	       strcmp(verb, "prefetch") == 0 || strcmp(verb, "unmap_all") == 0;
 }
 
-/* False: the line came out otherwise. */
+/* Runs a line. Returns false if the result is another. */
 static bool run_form(const char *line, enum form form)
 {
 	static char result[2 * TOY_TEXT];

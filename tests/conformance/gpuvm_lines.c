@@ -12,7 +12,7 @@ _Noreturn void broken(const char *line, const char *what)
 	exit(99);
 }
 
-/* The next one that is an example; NULL: there is none more. */
+/* Returns the next line that is an example; NULL: there are no more. */
 static char *next_line(char *line, int size, FILE *in)
 {
 	while (fgets(line, size, in)) {

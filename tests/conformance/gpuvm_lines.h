@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading gpuvm.txt, of which the head explains the lines. */
+/* Reads gpuvm.txt, whose head explains the lines. */
 #ifndef TESTS_CONFORMANCE_GPUVM_LINES_H
 #define TESTS_CONFORMANCE_GPUVM_LINES_H
 
 #include "support/gpuvm_toy.h"
 
-/* Ends the program: the test itself is wrong. */
+/* Ends the program: there is a mistake in the test itself. */
 _Noreturn void broken(const char *line, const char *what);
 
 /*
- * What main() does: runs the lines, of the file that is the one argument, whose names begin with a
- * letter of @letters, and counts those for which @run says false. There must be @least of them.
+ * What main() does: runs the lines of the file that is the only argument whose names begin with a
+ * letter of @letters, and counts those for which @run returns false. There must be at least @least
+ * lines.
  */
 int run_lines(int argc, char **argv, const char *letters, bool (*run)(char *line),
 	      unsigned int least);
 
-/* The VM that a line is about, in front of the mappings, to which it returns. */
+/* Parses the VM that a line is about. Returns where its mappings begin. */
 const char *parse_vm(const char *line, struct toy_config *config);
 
 #endif

@@ -27,7 +27,7 @@ static struct maple_tree flagged = MTREE_INIT(flagged, MT_FLAGS_ALLOC_RANGE | MT
 static pthread_mutex_t user_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct maple_tree external = MTREE_INIT_EXT(external, MT_FLAGS_LOCK_EXTERN, user_lock);
 
-/* Empty, and fit for use. */
+/* Expects an empty tree that is ready for use. */
 static void expect_fresh(struct maple_tree *tree, unsigned int flags)
 {
 	assert_true(mtree_empty(tree));
@@ -37,7 +37,7 @@ static void expect_fresh(struct maple_tree *tree, unsigned int flags)
 	assert_null(mtree_load(tree, ULONG_MAX));
 }
 
-/* The process's first stores may not block. CONTEXT: nothing has used the default arena. */
+/* The first stores of a process must not block. CONTEXT: nothing has used the default arena. */
 static void stores_from_the_start(void **state)
 {
 	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC };
@@ -80,7 +80,7 @@ static void run_time_initialisers(void **state)
 	mt_on_stack(tree);
 	expect_fresh(&tree, 0);
 	assert_int_equal(mtree_store(&tree, 0, &object, GFP_KERNEL), 0);
-	/* Overwrites; an entry at 0 owns no memory, so nothing leaks here. */
+	/* Initialises over it: an entry at 0 owns no memory, so nothing leaks here. */
 	mt_init_flags(&tree, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
 	expect_fresh(&tree, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
 	assert_true(mt_in_rcu(&tree));
@@ -88,7 +88,7 @@ static void run_time_initialisers(void **state)
 	mtree_destroy(&tree);
 }
 
-/* With an external lock the lock's place is the caller's: initialising leaves it alone. */
+/* With an external lock the lock field is the caller's: initialising leaves it alone. */
 static void external_init_keeps_lock(void **state)
 {
 	struct maple_tree tree;
@@ -115,7 +115,7 @@ static void heights_and_flags(void **state)
 		assert_int_equal(mtree_store(&tree, 10 * i, &object, GFP_KERNEL), 0);
 	assert_true(mt_height(&tree) >= 2);
 	assert_int_equal(tree.ma_flags & ~MT_FLAGS_HEIGHT_MASK, 0);
-	mt_init_flags(&other, tree.ma_flags); /* as for a copy; the height is not the other's */
+	mt_init_flags(&other, tree.ma_flags); /* as for a copy; the height does not carry over */
 	expect_fresh(&other, 0);
 	assert_int_equal(mt_check(&other, NULL, 0), 0);
 	other = (struct maple_tree)MTREE_INIT(other, tree.ma_flags);
@@ -127,8 +127,8 @@ static void heights_and_flags(void **state)
 }
 
 /*
- * The form without nodes depends on the tree's past: once it had nodes it keeps one until it is
- * empty.
+ * Whether the tree is in the form without nodes depends on its past: once it has nodes, it keeps
+ * one until it is empty.
  */
 static void compact_form_is_history(void **state)
 {
@@ -190,7 +190,7 @@ static void external_lock(void **state)
 	MA_STATE(mas, &tree, 5, 9);
 
 	(void)state;
-	assert_true(mt_lock_is_held(&tree)); /* not known: taken for granted */
+	assert_true(mt_lock_is_held(&tree)); /* not known: assumed */
 	mt_set_external_lock(&tree, &user_lock);
 	assert_true(mt_lock_is_held(&tree));
 	mt_set_external_lock_check(&tree, &user_lock, is_held);
@@ -209,7 +209,7 @@ static void external_lock(void **state)
 	held = false;
 }
 
-/* To say which lock protects it changes nothing of a tree that has its own. */
+/* Telling a tree with its own lock that another one protects it has no effect. */
 static void external_lock_of_another(void **state)
 {
 	DEFINE_MTREE(tree);

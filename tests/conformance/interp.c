@@ -11,7 +11,9 @@ void world_lock(struct world *w)
 {
 	if (!w->locked)
 		mtree_lock(&w->trees[0]);
-	/* Nobody else is there: the cursor may live on from one hold to the next. */
+	/*
+	 * There are no other users: the cursor may be kept from one hold of the lock to the next.
+	 */
 	w->cursor.guard = 0;
 	w->locked = true;
 }
@@ -92,7 +94,7 @@ static bool take_arg(const char **at, char kind, struct call *call)
 	}
 }
 
-/* Reads the arguments that @signature asks for, up to and including the bracket. */
+/* Reads the arguments that @signature asks for, up to and including the closing bracket. */
 static bool take_args(const char **at, const char *signature, struct call *call)
 {
 	bool optional = false, any = false;
@@ -152,7 +154,7 @@ static void get_lock(struct world *w, const struct op *op)
 		world_lock(w);
 }
 
-/* Both trees sound? The lock of t may be held already. */
+/* Whether both trees are sound. The lock of t may be held already. */
 static bool check_trees(struct world *w, char why[WHY_SIZE])
 {
 	bool locked = w->locked, good;
@@ -163,7 +165,7 @@ static bool check_trees(struct world *w, char why[WHY_SIZE])
 		world_unlock(w);
 	if (!good)
 		return false;
-	mtree_lock_nested(&w->trees[1], 1); /* that of the first may be held */
+	mtree_lock_nested(&w->trees[1], 1); /* the lock of t may be held */
 	good = tree_sound(&w->trees[1], why);
 	mtree_unlock(&w->trees[1]);
 	return good;
@@ -213,7 +215,7 @@ static bool run_all(struct world *w, const char *operations)
 	return true;
 }
 
-/* Frees everything; every node must have come back. */
+/* Frees everything. Returns false unless every node has come back. */
 static bool finish(struct world *w, unsigned long nodes_before)
 {
 	unsigned long nodes;

@@ -10,7 +10,7 @@ struct world {
 	struct maple_tree trees[2]; /* t and u */
 	struct ma_state cursor;     /* on t */
 	unsigned int variant;
-	bool rcu;    /* a read-side section of t is held */
+	bool rcu;    /* in a read-side critical section of t */
 	bool locked; /* the lock of t is held */
 	struct text out;
 	const char *fault; /* why the run must end */
@@ -30,12 +30,12 @@ struct call {
 };
 
 /*
- * signature: k a key, e an entry, s a status, w free text; "g" at the end allows a gfp there; '?'
- * makes the next one optional. lock says what the call needs of t's lock.
+ * signature: k is a key, e an entry, s a status, w free text; '?' makes the next one optional; a
+ * final "g" allows a gfp. lock says whether the call needs t's lock.
  */
 enum op_lock {
 	OP_TAKES, /* takes it itself */
-	OP_READS, /* the lock, or the read-side section */
+	OP_READS, /* the lock, or the read-side critical section */
 	OP_HOLDS, /* the lock */
 	OP_ANY,
 };
@@ -48,7 +48,7 @@ struct op {
 	void (*run)(struct world *w, struct call *call);
 };
 
-/* What out-parameters hold beforehand, to see that a failed call leaves them alone. */
+/* Put into out-parameters beforehand, to check that a failed call leaves them alone. */
 #define UNTOUCHED 0x5a5a5a5aUL
 
 extern const struct op tree_ops[];
@@ -56,10 +56,10 @@ extern const struct op cursor_ops[];
 
 void world_lock(struct world *w);
 void world_unlock(struct world *w);
-/* Makes @mt from "alloc rcu 5..9:A"; false when that is not understood or a store failed. */
+/* Makes @mt from "alloc rcu 5..9:A". Returns false if that is not understood or a store failed. */
 bool world_make_tree(struct world *w, struct maple_tree *mt, const char *setup);
 
-/* " @start" and " next=n" after a success; after a failure both must be as they were. */
+/* Write " @start" and " next=n" after a success; after a failure both must be as they were. */
 void world_show_start(struct world *w, int code, unsigned long start);
 void world_show_next(struct world *w, int code, unsigned long next, unsigned long before);
 

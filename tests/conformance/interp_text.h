@@ -5,7 +5,7 @@
 
 #include <samara/maple_tree.h>
 
-/* Text being put together; full is set when something did not fit. */
+/* Text being put together; full is set if something did not fit. */
 struct text {
 	char *at;
 	size_t room;
@@ -21,7 +21,7 @@ void text_code(struct text *text, int code);
 /* "5..9 active" */
 void text_cursor(struct text *text, const struct ma_state *mas);
 
-/* Each takes its word off the front of *@at, or returns false and leaves it. */
+/* Each takes its word off the front of *@at, or returns false and leaves *@at alone. */
 bool take_key(const char **at, unsigned long *key);
 bool take_entry(const char **at, void **entry);
 bool take_gfp(const char **at, gfp_t *gfp);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Loops over a tree: their ends, and what may be done to the tree inside them. */
+/* Loops over a tree: where they end, and what may be done to the tree inside them. */
 #include "support/cm.h"
 
 #include "support/treecheck.h"
@@ -59,7 +59,7 @@ static void for_each_ends_at_the_top(void **state)
 	mtree_destroy(&tree);
 }
 
-/* No lock is held in the body: anything goes, erasing what was found included. */
+/* No lock is held in the body: anything may be done, including erasing the entry that was found. */
 static void for_each_may_write(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -109,7 +109,7 @@ static void zero_entries_are_hidden(void **state)
 	mtree_destroy(&tree);
 }
 
-/* The lock may be let go between two steps once the cursor is paused. */
+/* The lock may be dropped between two steps if the cursor is paused. */
 static void pause_and_go_on(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -125,7 +125,7 @@ static void pause_and_go_on(void **state)
 		assert_ptr_equal(entry, xa_mk_value(n));
 		mas_pause(&mas);
 		mas_unlock(&mas);
-		/* Behind, at and ahead of the cursor, in places that hold nothing to be visited. */
+		/* Behind, at and ahead of the cursor, in places where the loop finds nothing. */
 		put(&tree, 5000 + n, 5000 + n, 7);
 		mtree_erase(&tree, 5000 + n);
 		mtree_erase(&tree, 10 * n);
@@ -138,7 +138,7 @@ static void pause_and_go_on(void **state)
 	mtree_destroy(&tree);
 }
 
-/* The cursor of the loop may store: it is then on what it stored. */
+/* The loop's cursor may store; then it is on what it stored. */
 static void store_inside_a_loop(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -169,7 +169,7 @@ static void store_inside_a_loop(void **state)
 	mtree_destroy(&tree);
 }
 
-/* In the form without nodes too (where Linux's loop does not end). */
+/* The same in the form without nodes (where Linux's loop does not end). */
 static void store_inside_a_compact_loop(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -199,7 +199,7 @@ static void ascending_without_reset(void **state)
 	(void)state;
 	mtree_lock(&tree);
 	/*
-	 * Not from 0: an entry there alone needs no node, and the cursor of such a tree is not
+	 * Not from 0: a single entry there needs no node, and the cursor of such a tree is not
 	 * active.
 	 */
 	for (unsigned long i = 1; i < 2000; i++) {
@@ -226,8 +226,8 @@ static void count_report(const struct lockcheck_report *report, void *arg)
 }
 
 /*
- * A cursor that other writers have left behind looks its key up again rather than reading freed
- * nodes. (The checker complains all the same.)
+ * A cursor that other writers have made stale looks up its key again and does not read freed nodes.
+ * (The checker complains all the same.)
  */
 static void stale_cursor(void **state)
 {
@@ -261,7 +261,9 @@ static void stale_cursor(void **state)
 	assert_int_equal(reports, 2);
 }
 
-/* A store that is refused takes the cursor's place; a limit reached right after gives it none. */
+/*
+ * A refused store leaves the cursor without a place, and so does a limit reached right afterwards.
+ */
 static void refused_and_at_its_limit(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -292,7 +294,7 @@ static void refused_and_at_its_limit(void **state)
 	mtree_destroy(&tree);
 }
 
-/* Who assigns the status, and perhaps the tree, has a cursor that has not been anywhere. */
+/* A cursor whose status, and perhaps tree, has been assigned has no place yet. */
 static void the_status_assigned(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -326,7 +328,10 @@ static void the_status_assigned(void **state)
 	mtree_destroy(&tree);
 }
 
-/* A range or gap that others have made part of a gap meanwhile is not gone through in parts. */
+/*
+ * When other cursors have made a range or gap part of a larger gap, a cursor steps over all of
+ * that.
+ */
 static void gaps_have_grown(void **state)
 {
 	static const unsigned long at[] = { 550, 600, 650 };
@@ -357,7 +362,7 @@ static void gaps_have_grown(void **state)
 	}
 }
 
-/* What is at @key now goes, by a cursor that stood elsewhere: @value, or 0 for nothing. */
+/* Erases at @key by a cursor that was elsewhere; @value was there, or nothing if it is 0. */
 static void erases_there(struct ma_state *mas, unsigned long key, unsigned long value)
 {
 	mas->index = key;
@@ -367,8 +372,8 @@ static void erases_there(struct ma_state *mas, unsigned long key, unsigned long 
 }
 
 /*
- * An erase is of what is at the index, wherever the cursor stood when the tree was what it was
- * then: amid an iteration, and after changes of others.
+ * An erasure takes what is at the index now, wherever the cursor is and whatever was there before:
+ * during an iteration, and after changes by others.
  */
 static void erase_from_anywhere(void **state)
 {
@@ -388,13 +393,13 @@ static void erase_from_anywhere(void **state)
 		erases_there(&mas, 514, 51);
 		erases_there(&mas, 21, 2);
 		erases_there(&mas, 995, 0);
-		/* The range is another, and so is the leaf. */
+		/* The range has changed, and so has the leaf. */
 		assert_ptr_equal(mas_walk(&mas), NULL);
 		mas_set_range(&other, 990, 992);
 		assert_int_equal(mas_store_gfp(&other, xa_mk_value(7), GFP_KERNEL), 0);
 		erases_there(&mas, 993, 99);
 		erases_there(&mas, 991, 7);
-		/* All is gone. */
+		/* The tree is empty now. */
 		mas_set_range(&other, 0, ULONG_MAX);
 		assert_int_equal(mas_store_gfp(&other, NULL, GFP_KERNEL), 0);
 		mas.index = 300;
@@ -404,7 +409,7 @@ static void erase_from_anywhere(void **state)
 	}
 }
 
-/* Another tree, as often changed, and with the same keys: nothing is written in the old one. */
+/* Another tree, with as many changes and the same keys: nothing is written to the old one. */
 static void writes_to_another_tree(void **state)
 {
 	(void)state;
@@ -443,7 +448,7 @@ static void writes_to_another_tree(void **state)
 	}
 }
 
-/* An entry at key 0 alone, in a node or not, is found from wherever the cursor got above it. */
+/* A single entry at key 0, in a node or not, is found from above, however the cursor got there. */
 static void finds_key_0_from_above(void **state)
 {
 	(void)state;

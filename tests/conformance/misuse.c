@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What users must not do, with the library as they have it: debug builds stop there. It is refused,
- * and nothing has changed.
+ * What users must not do, with the library as they have it (debug builds stop there). It is
+ * refused, and nothing changes.
  */
 #include "support/cm.h"
 
@@ -53,7 +53,7 @@ static void more_than_is_reserved(void **state)
 	mtree_destroy(&tree);
 }
 
-/* More than a batch begun at once counts as a batch; the rest is for the next time. */
+/* Beginning more than a batch at once counts as one batch; the rest is left for the next time. */
 static void more_than_a_batch(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -89,7 +89,7 @@ static void tree_in(struct maple_tree *tree, struct mt_mem *mem, unsigned int fl
 	assert_int_equal(mt_set_mem(tree, mem), 0);
 }
 
-/* To the last node, the emergency reserve's too. */
+/* Uses up all nodes, those of the emergency reserve too. */
 static void use_up(struct mt_mem *mem)
 {
 	int err = 0;
@@ -145,7 +145,7 @@ static void another_store_than_preallocated(void **state)
 	mt_mem_destroy(mem);
 }
 
-/* Nodes by the height of the tree are for any range, but for none that ends before it begins. */
+/* Nodes preallocated by height are for any range, except one that ends before it begins. */
 static void a_range_the_wrong_way_round(void **state)
 {
 	struct maple_tree tree;

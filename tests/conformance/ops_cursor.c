@@ -69,7 +69,7 @@ static void run_mas_reset(struct world *w, struct call *c)
 	mas_reset(c->mas);
 }
 
-/* Statuses that a caller cannot bring about are put there by hand, with the rest as it is. */
+/* Overwrites the status, for those that a caller cannot bring about, and leaves the rest alone. */
 static void run_mas_force(struct world *w, struct call *c)
 {
 	(void)w;

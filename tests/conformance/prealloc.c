@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mas_preallocate() is exact: over every kind of store, in small and tall trees, the cursor then
- * owns just the nodes that the store consumes. All allocations are made to fail between the two
- * calls.
+ * mas_preallocate() is exact: for every kind of store, in small and tall trees, the cursor then
+ * owns exactly the nodes that the store consumes. All allocations between the two calls are made to
+ * fail.
  */
 #include "support/cm.h"
 
@@ -17,7 +17,7 @@ static unsigned long object_a[2], object_b[2];
 #define A ((void *)object_a)
 #define B ((void *)object_b)
 
-/* The seed and number of the store that is being tried, for messages. */
+/* The seed and number of the current store, for messages. */
 static uint64_t seed, number;
 
 #define check(condition)                                                                \
@@ -37,7 +37,7 @@ static unsigned long used(void)
 	return nodes_in_use(mt_mem_default());
 }
 
-/* Preallocates and stores; the number of nodes it took. */
+/* Preallocates and stores. Returns the number of nodes that were used. */
 static unsigned long exact_store(struct maple_tree *tree, unsigned long first, unsigned long last,
 				 void *entry, gfp_t gfp)
 {
@@ -63,7 +63,7 @@ static unsigned long exact_store(struct maple_tree *tree, unsigned long first, u
 	return nodes;
 }
 
-/* Preallocates and gives back: as if nothing had been. */
+/* Preallocates and gives back: nothing may have changed. */
 static void abandoned_store(struct maple_tree *tree, unsigned long first, unsigned long last,
 			    void *entry)
 {
@@ -121,7 +121,7 @@ static struct aim take_aim(struct maple_tree *tree, struct rng *rng, unsigned lo
 	unsigned int how = (unsigned int)rng_below(rng, NR_AIMS);
 	struct aim aim;
 
-	/* Everything at once is rare: it leaves nothing to aim at. */
+	/* A store over everything is rare, since it leaves nothing to aim at. */
 	if (how == AIM_ALL && !rng_one_in(rng, 50))
 		how = AIM_INSIDE;
 	if ((how == AIM_TO_END || how == AIM_FROM_0) && !rng_one_in(rng, 20))
@@ -149,7 +149,7 @@ static struct aim take_aim(struct maple_tree *tree, struct rng *rng, unsigned lo
 	return aim;
 }
 
-/* Ranges of ten keys with gaps of ten, [0, @n) of them. */
+/* Stores @n ranges of ten keys with gaps of ten. */
 static void grow(struct maple_tree *tree, unsigned long n)
 {
 	MA_STATE(mas, tree, 0, 0);
@@ -259,7 +259,7 @@ static void free_of_charge(void **state)
 	}
 }
 
-/* A store over its own bounds does not even copy: the tree's nodes are the same ones. */
+/* A store over the same bounds does not even copy: the nodes stay the same. */
 static void same_bounds_copies_nothing(void **state)
 {
 	(void)state;
@@ -282,7 +282,10 @@ static void same_bounds_copies_nothing(void **state)
 	}
 }
 
-/* What is reserved of a range goes in one store where it is one piece, else in a transaction. */
+/*
+ * If the reserved part of a range is one piece, one store releases it, otherwise a transaction
+ * does.
+ */
 static void one_piece_is_released_by_a_store(void **state)
 {
 	(void)state;
@@ -293,7 +296,7 @@ static void one_piece_is_released_by_a_store(void **state)
 		check(mtree_reserve(&tree, 5010, 5018, GFP_KERNEL) == 0);
 		check(mtree_release(&tree, 5018, 5030) == 0); /* cut on either side, */
 		check(mtree_release(&tree, 5000, 5010) == 0);
-		check(mtree_release(&tree, 5013, 5014) == 0); /* and amid it */
+		check(mtree_release(&tree, 5013, 5014) == 0); /* and in the middle */
 		check(mtree_release(&tree, 5013, 5014) == 0);
 		check(tree.ma_txns == 0);
 		check(mtree_insert_range(&tree, 5011, 5012, A, GFP_KERNEL) == -EEXIST);
@@ -379,7 +382,7 @@ static void null_is_widened_at_once(void **state)
 	mtree_destroy(&tree);
 }
 
-/* mas_store() spends what is there first, and keeps what is over until mas_destroy(). */
+/* mas_store() uses preallocated nodes first, and keeps the rest until mas_destroy(). */
 static void mas_store_uses_it_too(void **state)
 {
 	struct maple_tree tree = MTREE_INIT(tree, MT_FLAGS_USE_RCU);
@@ -397,7 +400,7 @@ static void mas_store_uses_it_too(void **state)
 	memfault_ok();
 	mas_destroy(&mas);
 	nodes_used = used();
-	mas_set_range(&mas, 0, 9); /* same bounds: what was preallocated for a split stays over */
+	mas_set_range(&mas, 0, 9); /* same bounds: nodes preallocated for a split remain */
 	check(mas_preallocate(&mas, A, GFP_KERNEL) == 0);
 	check(mas_allocated(&mas) == 0);
 	mas_set_range(&mas, 3, 4);
@@ -414,7 +417,7 @@ static void mas_store_uses_it_too(void **state)
 	mtree_destroy(&tree);
 }
 
-/* Nodes for any store at all are not given back for the sake of a smaller one. */
+/* mas_preallocate() for a small store gives back no nodes that are for any store. */
 static void what_is_there_stays(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -442,7 +445,7 @@ static void failure_leaves_start(void **state)
 
 	(void)state;
 	grow(&tree, 20);
-	mt_set_in_rcu(&tree); /* or the leaf could be changed in place */
+	mt_set_in_rcu(&tree); /* otherwise the leaf could be changed in place */
 	nodes_used = used();
 	mtree_lock(&tree);
 	memfault_none();

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one thread can show of RCU mode: readers inside a section keep the nodes they may stand on,
- * all of them come back after a grace period, plain mode frees at once, and a finished write is
- * seen by all.
+ * What one thread can show of RCU mode: readers keep the nodes that they may be in, all nodes come
+ * back after a grace period, plain mode frees at once, and a completed write is visible to all.
  */
 #include "support/cm.h"
 
@@ -46,7 +45,10 @@ static void grow(struct maple_tree *tree, unsigned int flags, unsigned long n)
 			mtree_store_range(tree, 20 * i, 20 * i + 9, xa_mk_value(i), GFP_KERNEL), 0);
 }
 
-/* Without RCU mode nothing waits: what a store or a destroy takes out is free when it returns. */
+/*
+ * Without RCU mode nothing is deferred: nodes that a store or a destroy removes are free when it
+ * returns.
+ */
 static void plain_frees_at_once(void **state)
 {
 	struct maple_tree tree;
@@ -83,7 +85,7 @@ struct visit {
 	bool good;
 };
 
-/* A reader that enters, walks, and comes out only after the writer has replaced everything. */
+/* A reader that enters, walks, and leaves only after the writer has replaced everything. */
 static void *reader(void *arg)
 {
 	struct visit *visit = arg;
@@ -97,7 +99,8 @@ static void *reader(void *arg)
 	pthread_barrier_wait(&visit->in);
 	pthread_barrier_wait(&visit->out);
 	/*
-	 * The old nodes are still there to walk on, or the cursor finds the new ones: none is junk.
+	 * The old nodes are still there to walk on, or the cursor finds the new ones; it never
+	 * finds junk.
 	 */
 	while ((entry = mas_find(&mas, ULONG_MAX)) != NULL) {
 		visit->good &= xa_is_value(entry);
@@ -124,7 +127,7 @@ static void reader_keeps_nodes(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, reader, &visit), 0);
 	pthread_barrier_wait(&visit.in);
 	mtree_destroy(&tree);
-	/* All of the tree waits for the reader. */
+	/* All nodes of the tree wait for the reader. */
 	assert_int_equal(stats().nodes_used, 0);
 	assert_true(stats().nodes_limbo >= used);
 	pthread_barrier_wait(&visit.out);
@@ -136,7 +139,9 @@ static void reader_keeps_nodes(void **state)
 	pthread_barrier_destroy(&visit.out);
 }
 
-/* Contents, height and soundness survive switching; memory is given back in the way of the mode. */
+/*
+ * Contents, height and soundness survive a switch; memory is given back as the current mode does.
+ */
 static void switching_modes(void **state)
 {
 	struct maple_tree tree;
@@ -171,7 +176,7 @@ static void switching_modes(void **state)
 	assert_int_equal(stats().nodes_limbo, 0);
 }
 
-/* Erasing one by one ends where destroying does. */
+/* Erasing entries one by one ends in the same state as destroying the tree. */
 static void erase_to_nothing(void **state)
 {
 	struct maple_tree tree;
@@ -190,7 +195,7 @@ static void erase_to_nothing(void **state)
 	mtree_destroy(&tree);
 }
 
-/* The default arena: chunks that a section has left for the next time, which is this one. */
+/* The default arena: mt_cache_shrink() frees the chunks that a section has left for later. */
 static void the_cache_shrinks(void **state)
 {
 	DEFINE_MTREE(tree);
@@ -231,8 +236,8 @@ static void release_all(struct maple_tree *tree)
 }
 
 /*
- * Without RCU mode the nodes are free at once, and so are their chunks, whatever took out the last
- * entry, if it may block.
+ * Without RCU mode, whatever removes the last entry, the nodes are free at once, and if it may
+ * block, so are their chunks.
  */
 static void a_tree_that_is_gone_leaves_one_chunk(void **state)
 {
@@ -252,7 +257,7 @@ static void a_tree_that_is_gone_leaves_one_chunk(void **state)
 	}
 }
 
-/* Of one that had several, too: what the thread has kept of their nodes for itself goes as well. */
+/* The same for a tree of several chunks: nodes that the thread has kept for itself go as well. */
 static void a_large_tree_that_is_gone_leaves_one_chunk(void **state)
 {
 	struct maple_tree tree;
@@ -298,7 +303,7 @@ static int make_counting_arena(void **state)
 	return mem ? 0 : -1;
 }
 
-/* A tree that becomes empty there keeps its chunks for now. */
+/* A tree that is emptied there keeps its chunks for now. */
 static void emptied_where_nothing_may_block(void **state)
 {
 	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a library with assertions does about mistakes: it says so and aborts. One without goes on.
- * Usage: stops|goes-on, which of the two the library must do.
+ * A library with assertions reports a mistake and aborts; one without goes on. Usage:
+ * stops|goes-on, whichever the library must do.
  */
 #include "support/child.h"
 
@@ -89,7 +89,7 @@ static int stores_with_too_few(void *arg)
 
 	(void)arg;
 	mt_init_flags(&tree, MT_FLAGS_USE_RCU);
-	/* One node, as long as the tree has none. */
+	/* One node, since the tree has none yet. */
 	if (mas_preallocate_height(&mas, 0, GFP_KERNEL))
 		return 1;
 	for (unsigned long i = 0; i < 10000; i++)
@@ -117,7 +117,7 @@ static int stores_by_itself(void *arg)
 	return mtree_store(&tree, 5, ENTRY, GFP_KERNEL);
 }
 
-/* Without one the lock that it takes is whatever is in its place. */
+/* Without an internal lock it would take whatever is in its place. */
 static void the_normal_api_with_an_external_lock(void **state)
 {
 	(void)state;
@@ -137,7 +137,7 @@ static int destroys_an_arena_in_use(void *arg)
 	return 0;
 }
 
-/* That is not worth an abort. */
+/* This is only reported. */
 static void an_arena_that_is_in_use(void **state)
 {
 	char said[4096];
