@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every sequence of a few stores over a few keys, through the normal API and through a cursor,
- * compared with the model after the last (those before it are the last of a shorter sequence).
+ * compared with the model after the last (shorter sequences cover the earlier stores).
  */
 #include "support/cm.h"
 
@@ -21,7 +21,7 @@ struct space {
 	unsigned int flags;
 };
 
-/* A store as a number below choices(): a pair of keys and an entry. */
+/* The number of different stores: pairs of keys, times entries. A store is a number below it. */
 static unsigned int choices(const struct space *space)
 {
 	return space->nr_keys * (space->nr_keys + 1) / 2 * 3;
@@ -59,7 +59,7 @@ static void describe(const struct space *space, const unsigned int *sequence, un
 	fail_msg("flags %#x:%s: %s", space->flags, text, why);
 }
 
-/* One after another, by mtree_store_range(). */
+/* Makes the stores by mtree_store_range(). */
 static bool run_normal(struct maple_tree *tree, struct range_model *model,
 		       const struct space *space, const unsigned int *sequence, unsigned int n,
 		       char *why)
@@ -78,7 +78,8 @@ static bool run_normal(struct maple_tree *tree, struct range_model *model,
 }
 
 /*
- * By mas_store() on one cursor, which must return what was at the first key and know where it is.
+ * Makes the stores by mas_store() on one cursor, which must return what was at the first key and
+ * know where it is.
  */
 static bool run_cursor(struct maple_tree *tree, struct range_model *model,
 		       const struct space *space, const unsigned int *sequence, unsigned int n,
@@ -135,7 +136,7 @@ static void run_sequence(const struct space *space, const unsigned int *sequence
 	}
 }
 
-/* All sequences, or, with a stride, an even selection of the longest. */
+/* Runs all sequences or, with a stride, an even selection of the longest. */
 static void run_space(const struct space *space)
 {
 	unsigned int sequence[STORES_MAX];

@@ -56,7 +56,7 @@ static struct span span_clusters(struct draw *d)
 	return (struct span){ rng_next(&place) + below(d, 3000), below(d, 20) };
 }
 
-/* All of the key space, its ends often. */
+/* All of the key space, often at its ends. */
 static struct span span_sparse(struct draw *d)
 {
 	unsigned long key = rng_next(&d->rng) >> below(d, 64);
@@ -66,10 +66,7 @@ static struct span span_sparse(struct draw *d)
 	return (struct span){ key, rng_next(&d->rng) >> below(d, 64) >> 3 };
 }
 
-/*
- * Single keys next to one another, astronomically far from the next such group: no common
- * alignment.
- */
+/* Adjacent single keys, very far from the next such group: no common alignment. */
 static struct span span_wide(struct draw *d)
 {
 	return (struct span){ (below(d, 256) << 56) + below(d, 9), below(d, 4) };
@@ -96,7 +93,7 @@ static struct span span_descending(struct draw *d)
 static const struct {
 	const char *name;
 	struct span (*take)(struct draw *d);
-	unsigned long most; /* ranges that make sense */
+	unsigned long most; /* the most ranges that make sense */
 } key_spreads[] = {
 	{ "tiny", span_tiny, 40 },
 	{ "bytes", span_bytes, 8000 },
@@ -126,7 +123,7 @@ static const struct rm_range *some_range(struct draw *d)
 	return &d->model->ranges[below(d, d->model->count)];
 }
 
-/* A key at or beside the end of something, or one of the ends of the world, or any. */
+/* Returns a key at or next to the end of a range, one of the ends of the key space, or any key. */
 static unsigned long take_key(struct draw *d)
 {
 	static const unsigned long ends[] = { 0, 1, ULONG_MAX - 1, ULONG_MAX };
@@ -151,14 +148,14 @@ static unsigned long take_key(struct draw *d)
 	}
 }
 
-/* Over several ranges from where one begins or within it. */
+/* Takes several ranges, from the beginning or the middle of the first. */
 static void take_run(struct draw *d, unsigned long *first, unsigned long *last)
 {
 	size_t at = below(d, d->model->count), over = one_in(d, 10) ? 60 : 3;
 	const struct rm_range *from = &d->model->ranges[at], *to;
 
 	/*
-	 * What takes a good part of the tree away must be as rare as that part is large, or none
+	 * What removes a large part of the tree must be as rare as that part is large, or no tree
 	 * grows.
 	 */
 	if (one_in(d, 20 + d->model->count))
@@ -203,7 +200,7 @@ static void take_range(struct draw *d, unsigned long *first, unsigned long *last
 		*first = span.first;
 		*last = span.first + span.more;
 	}
-	/* The caller's mistake. */
+	/* A mistake of the caller's. */
 	if (one_in(d, 500) && *last > *first) {
 		unsigned long swap = *first;
 
@@ -212,7 +209,7 @@ static void take_range(struct draw *d, unsigned long *first, unsigned long *last
 	}
 }
 
-/* For trees that are to grow: seldom NULL. */
+/* For trees that should grow: seldom NULL. */
 static unsigned long take_entry(struct draw *d, bool grow)
 {
 	if (one_in(d, grow ? 12 : 2))
@@ -255,7 +252,10 @@ static enum op_kind take_kind(struct draw *d, bool grow)
 	}
 }
 
-/* Steps that look at or change the whole tree cost its size, so they come once in about as many. */
+/*
+ * Steps that look at or change the whole tree cost as much as it is large, so the larger the tree,
+ * the rarer they are.
+ */
 static bool take_rare(struct draw *d, struct op *op)
 {
 	static const unsigned char rare[] = { OP_dup,   OP_bulk, OP_fill,     OP_rcu, OP_check,

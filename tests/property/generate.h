@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* What one round is about; follows from seed and round alone. */
+/* The properties of one round; they follow from seed and round alone. */
 struct profile {
 	unsigned int flags; /* of the tree */
 	unsigned int keys;  /* how keys are spread, see key_spreads[] */
@@ -15,11 +15,11 @@ struct profile {
 	unsigned long steps;
 };
 
-/* @steps: the longest that a round may be. */
+/* @steps: the most that a round may have. */
 struct profile profile_make(uint64_t seed, uint64_t round, unsigned long steps);
 const char *profile_keys(const struct profile *profile);
 
-/* Step @number of the round, chosen with regard to what the model holds at the moment. */
+/* Returns step @number of the round, which depends on what the model holds at the moment. */
 struct op generate(const struct profile *profile, const struct rig *rig, uint64_t seed,
 		   uint64_t round, uint64_t number);
 

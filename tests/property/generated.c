@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What the random rounds are made of: whatever the keys, all that a step can do comes up. */
+/*
+ * What random rounds consist of: whatever the keys, every kind of step occurs in all its variants.
+ */
 #include "generate.h"
 #include "support/cm.h"
 
 #define STEPS 20000
 #define ROUNDS 30
 
-/* Bits 0 and 1 of a step's first number as a set: bit n for n. */
+/* The values of bits 0 and 1 of a step's first number, as a set: bit n for value n. */
 static unsigned int variants(const struct profile *profile, uint64_t round, enum op_kind kind)
 {
 	struct rig rig;

@@ -138,7 +138,7 @@ static void ask_model(struct compare *c, const struct request *r)
 	}
 }
 
-/* The first @done steps of a map or an unmap. */
+/* Applies the first @done steps of a map or an unmap to the model. */
 static void apply_steps(struct compare *c, const struct request *r, int done)
 {
 	for (int i = 0; i < done; i++) {
@@ -171,7 +171,7 @@ bool compare_request(struct compare *c, const struct request *r, enum form form)
 	if (!c->ok)
 		return false;
 	if (c->may_fail && (err == -ENOMEM || err == -EIO)) {
-		/* The last step did nothing; a list that could not be made had none. */
+		/* The last step did nothing; a list that could not be made had no steps. */
 		apply_steps(c, r, c->seen - 1);
 		return true;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A toy VM set beside the model: requests made of both, and the steps and what is mapped afterwards
- * compared.
+ * A toy VM and the model side by side: makes the same requests of both, and compares the steps and
+ * what is mapped afterwards.
  */
 #ifndef TESTS_PROPERTY_GPUVM_COMPARE_H
 #define TESTS_PROPERTY_GPUVM_COMPARE_H
@@ -27,30 +27,30 @@ struct compare {
 	struct gpuvm_model model;
 	struct gm_step want[GM_STEPS];
 	int nr_want, seen;
-	bool may_fail; /* a request may return -ENOMEM or -EIO, and what it did before stays */
-	int failed;    /* what the last one returned */
-	uint64_t look; /* each step looks this page up, if it is one */
+	bool may_fail; /* a request may return -ENOMEM or -EIO; its earlier steps stay */
+	int failed;    /* the result of the last request */
+	uint64_t look; /* each step looks this page up, if it is in the VM */
 	bool ok;
 	char why[512];
 };
 
-/* @pages from 0; @reserved of them, from @reserved_start on, are kept out. */
+/* @pages from 0; @reserved of them, from @reserved_start on, must not be mapped. */
 bool compare_init(struct compare *c, unsigned int pages, unsigned int reserved_start,
 		  unsigned int reserved, bool external);
-/* False: something was left. */
+/* Returns false if anything was left. */
 bool compare_destroy(struct compare *c);
-/* Nothing mapped on either side. */
+/* Unmaps everything on both sides. */
 void compare_clear(struct compare *c);
 
 /*
- * Makes the request, of the model too unless dry, or as far as it came; false: they differ, and
- * c->why says where. VM lock held.
+ * Makes the request, also of the model unless dry; if it fails, the model does only the steps made.
+ * Returns false if the two differ; c->why says where. CONTEXT: the VM lock.
  */
 bool compare_request(struct compare *c, const struct request *r, enum form form);
-/* A place of the same size is found on both sides, or none. VM lock held. */
+/* Checks that both sides find a place of the same size, or none. CONTEXT: the VM lock. */
 bool compare_hole(struct compare *c, uint64_t size, uint64_t align, uint64_t start, uint64_t end,
 		  bool high);
-/* Does the same show on every page, and in every look-up? VM lock held. */
+/* Checks that every page and every look-up is the same. CONTEXT: the VM lock. */
 bool compare_all(struct compare *c);
 
 #endif

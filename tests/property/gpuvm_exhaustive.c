@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every geometric case of split and merge: all sets of up to a few mappings on a few pages, of two
- * objects at two places in each or of none, and for each set all requests, compared with the model.
+ * objects at two offsets each or of none, and for each set all requests, compared with the model.
  * All are made with callbacks that change nothing; every so many (SAMARA_TEST_SCALE) also with
- * callbacks that do and as a list, which takes the set being made again.
+ * callbacks that make the changes and as a list, after which the set has to be made again.
  */
 #include "gpuvm_compare.h"
 
@@ -20,7 +20,10 @@ static uint64_t cases, applied, apply_every;
 static struct request set[SET_MAX];
 static unsigned int nr_set;
 
-/* What is mapped at @addr: two objects, each with two offsets in step with the address, or none. */
+/*
+ * Chooses what is mapped at @addr: two objects, each at two offsets that go along with the address,
+ * or none.
+ */
 static void set_kind(struct request *r, unsigned int kind)
 {
 	r->obj = kind == 4 ? GM_NONE : (int)(kind / 2);
@@ -63,7 +66,7 @@ static void try_request(const struct request *r)
 		toy_reap(&c.toy);
 }
 
-/* All requests on the present set, on and beyond the grid's end. */
+/* Makes all requests of the current set, on and beyond the grid's end. */
 static void try_set(unsigned int pages)
 {
 	struct request r;
@@ -84,7 +87,7 @@ static void try_set(unsigned int pages)
 	}
 }
 
-/* Adds mappings from page @from on, in every way, until there are @left more. */
+/* Adds @left more mappings from page @from on, in every possible way. */
 static void extend(unsigned int pages, unsigned int from, unsigned int left)
 {
 	struct request *r = &set[nr_set];
@@ -124,7 +127,7 @@ int main(void)
 {
 	uint64_t scale = env_scaled(100);
 
-	/* All cases of few mappings; of more mappings fewer pages. */
+	/* All cases of few mappings; with more mappings, fewer pages. */
 	apply_every = scale >= 100 ? 29 : 149;
 	run(8, 0);
 	run(8, 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random requests of a VM beside the model: as callbacks and as lists, with steps that fail, that
- * look around, with allocations that fail, and with changes paid for beforehand and no memory at
- * all. After each every page and every look-up is compared.
+ * Random requests of a VM and the model: as callbacks and as lists, with steps that fail, with
+ * steps that look around, with allocations that fail, and with changes paid for in advance and no
+ * memory at all. After each, every page and every look-up is compared.
  */
 #include "gpuvm_compare.h"
 
@@ -40,8 +40,8 @@ static struct request random_request(struct rng *rng)
 }
 
 /*
- * Nothing to be had, in a section, but what was reserved: as many changes as the kind of request
- * can need.
+ * In a section, without any memory but what was reserved: as many changes as such a request can
+ * need.
  */
 static bool run_paid(const struct request *r)
 {
@@ -88,7 +88,7 @@ static bool run_request(struct rng *rng, struct request *r)
 		c.look = rng_below(rng, PAGES);
 		break;
 	case 5:
-		/* With a look-up in each step the steps are changes of their own. */
+		/* With a look-up in each step, each step is a change of its own. */
 		if (rng_one_in(rng, 2))
 			c.look = rng_below(rng, PAGES);
 		return r->kind == REQUEST_PREFETCH || run_paid(r);
@@ -96,7 +96,7 @@ static bool run_request(struct rng *rng, struct request *r)
 	good = compare_request(&c, r, form);
 	refused += c.failed != 0;
 	marked += c.toy.vm.markers > 0;
-	/* Holes are found beside markers that cannot be swept, too. */
+	/* Holes are also found beside markers that cannot be swept. */
 	good &= compare_hole(&c, 1 + rng_below(rng, 9), UINT64_C(1) << rng_below(rng, 4),
 			     rng_below(rng, PAGES), rng_below(rng, PAGES + 9), rng_one_in(rng, 2));
 	memfault_ok();
@@ -123,7 +123,7 @@ static void run(uint64_t seed, uint64_t ops, bool external, unsigned int reserve
 		}
 		if (rng_one_in(&rng, 50) && gpuvm_sweep(&c.toy.vm))
 			break;
-		/* Of very many not each is looked at on every page. */
+		/* If there are very many requests, not all pages are compared after each. */
 		if ((ops <= 100000 || n % 16 == 0) && !compare_all(&c))
 			break;
 		if (n % 512 == 0)

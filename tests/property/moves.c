@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every sequence of a few moves of a cursor, to limits where something begins or ends, in the
- * smallest trees: those without nodes, whose answers have their own rules, and some of one leaf.
+ * smallest trees: those without nodes, which have rules of their own, and some of one leaf.
  */
 #include "support/cm.h"
 
@@ -31,7 +31,7 @@ static void describe(unsigned int tree, unsigned long first, unsigned long last,
 	fail_msg("%s", why);
 }
 
-/* All sequences from where the cursor is set to [@first..@last]. */
+/* Makes all sequences, starting with the cursor set to [@first..@last]. */
 static void move_from(struct rig *rig, unsigned int tree, unsigned long first, unsigned long last)
 {
 	const struct op set = { .kind = OP_cur_set, .n = { first, last } };

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bound that credits rest on (docs/credits.md), store by store: very many stores, chosen to
- * hurt, and after each the tree is walked and compared with what it was before. What one store may
- * do at most:
+ * The bound that credits rest on (docs/credits.md), store by store: very many stores, chosen for
+ * the worst case, and after each the tree is walked and compared with what it was before. What one
+ * store may do at most:
  *
  *   one leaf more, net; one node more on each level below the top; two at the top, and then the
  *   tree is higher;
- *   3h - 2 nodes built in a tree of h levels, afterwards or before;
- *   M = nodes + crowding / unit - 2 * height up by 1 + 1 / unit, and not up at all if no leaf was
+ *   3h - 2 nodes built, where h is the greater of the heights before and after;
+ *   M = nodes + crowding / unit - 2 * height rises by 1 + 1 / unit, and not at all if no leaf was
  *   added.
  *
- * The last holds for every unit from 14 to 16; all three are checked. So is what the tree itself
- * keeps count of.
+ * The last holds for every unit from 14 to 16; all three are checked. So are the figures that the
+ * tree itself keeps.
  */
 #include "support/cm.h"
 
@@ -71,7 +71,7 @@ static struct measure measure(const struct maple_tree *mt)
 
 struct seen {
 	unsigned long stores;
-	unsigned long splits; /* of nodes above the leaves, below the top */
+	unsigned long splits; /* of nodes above the leaves and below the top */
 	unsigned long merges;
 	unsigned long higher;
 	unsigned long lower;
@@ -79,7 +79,7 @@ struct seen {
 	unsigned long most_leaves;
 	unsigned long most_built;
 	long most_growth;
-	long most; /* 16ths that M rose by */
+	long most; /* 16ths by which M rose, at most */
 };
 
 static unsigned long levels(const struct measure *m)
@@ -87,7 +87,7 @@ static unsigned long levels(const struct measure *m)
 	return m->height ? m->height : 1;
 }
 
-/* By how many units of 1 / @unit M has risen. */
+/* Returns by how many units of 1 / @unit M has risen. */
 static long rise(const struct measure *a, const struct measure *b, long unit)
 {
 	return unit * ((long)b->nodes - (long)a->nodes) + (long)b->crowding - (long)a->crowding -
@@ -99,7 +99,7 @@ static bool level_good(const struct measure *a, const struct measure *b, unsigne
 	unsigned long low = a->height < b->height ? a->height : b->height;
 	long more = (long)b->level[l] - (long)a->level[l];
 
-	/* The top splits in two, and there is a new one. */
+	/* The top may split in two; then there is a new top. */
 	return l < low ? more <= 1 : b->height <= a->height || b->level[l] <= 1;
 }
 
@@ -158,7 +158,7 @@ static void check_store(const struct maple_tree *mt, const struct measure *befor
 			 seen->stores, fault, before->nodes, after->nodes, before->level[0],
 			 after->level[0], before->crowding, after->crowding, before->height,
 			 after->height, after->built - before->built);
-	/* What the bound is worked out from is counted along, not walked for. */
+	/* The figures that the bound is computed from are kept by the tree, without a walk. */
 	assert_int_equal(mt->ma_pledge.leaves, after->level[0]);
 	assert_int_equal(mt->ma_pledge.crowding, after->crowding + after->top);
 	note(before, after, seen);
@@ -171,16 +171,16 @@ struct store {
 	void *entry;
 };
 
-/* What it is at for a while. */
+/* What the adversary does for a while. */
 struct mood {
-	unsigned long lo, hi; /* where */
+	unsigned long lo, hi; /* the keys it stores to */
 	unsigned long align;  /* of keys; 0: none */
 	unsigned int spans;   /* of 1000 stores, how many reach from one leaf into another */
-	unsigned int leaves;  /* how many leaves further at most */
+	unsigned int leaves;  /* how many leaves further they reach at most */
 	unsigned int sweeps;  /* of 1000 stores, how many clear any part of the tree */
-	unsigned int tries;   /* stores thought of for each one made */
-	bool leaf_edges;      /* stores begin and end about where leaves do */
-	unsigned int fixed;   /* steps from the top down that are always the same */
+	unsigned int tries;   /* stores considered for each one made */
+	bool leaf_edges;      /* stores begin and end near the ends of leaves */
+	unsigned int fixed;   /* steps from the top down that stay the same */
 	unsigned long turn[MT_PATH_MAX];
 };
 
@@ -195,7 +195,7 @@ static struct mood new_mood(struct rng *rng, unsigned long leaves, unsigned long
 	mood.lo = full ? 0 : mood.lo;
 	mood.align = rng_one_in(rng, 2) ? 0 : 1UL << rng_below(rng, 14);
 	mood.leaves = far[rng_below(rng, 5)];
-	/* A store adds a leaf one time in ten; unless the tree is full it is to win. */
+	/* One store in ten adds a leaf; unless the tree is full, that should outweigh the rest. */
 	mood.spans = full ? 800 : (unsigned int)rng_below(rng, 80 / mood.leaves + 1);
 	mood.sweeps = full && rng_one_in(rng, 16) ? 2 : 0;
 	mood.tries = tries[rng_below(rng, 4)];
@@ -207,8 +207,8 @@ static struct mood new_mood(struct rng *rng, unsigned long leaves, unsigned long
 }
 
 /*
- * Half the time by the way through the nodes, the first steps of which stay the same: so that
- * places get crowded.
+ * Returns some key; half the time by descending through the nodes, with the first steps always the
+ * same, so that places get crowded.
  */
 static unsigned long some_key(struct maple_tree *mt, struct rng *rng, const struct mood *mood)
 {
@@ -230,7 +230,7 @@ static unsigned long some_key(struct maple_tree *mt, struct rng *rng, const stru
 	return mood->align ? key & ~(mood->align - 1) : key;
 }
 
-/* A cut inside the range the cursor is on, or from one of its ends. */
+/* A store inside the range at the cursor, or from one of its ends. */
 static struct store think_cut(const struct ma_state *mas, struct rng *rng, const struct mood *mood)
 {
 	unsigned long third = (mas->last - mas->index) / 3;
@@ -291,7 +291,7 @@ static struct store think(struct maple_tree *mt, struct rng *rng, const struct m
 	return s;
 }
 
-/* Of the stores it thinks of the one that would build most nodes. */
+/* Returns the one of the considered stores that would build most nodes. */
 static struct store choose(struct maple_tree *mt, struct rng *rng, const struct mood *mood)
 {
 	struct store best = think(mt, rng, mood);
@@ -319,7 +319,7 @@ static void make_store(struct maple_tree *mt, const struct store *s)
 	assert_int_equal(mas_store_gfp(&mas, s->entry, GFP_KERNEL), 0);
 }
 
-/* Ranges here and there until there are @leaves leaves. */
+/* Stores ranges here and there until there are @leaves leaves. */
 static void grow(struct maple_tree *mt, struct rng *rng, unsigned long leaves)
 {
 	bool pages = rng_one_in(rng, 2);
@@ -371,7 +371,7 @@ static void report(const char *name, const struct seen *seen)
 		seen->highest, seen->most_leaves, seen->most_built, seen->most_growth, seen->most);
 }
 
-/* A test that never came near what it checks would prove nothing. */
+/* A test that never came near the limits that it checks would prove nothing. */
 static void assert_thorough(const struct seen *seen)
 {
 	if (seen->stores < 100000)
@@ -419,7 +419,7 @@ static void beside_readers(void **state)
 	one_tree("in RCU mode", MT_FLAGS_USE_RCU, 300, env_ops(100000));
 }
 
-/* In a transaction levels are copied that else would stay; they are dealt no worse. */
+/* A transaction copies levels that would otherwise stay; the bound holds nevertheless. */
 static void in_transactions(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, 0);

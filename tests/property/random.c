@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random steps against the model, in rounds of their own process: a crash or a hang fails a round
- * like a wrong answer does. The steps of a round that failed are thinned out until none can be
- * spared, and printed as a file for tests/regress.
+ * Random steps against the model, in rounds of their own process, so that a crash or a hang fails a
+ * round like a wrong answer. The steps of a failed round are thinned out until none can be spared,
+ * and printed as a file for tests/regress.
  */
 #include "generate.h"
 #include "support/env.h"
@@ -19,7 +19,7 @@
 #define HANG_SECONDS 120
 #define SHRINK_TRIALS 2000
 
-/* What a round tells its parent, also when it does not live to do so. */
+/* What a round tells its parent, even if the round crashes. */
 struct report {
 	char why[WHY_SIZE];
 	size_t count; /* steps begun */
@@ -33,14 +33,14 @@ static void set_limits(void)
 	alarm(HANG_SECONDS);
 }
 
-/* One step, remembered first. */
+/* Does one step, after noting it in the report. */
 static bool play(struct rig *rig, const struct op *op)
 {
 	report->ops[report->count++] = *op;
 	return rig_step(rig, op);
 }
 
-/* Checks as often as costs about as much as the steps do. */
+/* Runs the round. All checks together cost about as much as the steps do. */
 static bool play_round(struct rig *rig, const struct profile *profile, uint64_t seed,
 		       uint64_t round)
 {
@@ -102,8 +102,8 @@ static bool round_passes(const struct profile *profile, uint64_t seed, uint64_t 
 }
 
 /*
- * Do these steps pass, with a check after the last? Quiet, since most trials of a shrinking say the
- * same.
+ * Whether these steps pass, with a check after the last. Quiet, since most trials of a shrinking
+ * fail in the same way.
  */
 static bool list_passes(const struct op_list *list)
 {
@@ -126,7 +126,7 @@ static bool list_passes(const struct op_list *list)
 	return wait_child(pid);
 }
 
-/* Leaves out ever shorter stretches of steps, as long as what remains still fails. */
+/* Leaves out shorter and shorter stretches of steps, as long as the rest still fails. */
 static void shrink(struct op_list *list)
 {
 	struct op *spare = malloc(list->count * sizeof(*spare));

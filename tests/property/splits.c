@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stores at every place of nodes that are nearly full, nearly too empty, or swallowed whole: trees
- * of each size around the capacities, then every position and many widths, each on a fresh copy of
- * the tree.
+ * Stores at every place of nodes that are nearly full, nearly too empty, or replaced as a whole:
+ * trees of each size around the capacities, then every position and many widths, each on a fresh
+ * copy of the tree.
  */
 #include "support/cm.h"
 
@@ -14,7 +14,7 @@
 
 #include <stdio.h>
 
-/* How the ranges of a tree lie. */
+/* Where the ranges of a tree are. */
 struct layout {
 	const char *name;
 	unsigned long start;
@@ -42,7 +42,7 @@ struct base {
 	unsigned long n;
 };
 
-/* Built upwards, downwards, or in an order that leaves nodes half full. */
+/* Builds upwards, downwards, or in an order that leaves nodes half full. */
 static void make_base(struct base *base, const struct layout *layout, unsigned long n,
 		      unsigned int order)
 {
@@ -50,7 +50,7 @@ static void make_base(struct base *base, const struct layout *layout, unsigned l
 	if (layout->start == ULONG_MAX)
 		base->layout.start = 0 - n * layout->step + (layout->step - layout->width);
 	layout = &base->layout;
-	assert_true(order != 2 || n % 7919); /* else that is no order of them all */
+	assert_true(order != 2 || n % 7919); /* otherwise that order does not reach all ranges */
 	base->n = n;
 	mt_init_flags(&base->tree, layout->flags);
 	rm_init(&base->model);
@@ -73,7 +73,7 @@ static void drop_base(struct base *base)
 	rm_destroy(&base->model);
 }
 
-/* The store on a copy of the tree, which must then be the model's copy. */
+/* Stores into a copy of the tree, which must then match the model's copy. */
 static void try_store(const struct base *base, struct range_model *model, unsigned long first,
 		      unsigned long last, void *entry)
 {
@@ -92,7 +92,7 @@ static void try_store(const struct base *base, struct range_model *model, unsign
 	mtree_destroy(&tree);
 }
 
-/* From each of these places in and around range @i. */
+/* Returns one of several keys in and around range @i. */
 static unsigned long place(const struct base *base, unsigned long i, unsigned int where)
 {
 	const struct layout *layout = &base->layout;
@@ -132,7 +132,10 @@ static void every_store(const struct base *base)
 			for (unsigned int where = 0; where < NR_PLACES * NR_PLACES; where++) {
 				unsigned long first = place(base, i, where / NR_PLACES);
 				unsigned long last = place(base, to, where % NR_PLACES);
-				/* Two places come at every fifth range: either entry in turn. */
+				/*
+				 * At every fifth range two of the places are tried, each with one
+				 * of the two entries.
+				 */
 				bool clears = (i / 5 + s + where / NR_PLACES) % 2;
 
 				if (first > last ||
@@ -149,7 +152,7 @@ static void every_store(const struct base *base)
 	rm_destroy(&model);
 }
 
-/* Sizes around what fills one leaf, two leaves, and makes the top split; wide nodes hold fewer. */
+/* Sizes around those that fill one leaf, fill two, and split the top; wide nodes hold fewer. */
 static void around_full_leaves(void **state)
 {
 	static const unsigned long sizes[] = { 1,  2,  7,  13, 14, 15, 16, 20, 21, 27,
@@ -180,7 +183,10 @@ static unsigned long edge(struct base *base, struct rng *rng)
 	mtree_lock(&base->tree);
 	mas_walk(&mas);
 	mtree_unlock(&base->tree);
-	/* The leaf's own ends, then one range further in either direction. */
+	/*
+	 * An end of the leaf or a key next to it, then perhaps one range further in either
+	 * direction.
+	 */
 	key = rng_one_in(rng, 2) ? mas.min : mas.max;
 	key += rng_below(rng, 3) - 1;
 	if (rng_one_in(rng, 4))
@@ -188,7 +194,7 @@ static unsigned long edge(struct base *base, struct rng *rng)
 	return key;
 }
 
-/* Returns how tall the tree is. */
+/* Returns the height of the tree. */
 static unsigned int across_leaves(const struct layout *layout, unsigned long n, unsigned int order,
 				  uint64_t tries)
 {
@@ -260,8 +266,8 @@ static void four_levels(void **state)
 /* ---- Whole subtrees ---- */
 
 /*
- * All keys below the first node of each level become one range: too little for a leaf, and what it
- * is put together with lies below another inner node, however high up the two meet.
+ * All keys below the first node of each level become one range. That is too little for a leaf, and
+ * the leaf that it is merged with is below another inner node, however high up the two meet.
  */
 static void first_subtrees(const struct layout *layout, unsigned long n, unsigned int order)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random transactions against the model, in trees that live an ordinary life between them. Inside,
- * the transaction must be what the model says; outside, the tree must stay what it was, until the
- * commit; after an abort, for good. Each round is a process of its own, so that a crash fails it
- * like a wrong answer does.
+ * Random transactions against the model, in trees that other operations change between them.
+ * Inside, the transaction must match the model; outside, the tree must stay as it was until the
+ * commit, and for good after an abort. Each round is a process of its own, so that a crash fails it
+ * like a wrong answer.
  */
 #include "generate.h"
 #include "support/env.h"
@@ -19,10 +19,10 @@
 #include <unistd.h>
 
 #define STORES_DEFAULT 400000UL
-#define TXN_MAX 1500UL /* steps: two of three store */
+#define TXN_MAX 1500UL /* steps, two of three of which store */
 #define HANG_SECONDS 120
 
-/* What a round tells its parent, also when it does not live to do so. */
+/* What a round tells its parent, even if the round crashes. */
 struct report {
 	char why[WHY_SIZE];
 	uint64_t step;                      /* of the round, begun */
@@ -32,7 +32,7 @@ struct report {
 static struct report *report;
 
 /*
- * One round; a transaction, while one is open, works on rig.model, and the tree is still @outside.
+ * One round. While a transaction is open, rig.model follows the transaction; @outside is the tree.
  */
 struct play {
 	struct rig rig;
@@ -58,7 +58,7 @@ static bool fault(struct play *p, const char *what, const void *got, const void 
 
 /* ---- Within a transaction */
 
-/* Did it answer @err rightly? *@done: it has stored. */
+/* Checks the result @err of a store; *@done is set if it has stored. */
 static bool stored(struct play *p, const struct op *op, int err, int want, bool *done)
 {
 	*done = err == 0;
@@ -138,7 +138,8 @@ static bool txn_step(struct play *p, const struct op *op)
 }
 
 /*
- * To compare all ranges costs their number; done as often, it costs about as much as the steps do.
+ * Comparing all ranges takes time in proportion to their number; done at this rate, it costs about
+ * as much as the steps do.
  */
 static bool due(struct play *p)
 {
@@ -148,7 +149,7 @@ static bool due(struct play *p)
 	return true;
 }
 
-/* Inside as the model says, outside as it was. */
+/* Checks that the inside matches the model and the outside is unchanged. */
 static bool txn_check(struct play *p)
 {
 	struct tree_image image = tree_image_of(&p->rig.tree);
@@ -234,7 +235,7 @@ static bool transaction(struct play *p, struct rng *rng)
 
 /* ---- Rounds */
 
-/* What a tree goes through anyway, its cursor with memory in it included. */
+/* Ordinary changes between transactions; the cursor may keep preallocated nodes. */
 static bool ordinary_life(struct play *p, struct rng *rng)
 {
 	for (unsigned long n = rng_below(rng, 40); n > 0; n--) {
