@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Submitters, queues, readers and a releaser of fences on one VM, for a number of jobs.
+ * Submitters, queues, readers and a thread that releases fences, on one VM, for a number of jobs.
  *
- * The model is a cell for each unit of the address space: which object is mapped there, and where
- * in it. It is changed by the driver's steps alone, in the order in which they are called, and each
- * step is checked against it first: what goes must be what the cells say, must be what the
- * operation named asks for, and nothing of that may be left when the next operation begins. In the
- * end the VM is compared with the cells.
+ * The model has a cell for each unit of the address space: which object is mapped there, and where
+ * in it. It is changed only by the driver's steps, in the order in which they are called, and each
+ * step is checked against it first: what is removed must match the cells, must be what the
+ * operation asked for, and must be gone completely when the next operation begins. In the end the
+ * VM is compared with the cells.
  *
  * Readers. Each pair of submitter and queue has two *twins*, far apart, which all its jobs map anew
- * with the number of the job as the offset, the one early in the job and the other late. So whoever
- * looks at one and then at the other must not find an older one second, whichever comes first: that
- * would be half a job. Other look-ups must find what covers their address, alive, and of an object
- * that its pair agrees with.
+ * with the number of the job as the offset, one early in the job and the other late. So a thread
+ * that looks at one and then at the other must not find an older job second, whichever it looks at
+ * first: that would be half a job. Other look-ups must find a mapping that covers their address, is
+ * alive, and is of an object that its pair agrees with.
  *
- * Now and then an allocation fails, somewhere; and what the library allocates or frees in a run, or
- * asks of the system, ends the program.
+ * Now and then an allocation fails, somewhere; and anything that the library allocates, frees or
+ * asks of the system in a run ends the program.
  *
- * Asked for a million operations or more it is the long test: 300,000 mappings to begin with, and
+ * With a million operations or more it is the long test: 300,000 mappings to begin with, and
  * 100,000 jobs outstanding at a time.
  */
 #include "support/bind_toy.h"
@@ -38,7 +38,9 @@
 
 enum { OBJECTS = 5, QUEUES = 8, MAX_SUBMITTERS = 4, READERS = 2, MAX_OPS = 8, GATES = 64 };
 enum { ALIVE = 0x600d600d, ENDED = 0x0dead0ad };
-/* SAMARA_TEST_OPS from which on it is the long test, with a job for 12 operations of others. */
+/*
+ * SAMARA_TEST_OPS from which on it is the long test, with a job for 12 operations of other tests.
+ */
 #define LONG 1000000
 
 #define fail_if(cond)                                                                    \
@@ -54,21 +56,21 @@ enum { ALIVE = 0x600d600d, ENDED = 0x0dead0ad };
 #define atomic_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_SEQ_CST)
 
 struct params {
-	uint64_t cells;     /* of the part that everybody maps into */
+	uint64_t cells;     /* of the part that all submitters map into */
 	uint64_t jobs;      /* of each submitter */
-	unsigned long live; /* mappings to begin with */
-	unsigned long held; /* jobs that are kept outstanding, about */
+	unsigned long live; /* mappings at the beginning */
+	unsigned long held; /* about how many jobs are kept outstanding */
 	unsigned int submitters;
 	bool faults;
 };
 
 struct cell {
 	uint64_t delta;   /* offset - address */
-	unsigned int obj; /* + 1; OBJECTS + 1: none, but mapped; 0: nothing */
+	unsigned int obj; /* + 1; OBJECTS + 1: mapped without an object; 0: nothing */
 };
 
 struct job {
-	unsigned int refs; /* atomic: the submitter, and each operation prepared */
+	unsigned int refs; /* atomic: the submitter, and each prepared operation */
 	unsigned int nr;
 	struct bind_op op[MAX_OPS];
 };
@@ -125,7 +127,7 @@ static bool within(const struct bind_op *op, uint64_t addr, uint64_t range)
 	return addr >= op->addr && addr + range <= op->addr + op->range;
 }
 
-/* @va is what the cells say, and goes from [addr, addr + range) of them. */
+/* Checks that @va matches the cells, and clears the cells [addr, addr + range). */
 static void take_cells(const struct bind_op *op, const struct gpuva *va, uint64_t addr,
 		       uint64_t range)
 {
@@ -135,7 +137,7 @@ static void take_cells(const struct bind_op *op, const struct gpuva *va, uint64_
 	set_cells(addr, range, 0, 0);
 }
 
-/* What is left of a mapping: the cells are as they were. */
+/* Checks that the rest of a mapping is unchanged in the cells. */
 static void check_rest(const struct gpuva *va)
 {
 	if (!va)
@@ -145,7 +147,7 @@ static void check_rest(const struct gpuva *va)
 	atomic_set(&((struct mapping *)(uintptr_t)va)->state, ALIVE);
 }
 
-/* The operation before is over: nothing is left that it should have removed. */
+/* Checks that operation @op, which is over, has left nothing that it should have removed. */
 static void check_done(const struct bind_op *op)
 {
 	if (op->type == BIND_UNMAP)
@@ -393,7 +395,7 @@ static struct bind_op random_op(struct rng *rng)
 	if (kind < 55) {
 		op.type = BIND_MAP;
 		op.obj = &objs[obj];
-		/* Now and then so that it goes on from what is there. */
+		/* Some of them continue what is there. */
 		op.offset = op.addr + (rng_below(rng, 2) ? 0 : rng_below(rng, 1000));
 	} else if (kind < 62) {
 		op.type = BIND_MAP;
@@ -429,7 +431,7 @@ static struct job *random_job(struct rng *rng, unsigned int which, uint64_t numb
 	return job;
 }
 
-/* False: refused for want of memory or room. */
+/* Returns false if it was refused for lack of memory or room. */
 static bool submit_job(struct rng *rng, struct bind_queue *q, struct job *job)
 {
 	struct fence *in = rng_below(rng, 4) ? NULL
@@ -509,7 +511,7 @@ static void set_up(void)
 	}
 }
 
-/* Small mappings, one after the other. */
+/* Maps small mappings, one after the other. */
 static void fill(void)
 {
 	for (unsigned long i = 0; i < p.live; i++) {
@@ -528,7 +530,7 @@ static void fill(void)
 		fail_if(bind_queue_wait(queues[i], FENCE_FOREVER));
 }
 
-/* The VM is what the cells say, and the other way round. */
+/* Checks that the VM and the cells agree, in both directions. */
 static void compare(void)
 {
 	uint64_t covered = 0, mapped = 0;
@@ -608,7 +610,7 @@ static void torture(void)
 	fail_if(s.submitted == 0 || checked == 0);
 }
 
-/* Perhaps in a signal handler. */
+/* May be called in a signal handler. */
 static void asked_for(const char *what)
 {
 	fprintf(stderr, "bind: in a run: %s\n", what);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a job costs while it waits, in a large VM: counted by what the C allocator and the arena
- * have given out.
+ * What a waiting job costs in a large VM, counted by what the C allocator and the arena have handed
+ * out.
  */
 #include "base/atomic.h"
 #include "base/sanitizer.h"
@@ -24,7 +24,7 @@ static struct bind_toy bt;
 		}                                                                              \
 	} while (0)
 
-/* Mappings of a page each with gaps between them, in mixed order. */
+/* Makes mappings of a page each with gaps between them, in mixed order. */
 static void fill(struct bind_queue *q, unsigned long mappings)
 {
 	struct bind_op ops[OPS];
@@ -45,7 +45,7 @@ static void fill(struct bind_queue *q, unsigned long mappings)
 
 /* ---- What the C allocator has given out ---- */
 
-static size_t given; /* GUARD relaxed: looked at while nobody else allocates */
+static size_t given; /* GUARD relaxed: read while no other thread allocates */
 
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
@@ -54,7 +54,7 @@ void *__wrap_aligned_alloc(size_t align, size_t size);
 void __real_free(void *p);
 void __wrap_free(void *p);
 
-/* With a word for the allocator's own. */
+/* Includes a word for the allocator itself. */
 static size_t size_of(void *p)
 {
 	return p ? malloc_usable_size(p) + sizeof(size_t) : 0;

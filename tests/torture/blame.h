@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How threads say that something is wrong; cmocka's assertions are only for the one that runs the
- * test.
+ * How threads report that something is wrong; cmocka's assertions are only for the thread that runs
+ * the test.
  */
 #ifndef TESTS_TORTURE_BLAME_H
 #define TESTS_TORTURE_BLAME_H
@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Where there is no going on. */
+/* For errors after which the program cannot go on. */
 #define EXPECT(cond)                                                                           \
 	do {                                                                                   \
 		if (!(cond)) {                                                                 \
@@ -23,7 +23,7 @@
 		}                                                                              \
 	} while (0)
 
-/* Where all threads are to come to an end. Zeroed, nothing is wrong. */
+/* For errors after which all threads should end. All zero means that nothing is wrong. */
 struct blame {
 	unsigned int laid; /* atomic */
 	char why[256];     /* written by the first to set laid */

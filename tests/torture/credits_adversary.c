@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Credits against an adversary. It knows the tree, picks the stores that cost most, and has taken
- * every node of the arena that is not pledged, also in the middle of transactions: a guaranteed
+ * every node of the arena that is not pledged, even in the middle of transactions: a guaranteed
  * store that needs one node more than is pledged for it stops the test. All guaranteed stores are
- * made by a thread that may neither allocate nor call the system (credits_guard.h).
+ * made by a thread that may neither allocate nor make system calls (credits_guard.h).
  *
  * A round: holders announce stores; half the time a reader then pins everything in limbo, so that
- * nothing a store replaces comes back before the round is over; the stores are made one by one, in
- * batches and in transactions that are committed or aborted; in between others write, with little
- * memory, much, or none.
+ * nothing that a store replaces comes back before the round is over; the stores are made one by
+ * one, in batches and in transactions that are committed or aborted; in between, other writers
+ * store, with little memory, much, or none.
  */
 #include "support/cm.h"
 
@@ -27,13 +27,13 @@
 
 enum { TREES = 2, HOLDERS = 5 };
 
-/* What is held out to be stored where, for a while. */
+/* What kind of stores the adversary makes, and where, for a while. */
 struct mood {
-	unsigned long limit;             /* leaves a tree is to have */
+	unsigned long limit;             /* leaves that a tree should have */
 	unsigned long align;             /* of cuts: the wider the fewer bits a node's keys need */
-	unsigned int tries;              /* stores thought of for each one made */
+	unsigned int tries;              /* stores considered for each one made */
 	unsigned int fixed;              /* steps from the top down that stay the same, */
-	unsigned long turn[MT_PATH_MAX]; /* and which */
+	unsigned long turn[MT_PATH_MAX]; /* and which they are */
 	unsigned int cut, astride, wipe; /* of 100 stores; the rest erase one range */
 };
 
@@ -41,7 +41,7 @@ struct world {
 	struct mt_mem *mem;
 	struct maple_tree tree[TREES];
 	struct mt_credits holder[HOLDERS];
-	struct smr_nodes hoard; /* everything that is not pledged */
+	struct smr_nodes hoard; /* all nodes that are not pledged */
 	struct mood mood;
 	struct rng rng;
 	unsigned long stores, single, txns, aborts, most_in_txn;
@@ -51,7 +51,7 @@ struct world {
 
 /* ---- Memory ---- */
 
-/* Takes all there is. Neither allocates nor calls the system. */
+/* Takes all there is. Neither allocates nor makes system calls. */
 static void hoard(struct world *w)
 {
 	while (!smr_mem_take(w->mem, &w->hoard, 1, GFP_ATOMIC | __GFP_NOWARN))
@@ -65,8 +65,8 @@ static void feed(struct world *w, unsigned long nr)
 }
 
 /*
- * After a guaranteed store. Its nodes come out of the thread's magazine at times, and out of the
- * pledge at others.
+ * Called after a guaranteed store. Leaves some free nodes at times, so that the next store's nodes
+ * come sometimes from the thread's magazine, sometimes from the pledge.
  */
 static void hoard_again(struct world *w)
 {
@@ -75,7 +75,7 @@ static void hoard_again(struct world *w)
 		feed(w, rng_below(&w->rng, 8));
 }
 
-/* What the whole of credits comes down to: nodes that are pledged and not lent are there. */
+/* Checks what all of credits rests on: nodes that are pledged and not lent are there. */
 static void expect_pledged(struct world *w, const char *after)
 {
 	unsigned long pledged, free_nodes, sum = 0;
@@ -106,7 +106,7 @@ static unsigned int turn(struct world *w, unsigned int d, unsigned int bound)
 	return (unsigned int)(n % bound);
 }
 
-/* A range in the leaf at the end of a way down. */
+/* Sets @mas to a range in the leaf at the end of some way down. */
 static void some_range(struct world *w, struct maple_tree *mt, struct ma_state *mas)
 {
 	unsigned long key = rng_next(&w->rng);
@@ -161,8 +161,8 @@ static struct store think_cut(struct world *w, struct maple_tree *mt)
 }
 
 /*
- * From within the last range before a boundary, between children of the top or further down, to
- * behind it.
+ * A store across a boundary between children of the top or of a node further down, which begins
+ * within the last range before it.
  */
 static struct store think_astride(struct world *w, struct maple_tree *mt)
 {
@@ -186,7 +186,7 @@ static struct store think_astride(struct world *w, struct maple_tree *mt)
 			       key + size < key ? ULONG_MAX : key + size, some_entry(w) };
 }
 
-/* Some leaves, or, in a tree that has grown too large, more of them; sometimes all. */
+/* Clears some leaves or, in a tree that has grown too large, more of them; sometimes all. */
 static struct store think_wipe(struct world *w, struct maple_tree *mt)
 {
 	bool large = mt->ma_pledge.leaves > w->mood.limit;
@@ -233,7 +233,7 @@ static unsigned int cost_of(struct maple_tree *mt, const struct store *s)
 	return smr_plan(&plan, &mas, s->first, s->last, s->entry, false) ? 0 : plan.nodes;
 }
 
-/* Of those it thinks of, the one that builds most. */
+/* Returns the one of the considered stores that builds most. */
 static struct store choose(struct world *w, struct maple_tree *mt)
 {
 	struct store best = think(w, mt);
@@ -251,7 +251,7 @@ static struct store choose(struct world *w, struct maple_tree *mt)
 	return best;
 }
 
-/* Nobody else writes until it is made. */
+/* CONTEXT: nothing else is written until the store is made. */
 static struct store choose_unlocked(struct world *w, struct maple_tree *mt)
 {
 	struct store s;
@@ -358,7 +358,7 @@ struct guarded {
 	struct job *job;
 };
 
-/* In a section, where nothing may be asked for, announcing stores does not do so either. */
+/* In a section, where nothing may be allocated, announcing stores allocates nothing either. */
 static void in_section(void *arg)
 {
 	struct guarded *g = arg;
@@ -374,7 +374,7 @@ static void run(void (*fn)(void *arg), struct job *job)
 	const char *fault = credits_guard_run(in_section, &guarded);
 
 	if (fault) {
-		/* The thread is lost, and the locks it holds with it. */
+		/* The thread cannot go on, nor release the locks that it holds. */
 		fprintf(stderr,
 			"after %lu guaranteed stores, %lu more to make in way %d, mode %d: %s\n",
 			job->w->stores, job->nr, (int)job->how, (int)job->c->mode, fault);
@@ -412,7 +412,7 @@ static void reserve(struct world *w)
 
 	if (left == 0)
 		assert_int_equal(mt_credits_set_batch(c, batches[rng_below(&w->rng, 4)]), 0);
-	/* Too little at times, else enough also for strict ones and a new working set. */
+	/* Too little at times, otherwise enough even for strict ones and a new working set. */
 	feed(w, rng_one_in(&w->rng, 3) ? rng_below(&w->rng, 300) : 1500 + 16 * nr);
 	err = mt_credits_reserve(c, nr, rng_one_in(&w->rng, 2) ? GFP_KERNEL : GFP_NOWAIT);
 	hoard(w);
@@ -456,7 +456,7 @@ static void foreign_stores(struct world *w)
 	}
 }
 
-/* Many entries at once, such that the tree becomes higher. */
+/* Stores many entries at once, so that the tree becomes higher. */
 static void foreign_flood(struct world *w)
 {
 	struct maple_tree *mt = &w->tree[rng_below(&w->rng, TREES)];
@@ -515,7 +515,7 @@ static unsigned long some_number(struct world *w, const struct mt_credits *c)
 	return most ? rng_one_in(&w->rng, 3) ? most : 1 + rng_below(&w->rng, most) : 0;
 }
 
-/* All that is announced is made while a reader lets nothing come back. */
+/* Makes all announced stores while a reader keeps all nodes from coming back. */
 static void pinned_round(struct world *w)
 {
 	unsigned long nr[HOLDERS];
@@ -531,7 +531,7 @@ static void pinned_round(struct world *w)
 	}
 	mt_rcu_read_lock(&w->tree[0]);
 	for (unsigned int h = 0; h < HOLDERS; h++) {
-		/* It may have been released meanwhile. */
+		/* They may have been released meanwhile. */
 		if (nr[h] && mt_credits_left(&w->holder[h]) >= nr[h])
 			make_stores(w, &w->holder[h], nr[h], true);
 		if (rng_one_in(&w->rng, 2))

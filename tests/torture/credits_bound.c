@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * That the bound is no padding, and what it comes to: trees in which every node below the top is
- * full, stores that cost as much as stores can, and nothing coming back meanwhile. How much of what
- * was pledged is then really used?
+ * Shows that the bound has no padding, and what it amounts to: how many of the pledged nodes are
+ * used if every node below the top is full, the stores are as expensive as possible, and nothing
+ * comes back meanwhile?
  */
 #include "support/cm.h"
 
@@ -43,7 +43,7 @@ static void cut_widest(struct maple_tree *mt, unsigned long key)
 	put(mt, first, first + (last - first) / 2, key % 1000);
 }
 
-/* A key in any of the leaves below @enode, whose first key is @key. */
+/* Returns a key in any of the leaves below @enode, whose first key is @key. */
 static unsigned long any_key(const void *enode, unsigned long key, struct rng *rng)
 {
 	while (!smr_enode_leaf(enode)) {
@@ -55,7 +55,7 @@ static unsigned long any_key(const void *enode, unsigned long key, struct rng *r
 	return key;
 }
 
-/* Cuts leaves until every node at level @l below the top is as full as it gets. */
+/* Cuts leaves until every node at level @l below the top is as full as possible. */
 static void fill_level(struct maple_tree *mt, unsigned int l)
 {
 	unsigned int cap = l ? smr_kind_cap(SMR_NINNER) : smr_kind_cap(SMR_NLEAF);
@@ -89,7 +89,7 @@ static void full_tree(struct maple_tree *mt, unsigned long ranges)
 
 /* ---- What is used of what is pledged ---- */
 
-/* The most expensive store astride any boundary of the top, of those still untouched. */
+/* Finds the most expensive store across a boundary of the top, of those not made yet. */
 static unsigned int dearest(struct maple_tree *mt, unsigned long *first, unsigned long *last)
 {
 	unsigned int most = 0;
@@ -150,7 +150,7 @@ static unsigned long nodes_of(struct maple_tree *mt)
 	return stats.nodes;
 }
 
-/* The first key behind the leaf of @key; 0: there is none. */
+/* Returns the first key behind the leaf of @key; 0: there is none. */
 static unsigned long behind(struct maple_tree *mt, unsigned long key)
 {
 	MA_STATE(mas, mt, key, key);
@@ -159,7 +159,7 @@ static unsigned long behind(struct maple_tree *mt, unsigned long key)
 	return mas.max + 1;
 }
 
-/* Would a store of one key in the cursor's leaf come to a leaf more? */
+/* Whether a store of one key in the cursor's leaf would result in one more leaf. */
 static bool adds_leaf(struct ma_state *mas)
 {
 	struct smr_write w;
@@ -175,7 +175,7 @@ static bool adds_leaf(struct ma_state *mas)
 	return w.level[0].parts > before;
 }
 
-/* A key where that is so, in the first such leaf from that of @key on. */
+/* Returns a key for such a store, in the first possible leaf from that of @key on. */
 static unsigned long next_split(struct maple_tree *mt, unsigned long key)
 {
 	for (unsigned long n = 0; n < mt->ma_pledge.leaves; n++) {
@@ -191,7 +191,7 @@ static unsigned long next_split(struct maple_tree *mt, unsigned long key)
 	return 0;
 }
 
-/* Each store splits the next leaf that can be, of those around it. */
+/* Each store splits the next leaf that can be split. */
 static void recycling_is_tight(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
@@ -234,7 +234,7 @@ static void recycling_is_tight(void **state)
 
 /* ---- What a credit costs ---- */
 
-/* Mappings with gaps between them, which come in random order. */
+/* Stores mappings with gaps between them, in random order. */
 static void random_tree(struct maple_tree *mt, unsigned long mappings)
 {
 	for (unsigned long i = 0; i < mappings; i++) {

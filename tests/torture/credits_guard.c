@@ -46,7 +46,7 @@ __attribute__((noreturn)) static void stop(void)
 		smr_park(&guard.state, FAULT);
 }
 
-/* ---- Assertions of the library: in place of its own, which prints and aborts ---- */
+/* ---- Assertions of the library: they replace its own, which print and abort ---- */
 
 __attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const char *file, int line)
 {
@@ -60,7 +60,7 @@ __attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const cha
 
 /* ---- The thread ---- */
 
-/* A fault. */
+/* Reports what the thread must not do, and stops it. */
 static void stop_for(const char *what)
 {
 	snprintf(guard.fault, sizeof(guard.fault), "the storing thread: %s", what);
@@ -72,12 +72,12 @@ static void *guarded_thread(void *arg)
 	struct maple_tree tree = MTREE_INIT(tree, MT_FLAGS_USE_RCU);
 
 	(void)arg;
-	/* A thread asks for its id once, when it takes its first lock. */
+	/* A thread asks the system for its id once, when it takes its first lock. */
 	mtree_lock(&tree);
 	mtree_unlock(&tree);
 	/*
-	 * Assertions about read-side sections make liburcu register the thread, which asks the
-	 * system.
+	 * Assertions about read-side critical sections make liburcu register the thread, which
+	 * takes system calls.
 	 */
 	mt_rcu_read_lock(&tree);
 	mt_rcu_read_unlock(&tree);

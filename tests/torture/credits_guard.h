@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread for stores that must not fail, nor ask anybody for anything (support/guard.h). What it
- * does against that, or an assertion that fails in it, stops it where it is, and the test learns
- * what it was.
+ * A thread for stores that must not fail, allocate or make system calls (support/guard.h). If it
+ * does any of these, or an assertion fails in it, it is stopped where it is, and the test is told
+ * why.
  */
 #ifndef TESTS_TORTURE_CREDITS_GUARD_H
 #define TESTS_TORTURE_CREDITS_GUARD_H
@@ -10,13 +10,13 @@
 #include <stdbool.h>
 
 /*
- * Starts the thread. False where the system does not let it have its filter: it then runs without.
+ * Starts the thread. Returns false if the system does not allow its filter; it then runs without.
  */
 bool credits_guard_start(void);
 
 /*
- * Runs @fn(@arg) in the thread and waits for it. NULL, or what it did that it must not do; it is
- * lost then, with all locks it holds.
+ * Runs @fn(@arg) in the thread and waits for it. Returns NULL, or what it did that it must not do;
+ * the thread is then lost, with all locks it holds.
  */
 const char *credits_guard_run(void (*fn)(void *arg), void *arg);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Trees that have been told how many ranges they never have more than, in an arena that others have
- * used up: credits cost nothing, any number of times, whatever becomes of the tree below its bound,
- * and with them it goes from end to end of what it may come to.
+ * Trees that have been told the most ranges that they will ever have, in an arena whose other nodes
+ * are all used up: credits cost nothing, any number of times, whatever the tree becomes within its
+ * bound, and with them it goes through everything from empty to as large as possible.
  */
 #include "support/cm.h"
 
@@ -28,8 +28,8 @@ struct world {
 };
 
 /*
- * How a tree is treated for a while: of a hundred stores, those of nothing, and the keys that each
- * covers.
+ * How a tree is treated for a while: how many of a hundred stores erase, and how many keys each
+ * covers at most.
  */
 struct mood {
 	unsigned int erase, width;
@@ -52,7 +52,7 @@ static void use_up(struct world *w)
 	assert_int_equal(err, -ENOMEM);
 }
 
-/* As many as the census has; and what the tree has not got is pledged. */
+/* The number of nodes by the census; those missing from the bound are pledged. */
 static unsigned long nodes(const struct maple_tree *mt)
 {
 	return mt->ma_pledge.leaves + mt->ma_pledge.inner;
@@ -77,7 +77,7 @@ static void begin(struct world *w, unsigned long entries, unsigned long batch, u
 	mtree_lock(&w->tree);
 	smr_pledge_bound(&w->tree, 2 * entries + 1);
 	mtree_unlock(&w->tree);
-	/* One that stays. */
+	/* One credit that stays. */
 	assert_int_equal(mt_credits_reserve(&w->credits, 1, GFP_KERNEL), 0);
 	w->all = w->tree.ma_pledge.pledged;
 	use_up(w);
@@ -111,7 +111,7 @@ static void end(struct world *w)
 	rm_destroy(&w->before);
 }
 
-/* Stores in the tree, or in @txn, on a credit. */
+/* Makes a store in the tree, or in @txn, on a credit. */
 static void one_store(struct world *w, struct mt_txn *txn, struct rng *rng, const struct mood *mood)
 {
 	unsigned long first = rng_below(rng, w->keys), last = first + rng_below(rng, mood->width);
@@ -121,7 +121,7 @@ static void one_store(struct world *w, struct mt_txn *txn, struct rng *rng, cons
 
 	first *= w->step;
 	last = (last + 1) * w->step - 1;
-	/* A whole one goes, or all up to there: in pieces an erasure can leave one more, too. */
+	/* Erase a whole range, or all up to its end: erasing a part can add a range, too. */
 	if (full) {
 		const struct rm_range *range = &w->model.ranges[rng_below(rng, w->model.count)];
 
@@ -173,7 +173,7 @@ static void one_alone(struct world *w, struct rng *rng, const struct mood *mood)
 	mtree_unlock(&w->tree);
 }
 
-/* Growing, shrinking, crumbling, and in between wiped out at a stroke. */
+/* Makes the tree grow, shrink and crumble, and wipes it out in between. */
 static void go_on(struct world *w, unsigned long n)
 {
 	static const struct mood moods[] = {
@@ -220,7 +220,8 @@ static void any_number_of_times(void **state)
 }
 
 /*
- * What has no credit takes from the tree what it finds: in small pieces too the pledge stays whole.
+ * Stores without credits take from the tree what they find, in small pieces too; the pledge stays
+ * complete.
  */
 static void others_erase_beside(void **state)
 {
@@ -252,7 +253,7 @@ static void others_erase_beside(void **state)
 		check(&w);
 		print_message("%lu erased, %lu refused\n", erased, refused);
 		assert_true(erased > 0);
-		/* To the last, level by level, with what memory it takes. */
+		/* Down to the last key, level by level, with whatever memory that takes. */
 		mtree_destroy(&w.filler);
 		for (unsigned long key = 0; key < w.keys; key++) {
 			assert_int_equal(mtree_store(&w.tree, key, NULL, GFP_KERNEL), 0);
@@ -268,8 +269,8 @@ static void others_erase_beside(void **state)
 /* ---- As large as it gets ---- */
 
 /*
- * Makes one of the first ranges of each leaf, so that as few are left as a leaf has at least: how
- * many leaves.
+ * Joins the first ranges of each leaf into one, so that the leaf has as few ranges as it may have.
+ * Returns the number of leaves.
  */
 static unsigned long thin_out(struct maple_tree *mt)
 {
@@ -289,7 +290,9 @@ static unsigned long thin_out(struct maple_tree *mt)
 	return leaves;
 }
 
-/* What is left of the first leaf, its first two ranges being one, joins the next. */
+/*
+ * Joins the first two ranges of the first leaf; what is left of the leaf is merged with the next.
+ */
 static void merge_leaves(struct world *w, struct mt_txn *txn)
 {
 	MA_STATE(mas, &w->tree, 0, 0);
@@ -301,8 +304,8 @@ static void merge_leaves(struct world *w, struct mt_txn *txn)
 }
 
 /*
- * One transaction that replaces every leaf, and with them every node; and then, if it is to take
- * @more, leaves of its own.
+ * Replaces every leaf, and thereby every node, in one transaction; with @more it then also replaces
+ * leaves that it has made itself.
  */
 static void replace_all(struct world *w, unsigned long leaves, unsigned long n, bool more)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Holders on threads of their own, in one tree, beside writers without credits and readers without
+ * Holders on threads of their own, in one tree, with writers without credits, readers without
  * locks, and a second tree that shares the arena. Readers also look at how many credits holders
- * have left, and add some. Each thread owns a slice of the keys, so that it knows what must be
- * found there.
+ * have left, and add some. Each thread owns a slice of the keys, so that it knows what it must find
+ * there.
  */
 #include "support/cm.h"
 
@@ -57,7 +57,7 @@ static bool hold_store(struct hand *h, struct mt_credits *c, struct rng *rng, vo
 	return true;
 }
 
-/* Begins and locks by itself. */
+/* Makes one store, which begins and locks by itself. */
 static void hold_one(struct hand *h, struct mt_credits *c, struct rng *rng)
 {
 	unsigned long slot = rng_below(rng, SLOTS), first = slot_first(h->number, slot);
@@ -149,14 +149,14 @@ static void *write_on(void *arg)
 	return NULL;
 }
 
-/* Holders go on meanwhile. */
+/* Looks at a holder's credits, which the holder uses meanwhile. */
 static void look_at(struct mt_credits *c)
 {
 	if (mt_credits_left(c) < 64)
 		(void)mt_credits_reserve(c, 1, GFP_NOWAIT | __GFP_NOWARN);
 }
 
-/* What is found in a slice was stored by its owner. Something is, at the end if not before. */
+/* What is found in a slice must have been stored by its owner. Reads until something was found. */
 static void *read_on(void *arg)
 {
 	struct hand *h = arg;
@@ -222,7 +222,7 @@ static void many_holders(void **state)
 	for (unsigned int i = HOLDING + WRITING; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	for (unsigned int i = 0; i < HOLDING; i++)
-		mt_credits_release(&hands[i].c); /* what has been added since */
+		mt_credits_release(&hands[i].c); /* those added since */
 	for (unsigned int i = 0; i < HOLDING + WRITING; i++)
 		expect_all(&hands[i]);
 	print_message("%lu guaranteed stores; %lu others refused; %lu entries read\n", field.stores,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cursors that look their place up without the lock, and then take it. With the lock only the
- * change number tells whether a place is the tree's still, so it must not be younger than the
- * nodes: as long as it is the tree's, so is the way, in whatever order the writer's stores come to
- * the reader.
+ * Cursors that look up their place without the lock, and then take it. From then on only the change
+ * number tells whether the place still belongs to the tree, so the number must not be newer than
+ * the nodes: as long as the number is the tree's, so is the way, in whatever order the writer's
+ * stores become visible to the reader.
  */
 #include "support/cm.h"
 
@@ -21,10 +21,10 @@ struct bed {
 	struct maple_tree tree;
 	unsigned long unit;
 	bool stop;          /* relaxed */
-	unsigned long same; /* looks after which the number was the same */
+	unsigned long same; /* look-ups after which the number was the same */
 };
 
-/* One range in the middle has another end each time, so that its leaf is another one, too. */
+/* Gives one range in the middle another end each time, and thereby another leaf. */
 static void *change(void *arg)
 {
 	struct bed *b = arg;
@@ -36,7 +36,7 @@ static void *change(void *arg)
 
 		assert_int_equal(mtree_store_range(&b->tree, key, last, xa_mk_value(i), GFP_KERNEL),
 				 0);
-		/* Leaves the lock to the other for a while, at times. */
+		/* At times, leaves the lock to the other thread for a while. */
 		for (unsigned long n = rng_below(&rng, 400); n > 0; n--)
 			__asm__ volatile("");
 	}

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fences under fire. Threads share a board of fences and do, at random, all that can be done with
+ * Fences under load. Threads share a board of fences and do, at random, all that can be done with
  * one: signal, with and without an error, wait for one, any or all, add callbacks and leave or
  * remove them, attach eventfds, replace the fence and drop references. It must hold that
  *
  *   - a callback that was added runs once, or was removed and does not run; if it could not be
  *     removed it has returned;
- *   - of all who signal a fence one is told 0, and who has waited finds it signalled, with a time
- *     and a known error;
+ *   - of all threads that signal a fence exactly one gets 0, and a thread that has waited finds the
+ *     fence signalled, with a time and a known error;
  *   - eventfds are readable from then on.
  *
- * On a timeline several threads move the value on while all hold fences for values ahead: one that
- * is signalled means that those of lower values are, and none is signalled before its time.
+ * On a timeline several threads advance the value while all hold fences for values ahead: if one is
+ * signalled, so are those of lower values, and none is signalled before its time.
  */
 #include "support/cm.h"
 
@@ -53,7 +53,7 @@ static void on_death(struct fence *f, struct fence_cb *cb)
 	free(cb);
 }
 
-/* A fence that tells if it dies unsignalled. */
+/* Makes a fence that reports if it dies unsignalled. */
 static struct fence *make(void)
 {
 	struct fence *f = fence_create();
@@ -148,7 +148,7 @@ static void leave_callback(struct fence *f)
 		free(t);
 }
 
-/* On the stack: whatever is done with it after it was removed shows as an error of the memory's. */
+/* On the stack: using the callback after its removal would show as a memory error. */
 static void add_and_remove(struct fence *f, struct rng *rng)
 {
 	struct told t;
@@ -175,7 +175,7 @@ static void watch(struct fence *f, struct rng *rng)
 	EXPECT(p.fd >= 0);
 	if (poll(&p, 1, (int)rng_below(rng, 2)) == 1)
 		expect_signaled(f);
-	if (fence_is_signaled(f)) /* the signaller may not have come to it yet */
+	if (fence_is_signaled(f)) /* the signaller may not have reached it yet */
 		EXPECT(poll(&p, 1, -1) == 1);
 	close(p.fd);
 }
@@ -281,19 +281,19 @@ static void move_on(struct rng *rng)
 	fence_begin_signalling();
 	err = timeline_signal(tl, to);
 	fence_end_signalling();
-	EXPECT(err == 0 || err == -EINVAL); /* another one was faster */
+	EXPECT(err == 0 || err == -EINVAL); /* another thread was faster */
 	EXPECT(timeline_value(tl) >= to);
 }
 
 struct held {
 	struct fence *f;
 	uint64_t value;
-	bool ahead; /* was not reached when the fence was made */
+	bool ahead; /* not reached when the fence was made */
 };
 
 static void expect_order(struct held *h, unsigned int nr)
 {
-	bool above = false; /* is one of a higher value signalled? */
+	bool above = false; /* whether one of a higher value is signalled */
 
 	for (unsigned int i = nr; i-- > 0;) {
 		bool now = fence_is_signaled(h[i].f);

@@ -44,7 +44,7 @@ bool field_start(struct field *f, unsigned int flags, enum mt_rcu_flavor flavor,
 	return field_plant(f);
 }
 
-/* What @key maps to changes hands: who loses its last key leaves. */
+/* Makes @key map to @to. An object that loses its last key is removed. */
 static void hand_over(struct field *f, unsigned long key, struct object *to)
 {
 	struct object *from = f->keys[key].object;
@@ -71,7 +71,7 @@ static void finish(struct field *f, unsigned long first, unsigned long last, uns
 	}
 }
 
-/* One of the ways to store. */
+/* Stores in one of several ways. */
 static int store_somehow(struct field *f, unsigned long first, unsigned long last, void *entry,
 			 struct rng *rng)
 {
@@ -96,7 +96,7 @@ static int store_somehow(struct field *f, unsigned long first, unsigned long las
 	}
 }
 
-/* The whole range around @key, by mtree_erase(). */
+/* Erases the whole range around @key by mtree_erase(). */
 static void erase(struct field *f, unsigned long key, unsigned long version)
 {
 	struct object *object = f->keys[key].object;
@@ -161,7 +161,7 @@ static bool is_fixed(const void *entry)
 	return xa_is_value(entry);
 }
 
-/* Is an object that was found over [first..last] alive, and was it stored there? */
+/* Whether an object that was found over [first..last] is alive and was stored there. */
 static bool object_good(struct field *f, const struct object *object, unsigned long first,
 			unsigned long last)
 {
@@ -176,7 +176,7 @@ static bool object_good(struct field *f, const struct object *object, unsigned l
 	return !blamed(&f->blame);
 }
 
-/* Was the entry at @key there at some moment since done was @before? */
+/* Checks that the entry at @key was there at some moment since done was @before. */
 static void judge(struct field *f, unsigned long key, void *entry, unsigned long before)
 {
 	unsigned long begun = load(&f->keys[key].begun);
@@ -205,7 +205,7 @@ static void judge(struct field *f, unsigned long key, void *entry, unsigned long
 		blame(&f->blame, "%lu: version %lu before it began", key, object->version);
 }
 
-/* The look-up is done inside a section that began before, so that the object stays. */
+/* CONTEXT: a read-side critical section that began before, so that the object stays. */
 static void read_one(struct field *f, struct rng *rng)
 {
 	unsigned long key = rng_below(rng, f->stripes * STRIPE), before = load(&f->keys[key].done),
@@ -233,7 +233,7 @@ static void read_one(struct field *f, struct rng *rng)
 	judge(f, key, entry, before);
 }
 
-/* Each key of a batch is a load of its own. */
+/* Each key of a batch is judged as a load of its own. */
 static void read_many(struct field *f, struct rng *rng)
 {
 	unsigned long index[100], before[100];
@@ -249,25 +249,25 @@ static void read_many(struct field *f, struct rng *rng)
 		judge(f, index[i], entry[i], before[i]);
 }
 
-/* How far the next range can be: beyond the next fixed one there is no need to look. */
+/* How far away the next range can be: there is no need to look beyond the next fixed one. */
 enum { AHEAD = STRIPE + 2 * FIXED };
 
-/* What an iteration must have seen: each fixed range once, in order, with its bounds. */
+/* What an iteration must see: each fixed range once, in order, with its bounds. */
 struct tour {
 	struct field *f;
 	bool down;
 	unsigned long stripe; /* of the next fixed range to come */
-	unsigned long edge;   /* the last range's end towards which the tour goes */
+	unsigned long edge;   /* the end of the last range in the direction of the tour */
 	bool any;
 	bool paused;
 	const char *name;
-	unsigned long base; /* done[i] is what keys[base + i].done was before the step */
+	unsigned long base; /* done[i] is keys[base + i].done before the step */
 	unsigned long done[AHEAD];
 };
 
 /*
- * Notes the versions of the keys that the next step can lead to, lest it return what had been
- * replaced.
+ * Notes the versions of the keys that the next step can reach, to check that it returns nothing
+ * that had been replaced by then.
  */
 static void look_ahead(struct tour *t, unsigned long edge)
 {
@@ -281,7 +281,7 @@ static void look_ahead(struct tour *t, unsigned long edge)
 		t->done[i] = load(&t->f->keys[t->base + i].done);
 }
 
-/* Was an object that the step has led to in the tree at some moment of it? */
+/* Checks that an object that a step has reached was in the tree at some moment of the step. */
 static void fresh(struct tour *t, void *entry, unsigned long first, unsigned long last)
 {
 	unsigned long key = t->down ? last : first < t->base ? t->base : first;
@@ -296,7 +296,7 @@ static void visit(struct tour *t, void *entry, unsigned long first, unsigned lon
 {
 	struct field *f = t->f;
 	/*
-	 * After a pause a range comes again when it has been extended over the next key meanwhile.
+	 * After a pause a range may come again if it has been extended over the next key meanwhile.
 	 */
 	bool behind = t->any && (t->down ? (t->paused ? first : last) >= t->edge
 					 : (t->paused ? last : first) <= t->edge);
@@ -323,14 +323,14 @@ static void visit(struct tour *t, void *entry, unsigned long first, unsigned lon
 	look_ahead(t, t->down ? first : last + 1);
 }
 
-/* All fixed ranges seen up to the limit? */
+/* Checks that all fixed ranges up to the limit were seen. */
 static void arrive(struct tour *t, unsigned long to)
 {
 	if (t->f->fixed_stay && t->stripe != (t->down ? to - 1 : to + 1))
 		blame(&t->f->blame, "%s: ended before fixed range %lu", t->name, t->stripe);
 }
 
-/* Lets other writers in between two steps, where the lock is what protects the tour. */
+/* Lets other writers in between two steps, where the tour relies on the lock. */
 static void let_in(struct ma_state *mas)
 {
 	mas_pause(mas);
@@ -382,7 +382,7 @@ static void tour_down(struct field *f, unsigned long from, unsigned long to, boo
 	arrive(&t, from);
 }
 
-/* mas_next() and mas_prev() find all fixed ranges too. */
+/* mas_next() and mas_prev() must find all fixed ranges too. */
 static void tour_next(struct field *f, unsigned long from, unsigned long to)
 {
 	struct tour t = { .f = f, .stripe = from, .name = "next" };
@@ -400,8 +400,8 @@ static void tour_next(struct field *f, unsigned long from, unsigned long to)
 }
 
 /*
- * mt_for_each() gives no range, and none of its steps needs a section: only fixed entries are
- * looked into.
+ * mt_for_each() gives no range, and its steps need no critical section: only fixed entries are
+ * looked at.
  */
 static void tour_normal(struct field *f, unsigned long from, unsigned long to)
 {
@@ -461,8 +461,8 @@ void field_read(struct field *f, struct rng *rng)
 }
 
 /*
- * Objects stay while the lock is held, and for as long as a section is: the ager knows of sections
- * only.
+ * Objects stay while the lock is held, but the ager only knows of read-side critical sections, so
+ * hold one as well.
  */
 void field_read_locked(struct field *f, struct rng *rng)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readers without a lock beside a writer that maps and unmaps at random. A reader checks that what
- * it finds covers the address, has not been freed, that addresses which are mapped throughout are
- * never found empty, and that a request is seen at all addresses at one moment. Mappings are freed
- * by the writer after a grace period; a freed one is poisoned first.
+ * Readers without a lock and a writer that maps and unmaps at random. A reader checks that what it
+ * finds covers the address and has not been freed, that addresses which are always mapped are never
+ * found empty, and that a request becomes visible at all addresses at one moment. The writer frees
+ * mappings after a grace period, and poisons them first.
  */
 #include "support/gpuvm_toy.h"
 
@@ -37,8 +37,8 @@ static void look(const struct gpuva *va, uint64_t at)
 }
 
 /*
- * What lies beside a mapping that has been found is not found as it was before that one came: a
- * request cuts what it overlaps at the moment at which it is there.
+ * Checks that the neighbour of a mapping that was found is not older than the mapping and still
+ * overlapping it: a request cuts what it overlaps at the moment at which it takes effect.
  */
 static void look_beside(const struct gpuva *va, uint64_t at)
 {
@@ -53,7 +53,7 @@ static void look_beside(const struct gpuva *va, uint64_t at)
 		fail("a mapping that has been cut", at);
 }
 
-/* The upper half is always mapped, if in changing ways. */
+/* The upper half is always mapped, though in changing ways. */
 static void *read_all(void *arg)
 {
 	uint64_t *count = arg, at;
@@ -98,7 +98,7 @@ static int request(struct rng *rng)
 
 	if (rng_one_in(rng, 2) && addr + range <= PAGES / 2)
 		return gpuvm_sm_unmap(&toy.vm, &toy, addr, range);
-	/* A list takes one step after the other, so there are moments without. */
+	/* A list makes one step after the other, so for moments nothing is mapped. */
 	if (rng_one_in(rng, 2) || addr + range > PAGES / 2)
 		return gpuvm_sm_map(&toy.vm, &toy, addr, range, obj, addr);
 	ops = gpuvm_sm_map_ops_create(&toy.vm, addr, range, obj, addr, &err);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Kept, aging, for so many grace periods before it is used again. */
+/* The number of grace periods for which an object is kept, aging, before it is used again. */
 #define AGE_FREE 3u
 #define POISON (~0UL / 3)
 
@@ -21,7 +21,7 @@ static void push(struct object **list, struct object *object)
 	*list = object;
 }
 
-/* Lets each of @list live through one grace period more; returns those that are not done. */
+/* Makes each of @list one grace period older. Returns those that must stay longer. */
 static struct object *grow_older(struct pool *pool, struct object *list)
 {
 	struct object *young = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the tortured tree points at. An object says over which keys it was stored and in which
- * version, and after it has left the tree how many grace periods it has outlived that: a reader in
- * a read-side section that meets one older than 0 has got hold of memory that could have been
+ * version, and, after it has left the tree, how many grace periods ago that was: a reader in a
+ * read-side critical section that meets one older than 0 has found memory that could have been
  * freed.
  */
 #ifndef TESTS_TORTURE_OBJECTS_H
@@ -17,7 +17,7 @@ struct object {
 		last; /* constant from before it is stored until its grace periods are over */
 	unsigned long version;
 	unsigned int age;    /* atomic */
-	unsigned int keys;   /* that still map to it; its writer's */
+	unsigned int keys;   /* that still map to it; only for its writer */
 	struct object *next; /* GUARD pool lock */
 };
 
@@ -31,14 +31,14 @@ struct pool {
 	pthread_t ager;
 };
 
-/* Starts the thread that lets removed objects age. False when out of means. */
+/* Starts the thread that lets removed objects age. Returns false if it lacks memory or threads. */
 bool pool_start(struct pool *pool, enum mt_rcu_flavor flavor, unsigned long objects);
-/* Waits until all that was removed is free again. */
+/* Waits until all removed objects are free again. */
 void pool_stop(struct pool *pool);
 
-/* Waits when there is none: for the ager. */
+/* Waits for the ager if there is none. */
 struct object *pool_take(struct pool *pool);
-/* @object is in no tree any more. */
+/* CONTEXT: @object is no longer in any tree. */
 void pool_remove(struct pool *pool, struct object *object);
 
 #endif

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ranges in pieces under readers that take no lock. One writer erases ranges and stores them again,
- * the same ones or others over all of a gap, so that most of its stores are slots of a leaf that
- * change, and pieces are joined all the time; some put them together again. Each entry says over
- * which keys it was stored, and no store cuts one, so a reader can tell:
+ * the same ones or others over a whole gap, so that most of its stores only change slots of a leaf,
+ * and pieces are joined all the time; some stores put them together again. Each entry says over
+ * which keys it was stored, and no store cuts one, so a reader can tell that
  *
  *   - an entry is found over its own keys, all of them, and never before an older one;
- *   - what is at all keys of an entry changes at one moment: who finds it at one key, before and
- *     after a look at another, finds it there, too;
- *   - of keys that the writer leaves alone meanwhile, what it has stored there before is found, by
- *     look-ups and by each pass over all there is, upwards and downwards, once, and nothing else;
- *     some entries it leaves alone for good.
+ *   - the keys of an entry all change at one moment: a reader that finds it at one key, both before
+ *     and after a look at another, finds it there, too;
+ *   - at keys that the writer leaves alone meanwhile, what it has stored there before is found, by
+ *     look-ups and by each pass over the tree, upwards and downwards, once, and nothing else; some
+ *     entries it leaves alone for good.
  */
 #include "support/cm.h"
 
@@ -29,12 +29,12 @@
 #include <unistd.h>
 
 /*
- * A cell is four units; of five cells the first keeps its entry. That makes two leaves, or three,
+ * A cell is four units; of five cells the first keeps its entry. That makes two or three leaves,
  * whose ends are where they happen to be.
  */
 enum { READERS = 2, CELL = 4, GROUP = 5 * CELL, GROUPS = 13, UNITS = GROUPS * GROUP + CELL };
 
-/* The writer stays with a group for some time, so that one store follows the other in it. */
+/* The writer stays with a group for some time, so that its stores follow one another there. */
 enum { WRITES = 500000, STAY = 40, BATCH = 48, TRIES = 100 };
 
 struct object {
@@ -45,18 +45,18 @@ struct ground {
 	struct maple_tree tree;
 	unsigned long unit;
 	uint64_t seed, writes;
-	/* Those in the tree, and those that were: a younger one comes behind an older one. */
+	/* Those in the tree and those that were: a younger one comes behind an older one. */
 	struct object *objects;
 	unsigned long room;
-	unsigned long made; /* the writer's */
+	unsigned long made; /* only for the writer */
 	unsigned long joined;
 	/*
-	 * Of each unit: counts the beginnings and the ends of stores, and is odd between; and what
-	 * has been there since the last one.
+	 * For each unit: counts the beginnings and the ends of stores, so it is odd during one; and
+	 * what has been there since the last one.
 	 */
 	unsigned long stores[UNITS]; /* atomic */
 	struct object *now[UNITS];   /* atomic */
-	unsigned long aim; /* relaxed: where the next store is, for readers to be there, too */
+	unsigned long aim; /* relaxed: where the next store is, so that readers look there, too */
 	unsigned int over; /* atomic */
 	struct blame blame;
 };
@@ -64,7 +64,7 @@ struct ground {
 struct worker {
 	struct ground *g;
 	unsigned long id, rounds;
-	struct object *seen[UNITS]; /* the youngest */
+	struct object *seen[UNITS]; /* the youngest at each unit */
 	pthread_t thread;
 };
 
@@ -95,8 +95,8 @@ static struct object *now_at(struct ground *g, unsigned long unit)
 #endif
 
 /*
- * Between which two of its instructions a thread is held up is what matters: a window of a few of
- * them is seldom met by itself. Now for less than a store takes, now for many of them.
+ * It matters between which two instructions a thread is held up: a window of a few instructions is
+ * seldom hit by chance. Lasts for less than a store sometimes, for many stores at other times.
  */
 static void hold_up(int signal)
 {
@@ -149,7 +149,7 @@ static void end(struct ground *g, unsigned long from, unsigned long to, struct o
 	}
 }
 
-/* The cursor is left on the last piece. */
+/* CONTEXT: the cursor is on the last piece of the store. */
 static void count_joined(struct ground *g, const struct ma_state *mas)
 {
 	g->joined += smr_is_joined(smr_slots(mas->node)[mas->offset]);
@@ -170,7 +170,7 @@ static void store(struct ground *g, unsigned long from, unsigned long to, bool n
 	end(g, from, to, object);
 }
 
-/* The first, and the last, unit of what is around @unit, be it an entry or a gap. */
+/* Return the first and the last unit of the entry or gap around @unit. */
 static unsigned long low_end(struct ground *g, unsigned long unit)
 {
 	while (now_at(g, unit - 1) == now_at(g, unit))
@@ -198,7 +198,7 @@ static void erase(struct ground *g, unsigned long unit)
 	end(g, from, to, NULL);
 }
 
-/* An entry over one cell, or two neighbours, if there is none. */
+/* Stores an entry over one cell, or two adjacent ones, unless there is one. */
 static void refill(struct ground *g, unsigned long unit, unsigned long cells)
 {
 	unsigned long from = unit - unit % CELL, to = from + cells * CELL - 1;
@@ -209,7 +209,7 @@ static void refill(struct ground *g, unsigned long unit, unsigned long cells)
 	store(g, from, to, false);
 }
 
-/* Between two units, but so that no entry is cut. */
+/* Stores between two units, extended so that no entry is cut. */
 static void store_part(struct ground *g, struct rng *rng, unsigned long unit)
 {
 	unsigned long group = unit - unit % GROUP;
@@ -223,7 +223,7 @@ static void store_part(struct ground *g, struct rng *rng, unsigned long unit)
 	store(g, from, to, rng_one_in(rng, 3));
 }
 
-/* A while, so that readers are where the next store will be. */
+/* Waits a while, so that readers get to where the next store will be. */
 static void wait_a_little(struct ground *g, struct rng *rng, unsigned long unit)
 {
 	__atomic_store_n(&g->aim, low_end(g, unit) << 16 | high_end(g, unit), __ATOMIC_RELAXED);
@@ -248,7 +248,7 @@ static void write_once(struct ground *g, struct rng *rng, unsigned long group)
 		refill(g, unit, 1 + again);
 }
 
-/* A range on each cell of a group, so that there is something to make pieces of. */
+/* Stores a range on each cell of a group, to make pieces of. */
 static void plough(struct ground *g, unsigned long group)
 {
 	unsigned long from = group * GROUP + CELL, to = (group + 1) * GROUP - 1;
@@ -259,8 +259,8 @@ static void plough(struct ground *g, unsigned long group)
 }
 
 /*
- * Joins two cells, and, once they are a gap again, both to the one before: so the first of them,
- * which others were joined to, is itself joined to another.
+ * Joins two cells and, once they are a gap again, joins both to the one before: then the first of
+ * them, to which another was joined, is itself joined to one.
  */
 static void join_twice(struct ground *g, struct rng *rng, unsigned long group)
 {
@@ -300,7 +300,7 @@ static void *writer(void *arg)
 
 /* ---- Reading ---- */
 
-/* A unit as the writer says it is, before a look at it. */
+/* What the writer says of a unit, before a look at it. */
 struct note {
 	unsigned long stores;
 	struct object *now;
@@ -313,7 +313,7 @@ static struct note note(struct ground *g, unsigned long unit)
 	return n;
 }
 
-/* @found is what a look has found since; it was an acquiring one. */
+/* Compares a note with what a look has found since; the look must have been an acquiring one. */
 static void check_note(struct ground *g, const char *what, unsigned long unit, const struct note *n,
 		       const struct object *found)
 {
@@ -325,7 +325,7 @@ static void check_note(struct ground *g, const char *what, unsigned long unit, c
 		      found ? (long)(found - g->objects) : -1);
 }
 
-/* Is it an entry at all? Its keys then, and what the reader has met before it, must be right. */
+/* Checks that @entry is an entry at all. Then its keys, and its age, can be checked. */
 static bool is_object(struct worker *w, const char *what, void *entry)
 {
 	struct ground *g = w->g;
@@ -345,7 +345,7 @@ static void met(struct worker *w, const char *what, unsigned long unit, struct o
 	w->seen[unit] = object;
 }
 
-/* What a look-up has found at @key. */
+/* Checks what a look-up has found at @key. */
 static void judge(struct worker *w, const char *what, unsigned long key, void *entry)
 {
 	struct object *object = entry;
@@ -359,7 +359,7 @@ static void judge(struct worker *w, const char *what, unsigned long key, void *e
 		met(w, what, key / w->g->unit, object);
 }
 
-/* What a cursor has come to. */
+/* Checks what a cursor has reached. */
 static bool judge_range(struct worker *w, const char *what, const struct ma_state *mas, void *entry)
 {
 	struct object *object = entry;
@@ -373,7 +373,7 @@ static bool judge_range(struct worker *w, const char *what, const struct ma_stat
 	return false;
 }
 
-/* Any unit, but one the writer is at more often. */
+/* Returns any unit, but more often one where the writer is. */
 static unsigned long choose_unit(struct ground *g, struct rng *rng)
 {
 	unsigned long aim = __atomic_load_n(&g->aim, __ATOMIC_RELAXED), from = aim >> 16;
@@ -437,7 +437,7 @@ static void walk_one(struct worker *w, struct rng *rng)
 		blame(&g->blame, "walk: %#lx is not in [%#lx..%#lx]", key, mas.index, mas.last);
 }
 
-/* Does no step to the next entry pass by one that is always there? */
+/* Checks that steps to the next and previous entry do not miss one that is always there. */
 static void find_one(struct worker *w, struct rng *rng)
 {
 	struct ground *g = w->g;
@@ -458,8 +458,8 @@ static void find_one(struct worker *w, struct rng *rng)
 }
 
 /*
- * Waits for an entry at one end of what the writer is at, and looks for it at another key of that:
- * who has it at the one has it at the other, unless it has gone.
+ * Waits for an entry at one end of where the writer is, and looks for it at the other end: a reader
+ * that finds it at the one finds it at the other, unless it has gone.
  */
 static void load_both(struct worker *w, struct rng *rng)
 {
@@ -494,7 +494,7 @@ struct pass {
 	bool down, gaps;
 };
 
-/* The entry that a step has come to, behind the last one's keys. Sees all of its units. */
+/* Checks the entry that a step has reached, and notes it as seen at all of its units. */
 static bool visit(struct worker *w, const struct pass *p, const struct ma_state *mas, void *entry,
 		  struct object **seen)
 {
@@ -509,7 +509,7 @@ static bool visit(struct worker *w, const struct pass *p, const struct ma_state 
 	return true;
 }
 
-/* From the range of @start on, @steps at the most. */
+/* Starts with the range around @start and makes at most @steps steps. */
 static void go(struct worker *w, const struct pass *p, unsigned long start, unsigned long steps,
 	       struct object **seen)
 {
@@ -569,7 +569,7 @@ static void pass(struct worker *w, struct rng *rng)
 		check_note(g, p->what, u, &n[u], seen[u]);
 }
 
-/* A few steps of one, where the writer is. */
+/* Makes a few steps of a pass, where the writer is. */
 static void go_near(struct worker *w, struct rng *rng)
 {
 	struct ground *g = w->g;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software GPU without any order between binds and executions: mappings go while engines are in
- * the middle of them, and so do objects. What a job reads is anybody's guess then, but memory must
- * not be touched after it has been given back. Each player has objects, a region of the address
- * space and an engine of its own, and writes nothing but its own mark. Memory goes round between
- * players; when an object dies, and in the end, it must hold its player's mark or zeroes, and TSan
- * watches the rest.
+ * The software GPU without any order between binds and executions: mappings go while engines are
+ * using them, and so do objects. What a job reads is not determined then, but memory must not be
+ * touched after it has been given back. Each player has objects, a region of the address space and
+ * an engine of its own, and writes nothing but its own mark. Memory circulates between players;
+ * when an object dies, and in the end, it must hold its player's mark or zeroes, and TSan watches
+ * the rest.
  */
 #include "blame.h"
 #include "softgpu.h"
@@ -32,7 +32,7 @@ struct player {
 	struct bind_queue *queue;
 	struct marked *object[OBJECTS]; /* GUARD the binding thread */
 	pthread_t binding, executing;
-	bool bound; /* atomic: nothing more is bound */
+	bool bound; /* atomic: no more binds will come */
 };
 
 static struct sg_device dev;
@@ -69,7 +69,7 @@ static struct marked *make(const struct player *p)
 	return m;
 }
 
-/* Gives binds a chance to come between, now and then. */
+/* Gives binds a chance to come in between, now and then. */
 static void wait_a_little(void)
 {
 	static __thread uint64_t calls;
@@ -88,7 +88,7 @@ static void submit(struct player *p, struct bind_op *ops, unsigned int nr)
 	EXPECT(bind_queue_submit(p->queue, &job) == 0);
 }
 
-/* All its mappings go, and our reference: the job has the last one. */
+/* Removes all mappings of an object and our reference, so that the job has the last one. */
 static void replace(struct player *p, struct rng *rng)
 {
 	unsigned int i = (unsigned int)rng_below(rng, OBJECTS);
@@ -150,7 +150,7 @@ static void fill_in(struct player *p, struct sg_cmd *cmd, struct rng *rng)
 	cmd->pattern = p->mark;
 }
 
-/* For as long as there is something to be met, however late the other thread comes to run. */
+/* Runs as long as there are binds to meet, however late the other thread starts. */
 static void *executing(void *arg)
 {
 	struct player *p = arg;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readers and writers at once, in every RCU flavour and in the other ways that a tree may be
+ * Readers and writers at once, in every RCU flavour and in the other ways in which a tree may be
  * shared.
  */
 #include "support/cm.h"
@@ -25,8 +25,8 @@ struct scenario {
 	unsigned long stripes;
 	uint64_t writes;     /* of each writer */
 	bool raze;           /* the writer destroys the tree now and then */
-	bool short_of_nodes; /* every allocation under the lock fails, so each store drops it */
-	bool dups;           /* somebody duplicates the tree meanwhile */
+	bool short_of_nodes; /* every allocation under the lock fails: each store drops it */
+	bool dups;           /* another thread duplicates the tree meanwhile */
 };
 
 struct run {
@@ -60,14 +60,14 @@ static void *writer(void *arg)
 	struct run *run = w->run;
 	unsigned long version = 0;
 
-	/* Writers register too: some of what they call reads. */
+	/* Writers register too: some of the functions they call read. */
 	register_reader(run->s->flavor);
 	for (uint64_t n = 0; n < run->s->writes && !blamed(&run->field.blame); n++) {
 		struct rng rng = rng_make(run->seed + 1000 * w->id, n);
 
 		/*
-		 * Where to wait for a free object may take a grace period: not one to stand in the
-		 * way of.
+		 * Waiting for a free object may take a grace period, which this thread must not
+		 * hold up.
 		 */
 		if (run->s->flavor == MT_RCU_QSBR)
 			urcu_qsbr_thread_offline();
@@ -187,9 +187,7 @@ static void many_writers(void **state)
 	torture(&s);
 }
 
-/*
- * Each store gets its memory with the lock dropped, so that the writers come between one another.
- */
+/* Each store gets its memory with the lock dropped, so that other writers come in between. */
 static void dropped_locks(void **state)
 {
 	struct scenario s = { .flags = MT_FLAGS_USE_RCU,
@@ -203,7 +201,7 @@ static void dropped_locks(void **state)
 	torture(&s);
 }
 
-/* No RCU mode: everybody takes the lock, and pauses its cursor to let it go. */
+/* No RCU mode: all threads take the lock, and pause their cursors to drop it. */
 static void paused_cursors(void **state)
 {
 	struct scenario s = {
@@ -267,8 +265,8 @@ static void duplicated_under_readers(void **state)
 }
 
 /*
- * On and off, with lock-free readers only while it is on, over one tree that lives through all of
- * it.
+ * RCU mode on and off, with lock-free readers only while it is on, over one tree that lives through
+ * all of it.
  */
 static void switched_on_and_off(void **state)
 {
@@ -291,7 +289,7 @@ static void switched_on_and_off(void **state)
 			mt_set_in_rcu(&run.field.tree);
 		else
 			mt_clear_in_rcu(&run.field.tree);
-		/* Versions begin anew, so that the next writer may count from 0. */
+		/* Restart the versions, so that the next writer may count from 0. */
 		for (unsigned long k = 0; k < 100 * STRIPE; k++) {
 			run.field.keys[k].begun = 0;
 			run.field.keys[k].done = run.field.keys[k].object ? 0 : 1;
@@ -316,11 +314,11 @@ enum { WHOLE_FIRST = 1000, WHOLE_LAST = 40000 };
 struct curtain {
 	struct maple_tree tree;
 	uint64_t seed, turns;
-	unsigned int down;   /* atomic: the writer is through */
+	unsigned int down;   /* atomic: the writer has finished */
 	unsigned int failed; /* atomic */
 };
 
-/* Odd versions on many small ranges, then the next even one over all of it. */
+/* Stores odd versions on many small ranges, then the next even one over all of them. */
 static void *draw_curtain(void *arg)
 {
 	struct curtain *c = arg;
@@ -344,7 +342,10 @@ static void *draw_curtain(void *arg)
 	return NULL;
 }
 
-/* Who has seen an even version at one key sees at least that at every other afterwards. */
+/*
+ * A reader that has seen an even version at one key must see at least that one at every other key
+ * afterwards.
+ */
 static void *watch_curtain(void *arg)
 {
 	struct curtain *c = arg;
@@ -410,7 +411,7 @@ static int move_in(struct house *house, unsigned long *at, void *entry, unsigned
 	return mtree_alloc_cyclic(&house->tree, at, entry, 1, 10000, &next, GFP_KERNEL);
 }
 
-/* What the one has got the other does not get. */
+/* A place that one tenant has been given must not be given to the other. */
 static void *dwell(void *arg)
 {
 	struct tenant *t = arg;

@@ -4,11 +4,11 @@
  * amounts between accounts that lie far apart, and writes its number into stamps all over the key
  * space, so:
  *
- *   - what a reader finds in two stamps, one after the other, never goes down;
- *   - when the stamp read before a look at all accounts and the one read after it are the same, all
- *     of what lies between was read from that one version, and the amounts add up to what they
- *     always do. (Looking takes many calls, each of which may see another version: that is what the
- *     two stamps are for.)
+ *   - what a reader finds in two stamps, one after the other, never decreases;
+ *   - if the stamps read before and after a look at all accounts are the same, everything in
+ *     between was read from that one version, and the amounts add up to the same sum as always.
+ *     (Looking takes many calls, each of which may see another version: that is what the two
+ *     stamps are for.)
  *   - in a snapshot all stamps are the same, and the amounts add up, however many calls it takes.
  *
  * Aborted transactions write what no reader may ever see. Between the accounts lies filler that
@@ -37,8 +37,8 @@ enum { READERS = 2, WRITERS_MAX = 2, ACCOUNTS = 24, FILLERS = 150, OPENING = 100
 #define FILLER xa_mk_value(1UL << 51)
 
 /*
- * Account @i owns BLOCK keys: its stamp at the start, its amount behind it, over a few keys more or
- * less, and then the filler, up to the block's end.
+ * Account @i owns BLOCK keys: its stamp at the start, then its amount, over a varying number of
+ * keys, then the filler, up to the block's end.
  */
 #define BLOCK (1UL << 16)
 #define STAMP_KEYS 8UL
@@ -53,7 +53,7 @@ struct bank {
 	unsigned long amount[ACCOUNTS];
 	unsigned long version; /* GUARD tree lock, with amount */
 	unsigned int writing;  /* atomic */
-	unsigned long whole;   /* atomic: looks at all accounts within one version */
+	unsigned long whole;   /* atomic: looks at all accounts that saw one version */
 	struct blame blame;
 };
 
@@ -78,7 +78,7 @@ static void put_stamps(struct bank *bank, struct mt_txn *txn, unsigned long vers
 		put(bank, txn, BLOCK * i, BLOCK * i + STAMP_KEYS - 1, xa_mk_value(version));
 }
 
-/* Over fewer keys or more than before: the one that readers look at is always among them. */
+/* Stores over fewer or more keys than before, always including the one that readers look at. */
 static void put_amount(struct bank *bank, struct mt_txn *txn, unsigned long i, void *entry,
 		       unsigned long more)
 {
@@ -93,7 +93,7 @@ static unsigned long amount_key(unsigned long i)
 	return BLOCK * i + STAMP_KEYS;
 }
 
-/* Sows or clears some of a block's filler, or all of the filler of some blocks. */
+/* Stores or clears some of a block's filler, or all the filler of some blocks. */
 static void change_filler(struct bank *bank, struct mt_txn *txn, struct rng *rng)
 {
 	unsigned long block = rng_below(rng, ACCOUNTS), from = rng_below(rng, FILLERS);
@@ -171,7 +171,7 @@ static void *writer(void *arg)
 
 /* ---- Reading */
 
-/* One of the ways to look a key up. */
+/* Looks up a key in one of several ways. */
 static void *look(struct bank *bank, unsigned long key, struct rng *rng)
 {
 	MA_STATE(mas, &bank->tree, key, key);
@@ -187,7 +187,10 @@ static void *look(struct bank *bank, unsigned long key, struct rng *rng)
 	}
 }
 
-/* The version that @entry, found in stamp @i, tells of; not below *@least, which becomes it. */
+/*
+ * Returns the version in @entry, found in stamp @i. It must not be below *@least, which is set to
+ * it.
+ */
 static unsigned long judge_stamp(struct bank *bank, unsigned long i, const void *entry,
 				 unsigned long *least, const char *how)
 {
@@ -208,7 +211,7 @@ static unsigned long read_stamp(struct bank *bank, unsigned long i, unsigned lon
 	return judge_stamp(bank, i, look(bank, BLOCK * i, rng), least, "look-up");
 }
 
-/* All accounts between two stamps; true when that was one version. */
+/* Reads all accounts between two stamps. Returns true if that was one version. */
 static bool add_up(struct bank *bank, unsigned long *least, struct rng *rng)
 {
 	unsigned long before = read_stamp(bank, rng_below(rng, ACCOUNTS), least, rng), sum = 0;
@@ -235,7 +238,7 @@ static bool is_stamp(const struct ma_state *mas)
 	return mas->index % BLOCK == 0;
 }
 
-/* One cursor over all there is: versions go up as it goes. */
+/* Moves one cursor over the whole tree: the versions it meets must not decrease. */
 static void tour(struct bank *bank, unsigned long *least, bool down)
 {
 	const char *how = down ? "tour down" : "tour up";
@@ -260,8 +263,8 @@ static void tour(struct bank *bank, unsigned long *least, bool down)
 }
 
 /*
- * A cursor that stood in the tree already, and look-ups between its steps: also then nothing goes
- * back.
+ * A cursor that was in the tree already, with look-ups between its steps: versions must not
+ * decrease then either.
  */
 static void tour_with_looks(struct bank *bank, unsigned long *least, struct rng *rng)
 {
@@ -281,7 +284,7 @@ static bool is_amount(const struct ma_state *mas)
 	return mas->index % BLOCK == STAMP_KEYS;
 }
 
-/* All stamps and amounts, by one cursor. */
+/* Counts all stamps and amounts with one cursor. */
 static void count_all(struct bank *bank, struct maple_tree *then, unsigned long version, bool down)
 {
 	MA_STATE(mas, then, down ? ULONG_MAX : 0, down ? ULONG_MAX : 0);
