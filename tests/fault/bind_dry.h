@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bind queues without memory: what the tests of these stand on. */
+/* Bind queues without memory: shared by their tests. */
 #ifndef TESTS_FAULT_BIND_DRY_H
 #define TESTS_FAULT_BIND_DRY_H
 
@@ -21,8 +21,8 @@ static inline bool is_cleaning(struct gpuvm_queues *q)
 }
 
 /*
- * Until what was unmapped has been given back, too, and nobody is about to fill the spare, which is
- * what happens then, if there is memory; nor makes one that is not to wait go away.
+ * Waits until unmapped mappings have been freed, too, and no clean-up is running: that would fill
+ * the spare, if there is memory, and cause submits that may not wait to be refused.
  */
 static inline void settle_all(struct bind_queue *q)
 {
@@ -31,7 +31,7 @@ static inline void settle_all(struct bind_queue *q)
 		usleep(100);
 }
 
-/* Uses the spare up for a cut, so that what comes next has no memory at all. */
+/* Uses up the spare for a cut, so that what comes next has no memory at all. */
 static inline struct bind_queue *begin_without_memory(const char *maps)
 {
 	struct bind_queue *q = begin(NULL);

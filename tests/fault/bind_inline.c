@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Unmaps that cut nothing are run by who submits them, where there is no memory at all: neither for
- * a job nor from the spare.
+ * Unmaps that cut nothing are run by their submitter if there is no memory at all, neither for a
+ * job nor in the spare.
  */
 #include "bind_dry.h"
 #include "bind_picture.h"
 
 #include <pthread.h>
 
-/* Nothing is outstanding, and the spare is used up: what cuts nothing goes all the same. */
+/* Nothing is outstanding, and the spare is used up: unmaps that cut nothing work all the same. */
 static void unmaps_are_run_inline(void **state)
 {
 	struct timeline *tl = timeline_create("t", 0);
@@ -34,7 +34,10 @@ static void unmaps_are_run_inline(void **state)
 	end(q);
 }
 
-/* What an operation before has taken out as a whole need not be cut; but what comes later does. */
+/*
+ * A mapping that an earlier operation has removed as a whole need not be cut by a later one; one
+ * that only a later operation removes must be cut.
+ */
 static void inline_unmaps_see_those_before(void **state)
 {
 	struct bind_queue *q =
@@ -53,7 +56,7 @@ static void inline_unmaps_see_those_before(void **state)
 	end(q);
 }
 
-/* As many as one's own stack has room for. */
+/* As many as there is room for on the submitter's stack. */
 static void few_unmaps_are_run_inline(void **state)
 {
 	struct bind_queue *q = begin_without_memory("map 200+10=B@0");
@@ -97,7 +100,7 @@ static void unmaps_of_objects_are_run_inline(void **state)
 	end(q);
 }
 
-/* What it cannot take out without memory is taken out after the next run that has some. */
+/* Markers that it cannot clear without memory are cleared after the next run that has some. */
 static void markers_of_what_ran_inline_go(void **state)
 {
 	struct bind_queue *q = begin_without_memory(
@@ -138,7 +141,7 @@ static void empty_jobs_are_run_inline(void **state)
 	end(q);
 }
 
-/* What is not to wait is run inline all the same, if there is nothing to wait for. */
+/* A submit that may not wait is run inline all the same, if there is nothing to wait for. */
 static void inline_without_waiting(void **state)
 {
 	struct bind_queue *q =
@@ -161,7 +164,10 @@ static void inline_without_waiting(void **state)
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);
 	assert_int_equal(stats().unmaps_inline, 2);
 	expect_vm("[0+40=A@0 50+b0=A@50]");
-	/* With nothing to end, nobody else sees to it that no one is refused for its sake. */
+	/*
+	 * If nothing has to be freed, nothing else clears the flag for which others would be
+	 * refused.
+	 */
 	settle_all(q);
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);
 	assert_int_equal(stats().unmaps_inline, 3);
@@ -182,7 +188,7 @@ static void slow_release(struct gpuva *va, void *priv)
 	fence_wait(releases, BIND_TOY_PATIENCE);
 }
 
-/* The driver may take its time to end a mapping. */
+/* The driver may take its time in va_release(). */
 static void inline_without_waiting_for_callbacks(void **state)
 {
 	struct bind_queue *q =
@@ -205,7 +211,7 @@ static void inline_without_waiting_for_callbacks(void **state)
 	err = bind_toy_submit_job(q, &bt, "unmap 220+10", &job);
 	fence_signal(releases);
 	assert_int_equal(err, -ENOMEM);
-	job.flags = 0; /* the callback may not have returned yet: this one waits for it */
+	job.flags = 0; /* may wait, since the callback may not have returned yet */
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);
 	assert_int_equal(stats().unmaps_inline, 2);
 	settle(q);
@@ -213,7 +219,10 @@ static void inline_without_waiting_for_callbacks(void **state)
 	fence_put(releases);
 }
 
-/* A step that fails bans the VM here, too; it is the job's error, and no longer the submit's. */
+/*
+ * A failed step bans the VM here, too. The error is the job's; without BIND_SYNC the submit
+ * succeeds.
+ */
 static void a_failed_step_inline(void **state)
 {
 	(void)state;
@@ -233,7 +242,7 @@ static void a_failed_step_inline(void **state)
 		assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 200+20", &job),
 				 sync ? -EIO : 0);
 		assert_int_equal(job.bad_op, sync ? UINT_MAX : 1);
-		expect_log("U(200+10=B@0 k0)"); /* and none after the one that failed */
+		expect_log("U(200+10=B@0 k0)"); /* and none after the failed one */
 		assert_int_equal(stats().unmaps_inline, 1);
 		assert_int_equal(stats().failed, 1);
 		assert_true(bind_vm_is_banned(&bt.toy.vm));
@@ -262,7 +271,7 @@ static int cancel_and_prepare(struct gpuvm *vm, const struct bind_op *op, void *
 	return toy_bind_ops->prepare(vm, op, cookie, priv);
 }
 
-/* There is another job all of a sudden, and memory while it is submitted. */
+/* Suddenly there is another job; there is memory only while it is submitted. */
 static int submit_and_prepare(struct gpuvm *vm, const struct bind_op *op, void **cookie, void *priv)
 {
 	int err = toy_bind_ops->prepare(vm, op, cookie, priv);
@@ -326,7 +335,10 @@ static void canceled_before_it_runs_inline(void **state)
 	end(q);
 }
 
-/* Then it is not run inline, beside the other: it waits for memory anew, and is a job. */
+/*
+ * Then the unmap is not run inline, beside the other job: it waits for memory again, and becomes a
+ * job.
+ */
 static void not_alone_any_more(void **state)
 {
 	struct bind_queue *q = begin_without_memory("map 0+100=A@0; map 200+10=B@0");
@@ -339,7 +351,7 @@ static void not_alone_any_more(void **state)
 	meddle(q, submit_and_prepare);
 	assert_int_equal(submit(q, "unmap 200+20", NULL, NULL), 0);
 	settle_all(q);
-	assert_int_equal(prepared, 3); /* once more than there are operations */
+	assert_int_equal(prepared, 3); /* one more than there are operations */
 	assert_int_equal(stats().unmaps_inline, 0);
 	assert_int_equal(stats().jobs, 1);
 	assert_int_equal(bt.cookies, 1); /* the helper's */
@@ -359,7 +371,9 @@ static int count_and_prepare(struct gpuvm *vm, const struct bind_op *op, void **
 	return toy_bind_ops->prepare(vm, op, cookie, priv);
 }
 
-/* While its submitter waits for the in-fence the queue ends, or the VM; no driver hears of it. */
+/*
+ * While the submitter waits for the in-fence, the queue or the VM ends; the driver is not called.
+ */
 static void what_runs_inline_is_canceled(void **state)
 {
 	(void)state;
@@ -390,7 +404,7 @@ static void what_runs_inline_is_canceled(void **state)
 	}
 }
 
-/* There is memory for the fence of a value to wait for, and none for a job. */
+/* There is memory for the fence of the value to wait for, but none for a job. */
 static void *submit_for_value(void *arg)
 {
 	struct bind_sync *in = arg;
@@ -400,7 +414,7 @@ static void *submit_for_value(void *arg)
 	return NULL;
 }
 
-/* The fence is given back as soon as nobody waits for the value any more, reached or not. */
+/* The fence is freed as soon as the value is no longer waited for, whether reached or not. */
 static void a_value_is_waited_for_inline(void **state)
 {
 	(void)state;
@@ -436,7 +450,7 @@ static void *wait_for_queue(void *arg)
 
 /*
  * A job that is submitted meanwhile comes after it, and is waited for all the same; one that would
- * have to be run inline as well waits, or is refused if it may not.
+ * have to be run inline as well waits, or is refused if it may not wait.
  */
 static void what_runs_inline_has_its_place(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Markers: what is left of an unmap that had no memory to clear the tree, and when it goes. */
+/* Markers: what an unmap leaves if it has no memory to clear the tree, and when they go. */
 #include "bind_dry.h"
 
 static bool markers_counted(void)
@@ -26,7 +26,9 @@ static void map_many(struct bind_queue *q, unsigned int obj, bool downwards)
 	settle_all(q);
 }
 
-/* A VM with mappings of B and, between these, what is left of A when there is no memory at all. */
+/*
+ * Makes a VM with mappings of B and, between them, the markers of A, unmapped without any memory.
+ */
 static struct bind_queue *begin_with_markers_of(bool downwards)
 {
 	static const struct toy_config config = { .range = 0x20 * (MARKED + 1) };
@@ -76,16 +78,16 @@ static void submit_at(struct bind_queue *q, const char *what, uint64_t addr, uns
 	assert_true(markers_counted());
 }
 
-/* Stores that come over markers: these are not there any more, and no longer counted. */
+/* Stores over markers: the markers are gone, and no longer counted. */
 static void markers_go_with_what_comes_over_them(void **state)
 {
 	struct bind_queue *q = begin_with_markers();
 	uint64_t addr = lowest_marker();
 
 	(void)state;
-	memfault_nowait(); /* for jobs there is memory, for sweeping only now and then a slot */
-	submit_at(q, "sparse", addr + 2, 3); /* two are left of it */
-	submit_at(q, "sparse", addr, 1);     /* the first of these is shorter now */
+	memfault_nowait(); /* memory for jobs; for sweeping only a slot now and then */
+	submit_at(q, "sparse", addr + 2, 3); /* two parts of the marker remain */
+	submit_at(q, "sparse", addr, 1);     /* the first of them becomes shorter */
 	submit_at(q, "sparse", addr, 8);
 	submit_at(q, "unmap", addr, 8);
 	submit_at(q, "unmap", 0, bt.toy.vm.mm_range);
@@ -94,7 +96,7 @@ static void markers_go_with_what_comes_over_them(void **state)
 	end(q);
 }
 
-/* What clean-up had no memory for is swept after a run that finds some again. */
+/* Markers that clean-up had no memory for are swept after a run that finds some again. */
 static void markers_go_when_there_is_memory(void **state)
 {
 	struct bind_queue *q = begin_with_markers();
@@ -103,7 +105,7 @@ static void markers_go_when_there_is_memory(void **state)
 	(void)state;
 	memfault_nowait();
 	submit_at(q, "prefetch", 0, 1);
-	assert_int_equal(bt.toy.vm.markers, markers); /* the first one needs a node */
+	assert_int_equal(bt.toy.vm.markers, markers); /* clearing the first takes a node */
 	memfault_ok();
 	submit_at(q, "prefetch", 0, 1);
 	assert_int_equal(bt.toy.vm.markers, 0);
@@ -111,7 +113,7 @@ static void markers_go_when_there_is_memory(void **state)
 	end(q);
 }
 
-/* Whichever of them comes last: the highest need not. */
+/* Whichever marker is made last: it need not be the highest. */
 static void markers_of_an_object_mapped_downwards(void **state)
 {
 	struct bind_queue *q = begin_with_markers_of(true);
@@ -124,7 +126,7 @@ static void markers_of_an_object_mapped_downwards(void **state)
 	end(q);
 }
 
-/* Of the time before it had queues. */
+/* Markers from the time before the VM had queues. */
 static void markers_of_a_vm_without_queues(void **state)
 {
 	static const struct toy_config config = { .range = 0x1000 };

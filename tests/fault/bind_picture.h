@@ -32,7 +32,7 @@ static inline unsigned int length(const struct gpuvm_list *head)
 	return n;
 }
 
-/* The fences that @tl has, which may be NULL, for values to come. */
+/* Returns the number of fences that @tl, which may be NULL, has for values to come. */
 static inline unsigned int owed_by(const struct timeline *tl)
 {
 	unsigned int n = 0;

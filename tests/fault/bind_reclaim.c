@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory that waits for jobs: whoever gets it back for the library may wait for any of them. */
+/* Memory that waits for jobs: whatever reclaims memory for the library may wait for any of them. */
 #include "bind_dry.h"
 
 #include <pthread.h>
@@ -7,14 +7,14 @@
 #include <string.h>
 
 /*
- * Who gets memory back may wait for any job that was accepted. So may the heap, and a page source.
- * Here they do, once, when a worker asks: for the job that signals @out, which could not begin
+ * Reclaiming memory may mean waiting for any accepted job. So may the heap and a page source. Here
+ * they do so, once, when a worker asks: for the job that signals @out, which could not begin
  * before.
  */
 static struct {
 	pthread_t tester;
 	struct fence *in, *out;
-	bool heap, pages;           /* atomic: which of them does */
+	bool heap, pages;           /* atomic: which of them waits */
 	bool refuses;               /* atomic: the page source has nothing */
 	unsigned int asked, vainly; /* atomic */
 } memory;
@@ -93,7 +93,7 @@ static void end_thirst(struct thirst *t)
 	fence_put(memory.out);
 }
 
-/* The spare is filled up after a run, which may take as long as it likes. */
+/* The spare is filled after a run, and filling it may take any time. */
 static void the_spare_may_wait_for_jobs(void **state)
 {
 	struct thirst t;
@@ -112,7 +112,7 @@ static void the_spare_may_wait_for_jobs(void **state)
 	end_thirst(&t);
 }
 
-/* Two of A, with a gap between, and one of B by turns: each two that go take a node. */
+/* Maps, in turn, two of A with a gap between them and one of B: unmapping the two takes a node. */
 static void map_by_turns(struct bind_queue *q, unsigned int from, unsigned int nr)
 {
 	char text[4096];
@@ -125,7 +125,7 @@ static void map_by_turns(struct bind_queue *q, unsigned int from, unsigned int n
 	assert_int_equal(submit(q, text, NULL, NULL), 0);
 }
 
-/* Until there is not even a node. */
+/* Uses up the arena to the last node. */
 static void use_up(struct mt_credits *credits)
 {
 	__atomic_store_n(&memory.refuses, true, __ATOMIC_SEQ_CST);
@@ -135,7 +135,7 @@ static void use_up(struct mt_credits *credits)
 	__atomic_store_n(&memory.refuses, false, __ATOMIC_SEQ_CST);
 }
 
-/* Nor is anybody held up by what is left of a BIND_UNMAP_ALL, which it takes memory to clear. */
+/* The markers of a BIND_UNMAP_ALL, which take memory to clear, do not hold up other jobs either. */
 static void sweeping_may_wait_for_jobs(void **state)
 {
 	struct mt_credits credits;
@@ -162,7 +162,7 @@ static void sweeping_may_wait_for_jobs(void **state)
 	gpuvm_read_unlock(&bt.toy.vm);
 	settle_all(t.q);
 	assert_int_equal(bt.toy.vm.markers, 0);
-	assert_int_equal(t.q->vm->credits.left, left); /* what it took for that is given back */
+	assert_int_equal(t.q->vm->credits.left, left); /* those used for that are back */
 	mt_credits_release(&credits);
 	mtree_destroy(&other);
 	end_thirst(&t);

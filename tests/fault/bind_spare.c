@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Unmaps that need memory where there is none live on the spare, which they wait for; at the strict
- * level they have what was paid for at the beginning.
+ * Unmaps that need memory when there is none use the spare, for which they wait; at the strict
+ * level they use what was paid for at the beginning.
  */
 #include "bind_dry.h"
 #include "bind_picture.h"
@@ -11,8 +11,8 @@
 #include <pthread.h>
 
 /*
- * A13: the spare serves the first, which is found to need nothing; the second waits for it to come
- * back.
+ * A13: the spare serves the first unmap, which turns out to need nothing; the second waits until
+ * the spare comes back.
  */
 static void unmaps_live_on_the_spare(void **state)
 {
@@ -40,7 +40,7 @@ static void unmaps_live_on_the_spare(void **state)
 	end(q);
 }
 
-/* Unmaps of all of an object count as unmaps, and need of the spare only the records. */
+/* Unmapping all of an object counts as an unmap, and needs only records of the spare. */
 static void unmaps_of_objects_live_on_the_spare(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -55,7 +55,7 @@ static void unmaps_of_objects_live_on_the_spare(void **state)
 	assert_int_equal(stats().jobs, 1);
 	assert_true(q->vm->spare.credits);
 	assert_int_equal(q->vm->spare.list[SMRI_BIND_VAS].nr, GPUVM_UNMAP_CHANGES);
-	/* It has the record of a job, and is outstanding. */
+	/* It has the spare's job record, and is outstanding. */
 	assert_int_equal(bind_toy_submit_job(q, &bt, "", &job), -ENOMEM);
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 38+10", &job), -ENOMEM);
 	fence_signal(in);
@@ -74,7 +74,7 @@ static void unmaps_of_objects_live_on_the_spare(void **state)
 	end(q);
 }
 
-/* A value of a timeline to wait for needs a fence, which is not part of the spare. */
+/* Waiting for a value of a timeline takes a fence, which is not part of the spare. */
 static void the_spare_comes_back_whole(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -94,7 +94,7 @@ static void the_spare_comes_back_whole(void **state)
 	memfault_ok();
 	take_picture(&after, q, NULL, NULL, tl);
 	expect_same(&before, &after, 0);
-	/* So it serves one that needs no more. */
+	/* So it serves a job that needs nothing else. */
 	memfault_none();
 	job.nr_in = 1;
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 40+10", &job), 0);
@@ -107,7 +107,9 @@ static void the_spare_comes_back_whole(void **state)
 	end(q);
 }
 
-/* What a cut has used of it is made good by mappings that readers let go of, memory or none. */
+/*
+ * What a cut has used is replaced by mappings that are freed after a grace period, memory or not.
+ */
 static void old_mappings_fill_the_spare(void **state)
 {
 	struct bind_queue *q =
@@ -122,7 +124,7 @@ static void old_mappings_fill_the_spare(void **state)
 	end(q);
 }
 
-/* And what that leaves missing, as soon as a job is over and there is memory again. */
+/* What is still missing is filled as soon as a job is over and there is memory again. */
 static void the_end_of_a_job_fills_the_spare(void **state)
 {
 	struct bind_queue *q = begin_without_memory("map 0+100=A@0");
@@ -138,9 +140,9 @@ static void the_end_of_a_job_fills_the_spare(void **state)
 	end(q);
 }
 
-/* ---- What one that needs memory waits for ---- */
+/* ---- What a submit that needs memory waits for ---- */
 
-/* The first time that somebody asks for memory: he gets none yet, but then there is some. */
+/* Called on the first request for memory: that one gets none, but afterwards there is some. */
 static void bring_memory(void *arg)
 {
 	struct gpuvm_queues *q = arg;
@@ -151,7 +153,7 @@ static void bring_memory(void *arg)
 	mt_lock_release(&q->lock);
 }
 
-/* What is over by the time that it would wait may have brought memory: it tries again. */
+/* Whatever ends just before the submit would wait may have freed memory, so it tries again. */
 static void what_was_over_before_counts(void **state)
 {
 	struct bind_queue *q = begin_without_memory("map 0+100=A@0");
@@ -190,12 +192,15 @@ static bool somebody_sleeps(struct gpuvm_queues *q)
 	return sleeps;
 }
 
-/* No job is outstanding, but mappings that readers may see: when they end there may be memory. */
+/*
+ * No job is outstanding, but mappings that readers may see: when they are freed there may be
+ * memory.
+ */
 static void old_mappings_are_waited_for(void **state)
 {
 	struct bind_queue *q =
 		begin_without_memory("map 0+100=A@0; map 200+10=B@0; map 220+10=C@0");
-	struct bind_job job = { .flags = BIND_NONBLOCK }; /* who reads must not wait */
+	struct bind_job job = { .flags = BIND_NONBLOCK }; /* a reader must not wait */
 	struct cutter c = { .q = q };
 	pthread_t thread;
 
@@ -218,7 +223,7 @@ static void old_mappings_are_waited_for(void **state)
 
 /* ---- Records ---- */
 
-/* Records of it that have become mappings are no other than those of the pool. */
+/* Records of the spare that have become mappings are like those of the pool. */
 static void the_spare_becomes_mappings_like_others(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -243,7 +248,7 @@ static void the_spare_becomes_mappings_like_others(void **state)
 	end(q);
 }
 
-/* Cutting again and again grows the VM: in the end it cannot be. */
+/* Cutting again and again makes the VM grow: in the end it fails. */
 static void cutting_comes_to_an_end(void **state)
 {
 	struct bind_queue *q = begin(NULL);
@@ -279,8 +284,8 @@ static void cutting_comes_to_an_end(void **state)
 static const struct bind_config strict = { .max_mappings = 40, .max_jobs = 1, .max_ops = 2 };
 
 /*
- * What was paid for at the beginning is enough for as many operations as were said, the spare
- * aside.
+ * What was paid for at the beginning suffices for as many operations as were announced, without the
+ * spare.
  */
 static void strict_unmaps_have_all_they_need(void **state)
 {
@@ -297,7 +302,7 @@ static void strict_unmaps_have_all_they_need(void **state)
 	end(q);
 }
 
-/* What is not paid for is the pair of a map, and its fence. */
+/* The VM/object pair of a map, and its fence, are not paid for. */
 static void strict_maps_may_find_no_memory(void **state)
 {
 	struct bind_queue *q = begin(&strict);
@@ -308,7 +313,7 @@ static void strict_maps_may_find_no_memory(void **state)
 	settle_all(q);
 	take_picture(&before, q, NULL, NULL, NULL);
 	memfault_none();
-	/* It cuts nothing: as an unmap it could be done at once. */
+	/* It cuts nothing: an unmap could be run at once. */
 	assert_int_equal(submit(q, "map 0+100=B@0", NULL, NULL), -ENOMEM);
 	memfault_ok();
 	take_picture(&after, q, NULL, NULL, NULL);

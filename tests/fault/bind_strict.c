@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The strict level: all that mappings, jobs and the index can come to is paid for when the VM is
- * created. Then its arena is used up by others to the last node, and nothing is refused but what
- * goes beyond the limits that were said: neither one unmap for each mapping in whatever order, nor
- * unmaps of pieces, nor maps.
+ * The strict level: all that mappings, jobs and the index can need is paid for when the VM is
+ * created. Then others use up its arena to the last node, and still only what exceeds the given
+ * limits is refused: neither one unmap for each mapping in whatever order, nor unmaps of pieces,
+ * nor maps.
  */
 #include "support/cm.h"
 
@@ -24,8 +24,8 @@
 enum { OPS = 200, OBJECTS = 2 };
 
 /*
- * What a page is part of: no mapping, or one that begins there, or before. The offset is the page's
- * number.
+ * What a page is part of: no mapping, one that begins there, or one that begins before. The offset
+ * is the page's number.
  */
 enum { NOTHING, BEGINS, GOES_ON };
 
@@ -91,7 +91,7 @@ static void free_vm(struct gpuvm *vm)
 	(void)vm;
 }
 
-/* A strict VM of @pages. */
+/* Makes a strict VM of @pages. */
 static void begin_amply(unsigned long pages, unsigned long mappings, unsigned long ops)
 {
 	static const struct gpuvm_ops vm_ops = { .vm_free = free_vm };
@@ -117,7 +117,7 @@ static void begin_amply(unsigned long pages, unsigned long mappings, unsigned lo
 	assert_non_null(w.q);
 }
 
-/* The same, in an arena in which nothing is left then. */
+/* The same, in an arena that is used up afterwards. */
 static void begin(unsigned long pages, unsigned long mappings, unsigned long ops)
 {
 	begin_amply(pages, mappings, ops);
@@ -139,7 +139,7 @@ static void settle(void)
 		usleep(100);
 }
 
-/* The VM is what the model says, and no marker has stayed. */
+/* Checks that the VM matches the model, and that no marker has stayed. */
 static void compare(void)
 {
 	unsigned long nr = 0;
@@ -216,7 +216,7 @@ static void submit_good(struct bind_op op)
 	assert_int_equal(submit(&op, 1), 0);
 }
 
-/* One page in two, 64 a job. */
+/* Maps every other page, 64 in a job. */
 static void fill(unsigned long mappings)
 {
 	struct bind_op ops[64];
@@ -227,8 +227,8 @@ static void fill(unsigned long mappings)
 		if (nr < 64 && i + 1 < mappings)
 			continue;
 		/*
-		 * What a job may come to counts while it is under way: here no more than it comes
-		 * to.
+		 * While a job is outstanding the most that it may add counts; afterwards only what
+		 * it has added.
 		 */
 		for (int err = -ENOSPC; err;) {
 			err = submit(ops, nr);
@@ -260,7 +260,7 @@ static unsigned long nth(enum order order, unsigned long i, unsigned long n)
 
 static void every_mapping_goes(void **state)
 {
-	/* Primes, so that any step reaches all; with room for what jobs under way may come to. */
+	/* Primes, so that any step reaches all; with room for what outstanding jobs may add. */
 	const unsigned long n = env_stride() > 1 ? 251 : 5003;
 
 	(void)state;
@@ -281,7 +281,10 @@ static void every_mapping_goes(void **state)
 
 /* ---- Pieces ---- */
 
-/* The middle of every mapping goes, and again of what is left, until each is a page. Then these. */
+/*
+ * Unmaps the middle of every mapping, and then of what is left, until each is a page. Then these,
+ * too.
+ */
 static void every_piece_goes(void **state)
 {
 	enum { LONG = 63 };
@@ -325,19 +328,19 @@ static unsigned long growth_of(const struct bind_op *ops, unsigned int nr)
 	return growth;
 }
 
-/* Next to the limit hardly anything else is accepted: few jobs cannot come to more mappings. */
+/* Near the limit hardly anything else is accepted: only few jobs cannot add mappings. */
 static void make_room(unsigned int obj)
 {
 	submit_good((struct bind_op){ .type = BIND_UNMAP_ALL, .obj = &w.objs[obj] });
 }
 
 /*
- * Never for want of memory; and with nothing under way, for the limit if and only if it could be
- * passed.
+ * A job is never refused for lack of memory; and if none is outstanding, it is refused for the
+ * limit if and only if it could exceed it.
  */
 static void only_limits_refuse(void **state)
 {
-	/* So few that jobs come to the limit again and again. */
+	/* So few that jobs reach the limit again and again. */
 	const unsigned long mappings = 600, n = env_scaled(27000) + 3000;
 	unsigned long refused = 0, accepted = 0;
 	struct bind_op ops[OPS];
@@ -375,7 +378,7 @@ static void only_limits_refuse(void **state)
 }
 
 /*
- * Maps and unmaps of all of an object, whose markers must not stay: at no time is there memory to
+ * Maps and unmaps of all of an object, whose markers must not stay: there is never any memory to
  * clear them with.
  */
 static void objects_come_and_go(void **state)
@@ -387,7 +390,7 @@ static void objects_come_and_go(void **state)
 	for (unsigned int round = 0; round < 8; round++) {
 		for (unsigned long i = 0; i < n; i++)
 			submit_good(map_of(2 * (round * n + i), 1, 0));
-		/* In pieces, which a marker each takes the place of. */
+		/* Cut into pieces, each of which is replaced by a marker. */
 		for (unsigned long i = 0; i < 20; i++)
 			submit_good(map_of(2 * (round * n + 7 * i), 1, 1));
 		submit_good((struct bind_op){ .type = BIND_UNMAP_ALL, .obj = &w.objs[0] });
@@ -399,8 +402,8 @@ static void objects_come_and_go(void **state)
 }
 
 /*
- * The same while there is memory: what goes with nodes that are nobody's leaves all of those that
- * are paid for.
+ * The same while there is memory: clearing with unpledged nodes leaves all of those that are paid
+ * for.
  */
 static void objects_go_while_there_is_memory(void **state)
 {
@@ -420,8 +423,8 @@ static void objects_go_while_there_is_memory(void **state)
 }
 
 /*
- * Leaves as empty as can be, and blocks of mappings that go from among others: none of their stores
- * reaches over a whole leaf.
+ * Leaves as empty as possible, and blocks of mappings unmapped from among others: none of the
+ * stores covers a whole leaf.
  */
 static void blocks_go_while_there_is_memory(void **state)
 {
@@ -448,7 +451,7 @@ static void blocks_go_while_there_is_memory(void **state)
 
 /* ---- The largest index ---- */
 
-/* Can the leaf do without @page's mapping, and without joining another then? */
+/* Whether the leaf could lose @page's mapping without being merged with another. */
 static bool leaf_can_spare(unsigned long page)
 {
 	struct smr_path path;
@@ -459,7 +462,7 @@ static bool leaf_can_spare(unsigned long page)
 	count = smr_count(path.node[path.depth]);
 	slot = path.slot[path.depth];
 	gpuvm_unlock(&w.vm);
-	/* The gaps beside it become one. */
+	/* The gaps on both sides become one. */
 	return count >= SMR_LEAF_MIN + 2 && slot > 0 && slot + 1 < count;
 }
 
@@ -473,7 +476,7 @@ static void thin_out(void)
 	}
 }
 
-/* One page in two from @page on, as far as the limit allows: the next one. */
+/* Maps every other page from @page on, as far as the limit allows. Returns the next page. */
 static unsigned long fill_up(unsigned long page)
 {
 	struct bind_op op = map_of(page, 1, 0);
@@ -486,7 +489,7 @@ static unsigned long fill_up(unsigned long page)
 	return page;
 }
 
-/* As many mappings as there may be, apart, in as many leaves as hold them: what was paid for. */
+/* As many mappings as allowed, apart, in as many leaves as possible: what was paid for. */
 static void leaves_as_empty_as_can_be(void **state)
 {
 	const unsigned long mappings = 600, leaves = 2 * mappings / SMR_LEAF_MIN;
@@ -494,7 +497,7 @@ static void leaves_as_empty_as_can_be(void **state)
 
 	(void)state;
 	begin(8 * mappings, mappings, 16);
-	/* Two thirds of what is new go again each time. */
+	/* Two thirds of the new ones go again each time. */
 	for (unsigned int round = 0; round < 8; round++) {
 		thin_out();
 		page = fill_up(page);
@@ -546,8 +549,8 @@ static void no_memory_at_all(void **state)
 }
 
 /*
- * As many jobs at a time as there may be, when there has been but one before, of one map: the
- * records of more would be there anyway.
+ * As many jobs at a time as allowed, after only one, of one map, so that no records are left over
+ * from earlier jobs.
  */
 static void all_is_there_from_the_start(void **state)
 {
@@ -593,8 +596,8 @@ static void a_vm_of_so_many_pages(void **state)
 		submit_good(map_of(i, 1, 0));
 	compare();
 	/*
-	 * Each could cut a mapping, as far as is known; but there cannot be more mappings than
-	 * pages.
+	 * Each might cut a mapping, as far as is known at submission; but there cannot be more
+	 * mappings than pages.
 	 */
 	for (unsigned long i = 0; i < n; i++)
 		submit_good(unmap_of(nth(FROM_BOTH_ENDS, i, n), 1));

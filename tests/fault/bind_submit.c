@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocations of bind queues that fail: a submit that fails has changed nothing, whichever of its
- * allocations it was, and an accepted job needs none; and of VMs and pools that are not to be had
- * nothing is left.
+ * Failing allocations of bind queues: a submit that fails has changed nothing, whichever of its
+ * allocations it was, and an accepted job needs none; and VMs and pools that could not be made
+ * leave nothing behind.
  */
 #include "bind_dry.h"
 #include "bind_picture.h"
@@ -47,8 +47,8 @@ static void scene_end(struct scene *s)
 }
 
 /*
- * A2: fails the first, the second, ... allocation, until there is none more; how many there were.
- * Of some the failure is survived, then another VM is taken. The last one's job is accepted.
+ * A2: fails the first, the second, ... allocation, until there are no more. Returns how many there
+ * were. If the submit survives a failure, another VM is made. The last job is accepted.
  */
 static unsigned long each_allocation(struct scene *s)
 {
@@ -95,7 +95,7 @@ static void every_allocation_of_maps(void **state)
 				   .syncs = true };
 
 		assert_true(each_allocation(&s) > 30);
-		/* A3, A4: from here on there is none. */
+		/* A3, A4: from here on there is no memory. */
 		memfault_none();
 		fence_signal(s.in);
 		timeline_signal(s.tl, 7);
@@ -124,8 +124,8 @@ static void every_allocation_of_a_large_job(void **state)
 }
 
 /*
- * One of more stores than a batch has credits of its own. The VM's arena, which has a limit, has
- * too few nodes for those, and enough for everything else.
+ * A job with more stores than a batch has credits of its own. The VM's arena, which has a limit,
+ * has too few nodes for those, but enough for everything else.
  */
 static void a_job_too_large_for_its_arena(void **state)
 {
@@ -156,7 +156,7 @@ static void a_job_too_large_for_its_arena(void **state)
 	mt_mem_destroy(mem);
 }
 
-/* A11: what was reserved for a tree of one level is enough when others have made it grow. */
+/* A11: what was reserved for a tree of one level is enough after others have made it grow. */
 static void trees_grow_between(void **state)
 {
 	struct bind_queue *q = begin(NULL), *other;
@@ -228,7 +228,7 @@ static void every_allocation_of_a_vm(void **state)
 
 /* ---- Threads ---- */
 
-/* Who has been joined may be seen for a moment more. */
+/* A joined thread may still be visible for a moment. */
 static void expect_threads(unsigned int nr)
 {
 	for (unsigned int i = 0; i < 1000 && count_threads() > nr; i++)
@@ -236,7 +236,7 @@ static void expect_threads(unsigned int nr)
 	assert_int_equal(count_threads(), nr);
 }
 
-/* A pool with fewer threads than it should have is none, and those that were started end. */
+/* A pool that cannot start all its threads is not made, and the started ones end. */
 static void too_few_threads(void **state)
 {
 	static const struct toy_config config = { .range = 0x1000 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reserving credits, and copying into a tree that has some out, with the allocation of nodes
- * failing, at every point where it can: no trace is left. And without the thread that waits for
- * grace periods.
+ * Reserving credits, and copying into a tree that has outstanding credits, while the allocation of
+ * nodes fails, at every point where it can: no trace is left. Also without the thread that waits
+ * for grace periods.
  */
 #include "support/cm.h"
 
@@ -29,8 +29,8 @@ static struct state state_of(struct maple_tree *mt, struct mt_mem *mem, const st
 	memset(&s, 0, sizeof(s));
 	mt_mem_stats(mem, &s.mem);
 	/*
-	 * What was asked for in vain is counted, and chunks may have been mapped; nothing of them
-	 * is used.
+	 * Failed requests are counted, and chunks may have been mapped; only what is used must be
+	 * the same.
 	 */
 	s.mem = (struct mt_mem_stats){ .nodes_used = s.mem.nodes_used,
 				       .nodes_pledged = s.mem.nodes_pledged };
@@ -52,11 +52,11 @@ static void expect_same(const struct state *a, const struct state *b)
 	assert_int_equal(a->recycling, b->recycling);
 	assert_int_equal(a->strict, b->strict);
 	assert_int_equal(a->working, b->working);
-	if (a->pledged) /* else it says nothing, and may be out of date */
+	if (a->pledged) /* otherwise it has no meaning, and may be outdated */
 		assert_int_equal(a->reach, b->reach);
 }
 
-/* The n-th request fails, for n = 1, 2, ... until there is no such request; and all of them. */
+/* Makes all requests fail, then the n-th, for n = 1, 2, ... until there is no such request. */
 static void reserve_fails_at(struct maple_tree *mt, struct mt_mem *mem, struct mt_credits *c,
 			     unsigned long nr, gfp_t gfp)
 {
@@ -84,7 +84,7 @@ static void reserve_fails_at(struct maple_tree *mt, struct mt_mem *mem, struct m
 	}
 }
 
-/* All allocations fail: nothing changes, and what is reserved already is none the worse for it. */
+/* All allocations fail: nothing changes, and what is already reserved still works. */
 static void without_memory(struct maple_tree *mt, struct mt_mem *mem, struct mt_credits *c,
 			   gfp_t gfp)
 {
@@ -147,7 +147,7 @@ static void fail_each(struct maple_tree *mt, struct mt_mem *mem, struct mt_credi
 	if (gfp != GFP_KERNEL)
 		return;
 	reserve_fails_at(mt, mem, c, 3000, gfp);
-	/* And when another holder has some already. */
+	/* Again, while another holder has some. */
 	assert_int_equal(mt_credits_reserve(c, 7, gfp), 0);
 	mt_credits_init(&other, mt, c->mode);
 	reserve_fails_at(mt, mem, &other, 9, gfp);
@@ -162,14 +162,14 @@ static void failing_leaves_no_trace(void **state)
 
 /* ---- What other threads see ---- */
 
-/* What mt_credits_begin() goes by, of a tree and a holder, without the lock. */
+/* What mt_credits_begin() reads of a tree and a holder without the lock. */
 struct seen {
 	const struct maple_tree *mt;
 	const struct mt_credits *c;
 	unsigned long reach, left, times;
 };
 
-/* While nodes are asked for nothing has been got, so nothing may be relied on yet. */
+/* While nodes are being requested nothing has been obtained, so nothing may be relied on yet. */
 static void look(void *arg)
 {
 	struct seen *seen = arg;
@@ -192,7 +192,7 @@ static void look_while_reserving(struct maple_tree *mt, struct mt_mem *mem, stru
 	smr_hook_set_mem(SMR_HOOK_MEM_NONE);
 	assert_int_equal(mt_credits_reserve(c, 1UL << 40, gfp), -ENOMEM);
 	smr_hook_set_mem(SMR_HOOK_MEM_OK);
-	/* At last, after a first attempt without memory. */
+	/* Succeeds, but only after a first attempt without memory. */
 	assert_int_equal(mt_credits_reserve(c, 3000, GFP_KERNEL), 0);
 	smr_hook_reset();
 	assert_true(seen.times > 2);
@@ -200,7 +200,7 @@ static void look_while_reserving(struct maple_tree *mt, struct mt_mem *mem, stru
 	assert_int_equal(mt_credits_left(c), seen.left + 3000);
 }
 
-/* mt_credits_begin() of another thread does not take for granted what is only asked for. */
+/* mt_credits_begin() of another thread does not rely on what is only requested. */
 static void nothing_counts_before_it_is_pledged(void **state)
 {
 	(void)state;
@@ -215,7 +215,7 @@ static void stores_need_no_memory(void **state)
 
 /* ---- Copies ---- */
 
-static unsigned long dropped; /* copies that were complete, but for what holders are owed */
+static unsigned long dropped; /* copies that were complete, except for the memory for holders */
 
 static void expect_copy(struct maple_tree *mt, struct maple_tree *copy)
 {
@@ -234,7 +234,10 @@ static void expect_copy(struct maple_tree *mt, struct maple_tree *copy)
 	mtree_unlock(copy);
 }
 
-/* With the n-th request failing: the copy is there, or nothing of it. True: there was an n-th. */
+/*
+ * Copies while the n-th request fails: all is copied, or nothing. Returns true if the copy failed
+ * at that request.
+ */
 static bool copy_fails_at(struct maple_tree *mt, struct maple_tree *copy, struct mt_mem *mem,
 			  const struct mt_credits *c, unsigned long n, gfp_t gfp)
 {
@@ -259,7 +262,7 @@ static bool copy_fails_at(struct maple_tree *mt, struct maple_tree *copy, struct
 	return met;
 }
 
-/* What holders go by is what the tree as it is comes to. */
+/* Checks that the figures which holders rely on are those of the current tree. */
 static void expect_settled(struct maple_tree *mt)
 {
 	unsigned long reach = mt->ma_pledge.reach, pledged = mt->ma_pledge.pledged;
@@ -283,7 +286,7 @@ static void copy_into_credits(struct maple_tree *mt, struct mt_mem *mem, struct 
 	assert_int_equal(mt_credits_reserve(&own, 9, GFP_KERNEL), 0);
 	while (copy_fails_at(mt, &copy, mem, &own, n, gfp))
 		n++;
-	/* There may be less free than a copy takes. */
+	/* There may be fewer free nodes than a copy takes. */
 	if (!copy.ma_root && mt->ma_root)
 		assert_int_equal(mtree_dup(mt, &copy, GFP_KERNEL), 0);
 	expect_settled(&copy);
@@ -297,7 +300,9 @@ static void copy_into_credits(struct maple_tree *mt, struct mt_mem *mem, struct 
 	mtree_destroy(&copy);
 }
 
-/* What holders of credits on the copy's tree need beside the copy is paid for, or it is dropped. */
+/*
+ * What holders of credits on the copy's tree need in addition is paid for, or the copy is dropped.
+ */
 static void copies_pay_for_holders(void **state)
 {
 	(void)state;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every operation, on trees of many sizes, with its 1st, 2nd, ... allocation refused until it
- * passes: after each failure the tree is as it was, sound, nothing has leaked, and the cursor says
- * what it should.
+ * succeeds. After each failure the tree is as it was and sound, nothing has leaked, and the cursor
+ * has the right status.
  */
 #include "support/cm.h"
 
@@ -26,12 +26,12 @@ struct fixture {
 	unsigned long nodes; /* in use before the attempt */
 };
 
-/* Statuses that a failed call may leave; NO_CURSOR: there is none to look at. */
+/* Statuses that a failed call may leave; NO_CURSOR: it has no cursor. */
 enum { NO_CURSOR = -1 };
 
 /*
- * run: 0 or a negative errno. after: changes the model as a success does. needs: flags the tree
- * must have.
+ * run: returns 0 or a negative errno. after: changes the model as a success does. needs: flags that
+ * the tree must have.
  */
 struct operation {
 	const char *name;
@@ -162,7 +162,7 @@ static int run_mas_store(struct fixture *f, gfp_t gfp)
 	return mas_is_err(&f->mas) ? xa_err(f->mas.node) : 0;
 }
 
-/* With mas_nomem(): the first refusal is survived, and what is kept over is given back. */
+/* With mas_nomem(): the first refusal is survived, and nodes left over are given back. */
 static int run_mas_nomem(struct fixture *f, gfp_t gfp)
 {
 	bool more;
@@ -249,7 +249,7 @@ static int run_release(struct fixture *f, gfp_t gfp)
 	return mtree_release(&f->tree, f->first, f->last);
 }
 
-/* Nothing is reserved in these trees but every fifth range. */
+/* In these trees only every fifth range is reserved. */
 static void after_release(struct fixture *f)
 {
 	unsigned long key = f->first, first, end;
@@ -298,7 +298,7 @@ static void *entry_of(unsigned long i)
 	return i % 5 == 4 ? XA_ZERO_ENTRY : xa_mk_value(i);
 }
 
-/* GFP_NOWAIT can only have what is free already. */
+/* GFP_NOWAIT can only get what is free already. */
 static void have_free_nodes(void)
 {
 	DEFINE_MTREE(tree);
@@ -353,7 +353,7 @@ static void end(struct fixture *f, const struct operation *op)
 			 nodes_in_use(mt_mem_default()), left);
 }
 
-/* After a failure all is as before, the out-parameters and the cursor's range included. */
+/* After a failure all is as before, including the out-parameters and the cursor's range. */
 static void expect_unchanged(struct fixture *f, const struct operation *op, unsigned long first,
 			     unsigned long last)
 {
@@ -374,7 +374,7 @@ static void expect_unchanged(struct fixture *f, const struct operation *op, unsi
 	assert_int_equal(mas_allocated(&f->mas), 0);
 }
 
-/* One attempt; true when it succeeded. */
+/* Makes one attempt. Returns true if it succeeded. */
 static bool attempt(struct fixture *f, const struct operation *op, unsigned long first,
 		    unsigned long last, gfp_t gfp)
 {
@@ -398,7 +398,7 @@ static bool attempt(struct fixture *f, const struct operation *op, unsigned long
 	return true;
 }
 
-/* Without blocking: the n-th refused, for n = 1, 2, ... until it passes. */
+/* Without blocking: refuses the n-th allocation, for n = 1, 2, ... until the operation succeeds. */
 static void refuse_each(const struct operation *op, unsigned int flags, unsigned long n,
 			unsigned long first, unsigned long last, gfp_t gfp)
 {
@@ -413,7 +413,10 @@ static void refuse_each(const struct operation *op, unsigned int flags, unsigned
 	end(&f, op);
 }
 
-/* All refused: it fails, or it passes without memory; and then with memory it passes. */
+/*
+ * Refuses all allocations: the operation fails, or succeeds without memory; with memory it
+ * succeeds.
+ */
 static void refuse_all(const struct operation *op, unsigned int flags, unsigned long n,
 		       unsigned long first, unsigned long last, gfp_t gfp)
 {
@@ -428,7 +431,7 @@ static void refuse_all(const struct operation *op, unsigned int flags, unsigned 
 	end(&f, op);
 }
 
-/* Blocking calls survive the refusal of what may not block. */
+/* Blocking calls survive it when allocations that may not block are refused. */
 static void refuse_nonblocking(const struct operation *op, unsigned int flags, unsigned long n,
 			       unsigned long first, unsigned long last)
 {
@@ -453,7 +456,7 @@ static void try_all(const struct operation *op, unsigned int flags, unsigned lon
 		refuse_nonblocking(op, flags, n, first, last);
 }
 
-/* Where to write in a tree of @n ranges: inside one, over some, over many, over all. */
+/* Writes to a tree of @n ranges: inside one, over some, over many, over all. */
 static void at_every_place(const struct operation *op, unsigned int flags, unsigned long n)
 {
 	unsigned long mid = 20 * (n / 2);
@@ -480,7 +483,8 @@ static void every_operation(void **state)
 			continue;
 		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
 			/*
-			 * Tall ones in one mode, and not where everything takes ten times as long.
+			 * Tall trees in one mode only, and not where everything takes ten times as
+			 * long.
 			 */
 			if (sizes[s] > 100 && (mode == 1 || mode == 2 || env_scaled(100) < 100))
 				continue;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fences short of memory: each allocation of a scenario refused in turn, then all of them. Calls
- * fail cleanly, and nothing is left in the end: no memory (what the library asks for and gives back
- * is counted, by wrapping the allocator) and no descriptor. Signalling asks for nothing at all.
+ * fail cleanly, and nothing is left in the end: no memory (what the library allocates and frees is
+ * counted, by wrapping the allocator) and no descriptor. Signalling allocates nothing at all.
  */
 #include "support/cm.h"
 
@@ -20,9 +20,9 @@
 #define FENCES 20
 #define ATTEMPTS 200
 
-static struct fence *on_calloc; /* is signalled when the library next asks for memory */
+static struct fence *on_calloc; /* is signalled when the library next allocates */
 
-static long held; /* blocks that the library has got and not given back */
+static long held; /* blocks that the library has allocated and not freed */
 
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
@@ -62,7 +62,10 @@ static void count_call(struct fence *f, struct fence_cb *cb)
 	(void)cb;
 }
 
-/* Everything that allocates, step by step; what succeeded is used and given back. True: all did. */
+/*
+ * Everything that allocates, step by step; whatever succeeded is used and given back. complete: all
+ * steps did.
+ */
 struct scene {
 	struct timeline *tl;
 	struct fence *f[FENCES];
@@ -164,7 +167,7 @@ static void without_any_memory(void **state)
 	assert_true(play());
 }
 
-/* A timeline in need of memory for a fence is as it was. */
+/* A timeline that lacked memory for a fence is as it was before. */
 static void a_timeline_goes_on(void **state)
 {
 	struct timeline *tl = timeline_create("t", 0);
@@ -185,7 +188,7 @@ static void a_timeline_goes_on(void **state)
 	timeline_put(tl);
 }
 
-/* One of many is signalled when all have been looked at, and not all have a callback yet. */
+/* One of many is signalled after all have been looked at, but before all have a callback. */
 static void signalled_before_the_wait_is_set_up(void **state)
 {
 	struct fence *f[FENCES];
@@ -200,7 +203,7 @@ static void signalled_before_the_wait_is_set_up(void **state)
 	assert_null(on_calloc);
 	assert_int_equal(which, FENCES / 2);
 	assert_int_equal(held, 0);
-	/* The callbacks of those before it are off again: their memory is gone. */
+	/* The callbacks of those before it have been removed: their memory is gone. */
 	for (int i = 0; i < FENCES; i++) {
 		assert_null(f[i]->first);
 		fence_put(f[i]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that is really short: arenas with a limit, and what each gfp may touch then. Neither
- * GFP_ATOMIC nor GFP_NOWAIT calls the C allocator, or the system but for futexes.
+ * Memory that is really short: arenas with a limit, and what each gfp may use then. Neither
+ * GFP_ATOMIC nor GFP_NOWAIT calls the C allocator, or the system except for futexes.
  */
 #include "support/cm.h"
 
@@ -21,8 +21,7 @@
 #define NEW xa_mk_value(7)
 
 /*
- * ---- An arena of one chunk, a tree in it, and trees of one node each that can be let go one by
- * one
+ * ---- An arena of one chunk, a tree in it, and trees of one node each that can be freed one by one
  */
 
 struct small_world {
@@ -44,7 +43,7 @@ static void both_store(struct small_world *w, unsigned long first, unsigned long
 	assert_int_equal(rm_store(&w->model, first, last, entry), 0);
 }
 
-/* Ten units in twenty are mapped, and no node is left but the reserve for emergencies. */
+/* Maps ten units in twenty, and leaves no node but the emergency reserve. */
 static void begin_spread(struct small_world *w, unsigned int flags, unsigned long ranges,
 			 unsigned long unit)
 {
@@ -91,7 +90,7 @@ static void expect_good(struct small_world *w)
 }
 
 /*
- * A store that needs several nodes, with 0, 1, 2, ... of them to be had: it is refused, at once and
+ * A store that needs several nodes, with 0, 1, 2, ... of them available: it is refused, at once and
  * without a trace, until there are enough.
  */
 static void some_nodes_are_not_enough(void **state)
@@ -128,7 +127,7 @@ static void some_nodes_are_not_enough(void **state)
 
 /*
  * Insertions, gap allocations and erasures with next to nothing free: each is done or refused,
- * never half.
+ * never half done.
  */
 static void on_the_brink(void **state)
 {
@@ -177,8 +176,8 @@ static void on_the_brink(void **state)
 }
 
 /*
- * An erase beside gaps takes no node, unless the gap would be in too many pieces. One that cannot
- * get the node that it takes in RCU mode then returns NULL and leaves the entry.
+ * An erasure beside gaps takes no node, unless the gap would be in too many pieces. If it needs a
+ * node in RCU mode and cannot get it, it returns NULL and leaves the entry.
  */
 static void erase_without_memory(void **state)
 {
@@ -200,7 +199,9 @@ static void erase_without_memory(void **state)
 	end(&w);
 }
 
-/* Stores @entry over a range that is one already. That is so, too, while nothing can be had. */
+/*
+ * Stores @entry over exactly one existing range, which needs no memory, not even if there is none.
+ */
 static void store_same(struct small_world *w, unsigned long first, unsigned long last, void *entry)
 {
 	MA_STATE(mas, &w->tree, first, last);
@@ -214,7 +215,9 @@ static void store_same(struct small_world *w, unsigned long first, unsigned long
 	assert_int_equal(rm_store(&w->model, first, last, entry), 0);
 }
 
-/* Every other entry is erased between its gaps, if that takes no node: they are one range then. */
+/*
+ * Erases every other entry between its gaps, if that takes no node: then the three are one range.
+ */
 static void gaps_in_pieces(struct small_world *w, unsigned long ranges, unsigned long unit)
 {
 	unsigned long made = 0, first, last;
@@ -241,11 +244,11 @@ static void same_ranges(unsigned int flags, unsigned long unit)
 	begin_spread(&w, flags, ranges, unit);
 	for (unsigned long i = 0; i < ranges; i++)
 		store_same(&w, 20 * i * unit, (20 * i + 10) * unit - 1, NEW);
-	/* Gaps are ranges, too: each leaf comes to be full of entries, ... */
+	/* Gaps are ranges, too: each leaf becomes full of entries, ... */
 	for (unsigned long i = 0; i + 1 < ranges; i++)
 		store_same(&w, (20 * i + 10) * unit, (20 * i + 20) * unit - 1, NEW);
 	expect_good(&w);
-	/* ... and to be as it was. */
+	/* ... and then as it was. */
 	for (unsigned long i = 0; i + 1 < ranges; i++) {
 		unsigned long first = (20 * i + 10) * unit;
 
@@ -263,8 +266,8 @@ static void same_ranges(unsigned int flags, unsigned long unit)
 }
 
 /*
- * A store over exactly one range, be it a gap, in pieces or not, and of NULL over one between two
- * entries, never needs memory.
+ * A store over exactly one range, even a gap, in pieces or not, never needs memory; nor does a
+ * store of NULL over one between two entries.
  */
 static void the_same_range_needs_none(void **state)
 {
@@ -277,7 +280,9 @@ static void the_same_range_needs_none(void **state)
 		same_ranges(flags[i / 3], units[i % 3]);
 }
 
-/* What is reserved in many pieces is released whole, or, without the nodes for it, not at all. */
+/*
+ * A reservation in many pieces is released as a whole or, without the nodes for that, not at all.
+ */
 static void release_of_many_pieces(void **state)
 {
 	static const unsigned int flags[] = { 0, MT_FLAGS_USE_RCU };
@@ -307,7 +312,7 @@ static void release_of_many_pieces(void **state)
 	}
 }
 
-/* Erasing everything gives memory back even when there is none to begin with. */
+/* Erasing everything gives memory back even if there is none to begin with. */
 static void all_can_be_dropped(void **state)
 {
 	struct small_world w;
@@ -323,7 +328,7 @@ static void all_can_be_dropped(void **state)
 }
 
 /*
- * The emergency reserve serves GFP_ATOMIC alone, down to its last node, and is filled again when
+ * The emergency reserve serves GFP_ATOMIC alone, down to its last node, and is refilled when
  * possible.
  */
 static void emergency_reserve(void **state)
@@ -353,7 +358,7 @@ static void emergency_reserve(void **state)
 	expect_good(&w);
 	mt_mem_stats(w.mem, &after);
 	assert_true(after.atomic_taken > before.atomic_taken);
-	/* With memory again a blocking store fills it up. */
+	/* With memory again, a blocking store refills it. */
 	hoard_give(w.mem, &w.hoard);
 	for (unsigned long i = 0; i < 2000; i++)
 		both_store(&w, 40 * i + 1, 40 * i + 2, NEW);
@@ -382,7 +387,7 @@ static void churn(struct maple_tree *tree, gfp_t gfp, unsigned long n)
 	}
 }
 
-/* A tree with plenty of free nodes beside it. */
+/* A tree with plenty of free nodes in its arena. */
 static void roomy(struct maple_tree *tree, struct mt_mem *mem, unsigned int flags)
 {
 	struct maple_tree big;

@@ -3,7 +3,7 @@
  * Transactions short of memory: each store with its 1st, 2nd, ... allocation refused, and with all
  * of them. After a failure the transaction is as before the call, to the byte, and so is the tree;
  * it can go on, be committed, or be aborted, and then nothing is left of it. Neither end of a
- * transaction asks for memory at all.
+ * transaction allocates at all.
  */
 #include "support/arena.h"
 
@@ -29,14 +29,14 @@ struct fixture {
 
 enum end { COMMIT, ABORT, NR_ENDS };
 
-/* GFP_NOWAIT can only have what is free already. */
+/* GFP_NOWAIT can only get what is free already. */
 static void have_free_nodes(void)
 {
 	assert_int_equal(mt_mem_set_reserve(arena, 1000), 0);
 	assert_int_equal(mt_mem_set_reserve(arena, 64), 0);
 }
 
-/* A tree of @n ranges, and in it a transaction that has made @stores already. Holds the lock. */
+/* Makes a tree of @n ranges, with a transaction that has made @stores stores. Holds the lock. */
 static void begin(struct fixture *f, unsigned int flags, unsigned long n, unsigned long stores)
 {
 	memset(f, 0, sizeof(*f));
@@ -83,7 +83,7 @@ static void expect_outside_unchanged(struct fixture *f)
 	assert_true(tree_image_equal(&image, &f->before));
 }
 
-/* Ends the transaction where every allocation is refused. */
+/* Ends the transaction while every allocation is refused. */
 static void end(struct fixture *f, enum end how)
 {
 	struct tree_image image;
@@ -110,7 +110,7 @@ static void end(struct fixture *f, enum end how)
 	rm_destroy(&f->inside);
 }
 
-/* One attempt; true when it succeeded. */
+/* Makes one attempt. Returns true if it succeeded. */
 static bool attempt(struct fixture *f, unsigned long first, unsigned long last, void *entry,
 		    gfp_t gfp)
 {
@@ -133,7 +133,10 @@ static bool attempt(struct fixture *f, unsigned long first, unsigned long last, 
 	return false;
 }
 
-/* The n-th request refused, for n = 1, 2, ... until it passes. A store may try a second way. */
+/*
+ * Refuses the n-th request, for n = 1, 2, ... until the store succeeds. A store may try a second
+ * way.
+ */
 static void refuse_each(struct fixture *f, unsigned long first, unsigned long last, void *entry,
 			gfp_t gfp)
 {
@@ -145,7 +148,10 @@ static void refuse_each(struct fixture *f, unsigned long first, unsigned long la
 	fail_msg("%d refusals", ATTEMPTS);
 }
 
-/* All refused: it fails, or passes without memory; then with memory it passes. Did it fail? */
+/*
+ * Refuses all requests: the store fails, or succeeds without memory; with memory it succeeds.
+ * Returns whether it failed.
+ */
 static bool refuse_all(struct fixture *f, unsigned long first, unsigned long last, void *entry,
 		       gfp_t gfp)
 {
@@ -203,7 +209,7 @@ static void every_refusal_leaves_it_as_it_was(void **state)
 		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
 			if (sizes[s] > 100 && (mode % 4 == 1 || mode % 4 == 2))
 				continue;
-			/* The largest ones not where everything takes ten times as long. */
+			/* The largest trees not where everything takes ten times as long. */
 			if (sizes[s] > 1000 && (mode % 4 != 3 || env_scaled(100) < 100))
 				continue;
 			refused += at_every_place(flags, sizes[s], 0, gfp, entry, how);
@@ -214,7 +220,7 @@ static void every_refusal_leaves_it_as_it_was(void **state)
 	assert_true(refused > 100);
 }
 
-/* A refusal of what may not block does not stop what may. */
+/* A blocking store survives it when allocations that may not block are refused. */
 static void blocking_stores_go_on(void **state)
 {
 	struct fixture f;
@@ -227,7 +233,7 @@ static void blocking_stores_go_on(void **state)
 	end(&f, COMMIT);
 }
 
-/* Erasing is a store: it may fail too, and says so. */
+/* Erasing is a store: it may also fail, and reports it. */
 static void erasing_without_memory(void **state)
 {
 	struct fixture f;
@@ -272,7 +278,7 @@ static void a_full_arena(void **state)
 		mt_mem_stats(arena, &stats);
 		assert_true(stats.failed > 0);
 		assert_int_equal(stats.reserve_left, gfps[round / NR_ENDS] == GFP_ATOMIC ? 0 : 64);
-		/* What needs no node goes on. */
+		/* Stores that need no node still succeed. */
 		assert_true(attempt(&f, 0, 4, NULL, GFP_NOWAIT));
 		end(&f, round % NR_ENDS);
 		mt_mem_destroy(arena);

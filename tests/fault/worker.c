@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where no thread can be made to wait for grace periods: who may not block starts none, and needs
- * none; who may starts it as soon as that is possible.
+ * When no thread can be started to wait for grace periods: stores that may not block start none,
+ * and need none; others start it as soon as that is possible.
  */
 #include "support/cm.h"
 
@@ -16,12 +16,12 @@ enum { STORES = 2000, CREDITS = 50 };
 
 enum { ARENAS = 4 };
 
-/* One for each test with them: what has been retired without the thread stays there. */
+/* One for each test that uses them: what was retired without the thread stays there. */
 static struct mt_mem *arenas[ARENAS];
 static unsigned int nr_arenas;
 static struct maple_tree tree;
 
-/* Always another range: each store replaces nodes. */
+/* Stores over another range each time, so that each store replaces nodes. */
 static int store(unsigned long n, gfp_t gfp)
 {
 	MA_STATE(mas, &tree, 7 * n, 9 * n + 1);
@@ -33,7 +33,7 @@ static int store(unsigned long n, gfp_t gfp)
 	return err;
 }
 
-/* Leaves the arena with free nodes, without a tree in RCU mode. */
+/* Leaves free nodes in the arena, without a tree in RCU mode. */
 static void get_nodes(void)
 {
 	struct maple_tree other;
@@ -109,8 +109,8 @@ static void announcing_starts_it(void **state)
 }
 
 /*
- * Without it they do all the same, and when it runs nobody tries any more. Amid a section nothing
- * comes back in the meantime, so that nodes have to be got.
+ * Without the thread they succeed all the same, and once it runs they stop trying to start it.
+ * Within a section nothing comes back meanwhile, so nodes have to be allocated.
  */
 static void stores_that_may_block(void **state)
 {
@@ -135,7 +135,7 @@ static void stores_that_may_block(void **state)
 /* ---- Other flavours, which none of the above has started the thread of ---- */
 
 /*
- * mt_credits_begin() does not wait for memory: the thread that it may have to wait for is there, or
+ * mt_credits_begin() does not wait for memory: the thread that it may have to wait for exists, or
  * nothing is reserved.
  */
 static void reserving_without_a_thread(void **state)
@@ -154,7 +154,7 @@ static void reserving_without_a_thread(void **state)
 	assert_int_equal(mt.ma_pledge.pledged, 0);
 	threads_to_come = -1;
 	assert_int_equal(mt_credits_reserve(&c, 5, GFP_KERNEL), 0);
-	/* No more of them are needed. */
+	/* No more threads are needed. */
 	threads_to_come = 0;
 	for (unsigned long i = 0; i < 5; i++)
 		assert_int_equal(
@@ -163,7 +163,7 @@ static void reserving_without_a_thread(void **state)
 	mtree_destroy(&mt);
 }
 
-/* A tree in RCU mode as static initialisers leave it, of a flavour without a thread so far. */
+/* A tree in RCU mode as static initialisers leave it, of a flavour that has no thread yet. */
 static void tree_without_a_thread(struct maple_tree *mt, enum mt_rcu_flavor flavor)
 {
 	mt_init(mt);
@@ -176,8 +176,8 @@ static void tree_without_a_thread(struct maple_tree *mt, enum mt_rcu_flavor flav
 }
 
 /*
- * What may neither allocate nor fail finds the thread that its nodes wait for: it was made where
- * memory was got for it.
+ * A store that may neither allocate nor fail finds the thread that its nodes wait for: it was
+ * started when the memory for the store was obtained.
  */
 static void prepared_stores_make_no_thread(void **state)
 {

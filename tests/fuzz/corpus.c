@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver of every test run: feeds each file named, and each file in each folder named, to the
+ * The driver of every test run: feeds each named file, and each file in each named folder, to the
  * target, then inputs of its own making: random bytes, and the corpus with bytes changed. With one
- * file as argument it repeats what a fuzzer found; AFL runs it so, with @@ for the file.
+ * file as argument it repeats what a fuzzer found; AFL runs it that way, with @@ for the file.
  */
 #include "support/env.h"
 #include "support/rng.h"
@@ -74,7 +74,7 @@ static void random_input(struct input *in, struct rng *rng)
 		in->bytes[i] = (uint8_t)rng_next(rng);
 }
 
-/* Some of one file, then some of another, with a few bytes changed. */
+/* Makes an input of the head of one file and the tail of another, with a few bytes changed. */
 static void mutated_input(struct input *in, struct rng *rng)
 {
 	const struct input *a = &corpus[rng_below(rng, nr_corpus)],

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* libFuzzer's entry; built with clang. Run it as: test-fuzz-libfuzzer tests/fuzz/corpus */
+/* libFuzzer's entry point; built with clang. Run it as: test-fuzz-libfuzzer tests/fuzz/corpus */
 #include "target.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 /*
- * One byte of flags, then steps: a byte says which, and one number per number that the kind has
- * follows. Numbers are a byte of form, and as many bytes of value as the form says; so small
+ * An input is a byte of flags, then steps: a byte for the kind, then one number for each number of
+ * that kind. A number is a byte of form, and as many bytes of value as the form says; so small
  * changes of the input are small changes of the steps.
  */
 struct input {
@@ -59,14 +59,14 @@ static struct op take_op(struct input *in)
 	for (unsigned int i = 0; i < numbers[op.kind]; i++)
 		op.n[i] = take_number(in);
 	if (op.kind == OP_bulk || op.kind == OP_fill) {
-		/* Ranges one behind the other, and not a day's work of them. */
+		/* Ranges one behind the other, and few enough to finish soon. */
 		op.n[2] = op.n[2] % 4096 + 1;
 		op.n[1] = op.n[1] < op.n[2] ? op.n[2] : op.n[1];
 		op.n[3] %= 200;
 	} else if (byte >= 128) {
 		op.gfp = 1 + byte % 2;
 	}
-	/* A range the wrong way round is a case of its own, but one in a while will do. */
+	/* A range the wrong way round is a case of its own, but a few of them are enough. */
 	if (numbers[op.kind] >= 2 && op.n[1] < op.n[0] && byte % 8 && op.kind != OP_cur_move &&
 	    op.kind != OP_fill && op.kind != OP_bulk && op.kind != OP_prev &&
 	    op.kind != OP_each_rev && op.kind != OP_alloc && op.kind != OP_alloc_rev) {
@@ -110,7 +110,7 @@ void fuzz_tree(const uint8_t *data, size_t size)
 	struct rig rig;
 
 	list.count = fuzz_decode(data, size, &list.flags, ops, FUZZ_STEPS);
-	/* Nothing is mapped for each input anew. */
+	/* The default arena, so that no chunk has to be mapped for each input. */
 	if (!rig_init_in(&rig, list.flags, mt_mem_default()))
 		return;
 	for (size_t i = 0; i < list.count; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ORDER epoch: who finds that a mapping is gone looks at what was done before it was declared so.
+ * ORDER epoch: a thread that finds that a mapping is gone reads what was done before it was
+ * declared gone.
  */
 #include "two.h"
 

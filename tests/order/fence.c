@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ORDER fence: one thread fills in a result and signals, the other has seen the fence signalled and
- * reads.
+ * ORDER fence: one thread fills in a result and signals; the other sees the fence signalled and
+ * reads the result.
  */
 #include "two.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ORDER grace_queue: what a thread queues is what the worker, the second thread here, calls. Heads
- * are plain memory, written by the one and read by the other.
+ * ORDER grace_queue: the worker, the second thread here, calls what a thread has queued. The heads
+ * are plain memory, written by one thread and read by the other.
  */
 #include "two.h"
 

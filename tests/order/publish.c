@@ -23,7 +23,7 @@ static void *write_all(void *unused)
 	return NULL;
 }
 
-/* Until the last is there; the objects in front of it are there then, too. */
+/* Waits for the last object; then the ones before it are there, too. */
 static void *read_all(void *unused)
 {
 	unsigned long *object = NULL;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* ORDER record: one thread makes records and enters them, the other looks whether readers rest. */
+/*
+ * ORDER record: one thread makes records and enters them; the other checks whether readers are at
+ * rest.
+ */
 #include "two.h"
 
 #include "base/quiet.h"
@@ -37,7 +40,7 @@ static void *look(void *unused)
 
 void order_record(void)
 {
-	/* Without membarrier() nobody looks. */
+	/* Without membarrier() nothing is checked. */
 	if (!smr_rcu_quiet(MT_RCU_BP))
 		exit(77);
 	two(enter, look);

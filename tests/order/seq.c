@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ORDER seq: a reader that finds the change counter moved on sees what the writer did before. It
- * looks up a key whose leaf the writer leaves alone, so that no pointer it loads tells it anything
- * new.
+ * ORDER seq: a reader that finds that the change counter has advanced sees what the writer did
+ * before. It looks up a key whose leaf the writer leaves alone, so that no pointer that it loads
+ * gives the order away.
  */
 #include "two.h"
 
@@ -23,7 +23,7 @@ static void *change(void *unused)
 		message[i] = i + 1;
 		/*
 		 * Another number of ranges each time, so that a leaf is replaced and the counter
-		 * moves.
+		 * advances.
 		 */
 		if (mtree_store_range(&tree, 10 * (RANGES - 1), 10 * RANGES - 4 - i % 2,
 				      xa_mk_value(i), GFP_KERNEL))

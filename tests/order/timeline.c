@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ORDER timeline: one thread fills in results and moves the value on, the other has read the value.
+ * ORDER timeline: one thread fills in results and advances the value; the other has read the value.
  */
 #include "two.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tests of this folder show one named memory order each: two threads share plain data that
- * nothing but that order protects. As it stands the library must run them without a report of
- * ThreadSanitizer; with the order made relaxed it must get one. What else would order the two
- * threads (a lock both take, another load with acquire) is therefore avoided, and what they tell
- * each other to stop is relaxed. Each ends the process if something fails.
+ * Each test of this folder shows one named memory order: two threads share plain data that only
+ * that order protects. As it is, the library must run it without a report of ThreadSanitizer; with
+ * the order relaxed there must be one. So anything else that would order the two threads (a lock
+ * that both take, another load with acquire) is avoided, and what they tell each other to stop is
+ * relaxed. Each test ends the process if something fails.
  */
 #ifndef TESTS_ORDER_TWO_H
 #define TESTS_ORDER_TWO_H

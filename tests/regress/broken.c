@@ -5,7 +5,7 @@
  *
  *   load   now and then mtree_load() finds nothing where there is something
  *   lost   now and then mas_store_gfp() stores nothing
- *   stale  mtree_load() repeats what it told the thread of that index some calls ago
+ *   stale  mtree_load() repeats what it told the thread about that index some calls ago
  *
  * or a GPU VM, or its bind queues:
  *
@@ -13,9 +13,9 @@
  *   kept       now and then gpuvm_sm_unmap() does nothing
  *   dropped    now and then a job is queued without its operations
  *   unordered  jobs do not wait for anything
- *   refused    one job is not accepted, and checks in run sections take their time
+ *   refused    one job is not accepted, and checks in run sections take some time
  *   disturbed  each wait for a queue ends at first as if a signal handler had run; the program is
- *              aborted where a queue goes without another
+ *              aborted if a queue is destroyed without another wait
  *   heap       memory is allocated and freed in run sections
  *   kernel     a system call is made there
  */
@@ -45,7 +45,7 @@ static bool broken(const char *how)
 	return what && !strcmp(what, how);
 }
 
-/* ISO C has no conversion from what dlsym() returns to a function. */
+/* ISO C has no conversion from what dlsym() returns to a function pointer. */
 static void find(void *function, const char *name)
 {
 	void *address = dlsym(RTLD_NEXT, name);
@@ -57,7 +57,7 @@ static void find(void *function, const char *name)
 
 #define REMEMBERED 4096
 
-/* What the thread was told of @index before; the answer is good for a few calls. */
+/* Returns what the thread was told about @index before; the answer is kept for a few calls. */
 static void *stale_load(load_function *next, struct maple_tree *mt, unsigned long index)
 {
 	static _Thread_local struct {
@@ -110,7 +110,7 @@ struct gpuva *gpuvm_find(struct gpuvm *vm, uint64_t addr)
 	return next(vm, addr);
 }
 
-static atomic_bool refused; /* a job has been */
+static atomic_bool refused; /* whether a job has been */
 
 static void take_time(void)
 {
@@ -165,7 +165,7 @@ int bind_queue_submit(struct bind_queue *q, struct bind_job *job)
 	return next(q, &other);
 }
 
-static struct bind_queue *disturbed; /* the wait for it has been */
+static struct bind_queue *disturbed; /* the queue whose wait has been */
 
 int bind_queue_wait(struct bind_queue *q, int64_t timeout_ns)
 {

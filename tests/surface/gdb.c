@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Trees for gdb to look at. What is in each goes to standard output as mt-dump prints it (but for
- * what gdb says of pointers), and gdb stops in ready().
+ * Trees for gdb to look at. What is in each goes to standard output as mt-dump prints it (except
+ * for what gdb says of pointers), and gdb stops in ready().
  */
 #include <samara/maple_tree.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ static void store(struct maple_tree *mt, unsigned long first, unsigned long last
 		perror("store");
 }
 
-/* Mappings of @size keys, @apart from one to the next; every third one is erased again. */
+/* Stores mappings of @size keys, one every @apart keys, and erases every third one again. */
 static void fill(struct maple_tree *mt, unsigned long apart, unsigned long size)
 {
 	for (unsigned long i = 0; i < 1000; i++)
@@ -36,7 +36,7 @@ static void fill(struct maple_tree *mt, unsigned long apart, unsigned long size)
 		mtree_erase(mt, i * apart);
 }
 
-/* Entries in the place of gaps that are in pieces. */
+/* Stores entries over gaps that are in pieces. */
 static void join(void)
 {
 	for (unsigned long i = 0; i < 1000; i += 6)
@@ -44,7 +44,7 @@ static void join(void)
 		      xa_mk_value(10000 + i));
 }
 
-/* A leaf with a range in pieces, and an entry that looks like the mark of these. */
+/* A leaf with a range in pieces, and an entry that looks like the mark of such pieces. */
 static void look_alike(void)
 {
 	for (unsigned long i = 0; i < 10; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every public macro with arguments, some within others: what they become must not warn either. */
+/* Every public macro with arguments, some within others: their expansions must not warn either. */
 #include <samara/bind_queue.h>
 #include <samara/credits.h>
 #include <samara/fence.h>
@@ -54,7 +54,7 @@ static void loops(void)
 		mas_set(&outer, index);
 }
 
-/* They are private, but code that comes from Linux names them. */
+/* They are private, but code written for Linux uses them. */
 static bool fields(const struct ma_state *mas)
 {
 	return !mas->node && mas->min <= mas->max && !mas->alloc && !mas->depth && !mas->offset &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A program that knows nothing of Samara but its installed headers and samara.pc. */
+/* A program that uses only Samara's installed headers and samara.pc. */
 #include <samara/maple_tree.h>
 #include <samara/version.h>
 #include <stdio.h>

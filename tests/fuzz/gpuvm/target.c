@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as lines of a script for a GPU VA space: refused with a reason, or read, and then
- * written and read again as the same.
+ * Takes any bytes as lines of a script for a GPU VA space: a line is refused with a reason, or
+ * read, and then written and read again with the same result.
  */
 #include "../trace/fuzz.h"
 

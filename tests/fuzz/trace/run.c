@@ -2,9 +2,9 @@
 /*
  * Runs the fuzz target on files. Usage: test-fuzz-trace FILE|FOLDER...
  *
- * SAMARA_FUZZ_MUTATIONS (0 unless set) changed copies of each file are tried as well;
- * SAMARA_TEST_SEED says which. Seed and number of an input are noted before it is tried; a crash
- * prints them.
+ * SAMARA_FUZZ_MUTATIONS (default 0) changed copies of each file are tried as well; SAMARA_TEST_SEED
+ * determines the changes. Seed and number of an input are noted before it is tried; a crash prints
+ * them.
  */
 #include "fuzz.h"
 
@@ -45,7 +45,7 @@ static uint64_t next_random(uint64_t *random)
 	return *random >> 33;
 }
 
-/* The target gets a copy of just the size, so that a sanitizer sees a read beyond its end. */
+/* The target gets a copy of the exact size, so that a sanitizer sees a read beyond its end. */
 static void try_input(const uint8_t *data, size_t size)
 {
 	uint8_t *copy = malloc(size ? size : 1);
@@ -59,7 +59,7 @@ static void try_input(const uint8_t *data, size_t size)
 	inputs++;
 }
 
-/* Changes, drops, repeats or swaps a few bytes; returns the new size. */
+/* Changes, drops, repeats or swaps a few bytes. Returns the new size. */
 static size_t mutate(uint8_t *data, size_t size, uint64_t *random)
 {
 	for (uint64_t n = 1 + next_random(random) % 6; n > 0 && size; n--) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as a trace: refused or accepted, and what is accepted survives being written. */
+/*
+ * Takes any bytes as a trace: it is refused or accepted, and an accepted one survives being
+ * written.
+ */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -7,7 +10,7 @@
 
 #include "model/address_space.h"
 
-/* The model takes whatever the reader lets through. */
+/* The model takes whatever the reader accepts. */
 static void apply_all(const uint8_t *data, size_t size)
 {
 	struct trace_reader *reader;
