@@ -2,14 +2,14 @@
 # A thin front for meson and scripts/. Products: build/samara, build/libsamara.so, build/libsamara.a.
 
 PREFIX ?= /usr/local
-# By the shell, for abspath takes a path with a space for two.
+# By the shell, since abspath takes a path with a space for two.
 ABSOLUTE_PREFIX = "$$(realpath -ms "$(PREFIX)")"
 DEMO_TRACES ?= traces/lavapipe-glmark2.trace.xz
 
 REV_A ?= HEAD
 REV_B ?= .
-# Patterns are written out here: each file wants a --trace of its own. A name that fits no file stays, to be
-# complained of.
+# Patterns are expanded here: each file needs a --trace of its own. A pattern that matches no file stays, so
+# that there is a complaint about it.
 BENCH_TRACES = $(foreach trace,$(DEMO_TRACES),$(or $(wildcard $(trace)),$(trace)))
 
 .PHONY: all build deps demo check check-long check-aarch64 check-s390x bench bench-regress install format clean
@@ -32,7 +32,7 @@ check: deps
 check-long: deps
 	@scripts/check long
 
-# Another machine's instructions, in an emulator.
+# Another architecture, in an emulator.
 check-aarch64 check-s390x: check-%:
 	@scripts/deps $*
 	@SAMARA_BUILDS=$* scripts/check
@@ -48,7 +48,7 @@ bench:
 	@bench/plot.py build/bench/bench.json build/bench/plots
 	@[ ! -x build/bench/bench/samara-bench-sm-map ] || build/bench/bench/samara-bench-sm-map
 
-# Instructions that each workload takes in two revisions; "." is the working tree.
+# Compares the instructions of each workload in two revisions; "." is the working tree.
 bench-regress:
 	@scripts/deps regress
 	@scripts/bench-regress $(REV_A) $(REV_B)

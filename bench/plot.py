@@ -12,7 +12,7 @@ import math
 import pathlib
 import sys
 
-# A colour and a mark for each peer, the same in all pictures. Kin have the same hue.
+# A colour and a mark for each peer, the same in all pictures. Related peers have the same hue.
 STYLES = {
     'samara': ('#0b5fb0', 'circle'),
     'samara-rcu': ('#4aa3ea', 'square'),
@@ -310,7 +310,7 @@ def plot_waits(data, dist, n, shapes):
     svg = Svg(860, 760, f'How long one look-up takes beside a writer that never rests: {count(n)} '
               f'mappings, {dist}',
               data.subtitle(f"reading the clock, {data.all['clock_ns']:.0f} ns, included"))
-    # By a coarse clock some look-ups take no time; a logarithmic axis has no place for that.
+    # With a coarse clock some look-ups take 0 ns, which has no place on a logarithmic axis.
     x = Axis([max(b[0][0], 1) for b in shown.values()] + [b[-1][1] for b in shown.values()], 92, 830, True)
     x_ticks = [(v, duration(v)) for v in x.ticks()]
     legend(svg, shown, 100, 68)

@@ -19,10 +19,7 @@ static const struct order_test {
 	void (*run)(void);
 } tests[] = { SMR_ORDERS(ORDER_TEST) };
 
-/*
- * From ThreadSanitizer's runtime, which has no header for them. The first is called for each
- * report.
- */
+/* From ThreadSanitizer's runtime, which has no header for them. The first gets each report. */
 void __tsan_on_report(void *report);
 int __tsan_get_report_data(void *report, const char **description, int *count, int *stack_count,
 			   int *mop_count, int *loc_count, int *mutex_count, int *thread_count,
@@ -37,8 +34,7 @@ void __tsan_on_report(void *report)
 	__tsan_get_report_data(report, &kind, &n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &n[6],
 			       sleep_trace, 1);
 	if (smr_hook_weakened && strcmp(kind, "data-race") == 0)
-		syscall(SYS_exit_group,
-			0); /* not exit(): the runtime is in the middle of its report */
+		syscall(SYS_exit_group, 0); /* not exit(): the runtime is still reporting */
 }
 
 int main(int argc, char **argv)

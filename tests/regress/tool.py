@@ -18,15 +18,15 @@ import sys
 import tempfile
 import unittest
 
-# Built for another machine it runs in what meson found to run such programs.
+# If built for another machine, it runs in the wrapper that meson found for that.
 SAMARA, ROOT = [*shlex.split(os.environ.get("MESON_EXE_WRAPPER", "")), sys.argv[1]], sys.argv[2]
 HERE = os.path.join(ROOT, "tests", "regress")
 SCALE = int(os.environ.get("SAMARA_TEST_SCALE", "100"))
 HEADER = "# samara-trace 1\n# source: test\n# page: 1000\n# va: 0-ffffffffffffffff\n"
 KINDS = ["streaming", "fragment", "churn", "overlap"]
-# What C libraries call it.
+# The names that C libraries have for it.
 NO_MEMORY = "(Cannot allocate|Out of) memory"
-# What does not fit an address space where this alone is mapped, up to the last offset that there is.
+# What does not fit into an address space where only this is mapped, up to the last possible offset.
 MAPPED = "map 1000 2000 1 ffffffffffffe000 rp\n# comment\n"
 MISFITS = [("load 5000", "looks up an address that is not mapped"),
            ("protect 1000 3000 p", "protects a range that is not wholly mapped"),
@@ -495,7 +495,7 @@ class Broken(ToolTest):
         done = self.broken("lost", "--check=every")
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r":\d+: after this operation the tree has ")
-        # Looked at later only, it may have come to freeing a record twice before.
+        # If checked only later, a record might already have been freed twice.
         for check in ["100", "final"]:
             self.assertNotEqual(self.broken("lost", f"--check={check}").returncode, 0)
 

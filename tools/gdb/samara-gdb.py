@@ -26,8 +26,8 @@ ZERO_ENTRY = 257 << 2 | 2
 ALLOC_RANGE, USE_RCU, LOCK_EXTERN = 0x01, 0x02, 0x300
 LOCK_AT = 88
 WAITERS = 1 << 31
-# src/tree/node.h says what nodes look like; this is that once more. By the bits of a pointer that say it:
-# format of a bound, slots, is it a leaf?
+# The layout of nodes, as in src/tree/node.h. For each kind (bits of a pointer to a node): the format of a
+# bound, the number of slots, whether it is a leaf.
 KIND_MASK = 0x1FC
 KINDS = {132: ("h", 45, True), 136: ("i", 31, False), 180: ("i", 41, True), 208: ("q", 25, False),
          260: ("q", 31, True)}
