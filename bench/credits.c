@@ -4,7 +4,7 @@
  * in memory, compared with the other ways to guarantee a store. Each figure is the median over
  * several turns, in which the ways alternate.
  *
- * 	bench-credits [MAPPINGS [TURNS]]
+ *	bench-credits [MAPPINGS [TURNS]]
  */
 #include "program.h"
 #include "random.h"

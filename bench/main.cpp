@@ -28,8 +28,8 @@ void show_progress(const data_set &data, size_t rep, const options &opt, const c
 }
 
 /*
- * Calls @run(peer, sink, warming up) for each peer in turn, once to warm up, which does not count,
- * and then once for each repetition.
+ * Calls @run(peer, sink, warming up) for each peer in turn, in one round to warm up, which does not
+ * count, and in as many more as there are repetitions.
  */
 template <class Run>
 void take_turns(const data_set &data, const options &opt, report &results, const Run &run)

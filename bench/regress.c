@@ -4,8 +4,8 @@
  * order every time, on one thread, through the public headers only, so that they compile with old
  * revisions too.
  *
- * 	regress WORKLOAD [TRACE]     runs it once; prints how many operations measured() covered
- * 	regress --list               the names
+ *	regress WORKLOAD [TRACE]     runs it once; prints how many operations measured() covered
+ *	regress --list               the names
  */
 #include "random.h"
 #include "steps.h"

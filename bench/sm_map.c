@@ -5,7 +5,7 @@
  * same requests, a slice at a time in turn, in one process on one CPU; after each slice all must
  * have taken the same steps.
  *
- * 	samara-bench-sm-map [MAPPINGS [SLICES]]
+ *	samara-bench-sm-map [MAPPINGS [SLICES]]
  */
 #define _GNU_SOURCE
 #include "sm_map.h"

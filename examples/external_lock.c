@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A tree and a counter that change together, under a lock of the program's own. The library never
- * takes that lock, but is told how to ask whether it is held, so that a debug build can complain.
+ * touches that lock, but is told how to ask whether it is held, so that a debug build can complain.
  */
 #include "expect.h"
 #include <pthread.h>

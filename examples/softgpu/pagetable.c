@@ -3,9 +3,9 @@
  * Page tables: four levels of SG_ENTRIES entries. An entry at level 0 covers a page, at level 1 2
  * MiB, then 1 GiB and 512 GiB. A range is entered with the largest entries that lie within it:
  *
- * 	level 1   |         leaf | leaf | leaf | table  |
- * 	level 0   |  ..leaves                  | leaves.. |
- * 	             ^ addr                             ^ addr + range
+ *	level 1   |         leaf | leaf | leaf | table  |
+ *	level 0   |  ..leaves                  | leaves.. |
+ *	             ^ addr                             ^ addr + range
  *
  * so tables are only needed where one of its two ends lies inside an entry: at most one for each
  * end and level. That bound, sg_pt_tables(), does not depend on what the tables contain when the

@@ -5,13 +5,13 @@
  * through GPU addresses, and binds that run in signalling sections. It uses the public headers
  * only, and is meant to be read.
  *
- * 	memory.c     blocks of memory that are obtained before they are needed; objects made of them
- * 	pagetable.c  four levels of tables, large entries, invalidation
- * 	tlb.c        an engine's cache of the page tables
- * 	vm.c         an address space: what its bind queues have done to the page tables, and when
- * 	engine.c     threads that run jobs
- * 	command.c    the commands of jobs: copy, fill, check; and how an address is translated
- * 	main.c       a program that checks all of it against a model
+ *	memory.c     blocks of memory that are obtained before they are needed; objects made of them
+ *	pagetable.c  four levels of tables, large entries, invalidation
+ *	tlb.c        an engine's cache of the page tables
+ *	vm.c         an address space: what its bind queues have done to the page tables, and when
+ *	engine.c     threads that run jobs
+ *	command.c    the commands of jobs: copy, fill, check; and how an address is translated
+ *	main.c       a program that checks all of it against a model
  *
  * One rule shapes it: from the moment a job is accepted until its fences are signalled, nothing
  * allocates. So a bind reserves page tables when it is submitted, an execution reserves frames for

@@ -3,10 +3,10 @@
  * The driver's side of an address space: what happens to the page tables when bind queues change
  * it.
  *
- * 	prepare   at submission: reserves the tables that a map can need. May sleep, may fail
- * 	step      during the run, after the VM has changed: clears what is gone, enters what is
- * 	          new. In a signalling section
- * 	finish    afterwards: gives back what was not needed, and tables that have become empty
+ *	prepare   at submission: reserves the tables that a map can need. May sleep, may fail
+ *	step      during the run, after the VM has changed: clears what is gone, enters what is
+ *	          new. In a signalling section
+ *	finish    afterwards: gives back what was not needed, and tables that have become empty
  *
  * A step that removes something clears and logs it before the job's out-fences are signalled, so an
  * engine whose job waits for them cannot use the old translation. An engine whose job does not wait

@@ -149,7 +149,7 @@ static struct aim take_aim(struct maple_tree *tree, struct rng *rng, unsigned lo
 	return aim;
 }
 
-/* Stores @n ranges of ten keys with gaps of ten. */
+/* Stores @n ranges of ten keys with gaps of ten, from key 0 on. */
 static void grow(struct maple_tree *tree, unsigned long n)
 {
 	MA_STATE(mas, tree, 0, 0);

@@ -60,7 +60,7 @@ __attribute__((noreturn, cold)) void smr_assert_fail(const char *what, const cha
 
 /* ---- The thread ---- */
 
-/* Reports what the thread must not do, and stops it. */
+/* Notes what the thread did wrong, and stops it. */
 static void stop_for(const char *what)
 {
 	snprintf(guard.fault, sizeof(guard.fault), "the storing thread: %s", what);

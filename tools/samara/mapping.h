@@ -19,10 +19,10 @@
 #define MAPPING_FREED 0x64656164u
 
 struct mapping {
-	struct as_mapping what;      /* range, object, offset, flags */
-	uint64_t birth;              /* the step that stores it */
-	_Atomic(uint64_t) cut;       /* GUARD writer: the first step that removed a part; 0: none */
-	_Atomic(uint64_t) death;     /* GUARD writer: the step that removed the rest; 0: alive */
+	struct as_mapping what;  /* range, object, offset, flags */
+	uint64_t birth;          /* the step that stores it */
+	_Atomic(uint64_t) cut;   /* GUARD writer: the first step that took part of it; 0: none */
+	_Atomic(uint64_t) death; /* GUARD writer: the step that took the rest; 0: alive */
 	_Atomic(unsigned int) magic; /* MAPPING_ALIVE until a grace period after death */
 };
 

@@ -151,7 +151,7 @@ static int submit_task(struct submitter *submitter, size_t at)
 	return err;
 }
 
-/* The engine's share of the tasks among the jobs before @until. */
+/* Submits the engine's share of the tasks among the jobs before @until. */
 static void submit_tasks(struct submitter *submitter, size_t until)
 {
 	struct queue_run *run = submitter->run;
@@ -168,7 +168,7 @@ static void submit_tasks(struct submitter *submitter, size_t until)
 	}
 }
 
-/* Submits the engine's share of the tasks among the jobs before @until. */
+/* ---- The thread ---- */
 
 static void submit_share(struct submitter *submitter, size_t until)
 {
