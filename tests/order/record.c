@@ -5,7 +5,7 @@
  */
 #include "two.h"
 
-#include "base/quiet.h"
+#include "base/rcu.h"
 
 #define RECORDS 64
 
@@ -28,6 +28,7 @@ static void *enter(void *unused)
 static void *look(void *unused)
 {
 	(void)unused;
+	smr_rcu_join(); /* otherwise it may not look before the worker has begun */
 	for (unsigned int i = 0; i < RECORDS; i++) {
 		while (relaxed_load(&entered) <= i)
 			;
@@ -41,7 +42,7 @@ static void *look(void *unused)
 void order_record(void)
 {
 	/* Without membarrier() nothing is checked. */
-	if (!smr_rcu_quiet(MT_RCU_BP))
+	if (!urcu_bp_has_sys_membarrier)
 		exit(77);
 	two(enter, look);
 }

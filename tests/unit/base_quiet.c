@@ -292,6 +292,7 @@ int main(void)
 		cmocka_unit_test(a_busy_reader),
 	};
 
+	smr_rcu_join(); /* otherwise it may not look before the worker has begun */
 	mt_init_flags(&tree, MT_FLAGS_USE_RCU | MT_FLAGS_ALLOC_RANGE);
 	for (unsigned long i = 0; i < 100; i++)
 		if (mtree_store(&tree, 2 * i, &tree, GFP_KERNEL))

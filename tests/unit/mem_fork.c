@@ -218,8 +218,8 @@ static void amid_a_look_at(enum smr_hook_point point)
 	struct smr_limbo *limbo = &mem->limbo[MT_RCU_BP];
 	struct stop s = { .at = point };
 
-	if (!smr_rcu_quiet(MT_RCU_BP))
-		skip();       /* no membarrier() */
+	if (!urcu_bp_has_sys_membarrier)
+		skip();
 	limbo->called = true; /* simulated: keeps the worker out */
 	retire(mem, MT_RCU_BP, IN_LIMBO);
 	fork_at(&s, look, mem, all_come_back, mem);

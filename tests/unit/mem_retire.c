@@ -109,7 +109,7 @@ static void batches_form(void **state)
 {
 	(void)state;
 	batches_of(MT_RCU_MB, 2);
-	batches_of(MT_RCU_BP, smr_rcu_quiet(MT_RCU_BP) ? 1 : 2);
+	batches_of(MT_RCU_BP, urcu_bp_has_sys_membarrier ? 1 : 2);
 }
 
 /* Retires @nr nodes one by one. */
@@ -131,8 +131,8 @@ static void a_writer_that_looks(void **state)
 	struct smr_nodes nodes = { NULL, 0 };
 
 	(void)state;
-	if (!smr_rcu_quiet(MT_RCU_BP))
-		skip(); /* there is no membarrier() */
+	if (!urcu_bp_has_sys_membarrier)
+		skip();
 	/* Until a look has freed something, no flavour's callback is delayed. */
 	for (unsigned int i = 0; i < ARRAY_SIZE(all_flavors); i++)
 		assert_int_equal(mem->limbo[all_flavors[i]].vain, SMR_VAIN);
@@ -176,8 +176,8 @@ static void slow_freeing_keeps_no_look_away(void **state)
 	const struct smr_limbo *limbo = &mem->limbo[MT_RCU_BP];
 
 	(void)state;
-	if (!smr_rcu_quiet(MT_RCU_BP))
-		skip(); /* there is no membarrier() */
+	if (!urcu_bp_has_sys_membarrier)
+		skip();
 	smr_hook_set_point(free_slowly, NULL);
 	for (unsigned int round = 0; round < 16; round++) {
 		struct smr_nodes nodes = { NULL, 0 };
@@ -314,8 +314,8 @@ static void a_look_tells_who_sleeps(void **state)
 	bool told;
 
 	(void)state;
-	if (!smr_rcu_quiet(MT_RCU_BP))
-		skip(); /* there is no membarrier() */
+	if (!urcu_bp_has_sys_membarrier)
+		skip();
 	smr_hook_set_point(let_one_sleep, &s);
 	while (!s.sleeps) { /* the callback may have been first */
 		retire_singly(s.mem, 1);
