@@ -418,10 +418,11 @@ void as_runs_end(struct as_runs *runs)
 
 	if (!runs->any)
 		return;
-	if (runs->out)
-		fprintf(runs->out, "%" PRIx64 " %" PRIx64 " %" PRIu64 " %" PRIx64 " %s\n",
-			run->first, run->last - run->first + 1, run->object, run->offset,
-			trace_flags_text(run->flags, flags));
+	/* A memory stream that finds no memory tells nobody but who writes to it just then. */
+	if (runs->out && fprintf(runs->out, "%" PRIx64 " %" PRIx64 " %" PRIu64 " %" PRIx64 " %s\n",
+				 run->first, run->last - run->first + 1, run->object, run->offset,
+				 trace_flags_text(run->flags, flags)) < 0)
+		runs->failed = true;
 	runs->count++;
 	runs->any = false;
 }
@@ -441,6 +442,11 @@ void as_runs_add(struct as_runs *runs, const struct as_mapping *mapping)
 	runs->any = true;
 }
 
+size_t as_runs_count(const struct as_runs *runs)
+{
+	return runs->failed ? SIZE_MAX : runs->count;
+}
+
 size_t as_write_runs(const struct address_space *as, FILE *out)
 {
 	struct as_runs runs;
@@ -450,5 +456,5 @@ size_t as_write_runs(const struct address_space *as, FILE *out)
 	for (const struct as_mapping *m = as_from(as, 0, &pos); m; m = as_next(as, &pos))
 		as_runs_add(&runs, m);
 	as_runs_end(&runs);
-	return runs.count;
+	return as_runs_count(&runs);
 }

@@ -85,6 +85,7 @@ struct as_runs {
 	FILE *out;
 	struct as_mapping run;
 	bool any;
+	bool failed; /* @out did not take all */
 	size_t count;
 };
 
@@ -92,7 +93,10 @@ void as_runs_begin(struct as_runs *runs, FILE *out);
 void as_runs_add(struct as_runs *runs, const struct as_mapping *mapping);
 void as_runs_end(struct as_runs *runs);
 
-/* Prints all runs as `addr length object offset flags` lines; returns how many. */
+/* How many there were; SIZE_MAX: @out did not take all of them. After as_runs_end(). */
+size_t as_runs_count(const struct as_runs *runs);
+
+/* Prints all runs as `addr length object offset flags` lines; returns as_runs_count(). */
 size_t as_write_runs(const struct address_space *as, FILE *out);
 
 #endif

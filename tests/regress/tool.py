@@ -264,18 +264,25 @@ class Replay(ToolTest):
     def test_short_of_memory(self):
         """It is said where there is not enough, and nothing aborts."""
         self.needs_exact_memory()
-        trace = self.path("t")
-        self.ok("gen", "--kind=churn", "--ops=100000", f"--output={trace}")
-        statuses = set()
+        trace, final = self.path("t"), self.path("final")
+        self.ok("gen", "--kind=churn", "--ops=40000", f"--output={trace}")
+        with open(trace, "a") as text:  # what is printed of these is long
+            text.writelines(f"map {0x500000000000 + i * 4096:x} 1000 {2**64 - 1 - i} fffffffffffff000 rwxp\n"
+                            for i in range(32000))
+        statuses, finals = set(), set()
         for room in range(4, 96, 4):
-            done = run("replay", "--check=none", trace, room=room << 20)
+            done = run("replay", "--check=none", f"--dump-final={final}", trace, room=room << 20)
             if done.returncode == 127:  # nor for the libraries
                 continue
             statuses.add(done.returncode)
             if done.returncode:
                 self.assertEqual(done.returncode, 1)
                 self.assertRegex(done.stderr, rf": {NO_MEMORY}\n$")
+            else:
+                with open(final) as text:
+                    finals.add(text.read())
         self.assertEqual(statuses, {0, 1})
+        self.assertEqual(len(finals), 1)
 
     def test_progress_bar(self):
         """Drawn on a terminal when it takes long, wiped away at the end, never drawn into a file."""

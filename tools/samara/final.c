@@ -2,6 +2,7 @@
 #include "final.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,8 +80,8 @@ int final_state(const struct run_settings *settings, const char *holder, write_r
 	if (!out)
 		return complain("%s: %s", settings->name, strerror(errno));
 	*runs = write(arg, out);
-	if (fclose(out))
-		status = complain("%s: %s", settings->name, strerror(errno));
+	if (fclose(out) || *runs == SIZE_MAX)
+		status = complain("%s: %s", settings->name, strerror(ENOMEM));
 	if (!status && settings->dump_final)
 		status = write_final(settings->dump_final, text, size);
 	if (!status && settings->expect_final)

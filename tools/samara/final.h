@@ -10,7 +10,7 @@
 
 #include "run.h"
 
-/* Prints the maximal runs of what @arg holds (as_write_runs()). Returns their number. */
+/* Prints the maximal runs of what @arg holds (as_write_runs()). Returns as_runs_count(). */
 typedef size_t write_runs_function(void *arg, FILE *out);
 
 /*

@@ -247,5 +247,5 @@ size_t mapped_write_runs(void *arg, FILE *out)
 	}
 	gpuvm_read_unlock(vm);
 	as_runs_end(&runs);
-	return runs.count;
+	return as_runs_count(&runs);
 }

@@ -75,7 +75,7 @@ int mapped_check_all(struct gpuvm *vm, const struct address_space *model, char *
  */
 int mapped_check(struct gpuvm *vm, uint64_t first, uint64_t last, const struct as_mapping *pieces,
 		 size_t nr, char *why, size_t size);
-/* Prints the maximal runs (as_write_runs()) of @vm, a struct gpuvm. Returns their number. */
+/* Prints the maximal runs (as_write_runs()) of @vm, a struct gpuvm. Returns as_runs_count(). */
 size_t mapped_write_runs(void *vm, FILE *out);
 
 #endif

@@ -443,5 +443,5 @@ size_t space_write_runs(void *arg, FILE *out)
 		as_runs_add(&runs, &mapping->what);
 	mas_unlock(&mas);
 	as_runs_end(&runs);
-	return runs.count;
+	return as_runs_count(&runs);
 }

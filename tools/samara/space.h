@@ -46,7 +46,7 @@ void space_destroy(struct space *space);
  */
 int space_apply(struct space *space, const struct trace_op *op, const char **why);
 
-/* Prints the maximal runs (as_write_runs()) of @space, a struct space. Returns their number. */
+/* Prints the maximal runs (as_write_runs()) of @space, a struct space. Returns as_runs_count(). */
 size_t space_write_runs(void *space, FILE *out);
 
 #endif
