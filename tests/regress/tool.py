@@ -628,6 +628,15 @@ class Import(ToolTest):
                 self.assertEqual(done.stdout, text)
                 self.ok("replay", "--check=every", "-", stdin=text)
 
+    def test_long_log(self):
+        """Every call comes into the trace, and every file keeps its number."""
+        at = range(0x1000000, 0x1000000 + 3000 * 4096, 4096)
+        log = "".join(f"mmap(NULL, 4096, PROT_READ, MAP_SHARED, 3</f{i * 7 % 100}>, 0) = {addr:#x}\n"
+                      for i, addr in enumerate(at))
+        done = self.ok("import", "-", stdin=log)
+        self.assertEqual(done.stdout.split("\n", 4)[4],
+                         "".join(f"map {addr:x} 1000 {i % 100 + 1} 0 rs\n" for i, addr in enumerate(at)))
+
     def sample(self, name, *args):
         done = self.ok("import", *args, os.path.join(HERE, "strace", name))
         return done.stdout.split("\n", 4)[4], done.stderr
