@@ -649,6 +649,17 @@ class Import(ToolTest):
         self.assertEqual(self.sample("unnamed.log", "--pid=900")[0],
                          self.sample("unnamed.log")[0])
 
+    def test_children_that_go_on_first(self):
+        """A child may do things in lines before that in which the call that made it returns."""
+        log = ("5 brk(NULL) = 0x1000\n5 vfork( <unfinished ...>\n"
+               "6 execve(\"/bin/true\", [\"true\"], 0x7ffc00000000 /* 1 var */) = 0\n"
+               "5 <... vfork resumed>) = 6\n6 munmap(0x1000, 4096) = 0\n"
+               "5 clone3({flags=CLONE_VM|CLONE_THREAD}, 88 <unfinished ...>\n"
+               "7 clone3({flags=CLONE_VM|CLONE_THREAD}, 88) = 8\n"
+               "5 <... clone3 resumed>) = 7\n8 munmap(0x2000, 4096) = 0\n")
+        done = self.ok("import", "-", stdin=log)
+        self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 2000 1000\n")
+
     def test_flags_as_numbers(self):
         """Who shares the memory is known with strace -X raw and -X verbose, too."""
         vm, thread, signal = "0x100 /* CLONE_VM */", "0x3d0f00 /* CLONE_VM|CLONE_THREAD */", "17 /* SIGCHLD */"

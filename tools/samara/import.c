@@ -279,6 +279,7 @@ static int find_members(const struct log *log, const struct settings *settings,
 {
 	struct names names = { .members = members };
 	int status;
+	size_t nr;
 
 	members->unnamed = attached_first(log);
 	members->everybody = settings->pid && !strcmp(settings->pid, "all");
@@ -290,7 +291,16 @@ static int find_members(const struct log *log, const struct settings *settings,
 		parse_decimal(settings->pid, 1, UINT64_MAX, &members->first);
 	if (add_member(members, members->first, true))
 		return complain("%s: %s", log->name, strerror(ENOMEM));
-	return pass(log, halves, members, visit_for_members);
+	/*
+	 * Whoever is made may execute a program, or make others, in lines before that in which the
+	 * call that made it returns: again, then, until nobody is new.
+	 */
+	do {
+		nr = members->nr;
+		members->unread = 0;
+		status = pass(log, halves, members, visit_for_members);
+	} while (!status && members->nr != nr);
+	return status;
 }
 
 static bool counts(const struct members *members, const struct strace_call *call, size_t line)
