@@ -10,6 +10,7 @@
  * or a GPU VM, or its bind queues:
  *
  *   find       now and then gpuvm_find() finds nothing
+ *   other      now and then gpuvm_find() finds the mapping above
  *   kept       now and then gpuvm_sm_unmap() does nothing
  *   dropped    now and then a job is queued without its operations
  *   unordered  jobs do not wait for anything
@@ -103,11 +104,19 @@ struct gpuva *gpuvm_find(struct gpuvm *vm, uint64_t addr)
 {
 	static atomic_uint calls;
 	find_function *next;
+	first_function *first;
+	struct gpuva *va, *above = NULL;
 
 	find(&next, "gpuvm_find");
-	if (atomic_fetch_add(&calls, 1) % 100 == 99 && broken("find"))
+	find(&first, "gpuvm_first_va");
+	if (atomic_fetch_add(&calls, 1) % 100 != 99)
+		return next(vm, addr);
+	if (broken("find"))
 		return NULL;
-	return next(vm, addr);
+	va = next(vm, addr);
+	if (va && broken("other"))
+		above = first(vm, va->va.addr + va->va.range, UINT64_MAX);
+	return above ? above : va;
 }
 
 static atomic_bool refused; /* whether a job has been */

@@ -134,7 +134,8 @@ class Replay(ToolTest):
 
     def test_json(self):
         path = traces()[0]
-        done = self.ok("replay", "--json", "--readers=1", "--repeat=2", "--check=1000", path, path)
+        done = self.ok("replay", "--json", "--readers=1", "--seed=7", "--repeat=2", "--check=1000", path,
+                       path)
         document = json.loads(done.stdout)
         self.assertTrue(document["ok"])
         self.assertEqual(len(document["replays"]), 2)
@@ -151,6 +152,40 @@ class Replay(ToolTest):
         self.assertGreaterEqual(replay["live"], replay["runs"])
         self.assertGreater(replay["bytes_per_mapping"], 0)
 
+    FIGURES = ("map 1000 5000 1 0 rp\nunmap 2000 1000\nunmap 4000 1000\nprotect 3000 1000 rwp\nload 3000\n"
+               "map 4000 1000 1 3000 rwp\nunmap 1000 1000\nmove 5000 1000 9000 1000\n")
+
+    def test_figures(self):
+        for mode in [[]] + VM_MODES[:2]:
+            done = self.ok("replay", *mode, "--json", "-", stdin=HEADER + self.FIGURES)
+            replay = json.loads(done.stdout)["replays"][0]
+            wanted = {"operations": 7, "live": 3, "runs": 2, "peak": 4, "checks": 1,
+                      "verbs": {"map": 2, "unmap": 3, "protect": 1, "move": 1, "load": 1}}
+            if mode:
+                wanted |= {"jobs": 7, "bind_operations": 9}
+            self.assertEqual({key: replay[key] for key in wanted}, wanted, mode)
+
+    def test_everything_from_time_to_time(self):
+        """Beside what each operation touches: after 8192, and at the end."""
+        trace = self.path("t", HEADER + "map 1000 1000 0 0 p\n" + "unmap 5000 1000\n" * 8199)
+        for mode in [[]] + VM_MODES[:2]:
+            done = self.ok("replay", *mode, "--check=every", "--json", trace)
+            self.assertEqual(json.loads(done.stdout)["replays"][0]["checks"], 8202, mode)
+
+    def test_json_of_many_runs(self):
+        """Times and comparisons are added up; what was done is the last run's."""
+        trace = self.ok("gen", "--kind=overlap", "--ops=5000", "--live=50").stdout
+        once, often = (json.loads(self.ok("replay", "--check=1000", "--json", f"--repeat={runs}", "-",
+                                          stdin=trace).stdout)["replays"][0] for runs in (1, 20))
+        for key in ["height", "height_max", "live", "runs", "peak", "bytes_per_mapping", "nodes_built"]:
+            self.assertEqual(once[key], often[key], key)
+        self.assertGreaterEqual(once["height_max"], once["height"])
+        self.assertGreater(once["bytes_per_mapping"], 8)
+        self.assertEqual((once["checks"], often["checks"]), (5, 100))
+        self.assertAlmostEqual(often["rate_mean"] * often["seconds"] / 100000, 1, places=6)
+        self.assertGreaterEqual(often["rate"], often["rate_mean"])
+        self.assertGreaterEqual(often["wall_seconds"], often["seconds"])
+
     def test_json_of_failures(self):
         done = self.fails(1, ":5: unknown operation", "replay", "--json", "-", stdin=HEADER + "x\n")
         self.assertFalse(json.loads(done.stdout)["ok"])
@@ -159,12 +194,12 @@ class Replay(ToolTest):
         self.assertEqual(json.loads(done.stdout)["replays"][0]["source"], 'a "quoted" \\ \xe4 source')
 
     def test_json_of_any_name(self):
-        path = os.path.join(os.fsencode(self.folder), b"a\xff\xc3\t\xe2\x82z")
+        path = os.path.join(os.fsencode(self.folder), b"a\xff\xc3\t\x1f\xe2\x82z")
         with open(path, "w") as trace:
             trace.write(HEADER)
         done = self.ok("replay", "--json", path)
         self.assertEqual(json.loads(done.stdout)["replays"][0]["file"],
-                         self.folder + "/a\ufffd\ufffd\t\ufffd\ufffdz")
+                         self.folder + "/a\ufffd\ufffd\t\x1f\ufffd\ufffdz")
 
     def test_dump_final_joins_runs(self):
         trace = HEADER + ("map 1000 1000 1 0 rp\nmap 2000 1000 1 1000 rp\nmap 3000 3000 1 5000 rp\n"
@@ -214,8 +249,9 @@ class Replay(ToolTest):
             self.ok("replay", *mode, "--repeat=3", "--expect-final=-", trace, stdin=final)
 
     def test_empty_trace(self):
-        for readers in ["--readers=0", "--readers=2"]:
-            self.ok("replay", "--check=every", readers, "-", stdin=HEADER)
+        self.ok("replay", "--check=every", "-", stdin=HEADER)
+        done = self.ok("replay", "--check=every", "--readers=2", "-", stdin=HEADER)
+        self.assertRegex(done.stdout, r"\n  readers     2: [1-9]\d* look-ups and 0 mappings walked")
 
     def test_misfits_name_the_line(self):
         """What the format allows but the address space does not, with and without the model."""
@@ -474,10 +510,14 @@ class Broken(ToolTest):
         if not module:
             self.skipTest("no module to preload in this build")
         trace = self.path("trace")
-        self.ok("gen", f"--kind={kind}", "--ops=20000", "--live=500", f"--output={trace}")
-        with open(trace) as text:
-            lines = [line for line in text if loads or not line.startswith("load")]
-        self.path("trace", "".join(lines))
+        if kind == "apart":  # each is mapped once, and stays
+            text = HEADER + "".join(f"map {i:x}000 1000 0 0 {'rp'[i % 2:]}\n" for i in range(1, 5000))
+            self.path("trace", text)
+        else:
+            self.ok("gen", f"--kind={kind}", "--ops=20000", "--live=500", f"--output={trace}")
+            with open(trace) as text:
+                lines = [line for line in text if loads or not line.startswith("load")]
+            self.path("trace", "".join(lines))
         env = dict(os.environ, LD_PRELOAD=module, SAMARA_BROKEN=how)
         done = subprocess.run([*SAMARA, "replay", *args, trace], env=env, capture_output=True,
                               text=True, timeout=600)
@@ -502,10 +542,11 @@ class Broken(ToolTest):
         done = self.broken("lost", "--check=every")
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r":\d+: after this operation the tree has ")
-        # If checked only later, a record might already have been freed twice.
+        # If checked only later, a record might already have been freed twice, unless all stay.
         for check in ["100", "final"]:
-            self.assertNotEqual(self.broken("lost", f"--check={check}").returncode, 0)
-
+            done = self.broken("lost", f"--check={check}", kind="apart")
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, r":\d+: after this operation the tree has ")
 
     def test_readers_of_a_vm_see_missing_answers(self):
         for mode in VM_MODES[:2]:
@@ -515,10 +556,13 @@ class Broken(ToolTest):
                                           r"\w+ had nothing, which was never there")
 
     def test_loads_of_a_vm(self):
-        done = self.broken("find", "--through=gpuvm", "--check=none", loads=True)
-        self.assertRegex(done.stderr, r":\d+: the VM's answer to this load is wrong")
-        done = self.broken("find", "--through=queue", "--check=none", loads=True)
-        self.assertRegex(done.stderr, r":\d+: a load after this operation found nothing at ")
+        for how, found in [("find", "nothing"), ("other", r"object \d+ offset [0-9a-f]+ \w+")]:
+            done = self.broken(how, "--through=gpuvm", "--check=none", loads=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, r":\d+: the VM's answer to this load is wrong")
+            done = self.broken(how, "--through=queue", "--check=none", loads=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, rf":\d+: a load after this operation found {found} at ")
 
     def test_the_model_sees_what_a_vm_keeps(self):
         for check in ["every", "100", "final"]:
@@ -579,7 +623,9 @@ class Gen(ToolTest):
                 args = ["gen", f"--kind={kind}", "--ops=3000", "--live=300"]
                 first = self.ok(*args).stdout
                 self.assertEqual(first, self.ok(*args).stdout)
-                self.assertNotEqual(first, self.ok(*args, "--seed=1").stdout)
+                other = self.ok(*args, "--seed=1").stdout
+                self.assertNotEqual(first.split("\n", 4)[4], other.split("\n", 4)[4])
+                self.assertIn(f"--kind={kind} --ops=3000 --seed=1 --live=300\n", other)
                 self.assertEqual(first.count("\n"), 3004)
 
     def test_replays_clean(self):
@@ -968,16 +1014,20 @@ class CommandLine(ToolTest):
                 (["replay", "--readers=many", "x"], "--readers wants a number from 0 to 1024"),
                 (["replay", "--readers=1025", "x"], "--readers wants a number from 0 to 1024"),
                 (["replay", "--readers=-1", "x"], "--readers wants a number from 0 to 1024"),
+                (["replay", "--readers=18446744073709551616", "x"], "--readers wants a number"),
+                (["replay", "--readers=92233720368547758081", "x"], "--readers wants a number"),
                 (["replay", "--readers"], "--readers wants a value"),
                 (["replay", "--json=yes", "x"], "--json takes no value"),
                 (["replay", "--check=often", "x"], "--check wants every, a number, final or none"),
                 (["replay", "--check=0", "x"], "--check wants"),
                 (["replay", "--repeat=0", "x"], "--repeat wants"),
                 (["replay", "--dump-final=a", "x", "y"], "are for one FILE"),
+                (["replay", "--expect-final=a", "x", "y"], "are for one FILE"),
                 (["replay", "--json", "--dump-final=-", "x"], "both want standard output"),
                 (["gen", "--kind=nice"], "--kind wants streaming, fragment, churn or overlap"),
                 (["replay", "--through=wall", "x"], "--through wants tree, gpuvm or queue, not 'wall'"),
                 (["replay", "--submitters=2", "x"], "go with --through=queue"),
+                (["replay", "--engines=2", "x"], "go with --through=queue"),
                 (["replay", "--through=gpuvm", "--in-flight=2", "x"], "go with --through=queue"),
                 (["replay", "--through=queue", "--submitters=0", "x"], "--submitters wants a number"),
                 (["replay", "--through=queue", "--submitters=3", "--in-flight=2", "x"],

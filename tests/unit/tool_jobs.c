@@ -5,8 +5,10 @@
  */
 #include "support/cm.h"
 
+#include <errno.h>
 #include <string.h>
 
+#include "tools/samara/gpu_work.h"
 #include "tools/samara/jobs.h"
 #include "tools/samara/samara.h"
 
@@ -97,6 +99,7 @@ static void test_map_and_unmap(void **state)
 	(void)state;
 	assert_int_equal(make("map 1000 2000 7 3000 rwp\nmap 5000 1000 0 0 p\nunmap 0 9000\n", 1),
 			 EXIT_OK);
+	assert_int_equal(jobs.peak, 2);
 	assert_int_equal(jobs.nr, 3);
 	expect_ops(0, 1);
 	expect_map(0, 0, 0x1000, 0x2000, 7, 0x3000, TRACE_READ | TRACE_WRITE);
@@ -281,6 +284,202 @@ static void test_probes_with_steps(void **state)
 	probes_destroy(&probes);
 }
 
+/* ---- What a VM has, compared with what it should ---- */
+
+static void vm_free(struct gpuvm *vm)
+{
+	(void)vm;
+}
+
+/* A VM that has what @ops, @nr mappings, say; @check's answer about it. */
+static int with_vm(const struct bind_op *ops, unsigned int nr, int (*check)(struct gpuvm *vm))
+{
+	static const struct gpuvm_ops vm_ops = { .vm_free = vm_free };
+	struct gpuvm_object *r_obj = gpuvm_resv_object_alloc(NULL);
+	struct mapped held[8] = { 0 };
+	struct gpuvm vm;
+	int err;
+
+	assert_non_null(r_obj);
+	assert_int_equal(gpuvm_init(&vm, "test", 0, NULL, r_obj, 0, UINT64_MAX, 0, 0, &vm_ops), 0);
+	gpuvm_lock(&vm);
+	for (unsigned int i = 0; i < nr; i++) {
+		struct gpuva_op_map map = { { ops[i].addr, ops[i].range },
+					    { ops[i].obj, ops[i].offset } };
+
+		held[i].va.flags = ops[i].flags;
+		assert_int_equal(gpuva_map(&vm, &held[i].va, &map), 0);
+	}
+	gpuvm_unlock(&vm);
+	err = check(&vm);
+	gpuvm_lock(&vm);
+	for (unsigned int i = 0; i < nr; i++)
+		gpuva_remove(&held[i].va);
+	gpuvm_unlock(&vm);
+	gpuvm_put(&vm);
+	gpuvm_object_put(r_obj);
+	return err;
+}
+
+/* With the model, and with all pieces of [1000..6fff]. */
+static int check_both(struct gpuvm *vm)
+{
+	struct as_mapping pieces[3];
+	struct address_space model;
+	const char *unused = "";
+	char why[512] = "";
+	struct as_pos pos;
+	int err;
+
+	as_init(&model);
+	for (size_t i = 0; i < trace.count; i++)
+		assert_int_equal(as_apply(&model, &trace.ops[i], &unused), 0);
+	pieces[0] = *as_from(&model, 0, &pos);
+	pieces[1] = *as_next(&model, &pos);
+	pieces[2] = *as_next(&model, &pos);
+	err = mapped_check_all(vm, &model, why, sizeof(why));
+	assert_int_equal(*why != 0, err != 0);
+	assert_int_equal(mapped_check(vm, 0x1000, 0x6fff, pieces, 3, why, sizeof(why)), err);
+	as_destroy(&model);
+	return err;
+}
+
+static void test_comparisons(void **state)
+{
+	struct bind_op right[4], wrong[4];
+
+	(void)state;
+	assert_int_equal(
+		make("map 1000 1000 7 0 rp\nmap 3000 1000 0 0 rwp\nmap 5000 1000 8 4000 rp\n", 1),
+		EXIT_OK);
+	memcpy(right, jobs.ops, 3 * sizeof(*right));
+	right[3] = right[0];
+	right[3].addr = 0x4000;
+	assert_int_equal(with_vm(right, 3, check_both), 0);
+	assert_int_equal(with_vm(right, 4, check_both), -EUCLEAN);
+	right[3].addr = 0x6000;
+	assert_int_equal(with_vm(right, 4, check_both), -EUCLEAN);
+	assert_int_equal(with_vm(right, 2, check_both), -EUCLEAN);
+	assert_int_equal(with_vm(right + 1, 2, check_both), -EUCLEAN);
+	assert_int_equal(with_vm(right, 0, check_both), -EUCLEAN);
+	for (unsigned int i = 0; i < 3; i++) {
+		memcpy(wrong, right, sizeof(wrong));
+		wrong[i].offset += 0x1000;
+		assert_int_equal(with_vm(wrong, 3, check_both), -EUCLEAN);
+		memcpy(wrong, right, sizeof(wrong));
+		wrong[i].flags ^= flags_to_va(TRACE_EXEC);
+		assert_int_equal(with_vm(wrong, 3, check_both), -EUCLEAN);
+		memcpy(wrong, right, sizeof(wrong));
+		wrong[i].obj = right[(i + 1) % 3].obj;
+		assert_int_equal(with_vm(wrong, 3, check_both), -EUCLEAN);
+		memcpy(wrong, right, sizeof(wrong));
+		wrong[i].range = 0x800;
+		assert_int_equal(with_vm(wrong, 3, check_both), -EUCLEAN);
+	}
+}
+
+static int check_last_job(struct gpuvm *vm)
+{
+	char why[512];
+
+	return jobs_check(&jobs, jobs.nr - 1, vm, why, sizeof(why));
+}
+
+static void test_comparisons_after_moves(void **state)
+{
+	const struct bind_op *there;
+
+	(void)state;
+	assert_int_equal(make("map 1000 1000 7 0 rp\nmove 1000 1000 8000 1000\n", 1), EXIT_OK);
+	there = &jobs.ops[jobs.job[1].ops + 1];
+	assert_int_equal(there->addr, 0x8000);
+	assert_int_equal(with_vm(there, 1, check_last_job), 0);
+	assert_int_equal(with_vm(NULL, 0, check_last_job), -EUCLEAN);
+	assert_int_equal(with_vm(jobs.ops, 1, check_last_job), -EUCLEAN);
+}
+
+static void test_contents(void **state)
+{
+	const struct content content = { true, TRACE_READ, 7, 0x1000 };
+	struct content other = content;
+
+	(void)state;
+	assert_true(content_equal(&content, &other));
+	other.offset++;
+	assert_false(content_equal(&content, &other));
+	other = content;
+	other.object++;
+	assert_false(content_equal(&content, &other));
+	other = content;
+	other.flags = TRACE_WRITE;
+	assert_false(content_equal(&content, &other));
+	other = content;
+	other.mapped = false;
+	assert_false(content_equal(&content, &other));
+	assert_false(content_equal(&other, &content));
+}
+
+/* ---- What engines do between jobs ---- */
+
+static void test_tasks(void **state)
+{
+	unsigned char page[SG_PAGE];
+	struct gpu_work work;
+	const struct jobs_options options = {
+		.name = "test",
+		.lanes = 1,
+		.others = 1,
+		.behind = gpu_work_add,
+		.arg = &work,
+	};
+	const struct gpu_task *task;
+
+	(void)state;
+	add("map 1000 1000 7 0 rwp\nunmap 5000 1000\nunmap 6000 1000\nunmap 7000 1000\nunmap 1000 1000\n");
+	assert_int_equal(gpu_work_init(&work, &jobs, 1, 1), 0);
+	assert_int_equal(jobs_init(&jobs, &trace, &options), EXIT_OK);
+	assert_int_equal(work.nr, 2);
+	/* What is written is read back. */
+	task = &work.tasks[0];
+	assert_int_equal(task->behind, 1);
+	assert_false(task->faults);
+	assert_int_equal(task->nr_cmds, 2);
+	assert_int_equal(task->cmds[0].type, SG_FILL);
+	assert_int_equal(task->cmds[0].dst, 0x1000);
+	assert_int_equal(task->cmds[1].type, SG_VERIFY);
+	assert_int_equal(task->cmds[1].src, 0x1000);
+	sg_fill(page, sizeof(page), task->cmds[0].pattern);
+	assert_true(task->cmds[1].sum == sg_checksum(0, page, sizeof(page)));
+	task = &work.tasks[1];
+	assert_int_equal(task->behind, 5);
+	assert_true(task->faults);
+	gpu_work_destroy(&work);
+}
+
+static void expect_verdict(bool faults, int error, const char *wanted)
+{
+	struct gpu_task task = { .faults = faults, .nr_cmds = 2 };
+	char why[128] = "";
+
+	task.cmds[0] = (struct sg_cmd){ .type = SG_VERIFY, .error = faults ? -EFAULT : 0 };
+	task.cmds[1] = (struct sg_cmd){
+		.type = SG_VERIFY, .src = 0x1000, .fault = 0x1008, .error = error
+	};
+	assert_int_equal(gpu_task_check(&task, why, sizeof(why)), *wanted ? -EUCLEAN : 0);
+	assert_string_equal(why, wanted);
+}
+
+static void test_verdicts_on_tasks(void **state)
+{
+	(void)state;
+	expect_verdict(false, 0, "");
+	expect_verdict(false, -EFAULT, "an engine found nothing mapped at 1008");
+	expect_verdict(false, -EIO, "an engine found wrong contents at 1000");
+	expect_verdict(true, -EFAULT, "");
+	expect_verdict(true, 0, "an engine found something mapped at 1000");
+	expect_verdict(true, -EIO, "an engine found something mapped at 1000");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +491,11 @@ int main(void)
 		cmocka_unit_test_teardown(test_top_of_the_space, tear_down),
 		cmocka_unit_test_teardown(test_probes, tear_down),
 		cmocka_unit_test_teardown(test_probes_with_steps, tear_down),
+		cmocka_unit_test_teardown(test_comparisons, tear_down),
+		cmocka_unit_test_teardown(test_comparisons_after_moves, tear_down),
+		cmocka_unit_test(test_contents),
+		cmocka_unit_test_teardown(test_tasks, tear_down),
+		cmocka_unit_test(test_verdicts_on_tasks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,7 +89,8 @@ static void fill(struct summary *summary, struct trace *trace)
 	sum->vm.engine_hits = 31;
 	sum->vm.engine_misses = 32;
 	sum->vm.engine_invalidations = 34;
-	add(&sum->vm.run, 500, 10);
+	add(&sum->vm.run, 100, 5);
+	add(&sum->vm.run, 400, 10);
 	add(&sum->vm.run, 400, 20);
 	add(&sum->vm.run, 90, 30);
 	add(&sum->vm.run, 9, 40);
