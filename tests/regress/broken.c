@@ -19,6 +19,7 @@
  *              aborted if a queue is destroyed without another wait
  *   heap       memory is allocated and freed in run sections
  *   kernel     a system call is made there
+ *   outside    nobody is told to be in a signalling section
  */
 #include <samara/bind_queue.h>
 #include <samara/maple_tree.h>
@@ -38,6 +39,7 @@ typedef int unmap_function(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t
 typedef int submit_function(struct bind_queue *q, struct bind_job *job);
 typedef int wait_function(struct bind_queue *q, int64_t timeout_ns);
 typedef void destroy_function(struct bind_queue *q);
+typedef bool inside_function(void);
 
 static bool broken(const char *how)
 {
@@ -117,6 +119,14 @@ struct gpuva *gpuvm_find(struct gpuvm *vm, uint64_t addr)
 	if (va && broken("other"))
 		above = first(vm, va->va.addr + va->va.range, UINT64_MAX);
 	return above ? above : va;
+}
+
+bool fence_in_signalling(void)
+{
+	inside_function *next;
+
+	find(&next, "fence_in_signalling");
+	return !broken("outside") && next();
 }
 
 static atomic_bool refused; /* whether a job has been */

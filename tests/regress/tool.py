@@ -419,6 +419,8 @@ class Through(ToolTest):
             values = [replay[key][at] for at in ("p50", "p90", "p99", "p99.9", "max")]
             self.assertEqual(values, sorted(values))
             self.assertGreater(values[0], 0)
+            self.assertLessEqual(values[-1], replay["wall_seconds"] * 1e9)
+        self.assertNotEqual(replay["submit_ns"], replay["finish_ns"])
         self.assertGreater(replay["jobs_peak"], 0)
         self.assertGreater(replay["bytes_peak"], 0)
         self.assertIn(replay["allocations"], [0, None])
@@ -510,7 +512,9 @@ class Broken(ToolTest):
         if not module:
             self.skipTest("no module to preload in this build")
         trace = self.path("trace")
-        if kind == "apart":  # each is mapped once, and stays
+        if kind == "loads":  # many, after one operation
+            self.path("trace", HEADER + "map 1000 1000 0 0 p\n" + "load 1000\n" * 250)
+        elif kind == "apart":  # each is mapped once, and stays
             text = HEADER + "".join(f"map {i:x}000 1000 0 0 {'rp'[i % 2:]}\n" for i in range(1, 5000))
             self.path("trace", text)
         else:
@@ -556,11 +560,12 @@ class Broken(ToolTest):
                                           r"\w+ had nothing, which was never there")
 
     def test_loads_of_a_vm(self):
-        for how, found in [("find", "nothing"), ("other", r"object \d+ offset [0-9a-f]+ \w+")]:
-            done = self.broken(how, "--through=gpuvm", "--check=none", loads=True)
+        for how, kind, found in [("find", "loads", "nothing"),
+                                 ("other", "churn", r"object \d+ offset [0-9a-f]+ \w+")]:
+            done = self.broken(how, "--through=gpuvm", "--check=none", loads=True, kind=kind)
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr, r":\d+: the VM's answer to this load is wrong")
-            done = self.broken(how, "--through=queue", "--check=none", loads=True)
+            done = self.broken(how, "--through=queue", "--check=none", loads=True, kind=kind)
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr, rf":\d+: a load after this operation found {found} at ")
 
@@ -600,6 +605,11 @@ class Broken(ToolTest):
     def test_waits_that_a_signal_ends(self):
         done = self.broken("disturbed", "--through=queue", "--submitters=2", "--check=100")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_run_sections_that_are_no_signalling_sections(self):
+        done = self.broken("outside", "--through=queue")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r": \d+ run sections were no signalling sections\n$")
 
     def test_allocations_in_run_sections_are_seen(self):
         done = self.broken("heap", "--through=queue", "--check=every")

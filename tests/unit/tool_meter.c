@@ -45,9 +45,23 @@ static void allocate_aligned(void)
 		kept = at;
 }
 
+static void reallocate(void)
+{
+	void *at = realloc(kept, 200);
+
+	if (at)
+		kept = at;
+}
+
 static void release(void)
 {
 	free(kept);
+	kept = NULL;
+}
+
+static void unmap_memory(void)
+{
+	munmap(kept, 4096);
 	kept = NULL;
 }
 
@@ -105,9 +119,12 @@ static void test_allocations(void **state)
 #if !TOOL_ASAN && !TOOL_TSAN
 	measure(allocate_aligned);
 	assert_int_equal(meter.allocations, 1);
+	measure(reallocate);
+	assert_int_equal(meter.allocations, 1);
 	release();
 #else
 	(void)allocate_aligned;
+	(void)reallocate;
 #endif
 }
 
@@ -145,8 +162,8 @@ static void test_mappings(void **state)
 		measure(by_name ? map_memory_by_name : map_memory);
 		assert_true(meter.allocations >= 1);
 		assert_ptr_not_equal(kept, MAP_FAILED);
-		munmap(kept, 4096);
-		kept = NULL;
+		measure(unmap_memory);
+		assert_true(meter.allocations >= 1);
 	}
 }
 
