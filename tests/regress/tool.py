@@ -559,6 +559,11 @@ class Broken(ToolTest):
             self.assertRegex(done.stderr, r"answers to readers were never true; the first: reader 0: "
                                           r"\w+ had nothing, which was never there")
 
+    def test_readers_of_a_vm_see_the_wrong_mapping(self):
+        done = self.broken("other", "--through=gpuvm", "--check=final", "--readers=1")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"the first: reader 0: \w+ has the mapping of \w+-\w+$")
+
     def test_loads_of_a_vm(self):
         for how, kind, found in [("find", "loads", "nothing"),
                                  ("other", "churn", r"object \d+ offset [0-9a-f]+ \w+")]:

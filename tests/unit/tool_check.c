@@ -13,6 +13,19 @@ static char why[256];
 
 static const struct trace_op around = { .verb = TRACE_UNMAP, .addr = 0x30000, .length = 0x1000 };
 
+static bool invalid; /* to the library's own check */
+
+int __real_mt_check(const struct maple_tree *mt, char *why_not, size_t size);
+int __wrap_mt_check(const struct maple_tree *mt, char *why_not, size_t size);
+
+int __wrap_mt_check(const struct maple_tree *mt, char *why_not, size_t size)
+{
+	if (!invalid)
+		return __real_mt_check(mt, why_not, size);
+	strcpy(why_not, "a node is wrong");
+	return -EUCLEAN;
+}
+
 static void apply(const struct trace_op *op)
 {
 	const char *fault = "";
@@ -132,6 +145,14 @@ static void what_only_one_has(void **state)
 		       "7000 rp");
 }
 
+static void the_tree_itself(void **state)
+{
+	(void)state;
+	invalid = true;
+	expect_refused("a node is wrong");
+	invalid = false;
+}
+
 /* Figures count live mappings, so a wrong count is a mistake, too. */
 static void the_number_of_mappings(void **state)
 {
@@ -180,6 +201,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(each_part_of_a_record, begin, end),
 		cmocka_unit_test_setup_teardown(the_range_in_the_tree, begin, end),
 		cmocka_unit_test_setup_teardown(what_only_one_has, begin, end),
+		cmocka_unit_test_setup_teardown(the_tree_itself, begin, end),
 		cmocka_unit_test_setup_teardown(the_number_of_mappings, begin, end),
 		cmocka_unit_test_setup_teardown(around_an_operation, begin, end),
 	};
