@@ -734,7 +734,7 @@ class Import(ToolTest):
 
     def test_flags_that_are_not_there(self):
         """strace -e raw leaves nothing of them, which is said."""
-        log = "5 munmap(0x1000, 0x1000) = 0\n5 clone3(0x7ffd10, 0x58) = 0x6\n5 clone(0x100, 0x1000) = 0x7\n"
+        log = "5 munmap(0x1000, 0x1000) = 0\n5 clone3(0x7ffd10, 0x58) = 0x6\n5 clone(0x100, 0x1000) = 0x7\n5 vfork() = 8\n"
         done = self.ok("import", "-", stdin=log + "6 munmap(0x2000, 0x1000) = 0\n")
         self.assertNotIn("unmap 2000", done.stdout)
         self.assertIn("2 calls of clone or clone3 whose flags the log does not show", done.stderr)
