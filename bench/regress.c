@@ -172,7 +172,7 @@ static unsigned long walk_next(void)
 	return walk_by(mas_next, 0, ULONG_MAX);
 }
 
-/* Gaps, too. */
+/* Walks gaps, too. */
 static unsigned long walk_ranges(void)
 {
 	return walk_by(mas_next_range, 0, ULONG_MAX);

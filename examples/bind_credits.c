@@ -113,7 +113,7 @@ static void *submitter(void *arg)
 		r->size = (1 + i % 9) * PAGE;
 		r->object = arg;
 		EXPECT(submit(r) == 0);
-		/* Another user changes the tree before the request is carried out. */
+		/* Other stores change the tree, perhaps before the request is carried out. */
 		EXPECT(mtree_store_range(&space, (5000 + i * step) * PAGE,
 					 (5000 + i * step) * PAGE + 7, arg, GFP_KERNEL) == 0);
 	}

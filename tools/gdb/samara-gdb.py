@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Maple trees in gdb, in a process or in what it has left behind. `source` this file, then
+"""Maple trees in gdb, in a process or in its core file. `source` this file, then
 
     print TREE                      the ranges of a struct maple_tree (print/r: its members)
     mt-dump TREE [FIRST [LAST]]     the same, one to a line, of all keys or of some
     print $mt_load(TREE, KEY)       what mtree_load() would return
 
-TREE is a struct maple_tree or the address of one; mt-dump wants quotes around what has spaces in it.
-Memory is read and nothing is called, so core files do, and so does a library without debug
-information. What is read is checked: of a tree that somebody has written over, the rest is shown. A
-thread that is stopped amid a store to a tree in plain mode may have a leaf half written; in RCU mode
-what is shown is what readers see."""
+TREE is a struct maple_tree or the address of one; for mt-dump it must be quoted if it has spaces in
+it. Memory is only read and nothing is called, so core files and a library without debug information
+will do. What is read is checked: if part of a tree has been overwritten, the rest is shown. In plain
+mode a thread that is stopped during a store may have left a leaf half written; in RCU mode you see
+what readers see."""
 
 import struct
 
@@ -20,9 +20,9 @@ BOUNDS_AT = 16
 ALL_KEYS = 2**64 - 1
 SIGN = 2**63
 DEPTH_MAX = 16
-JOINED = 2  # among what a leaf says of itself: some ranges go on from the ones before
+JOINED = 2  # a flag of leaves: some ranges continue the ones before
 ZERO_ENTRY = 257 << 2 | 2
-# In ma_flags, and where struct maple_tree has its lock.
+# Bits of ma_flags, and the offset of the lock in struct maple_tree.
 ALLOC_RANGE, USE_RCU, LOCK_EXTERN = 0x01, 0x02, 0x300
 LOCK_AT = 88
 WAITERS = 1 << 31
@@ -36,7 +36,7 @@ OTHER_THINGS = (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION, gdb.TYPE_CODE_PTR, gd
 
 
 class Broken(Exception):
-    """No tree of this library's looks like that."""
+    """Something that no tree of this library contains."""
 
 
 def order():
@@ -91,8 +91,8 @@ def is_mapped(address):
 
 
 def joined_mark(node):
-    """What says in that leaf that a range goes on: an address in the library, the same everywhere. An
-internal entry may look like it, but is hardly an address."""
+    """The mark in a leaf that says that a range goes on: an address in the library, the same everywhere.
+An internal entry may look like it, but is hardly an address."""
     alike = {slot for slot in node.slots if slot & 0xFFFF == ZERO_ENTRY != slot}
     if not node.says & JOINED or not alike:
         return None
@@ -100,7 +100,7 @@ internal entry may look like it, but is hardly an address."""
 
 
 def leaf_ranges(node):
-    """Pieces of a range, or of a gap, put together."""
+    """The ranges and gaps of a leaf, with their pieces put together."""
     first, last, held = None, None, None
     mark = joined_mark(node)
     for start, end, entry in node.children():
@@ -114,7 +114,7 @@ def leaf_ranges(node):
 
 
 def ranges_below(enode, first, last, window, depth=1):
-    """All that overlap @window, gaps as well: first key, last key, entry, or what is wrong there."""
+    """All ranges that overlap @window, gaps as well: first key, last key, entry or what is wrong there."""
     try:
         if depth > DEPTH_MAX:
             raise Broken("the tree goes round in circles")
@@ -136,12 +136,12 @@ def is_tree(kind):
 
 
 def may_be_at(kind):
-    """May the address of something of that type be a tree's? Of what has no type it may."""
+    """Whether the address of something of that type may be a tree's. If it has no type, it may."""
     return is_tree(kind) or kind.code not in OTHER_THINGS
 
 
 def address_of(value):
-    """Where the tree is that @value is, or is the address of."""
+    """The address of the tree: @value is the tree or its address."""
     kind = value.type.strip_typedefs()
     if kind.code in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
         value = value.referenced_value()
@@ -158,7 +158,7 @@ def address_of(value):
 
 
 class Tree:
-    """@value: a struct maple_tree, or its address, as gdb has it."""
+    """@value: a struct maple_tree or its address, as a gdb.Value."""
 
     def __init__(self, value):
         self.address = address_of(value)
@@ -180,7 +180,7 @@ class Tree:
             yield f"locked by thread {self.lock & ~WAITERS}"
 
     def ranges(self, first=0, last=ALL_KEYS):
-        """Entries, and what is wrong, in [@first..@last]."""
+        """The entries in [@first..@last], and what is wrong there."""
         if self.root & 3 == 2:
             found = ranges_below(self.root, 0, ALL_KEYS, (first, last))
         else:
@@ -195,7 +195,7 @@ def pointer(entry):
 
 
 def named(entry):
-    """An entry as mt_dump() has it, a pointer with what gdb knows it points at."""
+    """An entry as mt_dump() prints it; a pointer with what gdb knows of its target."""
     if isinstance(entry, Broken):
         return f"<{entry}>"
     if entry & 1:
@@ -228,7 +228,7 @@ def printer(value):
 
 
 def plainly(invoke):
-    """gdb reports errors in what the user asks for as if they were in here: not so."""
+    """Makes gdb report errors in what the user asks for as such, not as errors of this script."""
     def invoked(*args):
         try:
             return invoke(*args)

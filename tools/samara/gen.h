@@ -17,7 +17,7 @@
 struct gen {
 	struct trace_writer *writer;
 	struct address_space model;
-	uint64_t live;   /* about as many mappings as there should be */
+	uint64_t live;   /* about how many mappings there should be */
 	uint64_t left;   /* operations still to write */
 	uint64_t random; /* state of the generator */
 	uint64_t cursor; /* a kind's own position */
