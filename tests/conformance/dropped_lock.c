@@ -99,7 +99,7 @@ static void arm(void (*fn)(void *), unsigned long first, unsigned long last, voi
 	memfault_on_unlock(fn, NULL);
 }
 
-/* The racer came exactly once, the lock is free again, and the tree is sound. */
+/* Expects that the racer came exactly once, the lock is free again and the tree is sound. */
 static void disarm(void)
 {
 	char why[WHY_SIZE];

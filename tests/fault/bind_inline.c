@@ -165,8 +165,8 @@ static void inline_without_waiting(void **state)
 	assert_int_equal(stats().unmaps_inline, 2);
 	expect_vm("[0+40=A@0 50+b0=A@50]");
 	/*
-	 * If nothing has to be freed, nothing else clears the flag for which others would be
-	 * refused.
+	 * With nothing to free, no clean-up follows that would clear lingers, for which others may
+	 * be refused.
 	 */
 	settle_all(q);
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);

@@ -7,9 +7,9 @@
 #include <string.h>
 
 /*
- * Reclaiming memory may mean waiting for any accepted job. So may the heap and a page source. Here
- * they do so, once, when a worker asks: for the job that signals @out, which could not begin
- * before.
+ * Whatever reclaims memory may wait for any accepted job, and so may the heap and a page source.
+ * Here they do, once, when a worker asks for memory: for the job that signals @out, which could not
+ * begin before.
  */
 static struct {
 	pthread_t tester;
@@ -55,7 +55,7 @@ static void unmap_pages(void *ctx, void *pages, size_t size)
 	free(pages);
 }
 
-/* A VM with such memory; @p has the job that is waited for. */
+/* A VM with such memory; the job that is waited for is in queue @p. */
 struct thirst {
 	struct mt_mem *mem;
 	struct bind_queue *q, *p;

@@ -64,7 +64,7 @@ static void count_call(struct fence *f, struct fence_cb *cb)
 
 /*
  * Everything that allocates, step by step; whatever succeeded is used and given back. complete: all
- * steps did.
+ * steps succeeded.
  */
 struct scene {
 	struct timeline *tl;

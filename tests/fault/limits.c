@@ -200,7 +200,8 @@ static void erase_without_memory(void **state)
 }
 
 /*
- * Stores @entry over exactly one existing range, which needs no memory, not even if there is none.
+ * Stores @entry over exactly one existing range. That takes no node, as must be known beforehand:
+ * there is none.
  */
 static void store_same(struct small_world *w, unsigned long first, unsigned long last, void *entry)
 {

@@ -59,8 +59,8 @@ static inline bool has_aborted(int status)
 }
 
 /*
- * Returns true if one of the library's assertions stops @body(@arg); sanitizers and libc abort,
- * too.
+ * Returns true if one of the library's assertions stops @body(@arg). An abort alone does not count:
+ * sanitizers and libc abort, too.
  */
 static inline bool child_aborts(int (*body)(void *arg), void *arg)
 {

@@ -408,7 +408,7 @@ static bool step_area(struct rig *rig, const struct op *op)
 		rig_lock(rig);
 		err = mas_store_gfp(&rig->mas, rig_entry(op->n[3]), GFP_KERNEL);
 		rig_unlock(rig);
-		c->status = ma_start; /* unspecified on a compact tree's root */
+		c->status = ma_start; /* on the root of a compact tree it is unspecified */
 		return (err == 0 || rig_fault(rig, "store into a gap: %d", err)) &&
 		       store_in_model(rig, "store into a gap", &store, rig_entry(op->n[3]));
 	}

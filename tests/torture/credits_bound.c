@@ -191,7 +191,7 @@ static unsigned long next_split(struct maple_tree *mt, unsigned long key)
 	return 0;
 }
 
-/* Each store splits the next leaf that can be split. */
+/* Each store splits the next leaf that can be split, going round the tree. */
 static void recycling_is_tight(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);

@@ -16,7 +16,10 @@ static bool early; /* its worker began before exit() */
 static int told;   /* a pipe's write end: a byte says that the callback ran */
 static struct smr_rcu_head head;
 
-/* All at the same time, so that there are more records than fit where the worker's alone would. */
+/*
+ * All at the same time, so that there are more records than fit into the memory that liburcu gets
+ * for the worker's alone.
+ */
 #define READERS 100
 
 static pthread_barrier_t all_have_read;

@@ -57,8 +57,8 @@ static void unmap_all_in_one_job(void **state)
 	assert_int_equal(submit_sync(q, "map 10+10=A@0; map 20+10=B@0; map 40+10=A@20"), 0);
 	toy_clear_log(&bt.toy);
 	/*
-	 * Operations over parts of what is gone (in the middle, at an end, as a whole), and the
-	 * same removals again.
+	 * Operations over ranges that are gone, in the middle, at an end and as a whole; then A is
+	 * unmapped again.
 	 */
 	assert_int_equal(submit_sync(q, "unmap_all A; map 14+4=A@80; unmap 18+2; prefetch 0+100; "
 					"map 4c+8=C@0; unmap 10+1; unmap_all A; map 30+1=A@7; "

@@ -2,8 +2,8 @@
 /*
  * A leaf too full or too empty shares with a sibling, whatever then becomes of the node above: the
  * result is the very nodes that the ordinary way of storing makes. Each time there is a copy of the
- * tree, in which the leaf is marked to go that way. If a leaf shares with both siblings, all are
- * written as before and filled evenly.
+ * tree, in which the leaf is marked to go that way. If a leaf shares with both siblings, all keep
+ * their encoding and are filled evenly.
  */
 #include "run_bed.h"
 
@@ -229,15 +229,16 @@ static void store_by_share(struct bed *b, unsigned long first, unsigned long las
 
 /*
  * How many stores shared: of full leaves; of empty ones; with the node above then too full or too
- * empty; with leaves as they are written; with both siblings; and how many leaves that gave.
+ * empty; with leaves that keep their encoding; with both siblings; and, in to[], by the number of
+ * new leaves.
  */
 struct count {
 	unsigned long full, empty, above, written, three, to[SMR_SHARES_MAX + 1];
 };
 
 /*
- * Expects the leaf that begins with @key to be written as @like and filled evenly; returns its
- * ranges.
+ * Expects the leaf that begins with @key to have the encoding of @like and to be filled evenly.
+ * Returns the number of its ranges.
  */
 static unsigned int expect_part(struct bed *b, const struct smr_node *like, enum smr_kind kind,
 				const struct smr_share *s, unsigned long key)
@@ -417,9 +418,9 @@ static void comes_to_the_same_nodes(void **state)
 	expect_no_nodes();
 }
 
-/* ---- Leaves that are to be written otherwise ---- */
+/* ---- Leaves that get another encoding ---- */
 
-/* The way leaves are written changes only while a tree is small. */
+/* The encoding of leaves changes only while a tree is small. */
 enum { ROUNDS = 100, KEYS = 150 };
 
 typedef unsigned long place_fn(struct rng *rng, unsigned int i);
