@@ -2,7 +2,7 @@
 /*
  * ORDER seq: a reader that finds that the change counter has advanced sees what the writer did
  * before. It looks up a key whose leaf the writer leaves alone, so that no pointer that it loads
- * gives the order away.
+ * is new and orders the two threads instead.
  */
 #include "two.h"
 
