@@ -159,7 +159,7 @@ struct smri_bind_turn {
 	struct gpuvm_queues *next; /* GUARD workers' lock: in their list */
 	bool listed;               /* GUARD lock: waits in the list for a worker */
 	bool busy;                 /* GUARD lock: a thread performs it */
-	unsigned int claims;       /* GUARD lock: threads, other than workers, that wait for it */
+	unsigned int claims;       /* GUARD lock: threads in smri_bind_own() that wait for it */
 };
 
 struct bind_queue {

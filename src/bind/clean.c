@@ -44,7 +44,7 @@ static void retire_removed(struct gpuvm_queues *q, struct smri_bind_job *job)
 	}
 }
 
-/* A cancelled job may have run before its in-fences were signalled. */
+/* A job may be cancelled before its in-fences are signalled. */
 static void drop_callbacks(struct smri_bind_job *job)
 {
 	struct smri_bind_sync *in;

@@ -3,8 +3,8 @@
  * Unmaps that the submitter runs itself, because there is no memory to make a job of them, and
  * nothing is outstanding that could give any back. They cut nothing, so no mapping is made, and
  * each mapping that goes is at worst replaced by an empty marker: nothing is needed but the stack.
- * Readers without a lock see the mappings go one by one; but those of an object, where all of them
- * go, at one moment, as in a run.
+ * Readers without a lock see the mappings go one by one, except that an unmap of all of an object
+ * takes effect at one moment, as in a run.
  */
 #include "bind/bind_internal.h"
 
@@ -107,8 +107,9 @@ static bool is_taken(const struct gpuvm_queues *q, enum smri_bind_duty duty)
 }
 
 /*
- * Waits for another thread's turn to end, with no jobs outstanding: soon, unless a callback of the
- * driver's or another submit's job holds it up. 0, -EINTR, -ENOMEM.
+ * Waits for another thread's turn to end. With no jobs outstanding that is soon, unless a callback
+ * of the driver's or another submit's job holds it up. 0; -EINTR; -ENOMEM: with BIND_NONBLOCK, if
+ * it may be held up.
  */
 static int wait_for_turn(struct gpuvm_queues *q, const struct bind_job *job)
 {
@@ -264,7 +265,7 @@ static void signal_out(const struct bind_job *job, int error)
 		smri_bind_signal(job->out[i].fence, job->out[i].timeline, job->out[i].value, error);
 }
 
-/* Runs the job and returns its result; with *@applied false it has not been run: the reason why. */
+/* Runs the job and returns its result; if *@applied is false: why it has not run. */
 static int run(struct run *r, bool *applied)
 {
 	struct gpuvm_queues *q = r->q;

@@ -2,8 +2,8 @@
 /*
  * The run of a job. Except for what comes before it (its stores are announced, which may wait for a
  * grace period) and after it (markers are swept), it is within a signalling section: nothing there
- * allocates, frees, or waits for anything but locks under which nobody does any of these; nor does
- * it fail for lack of anything.
+ * allocates, frees, waits (but for locks under which nobody does any of these), or fails for lack
+ * of anything.
  *
  *   apply    under the VM's lock, all operations in one transaction: what each removes, makes and
  *            leaves over is noted in its record

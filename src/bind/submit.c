@@ -148,7 +148,8 @@ static void subtract(struct smri_bind_load *sum, const struct smri_bind_load *pa
 }
 
 /*
- * Takes room at once if there is some, for a sleeping waiter too: once it is awake it may be gone.
+ * Takes room at once if there is some, for a sleeping waiter too: by the time the waiter is awake
+ * the room may be gone.
  */
 static bool take_room(struct gpuvm_queues *q, struct smri_bind_wait *w)
 {
@@ -511,7 +512,7 @@ static bool is_over(struct gpuvm_queues *q, struct smri_bind_wait *w)
 	return container_of(w, struct smri_bind_waiter, wait)->over;
 }
 
-/* Returns the result of the job; -EINTR: it still runs, or has run. */
+/* Returns the result of the job; -EINTR: it runs even so, or has run. */
 static int wait_for_job(struct gpuvm_queues *q, struct smri_bind_waiter *w, struct bind_job *job)
 {
 	int err;

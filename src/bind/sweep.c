@@ -143,7 +143,7 @@ static bool clear_marker(struct gpuvm *vm, const struct ma_state *mas)
  * the VM's lock get their turn.
  */
 enum { SWEEP_LOOKS = 256 };
-/* Few, so that a batch waits less often for the nodes that earlier ones have replaced. */
+/* Few, so that a round waits less often for the nodes that earlier rounds have replaced. */
 enum { SWEEP_CREDITS = MT_CREDITS_BATCH / 4 };
 
 struct sweep {

@@ -34,7 +34,7 @@ struct bind_workers {
 	unsigned int idle;  /* GUARD lock: threads that sleep, or are about to */
 	unsigned int event; /* GUARD writes: lock; the futex of idle threads */
 	bool stop;          /* GUARD lock */
-	unsigned int nr;    /* for each duty */
+	unsigned int nr;    /* threads for each duty */
 	pthread_t thread[];
 };
 
