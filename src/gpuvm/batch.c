@@ -116,7 +116,7 @@ static void flush(struct smri_batch *b)
 	mas_destroy(&mas);
 }
 
-/* Stops gathering in this walk, and returns 0. */
+/* Stores what has been gathered, and gathers no more in this walk. Returns 0. */
 static int give_up(struct smri_batch *b)
 {
 	flush(b);

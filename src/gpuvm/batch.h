@@ -14,9 +14,9 @@ struct smri_batch {
 	const struct gpuva_op *op; /* the current step */
 	bool on;                   /* steps are gathered */
 	bool done;                 /* the current step has been gathered */
-	bool any;                  /* something is gathered: */
-	uint64_t first, last;      /* vacated, */
-	struct smr_edges edges;    /* mappings to come at its ends */
+	bool any;                  /* something is gathered */
+	uint64_t first, last;      /* the range vacated so far */
+	struct smr_edges edges;    /* mappings to be stored at its ends */
 	bool secured;              /* there is memory for the store */
 	struct smr_draft draft;    /* of the store that the map step makes */
 	unsigned long in, out;     /* mappings whose references to the VM are yet to be counted */

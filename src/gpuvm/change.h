@@ -36,8 +36,8 @@ long smri_gpuvm_count_markers(struct maple_tree *mt, uint64_t first, uint64_t la
 
 /*
  * Returns how many markers fewer a store over [first, last] leaves in @mt, which is the VM's tree
- * or a transaction's view of it: -1 if the range lies inside one marker. Whoever makes the store
- * subtracts that from vm->markers. CONTEXT: HOLDS the VM's lock. Any section.
+ * or a transaction's view of it: -1 if the range lies inside one marker. The code that makes the
+ * store must subtract that from vm->markers. CONTEXT: HOLDS the VM's lock. Any section.
  */
 smr_inline long smr_gpuvm_markers_under(const struct gpuvm *vm, struct maple_tree *mt,
 					uint64_t first, uint64_t last)

@@ -32,10 +32,7 @@ static bool fits(const struct want *w, uint64_t first, uint64_t last, uint64_t *
 	return true;
 }
 
-/*
- * Moves @w on to where a place can be beyond the gap [first, last], from a multiple on. False:
- * nowhere.
- */
+/* Moves @w past the gap [first, last], to the next aligned place; false: none is left. */
 static bool go_on(struct want *w, uint64_t first, uint64_t last)
 {
 	uint64_t mask = w->align - 1, from = last + 1;

@@ -138,7 +138,7 @@ static void unlist(struct gpuvm_bo *vm_bo)
 	smri_lists_unlock(vm);
 }
 
-/* Does the rest. CONTEXT: may sleep; no object lock held. */
+/* Ends a pair after drop(). CONTEXT: may sleep; no object lock held. */
 static void destroy(struct gpuvm_bo *vm_bo)
 {
 	struct dying *dying = (struct dying *)vm_bo->rcu;

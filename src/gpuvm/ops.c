@@ -169,7 +169,7 @@ static unsigned long nr_linked(const struct gpuvm_bo *vm_bo)
 	return nr;
 }
 
-/* Makes a list of *@nr unmaps, which name nothing yet, one of @want: 0 or -ENOMEM. */
+/* Resizes a list from *@nr to @want unmaps, which name no mapping yet: 0 or -ENOMEM. */
 static int resize(struct gpuvm *vm, struct gpuva_ops *ops, unsigned long *nr, unsigned long want)
 {
 	const struct gpuva_op op = { .op = GPUVA_OP_UNMAP };

@@ -73,7 +73,7 @@
  * behind t, and M comes when the walk is over.
  *
  * Rejected: two remaps, one for each edge, where q lies inside m, as they would need a third
- * mapping; to let the last step reuse m's own memory for a remainder, as readers may be looking at
+ * mapping; reusing m's own memory for a remainder in the last step, as readers may be looking at
  * it.
  */
 #include "gpuvm/split.h"

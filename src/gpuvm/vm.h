@@ -36,7 +36,10 @@ smr_inline bool smr_clamp_range(uint64_t addr, uint64_t range, unsigned long *la
 	return range > 0;
 }
 
-/* Returns true if all mappings of @va's pair have been declared gone since @va was linked. */
+/*
+ * Returns true if all mappings of @va's pair have been declared gone since @va was linked, and @va
+ * was not spared before that.
+ */
 smr_inline bool smr_gpuva_gone(const struct gpuva *va)
 {
 	const struct gpuvm_bo *vm_bo = smr_load(&va->vm_bo, RELAXED);
@@ -55,7 +58,7 @@ smr_inline bool smr_gpuva_gone(const struct gpuva *va)
 }
 
 /*
- * Spares @va, which is not gone and which another mapping replaces: readers that have found it do
+ * Spares @va, which is not gone and is being taken out or replaced: readers that have found it do
  * not take it for gone, whatever is declared gone while they look. CONTEXT: HOLDS the VM's lock.
  */
 smr_inline void smr_gpuva_spare(struct gpuva *va)

@@ -13,7 +13,7 @@
 
 #include "gpuvm/list.h"
 
-/* Takes the list lock or, if the resv protects the lists, makes sure that it is held. */
+/* Takes the list lock or, if the resv protects the lists, asserts that the resv is held. */
 void smri_lists_lock(struct gpuvm *vm);
 void smri_lists_unlock(struct gpuvm *vm);
 
