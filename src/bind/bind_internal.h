@@ -49,9 +49,9 @@ struct smri_bind_op {
 	struct gpuvm_bo *spare; /* made at submit; after commit only if another pair came first */
 	void *cookie;
 	unsigned long stamp;
-	struct smr_pool_list removed; /* mappings, in the order of their steps */
-	struct smri_bind_op *change;  /* the next operation that has removed something */
-	struct smri_bind_va *ahead;   /* of removed: the first that a prefetch has not passed */
+	struct smr_pool_list removed;     /* mappings, in the order of their steps */
+	struct smri_bind_op *next_change; /* the next operation that has removed something */
+	struct smri_bind_va *prefetch_at; /* of removed: the first that a prefetch has not passed */
 	struct gpuva *map, *prev,
 		*next; /* prev: the rest of the first one removed; next: of the last */
 };
@@ -72,14 +72,14 @@ struct smri_bind_wait {
 	 * Returns true if it has come. May take it for the waiter, and is then not called again.
 	 * CONTEXT: HOLDS q->lock.
 	 */
-	bool (*over)(struct gpuvm_queues *q, struct smri_bind_wait *w);
+	bool (*is_over)(struct gpuvm_queues *q, struct smri_bind_wait *w);
 	unsigned int word; /* a futex; 1: it has come */
 };
 
 /* A submitter that waits for its BIND_SYNC job. GUARD q->lock. */
 struct smri_bind_waiter {
 	struct smri_bind_wait wait;
-	struct smri_bind_waiter **noted; /* where the job, or its clean-up, points to this */
+	struct smri_bind_waiter **backlink; /* where the job, or its clean-up, points to this */
 	bool over;
 	int error;
 };
@@ -92,11 +92,11 @@ struct smri_bind_job {
 	struct mt_credits *credits;      /* its own; NULL: it uses the VM's */
 	struct smri_bind_waiter *waiter; /* GUARD lock */
 	struct smri_bind_load load;
-	unsigned int stores;       /* credits it holds */
-	unsigned int nr_vas;       /* mappings reserved at submit */
-	unsigned int prepared;     /* operations that the driver has prepared */
-	unsigned int waits;        /* GUARD lock: in-fences not signalled yet */
-	unsigned long more, fewer; /* mappings that its run has made and removed */
+	unsigned int stores;                  /* credits it holds */
+	unsigned int nr_vas;                  /* mappings reserved at submit */
+	unsigned int prepared;                /* operations that the driver has prepared */
+	unsigned int in_pending;              /* GUARD lock: in-fences not signalled yet */
+	unsigned long vas_added, vas_removed; /* mappings that its run has made and removed */
 	int error;
 	bool committed; /* GUARD lock */
 	bool cancel;    /* decided when it begins */
@@ -129,16 +129,16 @@ enum {
 
 /* Results passed between the files of this layer, besides 0 and a negative errno. */
 enum {
-	SMRI_BIND_ALONE = 1,  /* nothing is outstanding that could give memory back */
-	SMRI_BIND_RETRY = 2,  /* something is outstanding now */
-	SMRI_BIND_OTHERS = 3, /* no memory for what finished jobs do not give back */
+	SMRI_BIND_IDLE = 1,    /* nothing is outstanding that could give memory back */
+	SMRI_BIND_RETRY = 2,   /* something is outstanding now */
+	SMRI_BIND_NO_HEAP = 3, /* no memory for what finished jobs do not give back */
 };
 
 /*
  * Returns a driver callback's result @err, or -EINVAL if it is neither 0 nor an errno: a fence
  * would not accept it as an error, and would not be signalled.
  */
-smr_inline int smri_bind_answer(int err)
+smr_inline int smri_bind_driver_result(int err)
 {
 	bool good = err <= 0 && err >= -SMR_MAX_ERRNO;
 
@@ -189,19 +189,19 @@ struct gpuvm_queues {
 	struct smr_pool pool[SMRI_BIND_KINDS];
 	unsigned long stamp; /* GUARD the runner */
 	/* GUARD the runner: where clean-ups had to leave markers; first > last: nowhere */
-	uint64_t left_first, left_last;
+	uint64_t deferred_first, deferred_last;
 
 	struct mt_lock lock; /* RANK bind */
 	struct gpuvm_list queues, ready;
 	struct smri_bind_turn turn[SMRI_BIND_DUTIES];
-	struct smr_pool_list over; /* GUARD lock: jobs that have run, to be cleaned up */
-	bool closed, canceled;     /* GUARD lock */
-	bool banned;               /* GUARD writes: lock; reads: relaxed */
-	bool expired;              /* GUARD lock: the pool of mappings has expired ones */
-	bool lingers;              /* GUARD lock: the cleaner may take as long as callbacks do */
-	unsigned int event;        /* GUARD lock; a futex: changes when something is over */
-	unsigned int sleepers;     /* GUARD lock: threads that sleep on event */
-	struct gpuvm_list waits;   /* GUARD lock: struct smri_bind_wait, longest wait first */
+	struct smr_pool_list to_clean; /* GUARD lock: jobs that have run, to be cleaned up */
+	bool closed, canceled;         /* GUARD lock */
+	bool banned;                   /* GUARD writes: lock; reads: relaxed */
+	bool expired;                  /* GUARD lock: the pool of mappings has expired ones */
+	bool slow_clean;         /* GUARD lock: the cleaner may take as long as callbacks do */
+	unsigned int event;      /* GUARD lock; a futex: changes when something is over */
+	unsigned int sleepers;   /* GUARD lock: threads that sleep on event */
+	struct gpuvm_list waits; /* GUARD lock: struct smri_bind_wait, longest wait first */
 	struct smri_bind_load charged; /* GUARD lock: for jobs accepted, and submits under way */
 	/*
 	 * The most one unmap can need, less what is in use, for when memory runs out. GUARD lock.
@@ -245,11 +245,11 @@ void smri_bind_workers_put(void);
  * Puts the queue into the VM's ready list if its first job can run, and calls for a worker.
  * CONTEXT: HOLDS q->lock. Any section.
  */
-void smri_bind_look(struct bind_queue *queue);
+void smri_bind_update_ready(struct bind_queue *queue);
 /* The same for all of a VM's queues. */
-void smri_bind_look_all(struct gpuvm_queues *q);
+void smri_bind_update_ready_all(struct gpuvm_queues *q);
 /* Calls for a worker if there is something to do that nobody has taken on. The same CONTEXT. */
-void smri_bind_call(struct gpuvm_queues *q, enum smri_bind_duty duty);
+void smri_bind_kick(struct gpuvm_queues *q, enum smri_bind_duty duty);
 /* One turn: runs some jobs, or cleans up after some. CONTEXT: a worker. */
 void smri_bind_work(struct gpuvm_queues *q, enum smri_bind_duty duty);
 /*
@@ -262,10 +262,10 @@ void smri_bind_disown(struct gpuvm_queues *q, enum smri_bind_duty duty);
  * Says that something is over: wakes all threads in smri_bind_sleep(), and of those in
  * smri_bind_wait() the ones for which what they wait for has come. CONTEXT: HOLDS q->lock.
  */
-void smri_bind_tell(struct gpuvm_queues *q);
+void smri_bind_wake_waiters(struct gpuvm_queues *q);
 /*
- * Releases q->lock and sleeps until smri_bind_tell() finds w->over() true, but not past @deadline
- * (of smr_now()); retakes the lock. 0: it has come; -EINTR, -ETIMEDOUT: it has not.
+ * Releases q->lock and sleeps until smri_bind_wake_waiters() finds w->is_over() true, but not past
+ * @deadline (of smr_now()); retakes the lock. 0: it has come; -EINTR, -ETIMEDOUT: it has not.
  */
 int smri_bind_wait(struct gpuvm_queues *q, struct smri_bind_wait *w, uint64_t deadline);
 /*
@@ -278,15 +278,15 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline);
  * The same without a deadline, for callers that loop: a signal may end the sleep, and is not
  * reported.
  */
-void smri_bind_sleep_on(struct gpuvm_queues *q);
+void smri_bind_sleep_untimed(struct gpuvm_queues *q);
 
 /*
  * Tell the lock checker that the caller may wait for clean-ups; begins to clean up; has cleaned up.
  * CONTEXT: does not hold q->lock.
  */
-void smri_bind_may_wait(const struct gpuvm_queues *q);
-void smri_bind_clean_begins(const struct gpuvm_queues *q);
-void smri_bind_clean_ends(const struct gpuvm_queues *q);
+void smri_bind_check_wait(const struct gpuvm_queues *q);
+void smri_bind_check_clean_begin(const struct gpuvm_queues *q);
+void smri_bind_check_clean_end(const struct gpuvm_queues *q);
 
 /* ---- submit.c, job.c ---- */
 
@@ -305,7 +305,7 @@ void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 void smri_bind_uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load);
 
 /* Returns what the submitter of an accepted BIND_SYNC job is told. */
-smr_inline int smri_bind_result(struct bind_job *job, int err)
+smr_inline int smri_bind_sync_result(struct bind_job *job, int err)
 {
 	if (err)
 		job->bad_op = UINT_MAX;
@@ -313,7 +313,7 @@ smr_inline int smri_bind_result(struct bind_job *job, int err)
 }
 
 /*
- * Makes a job with all it needs. NULL: *@err says why; SMRI_BIND_OTHERS: a job that does not only
+ * Makes a job with all it needs. NULL: *@err says why; SMRI_BIND_NO_HEAP: a job that does not only
  * unmap lacks memory for something other than records and the VM's credits, such as a pair.
  * CONTEXT: may block.
  */
@@ -374,7 +374,7 @@ void smri_bind_signal(struct fence *f, struct timeline *tl, uint64_t value, int 
  * Does the rest of a run except its fences, once the operations' records say what these came to. An
  * error is a step's. CONTEXT: the section.
  */
-int smri_bind_carry_out(struct gpuvm_queues *q, struct smri_bind_job *job);
+int smri_bind_run_steps(struct gpuvm_queues *q, struct smri_bind_job *job);
 /* Takes the mappings @removed off their objects' lists. CONTEXT: any section. */
 void smri_bind_unlist(struct smr_pool_list *removed);
 
@@ -392,15 +392,15 @@ void smri_bind_erase(struct gpuvm_queues *q, struct gpuva *va);
 void smri_bind_erase_all(struct gpuvm_queues *q, const struct smr_pool_list *removed);
 /*
  * Takes out the markers left by the mappings @removed: all at the strict level, otherwise as far as
- * there is memory; the others are left to smri_bind_sweep_left(). CONTEXT: the cleaner, and not the
- * runner, which it becomes for moments; may block.
+ * there is memory; the others are left to smri_bind_sweep_deferred(). CONTEXT: the cleaner, and not
+ * the runner, which it becomes for moments; may block.
  */
 void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed);
 /*
  * Takes out what clean-ups had to leave, with free nodes alone, until a job is ready to run; the
  * rest then waits for the end of that job's run. CONTEXT: the runner.
  */
-void smri_bind_sweep_left(struct gpuvm_queues *q);
+void smri_bind_sweep_deferred(struct gpuvm_queues *q);
 
 /* ---- inline.c ---- */
 
@@ -419,6 +419,6 @@ void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job, const str
 /* Cleans up after the run of @job. CONTEXT: the cleaner; may block. */
 void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job);
 /* Releases the mappings that no reader sees any more. CONTEXT: the cleaner; may block. */
-void smri_bind_drain(struct gpuvm_queues *q);
+void smri_bind_release_expired(struct gpuvm_queues *q);
 
 #endif

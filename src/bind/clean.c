@@ -7,12 +7,12 @@
 #include "bind/bind_internal.h"
 
 /* What is kept of a job whose memory has gone back. */
-struct over {
+struct outcome {
 	struct bind_queue *queue;
 	struct smri_bind_waiter *waiter; /* GUARD lock */
 	struct smri_bind_load load;
 	unsigned int nr_vas, vas_used;
-	unsigned long more, fewer;
+	unsigned long vas_added, vas_removed;
 	int error;
 	bool cancel;
 };
@@ -61,77 +61,77 @@ void smri_bind_undo(struct gpuvm_queues *q, struct smri_bind_job *job, const str
 }
 
 /* Updates the figures, and what others wait for. CONTEXT: HOLDS q->lock. */
-static void account(struct gpuvm_queues *q, const struct over *over)
+static void account(struct gpuvm_queues *q, const struct outcome *outcome)
 {
 	struct bind_stats *stats = &q->stats;
 
 	stats->jobs--;
-	stats->ops -= over->load.ops;
-	stats->bytes -= over->load.bytes;
-	stats->vas_reserved -= over->nr_vas;
-	stats->vas_used += over->vas_used;
-	stats->vas_returned += over->nr_vas - over->vas_used;
-	stats->vas_live += over->more - over->fewer;
-	if (over->cancel)
+	stats->ops -= outcome->load.ops;
+	stats->bytes -= outcome->load.bytes;
+	stats->vas_reserved -= outcome->nr_vas;
+	stats->vas_used += outcome->vas_used;
+	stats->vas_returned += outcome->nr_vas - outcome->vas_used;
+	stats->vas_live += outcome->vas_added - outcome->vas_removed;
+	if (outcome->cancel)
 		stats->canceled++;
-	else if (over->error)
+	else if (outcome->error)
 		stats->failed++;
 	else
 		stats->completed++;
-	over->queue->finished++;
-	if (over->waiter) {
-		over->waiter->error = over->error;
-		over->waiter->over = true;
+	outcome->queue->finished++;
+	if (outcome->waiter) {
+		outcome->waiter->error = outcome->error;
+		outcome->waiter->over = true;
 	}
-	smri_bind_uncharge(q, &over->load);
+	smri_bind_uncharge(q, &outcome->load);
 }
 
 /* Takes the waiter off the job, whose memory is about to go. The waiter may still give up. */
-static void take_waiter(struct gpuvm_queues *q, struct smri_bind_job *job, struct over *over)
+static void take_waiter(struct gpuvm_queues *q, struct smri_bind_job *job, struct outcome *outcome)
 {
 	mt_lock_acquire(&q->lock);
-	over->waiter = job->waiter;
-	if (over->waiter)
-		over->waiter->noted = &over->waiter;
+	outcome->waiter = job->waiter;
+	if (outcome->waiter)
+		outcome->waiter->backlink = &outcome->waiter;
 	mt_lock_release(&q->lock);
 }
 
 void smri_bind_clean(struct gpuvm_queues *q, struct smri_bind_job *job)
 {
-	struct over over = {
+	struct outcome outcome = {
 		.queue = job->queue,
 		.load = job->load,
 		.nr_vas = job->nr_vas,
 		.vas_used = job->nr_vas - (unsigned int)job->vas.nr,
-		.more = job->more,
-		.fewer = job->fewer,
+		.vas_added = job->vas_added,
+		.vas_removed = job->vas_removed,
 		.error = job->error,
 		.cancel = job->cancel,
 	};
 
-	smri_bind_clean_begins(q);
+	smri_bind_check_clean_begin(q);
 	drop_callbacks(job);
-	take_waiter(q, job, &over);
+	take_waiter(q, job, &outcome);
 	retire_removed(q, job);
 	smri_bind_finish(q, job);
 	smri_bind_job_free(q, job);
 	(void)smri_bind_refill(q); /* as far as there is memory */
-	smri_bind_clean_ends(q);
+	smri_bind_check_clean_end(q);
 	mt_lock_acquire(&q->lock);
-	account(q, &over);
+	account(q, &outcome);
 	mt_lock_release(&q->lock);
 }
 
 /* ---- Mappings that readers have let go of ---- */
 
-static void end_va(struct gpuvm_queues *q, struct smri_bind_va *v)
+static void release_va(struct gpuvm_queues *q, struct smri_bind_va *v)
 {
 	if (q->ops && q->ops->va_release)
 		q->ops->va_release(&v->va, q->priv);
 	smri_bind_put_pair(q, v->va.vm_bo);
 }
 
-void smri_bind_drain(struct gpuvm_queues *q)
+void smri_bind_release_expired(struct gpuvm_queues *q)
 {
 	struct smr_pool *pool = &q->pool[SMRI_BIND_VAS];
 	struct smri_bind_parts parts;
@@ -142,13 +142,13 @@ void smri_bind_drain(struct gpuvm_queues *q)
 	smri_bind_parts_init(&parts);
 	smr_pool_expired(pool, vas);
 	nr = vas->nr;
-	smri_bind_clean_begins(q);
-	smri_bind_for_each(v, vas) end_va(q, v);
+	smri_bind_check_clean_begin(q);
+	smri_bind_for_each(v, vas) release_va(q, v);
 	smri_bind_parts_put(q, &parts);
 	smr_pool_ended(pool, nr);
 	(void)smri_bind_refill(q);
-	smri_bind_clean_ends(q);
+	smri_bind_check_clean_end(q);
 	mt_lock_acquire(&q->lock);
-	smri_bind_tell(q);
+	smri_bind_wake_waiters(q);
 	mt_lock_release(&q->lock);
 }

@@ -15,10 +15,10 @@
 struct note {
 	char queue[sizeof(((struct bind_queue *)0)->name)];
 	unsigned long ops;
-	unsigned int waits; /* in-fences not signalled yet */
-	const void *fence;  /* one of them; NULL: it is being signalled */
-	uint64_t value;     /* of the timeline whose fence that is; else 0 */
-	bool first;         /* the first of its queue */
+	unsigned int in_pending; /* in-fences not signalled yet */
+	const void *fence;       /* one of them; NULL: it is being signalled */
+	uint64_t value;          /* of the timeline whose fence that is; else 0 */
+	bool first;              /* the first of its queue */
 	bool accepted, cancel;
 };
 
@@ -26,7 +26,7 @@ struct notes {
 	struct note *note;
 	unsigned long room, nr;
 	struct bind_stats stats;
-	unsigned long over, waiting; /* jobs to be cleaned up; threads */
+	unsigned long to_clean, waiting; /* jobs to be cleaned up; threads */
 	bool running, cleaning, banned, closed;
 	bool lacking; /* there was no memory for notes */
 };
@@ -53,11 +53,11 @@ static void note_job(struct notes *notes, const struct bind_queue *queue,
 
 	memcpy(note->queue, queue->name, sizeof(note->queue));
 	note->ops = job->load.ops;
-	note->waits = job->waits;
+	note->in_pending = job->in_pending;
 	note->first = &job->obj == queue->jobs.head;
 	note->accepted = job->committed;
 	note->cancel = smri_bind_cancels(queue);
-	if (job->waits > 0)
+	if (job->in_pending > 0)
 		note_fence(note, job);
 }
 
@@ -82,7 +82,7 @@ static void note_vm(struct notes *notes, const struct gpuvm_queues *q)
 	const struct gpuvm_list *link;
 
 	notes->stats = q->stats;
-	notes->over = q->over.nr;
+	notes->to_clean = q->to_clean.nr;
 	notes->running = q->turn[SMRI_BIND_RUN].busy && !gone;
 	notes->cleaning = q->turn[SMRI_BIND_CLEAN].busy && !gone;
 	notes->banned = q->banned;
@@ -120,8 +120,8 @@ static void put_wait(const struct note *note, FILE *out)
 			note->fence);
 	else
 		fprintf(out, "waits for fence %p", note->fence);
-	if (note->waits > 1)
-		fprintf(out, " and %u more", note->waits - 1);
+	if (note->in_pending > 1)
+		fprintf(out, " and %u more", note->in_pending - 1);
 }
 
 static void put_note(const struct note *note, FILE *out)
@@ -131,7 +131,7 @@ static void put_note(const struct note *note, FILE *out)
 		fputs("being submitted", out);
 	else if (note->cancel)
 		fputs("to be cancelled", out);
-	else if (note->waits > 0)
+	else if (note->in_pending > 0)
 		put_wait(note, out);
 	else
 		fputs(note->first ? "can begin" : "waits for the job before it", out);
@@ -141,7 +141,7 @@ static void put_note(const struct note *note, FILE *out)
 static void put_notes(const struct gpuvm *vm, const struct notes *notes, FILE *out)
 {
 	fprintf(out, "bind queues of %s: jobs %lu, bytes %zu, to be cleaned up %lu", vm->name,
-		notes->stats.jobs, notes->stats.bytes, notes->over);
+		notes->stats.jobs, notes->stats.bytes, notes->to_clean);
 	fprintf(out, ", threads waiting %lu", notes->waiting);
 	fputs(notes->running ? ", a run under way" : "", out);
 	fputs(notes->cleaning ? ", a clean-up under way" : "", out);

@@ -31,7 +31,7 @@ static void begin(struct run *r)
 	(void)smri_bind_set_ops(r->q, &r->job, r->of->ops);
 }
 
-static bool waits(const struct bind_job *job)
+static bool may_block(const struct bind_job *job)
 {
 	return !(job->flags & BIND_NONBLOCK);
 }
@@ -50,7 +50,7 @@ static void in_signaled(struct fence *f, struct fence_cb *cb)
 
 	(void)f;
 	mt_lock_acquire(&q->lock);
-	smri_bind_tell(q);
+	smri_bind_wake_waiters(q);
 	mt_lock_release(&q->lock);
 }
 
@@ -66,9 +66,9 @@ static bool need_not_wait(struct gpuvm_queues *q, struct smri_bind_wait *w)
  * Waits until @f is signalled, or the queue takes no more jobs: a thread that closes the VM waits
  * for this submit. 0, -ENOENT, -EINTR.
  */
-static int wait_for(const struct bind_queue *queue, struct fence *f)
+static int wait_for_fence(const struct bind_queue *queue, struct fence *f)
 {
-	struct waited w = { .wait.over = need_not_wait, .fence = f, .queue = queue };
+	struct waited w = { .wait.is_over = need_not_wait, .fence = f, .queue = queue };
 	struct gpuvm_queues *q = queue->vm;
 	int err;
 
@@ -83,7 +83,7 @@ static int wait_for(const struct bind_queue *queue, struct fence *f)
 	return err;
 }
 
-static int wait_for_in(const struct bind_queue *queue, const struct bind_job *job)
+static int wait_for_in_fences(const struct bind_queue *queue, const struct bind_job *job)
 {
 	int err = 0;
 
@@ -92,8 +92,8 @@ static int wait_for_in(const struct bind_queue *queue, const struct bind_job *jo
 
 		if (!f)
 			return -ENOMEM;
-		if (waits(job) || fence_is_signaled(f))
-			err = wait_for(queue, f);
+		if (may_block(job) || fence_is_signaled(f))
+			err = wait_for_fence(queue, f);
 		else
 			err = -ENOMEM;
 		smri_bind_in_put(&job->in[i], f);
@@ -113,11 +113,11 @@ static bool is_taken(const struct gpuvm_queues *q, enum smri_bind_duty duty)
  */
 static int wait_for_turn(struct gpuvm_queues *q, const struct bind_job *job)
 {
-	if (waits(job))
+	if (may_block(job))
 		return smri_bind_sleep(q, SMR_NEVER);
-	if (q->lingers)
+	if (q->slow_clean)
 		return -ENOMEM;
-	smri_bind_sleep_on(q);
+	smri_bind_sleep_untimed(q);
 	return 0;
 }
 
@@ -125,7 +125,7 @@ static int wait_for_turn(struct gpuvm_queues *q, const struct bind_job *job)
  * Becomes the cleaner, so that no later job is over before this one, and the runner.
  * SMRI_BIND_RETRY: there is a job to wait for after all.
  */
-static int own(struct bind_queue *queue, const struct bind_job *job)
+static int own_vm(struct bind_queue *queue, const struct bind_job *job)
 {
 	struct gpuvm_queues *q = queue->vm;
 	int err = 0;
@@ -141,7 +141,7 @@ static int own(struct bind_queue *queue, const struct bind_job *job)
 	if (!err) {
 		smri_bind_own(q, SMRI_BIND_CLEAN);
 		smri_bind_own(q, SMRI_BIND_RUN);
-		q->lingers = true;
+		q->slow_clean = true;
 		queue->submitted++; /* its place is before those submitted meanwhile */
 	}
 	mt_lock_release(&q->lock);
@@ -192,14 +192,14 @@ static bool cuts(struct gpuvm *vm, const struct bind_job *job, unsigned int inde
 	return cut;
 }
 
-static void note(struct run *r, struct smri_bind_op *op, struct gpuva *va)
+static void note_removed(struct run *r, struct smri_bind_op *op, struct gpuva *va)
 {
 	struct smri_bind_va *v = smri_bind_va_of(va);
 
 	v->gone = 1;
 	v->keep = 0;
 	smr_pool_list_add(&op->removed, &v->obj);
-	r->job.fewer++;
+	r->job.vas_removed++;
 }
 
 static void take_range(struct run *r, struct smri_bind_op *op)
@@ -210,7 +210,7 @@ static void take_range(struct run *r, struct smri_bind_op *op)
 
 	smr_split_begin(&s, vm, &vm->tree, op->req.addr, op->req.range, NULL);
 	while ((va = smr_split_next_va(&s))) {
-		note(r, op, va);
+		note_removed(r, op, va);
 		smri_bind_erase(r->q, va);
 	}
 }
@@ -227,7 +227,7 @@ static void take_object(struct run *r, struct smri_bind_op *op)
 		gpuvm_bo_for_each_va(va, op->pair)
 		{
 			if (!smri_bind_va_of(va)->gone)
-				note(r, op, va);
+				note_removed(r, op, va);
 		}
 		smr_gpuvm_bo_hide(op->pair);
 	}
@@ -254,7 +254,7 @@ static int apply(struct run *r)
 		else
 			take_object(r, op);
 	}
-	smr_gpuvm_count(vm, 0, r->job.fewer);
+	smr_gpuvm_count(vm, 0, r->job.vas_removed);
 	gpuvm_unlock(vm);
 	return cut ? -ENOMEM : 0;
 }
@@ -275,7 +275,7 @@ static int run(struct run *r, bool *applied)
 	err = apply(r);
 	*applied = !err;
 	if (!err) {
-		err = smri_bind_carry_out(q, &r->job);
+		err = smri_bind_run_steps(q, &r->job);
 		signal_out(r->of, err);
 	}
 	smri_bind_section_end(q);
@@ -303,9 +303,9 @@ static void end(struct run *r, struct bind_queue *queue, bool applied, int err)
 		q->stats.unmaps_inline++;
 		q->stats.completed += !err;
 		q->stats.failed += err != 0;
-		q->stats.vas_live -= r->job.fewer;
+		q->stats.vas_live -= r->job.vas_removed;
 	}
-	q->lingers = false;
+	q->slow_clean = false;
 	smri_bind_disown(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 }
@@ -315,7 +315,7 @@ static int result(struct bind_job *job, bool applied, int err)
 {
 	if (!applied)
 		return err;
-	return job->flags & BIND_SYNC ? smri_bind_result(job, err) : 0;
+	return job->flags & BIND_SYNC ? smri_bind_sync_result(job, err) : 0;
 }
 
 int smri_bind_inline(struct bind_queue *queue, struct bind_job *job)
@@ -327,11 +327,11 @@ int smri_bind_inline(struct bind_queue *queue, struct bind_job *job)
 	if (job->nr_ops > SMRI_BIND_INLINE_OPS)
 		return -ENOMEM;
 	begin(&r);
-	err = wait_for_in(queue, job);
+	err = wait_for_in_fences(queue, job);
 	if (!err)
 		err = smri_bind_prepare(r.q, &r.job, &job->bad_op);
 	if (!err)
-		err = own(queue, job);
+		err = own_vm(queue, job);
 	if (!err) {
 		err = run(&r, &applied);
 		end(&r, queue, applied, err);

@@ -62,7 +62,7 @@ void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 	need->load.bytes += need->stores * CREDIT_BYTES;
 }
 
-static bool has(const struct smri_bind_parts *parts, const struct smri_bind_need *need)
+static bool has_parts(const struct smri_bind_parts *parts, const struct smri_bind_need *need)
 {
 	bool all = parts->credits >= need->stores;
 
@@ -92,8 +92,8 @@ void smri_bind_parts_init(struct smri_bind_parts *parts)
 }
 
 /* Moves to @parts what they lack of @need, as far as @from has it. */
-static void fill_up(struct smri_bind_parts *parts, const struct smri_bind_need *need,
-		    struct smri_bind_parts *from)
+static void move_missing(struct smri_bind_parts *parts, const struct smri_bind_need *need,
+			 struct smri_bind_parts *from)
 {
 	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
 		while (parts->list[k].nr < need->nr[k] && from->list[k].head)
@@ -106,7 +106,7 @@ static void fill_up(struct smri_bind_parts *parts, const struct smri_bind_need *
 void smri_bind_parts_put(struct gpuvm_queues *q, struct smri_bind_parts *parts)
 {
 	mt_lock_acquire(&q->lock);
-	fill_up(&q->spare, &whole_spare, parts);
+	move_missing(&q->spare, &whole_spare, parts);
 	mt_lock_release(&q->lock);
 	mt_credits_return(&q->credits, parts->credits);
 	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
@@ -144,7 +144,7 @@ int smri_bind_refill(struct gpuvm_queues *q)
 	int err;
 
 	mt_lock_acquire(&q->lock);
-	is_whole = has(&q->spare, &whole_spare);
+	is_whole = has_parts(&q->spare, &whole_spare);
 	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
 		missing.nr[k] -= q->spare.list[k].nr;
 	missing.stores -= (unsigned int)q->spare.credits;
@@ -330,8 +330,8 @@ void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *j)
 /* ---- The whole ---- */
 
 /* Makes a job of @parts, except the records of its fences. */
-static struct smri_bind_job *put_together(struct smri_bind_parts *parts,
-					  const struct smri_bind_need *need)
+static struct smri_bind_job *job_from_parts(struct smri_bind_parts *parts,
+					    const struct smri_bind_need *need)
 {
 	struct smri_bind_job *j = smr_pool_get(&parts->list[SMRI_BIND_JOBS]);
 
@@ -390,14 +390,14 @@ struct smri_bind_job *smri_bind_job_new(struct gpuvm_queues *q, const struct bin
 		smri_bind_parts_put(q, &parts);
 		return NULL;
 	}
-	j = put_together(&parts, need);
+	j = job_from_parts(&parts, need);
 	if (exceeds_batch(q, need))
 		*err = get_own_credits(q, j, need->stores);
 	if (!*err && need->maps_object && !(j->done = fence_create()))
 		*err = -ENOMEM;
 	j = set_up(q, j, &parts.list[SMRI_BIND_SYNCS], job, err);
 	if (*err == -ENOMEM && !need->unmaps_only)
-		*err = SMRI_BIND_OTHERS;
+		*err = SMRI_BIND_NO_HEAP;
 	return j;
 }
 
@@ -409,9 +409,9 @@ static bool take_spare(struct gpuvm_queues *q, const struct smri_bind_need *need
 
 	smri_bind_parts_init(parts);
 	mt_lock_acquire(&q->lock);
-	there = has(&q->spare, need);
+	there = has_parts(&q->spare, need);
 	if (there)
-		fill_up(parts, need, &q->spare);
+		move_missing(parts, need, &q->spare);
 	mt_lock_release(&q->lock);
 	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
 		smr_pool_clear(&q->pool[k], &parts->list[k]);
@@ -427,7 +427,7 @@ struct smri_bind_job *smri_bind_job_spare(struct gpuvm_queues *q, const struct b
 
 	if (!need->unmaps_only || !take_spare(q, need, &parts))
 		return NULL;
-	j = put_together(&parts, need);
+	j = job_from_parts(&parts, need);
 	/* The value of a timeline needs a fence, for which there may be no memory. */
 	return set_up(q, j, &parts.list[SMRI_BIND_SYNCS], job, &err);
 }

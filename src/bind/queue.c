@@ -39,9 +39,9 @@
  * a few entries each time.
  *
  * A job can begin when it is the first of its queue, committed, and all its in-fences are signalled
- * or it is to be cancelled. Whatever may make that true calls smri_bind_look(): a signalled fence,
- * a commit, the end of a job, a cancellation. It puts the queue into the VM's ready list, from
- * which runners take queues in turn.
+ * or it is to be cancelled. Whatever may make that true calls smri_bind_update_ready(): a signalled
+ * fence, a commit, the end of a job, a cancellation. It puts the queue into the VM's ready list,
+ * from which runners take queues in turn.
  *
  * Invariants
  *
@@ -110,11 +110,11 @@
 #include <samara/lockcheck.h>
 #include <string.h>
 
-enum { JOBS_A_TURN = 8 };
+enum { JOBS_PER_TURN = 8 };
 
-/* ---- Telling and waiting ---- */
+/* ---- Waking and waiting ---- */
 
-static void tell_waits(struct gpuvm_queues *q)
+static void wake_waits(struct gpuvm_queues *q)
 {
 	struct gpuvm_list *link, *next;
 
@@ -122,7 +122,7 @@ static void tell_waits(struct gpuvm_queues *q)
 	{
 		struct smri_bind_wait *w = smr_list_entry(link, struct smri_bind_wait, link);
 
-		if (!w->over(q, w))
+		if (!w->is_over(q, w))
 			continue;
 		smr_list_remove(link);
 		smr_store(&w->word, 1, RELAXED);
@@ -130,22 +130,22 @@ static void tell_waits(struct gpuvm_queues *q)
 	}
 }
 
-void smri_bind_tell(struct gpuvm_queues *q)
+void smri_bind_wake_waiters(struct gpuvm_queues *q)
 {
 	smr_store(&q->event, q->event + 1, RELAXED);
 	if (q->sleepers)
 		smr_wake(&q->event, INT_MAX);
-	tell_waits(q);
+	wake_waits(q);
 }
 
 int smri_bind_wait(struct gpuvm_queues *q, struct smri_bind_wait *w, uint64_t deadline)
 {
 	int err = 0;
 
-	if (w->over(q, w))
+	if (w->is_over(q, w))
 		return 0;
 	smr_check_wait_without("jobs of a bind queue", &q->lock);
-	smri_bind_call(q, SMRI_BIND_CLEAN);
+	smri_bind_kick(q, SMRI_BIND_CLEAN);
 	smr_list_append(&q->waits, &w->link);
 	w->word = 0;
 	while (!w->word && !err) {
@@ -165,7 +165,7 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
 	int err;
 
 	smr_check_wait_without("jobs of a bind queue", &q->lock);
-	smri_bind_call(q, SMRI_BIND_CLEAN);
+	smri_bind_kick(q, SMRI_BIND_CLEAN);
 	q->sleepers++;
 	mt_lock_release(&q->lock);
 	err = smr_park_until(&q->event, event, deadline);
@@ -175,7 +175,7 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
 	return q->event == event ? err : 0;
 }
 
-void smri_bind_sleep_on(struct gpuvm_queues *q)
+void smri_bind_sleep_untimed(struct gpuvm_queues *q)
 {
 	(void)smri_bind_sleep(q, SMR_NEVER);
 }
@@ -191,7 +191,7 @@ static struct lockcheck_class clean_up = LOCKCHECK_CLASS("clean-up of jobs"),
 			      clean_up_protected =
 				      LOCKCHECK_CLASS("clean-up of jobs, lists protected");
 
-void smri_bind_clean_begins(const struct gpuvm_queues *q)
+void smri_bind_check_clean_begin(const struct gpuvm_queues *q)
 {
 	/* Nested: a callback may wait for another VM. */
 	lockcheck_acquire(&q->turn[SMRI_BIND_CLEAN],
@@ -199,18 +199,18 @@ void smri_bind_clean_begins(const struct gpuvm_queues *q)
 			  LOCKCHECK_NESTED);
 }
 
-void smri_bind_clean_ends(const struct gpuvm_queues *q)
+void smri_bind_check_clean_end(const struct gpuvm_queues *q)
 {
 	lockcheck_release(&q->turn[SMRI_BIND_CLEAN]);
 }
 
-void smri_bind_may_wait(const struct gpuvm_queues *q)
+void smri_bind_check_wait(const struct gpuvm_queues *q)
 {
 	const struct mt_lock *resv = &gpuvm_resv(q->vm)->lock;
 
 	smr_check_wait("jobs of a bind queue");
-	smri_bind_clean_begins(q);
-	smri_bind_clean_ends(q);
+	smri_bind_check_clean_begin(q);
+	smri_bind_check_clean_end(q);
 	if (!gpuvm_resv_protected(q->vm))
 		return;
 	/* The checker may not have seen yet that clean-ups take this one. */
@@ -229,43 +229,43 @@ static bool can_begin(const struct bind_queue *queue)
 {
 	const struct smri_bind_job *job = first_job(queue);
 
-	return job && job->committed && (job->waits == 0 || smri_bind_cancels(queue));
+	return job && job->committed && (job->in_pending == 0 || smri_bind_cancels(queue));
 }
 
-static bool has_to_do(const struct gpuvm_queues *q, enum smri_bind_duty duty)
+static bool has_work(const struct gpuvm_queues *q, enum smri_bind_duty duty)
 {
-	return duty == SMRI_BIND_RUN ? !smr_list_empty(&q->ready) : q->over.head || q->expired;
+	return duty == SMRI_BIND_RUN ? !smr_list_empty(&q->ready) : q->to_clean.head || q->expired;
 }
 
 /* A thread that has claimed the turn comes first: under load a worker would always be earlier. */
-static void call(struct gpuvm_queues *q, enum smri_bind_duty duty, bool wake)
+static void kick(struct gpuvm_queues *q, enum smri_bind_duty duty, bool wake)
 {
 	struct smri_bind_turn *turn = &q->turn[duty];
 
-	if (turn->listed || turn->busy || turn->claims > 0 || !has_to_do(q, duty))
+	if (turn->listed || turn->busy || turn->claims > 0 || !has_work(q, duty))
 		return;
 	turn->listed = true;
 	smri_bind_enlist(q, duty, wake);
 }
 
-void smri_bind_call(struct gpuvm_queues *q, enum smri_bind_duty duty)
+void smri_bind_kick(struct gpuvm_queues *q, enum smri_bind_duty duty)
 {
-	call(q, duty, true);
+	kick(q, duty, true);
 }
 
-void smri_bind_look(struct bind_queue *queue)
+void smri_bind_update_ready(struct bind_queue *queue)
 {
 	if (can_begin(queue) && smr_list_empty(&queue->ready))
 		smr_list_append(&queue->vm->ready, &queue->ready);
-	smri_bind_call(queue->vm, SMRI_BIND_RUN);
+	smri_bind_kick(queue->vm, SMRI_BIND_RUN);
 }
 
-void smri_bind_look_all(struct gpuvm_queues *q)
+void smri_bind_update_ready_all(struct gpuvm_queues *q)
 {
 	struct gpuvm_list *link;
 
 	smr_list_for_each(link, &q->queues)
-		smri_bind_look(smr_list_entry(link, struct bind_queue, link));
+		smri_bind_update_ready(smr_list_entry(link, struct bind_queue, link));
 }
 
 /* Takes the job to begin now off its queue; NULL: none. CONTEXT: HOLDS q->lock. */
@@ -289,7 +289,7 @@ void smri_bind_own(struct gpuvm_queues *q, enum smri_bind_duty duty)
 
 	turn->claims++;
 	while (turn->listed || turn->busy)
-		smri_bind_sleep_on(q);
+		smri_bind_sleep_untimed(q);
 	turn->claims--;
 	turn->busy = true;
 }
@@ -297,8 +297,8 @@ void smri_bind_own(struct gpuvm_queues *q, enum smri_bind_duty duty)
 void smri_bind_disown(struct gpuvm_queues *q, enum smri_bind_duty duty)
 {
 	q->turn[duty].busy = false;
-	smri_bind_call(q, duty);
-	smri_bind_tell(q);
+	smri_bind_kick(q, duty);
+	smri_bind_wake_waiters(q);
 }
 
 /* Returns true if any thread waits for something to be over. */
@@ -323,31 +323,31 @@ static bool run_one(struct gpuvm_queues *q)
 	 * turn is over, and this thread does it without waking another.
 	 */
 	if (is_awaited(q))
-		smri_bind_call(q, SMRI_BIND_CLEAN);
+		smri_bind_kick(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 	smri_bind_run(q, job);
 	mt_lock_acquire(&q->lock);
-	smr_pool_list_add(&q->over, &job->obj);
-	smri_bind_look(job->queue);
+	smr_pool_list_add(&q->to_clean, &job->obj);
+	smri_bind_update_ready(job->queue);
 	return true;
 }
 
 static bool clean_one(struct gpuvm_queues *q)
 {
-	struct smri_bind_job *job = smr_pool_get(&q->over);
+	struct smri_bind_job *job = smr_pool_get(&q->to_clean);
 	bool expired = q->expired;
 
 	if (!job && !expired)
 		return false;
 	q->expired = false;
-	q->lingers = expired;
+	q->slow_clean = expired;
 	mt_lock_release(&q->lock);
 	if (job)
 		smri_bind_clean(q, job);
 	if (expired)
-		smri_bind_drain(q);
+		smri_bind_release_expired(q);
 	mt_lock_acquire(&q->lock);
-	q->lingers = false;
+	q->slow_clean = false;
 	return true;
 }
 
@@ -358,12 +358,12 @@ void smri_bind_work(struct gpuvm_queues *q, enum smri_bind_duty duty)
 	mt_lock_acquire(&q->lock);
 	q->turn[duty].listed = false;
 	q->turn[duty].busy = true;
-	for (unsigned int i = 0; i < JOBS_A_TURN && more; i++)
+	for (unsigned int i = 0; i < JOBS_PER_TURN && more; i++)
 		more = duty == SMRI_BIND_RUN ? run_one(q) : clean_one(q);
 	q->turn[duty].busy = false;
-	call(q, SMRI_BIND_RUN, false);
-	call(q, SMRI_BIND_CLEAN, false);
-	smri_bind_tell(q);
+	kick(q, SMRI_BIND_RUN, false);
+	kick(q, SMRI_BIND_CLEAN, false);
+	smri_bind_wake_waiters(q);
 	/* From here on the VM may be closed and gone. */
 	mt_lock_release(&q->lock);
 }
@@ -412,8 +412,8 @@ void bind_queue_cancel(struct bind_queue *queue)
 
 	mt_lock_acquire(&q->lock);
 	queue->canceled = true;
-	smri_bind_look(queue);
-	smri_bind_tell(q); /* submitters that wait for room need not wait any longer */
+	smri_bind_update_ready(queue);
+	smri_bind_wake_waiters(q); /* submitters that wait for room need not wait any longer */
 	mt_lock_release(&q->lock);
 }
 
@@ -434,12 +434,12 @@ static bool have_finished(struct gpuvm_queues *q, struct smri_bind_wait *w)
 int bind_queue_wait(struct bind_queue *queue, int64_t timeout_ns)
 {
 	uint64_t deadline = timeout_ns < 0 ? SMR_NEVER : smr_now() + (uint64_t)timeout_ns;
-	struct waited w = { .wait.over = have_finished, .queue = queue };
+	struct waited w = { .wait.is_over = have_finished, .queue = queue };
 	struct gpuvm_queues *q = queue->vm;
 	int err;
 
 	if (timeout_ns != 0)
-		smri_bind_may_wait(q);
+		smri_bind_check_wait(q);
 	mt_lock_acquire(&q->lock);
 	w.until = queue->submitted;
 	if (timeout_ns != 0)
@@ -457,11 +457,11 @@ void bind_queue_destroy(struct bind_queue *queue)
 	if (!queue)
 		return;
 	q = queue->vm;
-	smri_bind_may_wait(q);
+	smri_bind_check_wait(q);
 	bind_queue_cancel(queue);
 	mt_lock_acquire(&q->lock);
 	while (queue->finished < queue->submitted)
-		smri_bind_sleep_on(q);
+		smri_bind_sleep_untimed(q);
 	smr_assert(smr_list_empty(&queue->ready) && !queue->jobs.head);
 	smr_list_remove(&queue->link);
 	mt_lock_release(&q->lock);

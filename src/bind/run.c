@@ -80,8 +80,8 @@ static void link_va(struct gpuva *va, struct gpuvm_bo *pair, const struct gpuva 
 	}
 }
 
-static struct gpuva *rest_of(struct apply *a, const struct smri_bind_op *op,
-			     const struct gpuva_op_map *part, const struct gpuva *old)
+static struct gpuva *new_remainder(struct apply *a, const struct smri_bind_op *op,
+				   const struct gpuva_op_map *part, const struct gpuva *old)
 {
 	struct gpuva *va = new_va(a, op, part);
 
@@ -114,9 +114,9 @@ static void split(struct apply *a, struct smri_bind_op *op, const struct gpuva_o
 		if (step->op == GPUVA_OP_REMAP) {
 			unmap = step->remap.unmap;
 			if (step->remap.prev)
-				op->prev = rest_of(a, op, step->remap.prev, unmap->va);
+				op->prev = new_remainder(a, op, step->remap.prev, unmap->va);
 			if (step->remap.next)
-				op->next = rest_of(a, op, step->remap.next, unmap->va);
+				op->next = new_remainder(a, op, step->remap.next, unmap->va);
 		}
 		smr_gpuva_spare(unmap->va);
 		note_removed(a, op, unmap->va, unmap->keep);
@@ -162,7 +162,7 @@ static void apply_unmap(struct apply *a, struct smri_bind_op *op)
  * Returns the first mapping that no earlier BIND_UNMAP_ALL of the job has met; those before it are
  * gone.
  */
-static struct gpuva *first_left(const struct gpuvm_bo *pair)
+static struct gpuva *first_unhidden(const struct gpuvm_bo *pair)
 {
 	const struct gpuvm_list *head = &pair->list.gpuva, *link = head;
 	struct gpuva *va = NULL, *before;
@@ -186,7 +186,7 @@ static void apply_unmap_all(struct apply *a, struct smri_bind_op *op)
 	gpuvm_object_lock(obj);
 	op->pair = gpuvm_bo_find(a->q->vm, obj);
 	if (op->pair) {
-		for (va = first_left(op->pair); va; va = gpuvm_bo_next_va(op->pair, va))
+		for (va = first_unhidden(op->pair); va; va = gpuvm_bo_next_va(op->pair, va))
 			if (!is_gone(va, NULL))
 				note_removed(a, op, va, false);
 		op->pair->hides++;
@@ -256,8 +256,8 @@ static void apply(struct gpuvm_queues *q, struct smri_bind_job *job)
 		erase_all(q, job);
 	smr_gpuvm_count(vm, a.in, a.out);
 	gpuvm_unlock(vm);
-	job->more = a.in;
-	job->fewer = a.out;
+	job->vas_added = a.in;
+	job->vas_removed = a.out;
 }
 
 /* ---- The whole ---- */
@@ -317,10 +317,10 @@ void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job)
 	job->error = -ECANCELED;
 	if (!job->cancel) {
 		apply(q, job);
-		job->error = smri_bind_carry_out(q, job);
+		job->error = smri_bind_run_steps(q, job);
 	}
 	signal_out(job);
 	smri_bind_section_end(q);
 	if (!job->cancel)
-		smri_bind_sweep_left(q);
+		smri_bind_sweep_deferred(q);
 }

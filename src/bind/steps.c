@@ -10,7 +10,8 @@
 
 static int call_step(struct gpuvm_queues *q, const struct bind_step *step)
 {
-	return q->ops && q->ops->step ? smri_bind_answer(q->ops->step(q->vm, step, q->priv)) : 0;
+	return q->ops && q->ops->step ? smri_bind_driver_result(q->ops->step(q->vm, step, q->priv))
+				      : 0;
 }
 
 /* The step of an unmap that cuts nothing. */
@@ -127,13 +128,14 @@ static struct gpuva *prefetch_removed(const struct prefetch *p, struct smri_bind
 	bool ascending = later->req.type != BIND_UNMAP_ALL;
 	struct gpuva *va = NULL;
 
-	for (struct smri_bind_va *v = later->ahead; v; v = (struct smri_bind_va *)v->obj.next) {
+	for (struct smri_bind_va *v = later->prefetch_at; v;
+	     v = (struct smri_bind_va *)v->obj.next) {
 		if (meets(p, v))
 			va = lower(va, &v->va);
 		if (ascending && (va || v->va.va.addr > p->last))
 			break;
 		if (ascending)
-			later->ahead = (struct smri_bind_va *)v->obj.next;
+			later->prefetch_at = (struct smri_bind_va *)v->obj.next;
 	}
 	return va;
 }
@@ -143,8 +145,8 @@ static void look_back(struct prefetch *p)
 	if (p->looks_back)
 		return;
 	p->looks_back = true;
-	for (struct smri_bind_op *later = p->op->change; later; later = later->change)
-		later->ahead = (struct smri_bind_va *)later->removed.head;
+	for (struct smri_bind_op *later = p->op->next_change; later; later = later->next_change)
+		later->prefetch_at = (struct smri_bind_va *)later->removed.head;
 }
 
 /*
@@ -158,7 +160,7 @@ static struct gpuva *prefetch_next(struct prefetch *p)
 	if (va && va->va.addr <= p->first)
 		return va;
 	look_back(p);
-	for (struct smri_bind_op *later = p->op->change; later; later = later->change)
+	for (struct smri_bind_op *later = p->op->next_change; later; later = later->next_change)
 		va = lower(va, prefetch_removed(p, later));
 	return va;
 }
@@ -193,7 +195,7 @@ static void chain_changes(struct smri_bind_job *job)
 		if (!op->removed.head)
 			continue;
 		for (; before != op; before = (struct smri_bind_op *)before->obj.next)
-			before->change = op;
+			before->next_change = op;
 	}
 }
 
@@ -231,7 +233,7 @@ void smri_bind_unlist(struct smr_pool_list *removed)
 	}
 }
 
-int smri_bind_carry_out(struct gpuvm_queues *q, struct smri_bind_job *job)
+int smri_bind_run_steps(struct gpuvm_queues *q, struct smri_bind_job *job)
 {
 	struct smri_bind_op *op;
 	int err = steps(q, job);

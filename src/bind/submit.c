@@ -90,7 +90,7 @@ static int validate(const struct gpuvm *vm, struct bind_job *job)
 
 /* ---- Charge ---- */
 
-static bool below(unsigned long now, unsigned long more, unsigned long max)
+static bool fits(unsigned long now, unsigned long more, unsigned long max)
 {
 	return max == 0 || (now <= max && more <= max - now);
 }
@@ -100,14 +100,14 @@ static bool has_room(const struct gpuvm_queues *q, const struct smri_bind_load *
 	const struct smri_bind_load *now = &q->charged;
 
 	return now->jobs == 0 ||
-	       (below(now->jobs, 1, q->max.jobs) && below(now->ops, load->ops, q->max.ops) &&
-		below(now->bytes, load->bytes, q->max.bytes));
+	       (fits(now->jobs, 1, q->max.jobs) && fits(now->ops, load->ops, q->max.ops) &&
+		fits(now->bytes, load->bytes, q->max.bytes));
 }
 
 /* Returns true if the job could take the live mappings beyond their limit. */
 static bool too_many_vas(const struct gpuvm_queues *q, const struct smri_bind_load *load)
 {
-	return !below(q->stats.vas_live + q->charged.growth, load->growth, q->max.growth);
+	return !fits(q->stats.vas_live + q->charged.growth, load->growth, q->max.growth);
 }
 
 static int try_charge(const struct bind_queue *queue, const struct smri_bind_load *load, bool wait)
@@ -163,7 +163,9 @@ static bool take_room(struct gpuvm_queues *q, struct smri_bind_wait *w)
 
 static int charge(const struct bind_queue *queue, const struct smri_bind_load *load, bool wait)
 {
-	struct charge c = { .wait.over = take_room, .queue = queue, .load = load, .waits = wait };
+	struct charge c = {
+		.wait.is_over = take_room, .queue = queue, .load = load, .waits = wait
+	};
 	struct gpuvm_queues *q = queue->vm;
 	int err = 0;
 
@@ -173,7 +175,7 @@ static int charge(const struct bind_queue *queue, const struct smri_bind_load *l
 		err = smri_bind_wait(q, &c.wait, SMR_NEVER);
 	}
 	if (c.err == -ENOSPC) /* the next time there may be room */
-		smri_bind_call(q, SMRI_BIND_CLEAN);
+		smri_bind_kick(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 	return err ? err : c.err;
 }
@@ -181,7 +183,7 @@ static int charge(const struct bind_queue *queue, const struct smri_bind_load *l
 void smri_bind_uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
 {
 	subtract(&q->charged, load);
-	smri_bind_tell(q);
+	smri_bind_wake_waiters(q);
 }
 
 static void uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
@@ -194,13 +196,13 @@ static void uncharge(struct gpuvm_queues *q, const struct smri_bind_load *load)
 /* ---- Reserve ---- */
 
 /* Returns true if a thread is at work that may give memory back. */
-static bool at_work(const struct gpuvm_queues *q)
+static bool has_busy_turn(const struct gpuvm_queues *q)
 {
 	return q->turn[SMRI_BIND_RUN].busy || q->turn[SMRI_BIND_CLEAN].busy;
 }
 
 /*
- * Waits until something is over that was not when @event was read. 0: try again; SMRI_BIND_ALONE:
+ * Waits until something is over that was not when @event was read. 0: try again; SMRI_BIND_IDLE:
  * nothing is outstanding that could give memory back; -ENOENT, -EINTR.
  */
 static int wait_for_memory(struct bind_queue *queue, unsigned int event)
@@ -214,8 +216,8 @@ static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 	mt_lock_acquire(&q->lock);
 	if (smri_bind_refuses(queue))
 		err = -ENOENT;
-	else if (q->event == event && q->stats.jobs == 0 && !limbo && !at_work(q))
-		err = SMRI_BIND_ALONE;
+	else if (q->event == event && q->stats.jobs == 0 && !limbo && !has_busy_turn(q))
+		err = SMRI_BIND_IDLE;
 	else if (q->event == event)
 		err = smri_bind_sleep(q, SMR_NEVER);
 	mt_lock_release(&q->lock);
@@ -223,22 +225,22 @@ static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 }
 
 /*
- * For a caller that does not wait: SMRI_BIND_ALONE if no job is outstanding, whatever is in limbo;
+ * For a caller that does not wait: SMRI_BIND_IDLE if no job is outstanding, whatever is in limbo;
  * otherwise -ENOMEM.
  */
-static int look_for_jobs(struct gpuvm_queues *q)
+static int check_idle(struct gpuvm_queues *q)
 {
 	int err;
 
 	mt_lock_acquire(&q->lock);
-	err = q->stats.jobs == 0 ? SMRI_BIND_ALONE : -ENOMEM;
-	smri_bind_call(q, SMRI_BIND_CLEAN);
+	err = q->stats.jobs == 0 ? SMRI_BIND_IDLE : -ENOMEM;
+	smri_bind_kick(q, SMRI_BIND_CLEAN);
 	mt_lock_release(&q->lock);
 	return err;
 }
 
 /*
- * Returns the job with all it needs. NULL: *@err; SMRI_BIND_ALONE: unmaps that the caller must run.
+ * Returns the job with all it needs. NULL: *@err; SMRI_BIND_IDLE: unmaps that the caller must run.
  */
 static struct smri_bind_job *reserve(struct bind_queue *queue, const struct bind_job *job,
 				     const struct smri_bind_need *need, int *err)
@@ -260,9 +262,9 @@ static struct smri_bind_job *reserve(struct bind_queue *queue, const struct bind
 		if (j)
 			*err = 0;
 		else if (*err == -ENOMEM && (need->unmaps_only || q->max.growth))
-			*err = waits ? wait_for_memory(queue, event) : look_for_jobs(q);
+			*err = waits ? wait_for_memory(queue, event) : check_idle(q);
 	} while (!j && !*err);
-	if ((*err == SMRI_BIND_ALONE && !need->unmaps_only) || *err == SMRI_BIND_OTHERS)
+	if ((*err == SMRI_BIND_IDLE && !need->unmaps_only) || *err == SMRI_BIND_NO_HEAP)
 		*err = -ENOMEM;
 	return j;
 }
@@ -276,7 +278,8 @@ int smri_bind_prepare(struct gpuvm_queues *q, struct smri_bind_job *j, unsigned 
 		return 0;
 	smri_bind_for_each(op, &j->ops)
 	{
-		err = smri_bind_answer(q->ops->prepare(q->vm, &op->req, &op->cookie, q->priv));
+		err = smri_bind_driver_result(
+			q->ops->prepare(q->vm, &op->req, &op->cookie, q->priv));
 		if (err) {
 			*bad_op = j->prepared;
 			break;
@@ -419,7 +422,7 @@ static int enter(struct bind_queue *queue, struct smri_bind_job *j)
 		err = -ENOENT;
 	} else {
 		j->queue = queue;
-		j->waits = (unsigned int)j->in.nr;
+		j->in_pending = (unsigned int)j->in.nr;
 		smr_pool_list_add(&queue->jobs, &j->obj);
 		queue->submitted++;
 		stats->submitted++;
@@ -466,8 +469,8 @@ static void in_signaled(struct fence *f, struct fence_cb *cb)
 
 	(void)f;
 	mt_lock_acquire(&q->lock);
-	if (--sync->job->waits == 0)
-		smri_bind_look(queue);
+	if (--sync->job->in_pending == 0)
+		smri_bind_update_ready(queue);
 	mt_lock_release(&q->lock);
 }
 
@@ -481,9 +484,9 @@ static void arm(struct bind_queue *queue, struct smri_bind_job *j)
 	smri_bind_for_each(in, &j->in)
 		over += fence_add_callback(in->fence, &in->cb, in_signaled) != 0;
 	mt_lock_acquire(&q->lock);
-	j->waits -= over;
+	j->in_pending -= over;
 	j->committed = true;
-	smri_bind_look(queue);
+	smri_bind_update_ready(queue);
 	mt_lock_release(&q->lock);
 }
 
@@ -522,15 +525,15 @@ static int wait_for_job(struct gpuvm_queues *q, struct smri_bind_waiter *w, stru
 	if (!err)
 		err = w->error;
 	else
-		*w->noted = NULL;
+		*w->backlink = NULL;
 	mt_lock_release(&q->lock);
-	return smri_bind_result(job, err);
+	return smri_bind_sync_result(job, err);
 }
 
 static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bind_need *need)
 {
 	struct gpuvm_queues *q = queue->vm;
-	struct smri_bind_waiter waiter = { .wait.over = is_over };
+	struct smri_bind_waiter waiter = { .wait.is_over = is_over };
 	struct smri_bind_job *j;
 	int err;
 
@@ -538,7 +541,7 @@ static int submit(struct bind_queue *queue, struct bind_job *job, struct smri_bi
 	if (!j)
 		return err;
 	if (job->flags & BIND_SYNC) {
-		waiter.noted = &j->waiter;
+		waiter.backlink = &j->waiter;
 		j->waiter = &waiter;
 	}
 	err = smri_bind_prepare(q, j, &job->bad_op);
@@ -573,13 +576,13 @@ int bind_queue_submit(struct bind_queue *queue, struct bind_job *job)
 		return err;
 	smri_bind_need(q, job, &need);
 	if (may_wait(q, job, &need))
-		smri_bind_may_wait(q);
+		smri_bind_check_wait(q);
 	err = charge(queue, &need.load, !(job->flags & BIND_NONBLOCK));
 	if (err)
 		return err;
 	do {
 		err = submit(queue, job, &need);
-		if (err == SMRI_BIND_ALONE)
+		if (err == SMRI_BIND_IDLE)
 			err = smri_bind_inline(queue, job);
 	} while (err == SMRI_BIND_RETRY);
 	if (need.load.jobs)

@@ -55,16 +55,16 @@ struct leaving {
  * a store without a credit must not reach over whole nodes (docs/credits.md). So many entries, with
  * the gaps between and beside them, are too few for a whole leaf and a range on either side of it.
  */
-static unsigned long most_together(const struct gpuvm_queues *q)
+static unsigned long max_per_store(const struct gpuvm_queues *q)
 {
 	return q->max.growth ? SMR_LEAF_MIN / 2 : ULONG_MAX;
 }
 
 /* Returns those around the piece that the cursor is on, itself included. */
-static struct leaving around(const struct gpuvm_queues *q, const struct ma_state *mas)
+static struct leaving leaving_around(const struct gpuvm_queues *q, const struct ma_state *mas)
 {
 	struct leaving l = { mas->index, mas->last, 0 };
-	unsigned long more = most_together(q) - 1;
+	unsigned long more = max_per_store(q) - 1;
 	struct ma_state down = *mas, up = *mas;
 	void *entry;
 
@@ -80,7 +80,7 @@ static struct leaving around(const struct gpuvm_queues *q, const struct ma_state
 }
 
 /* Leaves a marker for each mapping among them. */
-static void mark(struct gpuvm *vm, const struct leaving *l)
+static void leave_markers(struct gpuvm *vm, const struct leaving *l)
 {
 	struct ma_state mas;
 	void *entry;
@@ -106,11 +106,11 @@ static struct leaving erase_pieces(struct gpuvm_queues *q, const struct gpuva *v
 	while ((entry = mas_find(&mas, smr_va_last(va)))) {
 		if (entry != va)
 			continue;
-		l = around(q, &mas);
+		l = leaving_around(q, &mas);
 		if (clear(vm, l.first, l.last))
 			vm->markers -= l.markers;
 		else
-			mark(vm, &l);
+			leave_markers(vm, &l);
 	}
 	return l;
 }
@@ -213,7 +213,7 @@ static bool sweep_free(struct sweep *s)
  * Returns true if the marker at @index has gone. The walk sees the tree as it was. A marker of a
  * later mapping may reach over several mappings that are swept, and be met with each of them.
  */
-static bool has_gone(struct sweep *s, unsigned long index)
+static bool is_swept(struct sweep *s, unsigned long index)
 {
 	struct ma_state mas;
 
@@ -225,7 +225,7 @@ static bool sweep_paid_piece(struct sweep *s, const struct ma_state *mas)
 {
 	int err;
 
-	if (has_gone(s, mas->index))
+	if (is_swept(s, mas->index))
 		return true;
 	if (s->credits == 0)
 		return false;
@@ -251,15 +251,15 @@ static void sweep_paid(struct sweep *s)
 }
 
 /* Notes that markers of the mappings from @obj on are left. */
-static void note_left(struct gpuvm_queues *q, const struct smr_pool_obj *obj)
+static void note_deferred(struct gpuvm_queues *q, const struct smr_pool_obj *obj)
 {
 	for (; obj; obj = obj->next) {
 		const struct gpuva *va = &((const struct smri_bind_va *)obj)->va;
 
-		if (va->va.addr < q->left_first)
-			q->left_first = va->va.addr;
-		if (smr_va_last(va) > q->left_last)
-			q->left_last = smr_va_last(va);
+		if (va->va.addr < q->deferred_first)
+			q->deferred_first = va->va.addr;
+		if (smr_va_last(va) > q->deferred_last)
+			q->deferred_last = smr_va_last(va);
 	}
 }
 
@@ -294,7 +294,7 @@ void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed
 		err = mt_credits_reserve(&q->credits, s.credits, GFP_KERNEL);
 		become_runner(q);
 		if (err)
-			note_left(q, s.obj);
+			note_deferred(q, s.obj);
 		else
 			sweep_paid(&s);
 		end_as_runner(q);
@@ -303,30 +303,30 @@ void smri_bind_sweep(struct gpuvm_queues *q, const struct smr_pool_list *removed
 	}
 }
 
-/* ---- Sweeping what had to be left ---- */
+/* ---- Sweeping what was deferred ---- */
 
 /* Goes on for a while; false: nothing is left, or the next marker needs memory. */
-static bool sweep_left_on(struct gpuvm_queues *q)
+static bool sweep_deferred_some(struct gpuvm_queues *q)
 {
 	struct gpuvm *vm = q->vm;
 	unsigned int looks = SWEEP_LOOKS;
 	struct ma_state mas;
 	void *entry;
 
-	mas_init(&mas, &vm->tree, q->left_first);
-	while (vm->markers > 0 && (entry = mas_find(&mas, q->left_last))) {
-		q->left_first = mas.index;
+	mas_init(&mas, &vm->tree, q->deferred_first);
+	while (vm->markers > 0 && (entry = mas_find(&mas, q->deferred_last))) {
+		q->deferred_first = mas.index;
 		if (looks-- == 0)
 			return true;
 		if (xa_is_zero(entry) && !clear_marker(vm, &mas))
 			return false;
 	}
-	q->left_first = UINT64_MAX;
-	q->left_last = 0;
+	q->deferred_first = UINT64_MAX;
+	q->deferred_last = 0;
 	return false;
 }
 
-static bool others_are_ready(struct gpuvm_queues *q)
+static bool has_ready_queue(struct gpuvm_queues *q)
 {
 	bool ready;
 
@@ -340,14 +340,14 @@ static bool others_are_ready(struct gpuvm_queues *q)
  * As long as there are no free nodes this stops where it stopped before, and so costs next to
  * nothing.
  */
-void smri_bind_sweep_left(struct gpuvm_queues *q)
+void smri_bind_sweep_deferred(struct gpuvm_queues *q)
 {
-	bool more = q->left_first <= q->left_last;
+	bool more = q->deferred_first <= q->deferred_last;
 
 	while (more) {
 		gpuvm_lock(q->vm);
-		more = sweep_left_on(q);
+		more = sweep_deferred_some(q);
 		gpuvm_unlock(q->vm);
-		more = more && !others_are_ready(q);
+		more = more && !has_ready_queue(q);
 	}
 }

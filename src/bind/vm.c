@@ -17,7 +17,7 @@
 /* ---- The beginning ---- */
 
 /* The most of anything that is paid for at the beginning. */
-#define MOST (ULONG_MAX / MT_CHUNK_SIZE)
+#define MAX_PREPAID (ULONG_MAX / MT_CHUNK_SIZE)
 
 /* Reads the caller's configuration, which may be of an older, shorter version: 0 or -EINVAL. */
 static int read_config(struct bind_config *out, const struct bind_config *config)
@@ -34,8 +34,8 @@ static int read_config(struct bind_config *out, const struct bind_config *config
 	if (out->max_mappings && (out->max_jobs == 0 || out->max_ops == 0))
 		return -EINVAL;
 	/* A limit far beyond any memory, and small enough for sums. */
-	if (out->max_mappings &&
-	    (out->max_mappings > MOST || out->max_jobs > MOST || out->max_ops > MOST))
+	if (out->max_mappings && (out->max_mappings > MAX_PREPAID || out->max_jobs > MAX_PREPAID ||
+				  out->max_ops > MAX_PREPAID))
 		return -EINVAL;
 	return 0;
 }
@@ -47,8 +47,8 @@ static void vas_expired(void *arg)
 
 	mt_lock_acquire(&q->lock);
 	q->expired = true;
-	smri_bind_call(q, SMRI_BIND_CLEAN);
-	smri_bind_tell(q); /* a thread that closes the VM releases them itself */
+	smri_bind_kick(q, SMRI_BIND_CLEAN);
+	smri_bind_wake_waiters(q); /* a thread that closes the VM releases them itself */
 	mt_lock_release(&q->lock);
 }
 
@@ -148,7 +148,7 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	q->vm = vm;
 	q->ops = c->ops;
 	q->priv = c->priv;
-	q->left_first = UINT64_MAX;
+	q->deferred_first = UINT64_MAX;
 	q->max = (struct smri_bind_load){ c->max_jobs, c->max_ops, c->max_mappings, c->max_bytes };
 	if (c->max_mappings >= vm->mm_range / vm->align && c->max_mappings)
 		q->max.growth = ULONG_MAX;
@@ -156,7 +156,7 @@ static struct gpuvm_queues *new_queues(struct gpuvm *vm, const struct bind_confi
 	smr_list_init(&q->queues);
 	smr_list_init(&q->ready);
 	smr_list_init(&q->waits);
-	smr_pool_list_init(&q->over);
+	smr_pool_list_init(&q->to_clean);
 	smri_bind_parts_init(&q->spare);
 	mt_credits_init(&q->credits, &vm->tree, MT_CREDITS_RECYCLING);
 	init_pools(q, c);
@@ -266,10 +266,10 @@ static bool wait_for_limbo(struct gpuvm_queues *q)
 			return false;
 		mt_lock_acquire(&q->lock);
 		while (!q->expired)
-			smri_bind_sleep_on(q);
+			smri_bind_sleep_untimed(q);
 		q->expired = false;
 		mt_lock_release(&q->lock);
-		smri_bind_drain(q);
+		smri_bind_release_expired(q);
 	}
 	return true;
 }
@@ -281,17 +281,17 @@ int bind_vm_close(struct gpuvm *vm, enum bind_close how)
 
 	if (!q)
 		return -ENOENT;
-	smri_bind_may_wait(q);
+	smri_bind_check_wait(q);
 	mt_lock_acquire(&q->lock);
 	closed = q->closed;
 	q->closed = true;
 	if (how == BIND_CANCEL)
 		q->canceled = true; /* also jobs that another thread is draining */
-	smri_bind_look_all(q);
+	smri_bind_update_ready_all(q);
 	if (!closed) {
-		smri_bind_tell(q);
+		smri_bind_wake_waiters(q);
 		while (q->charged.jobs > 0)
-			smri_bind_sleep_on(q);
+			smri_bind_sleep_untimed(q);
 		smri_bind_own(q, SMRI_BIND_CLEAN);
 		smri_bind_own(q, SMRI_BIND_RUN);
 	}
@@ -317,8 +317,8 @@ void bind_vm_ban(struct gpuvm *vm)
 		return;
 	mt_lock_acquire(&q->lock);
 	smr_store(&q->banned, true, RELAXED);
-	smri_bind_look_all(q);
-	smri_bind_tell(q);
+	smri_bind_update_ready_all(q);
+	smri_bind_wake_waiters(q);
 	mt_lock_release(&q->lock);
 }
 

@@ -171,7 +171,7 @@ static void inline_without_waiting(void **state)
 	settle_all(q);
 	assert_int_equal(bind_toy_submit_job(q, &bt, "unmap 220+10", &job), 0);
 	assert_int_equal(stats().unmaps_inline, 3);
-	assert_false(q->vm->lingers);
+	assert_false(q->vm->slow_clean);
 	fence_put(in.fence);
 	end(q);
 }

@@ -149,7 +149,7 @@ static void bring_memory(void *arg)
 
 	smr_hook_reset();
 	mt_lock_acquire(&q->lock);
-	smri_bind_tell(q);
+	smri_bind_wake_waiters(q);
 	mt_lock_release(&q->lock);
 }
 

@@ -205,7 +205,7 @@ static void who_claims_the_turn_comes_first(void **state)
 	mt_lock_acquire(&vm->lock);
 	called = turn->listed || turn->busy;
 	turn->claims--;
-	smri_bind_call(vm, SMRI_BIND_RUN);
+	smri_bind_kick(vm, SMRI_BIND_RUN);
 	mt_lock_release(&vm->lock);
 	assert_false(called);
 	settle(q);

@@ -449,7 +449,7 @@ static bool is_wanted(const struct mt_lock *lock)
  */
 static int interrupted_while_it_comes(struct gpuvm_queues *q, bool sleeps, bool comes)
 {
-	struct last_moment m = { .wait.over = has_come, .q = q, .sleeps = sleeps };
+	struct last_moment m = { .wait.is_over = has_come, .q = q, .sleeps = sleeps };
 	pthread_t thread;
 
 	assert_int_equal(pthread_create(&thread, NULL, wait_to_the_last, &m), 0);
@@ -465,7 +465,7 @@ static int interrupted_while_it_comes(struct gpuvm_queues *q, bool sleeps, bool 
 	}
 	m.comes = comes;
 	if (comes)
-		smri_bind_tell(q);
+		smri_bind_wake_waiters(q);
 	mt_lock_release(&q->lock);
 	pthread_join(thread, NULL);
 	assert_true(smr_list_empty(&q->waits));
