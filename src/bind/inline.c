@@ -185,7 +185,7 @@ static bool cuts(struct gpuvm *vm, const struct bind_job *job, unsigned int inde
 	bool cut = false;
 
 	smr_split_begin(&s, vm, &vm->tree, req->addr, req->range, NULL);
-	s.gone = is_gone;
+	s.is_gone = is_gone;
 	s.gone_arg = &before;
 	while (!cut && (op = smr_split_next(&s)))
 		cut = op->op == GPUVA_OP_REMAP;

@@ -107,7 +107,7 @@ static void split(struct apply *a, struct smri_bind_op *op, const struct gpuva_o
 	struct gpuva_op *step;
 
 	smr_split_begin(&s, a->q->vm, &a->txn.view, op->req.addr, op->req.range, map);
-	s.gone = is_gone;
+	s.is_gone = is_gone;
 	while ((step = smr_split_next(&s))) {
 		const struct gpuva_op_unmap *unmap = &step->unmap;
 

@@ -68,7 +68,7 @@ static int store_new(struct smri_batch *b, struct ma_state *mas, uint64_t first,
 	if (entry || b->secured)
 		err = smri_gpuvm_store(b->vm, mas, first, last, entry, b->edges);
 	else
-		err = smri_gpuvm_clear_free(b->vm, mas, first, last, b->edges);
+		err = smri_gpuvm_clear_unpaid(b->vm, mas, first, last, b->edges);
 	smr_assert(!err || !b->secured);
 	return err;
 }
@@ -95,7 +95,7 @@ static int store(struct smri_batch *b, struct ma_state *mas, uint64_t first, uin
 		err = store_new(b, mas, first, last, entry);
 	if (err)
 		return err;
-	b->any = b->secured = false;
+	b->has_changes = b->secured = false;
 	b->edges = SMR_NO_EDGES;
 	return 0;
 }
@@ -109,50 +109,50 @@ static void flush(struct smri_batch *b)
 	/* The walk goes on from where it is. */
 	b->split->mas.alloc = NULL;
 	b->split->mas.alloc_nr = 0;
-	if (b->any && store(b, &mas, b->first, b->last, NULL)) {
+	if (b->has_changes && store(b, &mas, b->first, b->last, NULL)) {
 		leave_markers(b);
-		b->any = false;
+		b->has_changes = false;
 	}
 	mas_destroy(&mas);
 }
 
 /* Stores what has been gathered, and gathers no more in this walk. Returns 0. */
-static int give_up(struct smri_batch *b)
+static int stop_gathering(struct smri_batch *b)
 {
 	flush(b);
-	b->on = false;
+	b->gathering = false;
 	return 0;
 }
 
-void smri_batch_store(const struct gpuvm *vm)
+void smri_batch_flush(const struct gpuvm *vm)
 {
 	for (struct smri_batch *b = smri_batch_mine; b; b = b->outer)
 		if (b->vm == vm)
-			give_up(b);
+			stop_gathering(b);
 }
 
 /* ---- The walk ---- */
 
 void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split)
 {
-	smr_gpuvm_settle(vm);
+	smr_gpuvm_flush_batch(vm);
 	b->vm = vm;
 	b->outer = smri_batch_mine;
 	b->split = split;
 	b->op = NULL;
-	b->on = true;
-	b->done = b->any = b->secured = false;
+	b->gathering = true;
+	b->step_gathered = b->has_changes = b->secured = false;
 	b->edges = SMR_NO_EDGES;
 	b->draft.leaf = NULL;
 	b->in = b->out = 0;
 	smri_batch_mine = b;
 }
 
-void smri_batch_look(struct smri_batch *b)
+void smri_batch_prepare(struct smri_batch *b)
 {
 	struct smr_split *s = b->split;
 
-	smr_split_look(s);
+	smr_split_prefetch(s);
 	if (!s->req || smr_has_credits(&b->vm->tree))
 		return;
 	smr_draft_begin(&b->draft, &s->mas, s->addr, s->last);
@@ -161,10 +161,10 @@ void smri_batch_look(struct smri_batch *b)
 
 void smri_batch_step(struct smri_batch *b, const struct gpuva_op *op)
 {
-	if (b->on && b->op && !b->done)
-		give_up(b);
+	if (b->gathering && b->op && !b->step_gathered)
+		stop_gathering(b);
 	b->op = op;
-	b->done = false;
+	b->step_gathered = false;
 }
 
 void smri_batch_end(struct smri_batch *b)
@@ -172,7 +172,7 @@ void smri_batch_end(struct smri_batch *b)
 	struct ma_state *mas = &b->split->mas;
 
 	smr_draft_drop(&b->draft, mas);
-	if (b->any && store(b, mas, b->first, b->last, NULL))
+	if (b->has_changes && store(b, mas, b->first, b->last, NULL))
 		leave_markers(b);
 	mas_destroy(mas);
 	smri_batch_mine = b->outer;
@@ -188,34 +188,34 @@ void smri_batch_end(struct smri_batch *b)
  * Returns the thread's walk if it gathers and is at a step of @type in @vm; otherwise NULL, and
  * what walks of @vm have gathered is stored.
  */
-static struct smri_batch *at_step(const struct gpuvm *vm, enum gpuva_op_type type)
+static struct smri_batch *batch_at_step(const struct gpuvm *vm, enum gpuva_op_type type)
 {
 	struct smri_batch *b = smri_batch_mine;
 
 	if (!b)
 		return NULL;
-	if (b->vm == vm && b->on && !b->done && b->op->op == type)
+	if (b->vm == vm && b->gathering && !b->step_gathered && b->op->op == type)
 		return b;
-	smri_batch_store(vm);
+	smri_batch_flush(vm);
 	return NULL;
 }
 
 static void vacate(struct smri_batch *b, uint64_t first, uint64_t last)
 {
-	if (!b->any)
+	if (!b->has_changes)
 		b->first = first;
 	b->last = last;
-	b->any = b->done = true;
+	b->has_changes = b->step_gathered = true;
 }
 
 int smri_batch_unmap(struct gpuva *va)
 {
-	struct smri_batch *b = at_step(va->vm, GPUVA_OP_UNMAP);
+	struct smri_batch *b = batch_at_step(va->vm, GPUVA_OP_UNMAP);
 
 	if (!b)
 		return 0;
 	if (va != b->op->unmap.va)
-		return give_up(b);
+		return stop_gathering(b);
 	vacate(b, va->va.addr, smr_va_last(va));
 	return 1;
 }
@@ -231,7 +231,7 @@ static int secure(struct smri_batch *b)
 		return 1;
 	if (!smri_gpuvm_is_paid(b->vm)) {
 		if (smr_has_credits(&b->vm->tree))
-			return give_up(b);
+			return stop_gathering(b);
 		nr = smr_nodes_within(mas, b->split->addr, b->split->last);
 		err = smr_cursor_fill(mas, nr, GFP_NOWAIT | __GFP_NOWARN);
 		if (err && !smr_in_section())
@@ -245,13 +245,13 @@ static int secure(struct smri_batch *b)
 
 int smri_batch_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op)
 {
-	struct smri_batch *b = at_step(op->unmap->va->vm, GPUVA_OP_REMAP);
+	struct smri_batch *b = batch_at_step(op->unmap->va->vm, GPUVA_OP_REMAP);
 	int err;
 
 	if (!b)
 		return 0;
 	if (op != &b->op->remap)
-		return give_up(b);
+		return stop_gathering(b);
 	err = secure(b);
 	if (err <= 0)
 		return err;
@@ -266,7 +266,7 @@ int smri_batch_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_
 
 int smri_batch_map(struct gpuvm *vm, struct gpuva *va)
 {
-	struct smri_batch *b = at_step(vm, GPUVA_OP_MAP);
+	struct smri_batch *b = batch_at_step(vm, GPUVA_OP_MAP);
 	const struct gpuva_op_map *op = b ? &b->op->map : NULL;
 	int err;
 
@@ -274,12 +274,12 @@ int smri_batch_map(struct gpuvm *vm, struct gpuva *va)
 		return 0;
 	if (va->va.addr != op->va.addr || va->va.range != op->va.range ||
 	    va->gem.obj != op->gem.obj || va->gem.offset != op->gem.offset)
-		return give_up(b);
+		return stop_gathering(b);
 	err = store(b, &b->split->mas, op->va.addr, smr_va_last(va), va);
 	if (err) {
-		give_up(b);
+		stop_gathering(b);
 		return err;
 	}
-	b->done = true;
+	b->step_gathered = true;
 	return 1;
 }

@@ -12,9 +12,9 @@ struct smri_batch {
 	struct smri_batch *outer; /* a walk of another VM, whose step began this one */
 	struct smr_split *split;
 	const struct gpuva_op *op; /* the current step */
-	bool on;                   /* steps are gathered */
-	bool done;                 /* the current step has been gathered */
-	bool any;                  /* something is gathered */
+	bool gathering;            /* steps are gathered */
+	bool step_gathered;        /* the current step has been gathered */
+	bool has_changes;          /* something is gathered */
 	uint64_t first, last;      /* the range vacated so far */
 	struct smr_edges edges;    /* mappings to be stored at its ends */
 	bool secured;              /* there is memory for the store */
@@ -41,7 +41,7 @@ smr_inline struct smri_batch *smri_batch_of(const struct gpuvm *vm)
 void smri_batch_begin(struct smri_batch *b, struct gpuvm *vm, struct smr_split *split);
 void smri_batch_end(struct smri_batch *b);
 /* Looks up where the walk begins, and drafts a map's store while the mappings come from memory. */
-void smri_batch_look(struct smri_batch *b);
+void smri_batch_prepare(struct smri_batch *b);
 /* Call before each step. */
 void smri_batch_step(struct smri_batch *b, const struct gpuva_op *op);
 
@@ -54,16 +54,16 @@ int smri_batch_unmap(struct gpuva *va);
 int smri_batch_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_remap *op);
 int smri_batch_map(struct gpuvm *vm, struct gpuva *va);
 
-void smri_batch_store(const struct gpuvm *vm);
+void smri_batch_flush(const struct gpuvm *vm);
 
 /*
  * Call before the thread looks at @vm's index other than through its walk, so that it sees what its
  * steps have done.
  */
-smr_inline void smr_gpuvm_settle(const struct gpuvm *vm)
+smr_inline void smr_gpuvm_flush_batch(const struct gpuvm *vm)
 {
 	if (smr_unlikely(smri_batch_mine))
-		smri_batch_store(vm);
+		smri_batch_flush(vm);
 }
 
 #endif

@@ -41,8 +41,8 @@ void smr_gpuvm_count(struct gpuvm *vm, unsigned long in, unsigned long out)
 
 /* ---- One store ---- */
 
-static int store_free(struct ma_state *mas, uint64_t first, uint64_t last, void *entry,
-		      struct smr_edges edges)
+static int store_unpaid(struct ma_state *mas, uint64_t first, uint64_t last, void *entry,
+			struct smr_edges edges)
 {
 	int err;
 
@@ -53,11 +53,11 @@ static int store_free(struct ma_state *mas, uint64_t first, uint64_t last, void 
 	return smr_store_in_place(mas, entry, edges, GFP_KERNEL);
 }
 
-int smri_gpuvm_clear_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
-			  struct smr_edges edges)
+int smri_gpuvm_clear_unpaid(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
+			    struct smr_edges edges)
 {
 	long markers = smr_gpuvm_markers_under(vm, &vm->tree, first, last);
-	int err = store_free(mas, first, last, NULL, edges);
+	int err = store_unpaid(mas, first, last, NULL, edges);
 
 	if (!err)
 		vm->markers -= (unsigned long)markers;
@@ -79,7 +79,7 @@ int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uin
 		__mas_set_range(mas, first, last);
 		err = smr_store_credit(mas, entry, edges, &vm->credits);
 	} else {
-		err = store_free(mas, first, last, entry, edges);
+		err = store_unpaid(mas, first, last, entry, edges);
 	}
 	if (!err)
 		vm->markers -= (unsigned long)markers;
@@ -103,7 +103,7 @@ void gpuva_init_from_op(struct gpuva *va, const struct gpuva_op_map *op)
 }
 
 /* Inserts into a free place: 0, -EINVAL, -EEXIST, -ENOMEM. */
-static int insert_alone(struct gpuvm *vm, struct gpuva *va)
+static int insert_unbatched(struct gpuvm *vm, struct gpuva *va)
 {
 	struct ma_state mas;
 	int err = smr_gpuvm_check(vm, va->va.addr, va->va.range, va->gem.obj, va->gem.offset);
@@ -125,7 +125,7 @@ int gpuva_insert(struct gpuvm *vm, struct gpuva *va)
 	va->vm = vm;
 	err = smri_batch_map(vm, va);
 	if (err == 0)
-		err = insert_alone(vm, va);
+		err = insert_unbatched(vm, va);
 	if (err < 0) {
 		va->vm = before;
 		return err;
@@ -149,12 +149,12 @@ void smr_gpuvm_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last)
 }
 
 /* Never uses what was reserved: that is for changes whose number is bounded. */
-static void remove_alone(struct gpuvm *vm, uint64_t first, uint64_t last)
+static void remove_unbatched(struct gpuvm *vm, uint64_t first, uint64_t last)
 {
 	struct ma_state mas;
 
 	mas_init(&mas, &vm->tree, first);
-	if (smri_gpuvm_clear_free(vm, &mas, first, last, SMR_NO_EDGES))
+	if (smri_gpuvm_clear_unpaid(vm, &mas, first, last, SMR_NO_EDGES))
 		smr_gpuvm_leave_marker(vm, first, last);
 }
 
@@ -167,7 +167,7 @@ void gpuva_remove(struct gpuva *va)
 	if (va == &vm->kernel_alloc_node)
 		return;
 	if (!smri_batch_unmap(va))
-		remove_alone(vm, va->va.addr, smr_va_last(va));
+		remove_unbatched(vm, va->va.addr, smr_va_last(va));
 	smr_gpuvm_count(vm, 0, 1);
 }
 
@@ -178,8 +178,8 @@ int gpuva_map(struct gpuvm *vm, struct gpuva *va, const struct gpuva_op_map *op)
 }
 
 /* Makes all of a remap in one store: 0 or -ENOMEM. */
-static int remap_alone(struct gpuvm *vm, struct gpuva *prev, struct gpuva *next,
-		       const struct gpuva_op_remap *op)
+static int remap_unbatched(struct gpuvm *vm, struct gpuva *prev, struct gpuva *next,
+			   const struct gpuva_op_remap *op)
 {
 	struct smr_edges edges = { op->prev ? prev : NULL, op->next ? next : NULL };
 	uint64_t start, range;
@@ -211,7 +211,7 @@ int gpuva_remap(struct gpuva *prev, struct gpuva *next, const struct gpuva_op_re
 	init_part(next, op->next, vm);
 	err = smri_batch_remap(prev, next, op);
 	if (err == 0)
-		err = remap_alone(vm, prev, next, op);
+		err = remap_unbatched(vm, prev, next, op);
 	if (err < 0) {
 		if (op->prev)
 			prev->vm = prev_vm;
@@ -254,12 +254,13 @@ int gpuvm_sweep(struct gpuvm *vm)
 	int err = 0;
 
 	smr_gpuvm_check_user(vm);
-	smr_gpuvm_settle(vm);
+	smr_gpuvm_flush_batch(vm);
 	mas_init(&mas, &vm->tree, 0);
 	while (!err && vm->markers > 0 && (entry = mas_find(&mas, UINT64_MAX)) != NULL)
 		if (xa_is_zero(entry)) {
 			mas_init(&clear, &vm->tree, mas.index);
-			err = smri_gpuvm_clear_free(vm, &clear, mas.index, mas.last, SMR_NO_EDGES);
+			err = smri_gpuvm_clear_unpaid(vm, &clear, mas.index, mas.last,
+						      SMR_NO_EDGES);
 		}
 	return err;
 }

@@ -23,8 +23,8 @@ bool smri_gpuvm_is_paid(const struct gpuvm *vm);
 int smri_gpuvm_store(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
 		     void *entry, struct smr_edges edges);
 /* The same, storing NULL, but never from what is paid for beforehand. */
-int smri_gpuvm_clear_free(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
-			  struct smr_edges edges);
+int smri_gpuvm_clear_unpaid(struct gpuvm *vm, struct ma_state *mas, uint64_t first, uint64_t last,
+			    struct smr_edges edges);
 
 /*
  * Puts an empty marker over [first, last], exactly an entry's range, for gpuvm_sweep() to take out.

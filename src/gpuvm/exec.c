@@ -161,7 +161,7 @@ int gpuvm_prepare_range(struct gpuvm *vm, struct gpuvm_exec *exec, uint64_t addr
 	smr_assert(gpuvm_is_locked(vm));
 	if (!smr_clamp_range(addr, range, &last))
 		return 0;
-	smr_gpuvm_settle(vm);
+	smr_gpuvm_flush_batch(vm);
 	smr_split_begin(&s, vm, &vm->tree, addr, last - addr + 1, NULL);
 	while (!err && (va = smr_split_next_va(&s)) != NULL)
 		if (va->gem.obj)
@@ -284,7 +284,7 @@ void gpuvm_exec_unlock(struct gpuvm_exec *exec)
  * and have been evicted, since all were locked. A thread that evicts one holds the object's resv,
  * and need not hold the VM's.
  */
-static bool came_unlocked(const struct gpuvm_bo *vm_bo)
+static bool is_pair_unlocked(const struct gpuvm_bo *vm_bo)
 {
 	return !gpuvm_resv_protected(vm_bo->vm) && !gpuvm_resv_is_held(vm_bo->obj->resv);
 }
@@ -297,7 +297,7 @@ static int validate_pair(struct gpuvm_bo *vm_bo, struct gpuvm_exec *exec)
 {
 	int err;
 
-	if (came_unlocked(vm_bo))
+	if (is_pair_unlocked(vm_bo))
 		return 0;
 	err = vm_bo->vm->ops->vm_bo_validate(vm_bo, exec);
 	if (!err && gpuvm_resv_protected(vm_bo->vm) && !vm_bo->evicted)

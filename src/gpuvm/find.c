@@ -29,7 +29,7 @@ struct gpuva *smr_gpuvm_first(struct gpuvm *vm, uint64_t first, uint64_t last)
 	for (;;) {
 		mas_init(&mas, &vm->tree, first);
 		entry = mas_find(&mas, last);
-		va = smr_gpuva_seen(vm, entry);
+		va = smr_gpuva_from_entry(vm, entry);
 		if (!entry || va || mas.last >= last)
 			return va;
 		smr_hook_at(SMR_HOOK_PASSED);
@@ -40,8 +40,8 @@ struct gpuva *smr_gpuvm_first(struct gpuvm *vm, uint64_t first, uint64_t last)
 /* Returns what the tree has at @addr. */
 static struct gpuva *load(struct gpuvm *vm, uint64_t addr)
 {
-	smr_gpuvm_settle(vm);
-	return smr_gpuva_seen(vm, mtree_load(&vm->tree, addr));
+	smr_gpuvm_flush_batch(vm);
+	return smr_gpuva_from_entry(vm, mtree_load(&vm->tree, addr));
 }
 
 struct gpuva *gpuvm_find(struct gpuvm *vm, uint64_t addr)
@@ -62,7 +62,7 @@ struct gpuva *gpuva_find_first(struct gpuvm *vm, uint64_t addr, uint64_t range)
 {
 	unsigned long last;
 
-	smr_gpuvm_settle(vm);
+	smr_gpuvm_flush_batch(vm);
 	return smr_clamp_range(addr, range, &last) ? smr_gpuvm_first(vm, addr, last) : NULL;
 }
 
@@ -89,7 +89,7 @@ struct gpuva *gpuvm_first_va(struct gpuvm *vm, uint64_t start, uint64_t end)
 
 	if (start >= end)
 		return NULL;
-	smr_gpuvm_settle(vm);
+	smr_gpuvm_flush_batch(vm);
 	va = smr_gpuvm_first(vm, start, end - 1);
 	return va == &vm->kernel_alloc_node ? gpuvm_next_va(vm, va, end) : va;
 }

@@ -17,7 +17,7 @@ struct want {
 };
 
 /* Finds the lowest (or highest) aligned place in the free range [first, last]; false: none. */
-static bool fits(const struct want *w, uint64_t first, uint64_t last, uint64_t *addr)
+static bool place_in(const struct want *w, uint64_t first, uint64_t last, uint64_t *addr)
 {
 	uint64_t mask = w->align - 1, hi;
 
@@ -33,7 +33,7 @@ static bool fits(const struct want *w, uint64_t first, uint64_t last, uint64_t *
 }
 
 /* Moves @w past the gap [first, last], to the next aligned place; false: none is left. */
-static bool go_on(struct want *w, uint64_t first, uint64_t last)
+static bool skip_gap(struct want *w, uint64_t first, uint64_t last)
 {
 	uint64_t mask = w->align - 1, from = last + 1;
 
@@ -49,7 +49,7 @@ static bool go_on(struct want *w, uint64_t first, uint64_t last)
 	return w->min >= from;
 }
 
-static int by_gaps(struct maple_tree *mt, struct want *w, uint64_t *addr)
+static int search_gaps(struct maple_tree *mt, struct want *w, uint64_t *addr)
 {
 	bool high = w->where == GPUVM_HOLE_HIGH;
 	struct ma_state mas;
@@ -61,15 +61,15 @@ static int by_gaps(struct maple_tree *mt, struct want *w, uint64_t *addr)
 			return -ENOSPC;
 		/* Finds all of the gap: that was only its lowest or highest place. */
 		mas_walk(&mas);
-		if (fits(w, mas.index, mas.last, addr))
+		if (place_in(w, mas.index, mas.last, addr))
 			return 0;
-		if (!go_on(w, mas.index, mas.last))
+		if (!skip_gap(w, mas.index, mas.last))
 			return -ENOSPC;
 	}
 	return -ENOSPC;
 }
 
-static int by_mappings(struct gpuvm *vm, const struct want *w, uint64_t *addr)
+static int search_mappings(struct gpuvm *vm, const struct want *w, uint64_t *addr)
 {
 	uint64_t from = w->min;
 	const struct gpuva *va;
@@ -78,7 +78,7 @@ static int by_mappings(struct gpuvm *vm, const struct want *w, uint64_t *addr)
 	for (; from <= w->last; from = smr_va_last(va) + 1) {
 		va = smr_gpuvm_first(vm, from, w->last);
 		if ((!va || va->va.addr > from) &&
-		    fits(w, from, va ? va->va.addr - 1 : w->last, addr)) {
+		    place_in(w, from, va ? va->va.addr - 1 : w->last, addr)) {
 			err = 0;
 			if (w->where == GPUVM_HOLE_LOW)
 				break;
@@ -93,7 +93,7 @@ static int by_mappings(struct gpuvm *vm, const struct want *w, uint64_t *addr)
  * Returns true if no marker is left. Sweeps, which may block, only where no queues take the lock in
  * their sections.
  */
-static bool swept(struct gpuvm *vm)
+static bool sweep_markers(struct gpuvm *vm)
 {
 	return vm->markers == 0 || (!vm->queues && !gpuvm_sweep(vm));
 }
@@ -116,8 +116,8 @@ int gpuvm_find_hole(struct gpuvm *vm, uint64_t *addr, uint64_t size, uint64_t al
 	if (lock)
 		gpuvm_lock(vm);
 	smr_assert(gpuvm_is_locked(vm));
-	smr_gpuvm_settle(vm);
-	err = swept(vm) ? by_gaps(&vm->tree, &w, addr) : by_mappings(vm, &w, addr);
+	smr_gpuvm_flush_batch(vm);
+	err = sweep_markers(vm) ? search_gaps(&vm->tree, &w, addr) : search_mappings(vm, &w, addr);
 	if (lock)
 		gpuvm_unlock(vm);
 	return err;

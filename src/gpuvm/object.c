@@ -110,7 +110,7 @@ static void free_pair(struct smr_rcu_head *head)
  * Drops a reference. If that was the last, takes the pair off the object's list: true. CONTEXT:
  * HOLDS object lock.
  */
-static bool drop(struct gpuvm_bo *vm_bo)
+static bool put_locked(struct gpuvm_bo *vm_bo)
 {
 	if (!smr_ref_put(&vm_bo->refs))
 		return false;
@@ -138,7 +138,7 @@ static void unlist(struct gpuvm_bo *vm_bo)
 	smri_lists_unlock(vm);
 }
 
-/* Ends a pair after drop(). CONTEXT: may sleep; no object lock held. */
+/* Ends a pair after put_locked(). CONTEXT: may sleep; no object lock held. */
 static void destroy(struct gpuvm_bo *vm_bo)
 {
 	struct dying *dying = (struct dying *)vm_bo->rcu;
@@ -163,7 +163,7 @@ bool gpuvm_bo_put(struct gpuvm_bo *vm_bo)
 	/* No other thread can drop it now, but one may find it on the object's list. */
 	obj = vm_bo->obj;
 	gpuvm_object_lock(obj);
-	last = drop(vm_bo);
+	last = put_locked(vm_bo);
 	gpuvm_object_unlock(obj);
 	if (last)
 		destroy(vm_bo);
@@ -253,7 +253,7 @@ void gpuva_unlink(struct gpuva *va)
 	struct gpuvm_object *obj = va->gem.obj;
 	struct gpuvm_bo *vm_bo = gpuva_unlink_defer(va);
 
-	if (!vm_bo || !drop(vm_bo))
+	if (!vm_bo || !put_locked(vm_bo))
 		return;
 	gpuvm_object_unlock(obj);
 	destroy(vm_bo);

@@ -105,7 +105,7 @@ static int append_steps(struct gpuvm *vm, struct gpuva_ops *ops, uint64_t addr, 
 	struct gpuva_op *op;
 	int err = 0;
 
-	smr_gpuvm_settle(vm);
+	smr_gpuvm_flush_batch(vm);
 	smr_split_begin(&s, vm, &vm->tree, addr, range, map ? &map->map : NULL);
 	while (!err && (op = smr_split_next(&s)) != NULL)
 		err = append(vm, ops, op);
@@ -151,7 +151,7 @@ struct gpuva_ops *gpuvm_prefetch_ops_create(struct gpuvm *vm, uint64_t addr, uin
 	unsigned long last;
 
 	smr_assert(gpuvm_is_locked(vm));
-	smr_gpuvm_settle(vm);
+	smr_gpuvm_flush_batch(vm);
 	if (!result && smr_clamp_range(addr, range, &last)) {
 		smr_split_begin(&s, vm, &vm->tree, addr, last - addr + 1, NULL);
 		while (!result && (op.prefetch.va = smr_split_next_va(&s)) != NULL)

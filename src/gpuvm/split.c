@@ -112,10 +112,10 @@ void smr_split_begin(struct smr_split *s, const struct gpuvm *vm, struct maple_t
 	s->addr = addr;
 	s->last = addr + (range - 1);
 	s->req = req;
-	s->gone = NULL;
+	s->is_gone = NULL;
 	s->gone_arg = NULL;
-	s->seen = NULL;
-	s->leaf = NULL;
+	s->looked_up = NULL;
+	s->prefetched_leaf = NULL;
 	mas_init(&s->mas, mt, addr);
 }
 
@@ -139,7 +139,7 @@ static void prefetch_leaf(struct smr_split *s)
 	const struct ma_state *mas = &s->mas;
 	void *const *slots;
 
-	s->leaf = mas->node;
+	s->prefetched_leaf = mas->node;
 	if (!mas->node)
 		return;
 	slots = smr_slots(mas->node);
@@ -161,18 +161,19 @@ struct gpuva *smr_split_next_va(struct smr_split *s)
 	if (s->mas.status == ma_active && s->mas.last >= s->last)
 		return NULL;
 	while ((entry = mas_find(&s->mas, s->last)) != NULL) {
-		if (s->mas.node != s->leaf)
+		if (s->mas.node != s->prefetched_leaf)
 			prefetch_leaf(s);
-		va = smr_gpuva_seen(s->vm, entry);
-		if (va && va != &s->vm->kernel_alloc_node && !(s->gone && s->gone(va, s->gone_arg)))
+		va = smr_gpuva_from_entry(s->vm, entry);
+		if (va && va != &s->vm->kernel_alloc_node &&
+		    !(s->is_gone && s->is_gone(va, s->gone_arg)))
 			return va;
 	}
 	return NULL;
 }
 
-void smr_split_look(struct smr_split *s)
+void smr_split_prefetch(struct smr_split *s)
 {
-	s->seen = smr_split_next_va(s);
+	s->looked_up = smr_split_next_va(s);
 }
 
 static bool keeps(const struct gpuva *va, const struct gpuva_op_map *req)
@@ -194,10 +195,10 @@ static struct gpuva_op_map *part(struct gpuva_op_map *map, const struct gpuva *v
 
 struct gpuva_op *smr_split_next(struct smr_split *s)
 {
-	struct gpuva *va = s->seen ? s->seen : smr_split_next_va(s);
+	struct gpuva *va = s->looked_up ? s->looked_up : smr_split_next_va(s);
 	bool front, behind, keep;
 
-	s->seen = NULL;
+	s->looked_up = NULL;
 	if (!va)
 		return NULL;
 	keep = keeps(va, s->req);
@@ -246,7 +247,7 @@ static int run_steps(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range
 
 	smr_split_begin(&s, vm, &vm->tree, addr, range, map ? &map->map : NULL);
 	smri_batch_begin(&batch, vm, &s);
-	smri_batch_look(&batch);
+	smri_batch_prepare(&batch);
 	while (!err && (op = smr_split_next(&s)) != NULL) {
 		smri_batch_step(&batch, op);
 		err = run_step(vm, op, priv);

@@ -7,7 +7,7 @@
 
 /*
  * A walk over the mappings that a request overlaps, ascending, with what becomes of each. The
- * caller's memory. @gone may be set after smr_split_begin(): it says which mappings to pass over
+ * caller's memory. @is_gone may be set after smr_split_begin(): it says which mappings to pass over
  * besides those that are gone for everybody, namely those that a job's own earlier unmaps take,
  * before these take effect.
  */
@@ -15,12 +15,12 @@ struct smr_split {
 	const struct gpuvm *vm;
 	uint64_t addr, last;            /* of the request */
 	const struct gpuva_op_map *req; /* NULL: an unmap */
-	bool (*gone)(const struct gpuva *va, void *arg);
+	bool (*is_gone)(const struct gpuva *va, void *arg);
 	void *gone_arg;
 	struct ma_state mas;
-	struct gpuva *seen; /* the first mapping, if it has been looked up already */
-	const void *leaf;   /* the leaf whose mappings have been prefetched into the cache */
-	struct gpuva_op op; /* the current step, and what it points to */
+	struct gpuva *looked_up;     /* the first mapping, if it has been looked up already */
+	const void *prefetched_leaf; /* the leaf whose mappings are in the cache, or coming */
+	struct gpuva_op op;          /* the current step, and what it points to */
 	struct gpuva_op_map prev, next;
 	struct gpuva_op_unmap unmap;
 };
@@ -45,7 +45,7 @@ void smr_split_begin(struct smr_split *s, const struct gpuvm *vm, struct maple_t
  * Looks up where the walk begins and prefetches the mappings there into the cache, so that a caller
  * with other work can do it while they come.
  */
-void smr_split_look(struct smr_split *s);
+void smr_split_prefetch(struct smr_split *s);
 
 /*
  * Returns the next mapping that is overlapped, in part or as a whole; NULL at the end. Passes over

@@ -83,7 +83,7 @@ int gpuvm_set_align(struct gpuvm *vm, uint64_t align)
  * Gives a tree that nobody else uses a lock of its own: the user's need not be held, and may be
  * gone.
  */
-static void forget_lock(struct maple_tree *mt)
+static void reset_lock(struct maple_tree *mt)
 {
 	if (!mt_external_lock(mt))
 		return;
@@ -106,7 +106,7 @@ int gpuvm_set_mem(struct gpuvm *vm, struct mt_mem *mem)
 		fresh.ma_flags |= MT_FLAGS_LOCK_EXTERN;
 		mt_set_external_lock_check(&fresh, mt->ma_external_lock, mt->ma_lock_is_held);
 	}
-	forget_lock(mt);
+	reset_lock(mt);
 	mtree_destroy(mt);
 	*mt = fresh;
 	vm->markers = 0;
@@ -145,7 +145,7 @@ static void free_vm(struct gpuvm *vm)
 	smr_check_last_put("a VM");
 	smr_assert(vm->nr_vas == 0);
 	smr_assert(smr_list_empty(&vm->extobj.list) && smr_list_empty(&vm->evict.list));
-	forget_lock(&vm->tree);
+	reset_lock(&vm->tree);
 	mt_credits_release(&vm->credits);
 	mtree_destroy(&vm->tree);
 	if (vm->queues)
@@ -190,7 +190,7 @@ void gpuvm_read_unlock(const struct gpuvm *vm)
 
 void gpuvm_synchronize(const struct gpuvm *vm)
 {
-	smr_gpuvm_settle(vm);
+	smr_gpuvm_flush_batch(vm);
 	mt_rcu_synchronize(&vm->tree);
 }
 
@@ -200,7 +200,7 @@ int gpuvm_reserve(struct gpuvm *vm, unsigned long nr)
 {
 	smr_assert(!vm->queues);
 	/* While credits are out, a store may need more memory than a walk has secured. */
-	smr_gpuvm_settle(vm);
+	smr_gpuvm_flush_batch(vm);
 	return nr ? mt_credits_reserve(&vm->credits, nr, GFP_KERNEL) : 0;
 }
 
@@ -214,7 +214,7 @@ void gpuvm_begin(struct gpuvm *vm, unsigned long nr)
 
 void gpuvm_unreserve(struct gpuvm *vm)
 {
-	smr_gpuvm_settle(vm);
+	smr_gpuvm_flush_batch(vm);
 	mt_credits_release(&vm->credits);
 }
 

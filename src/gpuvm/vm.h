@@ -71,7 +71,7 @@ smr_inline void smr_gpuva_spare(struct gpuva *va)
 }
 
 /* Returns what an entry of the tree reads as: a mapping, the reserved region, or NULL. */
-smr_inline struct gpuva *smr_gpuva_seen(const struct gpuvm *vm, void *entry)
+smr_inline struct gpuva *smr_gpuva_from_entry(const struct gpuvm *vm, void *entry)
 {
 	struct gpuva *va = entry;
 

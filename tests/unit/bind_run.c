@@ -92,8 +92,8 @@ static void hidden_again(void **state)
 	assert_int_equal(submit(q, "map 50+1=B@0; unmap_all A", NULL, NULL), 0);
 	while (gpuvm_find(vm, 0x30))
 		sched_yield();
-	assert_null(smr_gpuva_seen(vm, old));
-	assert_null(smr_gpuva_seen(vm, new));
+	assert_null(smr_gpuva_from_entry(vm, old));
+	assert_null(smr_gpuva_from_entry(vm, new));
 	gpuvm_read_unlock(vm);
 	settle(q);
 	end(q);
@@ -115,9 +115,9 @@ static void found_before_it_was_replaced(void **state)
 	assert_int_equal(submit(q, "map 10+10=B@0; unmap 28+8; unmap_all A", NULL, NULL), 0);
 	while (gpuvm_find(vm, 0x30))
 		sched_yield();
-	assert_ptr_equal(smr_gpuva_seen(vm, replaced), replaced);
-	assert_ptr_equal(smr_gpuva_seen(vm, cut), cut);
-	assert_null(smr_gpuva_seen(vm, gone));
+	assert_ptr_equal(smr_gpuva_from_entry(vm, replaced), replaced);
+	assert_ptr_equal(smr_gpuva_from_entry(vm, cut), cut);
+	assert_null(smr_gpuva_from_entry(vm, gone));
 	gpuvm_read_unlock(vm);
 	settle(q);
 	expect_vm("[10+10=B@0]");
