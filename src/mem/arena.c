@@ -133,7 +133,7 @@ static void *map_anonymous(void *ctx, size_t size, size_t align)
 		munmap(area, aligned - at);
 	if (at + align > aligned)
 		munmap((void *)(aligned + size), at + align - aligned);
-	/* Only advice: a kernel without huge pages refuses it, and small ones do as well. */
+	/* Only advice: a kernel without huge pages refuses it, and all works without them. */
 	(void)madvise((void *)aligned, size, MADV_HUGEPAGE);
 	return (void *)aligned;
 }

@@ -99,11 +99,11 @@ struct mt_mem {
 	unsigned int classes;       /* GUARD lock: bit set: that list is not empty */
 	unsigned long chunks;       /* GUARD lock */
 	unsigned long mapping;      /* GUARD lock: chunks being got or given back right now */
-	unsigned int mapped;        /* GUARD writes: lock; the futex: how many no longer are */
+	unsigned int mapped;        /* GUARD writes: lock; the futex: how many have ended */
 	unsigned int map_sleepers;  /* GUARD lock: threads waiting on it */
 	unsigned long limit;        /* GUARD lock: in chunks; ULONG_MAX: none */
 	unsigned long idle;         /* GUARD lock: chunks without a used node */
-	unsigned int warm;          /* GUARD lock: batches until chunks got lately may go again */
+	unsigned int warm;          /* GUARD lock: batches until chunks got lately may be freed */
 	struct smr_bundle *ready;   /* GUARD lock: free nodes not yet sorted into their chunks */
 	unsigned long ready_nr;     /* GUARD lock */
 	unsigned long free;         /* GUARD lock: nodes in chunks, and ready */

@@ -3,10 +3,7 @@
 #include "mem/mem_internal.h"
 #include <pthread.h>
 
-/*
- * glibc keeps a thread's values of the first keys, this many, in the thread itself; for later keys
- * it allocates.
- */
+/* glibc keeps the values of so many keys in the thread itself; for later keys it allocates. */
 #define KEYS_WITHOUT_MALLOC 32
 
 smr_thread_local struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS];
@@ -73,8 +70,8 @@ static void make_exit_key(void)
 }
 
 /*
- * Makes sure that release_all() runs when the thread ends. Returns false if that cannot be, and
- * when it has run: there might be no round of destructors left for a second time.
+ * Makes sure that release_all() runs when the thread ends. Returns false if that is not possible,
+ * or if it has already run: there might be no round of destructors left for a second time.
  */
 static bool watch_exit(bool may_block)
 {

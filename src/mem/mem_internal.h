@@ -30,7 +30,7 @@ struct smr_bundles smri_slab_roll(const struct smr_nodes *list, const struct smr
 				  unsigned long first);
 /* Makes the nodes of @rolled free without sorting them into their chunks. */
 void smri_slab_adopt(struct mt_mem *mem, const struct smr_bundles *rolled);
-/* Sorts at most @nr of them into their chunks. Returns false when none are left. */
+/* Sorts at most @nr of these into their chunks. Returns false when no such node is left. */
 bool smri_slab_sort(struct mt_mem *mem, unsigned int nr);
 /* Removes a chunk without a used node from @mem and returns it, or NULL if there is none. */
 void *smri_slab_remove_idle(struct mt_mem *mem);
@@ -88,8 +88,9 @@ struct mt_mem *smri_mem_by_id(unsigned long id);
 
 /*
  * Returns the calling thread's magazine of @mem, claiming one if need be. NULL if all have owners,
- * if the thread is ending, or if claiming would have to allocate and @may_block is false. CONTEXT:
- * no lock of src/mem held.
+ * or if nothing would give it back when the thread ends: its destructor has run or cannot be set
+ * up, which may have to allocate and then fails unless @may_block. CONTEXT: no lock of src/mem
+ * held.
  */
 struct smr_mag *smri_mag_get(struct mt_mem *mem, bool may_block);
 /* Moves all but @keep nodes of @mag to the chunks. CONTEXT: HOLDS the arena's lock. */
@@ -115,7 +116,7 @@ void smri_refill_settle(struct mt_mem *mem);
 
 /*
  * What the grace period of nodes just put in limbo needs: that the callback is called, patiently or
- * not, or that it hurries.
+ * not, or that the one on its way hurries.
  */
 struct smri_retiring {
 	bool calls, patient, hurry;
@@ -125,7 +126,7 @@ struct smri_retiring {
  * Retiring in three steps, for callers that have more to do under the same hold of the arena's
  * lock: smri_retire_note() notes all of @list, which must not be empty, and returns its last node;
  * smri_retire_enqueue(), with the lock held, puts them in limbo; smri_retire_see_to(), after the
- * lock has been released, sees to their grace period. CONTEXT: any.
+ * lock has been released, starts or hurries their grace period. CONTEXT: any.
  */
 void *smri_retire_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, const struct smr_nodes *list);
 struct smri_retiring smri_retire_enqueue(struct smr_limbo *limbo, struct smr_nodes *list,
@@ -136,7 +137,7 @@ void smri_retire_see_to(struct smr_limbo *limbo, struct smri_retiring r);
 bool smri_retire_init(struct mt_mem *mem);
 /* CONTEXT: nothing is in limbo, nor will be. */
 void smri_retire_exit(struct mt_mem *mem);
-/* To be called in a child of fork(): other threads stopped wherever they were. */
+/* Repairs limbo in a child of fork(), where other threads stopped wherever they were. */
 void smri_retire_after_fork(struct mt_mem *mem);
 /*
  * Starts the thread and the callback for what is in limbo, if a fork() has ended them or there was

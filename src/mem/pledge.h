@@ -11,9 +11,9 @@
  * Nodes that come back after a grace period first make good what is lent. Which nodes they are does
  * not matter, so a pledge pins no chunk.
  *
- * When a pledge rises, or less of it is lent, the nodes for that are added under the same hold of
- * the arena's lock: otherwise others would take them in between. Nodes are also lent under the same
- * hold in which they are retired: if they came back before, they would count as lent for ever.
+ * When a pledge rises, or less of it is lent, the nodes for that are set aside under the same hold
+ * of the arena's lock: otherwise others would take them in between. Nodes are also lent under the
+ * same hold in which they are retired: if they came back before, they would count as lent for ever.
  *
  * CONTEXT of everything here: any. TAKES arena. ALLOC no. SLEEP no but for the arena's lock.
  */
@@ -59,7 +59,10 @@ struct smr_pledge_change {
  * those that must be. What is missing until these come back is lent. Returns how many that is.
  */
 unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *change);
-/* Makes good at most @nr of the nodes lent, out of such free nodes. Returns how many. */
+/*
+ * Makes good at most @nr of the nodes lent, out of the same free nodes as smr_pledge_grow().
+ * Returns how many.
+ */
 unsigned long smr_pledge_repay(struct mt_mem *mem, unsigned long nr);
 /*
  * Undoes changes that took a pledge from @before to @after nodes and lent @lent, and gives back all

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One batch is in flight at a time: it waits for its grace period while the next one gathers, as in
- * retire.c. But here a plain lock is enough: objects are retired by the list, not one by one, and
- * where sleeping is fine.
+ * retire.c. But here nothing looks or hurries, and the lock is all it takes: objects are retired by
+ * the list, not one by one, and where sleeping is fine.
  */
 #include "mem/pool.h"
 

@@ -21,7 +21,7 @@
 #include "base/rcu.h"
 #include <samara/lock.h>
 
-/* Every object begins with one. While the object is on no smr_pool_list, its owner may use it. */
+/* Every object begins with one. Its owner may use it while the object is on no smr_pool_list. */
 struct smr_pool_obj {
 	struct smr_pool_obj *next;
 };
@@ -101,7 +101,7 @@ int smr_pool_prepare(struct smr_pool *pool, struct smr_pool_list *list, unsigned
 /* Clears all objects of @list, as smr_pool_prepare() returns them. CONTEXT: any. */
 void smr_pool_clear(const struct smr_pool *pool, struct smr_pool_list *list);
 /*
- * Takes back all of @list, which no reader may see any more. CONTEXT: frees memory. TAKES pool.
+ * Takes back all of @list, which no reader can see any more. CONTEXT: frees memory. TAKES pool.
  */
 void smr_pool_put(struct smr_pool *pool, struct smr_pool_list *list);
 /*

@@ -61,8 +61,8 @@ static void *map_chunk(const struct mt_mem_ops *ops)
 /*
  * How many batches must come back from limbo before a chunk just got may be given back, and how
  * many chunks are kept that way. How many nodes are in limbo varies with when the thread that waits
- * for grace periods gets to run: if there were too few free nodes for a moment, there will be
- * again. But the nodes of a tree that is gone may be the last batch.
+ * for grace periods gets to run: if too few nodes were free for a moment, that will happen again.
+ * But the nodes of a tree that is gone may be the last batch.
  */
 enum { WARM_BATCHES = 64, WARM_CHUNKS = 8 };
 

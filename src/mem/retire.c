@@ -27,10 +27,12 @@
  *	          under other flavours, where nothing may block, and where readers do not rest.
  *	          Where looking works, the callback is patient.
  *
- * The interval between looks is adaptive: while looks fail, or take more than a 32nd of the time,
- * twice as many nodes are retired before the next one. A look takes 0.3 us, or some us where it
- * interrupts running threads; 20 us where a reader does not rest. After two looks in vain, or when
- * one is overdue because nobody looks any more, the callback is in a hurry.
+ * The stride from one look to the next is from SMR_STRIDE_MIN to STRIDE_MAX retired nodes. It
+ * doubles after a look that took more than a 32nd of the time since the last one, and after each
+ * look in vain from the second in a row on; otherwise it halves if the look took less than a 128th.
+ * A look takes 0.3 us, or some us where it interrupts running threads; 20 us where a reader does
+ * not rest. After two looks in vain, or when one is overdue by more than STRIDE_MAX nodes, since
+ * nobody looks any more, the callback is in a hurry.
  *
  * Only one thread frees at a time (`busy`): a callback that finds a writer doing so is called
  * again. So nodes come back in the order in which they were retired, and to wait for them is to
@@ -352,7 +354,7 @@ smr_inline struct smri_retiring enqueue(struct smr_limbo *limbo, struct smr_node
 	struct smri_retiring r;
 
 	append(limbo, list, last);
-	/* So long overdue, nobody looks any more. */
+	/* If a look is so long overdue, nobody looks any more. */
 	r.hurry = relies_on_looks(limbo) && overdue(limbo) > STRIDE_MAX;
 	if (r.hurry)
 		limbo->vain = SMR_VAIN;
@@ -538,8 +540,8 @@ static unsigned long retired_so_far(struct smr_limbo *limbo, bool *freed)
 }
 
 /*
- * As wait_for(), where the flavour's thread may not run yet. CONTEXT: not inside a section of the
- * flavour.
+ * As wait_for(), but makes sure first that the flavour's thread runs. CONTEXT: not inside a section
+ * of the flavour.
  */
 static void insist(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
@@ -620,7 +622,7 @@ bool smri_retire_wait(struct mt_mem *mem)
 	if (smr_rcu_reading())
 		return false;
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
-		/* In a page source that such a thread has called, it would wait for itself. */
+		/* A flavour's thread, calling the page source, would wait for itself. */
 		if (smr_grace_self() || !has_thread(&mem->limbo[i])) {
 			waited |= freed_by_look(&mem->limbo[i]);
 			continue;

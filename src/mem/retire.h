@@ -24,9 +24,9 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
 			  void *last);
 
 /*
- * If enough nodes have been retired since the last look, checks whether it is quiet (base/quiet.h),
- * and if so makes all nodes in limbo free. CONTEXT: where a system call may be made. SLEEP no, but
- * for the arena's lock.
+ * If enough nodes of MT_RCU_BP have been retired since the last look, checks whether it is quiet
+ * (base/quiet.h), and if so frees all of them that are in limbo. CONTEXT: where a system call may
+ * be made. SLEEP no, but for the arena's lock.
  */
 void smr_mem_look(struct mt_mem *mem);
 

@@ -22,7 +22,7 @@
  *
  * Nodes that come back after a grace period are rolled up in bundles (mem->ready) and handed out
  * first, see struct smr_bundle. Only those left when the writers pause are sorted into their chunks
- * (smri_slab_sort()): not before that can a chunk be seen to have no used node.
+ * (smri_slab_sort()): only then can a chunk be seen to have no used node.
  *
  * Invariants, under the arena's lock:
  *	1. chunk->free_nr = length of chunk->free + (SMR_CHUNK_END - chunk->fresh).

@@ -3,7 +3,7 @@
 #include "mem/mem_internal.h"
 #include <stdint.h>
 
-/* A magazine keeps its count when its owner ends; the next owner adds to it. */
+/* A magazine keeps its count when its owner gives it up; the next owner adds to it. */
 static unsigned long taken_from_mags(const struct mt_mem *mem)
 {
 	unsigned long taken = 0;
