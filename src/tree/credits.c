@@ -8,9 +8,9 @@
  * need, the difference is *lent*: it is in the nodes that the store replaced, and comes back with
  * them after a grace period. A holder may have as many nodes lent as its working set has, and
  * mt_credits_begin() makes sure that the stores it announces stay within that: it makes good what
- * is lent out of free nodes that nobody is owed, or waits for the holder's own former nodes. So
- * among the pledged - lent nodes each holder always finds the working set it announced, whatever
- * the others do.
+ * is lent out of the arena's spare nodes, or waits for the holder's own former nodes. So among the
+ * pledged - lent nodes each holder always finds the working set it announced, whatever the others
+ * do.
  */
 #include "tree/credits.h"
 
@@ -27,8 +27,8 @@
 #include <samara/credits.h>
 
 /*
- * What up to this many used credits of a tree no longer need may stay pledged, until one of the
- * tree's stores has to lock the arena anyway.
+ * A tree may use at most this many credits before the nodes that they no longer need are released.
+ * They are released earlier if one of its stores has to lock the arena anyway.
  */
 #define SPARE_CREDITS 8
 
@@ -231,7 +231,7 @@ static void forget_returned(struct mt_credits *c, struct mt_mem *mem, enum mt_rc
 			c->limbo[i] = 0;
 }
 
-/* Makes good what @c has lent, the oldest first, as far as the arena has nodes nobody is owed. */
+/* Makes good what @c has lent, the oldest first, as far as the arena has spare nodes. */
 static void repay(struct mt_credits *c, struct mt_mem *mem)
 {
 	unsigned long nr = smr_pledge_repay(mem, lent_of(c));
@@ -421,8 +421,8 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 }
 
 /*
- * The same for a store that is an edit and so needs no cursor (edit.h). It changes what is required
- * only by using a credit. Returns -EAGAIN if the store may be more than an edit.
+ * As store(), for a store that is an edit and so needs no cursor (edit.h). It changes what is
+ * required only by using a credit. Returns -EAGAIN if the store may be more than an edit.
  */
 static long store_edit(struct mt_credits *c, const struct smr_path *path, unsigned long first,
 		       unsigned long last, void *entry)
@@ -467,7 +467,7 @@ int mas_store_credit(struct ma_state *mas, void *entry, struct mt_credits *c)
 	return smr_store_credit(mas, entry, SMR_NO_EDGES, c);
 }
 
-/* The same for any store, through a cursor that begins where @path leads, unless that is NULL. */
+/* As store(), with a cursor of its own that begins where @path leads, unless that is NULL. */
 static smr_noinline unsigned long store_any(struct mt_credits *c, const struct smr_path *path,
 					    unsigned long first, unsigned long last, void *entry)
 {
@@ -478,7 +478,7 @@ static smr_noinline unsigned long store_any(struct mt_credits *c, const struct s
 	return store(c, &mas, entry, SMR_NO_EDGES);
 }
 
-/* The same for any store outside of transactions, edit or not. CONTEXT: HOLDS tree lock. */
+/* As store(), for a store outside of transactions, edit or not. CONTEXT: HOLDS tree lock. */
 static unsigned long store_range(struct mt_credits *c, unsigned long first, unsigned long last,
 				 void *entry)
 {

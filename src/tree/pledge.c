@@ -76,8 +76,8 @@ static unsigned long top_crowding(const void *root)
 /* ---- Trees with a bound ---- */
 
 /*
- * Returns the nodes of the largest tree with @leaves leaves: the top is one node, other inner nodes
- * have at least eleven children.
+ * Returns how many nodes the largest tree with @leaves leaves has: the top is one node, other inner
+ * nodes have at least eleven children.
  */
 static unsigned long most_nodes(unsigned long leaves)
 {
@@ -145,8 +145,8 @@ static unsigned long reach_of(const struct maple_tree *mt, const struct need *n)
 }
 
 /*
- * Returns the nodes that a tree with a bound does not have yet, while its one holder has credits,
- * and that holder's working set.
+ * Returns how many nodes a tree with a bound does not have yet, if its one holder has credits, plus
+ * that holder's working set.
  */
 static unsigned long required_of_bound(const struct maple_tree *mt, const struct need *n,
 				       unsigned long reach)
@@ -198,8 +198,9 @@ unsigned long smr_pledge_required_for(const struct maple_tree *mt, const struct 
 }
 
 /*
- * Changes @n to the census after @w, but leaves out nodes that go between the edges of its windows:
- * they would only lower the sum, except in a tree with a bound, where there are none.
+ * Changes @n to the census after @w, but does not subtract nodes that @w removes between the edges
+ * of its windows: they would only lower the sum, except in a tree with a bound, where there are
+ * none.
  */
 static void foresee(const struct smr_write *w, struct need *n)
 {
@@ -276,11 +277,11 @@ unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root, 
 }
 
 /*
- * The largest sum there can be, with all new inner nodes crowded and no new level, less what is
- * required now: not what is pledged, since the first store releases what is pledged beyond the need
- * (credits.c). What stores release on the way is gone, too, and must be obtained again: one node
- * each time an inner node splits, two for each new level. (docs/credits.md: the cases a, b and f,
- * and a new top.)
+ * The largest sum there can be, with all new inner nodes crowded and the height as it is, less what
+ * is required now: not what is pledged, since the first store releases what is pledged beyond the
+ * need (credits.c). What stores release on the way is gone, too, and must be obtained again: one
+ * node each time an inner node splits, two for each new level. (docs/credits.md: the cases a, b and
+ * f, and a new top.)
  */
 unsigned long smr_pledge_foreseen(const struct maple_tree *mt, unsigned long leaves,
 				  unsigned long inner)

@@ -21,8 +21,8 @@ smr_inline unsigned long smr_store_nodes(unsigned long reach)
 }
 
 /*
- * Returns how many of the @nodes that the stores of one transaction take it holds at a time, at
- * most, in a tree with a bound.
+ * Returns how many nodes a transaction holds at a time, at most, in a tree with a bound, if its
+ * stores take @nodes in all.
  */
 unsigned long smr_pledge_cap(const struct maple_tree *mt, unsigned long nodes, unsigned long reach);
 
@@ -103,8 +103,8 @@ unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root,
 				 unsigned int height);
 
 /*
- * Returns how many nodes, at most, must be pledged in all while a load in order adds @leaves leaves
- * and @inner nodes above them. CONTEXT: HOLDS tree lock.
+ * Returns how many nodes a load in order of @leaves more leaves, with @inner nodes above them, must
+ * pledge in the course of it, at most. CONTEXT: HOLDS tree lock.
  */
 unsigned long smr_pledge_foreseen(const struct maple_tree *mt, unsigned long leaves,
 				  unsigned long inner);

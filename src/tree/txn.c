@@ -42,7 +42,7 @@
  * nodes that stores on credits replace go back to the pledge, and nodes that other stores replace
  * stay with the transaction's cursor, for the next of these stores.
  *
- * Rejected: marking leaves dead when they are replaced, which would save one of these lines:
+ * Rejected: marking leaves dead when they are replaced, which would save one of these lines, but
  * readers in them would look up their place again at each step until the commit; a bit for fresh
  * nodes in place of the number, since it would have to be cleared in each of them.
  */
@@ -219,7 +219,7 @@ static void mark_leaves(const struct mt_txn *txn)
 struct ending {
 	struct maple_tree *mt, *view;
 	bool commit;
-	unsigned int lowest;      /* level of nodes that end one by one: at a commit not leaves */
+	unsigned int lowest;      /* level whose nodes end one by one: at a commit leaves do not */
 	struct smr_nodes dropped; /* not including the replaced leaves */
 };
 
