@@ -121,7 +121,7 @@ static bool take_work(struct worker *w)
 
 /*
  * Sleeps until something is queued, and takes it. A hurry while nothing is queued is about what
- * another thread is about to queue (see_to() in mem/retire.c), and lasts until that comes.
+ * another thread is about to queue (request_grace() in mem/retire.c), and lasts until that comes.
  */
 static void wait_for_work(struct worker *w)
 {

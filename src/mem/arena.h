@@ -58,14 +58,14 @@ struct smr_limbo {
 	bool busy; /* GUARD lock: a thread is looking for what may be freed, or freeing it */
 	struct smr_nodes hand;       /* GUARD writes: lock; busy: off the queue, not free yet */
 	unsigned long noted_from;    /* GUARD writes: lock; reads: relaxed: retired before note 0 */
-	unsigned int vain;           /* GUARD lock: consecutive looks in vain */
+	unsigned int failed_looks;   /* GUARD lock: consecutive ones */
 	struct smr_limbo_part batch; /* GUARD lock: what rcu will free */
 	struct smr_rcu_head rcu;     /* GUARD called: its setter, then the callback */
 
 	/* GUARD writes: lock; reads: relaxed: the next look is due when `retired` passes this. */
-	unsigned long look_at;
+	unsigned long look_due;
 	unsigned long stride; /* GUARD lock: nodes from one look to the next */
-	uint64_t looked;      /* GUARD busy: when the last look ended */
+	uint64_t last_look;   /* GUARD busy: when the last look ended */
 
 	unsigned int event;    /* GUARD writes: lock; the futex */
 	unsigned int sleepers; /* GUARD lock: threads waiting on it */
@@ -81,12 +81,12 @@ struct smr_limbo {
  * After this many consecutive looks in vain nothing relies on the next one to free anything. An
  * arena begins as if there had been that many.
  */
-#define SMR_VAIN 2
+#define SMR_FAILED_LOOKS 2
 
-#define SMR_LIMBO(mem_, notes_)                                                                \
-	{                                                                                      \
-		.mem = (mem_), .notes = (notes_), .vain = SMR_VAIN, .look_at = SMR_STRIDE_MIN, \
-		.stride = SMR_STRIDE_MIN,                                                      \
+#define SMR_LIMBO(mem_, notes_)                                                     \
+	{                                                                           \
+		.mem = (mem_), .notes = (notes_), .failed_looks = SMR_FAILED_LOOKS, \
+		.look_due = SMR_STRIDE_MIN, .stride = SMR_STRIDE_MIN,               \
 	}
 
 struct mt_mem {
@@ -99,11 +99,11 @@ struct mt_mem {
 	unsigned int classes;       /* GUARD lock: bit set: that list is not empty */
 	unsigned long chunks;       /* GUARD lock */
 	unsigned long mapping;      /* GUARD lock: chunks being got or given back right now */
-	unsigned int mapped;        /* GUARD writes: lock; the futex: how many have ended */
+	unsigned int map_event;     /* GUARD writes: lock; the futex: how many have ended */
 	unsigned int map_sleepers;  /* GUARD lock: threads waiting on it */
 	unsigned long limit;        /* GUARD lock: in chunks; ULONG_MAX: none */
 	unsigned long idle;         /* GUARD lock: chunks without a used node */
-	unsigned int warm;          /* GUARD lock: batches until chunks got lately may be freed */
+	unsigned int warm_batches;  /* GUARD lock: batches until chunks got lately may be freed */
 	struct smr_bundle *ready;   /* GUARD lock: free nodes not yet sorted into their chunks */
 	unsigned long ready_nr;     /* GUARD lock */
 	unsigned long free;         /* GUARD lock: nodes in chunks, and ready */

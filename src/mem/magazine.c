@@ -6,12 +6,12 @@
 /* glibc keeps the values of so many keys in the thread itself; for later keys it allocates. */
 #define KEYS_WITHOUT_MALLOC 32
 
-smr_thread_local struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS];
+smr_thread_local struct smr_mag_slot smri_mag_slots[SMR_MAG_SLOTS];
 
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static bool exit_key_made;
-static smr_thread_local bool ending; /* the destructor has run */
+static smr_thread_local bool exit_ran; /* the destructor has run */
 
 void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep)
 {
@@ -36,20 +36,20 @@ void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr)
 }
 
 /*
- * Gives the magazine of @way back to its arena, if that still exists. CONTEXT: HOLDS arenas.
+ * Gives the magazine of @slot back to its arena, if that still exists. CONTEXT: HOLDS arenas.
  */
-static void release_way(struct smr_mag_way *way)
+static void release_slot(struct smr_mag_slot *slot)
 {
-	struct mt_mem *mem = smri_mem_by_id(way->id);
+	struct mt_mem *mem = smri_mem_by_id(slot->id);
 
 	if (mem) {
 		mt_lock_acquire(&mem->lock);
-		smri_mag_drain(mem, way->mag, 0);
-		mem->mags_used &= ~(1UL << (way->mag - mem->mag));
+		smri_mag_drain(mem, slot->mag, 0);
+		mem->mags_used &= ~(1UL << (slot->mag - mem->mag));
 		mt_lock_release(&mem->lock);
 	}
-	way->id = 0;
-	way->mag = NULL;
+	slot->id = 0;
+	slot->mag = NULL;
 }
 
 static void release_all(void *unused)
@@ -57,10 +57,10 @@ static void release_all(void *unused)
 	unsigned int i;
 
 	(void)unused;
-	ending = true;
+	exit_ran = true;
 	smri_mem_lock_arenas();
-	for (i = 0; i < SMR_MAG_WAYS; i++)
-		release_way(&smri_mag_ways[i]);
+	for (i = 0; i < SMR_MAG_SLOTS; i++)
+		release_slot(&smri_mag_slots[i]);
 	smri_mem_unlock_arenas();
 }
 
@@ -75,7 +75,7 @@ static void make_exit_key(void)
  */
 static bool watch_exit(bool may_block)
 {
-	if (ending)
+	if (exit_ran)
 		return false;
 	pthread_once(&exit_once, make_exit_key);
 	if (!exit_key_made)
@@ -84,7 +84,7 @@ static bool watch_exit(bool may_block)
 		return true;
 	if (exit_key >= KEYS_WITHOUT_MALLOC && !may_block)
 		return false;
-	return pthread_setspecific(exit_key, smri_mag_ways) == 0;
+	return pthread_setspecific(exit_key, smri_mag_slots) == 0;
 }
 
 static struct smr_mag *claim(struct mt_mem *mem)
@@ -104,23 +104,23 @@ static struct smr_mag *claim(struct mt_mem *mem)
 
 struct smr_mag *smri_mag_get(struct mt_mem *mem, bool may_block)
 {
-	struct smr_mag_way *way = &smri_mag_ways[mem->id % SMR_MAG_WAYS];
+	struct smr_mag_slot *slot = &smri_mag_slots[mem->id % SMR_MAG_SLOTS];
 	struct smr_mag *mag;
 
-	if (way->id == mem->id)
-		return way->mag;
+	if (slot->id == mem->id)
+		return slot->mag;
 	if (!watch_exit(may_block))
 		return NULL;
 	mag = claim(mem);
 	if (!mag)
 		return NULL;
-	if (way->id) {
+	if (slot->id) {
 		smri_mem_lock_arenas();
-		release_way(way);
+		release_slot(slot);
 		smri_mem_unlock_arenas();
 	}
-	way->id = mem->id;
-	way->mag = mag;
+	slot->id = mem->id;
+	slot->mag = mag;
 	return mag;
 }
 

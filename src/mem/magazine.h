@@ -19,7 +19,7 @@
 
 #define SMR_MAG_NODES 32
 #define SMR_MAGS 64
-#define SMR_MAG_WAYS 8
+#define SMR_MAG_SLOTS 8
 
 /* Written by the owner only; others read the figures, for statistics. */
 struct smr_mag {
@@ -28,20 +28,20 @@ struct smr_mag {
 	void *node[SMR_MAG_NODES]; /* GUARD owner */
 } smr_aligned(SMR_CACHE_LINE);
 
-struct smr_mag_way {
+struct smr_mag_slot {
 	unsigned long id; /* of the arena; 0: none */
 	struct smr_mag *mag;
 };
 
-extern smr_thread_local struct smr_mag_way smri_mag_ways[SMR_MAG_WAYS]
+extern smr_thread_local struct smr_mag_slot smri_mag_slots[SMR_MAG_SLOTS]
 	__attribute__((visibility("hidden")));
 
 /* Returns the calling thread's magazine of the arena with @id, or NULL. */
 smr_inline struct smr_mag *smri_mag_find(unsigned long id)
 {
-	const struct smr_mag_way *way = &smri_mag_ways[id % SMR_MAG_WAYS];
+	const struct smr_mag_slot *slot = &smri_mag_slots[id % SMR_MAG_SLOTS];
 
-	return smr_likely(way->id == id) ? way->mag : NULL;
+	return smr_likely(slot->id == id) ? slot->mag : NULL;
 }
 
 /* Adds to a figure that only the calling thread writes. */
@@ -60,7 +60,7 @@ smr_inline void *smri_mag_pop(struct smr_mag *mag)
 		return NULL;
 	node = mag->node[nr - 1];
 	smr_store(&mag->nr, nr - 1, RELAXED);
-	smri_node_show(node);
+	smri_node_unpoison(node);
 	return node;
 }
 
@@ -71,7 +71,7 @@ smr_inline bool smri_mag_push(struct smr_mag *mag, void *node)
 
 	if (smr_unlikely(nr == SMR_MAG_NODES))
 		return false;
-	smri_node_hide(node);
+	smri_node_poison(node);
 	mag->node[nr] = node;
 	smr_store(&mag->nr, nr + 1, RELAXED);
 	return true;

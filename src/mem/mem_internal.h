@@ -15,21 +15,21 @@ void smri_slab_add(struct mt_mem *mem, void *memory);
  */
 void *smri_slab_pop(struct mt_mem *mem);
 void smri_slab_push(struct mt_mem *mem, void *node);
-/* A list of free nodes, rolled up in some of them (slab.c). */
+/* A list of free nodes, the addresses of most of which are in the others (slab.c). */
 struct smr_bundles {
 	struct smr_bundle *first, *last;
 	unsigned long nr; /* nodes in all */
 };
 
 /*
- * Rolls up the nodes of @list, which must not be empty and which no reader can see any more, such
+ * Bundles the nodes of @list, which must not be empty and which no reader can see any more, such
  * that the last of the list will be handed out first. @first: the number of the note for the first
  * of them. The link of the last one is not followed. CONTEXT: any.
  */
-struct smr_bundles smri_slab_roll(const struct smr_nodes *list, const struct smr_notes *notes,
-				  unsigned long first);
-/* Makes the nodes of @rolled free without sorting them into their chunks. */
-void smri_slab_adopt(struct mt_mem *mem, const struct smr_bundles *rolled);
+struct smr_bundles smri_slab_bundle(const struct smr_nodes *list, const struct smr_notes *notes,
+				    unsigned long first);
+/* Makes the nodes of @bundles free without sorting them into their chunks. */
+void smri_slab_push_bundles(struct mt_mem *mem, const struct smr_bundles *bundles);
 /* Sorts at most @nr of these into their chunks. Returns false when no such node is left. */
 bool smri_slab_sort(struct mt_mem *mem, unsigned int nr);
 /* Removes a chunk without a used node from @mem and returns it, or NULL if there is none. */
@@ -110,7 +110,7 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep);
  * The same after a grace period, for an arena that may be needed again at once. CONTEXT: SLEEP yes,
  * no lock held.
  */
-void smri_refill_settle(struct mt_mem *mem);
+void smri_refill_release_surplus(struct mt_mem *mem);
 
 /* ---- retire.c ---- */
 
@@ -118,20 +118,20 @@ void smri_refill_settle(struct mt_mem *mem);
  * What the grace period of nodes just put in limbo needs: that the callback is called, patiently or
  * not, or that the one on its way hurries.
  */
-struct smri_retiring {
+struct smri_grace_request {
 	bool calls, patient, hurry;
 };
 
 /*
  * Retiring in three steps, for callers that have more to do under the same hold of the arena's
  * lock: smri_retire_note() notes all of @list, which must not be empty, and returns its last node;
- * smri_retire_enqueue(), with the lock held, puts them in limbo; smri_retire_see_to(), after the
- * lock has been released, starts or hurries their grace period. CONTEXT: any.
+ * smri_retire_enqueue(), with the lock held, puts them in limbo; smri_retire_request_grace(), after
+ * the lock has been released, starts or hurries their grace period. CONTEXT: any.
  */
 void *smri_retire_note(struct mt_mem *mem, enum mt_rcu_flavor flavor, const struct smr_nodes *list);
-struct smri_retiring smri_retire_enqueue(struct smr_limbo *limbo, struct smr_nodes *list,
-					 void *last);
-void smri_retire_see_to(struct smr_limbo *limbo, struct smri_retiring r);
+struct smri_grace_request smri_retire_enqueue(struct smr_limbo *limbo, struct smr_nodes *list,
+					      void *last);
+void smri_retire_request_grace(struct smr_limbo *limbo, struct smri_grace_request r);
 
 /* Returns false if there is no memory. CONTEXT: ALLOC yes. */
 bool smri_retire_init(struct mt_mem *mem);

@@ -62,14 +62,14 @@ smr_inline void smr_nodes_move(struct smr_nodes *to, struct smr_nodes *from)
 #if SMR_ASAN
 void __asan_poison_memory_region(void const volatile *addr, size_t size);
 void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
-#define smri_node_hide(node) __asan_poison_memory_region((node), SMR_NODE_LINK)
-#define smri_node_show(node) __asan_unpoison_memory_region((node), MT_NODE_SIZE)
+#define smri_node_poison(node) __asan_poison_memory_region((node), SMR_NODE_LINK)
+#define smri_node_unpoison(node) __asan_unpoison_memory_region((node), MT_NODE_SIZE)
 /* What is mapped there next, perhaps a thread's stack, does not consist of free nodes. */
-#define smri_chunk_show(chunk) __asan_unpoison_memory_region((chunk), MT_CHUNK_SIZE)
+#define smri_chunk_unpoison(chunk) __asan_unpoison_memory_region((chunk), MT_CHUNK_SIZE)
 #else
-#define smri_node_hide(node) ((void)(node))
-#define smri_node_show(node) ((void)(node))
-#define smri_chunk_show(chunk) ((void)(chunk))
+#define smri_node_poison(node) ((void)(node))
+#define smri_node_unpoison(node) ((void)(node))
+#define smri_chunk_unpoison(chunk) ((void)(chunk))
 #endif
 
 #endif

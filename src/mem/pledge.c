@@ -9,7 +9,7 @@
  * it is not known whose that was: then more free nodes than necessary are kept until those in limbo
  * come back, but never fewer.
  */
-static void lend(struct mt_mem *mem, long nr)
+static void adjust_lent(struct mt_mem *mem, long nr)
 {
 	long lent = (long)mem->lent + nr;
 
@@ -43,7 +43,7 @@ void smr_unpledge(struct mt_mem *mem, unsigned long nr)
 	mt_lock_acquire(&mem->lock);
 	smr_assert(mem->pledged >= nr);
 	mem->pledged -= nr;
-	lend(mem, -(long)nr);
+	adjust_lent(mem, -(long)nr);
 	mt_lock_release(&mem->lock);
 	smr_hook_at(SMR_HOOK_GIVEN);
 }
@@ -76,7 +76,7 @@ static void fill_mag(struct mt_mem *mem)
  * Gives as many as the pledge lacks, and at most one batch more; smr_mem_give_list() does the rest
  * without the lock. CONTEXT: HOLDS the arena's lock.
  */
-static void give_lacking(struct mt_mem *mem, struct smr_nodes *list)
+static void fill_pledge(struct mt_mem *mem, struct smr_nodes *list)
 {
 	unsigned int nr = 0;
 
@@ -84,24 +84,24 @@ static void give_lacking(struct mt_mem *mem, struct smr_nodes *list)
 		smri_slab_push(mem, smr_nodes_pop(list));
 }
 
-unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *change)
+unsigned long smr_pledge_apply(struct mt_mem *mem, struct smr_pledge_change *change)
 {
 	long missing = (long)(change->after - change->before) + change->used;
 	struct smr_limbo *limbo = &mem->limbo[change->flavor];
-	struct smri_retiring retiring = { false, false, false };
+	struct smri_grace_request request = { false, false, false };
 	void *last = NULL;
 
 	if (change->retired.nr > 0)
 		last = smri_retire_note(mem, change->flavor, &change->retired);
 	mt_lock_acquire(&mem->lock);
 	mem->pledged += change->after - change->before;
-	lend(mem, missing);
+	adjust_lent(mem, missing);
 	if (last)
-		retiring = smri_retire_enqueue(limbo, &change->retired, last);
-	give_lacking(mem, &change->back);
+		request = smri_retire_enqueue(limbo, &change->retired, last);
+	fill_pledge(mem, &change->back);
 	fill_mag(mem);
 	mt_lock_release(&mem->lock);
-	smri_retire_see_to(limbo, retiring);
+	smri_retire_request_grace(limbo, request);
 	smr_mem_give_list(mem, &change->back);
 	return missing > 0 ? (unsigned long)missing : 0;
 }
@@ -113,7 +113,7 @@ unsigned long smr_pledge_repay(struct mt_mem *mem, unsigned long nr)
 	mt_lock_acquire(&mem->lock);
 	spare = smri_mem_spare(mem);
 	nr = nr < spare ? nr : spare;
-	lend(mem, -(long)nr);
+	adjust_lent(mem, -(long)nr);
 	mt_lock_release(&mem->lock);
 	return nr;
 }
@@ -123,8 +123,8 @@ void smr_pledge_restore(struct mt_mem *mem, struct smr_nodes *list, unsigned lon
 {
 	mt_lock_acquire(&mem->lock);
 	mem->pledged += before - after;
-	lend(mem, -(long)lent);
-	give_lacking(mem, list);
+	adjust_lent(mem, -(long)lent);
+	fill_pledge(mem, list);
 	mt_lock_release(&mem->lock);
 	smr_hook_at(SMR_HOOK_GIVEN);
 	smr_mem_give_list(mem, list);

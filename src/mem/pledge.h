@@ -58,7 +58,7 @@ struct smr_pledge_change {
  * Makes the change: gives nodes back, to others only once the pledge has what it lacks, and retires
  * those that must be. What is missing until these come back is lent. Returns how many that is.
  */
-unsigned long smr_pledge_use(struct mt_mem *mem, struct smr_pledge_change *change);
+unsigned long smr_pledge_apply(struct mt_mem *mem, struct smr_pledge_change *change);
 /*
  * Makes good at most @nr of the nodes lent, out of the same free nodes as smr_pledge_grow().
  * Returns how many.

@@ -123,7 +123,7 @@ void smr_pool_put(struct smr_pool *pool, struct smr_pool_list *list)
 
 /* ---- Retirement ---- */
 
-static void grace_over(struct smr_rcu_head *head);
+static void expire_batch(struct smr_rcu_head *head);
 
 /* CONTEXT: HOLDS pool. */
 static void send_batch(struct smr_pool *pool)
@@ -131,14 +131,14 @@ static void send_batch(struct smr_pool *pool)
 	if (pool->batch.head || !pool->gathered.head)
 		return;
 	smr_pool_list_move(&pool->batch, &pool->gathered);
-	smr_rcu_call_parents(pool->flavor, &pool->rcu, grace_over);
+	smr_rcu_call_parents(pool->flavor, &pool->rcu, expire_batch);
 }
 
 /*
  * The owner is notified under the lock: a thread that collects the expired objects afterwards may
  * free the pool, since this thread does not touch it again.
  */
-static void grace_over(struct smr_rcu_head *head)
+static void expire_batch(struct smr_rcu_head *head)
 {
 	struct smr_pool *pool = container_of(head, struct smr_pool, rcu);
 

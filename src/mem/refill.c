@@ -25,9 +25,9 @@ static void end_mapping(struct mt_mem *mem)
 {
 	mt_lock_acquire(&mem->lock);
 	mem->mapping--;
-	smr_store(&mem->mapped, mem->mapped + 1, RELAXED);
+	smr_store(&mem->map_event, mem->map_event + 1, RELAXED);
 	if (mem->map_sleepers > 0)
-		smr_wake(&mem->mapped, INT_MAX);
+		smr_wake(&mem->map_event, INT_MAX);
 }
 
 /*
@@ -36,12 +36,12 @@ static void end_mapping(struct mt_mem *mem)
  */
 static void await_mapping(struct mt_mem *mem)
 {
-	unsigned int mapped = mem->mapped;
+	unsigned int event = mem->map_event;
 
 	mem->map_sleepers++;
 	mt_lock_release(&mem->lock);
 	smr_hook_at(SMR_HOOK_AWAITS);
-	smr_park(&mem->mapped, mapped);
+	smr_park(&mem->map_event, event);
 	mt_lock_acquire(&mem->lock);
 	mem->map_sleepers--;
 }
@@ -80,11 +80,11 @@ static int get_chunk(struct mt_mem *mem)
 	if (!chunk)
 		return -ENOMEM;
 	smri_slab_add(mem, chunk);
-	mem->warm = WARM_BATCHES;
+	mem->warm_batches = WARM_BATCHES;
 	return 0;
 }
 
-static int ensure_locked(struct mt_mem *mem, unsigned long nr)
+static int ensure_free(struct mt_mem *mem, unsigned long nr)
 {
 	int err = 0;
 
@@ -105,7 +105,7 @@ int smr_mem_fill(struct mt_mem *mem, unsigned long nr)
 
 	smr_check_alloc("nodes");
 	mt_lock_acquire(&mem->lock);
-	err = ensure_locked(mem, nr);
+	err = ensure_free(mem, nr);
 	mt_lock_release(&mem->lock);
 	return err;
 }
@@ -153,16 +153,16 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
  * Where chunks were got lately, some more stay for some batches, unless nothing is in use: then
  * there may be no more batches.
  */
-void smri_refill_settle(struct mt_mem *mem)
+void smri_refill_release_surplus(struct mt_mem *mem)
 {
 	unsigned long keep, used;
 	bool more;
 
 	mt_lock_acquire(&mem->lock);
-	mem->warm -= mem->warm > 0;
+	mem->warm_batches -= mem->warm_batches > 0;
 	used = mem->chunks * MT_CHUNK_NODES - mem->free;
 	keep = 1 + used / (8UL * MT_CHUNK_NODES);
-	if (mem->warm > 0 && used > smri_mag_nodes(mem))
+	if (mem->warm_batches > 0 && used > smri_mag_nodes(mem))
 		keep += WARM_CHUNKS;
 	more = mem->free >= (keep + 1) * MT_CHUNK_NODES &&
 	       (mem->ready_nr >= MT_CHUNK_NODES || used < MT_CHUNK_NODES / 2 ||
@@ -183,7 +183,7 @@ static int refill_once(struct mt_mem *mem, struct smr_nodes *out, unsigned long 
 	 * A reserve that stays short is no reason to fail. The nodes are taken under the same hold
 	 * of the lock: otherwise a callback might give the chunks back in between.
 	 */
-	(void)ensure_locked(mem, nr);
+	(void)ensure_free(mem, nr);
 	if (smri_mem_spare(mem) >= nr) {
 		mem->taken += nr;
 		while (nr--)

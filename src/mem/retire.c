@@ -101,7 +101,7 @@ static struct smr_limbo_part all_of(const struct smr_limbo *limbo)
 }
 
 /* Removes @part, or what is left of it, from the front of the queue. */
-static struct smr_nodes take_off(struct smr_limbo *limbo, struct smr_limbo_part part)
+static struct smr_nodes dequeue(struct smr_limbo *limbo, struct smr_limbo_part part)
 {
 	struct smr_nodes nodes = { NULL, 0 };
 
@@ -134,7 +134,7 @@ static bool become_busy(struct smr_limbo *limbo)
  * Notes the event for sleepers. Returns true if there are any: the caller must wake them after it
  * has released the lock. CONTEXT: HOLDS the arena's lock.
  */
-static bool tell(struct smr_limbo *limbo)
+static bool post_event(struct smr_limbo *limbo)
 {
 	smr_store(&limbo->event, limbo->event + 1, RELAXED);
 	return limbo->sleepers > 0;
@@ -142,21 +142,21 @@ static bool tell(struct smr_limbo *limbo)
 
 /*
  * Makes all nodes in hand free, in one step. If fork() comes in between, the child starts over with
- * them: rolling up leaves the links alone. CONTEXT: busy. TAKES arena.
+ * them: bundling leaves the links alone. CONTEXT: busy. TAKES arena.
  */
 static void free_hand(struct smr_limbo *limbo)
 {
 	struct mt_mem *mem = limbo->mem;
-	struct smr_bundles rolled = smri_slab_roll(&limbo->hand, limbo->notes,
-						   limbo->freed - limbo->noted_from);
+	struct smr_bundles bundles = smri_slab_bundle(&limbo->hand, limbo->notes,
+						      limbo->freed - limbo->noted_from);
 
 	mt_lock_acquire(&mem->lock);
-	smri_slab_adopt(mem, &rolled);
-	limbo->freed += rolled.nr;
+	smri_slab_push_bundles(mem, &bundles);
+	limbo->freed += bundles.nr;
 	if (limbo->freed == limbo->retired)
 		smr_store(&limbo->noted_from, limbo->retired, RELAXED);
 	limbo->hand = (struct smr_nodes){ NULL, 0 };
-	mem->lent = rolled.nr < mem->lent ? mem->lent - rolled.nr : 0;
+	mem->lent = bundles.nr < mem->lent ? mem->lent - bundles.nr : 0;
 	mem->batches++;
 	mt_lock_release(&mem->lock);
 }
@@ -165,7 +165,7 @@ static void free_hand(struct smr_limbo *limbo)
 static void free_part(struct smr_limbo *limbo, struct smr_limbo_part part)
 {
 	mt_lock_acquire(&limbo->mem->lock);
-	limbo->hand = take_off(limbo, part);
+	limbo->hand = dequeue(limbo, part);
 	mt_lock_release(&limbo->mem->lock);
 	if (limbo->hand.nr == 0)
 		return;
@@ -178,16 +178,16 @@ static void free_part(struct smr_limbo *limbo, struct smr_limbo_part part)
 /* Whether looks succeed, so that the callback may be patient. CONTEXT: HOLDS the arena's lock. */
 static bool relies_on_looks(const struct smr_limbo *limbo)
 {
-	return limbo->vain < SMR_VAIN;
+	return limbo->failed_looks < SMR_FAILED_LOOKS;
 }
 
 static void batch_done(struct smr_rcu_head *rcu);
 
 /*
- * If a callback is needed, marks it as on its way and returns true: the caller must then use call()
- * once it has released the lock. CONTEXT: HOLDS the arena's lock.
+ * If a callback is needed, marks it as on its way and returns true: the caller must then use
+ * queue_callback() once it has released the lock. CONTEXT: HOLDS the arena's lock.
  */
-static bool must_call(struct smr_limbo *limbo)
+static bool mark_called(struct smr_limbo *limbo)
 {
 	if (limbo->called || !limbo->newest)
 		return false;
@@ -197,14 +197,14 @@ static bool must_call(struct smr_limbo *limbo)
 }
 
 /* CONTEXT: `called` has just been set. */
-static void call(struct smr_limbo *limbo, bool patient)
+static void queue_callback(struct smr_limbo *limbo, bool patient)
 {
 	smr_hook_at(SMR_HOOK_CALLS);
 	smr_rcu_call_nodes(flavor_of(limbo), &limbo->rcu, batch_done, patient);
 }
 
 /* If limbo is empty, gives back chunks that were kept for an active writer. CONTEXT: busy. */
-static void settle_if_idle(struct smr_limbo *limbo)
+static void release_if_idle(struct smr_limbo *limbo)
 {
 	bool idle;
 
@@ -212,7 +212,7 @@ static void settle_if_idle(struct smr_limbo *limbo)
 	idle = !limbo->newest;
 	mt_lock_release(&limbo->mem->lock);
 	if (idle) /* an active writer would only have to map them again */
-		smri_refill_settle(limbo->mem);
+		smri_refill_release_surplus(limbo->mem);
 }
 
 /* CONTEXT: the flavour's thread, after the grace period of limbo->batch. TAKES arena. */
@@ -227,19 +227,19 @@ static void batch_done(struct smr_rcu_head *rcu)
 	mt_lock_release(&mem->lock);
 	if (mine) {
 		free_part(limbo, limbo->batch);
-		settle_if_idle(limbo);
+		release_if_idle(limbo);
 	}
 	mt_lock_acquire(&mem->lock);
 	limbo->busy = limbo->busy && !mine;
 	limbo->called = again = limbo->newest;
 	limbo->batch = all_of(limbo);
 	patient = relies_on_looks(limbo) && limbo->sleepers == 0;
-	wake = tell(limbo);
+	wake = post_event(limbo);
 	mt_lock_release(&mem->lock);
 	if (wake)
 		smr_wake(&limbo->event, INT_MAX);
 	if (again)
-		call(limbo, patient);
+		queue_callback(limbo, patient);
 }
 
 /* ---- Looking ---- */
@@ -247,7 +247,7 @@ static void batch_done(struct smr_rcu_head *rcu)
 /* Returns how many nodes have been retired since a look was due, or 0 if none is due yet. */
 static unsigned long overdue(const struct smr_limbo *limbo)
 {
-	long nr = (long)(smr_load(&limbo->retired, RELAXED) - smr_load(&limbo->look_at, RELAXED));
+	long nr = (long)(smr_load(&limbo->retired, RELAXED) - smr_load(&limbo->look_due, RELAXED));
 
 	return nr > 0 ? (unsigned long)nr : 0;
 }
@@ -257,11 +257,11 @@ static unsigned long overdue(const struct smr_limbo *limbo)
  * not count: it is the same for each node, however many are freed at once, and to count it would
  * only let limbo grow until no cache held it. CONTEXT: HOLDS the arena's lock; busy.
  */
-static void pace(struct smr_limbo *limbo, uint64_t begin, uint64_t end)
+static void adapt_stride(struct smr_limbo *limbo, uint64_t begin, uint64_t end)
 {
-	uint64_t took = end - begin, since = begin - limbo->looked;
+	uint64_t took = end - begin, since = begin - limbo->last_look;
 
-	if (limbo->vain >= SMR_VAIN || took > since / 32)
+	if (limbo->failed_looks >= SMR_FAILED_LOOKS || took > since / 32)
 		limbo->stride *= 2;
 	else if (took < since / 128)
 		limbo->stride /= 2;
@@ -269,8 +269,8 @@ static void pace(struct smr_limbo *limbo, uint64_t begin, uint64_t end)
 		limbo->stride = SMR_STRIDE_MIN;
 	if (limbo->stride > STRIDE_MAX)
 		limbo->stride = STRIDE_MAX;
-	smr_store(&limbo->look_at, limbo->retired + limbo->stride, RELAXED);
-	limbo->looked = end;
+	smr_store(&limbo->look_due, limbo->retired + limbo->stride, RELAXED);
+	limbo->last_look = end;
 }
 
 /* Frees @part if it is quiet. CONTEXT: busy, which it ends. TAKES arena. */
@@ -286,11 +286,11 @@ static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 	if (quiet)
 		free_part(limbo, part);
 	mt_lock_acquire(&limbo->mem->lock);
-	limbo->vain = quiet ? 0 : limbo->vain + 1;
-	hurry = limbo->vain == SMR_VAIN;
-	pace(limbo, begin, end);
+	limbo->failed_looks = quiet ? 0 : limbo->failed_looks + 1;
+	hurry = limbo->failed_looks == SMR_FAILED_LOOKS;
+	adapt_stride(limbo, begin, end);
 	limbo->busy = false;
-	wake = tell(limbo);
+	wake = post_event(limbo);
 	mt_lock_release(&limbo->mem->lock);
 	if (wake)
 		smr_wake(&limbo->event, INT_MAX);
@@ -349,52 +349,53 @@ void smr_mem_retire_one(struct mt_mem *mem, enum mt_rcu_flavor flavor, void *nod
 	smr_mem_retire_noted(mem, flavor, &one, node);
 }
 
-smr_inline struct smri_retiring enqueue(struct smr_limbo *limbo, struct smr_nodes *list, void *last)
+smr_inline struct smri_grace_request enqueue(struct smr_limbo *limbo, struct smr_nodes *list,
+					     void *last)
 {
-	struct smri_retiring r;
+	struct smri_grace_request r;
 
 	append(limbo, list, last);
 	/* If a look is so long overdue, nobody looks any more. */
 	r.hurry = relies_on_looks(limbo) && overdue(limbo) > STRIDE_MAX;
 	if (r.hurry)
-		limbo->vain = SMR_VAIN;
+		limbo->failed_looks = SMR_FAILED_LOOKS;
 	r.patient = relies_on_looks(limbo);
-	r.calls = must_call(limbo);
+	r.calls = mark_called(limbo);
 	return r;
 }
 
-smr_inline void see_to(struct smr_limbo *limbo, struct smri_retiring r)
+smr_inline void request_grace(struct smr_limbo *limbo, struct smri_grace_request r)
 {
 	if (r.calls || r.hurry)
 		smr_grace_near(flavor_of(limbo));
 	if (r.calls)
-		call(limbo, r.patient);
+		queue_callback(limbo, r.patient);
 	else if (r.hurry)
 		smr_grace_hurry(flavor_of(limbo));
 	smr_hook_at(SMR_HOOK_GIVEN);
 }
 
-struct smri_retiring smri_retire_enqueue(struct smr_limbo *limbo, struct smr_nodes *list,
-					 void *last)
+struct smri_grace_request smri_retire_enqueue(struct smr_limbo *limbo, struct smr_nodes *list,
+					      void *last)
 {
 	return enqueue(limbo, list, last);
 }
 
-void smri_retire_see_to(struct smr_limbo *limbo, struct smri_retiring r)
+void smri_retire_request_grace(struct smr_limbo *limbo, struct smri_grace_request r)
 {
-	see_to(limbo, r);
+	request_grace(limbo, r);
 }
 
 void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
 			  void *last)
 {
 	struct smr_limbo *limbo = &mem->limbo[flavor];
-	struct smri_retiring r;
+	struct smri_grace_request r;
 
 	mt_lock_acquire(&mem->lock);
 	r = enqueue(limbo, list, last);
 	mt_lock_release(&mem->lock);
-	see_to(limbo, r);
+	request_grace(limbo, r);
 }
 
 bool smri_retire_init(struct mt_mem *mem)
@@ -414,9 +415,9 @@ void smri_retire_exit(struct mt_mem *mem)
 /*
  * The thread that was busy and those that slept do not exist in the child; the nodes in hand have
  * had their grace period. Callbacks do not come: one that was marked as on its way may be in no
- * queue. must_call() has another one called for what is in limbo when nodes are retired, waited for
- * or obtained. Obtaining and waiting start the thread, but the fork does not: a child that just
- * goes on to exec() needs none.
+ * queue. Another one is called for what is in limbo when nodes are retired, waited for or obtained.
+ * Obtaining and waiting start the thread, but the fork does not: a child that just goes on to
+ * exec() needs none.
  */
 void smri_retire_after_fork(struct mt_mem *mem)
 {
@@ -432,10 +433,10 @@ void smri_retire_after_fork(struct mt_mem *mem)
 }
 
 /*
- * Whether the flavour's thread runs for what is in limbo. Starts it if any node has ever been
- * there. CONTEXT: no lock held. ALLOC yes.
+ * Starts the flavour's thread if any node has ever been in limbo. Returns true if it runs, false
+ * also if it is not needed. CONTEXT: no lock held. ALLOC yes.
  */
-static bool has_thread(const struct smr_limbo *limbo)
+static bool ensure_thread(const struct smr_limbo *limbo)
 {
 	if (smr_load(&limbo->retired, RELAXED) == 0)
 		return false;
@@ -451,13 +452,13 @@ void smri_retire_resume(struct mt_mem *mem)
 		struct smr_limbo *limbo = &mem->limbo[i];
 		bool calls;
 
-		if (!has_thread(limbo))
+		if (!ensure_thread(limbo))
 			continue;
 		mt_lock_acquire(&mem->lock);
-		calls = must_call(limbo);
+		calls = mark_called(limbo);
 		mt_lock_release(&mem->lock);
 		if (calls)
-			call(limbo, false);
+			queue_callback(limbo, false);
 	}
 }
 
@@ -484,13 +485,13 @@ static bool is_over(const struct smr_limbo *limbo, unsigned long nr, bool idle)
  * Makes sure that there is a thread to run the callbacks that the caller is going to wait for. As
  * long as none can be started, looks until there is nothing to wait for. CONTEXT: TAKES arena.
  */
-static void insist_on_worker(struct smr_limbo *limbo, unsigned long nr, bool idle)
+static void await_thread(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
 	const struct timespec pause = { 0, 1000 * 1000 };
 	int cancel = smr_cancel_off();
 	bool over = false;
 
-	while (!over && !has_thread(limbo)) {
+	while (!over && !ensure_thread(limbo)) {
 		try_look(limbo);
 		mt_lock_acquire(&limbo->mem->lock);
 		over = is_over(limbo, nr, idle);
@@ -502,19 +503,19 @@ static void insist_on_worker(struct smr_limbo *limbo, unsigned long nr, bool idl
 }
 
 /* Sleeps until is_over(). */
-static void wait_for(struct smr_limbo *limbo, unsigned long nr, bool idle)
+static void sleep_until_over(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
 	struct mt_mem *mem = limbo->mem;
 
 	mt_lock_acquire(&mem->lock);
 	while (!is_over(limbo, nr, idle)) {
 		unsigned int event = limbo->event;
-		bool calls = must_call(limbo);
+		bool calls = mark_called(limbo);
 
 		limbo->sleepers++;
 		mt_lock_release(&mem->lock);
 		if (calls)
-			call(limbo, false);
+			queue_callback(limbo, false);
 		smr_grace_await(flavor_of(limbo));
 		smr_park(&limbo->event, event);
 		smr_grace_awaited(flavor_of(limbo));
@@ -540,17 +541,17 @@ static unsigned long retired_so_far(struct smr_limbo *limbo, bool *freed)
 }
 
 /*
- * As wait_for(), but makes sure first that the flavour's thread runs. CONTEXT: not inside a section
- * of the flavour.
+ * As sleep_until_over(), but makes sure first that the flavour's thread runs. CONTEXT: not inside a
+ * section of the flavour.
  */
-static void insist(struct smr_limbo *limbo, unsigned long nr, bool idle)
+static void start_and_wait(struct smr_limbo *limbo, unsigned long nr, bool idle)
 {
 	enum mt_rcu_flavor flavor = flavor_of(limbo);
 	bool online;
 
-	insist_on_worker(limbo, nr, idle);
+	await_thread(limbo, nr, idle);
 	online = smr_rcu_offline(flavor);
-	wait_for(limbo, nr, idle);
+	sleep_until_over(limbo, nr, idle);
 	if (online)
 		smr_rcu_online(flavor);
 }
@@ -568,7 +569,7 @@ static bool wait_flavor(struct smr_limbo *limbo, bool may_look)
 		return false;
 	if (may_look)
 		try_look(limbo);
-	insist(limbo, nr, false);
+	start_and_wait(limbo, nr, false);
 	return true;
 }
 
@@ -623,7 +624,7 @@ bool smri_retire_wait(struct mt_mem *mem)
 		return false;
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++) {
 		/* A flavour's thread, calling the page source, would wait for itself. */
-		if (smr_grace_self() || !has_thread(&mem->limbo[i])) {
+		if (smr_grace_self() || !ensure_thread(&mem->limbo[i])) {
 			waited |= freed_by_look(&mem->limbo[i]);
 			continue;
 		}
@@ -644,7 +645,7 @@ bool smri_retire_wait_idle(struct mt_mem *mem)
 			continue;
 		if (smr_check_waits_for_itself((enum mt_rcu_flavor)i))
 			return false;
-		insist(limbo, nr, true);
+		start_and_wait(limbo, nr, true);
 	}
 	return true;
 }

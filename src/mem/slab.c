@@ -20,7 +20,7 @@
  * that one: chunks that are nearly empty are left to drain and can be given back, and the tree's
  * nodes gather on few huge pages. An exact order would cost a heap and gain nothing measurable.
  *
- * Nodes that come back after a grace period are rolled up in bundles (mem->ready) and handed out
+ * Nodes that come back after a grace period are listed in bundles (mem->ready) and handed out
  * first, see struct smr_bundle. Only those left when the writers pause are sorted into their chunks
  * (smri_slab_sort()): only then can a chunk be seen to have no used node.
  *
@@ -142,8 +142,8 @@ struct smr_bundle {
 
 _Static_assert(sizeof(struct smr_bundle) <= SMR_NODE_LINK, "the link is not the bundle's");
 
-/* How many nodes ahead of the one being rolled up a link is prefetched. */
-#define ROLL_AHEAD 8
+/* How many nodes ahead of the one being bundled a link is prefetched. */
+#define BUNDLE_AHEAD 8
 
 /* @node need not be valid: it is a hint. */
 static void prefetch_link(const void *node)
@@ -151,39 +151,39 @@ static void prefetch_link(const void *node)
 	smr_prefetch((const void *)((uintptr_t)node + SMR_NODE_LINK));
 }
 
-struct smr_bundles smri_slab_roll(const struct smr_nodes *list, const struct smr_notes *notes,
-				  unsigned long first)
+struct smr_bundles smri_slab_bundle(const struct smr_nodes *list, const struct smr_notes *notes,
+				    unsigned long first)
 {
-	struct smr_bundles rolled = { NULL, NULL, 0 };
+	struct smr_bundles bundles = { NULL, NULL, 0 };
 	struct smr_bundle *b = NULL;
 	void *node = list->head, *next;
 
-	for (rolled.nr = 0; rolled.nr < list->nr; rolled.nr++, node = next) {
-		unsigned long ahead = first + rolled.nr + ROLL_AHEAD;
+	for (bundles.nr = 0; bundles.nr < list->nr; bundles.nr++, node = next) {
+		unsigned long ahead = first + bundles.nr + BUNDLE_AHEAD;
 
 		prefetch_link(smr_load(&notes->node[ahead % SMR_NOTES], RELAXED));
 		next = *smr_node_link(node);
 		if (b && b->nr < BUNDLE_NODES) {
-			smri_node_hide(node);
+			smri_node_poison(node);
 			b->node[b->nr++] = node;
 			continue;
 		}
 		b = node;
-		b->next = rolled.first;
+		b->next = bundles.first;
 		b->nr = 0;
-		rolled.first = b;
-		if (!rolled.last)
-			rolled.last = b;
+		bundles.first = b;
+		if (!bundles.last)
+			bundles.last = b;
 	}
-	return rolled;
+	return bundles;
 }
 
-void smri_slab_adopt(struct mt_mem *mem, const struct smr_bundles *rolled)
+void smri_slab_push_bundles(struct mt_mem *mem, const struct smr_bundles *bundles)
 {
-	mem->free += rolled->nr;
-	mem->ready_nr += rolled->nr;
-	rolled->last->next = mem->ready;
-	mem->ready = rolled->first;
+	mem->free += bundles->nr;
+	mem->ready_nr += bundles->nr;
+	bundles->last->next = mem->ready;
+	mem->ready = bundles->first;
 }
 
 static void *pop_ready(struct mt_mem *mem)
@@ -195,7 +195,7 @@ static void *pop_ready(struct mt_mem *mem)
 		node = b->node[--b->nr];
 	else
 		mem->ready = b->next;
-	smri_node_show(node);
+	smri_node_unpoison(node);
 	mem->free--;
 	mem->ready_nr--;
 	return node;
@@ -226,7 +226,7 @@ void *smri_slab_pop(struct mt_mem *mem)
 		node = (char *)chunk + MT_NODE_SIZE * chunk->fresh++;
 	set_free_nr(mem, chunk, chunk->free_nr - 1);
 	mem->free--;
-	smri_node_show(node);
+	smri_node_unpoison(node);
 	return node;
 }
 
@@ -237,7 +237,7 @@ void smri_slab_push(struct mt_mem *mem, void *node)
 	smr_assert(((uintptr_t)node & (MT_NODE_SIZE - 1)) == 0);
 	smr_assert(chunk->mem == mem && chunk->free_nr < MT_CHUNK_NODES);
 	*smr_node_link(node) = chunk->free;
-	smri_node_hide(node);
+	smri_node_poison(node);
 	chunk->free = node;
 	set_free_nr(mem, chunk, chunk->free_nr + 1);
 	if (chunk->free_nr == MT_CHUNK_NODES) {
@@ -257,6 +257,6 @@ void *smri_slab_remove_idle(struct mt_mem *mem)
 	mem->idle--;
 	mem->chunks--;
 	mem->free -= MT_CHUNK_NODES;
-	smri_chunk_show(chunk);
+	smri_chunk_unpoison(chunk);
 	return chunk;
 }

@@ -26,7 +26,7 @@ int smri_take_refuse(struct mt_mem *mem, gfp_t gfp);
  * were just taken. They have been out of use for a grace period, and their lines arrive while the
  * writer is busy with the nodes it has.
  */
-smr_inline void smri_take_ahead(const struct smr_mag *mag, unsigned long took)
+smr_inline void smri_prefetch_next(const struct smr_mag *mag, unsigned long took)
 {
 	unsigned int nr = smr_load(&mag->nr, RELAXED);
 
@@ -48,7 +48,7 @@ smr_inline bool smri_take_local(struct mt_mem *mem, struct smr_nodes *out, unsig
 	for (unsigned long i = 0; i < nr; i++)
 		smr_nodes_push(out, smri_mag_pop(mag));
 	smri_mag_count(&mag->taken, nr);
-	smri_take_ahead(mag, nr);
+	smri_prefetch_next(mag, nr);
 	return true;
 }
 
@@ -69,7 +69,7 @@ smr_inline void *smr_mem_take_one(struct mt_mem *mem, gfp_t gfp)
 	if (smr_unlikely(!node))
 		return smri_take_one_slow(mem, gfp);
 	smri_mag_count(&mag->taken, 1);
-	smri_take_ahead(mag, 1);
+	smri_prefetch_next(mag, 1);
 	return node;
 }
 

@@ -401,7 +401,7 @@ static unsigned long settle(struct maple_tree *mt, struct smr_pledge_change *cha
 		return 0;
 	}
 	mt->ma_pledge.pledged = change->after;
-	return smr_pledge_use(smr_mem_of(mt), change);
+	return smr_pledge_apply(smr_mem_of(mt), change);
 }
 
 /*

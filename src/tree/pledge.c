@@ -321,6 +321,6 @@ void smr_pledge_emptied(struct maple_tree *mt, struct smr_nodes *dropped)
 		change.used = -(long)dropped->nr;
 		change.back = *dropped;
 	}
-	smr_pledge_use(smr_mem_of(mt), &change);
+	smr_pledge_apply(smr_mem_of(mt), &change);
 	mt->ma_pledge.pledged = change.after;
 }

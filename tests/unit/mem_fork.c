@@ -303,7 +303,7 @@ static void while_the_worker_gathers(void **state)
 	for (unsigned int i = 0; i < FORKS * ARRAY_SIZE(fn); i++) {
 		unsigned int which = i % ARRAY_SIZE(fn);
 
-		limbo->vain = 0; /* as after a look that freed something */
+		limbo->failed_looks = 0; /* as after a look that freed something */
 		retire(mem, MT_RCU_BP, MT_CHUNK_NODES - (which ? 0 : 10));
 		expect_child(fn[which], mem);
 		mt_mem_barrier(mem);

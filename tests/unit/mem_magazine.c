@@ -7,7 +7,7 @@
 #include "support/env.h"
 #include <pthread.h>
 
-#define ARENAS (SMR_MAG_WAYS + 3)
+#define ARENAS (SMR_MAG_SLOTS + 3)
 #define CROWD (SMR_MAGS + 8)
 
 static void *take_some(struct mt_mem *mem, struct smr_nodes *nodes)

@@ -228,7 +228,7 @@ static void nodes_come_back_before_it_waits(void **state)
 
 	(void)state;
 	all_of_a_chunk(mem, &nodes);
-	limbo->vain = 0; /* the worker is slow */
+	limbo->failed_looks = 0; /* the worker is slow */
 	smr_hook_set_point(let_come_back, mem);
 	smr_mem_retire(mem, MT_RCU_MB, &nodes);
 	assert_int_equal(smr_mem_refill(mem, &nodes, MT_CHUNK_NODES), 0);

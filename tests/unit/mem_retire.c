@@ -135,7 +135,7 @@ static void a_writer_that_looks(void **state)
 		skip();
 	/* Until a look has freed something, no flavour's callback is delayed. */
 	for (unsigned int i = 0; i < ARRAY_SIZE(all_flavors); i++)
-		assert_int_equal(mem->limbo[all_flavors[i]].vain, SMR_VAIN);
+		assert_int_equal(mem->limbo[all_flavors[i]].failed_looks, SMR_FAILED_LOOKS);
 	smr_rcu_read_lock(MT_RCU_BP);
 	retire_singly(mem, 2 * SMR_STRIDE_MIN);
 	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_NOWAIT), 0);
@@ -150,7 +150,7 @@ static void a_writer_that_looks(void **state)
 		usleep(100);
 		assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
 	}
-	assert_int_equal(mem->limbo[MT_RCU_BP].vain, 0);
+	assert_int_equal(mem->limbo[MT_RCU_BP].failed_looks, 0);
 	assert_int_equal(stats_of(mem).nodes_used, nodes.nr);
 	smr_mem_give_list(mem, &nodes);
 	mt_mem_destroy(mem);
