@@ -20,7 +20,7 @@ static unsigned long nodes_for(const struct maple_tree *mt, unsigned long ranges
 		level = level / (SMR_WINNER_CAP / 2) + 1;
 		inner += level;
 	}
-	return leaves + inner + 3UL * MT_PATH_MAX + smr_pledge_foreseen(mt, leaves, inner);
+	return leaves + inner + 3UL * MT_PATH_MAX + smr_pledge_for_load(mt, leaves, inner);
 }
 
 int mas_expected_entries(struct ma_state *mas, unsigned long nr_entries)

@@ -3,8 +3,8 @@
 
 #include "tree/walk.h"
 
-static void *set(struct ma_state *mas, enum maple_status status, unsigned long index,
-		 unsigned long last, void *entry)
+static void *set_cursor(struct ma_state *mas, enum maple_status status, unsigned long index,
+			unsigned long last, void *entry)
 {
 	smr_cursor_off(mas);
 	mas->status = status;
@@ -15,18 +15,18 @@ static void *set(struct ma_state *mas, enum maple_status status, unsigned long i
 
 static void *on_root(struct ma_state *mas, void *root)
 {
-	return set(mas, ma_root, 0, 0, root);
+	return set_cursor(mas, ma_root, 0, 0, root);
 }
 
 static void *behind_root(struct ma_state *mas)
 {
-	return set(mas, ma_none, 1, ULONG_MAX, NULL);
+	return set_cursor(mas, ma_none, 1, ULONG_MAX, NULL);
 }
 
 void *smr_compact_walk(struct ma_state *mas, void *root)
 {
 	if (!root)
-		return set(mas, ma_none, 0, ULONG_MAX, NULL);
+		return set_cursor(mas, ma_none, 0, ULONG_MAX, NULL);
 	return mas->index == 0 ? on_root(mas, root) : behind_root(mas);
 }
 
@@ -50,7 +50,7 @@ void *smr_compact_prev(struct ma_state *mas, void *root, unsigned long min)
 {
 	if (!root)
 		return smr_compact_walk(mas, root);
-	return min == 0 ? on_root(mas, root) : set(mas, ma_underflow, 1, ULONG_MAX, NULL);
+	return min == 0 ? on_root(mas, root) : set_cursor(mas, ma_underflow, 1, ULONG_MAX, NULL);
 }
 
 void *smr_compact_find(struct ma_state *mas, void *root, unsigned long max)
@@ -96,7 +96,7 @@ void *smr_compact_find_rev(struct ma_state *mas, void *root, unsigned long min)
 	case ma_root:
 		if (mas->index > 0) /* a write or a search for free space has come to the gap */
 			break;
-		return set(mas, ma_none, 0, 0, NULL);
+		return set_cursor(mas, ma_none, 0, 0, NULL);
 	case ma_start:
 		if (mas->index < min)
 			return NULL;
@@ -115,6 +115,6 @@ void *smr_compact_find_rev(struct ma_state *mas, void *root, unsigned long min)
 	}
 	/* The entry may lie below the limit: then the search ends on the gap above it. */
 	if (root && min > 0)
-		return set(mas, ma_underflow, 1, ULONG_MAX, NULL);
+		return set_cursor(mas, ma_underflow, 1, ULONG_MAX, NULL);
 	return on_root(mas, root);
 }

@@ -30,7 +30,7 @@
  * A tree may use at most this many credits before the nodes that they no longer need are released.
  * They are released earlier if one of its stores has to lock the arena anyway.
  */
-#define SPARE_CREDITS 8
+#define CREDITS_PER_RELEASE 8
 
 void mt_credits_init(struct mt_credits *c, struct maple_tree *mt, enum mt_credits_mode mode)
 {
@@ -248,7 +248,7 @@ static void repay(struct mt_credits *c, struct mt_mem *mem)
  * Gets back enough of what @c has lent for @nr stores to find their working set. Returns true if it
  * has waited.
  */
-static bool recover(struct mt_credits *c, unsigned long nr)
+static bool recover_lent(struct mt_credits *c, unsigned long nr)
 {
 	struct maple_tree *mt = c->mt;
 	struct mt_mem *mem = smr_mem_of(mt);
@@ -290,7 +290,7 @@ bool smr_credits_begin(struct mt_credits *c, unsigned long nr)
 		return false;
 	if (mt_in_rcu(mt))
 		smr_check_grace(flavor);
-	return lent_of(c) > 0 && recover(c, nr);
+	return lent_of(c) > 0 && recover_lent(c, nr);
 }
 
 void mt_credits_begin(struct mt_credits *c, unsigned long nr)
@@ -320,7 +320,7 @@ static void note_lent(struct mt_credits *c, struct maple_tree *mt, unsigned long
  * back as many if negative. A transaction releases nothing but what it has used: it may be aborted,
  * and then owes all of it again.
  */
-static unsigned long remaining(struct maple_tree *mt, unsigned long pledged, long used)
+static unsigned long pledged_after(struct maple_tree *mt, unsigned long pledged, long used)
 {
 	unsigned long required = smr_pledge_required(mt);
 	unsigned long rest = (unsigned long)((long)pledged - used);
@@ -383,7 +383,8 @@ static bool use_credit(struct mt_credits *c, struct maple_tree *mt)
 {
 	set_left(c, mt, c->left - 1);
 	c->begun--;
-	return c->left > 0 && (mt->ma_pledge.recycling + mt->ma_pledge.strict) % SPARE_CREDITS > 0;
+	return c->left > 0 &&
+	       (mt->ma_pledge.recycling + mt->ma_pledge.strict) % CREDITS_PER_RELEASE > 0;
 }
 
 /*
@@ -391,9 +392,10 @@ static bool use_credit(struct mt_credits *c, struct maple_tree *mt)
  * and need not rise, it stays as it is until a later store. Returns how many nodes of the working
  * set the store took.
  */
-static unsigned long settle(struct maple_tree *mt, struct smr_pledge_change *change, bool may_wait)
+static unsigned long apply_change(struct maple_tree *mt, struct smr_pledge_change *change,
+				  bool may_wait)
 {
-	change->after = remaining(mt, change->before, change->used);
+	change->after = pledged_after(mt, change->before, change->used);
 	if (may_wait && change->used == 0 && change->back.nr == 0 &&
 	    change->after <= change->before) {
 		if (change->retired.nr > 0)
@@ -417,7 +419,7 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 
 	smr_plan_edges(&w, mas, entry, edges);
 	commit(&w, &change);
-	return settle(mt, &change, use_credit(c, mt));
+	return apply_change(mt, &change, use_credit(c, mt));
 }
 
 /*
@@ -439,7 +441,7 @@ static long store_edit(struct mt_credits *c, const struct smr_path *path, unsign
 	change.used = used;
 	if (used > 0)
 		smr_nodes_push(&change.retired, smr_node_of(path->node[path->depth]));
-	return (long)settle(mt, &change, false);
+	return (long)apply_change(mt, &change, false);
 }
 
 static bool may_store(const struct mt_credits *c)

@@ -29,7 +29,7 @@ enum { CHARGE = 17, UNIT = 16 }; /* M rises by CHARGE / UNIT */
  * The fewest leaves of a tree, by its levels: the top has at least two children, other inner nodes
  * at least eleven.
  */
-static const unsigned long fewest[] = {
+static const unsigned long min_leaves[] = {
 	0,
 	0,
 	2UL,
@@ -54,16 +54,16 @@ static const unsigned long fewest[] = {
 	ULONG_MAX,
 };
 
-_Static_assert(SMR_INNER_MIN == 11, "fewest[] goes by it");
+_Static_assert(SMR_INNER_MIN == 11, "min_leaves[] goes by it");
 
 /*
  * Returns the levels of the highest tree with @leaves leaves, usually @before or one more or less.
  */
-static unsigned long highest(unsigned long leaves, unsigned long before)
+static unsigned long max_levels(unsigned long leaves, unsigned long before)
 {
-	while (leaves >= fewest[before + 1])
+	while (leaves >= min_leaves[before + 1])
 		before++;
-	while (leaves < fewest[before])
+	while (leaves < min_leaves[before])
 		before--;
 	return before;
 }
@@ -79,7 +79,7 @@ static unsigned long top_crowding(const void *root)
  * Returns how many nodes the largest tree with @leaves leaves has: the top is one node, other inner
  * nodes have at least eleven children.
  */
-static unsigned long most_nodes(unsigned long leaves)
+static unsigned long max_nodes(unsigned long leaves)
 {
 	unsigned long nodes = leaves, level = leaves;
 
@@ -96,7 +96,7 @@ static unsigned long most_nodes(unsigned long leaves)
  */
 unsigned long smr_pledge_cap(const struct maple_tree *mt, unsigned long nodes, unsigned long reach)
 {
-	unsigned long most = most_nodes(mt->ma_pledge.bound) + smr_store_nodes(reach);
+	unsigned long most = max_nodes(mt->ma_pledge.bound) + smr_store_nodes(reach);
 
 	return nodes < most ? nodes : most;
 }
@@ -140,8 +140,8 @@ static unsigned long reach_of(const struct maple_tree *mt, const struct need *n)
 {
 	unsigned long bound = mt->ma_pledge.bound;
 
-	return highest(bound ? bound : n->leaves + n->claims.recycling + n->claims.strict,
-		       mt->ma_pledge.reach);
+	return max_levels(bound ? bound : n->leaves + n->claims.recycling + n->claims.strict,
+			  mt->ma_pledge.reach);
 }
 
 /*
@@ -151,7 +151,7 @@ static unsigned long reach_of(const struct maple_tree *mt, const struct need *n)
 static unsigned long required_of_bound(const struct maple_tree *mt, const struct need *n,
 				       unsigned long reach)
 {
-	unsigned long most = most_nodes(mt->ma_pledge.bound);
+	unsigned long most = max_nodes(mt->ma_pledge.bound);
 
 	smr_assert(n->nodes <= most);
 	return (n->claims.recycling && n->nodes < most ? most - n->nodes : 0) +
@@ -202,7 +202,7 @@ unsigned long smr_pledge_required_for(const struct maple_tree *mt, const struct 
  * of its windows: they would only lower the sum, except in a tree with a bound, where there are
  * none.
  */
-static void foresee(const struct smr_write *w, struct need *n)
+static void census_after(const struct smr_write *w, struct need *n)
 {
 	for (unsigned int l = 0; l <= w->top; l++) {
 		const struct smr_level *lev = &w->level[l];
@@ -239,7 +239,7 @@ static void foresee(const struct smr_write *w, struct need *n)
 }
 
 /* The same for leaves that share: there may be one more or less, below the same node. */
-static void foresee_share(const struct smr_share *s, struct need *n)
+static void census_after_share(const struct smr_share *s, struct need *n)
 {
 	unsigned int before = smr_count(s->path[s->depth]);
 	unsigned int after = before + s->leaves->parts - smr_share_leaves(s);
@@ -256,9 +256,9 @@ unsigned long smr_pledge_shortfall(const struct smr_write *w)
 	struct need n = need_of(mt, mt_height(mt));
 
 	if (w->what == SMR_SUBTREE)
-		foresee(w, &n);
+		census_after(w, &n);
 	else if (w->what == SMR_SHARE)
-		foresee_share(&w->share, &n);
+		census_after_share(&w->share, &n);
 	else if (w->what == SMR_FIRST)
 		n = (struct need){ 1, 1, 0, 1, n.claims };
 	else if (w->what == SMR_ROOT)
@@ -283,7 +283,7 @@ unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root, 
  * node each time an inner node splits, two for each new level. (docs/credits.md: the cases a, b and
  * f, and a new top.)
  */
-unsigned long smr_pledge_foreseen(const struct maple_tree *mt, unsigned long leaves,
+unsigned long smr_pledge_for_load(const struct maple_tree *mt, unsigned long leaves,
 				  unsigned long inner)
 {
 	struct need now = need_now(mt), n = need_of(mt, mt_height(mt));

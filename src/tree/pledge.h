@@ -106,7 +106,7 @@ unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root,
  * Returns how many nodes a load in order of @leaves more leaves, with @inner nodes above them, must
  * pledge in the course of it, at most. CONTEXT: HOLDS tree lock.
  */
-unsigned long smr_pledge_foreseen(const struct maple_tree *mt, unsigned long leaves,
+unsigned long smr_pledge_for_load(const struct maple_tree *mt, unsigned long leaves,
 				  unsigned long inner);
 
 /* After a store without a credit: releases what is pledged beyond the need. */

@@ -280,7 +280,7 @@ static void prefetch_pair(const struct ending *e, void *old, void *new, unsigned
 	}
 }
 
-smr_inline bool are_twins(const void *new)
+smr_inline bool is_twin(const void *new)
 {
 	return !smr_enode_leaf(new) && smr_node_of(new)->mark == SMR_TWIN;
 }
@@ -294,7 +294,7 @@ static void end_pair(struct ending *e, void *old, void *new, unsigned int l)
 {
 	void **before = smr_slots(old), **after = smr_slots(new);
 
-	if (l <= e->lowest || !are_twins(new)) {
+	if (l <= e->lowest || !is_twin(new)) {
 		end_fresh(e, new);
 		end_replaced(e, old, l);
 		return;
