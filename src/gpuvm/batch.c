@@ -36,7 +36,7 @@
 #include "gpuvm/batch.h"
 #include "gpuvm/change.h"
 #include "lock/section.h"
-#include "tree/known.h"
+#include "tree/draft.h"
 #include "tree/pledge.h"
 #include "tree/store.h"
 

@@ -4,7 +4,7 @@
 #define SMR_GPUVM_BATCH_H
 
 #include "gpuvm/split.h"
-#include "tree/known.h"
+#include "tree/draft.h"
 
 /* A walk of gpuvm_sm_map() or gpuvm_sm_unmap() that the calling thread is in. */
 struct smri_batch {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tree/known.h"
+#include "tree/draft.h"
 
 #include "tree/check.h"
 #include "tree/encode.h"

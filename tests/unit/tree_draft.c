@@ -11,7 +11,7 @@
 #include "support/treecheck.h"
 #include "support/units.h"
 #include "tree/credits.h"
-#include "tree/known.h"
+#include "tree/draft.h"
 #include "tree/run.h"
 #include "tree/store.h"
 #include "tree/write.h"
@@ -413,5 +413,5 @@ int main(void)
 		cmocka_unit_test(edges_come_to_stores),
 	};
 
-	return arena_run(&arena, "tree_known", tests, sizeof(tests) / sizeof(tests[0]));
+	return arena_run(&arena, "tree_draft", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Stores where the cursor stands, for callers that know much about them beforehand. */
-#ifndef SMR_TREE_KNOWN_H
-#define SMR_TREE_KNOWN_H
+/*
+ * For callers that know where they will store before they know what: how many nodes the store may
+ * take, and leaves that are built in advance.
+ */
+#ifndef SMR_TREE_DRAFT_H
+#define SMR_TREE_DRAFT_H
 
 #include "tree/edges.h"
 
