@@ -88,28 +88,28 @@ smr_inline bool set_ends(struct smr_edit *e, const struct smr_node *node, enum s
 	unsigned long from = first - node->base, to = last + 1 - node->base;
 
 	if (smr_kind_wide(kind)) {
-		e->from = (int64_t)(first ^ SMR_WIDE_SIGN);
-		e->to = (int64_t)((last + 1) ^ SMR_WIDE_SIGN);
+		e->from_bound = (int64_t)(first ^ SMR_WIDE_SIGN);
+		e->to_bound = (int64_t)((last + 1) ^ SMR_WIDE_SIGN);
 	} else if (smr_kind_short(kind)) { /* keys lie on both sides of the base */
-		e->from = (int64_t)from >> node->shift;
-		e->to = (int64_t)to >> node->shift;
+		e->from_bound = (int64_t)from >> node->shift;
+		e->to_bound = (int64_t)to >> node->shift;
 	} else {
-		e->from = (int64_t)(from >> node->shift);
-		e->to = (int64_t)(to >> node->shift);
+		e->from_bound = (int64_t)(from >> node->shift);
+		e->to_bound = (int64_t)(to >> node->shift);
 	}
 	/* last + 1 may have wrapped to 0. A wide node's shift is 0. */
-	return ((from | to) & ((1UL << node->shift) - 1)) == 0 && e->from < e->to;
+	return ((from | to) & ((1UL << node->shift) - 1)) == 0 && e->from_bound < e->to_bound;
 }
 
-smr_inline bool amid(const struct smr_edit *e, const struct place *p)
+smr_inline bool is_interior(const struct smr_edit *e, const struct place *p)
 {
 	return e->i > 0 && e->j < p->end;
 }
 
 /* Returns true if the edit replaces one range by one with the same keys. */
-smr_inline bool swaps(const struct smr_edit *e)
+smr_inline bool is_slot_only(const struct smr_edit *e)
 {
-	return e->i == e->j && !e->front && !e->behind;
+	return e->i == e->j && !e->left_edge && !e->right_edge;
 }
 
 /*
@@ -123,43 +123,43 @@ smr_inline void join_gaps(struct smr_edit *e, const struct place *p, enum smr_ki
 	void *const *slots = slots_of(p, kind);
 	unsigned int from, to;
 
-	e->front &= slots[e->i] != NULL;
-	e->behind &= slots[e->j] != NULL;
+	e->left_edge &= slots[e->i] != NULL;
+	e->right_edge &= slots[e->j] != NULL;
 	while (e->i < e->j && !slots[e->i])
 		e->i++;
 	while (e->i < e->j && !slots[e->j])
 		e->j--;
-	from = e->front ? e->i : smr_run_from(slots, e->i);
-	to = e->behind ? e->j : smr_run_to(slots, e->j, p->end);
-	e->first = e->front ? e->first : first_of(p, kind, from);
-	e->last = e->behind ? e->last : last_of(p, kind, to);
-	e->stand = to;
-	if (swaps(e) && (!slots[e->i] || smr_may_run(p->mt, from, to, p->end)))
+	from = e->left_edge ? e->i : smr_run_from(slots, e->i);
+	to = e->right_edge ? e->j : smr_run_to(slots, e->j, p->end);
+	e->first = e->left_edge ? e->first : first_of(p, kind, from);
+	e->last = e->right_edge ? e->last : last_of(p, kind, to);
+	e->new_offset = to;
+	if (is_slot_only(e) && (!slots[e->i] || smr_may_run(p->mt, from, to, p->end)))
 		return;
 	e->i = from;
 	e->j = to;
-	if (!e->front && from > 0)
-		e->from = bound_of(node, kind, from);
-	if (!e->behind && to < p->end)
-		e->to = bound_of(node, kind, to + 1);
-	e->stand = from + e->front;
+	if (!e->left_edge && from > 0)
+		e->from_bound = bound_of(node, kind, from);
+	if (!e->right_edge && to < p->end)
+		e->to_bound = bound_of(node, kind, to + 1);
+	e->new_offset = from + e->left_edge;
 }
 
 /* A tree of one range may be all NULL, which takes no nodes. */
 #define TOP_MIN 2
 
 /*
- * Sets the rest of *@e, which follows from i, j, front and behind. Returns false if the leaf is too
- * small for it, or would be too empty. A slot can change in any leaf, even in one that has had few
- * ranges since its pieces were put together.
+ * Sets the rest of *@e, which follows from i, j, left_edge and right_edge. Returns false if the
+ * leaf is too small for it, or would be too empty. A slot can change in any leaf, even in one that
+ * has had few ranges since its pieces were put together.
  */
-smr_inline bool fits(struct smr_edit *e, const struct place *p, enum smr_kind kind)
+smr_inline bool finish_plan(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
-	e->swap = swaps(e);
-	e->nodes = !e->swap && !smr_editable(p->mt, p->leaf);
-	e->ranges = p->end + 1u - (e->j - e->i) + e->front + e->behind;
-	return e->swap || (e->ranges <= smr_kind_cap(kind) &&
-			   e->ranges >= (p->depth ? SMR_LEAF_MIN : TOP_MIN));
+	e->slot_only = is_slot_only(e);
+	e->nodes = !e->slot_only && !smr_editable(p->mt, p->leaf);
+	e->ranges = p->end + 1u - (e->j - e->i) + e->left_edge + e->right_edge;
+	return e->slot_only || (e->ranges <= smr_kind_cap(kind) &&
+				e->ranges >= (p->depth ? SMR_LEAF_MIN : TOP_MIN));
 }
 
 /*
@@ -170,16 +170,17 @@ smr_inline void take_pieces(struct smr_edit *e, const struct place *p, enum smr_
 {
 	void *const *slots = slots_of(p, kind);
 
-	if (e->front && !slots[e->i] && e->i > 0 && !slots[e->i - 1])
+	if (e->left_edge && !slots[e->i] && e->i > 0 && !slots[e->i - 1])
 		e->i--;
-	if (e->behind && !slots[e->j] && e->j < p->end && !slots[e->j + 1])
+	if (e->right_edge && !slots[e->j] && e->j < p->end && !slots[e->j + 1])
 		e->j++;
 }
 
 /* Returns true if an entry replaces all of a run. Something better than an edit may do (plan.c). */
 smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
-	return e->i < e->j && !e->front && !e->behind && smr_is_gap(slots_of(p, kind), e->i, e->j);
+	return e->i < e->j && !e->left_edge && !e->right_edge &&
+	       smr_is_gap(slots_of(p, kind), e->i, e->j);
 }
 
 /*
@@ -187,14 +188,14 @@ smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum 
  * in the leaf, and what it leaves of the ranges that it cuts can be written there. Where the leaf
  * itself begins and ends is written in the nodes above, and may be beyond the reach of its bounds.
  */
-smr_inline bool keeps_within(struct smr_edit *e, const struct place *p, enum smr_kind kind)
+smr_inline bool stays_in_leaf(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
 	unsigned long begin = first_of(p, kind, e->i), end = last_of(p, kind, e->j);
 
-	e->front = begin < e->first;
-	e->behind = end > e->last;
-	return end >= e->last && (!e->front || smr_can_start(p->leaf, e->first)) &&
-	       (!e->behind || smr_can_start(p->leaf, e->last + 1));
+	e->left_edge = begin < e->first;
+	e->right_edge = end > e->last;
+	return end >= e->last && (!e->left_edge || smr_can_start(p->leaf, e->first)) &&
+	       (!e->right_edge || smr_can_start(p->leaf, e->last + 1));
 }
 
 smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct place *p,
@@ -208,31 +209,31 @@ smr_inline bool plan_store(enum smr_kind kind, struct smr_edit *e, const struct 
 	e->first = first;
 	e->last = last;
 	e->i = e->j = p->offset;
-	while (e->j < p->end && bound_of(node, kind, e->j + 1) < e->to)
+	while (e->j < p->end && bound_of(node, kind, e->j + 1) < e->to_bound)
 		e->j++;
-	if (smr_likely(amid(e, p))) {
-		e->front = bound_of(node, kind, e->i) < e->from;
-		e->behind = bound_of(node, kind, e->j + 1) > e->to;
-	} else if (!entry || !keeps_within(e, p, kind)) {
+	if (smr_likely(is_interior(e, p))) {
+		e->left_edge = bound_of(node, kind, e->i) < e->from_bound;
+		e->right_edge = bound_of(node, kind, e->j + 1) > e->to_bound;
+	} else if (!entry || !stays_in_leaf(e, p, kind)) {
 		return false;
 	}
 	if (smr_unlikely(node->mark == SMR_PIECES) && entry)
 		take_pieces(e, p, kind);
-	e->stand = e->i + e->front;
+	e->new_offset = e->i + e->left_edge;
 	if (!entry) {
 		join_gaps(e, p, kind);
-		return fits(e, p, kind);
+		return finish_plan(e, p, kind);
 	}
-	return !fills_run(e, p, kind) && fits(e, p, kind);
+	return !fills_run(e, p, kind) && finish_plan(e, p, kind);
 }
 
 smr_inline bool plan_erase(enum smr_kind kind, struct smr_edit *e, const struct place *p)
 {
 	*e = (struct smr_edit){ .i = p->offset, .j = p->offset };
-	if (!amid(e, p))
+	if (!is_interior(e, p))
 		return false;
 	join_gaps(e, p, kind);
-	return fits(e, p, kind);
+	return finish_plan(e, p, kind);
 }
 
 /*
@@ -291,7 +292,7 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 /* ---- The edit ---- */
 
 /* Puts @leaf in the place of the old leaf, which the caller must retire. */
-smr_inline void replace(const struct place *p, void *leaf)
+smr_inline void replace_leaf(const struct place *p, void *leaf)
 {
 	unsigned int d = p->depth;
 
@@ -302,31 +303,31 @@ smr_inline void replace(const struct place *p, void *leaf)
 }
 
 /* Writes what the leaf @from becomes into @to, which may be the same. */
-smr_inline void build(const struct smr_edit *e, struct smr_node *to, struct smr_node *from,
-		      enum smr_kind kind, void *entry)
+smr_inline void build_leaf(const struct smr_edit *e, struct smr_node *to, struct smr_node *from,
+			   enum smr_kind kind, void *entry)
 {
-	unsigned int x = e->i + e->front;
+	unsigned int x = e->i + e->left_edge;
 
-	smr_shift(to, from, kind, x + e->behind, e->j);
+	smr_shift(to, from, kind, x + e->right_edge, e->j);
 	if (smr_likely(x > 0))
-		set_bound(to, kind, x, e->from);
+		set_bound(to, kind, x, e->from_bound);
 	if (smr_likely(x + 1 < e->ranges))
-		set_bound(to, kind, x + 1, e->to);
+		set_bound(to, kind, x + 1, e->to_bound);
 	smr_kind_slots(to, kind)[x] = entry;
 }
 
 /* Carries out the edit, with @node if it needs one. */
-smr_inline void carry_out(enum smr_kind kind, const struct smr_edit *e, const struct place *p,
-			  struct smr_node *node, void *entry)
+smr_inline void commit_edit(enum smr_kind kind, const struct smr_edit *e, const struct place *p,
+			    struct smr_node *node, void *entry)
 {
 	struct smr_node *old = smr_kind_node(p->leaf, kind);
 	bool gap;
 
 	if (e->nodes) {
-		build(e, node, old, kind, entry);
+		build_leaf(e, node, old, kind, entry);
 		update_gaps(e, p, kind, entry);
-		replace(p, smr_enode_make(node, kind));
-	} else if (e->swap) {
+		replace_leaf(p, smr_enode_make(node, kind));
+	} else if (e->slot_only) {
 		if (!entry)
 			smr_mark_pieces(old);
 		update_gaps(e, p, kind, entry);
@@ -336,7 +337,7 @@ smr_inline void carry_out(enum smr_kind kind, const struct smr_edit *e, const st
 			return; /* a gap that is filled advances the number, as in publish.c */
 	} else {
 		update_gaps(e, p, kind, entry);
-		build(e, old, old, kind, entry);
+		build_leaf(e, old, old, kind, entry);
 	}
 	smr_advance(p->mt);
 }
@@ -352,8 +353,8 @@ smr_inline bool cursor_plan_store(enum smr_kind kind, struct smr_edit *e,
 	return plan_store(kind, e, &p, first, last, entry);
 }
 
-bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
-		    unsigned long last, const void *entry)
+bool smr_edit_plan_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
+			 unsigned long last, const void *entry)
 {
 	if (!may_edit(mas->tree, mas->node))
 		return false;
@@ -368,7 +369,7 @@ smr_inline bool cursor_plan_erase(enum smr_kind kind, struct smr_edit *e,
 	return plan_erase(kind, e, &p);
 }
 
-bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas)
+bool smr_edit_plan_erase(struct smr_edit *e, const struct ma_state *mas)
 {
 	if (!may_edit(mas->tree, mas->node))
 		return false;
@@ -392,14 +393,14 @@ smr_inline void cursor_commit(enum smr_kind kind, const struct smr_edit *e, stru
 	struct place p = cursor_place(mas);
 	struct smr_node *node = e->nodes ? smr_own_node(mas) : smr_kind_node(mas->node, kind);
 
-	carry_out(kind, e, &p, node, entry);
+	commit_edit(kind, e, &p, node, entry);
 	mas->index = e->first;
 	mas->last = e->last;
 	mas->status = ma_active;
-	mas->offset = e->stand;
-	mas->slot[mas->depth] = (unsigned char)e->stand;
+	mas->offset = e->new_offset;
+	mas->slot[mas->depth] = (unsigned char)e->new_offset;
 	mas->seq = mas->tree->ma_seq;
-	if (e->swap)
+	if (e->slot_only)
 		return;
 	mas->path[mas->depth] = smr_enode_make(node, kind);
 	smr_cursor_on(mas, mas->path[mas->depth], e->ranges);
@@ -450,7 +451,7 @@ smr_inline void path_commit(enum smr_kind kind, const struct smr_edit *e, const 
 	p->mt->ma_nodes_built += e->nodes;
 	if (entry)
 		p->mt->ma_newest = e->first;
-	carry_out(kind, e, p, node, entry);
+	commit_edit(kind, e, p, node, entry);
 }
 
 smr_inline void path_retire(const struct place *p)

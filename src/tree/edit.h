@@ -12,16 +12,16 @@
 #include "tree/run.h"
 #include "tree/walk.h"
 
-/* Ranges [i..j] of the cursor's leaf are replaced, but for keys before @from and from @to on. */
+/* Ranges [i..j] of the cursor's leaf are replaced, but for keys before @first and behind @last. */
 struct smr_edit {
 	unsigned int i, j;
-	int64_t from, to;          /* in the encoding of the leaf's bounds */
-	unsigned long first, last; /* the same as keys */
-	bool front, behind;        /* whether there are such keys */
-	unsigned int stand;        /* the cursor's offset afterwards */
-	unsigned int ranges;       /* of the leaf afterwards, or that it would have: see below */
-	bool swap;                 /* only slot i changes */
-	unsigned int nodes; /* needed: 0 if @swap is true, or the leaf may be changed in place */
+	int64_t from_bound, to_bound; /* @first and @last + 1 as bounds of the leaf */
+	unsigned long first, last;
+	bool left_edge, right_edge; /* whether there are such keys: edges.h */
+	unsigned int new_offset;    /* the cursor's, afterwards */
+	unsigned int ranges;        /* of the leaf afterwards, or that it would have: see below */
+	bool slot_only;             /* only slot i changes */
+	unsigned int nodes; /* needed: 0 if @slot_only, or if the leaf may be changed in place */
 };
 
 /*
@@ -30,11 +30,11 @@ struct smr_edit {
  * few, e->ranges is their number, and the rest of *@e is set, too, for share.c; otherwise e->ranges
  * is 0, provided that the caller has set it to 0. CONTEXT: HOLDS tree lock. ALLOC no.
  */
-bool smr_edit_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
-		    unsigned long last, const void *entry);
+bool smr_edit_plan_store(struct smr_edit *e, const struct ma_state *mas, unsigned long first,
+			 unsigned long last, const void *entry);
 
 /* The same for NULL over the cursor's range; mas->index and mas->last are not looked at. */
-bool smr_edit_erase(struct smr_edit *e, const struct ma_state *mas);
+bool smr_edit_plan_erase(struct smr_edit *e, const struct ma_state *mas);
 
 /* Returns true if @e leaves nothing but NULL in the tree: the leaf, its top, would be too empty. */
 smr_inline bool smr_edit_empties(const struct smr_edit *e, const void *entry)

@@ -124,13 +124,13 @@ static void widen_right(struct smr_write *w)
 smr_inline bool fits_leaf(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
-	bool front = w->first > w->begin, behind = w->last < w->end;
+	bool left_edge = w->first > w->begin, right_edge = w->last < w->end;
 	unsigned int n = smr_leaf_ranges(w);
 
 	if (n > smr_kind_cap(smr_enode_kind(mas->node)) || (n < SMR_LEAF_MIN && mas->depth > 0))
 		return false;
-	return (!front || smr_can_start(mas->node, w->first)) &&
-	       (!behind || smr_can_start(mas->node, w->last + 1));
+	return (!left_edge || smr_can_start(mas->node, w->first)) &&
+	       (!right_edge || smr_can_start(mas->node, w->last + 1));
 }
 
 /* How many nodes above the cursor's leaf a transaction has to copy before it can swap the leaf. */
@@ -157,13 +157,13 @@ static bool may_swap(const struct smr_write *w)
 
 /* ---- Levels ---- */
 
-static void add_left_piece(const struct smr_write *w, struct smr_items *it)
+static void add_left_edge(const struct smr_write *w, struct smr_items *it)
 {
 	if (w->first > w->begin)
 		smr_items_add(it, w->begin, value_at(w->mas->node, w->i), 0);
 }
 
-static void add_right_piece(const struct smr_write *w, struct smr_items *it)
+static void add_right_edge(const struct smr_write *w, struct smr_items *it)
 {
 	if (w->last < w->end)
 		smr_items_add(it, w->last + 1, value_at(right_leaf(w), w->j), 0);
@@ -175,10 +175,10 @@ static void gather_new(const struct smr_write *w, unsigned int l, struct smr_ite
 	unsigned int at;
 
 	if (l == 0) {
-		add_left_piece(w, it);
+		add_left_edge(w, it);
 		at = it->n;
 		smr_items_add(it, w->first, w->entry, 0);
-		add_right_piece(w, it);
+		add_right_edge(w, it);
 		smr_put_edges(it->slot + at, w->edges);
 		return;
 	}
@@ -668,7 +668,7 @@ void smri_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry, str
 	w->last = mas->last;
 	smr_walk_to(mas, w->first);
 	/* If one leaf changes, choose_form() plans it; a share is planned from the edit. */
-	if (smr_edit_store(&w->edit, mas, w->first, w->last, entry))
+	if (smr_edit_plan_store(&w->edit, mas, w->first, w->last, entry))
 		w->edit.ranges = 0;
 	(void)smri_plan_beyond(w, false);
 }

@@ -54,7 +54,7 @@ smr_inline int smri_plan(struct smr_write *w, struct ma_state *mas, unsigned lon
 	if (smr_unlikely(!smr_walk_to(mas, first)))
 		return smri_plan_compact(w, free_only);
 	w->former = smr_slots(mas->node)[mas->offset];
-	if (smr_unlikely(!smr_edit_store(&w->edit, mas, first, last, entry)) ||
+	if (smr_unlikely(!smr_edit_plan_store(&w->edit, mas, first, last, entry)) ||
 	    (free_only && !smr_is_gap(smr_slots(mas->node), w->edit.i, w->edit.j)))
 		return smri_plan_beyond(w, free_only);
 	smri_plan_edit(w);
@@ -115,7 +115,7 @@ smr_inline int smr_plan_erase(struct smr_write *w, struct ma_state *mas, unsigne
 		return smri_plan_erase(w, mas, root);
 	smri_plan_begin(w, mas, NULL);
 	w->former = smr_slots(mas->node)[mas->offset];
-	if (smr_unlikely(!w->former || !smr_edit_erase(&w->edit, mas)))
+	if (smr_unlikely(!w->former || !smr_edit_plan_erase(&w->edit, mas)))
 		return smri_plan_erase(w, mas, NULL);
 	smri_plan_edit(w);
 	return 0;

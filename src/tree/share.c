@@ -80,7 +80,7 @@ static void set_siblings(struct smr_share *s, const struct smr_edit *e, bool lef
 	s->first = at - left;
 	s->before = left ? smr_count(sibling_of(s, -1)) : 0;
 	s->ranges = s->before + e->ranges + (right ? smr_count(sibling_of(s, 1)) : 0);
-	s->stand = s->before + e->i + e->front;
+	s->stand = s->before + e->i + e->left_edge;
 	s->leaves->neighbour_left = left;
 	s->leaves->min = left ? child_min(s, at - 1) : s->min;
 	s->leaves->max = right ? child_max(s, at + 1) : s->max;
@@ -205,10 +205,10 @@ smr_inline void gather_kind(enum smr_kind kind, struct smr_share *s, const struc
 		add_leaf(kind, r, to, sibling_of(s, 1));
 		set_bound(kind, r, to, smr_kind_bound_of(leaf, kind, s->max + 1));
 	}
-	set_bound(kind, r, s->stand, e->from);
+	set_bound(kind, r, s->stand, e->from_bound);
 	r->entry[s->stand] = entry;
-	if (e->behind)
-		set_bound(kind, r, s->stand + 1, e->to);
+	if (e->right_edge)
+		set_bound(kind, r, s->stand + 1, e->to_bound);
 }
 
 SMR_CLONES static void gather_written(struct smr_share *s, const struct smr_edit *e, void *entry)
@@ -404,9 +404,9 @@ static void gather_items(struct smr_share *s, const struct smr_edit *e, void *en
 	it->pieces = false;
 	if (s->left)
 		add_sibling(s, -1, s->leaves->min);
-	smr_items_add_node(it, leaf, 0, e->i + e->front, s->min);
+	smr_items_add_node(it, leaf, 0, e->i + e->left_edge, s->min);
 	smr_items_add(it, e->first, entry, 0);
-	if (e->behind)
+	if (e->right_edge)
 		smr_items_add(it, e->last + 1, smr_slots(leaf)[e->j], 0);
 	smr_items_add_node(it, leaf, e->j + 1, smr_count(leaf), 0);
 	if (s->right)

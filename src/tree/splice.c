@@ -17,15 +17,15 @@ unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to)
 	enum smr_kind kind = smr_enode_kind(leaf);
 	struct smr_node *node = smr_node_of(to), *from = smr_node_of(leaf);
 	unsigned int x = w->i + (w->first > w->begin);
-	bool piece_behind = w->last < w->end;
+	bool right_edge = w->last < w->end;
 	void **slots = smr_kind_slots(node, kind);
 
-	smr_shift(node, from, kind, x + piece_behind, w->j);
+	smr_shift(node, from, kind, x + right_edge, w->j);
 	slots[x] = w->entry;
 	smr_put_edges(slots + x, w->edges);
 	if (x > w->i)
 		smr_kind_set_start(node, from, kind, x, w->first);
-	if (piece_behind)
+	if (right_edge)
 		smr_kind_set_start(node, from, kind, x + 1, w->last + 1);
 	return x;
 }

@@ -171,7 +171,7 @@ static bool try_store(struct bed *b, unsigned long first, unsigned long last, vo
 		if (!smr_edit_within(b->mas, first, last, entry))
 			return false;
 	} else {
-		if (!smr_edit_store(&e, b->mas, first, last, entry))
+		if (!smr_edit_plan_store(&e, b->mas, first, last, entry))
 			return false;
 		commit(b, &e, entry);
 	}
@@ -190,7 +190,7 @@ static bool try_erase(struct bed *b, unsigned long key)
 	smr_range_here(b->mas);
 	first = b->mas->index;
 	last = b->mas->last;
-	if (!smr_edit_erase(&e, b->mas))
+	if (!smr_edit_plan_erase(&e, b->mas))
 		return false;
 	commit(b, &e, NULL);
 	edited(b, first, last, NULL);
@@ -240,7 +240,7 @@ static void try_store_by_path(struct bed *b, unsigned long first, unsigned long 
 	if (!smr_walk_to(b->mas, first))
 		return;
 	cap = smr_leaf_cap(smr_enode_kind(b->mas->node));
-	planned = smr_edit_store(&e, b->mas, first, last, entry);
+	planned = smr_edit_plan_store(&e, b->mas, first, last, entry);
 	assert_int_equal(smr_edit_find(b->edited, first, &path), !smr_has_joined(b->mas->node));
 	if (smr_has_joined(b->mas->node))
 		return;
@@ -268,7 +268,7 @@ static void try_erase_by_path(struct bed *b, unsigned long key)
 	if (!smr_walk_to(b->mas, key) || smr_has_joined(b->mas->node))
 		return;
 	former = smr_range_here(b->mas);
-	planned = former && smr_edit_erase(&e, b->mas);
+	planned = former && smr_edit_plan_erase(&e, b->mas);
 	assert_true(smr_edit_find(b->edited, key, &path));
 	err = smr_edit_remove(b->edited, &path, &found);
 	if (!err && !planned)
@@ -679,9 +679,9 @@ static void swaps_take_no_node(void **state)
 	bed_fill(&b, 0);
 	assert_true(smr_walk_to(b.mas, 808));
 	leaf = b.mas->node;
-	assert_true(smr_edit_store(&e, b.mas, 808, 815, entry_of(&b)));
+	assert_true(smr_edit_plan_store(&e, b.mas, 808, 815, entry_of(&b)));
 	assert_int_equal(e.nodes, 0);
-	assert_true(smr_edit_erase(&e, b.mas));
+	assert_true(smr_edit_plan_erase(&e, b.mas));
 	assert_int_equal(e.nodes, 0);
 	assert_true(try_store(&b, 808, 815, entry_of(&b)));
 	assert_true(try_erase(&b, 808));
@@ -695,7 +695,7 @@ static void swaps_take_no_node(void **state)
 	assert_int_equal(b.mas->last, 823);
 	bed_check(&b);
 	assert_true(smr_walk_to(b.mas, 824));
-	assert_true(smr_edit_erase(&e, b.mas));
+	assert_true(smr_edit_plan_erase(&e, b.mas));
 	assert_int_equal(e.nodes, 1);
 	/* Each piece is a range that can be stored again. */
 	assert_true(try_store(&b, 816, 823, entry_of(&b)));
@@ -763,7 +763,7 @@ static void tells_what_is_free(void **state)
 	for (unsigned long first = 800; first < 808; first++)
 		for (unsigned long last = first; last < 808; last++) {
 			assert_true(smr_walk_to(b.mas, first));
-			assert_true(smr_edit_store(&e, b.mas, first, last, entry_of(&b)));
+			assert_true(smr_edit_plan_store(&e, b.mas, first, last, entry_of(&b)));
 			assert_int_equal(smr_is_gap(smr_slots(b.mas->node), e.i, e.j),
 					 first >= 803 && last <= 806);
 		}
