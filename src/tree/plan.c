@@ -480,9 +480,9 @@ void smr_plan_above_share(struct smr_write *w)
 	w->what = SMR_SUBTREE;
 	w->spans = false;
 	set_paths(w);
-	w->left.slot[s->depth] = (unsigned char)s->first;
-	w->right.slot[s->depth] = (unsigned char)(s->first + smr_share_leaves(s) - 1);
-	w->left.node[s->depth + 1] = slots[s->first];
+	w->left.slot[s->depth] = (unsigned char)s->first_slot;
+	w->right.slot[s->depth] = (unsigned char)(s->first_slot + smr_share_leaves(s) - 1);
+	w->left.node[s->depth + 1] = slots[s->first_slot];
 	w->right.node[s->depth + 1] = slots[w->right.slot[s->depth]];
 	w->level[0].neighbour = NULL;
 	w->shared = true;

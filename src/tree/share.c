@@ -28,7 +28,7 @@
 
 /* ---- Which leaves ---- */
 
-smr_inline const void *above_of(const struct smr_share *s)
+smr_inline const void *parent_of(const struct smr_share *s)
 {
 	return s->path[s->depth];
 }
@@ -36,7 +36,7 @@ smr_inline const void *above_of(const struct smr_share *s)
 /* The leaf's left sibling (@by -1), or its right one (1). */
 smr_inline const void *sibling_of(const struct smr_share *s, int by)
 {
-	return smr_slots(above_of(s))[s->slot[s->depth] + by];
+	return smr_slots(parent_of(s))[s->slot[s->depth] + by];
 }
 
 /*
@@ -46,10 +46,10 @@ smr_inline const void *sibling_of(const struct smr_share *s, int by)
  */
 smr_inline bool choose_right(const struct smr_share *s, enum smr_side full)
 {
-	const void *above = above_of(s);
+	const void *parent = parent_of(s);
 	unsigned int at = s->slot[s->depth];
 
-	if (at == 0 || at + 1 == smr_count(above))
+	if (at == 0 || at + 1 == smr_count(parent))
 		return at == 0;
 	if (full != SMR_EITHER)
 		return full == SMR_RIGHT;
@@ -61,13 +61,13 @@ smr_inline bool choose_right(const struct smr_share *s, enum smr_side full)
 /* The first and the last key of child @i of the parent, which mostly knows them itself. */
 smr_inline unsigned long child_min(const struct smr_share *s, unsigned int i)
 {
-	return i > 0 ? smr_child_start(above_of(s), i) : smr_path_min(s->path, s->slot, s->depth);
+	return i > 0 ? smr_child_start(parent_of(s), i) : smr_path_min(s->path, s->slot, s->depth);
 }
 
 smr_inline unsigned long child_max(const struct smr_share *s, unsigned int i)
 {
-	return i + 1 < smr_count(above_of(s)) ? smr_child_start(above_of(s), i + 1) - 1
-					      : smr_path_max(s->path, s->slot, s->depth);
+	return i + 1 < smr_count(parent_of(s)) ? smr_child_start(parent_of(s), i + 1) - 1
+					       : smr_path_max(s->path, s->slot, s->depth);
 }
 
 /* Sets which siblings share: the left one, the right one, both, or none. */
@@ -77,10 +77,10 @@ static void set_siblings(struct smr_share *s, const struct smr_edit *e, bool lef
 
 	s->left = left;
 	s->right = right;
-	s->first = at - left;
-	s->before = left ? smr_count(sibling_of(s, -1)) : 0;
-	s->ranges = s->before + e->ranges + (right ? smr_count(sibling_of(s, 1)) : 0);
-	s->stand = s->before + e->i + e->left_edge;
+	s->first_slot = at - left;
+	s->left_ranges = left ? smr_count(sibling_of(s, -1)) : 0;
+	s->ranges = s->left_ranges + e->ranges + (right ? smr_count(sibling_of(s, 1)) : 0);
+	s->new_range = s->left_ranges + e->i + e->left_edge;
 	s->leaves->neighbour_left = left;
 	s->leaves->min = left ? child_min(s, at - 1) : s->min;
 	s->leaves->max = right ? child_max(s, at + 1) : s->max;
@@ -90,7 +90,8 @@ static void set_siblings(struct smr_share *s, const struct smr_edit *e, bool lef
  * Returns true if @sibling has the leaf's encoding, which can write a bound at @meet, where the two
  * meet, and no ranges in pieces.
  */
-smr_inline bool written_alike(const struct smr_share *s, const void *sibling, unsigned long meet)
+smr_inline bool has_same_encoding(const struct smr_share *s, const void *sibling,
+				  unsigned long meet)
 {
 	const struct smr_node *a = smr_node_of(s->leaf), *b = smr_node_of(sibling);
 
@@ -98,23 +99,23 @@ smr_inline bool written_alike(const struct smr_share *s, const void *sibling, un
 	       a->shift == b->shift && b->mark == SMR_UNMARKED && smr_can_start(s->leaf, meet);
 }
 
-smr_inline bool all_written_alike(const struct smr_share *s)
+smr_inline bool all_same_encoding(const struct smr_share *s)
 {
 	return smr_node_of(s->leaf)->mark == SMR_UNMARKED &&
-	       (!s->left || written_alike(s, sibling_of(s, -1), s->min)) &&
-	       (!s->right || written_alike(s, sibling_of(s, 1), s->max + 1));
+	       (!s->left || has_same_encoding(s, sibling_of(s, -1), s->min)) &&
+	       (!s->right || has_same_encoding(s, sibling_of(s, 1), s->max + 1));
 }
 
 /* ---- Ranges that stay encoded ---- */
 
-smr_inline void *bounds_of(enum smr_kind kind, struct smr_written *r, unsigned int i)
+smr_inline void *bounds_of(enum smr_kind kind, struct smr_encoded *r, unsigned int i)
 {
 	if (smr_kind_wide(kind))
 		return r->b64 + i;
 	return smr_kind_short(kind) ? (void *)(r->b16 + i) : r->b32 + i;
 }
 
-smr_inline void set_bound(enum smr_kind kind, struct smr_written *r, unsigned int i, int64_t bound)
+smr_inline void set_bound(enum smr_kind kind, struct smr_encoded *r, unsigned int i, int64_t bound)
 {
 	if (smr_kind_wide(kind))
 		r->b64[i] = bound;
@@ -154,7 +155,7 @@ smr_inline void copy_bounds(enum smr_kind kind, void *to, const void *from)
 }
 
 /* Adds all ranges of @leaf from index @at on, except the first one's bound, which no leaf has. */
-smr_inline void add_leaf(enum smr_kind kind, struct smr_written *r, unsigned int at,
+smr_inline void add_leaf(enum smr_kind kind, struct smr_encoded *r, unsigned int at,
 			 const void *leaf)
 {
 	struct smr_node *node = smr_kind_node(leaf, kind);
@@ -167,7 +168,7 @@ smr_inline void add_leaf(enum smr_kind kind, struct smr_written *r, unsigned int
  * Adds all ranges of the full leaf, with those behind range @i moved on by @by, one or two. What
  * lies before the first bound or slot, or behind the last, may be read but is not used.
  */
-smr_inline void add_edited(enum smr_kind kind, struct smr_written *r, unsigned int at,
+smr_inline void add_edited(enum smr_kind kind, struct smr_encoded *r, unsigned int at,
 			   const void *leaf, unsigned int i, unsigned int by)
 {
 	const unsigned int cap = smr_leaf_cap(kind), vectors = cap & ~3u;
@@ -192,31 +193,31 @@ smr_inline void add_edited(enum smr_kind kind, struct smr_written *r, unsigned i
 smr_inline void gather_kind(enum smr_kind kind, struct smr_share *s, const struct smr_edit *e,
 			    void *entry)
 {
-	struct smr_written *r = &s->written;
+	struct smr_encoded *r = &s->encoded;
 	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
-	unsigned int to = s->before + e->ranges;
+	unsigned int to = s->left_ranges + e->ranges;
 
 	if (s->left)
 		add_leaf(kind, r, 0, sibling_of(s, -1));
-	add_edited(kind, r, s->before, s->leaf, e->i, e->ranges - leaf->count);
+	add_edited(kind, r, s->left_ranges, s->leaf, e->i, e->ranges - leaf->count);
 	if (s->left)
-		set_bound(kind, r, s->before, smr_kind_bound_of(leaf, kind, s->min));
+		set_bound(kind, r, s->left_ranges, smr_kind_bound_of(leaf, kind, s->min));
 	if (s->right) {
 		add_leaf(kind, r, to, sibling_of(s, 1));
 		set_bound(kind, r, to, smr_kind_bound_of(leaf, kind, s->max + 1));
 	}
-	set_bound(kind, r, s->stand, e->from_bound);
-	r->entry[s->stand] = entry;
+	set_bound(kind, r, s->new_range, e->from_bound);
+	r->entry[s->new_range] = entry;
 	if (e->right_edge)
-		set_bound(kind, r, s->stand + 1, e->to_bound);
+		set_bound(kind, r, s->new_range + 1, e->to_bound);
 }
 
-SMR_CLONES static void gather_written(struct smr_share *s, const struct smr_edit *e, void *entry)
+SMR_CLONES static void gather_encoded(struct smr_share *s, const struct smr_edit *e, void *entry)
 {
 	SMR_FOR_LEAF(s->leaf, gather_kind, s, e, entry);
 }
 
-smr_inline int64_t bound_of(enum smr_kind kind, const struct smr_written *r, unsigned int i)
+smr_inline int64_t bound_of(enum smr_kind kind, const struct smr_encoded *r, unsigned int i)
 {
 	if (smr_kind_wide(kind))
 		return r->b64[i];
@@ -228,7 +229,7 @@ smr_inline unsigned long start_of(enum smr_kind kind, const struct smr_share *s,
 {
 	const struct smr_node *leaf = smr_kind_node(s->leaf, kind);
 
-	return i ? smr_kind_key(leaf, kind, bound_of(kind, &s->written, i)) : s->leaves->min;
+	return i ? smr_kind_key(leaf, kind, bound_of(kind, &s->encoded, i)) : s->leaves->min;
 }
 
 /* Divides the ranges evenly, as deal.c does. */
@@ -291,7 +292,7 @@ smr_inline bool parts_stay(enum smr_kind kind, const struct smr_share *s)
  */
 smr_inline bool short_part_stays(const struct smr_share *s, unsigned int from, unsigned int to)
 {
-	const int16_t *bound = s->written.b16;
+	const int16_t *bound = s->encoded.b16;
 
 	return ((bound[from + 1] | bound[from + 2] | bound[to - 1]) & 0xf) != 0;
 }
@@ -328,26 +329,26 @@ smr_inline bool deal_kind(enum smr_kind kind, struct smr_share *s)
 }
 
 /* Returns true if what belongs into the leaf may fit into one of another kind. */
-smr_inline bool may_do_alone(enum smr_kind kind, const struct smr_share *s,
-			     const struct smr_edit *e)
+smr_inline bool may_fit_one_leaf(enum smr_kind kind, const struct smr_share *s,
+				 const struct smr_edit *e)
 {
 	struct smr_code code;
 
 	return !smr_kind_short(kind) &&
-	       guess(kind, s, &code, s->before, s->before + e->ranges, s->min, s->max, 0);
+	       guess(kind, s, &code, s->left_ranges, s->left_ranges + e->ranges, s->min, s->max, 0);
 }
 
 smr_inline bool plan_kind(enum smr_kind kind, struct smr_share *s, const struct smr_edit *e)
 {
-	return !may_do_alone(kind, s, e) && deal_kind(kind, s);
+	return !may_fit_one_leaf(kind, s, e) && deal_kind(kind, s);
 }
 
 /* Plans a share without decoding. Returns false if the encoding does not stay, or perhaps not. */
-static bool plan_written(struct smr_share *s, const struct smr_edit *e, void *entry)
+static bool plan_encoded(struct smr_share *s, const struct smr_edit *e, void *entry)
 {
-	if (!all_written_alike(s))
+	if (!all_same_encoding(s))
 		return false;
-	gather_written(s, e, entry);
+	gather_encoded(s, e, entry);
 	return SMR_FOR_LEAF(s->leaf, plan_kind, s, e);
 }
 
@@ -365,10 +366,10 @@ smr_inline void *write_part(enum smr_kind kind, struct smr_share *s, struct smr_
 	node->count = (uint8_t)n;
 	node->dead = 0;
 	node->mark = SMR_UNMARKED;
-	copy_bounds(kind, node->b16, bounds_of(kind, &s->written, from + 1));
+	copy_bounds(kind, node->b16, bounds_of(kind, &s->encoded, from + 1));
 	for (unsigned long i = 0; i < smr_kind_bounds(kind); i++)
 		smr_kind_set_bound(node, kind, n - 1 + i, smr_kind_padding(kind));
-	copy_slots(kind, smr_kind_slots(node, kind), s->written.entry + from);
+	copy_slots(kind, smr_kind_slots(node, kind), s->encoded.entry + from);
 	return smr_enode_make(node, kind);
 }
 
@@ -419,14 +420,14 @@ static void gather_items(struct smr_share *s, const struct smr_edit *e, void *en
  * Returns true if all that belongs into the leaf may fit into one, of another kind or with its
  * pieces put together: that is better than a share.
  */
-static bool does_alone(const struct smr_share *s, const struct smr_edit *e)
+static bool fits_one_leaf(const struct smr_share *s, const struct smr_edit *e)
 {
 	struct smr_code code;
 
 	if (e->ranges > SMR_SLEAF_CAP || e->ranges < SMR_LEAF_MIN)
 		return false;
 	return smr_node_of(s->leaf)->mark == SMR_PIECES ||
-	       smr_code_choose(&code, s->items.start + s->before, e->ranges, s->max, true, 0);
+	       smr_code_choose(&code, s->items.start + s->left_ranges, e->ranges, s->max, true, 0);
 }
 
 /* The index of the item that begins at @start. */
@@ -444,11 +445,11 @@ static bool plan_items(struct smr_share *s, const struct smr_edit *e, void *entr
 {
 	s->decoded = true;
 	gather_items(s, e, entry);
-	if (does_alone(s, e))
+	if (fits_one_leaf(s, e))
 		return false;
 	smr_items_join(&s->items);
 	if (s->items.pieces)
-		s->stand = find_start(&s->items, e->first);
+		s->new_range = find_start(&s->items, e->first);
 	return true;
 }
 
@@ -460,16 +461,16 @@ static bool plan_items(struct smr_share *s, const struct smr_edit *e, void *entr
 static bool plan_three(struct smr_share *s, const struct smr_edit *e, void *entry)
 {
 	unsigned int at = s->slot[s->depth], nodes;
-	const void *above = above_of(s);
+	const void *parent = parent_of(s);
 
-	if (at == 0 || at + 1 >= smr_count(above) ||
-	    smr_count(above) == smr_kind_cap(smr_enode_kind(above)) ||
+	if (at == 0 || at + 1 >= smr_count(parent) ||
+	    smr_count(parent) == smr_kind_cap(smr_enode_kind(parent)) ||
 	    smr_store_nodes(s->depth + 2UL) < SMR_SHARES_MAX + 1)
 		return false;
 	smr_prefetch_node(sibling_of(s, -1));
 	smr_prefetch_node(sibling_of(s, 1));
 	set_siblings(s, e, true, true);
-	return plan_written(s, e, entry) && smr_share_fits(s, &nodes);
+	return plan_encoded(s, e, entry) && smr_share_fits(s, &nodes);
 }
 
 /* Plans a share of the leaf and one sibling. @full: the side that is to be left full. */
@@ -479,7 +480,7 @@ static bool plan_two(struct smr_share *s, const struct smr_edit *e, void *entry,
 	bool right = choose_right(s, full);
 
 	set_siblings(s, e, !right, right);
-	if (evenly && plan_written(s, e, entry))
+	if (evenly && plan_encoded(s, e, entry))
 		return true;
 	if (!plan_items(s, e, entry))
 		return false;
@@ -490,7 +491,7 @@ static bool plan_two(struct smr_share *s, const struct smr_edit *e, void *entry,
 /* Plans the leaf alone: it grows away from a sibling that is to be left full, and is so already. */
 static bool plan_one(struct smr_share *s, const struct smr_edit *e, void *entry, enum smr_side full)
 {
-	if (!smr_grows_from_full(above_of(s), s->slot[s->depth], full))
+	if (!smr_grows_from_full(parent_of(s), s->slot[s->depth], full))
 		return false;
 	set_siblings(s, e, false, false);
 	return plan_items(s, e, entry) && smr_deal_growing(s->leaves, &s->items, e->first, full);
@@ -523,20 +524,20 @@ bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_
 
 void smr_share_put_edges(struct smr_share *s, struct smr_edges edges)
 {
-	smr_put_edges((s->decoded ? s->items.slot : s->written.entry) + s->stand, edges);
+	smr_put_edges((s->decoded ? s->items.slot : s->encoded.entry) + s->new_range, edges);
 }
 
 bool smr_share_fits(const struct smr_share *s, unsigned int *nodes)
 {
-	const void *above = above_of(s);
+	const void *parent = parent_of(s);
 	const struct smr_level *lev = s->leaves;
-	unsigned int children = smr_count(above) + lev->parts - smr_share_leaves(s);
+	unsigned int children = smr_count(parent) + lev->parts - smr_share_leaves(s);
 
-	if (children > smr_kind_cap(smr_enode_kind(above)) ||
+	if (children > smr_kind_cap(smr_enode_kind(parent)) ||
 	    children < (s->depth > 0 ? SMR_INNER_MIN : 2))
 		return false;
 	for (unsigned int c = 1; c < lev->parts; c++)
-		if (!smr_can_start(above, lev->start[c]))
+		if (!smr_can_start(parent, lev->start[c]))
 			return false;
 	*nodes = lev->parts + 1u;
 	return true;
@@ -544,19 +545,19 @@ bool smr_share_fits(const struct smr_share *s, unsigned int *nodes)
 
 /* ---- The commit ---- */
 
-/* Puts @above, which leads to the new leaves, in the place of the old parent. */
-static void publish(struct smr_share *s, void *above, struct smr_nodes *dropped)
+/* Puts @parent, which leads to the new leaves, in the place of the old parent. */
+static void publish(struct smr_share *s, void *parent, struct smr_nodes *dropped)
 {
 	struct maple_tree *mt = s->mt;
 	void *old = s->path[s->depth];
 	unsigned int d = s->depth;
 
 	for (unsigned int i = 0; i < smr_share_leaves(s); i++)
-		smr_drop_node(mt, smr_slots(old)[s->first + i], dropped);
+		smr_drop_node(mt, smr_slots(old)[s->first_slot + i], dropped);
 	smr_drop_node(mt, old, dropped);
-	smr_publish(d ? smr_slots(s->path[d - 1]) + s->slot[d - 1] : &mt->ma_root, above);
+	smr_publish(d ? smr_slots(s->path[d - 1]) + s->slot[d - 1] : &mt->ma_root, parent);
 	if (d > 0 && smr_tracks_gaps(mt))
-		smr_set_gap(s->path, s->slot, d, smr_gap_inner(above));
+		smr_set_gap(s->path, s->slot, d, smr_gap_inner(parent));
 	smr_advance(mt);
 }
 
@@ -573,17 +574,17 @@ static void *commit(struct smr_share *s, struct smr_nodes *own, struct smr_nodes
 {
 	struct smr_level *lev = s->leaves;
 	struct smr_node *node;
-	void *above;
+	void *parent;
 
 	smr_build_share(s, own);
 	node = smr_nodes_pop(own);
 	smr_finish_level(s->mt, lev, true);
-	above = smr_splice_inner(node, s->path[s->depth], s->first,
-				 s->first + smr_share_leaves(s) - 1, lev);
+	parent = smr_splice_inner(node, s->path[s->depth], s->first_slot,
+				  s->first_slot + smr_share_leaves(s) - 1, lev);
 	node->txn = s->mt->ma_txn;
-	smr_census(s->mt, above, 1);
-	publish(s, above, dropped);
-	return above;
+	smr_census(s->mt, parent, 1);
+	publish(s, parent, dropped);
+	return parent;
 }
 
 /* Returns which of the new leaves has the new range. */
@@ -592,7 +593,7 @@ static unsigned int part_of(const struct smr_share *s)
 	const struct smr_level *lev = s->leaves;
 	unsigned int c = lev->parts - 1u;
 
-	while (s->stand < lev->cut[c])
+	while (s->new_range < lev->cut[c])
 		c--;
 	return c;
 }
@@ -600,16 +601,16 @@ static unsigned int part_of(const struct smr_share *s)
 void smr_commit_share(struct smr_share *s, struct ma_state *mas)
 {
 	struct smr_nodes own = smr_own_nodes(mas), dropped = { NULL, 0 };
-	void *above = commit(s, &own, &dropped);
+	void *parent = commit(s, &own, &dropped);
 	const struct smr_level *lev = s->leaves;
 	unsigned int c = part_of(s), d = mas->depth;
 
 	smr_set_own_nodes(mas, &own);
 	smr_dispose(s->mt, mas, &dropped);
-	mas->path[d - 1] = above;
-	mas->slot[d - 1] = (unsigned char)(s->first + c);
+	mas->path[d - 1] = parent;
+	mas->slot[d - 1] = (unsigned char)(s->first_slot + c);
 	mas->path[d] = lev->node[c];
-	mas->offset = mas->slot[d] = (unsigned char)(s->stand - lev->cut[c]);
+	mas->offset = mas->slot[d] = (unsigned char)(s->new_range - lev->cut[c]);
 	mas->min = lev->start[c];
 	mas->max = smr_part_last(lev, c);
 	smr_cursor_on(mas, lev->node[c], smr_count(lev->node[c]));
@@ -620,7 +621,7 @@ void smr_commit_share(struct smr_share *s, struct ma_state *mas)
  * Takes nodes for a store without a cursor. If too few are free, returns -EAGAIN if @gfp may block,
  * for the caller to try again in a way that waits for more; else -ENOMEM.
  */
-static int take(struct maple_tree *mt, struct smr_nodes *own, unsigned int nr, gfp_t gfp)
+static int take_nodes(struct maple_tree *mt, struct smr_nodes *own, unsigned int nr, gfp_t gfp)
 {
 	if (gfpflags_allow_blocking(gfp))
 		smr_check_store_alloc(mt);
@@ -645,7 +646,7 @@ static smr_noinline int share_above(struct smr_write *w, const struct smr_edit *
 	w->first = e->first;
 	w->last = e->last;
 	smr_plan_above_share(w);
-	err = take(w->mt, &own, w->nodes, gfp);
+	err = take_nodes(w->mt, &own, w->nodes, gfp);
 	if (err)
 		return err;
 	smr_set_own_nodes(&mas, &own);
@@ -673,7 +674,7 @@ int smr_share_range(const struct smr_edit *e, struct maple_tree *mt, const struc
 		return -EAGAIN;
 	if (!smr_share_fits(s, &nodes))
 		return share_above(&w, e, path, entry, gfp);
-	err = take(mt, &own, nodes, gfp);
+	err = take_nodes(mt, &own, nodes, gfp);
 	if (err)
 		return err;
 	mt->ma_nodes_built += nodes;

@@ -21,7 +21,7 @@
  * Returns true if the parent of the cursor's leaf may change: in a transaction only if it is the
  * transaction's own, for otherwise all nodes above it would have to be copied, too.
  */
-smr_inline bool can_change_above(const struct smr_write *w)
+smr_inline bool can_change_parent(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
 
@@ -39,9 +39,9 @@ static void plan_nodes(struct smr_write *w, const void *from)
 }
 
 /* The slot in the parent of the leaf beside the cursor's: beyond its children if there is none. */
-smr_inline unsigned int beside(const struct ma_state *mas, bool up)
+smr_inline unsigned int sibling_slot(const struct ma_state *mas, bool right)
 {
-	return mas->slot[mas->depth - 1] + (up ? 1u : -1u);
+	return mas->slot[mas->depth - 1] + (right ? 1u : -1u);
 }
 
 /* Returns true if the store ends in the leaf behind the cursor's, and both have the same parent. */
@@ -50,14 +50,14 @@ static bool are_siblings(const struct smr_write *w)
 	const struct ma_state *mas = w->mas;
 	unsigned int d = mas->depth - 1;
 
-	return w->right.node[d] == mas->path[d] && w->right.slot[d] == beside(mas, true);
+	return w->right.node[d] == mas->path[d] && w->right.slot[d] == sibling_slot(mas, true);
 }
 
 /*
  * Returns true if, of ranges [@i..@j] of the cursor's leaf, the store takes all of one entry, which
- * is the leaf's first range or (*@up) its last, and otherwise nothing but gaps.
+ * is the leaf's first range or (*@at_end) its last, and otherwise nothing but gaps.
  */
-static bool takes_end(const struct smr_write *w, unsigned int i, unsigned int j, bool *up)
+static bool erases_end(const struct smr_write *w, unsigned int i, unsigned int j, bool *at_end)
 {
 	const struct ma_state *mas = w->mas;
 	void *const *slots = smr_slots(mas->node);
@@ -68,20 +68,20 @@ static bool takes_end(const struct smr_write *w, unsigned int i, unsigned int j,
 		i++;
 	while (i < j && !slots[j])
 		j--;
-	*up = i > 0;
-	return i == j && i == (*up ? mas->end : 0) && slots[i] &&
+	*at_end = i > 0;
+	return i == j && i == (*at_end ? mas->end : 0) && slots[i] &&
 	       smr_leaf_first(mas->node, i, mas->min) >= w->first &&
 	       smr_leaf_last(mas->node, i, mas->end, mas->max) <= w->last;
 }
 
 /* The same for a store that goes on into the next leaf; @moved if the cursor has moved there. */
-static bool takes_end_across(const struct smr_write *w, bool moved, bool *up)
+static bool erases_end_across(const struct smr_write *w, bool moved, bool *at_end)
 {
 	void *const *right = smr_slots(w->right.node[w->mas->depth]);
 
 	if (moved)
-		return takes_end(w, 0, w->j, up) && !*up;
-	return takes_end(w, w->i, w->mas->end, up) && *up && !right[w->j] &&
+		return erases_end(w, 0, w->j, at_end) && !*at_end;
+	return erases_end(w, w->i, w->mas->end, at_end) && *at_end && !right[w->j] &&
 	       smr_run_from(right, w->j) == 0;
 }
 
@@ -101,21 +101,21 @@ static bool can_slide(const struct ma_state *mas, const struct smr_slide *s)
 {
 	const void *leaf = mas->node;
 
-	if (!smr_can_start(mas->path[mas->depth - 1], s->edge))
+	if (!smr_can_start(mas->path[mas->depth - 1], s->separator))
 		return false;
-	if (s->up)
+	if (s->from_right)
 		return smr_can_start(leaf, mas->max + 1) &&
-		       smr_can_hold(leaf, mas->min, s->edge - 1);
-	return smr_can_start(leaf, mas->min) && smr_can_hold(leaf, s->edge, mas->max);
+		       smr_can_hold(leaf, mas->min, s->separator - 1);
+	return smr_can_start(leaf, mas->min) && smr_can_hold(leaf, s->separator, mas->max);
 }
 
 /*
  * The cursor's leaf begins or ends with an entry, with a gap of @near pieces beside it. Returns
- * true if the gap of @from may come over, too, and sets s->ranges to its pieces, and s->edge to
- * where the leaves then meet.
+ * true if the gap of @from may come over, too, and sets s->lost_ranges to its pieces, and
+ * s->separator.
  */
-static bool find_edge(const struct smr_write *w, struct smr_slide *s, const void *from,
-		      unsigned int near)
+static bool find_separator(const struct smr_write *w, struct smr_slide *s, const void *from,
+			   unsigned int near)
 {
 	const struct ma_state *mas = w->mas;
 	unsigned int count = smr_count(from);
@@ -123,12 +123,13 @@ static bool find_edge(const struct smr_write *w, struct smr_slide *s, const void
 	if (smr_has_joined(from))
 		return false;
 	smr_prefetch_node(from); /* all of it is copied, if anything is */
-	s->ranges = pieces_at(from, s->up);
-	if (s->ranges == 0 || count < SMR_LEAF_MIN + s->ranges || near + 2 > smr_run_max(w->mt) ||
+	s->lost_ranges = pieces_at(from, s->from_right);
+	if (s->lost_ranges == 0 || count < SMR_LEAF_MIN + s->lost_ranges ||
+	    near + 2 > smr_run_max(w->mt) ||
 	    mas->end + 1u == smr_leaf_cap(smr_enode_kind(mas->node)))
 		return false;
 	smr_assert(near < mas->end); /* no leaf below another node is that small */
-	s->edge = smr_start(from, s->up ? s->ranges : count - s->ranges);
+	s->separator = smr_start(from, s->from_right ? s->lost_ranges : count - s->lost_ranges);
 	return can_slide(mas, s);
 }
 
@@ -141,19 +142,22 @@ static bool plan_run(struct smr_write *w)
 	struct ma_state *mas = w->mas;
 	struct smr_slide *s = &w->slide;
 	void *const *slots = smr_slots(mas->node);
-	const void *above = mas->path[mas->depth - 1], *from;
-	unsigned int at = beside(mas, s->up), near;
+	const void *parent = mas->path[mas->depth - 1], *from;
+	unsigned int at = sibling_slot(mas, s->from_right), near;
 
-	near = s->up ? mas->end - smr_run_from(slots, mas->end) : smr_run_to(slots, 0, mas->end);
-	if (at >= smr_count(above))
+	near = s->from_right ? mas->end - smr_run_from(slots, mas->end)
+			     : smr_run_to(slots, 0, mas->end);
+	if (at >= smr_count(parent))
 		return false;
-	from = smr_slots(above)[at];
-	if (!find_edge(w, s, from, near))
+	from = smr_slots(parent)[at];
+	if (!find_separator(w, s, from, near))
 		return false;
-	s->run = true;
-	s->stand = s->up ? mas->end + 1u : near + 1;
-	w->first = s->up ? smr_leaf_first(mas->node, mas->end - near, mas->min) : s->edge;
-	w->last = s->up ? s->edge - 1 : smr_leaf_last(mas->node, near, mas->end, mas->max);
+	s->as_run = true;
+	s->new_offset = s->from_right ? mas->end + 1u : near + 1;
+	w->first = s->from_right ? smr_leaf_first(mas->node, mas->end - near, mas->min)
+				 : s->separator;
+	w->last = s->from_right ? s->separator - 1
+				: smr_leaf_last(mas->node, near, mas->end, mas->max);
 	plan_nodes(w, from);
 	return true;
 }
@@ -162,16 +166,16 @@ bool smr_plan_slide(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 	void *const *slots = smr_slots(mas->node);
-	bool moved, *up = &w->slide.up;
+	bool moved, *at_end = &w->slide.from_right;
 
-	if (!can_change_above(w))
+	if (!can_change_parent(w))
 		return false;
 	if (w->spans && !are_siblings(w))
 		return false;
 	moved = w->spans && !slots[w->i] && smr_run_to(slots, w->i, mas->end) == mas->end;
 	if (moved)
 		smr_range_up(mas, 0, ULONG_MAX);
-	if ((w->spans ? takes_end_across(w, moved, up) : takes_end(w, w->i, w->j, up)) &&
+	if ((w->spans ? erases_end_across(w, moved, at_end) : erases_end(w, w->i, w->j, at_end)) &&
 	    plan_run(w))
 		return true;
 	if (moved)
@@ -186,15 +190,15 @@ bool smr_plan_slide_across(struct smr_write *w)
 	unsigned int d = mas->depth, x = w->i + (w->first > w->begin);
 	const void *leaf = mas->node, *right = w->right.node[d];
 
-	if (w->entry || smr_has_edges(w->edges) || !can_change_above(w) || !are_siblings(w) ||
+	if (w->entry || smr_has_edges(w->edges) || !can_change_parent(w) || !are_siblings(w) ||
 	    smr_has_joined(leaf) || smr_has_joined(right))
 		return false;
-	*s = (struct smr_slide){ .up = true, .edge = w->last + 1, .stand = x };
-	s->ranges = w->j + (w->last == w->end);
+	*s = (struct smr_slide){ .from_right = true, .separator = w->last + 1, .new_offset = x };
+	s->lost_ranges = w->j + (w->last == w->end);
 	if (x + 1 < SMR_LEAF_MIN || x == smr_leaf_cap(smr_enode_kind(leaf)) ||
-	    smr_count(right) < SMR_LEAF_MIN + s->ranges ||
-	    !smr_can_start(mas->path[d - 1], s->edge) || !smr_can_hold(leaf, mas->min, w->last) ||
-	    (x > w->i && !smr_can_start(leaf, w->first)))
+	    smr_count(right) < SMR_LEAF_MIN + s->lost_ranges ||
+	    !smr_can_start(mas->path[d - 1], s->separator) ||
+	    !smr_can_hold(leaf, mas->min, w->last) || (x > w->i && !smr_can_start(leaf, w->first)))
 		return false;
 	plan_nodes(w, right);
 	return true;
@@ -203,7 +207,7 @@ bool smr_plan_slide_across(struct smr_write *w)
 /* ---- The three nodes ---- */
 
 /* Returns the enode to write what @enode becomes: @enode itself, or a node that the cursor owns. */
-static void *next_of(const struct smr_write *w, void *enode)
+static void *target_of(const struct smr_write *w, void *enode)
 {
 	struct smr_node *node;
 
@@ -225,7 +229,7 @@ static void end_with_gap(const struct smr_write *w, void *leaf)
 	const struct ma_state *mas = w->mas;
 	struct smr_node *node = smr_node_of(leaf);
 	enum smr_kind kind = smr_enode_kind(leaf);
-	unsigned int x = w->slide.stand;
+	unsigned int x = w->slide.new_offset;
 
 	copy(node, smr_node_of(mas->node));
 	if (x > w->i)
@@ -245,7 +249,7 @@ static void add_piece(const struct smr_write *w, void *leaf)
 	unsigned int end = mas->end + 1u;
 	void **slots = smr_slots(leaf);
 
-	if (w->slide.up) {
+	if (w->slide.from_right) {
 		copy(node, old);
 		node->count = (uint8_t)(end + 1);
 		smr_kind_set_start(node, node, kind, end, mas->max + 1);
@@ -267,29 +271,31 @@ static void remove_ranges(const struct smr_write *w, void *leaf, void *from)
 	enum smr_kind kind = smr_enode_kind(leaf);
 	unsigned int count = old->count;
 
-	if (s->up) {
-		smr_shift(node, old, kind, 0, s->ranges);
+	if (s->from_right) {
+		smr_shift(node, old, kind, 0, s->lost_ranges);
 	} else {
 		copy(node, old);
-		node->count = (uint8_t)(count - s->ranges);
+		node->count = (uint8_t)(count - s->lost_ranges);
 		smr_bounds_pad(node, kind, node->count - 1u, count - 1);
 	}
 	node->txn = w->mt->ma_txn;
 }
 
-/* Writes the parent of both, except for gap figures, into @above. */
-static void move_edge(const struct smr_write *w, void *above, void *leaf, void *from)
+/* Writes the parent of both, except for gap figures, into @parent. */
+static void write_parent(const struct smr_write *w, void *parent, void *leaf, void *from)
 {
 	const struct ma_state *mas = w->mas;
-	unsigned int d = mas->depth - 1, at = mas->slot[d], by = beside(mas, w->slide.up);
-	struct smr_node *node = smr_node_of(above), *old = smr_node_of(mas->path[d]);
+	unsigned int d = mas->depth - 1, at = mas->slot[d],
+		     by = sibling_slot(mas, w->slide.from_right);
+	struct smr_node *node = smr_node_of(parent), *old = smr_node_of(mas->path[d]);
 
 	copy(node, old);
 	node->mark = SMR_UNMARKED;
 	node->txn = w->mt->ma_txn;
-	smr_kind_set_start(node, node, smr_enode_kind(above), at > by ? at : by, w->slide.edge);
-	smr_slots(above)[at] = leaf;
-	smr_slots(above)[by] = from;
+	smr_kind_set_start(node, node, smr_enode_kind(parent), at > by ? at : by,
+			   w->slide.separator);
+	smr_slots(parent)[at] = leaf;
+	smr_slots(parent)[by] = from;
 }
 
 /* ---- Gap figures ---- */
@@ -298,38 +304,40 @@ static void move_edge(const struct smr_write *w, void *above, void *leaf, void *
  * The gap figure of the leaf in slot @at of the parent without the ranges that it loses, worked out
  * from the leaf as it was.
  */
-static uint32_t gap_that_stays(const struct smr_write *w, unsigned int at)
+static uint32_t remaining_gap(const struct smr_write *w, unsigned int at)
 {
 	const struct ma_state *mas = w->mas;
 	const struct smr_slide *s = &w->slide;
 	unsigned int d = mas->depth - 1, i = 0;
-	const void *above = mas->path[d], *from = smr_slots(above)[at];
-	uint32_t figure = smr_gaps(above)[at];
-	unsigned long min, max, length = s->up ? s->edge - mas->max - 1 : mas->min - s->edge;
+	const void *parent = mas->path[d], *from = smr_slots(parent)[at];
+	uint32_t figure = smr_gaps(parent)[at];
+	unsigned long min, max,
+		length = s->from_right ? s->separator - mas->max - 1 : mas->min - s->separator;
 
-	if (s->ranges == 0 || smr_gap_figure(length - 1) < figure)
+	if (s->lost_ranges == 0 || smr_gap_figure(length - 1) < figure)
 		return figure;
-	min = smr_leaf_first(above, at, smr_path_min(mas->path, mas->slot, d));
-	max = smr_leaf_last(above, at, smr_count(above) - 1, smr_path_max(mas->path, mas->slot, d));
-	if (!s->up)
-		i = smr_count(from) - s->ranges;
-	return smr_gap_beside(from, min, max, i, i + s->ranges - 1);
+	min = smr_leaf_first(parent, at, smr_path_min(mas->path, mas->slot, d));
+	max = smr_leaf_last(parent, at, smr_count(parent) - 1,
+			    smr_path_max(mas->path, mas->slot, d));
+	if (!s->from_right)
+		i = smr_count(from) - s->lost_ranges;
+	return smr_gap_beside(from, min, max, i, i + s->lost_ranges - 1);
 }
 
 /*
  * Sets the gap figures in the parent and above; must be called before the cursor's path changes.
  * @stays: the figure of the leaf that loses ranges.
  */
-static void set_figures(const struct smr_write *w, void *above, uint32_t stays)
+static void set_figures(const struct smr_write *w, void *parent, uint32_t stays)
 {
 	const struct ma_state *mas = w->mas;
 	unsigned int d = mas->depth - 1;
-	uint32_t *gap = smr_gaps(above), *grown = &gap[mas->slot[d]];
+	uint32_t *gap = smr_gaps(parent), *grown = &gap[mas->slot[d]];
 
 	*grown = smr_gap_larger(*grown, smr_gap_figure(w->last - w->first));
-	gap[beside(mas, w->slide.up)] = stays;
+	gap[sibling_slot(mas, w->slide.from_right)] = stays;
 	if (d > 0)
-		smr_set_gap(mas->path, mas->slot, d, smr_gap_inner(above));
+		smr_set_gap(mas->path, mas->slot, d, smr_gap_inner(parent));
 }
 
 /* ---- The commit ---- */
@@ -354,35 +362,35 @@ static void swap_nodes(const struct smr_write *w, void *const *old, void *const 
 }
 
 /* Puts the cursor on the gap, in the leaf that now has it. */
-static void stand_there(const struct smr_write *w, void *above, void *leaf)
+static void place_cursor(const struct smr_write *w, void *parent, void *leaf)
 {
 	const struct smr_slide *s = &w->slide;
 	struct ma_state *mas = w->mas;
 	unsigned int d = mas->depth;
 
-	mas->path[d - 1] = above;
+	mas->path[d - 1] = parent;
 	mas->path[d] = leaf;
 	smr_cursor_on(mas, leaf, smr_count(leaf));
-	mas->offset = mas->slot[d] = (unsigned char)s->stand;
-	if (s->up)
-		mas->max = s->edge - 1;
+	mas->offset = mas->slot[d] = (unsigned char)s->new_offset;
+	if (s->from_right)
+		mas->max = s->separator - 1;
 	else
-		mas->min = s->edge;
+		mas->min = s->separator;
 	mas->seq = w->mt->ma_seq;
 }
 
 void smr_commit_slide(struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
-	unsigned int d = mas->depth - 1, by = beside(mas, w->slide.up);
+	unsigned int d = mas->depth - 1, by = sibling_slot(mas, w->slide.from_right);
 	void *old[3] = { mas->path[d], mas->node, smr_slots(mas->path[d])[by] }, *new[3];
 	bool tracks = smr_tracks_gaps(w->mt);
-	uint32_t stays = tracks ? gap_that_stays(w, by) : 0;
+	uint32_t stays = tracks ? remaining_gap(w, by) : 0;
 
 	for (unsigned int i = 0; i < 3; i++)
-		new[i] = next_of(w, old[i]);
-	move_edge(w, new[0], new[1], new[2]);
-	if (w->slide.run)
+		new[i] = target_of(w, old[i]);
+	write_parent(w, new[0], new[1], new[2]);
+	if (w->slide.as_run)
 		add_piece(w, new[1]);
 	else
 		end_with_gap(w, new[1]);
@@ -390,5 +398,5 @@ void smr_commit_slide(struct smr_write *w)
 	if (tracks)
 		set_figures(w, new[0], stays);
 	swap_nodes(w, old, new);
-	stand_there(w, new[0], new[1]);
+	place_cursor(w, new[0], new[1]);
 }

@@ -80,19 +80,19 @@ struct smr_level {
 };
 
 /* The ranges of three leaves, and two more that a new range adds. */
-#define SMR_WRITTEN_MAX (3 * SMR_CAP_MAX + 2)
+#define SMR_ENCODED_MAX (3 * SMR_CAP_MAX + 2)
 
 /*
  * Ranges of leaves that share kind, base and shift: the bounds, in that encoding, of all but the
  * first, and the entries. Loops of constant length may write behind them, as many as a leaf has.
  */
-struct smr_written {
+struct smr_encoded {
 	union {
-		int16_t b16[SMR_WRITTEN_MAX + SMR_ITEMS_SPARE];
-		int32_t b32[SMR_WRITTEN_MAX + SMR_ITEMS_SPARE];
-		int64_t b64[SMR_WRITTEN_MAX + SMR_ITEMS_SPARE];
+		int16_t b16[SMR_ENCODED_MAX + SMR_ITEMS_SPARE];
+		int32_t b32[SMR_ENCODED_MAX + SMR_ITEMS_SPARE];
+		int64_t b64[SMR_ENCODED_MAX + SMR_ITEMS_SPARE];
 	};
-	void *entry[SMR_WRITTEN_MAX + SMR_ITEMS_SPARE];
+	void *entry[SMR_ENCODED_MAX + SMR_ITEMS_SPARE];
 };
 
 /* A leaf whose ranges are dealt out anew, alone or with those of one or both siblings: share.c. */
@@ -104,25 +104,25 @@ struct smr_share {
 	const void *leaf;
 	unsigned long min, max;   /* keys of the leaf */
 	bool left, right;         /* whether the sibling on that side shares */
-	bool decoded;             /* whether @items is used, else @written */
-	unsigned int first;       /* slot in the parent of the first leaf that shares */
-	unsigned int before;      /* ranges in front of the leaf's own */
+	bool decoded;             /* whether @items is used, else @encoded */
+	unsigned int first_slot;  /* in the parent, of the first leaf that shares */
+	unsigned int left_ranges; /* of the left sibling, if it shares */
 	unsigned int ranges;      /* of all leaves together */
-	unsigned int stand;       /* index of the new range among these */
+	unsigned int new_range;   /* its index among these */
 	struct smr_level *leaves; /* the new ones */
 	union {
-		struct smr_written written;
+		struct smr_encoded encoded;
 		struct smr_items items;
 	};
 };
 
 /* The cursor's leaf, to which keys of a sibling move: slide.c. */
 struct smr_slide {
-	bool up;             /* the sibling is behind the leaf, else in front */
-	bool run;            /* the leaf has the gap as a run, else as its last range */
-	unsigned int ranges; /* that the sibling loses */
-	unsigned long edge;  /* where the second of them begins afterwards */
-	unsigned int stand;  /* the cursor's offset afterwards */
+	bool from_right;          /* the sibling is the right one, else the left one */
+	bool as_run;              /* the leaf has the gap as a run, else as its last range */
+	unsigned int lost_ranges; /* of the sibling */
+	unsigned long separator;  /* where the second of the two begins afterwards */
+	unsigned int new_offset;  /* the cursor's, afterwards */
 };
 
 struct smr_write {
