@@ -36,7 +36,7 @@ static bool deal_part(struct smr_level *lev, const struct smr_items *it, unsigne
 	return true;
 }
 
-bool smr_deal_alone(struct smr_level *lev, const struct smr_items *it, bool leaf)
+bool smr_deal_to_one(struct smr_level *lev, const struct smr_items *it, bool leaf)
 {
 	return deal_part(lev, it, 0, 0, it->n, leaf, 0);
 }
@@ -84,7 +84,7 @@ void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsi
  * Returns true if the range stored last is beside ranges [i..j] of a leaf whose keys begin with
  * @min, with at most one range between.
  */
-static bool follows_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
+static bool is_near_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			   unsigned int i, unsigned int j)
 {
 	unsigned int end = smr_count(leaf) - 1, c = i > 2 ? i - 2 : 0, to = j + 2;
@@ -100,23 +100,23 @@ static bool follows_newest(const struct maple_tree *mt, const void *leaf, unsign
 	return false;
 }
 
-enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
-			  unsigned int i, unsigned int j)
+enum smr_side smr_full_side(const struct maple_tree *mt, const void *leaf, unsigned long min,
+			    unsigned int i, unsigned int j)
 {
 	unsigned int behind = smr_count(leaf) - 1 - j;
 
-	if (behind > 0 && !follows_newest(mt, leaf, min, i, j))
+	if (behind > 0 && !is_near_newest(mt, leaf, min, i, j))
 		return SMR_EITHER;
 	return i >= behind ? SMR_LEFT : SMR_RIGHT;
 }
 
-bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full)
+bool smr_sibling_is_full(const void *parent, unsigned int at, enum smr_side full)
 {
 	const void *sibling;
 
-	if (full == SMR_EITHER || (full == SMR_LEFT ? at == 0 : at + 1 == smr_count(above)))
+	if (full == SMR_EITHER || (full == SMR_LEFT ? at == 0 : at + 1 == smr_count(parent)))
 		return false;
-	sibling = smr_slots(above)[full == SMR_LEFT ? at - 1 : at + 1];
+	sibling = smr_slots(parent)[full == SMR_LEFT ? at - 1 : at + 1];
 	return smr_count(sibling) == smr_kind_cap(smr_enode_kind(sibling));
 }
 
@@ -149,13 +149,13 @@ static unsigned int count_side(const struct smr_items *it, unsigned long first, 
 	return it->n - (x + 1 < it->n && !it->slot[x + 1] ? x + 2 : x + 1);
 }
 
-bool smr_deal_growing(struct smr_level *lev, const struct smr_items *it, unsigned long first,
-		      enum smr_side full)
+bool smr_deal_sequential(struct smr_level *lev, const struct smr_items *it, unsigned long first,
+			 enum smr_side full)
 {
 	static const unsigned int caps[] = { SMR_SLEAF_CAP, SMR_NLEAF_CAP, SMR_WLEAF_CAP };
 	unsigned int n, most, more;
 
-	if (smr_deal_alone(lev, it, true))
+	if (smr_deal_to_one(lev, it, true))
 		return true;
 	n = count_side(it, first, full);
 	if (n + SMR_LEAF_MIN > it->n)
@@ -178,6 +178,6 @@ void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it, unsigned
 		     enum smr_side full)
 {
 	if (full != (lev->neighbour_left ? SMR_LEFT : SMR_RIGHT) ||
-	    !smr_deal_growing(lev, it, first, full))
+	    !smr_deal_sequential(lev, it, first, full))
 		smr_deal(lev, it, true, SMR_DEAL_SLACK);
 }

@@ -116,7 +116,7 @@ void smr_draft_store(struct smr_draft *d, struct ma_state *mas, unsigned long fi
 	mas->tree->ma_nodes_built++;
 	mas->tree->ma_newest = first;
 	smr_publish_leaf(&w, d->leaf, d->x);
-	smr_settle(&w);
+	smr_place_cursor(&w);
 	d->leaf = NULL;
 }
 

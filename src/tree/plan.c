@@ -134,7 +134,7 @@ smr_inline bool fits_leaf(const struct smr_write *w)
 }
 
 /* How many nodes above the cursor's leaf a transaction has to copy before it can swap the leaf. */
-smr_inline unsigned int stale_above(const struct smr_write *w)
+smr_inline unsigned int count_path_copies(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
 	unsigned int own = 0;
@@ -215,7 +215,7 @@ void smr_gather(const struct smr_write *w, unsigned int l, struct smr_items *it)
 /* ---- Neighbours ---- */
 
 /* Moves @path, above depth @d, to the preceding node at that depth, and returns that node. */
-static void *extend_left(struct smr_path *path, unsigned int d)
+static void *step_left(struct smr_path *path, unsigned int d)
 {
 	unsigned int e = d;
 	void *node;
@@ -233,7 +233,7 @@ static void *extend_left(struct smr_path *path, unsigned int d)
 	return node;
 }
 
-static void *extend_right(struct smr_path *path, unsigned int d)
+static void *step_right(struct smr_path *path, unsigned int d)
 {
 	unsigned int e = d;
 	void *node;
@@ -282,11 +282,11 @@ static void join_neighbour(struct smr_write *w, struct smr_level *lev, unsigned 
 {
 	lev->neighbour_left = choose_left(w, lev, d, full);
 	if (lev->neighbour_left) {
-		lev->neighbour = extend_left(&w->left, d);
+		lev->neighbour = step_left(&w->left, d);
 		lev->min = smr_path_min(w->left.node, w->left.slot, d);
 		lev->neighbour_min = lev->min;
 	} else {
-		lev->neighbour = extend_right(&w->right, d);
+		lev->neighbour = step_right(&w->right, d);
 		lev->neighbour_min = lev->max + 1;
 		lev->max = smr_path_max(w->right.node, w->right.slot, d);
 	}
@@ -315,11 +315,11 @@ static bool window_is_all(const struct smr_level *lev)
 }
 
 /* The side that a store of an entry within one leaf is to leave full. */
-static enum smr_side growing(const struct smr_write *w)
+static enum smr_side full_side(const struct smr_write *w)
 {
 	if (!w->entry || w->spans)
 		return SMR_EITHER;
-	return smr_growing(w->mt, w->mas->node, w->mas->min, w->i, w->j);
+	return smr_full_side(w->mt, w->mas->node, w->mas->min, w->i, w->j);
 }
 
 /*
@@ -350,7 +350,7 @@ static const struct smr_items *gather(struct smr_write *w, unsigned int l, struc
  * can keep its encoding with the @n children that it gets. Most inner nodes can, and nearly all of
  * their children stay.
  */
-static bool splice(struct smr_write *w, unsigned int l, unsigned int n)
+static bool plan_splice(struct smr_write *w, unsigned int l, unsigned int n)
 {
 	const struct smr_level *below = &w->level[l - 1];
 	struct smr_level *lev = &w->level[l];
@@ -378,13 +378,13 @@ static bool plan_top(struct smr_write *w, unsigned int l)
 	const struct smr_items *it;
 	enum smr_side full;
 
-	if (old_top && splice(w, l, count_items(w, l))) {
+	if (old_top && plan_splice(w, l, count_items(w, l))) {
 		w->to_root = true;
 		return true;
 	}
-	full = l == 0 ? growing(w) : SMR_EITHER;
+	full = l == 0 ? full_side(w) : SMR_EITHER;
 	it = gather(w, l, &buffer);
-	if (full == SMR_EITHER || !smr_deal_growing(lev, it, w->first, full))
+	if (full == SMR_EITHER || !smr_deal_sequential(lev, it, w->first, full))
 		smr_deal(lev, it, l == 0, 0);
 	w->to_root = lev->parts == 1;
 	return w->to_root;
@@ -407,20 +407,20 @@ static bool plan_level(struct smr_write *w, unsigned int l)
 	n = count_items(w, l);
 	enough = n >= least;
 	if (enough && (!single || n <= smr_kind_cap(l ? SMR_NINNER : SMR_SLEAF))) {
-		if (l > 0 && single && splice(w, l, n))
+		if (l > 0 && single && plan_splice(w, l, n))
 			return smr_can_publish(w, w->left.node, d);
 		it = gather(w, l, &buffer);
 		enough = it->n >= least;
-		if (enough && smr_deal_alone(lev, it, l == 0))
+		if (enough && smr_deal_to_one(lev, it, l == 0))
 			return single && smr_can_publish(w, w->left.node, d);
 		if (enough && !single) {
 			smr_deal(lev, it, l == 0, 0);
 			return false;
 		}
 	}
-	full = l == 0 && enough ? growing(w) : SMR_EITHER;
-	if (smr_grows_from_full(w->left.node[d - 1], w->left.slot[d - 1], full) &&
-	    smr_deal_growing(lev, gather(w, l, &buffer), w->first, full))
+	full = l == 0 && enough ? full_side(w) : SMR_EITHER;
+	if (smr_sibling_is_full(w->left.node[d - 1], w->left.slot[d - 1], full) &&
+	    smr_deal_sequential(lev, gather(w, l, &buffer), w->first, full))
 		return false;
 	join_neighbour(w, lev, d, full);
 	it = gather(w, l, &buffer);
@@ -557,7 +557,7 @@ static bool is_free(const struct smr_write *w)
  * Returns false if that is not possible. Edits (edit.c) do the same, but not where these gaps begin
  * or end a leaf.
  */
-static bool erases_slot(struct smr_write *w)
+static bool plan_slot_erase(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 	void *const *slots = smr_slots(mas->node);
@@ -605,7 +605,7 @@ smr_inline void choose_form(struct smr_write *w)
 		mas->offset = w->j;
 	} else if (fits) {
 		w->what = SMR_LEAF;
-		w->nodes = 1 + stale_above(w);
+		w->nodes = 1 + count_path_copies(w);
 	} else if (!w->spans || !smr_plan_slide_across(w)) {
 		plan_subtree(w);
 	}
@@ -638,7 +638,7 @@ static bool plan_share(struct smr_write *w)
 	return true;
 }
 
-int smri_plan_beyond(struct smr_write *w, bool free_only)
+int smri_plan_slow(struct smr_write *w, bool free_only)
 {
 	unsigned long last = w->last;
 
@@ -651,7 +651,7 @@ int smri_plan_beyond(struct smr_write *w, bool free_only)
 	if (smr_unlikely(last > w->end))
 		locate_last(w, last);
 	if (!w->entry) {
-		if (erases_slot(w) || smr_plan_slide(w))
+		if (plan_slot_erase(w) || smr_plan_slide(w))
 			return 0;
 		widen_left(w, last);
 		widen_right(w);
@@ -670,7 +670,7 @@ void smri_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry, str
 	/* If one leaf changes, choose_form() plans it; a share is planned from the edit. */
 	if (smr_edit_plan_store(&w->edit, mas, w->first, w->last, entry))
 		w->edit.ranges = 0;
-	(void)smri_plan_beyond(w, false);
+	(void)smri_plan_slow(w, false);
 }
 
 int smri_plan_erase(struct smr_write *w, struct ma_state *mas, const void *root)
@@ -688,7 +688,7 @@ int smri_plan_erase(struct smr_write *w, struct ma_state *mas, const void *root)
 		return -ENOENT;
 	w->first = mas->index;
 	w->last = mas->last;
-	(void)smri_plan_beyond(w, false);
+	(void)smri_plan_slow(w, false);
 	smri_plan_pledge(w);
 	return 0;
 }

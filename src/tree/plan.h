@@ -17,7 +17,7 @@
  * range of w->first.
  */
 int smri_plan_compact(struct smr_write *w, bool free_only);
-int smri_plan_beyond(struct smr_write *w, bool free_only);
+int smri_plan_slow(struct smr_write *w, bool free_only);
 /* Plans a store with edges, which an edit cannot have. */
 void smri_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry,
 		     struct smr_edges edges);
@@ -56,7 +56,7 @@ smr_inline int smri_plan(struct smr_write *w, struct ma_state *mas, unsigned lon
 	w->former = smr_slots(mas->node)[mas->offset];
 	if (smr_unlikely(!smr_edit_plan_store(&w->edit, mas, first, last, entry)) ||
 	    (free_only && !smr_is_gap(smr_slots(mas->node), w->edit.i, w->edit.j)))
-		return smri_plan_beyond(w, free_only);
+		return smri_plan_slow(w, free_only);
 	smri_plan_edit(w);
 	return 0;
 }

@@ -59,7 +59,7 @@ void smr_set_gap(void *const *node, const unsigned char *slot, unsigned int d, u
  * The figure of the cursor's leaf, which was @before, after an entry is stored: without the ranges
  * that @w replaces, but with what stays of the gaps that it cuts.
  */
-static uint32_t gap_that_stays(const struct smr_write *w, uint32_t before)
+static uint32_t remaining_gap(const struct smr_write *w, uint32_t before)
 {
 	const struct ma_state *mas = w->mas;
 	const void *leaf = mas->node;
@@ -101,7 +101,7 @@ void smr_update_gaps(const struct smr_write *w)
 	}
 	before = *smr_kept_gap(mas->path, mas->slot, d);
 	if (before > 0)
-		smr_set_gap(mas->path, mas->slot, d, gap_that_stays(w, before));
+		smr_set_gap(mas->path, mas->slot, d, remaining_gap(w, before));
 }
 
 static void commit_root(struct smr_write *w)
@@ -113,7 +113,7 @@ static void commit_root(struct smr_write *w)
  * Advances the number after an entry has filled a gap and nothing else has changed: loops that know
  * what is left in the leaf (iterate.c) do not know of it.
  */
-static void filled(struct smr_write *w)
+static void advance_after_fill(struct smr_write *w)
 {
 	smr_advance(w->mt);
 	w->mas->seq = w->mt->ma_seq;
@@ -132,7 +132,7 @@ static void commit_slot(struct smr_write *w)
 	smr_update_gaps(w);
 	smr_publish(slot, w->entry);
 	if (gap)
-		filled(w);
+		advance_after_fill(w);
 }
 
 /*
@@ -150,7 +150,7 @@ static void commit_join(struct smr_write *w)
 	for (unsigned int i = w->i + 1; i <= w->j; i++)
 		smr_publish(slots + i, smr_joined());
 	smr_publish(slots + w->i, w->entry);
-	filled(w);
+	advance_after_fill(w);
 }
 
 /* The cursor's leaf has become @leaf, with the new range at @x. */
@@ -179,11 +179,11 @@ static void commit_inplace(struct smr_write *w)
  * yet. No one else sees the slots that lead to the copies. Below each of them all is as it was, so
  * the copies are twins, by which txn.c finds its way.
  */
-static void own_way(struct smr_write *w)
+static void copy_path(struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 	struct smr_nodes dropped = { NULL, 0 };
-	void **above = &w->mt->ma_root;
+	void **parent_slot = &w->mt->ma_root;
 
 	for (unsigned int d = 0; d < mas->depth; d++) {
 		void *old = mas->path[d];
@@ -197,9 +197,9 @@ static void own_way(struct smr_write *w)
 			smr_drop_node(w->mt, old, &dropped);
 			mas->path[d] = smr_enode_make(node, smr_enode_kind(old));
 			smr_census(w->mt, mas->path[d], 1);
-			smr_publish(above, mas->path[d]);
+			smr_publish(parent_slot, mas->path[d]);
 		}
-		above = smr_slots(mas->path[d]) + mas->slot[d];
+		parent_slot = smr_slots(mas->path[d]) + mas->slot[d];
 	}
 }
 
@@ -233,7 +233,7 @@ static void commit_leaf(struct smr_write *w)
 	void *leaf;
 
 	if (smr_unlikely(w->mt->ma_txn))
-		own_way(w);
+		copy_path(w);
 	leaf = smr_build_leaf(w, node, &x);
 	smr_publish_leaf(w, leaf, x);
 }
@@ -281,7 +281,7 @@ static void commit_subtree(struct smr_write *w)
 	smr_walk(mas, w->first, &root);
 }
 
-void smr_settle(const struct smr_write *w)
+void smr_place_cursor(const struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 	enum maple_status before = mas->status;
@@ -338,5 +338,5 @@ void smri_commit(struct smr_write *w)
 		commit_subtree(w);
 		break;
 	}
-	smr_settle(w);
+	smr_place_cursor(w);
 }

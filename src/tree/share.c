@@ -491,10 +491,10 @@ static bool plan_two(struct smr_share *s, const struct smr_edit *e, void *entry,
 /* Plans the leaf alone: it grows away from a sibling that is to be left full, and is so already. */
 static bool plan_one(struct smr_share *s, const struct smr_edit *e, void *entry, enum smr_side full)
 {
-	if (!smr_grows_from_full(parent_of(s), s->slot[s->depth], full))
+	if (!smr_sibling_is_full(parent_of(s), s->slot[s->depth], full))
 		return false;
 	set_siblings(s, e, false, false);
-	return plan_items(s, e, entry) && smr_deal_growing(s->leaves, &s->items, e->first, full);
+	return plan_items(s, e, entry) && smr_deal_sequential(s->leaves, &s->items, e->first, full);
 }
 
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
@@ -516,7 +516,7 @@ bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_
 	s->max = child_max(s, slot[depth - 1]);
 	s->decoded = false;
 	if (entry && too_full)
-		full = smr_growing(mt, s->leaf, s->min, e->i, e->j);
+		full = smr_full_side(mt, s->leaf, s->min, e->i, e->j);
 	if (full != SMR_EITHER)
 		return plan_one(s, e, entry, full) || plan_two(s, e, entry, false, full);
 	return (too_full && plan_three(s, e, entry)) || plan_two(s, e, entry, too_full, full);

@@ -94,7 +94,7 @@ int smri_cursor_obtain(struct ma_state *mas, unsigned long nr, gfp_t gfp)
 /* ---- One store ---- */
 
 /* How many nodes have to be obtained before the commit. */
-static unsigned long needed(const struct smr_write *w)
+static unsigned long nodes_needed(const struct smr_write *w)
 {
 	return w->nodes + w->pledge;
 }
@@ -139,7 +139,7 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
 		if (!err)
 			err = smr_plan(&w, mas, mas->index, mas->last, entry, free_only);
 		if (!err)
-			err = smr_cursor_obtain(mas, needed(&w), gfp);
+			err = smr_cursor_obtain(mas, nodes_needed(&w), gfp);
 	} while (err == -EAGAIN);
 	if (err)
 		return err;
@@ -155,7 +155,7 @@ int smr_store_in_place(struct ma_state *mas, void *entry, struct smr_edges edges
 	smr_store_prepare(mas->tree, gfp);
 	smr_plan_edges(&w, mas, entry, edges);
 	smri_plan_pledge(&w);
-	err = smr_cursor_fill(mas, needed(&w), gfp);
+	err = smr_cursor_fill(mas, nodes_needed(&w), gfp);
 	if (!err)
 		commit(&w);
 	mas_destroy(mas);
@@ -180,7 +180,7 @@ void *mas_store(struct ma_state *mas, void *entry)
 		return NULL;
 	}
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
-	if (smr_cursor_fill(mas, needed(&w), GFP_NOWAIT | __GFP_NOWARN)) {
+	if (smr_cursor_fill(mas, nodes_needed(&w), GFP_NOWAIT | __GFP_NOWARN)) {
 		smr_fail(mas, -ENOMEM);
 		return NULL;
 	}
@@ -219,7 +219,7 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 
 /* ---- Preallocation ---- */
 
-static void stand_prepared(const struct smr_write *w)
+static void place_cursor(const struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 
@@ -243,12 +243,12 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 		return -EBUSY;
 	smr_store_prepare(mas->tree, gfp);
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
-	if (smr_cursor_fill(mas, needed(&w), gfp)) {
+	if (smr_cursor_fill(mas, nodes_needed(&w), gfp)) {
 		mas_reset(mas);
 		return -ENOMEM;
 	}
 	pay_pledge(&w);
-	stand_prepared(&w);
+	place_cursor(&w);
 	return 0;
 }
 
@@ -273,7 +273,7 @@ void mas_store_prealloc(struct ma_state *mas, void *entry)
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
 	smr_assert(w.nodes <= mas->alloc_nr);
 	/* A caller that broke the rules of preallocation gets what is free, or fails. */
-	if (smr_unlikely(smr_cursor_fill(mas, needed(&w), GFP_ATOMIC)))
+	if (smr_unlikely(smr_cursor_fill(mas, nodes_needed(&w), GFP_ATOMIC)))
 		smr_fail(mas, -ENOMEM);
 	else
 		commit(&w);
@@ -297,7 +297,7 @@ void *mas_erase(struct ma_state *mas)
 		mas->last = last; /* a plan that is void has widened it */
 		err = smr_plan_erase(&w, mas, index);
 		if (!err)
-			err = smr_cursor_obtain(mas, needed(&w), GFP_KERNEL);
+			err = smr_cursor_obtain(mas, nodes_needed(&w), GFP_KERNEL);
 	} while (err == -EAGAIN);
 	if (!err)
 		commit(&w);

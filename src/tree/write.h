@@ -186,7 +186,7 @@ smr_inline bool smr_can_publish(const struct smr_write *w, void *const *path, un
 }
 
 /* Puts the cursor where a committed store leaves it. */
-void smr_settle(const struct smr_write *w);
+void smr_place_cursor(const struct smr_write *w);
 
 /*
  * The two halves of a commit that replaces the cursor's leaf, keeping its encoding. The first
@@ -266,30 +266,30 @@ enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
  * last, more stores are expected in this place, and none on the side with more ranges, which is
  * returned. Otherwise returns SMR_EITHER.
  */
-enum smr_side smr_growing(const struct maple_tree *mt, const void *leaf, unsigned long min,
-			  unsigned int i, unsigned int j);
+enum smr_side smr_full_side(const struct maple_tree *mt, const void *leaf, unsigned long min,
+			    unsigned int i, unsigned int j);
 /*
- * Returns true if child @at of @above has a sibling on side @full that is full already, and so need
- * not change.
+ * Returns true if child @at of @parent has a sibling on side @full that is full already, and so
+ * need not change.
  */
-bool smr_grows_from_full(const void *above, unsigned int at, enum smr_side full);
+bool smr_sibling_is_full(const void *parent, unsigned int at, enum smr_side full);
 /*
  * Deals the items out evenly, to as few parts as hold them with room for @slack more in each; or
  * without that room, if it would take too many parts or leave too few items in each.
  */
 void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsigned int slack);
 /* Deals all items to one part. Returns false if it does not hold them. */
-bool smr_deal_alone(struct smr_level *lev, const struct smr_items *it, bool leaf);
+bool smr_deal_to_one(struct smr_level *lev, const struct smr_items *it, bool leaf);
 /*
  * Deals ranges out for stores that follow one another. What lies on side @full of the range that
  * begins at @first is left in full leaves, as nothing will be stored there again. The rest goes on
  * growing, and gets what would be too little of that side for a leaf of its own. Returns false if
  * that is not possible.
  */
-bool smr_deal_growing(struct smr_level *lev, const struct smr_items *it, unsigned long first,
-		      enum smr_side full);
+bool smr_deal_sequential(struct smr_level *lev, const struct smr_items *it, unsigned long first,
+			 enum smr_side full);
 /*
- * Deals out the ranges of a window that a neighbour has joined: by smr_deal_growing() if the
+ * Deals out the ranges of a window that a neighbour has joined: by smr_deal_sequential() if the
  * neighbour is on side @full and that is possible, else by smr_deal().
  */
 void smr_deal_leaves(struct smr_level *lev, const struct smr_items *it, unsigned long first,
