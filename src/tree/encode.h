@@ -23,7 +23,7 @@
 /* Decoded ranges in ascending order. start[0] is where the first node made of them begins. */
 struct smr_items {
 	unsigned int n;
-	bool pieces; /* whether any are from a leaf with that mark */
+	bool pieces; /* whether any are from a node marked SMR_PIECES */
 	unsigned long start[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
 	void *slot[SMR_ITEMS_MAX + SMR_ITEMS_SPARE];
 	uint32_t gap[SMR_ITEMS_MAX + SMR_ITEMS_SPARE]; /* of children; unused for ranges */
@@ -89,7 +89,10 @@ smr_inline bool smr_narrow_can_start(unsigned long base, unsigned int shift, uns
 	return key >= base && base + (units << shift) == key && units <= SMR_NARROW_MAX;
 }
 
-/* Whether a range of @leaf, or a child, can start at @key, one of its keys, as it is encoded. */
+/*
+ * Whether an item of @leaf, which may also be an inner node, can start at @key, one of its keys,
+ * without a new encoding.
+ */
 smr_inline bool smr_can_start(const void *leaf, unsigned long key)
 {
 	const struct smr_node *node = smr_node_of(leaf);

@@ -95,8 +95,9 @@ smr_inline bool holds(const struct want *want, unsigned long first, unsigned lon
 }
 
 /*
- * Whether the gap that range @i of the leaf at the end of the path is a piece of holds it; @gaps
- * are all of the leaf's. If so, the path then leads to the piece that the place begins in.
+ * Tries the gap of which range @i of the leaf at the end of the path is a piece; @gaps are all of
+ * the leaf's. Returns true if it holds what is wanted: the path then leads to the piece in which
+ * the place found begins.
  */
 smr_inline bool try_gap(const struct want *want, struct smr_gap *gap, uint64_t gaps, unsigned int i,
 			bool high)

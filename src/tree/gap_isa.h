@@ -133,8 +133,8 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_ones)(const struct want *want, c
 
 /*
  * Returns those of @gaps, the ranges of a leaf that are gaps or pieces of gaps, that may serve. The
- * node does not say where the first one begins and the last one ends, but @gap does. If these two
- * are pieces, try_gap() has to decide.
+ * node does not say where the first one begins and the last one ends, but @gap does. If either is
+ * a piece, try_gap() has to decide.
  */
 SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_gaps)(const struct want *want, const void *leaf,
 						      const struct smr_gap *gap, uint64_t gaps)

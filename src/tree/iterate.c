@@ -40,7 +40,10 @@ smr_inline bool stand(struct ma_state *mas, unsigned long key, void **root)
 	return true;
 }
 
-/* Makes sure that the cursor stands in the tree as it is now, or else looks up @key, as stand(). */
+/*
+ * Makes sure that the cursor stands in the tree as it is now: looks up @key if it does not. Returns
+ * false if the tree has no nodes.
+ */
 smr_inline bool hold(struct ma_state *mas, unsigned long key, void **root)
 {
 	smr_check_cursor(mas);
@@ -114,8 +117,9 @@ smr_inline unsigned int first_piece(const struct ma_state *mas)
 
 /*
  * Moves to the next piece below that neither is of the current range, which begins at index, nor
- * has become joined to it. @to: as for smr_range_down(). Returns false if the current range reaches
- * down to @min, and leaves the cursor where it is; or if there is none, as smr_range_down() does.
+ * has become joined to it. @to: as for smr_range_down(). Returns false, and leaves the cursor where
+ * it is, if the current range reaches down to @min; or as smr_range_down() does if there is no such
+ * piece.
  */
 smr_inline bool range_down(struct ma_state *mas, unsigned long to, unsigned long min)
 {
@@ -377,7 +381,7 @@ static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool
  * after its slots. The long way is not inlined after a short one, which then saves no registers.
  */
 
-/* Whether the cursor stands in a leaf that its parent leads to, and may step. */
+/* Whether the cursor stands in a leaf that its parent leads to, and has reach. */
 smr_inline bool may_step(const struct ma_state *mas)
 {
 	return mas->status == ma_active && mas->reach && smr_path_fresh(mas);
@@ -406,7 +410,7 @@ smr_inline uint64_t first_entries(void *const *slots)
 	return first ? first : (uint64_t)(smr_slot_read(slots + 1) != NULL) << 1;
 }
 
-/* Whether the cursor's parent has as many leaves after the next one as are prefetched ahead. */
+/* Whether the parent has at least as many leaves after the next one as are prefetched ahead. */
 smr_inline bool amid(const struct ma_state *mas)
 {
 	unsigned int d = mas->depth;

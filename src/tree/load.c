@@ -127,7 +127,7 @@ void mtree_load_batch(struct maple_tree *mt, const unsigned long index[], void *
 	unsigned int part;
 	void *top;
 
-	if (n == 1) { /* no other to go down beside */
+	if (n == 1) { /* no other key to go down with */
 		*entry = mtree_load(mt, *index);
 		return;
 	}

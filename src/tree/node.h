@@ -112,7 +112,7 @@ struct smr_node {
 
 enum smr_dead {
 	SMR_DEAD = 1,   /* replaced: look the key up again */
-	SMR_JOINED = 2, /* a leaf with joined ranges (run.h), which the header's inlines skip */
+	SMR_JOINED = 2, /* has joined ranges (run.h): not for the header's inlines */
 };
 
 enum smr_mark {

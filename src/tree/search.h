@@ -202,7 +202,8 @@ smr_inline uint64_t smri_nulls_any(void *const *slots, enum smr_kind kind)
 
 /*
  * For gap.c: returns the length, in units, of the longest range of a narrow leaf that has a bit in
- * @ranges, each together with the @more after it. The leaf's first and last range are left out.
+ * @ranges, each together with the @more after it. @ranges must not contain the leaf's first range,
+ * nor contain its last or reach it with @more.
  */
 smr_inline uint32_t smri_longest_any(const int32_t *bound, uint64_t ranges, unsigned int more)
 {

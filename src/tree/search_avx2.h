@@ -78,8 +78,8 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_bits(__m256i a, __m256i b, __m256i 
 }
 
 /*
- * Counts the bounds on the first two lines and @four others, in place of the header in front of
- * them, so that no vector crosses a cache line.
+ * Returns how many of the bounds on the first two lines, and of @four others, are below the limits.
+ * The four take the place of the header, so that no vector crosses a cache line.
  */
 SMR_TARGET_avx2 smr_inline unsigned int smri_below_with(const struct smr_node *node, __m128i four,
 							__m256i all)

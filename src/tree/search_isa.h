@@ -229,7 +229,7 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * ai
 
 /*
  * The first step down, which also sets up the key's aim. The top is the same node for all keys: it
- * is in the nearest cache, and whether it is a narrow node with few children, as every other top
+ * is in the nearest cache, and whether it is a narrow node with few children, as every second top
  * is, is predicted. This saves a tenth of a look-up.
  */
 SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_from_top)(struct SMR_ISA(smr_aim) * aim,

@@ -193,8 +193,8 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 #define RANGES_BEHIND 4
 
 /*
- * Returns how many of that many ranges after range @i of a leaf of @kind begin below @limit, or
- * RANGES_BEHIND if range @i itself does not.
+ * Returns how many of the RANGES_BEHIND ranges after range @i of a leaf of @kind begin below
+ * @limit, or RANGES_BEHIND if range @i itself does not.
  */
 smr_inline unsigned int begin_below(const struct smr_node *node, enum smr_kind kind, unsigned int i,
 				    int32_t limit)
@@ -246,7 +246,7 @@ static void enter_leaf(struct ma_state *mas, unsigned int d, void *leaf, bool at
 
 /*
  * Set *@d to the depth of the lowest ancestor that has a child after (before) the path. Return
- * false if there is none, or, with @check, if an ancestor has been replaced.
+ * false if there is none, or, with @check, if an ancestor up to there has been replaced.
  */
 smr_inline bool turn_up(const struct ma_state *mas, unsigned int *d, bool check)
 {
