@@ -26,14 +26,15 @@ static void *copy_nodes(struct maple_tree *dst, const void *enode, struct smr_no
 	return copy;
 }
 
-static int take_all(struct maple_tree *dst, struct smr_nodes *nodes, unsigned long nr, gfp_t gfp)
+static int obtain_nodes(struct maple_tree *dst, struct smr_nodes *nodes, unsigned long nr,
+			gfp_t gfp)
 {
 	if (nr && gfpflags_allow_blocking(gfp))
 		smr_check_alloc("nodes");
 	return smr_mem_obtain(smr_mem_of(dst), nodes, nr, gfp);
 }
 
-static void forget_copy(struct maple_tree *dst, void *root)
+static void drop_copy(struct maple_tree *dst, void *root)
 {
 	struct smr_nodes dropped = { NULL, 0 };
 
@@ -46,7 +47,7 @@ static int pay_pledge(struct maple_tree *dst, void *root, unsigned int height, g
 {
 	unsigned long more = smr_pledge_missing(dst, root, height);
 	struct smr_nodes nodes = { NULL, 0 };
-	int err = take_all(dst, &nodes, more, gfp);
+	int err = obtain_nodes(dst, &nodes, more, gfp);
 
 	if (!err && more)
 		smr_pledge_add(smr_mem_of(dst), &nodes, more);
@@ -58,7 +59,7 @@ static int copy_tree(struct maple_tree *mt, struct maple_tree *dst, void **root,
 {
 	struct smr_nodes nodes = { NULL, 0 };
 	unsigned long nr = mt->ma_pledge.leaves + mt->ma_pledge.inner;
-	int err = take_all(dst, &nodes, nr, gfp);
+	int err = obtain_nodes(dst, &nodes, nr, gfp);
 
 	if (err)
 		return err;
@@ -66,7 +67,7 @@ static int copy_tree(struct maple_tree *mt, struct maple_tree *dst, void **root,
 	if (smr_has_credits(dst))
 		err = pay_pledge(dst, *root, mt_height(mt), gfp);
 	if (err)
-		forget_copy(dst, *root);
+		drop_copy(dst, *root);
 	else
 		dst->ma_nodes_built += nr;
 	return err;

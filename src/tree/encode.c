@@ -126,13 +126,13 @@ struct starts {
 	unsigned int n, most;
 };
 
-smr_inline unsigned long last_of(const struct starts *s)
+smr_inline unsigned long last_start(const struct starts *s)
 {
 	return s->at[s->n - 1];
 }
 
 /* Returns the bits that are set in any start but the first, each less @base. */
-smr_inline unsigned long bits_of(const struct starts *s, unsigned long base)
+smr_inline unsigned long start_bits(const struct starts *s, unsigned long base)
 {
 	unsigned long any = 0;
 
@@ -141,16 +141,16 @@ smr_inline unsigned long bits_of(const struct starts *s, unsigned long base)
 	return any;
 }
 
-smr_inline bool multiple(unsigned long start, unsigned int shift)
+smr_inline bool is_multiple(unsigned long start, unsigned int shift)
 {
 	return (start & ((1UL << shift) - 1)) == 0;
 }
 
 /* Whether all but the first are multiples of 1 << @shift. If not, usually the last one is not. */
-smr_inline bool aligned(const struct starts *s, unsigned int shift)
+smr_inline bool all_multiples(const struct starts *s, unsigned int shift)
 {
 	return s->n < 2 || shift == 0 ||
-	       (multiple(last_of(s), shift) && multiple(bits_of(s, 0), shift));
+	       (is_multiple(last_start(s), shift) && is_multiple(start_bits(s, 0), shift));
 }
 
 /*
@@ -159,15 +159,15 @@ smr_inline bool aligned(const struct starts *s, unsigned int shift)
  * four bits if that reaches: so nearly all leaves of a tree get the same one, and walks predict it.
  * The smallest alignment that reaches would be a different one next to each end of a block.
  */
-smr_inline bool short_block(struct smr_code *code, const struct starts *s, unsigned long max)
+smr_inline bool try_short(struct smr_code *code, const struct starts *s, unsigned long max)
 {
 	unsigned int differ = bit_length(s->at[0] ^ max);
 	unsigned int least = differ > SMR_SHORT_BITS ? differ - SMR_SHORT_BITS : 0, align, shift;
 	unsigned long any;
 
-	if (least > SHORT_SHIFT_MAX || (s->n > 1 && !multiple(last_of(s), least)))
+	if (least > SHORT_SHIFT_MAX || (s->n > 1 && !is_multiple(last_start(s), least)))
 		return false;
-	any = bits_of(s, 0);
+	any = start_bits(s, 0);
 	if (any)
 		align = (unsigned int)__builtin_ctzl(any);
 	else /* there is only one range, which has no bound */
@@ -191,14 +191,14 @@ smr_inline bool short_block(struct smr_code *code, const struct starts *s, unsig
  * Nodes written this way share base and shift unless such a multiple lies between them: a look-up
  * converts its key once for all that do.
  */
-smr_inline bool narrow_common(struct smr_code *code, const struct starts *s, unsigned int shift)
+smr_inline bool try_narrow_common(struct smr_code *code, const struct starts *s, unsigned int shift)
 {
 	unsigned long base = s->n > 1 ? s->at[1] : s->at[0];
 
 	base &= ~0UL << (31 + shift);
-	if (s->n > 1 && (last_of(s) - base) >> shift > SMR_NARROW_MAX)
+	if (s->n > 1 && (last_start(s) - base) >> shift > SMR_NARROW_MAX)
 		return false;
-	if (!aligned(s, shift))
+	if (!all_multiples(s, shift))
 		return false;
 	code->base = base;
 	code->shift = (uint8_t)shift;
@@ -210,16 +210,16 @@ smr_inline bool narrow_common(struct smr_code *code, const struct starts *s, uns
  * ranges' alignment allows that: then every range of the same alignment that is stored later can be
  * added without a new encoding.
  */
-smr_inline bool narrow_from(struct smr_code *code, const struct starts *s, unsigned long max,
-			    unsigned long base)
+smr_inline bool try_narrow_from(struct smr_code *code, const struct starts *s, unsigned long max,
+				unsigned long base)
 {
 	unsigned int reach = bit_length(max - base), align, shift;
-	unsigned long any, span = last_of(s) - base;
+	unsigned long any, span = last_start(s) - base;
 
 	/* The last start's own alignment rules it out, as it does where keys lie far apart. */
 	if (span && span >> __builtin_ctzl(span) > SMR_NARROW_MAX)
 		return false;
-	any = bits_of(s, base);
+	any = start_bits(s, base);
 	align = any ? (unsigned int)__builtin_ctzl(any) : 63;
 	shift = reach > 31 ? reach - 31 : 0;
 	if (shift > align)
@@ -242,17 +242,17 @@ smr_inline bool choose(struct smr_code *code, const struct starts *s, unsigned i
 
 	if (n + slack > smr_kind_cap(leaf ? SMR_SLEAF : SMR_NINNER))
 		return false;
-	if (leaf && short_block(code, s, max))
+	if (leaf && try_short(code, s, max))
 		return true;
 	if (n + slack > smr_kind_cap(narrow))
 		return false;
 	code->kind = narrow;
-	if (narrow_common(code, s, SMR_COMMON_SHIFT) || narrow_common(code, s, 0))
+	if (try_narrow_common(code, s, SMR_COMMON_SHIFT) || try_narrow_common(code, s, 0))
 		return true;
-	if (narrow_from(code, s, max, s->at[0]))
+	if (try_narrow_from(code, s, max, s->at[0]))
 		return true;
 	/* A first range that is far larger than the rest needs no bound: measure from its end. */
-	if (n > 1 && narrow_from(code, s, max, s->at[1]))
+	if (n > 1 && try_narrow_from(code, s, max, s->at[1]))
 		return true;
 	code->kind = wide;
 	code->base = 0;

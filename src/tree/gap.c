@@ -84,8 +84,8 @@ struct seek {
 };
 
 /* Whether range [first..last], cut to the limits, holds what is wanted: if so, from *@at on. */
-smr_inline bool holds(const struct want *want, unsigned long first, unsigned long last, bool high,
-		      unsigned long *at)
+smr_inline bool fits_in(const struct want *want, unsigned long first, unsigned long last, bool high,
+			unsigned long *at)
 {
 	unsigned long lo = first > want->min ? first : want->min;
 	unsigned long hi = last < want->max ? last : want->max;
@@ -108,8 +108,8 @@ smr_inline bool try_gap(const struct want *want, struct smr_gap *gap, uint64_t g
 	unsigned int from = i + 1 - (unsigned int)__builtin_clzl(~(gaps << (63 - i)));
 	unsigned int to = i - 1 + (unsigned int)__builtin_ctzl(~(gaps >> i));
 
-	if (!holds(want, smr_leaf_first(leaf, from, gap->min),
-		   smr_leaf_last(leaf, to, end, gap->max), high, &gap->first))
+	if (!fits_in(want, smr_leaf_first(leaf, from, gap->min),
+		     smr_leaf_last(leaf, to, end, gap->max), high, &gap->first))
 		return false;
 	while (from < to && smr_start(leaf, from + 1) <= gap->first)
 		from++;
@@ -117,16 +117,16 @@ smr_inline bool try_gap(const struct want *want, struct smr_gap *gap, uint64_t g
 	return true;
 }
 
-/* Returns the lowest, or with @high the highest, of the places in @left; there must be one. */
-smr_inline unsigned int place(uint64_t left, bool high)
+/* Returns the lowest, or with @high the highest, bit in @left; there must be one. */
+smr_inline unsigned int first_bit(uint64_t left, bool high)
 {
 	return (unsigned int)(high ? 63 - __builtin_clzl(left) : __builtin_ctzl(left));
 }
 
 /* The same, and takes it out of *@left. */
-smr_inline unsigned int take_place(uint64_t *left, bool high)
+smr_inline unsigned int take_first_bit(uint64_t *left, bool high)
 {
-	unsigned int i = place(*left, high);
+	unsigned int i = first_bit(*left, high);
 
 	*left &= ~(UINT64_C(1) << i);
 	return i;
@@ -136,7 +136,7 @@ smr_inline unsigned int take_place(uint64_t *left, bool high)
  * Whether child @i of @node lies beyond the limit that the search runs towards. The first child in
  * that direction does not, or @node itself would.
  */
-smr_inline bool beyond(const struct want *want, const void *node, unsigned int i, bool high)
+smr_inline bool is_beyond(const struct want *want, const void *node, unsigned int i, bool high)
 {
 	if (high)
 		return i + 1 < smr_count(node) && smr_child_start(node, i + 1) <= want->min;
@@ -176,7 +176,7 @@ int smr_gap_find(const struct maple_tree *mt, unsigned long min, unsigned long m
 	if (mt->ma_flags & MT_FLAGS_ALLOC_RANGE)
 		want.figure = smr_gap_figure(want.span);
 	if (!smr_is_enode(root))
-		there = holds(&want, root ? 1 : 0, ULONG_MAX, high, &gap->first);
+		there = fits_in(&want, root ? 1 : 0, ULONG_MAX, high, &gap->first);
 	else
 		there = high ? smri_seek_high(&want, &k) : smri_seek_low(&want, &k);
 	return there ? 0 : -EBUSY;

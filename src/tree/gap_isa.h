@@ -96,7 +96,7 @@ SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(kind_candidates)(enum smr_kind kind, 
 
 	if (!figure)
 		return all;
-	return all & SMR_ISA(smri_gaps_from)(smr_gaps(enode), kind, figure);
+	return all & SMR_ISA(smri_gaps_atleast)(smr_gaps(enode), kind, figure);
 }
 
 SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const void *enode, uint32_t figure)
@@ -111,8 +111,8 @@ SMR_ISA_TARGET smr_inline uint32_t SMR_ISA(candidates)(const void *enode, uint32
  * pieces that follow it. Lengths are compared in their encoding. A wide leaf's are not compared:
  * all its bits are set. The bits of the first and of the last range mean nothing.
  */
-SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_ones)(const struct want *want, const void *leaf,
-						      uint64_t gaps)
+SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_enough)(const struct want *want, const void *leaf,
+							uint64_t gaps)
 {
 	const struct smr_node *node = smr_node_of(leaf);
 	bool is_short = smr_enode_is(leaf, SMR_SLEAF);
@@ -125,9 +125,10 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_ones)(const struct want *want, c
 		return 0;
 	for (unsigned int more = 0; gaps; gaps &= gaps >> 1, more++)
 		found |= gaps &
-			 (is_short ? SMR_ISA(smri_lengths_from_short)(node->b16, (uint16_t)units,
-								      more)
-				   : SMR_ISA(smri_lengths_from)(node->b32, (int32_t)units, more));
+			 (is_short
+				  ? SMR_ISA(smri_lengths_atleast_short)(node->b16, (uint16_t)units,
+									more)
+				  : SMR_ISA(smri_lengths_atleast)(node->b32, (int32_t)units, more));
 	return found;
 }
 
@@ -136,8 +137,9 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_ones)(const struct want *want, c
  * node does not say where the first one begins and the last one ends, but @gap does. If either is
  * a piece, try_gap() has to decide.
  */
-SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_gaps)(const struct want *want, const void *leaf,
-						      const struct smr_gap *gap, uint64_t gaps)
+SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(candidate_gaps)(const struct want *want,
+							   const void *leaf,
+							   const struct smr_gap *gap, uint64_t gaps)
 {
 	unsigned int end = smr_count(leaf) - 1;
 	uint64_t ends = UINT64_C(1) | UINT64_C(1) << end;
@@ -145,7 +147,7 @@ SMR_ISA_TARGET smr_inline uint64_t SMR_ISA(long_gaps)(const struct want *want, c
 	uint64_t last = gap->max - smr_leaf_first(leaf, end, gap->min) >= want->span;
 	uint64_t pieces = gaps >> 1 | gaps << 1;
 
-	return gaps & ((SMR_ISA(long_ones)(want, leaf, gaps) & ~ends) | first | last << end |
+	return gaps & ((SMR_ISA(long_enough)(want, leaf, gaps) & ~ends) | first | last << end |
 		       (pieces & ends));
 }
 
@@ -158,14 +160,14 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(const struct want *want, struct
 	unsigned int at;
 
 	smr_path_limits(gap->path.node, gap->path.slot, d, &gap->min, &gap->max);
-	left = SMR_ISA(long_gaps)(want, leaf, gap, gaps);
+	left = SMR_ISA(candidate_gaps)(want, leaf, gap, gaps);
 	if (cut) {
 		at = SMR_ISA(smr_search_leaf)(leaf, high ? want->max : want->min);
 		left &= high ? (UINT64_C(2) << at) - 1 : ~UINT64_C(0) << at;
 	}
 	gap->path.depth = d;
 	while (left)
-		if (try_gap(want, gap, gaps, take_place(&left, high), high))
+		if (try_gap(want, gap, gaps, take_first_bit(&left, high), high))
 			return true;
 	return false;
 }
@@ -173,7 +175,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(leaf_gap)(const struct want *want, struct
 /*
  * Goes down towards the limit that the search begins at, as far as what is there may serve, and
  * looks into the leaf if it comes to one. What else may serve on this side of the limit is left for
- * seek_on(), which begins where this has ended.
+ * seek_rest(), which begins where this has ended.
  */
 SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(const struct want *want, struct seek *k,
 						   bool high)
@@ -188,7 +190,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(const struct want *want, stru
 	SMR_ISA(smr_aim_at)(&aim, high ? want->max : want->min);
 	for (d = 0; !smr_enode_leaf(node); d++) {
 		may = SMR_ISA(candidates)(node, figure);
-		SMR_ISA(smr_child)(&aim, node, false, &i);
+		SMR_ISA(smr_child_slot)(&aim, node, false, &i);
 		left = may & (high ? (UINT64_C(1) << i) - 1 : ~UINT64_C(1) << i);
 		k->left[d] = left;
 		path->depth = d;
@@ -198,7 +200,8 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(const struct want *want, stru
 		 * What child @i has may well lie beyond the limit: have the next one ready, if
 		 * there is one. That is as good as random, so this does not branch on it.
 		 */
-		smr_prefetch_node(smr_slots(node)[place(left | (may & -(uint64_t)!left), high)]);
+		smr_prefetch_node(
+			smr_slots(node)[first_bit(left | (may & -(uint64_t)!left), high)]);
 		node = go_down(path, d, node, i);
 	}
 	k->left[d] = 0;
@@ -210,7 +213,8 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_limit)(const struct want *want, stru
  * more level down or, if nothing is left there, up. Once a child lies beyond the limit that the
  * search runs towards, so does all that is left further up.
  */
-SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_on)(const struct want *want, struct seek *k, bool high)
+SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_rest)(const struct want *want, struct seek *k,
+						  bool high)
 {
 	struct smr_path *path = &k->gap->path;
 	uint32_t figure = want->figure;
@@ -225,8 +229,8 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_on)(const struct want *want, struct 
 			left = k->left[--d];
 		}
 		node = path->node[d];
-		i = take_place(&left, high);
-		if (beyond(want, node, i, high))
+		i = take_first_bit(&left, high);
+		if (is_beyond(want, node, i, high))
 			return false;
 		node = go_down(path, d, node, i);
 		k->left[d++] = left;
@@ -240,7 +244,7 @@ SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_on)(const struct want *want, struct 
 
 SMR_ISA_TARGET smr_inline bool SMR_ISA(seek_gap)(const struct want *want, struct seek *k, bool high)
 {
-	return SMR_ISA(seek_limit)(want, k, high) || SMR_ISA(seek_on)(want, k, high);
+	return SMR_ISA(seek_limit)(want, k, high) || SMR_ISA(seek_rest)(want, k, high);
 }
 
 SMR_ISA_TARGET static bool SMR_ISA(smri_seek_low)(const struct want *want, struct seek *k)

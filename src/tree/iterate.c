@@ -32,7 +32,7 @@ static void *stop_at_once(struct ma_state *mas, enum maple_status status)
 }
 
 /* Looks up @key. Returns false if the tree has no nodes. */
-smr_inline bool stand(struct ma_state *mas, unsigned long key, void **root)
+smr_inline bool look_up(struct ma_state *mas, unsigned long key, void **root)
 {
 	if (smr_unlikely(!smr_walk(mas, key, root)))
 		return false;
@@ -44,14 +44,14 @@ smr_inline bool stand(struct ma_state *mas, unsigned long key, void **root)
  * Makes sure that the cursor stands in the tree as it is now: looks up @key if it does not. Returns
  * false if the tree has no nodes.
  */
-smr_inline bool hold(struct ma_state *mas, unsigned long key, void **root)
+smr_inline bool revalidate(struct ma_state *mas, unsigned long key, void **root)
 {
 	smr_check_cursor(mas);
-	if (smr_likely(smr_path_hold(mas))) {
+	if (smr_likely(smr_path_revalidate(mas))) {
 		mas->status = ma_active;
 		return true;
 	}
-	if (!stand(mas, key, root))
+	if (!look_up(mas, key, root))
 		return false;
 	smr_range_here(mas);
 	return true;
@@ -121,7 +121,7 @@ smr_inline unsigned int first_piece(const struct ma_state *mas)
  * it is, if the current range reaches down to @min; or as smr_range_down() does if there is no such
  * piece.
  */
-smr_inline bool range_down(struct ma_state *mas, unsigned long to, unsigned long min)
+smr_inline bool leave_range_down(struct ma_state *mas, unsigned long to, unsigned long min)
 {
 	unsigned long offset = mas->offset;
 	bool joined;
@@ -150,11 +150,11 @@ smr_inline void *step_down(struct ma_state *mas, unsigned long below, unsigned l
 	void *entry, **slots, *root;
 
 	do {
-		while (smr_unlikely(!range_down(mas, below, min))) {
+		while (smr_unlikely(!leave_range_down(mas, below, min))) {
 			if (mas->node)
 				return stop(mas, ma_underflow);
 			/* The tree has lost its nodes meanwhile, but may have an entry at 0. */
-			if (!stand(mas, mas->index, &root))
+			if (!look_up(mas, mas->index, &root))
 				return smr_compact_prev(mas, root, min);
 		}
 		slots = smr_slots(mas->node);
@@ -175,7 +175,7 @@ void *mas_walk(struct ma_state *mas)
 {
 	void *root;
 
-	if (!stand(mas, mas->index, &root))
+	if (!look_up(mas, mas->index, &root))
 		return smr_compact_walk(mas, root);
 	return smr_range_here(mas);
 }
@@ -192,12 +192,12 @@ static smr_noinline void *next(struct ma_state *mas, unsigned long max, bool gap
 	if (before == ma_error)
 		return NULL;
 	if ((before == ma_active || before == ma_overflow) && smr_likely(mas->node)) {
-		if (!hold(mas, mas->last, &root))
+		if (!revalidate(mas, mas->last, &root))
 			return smr_compact_next(mas, root, before);
 		return step_up(mas, from, max, gaps, true);
 	}
 	from = before == ma_underflow ? 0 : mas->index + 1;
-	if (!stand(mas, mas->index, &root))
+	if (!look_up(mas, mas->index, &root))
 		return smr_compact_next(mas, root, before);
 	entry = smr_range_here(mas);
 	if (before == ma_underflow && entry)
@@ -216,13 +216,13 @@ static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gap
 	if (before == ma_error)
 		return NULL;
 	if ((before == ma_active || before == ma_underflow) && smr_likely(mas->node)) {
-		if (!hold(mas, mas->index, &root))
+		if (!revalidate(mas, mas->index, &root))
 			return smr_compact_prev(mas, root, min);
 		return step_down(mas, below, min, gaps);
 	}
 	if (before == ma_overflow)
 		below = ULONG_MAX; /* as in next() */
-	if (!stand(mas, mas->index, &root))
+	if (!look_up(mas, mas->index, &root))
 		return smr_compact_prev(mas, root, min);
 	entry = smr_range_here(mas);
 	if (before == ma_overflow && entry)
@@ -276,14 +276,14 @@ smr_inline void *find_step(struct ma_state *mas, unsigned long from, unsigned lo
  * Goes on in a tree that held nothing but [0..0], where the cursor is, and has nodes now: whatever
  * range [0..0] has become part of has been returned.
  */
-static void *find_behind_root(struct ma_state *mas, unsigned long max, bool gaps)
+static void *find_after_root(struct ma_state *mas, unsigned long max, bool gaps)
 {
 	unsigned long from = mas->last + 1;
 	void *root;
 
 	if (mas->last >= max)
 		return NULL;
-	if (!stand(mas, mas->last, &root))
+	if (!look_up(mas, mas->last, &root))
 		return smr_compact_find(mas, root, max);
 	smr_range_here(mas);
 	return find_step(mas, from, max, gaps, true);
@@ -298,7 +298,7 @@ static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gap
 	if (smr_likely(before == ma_active)) {
 		if (mas->last >= max)
 			return NULL;
-		if (!hold(mas, mas->last, &root))
+		if (!revalidate(mas, mas->last, &root))
 			return smr_compact_find(mas, root, max);
 		return find_step(mas, from, max, gaps, true);
 	}
@@ -306,10 +306,10 @@ static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gap
 	if (!smr_is_enode(root))
 		return smr_compact_find(mas, root, max);
 	if (before == ma_root)
-		return find_behind_root(mas, max, gaps);
+		return find_after_root(mas, max, gaps);
 	if (!find_begin(mas, max))
 		return NULL;
-	if (!stand(mas, mas->index, &root))
+	if (!look_up(mas, mas->index, &root))
 		return smr_compact_find(mas, root, max);
 	/* The search ends in a gap that begins at max; from any other gap it just goes on. */
 	if (!gaps && mas->index < max && !read_here(mas))
@@ -361,11 +361,11 @@ static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool
 	if (!find_rev_begin(mas, min))
 		return NULL;
 	if (before == ma_active || before == ma_overflow || before == ma_underflow) {
-		if (!hold(mas, mas->index, &root))
+		if (!revalidate(mas, mas->index, &root))
 			return smr_compact_find_rev(mas, root, min);
 		return step_down(mas, below, min, gaps);
 	}
-	if (!stand(mas, mas->index, &root))
+	if (!look_up(mas, mas->index, &root))
 		return smr_compact_find_rev(mas, root, min);
 	entry = smr_range_here(mas);
 	if (entry || mas->index < min)
@@ -388,7 +388,7 @@ smr_inline bool may_step(const struct ma_state *mas)
 }
 
 /* Returns @a if @which, otherwise @b, without a branch, which could not be predicted. */
-smr_inline unsigned long either(bool which, unsigned long a, unsigned long b)
+smr_inline unsigned long select_key(bool which, unsigned long a, unsigned long b)
 {
 	return b ^ ((a ^ b) & -(unsigned long)which);
 }
@@ -403,7 +403,7 @@ smr_inline bool at_end(enum smr_kind kind, const struct ma_state *mas)
 }
 
 /* Returns a bit for the first entry in the first two slots; 0 if they have none. */
-smr_inline uint64_t first_entries(void *const *slots)
+smr_inline uint64_t first_entry_bit(void *const *slots)
 {
 	uint64_t first = smr_slot_read(slots) != NULL;
 
@@ -411,7 +411,7 @@ smr_inline uint64_t first_entries(void *const *slots)
 }
 
 /* Whether the parent has at least as many leaves after the next one as are prefetched ahead. */
-smr_inline bool amid(const struct ma_state *mas)
+smr_inline bool has_leaves_ahead(const struct ma_state *mas)
 {
 	unsigned int d = mas->depth;
 
@@ -491,7 +491,7 @@ smr_inline void *down_near(struct ma_state *mas, unsigned long min)
 }
 
 /* Steps to the range above or below, entry or gap, if it is one piece and in the same leaf. */
-smr_inline bool to_range(struct ma_state *mas, unsigned long limit, bool up, void **entry)
+smr_inline bool step_range(struct ma_state *mas, unsigned long limit, bool up, void **entry)
 {
 	unsigned int at = (unsigned int)mas->offset, i = up ? at + 1 : at - 1;
 	void *const *slots;
@@ -534,7 +534,7 @@ void *mas_find_range(struct ma_state *mas, unsigned long max)
 {
 	void *entry;
 
-	return to_range(mas, max, true, &entry) ? entry : find(mas, max, true);
+	return step_range(mas, max, true, &entry) ? entry : find(mas, max, true);
 }
 
 void *mas_find_rev(struct ma_state *mas, unsigned long min)
@@ -548,7 +548,7 @@ void *mas_find_range_rev(struct ma_state *mas, unsigned long min)
 {
 	void *entry;
 
-	return to_range(mas, min, false, &entry) ? entry : find_rev(mas, min, true);
+	return step_range(mas, min, false, &entry) ? entry : find_rev(mas, min, true);
 }
 
 static smr_noinline void *next_beyond(struct ma_state *mas, unsigned long max)
@@ -569,7 +569,7 @@ void *mas_next_range(struct ma_state *mas, unsigned long max)
 {
 	void *entry;
 
-	return to_range(mas, max, true, &entry) ? entry : next(mas, max, true);
+	return step_range(mas, max, true, &entry) ? entry : next(mas, max, true);
 }
 
 void *mas_prev(struct ma_state *mas, unsigned long min)
@@ -583,5 +583,5 @@ void *mas_prev_range(struct ma_state *mas, unsigned long min)
 {
 	void *entry;
 
-	return to_range(mas, min, false, &entry) ? entry : prev(mas, min, true);
+	return step_range(mas, min, false, &entry) ? entry : prev(mas, min, true);
 }

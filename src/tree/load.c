@@ -92,7 +92,7 @@ SMR_DISPATCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
 		for (unsigned int i = 0; i < GROUP; i++)                                          \
 			node[i] = top;                                                            \
 		if (n >= SMRI_EACH && smr_enode_ninner(top)) {                                    \
-			smr_aims_measure_##isa(&all, limit, top, index, n);                       \
+			smr_aims_adjust_##isa(&all, limit, top, index, n);                        \
 			smri_below_each_##isa(smr_node_of(top), limit, below, n);                 \
 			for (unsigned int i = 0; i < n; i++) {                                    \
 				node[i] = smr_slot_read(smr_slots(top) + below[i]);               \
@@ -100,17 +100,17 @@ SMR_DISPATCH(void *, mtree_load, (struct maple_tree * mt, unsigned long index));
 			}                                                                         \
 		}                                                                                 \
 		while (!smr_enode_leaf(node[0])) {                                                \
-			smr_aims_measure_##isa(&all, limit, node[0], index, n);                   \
+			smr_aims_adjust_##isa(&all, limit, node[0], index, n);                    \
 			for (unsigned int i = 0; i < n; i++) {                                    \
 				aim = smr_aim_one_##isa(all, index[i], limit[i]);                 \
 				node[i] = smr_slot_read(                                          \
-					smr_child_##isa(&aim, node[i], false, &slot));            \
+					smr_child_slot_##isa(&aim, node[i], false, &slot));       \
 				smr_prefetch_bounds(node[i]);                                     \
 			}                                                                         \
 		}                                                                                 \
 		for (unsigned int i = 0; i < n; i++) {                                            \
 			aim = smr_aim_one_##isa(all, index[i], limit[i]);                         \
-			at[i] = smr_entry_##isa(&aim, node[i], false, &slot);                     \
+			at[i] = smr_entry_slot_##isa(&aim, node[i], false, &slot);                \
 			smr_prefetch(at[i]);                                                      \
 		}                                                                                 \
 		for (unsigned int i = 0; i < n; i++)                                              \

@@ -20,9 +20,9 @@ static int refuse(const char *function, const void *entry)
  * Stores what is more than an edit, through a cursor, which begins where @path leads, if that is
  * not NULL. CONTEXT: HOLDS tree lock; may drop it.
  */
-static smr_noinline int store_any(struct maple_tree *mt, const struct smr_path *path,
-				  unsigned long first, unsigned long last, void *entry, gfp_t gfp,
-				  bool free_only)
+static smr_noinline int store_by_cursor(struct maple_tree *mt, const struct smr_path *path,
+					unsigned long first, unsigned long last, void *entry,
+					gfp_t gfp, bool free_only)
 {
 	MA_STATE(mas, mt, first, last);
 	int err;
@@ -48,7 +48,7 @@ static int store(struct maple_tree *mt, unsigned long first, unsigned long last,
 	if (smr_likely(found))
 		err = smr_edit_range(mt, &path, first, last, entry, gfp, free_only);
 	if (smr_unlikely(err == -EAGAIN))
-		err = store_any(mt, found ? &path : NULL, first, last, entry, gfp, free_only);
+		err = store_by_cursor(mt, found ? &path : NULL, first, last, entry, gfp, free_only);
 	mtree_unlock(mt);
 	if (!entry && gfpflags_allow_blocking(gfp) && mtree_empty(mt))
 		smr_mem_reap(smr_mem_of(mt));
@@ -81,7 +81,7 @@ int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t 
 	return mtree_insert_range(mt, index, index, entry, gfp);
 }
 
-static smr_noinline void *erase_any(struct maple_tree *mt, unsigned long index)
+static smr_noinline void *erase_by_cursor(struct maple_tree *mt, unsigned long index)
 {
 	MA_STATE(mas, mt, index, index);
 
@@ -95,7 +95,7 @@ void *mtree_erase(struct maple_tree *mt, unsigned long index)
 
 	smr_lock_internal(mt);
 	if (!smr_edit_find(mt, index, &path) || smr_edit_remove(mt, &path, &entry))
-		entry = erase_any(mt, index);
+		entry = erase_by_cursor(mt, index);
 	mtree_unlock(mt);
 	if (entry && mtree_empty(mt))
 		smr_mem_reap(smr_mem_of(mt));
@@ -127,7 +127,7 @@ static bool next_reserved(struct ma_state *mas, unsigned long first, unsigned lo
 }
 
 /* Whether there is a reserved piece after the one that the cursor is on. The cursor stays there. */
-static bool more_reserved(const struct ma_state *mas, unsigned long last)
+static bool has_more_reserved(const struct ma_state *mas, unsigned long last)
 {
 	struct ma_state next = *mas;
 
@@ -147,7 +147,7 @@ static int try_release(struct ma_state *mas, unsigned long first, unsigned long 
 	mas_set(mas, first);
 	if (!next_reserved(mas, first, last))
 		return 0;
-	if (!more_reserved(mas, last))
+	if (!has_more_reserved(mas, last))
 		return smr_write_entry(mas, NULL, GFP_NOWAIT, false, NULL);
 	mt_txn_begin(&txn, mt);
 	mas->tree = &txn.view;
@@ -215,10 +215,10 @@ int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last
 /* ---- Allocation of ranges ---- */
 
 /* Sets all of *@where but the place, which is large and set by @find. */
-smr_inline void where_is(struct smr_where *where,
-			 int (*find)(const struct maple_tree *mt, struct smr_where *where),
-			 unsigned long min, unsigned long max, unsigned long size, bool high,
-			 const unsigned long *next)
+smr_inline void where_init(struct smr_where *where,
+			   int (*find)(const struct maple_tree *mt, struct smr_where *where),
+			   unsigned long min, unsigned long max, unsigned long size, bool high,
+			   const unsigned long *next)
 {
 	where->find = find;
 	where->min = min;
@@ -247,8 +247,8 @@ static int check_alloc(const struct maple_tree *mt, const void *entry)
 }
 
 /* Stores what is more than an edit, through a cursor; by then the place may be a different one. */
-static smr_noinline int alloc_any(struct maple_tree *mt, void *entry, struct smr_where *where,
-				  gfp_t gfp)
+static smr_noinline int alloc_by_cursor(struct maple_tree *mt, void *entry, struct smr_where *where,
+					gfp_t gfp)
 {
 	struct ma_state mas;
 	int err;
@@ -271,7 +271,7 @@ static int alloc_locked(struct maple_tree *mt, void *entry, struct smr_where *wh
 	if (smr_likely(smr_edit_found(mt, &gap->path)))
 		err = smr_edit_range(mt, &gap->path, gap->first, gap->first + (where->size - 1),
 				     entry, gfp, false);
-	return smr_unlikely(err == -EAGAIN) ? alloc_any(mt, entry, where, gfp) : err;
+	return smr_unlikely(err == -EAGAIN) ? alloc_by_cursor(mt, entry, where, gfp) : err;
 }
 
 static int alloc(struct maple_tree *mt, unsigned long *startp, void *entry, struct smr_where *where,
@@ -294,7 +294,7 @@ int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry,
 {
 	struct smr_where where;
 
-	where_is(&where, find_gap, min, max, size, false, NULL);
+	where_init(&where, find_gap, min, max, size, false, NULL);
 	return alloc(mt, startp, entry, &where, gfp);
 }
 
@@ -303,7 +303,7 @@ int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void *entry
 {
 	struct smr_where where;
 
-	where_is(&where, find_gap, min, max, size, true, NULL);
+	where_init(&where, find_gap, min, max, size, true, NULL);
 	return alloc(mt, startp, entry, &where, gfp);
 }
 
@@ -331,7 +331,7 @@ static void mark_wrapped(struct maple_tree *mt, bool wrapped)
 }
 
 /* After @key is allocated: sets where the next search begins; returns whether this one wrapped. */
-static int advance(struct maple_tree *mt, unsigned long key, unsigned long *next)
+static int advance_next(struct maple_tree *mt, unsigned long key, unsigned long *next)
 {
 	bool wrapped = key < *next;
 
@@ -358,7 +358,7 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 
 	if (range_lo > range_hi)
 		return -EINVAL;
-	where_is(&where, find_cyclic, range_lo, range_hi, 1, false, next);
+	where_init(&where, find_cyclic, range_lo, range_hi, 1, false, next);
 	err = smr_write_entry(mas, entry, gfp, false, &where);
 	mas_destroy(mas);
 	if (err) {
@@ -368,7 +368,7 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 		return err;
 	}
 	*startp = where.gap.first;
-	return advance(mas->tree, where.gap.first, next);
+	return advance_next(mas->tree, where.gap.first, next);
 }
 
 int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry,
@@ -382,12 +382,12 @@ int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry
 		return err;
 	if (range_lo > range_hi)
 		return -EINVAL;
-	where_is(&where, find_cyclic, range_lo, range_hi, 1, false, next);
+	where_init(&where, find_cyclic, range_lo, range_hi, 1, false, next);
 	smr_lock_internal(mt);
 	err = alloc_locked(mt, entry, &where, gfp);
 	if (!err) {
 		*startp = where.gap.first;
-		err = advance(mt, where.gap.first, next);
+		err = advance_next(mt, where.gap.first, next);
 	}
 	mtree_unlock(mt);
 	return err;

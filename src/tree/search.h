@@ -86,8 +86,8 @@ smr_inline unsigned long smri_measure_of_any(const struct smr_node *head)
 	return head->base;
 }
 
-smr_inline bool smri_measured_any(unsigned long base, unsigned int shift,
-				  const struct smr_node *head)
+smr_inline bool smri_same_measure_any(unsigned long base, unsigned int shift,
+				      const struct smr_node *head)
 {
 	return head->base == base && head->shift == shift;
 }
@@ -156,7 +156,7 @@ smr_inline unsigned int smri_upto_leaf_any(const int64_t *bound, int64_t key)
  * For gap.c: returns a bit for each gap figure that is @figure or more. Bits past the node's count
  * mean nothing.
  */
-smr_inline uint32_t smri_gaps_from_any(const uint32_t *gap, enum smr_kind kind, uint32_t figure)
+smr_inline uint32_t smri_gaps_atleast_any(const uint32_t *gap, enum smr_kind kind, uint32_t figure)
 {
 	uint32_t bits = 0;
 
@@ -170,7 +170,7 @@ smr_inline uint32_t smri_gaps_from_any(const uint32_t *gap, enum smr_kind kind, 
  * it, @units long or longer. The first range's bit means nothing, nor do those of ranges that are,
  * or reach as far as, the last one.
  */
-smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units, unsigned int more)
+smr_inline uint64_t smri_lengths_atleast_any(const int32_t *bound, int32_t units, unsigned int more)
 {
 	uint64_t bits = 0;
 
@@ -180,8 +180,8 @@ smr_inline uint64_t smri_lengths_from_any(const int32_t *bound, int32_t units, u
 }
 
 /* The same for a short leaf. */
-smr_inline uint64_t smri_lengths_from_short_any(const int16_t *bound, uint16_t units,
-						unsigned int more)
+smr_inline uint64_t smri_lengths_atleast_short_any(const int16_t *bound, uint16_t units,
+						   unsigned int more)
 {
 	uint64_t bits = 0;
 

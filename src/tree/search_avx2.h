@@ -46,10 +46,10 @@ SMR_TARGET_avx2 smr_inline smri_measure_avx2 smri_measure_of_avx2(smri_head_avx2
 	return smri_measure_of_any(head);
 }
 
-SMR_TARGET_avx2 smr_inline bool smri_measured_avx2(smri_measure_avx2 base, unsigned int shift,
-						   smri_head_avx2 head)
+SMR_TARGET_avx2 smr_inline bool smri_same_measure_avx2(smri_measure_avx2 base, unsigned int shift,
+						       smri_head_avx2 head)
 {
-	return smri_measured_any(base, shift, head);
+	return smri_same_measure_any(base, shift, head);
 }
 
 SMR_TARGET_avx2 smr_inline __m256i smri_lt32(const int32_t *bound, __m256i limit)
@@ -152,14 +152,14 @@ SMR_TARGET_avx2 smr_inline unsigned int smri_below_short_avx2(const struct smr_n
 {
 	const int16_t *bound = node->b16;
 	__m256i all = _mm256_set1_epi16(limit);
-	__m256i amid = _mm256_packs_epi16(smri_lt16(bound + 8, all), smri_lt16(bound + 24, all));
+	__m256i middle = _mm256_packs_epi16(smri_lt16(bound + 8, all), smri_lt16(bound + 24, all));
 	__m128i ends = _mm_packs_epi16(smri_lt16_eight(bound, all),
 				       smri_lt16_eight(bound + 40, all));
 
 	_Static_assert(SMR_SLEAF_CAP - 1 == 44,
 		       "eight, two vectors, and eight of which four are used");
 	return (unsigned int)__builtin_popcountl((uint64_t)_mm_movemask_epi8(ends) << 32 |
-						 (uint32_t)_mm256_movemask_epi8(amid));
+						 (uint32_t)_mm256_movemask_epi8(middle));
 }
 
 SMR_TARGET_avx2 smr_inline __m256i smri_gt64(const int64_t *bound, __m256i key)
@@ -211,8 +211,8 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_bits_gt32(const void *at, __m256i than)
 }
 
 /* A narrow node's last bit is of what lies past its children's figures; the caller drops it. */
-SMR_TARGET_avx2 smr_inline uint32_t smri_gaps_from_avx2(const uint32_t *gap, enum smr_kind kind,
-							uint32_t figure)
+SMR_TARGET_avx2 smr_inline uint32_t smri_gaps_atleast_avx2(const uint32_t *gap, enum smr_kind kind,
+							   uint32_t figure)
 {
 	__m256i than = _mm256_set1_epi32((int32_t)figure - 1);
 	uint32_t bits = smri_bits_gt32(gap, than) | smri_bits_gt32(gap + 8, than) << 8 |
@@ -225,8 +225,8 @@ SMR_TARGET_avx2 smr_inline uint32_t smri_gaps_from_avx2(const uint32_t *gap, enu
 }
 
 /* Reads as far as @more + 1 bounds beyond the last, for bits that mean nothing. */
-SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_from_avx2(const int32_t *bound, int32_t units,
-							   unsigned int more)
+SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_atleast_avx2(const int32_t *bound, int32_t units,
+							      unsigned int more)
 {
 	__m256i than = _mm256_set1_epi32(units - 1), from, to;
 	uint64_t bits = 0;
@@ -256,8 +256,9 @@ SMR_TARGET_avx2 smr_inline __m256i smri_ge16(__m256i a, __m256i least)
 	return _mm256_cmpeq_epi16(_mm256_max_epu16(a, least), a);
 }
 
-SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_from_short_avx2(const int16_t *bound,
-								 uint16_t units, unsigned int more)
+SMR_TARGET_avx2 smr_inline uint64_t smri_lengths_atleast_short_avx2(const int16_t *bound,
+								    uint16_t units,
+								    unsigned int more)
 {
 	__m256i least = _mm256_set1_epi16((int16_t)units);
 	__m256i a = smri_ge16(smri_short_lengths(bound, 1, more), least);

@@ -58,7 +58,8 @@ SMR_TARGET_avx512 smr_inline __m128i smri_measure_of_avx512(__m512i head)
 	return _mm512_castsi512_si128(head);
 }
 
-SMR_TARGET_avx512 smr_inline bool smri_measured_avx512(__m128i as, unsigned int shift, __m512i head)
+SMR_TARGET_avx512 smr_inline bool smri_same_measure_avx512(__m128i as, unsigned int shift,
+							   __m512i head)
 {
 	const unsigned int those = 0x1ff;
 
@@ -179,8 +180,8 @@ SMR_TARGET_avx512 smr_inline unsigned int smri_upto_leaf_avx512(const int64_t *b
 
 /* ---- For gap.c ---- */
 
-SMR_TARGET_avx512 smr_inline uint32_t smri_gaps_from_avx512(const uint32_t *gap, enum smr_kind kind,
-							    uint32_t figure)
+SMR_TARGET_avx512 smr_inline uint32_t smri_gaps_atleast_avx512(const uint32_t *gap,
+							       enum smr_kind kind, uint32_t figure)
 {
 	const __mmask16 rest = smr_kind_wide(kind) ? (1 << (SMR_WINNER_CAP - 16)) - 1 : 0xffff;
 	__m512i least = _mm512_set1_epi32((int32_t)figure);
@@ -200,8 +201,8 @@ SMR_TARGET_avx512 smr_inline __m512i smri_lengths16(const int32_t *bound, unsign
 				_mm512_loadu_si512(bound + k - 1));
 }
 
-SMR_TARGET_avx512 smr_inline uint64_t smri_lengths_from_avx512(const int32_t *bound, int32_t units,
-							       unsigned int more)
+SMR_TARGET_avx512 smr_inline uint64_t smri_lengths_atleast_avx512(const int32_t *bound,
+								  int32_t units, unsigned int more)
 {
 	__m512i least = _mm512_set1_epi32(units);
 	__mmask16 a = _mm512_cmpge_epi32_mask(smri_lengths16(bound, 1, more), least);
@@ -220,9 +221,9 @@ SMR_TARGET_avx512 smr_inline __m512i smri_lengths32(const int16_t *bound, unsign
 				_mm512_loadu_si512(bound + k - 1));
 }
 
-SMR_TARGET_avx512 smr_inline uint64_t smri_lengths_from_short_avx512(const int16_t *bound,
-								     uint16_t units,
-								     unsigned int more)
+SMR_TARGET_avx512 smr_inline uint64_t smri_lengths_atleast_short_avx512(const int16_t *bound,
+									uint16_t units,
+									unsigned int more)
 {
 	__m512i least = _mm512_set1_epi16((int16_t)units);
 	__mmask32 a = _mm512_cmpge_epu16_mask(smri_lengths32(bound, 1, more), least);

@@ -25,11 +25,11 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aim_at)(struct SMR_ISA(smr_aim) * aim
 	aim->shift = UINT8_MAX;
 }
 
-SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * aim,
-						    const struct smr_node *node,
-						    SMR_ISA(smri_head) head)
+SMR_ISA_TARGET smr_inline void SMR_ISA(smri_aim_adjust)(struct SMR_ISA(smr_aim) * aim,
+							const struct smr_node *node,
+							SMR_ISA(smri_head) head)
 {
-	if (smr_unlikely(!SMR_ISA(smri_measured)(aim->measure, aim->shift, head))) {
+	if (smr_unlikely(!SMR_ISA(smri_same_measure)(aim->measure, aim->shift, head))) {
 		aim->measure = SMR_ISA(smri_measure_of)(head);
 		aim->limits = SMR_ISA(smri_limits_of)(smri_limit(node, aim->key));
 		SMR_ISA(smri_limits_keep)(&aim->limits);
@@ -42,14 +42,14 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_adjust)(struct SMR_ISA(smr_aim) * ai
  * the first of these. Usually all of them, and those above, measure alike. So if this one does not
  * measure as @aim has it, the limits of all keys are recomputed at once.
  */
-SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aims_measure)(struct SMR_ISA(smr_aim) * aim,
-							 int32_t *limit, const void *enode,
-							 const unsigned long *key, unsigned int n)
+SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aims_adjust)(struct SMR_ISA(smr_aim) * aim,
+							int32_t *limit, const void *enode,
+							const unsigned long *key, unsigned int n)
 {
 	const struct smr_node *node = smr_node_of(enode);
 	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
 
-	if (!smr_enode_ninner(enode) || SMR_ISA(smri_measured)(aim->measure, aim->shift, head))
+	if (!smr_enode_ninner(enode) || SMR_ISA(smri_same_measure)(aim->measure, aim->shift, head))
 		return;
 	aim->measure = SMR_ISA(smri_measure_of)(head);
 	aim->shift = node->shift;
@@ -106,7 +106,7 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_leaf)(struct SMR_ISA(
 	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
 	unsigned int near;
 
-	SMR_ISA(smri_adjust)(aim, node, head);
+	SMR_ISA(smri_aim_adjust)(aim, node, head);
 	near = alone ? SMRI_NEAR_BOUNDS : SMR_ISA(smri_below_near)(node, head, aim->limits);
 	return smr_likely(near < SMRI_NEAR_BOUNDS)
 		       ? near
@@ -120,7 +120,7 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_inner)(struct SMR_ISA
 	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
 	unsigned int near;
 
-	SMR_ISA(smri_adjust)(aim, node, head);
+	SMR_ISA(smri_aim_adjust)(aim, node, head);
 	near = alone ? SMRI_NEAR_BOUNDS : SMR_ISA(smri_below_near)(node, head, aim->limits);
 	return smr_likely(near < SMRI_NEAR_BOUNDS)
 		       ? near
@@ -131,11 +131,11 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_inner)(struct SMR_ISA
 SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_short_leaf)(struct SMR_ISA(smr_aim) * aim,
 								const struct smr_node *node)
 {
-	unsigned int foreseen = aim->shift;
+	unsigned int predicted = aim->shift;
 
 	/* Compilers substitute equal values for each other, and so would wait for the leaf's. */
-	__asm__("" : "+r"(foreseen));
-	if (smr_unlikely(node->shift != foreseen)) {
+	__asm__("" : "+r"(predicted));
+	if (smr_unlikely(node->shift != predicted)) {
 		aim->shift = node->shift;
 		__asm__ volatile("" : "+r"(aim->shift)); /* a branch, not a conditional move */
 	}
@@ -168,9 +168,9 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_inner)(const struct SMR
  */
 
 /* Returns the address of an inner node's slot that leads to the key: slot *@i. */
-SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_narrow_child)(struct SMR_ISA(smr_aim) * aim,
-							    const void *enode, bool alone,
-							    unsigned int *i)
+SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_narrow_child_slot)(struct SMR_ISA(smr_aim) * aim,
+								 const void *enode, bool alone,
+								 unsigned int *i)
 {
 	struct smr_node *node = smr_kind_node(enode, SMR_NINNER);
 
@@ -180,9 +180,9 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_narrow_child)(struct SMR_ISA(smr_a
 	return smr_kind_slots(node, SMR_NINNER) + *i;
 }
 
-SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_wide_child)(struct SMR_ISA(smr_aim) * aim,
-							  const void *enode, bool alone,
-							  unsigned int *i)
+SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_wide_child_slot)(struct SMR_ISA(smr_aim) * aim,
+							       const void *enode, bool alone,
+							       unsigned int *i)
 {
 	struct smr_node *node = smr_kind_node(enode, SMR_WINNER);
 
@@ -192,17 +192,19 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_wide_child)(struct SMR_ISA(smr_aim
 	return smr_kind_slots(node, SMR_WINNER) + *i;
 }
 
-SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_child)(struct SMR_ISA(smr_aim) * aim,
-						    const void *enode, bool alone, unsigned int *i)
+SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_child_slot)(struct SMR_ISA(smr_aim) * aim,
+							 const void *enode, bool alone,
+							 unsigned int *i)
 {
 	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE))
-		return SMR_ISA(smri_wide_child)(aim, enode, alone, i);
-	return SMR_ISA(smri_narrow_child)(aim, enode, alone, i);
+		return SMR_ISA(smri_wide_child_slot)(aim, enode, alone, i);
+	return SMR_ISA(smri_narrow_child_slot)(aim, enode, alone, i);
 }
 
 /* Returns the address of a leaf's slot that the key's entry is in: slot *@i. */
-SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * aim,
-						    const void *enode, bool alone, unsigned int *i)
+SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry_slot)(struct SMR_ISA(smr_aim) * aim,
+							 const void *enode, bool alone,
+							 unsigned int *i)
 {
 	struct smr_node *node;
 
@@ -232,9 +234,9 @@ SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry)(struct SMR_ISA(smr_aim) * ai
  * is in the nearest cache, and whether it is a narrow node with few children, as every second top
  * is, is predicted. This saves a tenth of a look-up.
  */
-SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_from_top)(struct SMR_ISA(smr_aim) * aim,
-						      const void *top, unsigned long key,
-						      unsigned int *i)
+SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_child_from_top)(struct SMR_ISA(smr_aim) * aim,
+							    const void *top, unsigned long key,
+							    unsigned int *i)
 {
 	struct smr_node *node = smr_kind_node(top, SMR_NINNER);
 	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
@@ -256,19 +258,19 @@ SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key
 	unsigned int i;
 
 	if (smr_likely(smr_enode_is(top, SMR_NINNER)))
-		top = SMR_ISA(smr_from_top)(&aim, top, key, &i);
+		top = SMR_ISA(smr_child_from_top)(&aim, top, key, &i);
 	else if (smr_is_enode(top))
 		SMR_ISA(smr_aim_at)(&aim, key);
 	else
 		return key == 0 ? top : NULL;
 	for (;;) {
 		while (smr_likely(smr_enode_ninner(top)))
-			top = smr_slot_read(SMR_ISA(smri_narrow_child)(&aim, top, true, &i));
+			top = smr_slot_read(SMR_ISA(smri_narrow_child_slot)(&aim, top, true, &i));
 		if (smr_likely(smr_enode_leaf(top)))
 			break;
-		top = smr_slot_read(SMR_ISA(smri_wide_child)(&aim, top, true, &i));
+		top = smr_slot_read(SMR_ISA(smri_wide_child_slot)(&aim, top, true, &i));
 	}
-	return smr_visible(SMR_ISA(smr_entry)(&aim, top, true, &i));
+	return smr_visible(SMR_ISA(smr_entry_slot)(&aim, top, true, &i));
 }
 
 /* Returns the slot of @key's range, as an index into smr_slots(). */
@@ -279,7 +281,7 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smr_search_leaf)(const void *enod
 	unsigned int i;
 
 	SMR_ISA(smr_aim_at)(&aim, key);
-	SMR_ISA(smr_entry)(&aim, enode, false, &i);
+	SMR_ISA(smr_entry_slot)(&aim, enode, false, &i);
 	return i;
 }
 
@@ -290,6 +292,6 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smr_search_inner)(const void *eno
 	unsigned int i;
 
 	SMR_ISA(smr_aim_at)(&aim, key);
-	SMR_ISA(smr_child)(&aim, enode, false, &i);
+	SMR_ISA(smr_child_slot)(&aim, enode, false, &i);
 	return i;
 }

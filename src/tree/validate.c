@@ -26,7 +26,7 @@ __attribute__((format(printf, 2, 3))) static int fault(struct check *c, const ch
 	return -EUCLEAN;
 }
 
-static bool known_kind(enum smr_kind kind)
+static bool is_known_kind(enum smr_kind kind)
 {
 	switch (kind) {
 	case SMR_SLEAF:
@@ -48,7 +48,7 @@ static int check_shape(struct check *c, const void *enode, unsigned int level)
 	bool few = top || node->mark == SMR_PIECES; /* a leaf may have any number then */
 	unsigned int least = level ? (top ? 2 : SMR_INNER_MIN) : few ? 1 : SMR_LEAF_MIN;
 
-	if (!known_kind(kind))
+	if (!is_known_kind(kind))
 		return fault(c, "node %p: unknown bits in its pointer", enode);
 	if (smr_kind_leaf(kind) != (level == 0))
 		return fault(c, "node %p: a %s at level %u", enode,
@@ -62,7 +62,7 @@ static int check_shape(struct check *c, const void *enode, unsigned int level)
 }
 
 /* Whether all keys of a short leaf are in its block, before the last unit. */
-static bool in_block(const struct smr_node *leaf, unsigned long min, unsigned long max)
+static bool is_in_block(const struct smr_node *leaf, unsigned long min, unsigned long max)
 {
 	unsigned long half, end;
 
@@ -80,7 +80,7 @@ static int check_bounds(struct check *c, const void *enode, unsigned long min, u
 	enum smr_kind kind = smr_enode_kind(enode);
 	unsigned long before = min, start;
 
-	if (smr_kind_short(kind) && !in_block(node, min, max))
+	if (smr_kind_short(kind) && !is_in_block(node, min, max))
 		return fault(c, "node %p [%#lx..%#lx]: not in the block around %#lx", enode, min,
 			     max, node->base);
 	for (unsigned int i = 1; i < node->count; i++) {

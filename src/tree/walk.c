@@ -46,18 +46,18 @@ bool smri_path_renew(struct ma_state *mas)
                                                                                                  \
 		if (smr_likely(smr_enode_is(top, SMR_NINNER))) {                                 \
 			node[d] = top;                                                           \
-			top = smr_from_top_##isa(&aim, top, key, &i);                            \
+			top = smr_child_from_top_##isa(&aim, top, key, &i);                      \
 			slot[d++] = (unsigned char)i;                                            \
 		} else {                                                                         \
 			smr_aim_at_##isa(&aim, key);                                             \
 		}                                                                                \
 		for (; !smr_enode_leaf(top); d++) {                                              \
 			node[d] = top;                                                           \
-			top = smr_slot_read(smr_child_##isa(&aim, top, true, &i));               \
+			top = smr_slot_read(smr_child_slot_##isa(&aim, top, true, &i));          \
 			slot[d] = (unsigned char)i;                                              \
 		}                                                                                \
 		node[d] = top;                                                                   \
-		smr_entry_##isa(&aim, top, true, &i);                                            \
+		smr_entry_slot_##isa(&aim, top, true, &i);                                       \
 		slot[d] = (unsigned char)i;                                                      \
 		return d;                                                                        \
 	}
@@ -67,7 +67,7 @@ SMR_DISPATCH(unsigned int, smr_descend,
 	     (void **node, unsigned char *slot, void *top, unsigned long key));
 
 /* Puts the cursor on the leaf at depth @d of its path, but leaves min and max alone. */
-smr_inline void stop(struct ma_state *mas, unsigned int d)
+smr_inline void set_place(struct ma_state *mas, unsigned int d)
 {
 	mas->depth = (unsigned char)d;
 	smr_cursor_on(mas, mas->path[d], smr_count(mas->path[d]));
@@ -75,10 +75,10 @@ smr_inline void stop(struct ma_state *mas, unsigned int d)
 	smr_check_place(mas);
 }
 
-smr_inline void arrive(struct ma_state *mas, unsigned int d)
+smr_inline void set_place_limits(struct ma_state *mas, unsigned int d)
 {
 	smr_path_limits(mas->path, mas->slot, d, &mas->min, &mas->max);
-	stop(mas, d);
+	set_place(mas, d);
 }
 
 bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
@@ -101,7 +101,7 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 	}
 	d = smr_descend(mas->path, mas->slot, top, key);
 	mas->seq = seq;
-	arrive(mas, d);
+	set_place_limits(mas, d);
 	return true;
 }
 
@@ -133,7 +133,7 @@ void smr_cursor_take(struct ma_state *mas, const struct smr_path *path)
 	}
 	mas->status = ma_active;
 	mas->seq = mas->tree->ma_seq;
-	stop(mas, path->depth);
+	set_place(mas, path->depth);
 }
 
 void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path)
@@ -143,7 +143,7 @@ void smr_cursor_follow(struct ma_state *mas, const struct smr_path *path)
 }
 
 /* Whether @key surely lies below @inner: in neither its first nor its last child. */
-smr_inline bool amid(const void *inner, unsigned long key)
+smr_inline bool is_inside(const void *inner, unsigned long key)
 {
 	return key >= smr_child_start(inner, 1) &&
 	       key < smr_child_start(inner, smr_count(inner) - 1);
@@ -158,9 +158,10 @@ static bool walk_near(struct ma_state *mas, unsigned long key)
 	unsigned int up = mas->depth < 2 ? mas->depth : 2;
 
 	for (unsigned int d = mas->depth; up > 0; up--) {
-		if (!amid(mas->path[--d], key))
+		if (!is_inside(mas->path[--d], key))
 			continue;
-		arrive(mas, d + smr_descend(mas->path + d, mas->slot + d, mas->path[d], key));
+		set_place_limits(mas,
+				 d + smr_descend(mas->path + d, mas->slot + d, mas->path[d], key));
 		return true;
 	}
 	return false;
@@ -190,48 +191,48 @@ smr_inline bool walk_to_leaf(struct ma_state *mas, unsigned long key)
 }
 
 /* Usually the range of @key is the cursor's or close after it: one of this many. */
-#define RANGES_BEHIND 4
+#define RANGES_NEAR 4
 
 /*
- * Returns how many of the RANGES_BEHIND ranges after range @i of a leaf of @kind begin below
- * @limit, or RANGES_BEHIND if range @i itself does not.
+ * Returns how many of the RANGES_NEAR ranges after range @i of a leaf of @kind begin below @limit,
+ * or RANGES_NEAR if range @i itself does not.
  */
-smr_inline unsigned int begin_below(const struct smr_node *node, enum smr_kind kind, unsigned int i,
-				    int32_t limit)
+smr_inline unsigned int count_starts_below(const struct smr_node *node, enum smr_kind kind,
+					   unsigned int i, int32_t limit)
 {
 	unsigned int n = 0;
 
 	if (i > 0 && smr_kind_bound(node, kind, i - 1) >= limit)
-		return RANGES_BEHIND;
-	for (unsigned int k = 0; k < RANGES_BEHIND; k++)
+		return RANGES_NEAR;
+	for (unsigned int k = 0; k < RANGES_NEAR; k++)
 		n += smr_kind_bound(node, kind, i + k) < limit;
 	return n;
 }
 
 /*
- * Returns how many ranges after the cursor's that of @key is, or RANGES_BEHIND if it is none of
+ * Returns how many ranges after the cursor's that of @key is, or RANGES_NEAR if it is none of
  * those. Bounds are counted, because the processor could not predict branches on them.
  */
-smr_inline unsigned int count_behind(const struct ma_state *mas, unsigned long key)
+smr_inline unsigned int ranges_to_key(const struct ma_state *mas, unsigned long key)
 {
 	const struct smr_node *node = smr_node_of(mas->node);
 	unsigned int i = (unsigned int)mas->offset;
 
 	if (smr_enode_is(mas->node, SMR_SLEAF))
-		return begin_below(node, SMR_SLEAF, i, smri_short_limit(node->shift, key));
-	if (!smr_enode_is(mas->node, SMR_NLEAF) || i + RANGES_BEHIND >= SMR_NLEAF_CAP)
-		return RANGES_BEHIND;
-	return begin_below(node, SMR_NLEAF, i, smri_limit(node, key));
+		return count_starts_below(node, SMR_SLEAF, i, smri_short_limit(node->shift, key));
+	if (!smr_enode_is(mas->node, SMR_NLEAF) || i + RANGES_NEAR >= SMR_NLEAF_CAP)
+		return RANGES_NEAR;
+	return count_starts_below(node, SMR_NLEAF, i, smri_limit(node, key));
 }
 
 bool smr_walk_to(struct ma_state *mas, unsigned long key)
 {
-	unsigned int behind;
+	unsigned int ahead;
 
 	if (!walk_to_leaf(mas, key)) {
-		behind = count_behind(mas, key);
-		mas->offset = behind < RANGES_BEHIND ? mas->offset + behind
-						     : smr_search_leaf(mas->node, key);
+		ahead = ranges_to_key(mas, key);
+		mas->offset = ahead < RANGES_NEAR ? mas->offset + ahead
+						  : smr_search_leaf(mas->node, key);
 	}
 	return mas->node;
 }
@@ -248,7 +249,7 @@ static void enter_leaf(struct ma_state *mas, unsigned int d, void *leaf, bool at
  * Set *@d to the depth of the lowest ancestor that has a child after (before) the path. Return
  * false if there is none, or, with @check, if an ancestor up to there has been replaced.
  */
-smr_inline bool turn_up(const struct ma_state *mas, unsigned int *d, bool check)
+smr_inline bool climb_to_next(const struct ma_state *mas, unsigned int *d, bool check)
 {
 	do {
 		if (smr_unlikely(*d == 0 || (smr_node_dead(mas->path[--*d]) && check)))
@@ -257,7 +258,7 @@ smr_inline bool turn_up(const struct ma_state *mas, unsigned int *d, bool check)
 	return true;
 }
 
-smr_inline bool turn_down(const struct ma_state *mas, unsigned int *d, bool check)
+smr_inline bool climb_to_prev(const struct ma_state *mas, unsigned int *d, bool check)
 {
 	do {
 		if (smr_unlikely(*d == 0 || (smr_node_dead(mas->path[--*d]) && check)))
@@ -267,7 +268,7 @@ smr_inline bool turn_down(const struct ma_state *mas, unsigned int *d, bool chec
 }
 
 /* Prefetches the next sibling of the node at depth @d or, from @i 1 on, that sibling's children. */
-void smri_prefetch_beside(const struct ma_state *mas, unsigned int d, unsigned int i)
+void smri_prefetch_sibling(const struct ma_state *mas, unsigned int d, unsigned int i)
 {
 	unsigned int beside = d ? mas->slot[d - 1] + 1u : 0;
 	const void *inner;
@@ -278,7 +279,7 @@ void smri_prefetch_beside(const struct ma_state *mas, unsigned int d, unsigned i
 	smr_prefetch_node(i ? smr_slot_read(smr_slots(inner) + i - 1) : inner);
 }
 
-static void first_leaf(struct ma_state *mas, unsigned int d)
+static void enter_next_leaf(struct ma_state *mas, unsigned int d)
 {
 	unsigned long min = mas->max + 1;
 	void *child;
@@ -297,7 +298,7 @@ static void first_leaf(struct ma_state *mas, unsigned int d)
 	mas->max = smr_path_max(mas->path, mas->slot, d + 1);
 }
 
-static void last_leaf(struct ma_state *mas, unsigned int d)
+static void enter_prev_leaf(struct ma_state *mas, unsigned int d)
 {
 	unsigned int ahead = SMR_AHEAD; /* the first leaf that has not been prefetched yet */
 	unsigned long max = mas->min - 1;
@@ -355,7 +356,7 @@ static bool is_new_down(struct ma_state *mas, unsigned long to)
  */
 bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max)
 {
-	void *leaf = smr_leaf_behind(mas), *root;
+	void *leaf = smr_next_leaf(mas), *root;
 	unsigned int d = mas->depth;
 
 	if (mas->max == ULONG_MAX)
@@ -364,7 +365,7 @@ bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max)
 		smr_leaf_enter(mas, leaf, false);
 		return true;
 	}
-	if (smr_unlikely(!turn_up(mas, &d, true))) {
+	if (smr_unlikely(!climb_to_next(mas, &d, true))) {
 		if (!smr_walk(mas, mas->max, &root))
 			return false;
 		if (is_new_up(mas, from))
@@ -376,10 +377,10 @@ bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max)
 			return true;
 		}
 		d = mas->depth;
-		if (!turn_up(mas, &d, false))
+		if (!climb_to_next(mas, &d, false))
 			return false;
 	}
-	first_leaf(mas, d);
+	enter_next_leaf(mas, d);
 	return true;
 }
 
@@ -390,7 +391,7 @@ bool smr_range_down(struct ma_state *mas, unsigned long to, unsigned long min)
 
 	if (mas->min == 0)
 		return false;
-	if (smr_unlikely(!turn_down(mas, &d, true))) {
+	if (smr_unlikely(!climb_to_prev(mas, &d, true))) {
 		if (!smr_walk(mas, mas->min, &root))
 			return false;
 		if (is_new_down(mas, to))
@@ -402,9 +403,9 @@ bool smr_range_down(struct ma_state *mas, unsigned long to, unsigned long min)
 			return true;
 		}
 		d = mas->depth;
-		if (!turn_down(mas, &d, false))
+		if (!climb_to_prev(mas, &d, false))
 			return false;
 	}
-	last_leaf(mas, d);
+	enter_prev_leaf(mas, d);
 	return true;
 }

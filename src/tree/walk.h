@@ -153,7 +153,7 @@ smr_inline bool smr_node_dead(const void *enode)
 }
 
 /* Returns the leaf after the cursor's, or NULL if it has another parent or theirs was replaced. */
-smr_inline void *smr_leaf_behind(const struct ma_state *mas)
+smr_inline void *smr_next_leaf(const struct ma_state *mas)
 {
 	unsigned int d = mas->depth, next;
 	const void *inner;
@@ -170,7 +170,7 @@ smr_inline void *smr_leaf_behind(const struct ma_state *mas)
 /* Prefetches that leaf. */
 smr_inline void smr_prefetch_behind(const struct ma_state *mas)
 {
-	const void *leaf = smr_leaf_behind(mas);
+	const void *leaf = smr_next_leaf(mas);
 
 	if (leaf)
 		smr_prefetch_node(leaf);
@@ -179,7 +179,7 @@ smr_inline void smr_prefetch_behind(const struct ma_state *mas)
 /* How many leaves ahead an iteration prefetches nodes. */
 #define SMR_AHEAD 3
 
-void smri_prefetch_beside(const struct ma_state *mas, unsigned int d, unsigned int i);
+void smri_prefetch_sibling(const struct ma_state *mas, unsigned int d, unsigned int i);
 
 /*
  * Prefetches what an iteration will soon reach: child @i of the inner node at depth @d of the path,
@@ -193,14 +193,14 @@ smr_inline void smr_prefetch_ahead(const struct ma_state *mas, unsigned int d, u
 	if (smr_likely(i < count))
 		smr_prefetch_node(smr_slot_read(smr_slots(inner) + i));
 	else
-		smri_prefetch_beside(mas, d, i - count);
+		smri_prefetch_sibling(mas, d, i - count);
 }
 
 /*
- * Moves the cursor to the first range of @leaf, which smr_leaf_behind() has returned. Prefetches
+ * Moves the cursor to the first range of @leaf, which smr_next_leaf() has returned. Prefetches
  * last: requested before this leaf's lines, what lies ahead would delay them.
  */
-smr_inline void smr_leaf_enter(struct ma_state *mas, void *leaf, bool amid)
+smr_inline void smr_leaf_enter(struct ma_state *mas, void *leaf, bool ahead)
 {
 	unsigned int d = mas->depth, next = mas->slot[d - 1] + 1u;
 	const void *inner = mas->path[d - 1];
@@ -211,9 +211,9 @@ smr_inline void smr_leaf_enter(struct ma_state *mas, void *leaf, bool amid)
 	mas->offset = 0;
 	smr_cursor_on(mas, leaf, smr_count(leaf));
 	mas->min = mas->max + 1;
-	mas->max = amid || next + 1 < smr_count(inner) ? smr_child_start(inner, next + 1) - 1
-						       : smr_path_max(mas->path, mas->slot, d - 1);
-	if (amid)
+	mas->max = ahead || next + 1 < smr_count(inner) ? smr_child_start(inner, next + 1) - 1
+							: smr_path_max(mas->path, mas->slot, d - 1);
+	if (ahead)
 		smr_prefetch_node(smr_slot_read(smr_slots(inner) + next + SMR_AHEAD));
 	else
 		smr_prefetch_ahead(mas, d - 1, next + SMR_AHEAD);
@@ -260,7 +260,7 @@ bool smri_path_renew(struct ma_state *mas);
  * at, for the nodes may be gone. A lock-free reader, whose read-side critical section keeps them,
  * goes by the marks in them: the counter changes with every write anywhere.
  */
-smr_inline bool smr_path_hold(struct ma_state *mas)
+smr_inline bool smr_path_revalidate(struct ma_state *mas)
 {
 	return smr_likely(smr_path_fresh(mas)) || (mas->node && smri_path_renew(mas));
 }

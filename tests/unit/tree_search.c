@@ -89,7 +89,7 @@ static unsigned int among(unsigned int below, unsigned int n)
 		if (smr_enode_leaf(enode))                                                        \
 			return smr_search_leaf_##isa(enode, key);                                 \
 		if (smr_enode_ninner(enode)) {                                                    \
-			smr_from_top_##isa(&aim, enode, key, &i);                                 \
+			smr_child_from_top_##isa(&aim, enode, key, &i);                           \
 			assert_int_equal(i, smr_search_inner_##isa(enode, key));                  \
 		}                                                                                 \
 		return smr_search_inner_##isa(enode, key);                                        \
@@ -97,8 +97,8 @@ static unsigned int among(unsigned int below, unsigned int n)
                                                                                                   \
 	SMR_TARGET_##isa static bool measured_##isa(const struct smr_node *as)                    \
 	{                                                                                         \
-		return smri_measured_##isa(smri_measure_of_##isa(smri_head_of_##isa(as)),         \
-					   as->shift, smri_head_of_##isa(&node));                 \
+		return smri_same_measure_##isa(smri_measure_of_##isa(smri_head_of_##isa(as)),     \
+					       as->shift, smri_head_of_##isa(&node));             \
 	}                                                                                         \
                                                                                                   \
 	SMR_TARGET_##isa static void below_each_##isa(const int32_t *limit, int32_t *below,       \
@@ -166,7 +166,8 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 #define DEFINE_BITS(isa)                                                                           \
 	SMR_TARGET_##isa static uint64_t gaps_from_##isa(enum smr_kind kind, uint32_t figure)      \
 	{                                                                                          \
-		return smri_gaps_from_##isa(smr_gaps(smr_enode_make(&node, kind)), kind, figure) & \
+		return smri_gaps_atleast_##isa(smr_gaps(smr_enode_make(&node, kind)), kind,        \
+					       figure) &                                           \
 		       ((1UL << smr_kind_cap(kind)) - 1);                                          \
 	}                                                                                          \
                                                                                                    \
@@ -174,8 +175,8 @@ static void make_bounds(enum smr_kind kind, unsigned int used, struct rng *rng)
 							    unsigned int more)                     \
 	{                                                                                          \
 		return smr_kind_short(kind)                                                        \
-			       ? smri_lengths_from_short_##isa(node.b16, (uint16_t)units, more)    \
-			       : smri_lengths_from_##isa(node.b32, units, more);                   \
+			       ? smri_lengths_atleast_short_##isa(node.b16, (uint16_t)units, more) \
+			       : smri_lengths_atleast_##isa(node.b32, units, more);                \
 	}                                                                                          \
                                                                                                    \
 	SMR_TARGET_##isa static uint64_t nulls_##isa(enum smr_kind kind)                           \
