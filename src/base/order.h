@@ -21,7 +21,8 @@
  *   slot.
  *
  * ORDER seq
- *   release: smr_advance() (tree/write.h)    acquire: smr_walk(), smri_path_renew() (tree/walk.c)
+ *   release: smr_advance_seq() (tree/write.h)
+ *   acquire: smr_walk(), smri_path_revalidate() (tree/walk.c)
  *   The change counter is advanced after the nodes have changed, and read before them. WITHOUT it a
  *   cursor pairs the new number with nodes that have been replaced, and trusts them later.
  *
@@ -50,7 +51,7 @@
  *   the last one frees it. WITHOUT it the memory is freed while they still read it.
  *
  * ORDER epoch
- *   release: smr_gpuvm_bo_hide() (gpuvm/object.c)    acquire: smr_gpuva_gone() (gpuvm/vm.h)
+ *   release: smr_gpuvm_bo_hide() (gpuvm/object.c)    acquire: smr_gpuva_is_gone() (gpuvm/vm.h)
  *   A reader that finds a mapping gone sees whatever was done before it was declared gone. WITHOUT
  *   it the reader sees the unmap before what preceded it: it finds a place empty, but sees data
  *   from when it was not; or it takes for gone a mapping that another had replaced before, and that

@@ -277,6 +277,6 @@ struct gpuva *gpuvm_bo_first_va(const struct gpuvm_bo *vm_bo)
 void smr_gpuvm_bo_hide(struct gpuvm_bo *vm_bo)
 {
 	smr_assert(mt_lock_held(&vm_bo->obj->lock));
-	/* ORDER epoch: see base/order.h. PARTNER smr_gpuva_gone(). */
+	/* ORDER epoch: see base/order.h. PARTNER smr_gpuva_is_gone(). */
 	smr_store(&vm_bo->epoch, vm_bo->epoch + 1, ORDER(epoch, release));
 }

@@ -144,7 +144,7 @@ static void prefetch_leaf(struct smr_split *s)
 		return;
 	slots = smr_slots(mas->node);
 	if (s->last > mas->max)
-		smr_prefetch_behind(mas);
+		smr_prefetch_next_leaf(mas);
 	for (unsigned int i = mas->offset;; i++) {
 		prefetch_va(slots[i]);
 		if (i == mas->end || smr_start(mas->node, i + 1) > s->last)

@@ -40,7 +40,7 @@ smr_inline bool smr_clamp_range(uint64_t addr, uint64_t range, unsigned long *la
  * Returns true if all mappings of @va's pair have been declared gone since @va was linked, and @va
  * was not spared before that.
  */
-smr_inline bool smr_gpuva_gone(const struct gpuva *va)
+smr_inline bool smr_gpuva_is_gone(const struct gpuva *va)
 {
 	const struct gpuvm_bo *vm_bo = smr_load(&va->vm_bo, RELAXED);
 	unsigned int now;
@@ -75,7 +75,7 @@ smr_inline struct gpuva *smr_gpuva_from_entry(const struct gpuvm *vm, void *entr
 {
 	struct gpuva *va = entry;
 
-	if (!entry || xa_is_zero(entry) || (smr_unlikely(vm->queues) && smr_gpuva_gone(va)))
+	if (!entry || xa_is_zero(entry) || (smr_unlikely(vm->queues) && smr_gpuva_is_gone(va)))
 		return NULL;
 	return va;
 }

@@ -266,7 +266,7 @@ int mt_mem_set_reserve(struct mt_mem *mem, unsigned long nodes)
 void mt_mem_trim(struct mt_mem *mem)
 {
 	smr_mem_flush_local(mem);
-	smr_mem_reap(mem);
+	smr_mem_release_idle(mem);
 }
 
 void mt_cache_shrink(void)

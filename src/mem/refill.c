@@ -232,7 +232,7 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 		mem->failed++;
 		mt_lock_release(&mem->lock);
 		/* Gives back the chunks that were got before no more could be had. */
-		smr_mem_reap(mem);
+		smr_mem_release_idle(mem);
 	}
 	return err;
 }
@@ -244,7 +244,7 @@ int smr_mem_obtain(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr, 
 	return err && gfpflags_allow_blocking(gfp) ? smr_mem_refill(mem, out, nr) : err;
 }
 
-void smr_mem_reap(struct mt_mem *mem)
+void smr_mem_release_idle(struct mt_mem *mem)
 {
 	smri_refill_release(mem, 1);
 }

@@ -40,6 +40,6 @@ int smr_mem_fill(struct mt_mem *mem, unsigned long nr);
  * itself; where nodes become free at once, a writer does it after dropping its lock. In a section
  * (lock/section.h) the chunks are left for the next time.
  */
-void smr_mem_reap(struct mt_mem *mem);
+void smr_mem_release_idle(struct mt_mem *mem);
 
 #endif

@@ -656,5 +656,5 @@ void mt_mem_barrier(struct mt_mem *mem)
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
 		if (!smr_check_waits_for_itself((enum mt_rcu_flavor)i))
 			wait_flavor(&mem->limbo[i], true);
-	smr_mem_reap(mem);
+	smr_mem_release_idle(mem);
 }

@@ -17,7 +17,7 @@ void smr_finish_level(struct maple_tree *mt, struct smr_level *lev, bool leaves)
 {
 	for (unsigned int c = 0; c < lev->parts; c++) {
 		smr_node_of(lev->node[c])->txn = mt->ma_txn;
-		smr_census(mt, lev->node[c], 1);
+		smr_count_node(mt, lev->node[c], 1);
 		lev->gap[c] = smr_tracks_gaps(mt) ? part_gap(lev, c, leaves) : 0;
 	}
 }

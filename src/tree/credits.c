@@ -134,7 +134,7 @@ int mt_credits_reserve(struct mt_credits *c, unsigned long nr, gfp_t gfp)
 		return -ENOMEM;
 	do {
 		smr_lock_tree(mt);
-		err = smr_pledge_is_open(mt) ? -EBUSY : 0;
+		err = smr_txn_is_open(mt) ? -EBUSY : 0;
 		more = err ? 0 : try_reserve(c, nr, &nodes);
 		smr_unlock_tree(mt);
 		if (more)
@@ -164,11 +164,11 @@ static void give_back(struct mt_credits *c, unsigned long nr)
 	struct maple_tree *mt = c->mt;
 
 	smr_lock_tree(mt);
-	smr_assert(!smr_pledge_is_open(mt));
-	if (!smr_pledge_is_open(mt)) {
+	smr_assert(!smr_txn_is_open(mt));
+	if (!smr_txn_is_open(mt)) {
 		set_left(c, mt, c->left - (nr < c->left ? nr : c->left));
 		forget_begun(c);
-		smr_pledge_settle(mt);
+		smr_pledge_release_surplus(mt);
 	}
 	smr_unlock_tree(mt);
 }
@@ -365,7 +365,7 @@ static void commit(struct smr_write *w, struct smr_pledge_change *change)
 	}
 	/* First the magazine gets back what came from it. */
 	for (; mas->alloc_nr > owned && borrowed > 0; borrowed--)
-		smr_mem_give(mem, smr_own_node(mas));
+		smr_mem_give(mem, smr_pop_own_node(mas));
 	take_replaced(mas, owned, &change->back);
 	change->used -= (long)change->back.nr;
 }

@@ -67,7 +67,7 @@ static void set_write(struct smr_write *w, struct ma_state *mas, unsigned long f
 	w->entry = NULL;
 	w->edges = SMR_NO_EDGES;
 	w->former = smr_slots(mas->node)[i];
-	w->what = SMR_LEAF;
+	w->form = SMR_LEAF;
 	w->i = i;
 	w->j = j;
 	w->begin = smr_leaf_first(mas->node, i, mas->min);
@@ -126,6 +126,6 @@ void smr_draft_drop(struct smr_draft *d, struct ma_state *mas)
 
 	if (!d->leaf)
 		return;
-	smr_cursor_keep(mas, &draft);
+	smr_cursor_add_nodes(mas, &draft);
 	d->leaf = NULL;
 }

@@ -14,9 +14,9 @@ void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped
 {
 	struct smr_node *node = smr_node_of(enode);
 
-	smr_census(mt, enode, -1);
+	smr_count_node(mt, enode, -1);
 	if (smr_unlikely(mt->ma_txn) && !smr_editable(mt, enode)) {
-		smr_txn_replaced(mt, enode);
+		smr_txn_note_replaced(mt, enode);
 		return;
 	}
 	smr_mark_dead(node);
@@ -63,7 +63,7 @@ void smr_drop_window(const struct smr_write *w, void *enode, unsigned int l,
 	smr_drop_node(w->mt, enode, dropped);
 }
 
-void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list)
+void smr_cursor_add_nodes(struct ma_state *mas, struct smr_nodes *list)
 {
 	struct smr_nodes own = smr_own_nodes(mas);
 
@@ -71,7 +71,7 @@ void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list)
 	smr_set_own_nodes(mas, &own);
 }
 
-void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped)
+void smr_free_dropped(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped)
 {
 	struct mt_mem *mem = smr_mem_of(mt);
 	bool readers = mt_in_rcu(mt); /* not for a view: txn.c clears its flag */
@@ -79,7 +79,7 @@ void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *
 
 	mt->ma_nodes_retired += dropped->nr;
 	if (smr_unlikely(keeps & (readers ? SMR_MAS_CREDIT : SMR_MAS_CREDIT | SMR_MAS_BULK)))
-		smr_cursor_keep(mas, dropped);
+		smr_cursor_add_nodes(mas, dropped);
 	else if (readers)
 		smr_mem_retire(mem, mt->ma_rcu, dropped);
 	else
@@ -104,7 +104,7 @@ void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root)
 
 	if (!nodes)
 		return;
-	smr_dispose(mt, mas, &dropped);
+	smr_free_dropped(mt, mas, &dropped);
 	smr_mem_flush_emptied(smr_mem_of(mt));
 }
 
@@ -116,7 +116,7 @@ void smr_destroy_tree(struct maple_tree *mt)
 	if (smr_has_credits(mt))
 		smr_pledge_emptied(mt, &dropped);
 	else
-		smr_dispose(mt, NULL, &dropped);
+		smr_free_dropped(mt, NULL, &dropped);
 	if (nodes)
 		smr_mem_flush_emptied(smr_mem_of(mt));
 }

@@ -19,7 +19,7 @@ static void *copy_nodes(struct maple_tree *dst, const void *enode, struct smr_no
 	if (!smr_enode_leaf(enode))
 		node->mark = SMR_UNMARKED;
 	node->txn = 0;
-	smr_census(dst, copy, 1);
+	smr_count_node(dst, copy, 1);
 	if (!smr_enode_leaf(enode))
 		for (unsigned int i = 0; i < smr_count(enode); i++)
 			slots[i] = copy_nodes(dst, slots[i], nodes);
@@ -82,7 +82,7 @@ int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp)
 	if (dst->ma_root || (mt->ma_flags & ~height) != (dst->ma_flags & ~height))
 		return -EINVAL;
 	smr_check_write(dst);
-	smr_assert(!smr_pledge_is_open(mt) && !smr_pledge_is_open(dst));
+	smr_assert(!smr_txn_is_open(mt) && !smr_txn_is_open(dst));
 	if (smr_is_enode(root))
 		err = copy_tree(mt, dst, &root, gfp);
 	if (err)
@@ -91,7 +91,7 @@ int __mt_dup(struct maple_tree *mt, struct maple_tree *dst, gfp_t gfp)
 	smr_store(&dst->ma_flags, mt->ma_flags, RELAXED);
 	smr_store(&dst->ma_root, root, ORDER(publish, release));
 	if (smr_has_credits(dst))
-		smr_pledge_settle(dst);
+		smr_pledge_release_surplus(dst);
 	return 0;
 }
 

@@ -339,7 +339,7 @@ smr_inline void commit_edit(enum smr_kind kind, const struct smr_edit *e, const 
 		update_gaps(e, p, kind, entry);
 		build_leaf(e, old, old, kind, entry);
 	}
-	smr_advance(p->mt);
+	smr_advance_seq(p->mt);
 }
 
 /* ---- Through a cursor ---- */
@@ -382,7 +382,7 @@ smr_inline void cursor_retire(struct ma_state *mas, struct smr_node *old)
 	struct smr_nodes one = { old, 1 };
 
 	if (smr_unlikely(mas->mas_flags & SMR_MAS_CREDIT))
-		smr_cursor_keep(mas, &one);
+		smr_cursor_add_nodes(mas, &one);
 	else
 		smr_mem_retire_one(smr_mem_of(mas->tree), mas->tree->ma_rcu, old);
 }
@@ -391,7 +391,7 @@ smr_inline void cursor_commit(enum smr_kind kind, const struct smr_edit *e, stru
 			      void *entry)
 {
 	struct place p = cursor_place(mas);
-	struct smr_node *node = e->nodes ? smr_own_node(mas) : smr_kind_node(mas->node, kind);
+	struct smr_node *node = e->nodes ? smr_pop_own_node(mas) : smr_kind_node(mas->node, kind);
 
 	commit_edit(kind, e, &p, node, entry);
 	mas->index = e->first;
@@ -426,7 +426,7 @@ smr_inline bool cursor_within(enum smr_kind kind, struct ma_state *mas, unsigned
 	return true;
 }
 
-bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long last, void *entry)
+bool smr_edit_in_place(struct ma_state *mas, unsigned long first, unsigned long last, void *entry)
 {
 	if (!smr_editable(mas->tree, mas->node) || smr_has_joined(mas->node))
 		return false;
@@ -483,7 +483,7 @@ bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_pa
 	void *top;
 
 	smr_check_write(mt);
-	smr_assert(!smr_pledge_is_open(mt));
+	smr_assert(!smr_txn_is_open(mt));
 	smr_rcu_meet();
 	top = mt->ma_root;
 	if (mt->ma_txn || !smr_is_enode(top))
@@ -495,7 +495,7 @@ bool smr_edit_find(const struct maple_tree *mt, unsigned long key, struct smr_pa
 bool smr_edit_found(const struct maple_tree *mt, const struct smr_path *path)
 {
 	smr_check_write(mt);
-	smr_assert(!smr_pledge_is_open(mt));
+	smr_assert(!smr_txn_is_open(mt));
 	return !mt->ma_txn && smr_is_enode(path->node[0]) &&
 	       !smr_has_joined(path->node[path->depth]);
 }

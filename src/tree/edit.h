@@ -52,7 +52,7 @@ void smr_edit_commit(const struct smr_edit *e, struct ma_state *mas, void *entry
  * Plans and carries out an edit of a leaf that may be changed in place. Returns false, with nothing
  * changed, if that is not possible. CONTEXT: as these.
  */
-bool smr_edit_within(struct ma_state *mas, unsigned long first, unsigned long last, void *entry);
+bool smr_edit_in_place(struct ma_state *mas, unsigned long first, unsigned long last, void *entry);
 
 /* ---- Without a cursor ---- */
 

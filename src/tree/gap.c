@@ -182,7 +182,7 @@ int smr_gap_find(const struct maple_tree *mt, unsigned long min, unsigned long m
 	return there ? 0 : -EBUSY;
 }
 
-void smr_gap_stand(struct ma_state *mas, const struct smr_gap *gap, unsigned long size)
+void smr_gap_set_cursor(struct ma_state *mas, const struct smr_gap *gap, unsigned long size)
 {
 	const struct smr_path *path = &gap->path;
 
@@ -206,7 +206,7 @@ static int empty_area(struct ma_state *mas, unsigned long min, unsigned long max
 	int err = smr_gap_find(mas->tree, min, max, size, high, &gap);
 
 	if (!err)
-		smr_gap_stand(mas, &gap, size);
+		smr_gap_set_cursor(mas, &gap, size);
 	return err;
 }
 

@@ -65,6 +65,6 @@ struct smr_gap {
 int smr_gap_find(const struct maple_tree *mt, unsigned long min, unsigned long max,
 		 unsigned long size, bool high, struct smr_gap *gap);
 /* Puts the cursor on @size keys there. */
-void smr_gap_stand(struct ma_state *mas, const struct smr_gap *gap, unsigned long size);
+void smr_gap_set_cursor(struct ma_state *mas, const struct smr_gap *gap, unsigned long size);
 
 #endif

@@ -42,7 +42,7 @@ void mt_init_flags(struct maple_tree *mt, unsigned int flags)
 
 int mt_set_mem(struct maple_tree *mt, struct mt_mem *mem)
 {
-	if (smr_is_enode(mt->ma_root) || smr_pledge_is_open(mt))
+	if (smr_is_enode(mt->ma_root) || smr_txn_is_open(mt))
 		return -EBUSY;
 	mt->ma_mem = mem;
 	return 0;
@@ -65,7 +65,7 @@ static void set_rcu(struct maple_tree *mt, unsigned int rcu)
 	if (rcu)
 		smr_grace_start(mt->ma_rcu);
 	smr_lock_tree(mt);
-	smr_assert(!smr_pledge_is_open(mt));
+	smr_assert(!smr_txn_is_open(mt));
 	flags = mt->ma_flags & ~(unsigned int)MT_FLAGS_USE_RCU;
 	smr_store(&mt->ma_flags, flags | rcu, RELAXED);
 	smr_unlock_tree(mt);
@@ -99,7 +99,7 @@ enum mt_rcu_flavor mt_rcu_flavor(const struct maple_tree *mt)
 void __mt_destroy(struct maple_tree *mt)
 {
 	smr_check_write(mt);
-	smr_assert(!smr_pledge_is_open(mt));
+	smr_assert(!smr_txn_is_open(mt));
 	smr_destroy_tree(mt);
 }
 
@@ -108,7 +108,7 @@ void mtree_destroy(struct maple_tree *mt)
 	smr_lock_internal(mt);
 	__mt_destroy(mt);
 	mtree_unlock(mt);
-	smr_mem_reap(smr_mem_of(mt));
+	smr_mem_release_idle(smr_mem_of(mt));
 }
 
 void mas_init(struct ma_state *mas, struct maple_tree *tree, unsigned long addr)

@@ -307,7 +307,7 @@ smr_inline uint32_t *smr_gaps(const void *enode)
 }
 
 /* Returns how many gap figures an inner node has, unused ones included. */
-smr_inline unsigned int smr_gaps_kept(const void *enode)
+smr_inline unsigned int smr_nr_gaps(const void *enode)
 {
 	return (uintptr_t)enode & SMR_ENODE_WIDE ? SMR_WINNER_GAPS : SMR_NINNER_GAPS;
 }
@@ -352,7 +352,7 @@ smr_inline unsigned int smr_crowding(unsigned int children)
 }
 
 /* Counts a node that is added (@by 1) or removed (@by -1). */
-smr_inline void smr_census(struct maple_tree *mt, const void *enode, long by)
+smr_inline void smr_count_node(struct maple_tree *mt, const void *enode, long by)
 {
 	if (smr_enode_leaf(enode)) {
 		mt->ma_pledge.leaves += (unsigned long)by;

@@ -51,7 +51,7 @@ static int store(struct maple_tree *mt, unsigned long first, unsigned long last,
 		err = store_by_cursor(mt, found ? &path : NULL, first, last, entry, gfp, free_only);
 	mtree_unlock(mt);
 	if (!entry && gfpflags_allow_blocking(gfp) && mtree_empty(mt))
-		smr_mem_reap(smr_mem_of(mt));
+		smr_mem_release_idle(smr_mem_of(mt));
 	return err;
 }
 
@@ -98,7 +98,7 @@ void *mtree_erase(struct maple_tree *mt, unsigned long index)
 		entry = erase_by_cursor(mt, index);
 	mtree_unlock(mt);
 	if (entry && mtree_empty(mt))
-		smr_mem_reap(smr_mem_of(mt));
+		smr_mem_release_idle(smr_mem_of(mt));
 	return entry;
 }
 
@@ -208,7 +208,7 @@ int mtree_release(struct maple_tree *mt, unsigned long first, unsigned long last
 	mtree_unlock(mt);
 	mas_destroy(&mas);
 	if (mtree_empty(mt))
-		smr_mem_reap(smr_mem_of(mt));
+		smr_mem_release_idle(smr_mem_of(mt));
 	return err;
 }
 
@@ -364,7 +364,7 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry,
 	if (err) {
 		__mas_set_range(mas, index, last);
 		if (err == -ENOMEM)
-			smr_fail(mas, err);
+			smr_set_error(mas, err);
 		return err;
 	}
 	*startp = where.gap.first;

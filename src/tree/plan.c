@@ -465,7 +465,7 @@ static void plan_levels(struct smr_write *w, unsigned int l)
 static smr_noinline void plan_subtree(struct smr_write *w)
 {
 	set_paths(w);
-	w->what = SMR_SUBTREE;
+	w->form = SMR_SUBTREE;
 	w->shared = false;
 	w->nodes = 0;
 	plan_levels(w, 0);
@@ -477,7 +477,7 @@ void smr_plan_above_share(struct smr_write *w)
 	void *const *slots = smr_slots(s->path[s->depth]);
 
 	smr_assert(smr_share_leaves(s) < 3); /* three share only where the parent has room */
-	w->what = SMR_SUBTREE;
+	w->form = SMR_SUBTREE;
 	w->spans = false;
 	set_paths(w);
 	w->left.slot[s->depth] = (unsigned char)s->first_slot;
@@ -512,7 +512,7 @@ static void plan_first(struct smr_write *w)
 	if (w->last < ULONG_MAX)
 		smr_items_add(it, w->last + 1, NULL, 0);
 	(void)smr_code_choose(&w->level[0].code[0], it->start, it->n, ULONG_MAX, true, 0);
-	w->what = SMR_FIRST;
+	w->form = SMR_FIRST;
 	w->nodes = 1;
 }
 
@@ -526,11 +526,11 @@ int smri_plan_compact(struct smr_write *w, bool free_only)
 	if (free_only && covers && root)
 		return -EEXIST;
 	if (!w->entry) {
-		w->what = covers && root ? SMR_ROOT : SMR_NOTHING;
+		w->form = covers && root ? SMR_ROOT : SMR_NOTHING;
 		return 0;
 	}
 	if (w->last == 0 && !smr_is_enode(w->entry)) {
-		w->what = SMR_ROOT;
+		w->form = SMR_ROOT;
 		return 0;
 	}
 	plan_first(w);
@@ -575,7 +575,7 @@ static bool plan_slot_erase(struct smr_write *w)
 	    (i == 0 || j == end || smr_tail(slots, i, end) < j || first_of(mas, i) < w->first ||
 	     last_of(mas, j) > w->last || !smr_may_run(w->mt, from, to, end)))
 		return false;
-	w->what = SMR_SLOT;
+	w->form = SMR_SLOT;
 	w->i = i;
 	w->j = j;
 	w->first = first_of(mas, from);
@@ -594,17 +594,17 @@ smr_inline void choose_form(struct smr_write *w)
 	bool fits = !w->spans && !smr_has_joined(mas->node) && fits_leaf(w);
 
 	if (!w->entry && w->first == 0 && w->last == ULONG_MAX) {
-		w->what = SMR_ROOT;
+		w->form = SMR_ROOT;
 	} else if (same && (may_swap(w) || slots[w->i] == w->entry)) {
-		w->what = SMR_SLOT;
+		w->form = SMR_SLOT;
 		mas->offset = w->j;
 	} else if (fits && smr_editable(w->mt, mas->node)) {
-		w->what = SMR_INPLACE;
+		w->form = SMR_INPLACE;
 	} else if (exact && w->entry && may_swap(w) && smr_is_gap(slots, w->i, w->j)) {
-		w->what = SMR_JOIN;
+		w->form = SMR_JOIN;
 		mas->offset = w->j;
 	} else if (fits) {
-		w->what = SMR_LEAF;
+		w->form = SMR_LEAF;
 		w->nodes = 1 + count_path_copies(w);
 	} else if (!w->spans || !smr_plan_slide_across(w)) {
 		plan_subtree(w);
@@ -620,7 +620,7 @@ static bool plan_share(struct smr_write *w)
 	const struct ma_state *mas = w->mas;
 
 	if (smr_edit_empties(&w->edit, w->entry)) {
-		w->what = SMR_ROOT;
+		w->form = SMR_ROOT;
 		w->first = 0;
 		w->last = ULONG_MAX;
 		return true;
@@ -632,7 +632,7 @@ static bool plan_share(struct smr_write *w)
 	w->first = w->edit.first;
 	w->last = w->edit.last;
 	if (smr_share_fits(&w->share, &w->nodes))
-		w->what = SMR_SHARE;
+		w->form = SMR_SHARE;
 	else
 		smr_plan_above_share(w);
 	return true;

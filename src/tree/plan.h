@@ -25,7 +25,7 @@ void smri_plan_edges(struct smr_write *w, struct ma_state *mas, void *entry,
 smr_inline void smri_plan_begin(struct smr_write *w, struct ma_state *mas, void *entry)
 {
 	smr_check_write(mas->tree);
-	smr_assert(!smr_pledge_is_open(mas->tree)); /* a view's never is */
+	smr_assert(!smr_txn_is_open(mas->tree)); /* a view's never is */
 	w->mas = mas;
 	w->mt = mas->tree;
 	w->entry = entry;
@@ -39,7 +39,7 @@ smr_inline void smri_plan_begin(struct smr_write *w, struct ma_state *mas, void 
 /* Makes w->edit the plan. */
 smr_inline void smri_plan_edit(struct smr_write *w)
 {
-	w->what = SMR_EDIT;
+	w->form = SMR_EDIT;
 	w->nodes = w->edit.nodes;
 	w->first = w->edit.first;
 	w->last = w->edit.last;
@@ -111,7 +111,7 @@ smr_inline int smr_plan_erase(struct smr_write *w, struct ma_state *mas, unsigne
 	void *root;
 
 	mas->index = index;
-	if (smr_unlikely(!smr_walk_anew(mas, index, &root)))
+	if (smr_unlikely(!smr_walk_from(mas, index, &root)))
 		return smri_plan_erase(w, mas, root);
 	smri_plan_begin(w, mas, NULL);
 	w->former = smr_slots(mas->node)[mas->offset];
@@ -133,7 +133,7 @@ smr_inline void smr_commit(struct smr_write *w)
 	w->mt->ma_nodes_built += w->nodes;
 	if (w->entry)
 		w->mt->ma_newest = w->first;
-	if (smr_likely(w->what == SMR_EDIT))
+	if (smr_likely(w->form == SMR_EDIT))
 		smr_edit_commit(&w->edit, w->mas, w->entry);
 	else
 		smri_commit(w);

@@ -255,13 +255,13 @@ unsigned long smr_pledge_shortfall(const struct smr_write *w)
 	struct maple_tree *mt = w->mt;
 	struct need n = need_of(mt, mt_height(mt));
 
-	if (w->what == SMR_SUBTREE)
+	if (w->form == SMR_SUBTREE)
 		census_after(w, &n);
-	else if (w->what == SMR_SHARE)
+	else if (w->form == SMR_SHARE)
 		census_after_share(&w->share, &n);
-	else if (w->what == SMR_FIRST)
+	else if (w->form == SMR_FIRST)
 		n = (struct need){ 1, 1, 0, 1, n.claims };
-	else if (w->what == SMR_ROOT)
+	else if (w->form == SMR_ROOT)
 		n = (struct need){ .claims = n.claims };
 	else
 		return 0;
@@ -296,7 +296,7 @@ unsigned long smr_pledge_for_load(const struct maple_tree *mt, unsigned long lea
 	       2UL * MT_PATH_MAX;
 }
 
-void smr_pledge_settle(struct maple_tree *mt)
+void smr_pledge_release_surplus(struct maple_tree *mt)
 {
 	unsigned long want = smr_pledge_required(mt);
 

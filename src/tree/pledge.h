@@ -45,7 +45,7 @@ smr_inline bool smr_has_credits(const struct maple_tree *mt)
  * Whether a transaction is open. Then the pledge must stay as it is: a commit puts the view's in
  * its place, and an abort owes what it was at the beginning.
  */
-smr_inline bool smr_pledge_is_open(const struct maple_tree *mt)
+smr_inline bool smr_txn_is_open(const struct maple_tree *mt)
 {
 	return smr_unlikely(mt->ma_pledge.open);
 }
@@ -110,7 +110,7 @@ unsigned long smr_pledge_for_load(const struct maple_tree *mt, unsigned long lea
 				  unsigned long inner);
 
 /* After a store without a credit: releases what is pledged beyond the need. */
-void smr_pledge_settle(struct maple_tree *mt);
+void smr_pledge_release_surplus(struct maple_tree *mt);
 
 /*
  * After the tree was emptied by force: frees or retires the nodes of @dropped, which are all that

@@ -28,7 +28,7 @@ void smr_replace_root(struct maple_tree *mt, void *root, unsigned int height)
 {
 	smr_publish(&mt->ma_root, root);
 	set_height(mt, height);
-	smr_advance(mt);
+	smr_advance_seq(mt);
 }
 
 /*
@@ -115,7 +115,7 @@ static void commit_root(struct smr_write *w)
  */
 static void advance_after_fill(struct smr_write *w)
 {
-	smr_advance(w->mt);
+	smr_advance_seq(w->mt);
 	w->mas->seq = w->mt->ma_seq;
 }
 
@@ -159,7 +159,7 @@ static void leaf_changed(struct smr_write *w, void *leaf, unsigned int x)
 	struct ma_state *mas = w->mas;
 	unsigned int d = mas->depth;
 
-	smr_advance(w->mt);
+	smr_advance_seq(w->mt);
 	mas->path[d] = leaf;
 	smr_cursor_on(mas, leaf, smr_leaf_ranges(w));
 	mas->offset = mas->slot[d] = (unsigned char)x;
@@ -189,14 +189,14 @@ static void copy_path(struct smr_write *w)
 		void *old = mas->path[d];
 
 		if (!smr_editable(w->mt, old)) {
-			struct smr_node *node = smr_own_node(mas);
+			struct smr_node *node = smr_pop_own_node(mas);
 
 			smr_node_copy(node, smr_node_of(old));
 			node->mark = SMR_TWIN;
 			node->txn = w->mt->ma_txn;
 			smr_drop_node(w->mt, old, &dropped);
 			mas->path[d] = smr_enode_make(node, smr_enode_kind(old));
-			smr_census(w->mt, mas->path[d], 1);
+			smr_count_node(w->mt, mas->path[d], 1);
 			smr_publish(parent_slot, mas->path[d]);
 		}
 		parent_slot = smr_slots(mas->path[d]) + mas->slot[d];
@@ -219,16 +219,16 @@ void smr_publish_leaf(struct smr_write *w, void *leaf, unsigned int x)
 	struct smr_nodes dropped = { NULL, 0 };
 
 	smr_update_gaps(w);
-	smr_census(w->mt, leaf, 1);
+	smr_count_node(w->mt, leaf, 1);
 	smr_drop_node(w->mt, mas->node, &dropped);
 	smr_publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &w->mt->ma_root, leaf);
 	leaf_changed(w, leaf, x);
-	smr_dispose(w->mt, mas, &dropped);
+	smr_free_dropped(w->mt, mas, &dropped);
 }
 
 static void commit_leaf(struct smr_write *w)
 {
-	struct smr_node *node = smr_own_node(w->mas);
+	struct smr_node *node = smr_pop_own_node(w->mas);
 	unsigned int x;
 	void *leaf;
 
@@ -242,10 +242,10 @@ static void commit_first(struct smr_write *w)
 {
 	const struct smr_items *it = &w->share.items;
 	struct ma_state *mas = w->mas;
-	void *leaf = smr_encode(smr_own_node(mas), &w->level[0].code[0], it, 0, it->n);
+	void *leaf = smr_encode(smr_pop_own_node(mas), &w->level[0].code[0], it, 0, it->n);
 
 	smr_node_of(leaf)->txn = w->mt->ma_txn;
-	smr_census(w->mt, leaf, 1);
+	smr_count_node(w->mt, leaf, 1);
 	smr_replace_root(w->mt, leaf, 1);
 	mas->depth = 0;
 	mas->min = 0;
@@ -276,8 +276,8 @@ static void commit_subtree(struct smr_write *w)
 		if (smr_tracks_gaps(mt))
 			smr_set_gap(w->left.node, w->left.slot, d, top->gap[0]);
 	}
-	smr_advance(mt);
-	smr_dispose(mt, mas, &dropped);
+	smr_advance_seq(mt);
+	smr_free_dropped(mt, mas, &dropped);
 	smr_walk(mas, w->first, &root);
 }
 
@@ -286,10 +286,10 @@ void smr_place_cursor(const struct smr_write *w)
 	struct ma_state *mas = w->mas;
 	enum maple_status before = mas->status;
 
-	if (w->what == SMR_NOTHING || w->what == SMR_ROOT) {
+	if (w->form == SMR_NOTHING || w->form == SMR_ROOT) {
 		smr_cursor_off(mas);
 		if (w->compact && !w->entry)
-			mas->status = w->what == SMR_ROOT || w->mt->ma_root ? ma_root : ma_none;
+			mas->status = w->form == SMR_ROOT || w->mt->ma_root ? ma_root : ma_none;
 		else
 			mas->status = before == ma_root ? ma_root : ma_start;
 		if (!w->compact) {
@@ -306,7 +306,7 @@ void smr_place_cursor(const struct smr_write *w)
 
 void smri_commit(struct smr_write *w)
 {
-	switch (w->what) {
+	switch (w->form) {
 	case SMR_NOTHING:
 	case SMR_EDIT:
 		break;

@@ -558,7 +558,7 @@ static void publish(struct smr_share *s, void *parent, struct smr_nodes *dropped
 	smr_publish(d ? smr_slots(s->path[d - 1]) + s->slot[d - 1] : &mt->ma_root, parent);
 	if (d > 0 && smr_tracks_gaps(mt))
 		smr_set_gap(s->path, s->slot, d, smr_gap_inner(parent));
-	smr_advance(mt);
+	smr_advance_seq(mt);
 }
 
 void smr_build_share(struct smr_share *s, struct smr_nodes *own)
@@ -582,7 +582,7 @@ static void *commit(struct smr_share *s, struct smr_nodes *own, struct smr_nodes
 	parent = smr_splice_inner(node, s->path[s->depth], s->first_slot,
 				  s->first_slot + smr_share_leaves(s) - 1, lev);
 	node->txn = s->mt->ma_txn;
-	smr_census(s->mt, parent, 1);
+	smr_count_node(s->mt, parent, 1);
 	publish(s, parent, dropped);
 	return parent;
 }
@@ -606,7 +606,7 @@ void smr_commit_share(struct smr_share *s, struct ma_state *mas)
 	unsigned int c = part_of(s), d = mas->depth;
 
 	smr_set_own_nodes(mas, &own);
-	smr_dispose(s->mt, mas, &dropped);
+	smr_free_dropped(s->mt, mas, &dropped);
 	mas->path[d - 1] = parent;
 	mas->slot[d - 1] = (unsigned char)(s->first_slot + c);
 	mas->path[d] = lev->node[c];
@@ -681,6 +681,6 @@ int smr_share_range(const struct smr_edit *e, struct maple_tree *mt, const struc
 	if (entry)
 		mt->ma_newest = e->first;
 	commit(s, &own, &dropped);
-	smr_dispose(mt, NULL, &dropped);
+	smr_free_dropped(mt, NULL, &dropped);
 	return 0;
 }

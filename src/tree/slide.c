@@ -33,7 +33,7 @@ static void plan_nodes(struct smr_write *w, const void *from)
 {
 	const struct ma_state *mas = w->mas;
 
-	w->what = SMR_SLIDE;
+	w->form = SMR_SLIDE;
 	w->nodes = !smr_editable(w->mt, mas->path[mas->depth - 1]) +
 		   !smr_editable(w->mt, mas->node) + !smr_editable(w->mt, from);
 }
@@ -213,7 +213,7 @@ static void *target_of(const struct smr_write *w, void *enode)
 
 	if (smr_editable(w->mt, enode))
 		return enode;
-	node = smr_own_node(w->mas);
+	node = smr_pop_own_node(w->mas);
 	return smr_enode_make(node, smr_enode_kind(enode));
 }
 
@@ -353,12 +353,12 @@ static void swap_nodes(const struct smr_write *w, void *const *old, void *const 
 	for (unsigned int i = 0; i < 3; i++) {
 		if (new[i] == old[i])
 			continue;
-		smr_census(mt, new[i], 1);
+		smr_count_node(mt, new[i], 1);
 		smr_drop_node(mt, old[i], &dropped);
 	}
 	smr_publish(d ? smr_slots(mas->path[d - 1]) + mas->slot[d - 1] : &mt->ma_root, new[0]);
-	smr_advance(mt);
-	smr_dispose(mt, mas, &dropped);
+	smr_advance_seq(mt);
+	smr_free_dropped(mt, mas, &dropped);
 }
 
 /* Puts the cursor on the gap, in the leaf that now has it. */

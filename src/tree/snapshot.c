@@ -8,7 +8,7 @@
  *   3. the section keeps all nodes below the snapshot's root.
  *
  * A mark only makes readers find their place again from the root. In a snapshot that leads them to
- * where they were, and smri_path_renew() spares them most of it.
+ * where they were, and smri_path_revalidate() spares them most of it.
  */
 #include "tree/snapshot.h"
 

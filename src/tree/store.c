@@ -116,7 +116,7 @@ smr_inline void commit(struct smr_write *w)
 	pay_pledge(w);
 	smr_commit(w);
 	if (smr_has_credits(w->mt))
-		smr_pledge_settle(w->mt);
+		smr_pledge_release_surplus(w->mt);
 }
 
 static int find_place(struct ma_state *mas, struct smr_where *where)
@@ -124,7 +124,7 @@ static int find_place(struct ma_state *mas, struct smr_where *where)
 	int err = where->find(mas->tree, where);
 
 	if (!err)
-		smr_gap_stand(mas, &where->gap, where->size);
+		smr_gap_set_cursor(mas, &where->gap, where->size);
 	return err;
 }
 
@@ -162,7 +162,7 @@ int smr_store_in_place(struct ma_state *mas, void *entry, struct smr_edges edges
 	return err;
 }
 
-void smr_fail(struct ma_state *mas, int err)
+void smr_set_error(struct ma_state *mas, int err)
 {
 	mas->status = ma_error;
 	smr_cursor_off(mas);
@@ -176,12 +176,12 @@ void *mas_store(struct ma_state *mas, void *entry)
 	if (mas->status == ma_error)
 		return NULL;
 	if (mas->index > mas->last) {
-		smr_fail(mas, -EINVAL);
+		smr_set_error(mas, -EINVAL);
 		return NULL;
 	}
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
 	if (smr_cursor_fill(mas, nodes_needed(&w), GFP_NOWAIT | __GFP_NOWARN)) {
-		smr_fail(mas, -ENOMEM);
+		smr_set_error(mas, -ENOMEM);
 		return NULL;
 	}
 	commit(&w);
@@ -197,7 +197,7 @@ bool mas_nomem(struct ma_state *mas, gfp_t gfp)
 	smr_cursor_off(mas);
 	err = smr_cursor_obtain(mas, mas->alloc_want, gfp);
 	if (err && err != -EAGAIN) {
-		smr_fail(mas, -ENOMEM);
+		smr_set_error(mas, -ENOMEM);
 		return false;
 	}
 	mas_reset(mas);
@@ -213,7 +213,7 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 	err = mas->index > mas->last ? -EINVAL : smr_write_entry(mas, entry, gfp, false, NULL);
 	mas_destroy(mas);
 	if (err)
-		smr_fail(mas, err);
+		smr_set_error(mas, err);
 	return err;
 }
 
@@ -239,7 +239,7 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 
 	if (mas->index > mas->last)
 		return -EINVAL;
-	if (smr_pledge_is_open(mas->tree))
+	if (smr_txn_is_open(mas->tree))
 		return -EBUSY;
 	smr_store_prepare(mas->tree, gfp);
 	smr_plan(&w, mas, mas->index, mas->last, entry, false);
@@ -266,7 +266,7 @@ void mas_store_prealloc(struct ma_state *mas, void *entry)
 	struct smr_write w;
 
 	if (smr_unlikely(mas->index > mas->last)) {
-		smr_fail(mas, -EINVAL);
+		smr_set_error(mas, -EINVAL);
 		mas_destroy(mas);
 		return;
 	}
@@ -274,7 +274,7 @@ void mas_store_prealloc(struct ma_state *mas, void *entry)
 	smr_assert(w.nodes <= mas->alloc_nr);
 	/* A caller that broke the rules of preallocation gets what is free, or fails. */
 	if (smr_unlikely(smr_cursor_fill(mas, nodes_needed(&w), GFP_ATOMIC)))
-		smr_fail(mas, -ENOMEM);
+		smr_set_error(mas, -ENOMEM);
 	else
 		commit(&w);
 	mas_destroy(mas);
@@ -305,7 +305,7 @@ void *mas_erase(struct ma_state *mas)
 	if (err == -ENOMEM) {
 		mas->index = index;
 		mas->last = last;
-		smr_fail(mas, err);
+		smr_set_error(mas, err);
 	}
 	return err ? NULL : w.former;
 }

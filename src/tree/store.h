@@ -38,7 +38,7 @@ int smr_write_entry(struct ma_state *mas, void *entry, gfp_t gfp, bool free_only
 int smr_store_in_place(struct ma_state *mas, void *entry, struct smr_edges edges, gfp_t gfp);
 
 /* Puts the cursor into its error state. */
-void smr_fail(struct ma_state *mas, int err);
+void smr_set_error(struct ma_state *mas, int err);
 
 /*
  * Prepares a store in @mt whose memory is obtained now, with @gfp, and which may be made later,

@@ -84,7 +84,7 @@ void mt_txn_begin(struct mt_txn *txn, struct maple_tree *mt)
 	unsigned int flags = mt->ma_flags & ~(unsigned int)(MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_MASK);
 
 	smr_check_write(mt);
-	smr_assert(!smr_pledge_is_open(mt));
+	smr_assert(!smr_txn_is_open(mt));
 	txn->mt = mt;
 	txn->stores = 0;
 	txn->holders = NULL;
@@ -112,8 +112,8 @@ static bool edit(struct ma_state *mas, unsigned long first, unsigned long last, 
 	if (!smr_walk_to(mas, first))
 		return false;
 	if (mas->min == max + 1)
-		smr_prefetch_behind(mas);
-	return smr_edit_within(mas, first, last, entry);
+		smr_prefetch_next_leaf(mas);
+	return smr_edit_in_place(mas, first, last, entry);
 }
 
 int mt_txn_store_range(struct mt_txn *txn, unsigned long first, unsigned long last, void *entry,
@@ -174,7 +174,7 @@ void *mt_txn_find(struct mt_txn *txn, unsigned long *index, unsigned long max)
 
 /* ---- Nodes that are replaced ---- */
 
-void smr_txn_replaced(struct maple_tree *view, void *enode)
+void smr_txn_note_replaced(struct maple_tree *view, void *enode)
 {
 	struct mt_txn *txn = container_of(view, struct mt_txn, view);
 	struct maple_tree *mt = txn->mt;
@@ -366,7 +366,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	bool nodes = smr_is_enode(mt->ma_root);
 
 	smr_check_write(mt);
-	smr_assert(smr_pledge_is_open(mt));
+	smr_assert(smr_txn_is_open(mt));
 	mark_leaves(txn);
 	end_all(&e);
 	smr_replace_root(mt, view->ma_root, mt_height(view));
@@ -378,7 +378,7 @@ void mt_txn_commit(struct mt_txn *txn)
 	take_kept(txn, &e.dropped);
 	smr_credits_commit(txn, &e.dropped);
 	if (mt->ma_pledge.pledged)
-		smr_pledge_settle(mt);
+		smr_pledge_release_surplus(mt);
 	/* When the view lost its nodes, they were still the tree's. */
 	if (nodes && !smr_is_enode(mt->ma_root))
 		smr_mem_flush_emptied(smr_mem_of(mt));
@@ -390,7 +390,7 @@ void mt_txn_abort(struct mt_txn *txn)
 	struct ending e = { .mt = txn->mt, .view = view, .commit = false };
 
 	smr_check_write(txn->mt);
-	smr_assert(smr_pledge_is_open(txn->mt));
+	smr_assert(smr_txn_is_open(txn->mt));
 	end_all(&e);
 	txn->mt->ma_pledge.open = 0;
 	take_kept(txn, &e.dropped);

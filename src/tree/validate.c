@@ -162,7 +162,7 @@ static int check_children(struct check *c, const void *enode, unsigned int level
 			*figure = below;
 		first = last + 1;
 	}
-	for (unsigned int i = end + 1; i < smr_gaps_kept(enode); i++)
+	for (unsigned int i = end + 1; i < smr_nr_gaps(enode); i++)
 		if (smr_gaps(enode)[i])
 			return fault(c, "node %p: unused gap figure %u is not 0", enode, i);
 	return 0;

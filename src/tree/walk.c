@@ -22,7 +22,7 @@ static bool reads_locklessly(const struct maple_tree *mt)
  * the nodes is marked once the counter has been read, the path is the tree's at that count, and the
  * cursor may take it. (ORDER seq, as in smr_walk().) In a snapshot, marked nodes stay in place.
  */
-bool smri_path_renew(struct ma_state *mas)
+bool smri_path_revalidate(struct ma_state *mas)
 {
 	unsigned long seq = smr_load(&mas->tree->ma_seq, ORDER(seq, acquire));
 
@@ -85,8 +85,8 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root)
 {
 	/*
 	 * ORDER seq: the counter is read before the nodes, so it is never newer than they are.
-	 * PARTNER write.h, smr_advance(). WITHOUT a path through replaced nodes passes for a fresh
-	 * one.
+	 * PARTNER write.h, smr_advance_seq(). WITHOUT a path through replaced nodes passes for a
+	 * fresh one.
 	 */
 	unsigned long seq = smr_load(&mas->tree->ma_seq, ORDER(seq, acquire));
 	void *top;
@@ -115,7 +115,7 @@ smr_inline bool is_latest(const struct ma_state *mas)
 	return mas->seq == mas->tree->ma_seq && mas->path[0] == mas->tree->ma_root;
 }
 
-bool smr_walk_anew(struct ma_state *mas, unsigned long key, void **root)
+bool smr_walk_from(struct ma_state *mas, unsigned long key, void **root)
 {
 	if (!smr_stands(mas) || !is_latest(mas) || key < mas->min || key > mas->max)
 		return smr_walk(mas, key, root);

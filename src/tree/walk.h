@@ -104,7 +104,7 @@ bool smr_walk(struct ma_state *mas, unsigned long key, void **root);
  * smr_walk() that searches only the cursor's leaf if that is still valid and has @key, as when a
  * caller erases in a loop. CONTEXT: HOLDS tree lock. ALLOC no. SLEEP no.
  */
-bool smr_walk_anew(struct ma_state *mas, unsigned long key, void **root);
+bool smr_walk_from(struct ma_state *mas, unsigned long key, void **root);
 
 /*
  * Brings the cursor to the range of @key, from its place if that is fresh and not far. Returns
@@ -168,7 +168,7 @@ smr_inline void *smr_next_leaf(const struct ma_state *mas)
 }
 
 /* Prefetches that leaf. */
-smr_inline void smr_prefetch_behind(const struct ma_state *mas)
+smr_inline void smr_prefetch_next_leaf(const struct ma_state *mas)
 {
 	const void *leaf = smr_next_leaf(mas);
 
@@ -253,7 +253,7 @@ smr_inline bool smr_path_fresh(const struct ma_state *mas)
 	       !smr_node_dead(mas->node);
 }
 
-bool smri_path_renew(struct ma_state *mas);
+bool smri_path_revalidate(struct ma_state *mas);
 
 /*
  * The same for a cursor that is to go on from here. Under the lock no more than that may be looked
@@ -262,7 +262,7 @@ bool smri_path_renew(struct ma_state *mas);
  */
 smr_inline bool smr_path_revalidate(struct ma_state *mas)
 {
-	return smr_likely(smr_path_fresh(mas)) || (mas->node && smri_path_renew(mas));
+	return smr_likely(smr_path_fresh(mas)) || (mas->node && smri_path_revalidate(mas));
 }
 
 #endif

@@ -50,7 +50,7 @@
  */
 #define SMR_DEAL_SLACK 5
 
-enum smr_what {
+enum smr_form {
 	SMR_NOTHING, /* nothing changes */
 	SMR_ROOT,    /* replace the root by an entry or NULL; frees all nodes */
 	SMR_FIRST,   /* the first leaf of a tree without nodes */
@@ -132,7 +132,7 @@ struct smr_write {
 	void *entry;
 	struct smr_edges edges;
 	void *former; /* the previous entry at the key asked for */
-	enum smr_what what;
+	enum smr_form form;
 	unsigned int nodes;   /* needed */
 	unsigned long pledge; /* needed in addition, for holders of credits: pledge.h */
 	unsigned int i, j;    /* offsets of first and last in their leaves */
@@ -167,10 +167,10 @@ smr_inline void smr_publish(void **slot, void *value)
 
 /*
  * ORDER seq: the number changes after the new nodes, or the entry that fills a gap, are in place.
- * PARTNER walk.c, smr_walk() and smri_path_renew(). WITHOUT a cursor takes the new number but has
- * not seen the new nodes, or a loop (each_isa.h) has not seen such an entry.
+ * PARTNER walk.c, smr_walk() and smri_path_revalidate(). WITHOUT a cursor takes the new number but
+ * has not seen the new nodes, or a loop (each_isa.h) has not seen such an entry.
  */
-smr_inline void smr_advance(struct maple_tree *mt)
+smr_inline void smr_advance_seq(struct maple_tree *mt)
 {
 	smr_store(&mt->ma_seq, mt->ma_seq + 1, ORDER(seq, release));
 }
@@ -377,7 +377,7 @@ void smr_commit_slide(struct smr_write *w);
  */
 void smr_drop_node(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
 /* Notes that a transaction's @view has another node in the place of the tree's @enode (txn.c). */
-void smr_txn_replaced(struct maple_tree *view, void *enode);
+void smr_txn_note_replaced(struct maple_tree *view, void *enode);
 /* Drops @enode and all nodes below it. */
 void smr_drop_subtree(struct maple_tree *mt, void *enode, struct smr_nodes *dropped);
 /*
@@ -393,10 +393,10 @@ enum {
 };
 
 /* Puts the nodes of @list in front of those that the cursor owns. */
-void smr_cursor_keep(struct ma_state *mas, struct smr_nodes *list);
+void smr_cursor_add_nodes(struct ma_state *mas, struct smr_nodes *list);
 
 /* Frees or retires the nodes of @dropped, or has the cursor @mas (may be NULL) keep them. */
-void smr_dispose(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped);
+void smr_free_dropped(struct maple_tree *mt, struct ma_state *mas, struct smr_nodes *dropped);
 /*
  * For a store through @mas: publishes @root, an entry or NULL, in place of all nodes of @mt, and
  * drops these.
@@ -423,7 +423,7 @@ smr_inline void smr_set_own_nodes(struct ma_state *mas, const struct smr_nodes *
 }
 
 /* Takes one of the nodes that the cursor owns. */
-smr_inline struct smr_node *smr_own_node(struct ma_state *mas)
+smr_inline struct smr_node *smr_pop_own_node(struct ma_state *mas)
 {
 	struct smr_nodes own = smr_own_nodes(mas);
 	struct smr_node *node = smr_nodes_pop(&own);

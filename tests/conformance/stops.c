@@ -78,7 +78,7 @@ static int stores_beside_a_transaction(void *arg)
 static void a_foreign_store_in_a_transaction(void **state)
 {
 	(void)state;
-	expect(stores_beside_a_transaction, "smr_pledge_is_open", 0);
+	expect(stores_beside_a_transaction, "smr_txn_is_open", 0);
 }
 
 static int stores_with_too_few(void *arg)

@@ -31,7 +31,7 @@ static void *look(void *unused)
 {
 	(void)unused;
 	for (unsigned int i = 0; i < ROUNDS; i++) {
-		while (!smr_gpuva_gone(&mappings[i]))
+		while (!smr_gpuva_is_gone(&mappings[i]))
 			;
 		if (notes[i] != i + 1)
 			exit(1);

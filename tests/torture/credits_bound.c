@@ -166,9 +166,9 @@ static bool adds_leaf(struct ma_state *mas)
 	unsigned int before;
 
 	smr_plan(&w, mas, mas->index, mas->last, xa_mk_value(7), false);
-	if (w.what == SMR_SHARE || (w.what == SMR_SUBTREE && w.shared))
+	if (w.form == SMR_SHARE || (w.form == SMR_SUBTREE && w.shared))
 		before = smr_share_leaves(&w.share);
-	else if (w.what == SMR_SUBTREE)
+	else if (w.form == SMR_SUBTREE)
 		before = w.level[0].neighbour ? 2 : 1;
 	else
 		return false;

@@ -127,14 +127,14 @@ static void what_is_kept_keeps_its_chunks(void **state)
 
 	(void)state;
 	assert_int_equal(mt_mem_set_reserve(mem, MT_CHUNK_NODES + 1), 0);
-	smr_mem_reap(mem);
+	smr_mem_release_idle(mem);
 	assert_int_equal(pages.mapped, 2);
 	assert_int_equal(mt_mem_set_reserve(mem, 0), 0);
 	assert_true(smr_pledge_grow(mem, MT_CHUNK_NODES + 1));
-	smr_mem_reap(mem);
+	smr_mem_release_idle(mem);
 	assert_int_equal(pages.mapped, 2);
 	smr_unpledge(mem, MT_CHUNK_NODES + 1);
-	smr_mem_reap(mem);
+	smr_mem_release_idle(mem);
 	assert_int_equal(pages.mapped, 1);
 	mt_mem_destroy(mem);
 }
@@ -150,10 +150,10 @@ static void no_chunk_goes_within_a_section(void **state)
 	assert_int_equal(smr_mem_refill(mem, &nodes, 2 * MT_CHUNK_NODES), 0);
 	smr_mem_give_list(mem, &nodes);
 	smr_section_enter("test");
-	smr_mem_reap(mem);
+	smr_mem_release_idle(mem);
 	smr_section_leave();
 	assert_int_equal(pages.mapped, 3);
-	smr_mem_reap(mem);
+	smr_mem_release_idle(mem);
 	assert_int_equal(pages.mapped, 1);
 	mt_mem_destroy(mem);
 }

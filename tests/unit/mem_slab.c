@@ -100,12 +100,12 @@ static void empty_chunks_go_but_one(void **state)
 	assert_int_equal(pages.mapped, 4);
 	give(mem, &lists[0], MT_CHUNK_NODES);
 	give(mem, &lists[1], MT_CHUNK_NODES - 1);
-	smr_mem_reap(mem);
+	smr_mem_release_idle(mem);
 	assert_int_equal(pages.mapped, 4);
 	give(mem, &lists[1], 1);
 	/* Giving never unmaps: it may happen under a lock. */
 	assert_int_equal(pages.mapped, 4);
-	smr_mem_reap(mem);
+	smr_mem_release_idle(mem);
 	assert_int_equal(pages.mapped, 3);
 	for (i = 2; i < 4; i++)
 		smr_mem_give_list(mem, &lists[i]);

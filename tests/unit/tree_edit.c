@@ -168,7 +168,7 @@ static bool try_store(struct bed *b, unsigned long first, unsigned long last, vo
 	if (!smr_walk_to(b->mas, first))
 		return false;
 	if (b->in_txn) {
-		if (!smr_edit_within(b->mas, first, last, entry))
+		if (!smr_edit_in_place(b->mas, first, last, entry))
 			return false;
 	} else {
 		if (!smr_edit_plan_store(&e, b->mas, first, last, entry))

@@ -40,7 +40,7 @@ static void same_inner(const void *one, const void *other, bool gaps)
 		assert_int_equal(smr_kind_bound(a, kind, i), smr_kind_bound(b, kind, i));
 	if (gaps)
 		assert_memory_equal(smr_gaps(one), smr_gaps(other),
-				    smr_gaps_kept(one) * sizeof(uint32_t));
+				    smr_nr_gaps(one) * sizeof(uint32_t));
 }
 
 /* Compares all but transactions and marks on nodes above leaves. */
@@ -149,7 +149,7 @@ static struct smr_write plan_among(struct maple_tree *mt, unsigned long credits,
 /* Whether it is an edit of a leaf that shares. */
 static bool shares(const struct smr_write *w)
 {
-	return w->what == SMR_SHARE || (w->what == SMR_SUBTREE && w->shared);
+	return w->form == SMR_SHARE || (w->form == SMR_SUBTREE && w->shared);
 }
 
 static void same_plans(struct bed *b, struct maple_tree *copy, unsigned long first,
@@ -164,7 +164,7 @@ static void same_plans(struct bed *b, struct maple_tree *copy, unsigned long fir
 
 		assert_true(shares(&share));
 		assert_false(shares(&any));
-		assert_int_equal(any.what, SMR_SUBTREE);
+		assert_int_equal(any.form, SMR_SUBTREE);
 		assert_int_equal(share.nodes, any.nodes);
 		assert_int_equal(share.pledge, any.pledge);
 	}
@@ -280,7 +280,7 @@ static void store_three(struct bed *b, unsigned long first, unsigned long last, 
 	unsigned int ranges = 0;
 
 	s->leaves = &w->level[0];
-	assert_true(w->what == SMR_SHARE && !s->decoded && s->left && s->right);
+	assert_true(w->form == SMR_SHARE && !s->decoded && s->left && s->right);
 	assert_uint_in_range(s->leaves->parts, 3, 4);
 	for (unsigned long c = 1; c < CREDITS; c++) {
 		needed[c] = required_among(&b->tree, c);
@@ -310,10 +310,10 @@ static void store_both(struct bed *b, unsigned long first, unsigned long last, v
 		return;
 	}
 	*(w.edit.ranges < SMR_LEAF_MIN ? &count->empty : &count->full) += 1;
-	count->above += w.what == SMR_SUBTREE;
+	count->above += w.form == SMR_SUBTREE;
 	count->written += !w.share.decoded;
 	count->to[w.level[0].parts]++;
-	assert_true(w.what == SMR_SUBTREE || w.nodes <= smr_store_nodes(mt_height(&b->tree)));
+	assert_true(w.form == SMR_SUBTREE || w.nodes <= smr_store_nodes(mt_height(&b->tree)));
 	if (smr_share_leaves(&w.share) == 3) {
 		count->three++;
 		store_three(b, first, last, entry, &w);

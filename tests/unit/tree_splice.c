@@ -61,7 +61,7 @@ static void make_leaf(enum smr_kind kind, unsigned int count, struct rng *rng)
 	if (!smr_kind_leaf(kind)) {
 		void *enode = smr_enode_make(&old[1], kind);
 
-		for (unsigned int i = count; i < smr_gaps_kept(enode); i++)
+		for (unsigned int i = count; i < smr_nr_gaps(enode); i++)
 			smr_gaps(enode)[i] = 0;
 	}
 }
@@ -107,7 +107,7 @@ static void check_gaps(const struct smr_node *from, struct smr_node *to, enum sm
 		assert_int_equal(after[i], before[i]);
 	for (unsigned int i = 0; i < rest; i++)
 		assert_int_equal(after[y + i], before[j + i]);
-	for (unsigned int i = y + rest; i < smr_gaps_kept(enode); i++)
+	for (unsigned int i = y + rest; i < smr_nr_gaps(enode); i++)
 		assert_int_equal(after[i], 0);
 }
 

@@ -226,9 +226,9 @@ static void gap_figures(void **state)
 		DAMAGE(smr_gaps(parent)[i], smr_gaps(parent)[i] + 1, "gap figure");
 		DAMAGE(smr_gaps(parent)[i], 0, "gap figure");
 	}
-	assert_true(smr_count(parent) < smr_gaps_kept(parent));
+	assert_true(smr_count(parent) < smr_nr_gaps(parent));
 	DAMAGE(smr_gaps(parent)[smr_count(parent)], 1, "unused gap figure");
-	DAMAGE(smr_gaps(parent)[smr_gaps_kept(parent) - 1], 1, "unused gap figure");
+	DAMAGE(smr_gaps(parent)[smr_nr_gaps(parent) - 1], 1, "unused gap figure");
 }
 
 static void heights(void **state)
