@@ -374,14 +374,14 @@ static smr_noinline void *find_rev(struct ma_state *mas, unsigned long min, bool
 }
 
 /*
- * ---- Short ways ----
+ * ---- Fast paths ----
  *
  * Steps to where the next range usually is. They return NULL, or false, and change nothing, if it
  * is not there. If the lock checker has to see each step, reach is 0. A leaf's dead mark is read
- * after its slots. The long way is not inlined after a short one, which then saves no registers.
+ * after its slots. The slow path is not inlined after a fast one, which then saves no registers.
  */
 
-/* Whether the cursor stands in a leaf that its parent leads to, and has reach. */
+/* Whether the cursor stands in a leaf that is still in the tree, and has reach. */
 smr_inline bool may_step(const struct ma_state *mas)
 {
 	return mas->status == ma_active && mas->reach && smr_path_fresh(mas);

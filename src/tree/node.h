@@ -51,8 +51,8 @@
  *   1. bounds strictly increase; every range is non-empty; neighbouring ranges that are both NULL,
  *      or joined, are pieces of one range, and lie in one leaf (run.h);
  *   2. all leaves are at the same depth; a leaf that is not the top has at least SMR_LEAF_MIN
- *      ranges, or fewer if pieces have been put together, and then a mark; an inner node that is
- *      not the top has at least SMR_INNER_MIN children, the top inner node at least 2;
+ *      ranges, or fewer, and the mark SMR_PIECES, if pieces have been put together; an inner node
+ *      that is not the top has at least SMR_INNER_MIN children, the top inner node at least 2;
  *   3. once a node can be reached from the root, only three things that readers look at change in
  *      it: slots, each by a release store; the gap figures, under the lock; and dead, which is set
  *      before ranges of the node are joined and before it is replaced.
@@ -143,7 +143,7 @@ enum smr_kind {
 
 _Static_assert((SMR_WLEAF & SMR_ENODE_WIDE) != 0 && (SMR_WINNER & SMR_ENODE_WIDE) != 0 &&
 		       ((SMR_SLEAF | SMR_NINNER | SMR_NLEAF) & SMR_ENODE_WIDE) == 0,
-	       "one test");
+	       "SMR_ENODE_WIDE tells the wide kinds");
 
 /* Returns the offset of the slots in a node of @kind, in bytes. */
 smr_inline size_t smr_kind_slots_at(enum smr_kind kind)
@@ -172,7 +172,7 @@ _Static_assert((SMR_SLEAF & ~7) == offsetof(struct smr_node, b16[SMR_SLEAF_BOUND
 		       (SMR_NLEAF & ~7) == offsetof(struct smr_node, b32[SMR_NLEAF_CAP - 1]) &&
 		       SMR_WINNER == offsetof(struct smr_node, b64[SMR_WINNER_CAP - 1]) &&
 		       (SMR_WLEAF & ~7) == offsetof(struct smr_node, b64[SMR_WLEAF_CAP - 1]),
-	       "likewise");
+	       "slots begin where the bounds end");
 
 smr_inline enum smr_kind smr_enode_kind(const void *enode)
 {
@@ -341,8 +341,8 @@ smr_inline void smr_mark_dead(struct smr_node *node)
 }
 
 /*
- * How many more children an inner node has than right after a split: those that bring the next
- * split about. See pledge.c.
+ * The *crowding* of an inner node is how many children it has beyond these, the fewest that it gets
+ * when children are dealt out to three nodes: see pledge.c.
  */
 #define SMR_CROWD_FROM 17
 
@@ -351,7 +351,10 @@ smr_inline unsigned int smr_crowding(unsigned int children)
 	return children > SMR_CROWD_FROM ? children - SMR_CROWD_FROM : 0;
 }
 
-/* Counts a node that is added (@by 1) or removed (@by -1). */
+/*
+ * Counts a node that is added (@by 1) or removed (@by -1) in the tree's *census*, which is what
+ * pledges are worked out from: its leaves, inner nodes and their crowding.
+ */
 smr_inline void smr_count_node(struct maple_tree *mt, const void *enode, long by)
 {
 	if (smr_enode_leaf(enode)) {

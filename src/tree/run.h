@@ -4,7 +4,7 @@
  * They let a store that adds or removes ranges change just one slot, without a node or a copy: the
  * bounds stay.
  *
- * A gap may be a *run* of up to SMR_RUN_MAX ranges that hold NULL. An entry erased beside gaps
+ * A gap may be a *run* of up to SMR_RUN_MAX ranges that hold NULL. An entry erased next to gaps
  * becomes part of such a run, and storing the same range again also changes just one slot. Storing
  * an entry only shortens runs; an erase that would make a run too long turns it into one range. So
  * one of any four neighbouring ranges has an entry, and what a leaf holds stays bounded.

@@ -2,10 +2,10 @@
 /*
  * Finding a key's range within one node: counting the bounds that are not above the key. All bounds
  * are compared, including the unused ones (which hold the largest value), so no branch depends on
- * data, and look-ups of independent keys overlap. How many do depends on how few instructions each
- * takes: the processor looks a few hundred ahead. So there is a version of this code for each
- * instruction set (base/isa.h): of the counting below, and of what search_isa.h builds on it. What
- * is not plain C is in search_simd.h.
+ * data, and look-ups of independent keys overlap. The fewer instructions each takes, the more of
+ * them overlap: a processor looks a few hundred instructions ahead. So there is a version of this
+ * code for each instruction set (base/isa.h): of the counting below, and of what search_isa.h
+ * builds on it. What is not plain C is in search_simd.h.
  *
  * No vector of a narrow node's bounds is read across the end of a cache line: that would be two
  * reads, of which a processor can look ahead over a limited number, and if both lines miss, it
@@ -64,7 +64,7 @@ smr_inline void smri_limits_keep_any(int32_t *limits)
 	(void)limits;
 }
 
-/* What a search reads of a narrow node first. Here: nothing yet. */
+/* What a search reads of a narrow node first. Here: nothing; it keeps the node. */
 typedef const struct smr_node *smri_head_any;
 
 smr_inline const struct smr_node *smri_head_of_any(const struct smr_node *node)
@@ -75,7 +75,7 @@ smr_inline const struct smr_node *smri_head_of_any(const struct smr_node *node)
 /* With the shift, how a narrow node measures its bounds. Here: its base. */
 typedef unsigned long smri_measure_any;
 
-/* A measure that, with a shift that no node has, is no node's. */
+/* A measure that, with a shift that no node has, matches no node. */
 smr_inline unsigned long smri_measure_none_any(void)
 {
 	return 0;
@@ -243,7 +243,7 @@ smr_inline unsigned long smri_longest_wide_any(const int64_t *bound, uint64_t ra
 	return longest;
 }
 
-/* ---- What is built on it ---- */
+/* ---- Limits and prefetching ---- */
 
 /*
  * Returns a key of a short leaf as a bound of that leaf, plus one. The base is half a block above a

@@ -2,7 +2,7 @@
 /*
  * Counting bounds with AVX-512, for search_simd.h: a line of a node at a time. How many look-ups
  * overlap depends on the number of instructions and, on Zen 4, of loads and of moves from ordinary
- * registers into masks (docs/performance.md). So the header is loaded with the bounds beside it,
+ * registers into masks (docs/performance.md). So the header is loaded with the bounds next to it,
  * and what is not a bound is dropped from the word that is counted, not left out by a mask, which
  * would be such a move.
  */

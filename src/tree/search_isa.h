@@ -38,9 +38,9 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_aim_adjust)(struct SMR_ISA(smr_aim) 
 }
 
 /*
- * For keys that go down side by side, each in a node at the same depth. @enode, an inner node, is
- * the first of these. Usually all of them, and those above, measure alike. So if this one does not
- * measure as @aim has it, the limits of all keys are recomputed at once.
+ * smri_aim_adjust() for @n keys that go down side by side, in nodes of the same depth: @enode, an
+ * inner node, is the first key's. Usually all these nodes, and those above them, measure alike. So
+ * if @enode does not measure as @aim has it, the limits of all keys are recomputed at once.
  */
 SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aims_adjust)(struct SMR_ISA(smr_aim) * aim,
 							int32_t *limit, const void *enode,
@@ -56,7 +56,7 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smr_aims_adjust)(struct SMR_ISA(smr_aim) 
 	smri_limit_each(node, key, limit, n);
 }
 
-/* Returns the aim of one of them; @aim is that of all. */
+/* Returns the aim of one of these keys; @aim is that of all. */
 SMR_ISA_TARGET smr_inline struct SMR_ISA(smr_aim)
 	SMR_ISA(smr_aim_one)(struct SMR_ISA(smr_aim) aim, unsigned long key, int32_t limit)
 {
@@ -95,7 +95,7 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_below_each)(const struct smr_node *n
 /* ---- The slot of a key's range in one node, by kind ---- */
 /*
  * @alone: no other look-up fills the time until the node arrives, so all its lines are requested at
- * once. Beside other look-ups, the bottleneck is how many lines can arrive at a time, so the third
+ * once. If there are others, the bottleneck is how many lines can arrive at a time, so the third
  * one is not touched if the key lies before it, as it does in most nodes.
  */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Telling snapshots from other trees. */
 #ifndef SMR_TREE_SNAPSHOT_H
 #define SMR_TREE_SNAPSHOT_H
 

@@ -19,8 +19,9 @@ static bool reads_locklessly(const struct maple_tree *mt)
 
 /*
  * A node is marked before it is replaced, and the change counter moves on after that. So if none of
- * the nodes is marked once the counter has been read, the path is the tree's at that count, and the
- * cursor may take it. (ORDER seq, as in smr_walk().) In a snapshot, marked nodes stay in place.
+ * the nodes is marked once the counter has been read, the path was the tree's at that count, and
+ * the cursor may take the count over. (ORDER seq, as in smr_walk().) In a snapshot, marked nodes
+ * stay in place.
  */
 bool smri_path_revalidate(struct ma_state *mas)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Paths. There are no parent pointers: a cursor keeps the nodes and slots it came down through, the
- * top at depth 0, its leaf at mas->depth. Bounds never change in a node, so a path is valid as long
- * as its nodes are in the tree; smr_path_fresh() checks that.
+ * Paths from the top of a tree to a leaf, and moving a cursor by them. There are no parent
+ * pointers: a cursor keeps the nodes and slots it came down through, the top at depth 0, its leaf
+ * at mas->depth. Bounds never change in a node, so a path is valid as long as its nodes are in the
+ * tree; smr_path_fresh() checks that.
  */
 #ifndef SMR_TREE_WALK_H
 #define SMR_TREE_WALK_H
@@ -33,7 +34,7 @@ smr_inline unsigned long smr_path_max(void *const *node, const unsigned char *sl
 	return ULONG_MAX;
 }
 
-/* Gets both. For most nodes the parent is enough. */
+/* Gets both. For most nodes, only the parent is looked at. */
 smr_inline void smr_path_limits(void *const *node, const unsigned char *slot, unsigned int d,
 				unsigned long *min, unsigned long *max)
 {
@@ -63,7 +64,7 @@ smr_inline unsigned long smr_leaf_last(const void *leaf, unsigned int i, unsigne
 
 /*
  * Puts the cursor on @leaf, which has @count ranges, and sets what the header's inlines read: end,
- * and reach, how far they may go. That is nowhere if the lock checker has to see each step.
+ * and reach, which is how far they may go: nowhere, if the lock checker has to see each step.
  */
 smr_inline void smr_cursor_on(struct ma_state *mas, void *leaf, unsigned int count)
 {
@@ -138,11 +139,11 @@ smr_inline unsigned long smr_piece_last(const struct ma_state *mas)
 
 /*
  * Move the cursor from the last (first) range of its leaf to the following (preceding) range. The
- * cursor's range must not reach @max (@min), so the other begins at @max or below (ends at @min or
- * above). For a lock-free reader it may be one that has replaced the cursor's range, if it has an
- * entry and begins at @from or above (ends at @to or below). Return false if there is none, or, for
- * a reader, none any more; the cursor is then still on the range with the last (first) key of that
- * leaf, or in no leaf if the tree has lost its nodes.
+ * cursor's range must end below @max (begin above @min), so the range moved to begins at @max or
+ * below (ends at @min or above). A lock-free reader may also be moved to a range that has replaced
+ * the cursor's, if it has an entry and begins at @from or above (ends at @to or below). Return
+ * false if there is no such range, or, for a reader, none any more; the cursor is then on the range
+ * that has the last (first) key of that leaf, or in no leaf if the tree has lost its nodes.
  */
 bool smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max);
 bool smr_range_down(struct ma_state *mas, unsigned long to, unsigned long min);
@@ -152,7 +153,9 @@ smr_inline bool smr_node_dead(const void *enode)
 	return smr_load(&smr_node_of(enode)->dead, RELAXED) & SMR_DEAD;
 }
 
-/* Returns the leaf after the cursor's, or NULL if it has another parent or theirs was replaced. */
+/*
+ * Returns the leaf after the cursor's, or NULL if it has another parent or the parent was replaced.
+ */
 smr_inline void *smr_next_leaf(const struct ma_state *mas)
 {
 	unsigned int d = mas->depth, next;
@@ -258,7 +261,7 @@ bool smri_path_revalidate(struct ma_state *mas);
 /*
  * The same for a cursor that is to go on from here. Under the lock no more than that may be looked
  * at, for the nodes may be gone. A lock-free reader, whose read-side critical section keeps them,
- * goes by the marks in them: the counter changes with every write anywhere.
+ * goes by their dead marks: the counter changes with every write anywhere in the tree.
  */
 smr_inline bool smr_path_revalidate(struct ma_state *mas)
 {
