@@ -6,8 +6,8 @@
 #include "tree/write.h"
 
 /*
- * Returns how many nodes @ranges ranges in ascending order need, with holders of credits beside
- * them. Ascending stores leave leaves and inner nodes full (leaves with 31 ranges where keys are
+ * Returns how many nodes @ranges ranges in ascending order need, including those for holders of
+ * credits. Ascending stores leave leaves and inner nodes full (leaves with 31 ranges where keys are
  * wide); descending or jumping ones leave them half full, and the result is large enough for that.
  * A store gives the nodes that it replaces back to the cursor, so a few are enough for what is
  * under way.

@@ -388,9 +388,9 @@ static bool use_credit(struct mt_credits *c, struct maple_tree *mt)
 }
 
 /*
- * Settles @change, which a store has made. If @may_wait is true and the pledge gave and got nothing
- * and need not rise, it stays as it is until a later store. Returns how many nodes of the working
- * set the store took.
+ * Applies @change, which a store has made, to the pledge. If @may_wait is true and the pledge gave
+ * and got nothing and need not rise, it stays as it is until a later store. Returns how many nodes
+ * of the working set the store took.
  */
 static unsigned long apply_change(struct maple_tree *mt, struct smr_pledge_change *change,
 				  bool may_wait)
@@ -423,8 +423,9 @@ static unsigned long store(struct mt_credits *c, struct ma_state *mas, void *ent
 }
 
 /*
- * As store(), for a store that is an edit and so needs no cursor (edit.h). It changes what is
- * required only by using a credit. Returns -EAGAIN if the store may be more than an edit.
+ * As store(), for a store that is an edit and so needs no cursor (edit.h). An edit changes how many
+ * nodes must be pledged only by using a credit. Returns -EAGAIN if the store may be more than an
+ * edit.
  */
 static long store_edit(struct mt_credits *c, const struct smr_path *path, unsigned long first,
 		       unsigned long last, void *entry)

@@ -78,10 +78,10 @@ void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsi
 	smr_assert(!"three nodes hold any window");
 }
 
-/* ---- Where it grows ---- */
+/* ---- For stores that follow one another ---- */
 
 /*
- * Returns true if the range stored last is beside ranges [i..j] of a leaf whose keys begin with
+ * Returns true if the range stored last is next to ranges [@i..@j] of a leaf whose keys begin with
  * @min, with at most one range between.
  */
 static bool is_near_newest(const struct maple_tree *mt, const void *leaf, unsigned long min,
@@ -132,8 +132,8 @@ static bool deal_sizes(struct smr_level *lev, const struct smr_items *it, const 
 }
 
 /*
- * Counts the items on @side of the new one, without what is left there of a gap that it cuts.
- * Searches from the other side, where there are few.
+ * Counts the items on @side of the new one, which begins at @first, without what is left there of a
+ * gap that it cuts. Searches from the other side, where there are few.
  */
 static unsigned int count_side(const struct smr_items *it, unsigned long first, enum smr_side side)
 {

@@ -18,8 +18,8 @@ smr_inline unsigned int range_of(const struct ma_state *mas, unsigned long key, 
 
 /*
  * Returns true if any store that smr_nodes_within() allows for is sure to leave one leaf of the
- * same encoding. Then *@i and *@j are the ranges of @first and @last. Amid a leaf, where neither
- * its first nor its last key is stored over, NULL joins no gap of another leaf.
+ * same encoding. Then *@i and *@j are the ranges of @first and @last. Inside a leaf, where neither
+ * its first nor its last key is stored over, NULL merges with no gap of another leaf.
  */
 static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsigned long last,
 			  unsigned int *i, unsigned int *j)
@@ -36,7 +36,7 @@ static bool stays_in_leaf(const struct ma_state *mas, unsigned long first, unsig
 	*j = range_of(mas, last, *i);
 	/*
 	 * At most one range more, or two if one is cut in three. At least one is left of [i..j] and
-	 * the gaps that NULL joins.
+	 * the gaps that NULL merges with.
 	 */
 	more = *i == *j ? 2 : 1;
 	less = smr_run_to(slots, *j, mas->end) - smr_run_from(slots, *i);

@@ -42,7 +42,7 @@ static void drop_copy(struct maple_tree *dst, void *root)
 	smr_mem_give_list(smr_mem_of(dst), &dropped);
 }
 
-/* Pledges the nodes that holders of credits on @dst need on top of a tree like that. */
+/* Pledges the nodes that holders of credits on @dst need on top of the copy under @root. */
 static int pay_pledge(struct maple_tree *dst, void *root, unsigned int height, gfp_t gfp)
 {
 	unsigned long more = smr_pledge_missing(dst, root, height);

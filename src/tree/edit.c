@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Everything is compiled once for each kind of leaf, with @kind a constant. */
+/* Edits (edit.h). Everything is compiled once for each kind of leaf, with @kind a constant. */
 #include "tree/edit.h"
 
 #include "base/rcu.h"
@@ -79,8 +79,9 @@ smr_inline void **slots_of(const struct place *p, enum smr_kind kind)
 /* ---- Planning ---- */
 
 /*
- * Returns false if one of the store's ends cannot be written as a bound of @node. It may miss an
- * end beyond the reach of bounds, which is not amid the leaf.
+ * Sets e->from_bound and e->to_bound. Returns false if one end of the store cannot be written as a
+ * bound of @node. It may miss that for an end that lies beyond the reach of bounds, and so not
+ * inside the leaf.
  */
 smr_inline bool set_ends(struct smr_edit *e, const struct smr_node *node, enum smr_kind kind,
 			 unsigned long first, unsigned long last)
@@ -115,7 +116,7 @@ smr_inline bool is_slot_only(const struct smr_edit *e)
 /*
  * Adapts a NULL store to the gaps that it meets. These are NULL already, so only entries count. If
  * it covers one whole entry, between gaps with which that may form a run, or none at all, only a
- * slot changes. Otherwise one range takes in all gaps beside it, even one at an end of the leaf.
+ * slot changes. Otherwise one range takes in all gaps next to it, even one at an end of the leaf.
  */
 smr_inline void join_gaps(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
@@ -163,8 +164,8 @@ smr_inline bool finish_plan(struct smr_edit *e, const struct place *p, enum smr_
 }
 
 /*
- * Joins what an entry leaves of a gap to the piece beside it. Otherwise the next erase here would
- * find a run that is too long, and copy the leaf to put it together.
+ * Merges what an entry leaves of a gap with the piece next to it. Otherwise the next erase here
+ * would find a run that is too long, and copy the leaf to put it together.
  */
 smr_inline void take_pieces(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
@@ -186,7 +187,7 @@ smr_inline bool fills_run(const struct smr_edit *e, const struct place *p, enum 
 /*
  * For an entry that meets the leaf's first or last range, or goes beyond. Returns true if it stays
  * in the leaf, and what it leaves of the ranges that it cuts can be written there. Where the leaf
- * itself begins and ends is written in the nodes above, and may be beyond the reach of its bounds.
+ * itself begins and ends is written in the nodes above, and may be out of reach of its bounds.
  */
 smr_inline bool stays_in_leaf(struct smr_edit *e, const struct place *p, enum smr_kind kind)
 {
@@ -334,7 +335,7 @@ smr_inline void commit_edit(enum smr_kind kind, const struct smr_edit *e, const 
 		gap = !slots_of(p, kind)[e->i];
 		smr_publish(slots_of(p, kind) + e->i, entry);
 		if (!gap)
-			return; /* a gap that is filled advances the number, as in publish.c */
+			return; /* filling a gap advances the change counter, as in publish.c */
 	} else {
 		update_gaps(e, p, kind, entry);
 		build_leaf(e, old, old, kind, entry);

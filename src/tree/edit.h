@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Edits: stores that stay within one leaf, as most do, and take a shorter path than others
- * (write.h). NULL stores are edits only if they begin behind the leaf's first range and end before
- * its last one: they may join a gap that the leaf begins or ends with, but none of the leaf beside
+ * (write.h). NULL stores are edits only if they begin after the leaf's first range and end before
+ * its last one: they may merge with a gap at an end of the leaf, but with none of a leaf next to
  * it. So no other leaf has to be looked at, at most one node is needed, what holders of credits are
  * owed stays the same, and everything can be compared in the encoding of the leaf's bounds.
  */
@@ -12,13 +12,13 @@
 #include "tree/run.h"
 #include "tree/walk.h"
 
-/* Ranges [i..j] of the cursor's leaf are replaced, but for keys before @first and behind @last. */
+/* Ranges [i..j] of a leaf are replaced, but for keys before @first and after @last. */
 struct smr_edit {
 	unsigned int i, j;
 	int64_t from_bound, to_bound; /* @first and @last + 1 as bounds of the leaf */
 	unsigned long first, last;
 	bool left_edge, right_edge; /* whether there are such keys: edges.h */
-	unsigned int new_offset;    /* the cursor's, afterwards */
+	unsigned int new_offset;    /* the cursor's, if there is one, afterwards */
 	unsigned int ranges;        /* of the leaf afterwards, or that it would have: see below */
 	bool slot_only;             /* only slot i changes */
 	unsigned int nodes; /* needed: 0 if @slot_only, or if the leaf may be changed in place */
@@ -50,7 +50,7 @@ void smr_edit_commit(const struct smr_edit *e, struct ma_state *mas, void *entry
 
 /*
  * Plans and carries out an edit of a leaf that may be changed in place. Returns false, with nothing
- * changed, if that is not possible. CONTEXT: as these.
+ * changed, if that is not possible. CONTEXT: as smr_edit_commit().
  */
 bool smr_edit_in_place(struct ma_state *mas, unsigned long first, unsigned long last, void *entry);
 

@@ -37,7 +37,10 @@ smr_inline void copy_slots(void **restrict out, void *const *restrict slots, uns
 		out[i] = slots[i];
 }
 
-/* Copies all that a node of @kind can have; for kinds that have less, some of what follows, too. */
+/*
+ * Copies all slots that a node of @kind can have; for kinds that have fewer than the loop copies,
+ * some of what follows, too.
+ */
 smr_inline void copy_most(void **out, void *const *slots, enum smr_kind kind)
 {
 	if (kind == SMR_SLEAF) {
@@ -51,7 +54,7 @@ smr_inline void copy_most(void **out, void *const *slots, enum smr_kind kind)
 	}
 }
 
-/* Usually of a whole node, or of the front of one. */
+/* Copies @n slots, or as many as a node has if @from is 0, as it mostly is. */
 smr_inline void add_slots(void **out, const void *enode, unsigned int from, unsigned int n)
 {
 	if (from > 0)
@@ -154,10 +157,11 @@ smr_inline bool all_multiples(const struct starts *s, unsigned int shift)
 }
 
 /*
- * Tries short bounds, for which all starts must have an alignment in units of which all keys of the
- * leaf lie in one block. The choice is the starts' own alignment, rounded down to a multiple of
- * four bits if that reaches: so nearly all leaves of a tree get the same one, and walks predict it.
- * The smallest alignment that reaches would be a different one next to each end of a block.
+ * Tries short bounds, for which all keys of the leaf must lie in one block, in units of some
+ * alignment that all starts have. The choice is the starts' own alignment, rounded down to a
+ * multiple of four bits if that reaches: so nearly all leaves of a tree get the same one, and walks
+ * predict it. The smallest alignment that reaches would be a different one next to each end of a
+ * block.
  */
 smr_inline bool try_short(struct smr_code *code, const struct starts *s, unsigned long max)
 {

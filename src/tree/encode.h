@@ -32,6 +32,7 @@ struct smr_items {
 /* Keys are addresses of pages more often than not. */
 #define SMR_COMMON_SHIFT 12
 
+/* An encoding: how a node's bounds are stored. */
 struct smr_code {
 	enum smr_kind kind;
 	uint8_t shift;
@@ -104,7 +105,7 @@ smr_inline bool smr_can_start(const void *leaf, unsigned long key)
 	return smr_narrow_can_start(node->base, node->shift, key);
 }
 
-/* Whether @leaf, as it is encoded, could have keys [@min..@max], some of which it has. */
+/* Whether @leaf could have keys [@min..@max], some of which it has, without a new encoding. */
 smr_inline bool smr_can_hold(const void *leaf, unsigned long min, unsigned long max)
 {
 	const struct smr_node *node = smr_node_of(leaf);

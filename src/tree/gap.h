@@ -6,7 +6,7 @@
  * A figure is a 32-bit float of the gap's last key minus its first, rounded up: 0 stands for "no
  * gap", gaps of up to 2^26 keys are exact, larger ones to 25 bits (page-aligned ones are exact up
  * to 2^37). Figures compare like the gaps they stand for, so a subtree whose figure is below the
- * request's surely holds nothing, and one that passes nearly always does; the leaf decides.
+ * request's surely has no such gap, and one that passes nearly always has; the leaf decides.
  *
  * Only trees with MT_FLAGS_ALLOC_RANGE keep the figures up to date. In others they stay as they
  * were built.

@@ -21,7 +21,7 @@ smr_inline unsigned long last_of(const struct ma_state *mas, unsigned int i)
 	return smr_leaf_last(mas->node, i, mas->end, mas->max);
 }
 
-/* Begins the store in range @i, and ends it there as long as no more is known. */
+/* Begins the store in range @i, and ends it there until more is known. */
 smr_inline void begin_at(struct smr_write *w, unsigned int i)
 {
 	void *const *slots = smr_slots(w->mas->node);
@@ -50,7 +50,7 @@ static void end_at(struct smr_write *w, unsigned int j)
 			  : last_of(w->mas, j);
 }
 
-/* Finds the range of @last, which lies behind the range that the store begins in. */
+/* Finds the range of @last, which lies after the range that the store begins in. */
 static smr_noinline void locate_last(struct smr_write *w, unsigned long last)
 {
 	w->spans = last > w->mas->max;
@@ -252,9 +252,9 @@ static void *step_right(struct smr_path *path, unsigned int d)
 }
 
 /*
- * Returns true if the left neighbour is to join. A sibling (under the same parent) goes before a
- * cousin, which would widen the window above; then the one on the side that is to be left full;
- * else the emptier one.
+ * Returns true if the left neighbour is to join the window. Prefers a sibling (under the same
+ * parent) to a cousin, which would widen the window above; then the one on the side that is to be
+ * left full; else the emptier one.
  */
 static bool choose_left(const struct smr_write *w, const struct smr_level *lev, unsigned int d,
 			enum smr_side full)
@@ -346,9 +346,9 @@ static const struct smr_items *gather(struct smr_write *w, unsigned int l, struc
 }
 
 /*
- * Plans level @l as a splice, so that nothing has to be gathered and dealt out, if its only node
- * can keep its encoding with the @n children that it gets. Most inner nodes can, and nearly all of
- * their children stay.
+ * Plans level @l as a splice, for which nothing has to be gathered and dealt out. Returns false if
+ * its only node cannot keep its encoding with the @n children that it gets. Most inner nodes can,
+ * and nearly all of their children stay.
  */
 static bool plan_splice(struct smr_write *w, unsigned int l, unsigned int n)
 {
@@ -495,7 +495,7 @@ void smr_plan_above_share(struct smr_write *w)
 
 /* ---- The plan ---- */
 
-/* Plans the first leaf. A tree without nodes is one leaf in disguise: [0..0], and all behind it. */
+/* Plans the first leaf. A tree without nodes is one leaf in disguise: [0..0], and all after it. */
 static void plan_first(struct smr_write *w)
 {
 	struct smr_items *it = &w->share.items;
@@ -553,9 +553,9 @@ static bool is_free(const struct smr_write *w)
 }
 
 /*
- * Plans NULL over one entry and gaps beside it, or over nothing but gaps, as one slot that changes.
- * Returns false if that is not possible. Edits (edit.c) do the same, but not where these gaps begin
- * or end a leaf.
+ * Plans NULL over one entry and gaps next to it, or over nothing but gaps, as one slot that
+ * changes. Returns false if that is not possible. Edits (edit.c) do the same, but not where these
+ * gaps begin or end a leaf.
  */
 static bool plan_slot_erase(struct smr_write *w)
 {

@@ -67,11 +67,11 @@ smr_inline void smr_pledge_copy(struct maple_tree *mt, const struct maple_tree *
 }
 
 /*
- * Says that @mt never has more than @ranges ranges from now on, gaps included (0: not known). While
- * it has recycling credits, all nodes that it can grow to are kept for it, so that more credits
- * cost nothing, and none has to be paid for again. Such a tree has one holder, a recycling one,
- * which announces the stores of one transaction at a time; a store without a credit must not reach
- * over whole nodes. CONTEXT: HOLDS tree, which has no credits.
+ * Declares that @mt never has more than @ranges ranges from now on, gaps included (0: not known).
+ * While it has recycling credits, all nodes that it can grow to are kept for it, so that more
+ * credits cost nothing, and none has to be paid for again. Such a tree has one holder, a recycling
+ * one, which announces the stores of one transaction at a time; a store without a credit must not
+ * reach over whole nodes. CONTEXT: HOLDS tree, which has no credits.
  */
 void smr_pledge_bound(struct maple_tree *mt, unsigned long ranges);
 
@@ -90,14 +90,12 @@ unsigned long smr_pledge_required(struct maple_tree *mt);
  */
 unsigned long smr_pledge_required_for(const struct maple_tree *mt, const struct smr_claims *claims);
 
-/*
- * Returns how many more nodes must be pledged before @w, a store without a credit, is committed.
- */
+/* Returns how many more nodes must be pledged before @w, a store without a credit, is committed. */
 unsigned long smr_pledge_shortfall(const struct smr_write *w);
 
 /*
  * The same for a tree of @height under @root that is about to become @mt's, and is already counted
- * in its census.
+ * in its census (node.h).
  */
 unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root,
 				 unsigned int height);

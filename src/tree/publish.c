@@ -8,8 +8,8 @@
  * another look-up, does not go on in the old: the marks are ordered by publish, too. Until the new
  * nodes are there, such a reader just looks up its place again, and finds the old ones.
  *
- * After that the sequence number advances, so that cursors under the lock look up their place
- * again, and the old nodes are retired, to be used again after a grace period, or at once in a tree
+ * After that the change counter advances, so that cursors under the lock look up their place again,
+ * and the old nodes are retired, to be used again after a grace period, or at once in a tree
  * without lock-free readers.
  */
 #include "tree/gap.h"
@@ -84,7 +84,7 @@ static uint32_t remaining_gap(const struct smr_write *w, uint32_t before)
 
 /*
  * Works from the leaf as it was: what has just been written to the new one is still on its way to
- * the cache, and reading it back in pieces of other sizes would have to wait for that.
+ * the cache, and reading it back in units of other sizes would have to wait for that.
  */
 void smr_update_gaps(const struct smr_write *w)
 {
@@ -110,8 +110,8 @@ static void commit_root(struct smr_write *w)
 }
 
 /*
- * Advances the number after an entry has filled a gap and nothing else has changed: loops that know
- * what is left in the leaf (iterate.c) do not know of it.
+ * Advances the change counter after an entry has filled a gap and nothing else has changed: loops
+ * that know what is left in the leaf (iterate.c) do not know of it.
  */
 static void advance_after_fill(struct smr_write *w)
 {
@@ -137,7 +137,7 @@ static void commit_slot(struct smr_write *w)
 
 /*
  * ORDER publish: a reader that finds a joined piece, or the entry, finds the leaf marked; one that
- * finds the entry finds the pieces behind it joined. PARTNER run.h, smr_slot_value(), and the
+ * finds the entry finds the pieces after it joined. PARTNER run.h, smr_slot_value(), and the
  * header's inlines.
  */
 static void commit_join(struct smr_write *w)

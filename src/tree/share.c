@@ -8,13 +8,13 @@
  * A full leaf shares with both its siblings, and the three become three or four. So it takes longer
  * until one of them is full again than if the leaf had shared with one, and they are as full in the
  * end. For that all must have the same encoding, and so must the new leaves: ranges stay encoded,
- * so no bound is made a key and a bound again, and no encoding is chosen by looking at all ranges.
+ * so no bound is converted to a key and back, and no encoding is chosen by looking at all ranges.
  *
- * If that cannot be, if the parent has no room, if one leaf is to be left full, or if the leaf
- * would be too empty, it shares with one sibling, node for node as plan.c would have it; or with
- * none, if a sibling is to be left full and is so already. Ranges are then decoded, as in plan.c,
- * unless a full leaf is dealt out evenly, no ranges are in pieces, both leaves have the same
- * encoding, and a few ranges tell that the new ones will have it, too.
+ * If that cannot be, if the parent has no room, if one side is to be left full, or if the leaf
+ * would be too empty, it shares with one sibling, and the nodes are those that plan.c would make;
+ * or it shares with none, if a sibling is to be left full and is so already. Ranges are then
+ * decoded, as in plan.c, unless a full leaf is dealt out evenly, no ranges are in pieces, both
+ * leaves have the same encoding, and a few ranges tell that the new leaves will have it, too.
  */
 #include "base/isa.h"
 #include "tree/check.h"
@@ -165,8 +165,8 @@ smr_inline void add_leaf(enum smr_kind kind, struct smr_encoded *r, unsigned int
 }
 
 /*
- * Adds all ranges of the full leaf, with those behind range @i moved on by @by, one or two. What
- * lies before the first bound or slot, or behind the last, may be read but is not used.
+ * Adds all ranges of the full leaf, with those after range @i moved on by @by, one or two. What
+ * lies before the first bound or slot, or after the last, may be read but is not used.
  */
 smr_inline void add_edited(enum smr_kind kind, struct smr_encoded *r, unsigned int at,
 			   const void *leaf, unsigned int i, unsigned int by)
@@ -288,7 +288,8 @@ smr_inline bool parts_stay(enum smr_kind kind, const struct smr_share *s)
 
 /*
  * The unit of a short leaf is the alignment of its starts, in steps of four bits (encode.c).
- * Returns true if some start is not aligned to the next step; looks at three, which mostly tell.
+ * Returns true if some start is not aligned to the next step, so that the unit stays; looks at
+ * three, which mostly tell.
  */
 smr_inline bool short_part_stays(const struct smr_share *s, unsigned int from, unsigned int to)
 {
@@ -328,7 +329,7 @@ smr_inline bool deal_kind(enum smr_kind kind, struct smr_share *s)
 	return parts <= leaves + 1 && parts_stay(kind, s);
 }
 
-/* Returns true if what belongs into the leaf may fit into one of another kind. */
+/* Returns true if what belongs into the leaf may fit into one leaf of another kind. */
 smr_inline bool may_fit_one_leaf(enum smr_kind kind, const struct smr_share *s,
 				 const struct smr_edit *e)
 {
@@ -353,7 +354,7 @@ static bool plan_encoded(struct smr_share *s, const struct smr_edit *e, void *en
 }
 
 /*
- * Always writes as much padding behind the bounds as a leaf of one range needs: what is too much is
+ * Always writes as much padding after the bounds as a leaf of one range needs: what is too much is
  * in slots, which are written later.
  */
 smr_inline void *write_part(enum smr_kind kind, struct smr_share *s, struct smr_node *node,
@@ -632,7 +633,7 @@ static int take_nodes(struct maple_tree *mt, struct smr_nodes *own, unsigned int
 
 /*
  * Commits a share that does not fit into the parent: dealing out the nodes above takes a cursor. Of
- * *@w only the share and its leaves are planned.
+ * *@w, only the share and its leaves are planned so far.
  */
 static smr_noinline int share_above(struct smr_write *w, const struct smr_edit *e,
 				    const struct smr_path *path, void *entry, gfp_t gfp)

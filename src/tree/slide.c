@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slides: NULL stores that join gaps of two leaves, which stay two. A gap lies in one leaf, so
- * ranges move from one leaf to the other. Both leaves and their parent, which has the key where
- * they meet, keep their form: each is copied, or changed in place if it may be. To deal both out
- * anew, as plan.c does, takes several times as long.
+ * Slides: NULL stores that merge gaps of two leaves, which stay two leaves. A gap lies in one leaf,
+ * so ranges move from one leaf to the other. Both leaves and their parent, which has the key where
+ * they meet, keep their encoding: each is copied, or changed in place if it may be. To deal both
+ * out anew, as plan.c does, takes several times as long.
  *
  * Most slides are over one entry that its leaf begins or ends with, where the adjoining leaf ends
  * or begins with a gap: in a tree of small mappings one erase in twenty is of this kind. That gap
- * comes over as one piece, so the erased range and the gaps beside it form a run (run.h), and
+ * comes over as one piece, so the erased range and the gaps next to it form a run (run.h), and
  * storing the same range again changes one slot. Others are over several ranges, to the end of a
  * leaf and beyond: then the first leaf ends with one gap.
  */
@@ -38,13 +38,13 @@ static void plan_nodes(struct smr_write *w, const void *from)
 		   !smr_editable(w->mt, mas->node) + !smr_editable(w->mt, from);
 }
 
-/* The slot in the parent of the leaf beside the cursor's: beyond its children if there is none. */
+/* The slot in the parent of the leaf next to the cursor's: beyond its children if there is none. */
 smr_inline unsigned int sibling_slot(const struct ma_state *mas, bool right)
 {
 	return mas->slot[mas->depth - 1] + (right ? 1u : -1u);
 }
 
-/* Returns true if the store ends in the leaf behind the cursor's, and both have the same parent. */
+/* Returns true if the store ends in the leaf after the cursor's, and both have the same parent. */
 static bool are_siblings(const struct smr_write *w)
 {
 	const struct ma_state *mas = w->mas;
@@ -110,7 +110,7 @@ static bool can_slide(const struct ma_state *mas, const struct smr_slide *s)
 }
 
 /*
- * The cursor's leaf begins or ends with an entry, with a gap of @near pieces beside it. Returns
+ * The cursor's leaf begins or ends with an entry, with a gap of @near pieces next to it. Returns
  * true if the gap of @from may come over, too, and sets s->lost_ranges to its pieces, and
  * s->separator.
  */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies one leaf into another of the same encoding: the ranges in front stay, those behind move up
- * or down, and the caller writes what goes in between. Nearly every store does this, so there is a
- * version for each instruction set (base/isa.h).
+ * Copies one leaf into another of the same encoding: the ranges before a place stay, those after it
+ * move up or down, and the caller writes what goes in between. Nearly every store does this, so
+ * there is a version for each instruction set (base/isa.h).
  *
- * Most stores move the ranges behind by at most two. With AVX2 or AVX-512 that takes neither a
- * branch that depends on the place nor a loop of unknown length: each vector of the new leaf is put
- * together, lane by lane, from the same vector of the old leaf and the one that lies so many ranges
- * away. Inner nodes whose children move go the same way.
+ * Most stores move ranges by at most two. With AVX2 or AVX-512 that takes neither a branch that
+ * depends on the place nor a loop of unknown length: each vector of the new leaf is put together,
+ * lane by lane, from the same vector of the old leaf and the one that lies as many ranges away as
+ * they move. Inner nodes whose children move go the same way.
  */
 #ifndef SMR_TREE_SPLICE_H
 #define SMR_TREE_SPLICE_H
@@ -33,7 +33,7 @@ smr_inline void smri_node_copy(struct smr_node *to, const struct smr_node *from)
 		dst[i] = src[i];
 }
 
-/* Moves figures @j to @count - 1 to @y and on, and makes those behind, up to @count - 1, 0. */
+/* Moves figures @j to @count - 1 to @y and on, and makes those after them, up to @count - 1, 0. */
 smr_inline void smri_move_gaps(uint32_t *gap, unsigned int y, unsigned int j, unsigned int count)
 {
 	unsigned int rest = count - j;
@@ -43,7 +43,7 @@ smr_inline void smri_move_gaps(uint32_t *gap, unsigned int y, unsigned int j, un
 		gap[i] = 0;
 }
 
-/* Moves ranges @j to @count - 1 to @y and on, and pads the bounds behind the last one. */
+/* Moves ranges @j to @count - 1 to @y and on, and pads the bounds after the last one. */
 smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned int y, unsigned int j,
 			  unsigned int count)
 {
@@ -65,8 +65,8 @@ smr_inline void smri_move(struct smr_node *node, enum smr_kind kind, unsigned in
 
 /*
  * Moves ranges @j and on of @node, a leaf that nobody else can see, to @y and on. The caller must
- * write range @y - 1, unless it is an old one, and the bounds before and behind it. @j must be
- * a range of the leaf. (Or moves the children of an inner node, with their gap figures.)
+ * write range @y - 1, unless it is an old one, and the bounds before and after it. @j must be a
+ * range of the leaf. (Or moves the children of an inner node, with their gap figures.)
  */
 smr_inline void smr_shift_within(struct smr_node *node, enum smr_kind kind, unsigned int y,
 				 unsigned int j)
@@ -86,8 +86,8 @@ smr_inline void smr_shift_new_any(struct smr_node *to, const struct smr_node *fr
 
 /*
  * Writes the first @n elements of a row that has one for each range: those before @y as in @from,
- * the others from @by further in front. Both are always read, so that compilers make vectors of it
- * and no branch; so up to @by elements before the row, or behind it, are read, too.
+ * the others from @by places before. Both are always read, so that compilers make vectors of it and
+ * no branch; so up to @by elements before the row, or after it, are read, too.
  */
 #define SMR_MOVE_ROW(name, type)                                                           \
 	smr_inline void name(type *restrict to, const type *restrict from, unsigned int n, \
@@ -108,8 +108,8 @@ SMR_MOVE_ROW(smr_move_row64, int64_t)
 
 /*
  * Shifts by @by, up to SMRI_SHIFT_NEAR either way, of an inner node only up. Rows are rounded up to
- * whole vectors: what is written behind one of them is overwritten by the next. Behind a short
- * leaf's bounds there is more padding than it takes to move down.
+ * whole vectors: what is written after one of them is overwritten by the next. After a short leaf's
+ * bounds there is more padding than it takes to move down.
  */
 smr_inline void smri_shift_near(enum smr_kind kind, struct smr_node *to,
 				const struct smr_node *from, unsigned int y, int by)

@@ -3,7 +3,7 @@
  * The one way in which the tree is written. Every store, erase and allocation gives one range
  * another entry, in these steps:
  *
- *   plan     walk to the range and work out the result: most often an edit of a leaf, else
+ *   plan     walk to the range and work out what changes: most often a leaf, by an edit, else
  *            nothing, a slot, a leaf, some leaves of one parent, or a subtree. Pure arithmetic;
  *            afterwards the number of nodes is known. (edit.c, share.c, slide.c, plan.c)
  *   obtain   exactly that many nodes; the only step that can fail, with nothing changed. (store.c)
@@ -60,7 +60,7 @@ enum smr_form {
 	SMR_INPLACE, /* change one leaf in place: no reader without the lock can see it */
 	SMR_LEAF,    /* replace one leaf, keeping its encoding; above it at most copies */
 	SMR_SHARE,   /* an edit of a leaf that shares with its siblings: share.c */
-	SMR_SLIDE,   /* gaps of two leaves are joined in one of them: slide.c */
+	SMR_SLIDE,   /* gaps of two leaves become one, in one of them: slide.c */
 	SMR_SUBTREE, /* everything else: see struct smr_level */
 };
 
@@ -70,7 +70,7 @@ struct smr_level {
 	void *neighbour;        /* joined to the window, or NULL */
 	unsigned long neighbour_min;
 	bool neighbour_left;
-	bool spliced; /* its only part is its only node, with some children changed */
+	bool spliced; /* its only part is a copy of its only node, with some children changed */
 	unsigned char parts;
 	unsigned char cut[SMR_SHARES_MAX + 1]; /* part i gets items [cut[i], cut[i + 1]) */
 	struct smr_code code[SMR_SHARES_MAX];
@@ -83,8 +83,8 @@ struct smr_level {
 #define SMR_ENCODED_MAX (3 * SMR_CAP_MAX + 2)
 
 /*
- * Ranges of leaves that share kind, base and shift: the bounds, in that encoding, of all but the
- * first, and the entries. Loops of constant length may write behind them, as many as a leaf has.
+ * Ranges of leaves of one encoding (kind, base and shift): the bounds, as stored, of all but the
+ * first, and the entries. Loops of constant length may write after them, as many as a leaf has.
  */
 struct smr_encoded {
 	union {
@@ -138,7 +138,7 @@ struct smr_write {
 	unsigned int i, j;    /* offsets of first and last in their leaves */
 	/* Old range i begins at begin, j ends at end: what is outside first and last stays. */
 	unsigned long begin, end;
-	bool spans;             /* i and j are in two leaves, the second at the end of @right */
+	bool spans;             /* i and j are in two leaves, j's at the end of @right */
 	bool compact;           /* the tree has no nodes yet */
 	struct smr_edit edit;   /* SMR_EDIT: the whole plan */
 	struct smr_slide slide; /* SMR_SLIDE */
@@ -148,7 +148,7 @@ struct smr_write {
 	 */
 	struct smr_share share;
 	/* SMR_SUBTREE: */
-	bool shared;                 /* level 0 is what @share comes to */
+	bool shared;                 /* level 0 is the leaves of @share */
 	bool to_root;                /* the top part becomes the root */
 	unsigned int top;            /* the level whose only part is published */
 	struct smr_path left, right; /* @right is set for any store that spans leaves */
@@ -166,9 +166,9 @@ smr_inline void smr_publish(void **slot, void *value)
 }
 
 /*
- * ORDER seq: the number changes after the new nodes, or the entry that fills a gap, are in place.
- * PARTNER walk.c, smr_walk() and smri_path_revalidate(). WITHOUT a cursor takes the new number but
- * has not seen the new nodes, or a loop (each_isa.h) has not seen such an entry.
+ * ORDER seq: the change counter advances after the new nodes, or the entry that fills a gap, are in
+ * place. PARTNER walk.c, smr_walk() and smri_path_revalidate(). WITHOUT a cursor takes the new
+ * count but has not seen the new nodes, or a loop (each_isa.h) has not seen such an entry.
  */
 smr_inline void smr_advance_seq(struct maple_tree *mt)
 {
@@ -178,7 +178,7 @@ smr_inline void smr_advance_seq(struct maple_tree *mt)
 /*
  * Returns true if the slot above the node at depth @d may be swapped. A transaction may do so only
  * if that changes nothing that others see; otherwise the nodes above are replaced too, up to the
- * first one of its own.
+ * first one that it has made.
  */
 smr_inline bool smr_can_publish(const struct smr_write *w, void *const *path, unsigned int d)
 {
@@ -211,7 +211,10 @@ smr_inline uint32_t *smr_kept_gap(void *const *node, const unsigned char *slot, 
 /* Sets the gap figure of the node at depth @d of a path to @figure, and updates those above. */
 void smr_set_gap(void *const *node, const unsigned char *slot, unsigned int d, uint32_t figure);
 
-/* The node at depth @d has got a new gap of @figure: raises the figures, without a search. */
+/*
+ * Raises the figures of the node at depth @d, which has got a new gap of @figure, and of those
+ * above, without a search.
+ */
 smr_inline void smr_raise_gap(void *const *node, const unsigned char *slot, unsigned int d,
 			      uint32_t figure)
 {
@@ -257,14 +260,14 @@ void smr_tree_init(struct maple_tree *mt, unsigned int flags);
 
 /* ---- Dealing a window out (deal.c) ---- */
 
-/* The side of a new range that is to be left full. */
+/* The side of a new range whose leaves are to be left full. */
 enum smr_side { SMR_EITHER, SMR_LEFT, SMR_RIGHT };
 
 /*
- * Returns the side of an entry that is to be left full, where the entry replaces ranges [i..j] of a
- * full leaf whose keys begin with @min. If the range stored last is beside it, or @j is the leaf's
- * last, more stores are expected in this place, and none on the side with more ranges, which is
- * returned. Otherwise returns SMR_EITHER.
+ * Returns the side to be left full for an entry that replaces ranges [@i..@j] of a full leaf whose
+ * keys begin with @min. If the range stored last is next to it, or @j is the leaf's last, more
+ * stores are expected in this place, and none on the side with more ranges, which is returned.
+ * Otherwise returns SMR_EITHER.
  */
 enum smr_side smr_full_side(const struct maple_tree *mt, const void *leaf, unsigned long min,
 			    unsigned int i, unsigned int j);
@@ -282,9 +285,9 @@ void smr_deal(struct smr_level *lev, const struct smr_items *it, bool leaf, unsi
 bool smr_deal_to_one(struct smr_level *lev, const struct smr_items *it, bool leaf);
 /*
  * Deals ranges out for stores that follow one another. What lies on side @full of the range that
- * begins at @first is left in full leaves, as nothing will be stored there again. The rest goes on
- * growing, and gets what would be too little of that side for a leaf of its own. Returns false if
- * that is not possible.
+ * begins at @first is left in full leaves, as nothing will be stored there again. The rest, where
+ * more will be stored, also gets what is left over of that side, if it is too little for a leaf of
+ * its own. Returns false if that is not possible.
  */
 bool smr_deal_sequential(struct smr_level *lev, const struct smr_items *it, unsigned long first,
 			 enum smr_side full);
@@ -305,8 +308,8 @@ smr_inline unsigned int smr_leaf_ranges(const struct smr_write *w)
 
 /*
  * Writes what @leaf becomes into @to, a new leaf or @leaf itself: ranges [0, i), what is left of
- * range i, the new range, what is left of range j, and those behind j. Returns the offset of the
- * new range. A new leaf gets all flags of @leaf.
+ * range i, the new range, what is left of range j, and those after j. Returns the offset of the new
+ * range. A new leaf gets all flags of @leaf.
  */
 unsigned int smr_splice(const struct smr_write *w, void *leaf, void *to);
 /*
@@ -321,9 +324,9 @@ void smr_node_copy(struct smr_node *to, const struct smr_node *from);
 /* ---- A leaf and its siblings (share.c) ---- */
 
 /*
- * Plans a share for @e, an edit that would make the leaf at @depth of a path too full or too empty,
- * with leaves in s->leaves, which the caller has set. Returns false if it takes more than a share,
- * or if one new leaf may do.
+ * Plans a share for @e, an edit that would make the leaf at @depth of a path too full or too empty.
+ * The new leaves are planned in s->leaves, which the caller has set. Returns false if it takes more
+ * than a share, or if one new leaf may do.
  */
 bool smr_plan_share(struct smr_share *s, const struct smr_edit *e, struct maple_tree *mt,
 		    void *const *path, const unsigned char *slot, unsigned int depth, void *entry);
@@ -362,8 +365,9 @@ int smr_share_range(const struct smr_edit *e, struct maple_tree *mt, const struc
 /* ---- A gap of two leaves (slide.c) ---- */
 
 /*
- * Return true, with a slide planned, if storing NULL is one: the first for one entry at either end
- * of a leaf, before the store is widened, the second for ranges of two leaves, after that.
+ * Plan storing NULL as a slide, and return false if that is not possible: the first for one entry
+ * at either end of a leaf, before the store is widened, the second for ranges of two leaves, after
+ * that.
  */
 bool smr_plan_slide(struct smr_write *w);
 bool smr_plan_slide_across(struct smr_write *w);
@@ -405,6 +409,7 @@ void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root);
 /* Drops everything in @mt, even with credits on it: their pledge then gets some of the nodes. */
 void smr_destroy_tree(struct maple_tree *mt);
 
+/* Whether gap figures are kept up to date: gap.h. */
 smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
 {
 	return mt->ma_flags & MT_FLAGS_ALLOC_RANGE;
