@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The arena, struct mt_mem. Only src/mem uses its fields; it is defined here for the inlines of
- * take.h.
+ * The arena, struct mt_mem, which nodes come from. Only src/mem uses its fields; it is defined here
+ * for the inlines of take.h.
  *
  * Where the nodes of an arena are:
  *
@@ -9,7 +9,7 @@
  *	  |                for GFP_ATOMIC: the emergency reserve is a number, not a set of nodes
  *	  +--------- free: in a thread's magazine (magazine.c)
  *	  +--------- in limbo: retired, but a reader may still be on them (retire.c)
- *	  +--------- used: all others, by trees, cursors and promises
+ *	  +--------- used: all others, in trees or taken for stores
  */
 #ifndef SMR_MEM_ARENA_H
 #define SMR_MEM_ARENA_H
@@ -56,7 +56,7 @@ struct smr_limbo {
 	unsigned long freed;   /* GUARD lock: how many of these are free again */
 	bool called;           /* GUARD lock: the callback rcu is on its way */
 	bool busy; /* GUARD lock: a thread is looking for what may be freed, or freeing it */
-	struct smr_nodes hand;       /* GUARD writes: lock; busy: off the queue, not free yet */
+	struct smr_nodes hand;       /* GUARD writes: lock; reads: busy: dequeued, not free yet */
 	unsigned long noted_from;    /* GUARD writes: lock; reads: relaxed: retired before note 0 */
 	unsigned int failed_looks;   /* GUARD lock: consecutive ones */
 	struct smr_limbo_part batch; /* GUARD lock: what rcu will free */
@@ -78,7 +78,7 @@ struct smr_limbo {
 #define SMR_STRIDE_MIN 256
 
 /*
- * After this many consecutive looks in vain nothing relies on the next one to free anything. An
+ * After this many consecutive looks in vain, nothing relies on the next one to free anything. An
  * arena begins as if there had been that many.
  */
 #define SMR_FAILED_LOOKS 2

@@ -15,7 +15,7 @@ void smri_slab_add(struct mt_mem *mem, void *memory);
  */
 void *smri_slab_pop(struct mt_mem *mem);
 void smri_slab_push(struct mt_mem *mem, void *node);
-/* A list of free nodes, the addresses of most of which are in the others (slab.c). */
+/* A list of free nodes, some of which hold the addresses of the others (slab.c). */
 struct smr_bundles {
 	struct smr_bundle *first, *last;
 	unsigned long nr; /* nodes in all */
@@ -78,7 +78,7 @@ static inline unsigned long smri_mem_limbo(const struct mt_mem *mem)
 	return nr;
 }
 
-/* The lists of all arenas. CONTEXT: TAKES / HOLDS arenas. */
+/* Lock and unlock the lists of all arenas. CONTEXT: TAKES / HOLDS arenas. */
 void smri_mem_lock_arenas(void);
 void smri_mem_unlock_arenas(void);
 /* Returns the arena with @id, or NULL if it is gone. CONTEXT: HOLDS arenas. */

@@ -66,7 +66,9 @@ static void *map_chunk(const struct mt_mem_ops *ops)
  */
 enum { WARM_BATCHES = 64, WARM_CHUNKS = 8 };
 
-/* With more free nodes than this for each used one, the used ones are few for their chunks. */
+/*
+ * With more free nodes than this for each used one, the used ones lie scattered over their chunks.
+ */
 enum { SCATTERED = 4 };
 
 /* CONTEXT, of these two: HOLDS the arena's lock, which is dropped while a chunk is under way. */

@@ -15,14 +15,14 @@
  *
  * There are two ways to learn that a grace period is over.
  *
- *	Looking   A writer that takes free nodes and may block, or that announces guaranteed
- *	          stores, checks now and then whether it is quiet: whether no reader is in a
+ *	Looking   A writer that takes free nodes and may block, or that announces stores on
+ *	          credits, checks now and then whether it is quiet: whether no reader is in a
  *	          section that began before the check (base/quiet.h). If so, all nodes retired
  *	          before the look are free. Looks cost a hundredth of what the stores cost, and the
  *	          nodes are reused while they are still in the writer's caches.
  *	Calling   While the queue is not empty, a callback for what was in it at the call is on its
  *	          way through a grace period (base/grace.h). In a child of fork() it does not set
- *	          out until a thread that may block takes nodes, announces guaranteed stores or
+ *	          out until a thread that may block takes nodes, announces stores on credits or
  *	          waits. The callback brings nodes back where no writer looks: after the last store,
  *	          under other flavours, where nothing may block, and where readers do not rest.
  *	          Where looking works, the callback is patient.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* mt_mem_stats(): what an arena has, and what has been done with it. */
 #include "mem/arena.h"
 #include "mem/mem_internal.h"
 #include <stdint.h>
