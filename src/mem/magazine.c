@@ -29,8 +29,15 @@ void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep)
 	smr_store(&mag->nr, keep, RELAXED);
 }
 
-void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr)
+void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned long nr)
 {
+	unsigned long have = smr_load(&mag->nr, RELAXED);
+	unsigned long want = nr > SMR_MAG_NODES / 2 ? nr : SMR_MAG_NODES / 2;
+	unsigned long spare = smri_mem_spare(mem);
+
+	if (nr > SMR_MAG_NODES || have >= want)
+		return;
+	nr = want - have < spare ? want - have : spare;
 	while (nr--)
 		smri_mag_push(mag, smri_slab_pop(mem));
 }

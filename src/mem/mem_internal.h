@@ -96,9 +96,10 @@ struct smr_mag *smri_mag_get(struct mt_mem *mem, bool may_block);
 /* Moves all but @keep nodes of @mag to the chunks. CONTEXT: HOLDS the arena's lock. */
 void smri_mag_drain(struct mt_mem *mem, struct smr_mag *mag, unsigned int keep);
 /*
- * Moves @nr nodes from the chunks, which must have them, to @mag. CONTEXT: HOLDS the arena's lock.
+ * Fills @mag from the chunks for a request of @nr nodes, unless it cannot hold that many, and for
+ * some requests to come, as far as there are spare nodes. CONTEXT: HOLDS the arena's lock.
  */
-void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned int nr);
+void smri_mag_fill(struct mt_mem *mem, struct smr_mag *mag, unsigned long nr);
 /* Returns how many nodes all magazines hold. Their owners may change that meanwhile. */
 unsigned long smri_mag_nodes(const struct mt_mem *mem);
 

@@ -59,18 +59,6 @@ unsigned long smri_pledge_take_slow(struct mt_mem *mem, struct smr_nodes *out, u
 	return nr;
 }
 
-static void fill_mag(struct mt_mem *mem)
-{
-	struct smr_mag *mag = smri_mag_mine(mem);
-	unsigned int have = mag ? smr_load(&mag->nr, RELAXED) : SMR_MAG_NODES;
-	unsigned long spare = smri_mem_spare(mem);
-
-	if (have < SMR_MAG_NODES / 2) {
-		have = SMR_MAG_NODES / 2 - have;
-		smri_mag_fill(mem, mag, spare < have ? (unsigned int)spare : have);
-	}
-}
-
 /*
  * Gives some of @list back: to the arena, not to a magazine, where the pledge would not find them.
  * Gives as many as the pledge lacks, and at most one batch more; smr_mem_give_list() does the rest
@@ -88,6 +76,7 @@ unsigned long smr_pledge_apply(struct mt_mem *mem, struct smr_pledge_change *cha
 {
 	long missing = (long)(change->after - change->before) + change->used;
 	struct smr_limbo *limbo = &mem->limbo[change->flavor];
+	struct smr_mag *mag = smri_mag_mine(mem);
 	struct smri_grace_request request = { false, false, false };
 	void *last = NULL;
 
@@ -99,7 +88,8 @@ unsigned long smr_pledge_apply(struct mt_mem *mem, struct smr_pledge_change *cha
 	if (last)
 		request = smri_retire_enqueue(limbo, &change->retired, last);
 	fill_pledge(mem, &change->back);
-	fill_mag(mem);
+	if (mag)
+		smri_mag_fill(mem, mag, 0);
 	mt_lock_release(&mem->lock);
 	smri_retire_request_grace(limbo, request);
 	smr_mem_give_list(mem, &change->back);

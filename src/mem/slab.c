@@ -25,7 +25,7 @@
  * (smri_slab_sort()): only then can a chunk be seen to have no used node.
  *
  * Invariants, under the arena's lock:
- *	1. chunk->free_nr = length of chunk->free + (SMR_CHUNK_END - chunk->fresh).
+ *	1. chunk->free_nr = length of chunk->free + (1 + MT_CHUNK_NODES - chunk->fresh).
  *	2. mem->free = sum of free_nr + mem->ready_nr; mem->chunks = number of chunks; mem->idle =
  *	   length of the last list.
  *	3. A chunk is in the list of class_of(free_nr), and the bit of a list is set iff it is not
@@ -40,8 +40,6 @@
  * (breaks huge pages, which are worth more than the memory).
  */
 #include "mem/mem_internal.h"
-
-#define SMR_CHUNK_END ((unsigned int)(MT_CHUNK_SIZE / MT_NODE_SIZE))
 
 struct smr_chunk {
 	struct mt_mem *mem;            /* constant */

@@ -19,19 +19,6 @@ int smri_take_refuse(struct mt_mem *mem, gfp_t gfp)
 	return -ENOMEM;
 }
 
-/* Fills @mag for a request of @nr nodes and some to come, as far as spare nodes last. */
-static void prepare_mag(struct mt_mem *mem, struct smr_mag *mag, unsigned long nr)
-{
-	unsigned int have = smr_load(&mag->nr, RELAXED);
-	unsigned long want = nr > SMR_MAG_NODES / 2 ? nr : SMR_MAG_NODES / 2;
-	unsigned long spare = smri_mem_spare(mem);
-
-	if (nr > SMR_MAG_NODES || have >= want)
-		return;
-	want -= have;
-	smri_mag_fill(mem, mag, (unsigned int)(want < spare ? want : spare));
-}
-
 /* CONTEXT: HOLDS the arena's lock. */
 static int take_locked(struct mt_mem *mem, struct smr_mag *mag, struct smr_nodes *out,
 		       unsigned long nr, gfp_t gfp)
@@ -45,7 +32,7 @@ static int take_locked(struct mt_mem *mem, struct smr_mag *mag, struct smr_nodes
 	if (rest > spare)
 		mem->atomic_taken += rest - spare;
 	if (mag)
-		prepare_mag(mem, mag, nr);
+		smri_mag_fill(mem, mag, nr);
 	mem->taken += nr;
 	while (mag && nr && smr_load(&mag->nr, RELAXED)) {
 		smr_nodes_push(out, smri_mag_pop(mag));

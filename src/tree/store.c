@@ -219,7 +219,8 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 
 /* ---- Preallocation ---- */
 
-static void place_cursor(const struct smr_write *w)
+/* Puts the cursor where a planned store would leave it; in its path it stays. */
+static void place_planned(const struct smr_write *w)
 {
 	struct ma_state *mas = w->mas;
 
@@ -248,7 +249,7 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 		return -ENOMEM;
 	}
 	pay_pledge(&w);
-	place_cursor(&w);
+	place_planned(&w);
 	return 0;
 }
 
