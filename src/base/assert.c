@@ -8,7 +8,7 @@
 #include <unistd.h>
 #endif
 
-/* The assertion is in the library: the stack shows which call of the program led there. */
+/* Assertions are in the library: the stack shows which call of the program led to them. */
 void smr_assert_fail(const char *what, const char *file, int line)
 {
 	fprintf(stderr, "samara: %s:%d: assertion failed: %s\n", file, line, what);

@@ -15,7 +15,7 @@ struct worker {
 	unsigned int event; /* GUARD ORDER grace_queue: the futex; counts notifications */
 	bool hurry; /* GUARD ORDER grace_queue: what is queued is wanted soon, patient or not */
 	bool soon;  /* GUARD the worker: the same for what it has taken, or is to take next */
-	unsigned int awaited; /* GUARD relaxed: how many threads sleep until it is over */
+	unsigned int awaited; /* GUARD relaxed: how many threads wait for it to be done */
 	int near;             /* GUARD relaxed: the CPU to run on, if possible */
 	/* Never held while waiting for a grace period, so that fork() can take it too. */
 	pthread_mutex_t run_lock;
@@ -49,8 +49,8 @@ static void notify(struct worker *w)
 }
 
 /*
- * Returns false if the hurry was known. ORDER grace_queue: after what it is about. PARTNER
- * take_work().
+ * Returns false if there was a hurry already. ORDER grace_queue: comes after what it is about.
+ * PARTNER take_work().
  */
 static bool note_hurry(struct worker *w)
 {
@@ -89,7 +89,7 @@ void smr_grace_await(enum mt_rcu_flavor flavor)
 {
 	struct worker *w = &workers[flavor];
 
-	/* While other threads wait already, nothing gathers. */
+	/* While other threads wait already, nothing gathers, and there is nothing to notify. */
 	if (smr_add(&w->awaited, 1, RELAXED) == 0)
 		notify(w);
 }
@@ -160,7 +160,7 @@ static void gather(struct worker *w)
 	unsigned int event;
 
 	for (;;) {
-		/* ORDER grace_queue: read before the hurry and who waits. PARTNER notify(). */
+		/* ORDER grace_queue: read before `awaited` and `hurry`. PARTNER notify(). */
 		event = smr_load(&w->event, ORDER(grace_queue, acquire));
 		if (smr_load(&w->awaited, RELAXED) > 0)
 			break;
@@ -205,7 +205,7 @@ static int move_to(int cpu, const cpu_set_t *may, int bound)
 		return bound;
 	CPU_ZERO(&one);
 	CPU_SET((size_t)cpu, &one);
-	/* If this fails, as the CPU is gone by now, the next try is when there is another @cpu. */
+	/* If this fails because the CPU is gone by now, it is tried again with the next @cpu. */
 	(void)sched_setaffinity(0, sizeof(one), &one);
 	return cpu;
 }

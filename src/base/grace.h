@@ -10,8 +10,8 @@
  * more gathers for the next time; waits for a grace period of liburcu (synchronize_rcu()), unless
  * it has taken only nodes and it is quiet (base/quiet.h); and then runs what it has taken. That
  * bounds the rate of grace periods, each of which interrupts the other threads once or twice, to a
- * few thousand a second, and limbo to a few hundred KiB. Only while a thread sleeps until a grace
- * period is over, the worker lets nothing gather: a thread that stores at an arena's limit would
+ * few thousand a second, and limbo to a few hundred KiB. The worker lets nothing gather only while
+ * a thread sleeps until a grace period is over: a thread that stores at an arena's limit would
  * otherwise sleep that long for each node that comes back.
  *
  * A caller that has its own way to learn of grace periods (base/quiet.h), and needs the worker only

@@ -19,7 +19,7 @@ enum smr_hook_mem {
 	SMR_HOOK_MEM_NONE,   /* all allocations fail */
 };
 
-/* Sets which allocations fail from now on: those of nodes, and of all else from the heap. */
+/* Sets which allocations fail from now on, of nodes and of everything else from the heap. */
 void smr_hook_set_mem(enum smr_hook_mem mode);
 
 /* Makes the @n-th allocation from now (1: the next) fail, once. 0: none. */
@@ -69,8 +69,8 @@ void smr_hook_set_point(void (*fn)(enum smr_hook_point point, void *arg), void *
 void smr_hook_reset(void);
 
 /*
- * For the library: returns true if this allocation must fail. Called once for each request, of any
- * number of nodes.
+ * For the library: returns true if this allocation must fail. Called once for each request,
+ * however many nodes or bytes it is for.
  */
 bool smr_hook_fail_alloc(bool may_block);
 /* For the library: the lock has been dropped to allocate. */

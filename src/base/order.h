@@ -54,8 +54,8 @@
  *   release: smr_gpuvm_bo_hide() (gpuvm/object.c)    acquire: smr_gpuva_is_gone() (gpuvm/vm.h)
  *   A reader that finds a mapping gone sees whatever was done before it was declared gone. WITHOUT
  *   it the reader sees the unmap before what preceded it: it finds a place empty, but sees data
- *   from when it was not; or it takes for gone a mapping that another had replaced before, and that
- *   was spared for that reason.
+ *   from when it was not; or it takes for gone a mapping that another mapping had replaced before,
+ *   and that was spared for that reason.
  *
  * ORDER record
  *   release: smr_quiet_enter()                    acquire: all_rest() (both base/quiet.c)

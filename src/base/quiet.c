@@ -17,13 +17,15 @@ static const unsigned long *table[SMR_QUIET_RECORDS];
 static bool overflowed; /* GUARD relaxed */
 
 /*
- * The process ends: liburcu's destructor unmaps all records unless some thread has one in use. So a
- * thread that looks must have one itself, or rely on another that does. Either that thread got its
- * record before the destructor dropped liburcu's own reference, and then what is looked at stays;
- * or after, and then it sees `ending`. GUARD relaxed, both: liburcu's lock makes the order.
+ * When the process ends liburcu's destructor unmaps all records, unless some thread has one in use.
+ * So a thread that looks must have one itself, or rely on one that has and never ends (`kept`).
+ * Either that thread got its record before the destructor dropped liburcu's own reference, and then
+ * all records stay; or after, and then it sees `ending`. In a child of fork() `kept` stays true:
+ * liburcu does not drop the references of threads that are not there. GUARD relaxed, both:
+ * liburcu's lock makes the order.
  */
 static bool ending;
-static bool kept; /* by a thread that never ends */
+static bool kept;
 
 static void note_end(void)
 {
@@ -31,8 +33,8 @@ static void note_end(void)
 }
 
 /*
- * Handlers of atexit() run before all destructors, even in a program that is linked statically,
- * where a destructor of ours might run after liburcu's.
+ * Handlers of atexit() run before liburcu's destructor, even in a program that is linked
+ * statically, where a destructor of ours might run after it.
  */
 __attribute__((constructor)) static void watch_exit(void)
 {
@@ -81,7 +83,7 @@ static bool fence_everywhere(void)
 	return done;
 }
 
-/* Returns true if the thread is outside all sections, or leaves them before no looks are left. */
+/* Returns true if the thread is outside all sections, or leaves them before *@looks is used up. */
 static bool rests(const unsigned long *count, unsigned int *looks)
 {
 	while (smr_load(count, RELAXED) & URCU_BP_GP_CTR_NEST_MASK) {
@@ -93,7 +95,10 @@ static bool rests(const unsigned long *count, unsigned int *looks)
 	return true;
 }
 
-/* Returns true if no record goes while the calling thread looks, provided that it has one. */
+/*
+ * Returns true if the calling thread has a record and the process is not ending, so that no record
+ * is unmapped while it looks.
+ */
 static bool records_stay(void)
 {
 	return smr_rcu_joined() && !smr_load(&ending, RELAXED);
@@ -105,7 +110,7 @@ void smr_quiet_keep(void)
 		smr_store(&kept, true, RELAXED);
 }
 
-/* Returns true if all readers rest, false also if it cannot look at them. */
+/* Returns true if all readers rest; false also if it may not look at them. */
 static bool all_rest(void)
 {
 	bool may_look = smr_load(&kept, RELAXED) || records_stay();

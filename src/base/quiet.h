@@ -8,7 +8,7 @@
  * another thread goes over the nodes that come back once more. Most of the time there is nobody to
  * wait for. That is found out, in some hundred nanoseconds, by a membarrier() and a look at what
  * liburcu knows of each reader; and a reader that does look-ups all the time is found between two
- * of them after a few looks.
+ * look-ups after a few looks.
  *
  * liburcu keeps its records to itself. So a thread's record is entered in a table here before the
  * thread reads the root of a tree for the first time: smr_rcu_meet(), called on the way to each
@@ -25,8 +25,8 @@
  * the store that ends it.
  *
  * At the end of the process liburcu unmaps its records unless some thread has one in use. The
- * workers of base/grace.c have, and never end. Until one has begun, only a thread that has a record
- * itself looks at those of others, and only before exit().
+ * workers of base/grace.c have one each, and never end. Unless one has begun before exit(), only a
+ * thread that has a record itself looks at those of others, and only until exit().
  *
  * All this is only about tree nodes, which a thread can be on only if it has read a root. A thread
  * in a section that has found other things in other ways need not be in the table: for whatever is
@@ -45,14 +45,15 @@
 #define SMR_QUIET_RECORDS 1024
 
 /*
- * Enters the calling thread's @count, of which only the address is used, in the table. CONTEXT:
- * any, also a signal handler.
+ * Enters the calling thread's @count in the table, by its address: its value is not looked at yet.
+ * CONTEXT: any, also a signal handler.
  */
 void smr_quiet_enter(const unsigned long *count);
 
 /*
  * Says that the calling thread, which has joined (rcu.h), never ends. From then on liburcu keeps
- * the records, and threads that have none can look as well.
+ * the records, and threads that have none can look as well. Does nothing once the process is
+ * ending: the records may be gone.
  */
 void smr_quiet_keep(void);
 

@@ -196,10 +196,11 @@ smr_inline unsigned long *smri_rcu_bp_count(void)
 
 /*
  * Registers the calling thread with liburcu, as its first read-side section of the default flavour
- * would otherwise do, so that none of these allocates. CONTEXT: may block, once a thread; without
- * memory liburcu ends the program.
+ * would otherwise do, so that none of its sections allocates. CONTEXT: may block, once a thread;
+ * without memory liburcu ends the program.
  */
 void smr_rcu_join(void);
+/* Whether the calling thread is registered with liburcu. */
 bool smr_rcu_joined(void);
 
 /*
@@ -236,8 +237,8 @@ smr_inline void smr_rcu_read_unlock(enum mt_rcu_flavor flavor)
 
 /*
  * Returns true if the calling thread is inside a read-side section, so that it must not wait for a
- * grace period. Of a QSBR thread nobody can know: it counts as inside whenever it is registered and
- * online, because waiting would announce a quiescent state that the thread has not declared.
+ * grace period. Of a QSBR thread this is not known: it counts as inside whenever it is registered
+ * and online, because waiting would announce a quiescent state that the thread has not declared.
  */
 bool smr_rcu_read_ongoing(enum mt_rcu_flavor flavor);
 /* Returns true if the calling thread is inside a section of any flavour. */
@@ -254,8 +255,8 @@ void smr_rcu_online(enum mt_rcu_flavor flavor);
 
 /*
  * Has the flavour's thread call @fn(@head) after a grace period. @head is not the caller's until
- * then. CONTEXT: any, also inside a read-side section and in a callback, once the thread runs: may
- * wake the thread, and starts it if nobody has.
+ * then. Starts the flavour's thread unless it runs. CONTEXT: any, also inside a read-side section
+ * and in a callback, once the thread runs; may wake it.
  */
 void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 		  void (*fn)(struct smr_rcu_head *head));

@@ -36,8 +36,8 @@ smr_inline bool smr_ref_try_get(unsigned int *refs)
 smr_inline bool smr_ref_put(unsigned int *refs)
 {
 	/*
-	 * ORDER ref: see base/order.h. PARTNER itself, in the thread with the last reference, and
-	 * smr_ref_is_last().
+	 * ORDER ref: see base/order.h. PARTNER itself, in the thread with the last reference;
+	 * smr_ref_is_last(), for the release; smr_ref_put_unless_last(), for the acquire.
 	 */
 	unsigned int before = smr_sub(refs, 1, ORDER(ref, acq_rel));
 

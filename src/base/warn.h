@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Warnings about what a caller cannot have meant, if it is refused or lost rather than wrong. */
+/* Warnings about what a caller cannot have meant, and what is refused or lost, not done wrong. */
 #ifndef SMR_BASE_WARN_H
 #define SMR_BASE_WARN_H
 
