@@ -15,8 +15,8 @@
  *
  * A pending fence is abandoned if nobody else has a reference to it and it has neither a callback
  * nor an eventfd. A thread that waits with a timeout again and again leaves one each time.
- * timeline_fence() sweeps them out when twice as many fences are pending as the last sweep has
- * left, or as there have been at any time since, plus a few. So there are never many more of them
+ * timeline_fence() sweeps them out when twice as many fences are pending, plus a few, as the last
+ * sweep left, or as it has found pending at any time since. So there are never many more of them
  * than of others, and on average two fences are looked at for each that is made.
  *
  * Order. A thread that sees a fence signalled that was pending must find those of all lower values
@@ -245,8 +245,8 @@ uint64_t timeline_value(const struct timeline *tl)
 /* ---- Fences ---- */
 
 /*
- * Returns true if nobody else has a reference, and there is nobody to tell. It stays so: only a
- * holder of a reference can get another, or add a callback or an eventfd.
+ * Returns true if nobody else has a reference, and there is no callback or eventfd. It stays so:
+ * only a holder of a reference can get another, or add a callback or an eventfd.
  */
 static bool is_abandoned(const struct fence *f)
 {

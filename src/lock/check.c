@@ -14,10 +14,10 @@
  * What that costs. Taking a lock goes through the thread's holds, of which there are few, and looks
  * up one bit for each; the stack is taken along frame pointers, some ten loads. Only what has not
  * been seen before takes the lock of the tables, unwinds its stack and looks for cycles. Nothing
- * allocates: all tables have fixed sizes, and when one is full the checker says so and stops. Only
- * where a thread's table of holds has no more room are further holds counted instead, lest one
- * thread blind the checker to all: until they are released, any lock that is not in the table may
- * be one of them. The stack of a report itself is unwound, and so complete.
+ * allocates: all tables have fixed sizes, and when one is full the checker says so and stops. A
+ * thread's table of holds is the exception: holds that find no room there are only counted, lest
+ * one thread blind the checker to all. Until these are released, any lock that is not in the table
+ * may be one of them. The stack of a report itself is unwound, and so complete.
  *
  * The identity of a hold or section is a number that no other hold or section of the thread has had
  * for long. A cursor keeps the numbers of what protected it when it got its position: that of the

@@ -119,8 +119,8 @@ bool smr_check_only_shared(const void *lock);
  * A lock that is dropped for a while within one operation is the same hold afterwards, to cursors
  * and in its class and flags. Between smr_check_suspend() and smr_check_resume() it is released and
  * taken behind the checker's back. smr_check_retake() is called before each such operation, whether
- * or not it will drop the lock: it may take @lock again while the thread holds any of its other
- * locks.
+ * or not it will drop the lock: it notes that @lock may be taken again under all other locks that
+ * the thread holds.
  */
 struct smr_check_hold {
 	unsigned int serial, lock_class, flags, again; /* serial 0: there was none */

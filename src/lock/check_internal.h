@@ -139,7 +139,7 @@ void smri_graph_renew(void);
 
 /* ---- check_report.c ---- */
 
-/* Whether the calling thread is checked at all. */
+/* Whether the calling thread is checked now. */
 bool smri_check_on(void);
 /* A table is full: says so, once, and stops all checks. */
 void smri_check_give_up(const char *what);

@@ -198,7 +198,7 @@ void smr_check_read_enter(enum mt_rcu_flavor flavor)
 
 	if (t->unwatched || read->depth++)
 		return;
-	/* One of liburcu's own sections around the last one and this one makes them the same. */
+	/* A section entered through liburcu, around the last one and this, makes them the same. */
 	if (flavor == MT_RCU_QSBR || !read->beyond || !smr_rcu_read_ongoing(flavor))
 		read->serial = smri_next_serial();
 	read->beyond = false;
