@@ -44,8 +44,8 @@
  * a wait for any of several fences takes its callbacks off the others as soon as one has run. As it
  * is, the lock is a leaf, under which nothing else is taken or called, and the only wait is for one
  * function to return: fence_remove_callback() of the very callback that is running sleeps on the
- * word `finished`. A deadlock takes two callbacks that remove each other, each in its own function,
- * and no implementation could help them.
+ * word `nr_finished`. A deadlock takes two callbacks that remove each other, each in its own
+ * function, and no implementation could help them.
  *
  * After fn has returned the callback's memory may be gone, so it is not touched: running is
  * compared as an address only. It cannot be mistaken for a new callback at the same address, since
@@ -166,11 +166,11 @@ bool fence_remove_callback(struct fence *f, struct fence_cb *cb)
 	if (waiting)
 		unlink_callback(f, cb);
 	while (f->running == cb) {
-		unsigned int finished = smr_load(&f->finished, RELAXED);
+		unsigned int finished = smr_load(&f->nr_finished, RELAXED);
 
-		f->awaited = true;
+		f->finish_awaited = true;
 		mt_lock_release(&f->lock);
-		smr_park(&f->finished, finished);
+		smr_park(&f->nr_finished, finished);
 		mt_lock_acquire(&f->lock);
 	}
 	mt_lock_release(&f->lock);
@@ -186,10 +186,10 @@ static void run_callback(struct fence *f, struct fence_cb *cb)
 	cb->fn(f, cb);
 	mt_lock_acquire(&f->lock);
 	f->running = NULL;
-	smr_store(&f->finished, f->finished + 1, RELAXED);
-	if (f->awaited) {
-		f->awaited = false;
-		smr_wake(&f->finished, INT_MAX);
+	smr_store(&f->nr_finished, f->nr_finished + 1, RELAXED);
+	if (f->finish_awaited) {
+		f->finish_awaited = false;
+		smr_wake(&f->nr_finished, INT_MAX);
 	}
 }
 

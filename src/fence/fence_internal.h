@@ -26,11 +26,11 @@ struct fence {
 	unsigned int state; /* GUARD atomic, the futex of waiters; to SIGNALED: lock; ORDER fence */
 	uint64_t timestamp; /* GUARD lock until SIGNALED, then constant; ORDER fence */
 	int error;          /* GUARD as timestamp */
-	unsigned int finished; /* GUARD atomic, a futex: moves on when a callback has returned */
-	struct mt_lock lock;   /* RANK fence */
+	unsigned int nr_finished; /* GUARD atomic, a futex: moves on when a callback has returned */
+	struct mt_lock lock;      /* RANK fence */
 	struct fence_cb *first, **last; /* GUARD lock: callbacks not run yet */
 	struct fence_cb *running;       /* GUARD lock: an address only, its memory may be gone */
-	bool awaited;                   /* GUARD lock: a thread sleeps on finished */
+	bool finish_awaited;            /* GUARD lock: a thread sleeps on nr_finished */
 	struct smri_eventfd *eventfds;  /* GUARD lock until SIGNALED, then constant */
 	struct fence *next;             /* GUARD the timeline's lock: its place in a list there */
 	uint64_t value;                 /* GUARD as next */
@@ -50,7 +50,7 @@ struct timeline {
 	struct mt_lock lock;           /* RANK timeline */
 	uint64_t value;                /* GUARD writes: lock; ORDER timeline */
 	struct fence_list pending;     /* GUARD lock */
-	unsigned long nr;              /* GUARD lock: how many are pending */
+	unsigned long nr_pending;      /* GUARD lock: how many are pending */
 	unsigned long sweep_at;        /* GUARD lock: sweep when so many are pending */
 	struct fence *newest;          /* GUARD lock: put into pending last; or NULL */
 	struct fence_list due;         /* GUARD lock */

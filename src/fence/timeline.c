@@ -88,7 +88,7 @@ static void insert_by_value(struct fence_list *list, struct fence *near, struct 
 }
 
 /* Returns false if @f is not in the list. */
-static bool take_out(struct fence_list *list, const struct fence *f)
+static bool remove_fence(struct fence_list *list, const struct fence *f)
 {
 	struct fence *before = NULL, *at = list->first;
 
@@ -119,9 +119,9 @@ static void put_all(struct fence *first)
 /* ---- Signalling ---- */
 
 /* Notes that @f has been taken out of pending. CONTEXT: HOLDS timeline. */
-static void count_out(struct timeline *tl, const struct fence *f)
+static void note_removed(struct timeline *tl, const struct fence *f)
 {
-	tl->nr--;
+	tl->nr_pending--;
 	if (f == tl->newest)
 		tl->newest = NULL;
 }
@@ -139,7 +139,7 @@ static void make_due(struct timeline *tl, uint64_t value, int error)
 	while (tl->pending.first && tl->pending.first->value <= value) {
 		struct fence *f = take_first(&tl->pending);
 
-		count_out(tl, f);
+		note_removed(tl, f);
 		f->value = (uint64_t)-error;
 		append(&tl->due, f);
 	}
@@ -261,7 +261,7 @@ static void sweep(struct timeline *tl)
 	while ((f = *at)) {
 		if (is_abandoned(f)) {
 			*at = f->next;
-			count_out(tl, f);
+			note_removed(tl, f);
 			bury(tl, f);
 		} else {
 			tl->pending.last = f;
@@ -273,12 +273,12 @@ static void sweep(struct timeline *tl)
 /* Called before one more fence is pending. CONTEXT: HOLDS timeline. */
 static void sweep_if_many(struct timeline *tl)
 {
-	bool many = tl->nr >= tl->sweep_at;
+	bool many = tl->nr_pending >= tl->sweep_at;
 
 	if (many)
 		sweep(tl);
-	if (many || tl->sweep_at > 2 * tl->nr + SWEEP_SLACK)
-		tl->sweep_at = 2 * tl->nr + SWEEP_SLACK;
+	if (many || tl->sweep_at > 2 * tl->nr_pending + SWEEP_SLACK)
+		tl->sweep_at = 2 * tl->nr_pending + SWEEP_SLACK;
 }
 
 struct fence *timeline_fence(struct timeline *tl, uint64_t value)
@@ -295,7 +295,7 @@ struct fence *timeline_fence(struct timeline *tl, uint64_t value)
 		f->value = value;
 		insert_by_value(&tl->pending, tl->newest, fence_get(f));
 		tl->newest = f;
-		tl->nr++;
+		tl->nr_pending++;
 	}
 	dead = tl->dead;
 	tl->dead = NULL;
@@ -311,9 +311,9 @@ void smr_timeline_forget(struct timeline *tl, struct fence *f)
 	bool owed;
 
 	mt_lock_acquire(&tl->lock);
-	owed = take_out(&tl->pending, f);
+	owed = remove_fence(&tl->pending, f);
 	if (owed)
-		count_out(tl, f);
+		note_removed(tl, f);
 	mt_lock_release(&tl->lock);
 	if (owed)
 		fence_put(f);

@@ -18,11 +18,11 @@
 
 struct any_cb {
 	struct fence_cb cb;
-	unsigned int *told; /* the waiter's word */
+	unsigned int *woken; /* the waiter's word */
 };
 
 /* Tells the checker, whether or not there will be a wait. */
-static void may_wait(int64_t timeout_ns)
+static void check_wait(int64_t timeout_ns)
 {
 	if (timeout_ns != 0)
 		smr_check_wait("a fence");
@@ -60,7 +60,7 @@ static int wait_for(struct fence *f, uint64_t deadline)
 
 int fence_wait(struct fence *f, int64_t timeout_ns)
 {
-	may_wait(timeout_ns);
+	check_wait(timeout_ns);
 	return wait_for(f, deadline_after(timeout_ns));
 }
 
@@ -69,7 +69,7 @@ int fence_wait_all(struct fence *const f[], unsigned int nr, int64_t timeout_ns)
 	uint64_t deadline = deadline_after(timeout_ns);
 	int err = 0;
 
-	may_wait(timeout_ns);
+	check_wait(timeout_ns);
 	for (unsigned int i = 0; i < nr && !err; i++)
 		err = wait_for(f[i], deadline);
 	return err;
@@ -90,35 +90,35 @@ static bool find_signaled(struct fence *const f[], unsigned int nr, unsigned int
 /*
  * The word is in the waiter's frame, which stays until this returns: the waiter removes @cb first.
  */
-static void tell(struct fence *f, struct fence_cb *cb)
+static void wake_waiter(struct fence *f, struct fence_cb *cb)
 {
 	const struct any_cb *any = container_of(cb, struct any_cb, cb);
 
 	(void)f;
 	/* Relaxed: the waiter acquires the signaller's data through the fence's state. */
-	smr_store(any->told, 1, RELAXED);
-	smr_wake(any->told, 1);
+	smr_store(any->woken, 1, RELAXED);
+	smr_wake(any->woken, 1);
 }
 
 /*
  * Sleeps until one of @f is signalled, with a callback on each. Returns 0 also if one was signalled
  * already.
  */
-static int wait_told(struct fence *const f[], struct any_cb *any, unsigned int nr,
-		     uint64_t deadline)
+static int wait_for_any(struct fence *const f[], struct any_cb *any, unsigned int nr,
+			uint64_t deadline)
 {
-	unsigned int told = 0, added;
+	unsigned int woken = 0, added;
 	int err = 0;
 
 	for (added = 0; added < nr; added++) {
-		any[added].told = &told;
-		if (fence_add_callback(f[added], &any[added].cb, tell)) {
-			smr_store(&told, 1, RELAXED);
+		any[added].woken = &woken;
+		if (fence_add_callback(f[added], &any[added].cb, wake_waiter)) {
+			smr_store(&woken, 1, RELAXED);
 			break;
 		}
 	}
-	while (!err && !smr_load(&told, RELAXED))
-		err = smr_park_until(&told, 0, deadline);
+	while (!err && !smr_load(&woken, RELAXED))
+		err = smr_park_until(&woken, 0, deadline);
 	while (added-- > 0)
 		fence_remove_callback(f[added], &any[added].cb);
 	return err;
@@ -131,7 +131,7 @@ int fence_wait_any(struct fence *const f[], unsigned int nr, int64_t timeout_ns,
 	struct any_cb few[ANY_ON_STACK], *any = few;
 	int err;
 
-	may_wait(timeout_ns);
+	check_wait(timeout_ns);
 	if (nr == 0)
 		return -EINVAL;
 	if (find_signaled(f, nr, which))
@@ -143,7 +143,7 @@ int fence_wait_any(struct fence *const f[], unsigned int nr, int64_t timeout_ns,
 		if (!any)
 			return -ENOMEM;
 	}
-	err = wait_told(f, any, nr, deadline);
+	err = wait_for_any(f, any, nr, deadline);
 	if (any != few)
 		smr_heap_free(any);
 	/* Also after a timeout or a signal: a fence may have been signalled at the last moment. */

@@ -319,7 +319,7 @@ static unsigned long count_pending(struct timeline *tl)
 		right &= !last || last->value <= f->value;
 		last = f;
 	}
-	right &= tl->nr == nr && (!last || tl->pending.last == last);
+	right &= tl->nr_pending == nr && (!last || tl->pending.last == last);
 	mt_lock_release(&tl->lock);
 	assert_true(right);
 	return nr;
