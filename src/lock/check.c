@@ -43,24 +43,24 @@
 
 /* ---- Where locks were released last, by any thread ---- */
 
-enum { LAST = 256 };
+enum { RELEASES = 256 };
 
 /* Lossy: the last writer wins. A reader may find a mixture, which costs it some wrong frames. */
-static struct last {
+static struct release {
 	const void *lock;
 	unsigned int tid;
 	unsigned int nr;
 	void *frame[SMRI_FRAMES];
-} last[LAST]; /* GUARD relaxed: each field by itself */
+} releases[RELEASES]; /* GUARD relaxed: each field by itself */
 
-static struct last *last_of(const void *lock)
+static struct release *release_of(const void *lock)
 {
-	return &last[((uintptr_t)lock >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 56];
+	return &releases[((uintptr_t)lock >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 56];
 }
 
-static void publish_last(const void *lock, const struct smri_stack *stack)
+static void publish_release(const void *lock, const struct smri_stack *stack)
 {
-	struct last *entry = last_of(lock);
+	struct release *entry = release_of(lock);
 
 	smr_store(&entry->lock, NULL, RELAXED);
 	smr_store(&entry->tid, smr_lock_tid(), RELAXED);
@@ -70,18 +70,18 @@ static void publish_last(const void *lock, const struct smri_stack *stack)
 	smr_store(&entry->lock, lock, RELAXED);
 }
 
-static void forget_last(const void *lock)
+static void forget_release(const void *lock)
 {
-	struct last *entry = last_of(lock);
+	struct release *entry = release_of(lock);
 
 	if (smr_load(&entry->lock, RELAXED) == lock)
 		smr_store(&entry->lock, NULL, RELAXED);
 }
 
 /* Returns the id of the thread that released @lock last, and where in *@stack; 0: not known. */
-static unsigned int recall_last(const void *lock, struct smri_stack *stack)
+static unsigned int recall_release(const void *lock, struct smri_stack *stack)
 {
-	struct last *entry = last_of(lock);
+	struct release *entry = release_of(lock);
 
 	if (smr_load(&entry->lock, RELAXED) != lock)
 		return 0;
@@ -136,7 +136,7 @@ static struct smri_hold *add_hold(struct smri_thread *t, const void *lock, unsig
 	struct smri_hold *hold;
 
 	if (t->nr_holds == SMRI_HOLDS) {
-		t->beyond++;
+		t->nr_untracked++;
 		return NULL;
 	}
 	hold = &t->hold[t->nr_holds++];
@@ -144,7 +144,7 @@ static struct smri_hold *add_hold(struct smri_thread *t, const void *lock, unsig
 	hold->lock_class = lock_class;
 	hold->flags = flags;
 	hold->serial = serial;
-	hold->again = 0;
+	hold->recursions = 0;
 	smri_stack_keep(&hold->taken, frame,
 			is_inner(lock_class) ? SMRI_FRAMES_INNER : SMRI_FRAMES);
 	return hold;
@@ -185,7 +185,7 @@ static void check_order(struct smri_thread *t, unsigned int lock_class, unsigned
 		else if (!(flags & LOCKCHECK_NESTED))
 			report_nesting(&t->hold[i], frame);
 	}
-	smri_check_inside(lock_class, frame);
+	smri_check_taken_inside(lock_class, frame);
 }
 
 bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int flags, void *frame)
@@ -198,7 +198,7 @@ bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int fla
 	hold = find_hold(t, lock);
 	if (smr_unlikely(hold) && !(hold->flags & flags & LOCKCHECK_SHARED)) {
 		report_recursion(hold, frame);
-		hold->again++;
+		hold->recursions++;
 		return false;
 	}
 	if (!hold && !(flags & LOCKCHECK_TRY))
@@ -208,19 +208,19 @@ bool smri_check_take(const void *lock, unsigned int lock_class, unsigned int fla
 	return true;
 }
 
-static void remember(struct smri_thread *t, const struct smri_hold *hold, void *frame)
+static void remember_release(struct smri_thread *t, const struct smri_hold *hold, void *frame)
 {
-	struct smri_left *left = &t->left[t->nr_left++ % SMRI_LEFT];
+	struct smri_release *release = &t->release[t->nr_releases++ % SMRI_RELEASES];
 
-	left->serial = hold->serial;
-	smri_stack_keep(&left->stack, frame, SMRI_FRAMES);
-	publish_last(hold->lock, &left->stack);
+	release->serial = hold->serial;
+	smri_stack_keep(&release->stack, frame, SMRI_FRAMES);
+	publish_release(hold->lock, &release->stack);
 }
 
 static void report_not_held(const void *lock, void *frame)
 {
 	struct smri_stack stack;
-	unsigned int tid = recall_last(lock, &stack);
+	unsigned int tid = recall_release(lock, &stack);
 	struct smri_found found = { .rule = LOCKCHECK_RELEASE_NOT_HELD,
 				    .here = "released here",
 				    .other_caption = "it was released last here",
@@ -237,20 +237,20 @@ bool smri_check_drop(const void *lock, void *frame)
 	if (!smri_check_on())
 		return true;
 	hold = find_hold(t, lock);
-	if (smr_unlikely(!hold && t->beyond)) {
-		t->beyond--;
+	if (smr_unlikely(!hold && t->nr_untracked)) {
+		t->nr_untracked--;
 		return true;
 	}
 	if (smr_unlikely(!hold)) {
 		report_not_held(lock, frame);
 		return false;
 	}
-	if (smr_unlikely(hold->again)) {
-		hold->again--;
+	if (smr_unlikely(hold->recursions)) {
+		hold->recursions--;
 		return false;
 	}
 	if (!is_inner(hold->lock_class))
-		remember(t, hold, frame);
+		remember_release(t, hold, frame);
 	remove_hold(t, hold);
 	return true;
 }
@@ -259,7 +259,7 @@ bool smri_check_holds(const void *lock)
 {
 	struct smri_thread *t = smri_check_me();
 
-	return t->beyond || find_hold(t, lock);
+	return t->nr_untracked || find_hold(t, lock);
 }
 
 void smr_check_init(const struct mt_lock *lock)
@@ -269,7 +269,7 @@ void smr_check_init(const struct mt_lock *lock)
 
 	if (smr_unlikely(hold))
 		remove_hold(t, hold);
-	forget_last(lock);
+	forget_release(lock);
 }
 
 bool smr_check_lock(const struct mt_lock *lock, unsigned int flags, unsigned int subclass)
@@ -296,7 +296,7 @@ void smr_check_forked(void)
 	struct smri_thread *t = smri_check_mine;
 	unsigned int nr = 0;
 
-	smri_check_free_tables();
+	smri_check_reset_tables_lock();
 	smri_check_detach_others();
 	if (!t || t->unwatched)
 		return;
@@ -315,7 +315,7 @@ unsigned long smr_check_guard(const void *lock, bool rcu, enum mt_rcu_flavor fla
 	struct smri_read *read = &t->read[flavor];
 	unsigned long guard = hold ? hold->serial : 0;
 
-	if (rcu && (read->depth || read->beyond))
+	if (rcu && (read->depth || read->outer_ongoing))
 		guard |= (unsigned long)read->serial << 32;
 	return guard;
 }
@@ -326,7 +326,7 @@ bool smr_check_guarded(unsigned long guard)
 	unsigned int hold = (unsigned int)guard, section = (unsigned int)(guard >> 32);
 
 	/* A hold that is only counted may be one of a lock that is held twice. */
-	if (!smri_check_on() || t->beyond)
+	if (!smri_check_on() || t->nr_untracked)
 		return true;
 	if (hold)
 		for (unsigned int i = 0; i < t->nr_holds; i++)
@@ -334,7 +334,8 @@ bool smr_check_guarded(unsigned long guard)
 				return true;
 	if (section)
 		for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
-			if (t->read[i].serial == section && (t->read[i].depth || t->read[i].beyond))
+			if (t->read[i].serial == section &&
+			    (t->read[i].depth || t->read[i].outer_ongoing))
 				return true;
 	return false;
 }
@@ -348,13 +349,13 @@ static const struct smri_stack *where_released(const void *lock, unsigned int ho
 {
 	struct smri_thread *t = smri_check_me();
 
-	for (unsigned int i = 1; i <= SMRI_LEFT; i++) {
-		struct smri_left *left = &t->left[(t->nr_left - i) % SMRI_LEFT];
+	for (unsigned int i = 1; i <= SMRI_RELEASES; i++) {
+		struct smri_release *release = &t->release[(t->nr_releases - i) % SMRI_RELEASES];
 
-		if (left->serial == hold)
-			return &left->stack;
+		if (release->serial == hold)
+			return &release->stack;
 	}
-	return lock && recall_last(lock, latest) ? latest : NULL;
+	return lock && recall_release(lock, latest) ? latest : NULL;
 }
 
 /* Returns where the thread left @section, or NULL if it has left another since. */
@@ -391,7 +392,7 @@ void smr_check_report_write(const void *lock, unsigned int owner, void *frame)
 {
 	struct smri_stack stack;
 	struct smri_thread *t = smri_check_me();
-	unsigned int tid = recall_last(lock, &stack);
+	unsigned int tid = recall_release(lock, &stack);
 	struct smri_found found = { .rule = LOCKCHECK_WRITE_WITHOUT_LOCK,
 				    .here = "written here",
 				    .other = tid ? &stack : NULL,
@@ -443,7 +444,8 @@ struct smr_check_hold smr_check_suspend(const void *lock)
 
 	if (!hold)
 		return was;
-	was = (struct smr_check_hold){ hold->serial, hold->lock_class, hold->flags, hold->again };
+	was = (struct smr_check_hold){ hold->serial, hold->lock_class, hold->flags,
+				       hold->recursions };
 	remove_hold(t, hold);
 	return was;
 }
@@ -457,7 +459,7 @@ void smr_check_resume(const void *lock, struct smr_check_hold was)
 		return;
 	hold = add_hold(t, lock, was.lock_class, was.flags, was.serial, smr_check_frame());
 	if (hold)
-		hold->again = was.again;
+		hold->recursions = was.recursions;
 }
 
 #else

@@ -123,7 +123,7 @@ bool smr_check_only_shared(const void *lock);
  * the thread holds.
  */
 struct smr_check_hold {
-	unsigned int serial, lock_class, flags, again; /* serial 0: there was none */
+	unsigned int serial, lock_class, flags, recursions; /* serial 0: there was none */
 };
 void smr_check_retake(const void *lock);
 struct smr_check_hold smr_check_suspend(const void *lock);

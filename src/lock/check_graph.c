@@ -2,12 +2,12 @@
 /*
  * Classes of locks, and what has been seen of each.
  *
- * `dealt` has a bit for each pair of classes, which is set once the second has been taken under the
- * first, whatever came of it; `facts` has bits for each class in the same way. Both are looked at
- * without the tables' lock, and only a clear bit leads further: so everything below happens once,
- * and for mistakes again after a new handler has been set. The graph itself is the list of edges,
- * with the stack of the first time. An edge is added only if it closes no circle, so that one
- * mistake is not found again in every circle through it.
+ * `seen_pairs` has a bit for each pair of classes, which is set once the second has been taken
+ * under the first, whatever came of it; `facts` has bits for each class in the same way. Both are
+ * looked at without the tables' lock, and only a clear bit leads further: so everything below
+ * happens once, and for mistakes again after a new handler has been set. The graph itself is the
+ * list of edges, with the stack of the first time. An edge is added only if it closes no cycle, so
+ * that one mistake is not found again in every cycle through it.
  */
 #include "lock/check_internal.h"
 
@@ -36,23 +36,23 @@ static struct class
 };
 
 static unsigned int nr_classes = SMR_RANKS_NR; /* GUARD tables */
-static unsigned long dealt[SMRI_CLASSES]
-			  [SMRI_CLASSES / BITS]; /* GUARD relaxed; clearing bits: tables */
-static struct edge edges[SMRI_EDGES];            /* GUARD tables */
-static unsigned int nr_edges;                    /* GUARD tables */
+static unsigned long seen_pairs[SMRI_CLASSES]
+			       [SMRI_CLASSES / BITS]; /* GUARD relaxed; clearing bits: tables */
+static struct edge edges[SMRI_EDGES];                 /* GUARD tables */
+static unsigned int nr_edges;                         /* GUARD tables */
 
 static unsigned int register_class(struct lockcheck_class *lock_class)
 {
 	unsigned int id;
 
-	smri_check_enter();
+	smri_check_lock_tables();
 	id = lock_class->id;
 	if (!id && nr_classes < SMRI_CLASSES) {
 		id = nr_classes++;
 		classes[id].name = lock_class->name;
 		smr_store(&lock_class->id, id, RELAXED);
 	}
-	smri_check_leave();
+	smri_check_unlock_tables();
 	if (!id)
 		smri_check_give_up("classes of locks");
 	return id;
@@ -69,22 +69,22 @@ const char *smri_class_name(unsigned int id)
 {
 	const char *name;
 
-	smri_check_enter();
+	smri_check_lock_tables();
 	name = classes[id].name;
-	smri_check_leave();
+	smri_check_unlock_tables();
 	return name;
 }
 
 /* ---- Order ---- */
 
-static bool is_dealt(unsigned int from, unsigned int to)
+static bool is_pair_seen(unsigned int from, unsigned int to)
 {
-	return smr_load(&dealt[from][to / BITS], RELAXED) >> to % BITS & 1;
+	return smr_load(&seen_pairs[from][to / BITS], RELAXED) >> to % BITS & 1;
 }
 
-static void set_dealt(unsigned int from, unsigned int to)
+static void set_pair_seen(unsigned int from, unsigned int to)
 {
-	smr_or(&dealt[from][to / BITS], 1UL << to % BITS, RELAXED);
+	smr_or(&seen_pairs[from][to / BITS], 1UL << to % BITS, RELAXED);
 }
 
 /*
@@ -92,7 +92,7 @@ static void set_dealt(unsigned int from, unsigned int to)
  * one. step[] gets, for each class reached, the edge to take next towards @to. CONTEXT: HOLDS
  * tables.
  */
-static bool find_way(unsigned int from, unsigned int to, const struct edge **step)
+static bool find_path(unsigned int from, unsigned int to, const struct edge **step)
 {
 	unsigned int queue[SMRI_CLASSES], head = 0, tail = 0;
 	bool reached[SMRI_CLASSES] = { false };
@@ -117,8 +117,8 @@ static bool find_way(unsigned int from, unsigned int to, const struct edge **ste
 }
 
 /* Writes the path as "a", "b", "c", cut off where it gets too long. CONTEXT: HOLDS tables. */
-static void describe_way(char *text, size_t size, unsigned int from, unsigned int to,
-			 const struct edge *const *step)
+static void describe_path(char *text, size_t size, unsigned int from, unsigned int to,
+			  const struct edge *const *step)
 {
 	size_t len = (size_t)snprintf(text, size, "\"%s\"", classes[from].name);
 
@@ -147,7 +147,7 @@ static bool is_tree(unsigned int lock_class)
  * that it takes itself, those of its trees, its VMs and its objects' reservations: for these the
  * order is learned, as for other classes, except among the ranks of tree locks.
  */
-static bool against_ranks(unsigned int held, unsigned int to)
+static bool violates_ranks(unsigned int held, unsigned int to)
 {
 	if (held >= SMR_RANKS_NR || held <= to)
 		return false;
@@ -170,36 +170,36 @@ static void report_ranks(const struct smri_hold *held, unsigned int to, void *fr
 }
 
 /*
- * Deals with a pair seen for the first time. Returns true if it contradicts the graph, and then
- * *@stack and @way say what; otherwise adds it to the graph.
+ * Notes a pair seen for the first time. Returns true if it contradicts the graph, and then *@stack
+ * and @path say what; otherwise adds it to the graph.
  */
-static bool contradicts(unsigned int held, unsigned int to, const struct smri_stack *now,
-			struct smri_stack *stack, char *way, size_t size)
+static bool note_pair(unsigned int held, unsigned int to, const struct smri_stack *now,
+		      struct smri_stack *stack, char *path, size_t size)
 {
 	const struct edge *step[SMRI_CLASSES];
 	bool found;
 
-	smri_check_enter();
-	if (is_dealt(held, to)) {
-		smri_check_leave();
+	smri_check_lock_tables();
+	if (is_pair_seen(held, to)) {
+		smri_check_unlock_tables();
 		return false;
 	}
-	set_dealt(held, to);
-	found = find_way(to, held, step);
+	set_pair_seen(held, to);
+	found = find_path(to, held, step);
 	if (found) {
 		*stack = step[to]->stack;
-		describe_way(way, size, to, held, step);
+		describe_path(path, size, to, held, step);
 	} else {
 		add_edge(held, to, now);
 	}
-	smri_check_leave();
+	smri_check_unlock_tables();
 	return found;
 }
 
-static smr_noinline void see_pair(const struct smri_hold *held, unsigned int to, void *frame)
+static smr_noinline void check_new_pair(const struct smri_hold *held, unsigned int to, void *frame)
 {
 	struct smri_stack now, before;
-	char way[200];
+	char path[200];
 	struct smri_found found = { .rule = LOCKCHECK_LOCK_ORDER,
 				    .a = held->lock_class + 1,
 				    .b = to + 1,
@@ -207,34 +207,34 @@ static smr_noinline void see_pair(const struct smri_hold *held, unsigned int to,
 				    .other_caption = "seen before in the other order here",
 				    .other = &before };
 
-	if (against_ranks(held->lock_class, to)) {
-		set_dealt(held->lock_class, to);
+	if (violates_ranks(held->lock_class, to)) {
+		set_pair_seen(held->lock_class, to);
 		report_ranks(held, to, frame);
 		return;
 	}
 	smri_stack_unwind(&now, frame);
-	if (contradicts(held->lock_class, to, &now, &before, way, sizeof(way)))
+	if (note_pair(held->lock_class, to, &now, &before, path, sizeof(path)))
 		smri_report(&found, frame,
 			    "a lock of class \"%s\" is taken while one of class \"%s\" is held, "
 			    "but elsewhere they are taken in the order %s",
-			    smri_class_name(to), smri_class_name(held->lock_class), way);
+			    smri_class_name(to), smri_class_name(held->lock_class), path);
 }
 
 void smri_graph_order(const struct smri_hold *held, unsigned int to, void *frame)
 {
-	if (smr_unlikely(!is_dealt(held->lock_class, to)))
-		see_pair(held, to, frame);
+	if (smr_unlikely(!is_pair_seen(held->lock_class, to)))
+		check_new_pair(held, to, frame);
 }
 
 /* ---- What locks are taken inside, and what is done under them ---- */
 
-struct telling {
+struct wording {
 	const char *does, *holding; /* the thread does ... holding a lock */
 	const char *here, *before;  /* captions of where it does so, or did */
 	const char *elsewhere;      /* what has been seen of such locks */
 };
 
-static const struct telling in_section = {
+static const struct wording in_section = {
 	.does = "takes",
 	.holding = "",
 	.here = "taken inside a section here",
@@ -242,7 +242,7 @@ static const struct telling in_section = {
 	.elsewhere = "for which sections have to wait",
 };
 
-static const struct telling in_read = {
+static const struct wording in_read = {
 	.does = "takes",
 	.holding = "",
 	.here = "taken inside a read-side section here",
@@ -250,7 +250,7 @@ static const struct telling in_read = {
 	.elsewhere = "for which readers have to wait",
 };
 
-static const struct telling over_alloc = {
+static const struct wording over_alloc = {
 	.does = "allocates or frees",
 	.holding = " holding",
 	.here = "memory is allocated or freed, under the lock, here",
@@ -258,7 +258,7 @@ static const struct telling over_alloc = {
 	.elsewhere = "under which memory is allocated",
 };
 
-static const struct telling over_wait = {
+static const struct wording over_wait = {
 	.does = "waits for",
 	.holding = " holding",
 	.here = "waits, holding the lock, here",
@@ -266,7 +266,7 @@ static const struct telling over_wait = {
 	.elsewhere = "under which threads wait",
 };
 
-static const struct telling *telling_of(unsigned int fact)
+static const struct wording *wording_of(unsigned int fact)
 {
 	if (fact >= SMRI_OVER_WAIT)
 		return &over_wait;
@@ -276,7 +276,7 @@ static const struct telling *telling_of(unsigned int fact)
 }
 
 /* Returns the facts that contradict @fact, a bit for each. */
-static unsigned int contrary(unsigned int fact)
+static unsigned int conflicting_facts(unsigned int fact)
 {
 	const unsigned int reads = ((1U << SMR_RCU_FLAVORS) - 1) << SMRI_IN_READ;
 
@@ -301,20 +301,20 @@ static unsigned int note_fact(unsigned int id, unsigned int fact, const struct s
 {
 	unsigned int against = 0;
 
-	smri_check_enter();
+	smri_check_lock_tables();
 	if (!has_fact(id, fact)) {
 		classes[id].seen[fact] = *stack;
 		smr_or(&classes[id].facts, 1U << fact, RELAXED);
-		against = classes[id].facts & contrary(fact);
+		against = classes[id].facts & conflicting_facts(fact);
 	}
-	smri_check_leave();
+	smri_check_unlock_tables();
 	return against;
 }
 
 static void report_facts(unsigned int id, unsigned int fact, unsigned int other, const char *what,
 			 void *frame)
 {
-	const struct telling *now = telling_of(fact), *then = telling_of(other);
+	const struct wording *now = wording_of(fact), *then = wording_of(other);
 	struct smri_stack stack;
 	struct smri_found found = { .rule = now == &over_alloc || then == &over_alloc
 						    ? LOCKCHECK_LOCK_OVER_ALLOCATION
@@ -324,14 +324,15 @@ static void report_facts(unsigned int id, unsigned int fact, unsigned int other,
 				    .other_caption = then->before,
 				    .other = &stack };
 
-	smri_check_enter();
+	smri_check_lock_tables();
 	stack = classes[id].seen[other];
-	smri_check_leave();
+	smri_check_unlock_tables();
 	smri_report(&found, frame, "the thread %s %s%s a lock of class \"%s\", %s elsewhere",
 		    now->does, what, now->holding, smri_class_name(id), then->elsewhere);
 }
 
-static smr_noinline void see_fact(unsigned int id, unsigned int fact, const char *what, void *frame)
+static smr_noinline void check_new_fact(unsigned int id, unsigned int fact, const char *what,
+					void *frame)
 {
 	struct smri_stack stack;
 	unsigned int against;
@@ -346,7 +347,7 @@ static smr_noinline void see_fact(unsigned int id, unsigned int fact, const char
 void smri_graph_fact(unsigned int id, unsigned int fact, const char *what, void *frame)
 {
 	if (smr_unlikely(!has_fact(id, fact)))
-		see_fact(id, fact, what, frame);
+		check_new_fact(id, fact, what, frame);
 }
 
 /* ---- Reporting mistakes again ---- */
@@ -355,37 +356,37 @@ void smri_graph_fact(unsigned int id, unsigned int fact, const char *what, void 
  * Returns true if two facts of @c contradict each other. Nothing tells which was seen last, so both
  * have to be seen again.
  */
-static bool contradicts_itself(const struct class *c)
+static bool has_conflict(const struct class *c)
 {
 	for (unsigned int fact = 0; fact < SMRI_FACTS; fact++)
-		if (c->facts >> fact & 1 && c->facts & contrary(fact))
+		if (c->facts >> fact & 1 && c->facts & conflicting_facts(fact))
 			return true;
 	return false;
 }
 
-void smri_graph_renew(void)
+void smri_graph_forget_mistakes(void)
 {
 	for (unsigned int i = 0; i < nr_classes; i++) {
 		for (unsigned int j = 0; j < SMRI_CLASSES / BITS; j++)
-			smr_store(&dealt[i][j], 0, RELAXED);
-		if (contradicts_itself(&classes[i]))
+			smr_store(&seen_pairs[i][j], 0, RELAXED);
+		if (has_conflict(&classes[i]))
 			smr_store(&classes[i].facts, 0, RELAXED);
 	}
 	/* A pair that is not an edge was a mistake. */
 	for (unsigned int i = 0; i < nr_edges; i++)
-		set_dealt(edges[i].from, edges[i].to);
+		set_pair_seen(edges[i].from, edges[i].to);
 }
 
 /* ---- For tests ---- */
 
 void smr_check_forget(void)
 {
-	smri_check_enter();
+	smri_check_lock_tables();
 	nr_edges = 0;
 	for (unsigned int i = 0; i < nr_classes; i++)
 		smr_store(&classes[i].facts, 0, RELAXED);
-	smri_graph_renew();
-	smri_check_leave();
+	smri_graph_forget_mistakes();
+	smri_check_unlock_tables();
 }
 
 #endif

@@ -14,7 +14,7 @@ enum {
 	SMRI_THREADS = 1024,   /* those beyond go unwatched */
 	SMRI_HOLDS = 32,       /* of locks; those taken beyond are only counted */
 	SMRI_SECTIONS = 8,     /* those nested deeper have no stack */
-	SMRI_LEFT = 8,         /* locks released lately */
+	SMRI_RELEASES = 8,     /* locks released lately */
 	SMRI_FRAMES_INNER = 3, /* of where one of the library's inner locks was taken */
 	SMRI_FRAMES = 10,      /* of a stack that is kept */
 	SMRI_FRAMES_NOW = 40,  /* of the stack of a report */
@@ -41,12 +41,12 @@ struct smri_hold {
 	const void *lock;
 	unsigned int lock_class;
 	unsigned int flags;
-	unsigned int serial; /* identity; never 0 */
-	unsigned int again;  /* how often it was, wrongly, taken again */
+	unsigned int serial;     /* identity; never 0 */
+	unsigned int recursions; /* how often it was, wrongly, taken again */
 	struct smri_stack taken;
 };
 
-struct smri_left {
+struct smri_release {
 	unsigned int serial;
 	struct smri_stack stack;
 };
@@ -55,7 +55,7 @@ struct smri_read {
 	unsigned int depth;
 	unsigned int serial;      /* of the outermost section entered last */
 	unsigned int left_serial; /* of the one left last */
-	bool beyond;              /* when it was left, one entered through liburcu itself went on */
+	bool outer_ongoing;       /* when it was left, one entered through liburcu itself went on */
 	struct smri_stack entered, left;
 };
 
@@ -70,10 +70,10 @@ struct smri_thread {
 	bool unwatched; /* the record for threads without one: must not be written */
 	unsigned int last_serial;
 	unsigned int nr_holds;
-	unsigned int beyond; /* holds for which there was no room */
-	unsigned int nr_left;
+	unsigned int nr_untracked; /* holds for which there was no room */
+	unsigned int nr_releases;
 	struct smri_hold hold[SMRI_HOLDS];
-	struct smri_left left[SMRI_LEFT];
+	struct smri_release release[SMRI_RELEASES];
 	struct smri_section section[SMRI_SECTIONS];
 	struct smri_read read[SMR_RCU_FLAVORS];
 	struct smri_thread *next; /* in the list of records given back */
@@ -119,8 +119,8 @@ unsigned int smri_next_serial(void);
 /* @without: a lock that is not held while the thread allocates or waits, or NULL. */
 void smri_check_alloc(const char *what, const void *without, void *frame);
 void smri_check_wait(const char *what, const void *without, void *frame);
-/* A lock of the class is about to be waited for: notes whether that is in a section. */
-void smri_check_inside(unsigned int lock_class, void *frame);
+/* A lock of the class is about to be waited for: notes in which sections the thread is. */
+void smri_check_taken_inside(unsigned int lock_class, void *frame);
 
 /* ---- check_graph.c: classes, in which order they are taken, and what they are held over ---- */
 
@@ -134,8 +134,8 @@ const char *smri_class_name(unsigned int id);
 void smri_graph_order(const struct smri_hold *held, unsigned int to, void *frame);
 /* A fact of class @id is seen. @what: what is allocated or waited for, or what section it is. */
 void smri_graph_fact(unsigned int id, unsigned int fact, const char *what, void *frame);
-/* Has mistakes between classes reported once more. CONTEXT: HOLDS tables. */
-void smri_graph_renew(void);
+/* Forgets mistakes between classes, to report them once more. CONTEXT: HOLDS tables. */
+void smri_graph_forget_mistakes(void);
 
 /* ---- check_report.c ---- */
 
@@ -146,13 +146,11 @@ void smri_check_give_up(const char *what);
 /* There are more threads than records: says so, once. */
 void smri_check_say_crowded(void);
 
-/*
- * Take and release the lock of the checker's tables. Nothing of the program's is called under it.
- */
-void smri_check_enter(void);
-void smri_check_leave(void);
+/* The lock of the checker's tables. Nothing of the program's is called under it. */
+void smri_check_lock_tables(void);
+void smri_check_unlock_tables(void);
 /* Called in the child of fork(): frees that lock, whose holder may not exist there. */
-void smri_check_free_tables(void);
+void smri_check_reset_tables_lock(void);
 
 struct smri_found {
 	enum lockcheck_rule rule;

@@ -40,17 +40,17 @@ static const char *const names[] = {
 	[LOCKCHECK_STALE_CURSOR] = "stale-cursor",
 };
 
-void smri_check_enter(void)
+void smri_check_lock_tables(void)
 {
 	smr_lock_acquire_unseen(&tables);
 }
 
-void smri_check_leave(void)
+void smri_check_unlock_tables(void)
 {
 	smr_lock_release_unseen(&tables);
 }
 
-void smri_check_free_tables(void)
+void smri_check_reset_tables_lock(void)
 {
 	smr_store(&tables.word, 0, RELAXED);
 }
@@ -130,11 +130,11 @@ static void deliver(const struct lockcheck_report *report, uint64_t id)
 	void *arg;
 	bool news;
 
-	smri_check_enter();
+	smri_check_lock_tables();
 	fn = handler;
 	arg = handler_arg;
 	news = is_news(id);
-	smri_check_leave();
+	smri_check_unlock_tables();
 	if (!news)
 		return;
 	smri_check_me()->busy = true;
@@ -199,12 +199,12 @@ void lockcheck_print(const struct lockcheck_report *report)
 
 void lockcheck_set_handler(void (*fn)(const struct lockcheck_report *report, void *arg), void *arg)
 {
-	smri_check_enter();
+	smri_check_lock_tables();
 	handler = fn;
 	handler_arg = arg;
 	memset(seen, 0, sizeof(seen));
-	smri_graph_renew();
-	smri_check_leave();
+	smri_graph_forget_mistakes();
+	smri_check_unlock_tables();
 }
 
 bool lockcheck_enabled(void)

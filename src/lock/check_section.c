@@ -52,7 +52,7 @@ static void report_in_section(enum lockcheck_rule rule, const char *does, const 
 		    section->name);
 }
 
-static void check_holds(enum smri_fact fact, const char *what, const void *without, void *frame)
+static void note_holds(enum smri_fact fact, const char *what, const void *without, void *frame)
 {
 	const struct smri_thread *t = smri_check_me();
 
@@ -73,7 +73,7 @@ void smri_check_alloc(const char *what, const void *without, void *frame)
 	if (!smri_check_on())
 		return;
 	check_alloc_in_section(what, frame);
-	check_holds(SMRI_OVER_ALLOC, what, without, frame);
+	note_holds(SMRI_OVER_ALLOC, what, without, frame);
 }
 
 void smr_check_alloc(const char *what)
@@ -104,7 +104,7 @@ static bool may_be_reading(enum mt_rcu_flavor flavor)
 }
 
 /* Reports a wait, and returns true, if the thread is in a section of @flavor. */
-static bool check_read(enum mt_rcu_flavor flavor, const char *what, void *frame)
+static bool report_if_reading(enum mt_rcu_flavor flavor, const char *what, void *frame)
 {
 	struct smri_read *read = &smri_check_me()->read[flavor];
 	struct smri_found found = { .rule = LOCKCHECK_WAIT_IN_READ_SECTION,
@@ -131,9 +131,9 @@ void smri_check_wait(const char *what, const void *without, void *frame)
 	if (smr_in_section())
 		report_in_section(LOCKCHECK_WAIT_IN_SECTION, "waits for", what, "waits here",
 				  frame);
-	check_holds(SMRI_OVER_WAIT, what, without, frame);
+	note_holds(SMRI_OVER_WAIT, what, without, frame);
 	for (unsigned int i = 0; i < SMR_RCU_FLAVORS; i++)
-		if (check_read((enum mt_rcu_flavor)i, what, frame))
+		if (report_if_reading((enum mt_rcu_flavor)i, what, frame))
 			return;
 }
 
@@ -151,8 +151,8 @@ void smr_check_grace(enum mt_rcu_flavor flavor)
 {
 	if (!smri_check_on())
 		return;
-	check_holds(SMRI_OVER_GRACE + flavor, "a grace period", NULL, smr_check_frame());
-	check_read(flavor, "a grace period", smr_check_frame());
+	note_holds(SMRI_OVER_GRACE + flavor, "a grace period", NULL, smr_check_frame());
+	report_if_reading(flavor, "a grace period", smr_check_frame());
 }
 
 bool smr_check_synchronize(enum mt_rcu_flavor flavor)
@@ -178,7 +178,7 @@ static bool is_inside(enum mt_rcu_flavor flavor)
 	       may_be_reading(flavor);
 }
 
-void smri_check_inside(unsigned int lock_class, void *frame)
+void smri_check_taken_inside(unsigned int lock_class, void *frame)
 {
 	if (smr_in_section())
 		smri_graph_fact(lock_class, SMRI_IN_SECTION, "inside a section", frame);
@@ -199,9 +199,9 @@ void smr_check_read_enter(enum mt_rcu_flavor flavor)
 	if (t->unwatched || read->depth++)
 		return;
 	/* A section entered through liburcu, around the last one and this, makes them the same. */
-	if (flavor == MT_RCU_QSBR || !read->beyond || !smr_rcu_read_ongoing(flavor))
+	if (flavor == MT_RCU_QSBR || !read->outer_ongoing || !smr_rcu_read_ongoing(flavor))
 		read->serial = smri_next_serial();
-	read->beyond = false;
+	read->outer_ongoing = false;
 	smri_stack_keep(&read->entered, smr_check_frame(), SMRI_FRAMES);
 }
 
@@ -232,7 +232,7 @@ void smr_check_read_left(enum mt_rcu_flavor flavor)
 	struct smri_read *read = &smri_check_me()->read[flavor];
 
 	if (read->depth && --read->depth == 0)
-		read->beyond = smr_rcu_read_ongoing(flavor);
+		read->outer_ongoing = smr_rcu_read_ongoing(flavor);
 }
 
 #else

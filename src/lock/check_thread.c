@@ -23,19 +23,19 @@
 
 smr_thread_local struct smri_thread *smri_check_mine;
 
-static struct smri_thread *pool;                                        /* GUARD tables */
-static struct smri_thread *spare;                                       /* GUARD tables */
-static unsigned int nr_used;                                            /* GUARD tables */
-static struct smri_thread nobody = { .busy = true, .unwatched = true }; /* never written */
+static struct smri_thread *pool;                                           /* GUARD tables */
+static struct smri_thread *free_list;                                      /* GUARD tables */
+static unsigned int nr_used;                                               /* GUARD tables */
+static struct smri_thread no_record = { .busy = true, .unwatched = true }; /* never written */
 
 static pthread_key_t exit_key;
 static bool exit_key_made;
 static smr_thread_local bool ending; /* its destructors have begun */
 
-static void give(struct smri_thread *t)
+static void give_back(struct smri_thread *t)
 {
-	t->next = spare;
-	spare = t;
+	t->next = free_list;
+	free_list = t;
 }
 
 /* CONTEXT: a thread that ends. */
@@ -46,15 +46,16 @@ static void detach(void *record)
 
 	ending = true;
 	/* Destructors still to come may leave what the thread is in, or release what it holds. */
-	if (!last && (t->nr_holds || t->beyond || smr_in_section() || t->read[MT_RCU_QSBR].depth)) {
+	if (!last &&
+	    (t->nr_holds || t->nr_untracked || smr_in_section() || t->read[MT_RCU_QSBR].depth)) {
 		(void)pthread_setspecific(exit_key, t);
 		return;
 	}
 	/* For a record that it got even later there might be no round left to give it back in. */
-	smri_check_mine = last ? &nobody : NULL;
-	smri_check_enter();
-	give(t);
-	smri_check_leave();
+	smri_check_mine = last ? &no_record : NULL;
+	smri_check_lock_tables();
+	give_back(t);
+	smri_check_unlock_tables();
 }
 
 /* Early, while glibc can keep the values of a new key without allocating. */
@@ -64,7 +65,7 @@ __attribute__((constructor)) static void watch_exits(void)
 }
 
 /* Returns the next record that no thread has had, or NULL. */
-static struct smri_thread *fresh(void)
+static struct smri_thread *new_record(void)
 {
 	if (!pool) {
 		void *map = mmap(NULL, SMRI_THREADS * sizeof(*pool), PROT_READ | PROT_WRITE,
@@ -82,18 +83,18 @@ struct smri_thread *smri_check_attach(void)
 	struct smri_thread *t;
 	unsigned int serial;
 
-	smri_check_enter();
-	t = spare;
+	smri_check_lock_tables();
+	t = free_list;
 	if (t)
-		spare = t->next;
+		free_list = t->next;
 	else
-		t = fresh();
-	smri_check_leave();
+		t = new_record();
+	smri_check_unlock_tables();
 	if (!t) {
 		/* For good: by the time there is a record again, the thread may hold locks. */
-		smri_check_mine = &nobody;
+		smri_check_mine = &no_record;
 		smri_check_say_crowded();
-		return &nobody;
+		return &no_record;
 	}
 	/* A cursor may have been handed over: serials go on where the last owner stopped. */
 	serial = t->last_serial;
@@ -107,10 +108,10 @@ struct smri_thread *smri_check_attach(void)
 
 void smri_check_detach_others(void)
 {
-	spare = NULL;
+	free_list = NULL;
 	for (unsigned int i = 0; i < nr_used; i++)
 		if (&pool[i] != smri_check_mine)
-			give(&pool[i]);
+			give_back(&pool[i]);
 }
 
 #else

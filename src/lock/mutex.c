@@ -35,7 +35,7 @@ unsigned int smri_lock_ask_tid(void)
 	return smri_lock_tid;
 }
 
-static void forget_tid(void)
+static void after_fork_child(void)
 {
 	smri_lock_tid = 0;
 	smr_check_forked();
@@ -46,7 +46,7 @@ __attribute__((constructor)) static void watch_forks(void)
 	/*
 	 * Fails only if out of memory at start-up; then a forked child would see its parent's id.
 	 */
-	(void)pthread_atfork(NULL, NULL, forget_tid);
+	(void)pthread_atfork(NULL, NULL, after_fork_child);
 }
 
 void mt_lock_init(struct mt_lock *lock)

@@ -80,9 +80,9 @@ static void the_tables_over_a_fork(void **state)
 	int status;
 
 	(void)state;
-	smri_check_enter();
+	smri_check_lock_tables();
 	status = child_status(take_of_a_new_class, NULL, text, sizeof(text));
-	smri_check_leave();
+	smri_check_unlock_tables();
 	assert_int_equal(status, 0);
 }
 
