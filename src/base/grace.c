@@ -13,29 +13,29 @@
 struct worker {
 	struct smr_rcu_head *queue[SMR_GRACE_LISTS]; /* GUARD ORDER grace_queue; newest first */
 	unsigned int event; /* GUARD ORDER grace_queue: the futex; counts notifications */
-	bool hurry; /* GUARD ORDER grace_queue: what is queued is wanted soon, patient or not */
-	bool soon;  /* GUARD the worker: the same for what it has taken, or is to take next */
-	unsigned int awaited; /* GUARD relaxed: how many threads wait for it to be done */
-	int near;             /* GUARD relaxed: the CPU to run on, if possible */
+	bool hurry;  /* GUARD ORDER grace_queue: what is queued is wanted soon, patient or not */
+	bool urgent; /* GUARD the worker: the same for what it has taken, or is to take next */
+	unsigned int waiters; /* GUARD relaxed: how many threads wait for it to be done */
+	int wanted_cpu;       /* GUARD relaxed: the CPU to run on, if possible */
 	/* Never held while waiting for a grace period, so that fork() can take it too. */
 	pthread_mutex_t run_lock;
 	struct smr_rcu_head
 		*taken[SMR_GRACE_LISTS]; /* GUARD run_lock: off the queues, not called yet */
 };
 
-#define WORKER                                                    \
-	{                                                         \
-		.near = -1, .run_lock = PTHREAD_MUTEX_INITIALIZER \
+#define WORKER                                                          \
+	{                                                               \
+		.wanted_cpu = -1, .run_lock = PTHREAD_MUTEX_INITIALIZER \
 	}
 
 static struct worker workers[SMR_RCU_FLAVORS] = { WORKER, WORKER, WORKER, WORKER };
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 bool smri_grace_runs[SMR_RCU_FLAVORS];
-static smr_thread_local bool self; /* this thread is a worker */
+static smr_thread_local bool is_worker;
 
 bool smr_grace_self(void)
 {
-	return self;
+	return is_worker;
 }
 
 static void notify(struct worker *w)
@@ -70,7 +70,7 @@ static void enqueue(struct worker *w, unsigned int list, struct smr_rcu_head *fi
 	do
 		last->next = newest;
 	while (!smr_cas(&w->queue[list], &newest, first, ORDER(grace_queue, release), RELAXED));
-	if ((list != SMR_GRACE_PATIENT && note_hurry(w)) || !newest)
+	if ((list != SMR_GRACE_NODES_PATIENT && note_hurry(w)) || !newest)
 		notify(w);
 }
 
@@ -90,13 +90,13 @@ void smr_grace_await(enum mt_rcu_flavor flavor)
 	struct worker *w = &workers[flavor];
 
 	/* While other threads wait already, nothing gathers, and there is nothing to notify. */
-	if (smr_add(&w->awaited, 1, RELAXED) == 0)
+	if (smr_add(&w->waiters, 1, RELAXED) == 0)
 		notify(w);
 }
 
 void smr_grace_awaited(enum mt_rcu_flavor flavor)
 {
-	smr_sub(&workers[flavor].awaited, 1, RELAXED);
+	smr_sub(&workers[flavor].waiters, 1, RELAXED);
 }
 
 static bool take_work(struct worker *w)
@@ -108,7 +108,7 @@ static bool take_work(struct worker *w)
 	 * it. PARTNER note_hurry().
 	 */
 	if (smr_xchg(&w->hurry, false, ORDER(grace_queue, acquire)))
-		w->soon = true;
+		w->urgent = true;
 	pthread_mutex_lock(&w->run_lock);
 	for (unsigned int i = 0; i < SMR_GRACE_LISTS; i++) {
 		/* ORDER grace_queue: acquires the heads. PARTNER enqueue(). */
@@ -125,7 +125,7 @@ static bool take_work(struct worker *w)
  */
 static void wait_for_work(struct worker *w)
 {
-	w->soon = false;
+	w->urgent = false;
 	for (;;) {
 		/*
 		 * ORDER grace_queue: read before the queues, so that no wake-up in between is
@@ -143,9 +143,9 @@ static void wait_for_work(struct worker *w)
  * Returns true if more than nodes has been taken, which needs liburcu: a thread in a section that
  * has read no root is not known to base/quiet.h.
  */
-static bool takes_liburcu(const struct worker *w)
+static bool needs_liburcu(const struct worker *w)
 {
-	return w->taken[SMR_GRACE_ANY] || w->taken[SMR_GRACE_PARENTS];
+	return w->taken[SMR_GRACE_ANY] || w->taken[SMR_GRACE_PARENT_ONLY];
 }
 
 /*
@@ -155,14 +155,14 @@ static bool takes_liburcu(const struct worker *w)
 static void gather(struct worker *w)
 {
 	/* Only this thread changes what it depends on. */
-	bool patient = !w->soon && !takes_liburcu(w) && !w->taken[SMR_GRACE_NODES];
+	bool patient = !w->urgent && !needs_liburcu(w) && !w->taken[SMR_GRACE_NODES];
 	uint64_t begin = smr_now(), until;
 	unsigned int event;
 
 	for (;;) {
-		/* ORDER grace_queue: read before `awaited` and `hurry`. PARTNER notify(). */
+		/* ORDER grace_queue: read before `waiters` and `hurry`. PARTNER notify(). */
 		event = smr_load(&w->event, ORDER(grace_queue, acquire));
-		if (smr_load(&w->awaited, RELAXED) > 0)
+		if (smr_load(&w->waiters, RELAXED) > 0)
 			break;
 		until = begin + 1000 * (patient && !smr_load(&w->hurry, RELAXED)
 						? SMR_GRACE_PATIENCE_US
@@ -190,18 +190,18 @@ static void run_taken(struct worker *w)
 
 void smr_grace_near(enum mt_rcu_flavor flavor)
 {
-	smr_store(&workers[flavor].near, sched_getcpu(), RELAXED);
+	smr_store(&workers[flavor].wanted_cpu, sched_getcpu(), RELAXED);
 }
 
 /*
- * Moves the calling thread to @cpu, if that is one of those it @may run on. Returns the CPU that
- * the thread is bound to now.
+ * Binds the calling thread to @cpu, if that is one of those it is @allowed to run on. Returns the
+ * CPU that the thread is bound to now.
  */
-static int move_to(int cpu, const cpu_set_t *may, int bound)
+static int bind_to_cpu(int cpu, const cpu_set_t *allowed, int bound)
 {
 	cpu_set_t one;
 
-	if (cpu == bound || cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET((size_t)cpu, may))
+	if (cpu == bound || cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET((size_t)cpu, allowed))
 		return bound;
 	CPU_ZERO(&one);
 	CPU_SET((size_t)cpu, &one);
@@ -210,28 +210,28 @@ static int move_to(int cpu, const cpu_set_t *may, int bound)
 	return cpu;
 }
 
-static void *work(void *arg)
+static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)(w - workers);
-	cpu_set_t may;
+	cpu_set_t allowed;
 	int bound = -1;
 
-	self = true;
+	is_worker = true;
 	prctl(PR_SET_NAME, "samara-grace");
 	/*
 	 * Callbacks may read trees. A thread's first section takes liburcu's lock, which a thread
 	 * that forks may hold while it waits for run_lock.
 	 */
 	smr_rcu_join();
-	smr_quiet_keep();
-	if (sched_getaffinity(0, sizeof(may), &may))
-		CPU_ZERO(&may);
+	smr_quiet_keep_records();
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		CPU_ZERO(&allowed);
 	for (;;) {
 		wait_for_work(w);
-		bound = move_to(smr_load(&w->near, RELAXED), &may, bound);
+		bound = bind_to_cpu(smr_load(&w->wanted_cpu, RELAXED), &allowed, bound);
 		gather(w);
-		if (takes_liburcu(w) || !smr_rcu_quiet(flavor))
+		if (needs_liburcu(w) || !smr_rcu_quiet(flavor))
 			smr_rcu_synchronize(flavor);
 		run_taken(w);
 	}
@@ -241,7 +241,7 @@ static void *work(void *arg)
 static bool start_thread(struct worker *w)
 {
 	pthread_t thread;
-	int err = smr_thread_start(&thread, work, w);
+	int err = smr_thread_start(&thread, worker_main, w);
 
 	if (!err)
 		pthread_detach(thread);
@@ -278,7 +278,7 @@ void smr_grace_after_fork_parent(void)
 		pthread_mutex_unlock(&workers[i].run_lock);
 }
 
-static void queue_again(struct worker *w, unsigned int list)
+static void requeue(struct worker *w, unsigned int list)
 {
 	struct smr_rcu_head *last = w->taken[list];
 
@@ -289,7 +289,7 @@ static void queue_again(struct worker *w, unsigned int list)
 	w->taken[list] = NULL;
 }
 
-static void forget(struct worker *w, unsigned int list)
+static void discard(struct worker *w, unsigned int list)
 {
 	smr_store(&w->queue[list], NULL, RELAXED);
 	w->taken[list] = NULL;
@@ -306,10 +306,10 @@ void smr_grace_after_fork_child(void)
 
 	for (i = 0; i < SMR_RCU_FLAVORS; i++) {
 		smri_grace_runs[i] = false;
-		workers[i].awaited = 0;
-		queue_again(&workers[i], SMR_GRACE_ANY);
+		workers[i].waiters = 0;
+		requeue(&workers[i], SMR_GRACE_ANY);
 		for (unsigned int list = SMR_GRACE_ANY + 1; list < SMR_GRACE_LISTS; list++)
-			forget(&workers[i], list);
+			discard(&workers[i], list);
 	}
 	smr_grace_after_fork_parent();
 }

@@ -65,14 +65,14 @@ enum smr_grace_list {
 	/* Anything a reader may have found in a section: liburcu is asked for a grace period. */
 	SMR_GRACE_ANY,
 	/* The same, with an owner that a child of fork() leaves alone. */
-	SMR_GRACE_PARENTS,
+	SMR_GRACE_PARENT_ONLY,
 	/*
 	 * Tree nodes, which a reader finds only by way of a root: no grace period is needed if it
 	 * is quiet (base/quiet.h).
 	 */
 	SMR_GRACE_NODES,
 	/* The same, and the callback is in no hurry. */
-	SMR_GRACE_PATIENT,
+	SMR_GRACE_NODES_PATIENT,
 	SMR_GRACE_LISTS,
 };
 
@@ -112,9 +112,9 @@ bool smr_grace_self(void);
 /*
  * Called around fork(). In the child, what was queued in SMR_GRACE_ANY still is, and a caller that
  * may block starts a new worker. The other lists are empty there: the owners of nodes queue them
- * again, and the callbacks of SMR_GRACE_PARENTS would wait for locks held by threads that do not
- * exist. CONTEXT: smr_grace_before_fork() before taking any lock that a callback takes; waits for
- * callbacks that run, but for no grace period.
+ * again, and the callbacks of SMR_GRACE_PARENT_ONLY would wait for locks held by threads that do
+ * not exist. CONTEXT: smr_grace_before_fork() before taking any lock that a callback takes; waits
+ * for callbacks that run, but for no grace period.
  */
 void smr_grace_before_fork(void);
 void smr_grace_after_fork_parent(void);

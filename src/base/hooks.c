@@ -13,8 +13,8 @@ static unsigned long fail_at;      /* GUARD relaxed: a setting; 0: never */
  * GUARD relaxed, all of these: set while no call is wanted, though other threads may be about to
  * look. A thread that finds a function finds its argument, which stays.
  */
-static void (*asked_fn)(void *);
-static void *asked_arg;
+static void (*alloc_fn)(void *);
+static void *alloc_arg;
 static void (*unlocked_fn)(void *);
 static void *unlocked_arg;
 static void (*point_fn)(enum smr_hook_point, void *);
@@ -46,11 +46,11 @@ unsigned long smr_hook_failures(void)
 	return smr_load(&failures, RELAXED);
 }
 
-void smr_hook_set_asked(void (*fn)(void *arg), void *arg)
+void smr_hook_set_alloc(void (*fn)(void *arg), void *arg)
 {
 	if (fn)
-		smr_store(&asked_arg, arg, RELAXED);
-	smr_store(&asked_fn, fn, RELAXED);
+		smr_store(&alloc_arg, arg, RELAXED);
+	smr_store(&alloc_fn, fn, RELAXED);
 }
 
 void smr_hook_set_unlocked(void (*fn)(void *arg), void *arg)
@@ -71,7 +71,7 @@ void smr_hook_reset(void)
 {
 	smr_hook_set_mem(SMR_HOOK_MEM_OK);
 	smr_hook_set_fail_at(0);
-	smr_hook_set_asked(NULL, NULL);
+	smr_hook_set_alloc(NULL, NULL);
 	smr_hook_set_unlocked(NULL, NULL);
 	smr_hook_set_point(NULL, NULL);
 }
@@ -80,11 +80,11 @@ bool smr_hook_fail_alloc(bool may_block)
 {
 	enum smr_hook_mem mode = smr_load(&mem_mode, RELAXED);
 	unsigned long nth = smr_add(&allocations, 1, RELAXED) + 1;
-	void (*fn)(void *) = smr_load(&asked_fn, RELAXED);
+	void (*fn)(void *) = smr_load(&alloc_fn, RELAXED);
 	bool fail;
 
 	if (fn)
-		fn(smr_load(&asked_arg, RELAXED));
+		fn(smr_load(&alloc_arg, RELAXED));
 	fail = nth == smr_load(&fail_at, RELAXED) || mode == SMR_HOOK_MEM_NONE ||
 	       (mode == SMR_HOOK_MEM_NOWAIT && !may_block);
 	if (fail)

@@ -37,7 +37,7 @@ unsigned long smr_hook_failures(void);
  * Has @fn called each time memory is asked for, before there is an answer, with whatever locks are
  * held: @fn can look at what other threads see meanwhile. NULL: no function.
  */
-void smr_hook_set_asked(void (*fn)(void *arg), void *arg);
+void smr_hook_set_alloc(void (*fn)(void *arg), void *arg);
 
 /*
  * Has @fn called, with no lock of the library held, each time a store has dropped the internal lock

@@ -58,10 +58,10 @@
  *   and that was spared for that reason.
  *
  * ORDER record
- *   release: smr_quiet_enter()                    acquire: all_rest() (both base/quiet.c)
+ *   release: smr_quiet_add_record()               acquire: all_quiescent() (both base/quiet.c)
  *   What liburcu does with the memory of a record is done before the record is in the table.
- *   WITHOUT it a thread that looks whether all readers rest would go by what was there before, if
- *   it were not for membarrier(), of which neither C nor ThreadSanitizer knows.
+ *   WITHOUT it a thread that looks whether all readers are quiescent would go by what was there
+ *   before, if it were not for membarrier(), of which neither C nor ThreadSanitizer knows.
  */
 #ifndef SMR_BASE_ORDER_H
 #define SMR_BASE_ORDER_H

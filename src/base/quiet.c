@@ -18,18 +18,18 @@ static bool overflowed; /* GUARD relaxed */
 
 /*
  * When the process ends liburcu's destructor unmaps all records, unless some thread has one in use.
- * So a thread that looks must have one itself, or rely on one that has and never ends (`kept`).
- * Either that thread got its record before the destructor dropped liburcu's own reference, and then
- * all records stay; or after, and then it sees `ending`. In a child of fork() `kept` stays true:
- * liburcu does not drop the references of threads that are not there. GUARD relaxed, both:
- * liburcu's lock makes the order.
+ * So a thread that looks must have one itself, or rely on one that has and never ends: then
+ * `records_kept` is set. Either that thread got its record before the destructor dropped liburcu's
+ * own reference, and then all records stay; or after, and then it sees `exiting`. In a child of
+ * fork() `records_kept` stays true: liburcu does not drop the references of threads that are not
+ * there. GUARD relaxed, both: liburcu's lock makes the order.
  */
-static bool ending;
-static bool kept;
+static bool exiting;
+static bool records_kept;
 
-static void note_end(void)
+static void note_exit(void)
 {
-	smr_store(&ending, true, RELAXED);
+	smr_store(&exiting, true, RELAXED);
 }
 
 /*
@@ -38,8 +38,8 @@ static void note_end(void)
  */
 __attribute__((constructor)) static void watch_exit(void)
 {
-	if (atexit(note_end))
-		note_end(); /* out of memory: it is never quiet then */
+	if (atexit(note_exit))
+		note_exit(); /* out of memory: it is never quiet then */
 }
 
 /*
@@ -50,12 +50,12 @@ __attribute__((constructor)) static void watch_exit(void)
 #define LOOKS 1000
 
 /* Returns false if there is no room. */
-static bool enter(const unsigned long *count)
+static bool add_record(const unsigned long *count)
 {
 	for (unsigned int i = 0; i < SMR_QUIET_RECORDS; i++) {
 		const unsigned long *seen = smr_load(&table[i], RELAXED);
 
-		/* ORDER record. PARTNER all_rest(). */
+		/* ORDER record. PARTNER all_quiescent(). */
 		if ((!seen && smr_cas(&table[i], &seen, count, ORDER(record, release), RELAXED)) ||
 		    seen == count)
 			return true;
@@ -63,9 +63,9 @@ static bool enter(const unsigned long *count)
 	return false;
 }
 
-void smr_quiet_enter(const unsigned long *count)
+void smr_quiet_add_record(const unsigned long *count)
 {
-	if (!enter(count))
+	if (!add_record(count))
 		smr_store(&overflowed, true, RELAXED);
 	smr_compiler_barrier(); /* before a root is read: membarrier() makes it a fence */
 }
@@ -84,7 +84,7 @@ static bool fence_everywhere(void)
 }
 
 /* Returns true if the thread is outside all sections, or leaves them before *@looks is used up. */
-static bool rests(const unsigned long *count, unsigned int *looks)
+static bool is_quiescent(const unsigned long *count, unsigned int *looks)
 {
 	while (smr_load(count, RELAXED) & URCU_BP_GP_CTR_NEST_MASK) {
 		if (*looks == 0)
@@ -96,33 +96,33 @@ static bool rests(const unsigned long *count, unsigned int *looks)
 }
 
 /*
- * Returns true if the calling thread has a record and the process is not ending, so that no record
+ * Returns true if the calling thread has a record and the process is not exiting, so that no record
  * is unmapped while it looks.
  */
 static bool records_stay(void)
 {
-	return smr_rcu_joined() && !smr_load(&ending, RELAXED);
+	return smr_rcu_joined() && !smr_load(&exiting, RELAXED);
 }
 
-void smr_quiet_keep(void)
+void smr_quiet_keep_records(void)
 {
 	if (records_stay())
-		smr_store(&kept, true, RELAXED);
+		smr_store(&records_kept, true, RELAXED);
 }
 
-/* Returns true if all readers rest; false also if it may not look at them. */
-static bool all_rest(void)
+/* Returns true if all readers are quiescent; false also if it may not look at them. */
+static bool all_quiescent(void)
 {
-	bool may_look = smr_load(&kept, RELAXED) || records_stay();
+	bool may_look = smr_load(&records_kept, RELAXED) || records_stay();
 	unsigned int looks = LOOKS;
 
 	for (unsigned int i = 0; i < SMR_QUIET_RECORDS; i++) {
-		/* ORDER record. PARTNER smr_quiet_enter(). */
+		/* ORDER record. PARTNER smr_quiet_add_record(). */
 		const unsigned long *count = smr_load(&table[i], ORDER(record, acquire));
 
 		if (!count)
 			break;
-		if (!may_look || !rests(count, &looks))
+		if (!may_look || !is_quiescent(count, &looks))
 			return false;
 	}
 	return true;
@@ -143,7 +143,7 @@ bool smr_rcu_quiet(enum mt_rcu_flavor flavor)
 		return false;
 	if (!fence_everywhere())
 		return false;
-	quiet = all_rest() && !smr_load(&overflowed, RELAXED) &&
+	quiet = all_quiescent() && !smr_load(&overflowed, RELAXED) &&
 		(ENDS_IN_ORDER || fence_everywhere());
 	smr_compiler_barrier(); /* what is freed now must not be written before */
 	if (quiet)

@@ -33,7 +33,7 @@
  * not a node, liburcu is asked for a grace period.
  *
  * This works for the default flavour only. Records of memb and mb lie in the threads themselves and
- * go with them, and those of qsbr do not tell who rests.
+ * go with them, and those of qsbr do not tell who is quiescent.
  */
 #ifndef SMR_BASE_QUIET_H
 #define SMR_BASE_QUIET_H
@@ -48,14 +48,14 @@
  * Enters the calling thread's @count in the table, by its address: its value is not looked at yet.
  * CONTEXT: any, also a signal handler.
  */
-void smr_quiet_enter(const unsigned long *count);
+void smr_quiet_add_record(const unsigned long *count);
 
 /*
  * Says that the calling thread, which has joined (rcu.h), never ends. From then on liburcu keeps
  * the records, and threads that have none can look as well. Does nothing once the process is
  * ending: the records may be gone.
  */
-void smr_quiet_keep(void);
+void smr_quiet_keep_records(void);
 
 /*
  * Returns true if all read-side sections of @flavor in which a root was read before the call are

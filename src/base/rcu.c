@@ -22,9 +22,9 @@ char smri_rcu_tsan[SMR_RCU_FLAVORS];
 /* Other threads look only at the count of a record, and its address is used as the record's. */
 _Static_assert(offsetof(struct urcu_bp_reader, ctr) == 0, "a record begins with its count");
 
-static void enter(struct urcu_bp_reader *reader)
+static void add_record(struct urcu_bp_reader *reader)
 {
-	smr_quiet_enter((const unsigned long *)(const void *)reader);
+	smr_quiet_add_record((const unsigned long *)(const void *)reader);
 }
 
 #if SMR_RCU_INLINE
@@ -41,7 +41,7 @@ smr_noinline void smri_rcu_meet(void)
 	if (urcu_bp_has_sys_membarrier)
 		smri_rcu_self.place = place;
 	if (*smri_rcu_self.place)
-		enter(*smri_rcu_self.place);
+		add_record(*smri_rcu_self.place);
 	smri_rcu_self.met = *smri_rcu_self.place;
 }
 
@@ -69,7 +69,7 @@ void smr_rcu_meet(void)
 		return;
 	met = reader;
 	if (reader)
-		enter(reader);
+		add_record(reader);
 }
 #endif
 
@@ -146,13 +146,13 @@ void smr_rcu_call(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 void smr_rcu_call_parents(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 			  void (*fn)(struct smr_rcu_head *head))
 {
-	call(flavor, head, fn, SMR_GRACE_PARENTS);
+	call(flavor, head, fn, SMR_GRACE_PARENT_ONLY);
 }
 
 void smr_rcu_call_nodes(enum mt_rcu_flavor flavor, struct smr_rcu_head *head,
 			void (*fn)(struct smr_rcu_head *head), bool patient)
 {
-	call(flavor, head, fn, patient ? SMR_GRACE_PATIENT : SMR_GRACE_NODES);
+	call(flavor, head, fn, patient ? SMR_GRACE_NODES_PATIENT : SMR_GRACE_NODES);
 }
 
 void smr_rcu_synchronize(enum mt_rcu_flavor flavor)

@@ -12,12 +12,12 @@ void smr_say_begin(struct smr_saying *s)
 {
 	sigset_t sigpipe, pending;
 
-	s->saved = errno;
+	s->saved_errno = errno;
 	sigemptyset(&sigpipe);
 	sigaddset(&sigpipe, SIGPIPE);
 	s->pending = !sigpending(&pending) && sigismember(&pending, SIGPIPE);
-	s->cancel = smr_cancel_off();
-	(void)pthread_sigmask(SIG_BLOCK, &sigpipe, &s->mask);
+	s->cancel_state = smr_cancel_off();
+	(void)pthread_sigmask(SIG_BLOCK, &sigpipe, &s->old_mask);
 }
 
 void smr_say_end(const struct smr_saying *s)
@@ -29,9 +29,9 @@ void smr_say_end(const struct smr_saying *s)
 	sigaddset(&sigpipe, SIGPIPE);
 	if (!s->pending)
 		(void)sigtimedwait(&sigpipe, NULL, &at_once);
-	(void)pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
-	smr_cancel_restore(s->cancel);
-	errno = s->saved;
+	(void)pthread_sigmask(SIG_SETMASK, &s->old_mask, NULL);
+	smr_cancel_restore(s->cancel_state);
+	errno = s->saved_errno;
 }
 
 void smr_say(const char *text)

@@ -11,9 +11,9 @@
 #include <stdbool.h>
 
 struct smr_saying {
-	sigset_t mask;
+	sigset_t old_mask;
 	bool pending; /* SIGPIPE was pending before */
-	int cancel, saved;
+	int cancel_state, saved_errno;
 };
 
 /* Called before and after all parts of a message. */

@@ -159,7 +159,7 @@ static void what_was_over_before_counts(void **state)
 	struct bind_queue *q = begin_without_memory("map 0+100=A@0");
 
 	(void)state;
-	smr_hook_set_asked(bring_memory, q->vm);
+	smr_hook_set_alloc(bring_memory, q->vm);
 	assert_int_equal(submit(q, "unmap 10+4", NULL, NULL), 0);
 	settle_all(q);
 	assert_int_equal(stats().unmaps_inline, 0);

@@ -188,7 +188,7 @@ static void look_while_reserving(struct maple_tree *mt, struct mt_mem *mem, stru
 	assert_int_equal(mt_credits_reserve(c, 3, GFP_KERNEL), 0);
 	seen.reach = mt->ma_pledge.reach;
 	seen.left = mt_credits_left(c);
-	smr_hook_set_asked(look, &seen);
+	smr_hook_set_alloc(look, &seen);
 	smr_hook_set_mem(SMR_HOOK_MEM_NONE);
 	assert_int_equal(mt_credits_reserve(c, 1UL << 40, gfp), -ENOMEM);
 	smr_hook_set_mem(SMR_HOOK_MEM_OK);

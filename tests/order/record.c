@@ -17,7 +17,7 @@ static void *enter(void *unused)
 	(void)unused;
 	for (unsigned int i = 0; i < RECORDS; i++) {
 		counts[i] = 0;
-		smr_quiet_enter(&counts[i]);
+		smr_quiet_add_record(&counts[i]);
 		relaxed_store(&entered, i + 1);
 		while (relaxed_load(&looks) <= i)
 			;

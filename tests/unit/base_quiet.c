@@ -256,11 +256,11 @@ static int overflow(void)
 	static const unsigned long counts[SMR_QUIET_RECORDS + 1];
 
 	for (unsigned int i = 0; i < SMR_QUIET_RECORDS - 2; i++)
-		smr_quiet_enter(&counts[i]);
+		smr_quiet_add_record(&counts[i]);
 	if (!quiet())
 		return 1;
 	for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++)
-		smr_quiet_enter(&counts[i]);
+		smr_quiet_add_record(&counts[i]);
 	return quiet() ? 2 : 0;
 }
 

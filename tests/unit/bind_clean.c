@@ -433,7 +433,7 @@ static void begin_sweeping(struct bind_queue *p)
 {
 	sweeping = (struct sweeping){ pthread_self(), fence_create(), fence_create(), 0, 0 };
 	assert_int_equal(submit(p, "", sweeping.go, sweeping.out), 0);
-	smr_hook_set_asked(asked, &sweeping);
+	smr_hook_set_alloc(asked, &sweeping);
 }
 
 static void end_sweeping(void)

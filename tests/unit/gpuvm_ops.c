@@ -239,7 +239,7 @@ static void a_pairs_list_is_allocated_without_its_lock(void **state)
 	for (unsigned int i = 0; i < 4; i++) {
 		amid.links = i & 1;
 		amid.at = amid.links ? 2 : 2 + i / 2; /* for the first operation, or the last */
-		smr_hook_set_asked(is_asked, NULL);
+		smr_hook_set_alloc(is_asked, NULL);
 		list = create(3, &err);
 		smr_hook_reset();
 		assert_non_null(list);
