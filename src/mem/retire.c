@@ -438,12 +438,7 @@ void smri_retire_after_fork(struct mt_mem *mem)
  */
 static bool ensure_thread(const struct smr_limbo *limbo)
 {
-	if (smr_load(&limbo->retired, RELAXED) == 0)
-		return false;
-	if (smr_grace_start(flavor_of(limbo)))
-		return true;
-	smr_rcu_join(); /* looks have to do: see base/quiet.h */
-	return false;
+	return smr_load(&limbo->retired, RELAXED) != 0 && smr_grace_start(flavor_of(limbo));
 }
 
 void smri_retire_resume(struct mt_mem *mem)
@@ -492,6 +487,12 @@ static void await_thread(struct smr_limbo *limbo, unsigned long nr, bool idle)
 	bool over = false;
 
 	while (!over && !ensure_thread(limbo)) {
+		/*
+		 * Only a thread with a record may look now (base/quiet.h). This one has to wait in
+		 * any case, and liburcu, which ends the program without memory, asks for it once.
+		 */
+		if (flavor_of(limbo) == MT_RCU_BP)
+			smr_rcu_join();
 		try_look(limbo);
 		mt_lock_acquire(&limbo->mem->lock);
 		over = is_over(limbo, nr, idle);
