@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of this layer share. queue.c explains the design. */
+/* Shared by the files of the bind layer. queue.c explains the design. */
 #ifndef SMR_BIND_INTERNAL_H
 #define SMR_BIND_INTERNAL_H
 
@@ -40,7 +40,7 @@ struct smri_bind_sync {
 	struct smri_bind_job *job;
 };
 
-/* One operation of a job, and what it has come to in the run. */
+/* One operation of a job, with notes of what its run has done. */
 struct smri_bind_op {
 	struct smr_pool_obj obj;
 	struct bind_op req;
@@ -53,7 +53,7 @@ struct smri_bind_op {
 	struct smri_bind_op *next_change; /* the next operation that has removed something */
 	struct smri_bind_va *prefetch_at; /* of removed: the first that a prefetch has not passed */
 	struct gpuva *map, *prev,
-		*next; /* prev: the rest of the first one removed; next: of the last */
+		*next; /* prev: what is left of the first one removed; next: of the last */
 };
 
 struct smri_bind_load {
@@ -62,9 +62,9 @@ struct smri_bind_load {
 };
 
 /*
- * A thread that waits for one thing, on its own stack. It sleeps on a word that changes when that
- * has come, and for nothing else that goes on in the VM: so it sleeps once, and a signal handler
- * that runs meanwhile ends the sleep. GUARD q->lock.
+ * A thread that waits for one thing, on its own stack. It sleeps on a word of its own, which
+ * changes when that has come, whatever else goes on in the VM: so it sleeps once, and a signal
+ * handler that runs meanwhile ends the sleep. GUARD q->lock.
  */
 struct smri_bind_wait {
 	struct gpuvm_list link; /* in the VM's list, until it has come */
@@ -235,7 +235,9 @@ smr_inline bool smri_bind_cancels(const struct bind_queue *queue)
  * a worker that is about to look for something to do. CONTEXT: HOLDS q->lock. Any section.
  */
 void smri_bind_enlist(struct gpuvm_queues *q, enum smri_bind_duty duty, bool wake);
-/* Get and put the pool shared by all VMs that have not named one. NULL: no memory or threads. */
+/*
+ * Get and put the workers shared by all VMs that have not named any. NULL: no memory or threads.
+ */
 struct bind_workers *smri_bind_workers_get(void);
 void smri_bind_workers_put(void);
 
@@ -248,7 +250,7 @@ void smri_bind_workers_put(void);
 void smri_bind_update_ready(struct bind_queue *queue);
 /* The same for all of a VM's queues. */
 void smri_bind_update_ready_all(struct gpuvm_queues *q);
-/* Calls for a worker if there is something to do that nobody has taken on. The same CONTEXT. */
+/* Calls for a worker if there is work that no thread has taken on. The same CONTEXT. */
 void smri_bind_kick(struct gpuvm_queues *q, enum smri_bind_duty duty);
 /* One turn: runs some jobs, or cleans up after some. CONTEXT: a worker. */
 void smri_bind_work(struct gpuvm_queues *q, enum smri_bind_duty duty);
@@ -259,8 +261,8 @@ void smri_bind_work(struct gpuvm_queues *q, enum smri_bind_duty duty);
 void smri_bind_own(struct gpuvm_queues *q, enum smri_bind_duty duty);
 void smri_bind_disown(struct gpuvm_queues *q, enum smri_bind_duty duty);
 /*
- * Says that something is over: wakes all threads in smri_bind_sleep(), and of those in
- * smri_bind_wait() the ones for which what they wait for has come. CONTEXT: HOLDS q->lock.
+ * Call when something is over: wakes all threads in smri_bind_sleep(), and of those in
+ * smri_bind_wait() the ones whose wait is over. CONTEXT: HOLDS q->lock.
  */
 void smri_bind_wake_waiters(struct gpuvm_queues *q);
 /*
@@ -330,11 +332,11 @@ void smri_bind_job_free(struct gpuvm_queues *q, struct smri_bind_job *job);
 /* The same for a job made from @of that nothing waits for yet; timelines forget its fences, too. */
 void smri_bind_job_refuse(struct gpuvm_queues *q, struct smri_bind_job *job,
 			  const struct bind_job *of);
-/* Returns the fence of an in-fence, or of a timeline's value; NULL: no memory. */
+/* Gets @in's fence, or the one of its timeline's value. NULL: no memory. */
 struct fence *smri_bind_in_get(const struct bind_sync *in);
 /*
- * Puts @f, from smri_bind_in_get(), which nobody waits for any more. A timeline would otherwise
- * keep it until the value is reached.
+ * Puts @f, from smri_bind_in_get(), if no job is to wait for it after all. A timeline would
+ * otherwise keep it until the value is reached.
  */
 void smri_bind_in_put(const struct bind_sync *in, struct fence *f);
 /*
@@ -349,7 +351,7 @@ int smri_bind_set_ops(struct gpuvm_queues *q, struct smri_bind_job *j, const str
 void smri_bind_put_ops(struct gpuvm_queues *q, struct smri_bind_job *j);
 void smri_bind_put_pair(struct gpuvm_queues *q, struct gpuvm_bo *pair);
 void smri_bind_parts_init(struct smri_bind_parts *parts);
-/* Gives all of @parts back, first to the spare as far as that lacks them. CONTEXT: may block. */
+/* Gives @parts back: to the spare what it lacks, to the pools the rest. CONTEXT: may block. */
 void smri_bind_parts_put(struct gpuvm_queues *q, struct smri_bind_parts *parts);
 /* Makes the spare complete again: 0 or -ENOMEM. CONTEXT: may block. */
 int smri_bind_refill(struct gpuvm_queues *q);
@@ -371,8 +373,8 @@ void smri_bind_signal(struct fence *f, struct timeline *tl, uint64_t value, int 
 /* ---- steps.c ---- */
 
 /*
- * Does the rest of a run except its fences, once the operations' records say what these came to. An
- * error is a step's. CONTEXT: the section.
+ * Calls the steps of an applied job, from the notes in its operations, and unlists what they have
+ * removed. Returns 0, or the error of a step. CONTEXT: the run's section.
  */
 int smri_bind_run_steps(struct gpuvm_queues *q, struct smri_bind_job *job);
 /* Takes the mappings @removed off their objects' lists. CONTEXT: any section. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * After a run, where sleeping is fine: what was not used goes back; what was removed waits for its
- * readers, and is then released. That may need memory and locks of any kind, and so take any time:
- * jobs run meanwhile, and no fence waits for it. One job after another, in the order of the runs.
+ * Cleans up after runs, where sleeping is fine: what was not used goes back; what was removed waits
+ * for its readers, and is then released. That may need memory and locks of any kind, and so take
+ * any time: jobs run meanwhile, and no fence waits for it. Jobs are cleaned up in the order of
+ * their runs.
  */
 #include "bind/bind_internal.h"
 

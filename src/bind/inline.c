@@ -162,8 +162,8 @@ static bool takes(const struct bind_op *req, const struct gpuva *va)
 }
 
 /*
- * Returns true if one of the operations takes @va out as a whole. One that would leave some of it
- * has been found to cut it.
+ * Returns true if one of the operations takes @va out as a whole. None of them takes only a part of
+ * it: cuts() has been called for each before.
  */
 static bool is_gone(const struct gpuva *va, void *arg)
 {
@@ -215,7 +215,7 @@ static void take_range(struct run *r, struct smri_bind_op *op)
 	}
 }
 
-/* Those taken out before are still on the object's list. */
+/* Takes all of an object out. What earlier operations have taken out is still on its list. */
 static void take_object(struct run *r, struct smri_bind_op *op)
 {
 	struct gpuvm_object *obj = op->req.obj;

@@ -30,7 +30,7 @@
  * threads that could provide these may wait for jobs that are still to run. So the runner never
  * waits for the cleaner, and a thread is found for it whatever cleaners wait for (worker.c). Jobs
  * are cleaned up in the order of their runs, so figures and bounds fall in that order, too. A
- * clean-up that anybody waits for does not wait for a later run either: it gets a thread of its
+ * clean-up that any thread waits for does not wait for a later run either: it gets a thread of its
  * own. Other clean-ups are put off until the runner's turn is over, and are mostly done by the same
  * thread.
  *
@@ -46,7 +46,7 @@
  * Invariants
  *
  *	1  What a job may use belongs to it from before it is accepted: its list of mappings, its
- *	   pairs, its credits. Nobody takes any of it away, and the run cannot get more. How much it
+ *	   pairs, its credits. Nothing takes it away, and the run cannot get more. How much it
  *	   needs follows from the kinds of its operations (job.c).
  *	2  Only the runner changes the tree of a VM with queues, under the VM's lock. So what the
  *	   runner has read stays true while it does not hold the lock, and steps may be called
@@ -55,14 +55,14 @@
  *	   operation that removed it, the pool's limbo. It leaves limbo after a grace period; only
  *	   then is its reference to the pair dropped, so a reader that found it in a read-side
  *	   section may use its object and pair.
- *	4  Between the commit of a submit and the signal nobody waits for memory, nor for a thread
+ *	4  Between the commit of a submit and the signal no thread waits for memory, or for a thread
  *	   that may wait for memory. The runner does not because of 1, and because all it does
- *	   between two jobs is to choose the next; others that become the runner have got what they
- *	   need by then; workers, and threads that signal in-fences, do not because the locks below
- *	   are never held while memory is got or freed.
+ *	   between two jobs is to choose the next; other threads that become the runner have got
+ *	   what they need by then; workers, and threads that signal in-fences, do not because the
+ *	   locks below are never held while memory is got or freed.
  *	5  `charged` counts jobs accepted and submits under way; stats.jobs only accepted jobs. Both
  *	   fall when a job has been cleaned up, and threads that wait for room, memory, or the end
- *	   of a job are told.
+ *	   of a job are woken.
  *
  * Lock ordering, outermost first: reservation locks of objects (submit, clean up); the VM's tree;
  * an object's list; a pool's (never in a run); `lock` of the VM's queues; the workers'. Under the

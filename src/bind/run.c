@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The run of a job. Except for what comes before it (its stores are announced, which may wait for a
+ * Runs jobs. Except for what comes before it (its stores are announced, which may wait for a
  * grace period) and after it (markers are swept), it is within a signalling section: nothing there
  * allocates, frees, waits (but for locks under which nobody does any of these), or fails for lack
  * of anything.
@@ -21,8 +21,9 @@
  * epoch is moved on right before the transaction is committed, which hides them all from readers at
  * once. Then, before the VM's lock is released, they are taken out: neighbours in one store, with
  * nodes that happen to be free; otherwise each is replaced by an empty marker, one slot (sweep.c).
- * Meanwhile the job's own later operations pass them over because of `gone`. If one of these has
- * overwritten a part, the rest is in pieces that still name the mapping, and goes in the same way.
+ * Before the commit the job's later operations pass them over because of `gone`. If one of these
+ * has overwritten a part, the rest is in pieces that still name the mapping, and goes in the same
+ * way.
  * New mappings of the pair get the epoch to come. Mappings that other operations take out are
  * spared, because a reader may have found one of them a moment ago.
  */
@@ -52,7 +53,7 @@ static bool is_gone(const struct gpuva *va, void *arg)
 	return smri_bind_va_of(va)->gone;
 }
 
-/* Takes a mapping off the job's list, for @op. */
+/* Makes one of the job's reserved mappings @map, for @op. */
 static struct gpuva *new_va(struct apply *a, const struct smri_bind_op *op,
 			    const struct gpuva_op_map *map)
 {

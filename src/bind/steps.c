@@ -80,7 +80,7 @@ static int steps_of_change(struct gpuvm_queues *q, struct smri_bind_op *op, unsi
 	return !err && op->map ? step_map(q, op->map, index, op->cookie) : err;
 }
 
-/* A prefetch, which sees the VM as it was after its operation. */
+/* A prefetch, which sees the VM as the operations before it have left it. */
 struct prefetch {
 	struct gpuvm_queues *q;
 	const struct smri_bind_op *op;

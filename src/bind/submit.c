@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Submitting: validate, reserve, commit, in this order. Whatever fails does so before the job is in
- * its queue, and is undone. From then on nothing can fail.
+ * Submits jobs: validate, reserve, commit, in this order. Whatever can fail does so before the job
+ * is in its queue, and is then undone. From there on nothing can fail.
  *
  *	validate   the request alone
  *	charge     room below the VM's bounds: may wait
@@ -128,7 +128,7 @@ struct charge {
 	const struct bind_queue *queue;
 	const struct smri_bind_load *load;
 	bool waits;
-	int err; /* once it is over */
+	int err; /* the result, once the wait is over */
 };
 
 static void add(struct smri_bind_load *sum, const struct smri_bind_load *part)

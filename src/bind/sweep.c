@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entries that go although there may be no memory for it, and the markers that stay in their place
- * (gpuvm/change.c) until they are swept.
+ * Takes entries out of the tree although there may be no memory for it, and sweeps the markers that
+ * then stay in their place (gpuvm/change.c).
  *
  *   leaving    any section: where a store of nothing would take a node, and there is none, an entry
  *              becomes a marker; neighbours that leave together take one store, or a marker each
- *   sweeping   the cleaner's, after a run that has left some: first with the nodes that are free,
+ *   sweeping   by the cleaner, after a run that has left some: first with the nodes that are free,
  *              then, for what is left, on credits, for which it may wait
- *   the rest   what clean-ups that got no memory have left: the runner's, after each run, with free
- *              nodes alone
+ *   deferred   what clean-ups that got no memory have left: swept by the runner, after each run,
+ *              with free nodes alone
  */
 #include "bind/bind_internal.h"
 
@@ -52,8 +52,9 @@ struct leaving {
 
 /*
  * Returns how many may go in one store. In a tree of known size, which is that of the strict level,
- * a store without a credit must not reach over whole nodes (docs/credits.md). So many entries, with
- * the gaps between and beside them, are too few for a whole leaf and a range on either side of it.
+ * a store without a credit must not reach over whole nodes (docs/credits.md). Half of SMR_LEAF_MIN
+ * entries, with the gaps between and beside them, are too few for a whole leaf and a range on
+ * either side of it.
  */
 static unsigned long max_per_store(const struct gpuvm_queues *q)
 {
@@ -162,8 +163,8 @@ static void sweep_from(struct sweep *s, const struct smr_pool_obj *obj)
 }
 
 /*
- * Goes on with @fn for each marker, until that returns false, or for a while. CONTEXT: the runner;
- * HOLDS the VM's lock.
+ * Goes on with the sweep, for a while: calls @fn for each marker until it returns false. CONTEXT:
+ * the runner; HOLDS the VM's lock.
  */
 static void sweep_on(struct sweep *s, bool (*fn)(struct sweep *s, const struct ma_state *mas))
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* VMs driven by queues: beginning, end, ban, figures. */
+/* VMs driven by queues: their beginning and end, bans, figures. */
 #include "bind/bind_internal.h"
 
 #include "gpuvm/change.h"

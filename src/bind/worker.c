@@ -7,8 +7,8 @@
  * more.
  *
  * Running must not wait for cleaning up, which may wait for memory, and so for the run of any job.
- * So there are twice as many threads as the pool is said to have, at most half of them at either
- * duty.
+ * So there are twice as many threads as bind_workers_create() is given, at most half of them at
+ * either duty.
  */
 #include "bind/bind_internal.h"
 
@@ -93,7 +93,7 @@ static struct gpuvm_queues *take_any(struct bind_workers *w, enum smri_bind_duty
 	return q ? q : take(w, *duty = SMRI_BIND_CLEAN);
 }
 
-/* Returns the next VM, and what to do for it; NULL: the pool ends. */
+/* Returns the next VM, and what to do for it; NULL: the workers are to end. */
 static struct gpuvm_queues *next_vm(struct bind_workers *w, enum smri_bind_duty *duty)
 {
 	struct gpuvm_queues *q;
@@ -178,7 +178,7 @@ void bind_workers_destroy(struct bind_workers *workers)
 	smr_heap_free(workers);
 }
 
-/* ---- The shared pool: there is one as long as a VM uses it ---- */
+/* ---- The shared workers: they exist as long as a VM uses them ---- */
 
 static struct {
 	pthread_mutex_t lock; /* held while threads start, so not a struct mt_lock */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One store for one request.
+ * Gathers the steps of one request into one store.
  *
  * Made step by step, a request over k mappings is up to k + 1 changes of the index. But together
  * they are one store: of the new mapping, or of nothing, over the whole of the request. It cuts the

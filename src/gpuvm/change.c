@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changing the index.
+ * Changes the index, a VM's tree.
  *
  * Each change is one store. That includes a remap: it takes what is vacated out of the middle, and
  * gives the edges that are left of the old mapping to the new ones (tree/edges.h).

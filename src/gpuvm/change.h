@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counting mappings in and out, and storing: for code that changes the tree itself. */
+/* Counts mappings in and out, and stores them: for code that changes the tree itself. */
 #ifndef SMR_GPUVM_CHANGE_H
 #define SMR_GPUVM_CHANGE_H
 

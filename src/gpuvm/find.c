@@ -17,8 +17,8 @@ bool gpuvm_range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range)
 }
 
 /*
- * Passes over what reads as nothing with a new look-up right behind it. The cursor would go on
- * behind whatever is in that place by then, even if that reaches over other mappings.
+ * Passes over an entry that reads as nothing by a new look-up right behind it. The cursor would go
+ * on behind whatever is in its place by then, even if that reaches over other mappings.
  */
 struct gpuva *smr_gpuvm_first(struct gpuvm *vm, uint64_t first, uint64_t last)
 {

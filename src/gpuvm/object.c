@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Objects, and the pairs of a VM and an object.
+ * Objects, and pairs: a pair joins a VM and an object that it maps.
  *
  *   list          of what                                                   lock
  *   object.pairs  every pair of the object, at most one for each VM         object

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The lists of external and of evicted pairs: see vm_lists.h. */
 #include "gpuvm/vm_lists.h"
 #include "base/ref.h"
 
