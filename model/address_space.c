@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The model of an address space: see address_space.h. */
 #include "address_space.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@ bool as_equal(const struct as_mapping *a, const struct as_mapping *b)
 	       a->offset == b->offset && a->flags == b->flags;
 }
 
-/* @mapping without what lies below @addr. */
+/* Returns @mapping without its part below @addr. */
 static struct as_mapping tail_of(struct as_mapping mapping, uint64_t addr)
 {
 	if (mapping.object)
@@ -67,7 +68,7 @@ static struct as_mapping *mapping_at(const struct address_space *as, struct as_p
 	return &as->blocks[pos.block]->mappings[pos.slot];
 }
 
-/* The first mapping that ends at or above @addr; at the end block is nr_blocks and slot 0. */
+/* Finds the first mapping that ends at or above @addr. If there is none: { nr_blocks, 0 }. */
 static struct as_pos find(const struct address_space *as, uint64_t addr)
 {
 	size_t low = 0, high = as->nr_blocks;
@@ -130,7 +131,7 @@ static int halve_block(struct address_space *as, size_t at)
 	return 0;
 }
 
-/* Adds @mapping where it belongs; nothing may be there. */
+/* Inserts @mapping, whose range must be free. */
 static int insert(struct address_space *as, const struct as_mapping *mapping)
 {
 	struct as_pos pos = find(as, mapping->first);
@@ -211,7 +212,7 @@ const struct as_mapping *as_prev(const struct address_space *as, struct as_pos *
 
 /* ---- The operations ---- */
 
-/* Makes sure that no mapping lies on both sides of the border just below @addr. */
+/* Cuts the mapping, if there is one, that contains both @addr - 1 and @addr. */
 static int cut(struct address_space *as, uint64_t addr)
 {
 	struct as_mapping *mapping = mapping_at(as, find(as, addr));
@@ -262,7 +263,7 @@ static int map(struct address_space *as, const struct trace_op *op)
 	return err ? err : insert(as, &mapping);
 }
 
-/* NULL, or why @op cannot be done. */
+/* Returns NULL, or why @op cannot be done. */
 static const char *protect_fault(const struct address_space *as, const struct trace_op *op)
 {
 	uint64_t last = trace_op_last(op);
@@ -301,7 +302,7 @@ static int protect(struct address_space *as, const struct trace_op *op, const ch
 	return 0;
 }
 
-/* mremap in place: [old_last + 1 .. new_last] is to continue the mapping around @old_last. */
+/* mremap in place: extends the mapping that contains @old_last to @new_last. */
 static int grow(struct address_space *as, uint64_t old_last, uint64_t new_last, const char **why)
 {
 	if (any_mapped(as, old_last + 1, new_last)) {
@@ -312,7 +313,7 @@ static int grow(struct address_space *as, uint64_t old_last, uint64_t new_last, 
 	return 0;
 }
 
-/* Places what is mapped in [op's old range], as far as it goes, at its new range, which is free. */
+/* Copies what is mapped in @op's old range, as far as it fits, to the new one, which is free. */
 static int copy_to_new(struct address_space *as, const struct trace_op *op)
 {
 	uint64_t old_last = trace_op_last(op);
@@ -332,7 +333,7 @@ static int copy_to_new(struct address_space *as, const struct trace_op *op)
 		addr = piece.last + 1;
 		piece.first += op->new_addr - op->addr;
 		piece.last += op->new_addr - op->addr;
-		/* Growth: the last mapping goes on to the end of the new range. */
+		/* Growth: the last mapping extends to the end of the new range. */
 		if (at_end && copy_last == old_last)
 			piece.last = op->new_addr + op->new_length - 1;
 		if (insert(as, &piece))
@@ -343,7 +344,7 @@ static int copy_to_new(struct address_space *as, const struct trace_op *op)
 	return 0;
 }
 
-/* NULL, or why @op, a move, cannot be done. */
+/* Returns NULL, or why @op, a move, cannot be done. */
 static const char *move_fault(const struct address_space *as, const struct trace_op *op)
 {
 	uint64_t old_last = trace_op_last(op), offset;
@@ -418,7 +419,7 @@ void as_runs_end(struct as_runs *runs)
 
 	if (!runs->any)
 		return;
-	/* A memory stream that finds no memory tells nobody but who writes to it just then. */
+	/* A memory stream without memory reports that only to the write that meets it. */
 	if (runs->out && fprintf(runs->out, "%" PRIx64 " %" PRIx64 " %" PRIu64 " %" PRIx64 " %s\n",
 				 run->first, run->last - run->first + 1, run->object, run->offset,
 				 trace_flags_text(run->flags, flags)) < 0)

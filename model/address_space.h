@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a trace means: a plain model of an address space, the oracle of `samara replay --check`.
- * It knows the trace format's operations and nothing of trees.
+ * A plain model of an address space, which defines what the operations of a trace mean: the oracle
+ * of `samara replay --check`. It knows nothing of trees.
  *
- * The space is a sorted sequence of mappings that do not overlap. Mappings keep their identity:
- * an operation over a part cuts a mapping at the edges of its range (and only there, and only
- * where something changes on one side), and pieces are never joined again. as_write_runs() joins
- * them for printing.
+ * The space is a sorted sequence of mappings that do not overlap. An operation over part of a
+ * mapping cuts it at the edges of the operation's range (and only there, and only where something
+ * changes on one side), and pieces are never joined again. as_write_runs() joins them for printing.
  *
- * The sequence is an array of blocks of at most AS_BLOCK mappings, so that a change moves few of
- * them; a block is never empty. Not thread safe.
+ * The sequence is an array of blocks of at most AS_BLOCK mappings, so a change moves few of them; a
+ * block is never empty. Not thread-safe.
  */
 #ifndef MODEL_ADDRESS_SPACE_H
 #define MODEL_ADDRESS_SPACE_H
@@ -32,9 +31,9 @@ struct as_mapping {
 };
 
 bool as_equal(const struct as_mapping *a, const struct as_mapping *b);
-/* Leaves of @mapping what lies inside [first..last], which it overlaps. */
+/* Cuts @mapping to its part in [first..last], which it overlaps. */
 void as_clip(struct as_mapping *mapping, uint64_t first, uint64_t last);
-/* "FIRST-LAST object ID offset OFFSET FLAGS", or of NULL "nothing"; returns @text. */
+/* Writes "FIRST-LAST object ID offset OFFSET FLAGS", or for NULL "nothing"; returns @text. */
 const char *as_text(const struct as_mapping *mapping, char *text, size_t size);
 
 struct as_block {
@@ -49,7 +48,7 @@ struct address_space {
 	size_t count; /* of mappings */
 };
 
-/* Where a mapping is: valid until the next change. */
+/* The position of a mapping, valid until the next change. */
 struct as_pos {
 	size_t block;
 	size_t slot;
@@ -59,33 +58,33 @@ void as_init(struct address_space *as);
 void as_destroy(struct address_space *as);
 
 /*
- * Does what @op says. 0; -ENOMEM; -EINVAL with *@why when the operation does not fit the space: a
- * protect over a hole or with another s, p or g, a load of nothing, a move of nothing or a growth
- * into a mapping. After -EINVAL the space is as before, after -ENOMEM it is fit only for
+ * Applies @op. Returns 0, -ENOMEM, or -EINVAL with the reason in *@why if the operation does not
+ * fit the space: a protect over a hole or with another s, p or g, a load or a move where nothing is
+ * mapped, or a growth into a mapping. After -EINVAL the space is as before; after -ENOMEM call only
  * as_destroy().
  */
 int as_apply(struct address_space *as, const struct trace_op *op, const char **why);
 
-/* The mapping around @addr, or NULL. */
+/* Returns the mapping that contains @addr, or NULL. */
 const struct as_mapping *as_at(const struct address_space *as, uint64_t addr);
-/* The first mapping that ends at or above @addr, or NULL; as_next() then goes on upwards. */
+/* Finds the first mapping that ends at or above @addr, or NULL; as_next() goes on upwards. */
 const struct as_mapping *as_from(const struct address_space *as, uint64_t addr, struct as_pos *pos);
 const struct as_mapping *as_next(const struct address_space *as, struct as_pos *pos);
 /*
- * The mapping just below the one that as_from() found (or below the end), or NULL. Leaves @pos
- * there.
+ * Moves @pos down by one mapping, also from the end, and returns the mapping there. NULL: there is
+ * none, and @pos stays.
  */
 const struct as_mapping *as_prev(const struct address_space *as, struct as_pos *pos);
 
 /*
  * Joins mappings into maximal runs: neighbours with the same object and flags and contiguous offset
- * (anonymous: just the same flags). Feed it mappings in order; as_runs_end() gives the last run.
+ * (anonymous: just the same flags). Add mappings in order; as_runs_end() prints the last run.
  */
 struct as_runs {
 	FILE *out;
 	struct as_mapping run;
 	bool any;
-	bool failed; /* @out did not take all */
+	bool failed; /* a write to @out failed */
 	size_t count;
 };
 
@@ -93,7 +92,7 @@ void as_runs_begin(struct as_runs *runs, FILE *out);
 void as_runs_add(struct as_runs *runs, const struct as_mapping *mapping);
 void as_runs_end(struct as_runs *runs);
 
-/* How many there were; SIZE_MAX: @out did not take all of them. After as_runs_end(). */
+/* Returns the number of runs; SIZE_MAX: a write to @out failed. Call after as_runs_end(). */
 size_t as_runs_count(const struct as_runs *runs);
 
 /* Prints all runs as `addr length object offset flags` lines; returns as_runs_count(). */

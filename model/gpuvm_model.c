@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The model of a GPU VA space: see gpuvm_model.h. */
 #include "gpuvm_model.h"
 
 #include <string.h>
@@ -58,7 +59,7 @@ unsigned int gm_mappings(const struct gpuvm_model *m)
 	return n;
 }
 
-/* What is left of @whole from page @from up to page @to. */
+/* Returns the part of a mapping from page @from to page @to - 1; from >= to: none. */
 static struct gm_part cut(const struct gpuvm_model *m, uint64_t from, uint64_t to)
 {
 	if (from >= to)
@@ -66,7 +67,7 @@ static struct gm_part cut(const struct gpuvm_model *m, uint64_t from, uint64_t t
 	return (struct gm_part){ true, from, to - from, m->page[from].obj, m->page[from].offset };
 }
 
-/* One step for each mapping with a page in the range. */
+/* Stores one step for each mapping with a page in the range. Returns how many. */
 static int steps_over(const struct gpuvm_model *m, uint64_t addr, uint64_t range,
 		      struct gm_step steps[GM_STEPS])
 {
@@ -96,7 +97,7 @@ int gm_map(const struct gpuvm_model *m, uint64_t addr, uint64_t range, int obj, 
 	if (!valid(m, addr, range))
 		return -1;
 	n = steps_over(m, addr, range, steps);
-	/* Kept: some page of the range shows the same before and after. */
+	/* Keep: pages of the mapping in the range show the same before and after. */
 	for (int i = 0; i < n; i++)
 		for (uint64_t at = addr; at < addr + range; at++)
 			if (at >= steps[i].map.addr && at - steps[i].map.addr < steps[i].map.range)
@@ -117,13 +118,13 @@ int gm_prefetch(const struct gpuvm_model *m, uint64_t addr, uint64_t range,
 {
 	int n = steps_over(m, addr, range < m->pages ? range : m->pages, steps);
 
-	/* Any range will do. */
+	/* Any range is valid. */
 	for (int i = 0; i < n; i++)
 		steps[i] = (struct gm_step){ .kind = GM_PREFETCH, .map = steps[i].map };
 	return n;
 }
 
-/* A mapping that is cut in two is two mappings, and each a new one. */
+/* Makes the pages a new mapping: each part of a mapping that is cut becomes one. */
 static void renumber(struct gpuvm_model *m, uint64_t from, uint64_t to)
 {
 	unsigned int number = ++m->numbers;

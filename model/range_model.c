@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The model of a maple tree: see range_model.h. */
 #include "range_model.h"
 
 #include <errno.h>
@@ -62,7 +63,7 @@ bool rm_equal(const struct range_model *a, const struct range_model *b)
 	return true;
 }
 
-/* The first range that ends at or above @key; count when there is none. */
+/* Returns the number of the first range that ends at or above @key; count: there is none. */
 static size_t lower_bound(const struct range_model *m, unsigned long key)
 {
 	size_t low = 0, high = m->count;
@@ -89,7 +90,7 @@ int rm_store(struct range_model *m, unsigned long first, unsigned long last, voi
 	from = lower_bound(m, first);
 	for (to = from; to < m->count && m->ranges[to].first <= last; to++)
 		;
-	/* ranges[from..to - 1] are touched; only the outer two can stick out on either side. */
+	/* ranges[from..to - 1] overlap; only the first and the last can reach beyond the store. */
 	if (to > from && m->ranges[from].first < first)
 		pieces[nr++] = (struct rm_range){ m->ranges[from].first, first - 1,
 						  m->ranges[from].entry };
@@ -152,8 +153,8 @@ static void give(unsigned long *first, unsigned long *last, void **entry, struct
 }
 
 /*
- * The gap below range number @at, which may be count: the gap above all. It may be empty: *first
- * > *last.
+ * Stores the gap below range number @at; if @at is count, the gap above all ranges. Returns false
+ * if there is none.
  */
 static bool gap_below(const struct range_model *m, size_t at, unsigned long *first,
 		      unsigned long *last)
@@ -210,7 +211,7 @@ size_t rm_count(const struct range_model *m)
 	return m->count;
 }
 
-/* Cuts the gap below range @at to [min..max]; is there room for @size keys in what is left? */
+/* Cuts the gap below range @at to [min..max]. Returns true if @size keys fit into what is left. */
 static bool gap_fits(const struct range_model *m, size_t at, unsigned long size, unsigned long min,
 		     unsigned long max, unsigned long *first, unsigned long *last)
 {
