@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Checks that the reader and the writer agree, for fuzzers: trace_check_buffer() in trace.h. */
 #include "trace.h"
 
 #include "parse.h"
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A trace's text in memory, grown as it is written. */
+/* The text of a trace in memory, which grows as it is written. */
 struct text {
 	char *data;
 	size_t used;
@@ -30,7 +31,7 @@ static int add_text(struct text *text, const char *more, size_t length)
 	return 0;
 }
 
-/* Reads to the end, writing everything again to @copy. */
+/* Reads the trace at @data to its end, and writes it to @copy. */
 static int read_and_copy(const void *data, size_t length, struct text *copy)
 {
 	struct trace_reader *reader;

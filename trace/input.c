@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Reads and unpacks lines: see input.h. */
 #include "input.h"
 
 #include <errno.h>
@@ -11,33 +12,32 @@
 #include <unistd.h>
 
 #define INPUT_SIZE 65536
-#define UNPACK_MAX (UINT64_C(256) << 20) /* bytes of memory for it; the format says so */
+#define UNPACK_MAX (UINT64_C(256) << 20) /* bytes of memory for unpacking: the format's limit */
 
 static const uint8_t xz_magic[6] = { 0xfd, '7', 'z', 'X', 'Z', 0 };
 
 /*
- * Bytes flow raw -> (lzma) -> text -> line. Without xz the raw bytes are used as text where they
- * lie. Invariant: [raw, raw + raw_left) and [text, text + text_left) are what the next step has
- * yet to take.
+ * Bytes flow raw -> (lzma) -> text -> line. Without xz the raw bytes are the text, in place.
+ * Invariant: the next step has yet to take [raw, raw + raw_left) and [text, text + text_left).
  */
 struct trace_input {
 	int fd; /* -1: a buffer, all of which is raw from the start */
 	bool own_fd;
 	bool packed;
-	bool raw_end; /* nothing more will become raw */
+	bool raw_end; /* no more raw bytes will come */
 	bool unpacked_end;
 	const uint8_t *raw;
 	size_t raw_left;
 	const uint8_t *text;
 	size_t text_left;
 	lzma_stream lzma;
-	lzma_ret fault; /* of the unpacking, reported once the text before it has been taken */
+	lzma_ret fault; /* of unpacking, reported after the text before it has been taken */
 	uint8_t raw_room[INPUT_SIZE];
 	uint8_t text_room[INPUT_SIZE];
 	char line[TRACE_LINE_MAX + 1];
 };
 
-/* Appends what one read gives to the raw bytes, which must leave room for it. */
+/* Appends what one read() returns to the raw bytes, which must leave room for it. */
 static int read_raw(struct trace_input *input)
 {
 	size_t used = 0;
@@ -76,7 +76,7 @@ static const char *lzma_reason(lzma_ret ret, int *err)
 	}
 }
 
-/* Looks at the first bytes to see whether there is anything to unpack. */
+/* Finds out from the first bytes whether the input is packed. */
 static int detect(struct trace_input *input)
 {
 	int err = 0;
@@ -152,7 +152,7 @@ void trace_input_close(struct trace_input *input)
 	free(input);
 }
 
-/* Makes text out of raw bytes; leaves text_left at 0 only at the end. */
+/* Unpacks raw bytes into text; text_left is 0 afterwards only at the end. */
 static int unpack(struct trace_input *input, const char **why)
 {
 	lzma_ret ret = input->fault;
@@ -175,7 +175,7 @@ static int unpack(struct trace_input *input, const char **why)
 		input->raw_left = input->lzma.avail_in;
 		input->unpacked_end = ret == LZMA_STREAM_END;
 	}
-	/* Text that came before a fault is delivered first: it gives the fault its line number. */
+	/* Text before a fault is returned first, so the fault is reported for the right line. */
 	input->fault = ret == LZMA_STREAM_END ? LZMA_OK : ret;
 	input->text = input->text_room;
 	input->text_left = sizeof(input->text_room) - input->lzma.avail_out;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Packs and writes text: see output.h. */
 #include "output.h"
 
 #include <errno.h>
@@ -13,8 +14,7 @@
 #define OUTPUT_SIZE 65536
 
 /*
- * Text gathers in text[] and goes out when that is full, through lzma when the file is to be
- * packed.
+ * Text is gathered in text[] and written when that is full, through lzma if the file is packed.
  */
 struct trace_output {
 	int fd;

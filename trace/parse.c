@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Parses, checks and formats the lines of a trace: see parse.h. */
 #include "parse.h"
 
 #include <errno.h>
@@ -99,7 +100,9 @@ static int digit_of(char c)
 	return 99;
 }
 
-/* NULL and *@value, or what is wrong. All of @text must be digits of @base, and 64 bits must do. */
+/*
+ * Reads all of @text as a number of @base, of at most 64 bits. Returns NULL, or what is wrong.
+ */
 static const char *parse_number(const char *text, unsigned int base, uint64_t *value)
 {
 	uint64_t sum = 0;
@@ -174,7 +177,7 @@ static const char *page_fault(uint64_t page)
 	return !page || page & (page - 1) ? "the page size is not a power of two" : NULL;
 }
 
-/* The page size has been found to be good. */
+/* CONTEXT: the page size is valid. */
 static const char *limits_fault(const struct trace_header *header)
 {
 	uint64_t mask = header->page - 1;
@@ -257,7 +260,7 @@ const char *trace_op_fault(const struct trace_op *op, const struct trace_header 
 
 static const char carriage_return[] = "a carriage return; lines end in a line feed alone";
 
-/* What follows @prefix in @line, or NULL when it does not begin so. */
+/* Returns what follows @prefix in @line, or NULL if @line does not begin with it. */
 static const char *after(const char *line, const char *prefix)
 {
 	size_t length = strlen(prefix);
@@ -314,7 +317,7 @@ const char *trace_parse_header(const char *line, unsigned int number, struct tra
 	}
 }
 
-/* Cuts @line at its blanks into at most @max words; returns how many there are, at most max + 1. */
+/* Splits @line at blanks into up to @max words. Returns how many; @max + 1: there are more. */
 static unsigned int split_words(char *line, char **words, unsigned int max)
 {
 	unsigned int nr = 0;
@@ -333,7 +336,7 @@ static unsigned int split_words(char *line, char **words, unsigned int max)
 	}
 }
 
-/* Fills @op in from the words behind its verb, of which there are as many as it wants. */
+/* Sets the fields of @op from the words after its verb, whose number is right. */
 static const char *parse_fields(char **words, struct trace_op *op)
 {
 	const char *fault = parse_number(words[0], 16, &op->addr);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Reads traces: see trace.h. */
 #include "trace.h"
 
 #include "input.h"
@@ -13,7 +14,7 @@ struct trace_reader {
 	struct trace_input *input;
 	struct trace_header header;
 	unsigned long line; /* number of the line that was read last */
-	int err;            /* sticks */
+	int err;            /* the first failure: trace_next() then always returns it */
 	char name[PATH_MAX];
 	char why[TRACE_WHY_SIZE];
 };
@@ -25,7 +26,7 @@ static int fail(struct trace_reader *reader, unsigned long line, const char *wha
 	return err;
 }
 
-/* As trace_input_line(), keeping count and the message. */
+/* Like trace_input_line(), but counts lines and keeps the message. */
 static int next_line(struct trace_reader *reader, char **line)
 {
 	const char *why = "";
@@ -58,7 +59,7 @@ static int read_header(struct trace_reader *reader)
 	return 0;
 }
 
-/* @err is what opening the input gave; the input is then the reader's. */
+/* @err is the result of opening @input, which this takes ownership of. */
 static int open_reader(struct trace_reader **out, struct trace_input *input, int err,
 		       const char *name, char *why, size_t size)
 {

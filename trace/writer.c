@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Writes traces: see trace.h. */
 #include "trace.h"
 
 #include "output.h"
