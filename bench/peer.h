@@ -60,7 +60,7 @@ struct bench_peer {
 			     bool highest);
 	/* Bytes of nodes, as the allocator hands them out. */
 	size_t (*bytes)(void *tree);
-	/* Waits for deferred frees. May be NULL, as may the three below. */
+	/* Waits for deferred frees. May be NULL, as may the next two. */
 	void (*settle)(void *tree);
 	/* Called by each thread before its first and after its last load. */
 	void (*enter)(void);

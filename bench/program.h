@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared by the programs of one file. */
+/* Helpers of the benchmark programs that are one file each. */
 #ifndef BENCH_PROGRAM_H
 #define BENCH_PROGRAM_H
 

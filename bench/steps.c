@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Turns recorded traces into operations of a range map: see steps.h. */
 #include "steps.h"
 #include "model/range_model.h"
 #include "trace/trace.h"

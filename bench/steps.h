@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Recorded traces as operations of a range map, worked out in advance. A mapping is a store; an
+ * Turns recorded traces into operations of a range map, in advance. A mapping is a store; an
  * unmap is a clear; a protect is a store for each mapping, or part of one, that it changes; a move
  * is all that it does at its old and at its new place. A part that is cut off keeps its entry.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How Linux's tree is made; shared by linux.c and the plugin. */
+/* The modes of Linux's tree, shared by linux.c and the plugin. */
 #ifndef BENCH_LINUX_MODE_H
 #define BENCH_LINUX_MODE_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* A GPU VA manager over a red-black tree or an interval tree: see rb_gpuvm.h. */
 #include "rb_gpuvm.h"
 #include <errno.h>
 

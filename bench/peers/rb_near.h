@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Missing in libbsd's red-black trees: inserting beside a neighbour, without a search from the
- * root.
+ * Inserts into libbsd's red-black trees beside a neighbour, without a search from the root.
  */
 #ifndef BENCH_RB_NEAR_H
 #define BENCH_RB_NEAR_H

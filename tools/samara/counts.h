@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What threads that read while another thread writes report. */
+/* What the readers of a run count. */
 #ifndef SAMARA_TOOL_COUNTS_H
 #define SAMARA_TOOL_COUNTS_H
 

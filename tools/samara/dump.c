@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* samara dump: prints the tree of a replayed trace. */
 #include "samara.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is mapped at the end: written out, and compared with a file, as --dump-final and
+ * Writes out what is mapped at the end, and compares it with a file, as --dump-final and
  * --expect-final ask.
  */
 #ifndef SAMARA_TOOL_FINAL_H

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* samara gen: writes synthetic traces. */
 #include "gen.h"
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The kinds of synthetic traces. */
 #include "gen.h"
 
 static const unsigned int protections[] = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work for the engines of the software GPU, made of a trace in advance. After every so many jobs
+ * Makes work for the engines of the software GPU from a trace, in advance. After every so many jobs
  * there is a task: pages that are mapped at this point of the trace are filled, copied and read
  * back at their addresses; or a page that has just been unmapped is read, which must fault. Memory
  * keeps what was written to it, through whatever address, until it is overwritten, so it is known

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines of a script for a GPU VA space: docs/gpuvm-script.md. */
+/* Parses and prints the lines of a script for a GPU VA space: docs/gpuvm-script.md. */
 #ifndef SAMARA_TOOL_GPUVM_SCRIPT_H
 #define SAMARA_TOOL_GPUVM_SCRIPT_H
 

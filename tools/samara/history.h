@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a reader without locks can know that an answer was true.
+ * Judges answers to look-ups without locks: whether each was true at some moment of the look-up.
  *
  * The writer numbers its stores 1, 2, ...; store number n is step n. At every address the tree's
  * contents change at one moment of a step, so the answer to a look-up is right if and only if it

@@ -132,7 +132,7 @@ static int add_ops(struct maker *maker, const struct trace_op *op, const char **
 	return op->verb == TRACE_MOVE ? add_move(maker, op) : 0;
 }
 
-/* ---- What must come of it ---- */
+/* ---- Expected results ---- */
 
 static int add_piece(struct maker *maker, const struct as_mapping *piece)
 {

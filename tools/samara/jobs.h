@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A trace as jobs for a GPU VM, with everything that they must result in. Each operation but loads
- * is one job:
+ * Turns a trace into jobs for a GPU VM, with all that they must result in. Each operation except a
+ * load is one job:
  *
  *   map      BIND_MAP
  *   unmap    BIND_UNMAP
@@ -79,8 +79,8 @@ struct jobs_options {
 };
 
 /*
- * Works out everything. Returns EXIT_OK, or EXIT_FAILED: then a message that names the line has
- * been printed, and there is nothing to destroy.
+ * Works out everything. Returns EXIT_OK; or EXIT_FAILED after a message that names the line, and
+ * there is nothing to destroy.
  */
 int jobs_init(struct jobs *jobs, const struct trace *trace, const struct jobs_options *options);
 void jobs_destroy(struct jobs *jobs);

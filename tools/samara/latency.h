@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long things took: a histogram of nanoseconds whose buckets are at most a thirty-second of
- * their value wide. Adding to it neither allocates nor enters the kernel. For one thread at a time.
+ * Histograms of durations in nanoseconds, whose buckets are at most a thirty-second of their value
+ * wide. Adding to one neither allocates nor enters the kernel. For one thread at a time.
  */
 #ifndef SAMARA_TOOL_LATENCY_H
 #define SAMARA_TOOL_LATENCY_H

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Reads a trace for a subcommand, and complains if that fails. */
 #ifndef SAMARA_TOOL_LOAD_H
 #define SAMARA_TOOL_LOAD_H
 

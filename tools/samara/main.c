@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The samara program: runs the subcommand, explains it, prints messages. */
 #include "samara.h"
 
 #include <samara/version.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the mappings of a trace are kept in a GPU VM, and how they are read back.
+ * Keeps the mappings of a trace in a GPU VM, and reads them back.
  *
  * Addresses and offsets are bytes. An object of the trace is a gpuvm_object. So is private
  * anonymous memory, all of it one object, in which the offset of each address is the address
@@ -18,7 +18,7 @@
 
 /* An object of the trace, or, with id 0, anonymous memory. */
 struct vm_object {
-	struct sg_object base; /* just its gpuvm_object if without frames */
+	struct sg_object base; /* without frames only its gpuvm_object is used */
 	uint64_t id;
 };
 

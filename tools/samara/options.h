@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Command lines: --name, --name=VALUE or --name VALUE, in any place; -- ends them; - is an
- * operand.
+ * Parses command lines. Options are --name, --name=VALUE or --name VALUE, in any place; -- ends
+ * them; - is an operand.
  */
 #ifndef SAMARA_TOOL_OPTIONS_H
 #define SAMARA_TOOL_OPTIONS_H

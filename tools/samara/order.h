@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What must wait for what. Items of work, of whatever kind, are added in an order that gives the
- * right result. Each belongs to a lane, whose items run one after another, and touches ranges of
- * keys, for example addresses. The order that is kept is: an item runs after the last earlier item
- * that touched each of its keys, and thus after all that did. It is expressed in numbers: how
- * many items of each other lane must be over before an item of one lane runs.
+ * Works out which work must wait for which. Items of work, of whatever kind, are added in an order
+ * that gives the right result. Each belongs to a lane, whose items run one after another, and
+ * touches ranges of keys, for example addresses. The order kept is: an item runs after the last
+ * earlier item that touched each of its keys, and thus after all that did. It is expressed in
+ * numbers: how many items of each other lane must be over before an item of one lane runs.
  */
 #ifndef SAMARA_TOOL_ORDER_H
 #define SAMARA_TOOL_ORDER_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a command writes: a file, or standard output, which is called "-". If the reader at the
- * other end of a pipe stops reading, that is its own decision: it is no failure, and nothing is
- * printed. main() reports any other error of standard output once, at the end.
+ * Opens and closes the output of a command: a file, or standard output, which is called "-". If the
+ * reader at the other end of a pipe stops reading, that is no failure, and nothing is printed.
+ * main() reports any other error of standard output once, at the end.
  */
 #ifndef SAMARA_TOOL_OUTPUT_H
 #define SAMARA_TOOL_OUTPUT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a reader without locks can know that an answer was true, when jobs change a VM in an order
+ * Judges answers to look-ups without locks, as history.h does, where jobs change a VM in an order
  * that is known in advance.
  *
  * For a fixed set of addresses, the probes, everything that each will ever hold is written down

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A run of a trace through bind queues: what its parts share.
+ * Shared by the parts of a run of a trace through bind queues.
  *
  * Several threads, the submitters, each with a queue of its own, take the jobs in turns (jobs.h:
  * lanes) and submit them, waiting for nothing but room: fences enforce the order. A job signals
@@ -75,7 +75,7 @@ struct queue_run {
 	size_t until;      /* GUARD lock: jobs that may be submitted */
 	bool stop;         /* GUARD lock */
 	unsigned int idle; /* GUARD lock: submitters that have done all jobs up to until */
-	/* The running run section; there is only one at a time. */
+	/* The run section that is running; there is only one at a time. */
 	uint64_t section_begin;
 	uint64_t section_other; /* spent on checks and loads in it */
 	uint64_t outside;       /* sections that were no signalling sections */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What is done in the run sections of bind queues: see queue_run.h. */
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The threads that submit jobs to bind queues and tasks to engines: see queue_run.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

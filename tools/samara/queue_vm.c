@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Sets up the VM that bind queues drive, plain or of the software GPU: see queue_run.h. */
 #include <errno.h>
 
 #include "queue_run.h"

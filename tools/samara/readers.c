@@ -27,8 +27,8 @@ static void leave(struct maple_tree *tree)
 }
 
 /*
- * Checks that what @mapping's record says of itself is consistent with having been met at
- * [first..last] between steps @s0 and @s1.
+ * Checks that the record @mapping, met at [first..last] between steps @s0 and @s1, can have been
+ * there.
  */
 static void judge_record(struct crew_member *reader, const struct mapping *mapping, uint64_t first,
 			 uint64_t last, uint64_t s0, uint64_t s1)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* samara replay: runs traces through a tree or a GPU VM, checks and times that. */
 #include "samara.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `samara replay` reports about a file, as text and as JSON. */
+/* Prints what `samara replay` reports about a file, as text and as JSON. */
 #ifndef SAMARA_TOOL_REPORT_H
 #define SAMARA_TOOL_REPORT_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Runs a trace through a tree, and hands on runs through a VM: see run.h. */
 #include "run.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One run of a trace, through a tree or a GPU VM, with checks and readers: the core of `samara
+ * Runs a trace once, through a tree or a GPU VM, with checks and readers: the core of `samara
  * replay`.
  */
 #ifndef SAMARA_TOOL_RUN_H
@@ -88,7 +88,7 @@ struct run_result {
 int run_trace(const struct trace *trace, const struct run_settings *settings,
 	      struct run_result *result);
 
-/* Called by run_trace() for the two kinds of VM. */
+/* Called by run_trace() for the two ways through a VM. */
 int run_through_gpuvm(const struct trace *trace, const struct run_settings *settings,
 		      struct run_result *result);
 int run_through_queue(const struct trace *trace, const struct run_settings *settings,

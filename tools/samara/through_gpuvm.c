@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A trace through a GPU VM that its user drives, as a driver with synchronous binds would: each job
- * is a few calls of gpuvm_sm_map() and gpuvm_sm_unmap() under the VM's lock, whose steps are
- * carried out at once. Removed mappings are freed after a grace period, since faults are answered
- * without a lock.
+ * Runs a trace through a GPU VM that the tool drives, as a driver with synchronous binds would:
+ * each job is a few calls of gpuvm_sm_map() and gpuvm_sm_unmap() under the VM's lock, whose steps
+ * are carried out at once. Removed mappings are freed after a grace period, since faults are
+ * answered without a lock.
  */
 #include <errno.h>
 #include <samara/gpuvm.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A trace through a GPU VM that bind queues drive: queue_run.h. */
+/* Runs a trace through a GPU VM that bind queues drive: see queue_run.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -110,7 +110,7 @@ static void end_threads(struct queue_run *run, unsigned int started)
 		pthread_join(run->submitters[i].thread, NULL);
 }
 
-/* ---- What came of it ---- */
+/* ---- Results ---- */
 
 static void gather_engines(struct queue_run *run)
 {
