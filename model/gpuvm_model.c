@@ -127,7 +127,7 @@ int gm_prefetch(const struct gpuvm_model *m, uint64_t addr, uint64_t range,
 /* Makes the pages a new mapping: each part of a mapping that is cut becomes one. */
 static void renumber(struct gpuvm_model *m, uint64_t from, uint64_t to)
 {
-	unsigned int number = ++m->numbers;
+	unsigned int number = ++m->last_number;
 
 	for (uint64_t at = from; at < to; at++)
 		m->page[at].mapping = number;

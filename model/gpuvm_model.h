@@ -27,7 +27,7 @@ struct gm_page {
 struct gpuvm_model {
 	unsigned int pages;
 	unsigned int reserved, reserved_pages; /* the reserved region: first page, length */
-	unsigned int numbers;                  /* the last number given to a mapping */
+	unsigned int last_number;              /* the last number given to a mapping */
 	struct gm_page page[GM_PAGES];
 };
 

@@ -261,7 +261,7 @@ const char *trace_op_fault(const struct trace_op *op, const struct trace_header 
 static const char carriage_return[] = "a carriage return; lines end in a line feed alone";
 
 /* Returns what follows @prefix in @line, or NULL if @line does not begin with it. */
-static const char *after(const char *line, const char *prefix)
+static const char *skip_prefix(const char *line, const char *prefix)
 {
 	size_t length = strlen(prefix);
 
@@ -290,12 +290,12 @@ const char *trace_parse_header(const char *line, unsigned int number, struct tra
 		return carriage_return;
 	switch (number) {
 	case 1:
-		text = after(line, "# samara-trace ");
+		text = skip_prefix(line, "# samara-trace ");
 		if (!text)
 			return "not a samara trace: the first line must be '# samara-trace 1'";
 		return strcmp(text, "1") ? "only version 1 of the format is known" : NULL;
 	case 2:
-		text = after(line, "# source: ");
+		text = skip_prefix(line, "# source: ");
 		if (!text)
 			return "expected '# source: TEXT'";
 		fault = trace_source_fault(text);
@@ -303,13 +303,13 @@ const char *trace_parse_header(const char *line, unsigned int number, struct tra
 			strcpy(header->source, text);
 		return fault;
 	case 3:
-		text = after(line, "# page: ");
+		text = skip_prefix(line, "# page: ");
 		if (!text)
 			return "expected '# page: SIZE'";
 		fault = parse_number(text, 16, &header->page);
 		return fault ? fault : page_fault(header->page);
 	default:
-		text = after(line, "# va: ");
+		text = skip_prefix(line, "# va: ");
 		if (!text)
 			return "expected '# va: LOWEST-HIGHEST'";
 		fault = parse_limits(text, header);
