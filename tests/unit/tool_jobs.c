@@ -296,7 +296,7 @@ static int with_vm(const struct bind_op *ops, unsigned int nr, int (*check)(stru
 {
 	static const struct gpuvm_ops vm_ops = { .vm_free = vm_free };
 	struct gpuvm_object *r_obj = gpuvm_resv_object_alloc(NULL);
-	struct mapped held[8] = { 0 };
+	struct vm_mapping held[8] = { 0 };
 	struct gpuvm vm;
 	int err;
 
@@ -337,9 +337,9 @@ static int check_both(struct gpuvm *vm)
 	pieces[0] = *as_from(&model, 0, &pos);
 	pieces[1] = *as_next(&model, &pos);
 	pieces[2] = *as_next(&model, &pos);
-	err = mapped_check_all(vm, &model, why, sizeof(why));
+	err = vm_check_all(vm, &model, why, sizeof(why));
 	assert_int_equal(*why != 0, err != 0);
-	assert_int_equal(mapped_check(vm, 0x1000, 0x6fff, pieces, 3, why, sizeof(why)), err);
+	assert_int_equal(vm_check_range(vm, 0x1000, 0x6fff, pieces, 3, why, sizeof(why)), err);
 	as_destroy(&model);
 	return err;
 }
@@ -428,8 +428,8 @@ static void test_tasks(void **state)
 	const struct jobs_options options = {
 		.name = "test",
 		.lanes = 1,
-		.others = 1,
-		.behind = gpu_work_add,
+		.other_lanes = 1,
+		.on_job = gpu_work_add,
 		.arg = &work,
 	};
 	const struct gpu_task *task;
@@ -441,7 +441,7 @@ static void test_tasks(void **state)
 	assert_int_equal(work.nr, 2);
 	/* What is written is read back. */
 	task = &work.tasks[0];
-	assert_int_equal(task->behind, 1);
+	assert_int_equal(task->jobs_before, 1);
 	assert_false(task->faults);
 	assert_int_equal(task->nr_cmds, 2);
 	assert_int_equal(task->cmds[0].type, SG_FILL);
@@ -451,7 +451,7 @@ static void test_tasks(void **state)
 	sg_fill(page, sizeof(page), task->cmds[0].pattern);
 	assert_true(task->cmds[1].sum == sg_checksum(0, page, sizeof(page)));
 	task = &work.tasks[1];
-	assert_int_equal(task->behind, 5);
+	assert_int_equal(task->jobs_before, 5);
 	assert_true(task->faults);
 	gpu_work_destroy(&work);
 }

@@ -13,9 +13,9 @@ static const struct faults *faults_of(const struct crew_member *faulter)
 /* Whether a mapping that was found can hold @addr and was not freed while the reader held it. */
 static bool sound(struct crew_member *faulter, const struct gpuva *va, uint64_t addr)
 {
-	const struct mapped *mapped = (const struct mapped *)va;
+	const struct vm_mapping *mapping = (const struct vm_mapping *)va;
 
-	if (atomic_load_explicit(&mapped->stale, memory_order_relaxed)) {
+	if (atomic_load_explicit(&mapping->stale, memory_order_relaxed)) {
 		crew_wrong(faulter, "the mapping at %" PRIx64 " was freed under the reader's feet",
 			   addr);
 		return false;

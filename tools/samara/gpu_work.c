@@ -5,9 +5,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define EVERY 4         /* jobs for each task */
+#define JOBS_PER_TASK 4
 #define MAX_PAGES 16384 /* that are written to, of 4 KiB each */
-#define NO_MEMORY UINT64_MAX
+#define NO_PAGE UINT64_MAX
 
 int gpu_work_init(struct gpu_work *work, struct jobs *jobs, unsigned int lane, unsigned int engines)
 {
@@ -42,7 +42,7 @@ static uint64_t next_random(struct gpu_work *work)
 /* ---- Memory ---- */
 
 /*
- * Returns a number for the memory at the page of @addr as the model maps it, or NO_MEMORY if
+ * Returns a number for the memory at the page of @addr as the model maps it, or NO_PAGE if
  * nothing is mapped there or the page is not to be used.
  */
 static uint64_t memory_at(const struct gpu_work *work, const struct address_space *model,
@@ -53,12 +53,12 @@ static uint64_t memory_at(const struct gpu_work *work, const struct address_spac
 	uint64_t offset, number;
 
 	if (!content.mapped)
-		return NO_MEMORY;
+		return NO_PAGE;
 	object = (const struct vm_object *)vm_objects_find(&work->jobs->objects, content.object);
 	offset = content.object ? content.offset : addr;
 	number = (uint64_t)(object - work->jobs->objects.object);
 	if (number >= 1u << 15 || offset >= SG_VA_END)
-		return NO_MEMORY;
+		return NO_PAGE;
 	return number * (SG_VA_END / SG_PAGE) + offset / SG_PAGE;
 }
 
@@ -134,7 +134,7 @@ static void write_page(struct gpu_work *work, struct gpu_task *task, struct gpu_
 static void depend(struct gpu_work *work, uint64_t addr, uint64_t memory)
 {
 	order_depend(&work->jobs->order, ORDER_ADDRESSES, addr, addr + SG_PAGE - 1);
-	if (memory != NO_MEMORY)
+	if (memory != NO_PAGE)
 		order_depend(&work->jobs->order, ORDER_MEMORY, memory, memory);
 }
 
@@ -142,7 +142,7 @@ static int touch(struct gpu_work *work, uint64_t addr, uint64_t memory)
 {
 	int err = order_touch(&work->jobs->order, ORDER_ADDRESSES, addr, addr + SG_PAGE - 1);
 
-	if (!err && memory != NO_MEMORY)
+	if (!err && memory != NO_PAGE)
 		err = order_touch(&work->jobs->order, ORDER_MEMORY, memory, memory);
 	return err;
 }
@@ -160,7 +160,7 @@ static int new_task(struct gpu_work *work, uint32_t job, struct gpu_task **task)
 		work->room = room;
 	}
 	*task = &tasks[work->nr];
-	**task = (struct gpu_task){ .behind = job + 1 };
+	**task = (struct gpu_task){ .jobs_before = job + 1 };
 	return order_add(&work->jobs->order,
 			 work->lane + (unsigned int)(work->nr++ % work->engines), &(*task)->item);
 }
@@ -175,8 +175,8 @@ static int add_fault(struct gpu_work *work, uint32_t job, uint64_t addr)
 		return err;
 	task->faults = true;
 	add_cmd(task, SG_CHECKSUM, 0, addr, 0);
-	depend(work, addr, NO_MEMORY);
-	return touch(work, addr, NO_MEMORY);
+	depend(work, addr, NO_PAGE);
+	return touch(work, addr, NO_PAGE);
 }
 
 static int add_write(struct gpu_work *work, uint32_t job, uint64_t addr, uint64_t memory,
@@ -211,12 +211,12 @@ int gpu_work_add(void *arg, uint32_t job, const struct trace_op *op,
 	const struct gpu_page *from = NULL;
 	uint64_t addr = op->addr, memory;
 
-	if (job % EVERY || addr >= SG_VA_END)
+	if (job % JOBS_PER_TASK || addr >= SG_VA_END)
 		return 0;
 	memory = memory_at(work, model, addr);
-	if (memory == NO_MEMORY && !as_at(model, addr))
+	if (memory == NO_PAGE && !as_at(model, addr))
 		return add_fault(work, job, addr);
-	if (memory == NO_MEMORY)
+	if (memory == NO_PAGE)
 		return 0;
 	if (next_random(work) >> 63)
 		from = known_page(work, model);

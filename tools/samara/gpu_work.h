@@ -20,9 +20,9 @@
 #include "softgpu.h"
 
 struct gpu_task {
-	uint32_t item;   /* in the order of all work */
-	uint32_t behind; /* the number of jobs before it in the trace */
-	bool faults;     /* the command must find nothing mapped */
+	uint32_t item;        /* in the order of all work */
+	uint32_t jobs_before; /* the number of jobs before it in the trace */
+	bool faults;          /* the command must find nothing mapped */
 	unsigned int nr_cmds;
 	struct sg_cmd cmds[3];
 };
@@ -51,7 +51,7 @@ int gpu_work_init(struct gpu_work *work, struct jobs *jobs, unsigned int lane,
 void gpu_work_destroy(struct gpu_work *work);
 
 /*
- * For jobs_options.behind, with the work as @arg: adds a task if one is due. Returns 0 or -ENOMEM.
+ * For jobs_options.on_job, with the work as @arg: adds a task if one is due. Returns 0 or -ENOMEM.
  */
 int gpu_work_add(void *arg, uint32_t job, const struct trace_op *op,
 		 const struct address_space *model);

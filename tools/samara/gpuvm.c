@@ -136,7 +136,7 @@ static struct gpuva *new_mapping(void)
 	return calloc(1, sizeof(struct mapping));
 }
 
-static void bury(struct machine *m, struct gpuva *va)
+static void defer_free(struct machine *m, struct gpuva *va)
 {
 	struct mapping *mapping = (struct mapping *)va;
 
@@ -187,7 +187,7 @@ static int insert(struct machine *m, const struct gpuva_op_map *map)
 	if (!err)
 		err = gpuva_map(&m->vm, va, map);
 	if (err) {
-		bury(m, va);
+		defer_free(m, va);
 	} else if (vm_bo) {
 		link_va(va, vm_bo);
 		gpuvm_bo_extobj_add(vm_bo);
@@ -206,14 +206,14 @@ static int remap(struct machine *m, const struct gpuva_op_remap *op)
 	if (!err)
 		err = gpuva_remap(prev, next, op);
 	if (err) {
-		bury(m, prev);
-		bury(m, next);
+		defer_free(m, prev);
+		defer_free(m, next);
 		return err;
 	}
 	link_va(prev, old->vm_bo);
 	link_va(next, old->vm_bo);
 	unlink_va(old);
-	bury(m, old);
+	defer_free(m, old);
 	return 0;
 }
 
@@ -221,7 +221,7 @@ static void take_out(struct machine *m, struct gpuva *va)
 {
 	gpuva_remove(va);
 	unlink_va(va);
-	bury(m, va);
+	defer_free(m, va);
 }
 
 static int step(struct gpuva_op *op, void *priv)
@@ -242,7 +242,7 @@ static int step(struct gpuva_op *op, void *priv)
 	}
 }
 
-static int work_off(struct machine *m, struct gpuva_ops *ops, int err)
+static int run_ops(struct machine *m, struct gpuva_ops *ops, int err)
 {
 	struct gpuva_op *op;
 
@@ -366,7 +366,7 @@ static int unmap_all(struct machine *m, struct gpuvm_object *obj)
 	if (vm_bo)
 		ops = gpuvm_bo_unmap_ops_create(vm_bo, &err);
 	gpuvm_object_unlock(obj);
-	err = work_off(m, ops, err);
+	err = run_ops(m, ops, err);
 	gpuvm_bo_put(vm_bo);
 	return err;
 }
@@ -436,13 +436,13 @@ static int change(struct machine *m, const struct script_line *line, struct gpuv
 		return gpuvm_sm_unmap(vm, m, line->addr, line->range);
 	case SCRIPT_OPS_MAP:
 		ops = gpuvm_sm_map_ops_create(vm, line->addr, line->range, obj, line->offset, &err);
-		return work_off(m, ops, err);
+		return run_ops(m, ops, err);
 	case SCRIPT_OPS_UNMAP:
 		ops = gpuvm_sm_unmap_ops_create(vm, line->addr, line->range, &err);
-		return work_off(m, ops, err);
+		return run_ops(m, ops, err);
 	case SCRIPT_PREFETCH:
 		ops = gpuvm_prefetch_ops_create(vm, line->addr, line->range, &err);
-		return work_off(m, ops, err);
+		return run_ops(m, ops, err);
 	case SCRIPT_UNMAP_ALL:
 		return unmap_all(m, obj);
 	case SCRIPT_INSERT:

@@ -63,16 +63,16 @@ struct jobs {
 };
 
 struct jobs_options {
-	const char *name;      /* of the trace, for messages */
-	unsigned int lanes;    /* for jobs */
-	unsigned int others;   /* more lanes, for other work */
-	bool pieces;           /* note what is mapped in each job's ranges afterwards */
-	struct probes *probes; /* set to what to expect; NULL: none */
+	const char *name;         /* of the trace, for messages */
+	unsigned int lanes;       /* for jobs */
+	unsigned int other_lanes; /* more lanes, for other work */
+	bool pieces;              /* note what is mapped in each job's ranges afterwards */
+	struct probes *probes;    /* set to what to expect; NULL: none */
 	/*
 	 * For other work: called after each job, whose item is the newest, with the model as it is
 	 * then. May be NULL.
 	 */
-	int (*behind)(void *arg, uint32_t job, const struct trace_op *op,
+	int (*on_job)(void *arg, uint32_t job, const struct trace_op *op,
 		      const struct address_space *model);
 	void *arg;
 	struct sg_pool *frames; /* memory for the objects; NULL: they have none */
@@ -94,7 +94,7 @@ int jobs_ranges(const struct jobs *jobs, size_t job,
 		int (*fn)(void *arg, uint64_t first, uint64_t last), void *arg);
 
 /*
- * Checks that the VM has in the job's ranges what must be there after it, as mapped_check() does.
+ * Checks that the VM has in the job's ranges what must be there after it, as vm_check_range() does.
  * Needs the pieces.
  */
 int jobs_check(const struct jobs *jobs, size_t job, struct gpuvm *vm, char *why, size_t size);

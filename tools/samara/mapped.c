@@ -179,7 +179,7 @@ static int differ(const struct as_mapping *is, const struct as_mapping *should, 
 	return -EUCLEAN;
 }
 
-int mapped_check_all(struct gpuvm *vm, const struct address_space *model, char *why, size_t size)
+int vm_check_all(struct gpuvm *vm, const struct address_space *model, char *why, size_t size)
 {
 	const struct as_mapping *expected;
 	struct as_mapping is;
@@ -203,8 +203,8 @@ int mapped_check_all(struct gpuvm *vm, const struct address_space *model, char *
 	return err;
 }
 
-int mapped_check(struct gpuvm *vm, uint64_t first, uint64_t last, const struct as_mapping *pieces,
-		 size_t nr, char *why, size_t size)
+int vm_check_range(struct gpuvm *vm, uint64_t first, uint64_t last, const struct as_mapping *pieces,
+		   size_t nr, char *why, size_t size)
 {
 	struct as_mapping is, should;
 	struct gpuva *va;
@@ -231,7 +231,7 @@ int mapped_check(struct gpuvm *vm, uint64_t first, uint64_t last, const struct a
 	return err;
 }
 
-size_t mapped_write_runs(void *arg, FILE *out)
+size_t vm_write_runs(void *arg, FILE *out)
 {
 	struct gpuvm *vm = arg;
 	struct as_mapping what;

@@ -23,10 +23,10 @@ struct vm_object {
 };
 
 /* A mapping in the VM. */
-struct mapped {
+struct vm_mapping {
 	struct gpuva va;
-	atomic_bool stale;    /* no reader can see it any more */
-	struct mapped *after; /* through_gpuvm.c: the one that the same walk removed before */
+	atomic_bool stale;            /* no reader can see it any more */
+	struct vm_mapping *next_gone; /* through_gpuvm.c: removed before it, by the same walk */
 };
 
 /* What one address holds, whatever the bounds of the mapping around it. */
@@ -68,14 +68,14 @@ const char *content_text(const struct content *content, char *text, size_t size)
  * Compares the whole VM with the model. Returns 0, or -EUCLEAN with the first difference in @why of
  * @size bytes. CONTEXT: as for look-ups, and the VM does not change meanwhile.
  */
-int mapped_check_all(struct gpuvm *vm, const struct address_space *model, char *why, size_t size);
+int vm_check_all(struct gpuvm *vm, const struct address_space *model, char *why, size_t size);
 /*
  * Compares only [first..last], where @pieces, cut at its ends, must be all that is mapped.
  * Allocates nothing.
  */
-int mapped_check(struct gpuvm *vm, uint64_t first, uint64_t last, const struct as_mapping *pieces,
-		 size_t nr, char *why, size_t size);
+int vm_check_range(struct gpuvm *vm, uint64_t first, uint64_t last, const struct as_mapping *pieces,
+		   size_t nr, char *why, size_t size);
 /* Prints the maximal runs (as_write_runs()) of @vm, a struct gpuvm. Returns as_runs_count(). */
-size_t mapped_write_runs(void *vm, FILE *out);
+size_t vm_write_runs(void *vm, FILE *out);
 
 #endif

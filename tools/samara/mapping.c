@@ -22,7 +22,7 @@ void mapping_discard(struct mapping *mapping)
 	free(mapping);
 }
 
-void mapping_bury(void *mapping)
+void mapping_free(void *mapping)
 {
 	struct mapping *dead = mapping;
 

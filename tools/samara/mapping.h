@@ -34,6 +34,6 @@ void mapping_discard(struct mapping *mapping);
  * Frees a record that no reader can see any more. Marks it first, so that a reader that does see it
  * notices.
  */
-void mapping_bury(void *mapping);
+void mapping_free(void *mapping);
 
 #endif

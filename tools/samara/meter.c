@@ -13,7 +13,7 @@
 
 static struct {
 	_Atomic(uint64_t) sections;
-	_Atomic(uint64_t) untold; /* sections in which calls could not be counted */
+	_Atomic(uint64_t) uncounted; /* sections in which calls could not be counted */
 	_Atomic(uint64_t) allocations;
 	_Atomic(uint64_t) system_calls, futexes;
 	_Atomic(long) first_call;
@@ -167,7 +167,7 @@ void meter_enter(void)
 		watched = watch_thread();
 	atomic_fetch_add_explicit(&counts.sections, 1, memory_order_relaxed);
 	if (!watched)
-		atomic_fetch_add_explicit(&counts.untold, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&counts.uncounted, 1, memory_order_relaxed);
 	inside = true;
 	if (watched)
 		count_calls(true);
@@ -185,7 +185,7 @@ void meter_start(meter_predicate *other)
 	atomic_store(&other_sections, NULL);
 	catch_calls();
 	atomic_store(&counts.sections, 0);
-	atomic_store(&counts.untold, 0);
+	atomic_store(&counts.uncounted, 0);
 	atomic_store(&counts.allocations, 0);
 	atomic_store(&counts.system_calls, 0);
 	atomic_store(&counts.futexes, 0);
@@ -203,6 +203,6 @@ void meter_read(struct meter *meter)
 		.futexes = atomic_load(&counts.futexes),
 		.first_call = atomic_load(&counts.first_call),
 		.counts_allocations = meter_heap_start(),
-		.counts_system_calls = !atomic_load(&counts.untold),
+		.counts_system_calls = !atomic_load(&counts.uncounted),
 	};
 }

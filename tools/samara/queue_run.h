@@ -77,8 +77,8 @@ struct queue_run {
 	unsigned int idle; /* GUARD lock: submitters that have done all jobs up to until */
 	/* The run section that is running; there is only one at a time. */
 	uint64_t section_begin;
-	uint64_t section_other; /* spent on checks and loads in it */
-	uint64_t outside;       /* sections that were no signalling sections */
+	uint64_t section_excluded; /* spent on checks and loads in it */
+	uint64_t not_signalling;   /* sections that were no signalling sections */
 	struct latency run;
 	_Atomic(uint64_t) checks;
 	_Atomic(size_t) done;

@@ -21,8 +21,8 @@ static void run_begin(struct gpuvm *vm, void *priv)
 	struct queue_run *run = priv;
 
 	(void)vm;
-	run->outside += !fence_in_signalling();
-	run->section_other = 0;
+	run->not_signalling += !fence_in_signalling();
+	run->section_excluded = 0;
 	run->section_begin = latency_now();
 	if (run->settings->meter)
 		meter_enter();
@@ -35,13 +35,13 @@ static void run_end(struct gpuvm *vm, void *priv)
 	(void)vm;
 	if (run->settings->meter)
 		meter_leave();
-	latency_add(&run->run, latency_now() - run->section_begin - run->section_other);
+	latency_add(&run->run, latency_now() - run->section_begin - run->section_excluded);
 }
 
 static void va_release(struct gpuva *va, void *priv)
 {
 	(void)priv;
-	atomic_store_explicit(&((struct mapped *)va)->stale, true, memory_order_relaxed);
+	atomic_store_explicit(&((struct vm_mapping *)va)->stale, true, memory_order_relaxed);
 }
 
 const struct bind_ops queue_section_ops = {
@@ -106,7 +106,7 @@ void queue_job_done(struct fence *fence, struct fence_cb *callback)
 	if (run->settings->readers)
 		jobs_ranges(&run->jobs, slot->job, move_probes, slot);
 	atomic_fetch_add_explicit(&run->done, 1, memory_order_relaxed);
-	run->section_other += latency_now() - begin;
+	run->section_excluded += latency_now() - begin;
 }
 
 void queue_task_done(struct fence *fence, struct fence_cb *callback)
@@ -117,5 +117,5 @@ void queue_task_done(struct fence *fence, struct fence_cb *callback)
 
 	(void)fence;
 	if (gpu_task_check(task, why, sizeof(why)))
-		queue_fail(slot->run, task->behind - 1, "after this operation ", why);
+		queue_fail(slot->run, task->jobs_before - 1, "after this operation ", why);
 }

@@ -158,13 +158,13 @@ static void submit_tasks(struct submitter *submitter, size_t until)
 	struct queue_run *run = submitter->run;
 	const struct gpu_work *work = &run->work;
 
-	for (; submitter->next < work->nr && work->tasks[submitter->next].behind <= until &&
+	for (; submitter->next < work->nr && work->tasks[submitter->next].jobs_before <= until &&
 	       !atomic_load(&run->failed);
 	     submitter->next += work->engines) {
 		int err = submit_task(submitter, submitter->next);
 
 		if (err)
-			queue_fail(run, work->tasks[submitter->next].behind - 1,
+			queue_fail(run, work->tasks[submitter->next].jobs_before - 1,
 				   "cannot submit to an engine: ", strerror(-err));
 	}
 }

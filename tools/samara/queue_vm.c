@@ -47,7 +47,7 @@ int queue_vm_set_up(struct queue_run *run)
 		.size = sizeof(config),
 		.ops = &queue_section_ops,
 		.priv = run,
-		.va_size = sizeof(struct mapped),
+		.va_size = sizeof(struct vm_mapping),
 		.max_jobs = run->settings->in_flight,
 	};
 

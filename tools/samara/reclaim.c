@@ -31,7 +31,7 @@ static void wait_for_readers(void)
 }
 
 /* Frees all of them after one grace period. */
-static void bury_batches(const struct reclaimer *reclaimer, struct reclaim_batch *batch)
+static void free_batches(const struct reclaimer *reclaimer, struct reclaim_batch *batch)
 {
 	struct reclaim_batch *next;
 
@@ -39,12 +39,12 @@ static void bury_batches(const struct reclaimer *reclaimer, struct reclaim_batch
 	for (; batch; batch = next) {
 		next = batch->next;
 		for (size_t i = 0; i < batch->count; i++)
-			reclaimer->bury(batch->things[i]);
+			reclaimer->free_thing(batch->things[i]);
 		free(batch);
 	}
 }
 
-static void *bury_until_the_end(void *arg)
+static void *reclaim_main(void *arg)
 {
 	static const struct timespec rest = { .tv_nsec = 10000000 };
 	struct reclaimer *reclaimer = arg;
@@ -59,7 +59,7 @@ static void *bury_until_the_end(void *arg)
 			continue;
 		}
 		pthread_mutex_unlock(&reclaimer->lock);
-		bury_batches(reclaimer, batches);
+		free_batches(reclaimer, batches);
 		/*
 		 * A grace period interrupts all running threads, so let some more gather for the
 		 * next.
@@ -80,7 +80,7 @@ static void send_batch(struct reclaimer *reclaimer)
 	reclaimer->batch = NULL;
 	batch->next = NULL;
 	if (!reclaimer->threaded) {
-		bury_batches(reclaimer, batch);
+		free_batches(reclaimer, batch);
 		return;
 	}
 	pthread_mutex_lock(&reclaimer->lock);
@@ -90,13 +90,13 @@ static void send_batch(struct reclaimer *reclaimer)
 	pthread_mutex_unlock(&reclaimer->lock);
 }
 
-void reclaimer_init(struct reclaimer *reclaimer, bool rcu, void (*bury)(void *thing))
+void reclaimer_init(struct reclaimer *reclaimer, bool rcu, void (*free_thing)(void *thing))
 {
-	*reclaimer = (struct reclaimer){ .rcu = rcu, .bury = bury };
+	*reclaimer = (struct reclaimer){ .rcu = rcu, .free_thing = free_thing };
 	pthread_mutex_init(&reclaimer->lock, NULL);
 	pthread_cond_init(&reclaimer->changed, NULL);
-	reclaimer->threaded = rcu && !pthread_create(&reclaimer->thread, NULL, bury_until_the_end,
-						     reclaimer);
+	reclaimer->threaded = rcu &&
+			      !pthread_create(&reclaimer->thread, NULL, reclaim_main, reclaimer);
 }
 
 void reclaimer_retire(struct reclaimer *reclaimer, void *thing)
@@ -104,7 +104,7 @@ void reclaimer_retire(struct reclaimer *reclaimer, void *thing)
 	struct reclaim_batch *batch = reclaimer->batch;
 
 	if (!reclaimer->rcu) {
-		reclaimer->bury(thing);
+		reclaimer->free_thing(thing);
 		return;
 	}
 	if (!batch)
@@ -112,7 +112,7 @@ void reclaimer_retire(struct reclaimer *reclaimer, void *thing)
 	if (!batch) {
 		/* No memory to remember it: wait for the readers here and now. */
 		wait_for_readers();
-		reclaimer->bury(thing);
+		reclaimer->free_thing(thing);
 		return;
 	}
 	if (!reclaimer->batch) {

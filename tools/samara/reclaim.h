@@ -16,8 +16,8 @@ struct reclaim_batch;
 
 struct reclaimer {
 	bool rcu;
-	void (*bury)(void *thing);   /* frees one thing */
-	struct reclaim_batch *batch; /* being filled; NULL: none */
+	void (*free_thing)(void *thing); /* frees one thing */
+	struct reclaim_batch *batch;     /* being filled; NULL: none */
 	bool threaded; /* false: no thread could be started, so reclaimer_retire() waits */
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -26,7 +26,7 @@ struct reclaimer {
 	bool ending;                /* GUARD lock */
 };
 
-void reclaimer_init(struct reclaimer *reclaimer, bool rcu, void (*bury)(void *thing));
+void reclaimer_init(struct reclaimer *reclaimer, bool rcu, void (*free_thing)(void *thing));
 /*
  * Takes ownership of a thing that new readers cannot find; never fails. CONTEXT: one thread, not in
  * a read-side critical section (without memory for a batch, or a thread, it waits for a grace

@@ -64,7 +64,7 @@ static int apply_to_model(struct run *run, size_t from, size_t to)
 }
 
 /* Reports a check. @op is the last operation done; @err and @why come from a comparison. */
-static int checked(struct run *run, const struct trace_op *op, int err, const char *why)
+static int report_check(struct run *run, const struct trace_op *op, int err, const char *why)
 {
 	run->result->checks++;
 	if (!err)
@@ -83,7 +83,7 @@ static int check_after(struct run *run, size_t done)
 
 	if (settings->check == CHECK_EVERY) {
 		err = check_around(&run->space, &run->model, op, why, sizeof(why));
-		status = checked(run, op, err, why);
+		status = report_check(run, op, err, why);
 		all |= done % FULL_EVERY == 0;
 	} else if (settings->check == CHECK_SOME) {
 		all |= done % settings->check_interval == 0;
@@ -91,7 +91,7 @@ static int check_after(struct run *run, size_t done)
 	if (status || !all)
 		return status;
 	err = check_all(&run->space, &run->model, why, sizeof(why));
-	return checked(run, op, err, why);
+	return report_check(run, op, err, why);
 }
 
 /* ---- Figures ---- */

@@ -10,7 +10,7 @@ void space_init(struct space *space, bool rcu, struct history *history)
 	mt_init_flags(&space->tree, MT_FLAGS_ALLOC_RANGE);
 	if (rcu)
 		mt_set_in_rcu(&space->tree);
-	reclaimer_init(&space->reclaimer, rcu, mapping_bury);
+	reclaimer_init(&space->reclaimer, rcu, mapping_free);
 }
 
 void space_destroy(struct space *space)

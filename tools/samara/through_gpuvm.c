@@ -28,7 +28,7 @@ struct run {
 	struct gpuvm vm;
 	struct gpuvm_object *r_obj;
 	struct reclaimer reclaimer;
-	struct mapped *gone;        /* removed by the current walk, the last one first */
+	struct vm_mapping *gone;    /* removed by the current walk, the last one first */
 	struct address_space model; /* as after the last job compared */
 	size_t compared;            /* operations of the trace applied to the model */
 	size_t live;
@@ -46,20 +46,20 @@ static void vm_free(struct gpuvm *vm)
 /* Returns NULL without memory. */
 static struct gpuva *new_mapping(unsigned int flags)
 {
-	struct mapped *mapped = calloc(1, sizeof(*mapped));
+	struct vm_mapping *mapping = calloc(1, sizeof(*mapping));
 
-	if (!mapped)
+	if (!mapping)
 		return NULL;
-	mapped->va.flags = flags;
-	return &mapped->va;
+	mapping->va.flags = flags;
+	return &mapping->va;
 }
 
-static void bury(void *va)
+static void free_mapping(void *va)
 {
-	struct mapped *mapped = va;
+	struct vm_mapping *mapping = va;
 
-	atomic_store_explicit(&mapped->stale, true, memory_order_relaxed);
-	free(mapped);
+	atomic_store_explicit(&mapping->stale, true, memory_order_relaxed);
+	free(mapping);
 }
 
 /*
@@ -68,7 +68,7 @@ static void bury(void *va)
  */
 static void set_aside(struct run *run, struct gpuva *va)
 {
-	struct mapped *mapped = (struct mapped *)va;
+	struct vm_mapping *mapping = (struct vm_mapping *)va;
 	struct gpuvm_object *obj = va->gem.obj;
 
 	if (obj) {
@@ -77,18 +77,18 @@ static void set_aside(struct run *run, struct gpuva *va)
 		gpuvm_object_unlock(obj);
 	}
 	run->live--;
-	mapped->after = run->gone;
-	run->gone = mapped;
+	mapping->next_gone = run->gone;
+	run->gone = mapping;
 }
 
 /* Retires what has been set aside. CONTEXT: not within a walk. */
 static void retire(struct run *run)
 {
-	struct mapped *mapped;
+	struct vm_mapping *mapping;
 
-	while ((mapped = run->gone)) {
-		run->gone = mapped->after;
-		reclaimer_retire(&run->reclaimer, mapped);
+	while ((mapping = run->gone)) {
+		run->gone = mapping->next_gone;
+		reclaimer_retire(&run->reclaimer, mapping);
 	}
 }
 
@@ -176,7 +176,7 @@ static int set_up_vm(struct run *run)
 		return complain("%s: %s", run->settings->name, strerror(-err));
 	}
 	gpuvm_set_align(&run->vm, run->trace->header.page);
-	reclaimer_init(&run->reclaimer, true, bury);
+	reclaimer_init(&run->reclaimer, true, free_mapping);
 	return EXIT_OK;
 }
 
@@ -289,7 +289,7 @@ static int compare_all(struct run *run, size_t done)
 	if (err)
 		return complain("%s: %s", run->settings->name, strerror(-err));
 	run->result->checks++;
-	if (!mapped_check_all(&run->vm, &run->model, why, sizeof(why)))
+	if (!vm_check_all(&run->vm, &run->model, why, sizeof(why)))
 		return EXIT_OK;
 	return differs(run, done - 1, why);
 }
@@ -361,7 +361,7 @@ static int run_jobs(struct run *run)
 	run->result->vm.jobs = run->jobs.nr;
 	run->result->vm.ops = run->jobs.nr_ops;
 	if (!status)
-		status = final_state(run->settings, "the VM", mapped_write_runs, &run->vm,
+		status = final_state(run->settings, "the VM", vm_write_runs, &run->vm,
 				     &run->result->runs);
 	as_destroy(&run->model);
 	tear_down_vm(run);

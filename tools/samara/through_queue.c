@@ -50,7 +50,7 @@ static void compare_all(struct queue_run *run, size_t done)
 	for (; !err && run->compared < until; run->compared++)
 		err = as_apply(&run->model, &run->trace->ops[run->compared], &unused);
 	if (!err)
-		err = mapped_check_all(run->vm, &run->model, why, sizeof(why));
+		err = vm_check_all(run->vm, &run->model, why, sizeof(why));
 	run->checks++;
 	if (err == -EUCLEAN)
 		queue_fail(run, done - 1, "after this operation ", why);
@@ -170,9 +170,9 @@ static int judge_sections(const struct queue_run *run)
 		status = complain("%s: %" PRIu64
 				  " system calls in run sections; the first: number %ld",
 				  run->settings->name, meter->system_calls, meter->first_call);
-	if (run->outside)
+	if (run->not_signalling)
 		status = complain("%s: %" PRIu64 " run sections were no signalling sections",
-				  run->settings->name, run->outside);
+				  run->settings->name, run->not_signalling);
 	return status;
 }
 
@@ -186,7 +186,7 @@ static int judge(struct queue_run *run)
 	status |= crew_judge(run->settings->name, &run->result->readers);
 	status |= judge_sections(run);
 	if (!status)
-		status = final_state(run->settings, "the VM", mapped_write_runs, run->vm,
+		status = final_state(run->settings, "the VM", vm_write_runs, run->vm,
 				     &run->result->runs);
 	return status;
 }
@@ -263,10 +263,10 @@ static int make_and_run(struct queue_run *run)
 	struct jobs_options options = {
 		.name = settings->name,
 		.lanes = settings->submitters,
-		.others = settings->engines,
+		.other_lanes = settings->engines,
 		.pieces = settings->check == CHECK_EVERY,
 		.probes = settings->readers ? &run->probes : NULL,
-		.behind = settings->engines ? gpu_work_add : NULL,
+		.on_job = settings->engines ? gpu_work_add : NULL,
 		.arg = &run->work,
 		.frames = settings->engines ? &run->device.frames : NULL,
 	};
