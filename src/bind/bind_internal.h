@@ -271,16 +271,11 @@ void smri_bind_wake_waiters(struct gpuvm_queues *q);
  */
 int smri_bind_wait(struct gpuvm_queues *q, struct smri_bind_wait *w, uint64_t deadline);
 /*
- * The same until anything at all is over. For callers that then check for themselves whether it is
- * what they wait for, and release the lock to do so: a signal that comes while they check is not
- * noticed.
+ * The same until anything at all is over, without a deadline. For callers that then check for
+ * themselves whether it is what they wait for, and release the lock to do so: a signal that comes
+ * while they check is not noticed.
  */
-int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline);
-/*
- * The same without a deadline, for callers that loop: a signal may end the sleep, and is not
- * reported.
- */
-void smri_bind_sleep_untimed(struct gpuvm_queues *q);
+int smri_bind_sleep(struct gpuvm_queues *q);
 
 /*
  * Tell the lock checker that the caller may wait for clean-ups; begins to clean up; has cleaned up.

@@ -114,10 +114,10 @@ static bool is_taken(const struct gpuvm_queues *q, enum smri_bind_duty duty)
 static int wait_for_turn(struct gpuvm_queues *q, const struct bind_job *job)
 {
 	if (may_block(job))
-		return smri_bind_sleep(q, SMR_NEVER);
+		return smri_bind_sleep(q);
 	if (q->slow_clean)
 		return -ENOMEM;
-	smri_bind_sleep_untimed(q);
+	(void)smri_bind_sleep(q);
 	return 0;
 }
 

@@ -159,7 +159,7 @@ int smri_bind_wait(struct gpuvm_queues *q, struct smri_bind_wait *w, uint64_t de
 	return err;
 }
 
-int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
+int smri_bind_sleep(struct gpuvm_queues *q)
 {
 	unsigned int event = q->event;
 	int err;
@@ -168,16 +168,11 @@ int smri_bind_sleep(struct gpuvm_queues *q, uint64_t deadline)
 	smri_bind_kick(q, SMRI_BIND_CLEAN);
 	q->sleepers++;
 	mt_lock_release(&q->lock);
-	err = smr_park_until(&q->event, event, deadline);
+	err = smr_park_until(&q->event, event, SMR_NEVER);
 	mt_lock_acquire(&q->lock);
 	q->sleepers--;
 	/* What it slept for may have come even so. */
 	return q->event == event ? err : 0;
-}
-
-void smri_bind_sleep_untimed(struct gpuvm_queues *q)
-{
-	(void)smri_bind_sleep(q, SMR_NEVER);
 }
 
 /*
@@ -289,7 +284,7 @@ void smri_bind_own(struct gpuvm_queues *q, enum smri_bind_duty duty)
 
 	turn->claims++;
 	while (turn->listed || turn->busy)
-		smri_bind_sleep_untimed(q);
+		(void)smri_bind_sleep(q);
 	turn->claims--;
 	turn->busy = true;
 }
@@ -461,7 +456,7 @@ void bind_queue_destroy(struct bind_queue *queue)
 	bind_queue_cancel(queue);
 	mt_lock_acquire(&q->lock);
 	while (queue->finished < queue->submitted)
-		smri_bind_sleep_untimed(q);
+		(void)smri_bind_sleep(q);
 	smr_assert(smr_list_empty(&queue->ready) && !queue->jobs.head);
 	smr_list_remove(&queue->link);
 	mt_lock_release(&q->lock);

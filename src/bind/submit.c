@@ -219,7 +219,7 @@ static int wait_for_memory(struct bind_queue *queue, unsigned int event)
 	else if (q->event == event && q->stats.jobs == 0 && !limbo && !has_busy_turn(q))
 		err = SMRI_BIND_IDLE;
 	else if (q->event == event)
-		err = smri_bind_sleep(q, SMR_NEVER);
+		err = smri_bind_sleep(q);
 	mt_lock_release(&q->lock);
 	return err;
 }

@@ -80,18 +80,6 @@ static struct leaving leaving_around(const struct gpuvm_queues *q, const struct 
 	return l;
 }
 
-/* Leaves a marker for each mapping among them. */
-static void leave_markers(struct gpuvm *vm, const struct leaving *l)
-{
-	struct ma_state mas;
-	void *entry;
-
-	mas_init(&mas, &vm->tree, l->first);
-	while ((entry = mas_find(&mas, l->last)))
-		if (!xa_is_zero(entry))
-			smr_gpuvm_leave_marker(vm, mas.index, mas.last);
-}
-
 /*
  * Takes out what is left of @va in the tree, piece by piece, with what leaves beside each. Returns
  * the last range taken out.
@@ -111,7 +99,7 @@ static struct leaving erase_pieces(struct gpuvm_queues *q, const struct gpuva *v
 		if (clear(vm, l.first, l.last))
 			vm->markers -= l.markers;
 		else
-			leave_markers(vm, &l);
+			smr_gpuvm_leave_markers(vm, l.first, l.last);
 	}
 	return l;
 }

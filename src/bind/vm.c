@@ -266,7 +266,7 @@ static bool wait_for_limbo(struct gpuvm_queues *q)
 			return false;
 		mt_lock_acquire(&q->lock);
 		while (!q->expired)
-			smri_bind_sleep_untimed(q);
+			(void)smri_bind_sleep(q);
 		q->expired = false;
 		mt_lock_release(&q->lock);
 		smri_bind_release_expired(q);
@@ -291,7 +291,7 @@ int bind_vm_close(struct gpuvm *vm, enum bind_close how)
 	if (!closed) {
 		smri_bind_wake_waiters(q);
 		while (q->charged.jobs > 0)
-			smri_bind_sleep_untimed(q);
+			(void)smri_bind_sleep(q);
 		smri_bind_own(q, SMRI_BIND_CLEAN);
 		smri_bind_own(q, SMRI_BIND_RUN);
 	}

@@ -44,18 +44,6 @@ smr_thread_local struct smri_batch *smri_batch_mine __attribute__((visibility("h
 
 /* ---- Storing ---- */
 
-/* Each mapping that was taken out leaves its marker. */
-static void leave_markers(struct smri_batch *b)
-{
-	struct ma_state mas;
-	void *entry;
-
-	mas_init(&mas, &b->vm->tree, b->first);
-	while ((entry = mas_find(&mas, b->last)) != NULL)
-		if (!xa_is_zero(entry))
-			smr_gpuvm_leave_marker(b->vm, mas.index, mas.last);
-}
-
 /*
  * Stores @entry and the edges, with the nodes that @mas owns or a credit: 0, or -ENOMEM if neither
  * was secured.
@@ -110,7 +98,7 @@ static void flush(struct smri_batch *b)
 	b->split->mas.alloc = NULL;
 	b->split->mas.alloc_nr = 0;
 	if (b->has_changes && store(b, &mas, b->first, b->last, NULL)) {
-		leave_markers(b);
+		smr_gpuvm_leave_markers(b->vm, b->first, b->last);
 		b->has_changes = false;
 	}
 	mas_destroy(&mas);
@@ -173,7 +161,7 @@ void smri_batch_end(struct smri_batch *b)
 
 	smr_draft_drop(&b->draft, mas);
 	if (b->has_changes && store(b, mas, b->first, b->last, NULL))
-		leave_markers(b);
+		smr_gpuvm_leave_markers(b->vm, b->first, b->last);
 	mas_destroy(mas);
 	smri_batch_mine = b->outer;
 	for (; b->in > b->out; b->in--)

@@ -148,6 +148,17 @@ void smr_gpuvm_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last)
 	vm->markers++;
 }
 
+void smr_gpuvm_leave_markers(struct gpuvm *vm, uint64_t first, uint64_t last)
+{
+	struct ma_state mas;
+	void *entry;
+
+	mas_init(&mas, &vm->tree, first);
+	while ((entry = mas_find(&mas, last)))
+		if (!xa_is_zero(entry))
+			smr_gpuvm_leave_marker(vm, mas.index, mas.last);
+}
+
 /* Never uses what was reserved: that is for changes whose number is bounded. */
 static void remove_unbatched(struct gpuvm *vm, uint64_t first, uint64_t last)
 {

@@ -31,6 +31,8 @@ int smri_gpuvm_clear_unpaid(struct gpuvm *vm, struct ma_state *mas, uint64_t fir
  * Takes one slot: needs no memory and cannot fail. CONTEXT: HOLDS the VM's lock.
  */
 void smr_gpuvm_leave_marker(struct gpuvm *vm, uint64_t first, uint64_t last);
+/* The same for each mapping in [first, last], which must not cut any. */
+void smr_gpuvm_leave_markers(struct gpuvm *vm, uint64_t first, uint64_t last);
 
 long smri_gpuvm_count_markers(struct maple_tree *mt, uint64_t first, uint64_t last);
 

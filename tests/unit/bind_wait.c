@@ -431,8 +431,7 @@ static void *wait_to_the_last(void *arg)
 
 	mt_lock_acquire(&m->q->lock);
 	m->waiting = true;
-	m->result = m->sleeps ? smri_bind_sleep(m->q, SMR_NEVER)
-			      : smri_bind_wait(m->q, &m->wait, SMR_NEVER);
+	m->result = m->sleeps ? smri_bind_sleep(m->q) : smri_bind_wait(m->q, &m->wait, SMR_NEVER);
 	mt_lock_release(&m->q->lock);
 	return NULL;
 }
