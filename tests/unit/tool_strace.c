@@ -98,6 +98,12 @@ static void test_arguments(void **state)
 		line("mmap(NULL, 8, PROT_READ, MAP_SHARED, 4</memfd:x>(deleted), 0) = 0x1", &call),
 		1);
 	assert_int_equal(call.nr_args, 6);
+	assert_int_equal(
+		line("sendto(3<TCPv6:[[::1]:5->[::1]:6]>, 4<UNIX:[7->8, \"/a\"]>, 5</b->) = 1",
+		     &call),
+		1);
+	assert_int_equal(call.nr_args, 3);
+	assert_string_equal(call.args[2], "5</b->");
 	assert_int_equal(line("openat(AT_FDCWD, \"a,\\\")\", O_RDONLY) = 3</x/a>", &call), 1);
 	assert_int_equal(call.nr_args, 3);
 	assert_string_equal(call.args[1], "\"a,\\\")\"");

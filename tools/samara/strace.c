@@ -231,6 +231,12 @@ static char *skip_one(char *text)
 	return *text ? text + 1 : text;
 }
 
+/* Whether the > at @text is that of the arrow in <TCP:[127.0.0.1:80->127.0.0.1:99]>. */
+static bool is_arrow(const char *text)
+{
+	return text[-1] == '-' && (isdigit((unsigned char)text[1]) || text[1] == '[');
+}
+
 /*
  * Returns the last > of what follows a file number: </lib/libc.so.6>, </dev/zero<char 1:5>>. strace
  * writes < and > inside a name in octal.
@@ -242,7 +248,7 @@ static char *end_of_file_name(char *text)
 	for (; *text; text++) {
 		if (*text == '<')
 			depth++;
-		else if (*text == '>' && !--depth)
+		else if (*text == '>' && !is_arrow(text) && !--depth)
 			break;
 	}
 	return text;
