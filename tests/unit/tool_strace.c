@@ -190,6 +190,20 @@ static void test_halves(void **state)
 	assert_int_equal(strace_headless(strace), 2);
 }
 
+/* strace let go of the process, with -p when it was interrupted. */
+static void test_detached(void **state)
+{
+	struct strace_call call;
+
+	(void)state;
+	assert_int_equal(
+		line("7 restart_syscall(<... resuming interrupted read ...> <detached ...>", &call),
+		0);
+	assert_int_equal(line("8 munmap(0x7f00, 4096 <unfinished ...>", &call), 0);
+	assert_int_equal(line("8 <... munmap resumed> <detached ...>", &call), 0);
+	assert_int_equal(strace_unfinished(strace), 2);
+}
+
 /* A thread that executes a program becomes the first thread. */
 static void test_changed_ids(void **state)
 {
@@ -275,9 +289,10 @@ static void test_numbers_and_flags(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_prefixes),    TEST(test_arguments), TEST(test_failures),
-		TEST(test_nothing),     TEST(test_summary),   TEST(test_halves),
-		TEST(test_changed_ids), TEST(test_faults),    TEST(test_numbers_and_flags),
+		TEST(test_prefixes),          TEST(test_arguments),   TEST(test_failures),
+		TEST(test_nothing),           TEST(test_summary),     TEST(test_halves),
+		TEST(test_detached),          TEST(test_changed_ids), TEST(test_faults),
+		TEST(test_numbers_and_flags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

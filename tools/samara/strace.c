@@ -77,8 +77,9 @@ static int keep_half(struct strace *strace, uint64_t pid, const char *text, size
 }
 
 /*
- * Returns where a first half ends, or NULL. When a thread executes a program, strace names its new
- * process id; *@pid is set to that id, since the second half will have it.
+ * Returns where a first half ends, or NULL. It has no second half if strace let go of the process.
+ * When a thread executes a program, strace names its new process id; *@pid is set to that id, since
+ * the second half will have it.
  */
 static char *find_cut(char *line, uint64_t *pid)
 {
@@ -86,7 +87,7 @@ static char *find_cut(char *line, uint64_t *pid)
 	unsigned long long next;
 	int length = 0;
 
-	if (!cut || !strcmp(cut, "<unfinished ...>"))
+	if (!cut || !strcmp(cut, "<unfinished ...>") || !strcmp(cut, "<detached ...>"))
 		return cut;
 	if (sscanf(cut, "<pid changed to %llu ...>%n", &next, &length) != 1 || !length ||
 	    cut[length])
