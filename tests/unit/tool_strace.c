@@ -204,6 +204,26 @@ static void test_detached(void **state)
 	assert_int_equal(strace_unfinished(strace), 2);
 }
 
+/* Without -o a message may stand in the middle of a line. */
+static void test_messages(void **state)
+{
+	struct strace_call call;
+
+	(void)state;
+	assert_int_equal(line("munmap(0x7f00, strace: Process 8 attached", &call), 0);
+	assert_true(strace_attached(strace, 8));
+	assert_int_equal(line("strace: Process 9 attached", &call), 0);
+	assert_true(strace_attached(strace, 9));
+	expect_munmap("4096) = 0", 0);
+	assert_int_equal(line("[pid 7] munmap(0x7f00, 4096strace: Process 10 attached", &call), 0);
+	assert_int_equal(line(" <unfinished ...>", &call), 0);
+	assert_int_equal(line("[pid 7] <... munmap resumed>)strace: Process 11 attached", &call),
+			 0);
+	expect_munmap(" = 0", 7);
+	assert_int_equal(line("write(2, \"strace: Process 12 attached\", 27) = 27", &call), 1);
+	assert_false(strace_attached(strace, 12));
+}
+
 /* A thread that executes a program becomes the first thread. */
 static void test_changed_ids(void **state)
 {
@@ -289,10 +309,10 @@ static void test_numbers_and_flags(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_prefixes),          TEST(test_arguments),   TEST(test_failures),
-		TEST(test_nothing),           TEST(test_summary),     TEST(test_halves),
-		TEST(test_detached),          TEST(test_changed_ids), TEST(test_faults),
-		TEST(test_numbers_and_flags),
+		TEST(test_prefixes), TEST(test_arguments),         TEST(test_failures),
+		TEST(test_nothing),  TEST(test_summary),           TEST(test_halves),
+		TEST(test_detached), TEST(test_messages),          TEST(test_changed_ids),
+		TEST(test_faults),   TEST(test_numbers_and_flags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

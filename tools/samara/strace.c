@@ -19,6 +19,8 @@ struct strace {
 	uint64_t *attached;
 	size_t nr_attached;
 	size_t headless;
+	char *begun;  /* what came of a line before a message cut it; NULL: nothing */
+	char *whole;  /* the last line that was put together again */
 	bool summary; /* has begun; it is the end of the log */
 	char *joined; /* text of the last call that was joined */
 };
@@ -36,6 +38,8 @@ void strace_free(struct strace *strace)
 		free(strace->halves[i].text);
 	free(strace->halves);
 	free(strace->attached);
+	free(strace->begun);
+	free(strace->whole);
 	free(strace->joined);
 	free(strace);
 }
@@ -203,6 +207,22 @@ static char *skip_prefix(char *line, uint64_t *pid)
 	}
 }
 
+/* Returns the message at the end of @line, which begins with "strace: ", or NULL. */
+static char *find_message(char *line)
+{
+	unsigned long long pid;
+	char *found = strstr(line, "strace: "), *next;
+	int length = 0;
+
+	if (found == line)
+		return found;
+	for (; found && (next = strstr(found + 1, "strace: ")); found = next)
+		;
+	if (!found || sscanf(found, "strace: Process %llu attached%n", &pid, &length) != 1)
+		return NULL;
+	return length && !found[length] ? found : NULL;
+}
+
 static int note_attached(struct strace *strace, const char *line)
 {
 	unsigned long long pid;
@@ -361,6 +381,45 @@ static int resume(struct strace *strace, uint64_t pid, char *line, char **whole,
 	return join_halves(strace, pid, name, length, rest + strlen("resumed>"), whole);
 }
 
+/*
+ * Puts @line, of which @length bytes count, behind what a message cut off. Returns the whole, which
+ * is strace->begun, or NULL without memory.
+ */
+static char *add_to_begun(struct strace *strace, const char *line, size_t length)
+{
+	size_t begun = strace->begun ? strlen(strace->begun) : 0;
+	char *whole = realloc(strace->begun, begun + length + 1);
+
+	if (!whole)
+		return NULL;
+	memcpy(whole + begun, line, length);
+	whole[begun + length] = '\0';
+	strace->begun = whole;
+	return whole;
+}
+
+/*
+ * Without -o strace announces in the middle of a line that it has attached to a process; the rest
+ * of the line follows. Returns 1: *@line is whole; 0: more of it follows; or -ENOMEM.
+ */
+static int take_message(struct strace *strace, char **line)
+{
+	char *message = find_message(*line);
+
+	if (message && message != *line && !add_to_begun(strace, *line, (size_t)(message - *line)))
+		return -ENOMEM;
+	if (message)
+		return note_attached(strace, message);
+	if (!strace->begun)
+		return 1;
+	if (!add_to_begun(strace, *line, strlen(*line)))
+		return -ENOMEM;
+	free(strace->whole);
+	strace->whole = *line = strace->begun;
+	strace->begun = NULL;
+	return 1;
+}
+
 /* The table of strace -C: numbers, dashes and names, to the end of the log. */
 static int summary_line(struct strace *strace, const char *line, const char **why)
 {
@@ -379,8 +438,9 @@ int strace_line(struct strace *strace, char *line, struct strace_call *call, con
 
 	if (strace->summary || !strncmp(line, "% time", 6))
 		return summary_line(strace, line, why);
-	if (!strncmp(line, "strace: ", 8))
-		return note_attached(strace, line);
+	ret = take_message(strace, &line);
+	if (ret <= 0)
+		return ret;
 	if (!strncmp(line, " > ", 3)) /* a frame of strace -k */
 		return 0;
 	line = skip_prefix(line, &pid);
