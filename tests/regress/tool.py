@@ -721,6 +721,26 @@ class Import(ToolTest):
         done = self.ok("import", "-", stdin=log)
         self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 2000 1000\n")
 
+    def test_process_of_the_first_line(self):
+        """It is the first although another one's call ends before its own."""
+        log = ("5 munmap(0x1000, 4096 <unfinished ...>\n6 munmap(0x2000, 4096) = 0\n"
+               "5 <... munmap resumed>) = 0\n")
+        done = self.ok("import", "-", stdin=log)
+        self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 1000 1000\n")
+
+    def test_process_ids_used_again(self):
+        """A process that has ended has nothing to do with a later one of the same id."""
+        log = ("5 brk(NULL) = 0x1000\n5 clone(flags=CLONE_VM|CLONE_THREAD) = 6\n"
+               "6 munmap(0x1000, 4096) = 0\n6 +++ exited with 0 +++\n"
+               "5 fork( <unfinished ...>\n6 munmap(0x2000, 4096) = 0\n5 <... fork resumed>) = 6\n"
+               "6 clone(flags=CLONE_VM|CLONE_THREAD) = 7\n7 munmap(0x3000, 4096) = 0\n"
+               "6 +++ killed by SIGKILL +++\n"
+               "5 clone(flags=CLONE_VM|CLONE_THREAD <unfinished ...>\n6 munmap(0x4000, 4096) = 0\n"
+               "5 <... clone resumed>) = 6\n5 +++ exited with 0 +++\n6 +++ exited with 0 +++\n"
+               "5 munmap(0x5000, 4096) = 0\n6 munmap(0x6000, 4096) = 0\n")
+        done = self.ok("import", "-", stdin=log)
+        self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 1000 1000\nunmap 4000 1000\n")
+
     def test_flags_as_numbers(self):
         """Who shares the memory is known with strace -X raw and -X verbose, too."""
         vm, thread, signal = "0x100 /* CLONE_VM */", "0x3d0f00 /* CLONE_VM|CLONE_THREAD */", "17 /* SIGCHLD */"

@@ -134,8 +134,6 @@ static void test_nothing(void **state)
 	static const char *const lines[] = {
 		"",
 		"   ",
-		"+++ exited with 0 +++",
-		"123 +++ killed by SIGKILL +++",
 		"--- SIGSEGV {si_signo=SIGSEGV} ---",
 		"[pid 12] 12:00:00 --- SIGCHLD {} ---",
 		"strace: Process 99 attached",
@@ -148,6 +146,39 @@ static void test_nothing(void **state)
 		assert_int_equal(line(lines[i], &call), 0);
 	assert_true(strace_attached(strace, 99));
 	assert_false(strace_attached(strace, 12));
+}
+
+static void test_ends(void **state)
+{
+	struct strace_call call;
+
+	(void)state;
+	assert_int_equal(line("+++ exited with 0 +++", &call), 1);
+	assert_true(call.exited && call.failed && !call.pid);
+	assert_int_equal(line("123 12:00:00 +++ killed by SIGKILL +++", &call), 1);
+	assert_true(call.exited);
+	assert_int_equal(call.pid, 123);
+	expect_munmap("munmap(0x7f00, 4096) = 0", 0);
+	assert_int_equal(line("exit_group(0) = ?", &call), 1);
+	assert_false(call.exited);
+}
+
+/* The first line about a process counts, whatever it says. */
+static void test_first(void **state)
+{
+	static const char *const lines[] = { "7 munmap(0x7f00, 4096 <unfinished ...>",
+					     "7 --- SIGCHLD {} ---", "7 +++ exited with 0 +++",
+					     "7 <... munmap resumed>) = 0" };
+	struct strace_call call;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		assert_int_equal(line("strace: Process 9 attached", &call), 0);
+		assert_true(line(lines[i], &call) >= 0);
+		assert_true(line("8 munmap(0x7f00, 4096) = 0", &call) == 1);
+		assert_int_equal(strace_first(strace), 7);
+		tear_down(state);
+		assert_false(set_up(state));
+	}
 }
 
 static void test_summary(void **state)
@@ -179,6 +210,7 @@ static void test_halves(void **state)
 	expect_munmap("7 <... munmap resumed>) = 0", 7);
 	assert_int_equal(line("8 <... mmap resumed>, PROT_READ) = 0x5000 <0.1>", &call), 1);
 	assert_int_equal(call.pid, 8);
+	assert_int_equal(call.began, 1);
 	assert_int_equal(call.nr_args, 3);
 	assert_int_equal(call.result, 0x5000);
 	assert_int_equal(strace_unfinished(strace), 0);
@@ -309,10 +341,11 @@ static void test_numbers_and_flags(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_prefixes), TEST(test_arguments),         TEST(test_failures),
-		TEST(test_nothing),  TEST(test_summary),           TEST(test_halves),
-		TEST(test_detached), TEST(test_messages),          TEST(test_changed_ids),
-		TEST(test_faults),   TEST(test_numbers_and_flags),
+		TEST(test_prefixes),          TEST(test_arguments),   TEST(test_failures),
+		TEST(test_nothing),           TEST(test_ends),        TEST(test_first),
+		TEST(test_summary),           TEST(test_halves),      TEST(test_detached),
+		TEST(test_messages),          TEST(test_changed_ids), TEST(test_faults),
+		TEST(test_numbers_and_flags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,11 +27,15 @@ struct log {
 	size_t nr_lines;
 };
 
-/* A process or thread that works, or worked for a while, in the imported address space. */
+/*
+ * A process or thread that works, or worked for a while, in the imported address space. Process ids
+ * may be used again.
+ */
 struct member {
 	uint64_t pid;
 	bool thread;  /* its execve is that of all members */
-	size_t until; /* the line in which it got an address space of its own */
+	size_t from;  /* the line in which the call that made it began */
+	size_t until; /* the line in which it ended or got an address space of its own */
 };
 
 struct members {
@@ -97,26 +101,31 @@ static void free_log(struct log *log)
 
 /* ---- Who counts ---- */
 
-static struct member *find_member(const struct members *members, uint64_t pid)
+/* Returns the member that has the id @pid in line @line, or NULL. */
+static struct member *find_member(const struct members *members, uint64_t pid, size_t line)
 {
 	for (size_t i = 0; i < members->nr; i++) {
-		if (members->member[i].pid == pid)
-			return &members->member[i];
+		struct member *member = &members->member[i];
+
+		if (member->pid == pid && member->from <= line && line < member->until)
+			return member;
 	}
 	return NULL;
 }
 
-static int add_member(struct members *members, uint64_t pid, bool thread)
+static int add_member(struct members *members, uint64_t pid, bool thread, size_t from)
 {
 	struct member *member;
 
-	if (find_member(members, pid))
-		return 0;
+	for (size_t i = 0; i < members->nr; i++) {
+		if (members->member[i].pid == pid && members->member[i].from == from)
+			return 0;
+	}
 	member = realloc(members->member, (members->nr + 1) * sizeof(*member));
 	if (!member)
 		return -ENOMEM;
 	members->member = member;
-	member[members->nr++] = (struct member){ pid, thread, SIZE_MAX };
+	member[members->nr++] = (struct member){ pid, thread, from, SIZE_MAX };
 	return 0;
 }
 
@@ -162,10 +171,10 @@ static int learn(struct members *members, const struct strace_call *call, size_t
 	struct member *member;
 	uint64_t flags;
 
-	if (call->failed)
-		return 0;
-	member = find_member(members, real_pid(members, call));
-	if (!member || line >= member->until)
+	member = find_member(members, real_pid(members, call), line);
+	if (member && call->exited)
+		member->until = line;
+	if (!member || call->failed)
 		return 0;
 	if (is_call(call, "execve") || is_call(call, "execveat")) {
 		if (!member->thread)
@@ -175,7 +184,7 @@ static int learn(struct members *members, const struct strace_call *call, size_t
 	if (!clone_flags(call, &flags) && !members->everybody)
 		members->unread++;
 	if (flags & CLONE_VM_BIT)
-		return add_member(members, call->result, flags & CLONE_THREAD_BIT);
+		return add_member(members, call->result, flags & CLONE_THREAD_BIT, call->began);
 	return 0;
 }
 
@@ -225,8 +234,6 @@ static int for_each_call(const struct log *log, struct strace *strace, void *ctx
 struct names {
 	struct members *members;
 	bool seen_unnamed;
-	bool any;
-	uint64_t first;
 };
 
 static const char *visit_for_names(void *ctx, struct strace *strace, const struct strace_call *call,
@@ -235,9 +242,6 @@ static const char *visit_for_names(void *ctx, struct strace *strace, const struc
 	struct names *names = ctx;
 
 	(void)line;
-	if (!names->any)
-		names->first = call->pid;
-	names->any = true;
 	names->seen_unnamed |= !call->pid;
 	name_unnamed(names->members, strace, call, names->seen_unnamed);
 	return NULL;
@@ -250,14 +254,13 @@ static const char *visit_for_members(void *ctx, struct strace *strace,
 	return learn(ctx, call, line) ? strerror(ENOMEM) : NULL;
 }
 
-/* Calls of which the log has only one half. */
-struct halves {
-	size_t unfinished;
-	size_t headless;
+struct findings {
+	size_t unfinished, headless; /* calls of which the log has only one half */
+	uint64_t first;              /* the process of the first line */
 };
 
 /* Makes one pass over the log; @visit is called as above. */
-static int pass(const struct log *log, struct halves *halves, void *ctx,
+static int pass(const struct log *log, struct findings *findings, void *ctx,
 		const char *(*visit)(void *ctx, struct strace *strace,
 				     const struct strace_call *call, size_t line))
 {
@@ -267,15 +270,16 @@ static int pass(const struct log *log, struct halves *halves, void *ctx,
 	if (!strace)
 		return complain("%s: %s", log->name, strerror(ENOMEM));
 	status = for_each_call(log, strace, ctx, visit);
-	halves->unfinished = strace_unfinished(strace);
-	halves->headless = strace_headless(strace);
+	findings->unfinished = strace_unfinished(strace);
+	findings->headless = strace_headless(strace);
+	findings->first = strace_first(strace);
 	strace_free(strace);
 	return status;
 }
 
 /* Finds out whose address space to import, and which processes work in it. */
 static int find_members(const struct log *log, const struct settings *settings,
-			struct halves *halves, struct members *members)
+			struct findings *findings, struct members *members)
 {
 	struct names names = { .members = members };
 	int status;
@@ -283,13 +287,13 @@ static int find_members(const struct log *log, const struct settings *settings,
 
 	members->unnamed = attached_first(log);
 	members->everybody = settings->pid && !strcmp(settings->pid, "all");
-	status = pass(log, halves, &names, visit_for_names);
+	status = pass(log, findings, &names, visit_for_names);
 	if (status)
 		return status;
-	members->first = names.first ? names.first : members->unnamed;
+	members->first = findings->first ? findings->first : members->unnamed;
 	if (settings->pid && !members->everybody)
 		parse_decimal(settings->pid, 1, UINT64_MAX, &members->first);
-	if (add_member(members, members->first, true))
+	if (add_member(members, members->first, true, 0))
 		return complain("%s: %s", log->name, strerror(ENOMEM));
 	/*
 	 * Whoever is made may execute a program, or make others, in lines before that in which the
@@ -298,19 +302,14 @@ static int find_members(const struct log *log, const struct settings *settings,
 	do {
 		nr = members->nr;
 		members->unread = 0;
-		status = pass(log, halves, members, visit_for_members);
+		status = pass(log, findings, members, visit_for_members);
 	} while (!status && members->nr != nr);
 	return status;
 }
 
 static bool counts(const struct members *members, const struct strace_call *call, size_t line)
 {
-	const struct member *member;
-
-	if (members->everybody)
-		return true;
-	member = find_member(members, real_pid(members, call));
-	return member && line < member->until;
+	return members->everybody || find_member(members, real_pid(members, call), line);
 }
 
 /* ---- The trace ---- */
@@ -318,7 +317,7 @@ static bool counts(const struct members *members, const struct strace_call *call
 struct conversion {
 	struct import import;
 	struct members members;
-	struct halves halves;
+	struct findings findings;
 };
 
 static const char *visit_to_import(void *ctx, struct strace *strace, const struct strace_call *call,
@@ -419,21 +418,21 @@ static void report(const struct conversion *conversion, const char *name)
 			"%s: %zu calls of clone or clone3 whose flags the log does not show (strace -e raw) "
 			"were taken to make processes, not threads (see --pid=all)",
 			name, conversion->members.unread);
-	if (conversion->halves.headless)
+	if (conversion->findings.headless)
 		complain("%s: %zu calls that began before the log were left out", name,
-			 conversion->halves.headless);
-	if (conversion->halves.unfinished)
+			 conversion->findings.headless);
+	if (conversion->findings.unfinished)
 		complain("%s: %zu calls that never finished were left out", name,
-			 conversion->halves.unfinished);
+			 conversion->findings.unfinished);
 }
 
 static int convert(struct conversion *conversion, const struct log *log,
 		   const struct settings *settings)
 {
-	int status = find_members(log, settings, &conversion->halves, &conversion->members);
+	int status = find_members(log, settings, &conversion->findings, &conversion->members);
 
 	if (!status)
-		status = pass(log, &conversion->halves, conversion, visit_to_import);
+		status = pass(log, &conversion->findings, conversion, visit_to_import);
 	if (status)
 		return status;
 	if (!conversion->import.trace.count) {

@@ -10,10 +10,14 @@
 /* The first half of a call that its process has not completed yet. */
 struct half {
 	uint64_t pid;
+	size_t line;
 	char *text;
 };
 
 struct strace {
+	size_t nr_lines;
+	uint64_t first; /* the process of the first line that is about one */
+	bool seen_first;
 	struct half *halves;
 	size_t nr_halves;
 	uint64_t *attached;
@@ -54,6 +58,11 @@ size_t strace_headless(const struct strace *strace)
 	return strace->headless;
 }
 
+uint64_t strace_first(const struct strace *strace)
+{
+	return strace->first;
+}
+
 bool strace_attached(const struct strace *strace, uint64_t pid)
 {
 	for (size_t i = 0; i < strace->nr_attached; i++) {
@@ -76,6 +85,7 @@ static int keep_half(struct strace *strace, uint64_t pid, const char *text, size
 	halves[strace->nr_halves].text = strndup(text, length);
 	if (!halves[strace->nr_halves].text)
 		return -ENOMEM;
+	halves[strace->nr_halves].line = strace->nr_lines - 1;
 	halves[strace->nr_halves++].pid = pid;
 	return 0;
 }
@@ -102,11 +112,11 @@ static char *find_cut(char *line, uint64_t *pid)
 
 /*
  * Appends the second half @text of a call named @name (of @length bytes) to the first. 1: *@line is
- * the whole call; 0: there is no first half. A second half without a process id belongs to the only
- * process left, whose id the first half may have.
+ * the whole call, and *@began the line of its first half; 0: there is no first half. A second half
+ * without a process id belongs to the only process left, whose id the first half may have.
  */
 static int join_halves(struct strace *strace, uint64_t pid, const char *name, size_t length,
-		       const char *text, char **line)
+		       const char *text, char **line, size_t *began)
 {
 	size_t i = strace->nr_halves;
 	char *first;
@@ -127,6 +137,7 @@ static int join_halves(struct strace *strace, uint64_t pid, const char *name, si
 		return -ENOMEM;
 	strcpy(stpcpy(strace->joined, first), text);
 	free(first);
+	*began = strace->halves[i].line;
 	strace->halves[i] = strace->halves[--strace->nr_halves];
 	*line = strace->joined;
 	return 1;
@@ -348,6 +359,7 @@ static int parse_call(char *text, uint64_t pid, struct strace_call *call, const 
 	size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_?");
 
 	call->pid = pid;
+	call->exited = false;
 	call->name = text;
 	text += length;
 	if (!length || *text != '(') {
@@ -368,7 +380,8 @@ static int parse_call(char *text, uint64_t pid, struct strace_call *call, const 
 }
 
 /* Second halves: "<... mmap resumed>) = 0x7f..." */
-static int resume(struct strace *strace, uint64_t pid, char *line, char **whole, const char **why)
+static int resume(struct strace *strace, uint64_t pid, char *line, char **whole, size_t *began,
+		  const char **why)
 {
 	char *name = skip_blanks(line + strlen("<..."));
 	size_t length = strcspn(name, " ");
@@ -378,7 +391,7 @@ static int resume(struct strace *strace, uint64_t pid, char *line, char **whole,
 		*why = "a call that goes on, but not as strace writes it";
 		return -EINVAL;
 	}
-	return join_halves(strace, pid, name, length, rest + strlen("resumed>"), whole);
+	return join_halves(strace, pid, name, length, rest + strlen("resumed>"), whole, began);
 }
 
 /*
@@ -432,6 +445,7 @@ static int summary_line(struct strace *strace, const char *line, const char **wh
 
 int strace_line(struct strace *strace, char *line, struct strace_call *call, const char **why)
 {
+	size_t began = strace->nr_lines++;
 	char *cut;
 	uint64_t pid;
 	int ret;
@@ -444,16 +458,27 @@ int strace_line(struct strace *strace, char *line, struct strace_call *call, con
 	if (!strncmp(line, " > ", 3)) /* a frame of strace -k */
 		return 0;
 	line = skip_prefix(line, &pid);
-	if (!*line || !strncmp(line, "+++", 3) || !strncmp(line, "---", 3))
+	if (!*line)
 		return 0;
+	if (!strace->seen_first)
+		strace->first = pid;
+	strace->seen_first = true;
+	if (!strncmp(line, "---", 3))
+		return 0;
+	if (!strncmp(line, "+++", 3)) {
+		*call = (struct strace_call){ .pid = pid, .began = began, .name = "" };
+		call->failed = call->exited = strncmp(line, "+++ superseded", 14);
+		return call->exited;
+	}
 	if (!strncmp(line, "<...", 4)) {
-		ret = resume(strace, pid, line, &line, why);
+		ret = resume(strace, pid, line, &line, &began, why);
 		if (ret <= 0)
 			return ret;
 	}
 	cut = find_cut(line, &pid);
 	if (cut)
 		return keep_half(strace, pid, line, (size_t)(cut - line));
+	call->began = began;
 	return parse_call(line, pid, call, why);
 }
 

@@ -17,6 +17,8 @@
 
 struct strace_call {
 	uint64_t pid; /* 0: not on the line */
+	size_t began; /* in which line, from 0 */
+	bool exited; /* no call, but the end of the process; "failed", without name and arguments */
 	const char *name;
 	unsigned int nr_args;
 	char *args[STRACE_MAX_ARGS]; /* without surrounding blanks */
@@ -32,14 +34,16 @@ void strace_free(struct strace *strace);
 
 /*
  * Reads one line, which is changed. Returns 1: *@call is a completed call (its texts are valid
- * until the next line); 0: the line holds none, or only the first half of one; -EINVAL: it is not a
- * line of strace's, and *@why says why; or -ENOMEM.
+ * until the next line) or the end of a process; 0: the line holds none, or only the first half of
+ * one; -EINVAL: it is not a line of strace's, and *@why says why; or -ENOMEM.
  */
 int strace_line(struct strace *strace, char *line, struct strace_call *call, const char **why);
 /* The number of first halves so far that had no second half. */
 size_t strace_unfinished(const struct strace *strace);
 /* The number of second halves without a first: calls that began before the log did. */
 size_t strace_headless(const struct strace *strace);
+/* The process of the first line that is a call, a part of one, a signal or an end; 0: not given. */
+uint64_t strace_first(const struct strace *strace);
 /*
  * Whether strace itself announced that it had attached to @pid. Then it is not the first process.
  */
