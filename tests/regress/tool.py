@@ -784,6 +784,25 @@ class Import(ToolTest):
         self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 5000 1000\n")
         self.assertIn("the size of 1 System V segments is not in the log", done.stderr)
 
+    def test_segments_in_pieces(self):
+        """shmdt leaves alone what was mapped over the segment, and what lies where another was attached."""
+        done = self.ok("import", "-", stdin=(
+            "shmget(5, 0x4000, IPC_CREAT|0600) = 1\nshmget(5, 1, 0600) = 1\n"
+            "shmat(1, NULL, 0) = 0x10000\n"
+            "mmap(0x11000, 0x1000, PROT_READ, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS, -1, 0) = 0x11000\n"
+            "shmdt(0x10000) = 0\n"
+            "shmat(1, 0x20000, 0) = 0x20000\nmunmap(0x20000, 0x4000) = 0\n"
+            "shmget(6, 0x2000, IPC_CREAT|0600) = 2\n"
+            "shmat(2, 0x20000, 0) = 0x20000\nshmat(1, 0x22000, 0) = 0x22000\nshmdt(0x20000) = 0\n"
+            "mremap(0x22000, 0x4000, 0x4000, MREMAP_MAYMOVE|MREMAP_FIXED, 0x30000) = 0x30000\n"
+            "shmdt(0x30000) = 0\n"))
+        self.assertEqual(done.stdout.split("\n", 4)[4],
+                         "map 10000 4000 1 0 rws\nmap 11000 1000 0 0 rp\nunmap 10000 1000\nunmap 12000 2000\n"
+                         "map 20000 4000 1 0 rws\nunmap 20000 4000\nmap 20000 2000 2 0 rws\n"
+                         "map 22000 4000 1 0 rws\nunmap 20000 2000\nmove 22000 4000 30000 4000\n"
+                         "unmap 30000 4000\n")
+        self.assertEqual(done.stderr, "")
+
     def test_times(self):
         """What strace -r writes before a call, alone and beside a time of day, changes nothing."""
         for time in ["     0.000012 ", "12:00:00 (+     0.000012) ", "12:00:00.000001 (+     0.000012) "]:

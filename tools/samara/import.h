@@ -51,13 +51,10 @@ bool objects_knows_fd(const struct objects *objects, int64_t fd);
 int objects_set_fd(struct objects *objects, int64_t fd, uint64_t object);
 /* Returns the System V segment @id, creating it if it is new; NULL: no memory. */
 struct segment *objects_segment(struct objects *objects, uint64_t id);
+/* Whether @object is a System V segment. */
+bool objects_is_segment(const struct objects *objects, uint64_t object);
 
 /* ---- The process ---- */
-
-struct attachment {
-	uint64_t addr;
-	uint64_t length;
-};
 
 /* The address space of the imported process, and the trace that led to it. */
 struct import {
@@ -65,8 +62,6 @@ struct import {
 	struct trace_header header; /* page; the limits are those of the machine */
 	struct address_space model;
 	struct objects objects;
-	struct attachment *attachments; /* of System V segments */
-	size_t nr_attachments;
 	bool heap_known;
 	uint64_t heap_end; /* the break, rounded up to a page */
 	uint32_t line;     /* of the log */

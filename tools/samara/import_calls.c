@@ -289,23 +289,10 @@ static const char *call_shmget(struct import *import, const struct strace_call *
 	if (!strace_number(call->args[1], &size))
 		return not_a_number;
 	why = import_round_up(&size, import->header.page);
-	/* A call that only looks up a segment may give 0. */
-	if (!why && size)
+	/* A call that only looks up a segment may give less, or 0. */
+	if (!why && size > segment->size)
 		segment->size = size;
 	return why;
-}
-
-static const char *add_attachment(struct import *import, uint64_t addr, uint64_t length)
-{
-	struct attachment *attachments;
-
-	attachments = realloc(import->attachments,
-			      (import->nr_attachments + 1) * sizeof(*attachments));
-	if (!attachments)
-		return import_no_memory;
-	import->attachments = attachments;
-	attachments[import->nr_attachments++] = (struct attachment){ addr, length };
-	return NULL;
 }
 
 static const char *call_shmat(struct import *import, const struct strace_call *call)
@@ -313,7 +300,6 @@ static const char *call_shmat(struct import *import, const struct strace_call *c
 	struct as_mapping what = { .first = call->result };
 	struct segment *segment;
 	uint64_t id, flags, length;
-	const char *why;
 
 	if (!strace_number(call->args[0], &id))
 		return not_a_number;
@@ -331,29 +317,49 @@ static const char *call_shmat(struct import *import, const struct strace_call *c
 		what.flags |= TRACE_WRITE;
 	if (flags & SHM_EXEC_BIT)
 		what.flags |= TRACE_EXEC;
-	why = add_attachment(import, what.first, length);
-	return why ? why : import_map(import, &what);
+	return import_map(import, &what);
+}
+
+/*
+ * Returns the lowest mapping of the segment that was attached at @addr (of @object; 0: of any), or
+ * NULL. Parts of it may have been replaced or unmapped since.
+ */
+static const struct as_mapping *find_attached(const struct import *import, uint64_t addr,
+					      uint64_t object)
+{
+	const struct as_mapping *mapping;
+	struct as_pos pos;
+
+	for (mapping = as_from(&import->model, addr, &pos); mapping;
+	     mapping = as_next(&import->model, &pos)) {
+		if (mapping->first >= addr && mapping->offset == mapping->first - addr &&
+		    (object ? mapping->object == object
+			    : objects_is_segment(&import->objects, mapping->object)))
+			break;
+	}
+	return mapping;
 }
 
 static const char *call_shmdt(struct import *import, const struct strace_call *call)
 {
-	uint64_t addr;
+	const struct as_mapping *mapping;
+	uint64_t addr, object;
+	const char *why = NULL;
 
 	if (!strace_number(call->args[0], &addr))
 		return not_a_number;
-	for (size_t i = 0; i < import->nr_attachments; i++) {
-		struct attachment *a = &import->attachments[i];
-
-		if (a->addr == addr) {
-			uint64_t length = a->length;
-
-			*a = import->attachments[--import->nr_attachments];
-			return import_unmap(import, addr, length);
-		}
+	mapping = find_attached(import, addr, 0);
+	if (!mapping) {
+		/* Attached before the log began. */
+		import->unsized++;
+		return import_unmap(import, addr, import->header.page);
 	}
-	/* Attached before the log began. */
-	import->unsized++;
-	return import_unmap(import, addr, import->header.page);
+	object = mapping->object;
+	while (!why && mapping) {
+		why = import_unmap(import, mapping->first, mapping->last - mapping->first + 1);
+		mapping = find_attached(import, addr, object);
+	}
+	return why;
 }
 
 static const char *call_remap_file_pages(struct import *import, const struct strace_call *call)
@@ -386,7 +392,6 @@ static const char *call_execve(struct import *import, const struct strace_call *
 	while (!why && (mapping = as_from(&import->model, 0, &pos)))
 		why = import_unmap(import, mapping->first, mapping->last - mapping->first + 1);
 	import->heap_known = false;
-	import->nr_attachments = 0;
 	return why;
 }
 

@@ -125,3 +125,12 @@ struct segment *objects_segment(struct objects *objects, uint64_t id)
 	segments[objects->nr_segments] = (struct segment){ id, 0, objects_new(objects) };
 	return &segments[objects->nr_segments++];
 }
+
+bool objects_is_segment(const struct objects *objects, uint64_t object)
+{
+	for (size_t i = 0; i < objects->nr_segments; i++) {
+		if (objects->segments[i].object == object)
+			return true;
+	}
+	return false;
+}

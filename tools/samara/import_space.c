@@ -19,7 +19,6 @@ void import_destroy(struct import *import)
 	trace_free(&import->trace);
 	as_destroy(&import->model);
 	objects_destroy(&import->objects);
-	free(import->attachments);
 }
 
 const char *import_op(struct import *import, struct trace_op op)
