@@ -803,6 +803,29 @@ class Import(ToolTest):
                          "unmap 30000 4000\n")
         self.assertEqual(done.stderr, "")
 
+    def test_room_that_an_unmap_made(self):
+        """What lies where a munmap is under way was mapped after it, unless its place was asked for."""
+        anonymous = "PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS"
+        first = (f"5 mmap(NULL, 0x4000, {anonymous}, -1, 0) = 0x10000\n"
+                 "5 clone(flags=CLONE_VM|CLONE_THREAD) = 6\n5 munmap(0x10000, 16384 <unfinished ...>\n")
+        begin = "map 10000 4000 0 0 rp\n"
+        moved = (f"6 mmap(NULL, 0x1000, {anonymous}, -1, 0) = 0x30000\n"
+                 "6 mremap(0x30000, 0x1000, 0x2000, MREMAP_MAYMOVE) = ")
+        for call, trace in [
+                (f"6 mmap(NULL, 0x2000, {anonymous}, -1, 0) = 0x13000\n",
+                 "unmap 10000 4000\nmap 13000 2000 0 0 rp\n"),
+                (f"6 mmap(NULL, 0x2000, {anonymous}, -1, 0) = 0x14000\n",
+                 "map 14000 2000 0 0 rp\nunmap 10000 4000\n"),
+                (f"6 mmap(0x12000, 0x1000, {anonymous}|MAP_FIXED, -1, 0) = 0x12000\n",
+                 "map 12000 1000 0 0 rp\nunmap 10000 4000\n"),
+                (moved + "0x10000\n",
+                 "map 30000 1000 0 0 rp\nunmap 10000 4000\nmove 30000 1000 10000 2000\n"),
+                (moved.replace("0x30000", "0xf000") + "0xf000\n",
+                 "map f000 1000 0 0 rp\nunmap 10000 4000\nmove f000 1000 f000 2000\n")]:
+            with self.subTest(call):
+                done = self.ok("import", "-", stdin=first + call + "5 <... munmap resumed>) = 0\n")
+                self.assertEqual(done.stdout.split("\n", 4)[4], begin + trace)
+
     def test_times(self):
         """What strace -r writes before a call, alone and beside a time of day, changes nothing."""
         for time in ["     0.000012 ", "12:00:00 (+     0.000012) ", "12:00:00.000001 (+     0.000012) "]:

@@ -320,16 +320,53 @@ struct conversion {
 	struct findings findings;
 };
 
+/*
+ * The kernel chose a place for what @call mapped, so a munmap there that has begun but not returned
+ * must have done its work. As it returns, it must not unmap what is there now.
+ */
+static const char *unmap_early(struct conversion *conversion, struct strace *strace,
+			       const struct strace_call *call, size_t line)
+{
+	struct import *import = &conversion->import;
+	uint64_t addr, length;
+	const char *half, *why = NULL;
+
+	if (!import_placed(import, call, &addr, &length))
+		return NULL;
+	for (size_t i = 0; !why; i++) {
+		struct strace_call begun = { 0 };
+		long long from_text, size_text;
+		uint64_t from, size;
+
+		half = strace_half(strace, i, &begun.pid);
+		if (!half)
+			break;
+		if (sscanf(half, "munmap(%lli, %lli", &from_text, &size_text) != 2)
+			continue;
+		from = (uint64_t)from_text;
+		size = (uint64_t)size_text;
+		if (!size || from > addr + (length - 1) || from + size <= addr ||
+		    !counts(&conversion->members, &begun, line))
+			continue;
+		strace_set_early(strace, i);
+		why = import_round_up(&size, import->header.page);
+		if (!why)
+			why = import_unmap(import, from, size);
+	}
+	return why;
+}
+
 static const char *visit_to_import(void *ctx, struct strace *strace, const struct strace_call *call,
 				   size_t line)
 {
 	struct conversion *conversion = ctx;
+	const char *why;
 
-	(void)strace;
-	if (!counts(&conversion->members, call, line))
+	if (call->early || !counts(&conversion->members, call, line))
 		return NULL;
 	conversion->import.line = (uint32_t)(line + 1);
-	return import_call(&conversion->import, call);
+	why = unmap_early(conversion, strace, call, line);
+	return why ? why : import_call(&conversion->import, call);
 }
 
 /* The tightest limits that hold all operations. */
@@ -504,7 +541,7 @@ const struct command command_import = {
 		"\n"
 		"into a trace of one address space. -f and -y can be missing, and so can all but %memory; there\n"
 		"may be times and process ids. Calls that failed are left out; calls cut in two by another\n"
-		"thread are put together and count when they end.\n"
+		"thread are put together and count when they end (munmap: before others map there).\n"
 		"\n"
 		"  --format=strace  the only format so far, and the default\n"
 		"  --pid=PID        import this process's address space; default: that of the first line.\n"

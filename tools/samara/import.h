@@ -89,6 +89,9 @@ bool import_any_mapped(const struct import *import, uint64_t addr, uint64_t leng
  */
 const char *import_assume(struct import *import, uint64_t addr, uint64_t length);
 
+/* Whether the kernel chose the place of what @call mapped: @length bytes at @addr. */
+bool import_placed(const struct import *import, const struct strace_call *call, uint64_t *addr,
+		   uint64_t *length);
 /*
  * Does what @call did, if it is relevant. Returns NULL, or what is wrong; then nothing more can be
  * imported.

@@ -8,10 +8,12 @@
 
 enum {
 	MAP_SHARED_BIT = 1, /* also in MAP_SHARED_VALIDATE */
+	MAP_FIXED_BIT = 0x10,
 	MAP_ANONYMOUS_BIT = 0x20,
 	MAP_GROWSDOWN_BIT = 0x100,
 	MAP_HUGETLB_BIT = 0x40000,
 	MAP_HUGE_SHIFT_BITS = 26,
+	MREMAP_FIXED_BIT = 2,
 	MREMAP_DONTUNMAP_BIT = 4,
 	SHM_RDONLY_BIT = 010000,
 	SHM_EXEC_BIT = 0100000,
@@ -26,18 +28,15 @@ static const struct strace_flag prot_names[] = {
 };
 
 static const struct strace_flag map_names[] = {
-	{ "MAP_SHARED", MAP_SHARED_BIT },
-	{ "MAP_SHARED_VALIDATE", MAP_SHARED_BIT | 2 },
-	{ "MAP_ANONYMOUS", MAP_ANONYMOUS_BIT },
-	{ "MAP_ANON", MAP_ANONYMOUS_BIT },
-	{ "MAP_GROWSDOWN", MAP_GROWSDOWN_BIT },
-	{ "MAP_HUGETLB", MAP_HUGETLB_BIT },
-	{ NULL, 0 },
+	{ "MAP_SHARED", MAP_SHARED_BIT },   { "MAP_SHARED_VALIDATE", MAP_SHARED_BIT | 2 },
+	{ "MAP_FIXED", MAP_FIXED_BIT },     { "MAP_ANONYMOUS", MAP_ANONYMOUS_BIT },
+	{ "MAP_ANON", MAP_ANONYMOUS_BIT },  { "MAP_GROWSDOWN", MAP_GROWSDOWN_BIT },
+	{ "MAP_HUGETLB", MAP_HUGETLB_BIT }, { NULL, 0 },
 };
 
 static const struct strace_flag mremap_names[] = {
 	{ "MREMAP_MAYMOVE", 1 },
-	{ "MREMAP_FIXED", 2 },
+	{ "MREMAP_FIXED", MREMAP_FIXED_BIT },
 	{ "MREMAP_DONTUNMAP", MREMAP_DONTUNMAP_BIT },
 	{ NULL, 0 },
 };
@@ -459,6 +458,29 @@ static const struct {
 	{ "dup", 1, call_dup },           { "dup2", 1, call_dup },
 	{ "dup3", 1, call_dup },
 };
+
+bool import_placed(const struct import *import, const struct strace_call *call, uint64_t *addr,
+		   uint64_t *length)
+{
+	uint64_t flags, old_addr, old_length;
+
+	if (call->failed || call->nr_args < 4 || range_args(import, call, &old_addr, &old_length))
+		return false;
+	*addr = call->result;
+	*length = old_length;
+	if (!strcmp(call->name, "mmap"))
+		return strace_flags(call->args[3], map_names, &flags) && !(flags & MAP_FIXED_BIT);
+	if (strcmp(call->name, "mremap") || !strace_number(call->args[2], length) ||
+	    import_round_up(length, import->header.page) ||
+	    !strace_flags(call->args[3], mremap_names, &flags) || flags & MREMAP_FIXED_BIT)
+		return false;
+	if (*addr != old_addr)
+		return true;
+	/* It was there already, up to the growth. */
+	*addr += old_length;
+	*length -= old_length < *length ? old_length : *length;
+	return *length;
+}
 
 const char *import_call(struct import *import, const struct strace_call *call)
 {

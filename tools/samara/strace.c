@@ -11,6 +11,7 @@
 struct half {
 	uint64_t pid;
 	size_t line;
+	bool early;
 	char *text;
 };
 
@@ -58,6 +59,19 @@ size_t strace_headless(const struct strace *strace)
 	return strace->headless;
 }
 
+const char *strace_half(const struct strace *strace, size_t i, uint64_t *pid)
+{
+	if (i >= strace->nr_halves)
+		return NULL;
+	*pid = strace->halves[i].pid;
+	return strace->halves[i].early ? "" : strace->halves[i].text;
+}
+
+void strace_set_early(struct strace *strace, size_t i)
+{
+	strace->halves[i].early = true;
+}
+
 uint64_t strace_first(const struct strace *strace)
 {
 	return strace->first;
@@ -86,6 +100,7 @@ static int keep_half(struct strace *strace, uint64_t pid, const char *text, size
 	if (!halves[strace->nr_halves].text)
 		return -ENOMEM;
 	halves[strace->nr_halves].line = strace->nr_lines - 1;
+	halves[strace->nr_halves].early = false;
 	halves[strace->nr_halves++].pid = pid;
 	return 0;
 }
@@ -112,11 +127,11 @@ static char *find_cut(char *line, uint64_t *pid)
 
 /*
  * Appends the second half @text of a call named @name (of @length bytes) to the first. 1: *@line is
- * the whole call, and *@began the line of its first half; 0: there is no first half. A second half
+ * the whole call, which @call says when it began; 0: there is no first half. A second half
  * without a process id belongs to the only process left, whose id the first half may have.
  */
 static int join_halves(struct strace *strace, uint64_t pid, const char *name, size_t length,
-		       const char *text, char **line, size_t *began)
+		       const char *text, char **line, struct strace_call *call)
 {
 	size_t i = strace->nr_halves;
 	char *first;
@@ -137,7 +152,8 @@ static int join_halves(struct strace *strace, uint64_t pid, const char *name, si
 		return -ENOMEM;
 	strcpy(stpcpy(strace->joined, first), text);
 	free(first);
-	*began = strace->halves[i].line;
+	call->began = strace->halves[i].line;
+	call->early = strace->halves[i].early;
 	strace->halves[i] = strace->halves[--strace->nr_halves];
 	*line = strace->joined;
 	return 1;
@@ -380,8 +396,8 @@ static int parse_call(char *text, uint64_t pid, struct strace_call *call, const 
 }
 
 /* Second halves: "<... mmap resumed>) = 0x7f..." */
-static int resume(struct strace *strace, uint64_t pid, char *line, char **whole, size_t *began,
-		  const char **why)
+static int resume(struct strace *strace, uint64_t pid, char *line, char **whole,
+		  struct strace_call *call, const char **why)
 {
 	char *name = skip_blanks(line + strlen("<..."));
 	size_t length = strcspn(name, " ");
@@ -391,7 +407,7 @@ static int resume(struct strace *strace, uint64_t pid, char *line, char **whole,
 		*why = "a call that goes on, but not as strace writes it";
 		return -EINVAL;
 	}
-	return join_halves(strace, pid, name, length, rest + strlen("resumed>"), whole, began);
+	return join_halves(strace, pid, name, length, rest + strlen("resumed>"), whole, call);
 }
 
 /*
@@ -445,11 +461,12 @@ static int summary_line(struct strace *strace, const char *line, const char **wh
 
 int strace_line(struct strace *strace, char *line, struct strace_call *call, const char **why)
 {
-	size_t began = strace->nr_lines++;
 	char *cut;
 	uint64_t pid;
 	int ret;
 
+	call->began = strace->nr_lines++;
+	call->early = false;
 	if (strace->summary || !strncmp(line, "% time", 6))
 		return summary_line(strace, line, why);
 	ret = take_message(strace, &line);
@@ -466,19 +483,18 @@ int strace_line(struct strace *strace, char *line, struct strace_call *call, con
 	if (!strncmp(line, "---", 3))
 		return 0;
 	if (!strncmp(line, "+++", 3)) {
-		*call = (struct strace_call){ .pid = pid, .began = began, .name = "" };
+		*call = (struct strace_call){ .pid = pid, .began = call->began, .name = "" };
 		call->failed = call->exited = strncmp(line, "+++ superseded", 14);
 		return call->exited;
 	}
 	if (!strncmp(line, "<...", 4)) {
-		ret = resume(strace, pid, line, &line, &began, why);
+		ret = resume(strace, pid, line, &line, call, why);
 		if (ret <= 0)
 			return ret;
 	}
 	cut = find_cut(line, &pid);
 	if (cut)
 		return keep_half(strace, pid, line, (size_t)(cut - line));
-	call->began = began;
 	return parse_call(line, pid, call, why);
 }
 
