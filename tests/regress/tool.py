@@ -826,6 +826,20 @@ class Import(ToolTest):
                 done = self.ok("import", "-", stdin=first + call + "5 <... munmap resumed>) = 0\n")
                 self.assertEqual(done.stdout.split("\n", 4)[4], begin + trace)
 
+    def test_room_that_a_move_made(self):
+        """The same for mremap, which may itself lie where another one was."""
+        anonymous = "PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0"
+        log = (f"5 mmap(NULL, 0x4000, {anonymous}) = 0x10000\n5 mmap(NULL, 0x2000, {anonymous}) = 0x20000\n"
+               "5 clone(flags=CLONE_VM|CLONE_THREAD) = 6\n6 clone(flags=CLONE_VM|CLONE_THREAD) = 7\n"
+               "5 mremap(0x10000, 16384, 4096, MREMAP_MAYMOVE <unfinished ...>\n"
+               "6 mremap(0x20000, 0x2000, 0x3000, MREMAP_MAYMOVE <unfinished ...>\n"
+               f"7 mmap(NULL, 0x1000, {anonymous}) = 0x20000\n"
+               "5 <... mremap resumed>) = 0x10000\n6 <... mremap resumed>) = 0x11000\n")
+        done = self.ok("import", "-", stdin=log)
+        self.assertEqual(done.stdout.split("\n", 4)[4],
+                         "map 10000 4000 0 0 rp\nmap 20000 2000 0 0 rp\nmove 10000 4000 10000 1000\n"
+                         "move 20000 2000 11000 3000\nmap 20000 1000 0 0 rp\n")
+
     def test_times(self):
         """What strace -r writes before a call, alone and beside a time of day, changes nothing."""
         for time in ["     0.000012 ", "12:00:00 (+     0.000012) ", "12:00:00.000001 (+     0.000012) "]:

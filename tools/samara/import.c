@@ -233,6 +233,7 @@ static int for_each_call(const struct log *log, struct strace *strace, void *ctx
 
 struct names {
 	struct members *members;
+	uint64_t *results;
 	bool seen_unnamed;
 };
 
@@ -241,7 +242,8 @@ static const char *visit_for_names(void *ctx, struct strace *strace, const struc
 {
 	struct names *names = ctx;
 
-	(void)line;
+	if (call->began != line && !call->failed)
+		names->results[call->began] = call->result;
 	names->seen_unnamed |= !call->pid;
 	name_unnamed(names->members, strace, call, names->seen_unnamed);
 	return NULL;
@@ -255,6 +257,7 @@ static const char *visit_for_members(void *ctx, struct strace *strace,
 }
 
 struct findings {
+	uint64_t *results;           /* of calls in two halves, by the line of the first; 0: none */
 	size_t unfinished, headless; /* calls of which the log has only one half */
 	uint64_t first;              /* the process of the first line */
 };
@@ -285,6 +288,10 @@ static int find_members(const struct log *log, const struct settings *settings,
 	int status;
 	size_t nr;
 
+	findings->results = calloc(log->nr_lines + 1, sizeof(*findings->results));
+	if (!findings->results)
+		return complain("%s: %s", log->name, strerror(ENOMEM));
+	names.results = findings->results;
 	members->unnamed = attached_first(log);
 	members->everybody = settings->pid && !strcmp(settings->pid, "all");
 	status = pass(log, findings, &names, visit_for_names);
@@ -320,38 +327,55 @@ struct conversion {
 	struct findings findings;
 };
 
+static const char *visit_to_import(void *ctx, struct strace *strace, const struct strace_call *call,
+				   size_t line);
+
 /*
- * The kernel chose a place for what @call mapped, so a munmap there that has begun but not returned
- * must have done its work. As it returns, it must not unmap what is there now.
+ * Whether a call of which @half is known, and that will return @result, frees some of the @length
+ * bytes at @addr.
  */
-static const char *unmap_early(struct conversion *conversion, struct strace *strace,
-			       const struct strace_call *call, size_t line)
+static bool frees(const char *half, uint64_t result, uint64_t addr, uint64_t length)
 {
-	struct import *import = &conversion->import;
-	uint64_t addr, length;
+	long long from, size, left = 0;
+
+	if (sscanf(half, "mremap(%lli, %lli, %lli", &from, &size, &left) == 3) {
+		if (!result)
+			return false;
+		if (result != (uint64_t)from)
+			left = 0;
+	} else if (sscanf(half, "munmap(%lli, %lli", &from, &size) != 2) {
+		return false;
+	}
+	return left < size && (uint64_t)from + (uint64_t)left <= addr + (length - 1) &&
+	       addr < (uint64_t)from + (uint64_t)size;
+}
+
+/*
+ * The kernel chose a place for what @call mapped, so a munmap or mremap there that has begun but
+ * not returned must be past its work, and is carried out first.
+ */
+static const char *free_early(struct conversion *conversion, struct strace *strace,
+			      const struct strace_call *call, size_t line)
+{
+	const uint64_t *results = conversion->findings.results;
+	uint64_t addr, length, pid;
 	const char *half, *why = NULL;
+	size_t began;
 
-	if (!import_placed(import, call, &addr, &length))
+	if (!import_placed(&conversion->import, call, &addr, &length))
 		return NULL;
-	for (size_t i = 0; !why; i++) {
-		struct strace_call begun = { 0 };
-		long long from_text, size_text;
-		uint64_t from, size;
+	for (size_t i = 0; !why && (half = strace_half(strace, i, &pid, &began)); i++) {
+		struct strace_call early = { .pid = pid };
+		char *text;
 
-		half = strace_half(strace, i, &begun.pid);
-		if (!half)
-			break;
-		if (sscanf(half, "munmap(%lli, %lli", &from_text, &size_text) != 2)
+		if (!frees(half, results[began], addr, length) ||
+		    !counts(&conversion->members, &early, line))
 			continue;
-		from = (uint64_t)from_text;
-		size = (uint64_t)size_text;
-		if (!size || from > addr + (length - 1) || from + size <= addr ||
-		    !counts(&conversion->members, &begun, line))
-			continue;
-		strace_set_early(strace, i);
-		why = import_round_up(&size, import->header.page);
-		if (!why)
-			why = import_unmap(import, from, size);
+		if (strace_early(strace, i, results[began], &text, &early, &why) > 0)
+			why = visit_to_import(conversion, strace, &early, line);
+		else if (!text)
+			why = import_no_memory;
+		free(text);
 	}
 	return why;
 }
@@ -365,7 +389,7 @@ static const char *visit_to_import(void *ctx, struct strace *strace, const struc
 	if (call->early || !counts(&conversion->members, call, line))
 		return NULL;
 	conversion->import.line = (uint32_t)(line + 1);
-	why = unmap_early(conversion, strace, call, line);
+	why = free_early(conversion, strace, call, line);
 	return why ? why : import_call(&conversion->import, call);
 }
 
@@ -493,6 +517,7 @@ static int import_file(const char *path, const struct settings *settings)
 		status = convert(&conversion, &log, settings);
 	import_destroy(&conversion.import);
 	free(conversion.members.member);
+	free(conversion.findings.results);
 	free_log(&log);
 	return status;
 }
@@ -541,7 +566,7 @@ const struct command command_import = {
 		"\n"
 		"into a trace of one address space. -f and -y can be missing, and so can all but %memory; there\n"
 		"may be times and process ids. Calls that failed are left out; calls cut in two by another\n"
-		"thread are put together and count when they end (munmap: before others map there).\n"
+		"thread are put together and count when they end (munmap, mremap: before others map there).\n"
 		"\n"
 		"  --format=strace  the only format so far, and the default\n"
 		"  --pid=PID        import this process's address space; default: that of the first line.\n"

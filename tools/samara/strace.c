@@ -59,17 +59,13 @@ size_t strace_headless(const struct strace *strace)
 	return strace->headless;
 }
 
-const char *strace_half(const struct strace *strace, size_t i, uint64_t *pid)
+const char *strace_half(const struct strace *strace, size_t i, uint64_t *pid, size_t *began)
 {
 	if (i >= strace->nr_halves)
 		return NULL;
 	*pid = strace->halves[i].pid;
+	*began = strace->halves[i].line;
 	return strace->halves[i].early ? "" : strace->halves[i].text;
-}
-
-void strace_set_early(struct strace *strace, size_t i)
-{
-	strace->halves[i].early = true;
 }
 
 uint64_t strace_first(const struct strace *strace)
@@ -393,6 +389,20 @@ static int parse_call(char *text, uint64_t pid, struct strace_call *call, const 
 		return -EINVAL;
 	}
 	return 1;
+}
+
+int strace_early(struct strace *strace, size_t i, uint64_t result, char **text,
+		 struct strace_call *call, const char **why)
+{
+	struct half *half = &strace->halves[i];
+
+	half->early = true;
+	if (asprintf(text, "%s) = %#llx", half->text, (unsigned long long)result) < 0) {
+		*text = NULL;
+		return -ENOMEM;
+	}
+	*call = (struct strace_call){ .began = half->line };
+	return parse_call(*text, half->pid, call, why);
 }
 
 /* Second halves: "<... mmap resumed>) = 0x7f..." */

@@ -19,7 +19,7 @@ struct strace_call {
 	uint64_t pid; /* 0: not on the line */
 	size_t began; /* in which line, from 0 */
 	bool exited; /* no call, but the end of the process; "failed", without name and arguments */
-	bool early;  /* strace_set_early() was called for it */
+	bool early;  /* strace_early() has given it already */
 	const char *name;
 	unsigned int nr_args;
 	char *args[STRACE_MAX_ARGS]; /* without surrounding blanks */
@@ -44,12 +44,16 @@ size_t strace_unfinished(const struct strace *strace);
 /* The number of second halves without a first: calls that began before the log did. */
 size_t strace_headless(const struct strace *strace);
 /*
- * Returns the first half number @i, from 0, that had no second half yet ("" after
- * strace_set_early()), or NULL.
+ * Returns the first half number @i, from 0, that had no second half yet ("" after strace_early()),
+ * or NULL. *@began is the line it is in.
  */
-const char *strace_half(const struct strace *strace, size_t i, uint64_t *pid);
-/* Notes that the effect of such a call has been taken into account. */
-void strace_set_early(struct strace *strace, size_t i);
+const char *strace_half(const struct strace *strace, size_t i, uint64_t *pid, size_t *began);
+/*
+ * Completes such a call before its second half comes, which is then marked. Returns what
+ * strace_line() would. The caller frees *@text, to which *@call points.
+ */
+int strace_early(struct strace *strace, size_t i, uint64_t result, char **text,
+		 struct strace_call *call, const char **why);
 /* The process of the first line that is a call, a part of one, a signal or an end; 0: not given. */
 uint64_t strace_first(const struct strace *strace);
 /*
