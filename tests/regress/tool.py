@@ -840,6 +840,15 @@ class Import(ToolTest):
                          "map 10000 4000 0 0 rp\nmap 20000 2000 0 0 rp\nmove 10000 4000 10000 1000\n"
                          "move 20000 2000 11000 3000\nmap 20000 1000 0 0 rp\n")
 
+    def test_protected_stack(self):
+        """PROT_GROWSDOWN begins where the stack begins, if it is one."""
+        first = "".join(f"mmap(0x{at}000, 0x2000, PROT_READ, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS{flag}, -1, 0) = 0x{at}000\n"
+                        for at, flag in [(10, ""), (12, "|MAP_GROWSDOWN"), (14, "|MAP_GROWSDOWN")])
+        for prot in ["PROT_NONE|PROT_GROWSDOWN", "0x1000000"]:
+            done = self.ok("import", "-", stdin=first + (
+                f"mprotect(0x15000, 0x1000, {prot}) = 0\nmprotect(0x11000, 0x1000, {prot}) = 0\n"))
+            self.assertEqual(done.stdout.split("\n", 7)[7], "protect 12000 4000 pg\nprotect 11000 1000 p\n")
+
     def test_times(self):
         """What strace -r writes before a call, alone and beside a time of day, changes nothing."""
         for time in ["     0.000012 ", "12:00:00 (+     0.000012) ", "12:00:00.000001 (+     0.000012) "]:

@@ -15,6 +15,7 @@ enum {
 	MAP_HUGE_SHIFT_BITS = 26,
 	MREMAP_FIXED_BIT = 2,
 	MREMAP_DONTUNMAP_BIT = 4,
+	PROT_GROWSDOWN_BIT = 0x1000000,
 	SHM_RDONLY_BIT = 010000,
 	SHM_EXEC_BIT = 0100000,
 };
@@ -24,6 +25,7 @@ static const struct strace_flag prot_names[] = {
 	{ "PROT_READ", TRACE_READ },
 	{ "PROT_WRITE", TRACE_WRITE },
 	{ "PROT_EXEC", TRACE_EXEC },
+	{ "PROT_GROWSDOWN", PROT_GROWSDOWN_BIT },
 	{ NULL, 0 },
 };
 
@@ -129,6 +131,18 @@ static const char *call_munmap(struct import *import, const struct strace_call *
 	return why ? why : import_unmap(import, addr, length);
 }
 
+/* Returns where the part of a stack begins that has the same flags as at @addr. */
+static uint64_t stack_begin(const struct import *import, uint64_t addr)
+{
+	const struct as_mapping *mapping = as_at(&import->model, addr), *below = mapping;
+
+	while (below && below->flags & TRACE_GROWSDOWN && below->flags == mapping->flags) {
+		addr = below->first < addr ? below->first : addr;
+		below = addr ? as_at(&import->model, addr - 1) : NULL;
+	}
+	return addr;
+}
+
 static const char *call_mprotect(struct import *import, const struct strace_call *call)
 {
 	uint64_t addr, length, prot, last;
@@ -140,6 +154,8 @@ static const char *call_mprotect(struct import *import, const struct strace_call
 		return why;
 	why = import_assume(import, addr, length);
 	last = addr + (length - 1);
+	if (prot & PROT_GROWSDOWN_BIT)
+		addr = stack_begin(import, addr);
 	/* One operation for each part with the same s and g throughout. */
 	while (!why && addr <= last) {
 		const struct as_mapping *mapping = as_at(&import->model, addr), *next = mapping;
