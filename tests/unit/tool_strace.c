@@ -88,6 +88,8 @@ static void test_arguments(void **state)
 	assert_true(strace_file(call.args[4], &fd, &path, &length));
 	assert_int_equal(fd, 3);
 	assert_memory_equal(path, "/a, (b) {c", length);
+	assert_true(strace_file("0x1f", &fd, &path, &length) && fd == 31 && !path);
+	assert_true(strace_file("3</a, (b) {c>", &fd, &path, &length) && fd == 3);
 	assert_int_equal(length, 10);
 	assert_int_equal(
 		line("mmap(NULL, 8, PROT_READ, MAP_SHARED, 4</dev/zero<char 1:5>>, 0) = 0x1",
@@ -329,6 +331,7 @@ static void test_numbers_and_flags(void **state)
 	assert_false(strace_number("", &value));
 	assert_true(strace_flags("A|UNKNOWN|B|0x10", names, &value) && value == 0x13);
 	assert_true(strace_flags("0x3 /* A|B */", names, &value) && value == 3);
+	assert_true(strace_flags("0x8 /* X_??? */|A|0x10 /* C */", names, &value) && value == 0x19);
 	assert_true(strace_flags("21<<MAP_HUGE_SHIFT", names, &value) && value == 21ul << 26);
 	assert_true(strace_flags("A|B, c=1}", names, &value) && value == 3);
 	assert_true(strace_flags("0x2}", names, &value) && value == 2);

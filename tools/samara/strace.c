@@ -555,7 +555,9 @@ bool strace_flags(const char *arg, const struct strace_flag *names, uint64_t *va
 			sum |= flag_value(arg, length, names);
 		}
 		arg += length;
-		/* A blank begins the comment of -X verbose. */
+		/* The name of a number, or that it is unknown; more may follow. */
+		if (!strncmp(arg, " /*", 3) && strstr(arg, "*/"))
+			arg = strstr(arg, "*/") + 2;
 		if (*arg != '|')
 			break;
 		arg++;
@@ -576,7 +578,7 @@ bool strace_file(const char *arg, int64_t *fd, const char **path, size_t *length
 	}
 	if (!isdigit((unsigned char)*arg))
 		return false;
-	*fd = strtoll(arg, (char **)&end, 10);
+	*fd = strtoll(arg, (char **)&end, 0);
 	if (*end == '<') {
 		*path = end + 1;
 		*length = strlen(*path);
