@@ -53,31 +53,38 @@ static size_t sort_addresses(uint64_t *addrs, size_t nr)
 	return kept;
 }
 
+int probe_addresses(const struct trace *trace, size_t max, uint64_t **addrs, size_t *nr)
+{
+	size_t stride = trace->count * 5 / max + 1, all = 0;
+
+	*addrs = malloc((max + 11) * sizeof(**addrs));
+	if (!*addrs)
+		return -ENOMEM;
+	for (size_t i = 0; i < trace->count && all < max; i += stride)
+		all += addresses_of(&trace->ops[i], *addrs + all);
+	(*addrs)[all++] = trace->header.va_first;
+	*nr = sort_addresses(*addrs, all);
+	return 0;
+}
+
 int history_init(struct history *history, const struct trace *trace, size_t max)
 {
-	size_t stride = trace->count * 5 / max + 1, nr = 0;
-	uint64_t *addrs = malloc((max + 11) * sizeof(*addrs));
+	uint64_t *addrs;
+	size_t nr;
 
 	memset(history, 0, sizeof(*history));
-	if (!addrs)
+	if (probe_addresses(trace, max, &addrs, &nr))
 		return -ENOMEM;
-	for (size_t i = 0; i < trace->count && nr < max; i += stride)
-		nr += addresses_of(&trace->ops[i], addrs + nr);
-	addrs[nr++] = trace->header.va_first;
-	nr = sort_addresses(addrs, nr);
 	history->probes = calloc(nr, sizeof(*history->probes));
-	if (!history->probes) {
-		free(addrs);
-		return -ENOMEM;
-	}
+	if (history->probes)
+		history->nr_probes = nr;
 	/* Entry 0 of each log: nothing is there, since step 0. */
-	for (size_t i = 0; i < nr; i++) {
+	for (size_t i = 0; i < history->nr_probes; i++) {
 		history->probes[i].addr = addrs[i];
 		atomic_init(&history->probes[i].head, 1);
 	}
-	history->nr_probes = nr;
 	free(addrs);
-	return 0;
+	return history->probes ? 0 : -ENOMEM;
 }
 
 void history_destroy(struct history *history)

@@ -59,9 +59,12 @@ enum verdict {
 };
 
 /*
- * Chooses about @max probes, at least one, from the addresses that @trace touches. Returns 0 or
- * -ENOMEM.
+ * Chooses about @max of the addresses that @trace touches, at least one. Stores them, ascending, in
+ * *@addrs, which the caller frees. Returns 0 or -ENOMEM.
  */
+int probe_addresses(const struct trace *trace, size_t max, uint64_t **addrs, size_t *nr);
+
+/* Makes a probe of each of the probe_addresses(). Returns 0 or -ENOMEM. */
 int history_init(struct history *history, const struct trace *trace, size_t max);
 void history_destroy(struct history *history);
 

@@ -28,28 +28,25 @@ static int append(struct fixed_probe *probe, uint32_t job, const struct content 
 int probes_init(struct probes *probes, const struct trace *trace, size_t max, bool steps)
 {
 	const struct content nothing = { .mapped = false };
-	struct history history;
+	uint64_t *addrs;
+	size_t nr;
+	int err;
 
 	*probes = (struct probes){ .steps = steps };
 	/* Use the same addresses as the readers of a tree. */
-	if (history_init(&history, trace, max))
+	if (probe_addresses(trace, max, &addrs, &nr))
 		return -ENOMEM;
-	probes->probe = calloc(history.nr_probes, sizeof(*probes->probe));
-	if (!probes->probe) {
-		history_destroy(&history);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < history.nr_probes; i++) {
-		probes->probe[i].addr = history.probes[i].addr;
+	probes->probe = calloc(nr, sizeof(*probes->probe));
+	err = probes->probe ? 0 : -ENOMEM;
+	for (size_t i = 0; i < nr && !err; i++) {
+		probes->probe[i].addr = addrs[i];
 		probes->nr++;
-		if (append(&probes->probe[i], 0, &nothing)) {
-			history_destroy(&history);
-			probes_destroy(probes);
-			return -ENOMEM;
-		}
+		err = append(&probes->probe[i], 0, &nothing);
 	}
-	history_destroy(&history);
-	return 0;
+	free(addrs);
+	if (err)
+		probes_destroy(probes);
+	return err;
 }
 
 void probes_destroy(struct probes *probes)
