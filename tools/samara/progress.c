@@ -4,8 +4,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "latency.h"
 
 #define BAR_WIDTH 30
 #define DELAY 0.5    /* seconds before the bar appears */
@@ -13,10 +14,7 @@
 
 double now_seconds(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+	return (double)latency_now() * 1e-9;
 }
 
 void progress_begin(struct progress *progress, const char *what, uint64_t total)
