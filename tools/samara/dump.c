@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "load.h"
 #include "options.h"
 #include "output.h"
 #include "space.h"

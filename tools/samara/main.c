@@ -10,6 +10,7 @@
 
 #include "options.h"
 #include "output.h"
+#include "trace/trace.h"
 
 static const struct command *const commands[] = {
 	&command_replay, &command_import, &command_gen, &command_dump, &command_gpuvm,
@@ -52,6 +53,17 @@ int complain_usage(const struct command *command, const char *format, ...)
 		command ? command->name : "");
 	va_end(args);
 	return EXIT_USAGE;
+}
+
+int load_trace(struct trace *trace, const char *path)
+{
+	char why[TRACE_WHY_SIZE];
+
+	if (!trace_load(trace, path, why, sizeof(why)))
+		return EXIT_OK;
+	/* @why begins with the name of the file. */
+	fprintf(stderr, "%s\n", why);
+	return EXIT_FAILED;
 }
 
 void print_help(const struct command *command)

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "json.h"
-#include "load.h"
 #include "options.h"
 #include "output.h"
 #include "report.h"

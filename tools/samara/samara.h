@@ -17,6 +17,8 @@ enum {
 	EXIT_USAGE = 2,  /* the command line makes no sense */
 };
 
+struct trace;
+
 struct command {
 	const char *name;
 	const char *summary;  /* one line for the list of commands */
@@ -40,6 +42,11 @@ __attribute__((format(printf, 3, 4))) int complain_at(const char *name, unsigned
 /* The same for a mistake on the command line, with a hint at --help; returns EXIT_USAGE. */
 __attribute__((format(printf, 2, 3))) int complain_usage(const struct command *command,
 							 const char *format, ...);
+/*
+ * Reads the whole trace @path ("-": standard input). Returns EXIT_OK, or EXIT_FAILED after a
+ * message.
+ */
+int load_trace(struct trace *trace, const char *path);
 /* Prints the whole help of @command to stdout. */
 void print_help(const struct command *command);
 
