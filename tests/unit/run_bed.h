@@ -89,6 +89,11 @@ static inline void expect_cursor(struct bed *b, unsigned long key)
 	assert_true(smr_path_fresh(&b->mas));
 	assert_ptr_equal(smr_value(smr_slots(b->mas.node), (unsigned int)b->mas.offset), entry);
 	mas_walk(&walk);
+	assert_int_equal(b->mas.depth, walk.depth);
+	for (unsigned int d = 0; d < walk.depth; d++) {
+		assert_ptr_equal(b->mas.path[d], walk.path[d]);
+		assert_int_equal(b->mas.slot[d], walk.slot[d]);
+	}
 	assert_ptr_equal(b->mas.node, walk.node);
 	assert_int_equal(b->mas.offset, walk.offset);
 }

@@ -307,18 +307,33 @@ static void put(struct chase *c, unsigned long from, unsigned long units, void *
 	assert_int_equal(rm_store(&c->model, first, last, entry), 0);
 }
 
+/* Stores over all of the gap at @from, if there is one: its pieces are then joined. */
+static void fill_gap(struct chase *c, unsigned long from)
+{
+	unsigned long first, last;
+	void *entry;
+
+	rm_range(&c->model, from * c->unit, &first, &last, &entry);
+	if (!entry && last < UNITS * c->unit)
+		put(c, first / c->unit, (last - first) / c->unit + 1,
+		    xa_mk_value(rng_below(&c->rng, 1 << 30)));
+}
+
 /* Half of all changes erase one range or several. */
 static void change(struct chase *c, unsigned long from)
 {
 	unsigned long units = 1 + rng_below(&c->rng, 4);
 
-	switch (rng_below(&c->rng, 4)) {
+	switch (rng_below(&c->rng, 5)) {
 	case 0:
 		assert_ptr_equal(mtree_erase(&tree, from * c->unit),
 				 rm_erase(&c->model, from * c->unit));
 		break;
 	case 1:
 		put(c, from, units, NULL);
+		break;
+	case 2:
+		fill_gap(c, from);
 		break;
 	default:
 		put(c, from, units, xa_mk_value(rng_below(&c->rng, 1 << 30)));
