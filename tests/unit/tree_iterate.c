@@ -166,6 +166,50 @@ static void range_comes_over_the_end(void **state)
 		comes_over_the_end(i & 1, i & 2, i & 4);
 }
 
+/* Moves the cursor to the end of a leaf that has a gap there, and joins the three ranges there. */
+static void join_at_end(struct ma_state *mas, bool up, void *over)
+{
+	unsigned long key = up ? mas->max : mas->min, first;
+
+	while (key % 2 == 0) {
+		mas_set(mas, beyond(up, key, 1));
+		mas_walk(mas);
+		key = up ? mas->max : mas->min;
+	}
+	first = up ? key - 2 : key;
+	mtree_erase(&tree, first + 1);
+	assert_int_equal(mtree_store_range(&tree, first, first + 2, over, GFP_KERNEL), 0);
+	mas_set(mas, key);
+	assert_ptr_equal(mas_walk(mas), over);
+	assert_true(smr_has_joined(mas->node));
+}
+
+/* The same for a range in pieces: it is new if all of it is, and returned as a whole. */
+static void comes_in_pieces(bool up, bool is_new)
+{
+	void *const over = xa_mk_value(1);
+	unsigned long key, near;
+	struct ma_state mas;
+
+	begin(&mas, 500, 2);
+	join_at_end(&mas, up, over);
+	key = up ? mas.max : mas.min;
+	smr_mark_dead(smr_node_of(mas.path[mas.depth - 1]));
+	near = beyond(!up, key, is_new ? 2 : 1);
+	assert_true(up ? smr_range_up(&mas, near, ULONG_MAX) : smr_range_down(&mas, near, 0));
+	assert_int_equal(smr_slot_value(smr_slots(mas.node) + mas.offset) == over, is_new);
+	assert_int_equal(up ? smr_piece_first(&mas) : smr_piece_last(&mas),
+			 is_new ? near : beyond(up, key, 1));
+	end();
+}
+
+static void pieces_come_to_the_end(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++)
+		comes_in_pieces(i & 1, i & 2);
+}
+
 /* ---- Overtaken where it has just looked ---- */
 
 bool __real_smr_range_up(struct ma_state *mas, unsigned long from, unsigned long max);
@@ -526,6 +570,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_there_any_more),
 		cmocka_unit_test(nothing_is_there_behind_a_gap),
 		cmocka_unit_test(range_comes_over_the_end),
+		cmocka_unit_test(pieces_come_to_the_end),
 		cmocka_unit_test(range_comes_over_a_gap),
 		cmocka_unit_test(range_grows_over_the_root),
 		cmocka_unit_test(overtaken_at_random),
