@@ -6,6 +6,7 @@
 #include "support/cm.h"
 #include <pthread.h>
 #include <samara/maple_tree.h>
+#include <samara/snapshot.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -108,6 +109,13 @@ static void search(void)
 	mas_empty_area(&mas, 0, 1000, 10);
 }
 
+static void shoot(void)
+{
+	struct maple_tree then;
+
+	mt_snapshot(&then, &tree);
+}
+
 /* ---- Cases ---- */
 
 static void nobody_reads(void **state)
@@ -177,12 +185,12 @@ static void a_section_that_nobody_knows(void **state)
 }
 
 /*
- * A reader that entered through liburcu is known once it has read a root. Each of the three has a
+ * A reader that entered through liburcu is known once it has read a root. Each of these has a
  * record that no thread had before.
  */
 static void sections_entered_without_us(void **state)
 {
-	static void (*const first_contact[])(void) = { load, walk, search };
+	static void (*const first_contact[])(void) = { load, walk, search, shoot };
 	struct reader r[ARRAY_SIZE(first_contact)] = { 0 };
 	unsigned int i;
 

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <samara/fence.h>
 #include <samara/maple_tree.h>
+#include <samara/snapshot.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -340,6 +341,7 @@ static void offline_and_online(void **state)
 
 static void a_trees_flavour(void **state)
 {
+	struct maple_tree then;
 	DEFINE_MTREE(mt);
 
 	(void)state;
@@ -355,6 +357,8 @@ static void a_trees_flavour(void **state)
 	mt_rcu_read_lock(&mt);
 	assert_true(smr_rcu_read_ongoing(MT_RCU_MB));
 	assert_false(smr_rcu_read_ongoing(MT_RCU_BP));
+	mt_snapshot(&then, &mt);
+	assert_int_equal(mt_rcu_flavor(&then), MT_RCU_MB);
 	mt_rcu_read_unlock(&mt);
 	assert_false(smr_rcu_read_ongoing(MT_RCU_MB));
 	urcu_mb_unregister_thread();
