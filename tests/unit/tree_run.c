@@ -6,6 +6,8 @@
  */
 #include "run_bed.h"
 
+#include "tree/pledge.h"
+
 static void erases(struct bed *b)
 {
 	make_gap(b);
@@ -24,6 +26,22 @@ static void an_erase_beside_gaps_takes_no_node(void **state)
 {
 	(void)state;
 	on_beds(true, 1, erases);
+}
+
+/* If it is known how many ranges there can be, no gap is in pieces. */
+static void stays_whole(struct bed *b)
+{
+	smr_pledge_bound(&b->tree, RANGES);
+	erase(b, b->at);
+	erase(b, b->at + LEN);
+	assert_int_equal(pieces(b, b->at), 1);
+	expect_all(b, b->at);
+}
+
+static void a_gap_is_whole_in_a_tree_with_a_bound(void **state)
+{
+	(void)state;
+	on_beds(true, 1, stays_whole);
 }
 
 /* A gap is one range, wherever a cursor comes from and wherever it turns round. */
@@ -402,6 +420,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_erase_beside_gaps_takes_no_node),
+		cmocka_unit_test(a_gap_is_whole_in_a_tree_with_a_bound),
 		cmocka_unit_test(a_gap_in_pieces_is_one_range),
 		cmocka_unit_test(down_from_a_part_of_a_gap),
 		cmocka_unit_test(a_fourth_piece_is_refused),
