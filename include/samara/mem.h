@@ -5,7 +5,7 @@
  * default one, unless mt_set_mem() says otherwise. Trees may share an arena.
  *
  * At any moment each node of an arena is in a tree, waiting for a grace period, free, in the
- * emergency reserve, promised (preallocated in a cursor), or kept for holders of credits
+ * emergency reserve, owned by a cursor (preallocated), or kept for holders of credits
  * (credits.h). What a caller's gfp allows:
  *
  *   GFP_KERNEL  free nodes; else a new chunk from the page source, which may block and may fail
@@ -70,7 +70,7 @@ struct mt_mem_stats {
 	size_t bytes_mapped; /* all chunks */
 	size_t bytes_limit;  /* SIZE_MAX: none */
 	unsigned long chunks;
-	unsigned long nodes_used;    /* in trees, cursors and promises */
+	unsigned long nodes_used;    /* in trees, or taken for stores */
 	unsigned long nodes_free;    /* in chunks and magazines */
 	unsigned long nodes_limbo;   /* retired, waiting for a grace period */
 	unsigned long nodes_pledged; /* kept for holders of credits, lent ones included */

@@ -303,7 +303,7 @@ static int make_counting_arena(void **state)
 	return mem ? 0 : -1;
 }
 
-/* A tree that is emptied there keeps its chunks for now. */
+/* Emptying a tree there does not call the page source; its chunks go back later. */
 static void emptied_where_nothing_may_block(void **state)
 {
 	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC };

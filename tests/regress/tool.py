@@ -166,14 +166,14 @@ class Replay(ToolTest):
             self.assertEqual({key: replay[key] for key in wanted}, wanted, mode)
 
     def test_everything_from_time_to_time(self):
-        """Beside what each operation touches: after 8192, and at the end."""
+        """All is compared after 8192 operations and at the end, not only what each operation touches."""
         trace = self.path("t", HEADER + "map 1000 1000 0 0 p\n" + "unmap 5000 1000\n" * 8199)
         for mode in [[]] + VM_MODES[:2]:
             done = self.ok("replay", *mode, "--check=every", "--json", trace)
             self.assertEqual(json.loads(done.stdout)["replays"][0]["checks"], 8202, mode)
 
     def test_json_of_many_runs(self):
-        """Times and comparisons are added up; what was done is the last run's."""
+        """Times and comparisons are summed over all runs; the other figures are those of the last."""
         trace = self.ok("gen", "--kind=overlap", "--ops=5000", "--live=50").stdout
         once, often = (json.loads(self.ok("replay", "--check=1000", "--json", f"--repeat={runs}", "-",
                                           stdin=trace).stdout)["replays"][0] for runs in (1, 20))
@@ -694,13 +694,17 @@ class Import(ToolTest):
         at = range(0x1000000, 0x1000000 + 3000 * 4096, 4096)
         log = "".join(f"mmap(NULL, 4096, PROT_READ, MAP_SHARED, 3</f{i * 7 % 100}>, 0) = {addr:#x}\n"
                       for i, addr in enumerate(at))
-        done = self.ok("import", "-", stdin=log)
-        self.assertEqual(done.stdout.split("\n", 4)[4],
-                         "".join(f"map {addr:x} 1000 {i % 100 + 1} 0 rs\n" for i, addr in enumerate(at)))
+        self.imports(log, "".join(f"map {addr:x} 1000 {i % 100 + 1} 0 rs\n" for i, addr in enumerate(at)))
 
     def sample(self, name, *args):
         done = self.ok("import", *args, os.path.join(HERE, "strace", name))
         return done.stdout.split("\n", 4)[4], done.stderr
+
+    def imports(self, log, operations):
+        """The trace of @log has @operations behind its header."""
+        done = self.ok("import", "-", stdin=log)
+        self.assertEqual(done.stdout.split("\n", 4)[4], operations)
+        return done
 
     def test_processes(self):
         self.assertEqual(self.sample("threads.log", "--pid=502")[0], "unmap 7f0000001000 1000\n")
@@ -711,22 +715,20 @@ class Import(ToolTest):
                          self.sample("unnamed.log")[0])
 
     def test_children_that_go_on_first(self):
-        """A child may do things in lines before that in which the call that made it returns."""
+        """A child may act in lines before the one in which the call that made it returns."""
         log = ("5 brk(NULL) = 0x1000\n5 vfork( <unfinished ...>\n"
                "6 execve(\"/bin/true\", [\"true\"], 0x7ffc00000000 /* 1 var */) = 0\n"
                "5 <... vfork resumed>) = 6\n6 munmap(0x1000, 4096) = 0\n"
                "5 clone3({flags=CLONE_VM|CLONE_THREAD}, 88 <unfinished ...>\n"
                "7 clone3({flags=CLONE_VM|CLONE_THREAD}, 88) = 8\n"
                "5 <... clone3 resumed>) = 7\n8 munmap(0x2000, 4096) = 0\n")
-        done = self.ok("import", "-", stdin=log)
-        self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 2000 1000\n")
+        self.imports(log, "unmap 2000 1000\n")
 
     def test_process_of_the_first_line(self):
-        """It is the first although another one's call ends before its own."""
+        """It is the default even if a call of another process completes first."""
         log = ("5 munmap(0x1000, 4096 <unfinished ...>\n6 munmap(0x2000, 4096) = 0\n"
                "5 <... munmap resumed>) = 0\n")
-        done = self.ok("import", "-", stdin=log)
-        self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 1000 1000\n")
+        self.imports(log, "unmap 1000 1000\n")
 
     def test_process_ids_used_again(self):
         """A process that has ended has nothing to do with a later one of the same id."""
@@ -738,8 +740,7 @@ class Import(ToolTest):
                "5 clone(flags=CLONE_VM|CLONE_THREAD <unfinished ...>\n6 munmap(0x4000, 4096) = 0\n"
                "5 <... clone resumed>) = 6\n5 +++ exited with 0 +++\n6 +++ exited with 0 +++\n"
                "5 munmap(0x5000, 4096) = 0\n6 munmap(0x6000, 4096) = 0\n")
-        done = self.ok("import", "-", stdin=log)
-        self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 1000 1000\nunmap 4000 1000\n")
+        self.imports(log, "unmap 1000 1000\nunmap 4000 1000\n")
 
     def test_flags_as_numbers(self):
         """Who shares the memory is known with strace -X raw and -X verbose, too."""
@@ -768,25 +769,22 @@ class Import(ToolTest):
         text += ("% time     seconds  usecs/call     calls    errors syscall\n"
                  "------ ----------- ----------- --------- --------- ----------------\n"
                  "100.00    0.000060          30         2           munmap\n")
-        done = self.ok("import", "-", stdin=text)
-        self.assertEqual(done.stdout.split("\n", 4)[4], self.sample("threads.log")[0])
+        self.imports(text, self.sample("threads.log")[0])
         line = text.count("\n") + 1
         self.fails(1, f"<stdin>:{line}: something follows strace's summary", "import", "-",
                    stdin=text + "munmap(0x1000, 4096) = 0\n")
 
     def test_calls_begun_before_the_log(self):
-        done = self.ok("import", "-", stdin="5 <... munmap resumed>) = 0\n5 munmap(0x2000, 4096) = 0\n")
-        self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 2000 1000\n")
+        done = self.imports("5 <... munmap resumed>) = 0\n5 munmap(0x2000, 4096) = 0\n", "unmap 2000 1000\n")
         self.assertIn("1 calls that began before the log were left out", done.stderr)
 
     def test_attached_before_the_log(self):
-        done = self.ok("import", "-", stdin="shmdt(0x5000) = 0\n")
-        self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 5000 1000\n")
+        done = self.imports("shmdt(0x5000) = 0\n", "unmap 5000 1000\n")
         self.assertIn("the size of 1 System V segments is not in the log", done.stderr)
 
     def test_segments_in_pieces(self):
         """shmdt leaves alone what was mapped over the segment, and what lies where another was attached."""
-        done = self.ok("import", "-", stdin=(
+        done = self.imports(
             "shmget(5, 0x4000, IPC_CREAT|0600) = 1\nshmget(5, 1, 0600) = 1\n"
             "shmat(1, NULL, 0) = 0x10000\n"
             "mmap(0x11000, 0x1000, PROT_READ, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS, -1, 0) = 0x11000\n"
@@ -795,16 +793,15 @@ class Import(ToolTest):
             "shmget(6, 0x2000, IPC_CREAT|0600) = 2\n"
             "shmat(2, 0x20000, 0) = 0x20000\nshmat(1, 0x22000, 0) = 0x22000\nshmdt(0x20000) = 0\n"
             "mremap(0x22000, 0x4000, 0x4000, MREMAP_MAYMOVE|MREMAP_FIXED, 0x30000) = 0x30000\n"
-            "shmdt(0x30000) = 0\n"))
-        self.assertEqual(done.stdout.split("\n", 4)[4],
-                         "map 10000 4000 1 0 rws\nmap 11000 1000 0 0 rp\nunmap 10000 1000\nunmap 12000 2000\n"
-                         "map 20000 4000 1 0 rws\nunmap 20000 4000\nmap 20000 2000 2 0 rws\n"
-                         "map 22000 4000 1 0 rws\nunmap 20000 2000\nmove 22000 4000 30000 4000\n"
-                         "unmap 30000 4000\n")
+            "shmdt(0x30000) = 0\n",
+            "map 10000 4000 1 0 rws\nmap 11000 1000 0 0 rp\nunmap 10000 1000\nunmap 12000 2000\n"
+            "map 20000 4000 1 0 rws\nunmap 20000 4000\nmap 20000 2000 2 0 rws\n"
+            "map 22000 4000 1 0 rws\nunmap 20000 2000\nmove 22000 4000 30000 4000\n"
+            "unmap 30000 4000\n")
         self.assertEqual(done.stderr, "")
 
     def test_room_that_an_unmap_made(self):
-        """What lies where a munmap is under way was mapped after it, unless its place was asked for."""
+        """A mapping placed by the kernel in room that an unfinished munmap frees comes after that."""
         anonymous = "PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS"
         first = (f"5 mmap(NULL, 0x4000, {anonymous}, -1, 0) = 0x10000\n"
                  "5 clone(flags=CLONE_VM|CLONE_THREAD) = 6\n5 munmap(0x10000, 16384 <unfinished ...>\n")
@@ -823,8 +820,7 @@ class Import(ToolTest):
                 (moved.replace("0x30000", "0xf000") + "0xf000\n",
                  "map f000 1000 0 0 rp\nunmap 10000 4000\nmove f000 1000 f000 2000\n")]:
             with self.subTest(call):
-                done = self.ok("import", "-", stdin=first + call + "5 <... munmap resumed>) = 0\n")
-                self.assertEqual(done.stdout.split("\n", 4)[4], begin + trace)
+                self.imports(first + call + "5 <... munmap resumed>) = 0\n", begin + trace)
 
     def test_room_that_a_move_made(self):
         """The same for mremap, which may itself lie where another one was."""
@@ -835,13 +831,13 @@ class Import(ToolTest):
                "6 mremap(0x20000, 0x2000, 0x3000, MREMAP_MAYMOVE <unfinished ...>\n"
                f"7 mmap(NULL, 0x1000, {anonymous}) = 0x20000\n"
                "5 <... mremap resumed>) = 0x10000\n6 <... mremap resumed>) = 0x11000\n")
-        done = self.ok("import", "-", stdin=log)
-        self.assertEqual(done.stdout.split("\n", 4)[4],
-                         "map 10000 4000 0 0 rp\nmap 20000 2000 0 0 rp\nmove 10000 4000 10000 1000\n"
-                         "move 20000 2000 11000 3000\nmap 20000 1000 0 0 rp\n")
+        self.imports(
+            log,
+            "map 10000 4000 0 0 rp\nmap 20000 2000 0 0 rp\nmove 10000 4000 10000 1000\n"
+            "move 20000 2000 11000 3000\nmap 20000 1000 0 0 rp\n")
 
     def test_protected_stack(self):
-        """PROT_GROWSDOWN begins where the stack begins, if it is one."""
+        """PROT_GROWSDOWN protects a stack from its beginning, and other mappings as given."""
         first = "".join(f"mmap(0x{at}000, 0x2000, PROT_READ, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS{flag}, -1, 0) = 0x{at}000\n"
                         for at, flag in [(10, ""), (12, "|MAP_GROWSDOWN"), (14, "|MAP_GROWSDOWN")])
         for prot in ["PROT_NONE|PROT_GROWSDOWN", "0x1000000"]:
@@ -853,25 +849,22 @@ class Import(ToolTest):
         """What strace -r writes before a call, alone and beside a time of day, changes nothing."""
         for time in ["     0.000012 ", "12:00:00 (+     0.000012) ", "12:00:00.000001 (+     0.000012) "]:
             with self.subTest(time):
-                done = self.ok("import", "--pid=5", "-", stdin=f"5 {time}munmap(0x1000, 4096) = 0\n")
-                self.assertEqual(done.stdout.split("\n", 4)[4], "unmap 1000 1000\n")
+                self.imports(f"5 {time}munmap(0x1000, 4096) = 0\n", "unmap 1000 1000\n")
 
     def test_moves_of_parts(self):
         """What stays mapped of a file (MREMAP_DONTUNMAP) keeps the offset that it had there."""
         first = "mmap(NULL, 0x4000, PROT_READ, MAP_SHARED, 3, 0x1000) = 0x10000\n"
-        done = self.ok("import", "-", stdin=first + (
-            "mremap(0x11000, 0x2000, 0x2000, MREMAP_MAYMOVE|MREMAP_DONTUNMAP) = 0x20000\n"))
-        self.assertEqual(done.stdout.split("\n", 4)[4],
-                         "map 10000 4000 1 1000 rs\nmove 11000 2000 20000 2000\nmap 11000 2000 1 2000 rs\n")
+        done = self.imports(
+            first + "mremap(0x11000, 0x2000, 0x2000, MREMAP_MAYMOVE|MREMAP_DONTUNMAP) = 0x20000\n",
+            "map 10000 4000 1 1000 rs\nmove 11000 2000 20000 2000\nmap 11000 2000 1 2000 rs\n")
         self.assertEqual(done.stderr, "")
 
     def test_growth_over_what_seems_mapped(self):
         """The kernel found the room free: what was there must have gone unseen."""
-        done = self.ok("import", "-", stdin=(
+        done = self.imports(
             "mmap(NULL, 0x4000, PROT_READ, MAP_SHARED, 3, 0x1000) = 0x10000\n"
-            "mremap(0x10000, 0x2000, 0x3000, MREMAP_MAYMOVE) = 0x10000\n"))
-        self.assertEqual(done.stdout.split("\n", 4)[4],
-                         "map 10000 4000 1 1000 rs\nunmap 12000 1000\nmove 10000 2000 10000 3000\n")
+            "mremap(0x10000, 0x2000, 0x3000, MREMAP_MAYMOVE) = 0x10000\n",
+            "map 10000 4000 1 1000 rs\nunmap 12000 1000\nmove 10000 2000 10000 3000\n")
         self.assertIn("1 ranges were used", done.stderr)
         self.ok("replay", "--check=every", "-", stdin=done.stdout)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Readers beside a writer: what each has counted comes together. */
+/* The crew of readers: the counts of all its members are summed. */
 #include "support/cm.h"
 
 #include <stdio.h>
@@ -29,7 +29,7 @@ static void walk(struct crew_member *member, uint64_t addr)
 	member->counts.walked++;
 }
 
-/* The member of number *ctx finds something wrong, twice. */
+/* Member number *ctx reports a wrong answer twice. */
 static void look_at_all(struct crew_member *member)
 {
 	const unsigned int *ctx = member->ctx;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Do the readers of a tree accept what is there, and refuse a record that cannot be? */
+/* The readers of a tree accept what is there and refuse records that cannot be. */
 #include "support/cm.h"
 
+#include "space_bed.h"
 #include <string.h>
 
 #include "tools/samara/readers.h"
@@ -14,36 +15,19 @@ int complain(const char *format, ...)
 }
 
 static const struct trace_op op = { .verb = TRACE_MAP, .addr = 0x1000, .length = 0x1000 };
-static struct trace trace;
-static struct history history;
-static struct space space;
 static struct mapping *mapping;
 
 /* One mapping, made in step 1. */
 static int begin(void **state)
 {
-	const char *fault = "";
-
 	(void)state;
-	assert_int_equal(trace_append(&trace, &op), 0);
-	assert_int_equal(history_init(&history, &trace, 16), 0);
-	space_init(&space, true, &history);
-	assert_int_equal(space_apply(&space, &op, &fault), 0);
+	space_bed_make(&op);
 	mapping = mtree_load(&space.tree, 0x1000);
 	assert_non_null(mapping);
 	return 0;
 }
 
-static int end(void **state)
-{
-	(void)state;
-	space_destroy(&space);
-	history_destroy(&history);
-	trace_free(&trace);
-	return 0;
-}
-
-/* What the first wrong answer is called; empty: there is none. */
+/* Expects that the first wrong answer is described as @wrong; empty: that there is none. */
 static void expect(const char *wrong)
 {
 	struct reader_counts counts = { .wrong = 0 };
@@ -80,7 +64,7 @@ static void the_record(void **state)
 	mapping->what.last = 0x1fff;
 }
 
-/* The tree has something else than the steps have left there. */
+/* The tree holds something other than the steps left there. */
 static void the_steps(void **state)
 {
 	(void)state;
@@ -93,8 +77,8 @@ static void the_steps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(the_record, begin, end),
-		cmocka_unit_test_setup_teardown(the_steps, begin, end),
+		cmocka_unit_test_setup_teardown(the_record, begin, space_bed_free),
+		cmocka_unit_test_setup_teardown(the_steps, begin, space_bed_free),
 	};
 
 	return cmocka_run_group_tests_name("tool_readers", tests, NULL, NULL);

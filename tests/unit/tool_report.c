@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is said of a replay: each figure where it belongs. */
+/* The report of a replay shows each figure in its place. */
 #include "support/cm.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 static char text[8192];
 
-/* What @print, which prints to standard output, has printed is in text[]. */
+/* Puts what @print writes to standard output into text[]. */
 static void capture(void (*print)(const struct summary *summary, const struct run_settings *run),
 		    const struct summary *summary, const struct run_settings *run)
 {
@@ -46,7 +46,7 @@ static void add(struct latency *latency, unsigned int times, uint64_t ns)
 		latency_add(latency, ns);
 }
 
-/* Every figure another one. */
+/* All figures differ, so that none can stand for another. */
 static void fill(struct summary *summary, struct trace *trace)
 {
 	struct run_result *sum = &summary->sum;

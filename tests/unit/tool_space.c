@@ -5,13 +5,9 @@
  */
 #include "support/cm.h"
 
+#include "space_bed.h"
 #include <errno.h>
 
-#include "tools/samara/space.h"
-
-static struct trace trace;
-static struct history history;
-static struct space space;
 static unsigned int fail_at; /* which store from now on fails, once; 0: none */
 static unsigned int cancelled;
 static bool dead; /* a reader found a dead mapping in the tree */
@@ -53,23 +49,11 @@ static int begin(void **state)
 				     .length = 0x4000,
 				     .object = 3,
 				     .flags = TRACE_READ };
-	const char *why = "";
 
 	(void)state;
 	fail_at = cancelled = 0;
 	dead = false;
-	assert_int_equal(trace_append(&trace, &op), 0);
-	assert_int_equal(history_init(&history, &trace, 64), 0);
-	space_init(&space, true, &history);
-	return space_apply(&space, &op, &why);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	space_destroy(&space);
-	history_destroy(&history);
-	trace_free(&trace);
+	space_bed_make(&op);
 	return 0;
 }
 
@@ -108,9 +92,10 @@ static void no_memory_for_the_change(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(no_memory_for_a_rest, begin, end),
-		cmocka_unit_test_setup_teardown(no_memory_for_the_other_rest, begin, end),
-		cmocka_unit_test_setup_teardown(no_memory_for_the_change, begin, end),
+		cmocka_unit_test_setup_teardown(no_memory_for_a_rest, begin, space_bed_free),
+		cmocka_unit_test_setup_teardown(no_memory_for_the_other_rest, begin,
+						space_bed_free),
+		cmocka_unit_test_setup_teardown(no_memory_for_the_change, begin, space_bed_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

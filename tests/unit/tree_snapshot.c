@@ -275,21 +275,6 @@ static void under_the_lock(void **state)
 	}
 }
 
-/* Look-ups in it enter sections of that flavour, too. */
-static void it_has_its_trees_flavour(void **state)
-{
-	struct maple_tree mt, snapshot;
-
-	(void)state;
-	mt_init_flags(&mt, 0);
-	assert_int_equal(mt_set_rcu_flavor(&mt, MT_RCU_MB), 0);
-	mtree_lock(&mt);
-	mt_snapshot(&snapshot, &mt);
-	assert_int_equal(mt_rcu_flavor(&snapshot), MT_RCU_MB);
-	mtree_unlock(&mt);
-	mtree_destroy(&mt);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,7 +283,6 @@ int main(void)
 		cmocka_unit_test(loops_go_on_in_it),
 		cmocka_unit_test(single_stores_are_seen_or_not),
 		cmocka_unit_test(under_the_lock),
-		cmocka_unit_test(it_has_its_trees_flavour),
 	};
 
 	return bed_run("tree_snapshot", tests, sizeof(tests) / sizeof(tests[0]));

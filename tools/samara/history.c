@@ -76,8 +76,7 @@ int history_init(struct history *history, const struct trace *trace, size_t max)
 	if (probe_addresses(trace, max, &addrs, &nr))
 		return -ENOMEM;
 	history->probes = calloc(nr, sizeof(*history->probes));
-	if (history->probes)
-		history->nr_probes = nr;
+	history->nr_probes = history->probes ? nr : 0;
 	/* Entry 0 of each log: nothing is there, since step 0. */
 	for (size_t i = 0; i < history->nr_probes; i++) {
 		history->probes[i].addr = addrs[i];

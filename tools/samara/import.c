@@ -233,7 +233,7 @@ static int for_each_call(const struct log *log, struct strace *strace, void *ctx
 
 struct names {
 	struct members *members;
-	uint64_t *results;
+	uint64_t *results; /* as in struct findings */
 	bool seen_unnamed;
 };
 
@@ -303,8 +303,8 @@ static int find_members(const struct log *log, const struct settings *settings,
 	if (add_member(members, members->first, true, 0))
 		return complain("%s: %s", log->name, strerror(ENOMEM));
 	/*
-	 * Whoever is made may execute a program, or make others, in lines before that in which the
-	 * call that made it returns: again, then, until nobody is new.
+	 * A new process may execute a program, or make others, in lines before the one in which the
+	 * call that made it returns. So read again until no pass finds another member.
 	 */
 	do {
 		nr = members->nr;
