@@ -761,8 +761,10 @@ MT_API void gpuvm_exec_unlock(struct gpuvm_exec *exec);
 MT_API int gpuvm_exec_prepare_obj(struct gpuvm_exec *exec, struct gpuvm_object *obj,
 				  unsigned int nr);
 /*
- * The parts of gpuvm_exec_lock(), for extra.fn: lock the VM's r_obj; all external objects (with
- * GPUVM_RESV_PROTECTED, after r_obj); a range's objects.
+ * The parts of gpuvm_exec_lock(), for extra.fn: lock the VM's r_obj; all external objects; a
+ * range's objects. One thread at a time may lock the external objects of a VM, or another misses
+ * those that it has passed: lock r_obj first (without GPUVM_RESV_PROTECTED, a lock of your own will
+ * do).
  */
 MT_API int gpuvm_prepare_vm(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr);
 MT_API int gpuvm_prepare_objects(struct gpuvm *vm, struct gpuvm_exec *exec, unsigned int nr);
