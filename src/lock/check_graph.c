@@ -8,6 +8,9 @@
  * happens once, and for mistakes again after a new handler has been set. The graph itself is the
  * list of edges, with the stack of the first time. An edge is added only if it closes no cycle, so
  * that one mistake is not found again in every cycle through it.
+ *
+ * A section that waits for a lock also waits for all that the lock's holders wait for. So what is
+ * known of how a class is taken inside sections is spread along the edges.
  */
 #include "lock/check_internal.h"
 
@@ -30,6 +33,8 @@ static struct class
 	const char *name;                   /* GUARD tables */
 	unsigned int facts;                 /* GUARD relaxed reads; writes: tables. Bits */
 	struct smri_stack seen[SMRI_FACTS]; /* GUARD tables: of each fact, the first time */
+	/* GUARD tables: the class that was taken in a section; another one if that was spread */
+	unsigned int taken[SMRI_FACTS];
 } classes[SMRI_CLASSES] = {
 #define NAME(rank, text) [SMR_RANK_##rank] = { .name = text },
 	SMR_RANKS(NAME)
@@ -169,63 +174,6 @@ static void report_ranks(const struct smri_hold *held, unsigned int to, void *fr
 		smri_class_name(to), smri_class_name(held->lock_class));
 }
 
-/*
- * Notes a pair seen for the first time. Returns true if it contradicts the graph, and then *@stack
- * and @path say what; otherwise adds it to the graph.
- */
-static bool note_pair(unsigned int held, unsigned int to, const struct smri_stack *now,
-		      struct smri_stack *stack, char *path, size_t size)
-{
-	const struct edge *step[SMRI_CLASSES];
-	bool found;
-
-	smri_check_lock_tables();
-	if (is_pair_seen(held, to)) {
-		smri_check_unlock_tables();
-		return false;
-	}
-	set_pair_seen(held, to);
-	found = find_path(to, held, step);
-	if (found) {
-		*stack = step[to]->stack;
-		describe_path(path, size, to, held, step);
-	} else {
-		add_edge(held, to, now);
-	}
-	smri_check_unlock_tables();
-	return found;
-}
-
-static smr_noinline void check_new_pair(const struct smri_hold *held, unsigned int to, void *frame)
-{
-	struct smri_stack now, before;
-	char path[200];
-	struct smri_found found = { .rule = LOCKCHECK_LOCK_ORDER,
-				    .a = held->lock_class + 1,
-				    .b = to + 1,
-				    .here = "taken here",
-				    .other_caption = "seen before in the other order here",
-				    .other = &before };
-
-	if (violates_ranks(held->lock_class, to)) {
-		set_pair_seen(held->lock_class, to);
-		report_ranks(held, to, frame);
-		return;
-	}
-	smri_stack_unwind(&now, frame);
-	if (note_pair(held->lock_class, to, &now, &before, path, sizeof(path)))
-		smri_report(&found, frame,
-			    "a lock of class \"%s\" is taken while one of class \"%s\" is held, "
-			    "but elsewhere they are taken in the order %s",
-			    smri_class_name(to), smri_class_name(held->lock_class), path);
-}
-
-void smri_graph_order(const struct smri_hold *held, unsigned int to, void *frame)
-{
-	if (smr_unlikely(!is_pair_seen(held->lock_class, to)))
-		check_new_pair(held, to, frame);
-}
-
 /* ---- What locks are taken inside, and what is done under them ---- */
 
 struct wording {
@@ -296,58 +244,242 @@ static bool has_fact(unsigned int id, unsigned int fact)
 	return smr_load(&classes[id].facts, RELAXED) >> fact & 1;
 }
 
-/* Notes a fact, seen at @stack. Returns the known facts that contradict it; 0 if it is no news. */
-static unsigned int note_fact(unsigned int id, unsigned int fact, const struct smri_stack *stack)
+static bool is_inside(unsigned int fact)
 {
-	unsigned int against = 0;
-
-	smri_check_lock_tables();
-	if (!has_fact(id, fact)) {
-		classes[id].seen[fact] = *stack;
-		smr_or(&classes[id].facts, 1U << fact, RELAXED);
-		against = classes[id].facts & conflicting_facts(fact);
-	}
-	smri_check_unlock_tables();
-	return against;
+	return fact == SMRI_IN_SECTION || (fact >= SMRI_IN_READ && fact < SMRI_OVER_WAIT);
 }
 
-static void report_facts(unsigned int id, unsigned int fact, unsigned int other, const char *what,
-			 void *frame)
+/* Facts of class @id that contradict @fact, a bit for each. */
+struct conflict {
+	unsigned int id, fact, against;
+};
+
+struct conflicts {
+	unsigned int nr;
+	struct conflict of[SMRI_CLASSES];
+};
+
+/* Puts the classes that are taken under @id, and do not have @fact, at the end of the queue. */
+static unsigned int queue_inner(unsigned int id, unsigned int fact, unsigned int *queue,
+				unsigned int tail, bool *queued)
+{
+	for (unsigned int i = 0; i < nr_edges; i++) {
+		unsigned int to = edges[i].to;
+
+		if (edges[i].from != id || queued[to] || has_fact(to, fact))
+			continue;
+		queued[to] = true;
+		queue[tail++] = to;
+	}
+	return tail;
+}
+
+/*
+ * Notes a fact of class @id that is news, and of all that are taken under it if it is about
+ * sections: at @stack a section took @taken. Adds what contradicts it. CONTEXT: HOLDS tables.
+ */
+static void spread_fact(unsigned int id, unsigned int fact, unsigned int taken,
+			const struct smri_stack *stack, struct conflicts *conflicts)
+{
+	unsigned int queue[SMRI_CLASSES] = { id }, tail = 1;
+	bool queued[SMRI_CLASSES] = { false };
+
+	queued[id] = true;
+	for (unsigned int head = 0; head < tail; head++) {
+		struct class *c = &classes[queue[head]];
+		unsigned int against = c->facts & conflicting_facts(fact);
+
+		c->seen[fact] = *stack;
+		c->taken[fact] = taken;
+		smr_or(&c->facts, 1U << fact, RELAXED);
+		if (against && conflicts->nr < SMRI_CLASSES)
+			conflicts->of[conflicts->nr++] = (struct conflict){ queue[head], fact,
+									    against };
+		if (is_inside(fact))
+			tail = queue_inner(queue[head], fact, queue, tail, queued);
+	}
+}
+
+/* Notes a fact, seen at @stack. Sets @conflicts to what contradicts it; none if it is no news. */
+static void note_fact(unsigned int id, unsigned int fact, const struct smri_stack *stack,
+		      struct conflicts *conflicts)
+{
+	conflicts->nr = 0;
+	smri_check_lock_tables();
+	if (!has_fact(id, fact))
+		spread_fact(id, fact, id, stack, conflicts);
+	smri_check_unlock_tables();
+}
+
+/* A new edge: what is known of how @from is taken in sections holds for @to. HOLDS tables. */
+static void spread_along(unsigned int from, unsigned int to, struct conflicts *conflicts)
+{
+	for (unsigned int fact = 0; fact < SMRI_FACTS; fact++) {
+		struct smri_stack stack = classes[from].seen[fact];
+
+		if (is_inside(fact) && has_fact(from, fact) && !has_fact(to, fact))
+			spread_fact(to, fact, classes[from].taken[fact], &stack, conflicts);
+	}
+}
+
+/* Returns what was seen first of a fact, and in @taken what class a section took. */
+static struct smri_stack recall_fact(unsigned int id, unsigned int fact, unsigned int *taken)
+{
+	struct smri_stack stack;
+
+	smri_check_lock_tables();
+	stack = classes[id].seen[fact];
+	*taken = classes[id].taken[fact];
+	smri_check_unlock_tables();
+	return stack;
+}
+
+static enum lockcheck_rule rule_of(unsigned int fact, unsigned int other)
+{
+	return fact == SMRI_OVER_ALLOC || other == SMRI_OVER_ALLOC ? LOCKCHECK_LOCK_OVER_ALLOCATION
+								   : LOCKCHECK_LOCK_OVER_WAIT;
+}
+
+/*
+ * The thread does something that contradicts a fact of class @id; or it takes a lock of class
+ * @lock, and those of @id are taken under such.
+ */
+static void report_facts(unsigned int id, unsigned int fact, unsigned int other, unsigned int lock,
+			 const char *what, void *frame)
 {
 	const struct wording *now = wording_of(fact), *then = wording_of(other);
-	struct smri_stack stack;
-	struct smri_found found = { .rule = now == &over_alloc || then == &over_alloc
-						    ? LOCKCHECK_LOCK_OVER_ALLOCATION
-						    : LOCKCHECK_LOCK_OVER_WAIT,
+	unsigned int taken;
+	struct smri_stack stack = recall_fact(id, other, &taken);
+	struct smri_found found = { .rule = rule_of(fact, other),
 				    .a = id + 1,
 				    .here = now->here,
 				    .other_caption = then->before,
 				    .other = &stack };
+	bool spread = is_inside(other) && taken != id;
 
-	smri_check_lock_tables();
-	stack = classes[id].seen[other];
-	smri_check_unlock_tables();
-	smri_report(&found, frame, "the thread %s %s%s a lock of class \"%s\", %s elsewhere",
-		    now->does, what, now->holding, smri_class_name(id), then->elsewhere);
+	if (lock != id)
+		smri_report(&found, frame,
+			    "the thread %s %s%s a lock of class \"%s\", under which those of class "
+			    "\"%s\" are taken, %s elsewhere",
+			    now->does, what, now->holding, smri_class_name(lock),
+			    smri_class_name(id), then->elsewhere);
+	else if (spread)
+		smri_report(
+			&found, frame,
+			"the thread %s %s%s a lock of class \"%s\", %s elsewhere, because it is "
+			"taken under those of class \"%s\"",
+			now->does, what, now->holding, smri_class_name(id), then->elsewhere,
+			smri_class_name(taken));
+	else
+		smri_report(&found, frame,
+			    "the thread %s %s%s a lock of class \"%s\", %s elsewhere", now->does,
+			    what, now->holding, smri_class_name(id), then->elsewhere);
 }
 
 static smr_noinline void check_new_fact(unsigned int id, unsigned int fact, const char *what,
 					void *frame)
 {
+	struct conflicts conflicts;
 	struct smri_stack stack;
-	unsigned int against;
 
 	smri_stack_unwind(&stack, frame);
-	against = note_fact(id, fact, &stack);
-	for (unsigned int other = 0; other < SMRI_FACTS; other++)
-		if (against >> other & 1)
-			report_facts(id, fact, other, what, frame);
+	note_fact(id, fact, &stack, &conflicts);
+	for (unsigned int i = 0; i < conflicts.nr; i++)
+		for (unsigned int other = 0; other < SMRI_FACTS; other++)
+			if (conflicts.of[i].against >> other & 1)
+				report_facts(conflicts.of[i].id, fact, other, id, what, frame);
 }
 
 void smri_graph_fact(unsigned int id, unsigned int fact, const char *what, void *frame)
 {
 	if (smr_unlikely(!has_fact(id, fact)))
 		check_new_fact(id, fact, what, frame);
+}
+
+/* ---- New pairs ---- */
+
+/*
+ * Notes a pair seen for the first time. Returns true if it contradicts the graph, and then *@stack
+ * and @path say what; otherwise adds it to the graph, and what that contradicts to @conflicts.
+ */
+static bool note_pair(unsigned int held, unsigned int to, const struct smri_stack *now,
+		      struct smri_stack *stack, char *path, size_t size,
+		      struct conflicts *conflicts)
+{
+	const struct edge *step[SMRI_CLASSES];
+	bool found;
+
+	smri_check_lock_tables();
+	if (is_pair_seen(held, to)) {
+		smri_check_unlock_tables();
+		return false;
+	}
+	set_pair_seen(held, to);
+	found = find_path(to, held, step);
+	if (found) {
+		*stack = step[to]->stack;
+		describe_path(path, size, to, held, step);
+	} else {
+		add_edge(held, to, now);
+		spread_along(held, to, conflicts);
+	}
+	smri_check_unlock_tables();
+	return found;
+}
+
+/* Sections that take a lock of class @held now also wait for @to, and so for @id. */
+static void report_spread(unsigned int held, unsigned int to, unsigned int id, unsigned int fact,
+			  unsigned int other, void *frame)
+{
+	unsigned int taken;
+	struct smri_stack stack = recall_fact(id, other, &taken);
+	struct smri_found found = { .rule = rule_of(fact, other),
+				    .a = id + 1,
+				    .here = "taken here",
+				    .other_caption = wording_of(other)->before,
+				    .other = &stack };
+
+	smri_report(&found, frame,
+		    "a lock of class \"%s\" is taken while one of class \"%s\" is held, %s "
+		    "elsewhere; so they may have to wait for one of class \"%s\", %s",
+		    smri_class_name(to), smri_class_name(held), wording_of(fact)->elsewhere,
+		    smri_class_name(id), wording_of(other)->elsewhere);
+}
+
+static smr_noinline void check_new_pair(const struct smri_hold *held, unsigned int to, void *frame)
+{
+	struct conflicts conflicts = { .nr = 0 };
+	struct smri_stack now, before;
+	char path[200];
+	struct smri_found found = { .rule = LOCKCHECK_LOCK_ORDER,
+				    .a = held->lock_class + 1,
+				    .b = to + 1,
+				    .here = "taken here",
+				    .other_caption = "seen before in the other order here",
+				    .other = &before };
+
+	if (violates_ranks(held->lock_class, to)) {
+		set_pair_seen(held->lock_class, to);
+		report_ranks(held, to, frame);
+		return;
+	}
+	smri_stack_unwind(&now, frame);
+	if (note_pair(held->lock_class, to, &now, &before, path, sizeof(path), &conflicts))
+		smri_report(&found, frame,
+			    "a lock of class \"%s\" is taken while one of class \"%s\" is held, "
+			    "but elsewhere they are taken in the order %s",
+			    smri_class_name(to), smri_class_name(held->lock_class), path);
+	for (unsigned int i = 0; i < conflicts.nr; i++)
+		for (unsigned int other = 0; other < SMRI_FACTS; other++)
+			if (conflicts.of[i].against >> other & 1)
+				report_spread(held->lock_class, to, conflicts.of[i].id,
+					      conflicts.of[i].fact, other, frame);
+}
+
+void smri_graph_order(const struct smri_hold *held, unsigned int to, void *frame)
+{
+	if (smr_unlikely(!is_pair_seen(held->lock_class, to)))
+		check_new_pair(held, to, frame);
 }
 
 /* ---- Reporting mistakes again ---- */
@@ -364,6 +496,17 @@ static bool has_conflict(const struct class *c)
 	return false;
 }
 
+/* Spreads what is known of sections to classes whose facts have been forgotten. */
+static void spread_again(void)
+{
+	struct conflicts none;
+
+	for (unsigned int i = 0; i < nr_edges; i++) {
+		none.nr = 0;
+		spread_along(edges[i].from, edges[i].to, &none);
+	}
+}
+
 void smri_graph_forget_mistakes(void)
 {
 	for (unsigned int i = 0; i < nr_classes; i++) {
@@ -372,6 +515,7 @@ void smri_graph_forget_mistakes(void)
 		if (has_conflict(&classes[i]))
 			smr_store(&classes[i].facts, 0, RELAXED);
 	}
+	spread_again();
 	/* A pair that is not an edge was a mistake. */
 	for (unsigned int i = 0; i < nr_edges; i++)
 		set_pair_seen(edges[i].from, edges[i].to);

@@ -380,6 +380,86 @@ static void held_over_an_allocation_then_taken_in_a_section(void **state)
 	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "takes", "allocates");
 }
 
+/*
+ * A section waits for a lock, whose holder waits for another, whose holder allocates. It does not
+ * matter what is seen last.
+ */
+static void allocate_holding(const void *lock, struct lockcheck_class *lock_class)
+{
+	takes(lock, lock_class, 0);
+	allocates();
+	lets_go(lock);
+}
+
+static void take_in_a_section(const void *lock, struct lockcheck_class *lock_class,
+			      unsigned int flags)
+{
+	begins();
+	takes(lock, lock_class, flags);
+	lets_go(lock);
+	ends();
+}
+
+static void allocation_under_inner_locks_of_a_sections(void **state)
+{
+	(void)state;
+	take_in_a_section(&a, &class_a, 0);
+	nest(&a, &class_a, &b, &class_b);
+	nest(&b, &class_b, &c, &class_c);
+	nest(&d, &class_d, &a, &class_a);
+	allocate_holding(&d, &class_d);
+	expect_nothing();
+	allocate_holding(&c, &class_c);
+	assert_string_equal(
+		seen.sentence,
+		"the thread allocates or frees a thing holding a lock of class \"c\", for "
+		"which sections have to wait elsewhere, because it is taken under those "
+		"of class \"a\"");
+	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "allocates", "takes");
+	allocate_holding(&c, &class_c);
+	expect_nothing();
+	lockcheck_set_handler(note, NULL);
+	allocate_holding(&c, &class_c);
+	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "allocates", "takes");
+}
+
+static void section_outside_locks_over_allocations(void **state)
+{
+	(void)state;
+	allocate_holding(&c, &class_c);
+	nest(&b, &class_b, &c, &class_c);
+	nest(&a, &class_a, &b, &class_b);
+	take_in_a_section(&a, &class_a, LOCKCHECK_TRY);
+	take_in_a_section(&d, &class_d, 0);
+	expect_nothing();
+	take_in_a_section(&a, &class_a, 0);
+	assert_string_equal(seen.sentence,
+			    "the thread takes inside a section a lock of class \"a\", under which "
+			    "those of class \"c\" are taken, under which memory is allocated "
+			    "elsewhere");
+	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "takes", "allocates");
+}
+
+static void taken_between_a_section_and_an_allocation(void **state)
+{
+	(void)state;
+	allocate_holding(&c, &class_c);
+	nest(&b, &class_b, &c, &class_c);
+	take_in_a_section(&a, &class_a, 0);
+	takes(&a, &class_a, 0);
+	takes_again(&b, &class_b, LOCKCHECK_TRY);
+	lets_go(&b);
+	lets_go(&a);
+	expect_nothing();
+	nest(&a, &class_a, &b, &class_b);
+	assert_string_equal(
+		seen.sentence,
+		"a lock of class \"b\" is taken while one of class \"a\" is held, for "
+		"which sections have to wait elsewhere; so they may have to wait for one of "
+		"class \"c\", under which memory is allocated");
+	expect(LOCKCHECK_LOCK_OVER_ALLOCATION, "takes_again", "allocates");
+}
+
 /* Locks of trees: a store drops the internal one to allocate, preallocation does not. */
 static void tree_locks_over_allocations(void **state)
 {
@@ -574,6 +654,20 @@ static void held_over_a_wait_then_taken_in_a_section(void **state)
 	expect(LOCKCHECK_LOCK_OVER_WAIT, "takes", "waits");
 }
 
+static void wait_under_inner_locks_of_readers(void **state)
+{
+	DEFINE_MTREE(mt);
+
+	(void)state;
+	reads(&mt);
+	take_and_let_go(&a, &class_a, 0);
+	reads_no_more(&mt);
+	nest(&a, &class_a, &b, &class_b);
+	expect_nothing();
+	wait_holding(&b, &class_b);
+	expect(LOCKCHECK_LOCK_OVER_WAIT, "waits", "takes");
+}
+
 /* Each half of the two mistakes is a mistake of its own. */
 static void held_over_an_allocation_and_a_wait(void **state)
 {
@@ -755,6 +849,9 @@ int main(void)
 		TEST(sections_end_in_destructors),
 		TEST(taken_in_a_section_then_held_over_an_allocation),
 		TEST(held_over_an_allocation_then_taken_in_a_section),
+		TEST(allocation_under_inner_locks_of_a_sections),
+		TEST(section_outside_locks_over_allocations),
+		TEST(taken_between_a_section_and_an_allocation),
 		TEST(tree_locks_over_allocations),
 		TEST(trees_with_a_class_of_their_own),
 		TEST(wait_in_a_read_section),
@@ -764,6 +861,7 @@ int main(void)
 		TEST(credits_wait_for_grace_periods),
 		TEST(taken_in_a_section_then_held_over_a_wait),
 		TEST(held_over_a_wait_then_taken_in_a_section),
+		TEST(wait_under_inner_locks_of_readers),
 		TEST(held_over_an_allocation_and_a_wait),
 		TEST(taken_by_readers_and_held_at_the_limit),
 		TEST(held_over_a_wait_for_a_fence),
