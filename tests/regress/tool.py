@@ -730,6 +730,14 @@ class Import(ToolTest):
                "5 <... munmap resumed>) = 0\n")
         self.imports(log, "unmap 1000 1000\n")
 
+    def test_halves_with_and_without_process_ids(self):
+        """A call may begin before lines name processes, and return after they do, or the other way round."""
+        done = self.imports(
+            "vfork( <unfinished ...>\n[pid 6] munmap(0x1000, 4096) = 0\n[pid 5] <... vfork resumed>) = 6\n"
+            "[pid 5] munmap(0x2000, 4096 <unfinished ...>\n[pid 6] +++ exited with 0 +++\n"
+            "<... munmap resumed>) = 0\n", "unmap 1000 1000\nunmap 2000 1000\n")
+        self.assertEqual(done.stderr, "")
+
     def test_process_ids_used_again(self):
         """A process that has ended has nothing to do with a later one of the same id."""
         log = ("5 brk(NULL) = 0x1000\n5 clone(flags=CLONE_VM|CLONE_THREAD) = 6\n"

@@ -122,26 +122,42 @@ static char *find_cut(char *line, uint64_t *pid)
 }
 
 /*
+ * Returns the first half to which a second half of @pid belongs, or SIZE_MAX. Process ids appear
+ * when a second process does, and go with it: a second half without one belongs to the only process
+ * left, and a first half without one to the process that was alone.
+ */
+static size_t find_half(const struct strace *strace, uint64_t pid, const char *name, size_t length)
+{
+	size_t found = SIZE_MAX;
+
+	for (size_t i = strace->nr_halves; i-- > 0;) {
+		const struct half *half = &strace->halves[i];
+
+		if (strncmp(half->text, name, length) || half->text[length] != '(')
+			continue;
+		if (half->pid == pid)
+			return i;
+		if (found == SIZE_MAX && (!pid || !half->pid))
+			found = i;
+	}
+	return found;
+}
+
+/*
  * Appends the second half @text of a call named @name (of @length bytes) to the first. 1: *@line is
- * the whole call, which @call says when it began; 0: there is no first half. A second half
- * without a process id belongs to the only process left, whose id the first half may have.
+ * the whole call, which @call says when it began; 0: there is no first half.
  */
 static int join_halves(struct strace *strace, uint64_t pid, const char *name, size_t length,
 		       const char *text, char **line, struct strace_call *call)
 {
-	size_t i = strace->nr_halves;
+	size_t i = find_half(strace, pid, name, length);
 	char *first;
 
-	while (i-- > 0) {
-		first = strace->halves[i].text;
-		if ((!pid || strace->halves[i].pid == pid) && !strncmp(first, name, length) &&
-		    first[length] == '(')
-			break;
-	}
 	if (i == SIZE_MAX) {
 		strace->headless++;
 		return 0;
 	}
+	first = strace->halves[i].text;
 	free(strace->joined);
 	strace->joined = malloc(strlen(first) + strlen(text) + 1);
 	if (!strace->joined)
