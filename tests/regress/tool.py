@@ -738,6 +738,20 @@ class Import(ToolTest):
             "<... munmap resumed>) = 0\n", "unmap 1000 1000\nunmap 2000 1000\n")
         self.assertEqual(done.stderr, "")
 
+    def test_first_process_named_late(self):
+        """strace -f -q may name children before the first process; one that was made is not the first."""
+        for make in ["vfork(", "fork(", "clone(child_stack=NULL, flags=SIGCHLD", "clone3({flags=0}, 88"]:
+            with self.subTest(make):
+                name = make.split("(")[0]
+                self.imports(
+                    "munmap(0x1000, 4096) = 0\n" + make + ") = 6\n"
+                    "[pid 6] munmap(0x2000, 4096) = 0\n[pid 6] " + make + " <unfinished ...>\n"
+                    "[pid 7] munmap(0x3000, 4096) = 0\n"
+                    "[pid 6] <... " + name + " resumed>) = 7\n"
+                    "[pid 5] munmap(0x4000, 4096) = 0\n",
+                    "unmap 1000 1000\n" + ("unmap 2000 1000\nunmap 3000 1000\n" if name == "vfork" else "") +
+                    "unmap 4000 1000\n")
+
     def test_process_ids_used_again(self):
         """A process that has ended has nothing to do with a later one of the same id."""
         log = ("5 brk(NULL) = 0x1000\n5 clone(flags=CLONE_VM|CLONE_THREAD) = 6\n"

@@ -165,6 +165,12 @@ static bool clone_flags(const struct strace_call *call, uint64_t *flags)
 	return false;
 }
 
+static bool makes_process(const struct strace_call *call)
+{
+	return !call->failed && (is_call(call, "clone") || is_call(call, "clone3") ||
+				 is_call(call, "fork") || is_call(call, "vfork"));
+}
+
 /* Learns from @call, in line @line, which processes share the address space, and until when. */
 static int learn(struct members *members, const struct strace_call *call, size_t line)
 {
@@ -186,18 +192,6 @@ static int learn(struct members *members, const struct strace_call *call, size_t
 	if (flags & CLONE_VM_BIT)
 		return add_member(members, call->result, flags & CLONE_THREAD_BIT, call->began);
 	return 0;
-}
-
-/*
- * Lines without a process id belong to the first process, until there is a second one; then the
- * first gets its id as well. It is the process of which strace does not say that it attached to it,
- * unless that is the very first line.
- */
-static void name_unnamed(struct members *members, const struct strace *strace,
-			 const struct strace_call *call, bool seen_unnamed)
-{
-	if (!members->unnamed && call->pid && seen_unnamed && !strace_attached(strace, call->pid))
-		members->unnamed = call->pid;
 }
 
 static uint64_t attached_first(const struct log *log)
@@ -231,21 +225,57 @@ static int for_each_call(const struct log *log, struct strace *strace, void *ctx
 	return status;
 }
 
-struct names {
-	struct members *members;
-	uint64_t *results; /* as in struct findings */
-	bool seen_unnamed;
+/* What the first pass finds out. */
+struct survey {
+	uint64_t *results;  /* as in struct findings */
+	uint64_t *children; /* what clone, fork and the like returned */
+	size_t nr_children;
+	bool seen_pid; /* some line has a process id */
 };
 
-static const char *visit_for_names(void *ctx, struct strace *strace, const struct strace_call *call,
-				   size_t line)
+static const char *visit_for_survey(void *ctx, struct strace *strace,
+				    const struct strace_call *call, size_t line)
 {
-	struct names *names = ctx;
+	struct survey *survey = ctx;
+	uint64_t *children;
 
+	(void)strace;
 	if (call->began != line && !call->failed)
-		names->results[call->began] = call->result;
-	names->seen_unnamed |= !call->pid;
-	name_unnamed(names->members, strace, call, names->seen_unnamed);
+		survey->results[call->began] = call->result;
+	survey->seen_pid |= call->pid != 0;
+	if (!makes_process(call))
+		return NULL;
+	children = realloc(survey->children, (survey->nr_children + 1) * sizeof(*children));
+	if (!children)
+		return strerror(ENOMEM);
+	survey->children = children;
+	children[survey->nr_children++] = call->result;
+	return NULL;
+}
+
+struct naming {
+	struct members *members;
+	const struct survey *survey;
+};
+
+/*
+ * Lines without a process id belong to the first process, until there is a second one; then the
+ * first gets its id as well. It is a process that no other one made, as far as the log shows that:
+ * by the call or by strace's message that it attached to it.
+ */
+static const char *visit_for_naming(void *ctx, struct strace *strace,
+				    const struct strace_call *call, size_t line)
+{
+	struct naming *naming = ctx;
+
+	(void)line;
+	if (naming->members->unnamed || !call->pid || strace_attached(strace, call->pid))
+		return NULL;
+	for (size_t i = 0; i < naming->survey->nr_children; i++) {
+		if (naming->survey->children[i] == call->pid)
+			return NULL;
+	}
+	naming->members->unnamed = call->pid;
 	return NULL;
 }
 
@@ -280,21 +310,32 @@ static int pass(const struct log *log, struct findings *findings, void *ctx,
 	return status;
 }
 
+/* Finds out which process the lines without a process id belong to. */
+static int name_unnamed(const struct log *log, struct findings *findings, struct members *members)
+{
+	struct survey survey = { .results = findings->results };
+	struct naming naming = { members, &survey };
+	int status = pass(log, findings, &survey, visit_for_survey);
+
+	members->unnamed = attached_first(log);
+	if (!status && survey.seen_pid && !findings->first && !members->unnamed)
+		status = pass(log, findings, &naming, visit_for_naming);
+	free(survey.children);
+	return status;
+}
+
 /* Finds out whose address space to import, and which processes work in it. */
 static int find_members(const struct log *log, const struct settings *settings,
 			struct findings *findings, struct members *members)
 {
-	struct names names = { .members = members };
 	int status;
 	size_t nr;
 
 	findings->results = calloc(log->nr_lines + 1, sizeof(*findings->results));
 	if (!findings->results)
 		return complain("%s: %s", log->name, strerror(ENOMEM));
-	names.results = findings->results;
-	members->unnamed = attached_first(log);
 	members->everybody = settings->pid && !strcmp(settings->pid, "all");
-	status = pass(log, findings, &names, visit_for_names);
+	status = name_unnamed(log, findings, members);
 	if (status)
 		return status;
 	members->first = findings->first ? findings->first : members->unnamed;
