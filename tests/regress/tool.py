@@ -752,6 +752,19 @@ class Import(ToolTest):
                     "unmap 1000 1000\n" + ("unmap 2000 1000\nunmap 3000 1000\n" if name == "vfork" else "") +
                     "unmap 4000 1000\n")
 
+    def test_files_of_children(self):
+        """A child of vfork has a table of files of its own; a thread has not."""
+        mapped = "mmap(NULL, 0x1000, PROT_READ, MAP_SHARED, 3, 0) = "
+        for make, new in [("vfork() = 6", 1), ("clone(child_stack=NULL, flags=CLONE_VM|CLONE_VFORK|SIGCHLD) = 6", 1),
+                          ("clone3({flags=CLONE_VM|CLONE_FILES|CLONE_VFORK}, 88) = 6", 2),
+                          ("clone3({flags=CLONE_VM|CLONE_FILES|CLONE_THREAD}, 88) = 6", 2)]:
+            with self.subTest(make):
+                self.imports(
+                    f'5 openat(AT_FDCWD, "/a", O_RDONLY) = 3\n5 {mapped}0x10000\n5 {make}\n'
+                    '6 openat(AT_FDCWD, "/b", O_RDONLY) = 4\n6 dup2(4, 3) = 3\n6 close(4) = 0\n'
+                    f'5 {mapped}0x20000\n',
+                    f"map 10000 1000 1 0 rs\nmap 20000 1000 {new} 0 rs\n")
+
     def test_process_ids_used_again(self):
         """A process that has ended has nothing to do with a later one of the same id."""
         log = ("5 brk(NULL) = 0x1000\n5 clone(flags=CLONE_VM|CLONE_THREAD) = 6\n"

@@ -34,6 +34,7 @@ struct log {
 struct member {
 	uint64_t pid;
 	bool thread;  /* its execve is that of all members */
+	bool files;   /* has the same table of files as the member that made it */
 	size_t from;  /* the line in which the call that made it began */
 	size_t until; /* the line in which it ended or got an address space of its own */
 };
@@ -113,7 +114,9 @@ static struct member *find_member(const struct members *members, uint64_t pid, s
 	return NULL;
 }
 
-static int add_member(struct members *members, uint64_t pid, bool thread, size_t from)
+enum { CLONE_VM_BIT = 0x100, CLONE_FILES_BIT = 0x400, CLONE_THREAD_BIT = 0x10000 };
+
+static int add_member(struct members *members, uint64_t pid, uint64_t flags, size_t from)
 {
 	struct member *member;
 
@@ -125,7 +128,13 @@ static int add_member(struct members *members, uint64_t pid, bool thread, size_t
 	if (!member)
 		return -ENOMEM;
 	members->member = member;
-	member[members->nr++] = (struct member){ pid, thread, from, SIZE_MAX };
+	member[members->nr++] = (struct member){
+		.pid = pid,
+		.thread = flags & CLONE_THREAD_BIT,
+		.files = flags & CLONE_FILES_BIT,
+		.from = from,
+		.until = SIZE_MAX,
+	};
 	return 0;
 }
 
@@ -139,10 +148,9 @@ static bool is_call(const struct strace_call *call, const char *name)
 	return !strcmp(call->name, name);
 }
 
-enum { CLONE_VM_BIT = 0x100, CLONE_THREAD_BIT = 0x10000 };
-
 static const struct strace_flag clone_names[] = {
 	{ "CLONE_VM", CLONE_VM_BIT },
+	{ "CLONE_FILES", CLONE_FILES_BIT },
 	{ "CLONE_THREAD", CLONE_THREAD_BIT },
 	{ NULL, 0 },
 };
@@ -190,7 +198,7 @@ static int learn(struct members *members, const struct strace_call *call, size_t
 	if (!clone_flags(call, &flags) && !members->everybody)
 		members->unread++;
 	if (flags & CLONE_VM_BIT)
-		return add_member(members, call->result, flags & CLONE_THREAD_BIT, call->began);
+		return add_member(members, call->result, flags, call->began);
 	return 0;
 }
 
@@ -341,7 +349,7 @@ static int find_members(const struct log *log, const struct settings *settings,
 	members->first = findings->first ? findings->first : members->unnamed;
 	if (settings->pid && !members->everybody)
 		parse_decimal(settings->pid, 1, UINT64_MAX, &members->first);
-	if (add_member(members, members->first, true, 0))
+	if (add_member(members, members->first, CLONE_FILES_BIT | CLONE_THREAD_BIT, 0))
 		return complain("%s: %s", log->name, strerror(ENOMEM));
 	/*
 	 * A new process may execute a program, or make others, in lines before the one in which the
@@ -358,6 +366,14 @@ static int find_members(const struct log *log, const struct settings *settings,
 static bool counts(const struct members *members, const struct strace_call *call, size_t line)
 {
 	return members->everybody || find_member(members, real_pid(members, call), line);
+}
+
+/* Whether @call, which counts, is made with the imported process's table of files. */
+static bool has_files(const struct members *members, const struct strace_call *call, size_t line)
+{
+	const struct member *member = find_member(members, real_pid(members, call), line);
+
+	return !member || member->files;
 }
 
 /* ---- The trace ---- */
@@ -431,7 +447,9 @@ static const char *visit_to_import(void *ctx, struct strace *strace, const struc
 		return NULL;
 	conversion->import.line = (uint32_t)(line + 1);
 	why = free_early(conversion, strace, call, line);
-	return why ? why : import_call(&conversion->import, call);
+	if (why)
+		return why;
+	return import_call(&conversion->import, call, has_files(&conversion->members, call, line));
 }
 
 /* The tightest limits that hold all operations. */

@@ -93,9 +93,10 @@ const char *import_assume(struct import *import, uint64_t addr, uint64_t length)
 bool import_placed(const struct import *import, const struct strace_call *call, uint64_t *addr,
 		   uint64_t *length);
 /*
- * Does what @call did, if it is relevant. Returns NULL, or what is wrong; then nothing more can be
+ * Does what @call did, if it is relevant. Without @files the caller has a table of files of its
+ * own, whose changes do not count. Returns NULL, or what is wrong; then nothing more can be
  * imported.
  */
-const char *import_call(struct import *import, const struct strace_call *call);
+const char *import_call(struct import *import, const struct strace_call *call, bool files);
 
 #endif

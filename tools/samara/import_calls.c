@@ -460,19 +460,30 @@ static const char *call_dup(struct import *import, const struct strace_call *cal
 static const struct {
 	const char *name;
 	unsigned int min_args;
+	bool files; /* changes the table of files */
 	const char *(*handle)(struct import *import, const struct strace_call *call);
 } calls[] = {
-	{ "mmap", 6, call_mmap },         { "munmap", 2, call_munmap },
-	{ "mprotect", 3, call_mprotect }, { "pkey_mprotect", 3, call_mprotect },
-	{ "mremap", 4, call_mremap },     { "brk", 1, call_brk },
-	{ "shmget", 3, call_shmget },     { "shmat", 3, call_shmat },
-	{ "shmdt", 1, call_shmdt },       { "remap_file_pages", 4, call_remap_file_pages },
-	{ "execve", 1, call_execve },     { "execveat", 1, call_execve },
-	{ "open", 1, call_open },         { "openat", 2, call_open },
-	{ "openat2", 2, call_open },      { "creat", 1, call_open },
-	{ "memfd_create", 1, call_open }, { "close", 1, call_close },
-	{ "dup", 1, call_dup },           { "dup2", 1, call_dup },
-	{ "dup3", 1, call_dup },
+	{ "mmap", 6, false, call_mmap },
+	{ "munmap", 2, false, call_munmap },
+	{ "mprotect", 3, false, call_mprotect },
+	{ "pkey_mprotect", 3, false, call_mprotect },
+	{ "mremap", 4, false, call_mremap },
+	{ "brk", 1, false, call_brk },
+	{ "shmget", 3, false, call_shmget },
+	{ "shmat", 3, false, call_shmat },
+	{ "shmdt", 1, false, call_shmdt },
+	{ "remap_file_pages", 4, false, call_remap_file_pages },
+	{ "execve", 1, false, call_execve },
+	{ "execveat", 1, false, call_execve },
+	{ "open", 1, true, call_open },
+	{ "openat", 2, true, call_open },
+	{ "openat2", 2, true, call_open },
+	{ "creat", 1, true, call_open },
+	{ "memfd_create", 1, true, call_open },
+	{ "close", 1, true, call_close },
+	{ "dup", 1, true, call_dup },
+	{ "dup2", 1, true, call_dup },
+	{ "dup3", 1, true, call_dup },
 };
 
 bool import_placed(const struct import *import, const struct strace_call *call, uint64_t *addr,
@@ -498,7 +509,7 @@ bool import_placed(const struct import *import, const struct strace_call *call, 
 	return *length;
 }
 
-const char *import_call(struct import *import, const struct strace_call *call)
+const char *import_call(struct import *import, const struct strace_call *call, bool files)
 {
 	if (call->failed)
 		return NULL;
@@ -507,7 +518,7 @@ const char *import_call(struct import *import, const struct strace_call *call)
 			continue;
 		if (call->nr_args < calls[i].min_args)
 			return "the call has too few arguments";
-		return calls[i].handle(import, call);
+		return calls[i].files && !files ? NULL : calls[i].handle(import, call);
 	}
 	return NULL;
 }
