@@ -706,6 +706,25 @@ class Import(ToolTest):
         self.assertEqual(done.stdout.split("\n", 4)[4], operations)
         return done
 
+    def test_deleted_files(self):
+        """With -y a file keeps its object when its name is deleted, as far as its number tells."""
+        def mapped(*names):
+            return "".join(f"mmap(NULL, 0x1000, PROT_READ, MAP_SHARED, {name}, 0) = {i + 1:#x}0000\n"
+                           for i, name in enumerate(names))
+
+        def objects(*ids):
+            return "".join(f"map {i + 1:x}0000 1000 {which} 0 rs\n" for i, which in enumerate(ids))
+
+        for mark in [">(deleted)", " (deleted)>"]:
+            gone = "</a" + mark
+            self.imports(mapped("3</a>", "3" + gone, "3" + gone, "4" + gone, "3</ab>", "3" + gone, "3<a" + mark),
+                         objects(1, 1, 1, 2, 3, 2, 4))
+            self.imports(f'openat(AT_FDCWD</>, "a", O_RDWR) = 3</a> <0.000011>\n'
+                         f'openat(AT_FDCWD</>, "../a", O_RDWR) = 4</a>\n'
+                         f'memfd_create("b", 0) = 5</memfd:b{mark}\nmemfd_create("b", 0) = 6</memfd:b{mark}\n' +
+                         mapped("3</a>", "3" + gone, "4" + gone, "6</memfd:b" + mark, "5</memfd:b" + mark),
+                         objects(1, 1, 1, 3, 2))
+
     def test_processes(self):
         self.assertEqual(self.sample("threads.log", "--pid=502")[0], "unmap 7f0000001000 1000\n")
         self.assertIn("map 7f0000030000 1000 0 0 p\n", self.sample("threads.log", "--pid=503")[0])

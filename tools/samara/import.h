@@ -19,7 +19,8 @@ struct named_object {
 
 struct open_file {
 	int64_t fd;
-	uint64_t object;
+	uint64_t object; /* from open or dup, or without -y; 0: not known */
+	uint64_t mapped; /* the last one mapped by this number with -y; 0: none */
 };
 
 struct segment {
@@ -43,12 +44,18 @@ void objects_destroy(struct objects *objects);
 uint64_t objects_new(struct objects *objects);
 /* Returns the object of a file name of @length bytes; 0: no memory. */
 uint64_t objects_by_name(struct objects *objects, const char *name, size_t length);
+/* Returns the object of a file name that is known already, or 0. */
+uint64_t objects_find_name(const struct objects *objects, const char *name, size_t length);
 /* Returns the object of a file number, a new one if it has none yet; 0: no memory. */
 uint64_t objects_by_fd(struct objects *objects, int64_t fd);
 /* Whether the file number has an object. */
 bool objects_knows_fd(const struct objects *objects, int64_t fd);
 /* Makes file number @fd stand for @object (0: not known). Returns 0 or -ENOMEM. */
 int objects_set_fd(struct objects *objects, int64_t fd, uint64_t object);
+/* Remembers that @object was mapped by the number @fd. Returns 0 or -ENOMEM. */
+int objects_note_mapped(struct objects *objects, int64_t fd, uint64_t object);
+/* Returns what was last noted about @fd since it was set, or 0. */
+uint64_t objects_mapped(const struct objects *objects, int64_t fd);
 /* Returns the System V segment @id, creating it if it is new; NULL: no memory. */
 struct segment *objects_segment(struct objects *objects, uint64_t id);
 /* Whether @object is a System V segment. */

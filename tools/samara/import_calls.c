@@ -69,6 +69,32 @@ static const char *range_args(const struct import *import, const struct strace_c
 	return why;
 }
 
+/*
+ * Returns the object of the file that number @fd stands for, of which -y says @path, @length bytes;
+ * 0: no memory.
+ */
+static uint64_t named_object(struct objects *objects, int64_t fd, const char *path, size_t length)
+{
+	static const char mark[] = "(deleted)";
+	size_t cut = sizeof(mark); /* with the > or blank before it */
+	uint64_t object;
+
+	if (length <= cut || strncmp(path + length - (cut - 1), mark, cut - 1)) {
+		object = objects_by_name(objects, path, length);
+		return objects_note_mapped(objects, fd, object) ? 0 : object;
+	}
+	/*
+	 * Deleted files (memfds above all) may share a name. The number tells them apart if it was
+	 * traced, or if a file of that name has been mapped by it before.
+	 */
+	if (objects_knows_fd(objects, fd))
+		return objects_by_fd(objects, fd);
+	object = objects_find_name(objects, path, length - cut);
+	if (object && object == objects_mapped(objects, fd))
+		return object;
+	return objects_by_name(objects, path, length);
+}
+
 /* Finds the object of a file mapping. */
 static const char *file_object(struct import *import, const char *arg, uint64_t *object)
 {
@@ -78,14 +104,8 @@ static const char *file_object(struct import *import, const char *arg, uint64_t 
 
 	if (!strace_file(arg, &fd, &path, &length))
 		return "the file number cannot be read";
-	/*
-	 * Deleted files (memfds above all) may share a name; the number tells them apart if it was
-	 * traced.
-	 */
-	if (path && !(strstr(path, "(deleted)") && objects_knows_fd(&import->objects, fd)))
-		*object = objects_by_name(&import->objects, path, length);
-	else
-		*object = objects_by_fd(&import->objects, fd);
+	*object = path ? named_object(&import->objects, fd, path, length)
+		       : objects_by_fd(&import->objects, fd);
 	return *object ? NULL : import_no_memory;
 }
 
@@ -413,19 +433,22 @@ static const char *call_execve(struct import *import, const struct strace_call *
 /* open, openat, creat, memfd_create and the like: the result is a new file. */
 static const char *call_open(struct import *import, const struct strace_call *call)
 {
-	uint64_t object;
+	struct objects *objects = &import->objects;
 	const char *path = NULL;
+	uint64_t object;
 
 	for (unsigned int i = 0; i < call->nr_args && !path; i++) {
 		if (*call->args[i] == '"')
 			path = call->args[i];
 	}
-	/* Each memfd is a file of its own; other files are identified by their names. */
-	if (path && strncmp(call->name, "memfd", 5))
-		object = objects_by_name(&import->objects, path + 1,
-					 strlen(path) > 1 ? strlen(path) - 2 : 0);
+	/* Each memfd is a file of its own; other files are told apart by their names. */
+	if (!path || !strncmp(call->name, "memfd", 5))
+		object = objects_new(objects);
+	else if (call->path)
+		object = objects_by_name(objects, call->path, strlen(call->path));
 	else
-		object = objects_new(&import->objects);
+		object = objects_by_name(objects, path + 1,
+					 strlen(path) > 1 ? strlen(path) - 2 : 0);
 	if (!object || objects_set_fd(&import->objects, (int64_t)call->result, object))
 		return import_no_memory;
 	return NULL;

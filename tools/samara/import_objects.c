@@ -19,20 +19,37 @@ uint64_t objects_new(struct objects *objects)
 	return ++objects->last;
 }
 
+/* Compares as strcmp() would if the @length bytes of @name were all. */
+static int compare_name(const char *named, const char *name, size_t length)
+{
+	int order = strncmp(named, name, length);
+
+	return order ? order : named[length] != '\0';
+}
+
 /* Returns the position of the first name that is not below @name. */
-static size_t find_name(const struct objects *objects, const char *name)
+static size_t find_name(const struct objects *objects, const char *name, size_t length)
 {
 	size_t low = 0, high = objects->nr_named;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (strcmp(objects->named[mid].name, name) < 0)
+		if (compare_name(objects->named[mid].name, name, length) < 0)
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	return low;
+}
+
+uint64_t objects_find_name(const struct objects *objects, const char *name, size_t length)
+{
+	size_t at = find_name(objects, name, length);
+
+	if (at == objects->nr_named || compare_name(objects->named[at].name, name, length))
+		return 0;
+	return objects->named[at].object;
 }
 
 /*
@@ -47,17 +64,16 @@ static void *one_more(void *array, size_t nr, size_t size)
 
 uint64_t objects_by_name(struct objects *objects, const char *name, size_t length)
 {
-	char *copy = strndup(name, length);
+	uint64_t object = objects_find_name(objects, name, length);
+	size_t at = find_name(objects, name, length);
 	struct named_object *named;
-	size_t at;
+	char *copy;
 
+	if (object)
+		return object;
+	copy = strndup(name, length);
 	if (!copy)
 		return 0;
-	at = find_name(objects, copy);
-	if (at < objects->nr_named && !strcmp(objects->named[at].name, copy)) {
-		free(copy);
-		return objects->named[at].object;
-	}
 	named = one_more(objects->named, objects->nr_named, sizeof(*named));
 	if (!named) {
 		free(copy);
@@ -86,21 +102,47 @@ bool objects_knows_fd(const struct objects *objects, int64_t fd)
 	return file && file->object;
 }
 
-int objects_set_fd(struct objects *objects, int64_t fd, uint64_t object)
+/* Returns the entry of @fd, creating it if it is new; NULL: no memory. */
+static struct open_file *get_fd(struct objects *objects, int64_t fd)
 {
 	struct open_file *file = find_fd(objects, fd);
 
-	if (!file && !object)
-		return 0;
-	if (!file) {
-		file = one_more(objects->files, objects->nr_files, sizeof(*file));
-		if (!file)
-			return -ENOMEM;
-		objects->files = file;
-		file += objects->nr_files++;
-	}
-	*file = (struct open_file){ fd, object };
+	if (file)
+		return file;
+	file = one_more(objects->files, objects->nr_files, sizeof(*file));
+	if (!file)
+		return NULL;
+	objects->files = file;
+	file += objects->nr_files++;
+	*file = (struct open_file){ .fd = fd };
+	return file;
+}
+
+int objects_set_fd(struct objects *objects, int64_t fd, uint64_t object)
+{
+	struct open_file *file = object ? get_fd(objects, fd) : find_fd(objects, fd);
+
+	if (!file)
+		return object ? -ENOMEM : 0;
+	*file = (struct open_file){ .fd = fd, .object = object };
 	return 0;
+}
+
+int objects_note_mapped(struct objects *objects, int64_t fd, uint64_t object)
+{
+	struct open_file *file = get_fd(objects, fd);
+
+	if (!file)
+		return -ENOMEM;
+	file->mapped = object;
+	return 0;
+}
+
+uint64_t objects_mapped(const struct objects *objects, int64_t fd)
+{
+	const struct open_file *file = find_fd(objects, fd);
+
+	return file ? file->mapped : 0;
 }
 
 uint64_t objects_by_fd(struct objects *objects, int64_t fd)

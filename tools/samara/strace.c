@@ -368,17 +368,34 @@ static char *split_args(char *text, struct strace_call *call)
 	}
 }
 
+/* Returns the text between < and > at @name, with a "(deleted)" that follows, as strace_file(). */
+static const char *cut_file_name(char *name)
+{
+	char *end = end_of_file_name(name);
+
+	end[strcspn(end, " \t")] = '\0';
+	if (!strcmp(end, ">"))
+		*end = '\0';
+	return name + 1;
+}
+
 static bool parse_result(char *text, struct strace_call *call)
 {
+	char *end;
+
 	text = skip_blanks(text);
 	if (*text != '=')
 		return false;
 	text = skip_blanks(text + 1);
 	call->failed = *text == '-' || *text == '?';
 	call->result = 0;
+	call->path = NULL;
 	if (call->failed)
 		return true;
-	text[strcspn(text, " \t<")] = '\0';
+	end = text + strcspn(text, " \t<");
+	if (*end == '<')
+		call->path = cut_file_name(end);
+	*end = '\0';
 	return strace_number(text, &call->result);
 }
 

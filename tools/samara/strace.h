@@ -25,6 +25,7 @@ struct strace_call {
 	char *args[STRACE_MAX_ARGS]; /* without surrounding blanks */
 	bool failed;                 /* or never returned */
 	uint64_t result;
+	const char *path; /* what -y put behind the result, or NULL */
 };
 
 struct strace;
