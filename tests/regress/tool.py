@@ -725,6 +725,18 @@ class Import(ToolTest):
                          mapped("3</a>", "3" + gone, "4" + gone, "6</memfd:b" + mark, "5</memfd:b" + mark),
                          objects(1, 1, 1, 3, 2))
 
+    def test_nameless_files_and_copied_numbers(self):
+        """Each O_TMPFILE is a file of its own; fcntl(F_DUPFD) gives another number for the same file."""
+        text = ""
+        for i, call in enumerate(['openat(AT_FDCWD, "/tmp", O_RDWR|O_TMPFILE, 0600) = 3',
+                                  'open("/tmp", 0x410002 /* O_RDWR|O_TMPFILE */, 0600) = 4',
+                                  "fcntl(3, F_DUPFD, 10) = 10", "fcntl(10, F_DUPFD_CLOEXEC, 11) = 11",
+                                  "fcntl(4, F_GETFD) = 3"]):
+            number = call.split(" = ")[1]
+            text += f"{call}\nmmap(NULL, 4096, PROT_READ, MAP_SHARED, {number}, 0) = {i + 1:#x}0000\n"
+        self.imports(text, "".join(f"map {i + 1:x}0000 1000 {which} 0 rs\n"
+                                   for i, which in enumerate([1, 2, 1, 1, 1])))
+
     def test_processes(self):
         self.assertEqual(self.sample("threads.log", "--pid=502")[0], "unmap 7f0000001000 1000\n")
         self.assertIn("map 7f0000030000 1000 0 0 p\n", self.sample("threads.log", "--pid=503")[0])

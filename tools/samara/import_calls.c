@@ -434,15 +434,18 @@ static const char *call_execve(struct import *import, const struct strace_call *
 static const char *call_open(struct import *import, const struct strace_call *call)
 {
 	struct objects *objects = &import->objects;
+	bool nameless = !strncmp(call->name, "memfd", 5);
 	const char *path = NULL;
 	uint64_t object;
 
-	for (unsigned int i = 0; i < call->nr_args && !path; i++) {
-		if (*call->args[i] == '"')
+	for (unsigned int i = 0; i < call->nr_args; i++) {
+		if (!path && *call->args[i] == '"')
 			path = call->args[i];
+		else
+			nameless |= strstr(call->args[i], "O_TMPFILE") != NULL;
 	}
-	/* Each memfd is a file of its own; other files are told apart by their names. */
-	if (!path || !strncmp(call->name, "memfd", 5))
+	/* Each nameless file is one of its own; others are told apart by their names. */
+	if (nameless || !path)
 		object = objects_new(objects);
 	else if (call->path)
 		object = objects_by_name(objects, call->path, strlen(call->path));
@@ -480,6 +483,12 @@ static const char *call_dup(struct import *import, const struct strace_call *cal
 	return NULL;
 }
 
+static const char *call_fcntl(struct import *import, const struct strace_call *call)
+{
+	/* F_DUPFD and F_DUPFD_CLOEXEC */
+	return strstr(call->args[1], "F_DUPFD") ? call_dup(import, call) : NULL;
+}
+
 static const struct {
 	const char *name;
 	unsigned int min_args;
@@ -507,6 +516,7 @@ static const struct {
 	{ "dup", 1, true, call_dup },
 	{ "dup2", 1, true, call_dup },
 	{ "dup3", 1, true, call_dup },
+	{ "fcntl", 2, true, call_fcntl },
 };
 
 bool import_placed(const struct import *import, const struct strace_call *call, uint64_t *addr,
