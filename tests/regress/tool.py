@@ -925,6 +925,26 @@ class Import(ToolTest):
             "map 10000 4000 1 1000 rs\nmove 11000 2000 20000 2000\nmap 11000 2000 1 2000 rs\n")
         self.assertEqual(done.stderr, "")
 
+    def test_moves_over_holes(self):
+        """Linux moves what is there; where there was a hole, the new range stays as it is."""
+        first = "".join(f"mmap({at}, {length}, PROT_READ, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS, -1, 0) = {at}\n"
+                        for at, length in [("0x10000", "0x2000"), ("0x13000", "0x1000"), ("0x14000", "0x1000"),
+                                           ("0x16000", "0x2000"), ("0x30000", "0x8000")])
+        begin = ("map 10000 2000 0 0 rp\nmap 13000 1000 0 0 rp\nmap 14000 1000 0 0 rp\nmap 16000 2000 0 0 rp\n"
+                 "map 30000 8000 0 0 rp\n")
+        moves = ["move 11000 1000 30000 1000\n", "move 13000 2000 32000 2000\n", "move 16000 1000 35000 1000\n"]
+        kept = ["map 11000 1000 0 0 rp\n", "map 13000 1000 0 0 rp\nmap 14000 1000 0 0 rp\n", "map 16000 1000 0 0 rp\n"]
+        call = "mremap(0x11000, 0x6000, 0x6000, MREMAP_MAYMOVE|MREMAP_FIXED{}, 0x30000) = 0x30000\n"
+        done = self.imports(first + call.format(""), begin + "".join(moves))
+        self.assertEqual(done.stderr, "")
+        self.imports(first + call.format("|MREMAP_DONTUNMAP"),
+                     begin + "".join(move + keep for move, keep in zip(moves, kept)))
+        self.imports(first + call.format("").replace("0x6000", "0x8000"),
+                     begin + "".join(moves[:2]) + "move 16000 2000 35000 2000\n")
+        done = self.imports(first + call.format("").replace("0x11000, 0x6000, 0x6000", "0x15000, 0x2000, 0x2000"),
+                            begin + "map 15000 1000 0 0 rwp\nmove 15000 2000 30000 2000\n")
+        self.assertIn("1 ranges were used", done.stderr)
+
     def test_growth_over_what_seems_mapped(self):
         """The kernel found the room free: what was there must have gone unseen."""
         done = self.imports(

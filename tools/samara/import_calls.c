@@ -258,11 +258,48 @@ static uint64_t moved_length(const struct import *import, const struct trace_op 
 	return op->addr == op->new_addr ? import->header.page : op->new_length;
 }
 
+/* Returns the end of what is mapped without a hole from @addr on, @last at most. */
+static uint64_t mapped_until(const struct import *import, uint64_t addr, uint64_t last)
+{
+	const struct as_mapping *mapping = as_at(&import->model, addr), *next = mapping;
+
+	while (mapping->last < last && (next = as_at(&import->model, mapping->last + 1)))
+		mapping = next;
+	return mapping->last < last ? mapping->last : last;
+}
+
+/*
+ * Does @op, which neither grows nor shrinks, for each part of the old range without holes: there
+ * the new range stays as it is.
+ */
+static const char *move_parts(struct import *import, const struct trace_op *op, bool keep)
+{
+	uint64_t addr = op->addr, last = trace_op_last(op), end;
+	const struct as_mapping *mapping;
+	const char *why = NULL;
+	struct as_pos pos;
+
+	while (!why && (mapping = as_from(&import->model, addr, &pos)) && mapping->first <= last) {
+		struct trace_op part = { .verb = TRACE_MOVE };
+
+		part.addr = mapping->first > addr ? mapping->first : addr;
+		part.new_addr = op->new_addr + (part.addr - op->addr);
+		end = mapped_until(import, part.addr, last);
+		part.length = part.new_length = end - part.addr + 1;
+		why = keep ? move_but_keep(import, &part) : import_op(import, part);
+		if (end == last)
+			break;
+		addr = end + 1;
+	}
+	return why;
+}
+
 static const char *call_mremap(struct import *import, const struct strace_call *call)
 {
 	struct trace_op op = { .verb = TRACE_MOVE };
 	uint64_t flags = 0, grown;
 	const char *why = range_args(import, call, &op.addr, &op.length);
+	bool keep;
 
 	op.new_addr = call->result;
 	if (why)
@@ -271,11 +308,15 @@ static const char *call_mremap(struct import *import, const struct strace_call *
 		return not_a_number;
 	if (!strace_flags(call->args[3], mremap_names, &flags))
 		return "the flags cannot be read";
+	keep = flags & MREMAP_DONTUNMAP_BIT;
 	why = import_round_up(&op.new_length, import->header.page);
 	if (why)
 		return why;
 	if (!op.length)
 		return map_again(import, op.addr, op.new_addr, op.new_length);
+	/* Only such a move may have holes, though not at its beginning. */
+	if (op.length == op.new_length && op.addr != op.new_addr && as_at(&import->model, op.addr))
+		return move_parts(import, &op, keep);
 	why = import_assume(import, op.addr, moved_length(import, &op));
 	grown = op.new_length > op.length ? op.new_length - op.length : 0;
 	/* The kernel found the room behind the range free, whatever the log says about it. */
@@ -286,9 +327,7 @@ static const char *call_mremap(struct import *import, const struct strace_call *
 	}
 	if (why)
 		return why;
-	if (flags & MREMAP_DONTUNMAP_BIT)
-		return move_but_keep(import, &op);
-	return import_op(import, op);
+	return keep ? move_but_keep(import, &op) : import_op(import, op);
 }
 
 static const char *call_brk(struct import *import, const struct strace_call *call)
