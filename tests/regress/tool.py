@@ -911,6 +911,20 @@ class Import(ToolTest):
                 f"mprotect(0x15000, 0x1000, {prot}) = 0\nmprotect(0x11000, 0x1000, {prot}) = 0\n"))
             self.assertEqual(done.stdout.split("\n", 7)[7], "protect 12000 4000 pg\nprotect 11000 1000 p\n")
 
+    def test_protected_up_to_a_hole(self):
+        """mprotect over a hole fails, and has protected what is before it."""
+        first = "".join(f"mmap({at}, {length}, PROT_READ, {how}|MAP_FIXED|MAP_ANONYMOUS, -1, 0) = {at}\n"
+                        for at, length, how in [("0x10000", "0x2000", "MAP_PRIVATE"), ("0x12000", "0x1000", "MAP_SHARED"),
+                                                ("0x14000", "0x1000", "MAP_PRIVATE")])
+        begin = "map 10000 2000 0 0 rp\nmap 12000 1000 1 0 rs\nmap 14000 1000 0 0 rp\n"
+        none = "PROT_NONE) = -1 ENOMEM (Cannot allocate memory)\n"
+        done = self.imports(
+            first + f"mprotect(0x11000, 0x4000, {none}" + "mprotect(0x11000, 0x4000, PROT_NONE) = -1 EACCES (Permission denied)\n"
+            f"mprotect(0x13000, 0x2000, {none}" + f"pkey_mprotect(0x14000, 0x2000, 0 /* PROT_NONE */, 1{none[9:]}"
+            f"mprotect(0x10000, 0x3000, {none}" + f"mprotect(0x10000, 0, {none}",
+            begin + "protect 11000 1000 p\nprotect 12000 1000 s\nprotect 14000 1000 p\n")
+        self.assertEqual(done.stderr, "")
+
     def test_times(self):
         """What strace -r writes before a call, alone and beside a time of day, changes nothing."""
         for time in ["     0.000012 ", "12:00:00 (+     0.000012) ", "12:00:00.000001 (+     0.000012) "]:

@@ -163,6 +163,25 @@ static uint64_t stack_begin(const struct import *import, uint64_t addr)
 	return addr;
 }
 
+/* Returns the end of what is mapped without a hole from @addr on, @last at most. */
+static uint64_t mapped_until(const struct import *import, uint64_t addr, uint64_t last)
+{
+	const struct as_mapping *mapping = as_at(&import->model, addr), *next = mapping;
+
+	while (mapping->last < last && (next = as_at(&import->model, mapping->last + 1)))
+		mapping = next;
+	return mapping->last < last ? mapping->last : last;
+}
+
+/* Returns how much is mapped at @addr before the first hole in the @length bytes; 0: no hole. */
+static uint64_t before_hole(const struct import *import, uint64_t addr, uint64_t length)
+{
+	uint64_t last = addr + (length - 1);
+	uint64_t end = as_at(&import->model, addr) ? mapped_until(import, addr, last) : last;
+
+	return end < last ? end - addr + 1 : 0;
+}
+
 static const char *call_mprotect(struct import *import, const struct strace_call *call)
 {
 	uint64_t addr, length, prot, last;
@@ -170,6 +189,9 @@ static const char *call_mprotect(struct import *import, const struct strace_call
 
 	if (!why && !strace_flags(call->args[2], prot_names, &prot))
 		why = "the protection cannot be read";
+	/* The kernel stops at a hole, but does not undo what it did before it. */
+	if (!why && length && call->failed)
+		length = before_hole(import, addr, length);
 	if (why || !length)
 		return why;
 	why = import_assume(import, addr, length);
@@ -256,16 +278,6 @@ static uint64_t moved_length(const struct import *import, const struct trace_op 
 	if (op->new_length > op->length)
 		return op->length;
 	return op->addr == op->new_addr ? import->header.page : op->new_length;
-}
-
-/* Returns the end of what is mapped without a hole from @addr on, @last at most. */
-static uint64_t mapped_until(const struct import *import, uint64_t addr, uint64_t last)
-{
-	const struct as_mapping *mapping = as_at(&import->model, addr), *next = mapping;
-
-	while (mapping->last < last && (next = as_at(&import->model, mapping->last + 1)))
-		mapping = next;
-	return mapping->last < last ? mapping->last : last;
 }
 
 /*
@@ -583,11 +595,13 @@ bool import_placed(const struct import *import, const struct strace_call *call, 
 
 const char *import_call(struct import *import, const struct strace_call *call, bool files)
 {
-	if (call->failed)
+	if (call->failed && !call->no_memory)
 		return NULL;
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		if (strcmp(calls[i].name, call->name))
 			continue;
+		if (call->failed && calls[i].handle != call_mprotect)
+			return NULL;
 		if (call->nr_args < calls[i].min_args)
 			return "the call has too few arguments";
 		return calls[i].files && !files ? NULL : calls[i].handle(import, call);

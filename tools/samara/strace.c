@@ -388,6 +388,7 @@ static bool parse_result(char *text, struct strace_call *call)
 		return false;
 	text = skip_blanks(text + 1);
 	call->failed = *text == '-' || *text == '?';
+	call->no_memory = !strncmp(text, "-1 ENOMEM", strlen("-1 ENOMEM"));
 	call->result = 0;
 	call->path = NULL;
 	if (call->failed)

@@ -24,6 +24,7 @@ struct strace_call {
 	unsigned int nr_args;
 	char *args[STRACE_MAX_ARGS]; /* without surrounding blanks */
 	bool failed;                 /* or never returned */
+	bool no_memory;              /* it failed with ENOMEM */
 	uint64_t result;
 	const char *path; /* what -y put behind the result, or NULL */
 };
