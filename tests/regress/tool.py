@@ -866,6 +866,17 @@ class Import(ToolTest):
             "unmap 30000 4000\n")
         self.assertEqual(done.stderr, "")
 
+    def test_huge_pages(self):
+        """What they make up is as long as whole ones, however strace writes their size."""
+        for flags, pages in [("SHM_HUGETLB|0600", 2 << 20), ("SHM_HUGETLB|21<<SHM_HUGE_SHIFT|0600", 2 << 20),
+                             ("0x1a00 /* IPC_CREAT|SHM_HUGETLB */|16<<26 /* SHM_HUGE_SHIFT */|0600", 1 << 16),
+                             ("0x1a00|16<<26|0600", 1 << 16), ("IPC_CREAT|0600", 1 << 12)]:
+            self.imports(f"shmget(IPC_PRIVATE, 4096, {flags}) = 7\nshmat(7, NULL, 0) = 0x200000\n",
+                         f"map 200000 {pages:x} 1 0 rws\n")
+        for flags in ["MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB|16<<MAP_HUGE_SHIFT", "0x40022|16<<26",
+                      "0x2 /* MAP_PRIVATE */|0x40020 /* MAP_ANONYMOUS|MAP_HUGETLB */|16<<26 /* MAP_HUGE_SHIFT */"]:
+            self.imports(f"mmap(NULL, 4096, PROT_READ, {flags}, -1, 0) = 0x200000\n", "map 200000 10000 0 0 rp\n")
+
     def test_room_that_an_unmap_made(self):
         """A mapping placed by the kernel in room that an unfinished munmap frees comes after that."""
         anonymous = "PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS"

@@ -12,10 +12,11 @@ enum {
 	MAP_ANONYMOUS_BIT = 0x20,
 	MAP_GROWSDOWN_BIT = 0x100,
 	MAP_HUGETLB_BIT = 0x40000,
-	MAP_HUGE_SHIFT_BITS = 26,
+	HUGE_SHIFT_BITS = 26, /* of the size, in mmap's flags and in shmget's */
 	MREMAP_FIXED_BIT = 2,
 	MREMAP_DONTUNMAP_BIT = 4,
 	PROT_GROWSDOWN_BIT = 0x1000000,
+	SHM_HUGETLB_BIT = 04000,
 	SHM_RDONLY_BIT = 010000,
 	SHM_EXEC_BIT = 0100000,
 };
@@ -40,6 +41,11 @@ static const struct strace_flag mremap_names[] = {
 	{ "MREMAP_MAYMOVE", 1 },
 	{ "MREMAP_FIXED", MREMAP_FIXED_BIT },
 	{ "MREMAP_DONTUNMAP", MREMAP_DONTUNMAP_BIT },
+	{ NULL, 0 },
+};
+
+static const struct strace_flag shmget_names[] = {
+	{ "SHM_HUGETLB", SHM_HUGETLB_BIT },
 	{ NULL, 0 },
 };
 
@@ -109,9 +115,17 @@ static const char *file_object(struct import *import, const char *arg, uint64_t 
 	return *object ? NULL : import_no_memory;
 }
 
+/* The size of pages that the flags of mmap or shmget ask for; 2 MiB if they leave it open. */
+static uint64_t huge_page(uint64_t flags)
+{
+	unsigned int shift = flags >> HUGE_SHIFT_BITS & 63;
+
+	return UINT64_C(1) << (shift ? shift : 21);
+}
+
 static const char *call_mmap(struct import *import, const struct strace_call *call)
 {
-	uint64_t addr, length, prot, flags, offset, huge = import->header.page;
+	uint64_t addr, length, prot, flags, offset;
 	struct as_mapping what = { .first = call->result };
 	const char *why = range_args(import, call, &addr, &length);
 
@@ -122,10 +136,7 @@ static const char *call_mmap(struct import *import, const struct strace_call *ca
 	    !strace_number(call->args[5], &offset))
 		return "the protection, the flags or the offset cannot be read";
 	if (flags & MAP_HUGETLB_BIT)
-		huge = UINT64_C(1)
-		       << (flags >> MAP_HUGE_SHIFT_BITS & 63 ? flags >> MAP_HUGE_SHIFT_BITS & 63
-							     : 21);
-	why = import_round_up(&length, huge);
+		why = import_round_up(&length, huge_page(flags));
 	if (why)
 		return why;
 	what.last = call->result + (length - 1);
@@ -367,14 +378,17 @@ static const char *call_brk(struct import *import, const struct strace_call *cal
 static const char *call_shmget(struct import *import, const struct strace_call *call)
 {
 	struct segment *segment = objects_segment(&import->objects, call->result);
-	uint64_t size;
+	uint64_t size, flags;
 	const char *why;
 
 	if (!segment)
 		return import_no_memory;
 	if (!strace_number(call->args[1], &size))
 		return not_a_number;
-	why = import_round_up(&size, import->header.page);
+	if (!strace_flags(call->args[2], shmget_names, &flags))
+		return "the flags cannot be read";
+	why = import_round_up(&size,
+			      flags & SHM_HUGETLB_BIT ? huge_page(flags) : import->header.page);
 	/* A call that only looks up a segment may give less, or 0. */
 	if (!why && size > segment->size)
 		segment->size = size;

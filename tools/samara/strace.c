@@ -581,9 +581,11 @@ bool strace_flags(const char *arg, const struct strace_flag *names, uint64_t *va
 			char *end;
 			uint64_t number = strtoull(arg, &end, 0);
 
-			/* 21<<MAP_HUGE_SHIFT */
-			if (!strncmp(end, "<<MAP_HUGE_SHIFT", 16))
-				number <<= 26;
+			/* 21<<MAP_HUGE_SHIFT, 21<<SHM_HUGE_SHIFT, or 21<<26 with -X */
+			if (!strncmp(end, "<<", 2))
+				number <<= isdigit((unsigned char)end[2])
+						   ? strtoul(end + 2, NULL, 10) & 63
+						   : 26;
 			sum |= number;
 		} else {
 			sum |= flag_value(arg, length, names);
