@@ -877,6 +877,11 @@ class Import(ToolTest):
                       "0x2 /* MAP_PRIVATE */|0x40020 /* MAP_ANONYMOUS|MAP_HUGETLB */|16<<26 /* MAP_HUGE_SHIFT */"]:
             self.imports(f"mmap(NULL, 4096, PROT_READ, {flags}, -1, 0) = 0x200000\n", "map 200000 10000 0 0 rp\n")
 
+    def test_mmap2(self):
+        """32-bit programs call it; it counts pages of the file, but strace shows bytes."""
+        self.imports("mmap2(NULL, 8192, PROT_READ, MAP_PRIVATE, 3, 0x1000) = 0xf7000000\n",
+                     "map f7000000 2000 1 1000 rp\n")
+
     def test_room_that_an_unmap_made(self):
         """A mapping placed by the kernel in room that an unfinished munmap frees comes after that."""
         anonymous = "PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS"

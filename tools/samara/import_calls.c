@@ -561,6 +561,7 @@ static const struct {
 	const char *(*handle)(struct import *import, const struct strace_call *call);
 } calls[] = {
 	{ "mmap", 6, false, call_mmap },
+	{ "mmap2", 6, false, call_mmap }, /* strace shows its offset in bytes */
 	{ "munmap", 2, false, call_munmap },
 	{ "mprotect", 3, false, call_mprotect },
 	{ "pkey_mprotect", 3, false, call_mprotect },
@@ -593,7 +594,7 @@ bool import_placed(const struct import *import, const struct strace_call *call, 
 		return false;
 	*addr = call->result;
 	*length = old_length;
-	if (!strcmp(call->name, "mmap"))
+	if (!strcmp(call->name, "mmap") || !strcmp(call->name, "mmap2"))
 		return strace_flags(call->args[3], map_names, &flags) && !(flags & MAP_FIXED_BIT);
 	if (strcmp(call->name, "mremap") || !strace_number(call->args[2], length) ||
 	    import_round_up(length, import->header.page) ||
