@@ -942,8 +942,8 @@ class Import(ToolTest):
         self.assertEqual(done.stderr, "")
 
     def test_times(self):
-        """What strace -r writes before a call, alone and beside a time of day, changes nothing."""
-        for time in ["     0.000012 ", "12:00:00 (+     0.000012) ", "12:00:00.000001 (+     0.000012) "]:
+        """What strace -r, -t, -tt and -ttt write before a call changes nothing, with strace-log-merge either."""
+        for time in ["12:00:00 ", "12:00:00.000001 ", "1796095487.117935 ", "    1796095487.117935 ", "     0.000012 ", "12:00:00 (+     0.000012) ", "12:00:00.000001 (+     0.000012) "]:
             with self.subTest(time):
                 self.imports(f"5 {time}munmap(0x1000, 4096) = 0\n", "unmap 1000 1000\n")
 
@@ -1245,7 +1245,8 @@ class CommandLine(ToolTest):
                 (["replay", "--through=gpuvm", "--no-rcu", "x"], "--no-rcu goes with --through=tree"),
                 (["gen", "--ops=1e6"], "--ops wants a number"),
                 (["gen", "file"], "takes no FILE"),
-                (["import"], "expected one log file"),
+                (["import"], "expected one log file ('-'"),
+                (["import", "log.5", "log.6"], "expected one log file (strace-log-merge"),
                 (["import", "--format=ltrace", "x"], "--format wants strace"),
                 (["import", "--pid=me", "x"], "--pid wants a process id or all"),
                 (["import", "--page=1000", "x"], "--page wants a power of two"),

@@ -610,6 +610,10 @@ static int run(const struct command *command, int argc, char **argv)
 	fault = settings.source ? trace_source_fault(settings.source) : NULL;
 	if (fault)
 		return complain_usage(command, "--source: %s", fault);
+	if (operands > 1)
+		return complain_usage(
+			command,
+			"expected one log file (strace-log-merge joins those of strace -ff)");
 	if (operands != 1)
 		return complain_usage(command, "expected one log file ('-' is standard input)");
 	return import_file(argv[1], &settings);
@@ -626,6 +630,9 @@ const struct command command_import = {
 		"into a trace of one address space. -f and -y can be missing, and so can all but %memory; there\n"
 		"may be times and process ids. Calls that failed are left out; calls cut in two by another\n"
 		"thread are put together and count when they end (munmap, mremap: before others map there).\n"
+		"\n"
+		"Of strace -ff -ttt -o PREFIX, which writes a file for each thread, import what strace-log-merge\n"
+		"PREFIX prints.\n"
 		"\n"
 		"  --format=strace  the only format so far, and the default\n"
 		"  --pid=PID        import this process's address space; default: that of the first line.\n"
@@ -644,6 +651,7 @@ const struct command command_import = {
 		"\n"
 		"Examples:\n"
 		"  strace -f -y -e trace=%memory -o log true && samara import --output=true.trace.xz log\n"
-		"  samara import log | samara replay --check=every -\n",
+		"  samara import log | samara replay --check=every -\n"
+		"  strace-log-merge PREFIX | samara import --output=program.trace.xz -\n",
 	.run = run,
 };
