@@ -45,6 +45,8 @@ struct members {
 	uint64_t unnamed; /* the process of lines without a process id; 0: not known */
 	struct member *member;
 	size_t nr;
+	uint64_t *children; /* what clone, fork and the like returned, of all processes; sorted */
+	size_t nr_children;
 	size_t unread; /* unreadable calls that made a process or thread */
 };
 
@@ -235,16 +237,16 @@ static int for_each_call(const struct log *log, struct strace *strace, void *ctx
 
 /* What the first pass finds out. */
 struct survey {
-	uint64_t *results;  /* as in struct findings */
-	uint64_t *children; /* what clone, fork and the like returned */
-	size_t nr_children;
-	bool seen_pid; /* some line has a process id */
+	struct members *members;
+	uint64_t *results; /* as in struct findings */
+	bool seen_pid;     /* some line has a process id */
 };
 
 static const char *visit_for_survey(void *ctx, struct strace *strace,
 				    const struct strace_call *call, size_t line)
 {
 	struct survey *survey = ctx;
+	struct members *members = survey->members;
 	uint64_t *children;
 
 	(void)strace;
@@ -253,18 +255,27 @@ static const char *visit_for_survey(void *ctx, struct strace *strace,
 	survey->seen_pid |= call->pid != 0;
 	if (!makes_process(call))
 		return NULL;
-	children = realloc(survey->children, (survey->nr_children + 1) * sizeof(*children));
+	children = realloc(members->children, (members->nr_children + 1) * sizeof(*children));
 	if (!children)
 		return strerror(ENOMEM);
-	survey->children = children;
-	children[survey->nr_children++] = call->result;
+	members->children = children;
+	children[members->nr_children++] = call->result;
 	return NULL;
 }
 
-struct naming {
-	struct members *members;
-	const struct survey *survey;
-};
+static int compare_pids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Whether the log shows some process making @pid. */
+static bool is_child(const struct members *members, uint64_t pid)
+{
+	return members->nr_children &&
+	       bsearch(&pid, members->children, members->nr_children, sizeof(pid), compare_pids);
+}
 
 /*
  * Lines without a process id belong to the first process, until there is a second one; then the
@@ -274,16 +285,12 @@ struct naming {
 static const char *visit_for_naming(void *ctx, struct strace *strace,
 				    const struct strace_call *call, size_t line)
 {
-	struct naming *naming = ctx;
+	struct members *members = ctx;
 
 	(void)line;
-	if (naming->members->unnamed || !call->pid || strace_attached(strace, call->pid))
-		return NULL;
-	for (size_t i = 0; i < naming->survey->nr_children; i++) {
-		if (naming->survey->children[i] == call->pid)
-			return NULL;
-	}
-	naming->members->unnamed = call->pid;
+	if (!members->unnamed && call->pid && !strace_attached(strace, call->pid) &&
+	    !is_child(members, call->pid))
+		members->unnamed = call->pid;
 	return NULL;
 }
 
@@ -321,14 +328,15 @@ static int pass(const struct log *log, struct findings *findings, void *ctx,
 /* Finds out which process the lines without a process id belong to. */
 static int name_unnamed(const struct log *log, struct findings *findings, struct members *members)
 {
-	struct survey survey = { .results = findings->results };
-	struct naming naming = { members, &survey };
+	struct survey survey = { .members = members, .results = findings->results };
 	int status = pass(log, findings, &survey, visit_for_survey);
 
+	if (members->nr_children)
+		qsort(members->children, members->nr_children, sizeof(*members->children),
+		      compare_pids);
 	members->unnamed = attached_first(log);
 	if (!status && survey.seen_pid && !findings->first && !members->unnamed)
-		status = pass(log, findings, &naming, visit_for_naming);
-	free(survey.children);
+		status = pass(log, findings, members, visit_for_naming);
 	return status;
 }
 
@@ -382,6 +390,7 @@ struct conversion {
 	struct import import;
 	struct members members;
 	struct findings findings;
+	size_t unmade; /* calls left out, of processes that the log does not show being made */
 };
 
 static const char *visit_to_import(void *ctx, struct strace *strace, const struct strace_call *call,
@@ -437,14 +446,27 @@ static const char *free_early(struct conversion *conversion, struct strace *stra
 	return why;
 }
 
+/* Whether the log leaves open what made @pid, which is not the first process. */
+static bool may_be_thread(const struct conversion *conversion, uint64_t pid)
+{
+	const struct members *members = &conversion->members;
+
+	return pid && pid != conversion->findings.first && pid != members->unnamed &&
+	       pid != members->first && !is_child(members, pid);
+}
+
 static const char *visit_to_import(void *ctx, struct strace *strace, const struct strace_call *call,
 				   size_t line)
 {
 	struct conversion *conversion = ctx;
 	const char *why;
 
-	if (call->early || !counts(&conversion->members, call, line))
+	if (call->early)
 		return NULL;
+	if (!counts(&conversion->members, call, line)) {
+		conversion->unmade += !call->failed && may_be_thread(conversion, call->pid);
+		return NULL;
+	}
 	conversion->import.line = (uint32_t)(line + 1);
 	why = free_early(conversion, strace, call, line);
 	if (why)
@@ -533,6 +555,11 @@ static void report(const struct conversion *conversion, const char *name)
 			"%s: the size of %zu System V segments is not in the log; one page was assumed "
 			"(trace shmget as well)",
 			name, import->unsized);
+	if (conversion->unmade)
+		complain(
+			"%s: %zu calls were left out of processes that may be threads; the log does not "
+			"show what made them (trace clone and clone3 as well, or see --pid=all)",
+			name, conversion->unmade);
 	if (conversion->members.unread)
 		complain(
 			"%s: %zu calls of clone or clone3 whose flags the log does not show (strace -e raw) "
@@ -575,6 +602,7 @@ static int import_file(const char *path, const struct settings *settings)
 	if (!status)
 		status = convert(&conversion, &log, settings);
 	import_destroy(&conversion.import);
+	free(conversion.members.children);
 	free(conversion.members.member);
 	free(conversion.findings.results);
 	free_log(&log);
