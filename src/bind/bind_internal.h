@@ -287,7 +287,10 @@ void smri_bind_check_clean_end(const struct gpuvm_queues *q);
 
 /* ---- submit.c, job.c ---- */
 
-/* What a job needs: it follows from the kinds of its operations alone. */
+/*
+ * What a job needs: it follows from the kinds of its operations alone, except that load.bytes says
+ * how much memory that takes in the tree as it is now.
+ */
 struct smri_bind_need {
 	struct smri_bind_load load;
 	unsigned long nr[SMRI_BIND_KINDS];
@@ -296,6 +299,7 @@ struct smri_bind_need {
 	bool maps_object;
 };
 
+/* CONTEXT: TAKES the VM's lock. */
 void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 		    struct smri_bind_need *need);
 /* Gives back @load, which was charged. CONTEXT: HOLDS q->lock. */

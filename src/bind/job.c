@@ -18,10 +18,11 @@
 
 #include "fence/timeline.h"
 #include "mem/heap.h"
+#include "tree/pledge.h"
 
 #include <errno.h>
 
-/* Memory per credit, as in docs/credits.md: what the tree can grow by. */
+/* Memory per credit of the VM's holder, as in docs/credits.md: what the tree can grow by. */
 #define CREDIT_BYTES (MT_NODE_SIZE + MT_NODE_SIZE / 16)
 
 /* ---- How much ---- */
@@ -48,6 +49,25 @@ static void add_op(const struct gpuvm_queues *q, const struct bind_op *op,
 	need->unmaps_only &= unmap || op->type == BIND_UNMAP_ALL;
 }
 
+/* The VM's holder of credits serves jobs of up to one batch; larger ones carry their own. */
+static bool exceeds_batch(const struct gpuvm_queues *q, const struct smri_bind_need *need)
+{
+	return need->stores > q->credits.batch;
+}
+
+/* Returns what the job's credits take, in the VM's tree as it is now. */
+static size_t credits_bytes(const struct gpuvm_queues *q, const struct smri_bind_need *need)
+{
+	unsigned long nodes;
+
+	if (!exceeds_batch(q, need))
+		return need->stores * CREDIT_BYTES;
+	gpuvm_lock(q->vm);
+	nodes = smr_pledge_for_strict(&q->vm->tree, need->stores);
+	gpuvm_unlock(q->vm);
+	return sizeof(struct mt_credits) + nodes * MT_NODE_SIZE;
+}
+
 void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 		    struct smri_bind_need *need)
 {
@@ -59,7 +79,7 @@ void smri_bind_need(const struct gpuvm_queues *q, const struct bind_job *job,
 	need->nr[SMRI_BIND_SYNCS] = (unsigned long)job->nr_in + job->nr_out;
 	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
 		need->load.bytes += need->nr[k] * q->pool[k].size;
-	need->load.bytes += need->stores * CREDIT_BYTES;
+	need->load.bytes += credits_bytes(q, need);
 }
 
 static bool has_parts(const struct smri_bind_parts *parts, const struct smri_bind_need *need)
@@ -111,12 +131,6 @@ void smri_bind_parts_put(struct gpuvm_queues *q, struct smri_bind_parts *parts)
 	mt_credits_return(&q->credits, parts->credits);
 	for (unsigned int k = 0; k < SMRI_BIND_KINDS; k++)
 		smr_pool_put(&q->pool[k], &parts->list[k]);
-}
-
-/* The VM's holder of credits serves jobs of up to one batch; larger ones carry their own. */
-static bool exceeds_batch(const struct gpuvm_queues *q, const struct smri_bind_need *need)
-{
-	return need->stores > q->credits.batch;
 }
 
 /* Gets all of @need but credits that exceed a batch. -ENOMEM: as much as there is memory for. */

@@ -296,6 +296,15 @@ unsigned long smr_pledge_for_load(const struct maple_tree *mt, unsigned long lea
 	       2UL * MT_PATH_MAX;
 }
 
+unsigned long smr_pledge_for_strict(const struct maple_tree *mt, unsigned long nr)
+{
+	struct need n = need_now(mt);
+	unsigned long before = required(mt, &n, reach_of(mt, &n));
+
+	n.claims.strict += nr;
+	return required(mt, &n, reach_of(mt, &n)) - before;
+}
+
 void smr_pledge_release_surplus(struct maple_tree *mt)
 {
 	unsigned long want = smr_pledge_required(mt);

@@ -101,6 +101,12 @@ unsigned long smr_pledge_missing(const struct maple_tree *mt, const void *root,
 				 unsigned int height);
 
 /*
+ * Returns how many more nodes must be pledged for @nr more strict credits. CONTEXT: HOLDS tree
+ * lock.
+ */
+unsigned long smr_pledge_for_strict(const struct maple_tree *mt, unsigned long nr);
+
+/*
  * Returns how many nodes a load in order of @leaves more leaves, with @inner nodes above them, must
  * pledge in the course of it, at most. CONTEXT: HOLDS tree lock.
  */

@@ -2,6 +2,8 @@
 /* Submitting jobs: what is refused, and that a refused job leaves nothing behind. */
 #include "support/bind_bed.h"
 
+#include "mem/arena.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -182,6 +184,40 @@ static void mappings_are_bounded(void **state)
 	end(q);
 }
 
+static size_t pledged_bytes(void)
+{
+	struct mt_mem_stats s;
+
+	mt_mem_stats(smr_mem_of(&bt.toy.vm.tree), &s);
+	return s.nodes_pledged * MT_NODE_SIZE;
+}
+
+/* A job of more than a batch keeps many nodes for each of its stores. */
+static void large_jobs_count_all_their_nodes(void **state)
+{
+	enum { JOBS = 3, OPS = 8 * MT_CREDITS_BATCH };
+	struct bind_queue *q = begin(NULL);
+	struct fence *f = fence_create();
+	struct bind_sync in = { .fence = f };
+	static struct bind_op ops[OPS];
+	size_t before = pledged_bytes();
+
+	(void)state;
+	for (unsigned int i = 0; i < OPS; i++)
+		ops[i] = (struct bind_op){ BIND_MAP, GPUVA_SPARSE, 2UL * i, 1, NULL, 0 };
+	for (unsigned int i = 0; i < JOBS; i++) {
+		struct bind_job job = { .ops = ops, .nr_ops = OPS, .in = &in, .nr_in = 1 };
+
+		assert_int_equal(bind_queue_submit(q, &job), 0);
+		assert_in_range(stats().bytes, pledged_bytes() - before, SIZE_MAX);
+	}
+	fence_signal(f);
+	settle(q);
+	assert_int_equal(stats().bytes, 0);
+	fence_put(f);
+	end(q);
+}
+
 /* Such an unmap cuts no mapping, wherever the reserved region lies. */
 static void unmaps_of_the_whole_vm_reserve_no_mapping(void **state)
 {
@@ -300,6 +336,7 @@ int main(void)
 		cmocka_unit_test(refused_when_over),
 		cmocka_unit_test(preparing_may_fail),
 		cmocka_unit_test(mappings_are_bounded),
+		cmocka_unit_test(large_jobs_count_all_their_nodes),
 		cmocka_unit_test(unmaps_of_the_whole_vm_reserve_no_mapping),
 		cmocka_unit_test(each_operation_has_its_lock),
 		cmocka_unit_test(an_object_comes_beside_a_transaction),
