@@ -255,7 +255,7 @@ void mt_mem_set_limit(struct mt_mem *mem, size_t limit)
 
 int mt_mem_set_reserve(struct mt_mem *mem, unsigned long nodes)
 {
-	if (nodes > ULONG_MAX / MT_NODE_SIZE)
+	if (nodes > SMR_NODES_MAX)
 		return -ENOMEM;
 	mt_lock_acquire(&mem->lock);
 	mem->reserve_size = nodes;

@@ -42,6 +42,9 @@ void *smri_slab_remove_idle(struct mt_mem *mem);
 
 /* ---- arena.c ---- */
 
+/* No memory holds more nodes. */
+#define SMR_NODES_MAX (ULONG_MAX / MT_NODE_SIZE)
+
 /*
  * Returns how many of the chunks' free nodes are pledged. CONTEXT, of these four: HOLDS the arena's
  * lock.

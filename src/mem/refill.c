@@ -221,7 +221,8 @@ int smr_mem_refill(struct mt_mem *mem, struct smr_nodes *out, unsigned long nr)
 	int err = -ENOMEM;
 
 	smr_check_alloc("nodes");
-	if (!smr_hook_fail_alloc(true)) {
+	/* To try what cannot succeed would take all memory from the system before it failed. */
+	if (nr <= SMR_NODES_MAX && !smr_hook_fail_alloc(true)) {
 		(void)smri_mag_get(mem, true);
 		smr_mem_flush_local(mem);
 		smri_retire_resume(mem);

@@ -119,6 +119,25 @@ static void a_failure_leaves_no_trace(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+static void what_no_memory_holds(void **state)
+{
+	struct pages pages = PAGES;
+	struct mt_mem *mem = pages_arena(&pages, 0);
+	DEFINE_MTREE(tree);
+	MA_STATE(mas, &tree, 0, 0);
+
+	(void)state;
+	pages.dry_after = 4;
+	assert_int_equal(mt_set_mem(&tree, mem), 0);
+	mtree_lock(&tree);
+	assert_int_equal(mas_expected_entries(&mas, ULONG_MAX), -ENOMEM);
+	mtree_unlock(&tree);
+	assert_int_equal(mas_allocated(&mas), 0);
+	/* No chunk was tried for. */
+	assert_int_equal(pages.ever, 1);
+	mt_mem_destroy(mem);
+}
+
 /* Idle chunks stay if not all their nodes may be taken, be it for the reserve or for a pledge. */
 static void what_is_kept_keeps_its_chunks(void **state)
 {
@@ -574,6 +593,7 @@ int main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(the_magazine_counts),
 		cmocka_unit_test(a_failure_leaves_no_trace),
+		cmocka_unit_test(what_no_memory_holds),
 		cmocka_unit_test(what_is_kept_keeps_its_chunks),
 		cmocka_unit_test(no_chunk_goes_within_a_section),
 		cmocka_unit_test(an_arena_without_its_first_chunk),
