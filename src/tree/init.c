@@ -65,6 +65,7 @@ static void set_rcu(struct maple_tree *mt, unsigned int rcu)
 	if (rcu)
 		smr_grace_start(mt->ma_rcu);
 	smr_lock_tree(mt);
+	smr_check_write(mt);
 	smr_assert(!smr_txn_is_open(mt));
 	flags = mt->ma_flags & ~(unsigned int)MT_FLAGS_USE_RCU;
 	smr_store(&mt->ma_flags, flags | rcu, RELAXED);

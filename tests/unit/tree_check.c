@@ -87,6 +87,24 @@ static void write_without_the_external_lock(void **state)
 	expect_nothing();
 }
 
+static void switch_without_the_external_lock(void **state)
+{
+	struct maple_tree mt = MTREE_INIT_EXT(mt, MT_FLAGS_LOCK_EXTERN, a);
+
+	(void)state;
+	mt_set_external_lock_check(&mt, &a, lockcheck_held);
+	takes(&a, &class_a, 0);
+	mt_set_in_rcu(&mt);
+	lets_go(&a);
+	mt_set_in_rcu(&mt); /* changes nothing */
+	expect_nothing();
+	mt_clear_in_rcu(&mt);
+	assert_int_equal(seen.nr, 1);
+	mt_set_in_rcu(&mt);
+	assert_int_equal(seen.nr, 2);
+	assert_int_equal(seen.rule, LOCKCHECK_WRITE_WITHOUT_LOCK);
+}
+
 static void other_writes_without_the_lock(void **state)
 {
 	DEFINE_MTREE(mt);
@@ -613,6 +631,7 @@ int main(void)
 		TEST(write_without_the_lock),
 		TEST(write_under_another_threads_lock),
 		TEST(write_without_the_external_lock),
+		TEST(switch_without_the_external_lock),
 		TEST(other_writes_without_the_lock),
 		TEST(credit_store_in_a_transaction_without_the_lock),
 		TEST(cursor_after_its_lock),
