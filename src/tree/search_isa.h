@@ -99,32 +99,19 @@ SMR_ISA_TARGET smr_inline void SMR_ISA(smri_below_each)(const struct smr_node *n
  * one is not touched if the key lies before it, as it does in most nodes.
  */
 
-SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_leaf)(struct SMR_ISA(smr_aim) * aim,
-								 const struct smr_node *node,
-								 bool alone)
+SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow)(struct SMR_ISA(smr_aim) * aim,
+							    const struct smr_node *node, bool leaf,
+							    bool alone)
 {
 	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
 	unsigned int near;
 
 	SMR_ISA(smri_aim_adjust)(aim, node, head);
 	near = alone ? SMRI_NEAR_BOUNDS : SMR_ISA(smri_below_near)(node, head, aim->limits);
-	return smr_likely(near < SMRI_NEAR_BOUNDS)
-		       ? near
-		       : SMR_ISA(smri_below_leaf)(node, head, aim->limits);
-}
-
-SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_narrow_inner)(struct SMR_ISA(smr_aim) * aim,
-								  const struct smr_node *node,
-								  bool alone)
-{
-	SMR_ISA(smri_head) head = SMR_ISA(smri_head_of)(node);
-	unsigned int near;
-
-	SMR_ISA(smri_aim_adjust)(aim, node, head);
-	near = alone ? SMRI_NEAR_BOUNDS : SMR_ISA(smri_below_near)(node, head, aim->limits);
-	return smr_likely(near < SMRI_NEAR_BOUNDS)
-		       ? near
-		       : SMR_ISA(smri_below_inner)(node, head, aim->limits);
+	if (smr_likely(near < SMRI_NEAR_BOUNDS))
+		return near;
+	return leaf ? SMR_ISA(smri_below_leaf)(node, head, aim->limits)
+		    : SMR_ISA(smri_below_inner)(node, head, aim->limits);
 }
 
 /* The shift is usually that of the nodes above, so the limit need not wait for the leaf's. */
@@ -143,19 +130,12 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_short_leaf)(struct SMR_ISA(s
 }
 
 /* A range that starts at ULONG_MAX has the padding as its bound: the count decides. */
-SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_leaf)(const struct SMR_ISA(smr_aim) * aim,
-							       const struct smr_node *node)
+SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide)(const struct SMR_ISA(smr_aim) * aim,
+							  const struct smr_node *node, bool leaf)
 {
-	unsigned int n = SMR_ISA(smri_upto_leaf)(node->b64, (int64_t)(aim->key ^ SMR_WIDE_SIGN));
-	unsigned int last = node->count - 1u;
-
-	return n < last ? n : last;
-}
-
-SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_inner)(const struct SMR_ISA(smr_aim) * aim,
-								const struct smr_node *node)
-{
-	unsigned int n = SMR_ISA(smri_upto_inner)(node->b64, (int64_t)(aim->key ^ SMR_WIDE_SIGN));
+	int64_t key = (int64_t)(aim->key ^ SMR_WIDE_SIGN);
+	unsigned int n = leaf ? SMR_ISA(smri_upto_leaf)(node->b64, key)
+			      : SMR_ISA(smri_upto_inner)(node->b64, key);
 	unsigned int last = node->count - 1u;
 
 	return n < last ? n : last;
@@ -167,66 +147,44 @@ SMR_ISA_TARGET smr_inline unsigned int SMR_ISA(smri_wide_inner)(const struct SMR
  * hardly vary from path to path, so branches on them are predicted.
  */
 
-/* Returns the address of an inner node's slot that leads to the key: slot *@i. */
-SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_narrow_child_slot)(struct SMR_ISA(smr_aim) * aim,
-								 const void *enode, bool alone,
-								 unsigned int *i)
+/* Returns the address of the slot, in a node of @kind, of the key's range or child: slot *@i. */
+SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_kind_slot)(struct SMR_ISA(smr_aim) * aim,
+							 const void *enode, enum smr_kind kind,
+							 bool alone, unsigned int *i)
 {
-	struct smr_node *node = smr_kind_node(enode, SMR_NINNER);
+	struct smr_node *node = smr_kind_node(enode, kind);
 
 	if (alone)
-		smri_prefetch_slots(node, SMR_NINNER);
-	*i = SMR_ISA(smri_narrow_inner)(aim, node, alone);
-	return smr_kind_slots(node, SMR_NINNER) + *i;
+		smri_prefetch_slots(node, kind);
+	if (smr_kind_short(kind))
+		*i = SMR_ISA(smri_short_leaf)(aim, node);
+	else if (smr_kind_wide(kind))
+		*i = SMR_ISA(smri_wide)(aim, node, smr_kind_leaf(kind));
+	else
+		*i = SMR_ISA(smri_narrow)(aim, node, smr_kind_leaf(kind), alone);
+	return smr_kind_slots(node, kind) + *i;
 }
 
-SMR_ISA_TARGET smr_inline void **SMR_ISA(smri_wide_child_slot)(struct SMR_ISA(smr_aim) * aim,
-							       const void *enode, bool alone,
-							       unsigned int *i)
-{
-	struct smr_node *node = smr_kind_node(enode, SMR_WINNER);
-
-	if (alone)
-		smri_prefetch_slots(node, SMR_WINNER);
-	*i = SMR_ISA(smri_wide_inner)(aim, node);
-	return smr_kind_slots(node, SMR_WINNER) + *i;
-}
-
+/* The same for any inner node. */
 SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_child_slot)(struct SMR_ISA(smr_aim) * aim,
 							 const void *enode, bool alone,
 							 unsigned int *i)
 {
 	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE))
-		return SMR_ISA(smri_wide_child_slot)(aim, enode, alone, i);
-	return SMR_ISA(smri_narrow_child_slot)(aim, enode, alone, i);
+		return SMR_ISA(smri_kind_slot)(aim, enode, SMR_WINNER, alone, i);
+	return SMR_ISA(smri_kind_slot)(aim, enode, SMR_NINNER, alone, i);
 }
 
-/* Returns the address of a leaf's slot that the key's entry is in: slot *@i. */
+/* The same for any leaf. */
 SMR_ISA_TARGET smr_inline void **SMR_ISA(smr_entry_slot)(struct SMR_ISA(smr_aim) * aim,
 							 const void *enode, bool alone,
 							 unsigned int *i)
 {
-	struct smr_node *node;
-
-	if (smr_likely(smr_enode_is(enode, SMR_SLEAF))) {
-		node = smr_kind_node(enode, SMR_SLEAF);
-		if (alone)
-			smri_prefetch_slots(node, SMR_SLEAF);
-		*i = SMR_ISA(smri_short_leaf)(aim, node);
-		return smr_kind_slots(node, SMR_SLEAF) + *i;
-	}
-	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE)) {
-		node = smr_kind_node(enode, SMR_WLEAF);
-		if (alone)
-			smri_prefetch_slots(node, SMR_WLEAF);
-		*i = SMR_ISA(smri_wide_leaf)(aim, node);
-		return smr_kind_slots(node, SMR_WLEAF) + *i;
-	}
-	node = smr_kind_node(enode, SMR_NLEAF);
-	if (alone)
-		smri_prefetch_slots(node, SMR_NLEAF);
-	*i = SMR_ISA(smri_narrow_leaf)(aim, node, alone);
-	return smr_kind_slots(node, SMR_NLEAF) + *i;
+	if (smr_likely(smr_enode_is(enode, SMR_SLEAF)))
+		return SMR_ISA(smri_kind_slot)(aim, enode, SMR_SLEAF, alone, i);
+	if (smr_unlikely((uintptr_t)enode & SMR_ENODE_WIDE))
+		return SMR_ISA(smri_kind_slot)(aim, enode, SMR_WLEAF, alone, i);
+	return SMR_ISA(smri_kind_slot)(aim, enode, SMR_NLEAF, alone, i);
 }
 
 /*
@@ -265,10 +223,11 @@ SMR_ISA_TARGET smr_inline void *SMR_ISA(smr_lookup)(void *top, unsigned long key
 		return key == 0 ? top : NULL;
 	for (;;) {
 		while (smr_likely(smr_enode_ninner(top)))
-			top = smr_slot_read(SMR_ISA(smri_narrow_child_slot)(&aim, top, true, &i));
+			top = smr_slot_read(
+				SMR_ISA(smri_kind_slot)(&aim, top, SMR_NINNER, true, &i));
 		if (smr_likely(smr_enode_leaf(top)))
 			break;
-		top = smr_slot_read(SMR_ISA(smri_wide_child_slot)(&aim, top, true, &i));
+		top = smr_slot_read(SMR_ISA(smri_kind_slot)(&aim, top, SMR_WINNER, true, &i));
 	}
 	return smr_visible(SMR_ISA(smr_entry_slot)(&aim, top, true, &i));
 }
