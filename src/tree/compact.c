@@ -53,39 +53,39 @@ void *smr_compact_prev(struct ma_state *mas, void *root, unsigned long min)
 	return min == 0 ? on_root(mas, root) : set_cursor(mas, ma_underflow, 1, ULONG_MAX, NULL);
 }
 
-void *smr_compact_find(struct ma_state *mas, void *root, unsigned long max)
+bool smr_find_begin(struct ma_state *mas, unsigned long max)
 {
 	switch (mas->status) {
-	case ma_error:
-		return NULL;
-	case ma_root:
-		return behind_root(mas);
 	case ma_start:
-		if (mas->index > max)
-			return NULL;
-		break;
-	case ma_underflow:
-		if (mas->index >= max) {
-			mas->status = ma_overflow;
-			return NULL;
-		}
-		break;
-	case ma_overflow:
+		return mas->index <= max;
+	case ma_active:
+	case ma_pause:
 		if (mas->last >= max)
-			return NULL;
-		break;
+			return false;
+		mas->index = mas->last = mas->last + 1;
+		return true;
 	case ma_none:
 		if (mas->last >= max)
-			return NULL;
+			return false;
 		mas->index = mas->last;
-		break;
+		return true;
+	case ma_underflow:
+		if (mas->index < max)
+			return true;
+		mas->status = ma_overflow;
+		return false;
+	case ma_error:
+		return false;
 	default:
-		if (mas->last >= max)
-			return NULL;
-		mas->index = mas->last = mas->last + 1;
-		break;
+		return mas->last < max;
 	}
-	return smr_compact_walk(mas, root);
+}
+
+void *smr_compact_find(struct ma_state *mas, void *root, unsigned long max)
+{
+	if (mas->status == ma_root)
+		return behind_root(mas);
+	return smr_find_begin(mas, max) ? smr_compact_walk(mas, root) : NULL;
 }
 
 void *smr_compact_find_rev(struct ma_state *mas, void *root, unsigned long min)

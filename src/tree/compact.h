@@ -9,6 +9,11 @@
 
 #include <samara/maple_tree.h>
 
+/*
+ * The guard of mas_find*(), in trees with nodes, too, unless the cursor is active there: false if
+ * these return NULL at once. May set index to where to look.
+ */
+bool smr_find_begin(struct ma_state *mas, unsigned long max);
 void *smr_compact_walk(struct ma_state *mas, void *root);
 void *smr_compact_find(struct ma_state *mas, void *root, unsigned long max);
 void *smr_compact_find_rev(struct ma_state *mas, void *root, unsigned long min);

@@ -230,34 +230,6 @@ static smr_noinline void *prev(struct ma_state *mas, unsigned long min, bool gap
 	return step_down(mas, below, min, gaps);
 }
 
-/* The guard of mas_find*(): false if these return NULL at once. May set index to where to look. */
-static bool find_begin(struct ma_state *mas, unsigned long max)
-{
-	switch (mas->status) {
-	case ma_start:
-		return mas->index <= max;
-	case ma_pause:
-		if (mas->last >= max)
-			return false;
-		mas->index = mas->last = mas->last + 1;
-		return true;
-	case ma_none:
-		if (mas->last >= max)
-			return false;
-		mas->index = mas->last;
-		return true;
-	case ma_underflow:
-		if (mas->index < max)
-			return true;
-		mas->status = ma_overflow;
-		return false;
-	case ma_error:
-		return false;
-	default:
-		return mas->last < max;
-	}
-}
-
 /*
  * A plain find that reaches its limit leaves the cursor active, so that one with a higher limit
  * goes on from there.
@@ -307,7 +279,7 @@ static smr_noinline void *find(struct ma_state *mas, unsigned long max, bool gap
 		return smr_compact_find(mas, root, max);
 	if (before == ma_root)
 		return find_after_root(mas, max, gaps);
-	if (!find_begin(mas, max))
+	if (!smr_find_begin(mas, max))
 		return NULL;
 	if (!look_up(mas, mas->index, &root))
 		return smr_compact_find(mas, root, max);
