@@ -363,6 +363,9 @@ int smri_bind_refill(struct gpuvm_queues *q);
  */
 void smri_bind_run(struct gpuvm_queues *q, struct smri_bind_job *job);
 
+/* Notes that @op of @job removes @va; @keep: what it requests continues the mapping. */
+void smri_bind_note_removed(struct smri_bind_job *job, struct smri_bind_op *op,
+			    const struct gpuva *va, bool keep);
 /* Open and close a run's section, and call the driver's run_begin and run_end in it. */
 void smri_bind_section_begin(struct gpuvm_queues *q);
 void smri_bind_section_end(struct gpuvm_queues *q);

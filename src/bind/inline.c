@@ -192,16 +192,6 @@ static bool cuts(struct gpuvm *vm, const struct bind_job *job, unsigned int inde
 	return cut;
 }
 
-static void note_removed(struct run *r, struct smri_bind_op *op, struct gpuva *va)
-{
-	struct smri_bind_va *v = smri_bind_va_of(va);
-
-	v->gone = 1;
-	v->keep = 0;
-	smr_pool_list_add(&op->removed, &v->obj);
-	r->job.vas_removed++;
-}
-
 static void take_range(struct run *r, struct smri_bind_op *op)
 {
 	struct gpuvm *vm = r->q->vm;
@@ -210,7 +200,7 @@ static void take_range(struct run *r, struct smri_bind_op *op)
 
 	smr_split_begin(&s, vm, &vm->tree, op->req.addr, op->req.range, NULL);
 	while ((va = smr_split_next_va(&s))) {
-		note_removed(r, op, va);
+		smri_bind_note_removed(&r->job, op, va, false);
 		smri_bind_erase(r->q, va);
 	}
 }
@@ -227,7 +217,7 @@ static void take_object(struct run *r, struct smri_bind_op *op)
 		gpuvm_bo_for_each_va(va, op->pair)
 		{
 			if (!smri_bind_va_of(va)->gone)
-				note_removed(r, op, va);
+				smri_bind_note_removed(&r->job, op, va, false);
 		}
 		smr_gpuvm_bo_hide(op->pair);
 	}

@@ -43,7 +43,6 @@ struct apply {
 	struct gpuvm_queues *q;
 	struct smri_bind_job *job;
 	struct mt_txn txn;
-	unsigned long in, out; /* mappings */
 	bool unmaps_all;
 };
 
@@ -63,7 +62,7 @@ static struct gpuva *new_va(struct apply *a, const struct smri_bind_op *op,
 	v->born = op->stamp;
 	v->va.vm = a->q->vm;
 	gpuva_init_from_op(&v->va, map);
-	a->in++;
+	a->job->vas_added++;
 	return &v->va;
 }
 
@@ -90,15 +89,15 @@ static struct gpuva *new_remainder(struct apply *a, const struct smri_bind_op *o
 	return va;
 }
 
-static void note_removed(struct apply *a, struct smri_bind_op *op, const struct gpuva *va,
-			 bool keep)
+void smri_bind_note_removed(struct smri_bind_job *job, struct smri_bind_op *op,
+			    const struct gpuva *va, bool keep)
 {
 	struct smri_bind_va *v = smri_bind_va_of(va);
 
 	v->gone = 1;
 	v->keep = keep;
 	smr_pool_list_add(&op->removed, &v->obj);
-	a->out++;
+	job->vas_removed++;
 }
 
 /* Notes what @op does to the mappings it meets. Their entries in the tree stay as they are. */
@@ -120,7 +119,7 @@ static void split(struct apply *a, struct smri_bind_op *op, const struct gpuva_o
 				op->next = new_remainder(a, op, step->remap.next, unmap->va);
 		}
 		smr_gpuva_spare(unmap->va);
-		note_removed(a, op, unmap->va, unmap->keep);
+		smri_bind_note_removed(a->job, op, unmap->va, unmap->keep);
 	}
 }
 
@@ -189,7 +188,7 @@ static void apply_unmap_all(struct apply *a, struct smri_bind_op *op)
 	if (op->pair) {
 		for (va = first_unhidden(op->pair); va; va = gpuvm_bo_next_va(op->pair, va))
 			if (!is_gone(va, NULL))
-				note_removed(a, op, va, false);
+				smri_bind_note_removed(a->job, op, va, false);
 		op->pair->hides++;
 		op->pair->hidden_at = op->stamp;
 	}
@@ -255,10 +254,8 @@ static void apply(struct gpuvm_queues *q, struct smri_bind_job *job)
 	mt_txn_commit(&a.txn);
 	if (a.unmaps_all)
 		erase_all(q, job);
-	smr_gpuvm_count(vm, a.in, a.out);
+	smr_gpuvm_count(vm, job->vas_added, job->vas_removed);
 	gpuvm_unlock(vm);
-	job->vas_added = a.in;
-	job->vas_removed = a.out;
 }
 
 /* ---- The whole ---- */
