@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "array.h"
+
 #define JOBS_PER_TASK 4
 #define MAX_PAGES 16384 /* that are written to, of 4 KiB each */
 #define NO_PAGE UINT64_MAX
@@ -149,16 +151,11 @@ static int touch(struct gpu_work *work, uint64_t addr, uint64_t memory)
 
 static int new_task(struct gpu_work *work, uint32_t job, struct gpu_task **task)
 {
-	size_t room = work->room ? work->room * 2 : 1024;
-	struct gpu_task *tasks = work->tasks;
+	struct gpu_task *tasks = array_extend(work->tasks, work->nr, sizeof(*tasks));
 
-	if (work->nr == work->room) {
-		tasks = realloc(tasks, room * sizeof(*tasks));
-		if (!tasks)
-			return -ENOMEM;
-		work->tasks = tasks;
-		work->room = room;
-	}
+	if (!tasks)
+		return -ENOMEM;
+	work->tasks = tasks;
 	*task = &tasks[work->nr];
 	**task = (struct gpu_task){ .jobs_before = job + 1 };
 	return order_add(&work->jobs->order,

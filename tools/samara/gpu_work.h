@@ -38,7 +38,7 @@ struct gpu_work {
 	struct jobs *jobs;
 	unsigned int lane, engines; /* lanes [lane..lane + engines) are the engines' */
 	struct gpu_task *tasks;
-	size_t nr, room;
+	size_t nr;
 	struct gpu_page *pages;
 	size_t nr_pages;
 	struct maple_tree known; /* from memory to its number in pages */

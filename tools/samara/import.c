@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "options.h"
 #include "output.h"
 #include "samara.h"
@@ -59,17 +60,13 @@ static int fault_at(const struct log *log, size_t line, const char *what)
 
 static int add_line(struct log *log, const char *line)
 {
-	/* The capacity is a power of two. */
-	if (!(log->nr_lines & (log->nr_lines - 1))) {
-		size_t room = log->nr_lines ? log->nr_lines * 2 : 1;
-		char **lines = realloc(log->lines, room * sizeof(*lines));
+	char **lines = array_extend(log->lines, log->nr_lines, sizeof(*lines));
 
-		if (!lines)
-			return -ENOMEM;
-		log->lines = lines;
-	}
-	log->lines[log->nr_lines] = strdup(line);
-	if (!log->lines[log->nr_lines])
+	if (!lines)
+		return -ENOMEM;
+	log->lines = lines;
+	lines[log->nr_lines] = strdup(line);
+	if (!lines[log->nr_lines])
 		return -ENOMEM;
 	log->nr_lines++;
 	return 0;
@@ -126,7 +123,7 @@ static int add_member(struct members *members, uint64_t pid, uint64_t flags, siz
 		if (members->member[i].pid == pid && members->member[i].from == from)
 			return 0;
 	}
-	member = realloc(members->member, (members->nr + 1) * sizeof(*member));
+	member = array_extend(members->member, members->nr, sizeof(*member));
 	if (!member)
 		return -ENOMEM;
 	members->member = member;

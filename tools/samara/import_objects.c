@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
+
 void objects_destroy(struct objects *objects)
 {
 	for (size_t i = 0; i < objects->nr_named; i++)
@@ -52,16 +54,6 @@ uint64_t objects_find_name(const struct objects *objects, const char *name, size
 	return objects->named[at].object;
 }
 
-/*
- * Makes room for one element more in @array, which has @nr; its capacity is the next power of two.
- */
-static void *one_more(void *array, size_t nr, size_t size)
-{
-	if (nr & (nr - 1))
-		return array;
-	return realloc(array, (nr ? nr * 2 : 1) * size);
-}
-
 uint64_t objects_by_name(struct objects *objects, const char *name, size_t length)
 {
 	uint64_t object = objects_find_name(objects, name, length);
@@ -74,7 +66,7 @@ uint64_t objects_by_name(struct objects *objects, const char *name, size_t lengt
 	copy = strndup(name, length);
 	if (!copy)
 		return 0;
-	named = one_more(objects->named, objects->nr_named, sizeof(*named));
+	named = array_extend(objects->named, objects->nr_named, sizeof(*named));
 	if (!named) {
 		free(copy);
 		return 0;
@@ -109,7 +101,7 @@ static struct open_file *get_fd(struct objects *objects, int64_t fd)
 
 	if (file)
 		return file;
-	file = one_more(objects->files, objects->nr_files, sizeof(*file));
+	file = array_extend(objects->files, objects->nr_files, sizeof(*file));
 	if (!file)
 		return NULL;
 	objects->files = file;
@@ -160,7 +152,7 @@ struct segment *objects_segment(struct objects *objects, uint64_t id)
 		if (objects->segments[i].id == id)
 			return &objects->segments[i];
 	}
-	segments = one_more(objects->segments, objects->nr_segments, sizeof(*segments));
+	segments = array_extend(objects->segments, objects->nr_segments, sizeof(*segments));
 	if (!segments)
 		return NULL;
 	objects->segments = segments;

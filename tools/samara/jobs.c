@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "samara.h"
 
 struct builder {
@@ -15,25 +16,12 @@ struct builder {
 	struct maple_tree last_job; /* for each address: the last job that touched it */
 };
 
-/* Makes room for one more element in @array, which has @nr and room for *@room. NULL: no memory. */
-static void *extend(void *array, size_t nr, size_t *room, size_t size)
-{
-	size_t more = *room ? *room * 2 : 1024;
-
-	if (nr < *room)
-		return array;
-	array = realloc(array, more * size);
-	if (array)
-		*room = more;
-	return array;
-}
-
 /* ---- Bind operations ---- */
 
 static int add_op(struct builder *builder, const struct bind_op *op)
 {
 	struct jobs *jobs = builder->jobs;
-	struct bind_op *ops = extend(jobs->ops, jobs->nr_ops, &jobs->room_ops, sizeof(*ops));
+	struct bind_op *ops = array_extend(jobs->ops, jobs->nr_ops, sizeof(*ops));
 
 	if (!ops)
 		return -ENOMEM;
@@ -137,8 +125,7 @@ static int add_ops(struct builder *builder, const struct trace_op *op, const cha
 static int add_piece(struct builder *builder, const struct as_mapping *piece)
 {
 	struct jobs *jobs = builder->jobs;
-	struct as_mapping *pieces = extend(jobs->pieces, jobs->nr_pieces, &jobs->room_pieces,
-					   sizeof(*pieces));
+	struct as_mapping *pieces = array_extend(jobs->pieces, jobs->nr_pieces, sizeof(*pieces));
 
 	if (!pieces)
 		return -ENOMEM;

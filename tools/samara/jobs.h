@@ -52,9 +52,9 @@ struct jobs {
 	struct job *job;
 	size_t nr;
 	struct bind_op *ops;
-	size_t nr_ops, room_ops;
+	size_t nr_ops;
 	struct as_mapping *pieces; /* empty unless asked for */
-	size_t nr_pieces, room_pieces;
+	size_t nr_pieces;
 	struct load *loads;
 	size_t nr_loads;
 	size_t peak;        /* mappings, after any job */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
+
 int order_init(struct order *order, unsigned int lanes)
 {
 	*order = (struct order){ .lanes = lanes };
@@ -28,21 +30,16 @@ void order_destroy(struct order *order)
 
 static int make_room(struct order *order)
 {
-	size_t room = order->room ? order->room * 2 : 1024;
-	struct order_item *items;
+	struct order_item *items = array_extend(order->items, order->nr, sizeof(*items));
 	uint32_t *after;
 
-	if (order->nr < order->room)
-		return 0;
-	items = realloc(order->items, room * sizeof(*items));
 	if (!items)
 		return -ENOMEM;
 	order->items = items;
-	after = realloc(order->after, room * order->lanes * sizeof(*after));
+	after = array_extend(order->after, order->nr, order->lanes * sizeof(*after));
 	if (!after)
 		return -ENOMEM;
 	order->after = after;
-	order->room = room;
 	return 0;
 }
 

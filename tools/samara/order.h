@@ -30,7 +30,7 @@ struct order {
 	uint32_t *in_lane; /* items of each lane so far */
 	struct order_item *items;
 	uint32_t *after; /* for each item and each lane: how many must be over */
-	size_t nr, room;
+	size_t nr;
 	struct maple_tree touched[ORDER_KINDS]; /* for each key: the last item that touched it */
 };
 

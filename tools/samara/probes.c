@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "array.h"
 #include "history.h"
 #include "sanitizer.h"
 #include "tsan.h"
@@ -12,15 +13,11 @@
 
 static int append(struct fixed_probe *probe, uint32_t job, const struct content *content)
 {
-	if (probe->nr == probe->room) {
-		uint32_t room = probe->room ? probe->room * 2 : 8;
-		struct probe_content *entries = realloc(probe->entries, room * sizeof(*entries));
+	struct probe_content *entries = array_extend(probe->entries, probe->nr, sizeof(*entries));
 
-		if (!entries)
-			return -ENOMEM;
-		probe->entries = entries;
-		probe->room = room;
-	}
+	if (!entries)
+		return -ENOMEM;
+	probe->entries = entries;
 	probe->entries[probe->nr++] = (struct probe_content){ job, *content };
 	return 0;
 }

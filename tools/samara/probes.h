@@ -34,7 +34,7 @@ struct probe_content {
 struct fixed_probe {
 	uint64_t addr;
 	struct probe_content *entries; /* [0]: nothing, stored by no job */
-	uint32_t nr, room;
+	uint32_t nr;
 	_Atomic(uint32_t) done; /* GUARD the running job: the last entry known to be there */
 };
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
+
 /* The first half of a call that its process has not completed yet. */
 struct half {
 	uint64_t pid;
@@ -87,7 +89,7 @@ bool strace_attached(const struct strace *strace, uint64_t pid)
 /* Keeps the first half @text of a call of @pid. Returns 0 or -ENOMEM. */
 static int keep_half(struct strace *strace, uint64_t pid, const char *text, size_t length)
 {
-	struct half *halves = realloc(strace->halves, (strace->nr_halves + 1) * sizeof(*halves));
+	struct half *halves = array_extend(strace->halves, strace->nr_halves, sizeof(*halves));
 
 	if (!halves)
 		return -ENOMEM;
@@ -269,7 +271,7 @@ static int note_attached(struct strace *strace, const char *line)
 
 	if (sscanf(line, "strace: Process %llu attached", &pid) != 1)
 		return 0;
-	attached = realloc(strace->attached, (strace->nr_attached + 1) * sizeof(*attached));
+	attached = array_extend(strace->attached, strace->nr_attached, sizeof(*attached));
 	if (!attached)
 		return -ENOMEM;
 	strace->attached = attached;
