@@ -6,17 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array.h"
 #include "sanitizer.h"
 #include "tsan.h"
 
 /* ---- The probes ---- */
-
-static int by_address(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
 
 /* The addresses around a range where mistakes show: just outside, both ends, the middle. */
 static size_t edges_of(uint64_t first, uint64_t length, uint64_t *addrs)
@@ -40,19 +34,6 @@ static size_t addresses_of(const struct trace_op *op, uint64_t *addrs)
 	return nr;
 }
 
-/* Sorts and drops duplicates. Returns how many are left. */
-static size_t sort_addresses(uint64_t *addrs, size_t nr)
-{
-	size_t kept = 0;
-
-	qsort(addrs, nr, sizeof(*addrs), by_address);
-	for (size_t i = 0; i < nr; i++) {
-		if (!kept || addrs[kept - 1] != addrs[i])
-			addrs[kept++] = addrs[i];
-	}
-	return kept;
-}
-
 int probe_addresses(const struct trace *trace, size_t max, uint64_t **addrs, size_t *nr)
 {
 	size_t stride = trace->count * 5 / max + 1, all = 0;
@@ -63,7 +44,7 @@ int probe_addresses(const struct trace *trace, size_t max, uint64_t **addrs, siz
 	for (size_t i = 0; i < trace->count && all < max; i += stride)
 		all += addresses_of(&trace->ops[i], *addrs + all);
 	(*addrs)[all++] = trace->header.va_first;
-	*nr = sort_addresses(*addrs, all);
+	*nr = array_sort_unique(*addrs, all);
 	return 0;
 }
 

@@ -5,14 +5,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "array.h"
+
 /* ---- Objects ---- */
-
-static int by_id(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
 
 /*
  * Stores the distinct ids of @trace and 0, ascending, in *@ids, which the caller frees. Returns 0
@@ -20,7 +15,7 @@ static int by_id(const void *a, const void *b)
  */
 static int find_ids(const struct trace *trace, uint64_t **ids, size_t *nr)
 {
-	size_t kept = 0, all = 0;
+	size_t all = 0;
 
 	*ids = malloc((trace->count + 1) * sizeof(**ids));
 	if (!*ids)
@@ -30,12 +25,7 @@ static int find_ids(const struct trace *trace, uint64_t **ids, size_t *nr)
 		if (trace->ops[i].verb == TRACE_MAP)
 			(*ids)[all++] = trace->ops[i].object;
 	}
-	qsort(*ids, all, sizeof(**ids), by_id);
-	for (size_t i = 0; i < all; i++) {
-		if (!kept || (*ids)[kept - 1] != (*ids)[i])
-			(*ids)[kept++] = (*ids)[i];
-	}
-	*nr = kept;
+	*nr = array_sort_unique(*ids, all);
 	return 0;
 }
 
