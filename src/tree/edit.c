@@ -247,11 +247,27 @@ smr_inline bool may_edit(const struct maple_tree *mt, const void *leaf)
 	       smr_likely(!smr_has_joined(leaf));
 }
 
-/* ---- Gap figures: what smr_update_gaps() does for any store ---- */
+/* ---- Gap figures ---- */
 
-/* Must be called before the leaf changes. */
+smr_inline void *value_of(void *const *slots, unsigned int i, bool joined)
+{
+	return joined ? smr_value(slots, i) : slots[i];
+}
+
+smr_inline unsigned int last_piece(void *const *slots, unsigned int i, unsigned int end,
+				   bool joined)
+{
+	return joined ? smr_tail(slots, i, end) : i;
+}
+
+/*
+ * Brings the gap figures up to date for @entry, stored over e->first to e->last, in ranges e->i to
+ * e->j. Must be called before the leaf changes: what has just been written to the new one is still
+ * on its way to the cache, and reading it back in units of other sizes would have to wait for that.
+ * @joined, a constant: whether ranges may be joined, as never for an edit.
+ */
 smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enum smr_kind kind,
-			    const void *entry)
+			    const void *entry, bool joined)
 {
 	void *const *slots = slots_of(p, kind);
 	unsigned long begin, last, min, max;
@@ -260,22 +276,25 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 
 	if (!smr_tracks_gaps(p->mt) || d == 0) /* the figure of the top is kept nowhere */
 		return;
+	/* A gap that is made is at least as large as those that go. */
 	if (!entry) {
 		smr_raise_gap(p->path, p->slot, d, smr_gap_figure(e->last - e->first));
 		return;
 	}
 	before = *smr_kept_gap(p->path, p->slot, d);
-	if (before == 0 || (e->i == e->j && slots[e->i]))
+	if (before == 0 || (last_piece(slots, e->i, p->end, joined) == e->j && slots[e->i]))
 		return;
 	begin = first_of(p, kind, slots[e->i] ? e->i : smr_run_from(slots, e->i));
-	last = last_of(p, kind, slots[e->j] ? e->j : smr_run_to(slots, e->j, p->end));
+	last = last_of(p, kind,
+		       value_of(slots, e->j, joined) ? e->j : smr_run_to(slots, e->j, p->end));
+	/* It stays unless one of those gaps may have been the one that it stands for. */
 	if (smr_gap_figure(last - begin) < before)
 		return;
 	/* What stays of a gap may be only pieces that the entry does not meet. */
 	figure = 0;
 	if (begin < e->first && !slots[e->i])
 		figure = smr_gap_figure(e->first - 1 - begin);
-	if (last > e->last && !slots[e->j])
+	if (last > e->last && !value_of(slots, e->j, joined))
 		figure = smr_gap_larger(figure, smr_gap_figure(last - 1 - e->last));
 	if (figure == before) /* no smaller, as far as figures can tell */
 		return;
@@ -288,6 +307,14 @@ smr_inline void update_gaps(const struct smr_edit *e, const struct place *p, enu
 	}
 	if (figure != before)
 		smr_set_gap(p->path, p->slot, d, figure);
+}
+
+void smri_update_gaps(const struct smr_write *w)
+{
+	const struct smr_edit e = { .i = w->i, .j = w->j, .first = w->first, .last = w->last };
+	struct place p = cursor_place(w->mas);
+
+	update_gaps(&e, &p, smr_enode_kind(p.leaf), w->entry, true);
 }
 
 /* ---- The edit ---- */
@@ -326,18 +353,18 @@ smr_inline void commit_edit(enum smr_kind kind, const struct smr_edit *e, const 
 
 	if (e->nodes) {
 		build_leaf(e, node, old, kind, entry);
-		update_gaps(e, p, kind, entry);
+		update_gaps(e, p, kind, entry, false);
 		replace_leaf(p, smr_enode_make(node, kind));
 	} else if (e->slot_only) {
 		if (!entry)
 			smr_mark_pieces(old);
-		update_gaps(e, p, kind, entry);
+		update_gaps(e, p, kind, entry, false);
 		gap = !slots_of(p, kind)[e->i];
 		smr_publish(slots_of(p, kind) + e->i, entry);
 		if (!gap)
 			return; /* filling a gap advances the change counter, as in publish.c */
 	} else {
-		update_gaps(e, p, kind, entry);
+		update_gaps(e, p, kind, entry, false);
 		build_leaf(e, old, old, kind, entry);
 	}
 	smr_advance_seq(p->mt);

@@ -55,55 +55,6 @@ void smr_set_gap(void *const *node, const unsigned char *slot, unsigned int d, u
 	}
 }
 
-/*
- * The figure of the cursor's leaf, which was @before, after an entry is stored: without the ranges
- * that @w replaces, but with what stays of the gaps that it cuts.
- */
-static uint32_t remaining_gap(const struct smr_write *w, uint32_t before)
-{
-	const struct ma_state *mas = w->mas;
-	const void *leaf = mas->node;
-	void *const *slots = smr_slots(leaf);
-	unsigned int i = slots[w->i] ? w->i : smr_run_from(slots, w->i);
-	unsigned int j = smr_value(slots, w->j) ? w->j : smr_run_to(slots, w->j, mas->end);
-	unsigned long begin = smr_leaf_first(leaf, i, mas->min);
-	unsigned long end = smr_leaf_last(leaf, j, mas->end, mas->max);
-	uint32_t figure;
-
-	/* It stays unless one of those gaps may have been the one that it stands for. */
-	if ((slots[w->i] && smr_tail(slots, w->i, mas->end) == w->j) ||
-	    smr_gap_figure(end - begin) < before)
-		return before;
-	figure = smr_gap_beside(leaf, mas->min, mas->max, w->i, w->j);
-	if (w->first > w->begin && !slots[w->i])
-		figure = smr_gap_larger(figure, smr_gap_figure(w->first - 1 - begin));
-	if (w->last < w->end && !smr_value(slots, w->j))
-		figure = smr_gap_larger(figure, smr_gap_figure(end - 1 - w->last));
-	return figure;
-}
-
-/*
- * Works from the leaf as it was: what has just been written to the new one is still on its way to
- * the cache, and reading it back in units of other sizes would have to wait for that.
- */
-void smr_update_gaps(const struct smr_write *w)
-{
-	const struct ma_state *mas = w->mas;
-	unsigned int d = mas->depth;
-	uint32_t before;
-
-	if (!smr_tracks_gaps(w->mt) || d == 0) /* the figure of the top is kept nowhere */
-		return;
-	/* A gap that is made is at least as large as those that go. */
-	if (!w->entry) {
-		smr_raise_gap(mas->path, mas->slot, d, smr_gap_figure(w->last - w->first));
-		return;
-	}
-	before = *smr_kept_gap(mas->path, mas->slot, d);
-	if (before > 0)
-		smr_set_gap(mas->path, mas->slot, d, remaining_gap(w, before));
-}
-
 static void commit_root(struct smr_write *w)
 {
 	smr_replace_tree(w->mt, w->mas, w->entry);

@@ -196,11 +196,23 @@ void smr_place_cursor(const struct smr_write *w);
 void *smr_build_leaf(const struct smr_write *w, struct smr_node *node, unsigned int *x);
 void smr_publish_leaf(struct smr_write *w, void *leaf, unsigned int x);
 
+/* Whether gap figures are kept up to date: gap.h. */
+smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
+{
+	return mt->ma_flags & MT_FLAGS_ALLOC_RANGE;
+}
+
+void smri_update_gaps(const struct smr_write *w);
+
 /*
  * Brings the gap figure of the cursor's leaf, within which @w stays, and those above up to date.
  * Must be called before the leaf changes.
  */
-void smr_update_gaps(const struct smr_write *w);
+smr_inline void smr_update_gaps(const struct smr_write *w)
+{
+	if (smr_tracks_gaps(w->mt))
+		smri_update_gaps(w);
+}
 
 /* Where the gap figure of the node at depth @d of a path is kept. The node must not be the top. */
 smr_inline uint32_t *smr_kept_gap(void *const *node, const unsigned char *slot, unsigned int d)
@@ -408,12 +420,6 @@ void smr_free_dropped(struct maple_tree *mt, struct ma_state *mas, struct smr_no
 void smr_replace_tree(struct maple_tree *mt, struct ma_state *mas, void *root);
 /* Drops everything in @mt, even with credits on it: their pledge then gets some of the nodes. */
 void smr_destroy_tree(struct maple_tree *mt);
-
-/* Whether gap figures are kept up to date: gap.h. */
-smr_inline bool smr_tracks_gaps(const struct maple_tree *mt)
-{
-	return mt->ma_flags & MT_FLAGS_ALLOC_RANGE;
-}
 
 /* Get and set the nodes that the cursor owns. */
 smr_inline struct smr_nodes smr_own_nodes(const struct ma_state *mas)
