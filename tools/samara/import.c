@@ -252,7 +252,7 @@ static const char *visit_for_survey(void *ctx, struct strace *strace,
 	survey->seen_pid |= call->pid != 0;
 	if (!makes_process(call))
 		return NULL;
-	children = realloc(members->children, (members->nr_children + 1) * sizeof(*children));
+	children = array_extend(members->children, members->nr_children, sizeof(*children));
 	if (!children)
 		return strerror(ENOMEM);
 	members->children = children;
