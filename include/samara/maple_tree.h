@@ -734,13 +734,13 @@ MT_API int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
 MT_API void *mas_erase(struct ma_state *mas);
 
 /*
- * Fills the cursor up to exactly the nodes that storing @entry over [index..last] will use; if it
- * owns more already, they stay. Good only while the lock is held and the tree stays as it is:
- * before mas_store_prealloc(), which never allocates and cannot fail, nothing else may write to the
- * tree, nor may credits on it (credits.h) be reserved, returned or released. mas_destroy() gives
- * the nodes back instead. With NULL, [index..last] becomes the whole gap that will result: set it
- * again before storing anything else. 0, -ENOMEM, -EINVAL; -EBUSY while a transaction (txn.h) is
- * open. docs/locking.md explains what this does not promise.
+ * Fills the cursor up to exactly the nodes that storing @entry over [index..last] will use, for
+ * holders of credits too; if it owns more already, they stay. Good only while the lock is held and
+ * the tree stays as it is: before mas_store_prealloc(), which never allocates and cannot fail,
+ * nothing else may write to the tree, nor may credits on it (credits.h) be reserved, returned or
+ * released. mas_destroy() gives the nodes back instead. With NULL, [index..last] becomes the whole
+ * gap that will result: set it again before storing anything else. 0, -ENOMEM, -EINVAL; -EBUSY
+ * while a transaction (txn.h) is open. docs/locking.md explains what this does not promise.
  */
 MT_API int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp);
 MT_API void mas_store_prealloc(struct ma_state *mas, void *entry);

@@ -248,7 +248,6 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 		mas_reset(mas);
 		return -ENOMEM;
 	}
-	pay_pledge(&w);
 	place_planned(&w);
 	return 0;
 }

@@ -478,6 +478,31 @@ static void returning_voids_a_preallocation(void **state)
 	bed_free(&bed);
 }
 
+/* A preallocation that is given up leaves nothing with the holders for whom it got nodes. */
+static void destroying_a_preallocation(void **state)
+{
+	unsigned long before;
+	struct bed bed;
+	MA_STATE(mas, &bed.tree, 2050, 2051);
+
+	(void)state;
+	bed_make(&bed, MT_FLAGS_USE_RCU, MT_RCU_BP, MT_CREDITS_RECYCLING, 0);
+	/* One leaf, nearly full; once it splits, 20 credits may take it to three levels. */
+	for (unsigned long i = 0; i < 40; i++)
+		assert_int_equal(
+			plain_store(&bed, 100 * i, 100 * i + 99, xa_mk_value(i), GFP_KERNEL), 0);
+	assert_int_equal(reserve(&bed, &bed.c, 20, GFP_KERNEL), 0);
+	before = pledged(&bed);
+	bed_lock(&bed);
+	assert_int_equal(mas_preallocate(&mas, xa_mk_value(50), GFP_KERNEL), 0);
+	assert_true(mas_allocated(&mas) > SMR_STORE_NODES(2));
+	mas_destroy(&mas);
+	bed_unlock(&bed);
+	assert_int_equal(pledged(&bed), before);
+	expect_good(&bed);
+	bed_free(&bed);
+}
+
 /* Nodes for trees up to some height stay good while others change the tree. */
 static void by_height_in(struct bed *bed, unsigned long n)
 {
@@ -567,6 +592,7 @@ int main(void)
 		cmocka_unit_test(what_is_left_over_goes_soon),
 		cmocka_unit_test(loads_do_not_rely_on_it),
 		cmocka_unit_test(returning_voids_a_preallocation),
+		cmocka_unit_test(destroying_a_preallocation),
 		cmocka_unit_test(preallocating_by_height),
 		cmocka_unit_test(a_few_and_the_reserve),
 	};
