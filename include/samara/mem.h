@@ -12,8 +12,9 @@
  *   GFP_ATOMIC  free nodes; else the emergency reserve; never the C allocator, never a system call
  *   GFP_NOWAIT  free nodes only; never the C allocator, never a system call
  *
- * The one exception to "no system call" is futexes: threads wait for each other while the arena's
- * lists change, and retiring a node may wake the library's thread that waits for grace periods.
+ * The exceptions to "no system call" are futexes, since threads wait for each other while the
+ * arena's lists change, and retiring a node may wake the library's thread that waits for grace
+ * periods; and gettid, once in each thread, when it takes its first lock of the library.
  *
  * Free nodes in another thread's magazine do not count as free for this thread.
  */
