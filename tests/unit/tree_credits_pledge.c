@@ -503,6 +503,42 @@ static void destroying_a_preallocation(void **state)
 	bed_free(&bed);
 }
 
+static unsigned long owed;
+
+/* The cursor then holds all that the store needs, with nothing free. Holders get none before. */
+static void preallocated_in(struct bed *bed, unsigned long n)
+{
+	assert_int_equal(mt_credits_set_batch(&bed->c, 8), 0);
+	assert_int_equal(reserve(bed, &bed->c, 100, GFP_KERNEL), 0);
+	for (unsigned long i = 0; i < 60; i++) {
+		struct spot s = spot_of(i, n);
+		MA_STATE(mas, &bed->tree, s.first, s.last);
+		unsigned long before;
+
+		bed_lock(bed);
+		before = pledged(bed);
+		assert_int_equal(mas_preallocate(&mas, s.entry, GFP_KERNEL), 0);
+		assert_int_equal(pledged(bed), before);
+		take_all(bed);
+		mas_store_prealloc(&mas, s.entry);
+		assert_false(mas_is_err(&mas));
+		assert_int_equal(mas_allocated(&mas), 0);
+		owed += pledged(bed) > before;
+		bed_unlock(bed);
+		assert_int_equal(rm_store(&bed->model, s.first, s.last, s.entry), 0);
+		give_all(bed);
+	}
+	expect_good(bed);
+}
+
+static void preallocations_hold_what_holders_need(void **state)
+{
+	(void)state;
+	owed = 0;
+	everywhere(preallocated_in);
+	assert_true(owed > 0);
+}
+
 /* Nodes for trees up to some height stay good while others change the tree. */
 static void by_height_in(struct bed *bed, unsigned long n)
 {
@@ -593,6 +629,7 @@ int main(void)
 		cmocka_unit_test(loads_do_not_rely_on_it),
 		cmocka_unit_test(returning_voids_a_preallocation),
 		cmocka_unit_test(destroying_a_preallocation),
+		cmocka_unit_test(preallocations_hold_what_holders_need),
 		cmocka_unit_test(preallocating_by_height),
 		cmocka_unit_test(a_few_and_the_reserve),
 	};
