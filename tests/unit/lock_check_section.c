@@ -400,7 +400,7 @@ static void take_in_a_section(const void *lock, struct lockcheck_class *lock_cla
 	ends();
 }
 
-static void allocation_under_inner_locks_of_a_sections(void **state)
+static void allocation_under_inner_locks_of_sections(void **state)
 {
 	(void)state;
 	take_in_a_section(&a, &class_a, 0);
@@ -849,7 +849,7 @@ int main(void)
 		TEST(sections_end_in_destructors),
 		TEST(taken_in_a_section_then_held_over_an_allocation),
 		TEST(held_over_an_allocation_then_taken_in_a_section),
-		TEST(allocation_under_inner_locks_of_a_sections),
+		TEST(allocation_under_inner_locks_of_sections),
 		TEST(section_outside_locks_over_allocations),
 		TEST(taken_between_a_section_and_an_allocation),
 		TEST(tree_locks_over_allocations),
