@@ -725,6 +725,14 @@ class Import(ToolTest):
                          mapped("3</a>", "3" + gone, "4" + gone, "6</memfd:b" + mark, "5</memfd:b" + mark),
                          objects(1, 1, 1, 3, 2))
 
+    def test_copied_numbers_of_named_files(self):
+        """With -y a copy of a number that was not seen opened stands for the file of that name."""
+        for copy in ["dup(3</a>) = 4</a>", "fcntl(3</a>, F_DUPFD, 4) = 4</a>"]:
+            text = copy
+            for i, file in enumerate(["3</a>", "4</a>", "3</a>(deleted)", "4</a>(deleted)"]):
+                text += f"\nmmap(NULL, 4096, PROT_READ, MAP_SHARED, {file}, 0) = {i + 1:#x}0000"
+            self.imports(text + "\n", "".join(f"map {i}0000 1000 1 0 rs\n" for i in range(1, 5)))
+
     def test_nameless_files_and_copied_numbers(self):
         """Each O_TMPFILE is a file of its own; fcntl(F_DUPFD) gives another number for the same file."""
         text = ""

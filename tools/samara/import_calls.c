@@ -535,17 +535,12 @@ static const char *call_close(struct import *import, const struct strace_call *c
 
 static const char *call_dup(struct import *import, const struct strace_call *call)
 {
-	const char *path;
-	size_t length;
 	uint64_t object;
-	int64_t fd;
+	const char *why = file_object(import, call->args[0], &object);
 
-	if (!strace_file(call->args[0], &fd, &path, &length))
-		return "the file number cannot be read";
-	object = objects_by_fd(&import->objects, fd);
-	if (!object || objects_set_fd(&import->objects, (int64_t)call->result, object))
-		return import_no_memory;
-	return NULL;
+	if (!why && objects_set_fd(&import->objects, (int64_t)call->result, object))
+		why = import_no_memory;
+	return why;
 }
 
 static const char *call_fcntl(struct import *import, const struct strace_call *call)
