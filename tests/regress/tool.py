@@ -792,9 +792,10 @@ class Import(ToolTest):
                     "unmap 4000 1000\n")
 
     def test_files_of_children(self):
-        """A child of vfork has a table of files of its own; a thread has not."""
+        """A child of vfork has a table of files of its own, with its threads; a thread has not."""
         mapped = "mmap(NULL, 0x1000, PROT_READ, MAP_SHARED, 3, 0) = "
         for make, new in [("vfork() = 6", 1), ("clone(child_stack=NULL, flags=CLONE_VM|CLONE_VFORK|SIGCHLD) = 6", 1),
+                          ("vfork() = 8\n8 clone3({flags=CLONE_VM|CLONE_FILES|CLONE_THREAD}, 88) = 6", 1),
                           ("clone3({flags=CLONE_VM|CLONE_FILES|CLONE_VFORK}, 88) = 6", 2),
                           ("clone3({flags=CLONE_VM|CLONE_FILES|CLONE_THREAD}, 88) = 6", 2)]:
             with self.subTest(make):

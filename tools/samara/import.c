@@ -35,7 +35,7 @@ struct log {
 struct member {
 	uint64_t pid;
 	bool thread;  /* its execve is that of all members */
-	bool files;   /* has the same table of files as the member that made it */
+	bool files;   /* has the table of files of the imported process */
 	size_t from;  /* the line in which the call that made it began */
 	size_t until; /* the line in which it ended or got an address space of its own */
 };
@@ -196,6 +196,8 @@ static int learn(struct members *members, const struct strace_call *call, size_t
 	}
 	if (!clone_flags(call, &flags) && !members->everybody)
 		members->unread++;
+	if (!member->files)
+		flags &= ~(uint64_t)CLONE_FILES_BIT;
 	if (flags & CLONE_VM_BIT)
 		return add_member(members, call->result, flags, call->began);
 	return 0;
