@@ -805,6 +805,16 @@ class Import(ToolTest):
                     f'5 {mapped}0x20000\n',
                     f"map 10000 1000 1 0 rs\nmap 20000 1000 {new} 0 rs\n")
 
+    def test_many_threads(self):
+        """Every thread is found whatever the order of the ids, and each of those that had the same one."""
+        log, operations = "5 brk(NULL) = 0x1000\n", ""
+        for i in range(2000):
+            pid, addr = 100 + i * 7 % 1000, 0x1000 * (i + 1)
+            log += (f"5 clone(flags=CLONE_VM|CLONE_THREAD) = {pid}\n{pid} munmap({addr:#x}, 4096) = 0\n"
+                    f"{pid} +++ exited with 0 +++\n{pid} munmap({addr:#x}, 4096) = 0\n")
+            operations += f"unmap {addr:x} 1000\n"
+        self.imports(log, operations)
+
     def test_process_ids_used_again(self):
         """A process that has ended has nothing to do with a later one of the same id."""
         log = ("5 brk(NULL) = 0x1000\n5 clone(flags=CLONE_VM|CLONE_THREAD) = 6\n"

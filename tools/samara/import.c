@@ -42,9 +42,9 @@ struct member {
 
 struct members {
 	bool everybody;
-	uint64_t first;   /* the process that the address space belongs to */
-	uint64_t unnamed; /* the process of lines without a process id; 0: not known */
-	struct member *member;
+	uint64_t first;        /* the process that the address space belongs to */
+	uint64_t unnamed;      /* the process of lines without a process id; 0: not known */
+	struct member *member; /* sorted by id, then by the line they began in */
 	size_t nr;
 	uint64_t *children; /* what clone, fork and the like returned, of all processes; sorted */
 	size_t nr_children;
@@ -101,13 +101,32 @@ static void free_log(struct log *log)
 
 /* ---- Who counts ---- */
 
+/* Returns the position of the first member that is not before one of @pid and @from. */
+static size_t member_position(const struct members *members, uint64_t pid, size_t from)
+{
+	size_t low = 0, high = members->nr;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct member *member = &members->member[mid];
+
+		if (member->pid < pid || (member->pid == pid && member->from < from))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 /* Returns the member that has the id @pid in line @line, or NULL. */
 static struct member *find_member(const struct members *members, uint64_t pid, size_t line)
 {
-	for (size_t i = 0; i < members->nr; i++) {
+	size_t i = member_position(members, pid, 0);
+
+	for (; i < members->nr && members->member[i].pid == pid; i++) {
 		struct member *member = &members->member[i];
 
-		if (member->pid == pid && member->from <= line && line < member->until)
+		if (member->from <= line && line < member->until)
 			return member;
 	}
 	return NULL;
@@ -117,17 +136,18 @@ enum { CLONE_VM_BIT = 0x100, CLONE_FILES_BIT = 0x400, CLONE_THREAD_BIT = 0x10000
 
 static int add_member(struct members *members, uint64_t pid, uint64_t flags, size_t from)
 {
-	struct member *member;
+	size_t at = member_position(members, pid, from);
+	struct member *member = members->member;
 
-	for (size_t i = 0; i < members->nr; i++) {
-		if (members->member[i].pid == pid && members->member[i].from == from)
-			return 0;
-	}
-	member = array_extend(members->member, members->nr, sizeof(*member));
+	if (at < members->nr && member[at].pid == pid && member[at].from == from)
+		return 0;
+	member = array_extend(member, members->nr, sizeof(*member));
 	if (!member)
 		return -ENOMEM;
 	members->member = member;
-	member[members->nr++] = (struct member){
+	memmove(&member[at + 1], &member[at], (members->nr - at) * sizeof(*member));
+	members->nr++;
+	member[at] = (struct member){
 		.pid = pid,
 		.thread = flags & CLONE_THREAD_BIT,
 		.files = flags & CLONE_FILES_BIT,
