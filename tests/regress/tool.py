@@ -734,16 +734,20 @@ class Import(ToolTest):
             self.imports(text + "\n", "".join(f"map {i}0000 1000 1 0 rs\n" for i in range(1, 5)))
 
     def test_nameless_files_and_copied_numbers(self):
-        """Each O_TMPFILE is a file of its own; fcntl(F_DUPFD) gives another number for the same file."""
+        """Each O_TMPFILE is a file of its own; fcntl(F_DUPFD) gives another number for the same file.
+
+        The later half is what strace -X raw writes."""
         text = ""
         for i, call in enumerate(['openat(AT_FDCWD, "/tmp", O_RDWR|O_TMPFILE, 0600) = 3',
                                   'open("/tmp", 0x410002 /* O_RDWR|O_TMPFILE */, 0600) = 4',
                                   "fcntl(3, F_DUPFD, 10) = 10", "fcntl(10, F_DUPFD_CLOEXEC, 11) = 11",
-                                  "fcntl(4, F_GETFD) = 3"]):
-            number = call.split(" = ")[1]
+                                  "fcntl(4, F_GETFD) = 3", 'openat(-100, "/tmp", 0x490002, 0777) = 5',
+                                  "fcntl(4, 0, 12) = 12", "fcntl64(5, 0x406 /* F_DUPFD_CLOEXEC */, 13) = 13",
+                                  "fcntl(5, 0x1) = 0x3"]):
+            number = int(call.split(" = ")[1], 0)
             text += f"{call}\nmmap(NULL, 4096, PROT_READ, MAP_SHARED, {number}, 0) = {i + 1:#x}0000\n"
         self.imports(text, "".join(f"map {i + 1:x}0000 1000 {which} 0 rs\n"
-                                   for i, which in enumerate([1, 2, 1, 1, 1])))
+                                   for i, which in enumerate([1, 2, 1, 1, 1, 3, 2, 3, 1])))
 
     def test_processes(self):
         self.assertEqual(self.sample("threads.log", "--pid=502")[0], "unmap 7f0000001000 1000\n")

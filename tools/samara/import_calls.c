@@ -19,6 +19,9 @@ enum {
 	SHM_HUGETLB_BIT = 04000,
 	SHM_RDONLY_BIT = 010000,
 	SHM_EXEC_BIT = 0100000,
+	TMPFILE_BIT = 020000000, /* of O_TMPFILE, the one that O_DIRECTORY has not */
+	F_DUPFD_NUMBER = 0,
+	F_DUPFD_CLOEXEC_NUMBER = 1030,
 };
 
 /* The values are those of the trace's letters, and also those of strace -X raw. */
@@ -501,13 +504,15 @@ static const char *call_open(struct import *import, const struct strace_call *ca
 	struct objects *objects = &import->objects;
 	bool nameless = !strncmp(call->name, "memfd", 5);
 	const char *path = NULL;
-	uint64_t object;
+	uint64_t object, number;
 
 	for (unsigned int i = 0; i < call->nr_args; i++) {
 		if (!path && *call->args[i] == '"')
 			path = call->args[i];
 		else
-			nameless |= strstr(call->args[i], "O_TMPFILE") != NULL;
+			nameless |= strace_number(call->args[i], &number)
+					    ? (number & TMPFILE_BIT) != 0
+					    : strstr(call->args[i], "O_TMPFILE") != NULL;
 	}
 	/* Each nameless file is one of its own; others are told apart by their names. */
 	if (nameless || !path)
@@ -545,8 +550,12 @@ static const char *call_dup(struct import *import, const struct strace_call *cal
 
 static const char *call_fcntl(struct import *import, const struct strace_call *call)
 {
-	/* F_DUPFD and F_DUPFD_CLOEXEC */
-	return strstr(call->args[1], "F_DUPFD") ? call_dup(import, call) : NULL;
+	uint64_t number;
+	bool copies = strace_number(call->args[1], &number)
+			      ? number == F_DUPFD_NUMBER || number == F_DUPFD_CLOEXEC_NUMBER
+			      : strstr(call->args[1], "F_DUPFD") != NULL;
+
+	return copies ? call_dup(import, call) : NULL;
 }
 
 static const struct {
@@ -578,6 +587,7 @@ static const struct {
 	{ "dup2", 1, true, call_dup },
 	{ "dup3", 1, true, call_dup },
 	{ "fcntl", 2, true, call_fcntl },
+	{ "fcntl64", 2, true, call_fcntl }, /* of 32-bit programs */
 };
 
 bool import_placed(const struct import *import, const struct strace_call *call, uint64_t *addr,
