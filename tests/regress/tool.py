@@ -854,7 +854,7 @@ class Import(ToolTest):
         """Calls of processes whose beginning the log does not show are left out, which is said."""
         log = "5 munmap(0x1000, 4096) = 0\n6 munmap(0x2000, 4096) = 0\n6 munmap(0, 1) = -1 EINVAL (Invalid argument)\n"
         done = self.imports(log + "7 munmap(0x3000, 4096) = 0\n6 +++ exited with 0 +++\n", "unmap 1000 1000\n")
-        self.assertIn("2 calls were left out of processes that may be threads", done.stderr)
+        self.assertIn("2 calls of processes that may be threads were left out", done.stderr)
         done = self.imports("5 vfork( <unfinished ...>\n6 execve(\"/a\", [\"a\"], 0x1000 /* 2 vars */) = 0\n"
                             "5 <... vfork resumed>) = 6\n" + log, "unmap 1000 1000\n")
         self.assertEqual(done.stderr, "")
@@ -862,7 +862,7 @@ class Import(ToolTest):
         self.assertEqual(self.ok("import", "--pid=6", "-", stdin=log).stderr, "")
         done = self.imports("munmap(0x1000, 4096) = 0\n[pid 5] munmap(0x2000, 4096) = 0\n"
                             "[pid 6] munmap(0x3000, 4096) = 0\n", "unmap 1000 1000\nunmap 2000 1000\n")
-        self.assertIn("1 calls were left out of processes that may be threads", done.stderr)
+        self.assertIn("1 calls of processes that may be threads were left out", done.stderr)
 
     def test_names_and_summary(self):
         """What strace -Y and -C add changes nothing."""

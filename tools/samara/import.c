@@ -576,8 +576,8 @@ static void report(const struct conversion *conversion, const char *name)
 			name, import->unsized);
 	if (conversion->unmade)
 		complain(
-			"%s: %zu calls were left out of processes that may be threads; the log does not "
-			"show what made them (trace clone and clone3 as well, or see --pid=all)",
+			"%s: %zu calls of processes that may be threads were left out; the log does not "
+			"show what made these processes (trace clone and clone3 as well, or see --pid=all)",
 			name, conversion->unmade);
 	if (conversion->members.unread)
 		complain(
