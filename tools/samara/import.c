@@ -282,18 +282,11 @@ static const char *visit_for_survey(void *ctx, struct strace *strace,
 	return NULL;
 }
 
-static int compare_pids(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Whether the log shows some process making @pid. */
 static bool is_child(const struct members *members, uint64_t pid)
 {
 	return members->nr_children &&
-	       bsearch(&pid, members->children, members->nr_children, sizeof(pid), compare_pids);
+	       bsearch(&pid, members->children, members->nr_children, sizeof(pid), array_compare);
 }
 
 /*
@@ -351,8 +344,7 @@ static int name_unnamed(const struct log *log, struct findings *findings, struct
 	int status = pass(log, findings, &survey, visit_for_survey);
 
 	if (members->nr_children)
-		qsort(members->children, members->nr_children, sizeof(*members->children),
-		      compare_pids);
+		members->nr_children = array_sort_unique(members->children, members->nr_children);
 	members->unnamed = attached_first(log);
 	if (!status && survey.seen_pid && !findings->first && !members->unnamed)
 		status = pass(log, findings, members, visit_for_naming);
