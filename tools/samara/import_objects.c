@@ -45,19 +45,23 @@ static size_t find_name(const struct objects *objects, const char *name, size_t 
 	return low;
 }
 
-uint64_t objects_find_name(const struct objects *objects, const char *name, size_t length)
+/* Returns the object of that name, which can only be at position @at; 0: there is none. */
+static uint64_t object_at(const struct objects *objects, size_t at, const char *name, size_t length)
 {
-	size_t at = find_name(objects, name, length);
-
 	if (at == objects->nr_named || compare_name(objects->named[at].name, name, length))
 		return 0;
 	return objects->named[at].object;
 }
 
+uint64_t objects_find_name(const struct objects *objects, const char *name, size_t length)
+{
+	return object_at(objects, find_name(objects, name, length), name, length);
+}
+
 uint64_t objects_by_name(struct objects *objects, const char *name, size_t length)
 {
-	uint64_t object = objects_find_name(objects, name, length);
 	size_t at = find_name(objects, name, length);
+	uint64_t object = object_at(objects, at, name, length);
 	struct named_object *named;
 	char *copy;
 
