@@ -317,11 +317,11 @@ MT_API struct bind_queue *bind_queue_create(struct gpuvm *vm, const char *name, 
  * In a job with other operations that moment comes directly before the one at which these become
  * visible.
  *
- * CONTEXT: SLEEP yes, ALLOC yes. TAKES the reservation locks of objects named (and the VM's, if
- * that protects its lists). Not within a read-side or signalling section, nor with a lock held that
- * a step takes. If it may wait for a job, for room or for an unmap's memory, not with a lock held
- * that clean-up takes; so within finish or va_release of this VM only with BIND_NONBLOCK. Debug
- * builds report a thread that waits for itself in this way, here and below.
+ * CONTEXT: SLEEP yes, ALLOC yes. TAKES the VM's lock, and the reservation locks of objects named
+ * (and the VM's, if that protects its lists). Not within a read-side or signalling section, nor
+ * with a lock held that a step takes. If it may wait for a job, for room or for an unmap's memory,
+ * not with a lock held that clean-up takes; so within finish or va_release of this VM only with
+ * BIND_NONBLOCK. Debug builds report a thread that waits for itself in this way, here and below.
  */
 MT_API int bind_queue_submit(struct bind_queue *q, struct bind_job *job);
 
