@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "base/sanitizer.h"
 #include <samara/mem.h>
+#include <string.h>
 
 #define SMR_NODE_LINK 504
 
@@ -56,8 +57,16 @@ smr_inline void smr_nodes_move(struct smr_nodes *to, struct smr_nodes *from)
 }
 
 /*
- * Tells AddressSanitizer which nodes are free, so that it reports accesses to them. Their links
- * stay accessible, since lists of free nodes use them.
+ * LeakSanitizer knows the heap, but not what page sources map. It has to be told to look there, or
+ * it reports all objects to which only entries of trees point. A program is linked with it or not,
+ * however the library was compiled.
+ */
+__attribute__((weak)) void __lsan_register_root_region(const void *at, size_t size);
+__attribute__((weak)) void __lsan_unregister_root_region(const void *at, size_t size);
+
+/*
+ * Tells AddressSanitizer which nodes are free, so that it reports accesses to them, and
+ * LeakSanitizer leaves them out. Their links stay accessible, since lists of free nodes use them.
  */
 #if SMR_ASAN
 void __asan_poison_memory_region(void const volatile *addr, size_t size);
@@ -67,7 +76,12 @@ void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
 /* What is mapped there next, perhaps a thread's stack, does not consist of free nodes. */
 #define smri_chunk_unpoison(chunk) __asan_unpoison_memory_region((chunk), MT_CHUNK_SIZE)
 #else
-#define smri_node_poison(node) ((void)(node))
+/* An object is not in use because a free node still has its address. */
+smr_inline void smri_node_poison(void *node)
+{
+	if (smr_unlikely(__lsan_register_root_region))
+		memset(node, 0, SMR_NODE_LINK);
+}
 #define smri_node_unpoison(node) ((void)(node))
 #define smri_chunk_unpoison(chunk) ((void)(chunk))
 #endif

@@ -46,16 +46,26 @@ static void await_mapping(struct mt_mem *mem)
 	mem->map_sleepers--;
 }
 
-/* Returns a chunk from the page source, or NULL. CONTEXT: no lock held. */
+/* Returns a chunk from the page source, or NULL. CONTEXT, of these two: no lock held. */
 static void *map_chunk(const struct mt_mem_ops *ops)
 {
 	void *chunk = ops->map(ops->ctx, MT_CHUNK_SIZE, MT_CHUNK_SIZE);
 
-	if (!chunk || ((uintptr_t)chunk & (MT_CHUNK_SIZE - 1)) == 0)
-		return chunk;
-	/* Without the alignment the memory is of no use. */
+	if (chunk && ((uintptr_t)chunk & (MT_CHUNK_SIZE - 1))) {
+		/* Without the alignment the memory is of no use. */
+		ops->unmap(ops->ctx, chunk, MT_CHUNK_SIZE);
+		return NULL;
+	}
+	if (chunk && __lsan_register_root_region)
+		__lsan_register_root_region(chunk, MT_CHUNK_SIZE);
+	return chunk;
+}
+
+static void unmap_chunk(const struct mt_mem_ops *ops, void *chunk)
+{
+	if (__lsan_unregister_root_region)
+		__lsan_unregister_root_region(chunk, MT_CHUNK_SIZE);
 	ops->unmap(ops->ctx, chunk, MT_CHUNK_SIZE);
-	return NULL;
 }
 
 /*
@@ -137,7 +147,7 @@ void smri_refill_release(struct mt_mem *mem, unsigned long keep)
 		void *chunk = smri_slab_remove_idle(mem);
 
 		begin_mapping(mem);
-		mem->ops.unmap(mem->ops.ctx, chunk, MT_CHUNK_SIZE);
+		unmap_chunk(&mem->ops, chunk);
 		end_mapping(mem);
 	}
 	mt_lock_release(&mem->lock);
