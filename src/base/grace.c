@@ -9,6 +9,9 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 struct worker {
 	struct smr_rcu_head *queue[SMR_GRACE_LISTS]; /* GUARD ORDER grace_queue; newest first */
@@ -16,16 +19,18 @@ struct worker {
 	bool hurry;  /* GUARD ORDER grace_queue: what is queued is wanted soon, patient or not */
 	bool urgent; /* GUARD the worker: the same for what it has taken, or is to take next */
 	unsigned int waiters; /* GUARD relaxed: how many threads wait for it to be done */
-	int wanted_cpu;       /* GUARD relaxed: the CPU to run on, if possible */
+	uint64_t near;        /* GUARD relaxed: the thread to run near, and its CPU; 0: none */
+	cpu_set_t allowed;    /* GUARD the worker: where it may run, while it is bound */
+	int bound;            /* GUARD the worker: the CPU that it has bound itself to, or -1 */
 	/* Never held while waiting for a grace period, so that fork() can take it too. */
 	pthread_mutex_t run_lock;
 	struct smr_rcu_head
 		*taken[SMR_GRACE_LISTS]; /* GUARD run_lock: off the queues, not called yet */
 };
 
-#define WORKER                                                          \
-	{                                                               \
-		.wanted_cpu = -1, .run_lock = PTHREAD_MUTEX_INITIALIZER \
+#define WORKER                                        \
+	{                                             \
+		.run_lock = PTHREAD_MUTEX_INITIALIZER \
 	}
 
 static struct worker workers[SMR_RCU_FLAVORS] = { WORKER, WORKER, WORKER, WORKER };
@@ -119,9 +124,73 @@ static bool take_work(struct worker *w)
 	return any;
 }
 
+/* ---- Where the worker runs ---- */
+
+void smr_grace_near(enum mt_rcu_flavor flavor, unsigned int tid)
+{
+	int cpu = sched_getcpu();
+
+	if (cpu >= 0)
+		smr_store(&workers[flavor].near, (uint64_t)tid << 32 | (unsigned int)cpu, RELAXED);
+}
+
 /*
- * Sleeps until something is queued, and takes it. A hurry while nothing is queued is about what
- * another thread is about to queue (request_grace() in mem/retire.c), and lasts until that comes.
+ * Binds the calling thread to @cpu, if it may run there; -1: to no CPU in particular. It may run
+ * where it was started, or where somebody has bound it since.
+ */
+static void bind_to(struct worker *w, int cpu)
+{
+	cpu_set_t now, one;
+
+	if (cpu == w->bound || sched_getaffinity(0, sizeof(now), &now))
+		return;
+	if (w->bound < 0 || CPU_COUNT(&now) != 1 || !CPU_ISSET((size_t)w->bound, &now))
+		w->allowed = now;
+	CPU_ZERO(&one);
+	if (cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET((size_t)cpu, &w->allowed))
+		CPU_SET((size_t)cpu, &one);
+	else
+		cpu = -1;
+	/* If this fails because the CPU is gone by now, it is tried again with the next one. */
+	(void)sched_setaffinity(0, sizeof(one), cpu >= 0 ? &one : &w->allowed);
+	w->bound = cpu;
+}
+
+/* musl's sched_getscheduler() does not ask the kernel. @tid: 0 is the calling thread. */
+static long policy_of(unsigned int tid)
+{
+	long policy = syscall(SYS_sched_getscheduler, tid);
+
+	return policy < 0 ? policy : policy & ~SCHED_RESET_ON_FORK;
+}
+
+/* Returns true if the calling thread may hardly ever run on a CPU on which thread @tid runs. */
+static bool is_preferred(unsigned int tid)
+{
+	long policy = policy_of(tid);
+
+	if (policy == SCHED_FIFO || policy == SCHED_RR)
+		return true;
+	if (policy != SCHED_IDLE && policy_of(0) == SCHED_IDLE)
+		return true;
+	return getpriority(PRIO_PROCESS, tid) < getpriority(PRIO_PROCESS, 0);
+}
+
+/* Runs on the CPU of the thread that has asked for it last, unless that would not let it. */
+static void go_near(struct worker *w)
+{
+	uint64_t near = smr_load(&w->near, RELAXED);
+
+	if (near)
+		bind_to(w, is_preferred((unsigned int)(near >> 32)) ? -1 : (int)(uint32_t)near);
+}
+
+/* ---- The worker ---- */
+
+/*
+ * Sleeps until something is queued, and takes it; bound to no CPU, where a real-time thread may be
+ * running by then. A hurry while nothing is queued is about what another thread is about to queue
+ * (request_grace() in mem/retire.c), and lasts until that comes.
  */
 static void wait_for_work(struct worker *w)
 {
@@ -135,6 +204,7 @@ static void wait_for_work(struct worker *w)
 
 		if (take_work(w))
 			return;
+		bind_to(w, -1);
 		smr_park(&w->event, event);
 	}
 }
@@ -188,34 +258,10 @@ static void run_taken(struct worker *w)
 	pthread_mutex_unlock(&w->run_lock);
 }
 
-void smr_grace_near(enum mt_rcu_flavor flavor)
-{
-	smr_store(&workers[flavor].wanted_cpu, sched_getcpu(), RELAXED);
-}
-
-/*
- * Binds the calling thread to @cpu, if that is one of those it is @allowed to run on. Returns the
- * CPU that the thread is bound to now.
- */
-static int bind_to_cpu(int cpu, const cpu_set_t *allowed, int bound)
-{
-	cpu_set_t one;
-
-	if (cpu == bound || cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET((size_t)cpu, allowed))
-		return bound;
-	CPU_ZERO(&one);
-	CPU_SET((size_t)cpu, &one);
-	/* If this fails because the CPU is gone by now, it is tried again with the next @cpu. */
-	(void)sched_setaffinity(0, sizeof(one), &one);
-	return cpu;
-}
-
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	enum mt_rcu_flavor flavor = (enum mt_rcu_flavor)(w - workers);
-	cpu_set_t allowed;
-	int bound = -1;
 
 	is_worker = true;
 	prctl(PR_SET_NAME, "samara-grace");
@@ -225,12 +271,11 @@ static void *worker_main(void *arg)
 	 */
 	smr_rcu_join();
 	smr_quiet_keep_records();
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
-		CPU_ZERO(&allowed);
+	w->bound = -1;
 	for (;;) {
 		wait_for_work(w);
-		bound = bind_to_cpu(smr_load(&w->wanted_cpu, RELAXED), &allowed, bound);
 		gather(w);
+		go_near(w);
 		if (needs_liburcu(w) || !smr_rcu_quiet(flavor))
 			smr_rcu_synchronize(flavor);
 		run_taken(w);

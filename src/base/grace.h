@@ -98,13 +98,14 @@ void smr_grace_await(enum mt_rcu_flavor flavor);
 void smr_grace_awaited(enum mt_rcu_flavor flavor);
 
 /*
- * Called by a thread that is about to queue much, so that the worker will run on the same CPU, if
- * that is one of those it was started on. A worker elsewhere may have to put a reader off its CPU,
- * most likely inside a section, and then waits for that very reader: liburcu looks a hundred times,
- * then sleeps for 10 ms. Besides, what is to be given back is in the caches of the caller's CPU.
+ * Called by thread @tid when it is about to queue much, so that the worker will run on the same
+ * CPU, if that is one of those it was started on, and unless the thread is of a higher priority,
+ * and so might not let it run there. A worker elsewhere may have to put a reader off its CPU, most
+ * likely inside a section, and then waits for that very reader: liburcu looks a hundred times, then
+ * sleeps for 10 ms. Besides, what is to be given back is in the caches of the caller's CPU.
  * CONTEXT: any; no system call.
  */
-void smr_grace_near(enum mt_rcu_flavor flavor);
+void smr_grace_near(enum mt_rcu_flavor flavor, unsigned int tid);
 
 /* Whether the calling thread is one of those that wait for grace periods. */
 bool smr_grace_self(void);

@@ -67,6 +67,7 @@
 #include "base/park.h"
 #include "base/thread.h"
 #include "lock/check.h"
+#include "lock/tid.h"
 #include "mem/heap.h"
 #include "mem/mem_internal.h"
 #include "mem/refill.h"
@@ -367,7 +368,7 @@ smr_inline struct smri_grace_request enqueue(struct smr_limbo *limbo, struct smr
 smr_inline void request_grace(struct smr_limbo *limbo, struct smri_grace_request r)
 {
 	if (r.calls || r.hurry)
-		smr_grace_near(flavor_of(limbo));
+		smr_grace_near(flavor_of(limbo), smr_lock_tid());
 	if (r.calls)
 		queue_callback(limbo, r.patient);
 	else if (r.hurry)

@@ -13,6 +13,8 @@
 #include <samara/snapshot.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -179,6 +181,8 @@ static void what_is_blocked_stays_blocked(void **state)
 struct place {
 	struct smr_rcu_head head;
 	int cpu;
+	cpu_set_t may;
+	pid_t thread;
 	unsigned int known;
 };
 
@@ -187,14 +191,17 @@ static void take_place(struct smr_rcu_head *head)
 	struct place *place = container_of(head, struct place, head);
 
 	place->cpu = sched_getcpu();
+	place->thread = (pid_t)syscall(SYS_gettid);
+	assert_int_equal(sched_getaffinity(0, sizeof(place->may), &place->may), 0);
 	smr_store(&place->known, 1, __ATOMIC_RELEASE);
 	smr_wake(&place->known, 1);
 }
 
 /*
- * Returns the CPU that runs a callback queued by a thread on @cpu that has called smr_grace_near().
+ * Returns where a callback runs that is queued by a thread on @cpu that has called
+ * smr_grace_near().
  */
-static int place_near(enum mt_rcu_flavor flavor, int cpu)
+static struct place place_near(enum mt_rcu_flavor flavor, int cpu)
 {
 	struct place place = { .cpu = -1 };
 	cpu_set_t one;
@@ -202,17 +209,104 @@ static int place_near(enum mt_rcu_flavor flavor, int cpu)
 	CPU_ZERO(&one);
 	CPU_SET((size_t)cpu, &one);
 	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-	smr_grace_near(flavor);
+	smr_grace_near(flavor, (unsigned int)syscall(SYS_gettid));
 	smr_rcu_call(flavor, &place.head, take_place);
 	while (smr_load(&place.known, __ATOMIC_ACQUIRE) == 0)
 		smr_park(&place.known, 0);
-	return place.cpu;
+	return place;
+}
+
+static bool runs_on(int cpu)
+{
+	struct place place = place_near(MT_RCU_BP, cpu);
+
+	return place.cpu == cpu && CPU_COUNT(&place.may) == 1;
 }
 
 static int started_free(int a, int b)
 {
-	return smr_grace_start(MT_RCU_BP) && place_near(MT_RCU_BP, a) == a &&
-	       place_near(MT_RCU_BP, b) == b && place_near(MT_RCU_BP, a) == a;
+	return smr_grace_start(MT_RCU_BP) && runs_on(a) && runs_on(b) && runs_on(a);
+}
+
+/*
+ * Has the worker run on @cpu, and waits until it is bound to no CPU. While it sleeps it must not
+ * be: a thread of higher priority may run there by then. Returns the worker, or -1.
+ */
+static pid_t put_to_sleep(int cpu)
+{
+	struct place place;
+
+	if (!smr_grace_start(MT_RCU_BP))
+		return -1;
+	place = place_near(MT_RCU_BP, cpu);
+	while (CPU_COUNT(&place.may) == 1)
+		if (sched_getaffinity(place.thread, sizeof(place.may), &place.may))
+			return -1;
+	return place.thread;
+}
+
+static bool runs_within(int near, const cpu_set_t *may)
+{
+	struct place place = place_near(MT_RCU_BP, near);
+
+	return CPU_EQUAL(&place.may, may);
+}
+
+/* Somebody else, perhaps from outside the process, has bound the sleeping worker to @b. */
+static int bound_while_asleep(int a, int b)
+{
+	pid_t worker = put_to_sleep(a);
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((size_t)b, &one);
+	return worker > 0 && sched_setaffinity(worker, sizeof(one), &one) == 0 &&
+	       runs_within(a, &one);
+}
+
+/* A writer of higher priority might not let the worker run. */
+static int not_near_real_time(int a, int b)
+{
+	const struct sched_param low = { .sched_priority = 1 };
+	cpu_set_t may;
+
+	(void)b;
+	if (sched_getaffinity(0, sizeof(may), &may) || !smr_grace_start(MT_RCU_BP) || !runs_on(a))
+		return false;
+	if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &low))
+		return errno == EPERM || errno == ENOSYS; /* may not; musl cannot */
+	return runs_within(a, &may);
+}
+
+static int not_near_ordinary_if_idle(int a, int b)
+{
+	const struct sched_param none = { .sched_priority = 0 };
+	cpu_set_t may;
+
+	(void)b;
+	if (sched_setscheduler(0, SCHED_IDLE, &none))
+		return errno == ENOSYS;
+	if (sched_getaffinity(0, sizeof(may), &may) || !smr_grace_start(MT_RCU_BP) || !runs_on(a))
+		return false;
+	if (sched_setscheduler(0, SCHED_OTHER, &none))
+		return errno == EPERM;
+	return runs_within(a, &may);
+}
+
+static int not_near_less_nice(int a, int b)
+{
+	int nice = getpriority(PRIO_PROCESS, 0);
+	cpu_set_t may;
+
+	(void)b;
+	if (nice == 19) /* the least there is */
+		return true;
+	if (setpriority(PRIO_PROCESS, 0, nice + 1) || sched_getaffinity(0, sizeof(may), &may) ||
+	    !smr_grace_start(MT_RCU_BP) || !runs_on(a))
+		return false;
+	if (setpriority(PRIO_PROCESS, 0, nice))
+		return errno == EPERM || errno == EACCES;
+	return runs_within(a, &may);
 }
 
 /* The user has chosen where the worker may run. */
@@ -223,7 +317,7 @@ static int started_bound(int a, int b)
 	CPU_ZERO(&one);
 	CPU_SET((size_t)a, &one);
 	return sched_setaffinity(0, sizeof(one), &one) == 0 && smr_grace_start(MT_RCU_BP) &&
-	       place_near(MT_RCU_BP, b) == a;
+	       place_near(MT_RCU_BP, b).cpu == a;
 }
 
 /* A worker lives as long as its process, so each case gets a process of its own. */
@@ -254,6 +348,10 @@ static void the_worker_runs_where_the_work_comes_from(void **state)
 		b++;
 	assert_true(in_child(started_free, a, b));
 	assert_true(in_child(started_bound, a, b));
+	assert_true(in_child(bound_while_asleep, a, b));
+	assert_true(in_child(not_near_real_time, a, b));
+	assert_true(in_child(not_near_ordinary_if_idle, a, b));
+	assert_true(in_child(not_near_less_nice, a, b));
 }
 
 static void every_flavour_calls_back(void **state)
