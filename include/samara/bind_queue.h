@@ -45,8 +45,9 @@ struct bind_workers;
 /*
  * A pool of @nr threads (1 to 1024) that run jobs, of any number of VMs, and of as many threads
  * that clean up after them. At most one of each works for a VM at a time, so to keep the other VMs
- * going, let @nr exceed the number of VMs whose callbacks may block at once. NULL when out of
- * memory or threads. CONTEXT: ALLOC yes.
+ * going, let @nr exceed the number of VMs whose callbacks may block at once. The threads have the
+ * scheduling policy, nice value and CPUs of the caller. NULL when out of memory or threads.
+ * CONTEXT: ALLOC yes.
  */
 MT_API struct bind_workers *bind_workers_create(unsigned int nr);
 /*
