@@ -20,12 +20,12 @@
  *	          section that began before the check (base/quiet.h). If so, all nodes retired
  *	          before the look are free. Looks cost a hundredth of what the stores cost, and the
  *	          nodes are reused while they are still in the writer's caches.
- *	Calling   While the queue is not empty, a callback for what was in it at the call is on its
- *	          way through a grace period (base/grace.h). In a child of fork() it does not set
- *	          out until a thread that may block takes nodes, announces stores on credits or
- *	          waits. The callback brings nodes back where no writer looks: after the last store,
- *	          under other flavours, where nothing may block, and where readers do not rest.
- *	          Where looking works, the callback is patient.
+ *	Calling   While the queue is not empty and no writer looks, a callback for what was in it at
+ *	          the call is on its way through a grace period (base/grace.h). In a child of fork()
+ *	          it does not set out until a thread that may block takes nodes, announces stores on
+ *	          credits or waits. The callback brings nodes back where no writer looks: after the
+ *	          last store, under other flavours, where nothing may block, and where readers do
+ *	          not rest. Where looking works, the callback is patient.
  *
  * The stride from one look to the next is from SMR_STRIDE_MIN to STRIDE_MAX retired nodes. It
  * doubles after a look that took more than a 32nd of the time since the last one, and after each
@@ -34,10 +34,12 @@
  * not rest. After two looks in vain, or when one is overdue by more than STRIDE_MAX nodes, since
  * nobody looks any more, the callback is in a hurry.
  *
- * Only one thread frees at a time (`busy`): a callback that finds a writer doing so is called
- * again. So nodes come back in the order in which they were retired, and to wait for them is to
- * wait until `freed` reaches what `retired` was. The arena's lock guards all of this; what takes
- * long is done without it.
+ * Only one thread frees at a time (`busy`). A callback that finds a writer doing so is left for
+ * that writer to call again when it has done. Called again at once, it would come again and again
+ * meanwhile: for ever if the flavour's thread has the writer's CPU and a higher priority. So nodes
+ * come back in the order in which they were retired, and to wait for them is to wait until `freed`
+ * reaches what `retired` was. The arena's lock guards all of this; what takes long is done without
+ * it.
  *
  * Why the nodes are safe to free: a node is retired after it was unlinked from the tree, and is in
  * the queue before the look or the call. A reader that can still be on it entered its section
@@ -182,20 +184,26 @@ static bool relies_on_looks(const struct smr_limbo *limbo)
 	return limbo->failed_looks < SMR_FAILED_LOOKS;
 }
 
-static void batch_done(struct smr_rcu_head *rcu);
-
 /*
- * If a callback is needed, marks it as on its way and returns true: the caller must then use
- * queue_callback() once it has released the lock. CONTEXT: HOLDS the arena's lock.
+ * Marks a callback as on its way, unless one is. Returns true if it was not: the caller must then
+ * use queue_callback() once it has released the lock. CONTEXT: HOLDS the arena's lock.
  */
 static bool mark_called(struct smr_limbo *limbo)
 {
-	if (limbo->called || !limbo->newest)
+	if (limbo->called)
 		return false;
 	limbo->called = true;
 	limbo->batch = all_of(limbo);
 	return true;
 }
+
+/* The same if a callback is needed, and nobody is busy who will mark one. */
+static bool mark_if_needed(struct smr_limbo *limbo)
+{
+	return !limbo->called && !limbo->busy && limbo->newest && mark_called(limbo);
+}
+
+static void batch_done(struct smr_rcu_head *rcu);
 
 /* CONTEXT: `called` has just been set. */
 static void queue_callback(struct smr_limbo *limbo, bool patient)
@@ -216,6 +224,16 @@ static void release_if_idle(struct smr_limbo *limbo)
 		smri_refill_release_surplus(limbo->mem);
 }
 
+smr_inline void request_grace(struct smr_limbo *limbo, struct smri_grace_request r)
+{
+	if (r.calls || r.hurry)
+		smr_grace_near(flavor_of(limbo), smr_lock_tid());
+	if (r.calls)
+		queue_callback(limbo, r.patient);
+	else if (r.hurry)
+		smr_grace_hurry(flavor_of(limbo));
+}
+
 /* CONTEXT: the flavour's thread, after the grace period of limbo->batch. TAKES arena. */
 static void batch_done(struct smr_rcu_head *rcu)
 {
@@ -225,15 +243,15 @@ static void batch_done(struct smr_rcu_head *rcu)
 
 	mt_lock_acquire(&mem->lock);
 	mine = become_busy(limbo);
+	limbo->called = mine;
 	mt_lock_release(&mem->lock);
-	if (mine) {
-		free_part(limbo, limbo->batch);
-		release_if_idle(limbo);
-	}
+	if (!mine) /* from here on the arena may be gone */
+		return;
+	free_part(limbo, limbo->batch);
+	release_if_idle(limbo);
 	mt_lock_acquire(&mem->lock);
-	limbo->busy = limbo->busy && !mine;
-	limbo->called = again = limbo->newest;
-	limbo->batch = all_of(limbo);
+	limbo->busy = limbo->called = false;
+	again = mark_if_needed(limbo);
 	patient = relies_on_looks(limbo) && limbo->sleepers == 0;
 	wake = post_event(limbo);
 	mt_lock_release(&mem->lock);
@@ -277,26 +295,27 @@ static void adapt_stride(struct smr_limbo *limbo, uint64_t begin, uint64_t end)
 /* Frees @part if it is quiet. CONTEXT: busy, which it ends. TAKES arena. */
 static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 {
-	enum mt_rcu_flavor flavor = flavor_of(limbo);
 	uint64_t begin = smr_now(), end;
-	bool quiet, hurry, wake;
+	struct smri_grace_request r;
+	bool quiet, wake;
 
 	smr_hook_at(SMR_HOOK_LOOKS);
-	quiet = smr_rcu_quiet(flavor);
+	quiet = smr_rcu_quiet(flavor_of(limbo));
 	end = smr_now();
 	if (quiet)
 		free_part(limbo, part);
 	mt_lock_acquire(&limbo->mem->lock);
 	limbo->failed_looks = quiet ? 0 : limbo->failed_looks + 1;
-	hurry = limbo->failed_looks == SMR_FAILED_LOOKS;
+	r.hurry = limbo->failed_looks == SMR_FAILED_LOOKS;
 	adapt_stride(limbo, begin, end);
 	limbo->busy = false;
+	r.calls = mark_called(limbo); /* if limbo is empty: to give back chunks */
+	r.patient = relies_on_looks(limbo) && limbo->sleepers == 0;
 	wake = post_event(limbo);
 	mt_lock_release(&limbo->mem->lock);
 	if (wake)
 		smr_wake(&limbo->event, INT_MAX);
-	if (hurry)
-		smr_grace_hurry(flavor);
+	request_grace(limbo, r);
 }
 
 /* Looks now, unless limbo is empty or another thread is busy. CONTEXT: TAKES arena. */
@@ -361,19 +380,8 @@ smr_inline struct smri_grace_request enqueue(struct smr_limbo *limbo, struct smr
 	if (r.hurry)
 		limbo->failed_looks = SMR_FAILED_LOOKS;
 	r.patient = relies_on_looks(limbo);
-	r.calls = mark_called(limbo);
+	r.calls = mark_if_needed(limbo);
 	return r;
-}
-
-smr_inline void request_grace(struct smr_limbo *limbo, struct smri_grace_request r)
-{
-	if (r.calls || r.hurry)
-		smr_grace_near(flavor_of(limbo), smr_lock_tid());
-	if (r.calls)
-		queue_callback(limbo, r.patient);
-	else if (r.hurry)
-		smr_grace_hurry(flavor_of(limbo));
-	smr_hook_at(SMR_HOOK_GIVEN);
 }
 
 struct smri_grace_request smri_retire_enqueue(struct smr_limbo *limbo, struct smr_nodes *list,
@@ -385,6 +393,7 @@ struct smri_grace_request smri_retire_enqueue(struct smr_limbo *limbo, struct sm
 void smri_retire_request_grace(struct smr_limbo *limbo, struct smri_grace_request r)
 {
 	request_grace(limbo, r);
+	smr_hook_at(SMR_HOOK_GIVEN);
 }
 
 void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct smr_nodes *list,
@@ -397,6 +406,7 @@ void smr_mem_retire_noted(struct mt_mem *mem, enum mt_rcu_flavor flavor, struct 
 	r = enqueue(limbo, list, last);
 	mt_lock_release(&mem->lock);
 	request_grace(limbo, r);
+	smr_hook_at(SMR_HOOK_GIVEN);
 }
 
 bool smri_retire_init(struct mt_mem *mem)
@@ -451,7 +461,7 @@ void smri_retire_resume(struct mt_mem *mem)
 		if (!ensure_thread(limbo))
 			continue;
 		mt_lock_acquire(&mem->lock);
-		calls = mark_called(limbo);
+		calls = mark_if_needed(limbo);
 		mt_lock_release(&mem->lock);
 		if (calls)
 			queue_callback(limbo, false);
@@ -512,7 +522,7 @@ static void sleep_until_over(struct smr_limbo *limbo, unsigned long nr, bool idl
 	mt_lock_acquire(&mem->lock);
 	while (!is_over(limbo, nr, idle)) {
 		unsigned int event = limbo->event;
-		bool calls = mark_called(limbo);
+		bool calls = mark_if_needed(limbo);
 
 		limbo->sleepers++;
 		mt_lock_release(&mem->lock);

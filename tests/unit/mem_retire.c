@@ -329,6 +329,53 @@ static void a_look_tells_who_sleeps(void **state)
 	assert_int_equal(pages.mapped, 0);
 }
 
+struct stopped_look {
+	struct sleeper sleeper;
+	unsigned int callbacks; /* while the look stood still */
+};
+
+static void stop_the_look(enum smr_hook_point point, void *arg)
+{
+	struct stopped_look *l = arg;
+	struct sleeper *s = &l->sleeper;
+
+	if (!pthread_equal(s->self, pthread_self())) {
+		if (point == SMR_HOOK_CALLS)
+			smr_add(&l->callbacks, 1, RELAXED);
+		return;
+	}
+	if (point != SMR_HOOK_LOOKS || s->sleeps)
+		return;
+	assert_int_equal(pthread_create(&s->thread, NULL, sleep_on_limbo, s), 0);
+	s->sleeps = true;
+	usleep(100 * 1000);
+}
+
+/*
+ * While a look does not get on, for want of a CPU say, and a thread waits, the worker does not take
+ * its CPU with one callback after another; and it does not forget the last one.
+ */
+static void a_look_that_stands_still(void **state)
+{
+	struct pages pages = PAGES;
+	struct stopped_look l = { .sleeper = { .mem = pages_arena(&pages, 0),
+					       .self = pthread_self() } };
+
+	(void)state;
+	if (!urcu_bp_has_sys_membarrier)
+		skip();
+	smr_hook_set_point(stop_the_look, &l);
+	while (!l.sleeper.sleeps) {
+		retire_singly(l.sleeper.mem, 1);
+		mt_mem_barrier(l.sleeper.mem);
+	}
+	assert_in_range(smr_load(&l.callbacks, RELAXED), 0, 10);
+	pthread_join(l.sleeper.thread, NULL);
+	smr_hook_reset();
+	mt_mem_destroy(l.sleeper.mem);
+	assert_int_equal(pages.mapped, 0);
+}
+
 /* The callback of a grace period gives back the chunks that it emptied. */
 static void empty_chunks_are_given_back(void **state)
 {
@@ -570,6 +617,7 @@ int main(void)
 		cmocka_unit_test(notes_begin_anew),
 		cmocka_unit_test(lookers_and_callbacks),
 		cmocka_unit_test(a_look_tells_who_sleeps),
+		cmocka_unit_test(a_look_that_stands_still),
 		cmocka_unit_test(empty_chunks_are_given_back),
 		cmocka_unit_test(a_tree_that_is_gone_leaves_one_chunk),
 		cmocka_unit_test(most_chunks_are_given_back_beside_others),
