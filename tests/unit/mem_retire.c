@@ -123,6 +123,16 @@ static void retire_singly(struct mt_mem *mem, unsigned int nr)
 	}
 }
 
+static unsigned int failed_looks(struct mt_mem *mem)
+{
+	unsigned int failed;
+
+	mt_lock_acquire(&mem->lock);
+	failed = mem->limbo[MT_RCU_BP].failed_looks;
+	mt_lock_release(&mem->lock);
+	return failed;
+}
+
 /* A thread that may block and needs nodes looks itself whether it is quiet. */
 static void a_writer_that_looks(void **state)
 {
@@ -142,15 +152,18 @@ static void a_writer_that_looks(void **state)
 	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
 	assert_int_equal(stats_of(mem).nodes_limbo, 2 * SMR_STRIDE_MIN);
 	smr_rcu_read_unlock(MT_RCU_BP);
-	retire_singly(mem, 4 * SMR_STRIDE_MIN); /* the look was in vain: the next comes later */
-	assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
+	/* If the callback has come first, nothing is left to look for. */
+	do {
+		smr_mem_give_list(mem, &nodes);
+		retire_singly(mem, 4 * SMR_STRIDE_MIN); /* the last look was in vain */
+		assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
+	} while (failed_looks(mem) > 0);
 	/* If the callback has just begun to free, nobody looks before it is done. */
 	while (stats_of(mem).nodes_limbo > 0) {
 		smr_mem_give_list(mem, &nodes);
 		usleep(100);
 		assert_int_equal(smr_mem_take(mem, &nodes, SMR_MAG_NODES, GFP_KERNEL), 0);
 	}
-	assert_int_equal(mem->limbo[MT_RCU_BP].failed_looks, 0);
 	assert_int_equal(stats_of(mem).nodes_used, nodes.nr);
 	smr_mem_give_list(mem, &nodes);
 	mt_mem_destroy(mem);
