@@ -78,7 +78,7 @@ static void fill(struct summary *summary, struct trace *trace)
 	sum->vm.jobs = 17;
 	sum->vm.ops = 18;
 	sum->vm.jobs_peak = 19;
-	sum->vm.bytes_peak = 20480;
+	sum->vm.bytes_peak = 204800;
 	sum->vm.grace_waits = 21;
 	sum->vm.blocked = 23;
 	sum->vm.meter = (struct meter){ 24, 25, 26, 27, -1, true, true };
@@ -113,7 +113,7 @@ static void fill(struct summary *summary, struct trace *trace)
 	"    submit       1235 us   1235 us   1235 us   1235 us   1235 us\n" \
 	"    run            10 ns     20 ns     30 ns     40 ns     50 ns\n" \
 	"    finish       1235 ms   1235 ms   1235 ms   1235 ms   1235 ms\n" \
-	"  outstanding at most 19 jobs with 20 KiB; 21 runs waited for a grace period\n"
+	"  outstanding at most 19 jobs with 200 KiB; 21 runs waited for a grace period\n"
 #define JSON_HEAD                    \
 	"  \"operations\": 110,\n"   \
 	"  \"verbs\": {\n"           \
@@ -236,7 +236,7 @@ static void test_queue(void **state)
 				  "  \"engines\": 3,\n"
 				  "  \"in_flight\": 36,\n"
 				  "  \"jobs_peak\": 19,\n"
-				  "  \"bytes_peak\": 20480,\n"
+				  "  \"bytes_peak\": 204800,\n"
 				  "  \"grace_waits\": 21,\n"
 				  "  \"blocked\": 23,\n"
 				  "  \"sections\": 24,\n"
@@ -277,12 +277,37 @@ static void test_gpuvm(void **state)
 			    "    run            10 ns     20 ns     30 ns     40 ns     50 ns\n");
 }
 
+/* Each with four digits at most, but for what is rounded up to five. */
+static void test_durations(void **state)
+{
+	static const struct run_settings run = { .through = THROUGH_GPUVM };
+	static const struct {
+		uint64_t ns;
+		const char *shown;
+	} durations[] = {
+		{ 9999, "  9999 ns" },    { 10000, "    10 us" },    { 9999499, "  9999 us" },
+		{ 9999999, " 10000 us" }, { 10000000, "    10 ms" },
+	};
+	struct summary summary;
+	struct trace trace;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
+		fill(&summary, &trace);
+		summary.sum.vm.run = (struct latency){ .count = 0 };
+		add(&summary.sum.vm.run, 1, durations[i].ns);
+		capture(report_text, &summary, &run);
+		assert_non_null(strstr(text, durations[i].shown));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_queue),
 		cmocka_unit_test(test_gpuvm),
+		cmocka_unit_test(test_durations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
