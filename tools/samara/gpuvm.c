@@ -103,8 +103,6 @@ static const char *error_name(int err)
 		return "-ENOSPC";
 	case -ENOMEM:
 		return "-ENOMEM";
-	case -EOPNOTSUPP:
-		return "-EOPNOTSUPP";
 	default:
 		return strerror(-err);
 	}
@@ -499,7 +497,7 @@ static bool run_line(struct machine *m, const struct script_line *line, const ch
 		return false;
 	}
 	if (*line->object && !o)
-		o = make_object(m, line->object, line->verb == SCRIPT_OBJECT ? line->size : 0);
+		o = make_object(m, line->object, line->size);
 	if (*line->object && !o)
 		err = -ENOMEM;
 	else if (line->verb == SCRIPT_VM)
