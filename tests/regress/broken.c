@@ -15,8 +15,9 @@
  *   dropped    now and then a job is queued without its operations
  *   unordered  jobs do not wait for anything
  *   refused    one job is not accepted, and checks in run sections take some time
- *   disturbed  each wait for a queue ends at first as if a signal handler had run; the program is
- *              aborted if a queue is destroyed without another wait
+ *   released   now and then a mapping of a bind queue is released while a reader holds it
+ *   disturbed  each wait for a queue, and every other submission, ends at first as if a signal
+ *              handler had run; the program is aborted if a queue is destroyed without another wait
  *   heap       memory is allocated and freed in run sections
  *   kernel     a system call is made there
  *   outside    nobody is told to be in a signalling section
@@ -36,6 +37,7 @@ typedef int store_function(struct ma_state *mas, void *entry, gfp_t gfp);
 typedef struct gpuva *find_function(struct gpuvm *vm, uint64_t addr);
 typedef struct gpuva *first_function(struct gpuvm *vm, uint64_t start, uint64_t end);
 typedef int unmap_function(struct gpuvm *vm, void *priv, uint64_t addr, uint64_t range);
+typedef int init_function(struct gpuvm *vm, const struct bind_config *config);
 typedef int submit_function(struct bind_queue *q, struct bind_job *job);
 typedef int wait_function(struct bind_queue *q, int64_t timeout_ns);
 typedef void destroy_function(struct bind_queue *q);
@@ -102,6 +104,17 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 	return next(mas, entry, gfp);
 }
 
+static struct bind_config config_of_vm; /* the last VM's */
+
+int bind_vm_init(struct gpuvm *vm, const struct bind_config *config)
+{
+	init_function *next;
+
+	find(&next, "bind_vm_init");
+	config_of_vm = *config;
+	return next(vm, config);
+}
+
 struct gpuva *gpuvm_find(struct gpuvm *vm, uint64_t addr)
 {
 	static atomic_uint calls;
@@ -116,6 +129,8 @@ struct gpuva *gpuvm_find(struct gpuvm *vm, uint64_t addr)
 	if (broken("find"))
 		return NULL;
 	va = next(vm, addr);
+	if (va && broken("released"))
+		config_of_vm.ops->va_release(va, config_of_vm.priv);
 	if (va && broken("other"))
 		above = first(vm, va->va.addr + va->va.range, UINT64_MAX);
 	return above ? above : va;
@@ -177,6 +192,8 @@ int bind_queue_submit(struct bind_queue *q, struct bind_job *job)
 		other.nr_ops = 0;
 	if (broken("unordered"))
 		other.nr_in = 0;
+	if (broken("disturbed") && atomic_fetch_add(&calls, 1) % 2 == 0)
+		return -EINTR;
 	if (broken("refused") && atomic_fetch_add(&calls, 1) == 5000) {
 		atomic_store(&refused, true);
 		return -ENOMEM;

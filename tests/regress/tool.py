@@ -564,6 +564,11 @@ class Broken(ToolTest):
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r"the first: reader 0: \w+ has the mapping of \w+-\w+$")
 
+    def test_readers_of_a_vm_see_mappings_released_too_early(self):
+        done = self.broken("released", "--through=queue", "--check=final", "--readers=1")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"the first: reader 0: the mapping at \w+ was freed under the reader's feet$")
+
     def test_loads_of_a_vm(self):
         for how, kind, found in [("find", "loads", "nothing"),
                                  ("other", "churn", r"object \d+ offset [0-9a-f]+ \w+")]:
@@ -606,6 +611,8 @@ class Broken(ToolTest):
                                "--readers=2", "--check=every", "--no-meter")
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr, rf"\A\S+:\d+: cannot submit: {NO_MEMORY}\n\Z")
+        done = self.broken("refused", "--through=queue", "--check=none")
+        self.assertRegex(done.stderr, rf"\A\S+:5005: cannot submit: {NO_MEMORY}\n\Z")
 
     def test_waits_that_a_signal_ends(self):
         done = self.broken("disturbed", "--through=queue", "--submitters=2", "--check=100")
