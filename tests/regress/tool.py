@@ -1154,10 +1154,27 @@ class Dump(ToolTest):
         self.fails(1, "<stdin>:9: looks up", "dump", "-", stdin=self.TRACE + "load 0\n")
         self.fails(1, "/nowhere/x: No such file", "dump", "--output=/nowhere/x", "-", stdin=self.TRACE)
 
+    def test_short_of_memory(self):
+        """It is said at which operation, if there is enough for the file."""
+        self.needs_exact_memory()
+        trace = self.path("t", HEADER + "".join(f"map {i:x}000 1000 0 0 {'rp'[i % 2:]}\n" for i in range(100000)))
+        statuses, lines = set(), 0
+        for room in range(4, 64, 4):
+            done = run("dump", "--output=/dev/null", trace, room=room << 20)
+            if done.returncode == 127:  # nor for the libraries
+                continue
+            statuses.add(done.returncode)
+            self.assertRegex(done.stderr, rf": {NO_MEMORY}\n$" if done.returncode else "^$")
+            lines += re.match(rf"{trace}:\d+: {NO_MEMORY}\n$", done.stderr) is not None
+        self.assertEqual(statuses, {0, 1})
+        self.assertGreater(lines, 0)
+
 
 class Gpuvm(ToolTest):
     def script(self, text):
-        return self.ok("gpuvm", "--script=-", stdin=text).stdout
+        done = self.ok("gpuvm", "--script=-", stdin=text)
+        self.assertEqual(done.stderr, "")
+        return done.stdout
 
     def test_scripts(self):
         for path in sorted(glob.glob(os.path.join(HERE, "gpuvm", "*.script"))):
@@ -1185,6 +1202,33 @@ class Gpuvm(ToolTest):
             body, shown = re.search(r"^(?:ops-)?(?:un)?map .*\n((?:  .*\n)*)dump\n((?:  .*\n)*)$", part, re.M).groups()
             self.assertEqual(" ".join(body.replace("\n  ", " ").split()) or "(none)", steps, line)
             self.assertEqual(" ".join(shown.split()), after, line)
+
+    def test_notation(self):
+        """What may be written in several ways is printed in one."""
+        name = "a_1" + "x" * 12
+        for text, shown in [("vm\t0+A0 \t align=1\r\n", "vm 0+a0 align=1\n"), ("object A_b 1F # c\n", "object A_b 1f\n"),
+                            (f"vm 0+10\nmap 1+1={name}\n", f"vm 0+10\nmap 1+1={name}@0\n  M(1+1={name}@0)\n"),
+                            ("vm 0+10\nhole 0\n", "vm 0+10\nhole 0\n  -EINVAL\n"),
+                            ("vm 0+10\n\tfind 0001", "vm 0+10\nfind 1\n  none\n")]:
+            self.assertEqual(self.script(text), shown)
+
+    def test_mistakes_come_after_what_was_done(self):
+        done = subprocess.run([*SAMARA, "gpuvm", "--script=-"], input=b"vm 0+10\nfrob\n", stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        self.assertEqual(done.stdout, b"vm 0+10\n<stdin>:2: unknown command\n")
+
+    def test_short_of_memory(self):
+        self.needs_exact_memory()
+        text = "vm 0+1000000\n" + "".join(f"map {i * 2:x}+1=-\n" for i in range(60000))
+        refused = 0
+        for room in range(4, 64, 4):
+            done = run("gpuvm", "--script=-", stdin=text, room=room << 20)
+            if done.returncode == 127:  # nor for the libraries
+                continue
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(set(re.findall("^  (?!M).*$", done.stdout, re.M)) - {"  -ENOMEM"}, set())
+            refused += "\n  -ENOMEM\n" in done.stdout
+        self.assertGreater(refused, 0)
 
     def test_zeros(self):
         """What 0 means is for the library to say."""
@@ -1288,12 +1332,14 @@ class CommandLine(ToolTest):
                 (["replay", "--no-meter", "x"], "go with --through=queue"),
                 (["replay", "--through=gpuvm", "--no-rcu", "x"], "--no-rcu goes with --through=tree"),
                 (["gen", "--ops=1e6"], "--ops wants a number"),
+                (["gen", "--live=0"], "--live wants a number from 1 to"),
                 (["gen", "file"], "takes no FILE"),
                 (["import"], "expected one log file ('-'"),
                 (["import", "log.5", "log.6"], "expected one log file (strace-log-merge"),
                 (["import", "--format=ltrace", "x"], "--format wants strace"),
                 (["import", "--pid=me", "x"], "--pid wants a process id or all"),
                 (["import", "--page=1000", "x"], "--page wants a power of two"),
+                (["gpuvm", "--script=x", "y"], "expected --script=FILE and nothing else"),
                 (["dump"], "expected one trace file"),
                 (["dump", "a", "b"], "expected one trace file"),
                 (["dump", "--format=svg", "a"], "--format wants text or dot"),
