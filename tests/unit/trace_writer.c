@@ -195,12 +195,42 @@ static void test_mutations(void **state)
 	assert_true(traces > rounds / 200 && traces < rounds - rounds / 200);
 }
 
+/* The other tests compare with trace_op_equal(), so it must tell each field that a verb has. */
+static void test_equal(void **state)
+{
+	const struct trace_op map = { .verb = TRACE_MAP, .length = 1 };
+	const struct trace_op move = { .verb = TRACE_MOVE, .length = 1 };
+	const struct trace_op protect = { .verb = TRACE_PROTECT, .length = 1 };
+	const struct trace_op unlike_map[] = {
+		{ .verb = TRACE_UNMAP, .length = 1 },
+		{ .verb = TRACE_MAP, .addr = 1, .length = 1 },
+		{ .verb = TRACE_MAP, .length = 2 },
+		{ .verb = TRACE_MAP, .length = 1, .object = 1 },
+		{ .verb = TRACE_MAP, .length = 1, .offset = 1 },
+		{ .verb = TRACE_MAP, .length = 1, .flags = 1 },
+	};
+	const struct trace_op longer = { .verb = TRACE_MOVE, .length = 1, .new_length = 1 };
+	const struct trace_op elsewhere = { .verb = TRACE_MOVE, .length = 1, .new_addr = 1 };
+	const struct trace_op flags = { .verb = TRACE_PROTECT, .length = 1, .flags = 1 };
+
+	(void)state;
+	assert_true(trace_op_equal(&map, &map));
+	for (size_t i = 0; i < sizeof(unlike_map) / sizeof(unlike_map[0]); i++)
+		assert_false(trace_op_equal(&map, &unlike_map[i]));
+	assert_true(trace_op_equal(&move, &move));
+	assert_false(trace_op_equal(&move, &longer));
+	assert_false(trace_op_equal(&move, &elsewhere));
+	assert_true(trace_op_equal(&protect, &protect));
+	assert_false(trace_op_equal(&protect, &flags));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),   cmocka_unit_test(test_xz),
 		cmocka_unit_test(test_refused), cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_flags),   cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_equal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
