@@ -200,11 +200,34 @@ static void test_edges(void **state)
 	assert_int_equal(start, 0);
 }
 
+/* Other tests compare with rm_equal(), so it must tell each part of a range. */
+static void test_equal(void **state)
+{
+	static char x, y;
+	const struct rm_range others[] = { { 2, 5, &x }, { 1, 6, &x }, { 1, 5, &y } };
+	struct range_model a, b;
+
+	(void)state;
+	rm_init(&a);
+	assert_int_equal(rm_store(&a, 1, 5, &x), 0);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		rm_init(&b);
+		assert_int_equal(rm_store(&b, others[i].first, others[i].last, others[i].entry), 0);
+		assert_false(rm_equal(&a, &b));
+		assert_int_equal(rm_copy(&b, &a), 0);
+		assert_true(rm_equal(&a, &b));
+		rm_destroy(&b);
+	}
+	assert_int_equal(rm_insert(&a, 4, 3, &y), -EINVAL);
+	rm_destroy(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_equal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
