@@ -131,6 +131,24 @@ static unsigned long load(void)
 	return N;
 }
 
+#ifdef HAVE_LOAD_BATCH
+static unsigned long load_batch(void)
+{
+	unsigned long keys[32];
+	void *found[32];
+
+	_Static_assert(N % 32 == 0, "full batches");
+	for (unsigned int i = 0; i < N; i += 32) {
+		for (unsigned int k = 0; k < 32; k++)
+			keys[k] = ranges[order[i + k]].last;
+		mtree_load_batch(&tree, keys, found, 32);
+		for (unsigned int k = 0; k < 32; k++)
+			sink += (unsigned long)found[k];
+	}
+	return N;
+}
+#endif
+
 static unsigned long walk(void)
 {
 	MA_STATE(mas, &tree, 0, 0);
@@ -196,6 +214,19 @@ static unsigned long churn(void)
 		store(r);
 		if (mt_in_rcu(&tree) && i % 256 == 0)
 			mt_mem_barrier(mt_mem_default());
+	}
+	return N;
+}
+
+/* Erases and stores the upper half. */
+static unsigned long resize(void)
+{
+	for (unsigned int i = 0; i < N; i++) {
+		struct range half = ranges[order[i]];
+
+		sink += (unsigned long)mtree_erase(&tree, half.first);
+		half.first += (half.last - half.first + 1) / 2;
+		store(&half);
 	}
 	return N;
 }
@@ -369,6 +400,9 @@ static const struct workload {
 	{ "load", 0, pages, load },
 	{ "load-rcu", RCU, pages, load },
 	{ "load-bytes", 0, bytes, load },
+#ifdef HAVE_LOAD_BATCH
+	{ "load-batch", RCU, pages, load_batch },
+#endif
 	{ "iterate", 0, pages, walk },
 	{ "iterate-back", 0, pages, walk_back },
 	{ "next", 0, pages, walk_next },
@@ -377,6 +411,7 @@ static const struct workload {
 	{ "churn", 0, pages, churn },
 	{ "churn-rcu", RCU, pages, churn },
 	{ "churn-bytes", 0, bytes, churn },
+	{ "resize", 0, pages, resize },
 	{ "overwrite", 0, pages, overwrite },
 	{ "erase", 0, pages, erase },
 	{ "drain", MT_FLAGS_ALLOC_RANGE, pages, drain },
