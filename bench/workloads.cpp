@@ -230,7 +230,7 @@ void run_loads(const bench_peer &peer, void *tree, const key_set &keys, const op
 	if (peer.enter)
 		peer.enter();
 	check_all(peer, tree, keys);
-	if (wanted(opt, "load"))
+	if (wanted_any(opt, { "load", "load-dep", "load-batch" }))
 		load_ns(peer, tree, keys.probes, false); /* warms the caches */
 	if (wanted(opt, "load"))
 		sink("load", load_ns(peer, tree, keys.probes, false));
@@ -382,8 +382,9 @@ void run_gaps(const bench_peer &peer, const key_set &keys, const report::sink &s
 	double unused;
 	void *tree = build(peer, keys, &unused);
 
-	gap_ns(peer, tree, keys, false); /* warms the caches */
-	sink("gap-first", gap_ns(peer, tree, keys, false));
-	sink("gap-last", gap_ns(peer, tree, keys, true));
+	for (const bool highest : { false, true }) {
+		gap_ns(peer, tree, keys, highest); /* warms the caches */
+		sink(highest ? "gap-last" : "gap-first", gap_ns(peer, tree, keys, highest));
+	}
 	peer.destroy(tree);
 }
