@@ -134,16 +134,6 @@ static bool become_busy(struct smr_limbo *limbo)
 }
 
 /*
- * Notes the event for sleepers. Returns true if there are any: the caller must wake them after it
- * has released the lock. CONTEXT: HOLDS the arena's lock.
- */
-static bool post_event(struct smr_limbo *limbo)
-{
-	smr_store(&limbo->event, limbo->event + 1, RELAXED);
-	return limbo->sleepers > 0;
-}
-
-/*
  * Makes all nodes in hand free, in one step. If fork() comes in between, the child starts over with
  * them: bundling leaves the links alone. CONTEXT: busy. TAKES arena.
  */
@@ -234,12 +224,31 @@ smr_inline void request_grace(struct smr_limbo *limbo, struct smri_grace_request
 		smr_grace_hurry(flavor_of(limbo));
 }
 
+/*
+ * Lets other threads free, and wakes sleepers. Marks a callback if r.calls is true. Returns what is
+ * left to be asked for. CONTEXT: HOLDS the arena's lock, which it releases; busy, which it ends.
+ */
+static struct smri_grace_request end_busy(struct smr_limbo *limbo, struct smri_grace_request r)
+{
+	bool wake = limbo->sleepers > 0;
+
+	limbo->busy = false;
+	r.calls = r.calls && mark_called(limbo);
+	r.patient = relies_on_looks(limbo) && !wake;
+	smr_store(&limbo->event, limbo->event + 1, RELAXED);
+	mt_lock_release(&limbo->mem->lock);
+	if (wake)
+		smr_wake(&limbo->event, INT_MAX);
+	return r;
+}
+
 /* CONTEXT: the flavour's thread, after the grace period of limbo->batch. TAKES arena. */
 static void batch_done(struct smr_rcu_head *rcu)
 {
 	struct smr_limbo *limbo = container_of(rcu, struct smr_limbo, rcu);
 	struct mt_mem *mem = limbo->mem;
-	bool mine, again, patient, wake;
+	struct smri_grace_request r = { false, false, false };
+	bool mine;
 
 	mt_lock_acquire(&mem->lock);
 	mine = become_busy(limbo);
@@ -250,15 +259,11 @@ static void batch_done(struct smr_rcu_head *rcu)
 	free_part(limbo, limbo->batch);
 	release_if_idle(limbo);
 	mt_lock_acquire(&mem->lock);
-	limbo->busy = limbo->called = false;
-	again = mark_if_needed(limbo);
-	patient = relies_on_looks(limbo) && limbo->sleepers == 0;
-	wake = post_event(limbo);
-	mt_lock_release(&mem->lock);
-	if (wake)
-		smr_wake(&limbo->event, INT_MAX);
-	if (again)
-		queue_callback(limbo, patient);
+	limbo->called = false;
+	r.calls = limbo->newest;
+	r = end_busy(limbo, r);
+	if (r.calls) /* by the thread itself, which therefore stays where it is */
+		queue_callback(limbo, r.patient);
 }
 
 /* ---- Looking ---- */
@@ -296,8 +301,9 @@ static void adapt_stride(struct smr_limbo *limbo, uint64_t begin, uint64_t end)
 static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 {
 	uint64_t begin = smr_now(), end;
-	struct smri_grace_request r;
-	bool quiet, wake;
+	struct smri_grace_request r = { .calls =
+						true }; /* if limbo is empty: to give back chunks */
+	bool quiet;
 
 	smr_hook_at(SMR_HOOK_LOOKS);
 	quiet = smr_rcu_quiet(flavor_of(limbo));
@@ -308,14 +314,7 @@ static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 	limbo->failed_looks = quiet ? 0 : limbo->failed_looks + 1;
 	r.hurry = limbo->failed_looks == SMR_FAILED_LOOKS;
 	adapt_stride(limbo, begin, end);
-	limbo->busy = false;
-	r.calls = mark_called(limbo); /* if limbo is empty: to give back chunks */
-	r.patient = relies_on_looks(limbo) && limbo->sleepers == 0;
-	wake = post_event(limbo);
-	mt_lock_release(&limbo->mem->lock);
-	if (wake)
-		smr_wake(&limbo->event, INT_MAX);
-	request_grace(limbo, r);
+	request_grace(limbo, end_busy(limbo, r));
 }
 
 /* Looks now, unless limbo is empty or another thread is busy. CONTEXT: TAKES arena. */
