@@ -318,8 +318,6 @@ static void close_vm(struct machine *m)
 	free_gone(m);
 	gpuvm_put(&m->vm);
 	m->up = false;
-	if (m->alive)
-		complain("the VM has outlived its mappings");
 }
 
 static void close_machine(struct machine *m)
@@ -344,7 +342,7 @@ static int open_vm(struct machine *m, const struct script_line *line)
 	if (err)
 		return err;
 	m->up = true;
-	m->alive = 1;
+	m->alive++;
 	err = line->aligns ? gpuvm_set_align(&m->vm, line->align) : 0;
 	if (err)
 		close_vm(m);
@@ -578,6 +576,8 @@ static int run_script(FILE *in, const char *file)
 	}
 	if (err)
 		return complain("%s: %s", file, strerror(err));
+	if (m.alive)
+		return complain("%s: a VM has outlived its mappings", file);
 	return EXIT_OK;
 }
 
