@@ -7,19 +7,19 @@
 #ifndef SAMARA_EXPORT_H
 #define SAMARA_EXPORT_H
 
-#if __SIZEOF_POINTER__ != 8 || __SIZEOF_LONG__ != 8
-#error "Samara needs a system whose pointers and longs have 64 bits."
+#ifdef __cplusplus
+#define MT_STATIC_ASSERT_ static_assert
+#else
+#define MT_STATIC_ASSERT_ _Static_assert
 #endif
+
+MT_STATIC_ASSERT_(sizeof(void *) == 8 && sizeof(long) == 8,
+		  "Samara needs a system whose pointers and longs have 64 bits");
 
 /* -fshort-enums lays structs out differently from the library. */
 enum mt_enum_ { MT_ENUM_ };
-#ifdef __cplusplus
-static_assert(sizeof(enum mt_enum_) == sizeof(int),
-	      "Samara needs enums like int: no -fshort-enums");
-#else
-_Static_assert(sizeof(enum mt_enum_) == sizeof(int),
-	       "Samara needs enums like int: no -fshort-enums");
-#endif
+MT_STATIC_ASSERT_(sizeof(enum mt_enum_) == sizeof(int),
+		  "Samara needs enums like int: no -fshort-enums");
 
 #define MT_API __attribute__((visibility("default")))
 

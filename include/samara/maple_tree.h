@@ -407,6 +407,7 @@ static inline struct ma_state mas_state_(struct maple_tree *mt, unsigned long fi
 	mas.offset = 0;
 	mas.seq = 0;
 	mas.guard = 0;
+	mas.store_type = 0;
 	return mas;
 }
 
