@@ -56,8 +56,11 @@ static uintptr_t stack_end(uintptr_t from)
  * must at least lead up the stack. Everything is mapped up to the end of the thread's own stack;
  * where any other stack ends is not known (docs/lockcheck.md, Reports).
  */
-__attribute__((no_sanitize("address"), no_sanitize("thread"))) static unsigned int follow(
-	void **frames, unsigned int max, void *frame)
+#ifdef __clang__ /* GCC has no such sanitizer, and would warn of its name */
+__attribute__((no_sanitize("memory")))
+#endif
+__attribute__((no_sanitize("address"), no_sanitize("thread"))) static unsigned int
+follow(void **frames, unsigned int max, void *frame)
 {
 	uintptr_t end = stack_end((uintptr_t)frame), *fp = frame, next;
 	unsigned int n = 0;
