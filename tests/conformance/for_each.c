@@ -389,6 +389,55 @@ static void two_trees_in_turn(void **state)
 	mtree_destroy(&w.tree);
 }
 
+/* Keys 0 to 2999, in ranges of @length. */
+static void lay_out(struct maple_tree *tree, unsigned long length)
+{
+	for (unsigned long i = 0; i < 3000 / length; i++)
+		assert_int_equal(mtree_store_range(tree, length * i, length * i + length - 1,
+						   xa_mk_value(i), GFP_KERNEL),
+				 0);
+}
+
+/*
+ * The cursor becomes one in another tree, with as many changes, that ends at the same key: the loop
+ * goes on there, also from the end of a leaf into the middle of one.
+ */
+static void on_in_another_tree(void **state)
+{
+	DEFINE_MTREE(tens);
+	DEFINE_MTREE(fives);
+	void *entry;
+
+	(void)state;
+	lay_out(&tens, 10);
+	lay_out(&fives, 5);
+	for (unsigned long i = tens.ma_seq; i < fives.ma_seq; i++)
+		assert_int_equal(
+			mtree_store_range(&tens, 0, i % 2 ? 9 : 4, xa_mk_value(0), GFP_KERNEL), 0);
+	assert_int_equal(tens.ma_seq, fives.ma_seq);
+	mtree_lock(&tens);
+	mtree_lock_nested(&fives, 1);
+	for (unsigned long i = 2; i < 298; i++) {
+		MA_STATE(mas, &tens, 10 * i, 10 * i);
+		MA_STATE(other, &fives, 10 * i + 9, 10 * i + 9);
+		unsigned int steps = 0;
+
+		assert_ptr_equal(mas_walk(&other), xa_mk_value(2 * i + 1));
+		mas_for_each(&mas, entry, ULONG_MAX) {
+			assert_ptr_equal(entry, xa_mk_value(steps ? 2 * i + 2 : i));
+			if (steps++)
+				break;
+			mas = other;
+		}
+		assert_int_equal(steps, 2);
+		assert_int_equal(mas.last, 10 * i + 14);
+	}
+	mtree_unlock(&fives);
+	mtree_unlock(&tens);
+	mtree_destroy(&fives);
+	mtree_destroy(&tens);
+}
+
 /* The cursor is set back to what it was before its leaf got more ranges. */
 static void put_back(unsigned int flags)
 {
@@ -507,6 +556,7 @@ int main(void)
 		cmocka_unit_test(moved_inside),
 		cmocka_unit_test(changes_of_all_sorts_ahead),
 		cmocka_unit_test(two_trees_in_turn),
+		cmocka_unit_test(on_in_another_tree),
 		cmocka_unit_test(a_cursor_from_before),
 		cmocka_unit_test(beside_a_writer),
 	};
