@@ -198,7 +198,7 @@ bool smr_plan_slide_across(struct smr_write *w)
 	if (x + 1 < SMR_LEAF_MIN || x == smr_leaf_cap(smr_enode_kind(leaf)) ||
 	    smr_count(right) < SMR_LEAF_MIN + s->lost_ranges ||
 	    !smr_can_start(mas->path[d - 1], s->separator) ||
-	    !smr_can_hold(leaf, mas->min, w->last) || (x > w->i && !smr_can_start(leaf, w->first)))
+	    !smr_can_hold(leaf, mas->min, w->last) || !smr_can_start(leaf, w->first))
 		return false;
 	plan_nodes(w, right);
 	return true;
@@ -232,8 +232,7 @@ static void end_with_gap(const struct smr_write *w, void *leaf)
 	unsigned int x = w->slide.new_offset;
 
 	copy(node, smr_node_of(mas->node));
-	if (x > w->i)
-		smr_kind_set_start(node, node, kind, x, w->first);
+	smr_kind_set_start(node, node, kind, x, w->first);
 	smr_bounds_pad(node, kind, x, mas->end);
 	node->count = (uint8_t)(x + 1);
 	node->txn = w->mt->ma_txn;
