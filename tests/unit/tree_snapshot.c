@@ -275,6 +275,22 @@ static void under_the_lock(void **state)
 	}
 }
 
+/* mt_rcu_read_lock() of the snapshot begins a section that keeps the tree's nodes. */
+static void has_the_flavour_of_its_tree(void **state)
+{
+	(void)state;
+	for (enum mt_rcu_flavor flavor = MT_RCU_BP; flavor <= MT_RCU_QSBR; flavor++) {
+		struct maple_tree snapshot, tree = MTREE_INIT(tree, 0);
+
+		assert_int_equal(mt_set_rcu_flavor(&tree, flavor), 0);
+		mt_set_in_rcu(&tree);
+		mt_snapshot(&snapshot, &tree);
+		assert_true(mt_in_rcu(&snapshot));
+		assert_int_equal(mt_rcu_flavor(&snapshot), flavor);
+		mtree_destroy(&tree);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +299,7 @@ int main(void)
 		cmocka_unit_test(loops_go_on_in_it),
 		cmocka_unit_test(single_stores_are_seen_or_not),
 		cmocka_unit_test(under_the_lock),
+		cmocka_unit_test(has_the_flavour_of_its_tree),
 	};
 
 	return bed_run("tree_snapshot", tests, sizeof(tests) / sizeof(tests[0]));
