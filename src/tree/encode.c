@@ -228,10 +228,8 @@ smr_inline bool try_narrow_from(struct smr_code *code, const struct starts *s, u
 	shift = reach > 31 ? reach - 31 : 0;
 	if (shift > align)
 		shift = align;
-	if (span >> shift > SMR_NARROW_MAX) {
-		if (++shift > align || span >> shift > SMR_NARROW_MAX)
-			return false;
-	}
+	if (span >> shift > SMR_NARROW_MAX)
+		return false;
 	code->base = base;
 	code->shift = (uint8_t)shift;
 	return true;
