@@ -6,6 +6,7 @@
 #include "bind/bind_internal.h"
 
 #include "base/hooks.h"
+#include "base/thread.h"
 #include "mem/heap.h"
 
 #include <inttypes.h>
@@ -156,6 +157,7 @@ void bind_vm_dump(struct gpuvm *vm, FILE *out)
 {
 	struct gpuvm_queues *q = vm->queues;
 	struct notes notes = { .note = NULL };
+	int cancel;
 
 	if (!q) {
 		fprintf(out, "bind queues of %s: none\n", vm->name);
@@ -165,6 +167,8 @@ void bind_vm_dump(struct gpuvm *vm, FILE *out)
 	note_vm(&notes, q);
 	note_queues(&notes, q);
 	mt_lock_release(&q->lock);
+	cancel = smr_cancel_off();
 	put_notes(vm, &notes, out);
+	smr_cancel_restore(cancel);
 	smr_heap_free(notes.note);
 }

@@ -28,30 +28,33 @@ struct smri_eventfd {
 static void ring(int fd)
 {
 	const uint64_t one = 1;
+	int cancel = smr_cancel_off();
 	ssize_t written = write(fd, &one, sizeof(one));
 
 	(void)written;
+	smr_cancel_restore(cancel);
 }
 
 void smri_eventfd_ring(const struct fence *f)
 {
-	int saved = errno, cancel;
+	int saved = errno;
 
-	if (!f->eventfds)
-		return;
-	cancel = smr_cancel_off();
 	for (const struct smri_eventfd *e = f->eventfds; e; e = e->next)
 		ring(e->fd);
-	smr_cancel_restore(cancel);
 	errno = saved;
+}
+
+static void close_fd(int fd)
+{
+	int cancel = smr_cancel_off();
+
+	close(fd);
+	smr_cancel_restore(cancel);
 }
 
 static void drop(struct smri_eventfd *e)
 {
-	int cancel = smr_cancel_off();
-
-	close(e->fd);
-	smr_cancel_restore(cancel);
+	close_fd(e->fd);
 	smr_heap_free(e);
 }
 
@@ -106,7 +109,7 @@ int fence_eventfd(struct fence *f)
 	return fd;
 
 close:
-	close(fd);
+	close_fd(fd);
 free:
 	smr_heap_free(e);
 	return err;

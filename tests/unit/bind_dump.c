@@ -4,6 +4,7 @@
 
 #include "base/hooks.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +173,41 @@ static void a_run_under_way(void **state)
 	end(q);
 }
 
+struct printing {
+	FILE *out;
+	bool returned;
+};
+
+static void *dumps_cancelled(void *arg)
+{
+	struct printing *p = arg;
+
+	pthread_cancel(pthread_self());
+	bind_vm_dump(&bt.toy.vm, p->out);
+	p->returned = true;
+	return NULL;
+}
+
+/* It has memory to free when it has printed. */
+static void cancelled_threads_dump_to_the_end(void **state)
+{
+	struct bind_queue *q = begin_mine();
+	struct printing p = { fopen("/dev/null", "w"), false };
+	struct fence *in = fence_create();
+	pthread_t thread;
+
+	(void)state;
+	assert_non_null(p.out);
+	setvbuf(p.out, NULL, _IONBF, 0); /* prints are cancellation points */
+	assert_int_equal(submit(q, "map 10+10=A@0", in, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, dumps_cancelled, &p), 0);
+	pthread_join(thread, NULL);
+	assert_true(p.returned);
+	fclose(p.out);
+	fence_put(in);
+	end(q);
+}
+
 static void no_queues(void **state)
 {
 	static const struct toy_config config = { .range = 0x1000 };
@@ -186,9 +222,13 @@ static void no_queues(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_jobs_wait_for), cmocka_unit_test(jobs_that_come),
-		cmocka_unit_test(no_memory),          cmocka_unit_test(closed),
-		cmocka_unit_test(a_run_under_way),    cmocka_unit_test(no_queues),
+		cmocka_unit_test(what_jobs_wait_for),
+		cmocka_unit_test(jobs_that_come),
+		cmocka_unit_test(no_memory),
+		cmocka_unit_test(closed),
+		cmocka_unit_test(a_run_under_way),
+		cmocka_unit_test(no_queues),
+		cmocka_unit_test(cancelled_threads_dump_to_the_end),
 	};
 
 	return cmocka_run_group_tests_name("bind_dump", tests, NULL, NULL);

@@ -213,6 +213,58 @@ static void cancelled_threads_signal_to_the_end(void **state)
 	timeline_put(tl);
 }
 
+struct get {
+	struct fence *f;
+	int fd; /* the result; 1: there was none */
+};
+
+static void *gets_one_cancelled(void *arg)
+{
+	struct get *get = arg;
+
+	pthread_cancel(pthread_self());
+	get->fd = fence_eventfd(get->f);
+	pthread_testcancel();
+	return NULL;
+}
+
+static int get_one_cancelled(struct fence *f)
+{
+	struct get get = { f, 1 };
+	pthread_t thread;
+	void *result;
+
+	assert_int_equal(pthread_create(&thread, NULL, gets_one_cancelled, &get), 0);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	return get.fd;
+}
+
+/* Nor is a descriptor lost if a thread is cancelled while it gets one, or fails to. */
+static void cancelled_threads_get_eventfds(void **state)
+{
+	struct fence *f = fence_create();
+	struct rlimit was, now;
+	int free_fd = next_fd(), fd;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	now = was;
+	now.rlim_cur = (rlim_t)(free_fd + 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	fd = get_one_cancelled(f);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(fd, -EMFILE);
+	assert_int_equal(next_fd(), free_fd);
+	fence_signal(f);
+	fd = get_one_cancelled(f);
+	assert_true(fd >= 0 && fd != 1);
+	assert_true(readable(fd));
+	close(fd);
+	assert_int_equal(next_fd(), free_fd);
+	fence_put(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +276,7 @@ int main(void)
 		cmocka_unit_test(out_of_descriptors),
 		cmocka_unit_test(poll_is_woken),
 		cmocka_unit_test(cancelled_threads_signal_to_the_end),
+		cmocka_unit_test(cancelled_threads_get_eventfds),
 	};
 
 	alarm(100);
