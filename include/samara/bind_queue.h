@@ -25,8 +25,9 @@
  *
  * Errors: 0 or a negative errno. A function with ALLOC yes in its CONTEXT must not be called in
  * signalling sections, one with SLEEP yes neither there nor in read-side sections. Everything here
- * is safe to call from any thread, but not in a child of fork(): it has no workers, so jobs do not
- * run there, and waiting for one never ends. A child that only calls exec is not affected.
+ * is safe to call from any thread. But a child of fork() has none of its parent's workers, so jobs
+ * do not run there, and waiting for one never ends: it must leave its parent's pools, queues and
+ * VMs with queues alone. It can make its own.
  */
 #ifndef SAMARA_BIND_QUEUE_H
 #define SAMARA_BIND_QUEUE_H

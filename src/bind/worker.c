@@ -186,6 +186,20 @@ static struct {
 	unsigned long users;
 } shared = { PTHREAD_MUTEX_INITIALIZER, NULL, 0 };
 
+/* In a child the threads are not there, and one of the parent's may have held the lock. */
+static void after_fork_child(void)
+{
+	pthread_mutex_init(&shared.lock, NULL);
+	shared.workers = NULL;
+	shared.users = 0;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	/* Fails only if out of memory at start-up; then a child waits for threads that are not. */
+	(void)pthread_atfork(NULL, NULL, after_fork_child);
+}
+
 struct bind_workers *smri_bind_workers_get(void)
 {
 	struct bind_workers *workers;
