@@ -242,8 +242,9 @@ struct bind_stats {
 	size_t bytes, bytes_peak;
 	/* Jobs ever; completed: without an error. */
 	unsigned long submitted, completed, failed, canceled;
-	unsigned long vas_reserved;        /* held by outstanding jobs */
-	unsigned long vas_live, vas_limbo; /* in the VM; out of it, and waiting for readers */
+	unsigned long vas_reserved; /* held by outstanding jobs */
+	/* In the VM; out of it and waiting for readers, which no bound counts. */
+	unsigned long vas_live, vas_limbo;
 	/* Ever; reserved ones that became mappings, and ones that did not. */
 	unsigned long vas_used, vas_returned;
 	unsigned long grace_waits; /* runs that waited for a grace period before they began */
