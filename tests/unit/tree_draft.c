@@ -47,8 +47,8 @@ static void plain_store(struct bed *b, unsigned long first, unsigned long last, 
 	assert_int_equal(rm_store(&b->model, first, last, entry), 0);
 }
 
-/* One in @holes ranges is left out; 0: none. The lock is held from here on. */
-static void bed_make(struct bed *b, unsigned long unit, unsigned int holes, uint64_t n)
+/* An empty tree. The lock is held from here on. */
+static void bed_init(struct bed *b, unsigned long unit, uint64_t n)
 {
 	memset(b, 0, sizeof(*b));
 	b->unit = unit;
@@ -57,6 +57,12 @@ static void bed_make(struct bed *b, unsigned long unit, unsigned int holes, uint
 	mt_set_mem(&b->tree, arena);
 	rm_init(&b->model);
 	mtree_lock(&b->tree);
+}
+
+/* One in @holes ranges is left out; 0: none. */
+static void bed_make(struct bed *b, unsigned long unit, unsigned int holes, uint64_t n)
+{
+	bed_init(b, unit, n);
 	for (unsigned long i = 0; i < RANGES; i++)
 		if (holes == 0 || !rng_one_in(&b->rng, holes))
 			plain_store(b, 8 * i * unit, 8 * (i + 1) * unit - 1, entry_of(b));
@@ -122,6 +128,34 @@ static void store_as_promised(struct bed *b)
 	plain_store(b, first, last, rng_one_in(&b->rng, 2) ? NULL : entry_of(b));
 	assert_true(b->tree.ma_nodes_built - before <= nr);
 	b->one += nr == 1;
+}
+
+/* Returns what is promised for a store over ranges [@i..@j] of the leaf, or their parts. */
+static unsigned long promised(const struct ma_state *mas, unsigned int i, unsigned int j)
+{
+	return smr_nodes_within(mas, smr_start(mas->node, i), smr_start(mas->node, j + 1) - 1);
+}
+
+/*
+ * One node is promised for all that the leaf has room for, and that leaves it enough, but for no
+ * more. The leaf, which has no gaps, is full at first and loses a range each time.
+ */
+static void expect_limits(struct bed *b)
+{
+	MA_STATE(mas, &b->tree, 0, 0);
+	unsigned int count, cap, most;
+
+	do {
+		mas_set(&mas, UNITS / 2 * b->unit);
+		mas_walk(&mas);
+		count = smr_count(mas.node);
+		cap = smr_kind_cap(smr_enode_kind(mas.node));
+		most = count - SMR_LEAF_MIN;
+		assert_int_equal(promised(&mas, 2, 2) == 1, count + 2 <= cap);
+		assert_int_equal(promised(&mas, 1, 1 + most) == 1, count < cap);
+		assert_true(promised(&mas, 1, 2 + most) > 1);
+		plain_store(b, smr_start(mas.node, 2), smr_start(mas.node, 4) - 1, entry_of(b));
+	} while (count > SMR_LEAF_MIN + 1);
 }
 
 /* ---- Edges ---- */
@@ -384,6 +418,34 @@ static void stores_take_what_was_promised(void **state)
 	assert_true(sum.one > 0);
 }
 
+/* From no node on. */
+static void so_do_stores_into_small_trees(void **state)
+{
+	(void)state;
+	for (uint64_t n = 0; n < 500; n++) {
+		struct bed b;
+
+		bed_init(&b, n % 2 ? 1 : PAGE_UNIT, n);
+		for (unsigned int i = 0; i < 4; i++)
+			store_as_promised(&b);
+		bed_free(&b);
+	}
+}
+
+static void one_node_is_promised_where_it_will_do(void **state)
+{
+	static const unsigned long units[] = { 1, PAGE_UNIT, NARROW_UNIT, WIDE_UNIT };
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(units); i++) {
+		struct bed b;
+
+		bed_make(&b, units[i], 0, i);
+		expect_limits(&b);
+		bed_free(&b);
+	}
+}
+
 static void drafts_come_to_stores(void **state)
 {
 	struct bed sum = { .one = 0 };
@@ -408,6 +470,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stores_take_what_was_promised),
+		cmocka_unit_test(so_do_stores_into_small_trees),
+		cmocka_unit_test(one_node_is_promised_where_it_will_do),
 		cmocka_unit_test(drafts_come_to_stores),
 		cmocka_unit_test(pieces_are_put_together),
 		cmocka_unit_test(edges_come_to_stores),
