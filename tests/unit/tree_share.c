@@ -274,6 +274,7 @@ static void store_three(struct bed *b, unsigned long first, unsigned long last, 
 			struct smr_write *w)
 {
 	struct smr_share *s = &w->share;
+	const void *parent = s->path[s->depth];
 	struct smr_node like = *smr_node_of(s->leaf);
 	enum smr_kind kind = smr_enode_kind(s->leaf);
 	unsigned long needed[CREDITS], owed[CREDITS];
@@ -282,6 +283,9 @@ static void store_three(struct bed *b, unsigned long first, unsigned long last, 
 	s->leaves = &w->level[0];
 	assert_true(w->form == SMR_SHARE && !s->decoded && s->left && s->right);
 	assert_uint_in_range(s->leaves->parts, 3, 4);
+	/* The proof in docs/credits.md counts on both, even if three leaves stay three. */
+	assert_true(s->depth > 0);
+	assert_in_range(smr_count(parent), 3, smr_kind_cap(smr_enode_kind(parent)) - 1);
 	for (unsigned long c = 1; c < CREDITS; c++) {
 		needed[c] = required_among(&b->tree, c);
 		owed[c] = plan_among(&b->tree, c, 0, first, last, entry).pledge;
