@@ -305,13 +305,42 @@ static void the_last_key(void **state)
 	compare(&it, smr_encode(&node, &code, &it, 0, 3), ULONG_MAX, &rng);
 }
 
+/* Ranges of a narrow leaf begin where its bounds reach: not before its base, nor too far behind. */
+static void reach(void **state)
+{
+	const unsigned long unit = 1UL << 31, base = -3UL << 60;
+	struct smr_items it = { 0 };
+	struct smr_code code;
+	void *leaf;
+
+	(void)state;
+	smr_items_add(&it, 0, xa_mk_value(1), 0);
+	smr_items_add(&it, PAGE_UNIT, xa_mk_value(2), 0);
+	smr_items_add(&it, 1UL << 40, xa_mk_value(3), 0);
+	assert_true(smr_code_choose(&code, it.start, 3, ULONG_MAX, true, 0));
+	assert_int_equal(code.kind, SMR_NLEAF);
+	leaf = smr_encode(&node, &code, &it, 0, 3);
+	assert_true(smr_can_start(leaf, SMR_NARROW_MAX * PAGE_UNIT));
+	assert_false(smr_can_start(leaf, (SMR_NARROW_MAX + 1UL) * PAGE_UNIT));
+	/* The first range has no bound. From the base, its start is less than the largest. */
+	it.start[1] = base;
+	it.start[2] = base + (1UL << 61) + unit;
+	assert_true(smr_code_choose(&code, it.start, 3, ULONG_MAX, true, 0));
+	assert_int_equal(code.kind, SMR_NLEAF);
+	assert_int_equal(code.base, base);
+	leaf = smr_encode(&node, &code, &it, 0, 3);
+	assert_true((unit - base) >> code.shift <= SMR_NARROW_MAX);
+	assert_false(smr_can_start(leaf, unit));
+	assert_true(smr_can_start(leaf, base + unit));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(there_and_back), cmocka_unit_test(guesses),
 		cmocka_unit_test(parts),          cmocka_unit_test(capacities),
 		cmocka_unit_test(blocks),         cmocka_unit_test(units),
-		cmocka_unit_test(the_last_key),
+		cmocka_unit_test(the_last_key),   cmocka_unit_test(reach),
 	};
 
 	return cmocka_run_group_tests_name("tree_encode", tests, NULL, NULL);
