@@ -66,7 +66,6 @@ static void set_write(struct smr_write *w, struct ma_state *mas, unsigned long f
 	w->last = last;
 	w->entry = NULL;
 	w->edges = SMR_NO_EDGES;
-	w->former = smr_slots(mas->node)[i];
 	w->form = SMR_LEAF;
 	w->i = i;
 	w->j = j;
