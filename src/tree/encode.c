@@ -321,7 +321,6 @@ SMR_CLONES void *smr_encode(struct smr_node *node, const struct smr_code *code,
 	node->count = (uint8_t)n;
 	node->dead = 0;
 	node->mark = n < SMR_LEAF_MIN && it->pieces ? SMR_PIECES : SMR_UNMARKED;
-	node->txn = 0;
 	if (smr_kind_wide(code->kind))
 		set_bounds(SMR_WLEAF, node, it->start + from, n, code, MOST);
 	else if (smr_kind_short(code->kind))

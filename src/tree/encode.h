@@ -70,7 +70,10 @@ bool smr_code_choose(struct smr_code *code, const unsigned long *start, unsigned
 bool smr_code_guess(struct smr_code *code, const unsigned long start[3], unsigned int n,
 		    unsigned long max, unsigned int slack);
 
-/* Writes items [from, from + n) into the unpublished @node. Returns the enode. */
+/*
+ * Writes items [from, from + n) into the unpublished @node. Returns the enode, in which the caller
+ * sets the transaction.
+ */
 void *smr_encode(struct smr_node *node, const struct smr_code *code, const struct smr_items *it,
 		 unsigned int from, unsigned int n);
 
