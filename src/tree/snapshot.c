@@ -25,7 +25,7 @@ static bool is_held(void *lock)
 
 bool smr_is_snapshot(const struct maple_tree *mt)
 {
-	return mt_external_lock(mt) && mt->ma_lock_is_held == is_held;
+	return mt->ma_lock_is_held == is_held;
 }
 
 void mt_snapshot(struct maple_tree *snapshot, const struct maple_tree *mt)

@@ -536,12 +536,13 @@ void __attribute__((noinline)) prepares(struct ma_state *mas)
 static void snapshot_after_its_read_section(void **state)
 {
 	struct maple_tree mt = MTREE_INIT(mt, MT_FLAGS_USE_RCU);
-	struct maple_tree then;
+	struct maple_tree then = { .ma_external_lock = NULL }; /* nothing may be left from before */
 
 	(void)state;
 	fill(&mt);
 	reads(&mt);
 	mt_snapshot(&then, &mt);
+	assert_true(mt_external_lock(&then)); /* functions that would take its own lock refuse it */
 	{
 		MA_STATE(mas, &then, 0, 0);
 
