@@ -100,7 +100,32 @@ static void with_others_between(void **state)
 	expect_no_nodes();
 }
 
-/* The same in transactions of @stores each. */
+/*
+ * New ranges have one range between them: each store cuts off half of an old one. Upwards, the
+ * first store in a leaf has the newest range in the leaf before, and is not seen to follow it.
+ */
+static void with_one_range_between(void **state)
+{
+	(void)state;
+	for (unsigned int down = 0; down < 2; down++) {
+		unsigned long least = 2 * STORES / smr_leaf_cap(leaf_kind(PAGE_UNIT));
+		struct bed b;
+
+		bed_make(&b, RCU_TREE, PAGE_UNIT, STORES, true);
+		for (unsigned long n = 0; n < STORES; n++) {
+			unsigned long at = down ? LEN * (STORES - 1 - n) + HALF : LEN * n;
+
+			fill(&b, at, at + HALF - 1);
+		}
+		expect(&b);
+		assert_uint_in_range(b.tree.ma_pledge.leaves, least,
+				     least + least / (down ? 8 : 3));
+		bed_free(&b);
+	}
+	expect_no_nodes();
+}
+
+/* Growth in transactions of @stores each. */
 static void grows_by(unsigned long stores)
 {
 	static const struct growth g = { .down = true, .amid = true };
@@ -166,9 +191,8 @@ static void full_leaves_stay(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_any_direction),
-		cmocka_unit_test(with_others_between),
-		cmocka_unit_test(in_transactions),
+		cmocka_unit_test(in_any_direction),       cmocka_unit_test(with_others_between),
+		cmocka_unit_test(with_one_range_between), cmocka_unit_test(in_transactions),
 		cmocka_unit_test(full_leaves_stay),
 	};
 
