@@ -301,8 +301,8 @@ static void adapt_stride(struct smr_limbo *limbo, uint64_t begin, uint64_t end)
 static void look(struct smr_limbo *limbo, struct smr_limbo_part part)
 {
 	uint64_t begin = smr_now(), end;
-	struct smri_grace_request r = { .calls =
-						true }; /* if limbo is empty: to give back chunks */
+	/* A callback even if limbo will be empty: it gives back chunks. */
+	struct smri_grace_request r = { .calls = true };
 	bool quiet;
 
 	smr_hook_at(SMR_HOOK_LOOKS);
